@@ -1,0 +1,147 @@
+"""Settings, as frozen dataclasses that refuse contradictions by the name of the flag; presets as data."""
+
+import math
+from dataclasses import dataclass
+
+from minigpt.errors import ConfigError
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ConfigError(message) unless `condition` holds."""
+    if not condition:
+        raise ConfigError(message)
+
+
+def require_at_least(flag: str, value: int, least: int) -> None:
+    require(value >= least, f"{flag} must be {least:,} or more, not {value:,}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The shape of a GPT-2. Head width is `width / heads`; the MLP inside is `4 * width` wide."""
+
+    vocab_size: int
+    context: int
+    layers: int
+    heads: int
+    width: int
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "context", "layers", "heads", "width"):
+            require_at_least(f"--{name.replace('_', '-')}", getattr(self, name), 1)
+        require(0 <= self.dropout < 1, f"--dropout must be at least 0 and below 1, not {self.dropout}.")
+        require(
+            self.width % self.heads == 0,
+            f"--width {self.width} cannot be divided among --heads {self.heads}: take a multiple of {self.heads}.",
+        )
+
+    def parameter_count(self) -> int:
+        """Number of weights, the tied output head counted once: C(V + T) + L(12 C² + 13 C) + 2 C."""
+        c = self.width
+        return c * (self.vocab_size + self.context) + self.layers * (12 * c * c + 13 * c) + 2 * c
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A model shape by name, with the batch and learning rate that suit it on the machine it is meant for."""
+
+    layers: int
+    heads: int
+    width: int
+    context: int
+    batch_size: int
+    learning_rate: float
+
+
+# Head width 32 or 64. The gpt2 family's shapes are those of the release (Radford et al., 2019).
+PRESETS: dict[str, Preset] = {
+    "nano": Preset(layers=4, heads=4, width=128, context=128, batch_size=16, learning_rate=3e-3),
+    "micro": Preset(layers=5, heads=4, width=256, context=128, batch_size=16, learning_rate=2e-3),
+    "mini": Preset(layers=6, heads=6, width=384, context=256, batch_size=16, learning_rate=1e-3),
+    "gpt2": Preset(layers=12, heads=12, width=768, context=1024, batch_size=8, learning_rate=6e-4),
+    "gpt2-medium": Preset(layers=24, heads=16, width=1024, context=1024, batch_size=8, learning_rate=3e-4),
+    "gpt2-large": Preset(layers=36, heads=20, width=1280, context=1024, batch_size=4, learning_rate=2.5e-4),
+    "gpt2-xl": Preset(layers=48, heads=25, width=1600, context=1024, batch_size=4, learning_rate=2e-4),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How a model is trained. One step sees `batch_size * accumulation * context` tokens."""
+
+    steps: int = 600
+    batch_size: int = 16
+    accumulation: int = 1
+    learning_rate: float = 3e-3
+    final_learning_rate: float = 0.0
+    warmup_steps: int = 30
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.99
+    clip_norm: float = 1.0
+    eval_every: int = 50
+    seed: int = 1
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulation", "eval_every"):
+            require_at_least(f"--{name.replace('_', '-')}", getattr(self, name), 1)
+        require_at_least("--warmup-steps", self.warmup_steps, 0)
+        require(
+            math.isfinite(self.learning_rate) and self.learning_rate > 0,
+            f"--learning-rate must be above 0, not {self.learning_rate}.",
+        )
+        require(
+            0 <= self.final_learning_rate <= self.learning_rate,
+            f"--final-learning-rate must lie between 0 and --learning-rate {self.learning_rate}, "
+            f"not {self.final_learning_rate}.",
+        )
+        require(0 <= self.weight_decay < math.inf, f"--weight-decay must be 0 or more, not {self.weight_decay}.")
+        require(0 <= self.clip_norm < math.inf, f"--clip-norm must be 0 (off) or more, not {self.clip_norm}.")
+        for name in ("beta1", "beta2"):
+            value = getattr(self, name)
+            require(0 <= value < 1, f"--{name} must be at least 0 and below 1, not {value}.")
+        require(
+            self.precision in ("float32", "bfloat16"),
+            f"--precision must be auto, float32 or bfloat16, not {self.precision}.",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleConfig:
+    """How a token is chosen. The neutral value of each stage (the second column) leaves it out.
+
+    repetition_penalty  1.0   above 1 makes tokens already in the text less likely (Keskar et al., 2019)
+    temperature         1.0   below 1 sharpens, above 1 flattens; 0 always takes the most likely token
+    top_k               0     keep the k most likely tokens (Fan et al., 2018)
+    top_p               1.0   keep the fewest tokens that hold p of the probability (Holtzman et al., 2020)
+    min_p               0.0   keep tokens with at least this share of the top token's probability (Nguyen et al., 2024)
+    """
+
+    repetition_penalty: float = 1.0
+    temperature: float = 0.8
+    top_k: int = 0
+    top_p: float = 0.95
+    min_p: float = 0.0
+    max_tokens: int = 200
+    seed: int = 1
+    stop: tuple[str, ...] = ()
+    ignore_end_of_text: bool = False
+    top: int = 10
+
+    def __post_init__(self) -> None:
+        require(
+            0 < self.repetition_penalty < math.inf,
+            f"--repetition-penalty must be above 0 (1 switches it off), not {self.repetition_penalty}.",
+        )
+        require(
+            0 <= self.temperature < math.inf,
+            f"--temperature must be 0 (the most likely token) or more, not {self.temperature}.",
+        )
+        require(self.top_k >= 0, f"--top-k must be 0 (off) or more, not {self.top_k}.")
+        require(0 < self.top_p <= 1, f"--top-p must be above 0 and at most 1 (off), not {self.top_p}.")
+        require(0 <= self.min_p <= 1, f"--min-p must lie between 0 (off) and 1, not {self.min_p}.")
+        require_at_least("--max-tokens", self.max_tokens, 1)
+        require_at_least("--top", self.top, 1)
+        require(all(self.stop), "--stop needs a text that is not empty.")

@@ -1,0 +1,30 @@
+"""What can go wrong on the user's side. Each error is one readable message: what was given, what to do instead.
+
+MinigptError
+├── CorpusError        the text to train on or to look at
+├── ConfigError        settings out of range or at odds with each other
+├── CheckpointError    a folder that cannot be loaded as a GPT-2
+└── OutputError        a place that cannot be written, or must not be overwritten
+
+The command line prints the message and exits with 1; a program catches MinigptError.
+"""
+
+
+class MinigptError(Exception):
+    """Base of every error that is the user's to mend; `str(error)` is the whole message."""
+
+
+class CorpusError(MinigptError):
+    """A corpus that is missing, empty, not text, or too short."""
+
+
+class ConfigError(MinigptError):
+    """A setting outside its range, or two that contradict each other, by the names of their flags."""
+
+
+class CheckpointError(MinigptError):
+    """A checkpoint that is missing, damaged, inconsistent, or of another architecture."""
+
+
+class OutputError(MinigptError):
+    """A folder that cannot be written or already holds a run."""

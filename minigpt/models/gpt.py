@@ -1,0 +1,165 @@
+"""GPT-2, whole, to be read from top to bottom: token ids go in, a logit for every token of the vocabulary comes out.
+
+Shapes stand at the line ends and, where it helps, in the names:
+
+    B  batch        T  tokens (time)     C  width (channels)
+    H  heads        D  head width, C/H   V  vocabulary          S  tokens looked at, the cached ones included
+
+Names of the weights (`wte`, `c_attn`, `ln_f`, ...) and their layout are those of the GPT-2 release, so that
+`state_dict()` is, key for key, what a Hugging Face GPT-2 folder holds. Radford et al., "Language Models are
+Unsupervised Multitask Learners", 2019.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from minigpt.config import ModelConfig
+from minigpt.models.kv_cache import KVCache, LayerCache
+
+INIT_STD = 0.02  # GPT-2's
+
+
+class Conv1D(nn.Module):
+    """`y = x W + b`, with W stored [in, out] as in the GPT-2 release (which called it a convolution of width 1).
+
+    nn.Linear stores [out, in]; on a CPU one row times [in, out] streams the weights about 1.7 times as fast.
+    """
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_in, n_out))
+        self.bias = nn.Parameter(torch.zeros(n_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.addmm(self.bias, x.view(-1, x.size(-1)), self.weight)
+        return y.view(*x.shape[:-1], -1)
+
+
+def explicit_attention(q_BHTD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor) -> tuple[Tensor, Tensor]:
+    """Attention written out: the mixed values [B, H, T, D] and the weights [B, H, T, S], whose rows sum to 1.
+
+    Each query scores every key up to its own position, softmax makes the scores shares, and the values are mixed in
+    those shares. The fused kernel computes the same without ever holding the weights. Vaswani et al., 2017.
+    """
+    T, S = q_BHTD.size(2), k_BHSD.size(2)
+    scores = q_BHTD @ k_BHSD.transpose(-2, -1) / math.sqrt(q_BHTD.size(-1))  # [B, H, T, S]
+    future = torch.ones(T, S, dtype=torch.bool, device=scores.device).triu(S - T + 1)
+    weights = scores.masked_fill(future, -torch.inf).softmax(dim=-1)
+    return weights @ v_BHSD, weights
+
+
+class CausalSelfAttention(nn.Module):
+    """Every token asks (query), is asked (key) and gives (value); it sees itself and what stands before it."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.dropout = config.dropout
+        self.c_attn = Conv1D(config.width, 3 * config.width)
+        self.c_proj = Conv1D(config.width, config.width)
+
+    def forward(self, x_BTC: Tensor, cache: LayerCache | None = None, weights: list[Tensor] | None = None) -> Tensor:
+        B, T, C = x_BTC.shape
+        qkv = self.c_attn(x_BTC).view(B, T, 3, self.heads, C // self.heads)
+        qkv = qkv.permute(2, 0, 3, 1, 4)  # [3, B, H, T, D]
+        q = qkv[0]
+        k, v = qkv[1:].unbind(0) if cache is None else cache.append(qkv[1:])  # each [B, H, S, D]
+        if weights is not None:
+            y, layer_weights = explicit_attention(q, k, v)
+            weights.append(layer_weights)
+        else:
+            # A prefill starts on an empty cache (S = T) and is causal; a single token may see all that is cached.
+            dropout = self.dropout if self.training else 0.0
+            y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=T > 1)
+        y = y.transpose(1, 2).reshape(B, T, C)
+        return F.dropout(self.c_proj(y), self.dropout, self.training)
+
+
+class MLP(nn.Module):
+    """Four times as wide inside, GELU in its tanh form: what each token does with what it has gathered."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.dropout = config.dropout
+        self.c_fc = Conv1D(config.width, 4 * config.width)
+        self.c_proj = Conv1D(4 * config.width, config.width)
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        h = F.gelu(self.c_fc(x_BTC), approximate="tanh")  # [B, T, 4C]
+        return F.dropout(self.c_proj(h), self.dropout, self.training)
+
+
+class Block(nn.Module):
+    """Attention, then the MLP, each on a normalised copy and added to the stream (pre-norm)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(config.width, eps=1e-5)
+        self.attn = CausalSelfAttention(config)
+        self.ln_2 = nn.LayerNorm(config.width, eps=1e-5)
+        self.mlp = MLP(config)
+
+    def forward(self, x_BTC: Tensor, cache: LayerCache | None = None, weights: list[Tensor] | None = None) -> Tensor:
+        x_BTC = x_BTC + self.attn(self.ln_1(x_BTC), cache, weights)
+        return x_BTC + self.mlp(self.ln_2(x_BTC))
+
+
+class GPT(nn.Module):
+    """A decoder-only transformer. `GPT(config)(ids_BT)` is the logits [B, T, V]: row t predicts token t + 1."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.wte = nn.Embedding(config.vocab_size, config.width)  # token -> vector; also the output head (tied)
+        self.wpe = nn.Embedding(config.context, config.width)  # position -> vector
+        self.h = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.ln_f = nn.LayerNorm(config.width, eps=1e-5)
+
+    def initialise(self, generator: torch.Generator) -> "GPT":
+        """GPT-2's initialisation: normal(0, 0.02), and the two projections into the stream by 1/sqrt(2 layers)."""
+        for name, parameter in self.named_parameters():
+            if name.endswith("c_proj.weight"):
+                nn.init.normal_(parameter, std=INIT_STD / math.sqrt(2 * self.config.layers), generator=generator)
+            elif parameter.dim() == 2:
+                nn.init.normal_(parameter, std=INIT_STD, generator=generator)
+        return self
+
+    def forward(
+        self,
+        ids_BT: Tensor,
+        cache: KVCache | None = None,
+        *,
+        last_only: bool = False,
+        weights: list[Tensor] | None = None,
+    ) -> Tensor:
+        """Logits [B, T, V] for `ids_BT`, or [B, 1, V] for its last token alone.
+
+        With a `cache`, the ids go on where it ends: many on an empty cache (prefill), one at a time afterwards.
+        A list given as `weights` receives every layer's attention weights [B, H, T, S], by the explicit path.
+        """
+        start = cache.length if cache is not None else 0
+        T = ids_BT.size(1)
+        assert start + T <= self.config.context, "more tokens than positions"
+        assert start == 0 or T == 1, "a cache grows by one token at a time"
+        x_BTC = self.wte(ids_BT) + self.wpe.weight[start : start + T]
+        x_BTC = F.dropout(x_BTC, self.config.dropout, self.training)
+        for i, block in enumerate(self.h):
+            x_BTC = block(x_BTC, cache.layers[i] if cache is not None else None, weights)
+        if last_only:
+            x_BTC = x_BTC[:, -1:]
+        return F.linear(self.ln_f(x_BTC), self.wte.weight)  # [B, T, V]
+
+    @property
+    def blocks(self) -> list[Block]:
+        return [block for block in self.h if isinstance(block, Block)]
+
+    @property
+    def device(self) -> torch.device:
+        return self.wte.weight.device
+
+    def parameter_count(self) -> int:
+        """All parameters, the tied output head counted once."""
+        return sum(p.numel() for p in self.parameters())

@@ -1,0 +1,112 @@
+"""What the tensors below say to the pictures above: frozen, plain Python, JSON-safe. Field names are the JSON names.
+
+A probability is a share of 1, never a percentage; bits are log2, nats are the natural logarithm.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A token of the vocabulary."""
+
+    id: int
+    text: str | None  # None when its bytes are not whole characters
+    bytes: str  # hexadecimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate(Token):
+    """A token that could come next, with its numbers."""
+
+    logit: float
+    raw_prob: float  # softmax of the logits over the whole vocabulary in float64, before any stage
+    after: tuple[float, ...]  # its renormalised probability after each stage
+    prob: float  # the last of these; raw_prob where there is no stage
+    rank: int  # 1 + how many tokens have a strictly greater logit
+    cut_by: str | None  # the stage that removed it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Other:
+    """All tokens that are not listed, summed."""
+
+    count: int
+    raw_prob: float
+    prob: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One sampling stage: how many tokens, and how much of the raw probability, are left after it."""
+
+    name: str
+    value: float
+    kept: int
+    mass: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRecord:
+    """The distribution of one step: candidates + other = 1, for raw_prob and for prob.
+
+    `token` is the one that was drawn, or that stands in the text, or None when the question is open. The first token
+    of a text has no context: no candidates, and no numbers.
+    """
+
+    sample: int  # from 0, where there are several
+    position: int  # from 0, of the token that is predicted
+    token: Token | None  # a Candidate wherever there is context
+    candidates: tuple[Candidate, ...]  # the best by logit, ties by id; `token` behind them if it is not among them
+    other: Other | None
+    entropy_bits: float | None  # of the unfiltered distribution
+    surprisal_bits: float | None  # of `token`, unfiltered
+    stages: tuple[Stage, ...]  # in the order applied
+
+    @property
+    def chosen(self) -> Candidate | None:
+        """`token` with its numbers."""
+        return self.token if isinstance(self.token, Candidate) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleEnd:
+    """The last line of a sample: the whole text, prompt included, and how it went."""
+
+    sample: int
+    prompt: str
+    text: str
+    tokens: int  # drawn, an end-of-text included
+    seconds: float
+    tokens_per_second: float
+    bits_per_token: float  # mean surprisal, unfiltered
+    top_token_share: float  # how often the most likely token was drawn
+    stopped_by: str  # max-tokens, end-of-text, stop
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextScore:
+    """What a whole text costs a model. `tokens` and `bytes` count what was scored: all but the first token."""
+
+    tokens: int
+    bytes: int
+    total_nats: float
+    bits_per_byte: float | None
+    perplexity: float | None  # exp(nats per token)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainRecord:
+    """One optimizer step. `validation_*` are None on steps without evaluation."""
+
+    step: int
+    tokens: int  # seen so far
+    epoch: float  # times the training text was seen
+    seconds: float  # since the start
+    tokens_per_second: float
+    loss_nats: float | None  # of this step's batch, per token; None at step 0
+    learning_rate: float
+    gradient_norm: float | None  # before clipping
+    validation_loss_nats: float | None = None
+    validation_bits_per_byte: float | None = None

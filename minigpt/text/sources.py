@@ -1,0 +1,264 @@
+"""An argument in (file, directory, glob, URL or -); out the files it stands for, each with a way to read its bytes."""
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from pathlib import Path, PurePath
+from typing import Any
+
+from minigpt.errors import CorpusError
+from minigpt.text.compression import inner_path
+from minigpt.text.wording import needs_extra, shown
+
+WEB = ("http://", "https://")
+URL_EXTRAS = {
+    "http": ("aiohttp and requests", "https"),
+    "https": ("aiohttp and requests", "https"),
+    "s3": ("s3fs", "s3"),
+    "s3a": ("s3fs", "s3"),
+}
+# What the libraries behind fsspec raise when a connection fails, where it is neither an OSError nor a ValueError.
+REMOTE_ERRORS = (
+    ("httpx", "HTTPError"),
+    ("httpx2", "HTTPError"),
+    ("aiohttp", "ClientError"),
+    ("botocore.exceptions", "BotoCoreError"),
+    ("botocore.exceptions", "ClientError"),
+    ("zipfile", "BadZipFile"),
+)
+
+
+@dataclass(frozen=True)
+class File:
+    """Bytes to be read. `name` is for a person, `path` carries the suffixes; files of one `key` are the same file."""
+
+    name: str
+    path: str
+    key: str
+    read: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Place:
+    """What one argument stands for: a file that was `named`, or the files found in a directory or by a glob.
+
+    `label` is what to call it in one word; `passed_over` names the entries that are no regular files.
+    """
+
+    name: str
+    label: str
+    files: tuple[File, ...]
+    named: bool = False
+    passed_over: tuple[str, ...] = ()
+
+
+def find(argument: str) -> Place:
+    """The files that `argument` stands for, in sorted order. Nothing is read yet, so a file may still be missing."""
+    if argument == "-":
+        stdin = File("standard input", "", "-", read_standard_input)
+        return Place(stdin.name, "stdin", (stdin,), named=True)
+    if "://" in argument and not os.path.lexists(argument):
+        return find_by_url(argument)
+    return find_local(argument)
+
+
+# --- this machine
+
+
+def find_local(path: str) -> Place:
+    if os.path.isdir(path):
+        return local_place(path, os.path.basename(os.path.abspath(path)), walk(path))
+    # A file called notes[1].txt is that file, not a pattern; a missing file without * ? [ is told when it is read.
+    if os.path.lexists(path) or not has_magic(path):
+        return Place(shown(path), stem(path), (local_file(path),), named=True)
+    return find_by_glob(path)
+
+
+def local_place(name: str, label: str, entries: Iterable[Path]) -> Place:
+    with errors_told(shown(name)):
+        ordered = sorted(set(entries))
+        return Place(
+            shown(name),
+            label,
+            files=tuple(local_file(str(entry)) for entry in ordered if entry.is_file()),
+            passed_over=tuple(shown(str(entry)) for entry in ordered if not entry.is_file()),
+        )
+
+
+def local_file(path: str) -> File:
+    return File(shown(path), path, os.path.realpath(path), partial(read_local, path))
+
+
+def walk(top: str | Path) -> Iterator[Path]:
+    """Entries below `top`, hidden ones left out. Links to directories come out as links: they may lead anywhere."""
+    for folder, folders, names in os.walk(top, onerror=refuse):
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        yield from (Path(folder, name) for name in (*names, *links) if not is_hidden(name))
+
+
+def refuse(error: OSError) -> None:
+    raise unreadable(shown(str(error.filename)), error) from error
+
+
+def find_by_glob(pattern: str) -> Place:
+    parts = Path(pattern).parts
+    first = next(index for index, part in enumerate(parts) if has_magic(part))
+    base, rest = Path(*parts[:first]), parts[first:]
+    try:
+        matches = [match for match in base.glob("/".join(rest)) if asked_for(match.relative_to(base), rest)]
+    except ValueError as error:
+        raise CorpusError(f"{shown(pattern)} is not a glob: {error}.\nFor example: 'texts/**/*.txt'") from error
+    if not matches:
+        raise no_match(shown(pattern))
+    return local_place(pattern, os.path.basename(os.path.abspath(base)), chain.from_iterable(map(below, matches)))
+
+
+def below(match: Path) -> Iterable[Path]:
+    """A directory that a glob meets stands for what is in it; a link to one is not followed, as in `walk`."""
+    return walk(match) if match.is_dir() and not match.is_symlink() else (match,)
+
+
+def asked_for(match: Path, pattern: tuple[str, ...]) -> bool:
+    """As in a shell, a glob meets hidden files only where it spells out the dot."""
+    return any(map(is_hidden, pattern)) or not any(map(is_hidden, match.parts))
+
+
+def has_magic(path: str) -> bool:
+    return any(sign in path for sign in "*?[")
+
+
+def is_hidden(name: str) -> bool:
+    return name.startswith(".") and name != ".."
+
+
+def read_local(path: str) -> bytes:
+    with errors_told(shown(path)), open(path, "rb") as stream:
+        return stream.read()
+
+
+def read_standard_input() -> bytes:
+    if sys.stdin is None:  # started with a closed descriptor, as by <&-
+        raise CorpusError("standard input is closed.\nPipe a text in: cat notes.txt | minigpt train -")
+    with errors_told("standard input"):
+        return sys.stdin.buffer.read()
+
+
+# --- by URL
+
+
+def find_by_url(url: str) -> Place:
+    from fsspec.implementations.local import LocalFileSystem
+
+    filesystem, path = open_filesystem(url)
+    if isinstance(filesystem, LocalFileSystem):
+        return find_local(path)
+    with errors_told(shown_url(url)):
+        paths = remote_paths(filesystem, path)
+    if paths is None:
+        file = remote_file(filesystem, path, url)
+        return Place(file.name, stem(file.path), (file,), named=True)
+    if not paths:
+        raise no_match(shown_url(url))
+    container = "".join(url.partition("::")[1:])  # zip://*.txt::https://... names its archive after the ::
+    files = (remote_file(filesystem, each, filesystem.unstrip_protocol(each) + container) for each in sorted(paths))
+    return Place(shown_url(url), PurePath(before_magic(path)).name, tuple(files))
+
+
+def open_filesystem(url: str) -> tuple[Any, str]:
+    """fsspec's file system for `url`, and the path inside it."""
+    from fsspec.core import url_to_fs
+
+    try:
+        filesystem, path = url_to_fs(url)
+    except ImportError as error:
+        for protocol in re.findall(r"(\w+)://", url):
+            if protocol in URL_EXTRAS:
+                raise needs_extra(shown_url(url), *URL_EXTRAS[protocol]) from error
+        raise CorpusError(f"{shown_url(url)} cannot be opened: {shown(str(error))}.") from error
+    except (ValueError, TypeError) as error:  # an unknown protocol, or a URL that lacks a part
+        advice = "hf:// opens at once, https:// and s3:// with an extra, others with what fsspec asks for."
+        raise CorpusError(f"{shown_url(url)} cannot be opened: {shown(str(error))}.\n{advice}") from error
+    except reading_errors() as error:
+        raise unreadable(shown_url(url), error) from error
+    return filesystem, path
+
+
+def remote_paths(filesystem: Any, path: str) -> list[str] | None:
+    """The files in the directory or under the glob that `path` is; None where it is one file."""
+    if path.startswith(WEB):  # there ? starts a query, and a page is not a directory
+        return None
+    if filesystem.isdir(path):
+        found = filesystem.find(path)
+        return [each for each in found if not any(map(is_hidden, each.removeprefix(path).split("/")))]
+    if has_magic(path) and not filesystem.exists(path):
+        filesystem.ls(before_magic(path))  # glob takes a connection that fails for an empty folder; ls tells
+        return [each for each, about in filesystem.glob(path, detail=True).items() if about["type"] == "file"]
+    return None
+
+
+def remote_file(filesystem: Any, path: str, url: str) -> File:
+    key = f"{filesystem.to_json()} {path}"  # the arguments of a file system say which server or archive it reads
+    return File(shown_url(url), without_query(path), key, partial(read_remote, filesystem, path, shown_url(url)))
+
+
+def read_remote(filesystem: Any, path: str, name: str) -> bytes:
+    with errors_told(name):
+        return bytes(filesystem.cat_file(path))
+
+
+def shown_url(url: str) -> str:
+    """`url` for messages and for run.json: without a password or a signed query."""
+    return shown(without_query(re.sub(r"\b(https?|s?ftp|ssh)://[^/@]*@", r"\1://", url)))
+
+
+def without_query(url: str) -> str:
+    return re.split(r"[?#]", url, maxsplit=1)[0] if url.startswith(WEB) else url
+
+
+def before_magic(path: str) -> str:
+    """The folder that a glob looks in; a path that is no glob, whole."""
+    return re.split(r"[*?\[]", path, maxsplit=1)[0].rpartition("/")[0] if has_magic(path) else path
+
+
+def stem(path: str) -> str:
+    """What a file is called: tinyshakespeare for texts/tinyshakespeare.txt.gz."""
+    return PurePath(inner_path(path)).stem
+
+
+# --- what goes wrong
+
+
+@contextmanager
+def errors_told(name: str) -> Iterator[None]:
+    """Turns what reading `name` may raise into a CorpusError."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise CorpusError(
+            f"{name} does not exist.\nGive a text file, a directory, a glob, a URL, or - for standard input."
+        ) from error
+    except reading_errors() as error:
+        raise unreadable(name, error) from error
+
+
+def reading_errors() -> tuple[type[Exception], ...]:
+    """What reading may raise; of REMOTE_ERRORS those whose libraries are loaded, since no other can be raised."""
+    loaded = (getattr(sys.modules[module], name) for module, name in REMOTE_ERRORS if module in sys.modules)
+    return (OSError, ValueError, *loaded)
+
+
+def unreadable(name: str, error: Exception) -> CorpusError:
+    reason = " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())
+    advice = "Check the address and the connection." if "://" in name else f"To see more: ls -ld {shlex.quote(name)}"
+    return CorpusError(f"{name} cannot be read: {shown(reason).rstrip('.')}.\n{advice}")
+
+
+def no_match(name: str) -> CorpusError:
+    return CorpusError(f"{name} matches no file.\nFor the .txt files of a directory and all below it: 'texts/**/*.txt'")

@@ -1,0 +1,198 @@
+"""Characters in, ids out, and back: byte-level BPE as in GPT-2, so that every string round-trips.
+
+Two kinds share one format, and so load elsewhere as ordinary GPT-2 tokenizers:
+
+    bpe   merges learned from the corpus (Sennrich et al., 2016; Radford et al., 2019)
+    char  merges only inside each multi-byte character that the corpus holds: one token per known character, and the
+          bytes, or the known beginning of them, for the others
+
+The ids are GPT-2's: the 256 bytes first, in its order, then the merges, end-of-text last.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer as Engine
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from minigpt.config import require
+from minigpt.errors import CheckpointError
+
+END_OF_TEXT = "<|endoftext|>"
+KINDS = ("bpe", "char")
+SMALLEST_VOCABULARY = 257  # 256 bytes and end-of-text
+
+# A cut before a line that follows a single newline never changes GPT-2's split, so long texts encode in parallel.
+_LINE_START = re.compile(r"(?<=\S\n)(?=\S)")
+_PIECE = 1 << 16
+
+
+def _printable_bytes() -> dict[int, str]:
+    """GPT-2's letter for every byte, in the order of its ids: printable Latin-1 stands for itself, the rest follows."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [b for b in range(256) if b not in printable]
+    return {b: chr(b) for b in printable} | {b: chr(256 + i) for i, b in enumerate(others)}
+
+
+BYTE_TO_LETTER = _printable_bytes()
+LETTER_TO_BYTE = {letter: byte for byte, letter in BYTE_TO_LETTER.items()}
+
+
+class Tokenizer:
+    """A byte-level BPE tokenizer. Every id from 0 to `vocab_size` - 1 has bytes; `end_of_text` is one of them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._engine.encode_special_tokens = True  # "<|endoftext|>" in a user's text is thirteen letters
+        self._bytes: dict[int, bytes] = {}
+        self.vocab_size: int = engine.get_vocab_size(with_added_tokens=True)
+        end_of_text = engine.token_to_id(END_OF_TEXT)
+        if end_of_text is None:
+            raise CheckpointError(f"The tokenizer has no {END_OF_TEXT} token, which separates documents in a GPT-2.")
+        self.end_of_text: int = end_of_text
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of `text`; no end-of-text is added, and none is read out of it."""
+        return [token for piece in self._engine.encode_batch_fast(_pieces(text)) for token in piece.ids]
+
+    def encode_documents(self, documents: Iterable[str]) -> np.ndarray:
+        """The ids of all documents in one row, end-of-text between them; uint16 where the vocabulary fits."""
+        dtype = np.uint16 if self.vocab_size <= 1 << 16 else np.uint32
+        parts: list[np.ndarray] = []
+        for document in documents:
+            if parts:
+                parts.append(np.array([self.end_of_text], dtype))
+            parts.append(np.array(self.encode(document), dtype))
+        return np.concatenate(parts) if parts else np.zeros(0, dtype)
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes that a token stands for; the letters of its name for end-of-text and other added tokens."""
+        data = self._bytes.get(token)
+        if data is None:
+            data = self._bytes[token] = _letters_to_bytes(self._engine.id_to_token(token) or f"<id {token}>")
+        return data
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        return b"".join(map(self.token_bytes, ids))
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of `ids`; bytes that are not whole characters become U+FFFD."""
+        return self.decode_bytes(ids).decode("utf-8", "replace")
+
+    def byte_lengths(self) -> np.ndarray:
+        """[V] bytes of text per token; end-of-text, which is no text, counts 0."""
+        lengths = np.array([len(self.token_bytes(token)) for token in range(self.vocab_size)])
+        lengths[self.end_of_text] = 0
+        return lengths
+
+    def to_json(self) -> str:
+        """The contents of tokenizer.json."""
+        text: str = self._engine.to_str(pretty=True)
+        return text
+
+    @classmethod
+    def from_file(cls, path: Path) -> "Tokenizer":
+        """Read a tokenizer.json. Raises CheckpointError if it is missing, damaged, or not byte-level BPE."""
+        try:
+            text = path.read_text("utf-8")
+            layout = json.loads(text)
+            byte_level = layout["model"]["type"] == "BPE" and "ByteLevel" in json.dumps(layout["pre_tokenizer"])
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{path} is not a tokenizer file, or is damaged.") from error
+        if not byte_level:
+            raise CheckpointError(f"{path} is not a byte-level BPE tokenizer, the kind that GPT-2 has.")
+        try:
+            return cls(Engine.from_str(text))
+        except CheckpointError:
+            raise
+        except Exception as error:  # the library raises nothing more precise
+            raise CheckpointError(f"{path} is not a tokenizer that can be read: {error}") from error
+
+
+def train_tokenizer(kind: str, documents: Sequence[str], vocab_size: int | None = None) -> Tokenizer:
+    """Make a tokenizer of `kind` for the documents.
+
+    `vocab_size`: for bpe, all tokens, end-of-text included (the corpus may be too short to fill it); by default it is
+    chosen from the length of the corpus. char takes what the corpus holds.
+    """
+    require(kind in KINDS, f"--tokenizer must be one of {', '.join(KINDS)}, not {kind}.")
+    if kind == "char":
+        require(vocab_size is None, "--vocab-size goes with --tokenizer bpe: char takes one token per character.")
+        return _tokenizer(_character_merges(documents))
+    size = vocab_size if vocab_size is not None else default_vocab_size(sum(len(d.encode()) for d in documents))
+    require(
+        size >= SMALLEST_VOCABULARY,
+        f"--vocab-size must be {SMALLEST_VOCABULARY} or more (256 bytes and end-of-text), not {size}.",
+    )
+    return _tokenizer(_learned_merges(documents, size - SMALLEST_VOCABULARY))
+
+
+def default_vocab_size(utf8_bytes: int) -> int:
+    """The power of two nearest to the square root of the corpus's bytes, from 1,024 to 32,768.
+
+    1,024 is what measured best for half a megabyte and for one; a larger text can teach more tokens.
+    """
+    return 1 << min(15, max(10, round(math.log2(max(1, utf8_bytes)) / 2)))
+
+
+def _learned_merges(documents: Sequence[str], count: int) -> list[tuple[str, str]]:
+    engine = _engine(models.BPE())
+    trainer = trainers.BpeTrainer(
+        vocab_size=256 + count,
+        initial_alphabet=list(BYTE_TO_LETTER.values()),
+        show_progress=False,
+    )
+    engine.train_from_iterator((piece for document in documents for piece in _pieces(document)), trainer)
+    return [(left, right) for left, right in json.loads(engine.to_str())["model"]["merges"]]
+
+
+def _character_merges(documents: Sequence[str]) -> list[tuple[str, str]]:
+    """Merges that build each multi-byte character from its bytes, left to right, shared beginnings once."""
+    characters = sorted({c for document in documents for c in set(document) if ord(c) > 0x7F})
+    merges: dict[tuple[str, str], None] = {}
+    for character in characters:
+        letters = "".join(BYTE_TO_LETTER[b] for b in character.encode())
+        for _, end in pairwise(range(len(letters) + 1)):
+            if end >= 2:
+                merges[letters[: end - 1], letters[end - 1]] = None
+    return list(merges)
+
+
+def _tokenizer(merges: list[tuple[str, str]]) -> Tokenizer:
+    # Two merges can build the same token; it has one id.
+    tokens = dict.fromkeys([*BYTE_TO_LETTER.values(), *(left + right for left, right in merges), END_OF_TEXT])
+    engine = _engine(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=merges))
+    engine.add_special_tokens([END_OF_TEXT])
+    return Tokenizer(engine)
+
+
+def _engine(model: models.BPE) -> Engine:
+    engine = Engine(model)
+    engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    engine.decoder = decoders.ByteLevel()
+    return engine
+
+
+def _pieces(text: str) -> list[str]:
+    """`text` in pieces of about 64 thousand characters, cut only where the split pattern cuts anyway."""
+    pieces, start = [], 0
+    while len(text) - start > _PIECE:
+        cut = _LINE_START.search(text, start + _PIECE)
+        if cut is None:
+            break
+        pieces.append(text[start : cut.start()])
+        start = cut.start()
+    return [*pieces, text[start:]]
+
+
+def _letters_to_bytes(token: str) -> bytes:
+    if all(letter in LETTER_TO_BYTE for letter in token):
+        return bytes(LETTER_TO_BYTE[letter] for letter in token)
+    return token.encode()

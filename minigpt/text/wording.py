@@ -1,0 +1,23 @@
+"""A name from outside in; out the form in which a message may show it, and the advice that messages share."""
+
+from minigpt.errors import CorpusError
+
+
+def shown(name: str) -> str:
+    """`name` with control characters, bidi controls and lone surrogates escaped as in a Python string."""
+    safe = (char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in name)
+    return "".join(safe) or "''"
+
+
+def listed(names: list[str], most: int = 20) -> str:
+    """`names` in quotes on one line, the first `most` of them."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(f'"{shown(name)}"' for name in names[:most]) + more
+
+
+def needs_extra(name: str, packages: str, extra: str) -> CorpusError:
+    """The error for `name`, which only `packages` can open; `extra` is the name in pyproject.toml that brings them."""
+    return CorpusError(
+        f"{name} cannot be opened without {packages}, not installed here.\n"
+        f"From your clone of minigpt: pip install -e '.[{extra}]'"
+    )

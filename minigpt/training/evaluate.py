@@ -1,0 +1,94 @@
+"""A model and held-out ids in; its loss out, in nats per token and in bits per byte."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from minigpt.models.gpt import GPT
+from minigpt.records import TrainRecord
+
+EVALUATED_TOKENS = 1_000_000  # of a longer validation text, its first so many
+_BATCH_TOKENS = 8192  # at once: enough to keep a CPU busy, few enough that the logits stay small
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Loss over every token but the first: `loss_nats` per token; `bits_per_byte` compares tokenizers too."""
+
+    loss_nats: float
+    bits_per_byte: float
+    tokens: int
+
+
+@torch.no_grad()
+def evaluate(
+    model: GPT,
+    ids: np.ndarray,
+    byte_lengths: np.ndarray,
+    *,
+    stopped: Callable[[], bool] = lambda: False,
+    autocast: Callable[[], torch.autocast] | None = None,
+) -> Evaluation | None:
+    """Loss over windows that follow each other, each of a context's length and without sight of the one before.
+
+    `ids` [N >= 2], of which the first million are used; `byte_lengths` [V]. None when `stopped` before the end.
+    """
+    ids = ids[: EVALUATED_TOKENS + 1].astype(np.int64)
+    was_training = model.training
+    model.eval()
+    total_nats = 0.0
+    for x, y in _windows(ids, model.config.context):
+        if stopped():
+            break
+        total_nats += _loss(model, x, y, autocast)
+    model.train(was_training)
+    if stopped():
+        return None
+    byte_count = int(byte_lengths[ids[1:]].sum())
+    return Evaluation(total_nats / (len(ids) - 1), total_nats / math.log(2) / max(1, byte_count), len(ids) - 1)
+
+
+def _loss(model: GPT, x_BT: Tensor, y_BT: Tensor, autocast: Callable[[], torch.autocast] | None) -> float:
+    """Summed nats."""
+    x_BT, y_BT = x_BT.to(model.device), y_BT.to(model.device)
+    if autocast is None:
+        logits = model(x_BT)
+    else:
+        with autocast():
+            logits = model(x_BT)
+    return float(F.cross_entropy(logits.float().flatten(0, 1), y_BT.flatten(), reduction="sum"))
+
+
+def _windows(ids: np.ndarray, context: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of inputs and targets that cover every target once; the last may be a single short window."""
+    tokens = torch.from_numpy(ids)
+    x, y = tokens[:-1], tokens[1:]
+    whole = len(x) // context * context
+    rows = max(1, _BATCH_TOKENS // context)
+    yield from zip(x[:whole].view(-1, context).split(rows), y[:whole].view(-1, context).split(rows), strict=True)
+    if whole < len(x):
+        yield x[None, whole:], y[None, whole:]
+
+
+def is_overfitting(history: Sequence[TrainRecord], patience: int = 3) -> bool:
+    """Whether the best validation loss lies `patience` or more evaluations back while the training loss still falls.
+
+    The training loss is averaged between evaluations: one batch alone says little.
+    """
+    evaluated = [i for i, r in enumerate(history) if r.validation_loss_nats is not None]
+    losses = [loss for r in history if (loss := r.validation_loss_nats) is not None]
+    if len(losses) <= patience or len(losses) - 1 - losses.index(min(losses)) < patience:
+        return False
+    best, latest = evaluated[losses.index(min(losses))], evaluated[-1]
+    before, since = _mean_loss(history[: best + 1], latest - best), _mean_loss(history[best + 1 :], latest - best)
+    return before is not None and since is not None and since < before
+
+
+def _mean_loss(history: Sequence[TrainRecord], count: int) -> float | None:
+    losses = [r.loss_nats for r in history[-count:] if r.loss_nats is not None]
+    return sum(losses) / len(losses) if losses else None

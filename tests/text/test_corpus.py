@@ -1,0 +1,660 @@
+"""What each kind of argument is read as, and the whole message for each that cannot be read."""
+
+import bz2
+import gzip
+import hashlib
+import io
+import json
+import lzma
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import fsspec
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from minigpt.errors import CorpusError
+from minigpt.text import compression, sources
+from minigpt.text.builtin_text import without_repeats
+from minigpt.text.corpus import Corpus, folder_name, read_corpus
+
+TEXT = b"Once upon a time\nthere was a fox.\n"
+TEXT_ZST = bytes.fromhex("28b52ffd20221101004f6e63652075706f6e20612074696d650a746865726520776173206120666f782e0a")
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each test runs in its own folder, so that names in messages are short."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def put(path: str, data: bytes | str = TEXT) -> str:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(data.encode() if isinstance(data, str) else data)
+    return path
+
+
+def put_parquet(path: str, **columns: Any) -> str:
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    return path
+
+
+def names(corpus: Corpus) -> list[str]:
+    return [source.name for source in corpus.sources]
+
+
+def message(*specs: str, **options: str) -> str:
+    with pytest.raises(CorpusError) as caught:
+        read_corpus(specs, **options)
+    return str(caught.value)
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def stand_in(*_: object, **__: object) -> Any:
+        raise error
+
+    return stand_in
+
+
+def give_standard_input(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+# --- files
+
+
+def test_a_file_is_one_document_with_its_hash_and_size() -> None:
+    corpus = read_corpus([put("notes.txt")])
+    assert corpus.name == "notes"
+    assert corpus.documents == (TEXT.decode(),)
+    assert corpus.skipped == ()
+    (source,) = corpus.sources
+    assert (source.name, source.size, source.documents) == ("notes.txt", len(TEXT), 1)
+    assert source.sha256 == hashlib.sha256(TEXT).hexdigest()
+
+
+def test_characters_and_bytes_are_counted_over_all_documents() -> None:
+    corpus = read_corpus([put("a.txt", "é€"), put("b.txt", "ab")])
+    assert (corpus.characters, corpus.utf8_bytes) == (4, 7)
+
+
+def test_the_mark_is_dropped_and_every_line_ends_in_a_newline() -> None:
+    assert read_corpus([put("dos.txt", b"\xef\xbb\xbfa\r\nb\rc\n")]).documents == ("a\nb\nc\n",)
+
+
+def test_files_keep_the_order_in_which_they_are_given() -> None:
+    assert names(read_corpus([put("b.txt"), put("a.txt")])) == ["b.txt", "a.txt"]
+
+
+@pytest.mark.parametrize("again", ["notes.txt", "./notes.txt", "*.txt", ".", "link.txt", "file://{}/notes.txt"])
+def test_a_file_reached_twice_is_read_once(folder: Path, again: str) -> None:
+    put("notes.txt")
+    os.symlink("notes.txt", "link.txt")
+    assert names(read_corpus(["notes.txt", again.format(folder)])) == ["notes.txt"]
+
+
+def test_two_files_with_the_same_text_are_two_documents() -> None:
+    assert len(read_corpus([put("a.txt"), put("b.txt")]).documents) == 2
+
+
+def test_standard_input_is_one_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    give_standard_input(monkeypatch, TEXT)
+    corpus = read_corpus(["-", "-"])
+    assert (corpus.name, corpus.documents, names(corpus)) == ("stdin", (TEXT.decode(),), ["standard input"])
+
+
+def test_a_pipe_with_a_name_is_read() -> None:
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=Path("pipe").write_bytes, args=(TEXT,))
+    writer.start()
+    corpus = read_corpus(["pipe"])
+    writer.join()
+    assert corpus.documents == (TEXT.decode(),)
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("notes", "notes"),
+        ("my notes (1)", "my-notes-1"),
+        ("..hidden", "hidden"),
+        ("-c", "c"),
+        ("été", "été"),
+        ("cafe\u0301", "café"),
+        ("a/b\0\x1b", "a-b"),
+        ("v1.2", "v1.2"),
+        ("...", "corpus"),
+        ("x" * 300, "x" * 60),
+    ],
+)
+def test_the_name_suits_a_folder(label: str, name: str) -> None:
+    assert folder_name(label) == name
+
+
+# --- directories and globs
+
+
+def test_a_directory_is_read_in_sorted_order_without_hidden_files() -> None:
+    for path in ("texts/b.txt", "texts/a/z.md", "texts/.git/x", "texts/.hidden", "texts/c.txt"):
+        put(path)
+    corpus = read_corpus(["texts"])
+    assert corpus.name == "texts"
+    assert names(corpus) == ["texts/a/z.md", "texts/b.txt", "texts/c.txt"]
+
+
+def test_a_directory_passes_over_what_is_not_text_and_says_so() -> None:
+    put("texts/a.txt")
+    put("texts/empty.txt", "")
+    put("texts/photo.png", PNG)
+    put("texts/noise", bytes(range(1, 256)) * 4)
+    os.mkfifo("texts/pipe")
+    os.symlink("nowhere", "texts/broken")
+    corpus = read_corpus(["texts"])
+    assert names(corpus) == ["texts/a.txt"]
+    assert corpus.skipped == ("texts/noise", "texts/photo.png", "texts/broken", "texts/pipe")
+
+
+def test_links_to_directories_are_not_followed() -> None:
+    put("texts/a.txt")
+    put("elsewhere/b.txt")
+    os.symlink(".", "texts/loop")
+    os.symlink("../elsewhere", "texts/away")
+    corpus = read_corpus(["texts"])
+    assert (names(corpus), corpus.skipped) == (["texts/a.txt"], ("texts/away", "texts/loop"))
+
+
+def test_a_directory_that_is_named_may_be_a_link_or_the_current_one() -> None:
+    put("texts/a.txt")
+    os.symlink("texts", "link")
+    assert names(read_corpus(["link"])) == ["link/a.txt"]
+    assert read_corpus(["texts/.."]).name == Path.cwd().name
+
+
+def test_text_in_another_encoding_is_an_error_in_a_directory_too() -> None:
+    put("texts/a.txt")
+    put("texts/b.txt", "déjà vu\n".encode("latin-1"))
+    assert message("texts").startswith("texts/b.txt is not UTF-8: byte 0xe9 at offset 1 (line 1).")
+
+
+def test_a_directory_without_text_is_an_error() -> None:
+    put("images/a.png", PNG)
+    put("none/.hidden")
+    assert message("images") == (
+        "images holds no text; files looked at, hidden ones aside: 1.\nGive a directory or file with text in it."
+    )
+    assert message("none").startswith("none holds no text; files looked at, hidden ones aside: 0.")
+
+
+def test_a_directory_that_may_not_be_read_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    put("texts/a.txt")
+    monkeypatch.setattr(os, "scandir", raising(PermissionError(13, "Permission denied", "texts")))
+    assert message("texts") == "texts cannot be read: Permission denied.\nTo see more: ls -ld texts"
+
+
+def test_a_directory_whose_files_may_not_be_looked_at_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    put("texts/a.txt")
+    monkeypatch.setattr(Path, "is_file", raising(PermissionError(13, "Permission denied")))
+    assert message("texts").startswith("texts cannot be read: Permission denied.")
+
+
+@pytest.mark.parametrize(
+    ("glob", "found"),
+    [
+        ("texts/*.txt", ["texts/a.txt"]),
+        ("texts/**/*.txt", ["texts/a.txt", "texts/sub/b.txt"]),
+        ("texts/**", ["texts/a.txt", "texts/sub/b.txt", "texts/sub/c.md"]),
+        ("t*/sub", ["texts/sub/b.txt", "texts/sub/c.md"]),
+        ("texts/[ab].txt", ["texts/a.txt"]),
+        ("texts/.*/*.txt", ["texts/.hidden/d.txt"]),
+    ],
+)
+def test_a_glob_finds_what_a_shell_would(folder: Path, glob: str, found: list[str]) -> None:
+    for path in ("texts/a.txt", "texts/sub/b.txt", "texts/sub/c.md", "texts/.hidden/d.txt"):
+        put(path)
+    assert names(read_corpus([glob])) == found
+    assert names(read_corpus([f"{folder}/{glob}"])) == [f"{folder}/{name}" for name in found]
+
+
+def test_a_glob_is_called_after_the_folder_it_looks_in() -> None:
+    put("texts/a.txt")
+    assert read_corpus(["texts/**/*.txt"]).name == "texts"
+
+
+def test_a_glob_passes_over_what_is_not_text_and_links_to_directories() -> None:
+    put("a.txt")
+    put("b.png", PNG)
+    os.symlink(".", "loop")
+    corpus = read_corpus(["*"])
+    assert (names(corpus), corpus.skipped) == (["a.txt"], ("b.png", "loop"))
+
+
+def test_what_is_no_glob(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "glob", raising(ValueError("'**' can only be an entire path component")))
+    assert message("**.txt") == (
+        "**.txt is not a glob: '**' can only be an entire path component.\nFor example: 'texts/**/*.txt'"
+    )
+
+
+def test_a_file_whose_name_has_brackets_is_that_file() -> None:
+    put("notes[1].txt", "first")
+    put("notes1.txt", "second")
+    assert read_corpus(["notes[1].txt"]).documents == ("first",)
+
+
+def test_a_glob_without_a_match_is_an_error() -> None:
+    assert message("*.md") == (
+        "*.md matches no file.\nFor the .txt files of a directory and all below it: 'texts/**/*.txt'"
+    )
+
+
+# --- what is missing, unreadable, empty, or binary
+
+
+def test_a_missing_file() -> None:
+    assert message("notes.txt") == (
+        "notes.txt does not exist.\nGive a text file, a directory, a glob, a URL, or - for standard input."
+    )
+    assert message("").startswith("'' does not exist.")
+
+
+def test_names_in_messages_cannot_steer_the_terminal() -> None:
+    assert message("a\x1b[2J\u202e\n\udcff.txt").startswith(r"a\x1b[2J\u202e\n\udcff.txt matches no file.")
+    assert read_corpus([put("a\x1bb.txt")]).sources[0].name == r"a\x1bb.txt"
+
+
+def test_a_file_that_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    put("my notes.txt")
+    monkeypatch.setattr(sources, "open", raising(PermissionError(13, "Permission denied")), raising=False)
+    assert message("my notes.txt") == (
+        "my notes.txt cannot be read: Permission denied.\nTo see more: ls -ld 'my notes.txt'"
+    )
+
+
+def test_closed_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert message("-") == "standard input is closed.\nPipe a text in: cat notes.txt | minigpt train -"
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [(b"", "is empty"), (b" \n\t\r\n", "holds nothing but blanks"), (b"\xef\xbb\xbf", "holds nothing but blanks")],
+)
+def test_a_file_without_text(data: bytes, what: str) -> None:
+    assert message(put("a.txt", data)) == f"a.txt {what}.\nGive a file with text."
+
+
+def test_empty_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    give_standard_input(monkeypatch, b"")
+    assert message("-").startswith("standard input is empty.")
+
+
+@pytest.mark.parametrize("data", [PNG, b"ascii\n\n\n\0"])
+def test_a_binary_file(data: bytes) -> None:
+    assert message(put("photo.png", data)) == (
+        "photo.png looks binary: NUL byte at offset 8.\n"
+        "Give plain text, .jsonl or .parquet; each may be compressed (.gz, .bz2, .xz, .zst)."
+    )
+
+
+def test_a_binary_file_without_nul() -> None:
+    assert "noise looks binary: 26 of its 255 bytes are control" in message(put("noise", bytes(range(1, 256))))
+
+
+def test_a_corpus_of_one_character() -> None:
+    assert message(put("a.txt", "aaa"), put("b.txt", "a")) == (
+        "This is a corpus of one character, 'a': there is nothing to learn.\nGive a text with more in it."
+    )
+    assert read_corpus(["a.txt", put("c.txt", "b")]).characters == 4
+
+
+# --- encodings
+
+
+def test_the_error_for_another_encoding_names_byte_offset_and_line() -> None:
+    put("notes.txt", b"x" * 34 + b"\r\n" + (b"y" * 33 + b"\r\n") * 86 + b"z" * 25 + b"\xff more\n")
+    assert message("notes.txt") == (
+        "notes.txt is not UTF-8: byte 0xff at offset 3,071 (line 88).\n"
+        "Try --encoding latin-1, or convert it: iconv -f latin1 -t utf8 notes.txt"
+    )
+
+
+def test_the_advice_quotes_the_name_for_the_shell() -> None:
+    assert message(put("my notes.txt", b"\xe9t\xe9\n")).endswith("iconv -f latin1 -t utf8 'my notes.txt'")
+
+
+def test_what_iconv_cannot_open_is_not_offered_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = "is not UTF-8: byte 0xe9 at offset 0 (line 1).\nTry --encoding latin-1."
+    give_standard_input(monkeypatch, b"\xe9t\xe9\n")
+    assert message("-") == f"standard input {told}"
+    assert message(put("notes.txt.gz", gzip.compress(b"\xe9t\xe9\n"))) == f"notes.txt.gz {told}"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_a_mark_of_another_encoding_is_recognised(encoding: str) -> None:
+    put("notes.txt", "text\n".encode(encoding))
+    assert f"Try --encoding {encoding}, or convert it" in message("notes.txt")
+    assert read_corpus(["notes.txt"], encoding=encoding).documents == ("text\n",)
+
+
+def test_a_text_cut_inside_its_last_character() -> None:
+    assert message(put("cut.txt", "naïve\n10 €".encode()[:-1])) == (
+        "cut.txt is not UTF-8: byte 0xe2 at offset 10 (line 2).\n"
+        "The text is damaged there, or cut inside a character. To leave that out: iconv -c -f utf-8 -t utf-8 cut.txt"
+    )
+
+
+def test_another_encoding_can_be_named() -> None:
+    assert read_corpus([put("notes.txt", b"d\xe9j\xe0")], encoding="latin-1").documents == ("déjà",)
+
+
+def test_utf8_is_advised_where_the_named_encoding_is_wrong() -> None:
+    assert message(put("notes.txt", "déjà"), encoding="ascii") == (
+        "notes.txt is not ASCII: byte 0xc3 at offset 1 (line 1).\nTry --encoding utf-8."
+    )
+
+
+def test_a_nul_in_utf16_is_found_where_it_is() -> None:
+    assert "NUL byte at offset 6." in message(put("a.txt", "Āa\0b".encode("utf-16")), encoding="utf-16")
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "hex", "rot13", "idna", "punycode", "utf-7", "undefined", "", "\0"])
+def test_what_is_no_encoding(encoding: str) -> None:
+    assert message(put("a.txt"), encoding=encoding).endswith(
+        " is not an encoding.\nTry utf-8, utf-16, latin-1 or cp1252."
+    )
+
+
+# --- compression
+
+
+COMPRESSED = {
+    ".gz": gzip.compress(TEXT),
+    ".bz2": bz2.compress(TEXT),
+    ".xz": lzma.compress(TEXT),
+    ".zst": TEXT_ZST,
+}
+
+
+@pytest.mark.parametrize(("suffix", "data"), COMPRESSED.items(), ids=COMPRESSED)
+class TestCompressed:
+    def test_is_read_and_hashed_as_stored(self, suffix: str, data: bytes) -> None:
+        corpus = read_corpus([put(f"fox.txt{suffix.upper()}", data)])
+        assert (corpus.name, corpus.documents) == ("fox", (TEXT.decode(),))
+        assert corpus.sources[0].sha256 == hashlib.sha256(data).hexdigest()
+        assert corpus.sources[0].size == len(data)
+
+    def test_may_have_several_parts(self, suffix: str, data: bytes) -> None:
+        assert read_corpus([put(f"fox{suffix}", data + data)]).documents == (TEXT.decode() * 2,)
+
+    @pytest.mark.parametrize("keep", [6, -3])
+    def test_truncated(self, suffix: str, data: bytes, keep: int) -> None:
+        told = message(put(f"fox{suffix}", data[:keep]))
+        assert told.startswith(f"fox{suffix} is damaged or not a {suffix} file: ")
+        assert told.endswith(".\nFetch or compress it again.")
+
+    def test_not_that_at_all(self, suffix: str, data: bytes) -> None:
+        assert f"damaged or not a {suffix} file" in message(put(f"fox{suffix}", TEXT))
+
+
+def test_damage_inside() -> None:
+    data = gzip.compress(TEXT * 50)
+    assert "damaged" in message(put("fox.gz", data[:12] + b"\xff" * 8 + data[20:]))
+
+
+def test_lines_of_json_may_be_compressed() -> None:
+    corpus = read_corpus([put("tiny.jsonl.gz", gzip.compress(b'{"text": "a fox"}\n'))])
+    assert (corpus.name, corpus.documents) == ("tiny", ("a fox",))
+
+
+def test_zst_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(compression.DECOMPRESSORS, ".zst", raising(ImportError()))
+    assert message(put("fox.zst", TEXT_ZST)) == (
+        "fox.zst cannot be opened without the package zstandard, not installed here.\n"
+        "From your clone of minigpt: pip install -e '.[zstd]'"
+    )
+
+
+# --- lines of JSON
+
+
+def test_each_line_of_json_is_a_document() -> None:
+    put("tiny.jsonl", '\ufeff{"text": "one\\r\\ntwo"}\r\n\n{"text": "déjà\u2028vu", "id": 1}\n{"text": " "}\n')
+    corpus = read_corpus(["tiny.jsonl"])
+    assert corpus.documents == ("one\ntwo", "déjà\u2028vu")
+    assert corpus.sources[0].documents == 2
+
+
+def test_the_field_can_be_named() -> None:
+    assert read_corpus([put("a.jsonl", '{"story": "ab"}')], field="story").documents == ("ab",)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("{'text': 1}", "is not valid JSON: Expecting property name enclosed in double quotes."),
+        ('{"text": "cut', "is not valid JSON: Unterminated string starting at."),
+        ("[" * 200_000, "is not valid JSON: "),
+        ("1" * 5_000, "is not valid JSON: "),
+        ('["text"]', "is a list, not a JSON object."),
+        ("12.5", "is a number, not a JSON object."),
+    ],
+)
+def test_a_line_that_is_no_object(line: str, told: str) -> None:
+    text = message(put("a.jsonl", '{"text": "ab"}\n\n' + line))
+    assert text.startswith(f"a.jsonl line 3 {told}")
+    assert text.endswith('\nEach line must hold one object, such as {"text": "Once upon a time"}')
+
+
+def test_a_line_without_the_field_names_those_there_are() -> None:
+    assert message(put("a.jsonl", '{"id": 1, "a story": "ab"}')) == (
+        'a.jsonl line 1 has no field "text". It has the fields "id", "a story".\nTry --field \'a story\''
+    )
+    assert message(put("b.jsonl", "{}")) == 'b.jsonl line 1 has no field "text". It has no fields.'
+
+
+def test_many_fields_are_not_all_listed() -> None:
+    record = json.dumps({f"f{index}": index for index in range(1_000)})
+    assert message(put("a.jsonl", record)).endswith('"f19" and 980 more.')
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [("null", "null"), ("1", "a number"), ("true", "true or false"), ("[]", "a list"), ("{}", "an object")],
+)
+def test_a_field_that_is_no_string(value: str, kind: str) -> None:
+    told = message(put("a.jsonl", f'{{"text": {value}}}'))
+    assert told == f'a.jsonl line 1: field "text" is {kind}, not a string. It has the fields "text".'
+
+
+def test_half_of_a_surrogate_pair_is_refused() -> None:
+    assert read_corpus([put("a.jsonl", r'{"text": "\ud83e\udd8a fox"}')]).documents == ("🦊 fox",)
+    assert message(put("b.jsonl", r'{"text": "a \ud83e fox"}')) == (
+        'b.jsonl line 1: field "text" holds \\ud83e, half of a surrogate pair.\nWrite both halves, or \\ufffd.'
+    )
+
+
+# --- parquet
+
+
+def test_each_row_of_parquet_is_a_document() -> None:
+    corpus = read_corpus([put_parquet("tiny.parquet", id=[1, 2, 3], text=["one\r\n", None, "two"])])
+    assert (corpus.name, corpus.documents) == ("tiny", ("one\n", "two"))
+
+
+def test_a_column_may_be_a_dictionary() -> None:
+    column = pyarrow.array(["a", "b", "a"]).dictionary_encode()
+    assert read_corpus([put_parquet("tiny.parquet", story=column)], field="story").documents == ("a", "b", "a")
+
+
+def test_parquet_without_the_column_names_those_there_are() -> None:
+    assert message(put_parquet("tiny.parquet", id=[1], story=["ab"])) == (
+        'tiny.parquet has no column "text". It has the columns "id", "story".\nTry --field story'
+    )
+
+
+def test_a_column_that_is_not_text() -> None:
+    assert message(put_parquet("tiny.parquet", text=[1, 2])) == (
+        'tiny.parquet: column "text" is int64, not text. It has the columns "text".'
+    )
+
+
+def test_damaged_parquet() -> None:
+    whole = Path(put_parquet("tiny.parquet", text=["ab"])).read_bytes()
+    for data in (whole[:-5], whole[:4] + b"\xff" * 30 + whole[34:], b""):
+        told = message(put("tiny.parquet", data))
+        assert told.startswith("tiny.parquet is damaged or not a .parquet file: ")
+
+
+def test_parquet_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    put_parquet("tiny.parquet", text=["ab"])
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert message("tiny.parquet") == (
+        "tiny.parquet cannot be opened without the package pyarrow, not installed here.\n"
+        "From your clone of minigpt: pip install -e '.[parquet]'"
+    )
+
+
+# --- by URL
+
+
+@pytest.fixture
+def memory(folder: Path) -> Any:
+    """fsspec's memory:// with a folder of this test's own name in it."""
+    files = fsspec.filesystem("memory")
+    for path, data in {"a.txt": TEXT, "sub/b.txt.gz": COMPRESSED[".gz"], "c.bin": PNG, ".git/d": TEXT}.items():
+        files.pipe(f"/{folder.name}/{path}", data)
+    yield f"memory://{folder.name}"
+    files.rm(f"/{folder.name}", recursive=True)
+
+
+def test_a_url_is_a_file(memory: str) -> None:
+    corpus = read_corpus([f"{memory}/sub/b.txt.gz"])
+    assert (corpus.name, corpus.documents, names(corpus)) == ("b", (TEXT.decode(),), [f"{memory}/sub/b.txt.gz"])
+
+
+def test_a_url_is_a_directory(memory: str, folder: Path) -> None:
+    corpus = read_corpus([memory])
+    assert corpus.name == folder.name
+    assert names(corpus) == [f"memory:///{folder.name}/a.txt", f"memory:///{folder.name}/sub/b.txt.gz"]
+    assert corpus.skipped == (f"memory:///{folder.name}/c.bin",)
+
+
+def test_a_url_is_a_glob(memory: str, folder: Path) -> None:
+    corpus = read_corpus([f"{memory}/*.txt", f"{memory}/a.txt"])
+    assert (corpus.name, names(corpus)) == (folder.name, [f"memory:///{folder.name}/a.txt"])
+    assert message(f"{memory}/*.md").startswith(f"{memory}/*.md matches no file.")
+
+
+def test_a_file_url_is_a_file_here(folder: Path) -> None:
+    put("a.txt")
+    assert names(read_corpus([f"file://{folder}/a.txt"])) == [f"{folder}/a.txt"]
+
+
+def test_a_url_that_leads_nowhere(memory: str) -> None:
+    assert message(f"{memory}/no.txt").startswith(f"{memory}/no.txt does not exist.")
+    assert message("file:///no.txt").startswith("/no.txt does not exist.")
+
+
+def test_an_unknown_protocol() -> None:
+    assert message("nope://notes.txt") == (
+        "nope://notes.txt cannot be opened: Protocol not known: nope.\n"
+        "hf:// opens at once, https:// and s3:// with an extra, others with what fsspec asks for."
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        (
+            "https://me:secret@example.com/a.txt?signature=1",
+            "https://example.com/a.txt cannot be opened without aiohttp and requests, not installed here.\n"
+            "From your clone of minigpt: pip install -e '.[https]'",
+        ),
+        (
+            "s3://bucket/a.txt",
+            "s3://bucket/a.txt cannot be opened without s3fs, not installed here.\n"
+            "From your clone of minigpt: pip install -e '.[s3]'",
+        ),
+        ("gs://bucket/a.txt", "gs://bucket/a.txt cannot be opened: Please install gcsfs."),
+    ],
+)
+def test_a_protocol_whose_package_is_missing(monkeypatch: pytest.MonkeyPatch, url: str, told: str) -> None:
+    monkeypatch.setattr("fsspec.core.url_to_fs", raising(ImportError("Please install gcsfs")))
+    assert message(url) == told
+
+
+class Offline(fsspec.AbstractFileSystem):
+    """A file system whose every question meets `error`."""
+
+    protocol = "offline"
+    error: Exception = ConnectionRefusedError(111, "Connection refused")
+
+    def info(self, path: str, **_: Any) -> Any:
+        raise self.error
+
+    cat_file = info
+
+
+@pytest.mark.parametrize("path", ["a.txt", "*.txt"])
+def test_a_network_that_fails(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.setattr("fsspec.core.url_to_fs", lambda url: (Offline(), path))
+    monkeypatch.setattr(Offline, "ls", Offline.info)
+    assert message(f"s3://bucket/{path}") == (
+        f"s3://bucket/{path} cannot be read: Connection refused.\nCheck the address and the connection."
+    )
+
+
+def test_a_network_error_of_a_library_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = SimpleNamespace(ClientError=type("ClientError", (Exception,), {}))
+    monkeypatch.setitem(sys.modules, "aiohttp", library)
+    monkeypatch.setattr("fsspec.core.url_to_fs", lambda url: (Offline(), url))
+    monkeypatch.setattr(Offline, "error", library.ClientError("403, message='Forbidden'"))
+    assert message("https://example.com/a.txt?key=1").startswith(
+        "https://example.com/a.txt cannot be read: 403, message='Forbidden'."
+    )
+
+
+def test_the_query_of_a_web_address_is_no_glob_and_no_suffix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fsspec.core.url_to_fs", lambda url: (Offline(), url))
+    monkeypatch.setattr(Offline, "cat_file", lambda self, path: COMPRESSED[".gz"])
+    corpus = read_corpus(["https://example.com/fox.txt.gz?download=true"])
+    assert (corpus.name, corpus.documents) == ("fox", (TEXT.decode(),))
+    assert names(corpus) == ["https://example.com/fox.txt.gz"]
+
+
+# --- the text that comes with Python
+
+
+def test_without_arguments_it_is_the_python_reference() -> None:
+    corpus = read_corpus([])
+    assert corpus.name == "python-reference"
+    assert names(corpus) == ["Python's language reference (pydoc_data.topics)"]
+    assert corpus.characters > 300_000
+    assert corpus == read_corpus([])
+
+
+def test_no_paragraph_of_the_reference_repeats() -> None:
+    paragraphs = [part.strip() for text in read_corpus([]).documents for part in text.split("\n\n")]
+    assert len(paragraphs) == len(set(paragraphs))
+    assert all(paragraphs)
+
+
+def test_the_first_of_each_paragraph_is_kept() -> None:
+    topics = ["One\n***\n\n   indented\n\n\nlast\n", "last\n\nindented\n", "\nTwo\n\nOne\n***\n"]
+    assert without_repeats(topics) == ("One\n***\n\n   indented\n\nlast\n", "Two\n")
+
+
+def test_a_python_without_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
+    assert message() == (
+        "This Python comes without pydoc_data.topics, the text to train on when none is given.\n"
+        "Give a text of your own: minigpt train notes.txt"
+    )
