@@ -1,5 +1,6 @@
 """A model and its tokenizer <-> a standard Hugging Face GPT-2 folder, of safetensors and JSON; which run is newest."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,10 +76,12 @@ def save_description(folder: Path, config: ModelConfig, tokenizer: Tokenizer, dt
     write_json(folder / "generation_config.json", ids)
 
 
-def save_weights(folder: Path, model: GPT, dtype: torch.dtype = torch.float32, **metadata: str) -> None:
-    """Write model.safetensors atomically; `metadata` (text to text) goes into its header."""
+def save_weights(
+    folder: Path, model: GPT, dtype: torch.dtype = torch.float32, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write model.safetensors atomically; `metadata` goes into its header."""
     tensors = weights_to_tensors(model, dtype)
-    header = {"format": "pt", **metadata}
+    header = {"format": "pt", **(metadata or {})}
     write_atomically(folder / WEIGHTS, lambda temporary: save_file(tensors, temporary, header))
 
 

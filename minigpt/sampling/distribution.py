@@ -28,7 +28,7 @@ class StageResult:
 
 @dataclass(frozen=True)
 class Distribution:
-    """The whole distribution of the next token, float64, on the CPU: `raw_V` before the stages, `results` after each."""
+    """The next token's whole distribution, float64, on the CPU: `raw_V` before the stages, `results` after each."""
 
     logits_V: Tensor
     raw_V: Tensor

@@ -49,16 +49,19 @@ class Tokenizer:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._engine.encode_special_tokens = True  # "<|endoftext|>" in a user's text is thirteen letters
+        self._engine.no_truncation()  # a fine-tuned model's file may hold the limits of its training
+        self._engine.no_padding()
         self._bytes: dict[int, bytes] = {}
-        self.vocab_size: int = engine.get_vocab_size(with_added_tokens=True)
         end_of_text = engine.token_to_id(END_OF_TEXT)
         if end_of_text is None:
             raise CheckpointError(f"The tokenizer has no {END_OF_TEXT} token, which separates documents in a GPT-2.")
         self.end_of_text: int = end_of_text
+        self.vocab_size: int = 1 + max(engine.get_vocab(with_added_tokens=True).values())  # ids may have gaps
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`; no end-of-text is added, and none is read out of it."""
-        return [token for piece in self._engine.encode_batch_fast(_pieces(text)) for token in piece.ids]
+        encoded = self._engine.encode_batch_fast(_pieces(text), add_special_tokens=False)
+        return [token for piece in encoded for token in piece.ids]
 
     def encode_documents(self, documents: Iterable[str]) -> np.ndarray:
         """The ids of all documents in one row, end-of-text between them; uint16 where the vocabulary fits."""

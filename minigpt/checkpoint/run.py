@@ -1,0 +1,132 @@
+"""A training run on disk: the best model at the root of its folder, and beside it how it came about.
+
+config.json, model.safetensors, tokenizer.json ...   a standard GPT-2 folder: the best model so far
+run.json       configuration, seed, sources with their SHA-256, versions
+train.jsonl    one TrainRecord a line
+snapshots/     the model at a dozen steps, bfloat16, each a GPT-2 folder of its own
+"""
+
+import json
+import shutil
+from dataclasses import asdict
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from minigpt.checkpoint.files import write_json, write_text
+from minigpt.checkpoint.folder import RUN, WEIGHTS, save_description, save_weights
+from minigpt.errors import OutputError
+from minigpt.models.gpt import GPT
+from minigpt.records import TrainRecord
+from minigpt.text.tokenizer import Tokenizer
+
+LOG = "train.jsonl"
+SNAPSHOTS = "snapshots"
+_OWN = ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "README.md", RUN, LOG)
+
+
+class RunFolder:
+    """Where one run is written. What a reader finds there is whole at any moment, whenever the run is killed."""
+
+    def __init__(self, path: Path, tokenizer: Tokenizer, info: dict[str, Any]) -> None:
+        self.path, self.tokenizer, self.info = path, tokenizer, info
+
+    def start(self, model: GPT, card: str) -> None:
+        """Write everything, the untrained model included, so that the folder can be loaded from now on."""
+        save_description(self.path, model.config, self.tokenizer, torch.float32)
+        write_text(self.path / "README.md", card)
+        save_weights(self.path, model, metadata={"step": "0"})
+        self.update()
+
+    def update(self, **changes: Any) -> None:
+        """Change entries of run.json."""
+        self.info |= changes
+        write_json(self.path / RUN, self.info)
+
+    def log(self, record: TrainRecord) -> None:
+        """Append one line to train.jsonl."""
+        try:
+            with (self.path / LOG).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(record), allow_nan=False) + "\n")
+        except OSError as error:
+            raise OutputError(f"{self.path / LOG} cannot be written: {error.strerror}.") from error
+
+    def save(self, model: GPT, record: TrainRecord) -> None:
+        """Make `model` the one at the root."""
+        save_weights(self.path, model, metadata=_metadata(record))
+        self.update(saved=_losses(record))
+
+    def snapshot(self, model: GPT, record: TrainRecord) -> None:
+        """Keep `model` as it is at this step, in bfloat16."""
+        folder = self.path / SNAPSHOTS / f"step-{record.step:06}"
+        _make(folder)
+        save_description(folder, model.config, self.tokenizer, torch.bfloat16)
+        save_weights(folder, model, torch.bfloat16, _metadata(record))
+
+
+def claim(name: str, out: Path | None, *, overwrite: bool) -> Path:
+    """Make the folder of a new run: `out`, or checkpoints/NAME, NAME-2, ... Raises OutputError rather than overwrite.
+
+    With `overwrite`, an `out` that holds a run is emptied of that run's files; files of yours stay.
+    """
+    if out is None:
+        return _claim_name(Path("checkpoints"), name)
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"--out {out} is a file; a run needs a folder.")
+    if (out / RUN).exists():
+        if not overwrite:
+            raise OutputError(
+                f"--out {out} already holds a run. Choose another folder, or replace that run with --overwrite."
+            )
+        _remove_run(out)
+    elif out.is_dir() and any(out.iterdir()):
+        raise OutputError(f"--out {out} is not empty and holds no run of minigpt. Choose a new or an empty folder.")
+    _make(out)
+    return out
+
+
+def _claim_name(root: Path, name: str) -> Path:
+    _make(root)
+    for number in count(1):
+        folder = root / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir()  # fails if it exists, so that two runs never take the same
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise OutputError(f"{folder} cannot be made: {error.strerror}.") from error
+        return folder
+    raise AssertionError("count() never ends")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror}.") from error
+
+
+def _remove_run(folder: Path) -> None:
+    try:
+        for name in (WEIGHTS, *_OWN):
+            (folder / name).unlink(missing_ok=True)
+        for step in (folder / SNAPSHOTS).glob("step-*"):
+            shutil.rmtree(step)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be emptied: {error.strerror} ({error.filename}).") from error
+
+
+def _losses(record: TrainRecord) -> dict[str, float | int | None]:
+    return {
+        "step": record.step,
+        "loss_nats": record.loss_nats,
+        "validation_loss_nats": record.validation_loss_nats,
+        "validation_bits_per_byte": record.validation_bits_per_byte,
+    }
+
+
+def _metadata(record: TrainRecord) -> dict[str, str]:
+    """The same as text, for the header of a safetensors file."""
+    return {name: str(value) for name, value in _losses(record).items() if value is not None}

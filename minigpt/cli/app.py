@@ -1,0 +1,48 @@
+"""The command line: `minigpt COMMAND`. Nothing here, nor in the commands' modules, imports torch until one runs."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from minigpt.cli.inspect import inspect_probs
+from minigpt.cli.sample import sample
+from minigpt.cli.train import train
+
+app = typer.Typer(
+    name="minigpt",
+    help="Train a small GPT on your own text, and see the probabilities behind every token.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with: minigpt train notes.txt, then: minigpt sample",
+)
+app.command()(train)
+app.command()(sample)
+app.command("inspect-probs")(inspect_probs)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"minigpt {version('minigpt')} (torch {version('torch')}, tokenizers {version('tokenizers')})")
+        raise typer.Exit
+
+
+@app.callback()
+def _minigpt(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """What the `minigpt` command runs."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A letter that the terminal's encoding lacks is written as \u2026 rather than raising an error.
+            stream.reconfigure(errors="backslashreplace")
+    app(prog_name="minigpt")

@@ -1,0 +1,94 @@
+"""What every command has around it: one clear line for an error, a quiet end for a closed pipe, 130 for Ctrl-C."""
+
+import functools
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import ParamSpec
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from minigpt.errors import MinigptError
+
+P = ParamSpec("P")
+
+
+def guarded(command: Callable[P, None]) -> Callable[P, None]:
+    """Run `command` so that it ends with an exit code and never with a traceback for what is not our mistake."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+            sys.stdout.flush()
+        except MinigptError as error:
+            complain(command.__name__.replace("_", "-"), str(error))
+            raise typer.Exit(1) from error
+        except BrokenPipeError:
+            # Nobody reads on. Python would flush once more at its end and complain: give it nowhere to write.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except KeyboardInterrupt:
+            raise typer.Exit(128 + signal.SIGINT) from None
+
+    return run
+
+
+def complain(command: str, message: str) -> None:
+    """`minigpt COMMAND: message` on standard error."""
+    stderr().print(Text(f"minigpt {command}: {message}"), soft_wrap=True)
+
+
+def note(message: str, *, quiet: bool = False) -> None:
+    """A sentence on standard error about what was done differently from what was asked."""
+    if not quiet:
+        stderr().print(Text(f"note: {message}"), soft_wrap=True)
+
+
+def stdout() -> Console:
+    """For results; colour and redraws only in a terminal."""
+    return Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+
+
+def stderr() -> Console:
+    """For progress, notes and errors."""
+    return Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+
+
+class StopSignals:
+    """While entered, Ctrl-C, SIGTERM and SIGHUP are remembered rather than obeyed; a second one is obeyed.
+
+    A signal that was set to be ignored, as nohup does, stays ignored.
+    """
+
+    _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._before: dict[int, signal.Handlers] = {}
+
+    def __call__(self) -> bool:
+        return self.received is not None
+
+    def __enter__(self) -> "StopSignals":
+        for number in (getattr(signal, name) for name in self._NAMES if hasattr(signal, name)):
+            before = signal.getsignal(number)
+            if before != signal.SIG_IGN:
+                self._before[number] = before  # type: ignore[assignment]
+                signal.signal(number, self._remember)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        self.received = number

@@ -1,0 +1,92 @@
+"""`minigpt inspect-probs`: a text in; the distribution after it, or behind every token of it, out."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from minigpt.cli.guard import guarded, note, stdout
+from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads, Top
+from minigpt.config import require
+from minigpt.errors import CorpusError
+from minigpt.render.machine import to_json, write_csv
+from minigpt.render.tables import Screen, every_token_table, next_token_table, score_caption
+
+if TYPE_CHECKING:
+    from minigpt.records import StepRecord, TextScore
+
+
+@guarded
+def inspect_probs(
+    text: Annotated[
+        str | None,
+        typer.Argument(help="The text to look at; - or nothing reads standard input.", show_default=False),
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="Take the text from this file.", show_default=False)] = None,
+    checkpoint: Checkpoint = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Score every token of the text, not only what comes next.")
+    ] = False,
+    top: Top = 10,
+    json: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="A row per candidate, for a spreadsheet.")] = False,
+    device: Device = "auto",
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Show which tokens a model expects after a text, and how strongly.
+
+    [bold]minigpt inspect-probs "To be, or not to"[/bold]           the list of what may come next
+    [bold]minigpt inspect-probs --all --file poem.txt[/bold]        how surprising each token was
+    """
+    require(not (json and csv), "--json and --csv exclude each other.")
+    from minigpt.cli.setup import given_text, open_checkpoint
+
+    given = given_text(text, file)
+    if not given:
+        raise CorpusError(
+            "There is no text to look at.\n"
+            'Give it as an argument (minigpt inspect-probs "Once upon a"), with --file, or on standard input.'
+        )
+    loaded = open_checkpoint(checkpoint, device, threads)
+    from minigpt.inspection.probs import every_token, next_token, text_score
+    from minigpt.models.kv_cache import window_start
+
+    model, tokenizer = loaded.model, loaded.tokenizer
+    ids = tokenizer.encode(given)
+    if window_start(len(ids) - every, model.config.context):
+        note(
+            f"the text has {len(ids):,} tokens, the model's context {model.config.context}; it is read in windows that "
+            "overlap, as sampling reads it.",
+            quiet=quiet,
+        )
+    records = (
+        list(every_token(model, tokenizer, ids, top=top)) if every else [next_token(model, tokenizer, ids, top=top)]
+    )
+    score = text_score(records) if every else None
+    if json:
+        print(to_json({"steps": records}, **({} if score is None else _totals(score))))
+    elif csv:
+        write_csv(records, sys.stdout)
+    else:
+        _print_table(records, score, given)
+
+
+def _totals(score: "TextScore") -> dict[str, float | int | None]:
+    return {
+        "total_nats": score.total_nats,
+        "bits_per_byte": score.bits_per_byte,
+        "perplexity": score.perplexity,
+        "bytes": score.bytes,
+        "tokens": score.tokens,
+    }
+
+
+def _print_table(records: "list[StepRecord]", score: "TextScore | None", text: str) -> None:
+    console = stdout()
+    screen = Screen.of(console)
+    if score is None:
+        console.print(next_token_table(records[0], text, screen), soft_wrap=True)
+    else:
+        console.print(every_token_table(records, screen), score_caption(score, screen), sep="\n", soft_wrap=True)

@@ -1,0 +1,35 @@
+"""Flags in; a loaded checkpoint, a device and a text out. Imports torch, so commands import it when they run."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from minigpt.checkpoint.folder import Checkpoint, load, newest_run
+from minigpt.errors import ConfigError
+from minigpt.models.device import resolve_device
+from minigpt.text.prompt import check_argument, read_prompt, read_text
+
+
+def use_device(name: str, threads: int | None) -> torch.device:
+    """The device by name, with `threads` CPU threads from now on."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return resolve_device(name)
+
+
+def open_checkpoint(path: Path | None, device: str, threads: int | None) -> Checkpoint:
+    """The checkpoint by path, or the newest run."""
+    target = use_device(device, threads)
+    return load(path if path is not None else newest_run(), target)
+
+
+def given_text(argument: str | None, file: Path | None = None) -> str:
+    """The text from the argument, `--file`, or standard input (`-`, or no argument and not typed at a terminal)."""
+    if argument is not None and file is not None:
+        raise ConfigError("Give the text as an argument or with --file, not both.")
+    if file is not None:
+        return read_text(str(file))
+    if argument == "-" or (argument is None and not sys.stdin.isatty()):
+        return read_prompt()
+    return check_argument(argument or "")

@@ -1,0 +1,242 @@
+"""`minigpt train`: text in, a run's folder out."""
+
+import shlex
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from minigpt.cli.guard import StopSignals, guarded, note, stderr, stdout
+from minigpt.cli.options import Device, Json, Quiet, Threads
+from minigpt.config import PRESETS, SampleConfig, TrainConfig, require
+
+if TYPE_CHECKING:
+    from minigpt.checkpoint.run import RunFolder
+    from minigpt.models.gpt import GPT
+    from minigpt.training.plan import Choices, Plan
+
+_DEFAULTS = TrainConfig()
+_TEXT, _MODEL, _TRAINING, _OUTPUT = "Text", "Model", "Training", "Output"
+
+
+@guarded
+def train(
+    corpus: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Files, directories, globs, URLs that fsspec opens, - for standard input; .jsonl, .parquet, "
+            ".gz, .bz2, .xz and .zst as they are. Without any: Python's own language reference.",
+            show_default=False,
+        ),
+    ] = None,
+    encoding: Annotated[str, typer.Option(help="The text's encoding.", rich_help_panel=_TEXT)] = "utf-8",
+    field: Annotated[
+        str, typer.Option(help="What holds the text in .jsonl and .parquet.", rich_help_panel=_TEXT)
+    ] = "text",
+    val_fraction: Annotated[
+        float, typer.Option(help="The last part of the text is kept for validation; 0 for none.", rich_help_panel=_TEXT)
+    ] = 0.1,
+    val: Annotated[
+        str | None, typer.Option(help="Validate on this file instead.", show_default=False, rich_help_panel=_TEXT)
+    ] = None,
+    tokenizer: Annotated[
+        str,
+        typer.Option(help="bpe (learned pieces of words) or char (one token per character).", rich_help_panel=_TEXT),
+    ] = "bpe",
+    vocab_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Tokens of a bpe tokenizer. By default from the text's size.",
+            show_default=False,
+            rich_help_panel=_TEXT,
+        ),
+    ] = None,
+    preset: Annotated[str, typer.Option(help=f"{', '.join(PRESETS)}.", rich_help_panel=_MODEL)] = "nano",
+    layers: Annotated[int | None, typer.Option(help="Blocks.", show_default=False, rich_help_panel=_MODEL)] = None,
+    heads: Annotated[
+        int | None, typer.Option(help="Attention heads.", show_default=False, rich_help_panel=_MODEL)
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="Channels.", show_default=False, rich_help_panel=_MODEL)] = None,
+    context: Annotated[
+        int | None, typer.Option(help="Tokens seen at once.", show_default=False, rich_help_panel=_MODEL)
+    ] = None,
+    dropout: Annotated[float, typer.Option(help="Share of activations dropped.", rich_help_panel=_MODEL)] = 0.0,
+    steps: Annotated[int, typer.Option(help="Optimizer steps.", rich_help_panel=_TRAINING)] = _DEFAULTS.steps,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Windows per batch.", show_default=False, rich_help_panel=_TRAINING)
+    ] = None,
+    accumulation: Annotated[int, typer.Option(help="Batches per step.", rich_help_panel=_TRAINING)] = 1,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Highest rate.", show_default=False, rich_help_panel=_TRAINING)
+    ] = None,
+    final_learning_rate: Annotated[float, typer.Option(help="Rate at the end.", rich_help_panel=_TRAINING)] = 0.0,
+    warmup_steps: Annotated[
+        int, typer.Option(help="Steps up to the highest rate.", rich_help_panel=_TRAINING)
+    ] = _DEFAULTS.warmup_steps,
+    weight_decay: Annotated[float, typer.Option(help="AdamW's.", rich_help_panel=_TRAINING)] = _DEFAULTS.weight_decay,
+    beta1: Annotated[float, typer.Option(help="AdamW's.", rich_help_panel=_TRAINING)] = _DEFAULTS.beta1,
+    beta2: Annotated[float, typer.Option(help="AdamW's.", rich_help_panel=_TRAINING)] = _DEFAULTS.beta2,
+    clip_norm: Annotated[
+        float, typer.Option(help="Largest gradient norm; 0 for any.", rich_help_panel=_TRAINING)
+    ] = _DEFAULTS.clip_norm,
+    eval_every: Annotated[
+        int, typer.Option(help="Steps between evaluations.", rich_help_panel=_TRAINING)
+    ] = _DEFAULTS.eval_every,
+    seed: Annotated[int, typer.Option(help="Of weights and batches.", rich_help_panel=_TRAINING)] = _DEFAULTS.seed,
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.", rich_help_panel=_TRAINING)] = "auto",
+    device: Device = "auto",
+    threads: Threads = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The run's folder. By default checkpoints/NAME.", show_default=False, rich_help_panel=_OUTPUT
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the run in --out.", rich_help_panel=_OUTPUT)
+    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a small GPT on a text, and keep the best model.
+
+    [bold]minigpt train notes.txt[/bold]                            a book, a diary, a log
+    [bold]minigpt train poems/ --tokenizer char[/bold]              every text in a directory, by characters
+    [bold]minigpt train --preset micro --steps 2000[/bold]          Python's own reference, a larger model
+    """
+    require(not overwrite or out is not None, "--overwrite goes with --out FOLDER.")
+    from minigpt.cli.setup import use_device
+    from minigpt.models.device import resolve_precision
+    from minigpt.text.corpus import read_corpus
+    from minigpt.training.plan import Choices, make_plan
+
+    target = use_device(device, threads)
+    settings = TrainConfig(
+        steps=steps,
+        accumulation=accumulation,
+        learning_rate=learning_rate if learning_rate is not None else _DEFAULTS.learning_rate,
+        final_learning_rate=final_learning_rate,
+        warmup_steps=warmup_steps,
+        weight_decay=weight_decay,
+        beta1=beta1,
+        beta2=beta2,
+        clip_norm=clip_norm,
+        eval_every=eval_every,
+        seed=seed,
+        precision=resolve_precision(precision, target),
+    )
+    choices = Choices(
+        preset=preset,
+        tokenizer=tokenizer,
+        vocab_size=vocab_size,
+        layers=layers,
+        heads=heads,
+        width=width,
+        context=context,
+        dropout=dropout,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        val_fraction=val_fraction,
+    )
+    text = read_corpus(corpus or [], encoding=encoding, field=field)
+    held_out = read_corpus([val], encoding=encoding, field=field) if val is not None else None
+    plan = make_plan(text, held_out, choices, settings)
+    _run(plan, choices, str(target), out, overwrite=overwrite, json=json, quiet=quiet)
+
+
+def _run(
+    plan: "Plan", choices: "Choices", device: str, out: Path | None, *, overwrite: bool, json: bool, quiet: bool
+) -> None:
+    """Train with a display, end with what to type next, or with the signal that stopped it."""
+    import torch
+
+    from minigpt.checkpoint.run import RunFolder, claim
+    from minigpt.render.machine import to_json
+    from minigpt.render.progress import TrainDisplay
+    from minigpt.training.evaluate import is_overfitting
+    from minigpt.training.run import build_model, model_card, run, run_info
+
+    model = build_model(plan, torch.device(device))
+    info = run_info(plan, choices.preset, torch.device(device))
+    folder = RunFolder(claim(plan.corpus.name, out, overwrite=overwrite), plan.tokenizer, info)
+    folder.start(model, model_card(plan))
+    if not quiet:
+        _introduce(plan, choices, folder.path)
+    history = []
+    console = stderr()
+    console.quiet = quiet
+    with StopSignals() as stopped, TrainDisplay(console, plan.train.steps) as display:
+        for record, _ in run(plan, model, folder, stopped):
+            history.append(record)
+            display.update(record)
+            if json:
+                print(to_json(record), flush=True)
+            if record.validation_loss_nats is not None and not quiet and not stopped():
+                display.show_sample(_short_sample(plan, model))
+                if is_overfitting(history):
+                    display.warn_overfitting()
+    if not json:
+        _conclude(folder, stopped.received)
+    if stopped.received is not None:
+        raise typer.Exit(128 + stopped.received)
+
+
+def _introduce(plan: "Plan", choices: "Choices", folder: Path) -> None:
+    """Three lines: the text, the model, and where it goes."""
+    from minigpt.render.style import compact, quantity
+    from minigpt.render.tables import Screen
+
+    text, model, console = plan.corpus, plan.model, stderr()
+    screen = Screen.of(console)
+    if text.name == "python-reference":
+        note("no text given, so this trains on Python's own language reference, which every Python brings.")
+    if text.skipped:
+        note(f"{quantity(len(text.skipped), 'file')} that are not text were skipped, such as {text.skipped[0]}.")
+    for sentence in plan.notes:
+        note(sentence)
+    tokens = len(plan.data.train)
+    step_tokens = plan.train.batch_size * plan.train.accumulation * model.context
+    epochs = plan.train.steps * step_tokens / tokens
+    shape = f"{model.layers} layers {screen.symbols.times} {model.width}, {model.heads} heads, context {model.context}"
+    console.print(
+        screen.caption(
+            f"{text.name}: {compact(text.utf8_bytes)}B in {quantity(len(text.documents), 'document')}",
+            f"{choices.tokenizer} {model.vocab_size:,}, {plan.bytes_per_token:.2f} bytes a token",
+            f"{compact(tokens)} training tokens",
+        )
+    )
+    console.print(
+        screen.caption(
+            f"{shape}, {compact(model.parameter_count())} parameters",
+            f"{plan.train.steps:,} steps of {step_tokens:,} tokens, {epochs:.1f} epochs",
+        )
+    )
+    console.print(screen.caption(f"validation on {plan.validation}", f"saved in {folder}"))
+
+
+def _short_sample(plan: "Plan", model: "GPT") -> str:
+    """Some forty tokens of the model as it is, and the model back in training."""
+    from minigpt.sampling.engine import generate
+
+    settings = SampleConfig(max_tokens=40, top=1, seed=plan.train.seed, ignore_end_of_text=True)
+    model.eval()
+    text = "".join(piece.text for piece in generate(model, plan.tokenizer, "\n", settings))
+    model.train()
+    return text.strip()
+
+
+def _conclude(folder: "RunFolder", signal_number: int | None) -> None:
+    """Where the model is, how good it is, and the next two commands."""
+    from minigpt.render.style import safe_text
+
+    saved, where = folder.info.get("saved", {"step": 0}), safe_text(str(folder.path))
+    if signal_number is not None:
+        note(f"stopped by {signal.Signals(signal_number).name}; what was learned is saved.")
+    bits = saved.get("validation_bits_per_byte")
+    quality = f", {bits:.3f} bits per byte on {folder.info['corpus']['validation']}" if bits is not None else ""
+    console = stdout()
+    console.print(Text(f"{where}: the model of step {saved['step']:,}{quality}"), soft_wrap=True)
+    for command in ("sample", 'inspect-probs "The"'):
+        console.print(Text(f"  minigpt {command} -c {shlex.quote(where)}"), soft_wrap=True)

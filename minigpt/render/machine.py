@@ -1,0 +1,63 @@
+"""Records in; JSON and CSV for other programs out. Field names are those of the records; JSON has no NaN: null."""
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any, TextIO
+
+from minigpt.records import Candidate, StepRecord, Token
+
+_CANDIDATE_FIELDS = tuple(field.name for field in fields(Candidate))
+
+
+def to_json(record: Any, **more: Any) -> str:
+    """One line of JSON, in ASCII, so that no letter in it steers a terminal and any encoding can carry it."""
+    values = {name: _plain(value) for name, value in {**_values(record), **more}.items()}
+    return json.dumps(values, allow_nan=False)
+
+
+def _values(record: Any) -> dict[str, Any]:
+    if isinstance(record, dict):
+        return record
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+def _plain(value: Any) -> Any:
+    if type(value) is Token:  # without context: a candidate's numbers are not known
+        return {name: getattr(value, name, None) for name in _CANDIDATE_FIELDS}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: _plain(inner) for name, inner in _values(value).items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+CSV_COLUMNS = (
+    "position",
+    "actual",  # 1 for the token that stands in the text, 0 for another that could; empty where nothing is known
+    *("rank", "id", "text", "bytes", "logit", "raw_prob"),
+    *("entropy_bits", "surprisal_bits"),
+)
+
+
+def write_csv(records: Iterable[StepRecord], file: TextIO) -> None:
+    """A header, then a row per candidate; `other` has a row without id."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for record in records:
+        writer.writerows(_csv_rows(record))
+
+
+def _csv_rows(record: StepRecord) -> Iterator[list[Any]]:
+    tail = [record.entropy_bits, record.surprisal_bits]
+    if record.token is not None and record.chosen is None:
+        yield [record.position, 1, None, record.token.id, record.token.text, record.token.bytes, None, None, *tail]
+    for c in record.candidates:
+        actual = None if record.token is None else int(c.id == record.token.id)
+        yield [record.position, actual, c.rank, c.id, c.text, c.bytes, c.logit, c.raw_prob, *tail]
+    if record.other is not None and record.other.count:
+        yield [record.position, None, None, None, "other", None, None, record.other.raw_prob, *tail]

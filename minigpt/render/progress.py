@@ -1,0 +1,117 @@
+"""Training records in; a display that a person can follow out: live in a terminal, one plain line a report else."""
+
+from collections import deque
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from minigpt.records import TrainRecord
+from minigpt.render.style import duration, quoted, safe_text
+from minigpt.render.tables import Screen
+
+_SMOOTHED_STEPS = 20
+
+OVERFITTING = (
+    "The best validation loss lies three or more evaluations back while the training loss still falls: the model is "
+    "learning this text by heart. The best model is kept; a longer text, a smaller model or --dropout helps."
+)
+
+
+class TrainDisplay:
+    """Shows a run of `steps` steps on `console` (standard error). `live` only where a terminal can redraw."""
+
+    def __init__(self, console: Console, steps: int) -> None:
+        self._console, self._steps = console, steps
+        self._record: TrainRecord | None = None
+        self._evaluated: TrainRecord | None = None
+        self._best: TrainRecord | None = None
+        self._recent: deque[TrainRecord] = deque(maxlen=_SMOOTHED_STEPS)
+        self._sample = ""
+        self._warned = False
+        redraws = console.is_terminal and not console.is_dumb_terminal
+        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4) if redraws else None
+
+    def __enter__(self) -> "TrainDisplay":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def update(self, record: TrainRecord) -> None:
+        """Take the next record."""
+        self._record = record
+        if record.loss_nats is not None:
+            self._recent.append(record)
+        if record.validation_loss_nats is not None:
+            self._evaluated = record
+            best = self._best.validation_loss_nats if self._best else None
+            if best is None or record.validation_loss_nats < best:
+                self._best = record
+        if not self._live and (record.validation_loss_nats is not None or record.step == self._steps):
+            self._print(self._plain_line(record))
+
+    def show_sample(self, text: str) -> None:
+        """A few words of the model as it is now."""
+        self._sample = text
+        if not self._live:
+            self._print("  " + quoted(text, 100, Screen.of(self._console).symbols))
+
+    def warn_overfitting(self) -> None:
+        """Say it, once."""
+        if not self._warned:
+            self._warned = True
+            self._print(OVERFITTING)
+
+    def _print(self, line: str) -> None:
+        self._console.print(Text(safe_text(line)), soft_wrap=not self._live)
+
+    def _plain_line(self, record: TrainRecord) -> str:
+        return "  ".join([f"step {record.step:,}/{self._steps:,}", *self._numbers(record)])
+
+    def _numbers(self, record: TrainRecord) -> list[str]:
+        numbers = [f"loss {self._loss():.3f}"] if self._recent else []
+        if self._evaluated is not None:
+            numbers.append(f"validation {self._evaluated.validation_loss_nats:.3f}")
+            numbers.append(f"{self._evaluated.validation_bits_per_byte:.3f} bits/byte")
+        numbers.append(f"epoch {record.epoch:.2f}")
+        if self._recent:
+            numbers.append(f"{self._rate():,.0f} tokens/s")
+        return numbers
+
+    def _loss(self) -> float:
+        """The training loss over the last steps: that of one batch jumps."""
+        return sum(r.loss_nats or 0.0 for r in self._recent) / len(self._recent)
+
+    def _rate(self) -> float:
+        """The median of the last steps."""
+        rates = sorted(record.tokens_per_second for record in self._recent)
+        return rates[len(rates) // 2]
+
+    def _render(self) -> RenderableType:
+        record, screen = self._record, Screen.of(self._console)
+        if record is None:
+            return Text(" starting", "dim")
+        lines: list[RenderableType] = [Text(), self._bar(record, screen)]
+        lines.append(screen.caption(f"step {record.step:,} of {self._steps:,}", *self._numbers(record)))
+        if self._best is not None and self._best.step:
+            lines.append(screen.caption(f"best at step {self._best.step:,}, saved"))
+        if self._sample:
+            lines += [Text(), Text(" " + quoted(self._sample, 2 * screen.width - 4, screen.symbols))]
+        return Group(*lines)
+
+    def _bar(self, record: TrainRecord, screen: Screen) -> Table:
+        left = record.seconds / record.step * (self._steps - record.step) if record.step else None
+        times = duration(record.seconds) + ("" if left is None else f", {duration(left)} left")
+        row = Table.grid(padding=(0, 1), expand=False)
+        bar = ProgressBar(total=self._steps, completed=record.step, width=max(8, min(40, screen.width - 28)))
+        row.add_row("", bar, f"{record.step / self._steps:4.0%}", times)
+        return row

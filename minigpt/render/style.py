@@ -1,0 +1,150 @@
+"""How a token, a probability and a count of bits look: decided here, once, for every table, page and stream."""
+
+import unicodedata
+from dataclasses import astuple, dataclass
+
+from rich.cells import cell_len, set_cell_size
+
+from minigpt.records import Token
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """The signs of a screen; ASCII ones for a terminal whose encoding has no others."""
+
+    space: str = "␣"
+    newline: str = "⏎"
+    tab: str = "⇥"
+    blocks: str = " ▏▎▍▌▋▊▉█"  # 0/8 to 8/8 of a cell
+    hollow: str = "▯"
+    chosen: str = "▸"
+    dot: str = "·"
+    arrow: str = "→"
+    ellipsis: str = "…"
+    quotes: str = "“”"
+    times: str = "×"
+
+
+UNICODE = Symbols()
+ASCII = Symbols(
+    space="_",
+    newline="\\n",
+    tab="\\t",
+    blocks="    ----#",
+    hollow=".",
+    chosen=">",
+    dot="-",
+    arrow="->",
+    ellipsis="~",
+    quotes='""',
+    times="x",
+)
+
+
+def symbols_for(encoding: str) -> Symbols:
+    """UNICODE if `encoding` can write all of it, else ASCII."""
+    try:
+        "".join(astuple(UNICODE)).encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return ASCII
+    return UNICODE
+
+
+# Letters that steer a terminal or reorder what stands around them; C0, C1 and these are never sent to one.
+_STEERING = frozenset("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+_NAMES = {0x00: "NUL", 0x07: "BEL", 0x08: "BS", 0x0D: "CR", 0x1B: "ESC", 0x7F: "DEL"}
+# Letters with no width or shape of their own: in a text they join their neighbours, in a cell they need a name.
+_SHAPELESS = frozenset(("Mn", "Me", "Mc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+
+
+def _name(character: str) -> str:
+    code = ord(character)
+    return f"<{_NAMES.get(code, f'U+{code:04X}')}>"
+
+
+def _steers(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cs") or character in _STEERING
+
+
+def safe_text(text: str) -> str:
+    """A running text that may go to a terminal: newline and tab pass, other controls become visible names."""
+    return "".join(_name(c) if _steers(c) and c not in "\n\t" else c for c in text)
+
+
+def visible(text: str, symbols: Symbols = UNICODE) -> str:
+    """A text on one line in which every character can be seen: spaces, newlines, controls, lone accents."""
+    shown = {" ": symbols.space, "\n": symbols.newline, "\t": symbols.tab}
+    return "".join(shown.get(c) or (_name(c) if _is_invisible(c) else c) for c in text)
+
+
+def _is_invisible(character: str) -> bool:
+    category = unicodedata.category(character)
+    return _steers(character) or category in _SHAPELESS or category == "Zs" or cell_len(character) == 0
+
+
+def token_label(token: Token, symbols: Symbols = UNICODE) -> str:
+    """What stands for a token in a cell; the bytes of one that is no whole character, as <E2 80>."""
+    if token.text is None:
+        return f"<{bytes.fromhex(token.bytes).hex(' ').upper()}>"
+    return visible(token.text, symbols)
+
+
+def quoted(text: str, width: int, symbols: Symbols = UNICODE) -> str:
+    """The end of `text`, on one line and in quotes, in at most `width` cells."""
+    room = max(1, width - 2)
+    line = visible(text[-room:], symbols).replace(symbols.space, " ")
+    if len(text) > room or cell_len(line) > room:
+        while line and cell_len(symbols.ellipsis + line) > room:
+            line = line[1:]
+        line = symbols.ellipsis + line
+    return symbols.quotes[0] + line + symbols.quotes[1]
+
+
+def fit(text: str, width: int, symbols: Symbols = UNICODE) -> str:
+    """`text` padded to `width` cells, or cut there with an ellipsis."""
+    if cell_len(text) > width:
+        text = set_cell_size(text, max(0, width - cell_len(symbols.ellipsis))).rstrip() + symbols.ellipsis
+    return set_cell_size(text, width)
+
+
+def percent(share: float, decimals: int = 2) -> str:
+    """`8.82 %`. What is neither nothing nor all never looks like it: `<0.01 %`, `>99.99 %`."""
+    least = 10.0**-decimals
+    value = share * 100
+    if 0 < value < least / 2:
+        return f"<{least:.{decimals}f} %"
+    if 100 - least / 2 < value < 100 - 1e-9:
+        return f">{100 - least:.{decimals}f} %"
+    return f"{value:.{decimals}f} %"
+
+
+def bar(share: float, width: int, symbols: Symbols = UNICODE, *, hollow: bool = False) -> str:
+    """A bar of `share` (0 to 1) of `width` cells, to an eighth of a cell; hollow for a token that was cut."""
+    eighths = round(min(1.0, max(0.0, share)) * width * 8)
+    if share > 0 and width:
+        eighths = max(1, eighths)
+    full, part = divmod(eighths, 8)
+    if hollow:
+        return set_cell_size(symbols.hollow * (full + (part > 0)), width)
+    return set_cell_size(symbols.blocks[8] * full + (symbols.blocks[part] if part else ""), width)
+
+
+def quantity(count: int, noun: str) -> str:
+    """`1 token`, `4,090 tokens`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def compact(count: float) -> str:
+    """`812`, `427 k`, `4.3 M`: three digits or so."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= size:
+            value = count / size
+            return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
+    return f"{count:.0f}"
+
+
+def duration(seconds: float) -> str:
+    """`0:07`, `12:30`, `1:02:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,33 @@
+"""A file or standard input in; its text out, to be continued or looked at rather than learned from."""
+
+from minigpt.errors import CorpusError
+from minigpt.text.formats import clean
+from minigpt.text.sources import find_local, read_standard_input
+from minigpt.text.wording import shown
+
+
+def read_text(path: str) -> str:
+    """The text of one file, UTF-8, without a byte order mark, lines ending in newlines."""
+    place = find_local(path)
+    if not place.named:
+        raise CorpusError(f"{shown(path)} is not one file.\nGive one file of text.")
+    return clean(_decode(place.files[0].read(), place.name))
+
+
+def read_prompt() -> str:
+    """The text of standard input, less its one final newline, which a shell adds rather than a person."""
+    return clean(_decode(read_standard_input(), "standard input")).removesuffix("\n")
+
+
+def check_argument(text: str) -> str:
+    """`text` from the command line as it is. Raises CorpusError if it held bytes that are not UTF-8."""
+    _decode(text.encode("utf-8", "surrogateescape"), "the text on the command line")
+    return text
+
+
+def _decode(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        byte = f"byte 0x{data[error.start]:02x} at offset {error.start:,}"
+        raise CorpusError(f"{name} is not UTF-8: {byte}.\nConvert it: iconv -f latin1 -t utf8") from error
