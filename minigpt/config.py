@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from minigpt.errors import ConfigError
 
+SEEDS = 1 << 32  # torch's CPU generator reads 32 bits of a seed
+
 
 def require(condition: bool, message: str) -> None:
     """Raise ConfigError(message) unless `condition` holds."""
@@ -14,6 +16,10 @@ def require(condition: bool, message: str) -> None:
 
 def require_at_least(flag: str, value: int, least: int) -> None:
     require(value >= least, f"{flag} must be {least:,} or more, not {value:,}.")
+
+
+def require_seed(value: int) -> None:
+    require(0 <= value < SEEDS, f"--seed must lie between 0 and {SEEDS - 1:,}, not {value:,}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +94,7 @@ class TrainConfig:
         for name in ("steps", "batch_size", "accumulation", "eval_every"):
             require_at_least(f"--{name.replace('_', '-')}", getattr(self, name), 1)
         require_at_least("--warmup-steps", self.warmup_steps, 0)
+        require_seed(self.seed)
         require(
             math.isfinite(self.learning_rate) and self.learning_rate > 0,
             f"--learning-rate must be above 0, not {self.learning_rate}.",
@@ -132,8 +139,8 @@ class SampleConfig:
 
     def __post_init__(self) -> None:
         require(
-            0 < self.repetition_penalty < math.inf,
-            f"--repetition-penalty must be above 0 (1 switches it off), not {self.repetition_penalty}.",
+            0.001 <= self.repetition_penalty <= 1000,
+            f"--repetition-penalty must lie between 0.001 and 1000 (1 switches it off), not {self.repetition_penalty}.",
         )
         require(
             0 <= self.temperature < math.inf,
@@ -144,4 +151,5 @@ class SampleConfig:
         require(0 <= self.min_p <= 1, f"--min-p must lie between 0 (off) and 1, not {self.min_p}.")
         require_at_least("--max-tokens", self.max_tokens, 1)
         require_at_least("--top", self.top, 1)
+        require_seed(self.seed)
         require(all(self.stop), "--stop needs a text that is not empty.")

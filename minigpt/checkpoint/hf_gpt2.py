@@ -72,7 +72,8 @@ def config_from_json(values: Mapping[str, Any], where: str) -> ModelConfig:
 
 
 def _inner_width_is_the_usual(key: str, values: Mapping[str, Any]) -> bool:
-    return key == "n_inner" and values.get(key) == 4 * values.get("n_embd", 0)
+    width = values.get("n_embd")
+    return key == "n_inner" and type(width) is int and values.get(key) == 4 * width
 
 
 def _positive_integer(values: Mapping[str, Any], key: str, where: str) -> int:
@@ -92,7 +93,9 @@ def model_from_tensors(tensors: Mapping[str, Tensor], config: ModelConfig, where
     """A model in float32 with these weights. Raises CheckpointError where they do not fit `config`."""
     weights = {n.removeprefix(PREFIX): t for n, t in tensors.items() if not n.endswith(BUFFERS)}
     head = weights.pop(HEAD, None)
-    _check_layer_count(weights, config, where)  # before a model of that size is built
+    _check_layer_count(weights, config, where)  # before a model of that size is built, as these:
+    embeddings = {"wte.weight": (config.vocab_size, config.width), "wpe.weight": (config.context, config.width)}
+    _check_shapes({name: t for name, t in weights.items() if name in embeddings}, embeddings, where)
     with torch.device("meta"):
         model = GPT(config)
     _check_shapes(weights, {name: tuple(t.shape) for name, t in model.state_dict().items()}, where)

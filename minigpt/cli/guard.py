@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from minigpt.errors import MinigptError
+from minigpt.render.style import safe_text
 
 P = ParamSpec("P")
 
@@ -39,13 +40,18 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 
 def complain(command: str, message: str) -> None:
     """`minigpt COMMAND: message` on standard error."""
-    stderr().print(Text(f"minigpt {command}: {message}"), soft_wrap=True)
+    say(stderr(), f"minigpt {command}: {message}")
 
 
 def note(message: str, *, quiet: bool = False) -> None:
     """A sentence on standard error about what was done differently from what was asked."""
     if not quiet:
-        stderr().print(Text(f"note: {message}"), soft_wrap=True)
+        say(stderr(), f"note: {message}")
+
+
+def say(console: Console, message: str) -> None:
+    """A sentence: broken between words in a terminal, one line elsewhere."""
+    console.print(Text(safe_text(message)), soft_wrap=not console.is_terminal)
 
 
 def stdout() -> Console:

@@ -95,6 +95,7 @@ def sample(
         top=top,
     )
     from minigpt.cli.setup import given_text, open_checkpoint
+    from minigpt.models.decoder import decoding_threads
     from minigpt.sampling.engine import generate
 
     text = given_text(prompt)
@@ -108,7 +109,8 @@ def sample(
         if number and how in ("text", "every", "live"):
             out.print()
         pieces = generate(loaded.model, loaded.tokenizer, text, config, sample=number)
-        end = _show(how, out, text, _watched(pieces, pace, said), config)
+        with decoding_threads(loaded.model):
+            end = _show(how, out, text, _watched(pieces, pace, said), config)
         while said:
             note(said.pop(), quiet=quiet or number > 0)
         if not quiet and how != "json":

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
-from minigpt.cli.guard import StopSignals, guarded, note, stderr, stdout
+from minigpt.cli.guard import StopSignals, guarded, note, say, stderr, stdout
 from minigpt.cli.options import Device, Json, Quiet, Threads
 from minigpt.config import PRESETS, SampleConfig, TrainConfig, require
 
@@ -173,7 +172,7 @@ def _run(
             display.update(record)
             if json:
                 print(to_json(record), flush=True)
-            if record.validation_loss_nats is not None and not quiet and not stopped():
+            if record.step % plan.train.eval_every == 0 and not quiet and not stopped():
                 display.show_sample(_short_sample(plan, model))
                 if is_overfitting(history):
                     display.warn_overfitting()
@@ -218,25 +217,25 @@ def _introduce(plan: "Plan", choices: "Choices", folder: Path) -> None:
 
 def _short_sample(plan: "Plan", model: "GPT") -> str:
     """Some forty tokens of the model as it is, and the model back in training."""
+    from minigpt.models.decoder import decoding_threads
     from minigpt.sampling.engine import generate
 
     settings = SampleConfig(max_tokens=40, top=1, seed=plan.train.seed, ignore_end_of_text=True)
     model.eval()
-    text = "".join(piece.text for piece in generate(model, plan.tokenizer, "\n", settings))
+    with decoding_threads(model):
+        text = "".join(piece.text for piece in generate(model, plan.tokenizer, "\n", settings))
     model.train()
     return text.strip()
 
 
 def _conclude(folder: "RunFolder", signal_number: int | None) -> None:
     """Where the model is, how good it is, and the next two commands."""
-    from minigpt.render.style import safe_text
-
-    saved, where = folder.info.get("saved", {"step": 0}), safe_text(str(folder.path))
+    saved, where = folder.info.get("saved", {"step": 0}), str(folder.path)
     if signal_number is not None:
         note(f"stopped by {signal.Signals(signal_number).name}; what was learned is saved.")
     bits = saved.get("validation_bits_per_byte")
     quality = f", {bits:.3f} bits per byte on {folder.info['corpus']['validation']}" if bits is not None else ""
     console = stdout()
-    console.print(Text(f"{where}: the model of step {saved['step']:,}{quality}"), soft_wrap=True)
+    say(console, f"{where}: the model of step {saved['step']:,}{quality}")
     for command in ("sample", 'inspect-probs "The"'):
-        console.print(Text(f"  minigpt {command} -c {shlex.quote(where)}"), soft_wrap=True)
+        say(console, f"  minigpt {command} -c {shlex.quote(where)}")

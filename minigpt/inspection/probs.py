@@ -48,8 +48,16 @@ def text_score(records: Iterable[StepRecord]) -> TextScore:
         bytes=byte_count,
         total_nats=total_nats,
         bits_per_byte=math.fsum(bits) / byte_count if byte_count else None,
-        perplexity=math.exp(total_nats / len(bits)) if bits else None,
+        perplexity=_exp(total_nats / len(bits)) if bits else None,
     )
+
+
+def _exp(nats: float) -> float | None:
+    """None where it is too large for a float, as it can be for a model whose training diverged."""
+    try:
+        return math.exp(nats)
+    except OverflowError:
+        return None
 
 
 def first_token(tokenizer: Tokenizer, token: int) -> StepRecord:

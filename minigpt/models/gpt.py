@@ -11,15 +11,20 @@ Unsupervised Multitask Learners", 2019.
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minigpt.config import ModelConfig
-from minigpt.models.kv_cache import KVCache, LayerCache
+from minigpt.models.kv_cache import KVCache
 
 INIT_STD = 0.02  # GPT-2's
+LAYER_NORM_EPS = 1e-5  # GPT-2's
+
+Append = Callable[[Tensor], tuple[Tensor, Tensor]]  # new keys and values [2, B, H, T, D] -> all keys, all values
 
 
 class Conv1D(nn.Module):
@@ -61,12 +66,12 @@ class CausalSelfAttention(nn.Module):
         self.c_attn = Conv1D(config.width, 3 * config.width)
         self.c_proj = Conv1D(config.width, config.width)
 
-    def forward(self, x_BTC: Tensor, cache: LayerCache | None = None, weights: list[Tensor] | None = None) -> Tensor:
+    def forward(self, x_BTC: Tensor, append: Append | None = None, weights: list[Tensor] | None = None) -> Tensor:
         B, T, C = x_BTC.shape
         qkv = self.c_attn(x_BTC).view(B, T, 3, self.heads, C // self.heads)
         qkv = qkv.permute(2, 0, 3, 1, 4)  # [3, B, H, T, D]
         q = qkv[0]
-        k, v = qkv[1:].unbind(0) if cache is None else cache.append(qkv[1:])  # each [B, H, S, D]
+        k, v = qkv[1:].unbind(0) if append is None else append(qkv[1:])  # each [B, H, S, D]
         if weights is not None:
             y, layer_weights = explicit_attention(q, k, v)
             weights.append(layer_weights)
@@ -97,13 +102,13 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.ln_1 = nn.LayerNorm(config.width, eps=1e-5)
+        self.ln_1 = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
         self.attn = CausalSelfAttention(config)
-        self.ln_2 = nn.LayerNorm(config.width, eps=1e-5)
+        self.ln_2 = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
         self.mlp = MLP(config)
 
-    def forward(self, x_BTC: Tensor, cache: LayerCache | None = None, weights: list[Tensor] | None = None) -> Tensor:
-        x_BTC = x_BTC + self.attn(self.ln_1(x_BTC), cache, weights)
+    def forward(self, x_BTC: Tensor, append: Append | None = None, weights: list[Tensor] | None = None) -> Tensor:
+        x_BTC = x_BTC + self.attn(self.ln_1(x_BTC), append, weights)
         return x_BTC + self.mlp(self.ln_2(x_BTC))
 
 
@@ -116,7 +121,7 @@ class GPT(nn.Module):
         self.wte = nn.Embedding(config.vocab_size, config.width)  # token -> vector; also the output head (tied)
         self.wpe = nn.Embedding(config.context, config.width)  # position -> vector
         self.h = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.ln_f = nn.LayerNorm(config.width, eps=1e-5)
+        self.ln_f = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
 
     def initialise(self, generator: torch.Generator) -> "GPT":
         """GPT-2's initialisation: normal(0, 0.02), and the two projections into the stream by 1/sqrt(2 layers)."""
@@ -147,7 +152,9 @@ class GPT(nn.Module):
         x_BTC = self.wte(ids_BT) + self.wpe.weight[start : start + T]
         x_BTC = F.dropout(x_BTC, self.config.dropout, self.training)
         for i, block in enumerate(self.h):
-            x_BTC = block(x_BTC, cache.layers[i] if cache is not None else None, weights)
+            x_BTC = block(x_BTC, partial(cache.append, i) if cache is not None else None, weights)
+        if cache is not None:
+            cache.length += T
         if last_only:
             x_BTC = x_BTC[:, -1:]
         return F.linear(self.ln_f(x_BTC), self.wte.weight)  # [B, T, V]

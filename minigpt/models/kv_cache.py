@@ -19,24 +19,8 @@ def window_start(length: int, context: int) -> int:
     return -(-(length - context) // step) * step
 
 
-class LayerCache:
-    """One layer's keys and values, `kv` [2, batch, heads, context, head width], `length` positions of it filled."""
-
-    def __init__(self, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> None:
-        self.kv = torch.zeros(2, *shape, device=device, dtype=dtype)
-        self.length = 0
-
-    def append(self, kv: Tensor) -> tuple[Tensor, Tensor]:
-        """Write the new tokens' [2, B, H, T, D] behind the old ones; views [B, H, S, D] of all keys and values."""
-        end = self.length + kv.size(3)
-        self.kv[:, :, :, self.length : end] = kv
-        self.length = end
-        k, v = self.kv[:, :, :, :end].unbind(0)
-        return k, v
-
-
 class KVCache:
-    """A cache for every layer of a model."""
+    """`kv` [layers, 2, batch, heads, context, head width]: keys and values, of which `length` positions are filled."""
 
     def __init__(
         self,
@@ -46,15 +30,25 @@ class KVCache:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        shape = (batch, config.heads, config.context, config.width // config.heads)
-        self.layers = [LayerCache(shape, torch.device(device), dtype) for _ in range(config.layers)]
+        shape = (config.layers, 2, batch, config.heads, config.context, config.width // config.heads)
+        self.kv = torch.zeros(shape, device=device, dtype=dtype)
+        self.length = 0
 
-    @property
-    def length(self) -> int:
-        """How many tokens are in it."""
-        return self.layers[0].length
+    def append(self, layer: int, kv: Tensor) -> tuple[Tensor, Tensor]:
+        """Write the new tokens' [2, B, H, T, D] behind `length`; views [B, H, S, D] of all keys and values so far.
 
-    def clear(self) -> None:
-        """Forget every token; the memory stays."""
-        for layer in self.layers:
-            layer.length = 0
+        `length` stays: the model adds to it when every layer has written.
+        """
+        end = self.length + kv.size(3)
+        self.kv[layer, :, :, :, self.length : end] = kv
+        k, v = self.kv[layer, :, :, :, :end].unbind(0)
+        return k, v
+
+    def next_slots(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """For one more token: each layer's slot [2, B, H, 1, D] to write, and, two a layer, the views that include it.
+
+        The same as `append` for all layers at once, in two calls instead of four a layer.
+        """
+        slots = self.kv[:, :, :, :, self.length : self.length + 1].unbind(0)
+        views = self.kv[:, :, :, :, : self.length + 1].flatten(0, 1).unbind(0)
+        return slots, views

@@ -13,7 +13,8 @@ from minigpt.render.style import UNICODE, Symbols, bar, fit, percent, quantity, 
 
 WIDEST = 100  # columns; longer bars say no more
 _SHORTEST_BAR = 4
-_PERCENT = 10  # cells for `100.00 %` and a gap
+_PERCENT = 9  # cells for `100.00 %` and a gap
+_STICKY = "\u00a0"  # keeps a number and its unit on one line
 _DRAWN = 13  # cells for `cut by min-p` and a gap
 
 
@@ -31,12 +32,13 @@ class Screen:
     def caption(self, *parts: str) -> Text:
         """Parts with dots between them, a space before each line, broken between words."""
         rows = [""]
-        for word in f" {self.symbols.dot} ".join(part for part in parts if part).split(" "):
+        joined = f" {self.symbols.dot} ".join(part for part in parts if part)
+        for word in re.sub(r"(?<=\d) (?=[%kMG])", _STICKY, joined).split(" "):
             if rows[-1] and cell_len(f" {rows[-1]} {word}") > self.width:
                 rows.append(word)
             else:
                 rows[-1] = f"{rows[-1]} {word}" if rows[-1] else word
-        return Text("\n".join(f" {row}" for row in rows), "dim")
+        return Text("\n".join(f" {row}" for row in rows).replace(_STICKY, " "), "dim")
 
 
 @dataclass(frozen=True)
@@ -106,14 +108,14 @@ def every_token_table(records: Sequence[StepRecord], screen: Screen) -> Text:
     """One line for each token of a text: its surprisal, rank, the entropy there, and what was likelier."""
     labels = [token_label(record.token, screen.symbols) for record in records if record.token]
     token = max(5, min(max(map(cell_len, labels), default=5), max(screen.width // 5, 8)))
-    room = screen.width - token - 26
+    room = screen.width - token - 28
     head = f" {'token':<{token}}  surprisal   rank  entropy"
     lines = [Text(head + ("  most likely here" if room > 17 else ""), "bold")]
     for record, label in zip(records, labels, strict=True):
         line = Text(" ").append(fit(label, token, screen.symbols), _heat(record.surprisal_bits))
         chosen = record.chosen
         if chosen is None or record.surprisal_bits is None or record.entropy_bits is None:
-            lines.append(line.append("  not predicted: nothing stands before it"[: screen.width - token - 1], "dim"))
+            lines.append(line.append("  no context: not predicted", "dim"))
             continue
         line.append(f"  {record.surprisal_bits:>9.2f} {chosen.rank:>6,} {record.entropy_bits:>8.2f}")
         lines.append(line.append(_alternatives(record, room, screen.symbols), "dim"))
@@ -176,10 +178,11 @@ def _other_row(record: StepRecord, columns: _Columns, symbols: Symbols, numbers:
     """The row of everything that is not listed; left out only where everything is."""
     if record.other is None or record.other.count == 0:
         return []
-    words = f"other ({quantity(record.other.count, 'token')})"
-    short = f"other ({record.other.count:,})"
-    label = words if cell_len(words) <= columns.both else short
-    return [Text(" " * 7 + fit(label, columns.both, symbols) + numbers, "dim")]
+    label = f"other ({quantity(record.other.count, 'token')})"
+    indent = 7
+    if len(label) > columns.both:  # it has no rank, so it may begin there
+        label, indent = f"other ({record.other.count:,})", 2
+    return [Text(" " * indent + fit(label, 7 - indent + columns.both, symbols) + numbers, "dim")]
 
 
 def _drawn(candidate: Candidate) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from minigpt.config import SampleConfig
+from minigpt.config import SEEDS, SampleConfig
 from minigpt.models.decoder import Decoder
 from minigpt.models.gpt import GPT
 from minigpt.records import SampleEnd, StepRecord
@@ -40,7 +40,7 @@ def generate(
     seed gives the same text on the same machine; draws happen in float64 on the CPU, whatever the model runs on.
     """
     config = config or SampleConfig()
-    stages, generator = build_stages(config), torch.Generator().manual_seed(config.seed + sample)
+    stages, generator = build_stages(config), torch.Generator().manual_seed((config.seed + sample) % SEEDS)
     decoder, stream, tally = Decoder(model), TextStream(config.stop), _Tally()
     logits_V = decoder.prefill(tokenizer.encode(prompt) or [tokenizer.end_of_text])
     while True:
@@ -60,7 +60,7 @@ def generate(
         logits_V = decoder.step(token)
     rest = stream.flush()
     tally.text += rest
-    yield Piece(rest, tally.end(prompt, sample, config.seed + sample, stopped_by), decoder.start)
+    yield Piece(rest, tally.end(prompt, sample, (config.seed + sample) % SEEDS, stopped_by), decoder.start)
 
 
 def _stopped_by(ended: bool, stopped: bool, full: bool) -> str:

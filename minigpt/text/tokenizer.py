@@ -107,7 +107,7 @@ class Tokenizer:
             byte_level = layout["model"]["type"] == "BPE" and "ByteLevel" in json.dumps(layout["pre_tokenizer"])
         except OSError as error:
             raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise CheckpointError(f"{path} is not a tokenizer file, or is damaged.") from error
         if not byte_level:
             raise CheckpointError(f"{path} is not a byte-level BPE tokenizer, the kind that GPT-2 has.")

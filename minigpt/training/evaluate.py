@@ -70,7 +70,8 @@ def _windows(ids: np.ndarray, context: int) -> Iterator[tuple[Tensor, Tensor]]:
     x, y = tokens[:-1], tokens[1:]
     whole = len(x) // context * context
     rows = max(1, _BATCH_TOKENS // context)
-    yield from zip(x[:whole].view(-1, context).split(rows), y[:whole].view(-1, context).split(rows), strict=True)
+    if whole:  # split() makes one empty batch of nothing
+        yield from zip(x[:whole].view(-1, context).split(rows), y[:whole].view(-1, context).split(rows), strict=True)
     if whole < len(x):
         yield x[None, whole:], y[None, whole:]
 

@@ -86,7 +86,8 @@ class _Trainer:
         return _Step(loss, norm, time.perf_counter() - started)
 
     def _seed(self, step: int) -> None:
-        seed = (self.config.seed << 32) + step
+        # Mixed, since torch's generator on the CPU takes no more than the lower 32 bits.
+        seed = int(np.random.SeedSequence((self.config.seed, step)).generate_state(1)[0])
         self.generator.manual_seed(seed)
         if self.model.config.dropout:
             torch.manual_seed(seed)  # dropout draws from the global generator

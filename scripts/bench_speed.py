@@ -1,0 +1,354 @@
+"""A shape in; tokens per second out, ours and transformers' side by side. Started by scripts/bench.
+
+Both get the same random weights, are first compared logit for logit, and then take turns, so that what else the
+machine does falls on both. Each figure is the median of its turns.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from statistics import median
+from typing import Any
+
+try:
+    import numpy as np
+    import torch
+    import torch.nn.functional as F
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    from minigpt.checkpoint.hf_gpt2 import HEAD, config_to_json, weights_to_tensors
+    from minigpt.config import PRESETS, ModelConfig, SampleConfig, TrainConfig
+    from minigpt.models.decoder import Decoder
+    from minigpt.models.gpt import GPT
+    from minigpt.sampling.engine import generate
+    from minigpt.text.shards import TokenData, random_batch
+    from minigpt.text.tokenizer import Tokenizer, train_tokenizer
+    from minigpt.training.loop import train
+except ImportError as error:
+    sys.exit(f"scripts/bench needs minigpt's packages ({error}). Install them with: pip install -e '.[test]'")
+
+CONTEXT = 256  # of the models that decode
+PROMPT = "A"  # one token, of a low id: it is in every vocabulary of SMALLEST_VOCABULARY or more
+SMALLEST_VOCABULARY = 65  # that of Shakespeare's letters
+LARGEST_DIFFERENCE = 1e-4  # between the two models' logits, in float32
+
+DECODE_HEADS = {(4, 128): 4, (6, 384): 6, (12, 768): 12}  # (layers, width) -> heads
+DECODE_EXPECTED = {(4, 128): 3.0, (6, 384): 1.5, (12, 768): 1.0}  # times transformers, on 2 CPU cores
+TRAIN_BATCHES = {"nano": 16, "micro": 16, "mini": 4}  # preset -> batch size; mini's own 16 takes seconds a step
+TRAIN_EXPECTED = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One row of the table. `*_seconds` are all turns: a whole text for decode, one optimizer step for train."""
+
+    name: str
+    vocab_size: int
+    layers: int
+    heads: int
+    width: int
+    context: int
+    parameters: int
+    batch_size: int
+    tokens: int  # in one turn
+    ours_seconds: tuple[float, ...]
+    transformers_seconds: tuple[float, ...]
+    ours_median_seconds: float
+    transformers_median_seconds: float
+    ours_tokens_per_second: float
+    transformers_tokens_per_second: float
+    ratio: float  # ours / transformers, of the two tokens per second
+    expected_ratio: float
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    require_transformers()
+    torch.set_num_threads(arguments.threads)
+    results = []
+    for result in arguments.measure(arguments):
+        print(f"{result.name}: {result.ratio:.2f} times transformers", file=sys.stderr, flush=True)
+        results.append(result)
+    if arguments.json:
+        print(json.dumps(document(arguments, results), indent=2))
+    else:
+        print_table(arguments, results)
+    return 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench", description="Our speed beside transformers', on the same random weights, on the CPU."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="decode|train")
+    shapes = [f"{layers}x{width}" for layers, width in DECODE_HEADS]
+    decode = commands.add_parser(
+        "decode",
+        help="tokens per second of sampling",
+        description="Sample from one prompt token at temperature 1, nothing cut. Ours also computes what every view "
+        "shows of each step: the float64 distribution, its entropy, the 10 best candidates. Theirs is "
+        "generate(do_sample=True, use_cache=True), which computes none of these.",
+    )
+    decode.add_argument("--shape", nargs="+", choices=shapes, default=shapes, help="layers x width (default: all)")
+    decode.add_argument("--tokens", type=at_least(1), default=200, help=f"new tokens, below {CONTEXT} (default: 200)")
+    decode.set_defaults(measure=measure_decode)
+    add_common_options(decode, rounds=5, vocab_size=257, vocab_help="a char tokenizer's smallest")
+    steps = commands.add_parser(
+        "train",
+        help="seconds of one training step",
+        description="One step of each: batch, forward, backward, clipping, AdamW. Ours is the training loop of "
+        "minigpt train, evaluation off. Theirs is a plain loop round GPT2LMHeadModel (sdpa attention, no cache) with "
+        "torch.optim.AdamW as it comes. Both in float32, without dropout, on equal batches.",
+    )
+    presets, batches = list(TRAIN_BATCHES), ", ".join(f"{size} for {name}" for name, size in TRAIN_BATCHES.items())
+    steps.add_argument("--preset", nargs="+", choices=presets, default=presets, help="shape and context (default: all)")
+    steps.add_argument("--batch-size", type=at_least(1), help=f"default: {batches}")
+    steps.set_defaults(measure=measure_train)
+    add_common_options(steps, rounds=15, vocab_size=1024, vocab_help="that of a small bpe tokenizer")
+    arguments = parser.parse_args()
+    if arguments.command == "decode" and arguments.tokens >= CONTEXT:
+        decode.error(f"--tokens must be below {CONTEXT}: transformers cannot go on beyond its context.")
+    return arguments
+
+
+def add_common_options(parser: argparse.ArgumentParser, *, rounds: int, vocab_size: int, vocab_help: str) -> None:
+    vocab_help = f"vocabulary (default: {vocab_size:,}, {vocab_help})"
+    parser.add_argument("--vocab-size", type=at_least(SMALLEST_VOCABULARY), default=vocab_size, help=vocab_help)
+    parser.add_argument("--rounds", type=at_least(1), default=rounds, help=f"turns of each (default: {rounds})")
+    parser.add_argument("--threads", type=at_least(1), default=all_cores(), help="of torch (default: all cores)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document in place of the table")
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        value = int(text) if text.isdecimal() else least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be a whole number of {least} or more, not {text!r}")
+        return value
+
+    return parse
+
+
+def all_cores() -> int:
+    """Those that this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def require_transformers() -> None:
+    """Import transformers, quietly. It is a test dependency."""
+    os.environ["HF_HUB_OFFLINE"] = "1"  # nothing is fetched here
+    try:
+        from transformers.utils import logging
+    except ImportError:
+        sys.exit("scripts/bench compares with transformers. Install it with: pip install -e '.[test]'")
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def random_model(config: ModelConfig) -> GPT:
+    """GPT-2's initialisation, with the biases and norms moved too, so that a comparison sees every tensor."""
+    generator = torch.Generator().manual_seed(1)
+    model = GPT(config).initialise(generator)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 1:
+                parameter += 0.02 * torch.randn(parameter.shape, generator=generator)
+    return model.eval()
+
+
+def their_model(ours: GPT) -> Any:
+    """A GPT2LMHeadModel with the weights of `ours`; the end-of-text id is one that it cannot draw."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    values = config_to_json(ours.config, 0, torch.float32) | {"bos_token_id": None, "eos_token_id": None}
+    theirs = GPT2LMHeadModel(GPT2Config(**values))
+    missing, unexpected = theirs.load_state_dict(weights_to_tensors(ours, torch.float32), strict=False)
+    theirs.tie_weights()
+    if set(missing) - {HEAD} or unexpected:
+        sys.exit(f"The weights do not fit transformers' model: missing {missing}, unexpected {unexpected}.")
+    return theirs.eval()
+
+
+@torch.inference_mode()
+def check_same_logits(ours: GPT, theirs: Any) -> None:
+    """Exit, with the difference, unless both models (and our cached step) give the same logits."""
+    ids = torch.randint(ours.config.vocab_size, (1, 32), generator=torch.Generator().manual_seed(1))
+    expected = theirs(ids).logits
+    decoder = Decoder(ours)
+    decoder.prefill(ids[0, :-1].tolist())
+    step = decoder.step(int(ids[0, -1]))
+    difference = max(float((ours(ids) - expected).abs().max()), float((step - expected[0, -1]).abs().max()))
+    if not difference < LARGEST_DIFFERENCE:
+        sys.exit(f"The two models differ by {difference:.2g} in their logits; a comparison of speed means nothing.")
+
+
+def timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def take_turns(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> list[tuple[float, float]]:
+    """The seconds of each, `rounds` times, one after the other."""
+    return [(timed(ours), timed(theirs)) for _ in range(rounds)]
+
+
+def result(
+    name: str, model: GPT, turns: list[tuple[float, float]], *, batch: int, tokens: int, expected: float
+) -> Result:
+    config = model.config
+    ours, theirs = (tuple(column) for column in zip(*turns, strict=True))
+    return Result(
+        name=name,
+        vocab_size=config.vocab_size,
+        layers=config.layers,
+        heads=config.heads,
+        width=config.width,
+        context=config.context,
+        parameters=model.parameter_count(),
+        batch_size=batch,
+        tokens=tokens,
+        ours_seconds=ours,
+        transformers_seconds=theirs,
+        ours_median_seconds=median(ours),
+        transformers_median_seconds=median(theirs),
+        ours_tokens_per_second=tokens / median(ours),
+        transformers_tokens_per_second=tokens / median(theirs),
+        ratio=median(theirs) / median(ours),
+        expected_ratio=expected,
+    )
+
+
+def measure_decode(arguments: argparse.Namespace) -> Iterator[Result]:
+    tokenizer, count = train_tokenizer("char", [PROMPT]), arguments.tokens
+    for (layers, width), heads in DECODE_HEADS.items():
+        name = f"{layers}x{width}"
+        if name not in arguments.shape:
+            continue
+        config = ModelConfig(vocab_size=arguments.vocab_size, context=CONTEXT, layers=layers, heads=heads, width=width)
+        ours = random_model(config)
+        theirs = their_model(ours)
+        check_same_logits(ours, theirs)
+        decode_turns(ours, theirs, tokenizer, min(count, 16), 2)  # warm up
+        turns = decode_turns(ours, theirs, tokenizer, count, arguments.rounds)
+        yield result(name, ours, turns, batch=1, tokens=count, expected=DECODE_EXPECTED[layers, width])
+
+
+def decode_turns(ours: GPT, theirs: Any, tokenizer: Tokenizer, count: int, rounds: int) -> list[tuple[float, float]]:
+    """Seconds for `count` tokens. Both sample at temperature 1 from the whole vocabulary: no stage runs in either."""
+    from transformers import GenerationConfig
+
+    prompt = torch.tensor([tokenizer.encode(PROMPT)])
+    config = SampleConfig(temperature=1.0, top_p=1.0, max_tokens=count, top=10, ignore_end_of_text=True)
+    their_config = GenerationConfig(  # no end-of-text: nothing to stop at, and no processor that forbids it
+        do_sample=True, temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=count, use_cache=True
+    )
+
+    def our_text() -> None:
+        pieces = list(generate(ours, tokenizer, PROMPT, config))
+        assert len(pieces) == count + 1, "a piece a token, and the end"
+
+    def their_text() -> None:
+        ids = theirs.generate(prompt, attention_mask=torch.ones_like(prompt), generation_config=their_config)
+        assert ids.shape == (1, prompt.size(1) + count), "as many tokens as ours"
+
+    return take_turns(our_text, their_text, rounds)
+
+
+def measure_train(arguments: argparse.Namespace) -> Iterator[Result]:
+    for name in TRAIN_BATCHES:
+        if name not in arguments.preset:
+            continue
+        preset, batch = PRESETS[name], arguments.batch_size or TRAIN_BATCHES[name]
+        config = ModelConfig(
+            vocab_size=arguments.vocab_size,
+            context=preset.context,
+            layers=preset.layers,
+            heads=preset.heads,
+            width=preset.width,
+        )
+        ours = random_model(config)
+        theirs = their_model(ours)
+        check_same_logits(ours, theirs)
+        ids = np.random.default_rng(1).integers(config.vocab_size, size=100_000, dtype=np.uint32)
+        warm_up = 2
+        our_steps = steps_of_ours(ours, ids, batch, warm_up + arguments.rounds)
+        their_steps = steps_of_theirs(theirs, ids, batch)
+        turns = take_turns(partial(next, our_steps), partial(next, their_steps), warm_up + arguments.rounds)
+        tokens = batch * config.context
+        yield result(name, ours, turns[warm_up:], batch=batch, tokens=tokens, expected=TRAIN_EXPECTED)
+
+
+def steps_of_ours(model: GPT, ids: np.ndarray, batch: int, steps: int) -> Iterator[object]:
+    """One step of `minigpt train` at each `next`; without a validation text nothing is evaluated."""
+    data = TokenData(train=ids, validation=ids[:0])
+    records = train(model, data, TrainConfig(steps=steps, batch_size=batch), np.ones(model.config.vocab_size))
+    next(records)  # record 0, of the untrained model
+    return records
+
+
+def steps_of_theirs(model: Any, ids: np.ndarray, batch: int) -> Iterator[object]:
+    """One step of a plain loop at each `next`; like ours, it reports its loss and the norm of its gradient."""
+    optimizer = torch.optim.AdamW(model.parameters())
+    generator = torch.Generator().manual_seed(1)
+    model.train()
+    while True:
+        x, y = random_batch(ids, batch, model.config.n_positions, generator)
+        logits = model(input_ids=x, use_cache=False).logits
+        loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        yield float(loss.detach()), float(norm)
+
+
+def document(arguments: argparse.Namespace, results: list[Result]) -> dict[str, Any]:
+    """What --json prints."""
+    import transformers
+
+    return {
+        "bench": arguments.command,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "threads": arguments.threads,
+        "rounds": arguments.rounds,
+        "results": [asdict(result) for result in results],
+    }
+
+
+def print_table(arguments: argparse.Namespace, results: list[Result]) -> None:
+    """Two rows for each model, ours above theirs: it fits 80 columns."""
+    import transformers
+
+    steps = arguments.command == "train"
+    title = f"{arguments.command}: medians of {arguments.rounds} turns each, threads: {arguments.threads}"
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("preset, batch" if steps else "shape")
+    table.add_column("parameters", justify="right")
+    table.add_column("")
+    for header in ("ms/step" if steps else "ms/token", "tokens/s", "ratio", "expected"):
+        table.add_column(header, justify="right")
+    for row in results:
+        per = 1 if steps else row.tokens
+        ours, theirs = row.ours_tokens_per_second, row.transformers_tokens_per_second
+        ours_ms, theirs_ms = (1000 * s / per for s in (row.ours_median_seconds, row.transformers_median_seconds))
+        name = f"{row.name}, {row.batch_size} x {row.context}" if steps else row.name
+        ratio = (f"{row.ratio:.2f}x", f">= {row.expected_ratio:g}x")
+        table.add_row(name, f"{row.parameters:,}", "ours", f"{ours_ms:,.2f}", f"{ours:,.0f}", *ratio)
+        table.add_row("", "", "transformers", f"{theirs_ms:,.2f}", f"{theirs:,.0f}")
+    console = Console(highlight=False)
+    console.print(table)
+    versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
+    console.print(f"Vocabulary {arguments.vocab_size:,}; {versions}.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

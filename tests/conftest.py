@@ -1,0 +1,136 @@
+"""Toy models and tokenizers, made here: nothing is downloaded, everything is seeded."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from minigpt.checkpoint.folder import save_description, save_weights
+from minigpt.config import ModelConfig
+from minigpt.models.gpt import GPT
+from minigpt.text.tokenizer import Tokenizer, train_tokenizer
+
+CORPUS = (
+    "The quick brown fox jumps over the lazy dog; the dog doesn't mind, and the fox's running on.\n"
+    "Der schnelle braune Fuchs springt über den faulen Hund – größer geht's nicht.\n"
+    "Быстрая коричневая лиса прыгает через ленивую собаку.\n"
+    "速い茶色の狐は怠け者の犬を飛び越える。\n\n"
+    "السماء زرقاء والبحر واسع. השמים כחולים.\n"
+    "Numbers: 1, 23, 456; signs: € £ ½ → ≤ 😀 👩‍👧 🇩🇪\n"
+) * 3
+
+HARD_STRINGS = {
+    "empty": "",
+    "space": " ",
+    "spaces": "     ",
+    "newlines": "\n\n\n",
+    "whitespace mix": " \t\n \n\t  x  \n ",
+    "leading and trailing": "   both ends   ",
+    "crlf": "one\r\ntwo\r\n\r\nthree\r",
+    "nul": "a\x00b\x00\x00",
+    "c0 and c1": "\x01\x1b[31m\x1c\x1f\x7f\x80\x85\x9f",
+    "unicode spaces": "a\u00a0b\u2003c\u2028d\u2029e\u3000f\u180eg\u200bh",
+    "emoji": "😀😃 👩‍👩‍👧‍👦 🇩🇪 👍🏽",
+    "unknown emoji": "🦖🫠",
+    "combining": "e\u0301 n\u0303 a\u0308\u0304\u0301 \u0301",
+    "rtl": "שלום עולם مرحبا بالعالم",
+    "bidi controls": "\u202eabc\u202c \u2066x\u2069",
+    "unseen scripts": "ꙮ 𒀀𒁀 𐍈 ᚠᛇᚻ ༀ ไทย हिन्दी",
+    "end of text letters": "<|endoftext|>",
+    "end of text inside": "a<|endoftext|>b <|endoftext|>\n<|endoftext",
+    "byte order mark": "\ufeffbom",
+    "replacement character": "\ufffd\ufffd",
+    "last code points": "\U0010ffff\uffff\ufffe\ue000",
+    "contractions": "I'll don't WE'VE 'S ''s they're",
+    "digits": "123 456７８９ ½ ²³",
+    "gpt-2 letters": "Ġ Ċ ĉ Ā ġ ¡ ® \xad",
+    "long run": "x" * 3000 + " " * 3000,
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Toy models gain nothing from more, and lose much where the cores are busy."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(params=HARD_STRINGS.values(), ids=list(HARD_STRINGS))
+def hard_string(request: pytest.FixtureRequest) -> str:
+    """Strings on which tokenizers tend to lose something, one a test."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def hard_strings() -> list[str]:
+    """All of them at once."""
+    return list(HARD_STRINGS.values())
+
+
+@pytest.fixture(scope="session")
+def corpus() -> str:
+    """A few lines in several scripts."""
+    return CORPUS
+
+
+@pytest.fixture(scope="session")
+def bpe(corpus: str) -> Tokenizer:
+    return train_tokenizer("bpe", [corpus], 320)
+
+
+@pytest.fixture(scope="session")
+def char(corpus: str) -> Tokenizer:
+    return train_tokenizer("char", [corpus])
+
+
+@pytest.fixture(scope="session", params=["bpe", "char"])
+def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
+    """Both kinds, one after the other."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def make_model() -> Callable[..., GPT]:
+    """A toy GPT, every parameter random and large enough that its logits are far from flat; in eval mode."""
+
+    def make(vocab_size: int, context: int = 16, *, layers: int = 2, heads: int = 2, width: int = 16, seed: int = 0):
+        model = GPT(ModelConfig(vocab_size=vocab_size, context=context, layers=layers, heads=heads, width=width))
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.normal_(1.0 if "ln_" in name and name.endswith("weight") else 0.0, 0.4, generator=generator)
+        return model.eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def model(bpe: Tokenizer, make_model: Callable[..., GPT]) -> GPT:
+    """The toy model of `bpe`, context 16; not to be changed."""
+    return make_model(bpe.vocab_size)
+
+
+@pytest.fixture(scope="session")
+def constant_model() -> Callable[..., GPT]:
+    """A model that answers every text with the very logits it is given."""
+
+    def make(logits: Sequence[float], context: int = 16) -> GPT:
+        model = GPT(ModelConfig(vocab_size=len(logits), context=context, layers=1, heads=1, width=2))
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.zero_()
+            model.wte.weight[:, 0] = torch.tensor(logits)
+            model.ln_f.bias[0] = 1.0
+        return model.eval()
+
+    return make
+
+
+@pytest.fixture
+def checkpoint_folder(tmp_path: Path, model: GPT, bpe: Tokenizer) -> Path:
+    """`model` and `bpe` as a saved GPT-2 folder, a fresh one for each test."""
+    folder = tmp_path / "toy"
+    folder.mkdir()
+    save_description(folder, model.config, bpe, torch.float32)
+    save_weights(folder, model)
+    return folder

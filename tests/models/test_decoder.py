@@ -1,0 +1,134 @@
+"""One token at a time gives what a full pass over the same window gives, also far beyond the context."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from minigpt.models.decoder import Decoder
+from minigpt.models.gpt import GPT
+from minigpt.models.kv_cache import KVCache, window_start
+
+MakeModel = Callable[..., GPT]
+
+
+def ids(length: int, vocab_size: int = 50) -> list[int]:
+    return torch.randint(vocab_size, (length,), generator=torch.Generator().manual_seed(5)).tolist()
+
+
+def simulated_starts(context: int, length: int) -> list[int]:
+    """The window's start for each length 1, 2, ...: a full window keeps its newer half before a token is added."""
+    window: list[int] = []
+    starts = []
+    for token in range(length):
+        if len(window) == context:
+            window = window[len(window) - context // 2 :]
+        window.append(token)
+        starts.append(window[0])
+    return starts
+
+
+# window_start
+
+
+@pytest.mark.parametrize("context", range(1, 10))
+def test_a_full_window_keeps_its_newer_half(context: int) -> None:
+    lengths = range(1, 20 * context)
+    assert [window_start(n, context) for n in lengths] == simulated_starts(context, len(lengths))
+
+
+@pytest.mark.parametrize("context", [*range(1, 10), 128, 1024])
+def test_the_window_is_never_empty_nor_longer_than_the_context(context: int) -> None:
+    sizes = [n - window_start(n, context) for n in range(1, 10 * context)]
+    assert min(sizes) == 1
+    assert max(sizes) == context
+    assert min(sizes[context:]) == context // 2 + 1
+
+
+@pytest.mark.parametrize("context", [1, 2, 7, 128])
+def test_the_window_starts_at_the_beginning_while_all_fits(context: int) -> None:
+    assert [window_start(n, context) for n in (0, 1, context)] == [0, 0, 0]
+    assert window_start(context + 1, context) == context - context // 2
+
+
+# Decoder
+
+
+@pytest.mark.parametrize("context", [1, 2, 3, 8, 9])
+def test_every_cached_step_equals_a_full_pass(make_model: MakeModel, context: int) -> None:
+    model = make_model(50, context)
+    text = ids(5 * context + 3)
+    decoder = Decoder(model)
+    starts = set()
+    for length in range(1, len(text) + 1):
+        logits = decoder.prefill(text[:1]) if length == 1 else decoder.step(text[length - 1])
+        start = window_start(length, context)
+        with torch.no_grad():
+            full = model(torch.tensor([text[start:length]]))[0, -1]
+        torch.testing.assert_close(logits, full, atol=1e-5, rtol=1e-5)
+        assert (decoder.ids, decoder.start) == (text[:length], start)
+        starts.add(start)
+    assert len(starts) >= 5
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 8, 9, 12, 13, 16, 17, 40])
+def test_a_prefill_equals_the_same_ids_stepped(make_model: MakeModel, length: int) -> None:
+    model, text = make_model(50, 8), ids(length + 10)
+    prefilled, stepped = Decoder(model), Decoder(model)
+    at_once = prefilled.prefill(text[:length])
+    one_by_one = stepped.prefill(text[:1])
+    for token in text[1:length]:
+        one_by_one = stepped.step(token)
+    torch.testing.assert_close(at_once, one_by_one, atol=1e-5, rtol=1e-5)
+    for token in text[length:]:  # and both go on alike
+        torch.testing.assert_close(prefilled.step(token), stepped.step(token), atol=1e-5, rtol=1e-5)
+    assert (prefilled.ids, prefilled.start) == (stepped.ids, stepped.start)
+
+
+def test_a_decoder_can_be_used_again(model: GPT) -> None:
+    decoder = Decoder(model)
+    first = decoder.prefill(ids(30)).clone()
+    decoder.step(1)
+    torch.testing.assert_close(decoder.prefill(ids(30)), first, atol=0, rtol=0)
+    assert decoder.ids == ids(30)
+
+
+def test_a_prefill_keeps_its_own_copy_of_the_ids(model: GPT) -> None:
+    decoder, text = Decoder(model), [1, 2, 3]
+    decoder.prefill(text)
+    decoder.step(4)
+    assert text == [1, 2, 3]
+
+
+def test_steps_need_no_gradient(model: GPT) -> None:
+    decoder = Decoder(model)
+    assert not decoder.prefill([1]).requires_grad
+    assert not decoder.step(2).requires_grad
+
+
+# Cache
+
+
+def test_the_model_reads_and_fills_a_cache(model: GPT) -> None:
+    cache = KVCache(model.config, batch=2)
+    text = torch.tensor([ids(6), ids(7)[1:]])
+    with torch.no_grad():
+        full = model(text)
+        torch.testing.assert_close(model(text[:, :4], cache), full[:, :4], atol=1e-5, rtol=1e-5)
+        assert cache.length == 4
+        torch.testing.assert_close(model(text[:, 4:5], cache), full[:, 4:5], atol=1e-5, rtol=1e-5)
+        weights: list[torch.Tensor] = []
+        torch.testing.assert_close(model(text[:, 5:], cache, weights=weights), full[:, 5:], atol=1e-5, rtol=1e-5)
+    assert cache.length == 6
+    assert [tuple(w.shape) for w in weights] == [(2, 2, 1, 6)] * 2
+    cache.length = 0
+    assert cache.length == 0
+
+
+@pytest.mark.parametrize(("cached", "more", "reason"), [(16, 1, "positions"), (3, 2, "one token at a time")])
+def test_a_cache_is_not_overrun(model: GPT, cached: int, more: int, reason: str) -> None:
+    cache = KVCache(model.config)
+    with torch.no_grad():
+        model(torch.tensor([ids(cached)]), cache)
+        with pytest.raises(AssertionError, match=reason):
+            model(torch.tensor([ids(more)]), cache)

@@ -1,0 +1,285 @@
+"""For each stage: the probabilities that go in, and the very ones that must come out."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from minigpt.config import SampleConfig
+from minigpt.errors import ConfigError
+from minigpt.sampling import filters
+from minigpt.sampling.filters import build_stages
+
+NAN, INF = math.nan, math.inf
+NO_HISTORY = torch.zeros(0, dtype=torch.long)
+
+
+def logits(*probs: float) -> Tensor:
+    return torch.tensor(probs, dtype=torch.float64).log()
+
+
+def after(stage: Callable[..., Tensor], probs: list[float], **setting: float) -> Tensor:
+    return stage(logits(*probs), NO_HISTORY, **setting).softmax(-1)
+
+
+def assert_probs(given: Tensor, expected: list[float]) -> None:
+    torch.testing.assert_close(given, torch.tensor(expected, dtype=torch.float64), atol=1e-12, rtol=0)
+    assert [p == 0 for p in given.tolist()] == [p == 0 for p in expected]  # what is cut is cut wholly
+
+
+# Temperature
+
+
+@pytest.mark.parametrize(
+    ("temperature", "probs", "expected"),
+    [
+        (1.0, [0.5, 0.3, 0.2], [0.5, 0.3, 0.2]),
+        (0.5, [0.6, 0.2, 0.2], [9 / 11, 1 / 11, 1 / 11]),
+        (2.0, [0.64, 0.36], [0.8 / 1.4, 0.6 / 1.4]),
+        (0.0, [0.2, 0.5, 0.3], [0, 1, 0]),
+        (0.0, [0.3, 0.35, 0.35], [0, 1, 0]),
+        (0.0, [0.25, 0.25, 0.25, 0.25], [1, 0, 0, 0]),
+        (1e-300, [0.2, 0.5, 0.3], [0, 1, 0]),
+        (1e-300, [0.4, 0.4, 0.2], [0.5, 0.5, 0]),
+        (5e-324, [0.2, 0.5, 0.3], [0, 1, 0]),
+        (1e300, [0.9, 0.1], [0.5, 0.5]),
+        (2.0, [0.64, 0.0, 0.36], [0.8 / 1.4, 0, 0.6 / 1.4]),
+        (0.0, [0.0, 0.4, 0.6], [0, 0, 1]),
+    ],
+)
+def test_temperature(temperature: float, probs: list[float], expected: list[float]) -> None:
+    assert_probs(after(filters.temperature, probs, temperature=temperature), expected)
+
+
+def test_a_tiny_temperature_is_finite_for_large_logits() -> None:
+    given = torch.tensor([1e4, -1e4, 9.99e3])
+    assert filters.temperature(given, NO_HISTORY, temperature=1e-3).softmax(-1).tolist() == [1.0, 0.0, 0.0]
+
+
+# Top-k
+
+
+@pytest.mark.parametrize(
+    ("k", "probs", "expected"),
+    [
+        (1, [0.2, 0.5, 0.3], [0, 1, 0]),
+        (2, [0.2, 0.5, 0.3], [0, 0.625, 0.375]),
+        (3, [0.2, 0.5, 0.3], [0.2, 0.5, 0.3]),
+        (99, [0.2, 0.5, 0.3], [0.2, 0.5, 0.3]),
+        (1, [0.25, 0.25, 0.25, 0.25], [1, 0, 0, 0]),
+        (2, [0.1, 0.3, 0.3, 0.3], [0, 0.5, 0.5, 0]),
+        (3, [0.2, 0.2, 0.4, 0.2], [0.25, 0.25, 0.5, 0]),
+        (2, [0.0, 1.0, 0.0], [0, 1, 0]),
+    ],
+)
+def test_top_k_keeps_exactly_k_the_lowest_ids_among_equals(k: int, probs: list[float], expected: list[float]) -> None:
+    assert_probs(after(filters.top_k, probs, k=k), expected)
+
+
+@pytest.mark.parametrize("k", [1, 5, 40, 999])
+def test_top_k_of_many_equals(k: int) -> None:
+    kept = filters.top_k(torch.zeros(1000), NO_HISTORY, k=k) > -INF
+    assert kept.nonzero().flatten().tolist() == list(range(k))
+
+
+# Top-p
+
+
+@pytest.mark.parametrize(
+    ("p", "probs", "expected"),
+    [
+        (0.6, [0.5, 0.25, 0.25], [2 / 3, 1 / 3, 0]),  # the token that crosses p stays, the lower id first
+        (0.5, [0.5, 0.25, 0.25], [1, 0, 0]),  # reached exactly
+        (0.75, [0.5, 0.25, 0.125, 0.125], [2 / 3, 1 / 3, 0, 0]),
+        (0.76, [0.5, 0.25, 0.125, 0.125], [4 / 7, 2 / 7, 1 / 7, 0]),
+        (0.3, [0.1, 0.2, 0.7], [0, 0, 1]),
+        (0.8, [0.1, 0.2, 0.7], [0, 2 / 9, 7 / 9]),
+        (1e-300, [0.1, 0.6, 0.3], [0, 1, 0]),
+        (1e-9, [0.25, 0.25, 0.25, 0.25], [1, 0, 0, 0]),
+        (0.99, [0.5, 0.5, 0.0], [0.5, 0.5, 0]),
+        (1.0, [0.5, 0.3, 0.2], [0.5, 0.3, 0.2]),
+    ],
+)
+def test_top_p_keeps_the_token_that_crosses_p(p: float, probs: list[float], expected: list[float]) -> None:
+    assert_probs(after(filters.top_p, probs, p=p), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_top_p_of_1_cuts_nothing_whatever_rounding_says(dtype: torch.dtype) -> None:
+    given = torch.linspace(0, -60, 50_257, dtype=dtype)  # the sum reaches 1 long before the end
+    assert torch.equal(filters.top_p(given, NO_HISTORY, p=1.0), given)
+
+
+# Min-p
+
+
+@pytest.mark.parametrize(
+    ("p", "probs", "expected"),
+    [
+        (0.5, [0.5, 0.3, 0.2], [0.625, 0.375, 0]),
+        (0.3, [0.5, 0.3, 0.2], [0.5, 0.3, 0.2]),
+        (0.7, [0.5, 0.3, 0.2], [1, 0, 0]),
+        (1.0, [0.4, 0.2, 0.4], [0.5, 0, 0.5]),
+        (0.0, [0.5, 0.5, 0.0], [0.5, 0.5, 0]),
+        (0.1, [0.8, 0.2, 0.0], [0.8, 0.2, 0]),
+        (0.01, [0.999, 0.001], [1, 0]),
+    ],
+)
+def test_min_p(p: float, probs: list[float], expected: list[float]) -> None:
+    assert_probs(after(filters.min_p, probs, p=p), expected)
+
+
+# Repetition penalty
+
+
+@pytest.mark.parametrize(
+    ("penalty", "history", "given", "expected"),
+    [
+        (2.0, [0, 1], [4.0, -4.0, 1.0], [2.0, -8.0, 1.0]),
+        (2.0, [0, 0, 0], [4.0, -4.0, 1.0], [2.0, -4.0, 1.0]),  # once, however often it stands there
+        (0.5, [0, 1], [4.0, -4.0, 1.0], [8.0, -2.0, 1.0]),
+        (1.0, [0, 1, 2], [4.0, -4.0, 1.0], [4.0, -4.0, 1.0]),
+        (2.0, [], [4.0, -4.0, 1.0], [4.0, -4.0, 1.0]),
+        (3.0, [2, 1, 2], [0.0, -1.0, 0.0], [0.0, -3.0, 0.0]),
+        (2.0, [0], [-INF, 1.0], [-INF, 1.0]),
+    ],
+)
+def test_repetition_penalty(penalty: float, history: list[int], given: list[float], expected: list[float]) -> None:
+    ids = torch.tensor(history, dtype=torch.long)
+    assert filters.repetition_penalty(torch.tensor(given), ids, penalty=penalty).tolist() == expected
+
+
+# All of them
+
+ALL = [
+    pytest.param(filters.repetition_penalty, {"penalty": 1.7}, id="repetition-penalty"),
+    pytest.param(filters.temperature, {"temperature": 0.7}, id="temperature"),
+    pytest.param(filters.temperature, {"temperature": 0.0}, id="temperature 0"),
+    pytest.param(filters.top_k, {"k": 7}, id="top-k"),
+    pytest.param(filters.top_k, {"k": 1000}, id="top-k of all"),
+    pytest.param(filters.top_p, {"p": 0.6}, id="top-p"),
+    pytest.param(filters.top_p, {"p": 1.0}, id="top-p off"),
+    pytest.param(filters.min_p, {"p": 0.2}, id="min-p"),
+    pytest.param(filters.min_p, {"p": 0.0}, id="min-p off"),
+]
+
+
+def batch() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    logits_BV = torch.randn(2, 3, 40, generator=generator).mul(2).round()  # rounded, for ties
+    return logits_BV, torch.randint(40, (2, 3, 11), generator=generator)
+
+
+@pytest.mark.parametrize(("stage", "setting"), ALL)
+def test_a_batch_is_its_rows_one_by_one(stage: Callable[..., Tensor], setting: dict[str, float]) -> None:
+    logits_BV, history_BT = batch()
+    together = stage(logits_BV, history_BT, **setting)
+    assert together.shape == logits_BV.shape
+    for i in range(2):
+        for j in range(3):
+            assert torch.equal(together[i, j], stage(logits_BV[i, j], history_BT[i, j], **setting))
+
+
+@pytest.mark.parametrize(("stage", "setting"), ALL)
+def test_the_input_is_never_edited_nor_handed_on(stage: Callable[..., Tensor], setting: dict[str, float]) -> None:
+    logits_BV, history_BT = batch()
+    given, history = logits_BV.clone(), history_BT.clone()
+    stage(logits_BV, history_BT, **setting).fill_(123.0)
+    assert torch.equal(logits_BV, given)
+    assert torch.equal(history_BT, history)
+
+
+@pytest.mark.parametrize(("stage", "setting"), ALL)
+def test_no_stage_brings_a_cut_token_back(stage: Callable[..., Tensor], setting: dict[str, float]) -> None:
+    logits_BV, history_BT = batch()
+    cut = logits_BV < 0
+    result = stage(logits_BV.masked_fill(cut, -INF), history_BT, **setting)
+    assert (result[cut] == -INF).all()
+    assert not result.isnan().any()
+
+
+@pytest.mark.parametrize(
+    ("stage", "name", "values"),
+    [
+        (filters.repetition_penalty, "penalty", [0, -1, NAN, INF]),
+        (filters.temperature, "temperature", [-1e-9, -INF, NAN, INF]),
+        (filters.top_k, "k", [0, -1, NAN]),
+        (filters.top_p, "p", [0, -0.1, 1.0000001, NAN, INF]),
+        (filters.min_p, "p", [-1e-9, 1.0000001, NAN, INF]),
+    ],
+)
+def test_each_stage_refuses_what_is_out_of_its_range(
+    stage: Callable[..., Tensor], name: str, values: list[float]
+) -> None:
+    for value in values:
+        with pytest.raises(ConfigError, match=f"not {value}"):
+            stage(logits(0.5, 0.5), NO_HISTORY, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("setting", "flag"),
+    [
+        ({"repetition_penalty": 0.0}, "--repetition-penalty"),
+        ({"repetition_penalty": NAN}, "--repetition-penalty"),
+        ({"temperature": -0.1}, "--temperature"),
+        ({"temperature": NAN}, "--temperature"),
+        ({"temperature": INF}, "--temperature"),
+        ({"top_k": -1}, "--top-k"),
+        ({"top_p": 0.0}, "--top-p"),
+        ({"top_p": 1.1}, "--top-p"),
+        ({"top_p": NAN}, "--top-p"),
+        ({"min_p": -0.1}, "--min-p"),
+        ({"min_p": 1.1}, "--min-p"),
+        ({"min_p": NAN}, "--min-p"),
+        ({"max_tokens": 0}, "--max-tokens"),
+        ({"top": 0}, "--top"),
+        ({"stop": ("x", "")}, "--stop"),
+    ],
+)
+def test_settings_out_of_range_are_refused_by_their_flag(setting: dict[str, object], flag: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{flag} "):
+        SampleConfig(**setting)
+
+
+# build_stages
+
+NEUTRAL = {"repetition_penalty": 1.0, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
+
+
+def test_the_stages_stand_in_their_order() -> None:
+    config = SampleConfig(repetition_penalty=1.3, temperature=0.7, top_k=40, top_p=0.9, min_p=0.05)
+    assert [(stage.name, stage.value) for stage in build_stages(config)] == [
+        ("repetition-penalty", 1.3), ("temperature", 0.7), ("top-k", 40), ("top-p", 0.9), ("min-p", 0.05),
+    ]  # fmt: skip
+
+
+def test_neutral_values_leave_their_stages_out() -> None:
+    assert build_stages(SampleConfig(**NEUTRAL)) == ()
+
+
+@pytest.mark.parametrize(
+    ("setting", "name", "expected"),
+    [
+        ({"repetition_penalty": 2.0}, "repetition-penalty", [1.0, -2.0, 1.5]),
+        ({"temperature": 0.5}, "temperature", [0.0, -6.0, -1.0]),
+        ({"top_k": 1}, "top-k", [2.0, -INF, -INF]),
+        ({"top_p": 0.5}, "top-p", [2.0, -INF, -INF]),
+        ({"min_p": 0.5}, "min-p", [2.0, -INF, 1.5]),
+    ],
+)
+def test_one_setting_is_one_stage(setting: dict[str, float], name: str, expected: list[float]) -> None:
+    (stage,) = build_stages(SampleConfig(**{**NEUTRAL, **setting}))
+    assert stage.name == name
+    assert stage.apply(torch.tensor([2.0, -1.0, 1.5]), torch.tensor([0, 1])).tolist() == expected
+
+
+def test_the_order_matters_and_is_this_one() -> None:
+    """Temperature 0.5 turns 5, 3, 1, 1 of 10 into 25, 9, 1, 1 of 36: top-p then keeps two, and before it three."""
+    stages = build_stages(SampleConfig(temperature=0.5, top_p=0.85))
+    given = logits(0.5, 0.3, 0.1, 0.1)
+    for stage in stages:
+        given = stage.apply(given, NO_HISTORY)
+    assert_probs(given.softmax(-1), [25 / 34, 9 / 34, 0, 0])
+    assert_probs(after(filters.top_p, [0.5, 0.3, 0.1, 0.1], p=0.85), [5 / 9, 3 / 9, 1 / 9, 0])

@@ -1,0 +1,168 @@
+"""Who may import whom: the judge of the house's rules, by walking the imports of every file."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "minigpt"
+FLOORS = {
+    "errors": 0, "config": 0, "records": 0,
+    "text": 1, "models": 1,
+    "checkpoint": 2,
+    "sampling": 3, "training": 3,
+    "inspection": 4, "render": 4,
+    "cli": 5,
+}  # fmt: skip
+DOORS = ("minigpt", "minigpt.__main__")  # exempt from the floors
+LATE = "minigpt.cli.setup"  # what the commands share once they run; loads torch, and is itself imported in functions
+HEAVY = {"torch", "tokenizers", "safetensors", "transformers"}
+RENDER_MAY_IMPORT = {"errors", "config", "records", "render"}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+INSIDE = sorted(set(MODULES) - set(DOORS))
+
+
+def part(module: str) -> str:
+    """The folder, or the file on the ground floor: `text` of minigpt.text.tokenizer."""
+    return module.split(".")[1] if "." in module else ""
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text("utf-8"))
+
+
+def at_import_time(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes that run when the module is imported: not those in functions, nor those for the type checker."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        yield child
+        yield from at_import_time(child)
+
+
+def imported(module: str, everywhere: bool = True) -> set[str]:
+    """Full names of what `module` imports: anywhere, or only when it is imported itself."""
+    names: set[str] = set()
+    for node in ast.walk(tree(module)) if everywhere else at_import_time(tree(module)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative imports hide where things come from"
+            assert node.module
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            names.update(inner & MODULES.keys() or {node.module})
+    return names
+
+
+def own(names: set[str]) -> set[str]:
+    return {name for name in names if name.split(".")[0] == "minigpt"}
+
+
+def foreign(names: set[str]) -> set[str]:
+    return {name.split(".")[0] for name in names} - {"minigpt"}
+
+
+@cache
+def loads(module: str) -> frozenset[str]:
+    """The heavy packages that importing `module` loads, itself or through others."""
+    names, seen, heavy = [module], set(), set()
+    while names:
+        name = names.pop()
+        if name in seen or name not in MODULES:
+            continue
+        seen.add(name)
+        names += [name.rsplit(".", depth)[0] for depth in range(1, name.count(".") + 1)]  # packages around it
+        found = imported(name, everywhere=False)
+        heavy |= foreign(found) & HEAVY
+        names += own(found)
+    return frozenset(heavy)
+
+
+def test_the_walk_finds_the_house() -> None:
+    assert {"minigpt.text.tokenizer", "minigpt.models.gpt", "minigpt.sampling.engine"} <= MODULES.keys()
+    assert "minigpt.models.gpt" in imported("minigpt.models.decoder")
+    assert "torch" in foreign(imported("minigpt.models.gpt"))
+    assert loads("minigpt.inspection.probs") >= {"torch", "tokenizers"}
+    assert loads("minigpt.records") == frozenset()
+
+
+def test_the_walk_tells_import_time_from_later() -> None:
+    lines = ["import a", "if TYPE_CHECKING:", "  import b", "def f():", "  import c", "class D:", "  import d"]
+    nodes = at_import_time(ast.parse("\n".join([*lines, "try:", "  import e", "finally: 0"])))
+    found = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    assert found == ["a", "d", "e"]
+
+
+@pytest.mark.parametrize("module", INSIDE)
+def test_every_module_has_a_floor(module: str) -> None:
+    assert part(module) in FLOORS, f"{module} stands on no floor: put {part(module)} into the table"
+
+
+@pytest.mark.parametrize("module", INSIDE)
+def test_imports_go_to_lower_floors_or_stay_in_the_folder(module: str) -> None:
+    here = FLOORS[part(module)]
+    for name in sorted(own(imported(module))):
+        assert name not in DOORS, f"{module} imports {name}, the door of the house"
+        there = FLOORS[part(name)]
+        lower = there < here or here == 0  # errors, config and records may know one another
+        assert lower or part(name) == part(module), f"{module} (floor {here}) imports {name} (floor {there})"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_typer_is_imported_only_in_cli_and_rich_only_there_and_in_render(module: str) -> None:
+    packages = foreign(imported(module))
+    if part(module) != "cli":
+        assert "typer" not in packages
+    if part(module) not in ("cli", "render"):
+        assert "rich" not in packages
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if part(m) == "render"])
+def test_render_never_sees_tensors(module: str) -> None:
+    names = imported(module)
+    assert not foreign(names) & {*HEAVY, "numpy"}
+    assert {part(name) for name in own(names)} <= RENDER_MAY_IMPORT
+    assert not loads(module)
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if (part(m) == "cli" and m != LATE) or m in DOORS])
+def test_the_command_line_loads_the_heavy_packages_only_when_it_runs(module: str) -> None:
+    for name in sorted(imported(module, everywhere=False)):
+        assert name.split(".")[0] not in HEAVY, f"{module} imports {name} at its top level"
+        if name in MODULES:
+            assert not loads(name), f"{module} imports {name} at its top level, which loads {sorted(loads(name))}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_unpickles_or_runs_text(module: str) -> None:
+    assert not foreign(imported(module)) & {"click", "pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in ("eval", "exec", "torch.load", "torch.save", "np.load", "numpy.load"), (
+                f"{module}:{node.lineno}"
+            )
+
+
+@pytest.mark.parametrize("module", ["minigpt", "minigpt.cli.app", "minigpt.render"])
+def test_importing_it_loads_no_heavy_package(module: str) -> None:
+    assert module in MODULES
+    script = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert result.stdout.split() == []
+    assert result.stderr == ""  # nor does it print
