@@ -49,6 +49,6 @@ class KVCache:
 
         The same as `append` for all layers at once, in two calls instead of four a layer.
         """
-        slots = self.kv[:, :, :, :, self.length : self.length + 1].unbind(0)
-        views = self.kv[:, :, :, :, : self.length + 1].flatten(0, 1).unbind(0)
+        slots = self.kv.narrow(4, self.length, 1).unbind(0)
+        views = self.kv.narrow(4, 0, self.length + 1).flatten(0, 1).unbind(0)
         return slots, views

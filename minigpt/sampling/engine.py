@@ -42,24 +42,28 @@ def generate(
     config = config or SampleConfig()
     stages, generator = build_stages(config), torch.Generator().manual_seed((config.seed + sample) % SEEDS)
     decoder, stream, tally = Decoder(model), TextStream(config.stop), _Tally()
-    logits_V = decoder.prefill(tokenizer.encode(prompt) or [tokenizer.end_of_text])
+    token: int | None = None
     while True:
-        dist = distribution(logits_V, stages, decoder.ids)
-        token = dist.draw(generator)
-        record = step_record(
-            dist, tokenizer.token_bytes, position=len(decoder.ids), top=config.top, token=token, sample=sample
-        )
+        with torch.inference_mode():
+            if token is None:
+                logits_V = decoder.prefill(tokenizer.encode(prompt) or [tokenizer.end_of_text])
+            else:
+                logits_V = decoder.step(token)
+            dist = distribution(logits_V, stages, decoder.ids)
+            token = dist.draw(generator)
+            record = step_record(
+                dist, tokenizer.token_bytes, position=len(decoder.ids), top=config.top, token=token, sample=sample
+            )
         tally.add(record)
         ended = token == tokenizer.end_of_text and not config.ignore_end_of_text
         data = stream.flush() if ended else stream.feed(tokenizer.token_bytes(token))
-        tally.text += data
+        tally.data.append(data)
         yield Piece(data, record, decoder.start)
         stopped_by = _stopped_by(ended, stream.stopped, tally.tokens >= config.max_tokens)
         if stopped_by:
             break
-        logits_V = decoder.step(token)
     rest = stream.flush()
-    tally.text += rest
+    tally.data.append(rest)
     yield Piece(rest, tally.end(prompt, sample, (config.seed + sample) % SEEDS, stopped_by), decoder.start)
 
 
@@ -74,7 +78,7 @@ class _Tally:
     tokens: int = 0
     surprisal_bits: float = 0.0
     top_tokens: int = 0
-    text: bytes = b""
+    data: list[bytes] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
 
     def add(self, record: StepRecord) -> None:
@@ -90,7 +94,7 @@ class _Tally:
         return SampleEnd(
             sample=sample,
             prompt=prompt,
-            text=prompt + self.text.decode("utf-8", "replace"),
+            text=prompt + b"".join(self.data).decode("utf-8", "replace"),
             tokens=self.tokens,
             seconds=seconds,
             tokens_per_second=self.tokens / seconds,

@@ -46,6 +46,8 @@ def _overlap(text: bytes, stop: bytes) -> int:
 
 def _incomplete(text: bytes) -> int:
     """How many bytes at the end of `text` are the start of a character that further bytes may complete."""
+    if text.isascii():
+        return 0
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     decoder.decode(text[-4:])
     return len(decoder.getstate()[0])
