@@ -14,7 +14,7 @@ from minigpt.render.style import UNICODE, Symbols, bar, fit, percent, quantity, 
 WIDEST = 100  # columns; longer bars say no more
 _SHORTEST_BAR = 4
 _PERCENT = 9  # cells for `100.00 %` and a gap
-_STICKY = "\u00a0"  # keeps a number and its unit on one line
+_STICKY = "\u00a0"  # keeps what stands on both sides on one line
 _DRAWN = 13  # cells for `cut by min-p` and a gap
 
 
@@ -32,7 +32,7 @@ class Screen:
     def caption(self, *parts: str) -> Text:
         """Parts with dots between them, a space before each line, broken between words."""
         rows = [""]
-        joined = f" {self.symbols.dot} ".join(part for part in parts if part)
+        joined = f"{_STICKY}{self.symbols.dot} ".join(part for part in parts if part)
         for word in re.sub(r"(?<=\d) (?=[%kMG])", _STICKY, joined).split(" "):
             if rows[-1] and cell_len(f" {rows[-1]} {word}") > self.width:
                 rows.append(word)
