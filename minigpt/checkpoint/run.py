@@ -7,7 +7,10 @@ snapshots/     the model at a dozen steps, bfloat16, each a GPT-2 folder of its 
 """
 
 import json
+import math
+import os
 import shutil
+from contextlib import suppress
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
@@ -34,11 +37,17 @@ class RunFolder:
         self.path, self.tokenizer, self.info = path, tokenizer, info
 
     def start(self, model: GPT, card: str) -> None:
-        """Write everything, the untrained model included, so that the folder can be loaded from now on."""
-        save_description(self.path, model.config, self.tokenizer, torch.float32)
-        write_text(self.path / "README.md", card)
-        save_weights(self.path, model, metadata={"step": "0"})
-        self.update()
+        """Write everything, the untrained model included, so that the folder can be loaded from now on; or nothing."""
+        try:
+            save_description(self.path, model.config, self.tokenizer, torch.float32)
+            write_text(self.path / "README.md", card)
+            save_weights(self.path, model, metadata={"step": "0"})
+            self.update()
+        except OutputError:
+            _remove_run(self.path)
+            with suppress(OSError):  # the user's own files may be there
+                self.path.rmdir()
+            raise
 
     def update(self, **changes: Any) -> None:
         """Change entries of run.json."""
@@ -46,10 +55,11 @@ class RunFolder:
         write_json(self.path / RUN, self.info)
 
     def log(self, record: TrainRecord) -> None:
-        """Append one line to train.jsonl."""
+        """Append one line to train.jsonl; null for what is no number, as JSON has none."""
+        values = {name: value if _is_number(value) else None for name, value in asdict(record).items()}
         try:
             with (self.path / LOG).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(record), allow_nan=False) + "\n")
+                file.write(json.dumps(values, allow_nan=False) + "\n")
         except OSError as error:
             raise OutputError(f"{self.path / LOG} cannot be written: {error.strerror}.") from error
 
@@ -73,6 +83,10 @@ def claim(name: str, out: Path | None, *, overwrite: bool) -> Path:
     """
     if out is None:
         return _claim_name(Path("checkpoints"), name)
+    try:
+        os.fsencode(out).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise OutputError(f"--out {out} is not UTF-8; safetensors could not read the model there.") from error
     if out.exists() and not out.is_dir():
         raise OutputError(f"--out {out} is a file; a run needs a folder.")
     if (out / RUN).exists():
@@ -116,6 +130,10 @@ def _remove_run(folder: Path) -> None:
             shutil.rmtree(step)
     except OSError as error:
         raise OutputError(f"{folder} cannot be emptied: {error.strerror} ({error.filename}).") from error
+
+
+def _is_number(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
 
 
 def _losses(record: TrainRecord) -> dict[str, float | int | None]:

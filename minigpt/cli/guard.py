@@ -30,12 +30,34 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             complain(command.__name__.replace("_", "-"), str(error))
             raise typer.Exit(1) from error
         except BrokenPipeError:
-            # Nobody reads on. Python would flush once more at its end and complain: give it nowhere to write.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _write_nowhere()  # nobody reads on
+        except OSError as error:  # without a name it is standard output, such as a full disk behind > FILE
+            _write_nowhere()
+            what = "standard output cannot be written" if error.filename is None else str(error.filename)
+            complain(command.__name__.replace("_", "-"), f"{what}: {error.strerror}.")
+            raise typer.Exit(1) from error
+        except (MemoryError, RuntimeError) as error:
+            if not _is_memory(error):
+                raise
+            complain(
+                command.__name__.replace("_", "-"),
+                "This needs more memory than the machine has.\nA smaller --batch-size, --context or model helps.",
+            )
+            raise typer.Exit(1) from error
         except KeyboardInterrupt:
             raise typer.Exit(128 + signal.SIGINT) from None
 
     return run
+
+
+def _write_nowhere() -> None:
+    """Python flushes standard output once more at its end, and would complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _is_memory(error: Exception) -> bool:
+    """torch's allocators raise RuntimeError, and a child of it on an accelerator."""
+    return isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)
 
 
 def complain(command: str, message: str) -> None:

@@ -37,8 +37,8 @@ def inspect_probs(
 ) -> None:
     """Show which tokens a model expects after a text, and how strongly.
 
-    [bold]minigpt inspect-probs "To be, or not to"[/bold]           the list of what may come next
-    [bold]minigpt inspect-probs --all --file poem.txt[/bold]        how surprising each token was
+    [bold]minigpt inspect-probs "To be, or not to"[/bold] what may come next
+    [bold]minigpt inspect-probs --all --file a.txt[/bold] how surprising each token was
     """
     require(not (json and csv), "--json and --csv exclude each other.")
     from minigpt.cli.setup import given_text, open_checkpoint

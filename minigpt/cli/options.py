@@ -15,7 +15,9 @@ Checkpoint = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads. By default all cores.", show_default=False)]
+Threads = Annotated[
+    int | None, typer.Option(min=1, max=1024, help="CPU threads. By default all cores.", show_default=False)
+]
 Top = Annotated[int, typer.Option(min=1, help="How many tokens to list; all others are summed as one row.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, for other programs.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress on standard error.")]

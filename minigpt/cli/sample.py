@@ -75,13 +75,15 @@ def sample(
 ) -> None:
     """Continue a text, and watch every token being chosen.
 
-    [bold]minigpt sample "The cat"[/bold]                           text, and a live table below it
-    [bold]minigpt sample "The cat" --table every --top 5[/bold]     a table for every step
-    [bold]echo "The cat" | minigpt sample --json[/bold]             every step as a line of JSON
+    [bold]minigpt sample "The cat"[/bold]                 text, and a live table below
+    [bold]minigpt sample "The cat" --table every[/bold]   a table for every step
+    [bold]echo "The cat" | minigpt sample --json[/bold]   a line of JSON for every step
     """
     require(table in (None, "live", "every", "none"), f"--table must be live, every or none, not {table}.")
     require(not (json and raw), "--json and --raw exclude each other.")
-    require(pace is None or pace > 0, f"--pace must be above 0, not {pace}.")
+    require(pace is None or pace >= 0.001, f"--pace must be 0.001 or more, not {pace}.")
+    from minigpt.text.prompt import check_argument
+
     config = SampleConfig(
         repetition_penalty=repetition_penalty,
         temperature=temperature,
@@ -90,7 +92,7 @@ def sample(
         min_p=min_p,
         max_tokens=max_tokens,
         seed=secrets.randbelow(1_000_000) if seed is None else seed,
-        stop=tuple(stop or ()),
+        stop=tuple(map(check_argument, stop or ())),
         ignore_end_of_text=ignore_end_of_text,
         top=top,
     )

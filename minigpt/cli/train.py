@@ -2,6 +2,7 @@
 
 import shlex
 import signal
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -101,13 +102,12 @@ def train(
 ) -> None:
     """Train a small GPT on a text, and keep the best model.
 
-    [bold]minigpt train notes.txt[/bold]                            a book, a diary, a log
-    [bold]minigpt train poems/ --tokenizer char[/bold]              every text in a directory, by characters
-    [bold]minigpt train --preset micro --steps 2000[/bold]          Python's own reference, a larger model
+    [bold]minigpt train notes.txt[/bold]                  a book, a diary, a log
+    [bold]minigpt train poems/ --tokenizer char[/bold]    a folder of texts, by characters
+    [bold]minigpt train --preset micro[/bold]             Python's reference, a larger model
     """
     require(not overwrite or out is not None, "--overwrite goes with --out FOLDER.")
     from minigpt.cli.setup import use_device
-    from minigpt.models.device import resolve_precision
     from minigpt.text.corpus import read_corpus
     from minigpt.training.plan import Choices, make_plan
 
@@ -124,7 +124,6 @@ def train(
         clip_norm=clip_norm,
         eval_every=eval_every,
         seed=seed,
-        precision=resolve_precision(precision, target),
     )
     choices = Choices(
         preset=preset,
@@ -138,10 +137,11 @@ def train(
         batch_size=batch_size,
         learning_rate=learning_rate,
         val_fraction=val_fraction,
+        precision=precision,
     )
     text = read_corpus(corpus or [], encoding=encoding, field=field)
     held_out = read_corpus([val], encoding=encoding, field=field) if val is not None else None
-    plan = make_plan(text, held_out, choices, settings)
+    plan = make_plan(text, held_out, choices, settings, target)
     _run(plan, choices, str(target), out, overwrite=overwrite, json=json, quiet=quiet)
 
 
@@ -162,12 +162,16 @@ def _run(
     folder = RunFolder(claim(plan.corpus.name, out, overwrite=overwrite), plan.tokenizer, info)
     folder.start(model, model_card(plan))
     if not quiet:
-        _introduce(plan, choices, folder.path)
+        _introduce(plan, choices, folder.path, device)
     history = []
     console = stderr()
     console.quiet = quiet
-    with StopSignals() as stopped, TrainDisplay(console, plan.train.steps) as display:
-        for record, _ in run(plan, model, folder, stopped):
+    with (
+        StopSignals() as stopped,
+        TrainDisplay(console, plan.train.steps) as display,
+        closing(run(plan, model, folder, stopped)) as records,
+    ):
+        for record, _ in records:
             history.append(record)
             display.update(record)
             if json:
@@ -182,7 +186,7 @@ def _run(
         raise typer.Exit(128 + stopped.received)
 
 
-def _introduce(plan: "Plan", choices: "Choices", folder: Path) -> None:
+def _introduce(plan: "Plan", choices: "Choices", folder: Path, device: str) -> None:
     """Three lines: the text, the model, and where it goes."""
     from minigpt.render.style import compact, quantity
     from minigpt.render.tables import Screen
@@ -198,7 +202,8 @@ def _introduce(plan: "Plan", choices: "Choices", folder: Path) -> None:
     tokens = len(plan.data.train)
     step_tokens = plan.train.batch_size * plan.train.accumulation * model.context
     epochs = plan.train.steps * step_tokens / tokens
-    shape = f"{model.layers} layers {screen.symbols.times} {model.width}, {model.heads} heads, context {model.context}"
+    layers, heads = quantity(model.layers, "layer"), quantity(model.heads, "head")
+    shape = f"{layers} {screen.symbols.times} {model.width}, {heads}, context {model.context}"
     console.print(
         screen.caption(
             f"{text.name}: {compact(text.utf8_bytes)}B in {quantity(len(text.documents), 'document')}",
@@ -212,7 +217,8 @@ def _introduce(plan: "Plan", choices: "Choices", folder: Path) -> None:
             f"{plan.train.steps:,} steps of {step_tokens:,} tokens, {epochs:.1f} epochs",
         )
     )
-    console.print(screen.caption(f"validation on {plan.validation}", f"saved in {folder}"))
+    where = f"{device} in {plan.train.precision}"
+    console.print(screen.caption(where, f"validation on {plan.validation}", f"saved in {folder}"))
 
 
 def _short_sample(plan: "Plan", model: "GPT") -> str:

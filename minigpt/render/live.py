@@ -57,7 +57,8 @@ def stream_text(console: Console, prompt: str, pieces: Iterable[Shown], steps: i
 
 def print_every_table(console: Console, prompt: str, pieces: Iterable[Shown], steps: int) -> SampleEnd:
     """A table for every step, then the whole text."""
-    screen, before = Screen.of(console), _end_of(prompt)
+    screen = Screen.of(console)
+    before = _end_of(prompt, screen)
     for step, (_, record) in enumerate(pieces, 1):
         if isinstance(record, SampleEnd):
             console.print(Text(safe_text(record.text)), soft_wrap=True)
@@ -71,7 +72,7 @@ def show_live(console: Console, prompt: str, pieces: Iterable[Shown], steps: int
     """The text as it grows, and below it the table of the step that is being taken."""
     with LiveSample(console, steps) as view:
         view.write(prompt)
-        view.after(_end_of(prompt))
+        view.after(_end_of(prompt, Screen.of(console)))
 
         def shown() -> Iterable[StepRecord | SampleEnd]:
             for text, record in pieces:
@@ -83,8 +84,8 @@ def show_live(console: Console, prompt: str, pieces: Iterable[Shown], steps: int
         return last_record(shown())
 
 
-def _end_of(prompt: str) -> str:
-    return visible(prompt[-12:])
+def _end_of(prompt: str, screen: Screen) -> str:
+    return visible(prompt[-12:], screen.symbols)
 
 
 class LiveSample:
@@ -124,7 +125,7 @@ class LiveSample:
         self._step, self._record = self._step + 1, record
 
     def _wrap(self, text: str) -> list[str]:
-        wrapped = Text(text).wrap(self._console, self._console.width - 1, overflow="fold")
+        wrapped = Text(text).wrap(self._console, max(1, self._console.width - 1), overflow="fold")
         return [line.plain for line in wrapped] or [""]
 
     def _render(self) -> RenderableType:

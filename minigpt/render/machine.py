@@ -8,6 +8,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, TextIO
 
 from minigpt.records import Candidate, StepRecord, Token
+from minigpt.render.style import safe_text
 
 _CANDIDATE_FIELDS = tuple(field.name for field in fields(Candidate))
 
@@ -45,7 +46,7 @@ CSV_COLUMNS = (
 
 
 def write_csv(records: Iterable[StepRecord], file: TextIO) -> None:
-    """A header, then a row per candidate; `other` has a row without id."""
+    """A header, then a row per candidate; `other` has a row without id. In `text`, controls have visible names."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for record in records:
@@ -55,9 +56,13 @@ def write_csv(records: Iterable[StepRecord], file: TextIO) -> None:
 def _csv_rows(record: StepRecord) -> Iterator[list[Any]]:
     tail = [record.entropy_bits, record.surprisal_bits]
     if record.token is not None and record.chosen is None:
-        yield [record.position, 1, None, record.token.id, record.token.text, record.token.bytes, None, None, *tail]
+        yield [record.position, 1, None, record.token.id, _text(record.token), record.token.bytes, None, None, *tail]
     for c in record.candidates:
         actual = None if record.token is None else int(c.id == record.token.id)
-        yield [record.position, actual, c.rank, c.id, c.text, c.bytes, c.logit, c.raw_prob, *tail]
+        yield [record.position, actual, c.rank, c.id, _text(c), c.bytes, c.logit, c.raw_prob, *tail]
     if record.other is not None and record.other.count:
         yield [record.position, None, None, None, "other", None, None, record.other.raw_prob, *tail]
+
+
+def _text(token: Token) -> str | None:
+    return None if token.text is None else safe_text(token.text)

@@ -96,6 +96,8 @@ def quoted(text: str, width: int, symbols: Symbols = UNICODE) -> str:
     if len(text) > room or cell_len(line) > room:
         while line and cell_len(symbols.ellipsis + line) > room:
             line = line[1:]
+        word = line.find(" ")
+        line = line[word:] if 0 < word < len(line) // 2 else line  # no half words, where that costs little
         line = symbols.ellipsis + line
     return symbols.quotes[0] + line + symbols.quotes[1]
 
@@ -137,7 +139,7 @@ def quantity(count: int, noun: str) -> str:
 def compact(count: float) -> str:
     """`812`, `427 k`, `4.3 M`: three digits or so."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if count >= size:
+        if count >= size * 0.9995:  # 999.6 is 1.0 k, not 1000
             value = count / size
             return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
     return f"{count:.0f}"

@@ -15,7 +15,7 @@ WIDEST = 100  # columns; longer bars say no more
 _SHORTEST_BAR = 4
 _PERCENT = 9  # cells for `100.00 %` and a gap
 _STICKY = "\u00a0"  # keeps what stands on both sides on one line
-_DRAWN = 13  # cells for `cut by min-p` and a gap
+_DRAWN = 14  # cells for `cut by min-p` and a gap
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _heading(columns: _Columns, *numbers: str) -> Text:
     """The numbers' names stand over their right edge; a name may reach into the bar's room."""
     line, width = " rank  token", 7 + columns.both + sum(_CELLS[name.strip()] for name in numbers)
     right = "".join(numbers)
-    return Text(line + right.rjust(width - len(line)), "bold")
+    return Text(line + right.rjust(max(width - len(line), len(right) + 1)), "bold")
 
 
 _CELLS = {"probability": _PERCENT, "raw": _PERCENT, "drawn from": _DRAWN}
@@ -181,7 +181,7 @@ def _other_row(record: StepRecord, columns: _Columns, symbols: Symbols, numbers:
     label = f"other ({quantity(record.other.count, 'token')})"
     indent = 7
     if len(label) > columns.both:  # it has no rank, so it may begin there
-        label, indent = f"other ({record.other.count:,})", 2
+        label, indent = f"other {record.other.count:,}", 2
     return [Text(" " * indent + fit(label, 7 - indent + columns.both, symbols) + numbers, "dim")]
 
 

@@ -52,7 +52,7 @@ class Distribution:
 
 def distribution(logits_V: Tensor, stages: Sequence[SamplingStage] = (), history: Sequence[int] = ()) -> Distribution:
     """Run `logits_V` [V] through the stages. `history`: the text's ids so far. CheckpointError on inf and NaN."""
-    logits_V = logits_V.to("cpu", torch.float64)
+    logits_V = logits_V.cpu().double()  # in this order: MPS has no float64
     if not math.isfinite(float(logits_V.sum())):
         raise CheckpointError(
             "The model's logits are not finite numbers: its weights are damaged, or training diverged."

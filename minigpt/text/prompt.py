@@ -20,9 +20,8 @@ def read_prompt() -> str:
 
 
 def check_argument(text: str) -> str:
-    """`text` from the command line as it is. Raises CorpusError if it held bytes that are not UTF-8."""
-    _decode(text.encode("utf-8", "surrogateescape"), "the text on the command line")
-    return text
+    """`text` from the command line, whose bytes are UTF-8 whatever the locale says. Raises CorpusError otherwise."""
+    return _decode(text.encode("utf-8", "surrogateescape"), "the text on the command line")
 
 
 def _decode(data: bytes, name: str) -> str:

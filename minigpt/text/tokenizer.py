@@ -26,6 +26,7 @@ from minigpt.errors import CheckpointError
 END_OF_TEXT = "<|endoftext|>"
 KINDS = ("bpe", "char")
 SMALLEST_VOCABULARY = 257  # 256 bytes and end-of-text
+LARGEST_VOCABULARY = 1 << 20  # four times the largest in use; the trainer reserves room for all of it at once
 
 # A cut before a line that follows a single newline never changes GPT-2's split, so long texts encode in parallel.
 _LINE_START = re.compile(r"(?<=\S\n)(?=\S)")
@@ -131,8 +132,9 @@ def train_tokenizer(kind: str, documents: Sequence[str], vocab_size: int | None 
         return _tokenizer(_character_merges(documents))
     size = vocab_size if vocab_size is not None else default_vocab_size(sum(len(d.encode()) for d in documents))
     require(
-        size >= SMALLEST_VOCABULARY,
-        f"--vocab-size must be {SMALLEST_VOCABULARY} or more (256 bytes and end-of-text), not {size}.",
+        SMALLEST_VOCABULARY <= size <= LARGEST_VOCABULARY,
+        f"--vocab-size must be {SMALLEST_VOCABULARY} or more (256 bytes and end-of-text) and at most "
+        f"{LARGEST_VOCABULARY:,}, not {size:,}.",
     )
     return _tokenizer(_learned_merges(documents, size - SMALLEST_VOCABULARY))
 

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import torch
+
 from minigpt.config import PRESETS, ModelConfig, TrainConfig, require
+from minigpt.models.device import resolve_precision
 from minigpt.text.corpus import Corpus
 from minigpt.text.shards import TokenData, encode_split, fitting_context, split_documents
 from minigpt.text.tokenizer import Tokenizer, train_tokenizer
@@ -28,6 +31,7 @@ class Choices:
     batch_size: int | None = None
     learning_rate: float | None = None
     val_fraction: float = 0.1
+    precision: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,17 @@ class Plan:
         return len(self.data.validation) if self.validation.startswith("the last") else 0
 
 
-def make_plan(corpus: Corpus, held_out: Corpus | None, choices: Choices, settings: TrainConfig) -> Plan:
+def make_plan(
+    corpus: Corpus,
+    held_out: Corpus | None,
+    choices: Choices,
+    settings: TrainConfig,
+    device: torch.device | str = "cpu",
+) -> Plan:
     """Tokenize and size. `held_out`: the validation text, where it is not the end of the corpus.
 
-    `settings` come with every value that does not depend on the preset. Raises ConfigError and CorpusError.
+    `settings` come with every value that depends neither on the preset nor on the device. Raises ConfigError and
+    CorpusError.
     """
     require(choices.preset in PRESETS, f"--preset must be one of {', '.join(PRESETS)}, not {choices.preset}.")
     preset = PRESETS[choices.preset]
@@ -80,6 +91,7 @@ def make_plan(corpus: Corpus, held_out: Corpus | None, choices: Choices, setting
             settings,
             batch_size=_first(choices.batch_size, preset.batch_size),
             learning_rate=_first(choices.learning_rate, preset.learning_rate),
+            precision=resolve_precision(choices.precision, torch.device(device), model.width),
         ),
         validation=_validation_name(held_out, choices.val_fraction, data),
         notes=tuple(_notes(model.context, context, data, choices, tokenizer)),
@@ -99,7 +111,7 @@ def _split(corpus: Corpus, held_out: Corpus | None, fraction: float) -> tuple[Se
 def _validation_name(held_out: Corpus | None, fraction: float, data: TokenData) -> str:
     if len(data.validation) < 2:
         return "nothing"
-    whole = f"the last {fraction:.0%} of the text" if held_out is None else held_out.sources[0].name
+    whole = f"the last {fraction * 100:g} % of the text" if held_out is None else held_out.sources[0].name
     if len(data.validation) - 1 > EVALUATED_TOKENS:
         return f"{whole} (its first {EVALUATED_TOKENS:,} tokens)"
     return whole

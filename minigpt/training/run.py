@@ -1,7 +1,8 @@
 """A plan and a folder in; the records of a run out, while the best model and the snapshots are saved."""
 
+import math
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 
 from minigpt.checkpoint.run import RunFolder
+from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT
 from minigpt.records import TrainRecord
 from minigpt.training.loop import train
@@ -22,29 +24,47 @@ def build_model(plan: Plan, device: torch.device) -> GPT:
     return GPT(plan.model).initialise(torch.Generator().manual_seed(plan.train.seed)).to(device)
 
 
-def run(plan: Plan, model: GPT, folder: RunFolder, stopped: Callable[[], bool]) -> Iterator[tuple[TrainRecord, bool]]:
+def run(
+    plan: Plan, model: GPT, folder: RunFolder, stopped: Callable[[], bool]
+) -> Generator[tuple[TrainRecord, bool], None, None]:
     """Train and save; yields each record and whether the model was saved at it.
 
     The model at the root is the one with the lowest validation loss, or the latest where there is no validation. A
-    run stopped before its first evaluation saves what it has.
+    run stopped, or closed, before its first evaluation saves what it has. Raises ConfigError when the loss is no
+    number any more.
     """
     evaluated, snapshots = evaluation_steps(plan.train), snapshot_steps(plan.train.steps)
     best, record, saved_step = float("inf"), None, 0
-    for record in train(model, plan.data, plan.train, plan.tokenizer.byte_lengths(), stopped):
-        folder.log(record)
-        loss = record.validation_loss_nats
-        # Step 0 is on disk already, and anything learned since is better than it.
-        better = record.step > 0 and (loss < best if loss is not None else plan.validation == "nothing")
-        save = better and record.step in evaluated
-        if save:
-            best, saved_step = (loss if loss is not None else best), record.step
-            folder.save(model, record)
-        if record.step in snapshots:
-            folder.snapshot(model, record)
-        yield record, save
+    try:
+        for record in train(model, plan.data, plan.train, plan.tokenizer.byte_lengths(), stopped):
+            folder.log(record)
+            _check_converges(record, plan, folder, saved_step)
+            loss = record.validation_loss_nats
+            # Step 0 is on disk already, and anything learned since is better than it.
+            better = record.step > 0 and (loss < best if loss is not None else plan.validation == "nothing")
+            save = better and record.step in evaluated
+            if save:
+                best, saved_step = (loss if loss is not None else best), record.step
+                folder.save(model, record)
+            if record.step in snapshots:
+                folder.snapshot(model, record)
+            yield record, save
+    except GeneratorExit:  # closed by who reads the records, such as a display whose pipe is closed
+        pass
     if record is not None and record.step and not saved_step:
         folder.save(model, record)
     folder.update(status="stopped" if record is None or record.step < plan.train.steps else "finished")
+
+
+def _check_converges(record: TrainRecord, plan: Plan, folder: RunFolder, saved_step: int) -> None:
+    losses = (record.loss_nats, record.validation_loss_nats)
+    if all(loss is None or math.isfinite(loss) for loss in losses):
+        return
+    folder.update(status="diverged")
+    raise ConfigError(
+        f"At step {record.step:,} the loss is no number any more: --learning-rate {plan.train.learning_rate:g} is too "
+        f"high.\n{folder.path} keeps the model of step {saved_step:,}. Try a tenth of that rate."
+    )
 
 
 def run_info(plan: Plan, preset: str, device: torch.device) -> dict[str, Any]:

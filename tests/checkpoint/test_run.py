@@ -1,0 +1,218 @@
+"""A run's folder: claimed without overwriting, whole at any moment, loadable from its first second."""
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from minigpt.checkpoint.folder import load, newest_run
+from minigpt.checkpoint.run import RunFolder, claim
+from minigpt.errors import CheckpointError, OutputError
+from minigpt.models.gpt import GPT
+from minigpt.records import TrainRecord
+from minigpt.text.tokenizer import Tokenizer
+
+INFO = {"date": "2026-01-01T00:00:00.000000+00:00", "status": "running"}
+RECORD = TrainRecord(
+    step=7, tokens=896, epoch=0.5, seconds=1.0, tokens_per_second=900.0, loss_nats=3.5, learning_rate=1e-3,
+    gradient_norm=0.9, validation_loss_nats=3.25, validation_bits_per_byte=1.75,
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def folder(model: GPT, bpe: Tokenizer) -> RunFolder:
+    made = RunFolder(claim("notes", None, overwrite=False), bpe, dict(INFO))
+    made.start(model, "a card")
+    return made
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def metadata(folder: Path) -> dict[str, str]:
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        return dict(file.metadata())
+
+
+# claim
+
+
+def test_a_second_run_of_a_name_gets_a_number() -> None:
+    claimed = [claim("notes", None, overwrite=False) for _ in range(3)]
+    assert claimed == [Path("checkpoints", name) for name in ("notes", "notes-2", "notes-3")]
+
+
+def test_two_runs_at_once_never_take_the_same_folder() -> None:
+    with ThreadPoolExecutor(16) as pool:
+        claimed = list(pool.map(lambda _: claim("notes", None, overwrite=False), range(64)))
+    assert len(set(claimed)) == 64
+
+
+def test_out_may_be_new_deep_or_empty() -> None:
+    Path("empty").mkdir()
+    assert claim("notes", Path("a/b/c"), overwrite=False).is_dir()
+    assert claim("notes", Path("empty"), overwrite=False) == Path("empty")
+    assert not Path("checkpoints").exists()
+
+
+def test_out_that_holds_a_run_is_refused_and_stays_as_it_is(folder: RunFolder) -> None:
+    before = {path: path.read_bytes() for path in folder.path.iterdir()}
+    with pytest.raises(OutputError, match=r"already holds a run.*--overwrite"):
+        claim("notes", folder.path, overwrite=False)
+    assert {path: path.read_bytes() for path in folder.path.iterdir()} == before
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_that_is_no_run_is_never_touched(overwrite: bool) -> None:
+    Path("mine").mkdir()
+    Path("mine/model.safetensors").write_text("precious")
+    with pytest.raises(OutputError, match="not empty and holds no run"):
+        claim("notes", Path("mine"), overwrite=overwrite)
+    assert Path("mine/model.safetensors").read_text() == "precious"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_is_refused(overwrite: bool) -> None:
+    Path("file").write_text("precious")
+    for out in ("file", "file/inside"):
+        with pytest.raises(OutputError, match="file"):
+            claim("notes", Path(out), overwrite=overwrite)
+    assert Path("file").read_text() == "precious"
+
+
+def test_a_name_that_is_not_utf8_is_refused_since_it_could_not_be_loaded() -> None:
+    with pytest.raises(OutputError, match="not UTF-8"):
+        claim("notes", Path(os.fsdecode(b"\xff")), overwrite=False)
+    assert names(Path()) == set()
+
+
+def test_checkpoints_that_is_a_file_is_an_error() -> None:
+    Path("checkpoints").write_text("")
+    with pytest.raises(OutputError, match="checkpoints cannot be made"):
+        claim("notes", None, overwrite=False)
+
+
+def test_overwriting_removes_the_run_and_keeps_what_is_yours(folder: RunFolder, model: GPT) -> None:
+    folder.log(RECORD)
+    folder.snapshot(model, RECORD)
+    Path(folder.path, "notes of mine.txt").write_text("precious")
+    Path(folder.path, "snapshots/mine").mkdir()
+    assert claim("other", folder.path, overwrite=True) == folder.path
+    assert names(folder.path) == {"notes of mine.txt", "snapshots"}
+    assert names(folder.path / "snapshots") == {"mine"}
+
+
+def test_overwriting_may_start_from_nothing() -> None:
+    assert claim("notes", Path("new"), overwrite=True).is_dir()
+
+
+# start, log, save, snapshot
+
+
+def test_the_folder_can_be_loaded_from_the_start(folder: RunFolder, model: GPT) -> None:
+    loaded = load(folder.path)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], tensor)
+    assert metadata(folder.path) == {"format": "pt", "step": "0"}
+    assert json.loads((folder.path / "run.json").read_text()) == INFO
+    assert names(folder.path) == {
+        "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json",
+        "README.md", "run.json",
+    }  # fmt: skip
+
+
+def test_save_puts_the_model_at_the_root_and_the_losses_beside_it(
+    folder: RunFolder, model: GPT, make_model: Callable[..., GPT]
+) -> None:
+    other = make_model(model.config.vocab_size, seed=5)
+    folder.save(other, RECORD)
+    assert torch.equal(load(folder.path).model.wte.weight, other.wte.weight)
+    saved = {"step": 7, "loss_nats": 3.5, "validation_loss_nats": 3.25, "validation_bits_per_byte": 1.75}
+    assert json.loads((folder.path / "run.json").read_text())["saved"] == saved
+    assert metadata(folder.path) == {"format": "pt", **{name: str(value) for name, value in saved.items()}}
+
+
+def test_a_snapshot_is_a_checkpoint_of_half_the_size(folder: RunFolder, model: GPT) -> None:
+    folder.snapshot(model, RECORD)
+    snapshot = folder.path / "snapshots/step-000007"
+    assert torch.equal(load(snapshot).model.wte.weight, model.wte.weight.to(torch.bfloat16).float())
+    assert metadata(snapshot)["step"] == "7"
+    assert metadata(snapshot)["validation_bits_per_byte"] == "1.75"
+    assert json.loads((snapshot / "config.json").read_text())["dtype"] == "bfloat16"
+
+
+def test_the_log_has_one_record_a_line_and_no_nan(folder: RunFolder) -> None:
+    folder.log(RECORD)
+    nan = float("nan")
+    folder.log(TrainRecord(step=8, tokens=1, epoch=0.0, seconds=0.0, tokens_per_second=0.0, loss_nats=nan,
+                           learning_rate=1.0, gradient_norm=float("inf")))  # fmt: skip
+    first, second = map(json.loads, (folder.path / "train.jsonl").read_text().splitlines())
+    assert list(first) == [
+        "step", "tokens", "epoch", "seconds", "tokens_per_second", "loss_nats", "learning_rate", "gradient_norm",
+        "validation_loss_nats", "validation_bits_per_byte",
+    ]  # fmt: skip
+    assert first["loss_nats"] == 3.5
+    assert second["loss_nats"] is None
+    assert second["gradient_norm"] is None
+
+
+# a full disk
+
+
+def full(*args: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_leaves_the_older_files_as_they_are(
+    folder: RunFolder, make_model: Callable[..., GPT], model: GPT, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path.name: path.read_bytes() for path in folder.path.iterdir()}
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OutputError, match=r"model.safetensors cannot be written: No space left on device. What was"):
+        folder.save(make_model(model.config.vocab_size, seed=5), RECORD)
+    assert {path.name: path.read_bytes() for path in folder.path.iterdir()} == before
+
+
+def test_a_run_that_cannot_start_leaves_nothing(model: GPT, bpe: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = claim("notes", None, overwrite=False)
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda old, new: full() if "model" in str(new) else replace(old, new))
+    with pytest.raises(OutputError):
+        RunFolder(path, bpe, dict(INFO)).start(model, "a card")
+    assert names(Path("checkpoints")) == set()
+
+
+def test_a_folder_that_is_gone_is_an_error(folder: RunFolder, model: GPT) -> None:
+    folder.path.rename("elsewhere")
+    for write in (lambda: folder.log(RECORD), lambda: folder.save(model, RECORD), lambda: folder.update(status="x")):
+        with pytest.raises(OutputError, match="cannot be written: .*No such file or directory"):
+            write()
+
+
+# newest_run
+
+
+def test_the_newest_run_is_the_one_with_the_latest_date(model: GPT, bpe: Tokenizer) -> None:
+    for name, date in (("b", "2026-03-01"), ("a", "2026-05-01"), ("c", "2026-04-01")):
+        RunFolder(claim(name, None, overwrite=False), bpe, {"date": date}).start(model, "")
+    claim("unfinished", None, overwrite=False)
+    Path("checkpoints/README.md").write_text("")
+    assert newest_run() == Path("checkpoints/a")
+
+
+def test_without_a_run_the_error_says_what_to_type() -> None:
+    with pytest.raises(CheckpointError, match="minigpt train"):
+        newest_run()

@@ -1,0 +1,189 @@
+"""`minigpt sample`: the text alone in a pipe, every step as a table or as JSON, the same text for the same seed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minigpt.checkpoint.folder import load
+
+Run = Callable[..., Any]
+STEP = {"sample", "position", "token", "candidates", "other", "entropy_bits", "surprisal_bits", "stages"}
+CANDIDATE = {"id", "text", "bytes", "logit", "raw_prob", "after", "prob", "rank", "cut_by"}
+END = {"text", "tokens", "seconds", "tokens_per_second", "bits_per_token", "stopped_by"}
+
+
+@pytest.fixture
+def sample(minigpt: Run, trained: Path) -> Run:
+    def run(*arguments: str, **options: Any) -> Any:
+        return minigpt("sample", "-c", str(trained), "--seed", "3", "-n", "8", *arguments, **options)
+
+    return run
+
+
+def json_lines(result: Any) -> list[dict[str, Any]]:
+    assert result.exit_code == 0, result.stderr
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_into_a_pipe_goes_the_text_alone(sample: Run) -> None:
+    result = sample("The cat")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("The cat")
+    assert result.stdout.endswith("\n")
+    assert "\x1b" not in result.output
+    summary = " ".join(result.stderr.split())
+    assert "8 tokens" in summary
+    assert "again: --seed 3" in summary
+
+
+def test_the_same_seed_gives_the_same_text_and_another_another(sample: Run) -> None:
+    assert sample("a", "-n", "30").stdout == sample("a", "-n", "30").stdout
+    assert sample("a", "-n", "30").stdout != sample("a", "-n", "30", "--seed", "4").stdout
+
+
+def test_every_way_of_showing_shows_the_same_text(sample: Run) -> None:
+    text = sample("The cat").stdout
+    assert sample("The cat", "--table", "every").stdout.endswith("\n" + text)
+    assert json_lines(sample("The cat", "--json"))[-1]["text"] == sample("The cat", "--raw").stdout_bytes.decode(
+        "utf-8", "replace"
+    )
+
+
+def test_quiet_says_nothing_but_the_text(sample: Run) -> None:
+    assert sample("a", "-q", "-n", "60").stderr == ""
+
+
+def test_json_has_the_names_of_the_design_and_adds_up(sample: Run) -> None:
+    *steps, end = json_lines(sample("The cat", "--json", "--top-k", "9", "--repetition-penalty", "1.2", "--top", "4"))
+    assert set(end) >= END
+    assert end["tokens"] == len(steps) == 8
+    assert end["stopped_by"] == "max-tokens"
+    for index, step in enumerate(steps):
+        assert set(step) == STEP
+        assert step["position"] == steps[0]["position"] + index
+        assert len(step["candidates"]) in (4, 5)
+        assert step["token"] in step["candidates"]
+        assert all(set(c) == CANDIDATE for c in step["candidates"])
+        assert [s["name"] for s in step["stages"]] == ["repetition-penalty", "temperature", "top-k", "top-p"]
+        assert all(set(s) >= {"name", "kept", "mass"} for s in step["stages"])
+        for share in ("raw_prob", "prob"):
+            assert sum(c[share] for c in step["candidates"]) + step["other"][share] == pytest.approx(1, abs=1e-9)
+
+
+def test_sample_and_inspect_show_the_same_numbers_for_the_same_prefix(sample: Run, minigpt: Run, trained: Path) -> None:
+    steps = json_lines(sample("The cat", "--json", "--repetition-penalty", "1.3"))[:-1]
+    prefix = "The cat"
+    inspected = json.loads(minigpt("inspect-probs", prefix, "-c", str(trained), "--json").stdout)["steps"][0]
+    assert inspected["position"] == steps[0]["position"]
+    assert inspected["entropy_bits"] == pytest.approx(steps[0]["entropy_bits"], abs=1e-6)
+    assert inspected["other"]["count"] - steps[0]["other"]["count"] in (0, 1)  # the drawn token may be added
+    drawn = {c["id"]: c for c in steps[0]["candidates"]}
+    for candidate in inspected["candidates"]:
+        for name in ("rank", "text", "bytes"):
+            assert drawn[candidate["id"]][name] == candidate[name]
+        for name in ("raw_prob", "logit"):
+            assert drawn[candidate["id"]][name] == pytest.approx(candidate[name], abs=1e-6)
+
+
+def test_num_samples_are_numbered_and_differ(sample: Run) -> None:
+    lines = json_lines(sample("a", "--json", "--num-samples", "3"))
+    ends = [line for line in lines if "stopped_by" in line]
+    assert [end["sample"] for end in ends] == [0, 1, 2]
+    assert {line["sample"] for line in lines} == {0, 1, 2}
+    assert len({end["text"] for end in ends}) == 3
+    alone = json_lines(sample("a", "--json", "--seed", str(ends[1]["seed"])))[-1]
+    assert alone["text"] == ends[1]["text"]
+
+
+def test_samples_in_a_pipe_are_apart_by_an_empty_line(sample: Run) -> None:
+    texts = [sample("a", "--seed", str(seed)).stdout for seed in (3, 4)]
+    assert sample("a", "--num-samples", "2").stdout == "\n".join(texts)
+
+
+def test_stop_ends_before_the_text(sample: Run) -> None:
+    whole = json_lines(sample("The cat", "--json", "-n", "30"))[-1]["text"].removeprefix("The cat")
+    stop = whole[5:7]
+    end = json_lines(sample("The cat", "--json", "-n", "30", "--stop", "never there", "--stop", stop))[-1]
+    assert end["stopped_by"] == "stop"
+    assert end["text"] == "The cat" + whole[: whole.index(stop)]
+
+
+def test_table_every_prints_one_a_step(sample: Run) -> None:
+    result = sample("a", "--table", "every", "--top", "3", "-n", "4")
+    assert result.stdout.count(" rank  token") == 4
+    assert result.stdout.count("other (") == 4
+    assert " step 4 of 4 ·" in result.stdout
+    assert all(len(line) <= 80 for line in result.stdout.splitlines())
+
+
+def test_table_live_without_a_terminal_is_a_note(sample: Run) -> None:
+    result = sample("a", "--table", "live")
+    assert "cannot redraw" in result.stderr
+    assert result.stdout == sample("a").stdout
+
+
+def test_raw_writes_the_very_bytes_and_nothing_else(sample: Run, trained: Path) -> None:
+    steps = json_lines(sample("a\x1b[0m é", "--json", "-n", "60"))[:-1]
+    result = sample("a\x1b[0m é", "--raw", "-n", "60")
+    tokens = b"".join(bytes.fromhex(step["token"]["bytes"]) for step in steps)
+    assert result.stdout_bytes == "a\x1b[0m é".encode() + tokens
+
+
+def test_without_raw_no_control_reaches_the_pipe(sample: Run) -> None:
+    text = sample("a\x1b[31m\x00\u202e b", "-n", "60", "--temperature", "5", "--top-p", "1").stdout
+    assert text.startswith("a<ESC>[31m<NUL><U+202E> b")
+    assert not any((ord(c) < 32 and c not in "\n\t") or 0x7F <= ord(c) < 0xA0 for c in text)
+
+
+def test_beyond_the_context_there_is_one_note(sample: Run, trained: Path) -> None:
+    assert load(trained).model.config.context == 32
+    for arguments in (["a", "-n", "70"], ["the cat sat on a mat " * 50], ["a", "-n", "70", "--num-samples", "2"]):
+        result = sample(*arguments)
+        assert result.exit_code == 0
+        assert result.stderr.count("longer than the model's context") == 1
+    assert "context" not in sample("a").stderr
+
+
+@pytest.mark.parametrize("arguments", [["-"], []], ids=["dash", "nothing"])
+@pytest.mark.parametrize(
+    ("given", "prompt"),
+    [("The cat\n", "The cat"), ("The cat\n\n", "The cat\n"), ("The cat", "The cat"), ("a\r\nb\r\n", "a\nb"), ("", "")],
+)
+def test_standard_input_loses_one_final_newline(sample: Run, arguments: list[str], given: str, prompt: str) -> None:
+    assert json_lines(sample("--json", *arguments, input=given))[-1]["prompt"] == prompt
+
+
+def test_an_argument_loses_nothing(sample: Run) -> None:
+    assert json_lines(sample("--json", " The cat\n"))[-1]["prompt"] == " The cat\n"
+
+
+def test_an_empty_prompt_starts_from_end_of_text(sample: Run, trained: Path) -> None:
+    first, *_, end = json_lines(sample("--json", ""))
+    assert first["position"] == 1
+    assert end["prompt"] == ""
+    assert end["tokens"] == 8
+
+
+def test_temperature_0_takes_the_top_token(sample: Run) -> None:
+    *steps, end = json_lines(sample("a", "--json", "--temperature", "0"))
+    assert all(step["token"]["rank"] == 1 for step in steps)
+    assert end["top_token_share"] == 1
+    assert {c["cut_by"] for step in steps for c in step["candidates"]} == {None, "temperature"}
+
+
+def test_without_checkpoint_it_takes_the_newest_run(minigpt: Run, trained: Path, empty_folder: Path) -> None:
+    (empty_folder / "checkpoints").mkdir()
+    (empty_folder / "checkpoints/mine").symlink_to(trained)
+    assert minigpt("sample", "a", "-n", "2").exit_code == 0
+
+
+def test_a_snapshot_is_a_checkpoint(minigpt: Run, trained: Path) -> None:
+    for snapshot in sorted((trained / "snapshots").iterdir())[::4]:
+        assert minigpt("sample", "a", "-n", "2", "-c", str(snapshot)).exit_code == 0
+
+
+def test_pace_slows_down_no_more_than_asked(sample: Run) -> None:
+    assert json_lines(sample("a", "--json", "--pace", "1000"))[-1]["tokens"] == 8

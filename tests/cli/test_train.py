@@ -1,0 +1,165 @@
+"""`minigpt train`: text in, a run's folder out, and what a person, a pipe or a program is told meanwhile."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minigpt.checkpoint.folder import load
+
+Run = Callable[..., Any]
+RECORD = [
+    "step", "tokens", "epoch", "seconds", "tokens_per_second", "loss_nats", "learning_rate", "gradient_norm",
+    "validation_loss_nats", "validation_bits_per_byte",
+]  # fmt: skip
+
+
+@pytest.fixture
+def train(minigpt: Run, notes: str, tiny: list[str]) -> Run:
+    def run(*arguments: str, steps: int = 3, **options: Any) -> Any:
+        given = arguments if arguments and not arguments[0].startswith("--") else (notes, *arguments)
+        return minigpt("train", *given, *tiny, "--steps", str(steps), **options)
+
+    return run
+
+
+def test_a_run_ends_with_the_two_commands_to_type(train: Run) -> None:
+    result = train()
+    assert result.exit_code == 0, result.stderr
+    first, *commands = result.stdout.splitlines()
+    assert first.startswith("checkpoints/notes: the model of step 3, ")
+    assert first.endswith(" bits per byte on the last 10% of the text")
+    assert commands == [
+        "  minigpt sample -c checkpoints/notes",
+        '  minigpt inspect-probs "The" -c checkpoints/notes',
+    ]
+    load("checkpoints/notes")
+
+
+def test_progress_goes_to_standard_error_as_plain_lines(train: Run) -> None:
+    result = train()
+    assert "step 3/3  loss " in result.stderr
+    assert "validation on the last 10% of the text" in " ".join(result.stderr.split())
+    assert "1 layer × 32, 1 head, context 32" in result.stderr
+    assert "\x1b" not in result.output
+    assert all(len(line) <= 80 for line in result.stderr.splitlines() if line.startswith(" "))
+
+
+def test_quiet_says_only_where_the_model_is(train: Run) -> None:
+    result = train("--quiet")
+    assert result.stderr == ""
+    assert len(result.stdout.splitlines()) == 3
+
+
+def test_json_is_a_record_a_line_and_nothing_else(train: Run) -> None:
+    result = train("--json", "--out", "run")
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [record["step"] for record in records] == [0, 1, 2, 3]
+    assert all(list(record) == RECORD for record in records)
+    assert records[0]["loss_nats"] is None
+    assert records[3]["validation_bits_per_byte"] > 0
+    assert result.stdout == Path("run/train.jsonl").read_text()
+
+
+def test_a_second_run_gets_a_name_of_its_own(train: Run) -> None:
+    train()
+    assert train().stdout.startswith("checkpoints/notes-2: ")
+    assert sorted(path.name for path in Path("checkpoints").iterdir()) == ["notes", "notes-2"]
+
+
+def test_overwrite_replaces_the_run_in_out_and_keeps_what_is_yours(train: Run) -> None:
+    train("--out", "run", steps=6)
+    Path("run/mine.txt").write_text("precious")
+    result = train("--out", "run", "--overwrite")
+    assert result.exit_code == 0
+    assert Path("run/mine.txt").read_text() == "precious"
+    assert json.loads(Path("run/run.json").read_text())["train"]["steps"] == 3
+    assert "step-000006" not in {path.name for path in Path("run/snapshots").iterdir()}
+    assert len(Path("run/train.jsonl").read_text().splitlines()) == 4
+
+
+def test_the_same_seed_gives_the_same_model(train: Run) -> None:
+    for name, seed in (("a", "5"), ("b", "5"), ("c", "6")):
+        assert train("--out", name, "--seed", seed).exit_code == 0
+    a, b, c = (load(name).model.state_dict()["wte.weight"] for name in "abc")
+    assert a.equal(b)
+    assert not a.equal(c)
+
+
+def test_flags_reach_run_json(train: Run) -> None:
+    flags = ["--learning-rate", "0.002", "--warmup-steps", "1", "--accumulation", "2", "--dropout", "0.1",
+             "--eval-every", "2", "--clip-norm", "0", "--beta2", "0.95", "--weight-decay", "0"]  # fmt: skip
+    assert train("--out", "run", *flags).exit_code == 0
+    info = json.loads(Path("run/run.json").read_text())
+    assert info["status"] == "finished"
+    settings = info["train"]
+    assert (settings["learning_rate"], settings["accumulation"], settings["beta2"]) == (0.002, 2, 0.95)
+    assert (settings["clip_norm"], settings["weight_decay"], settings["eval_every"]) == (0.0, 0.0, 2)
+    assert info["model"]["dropout"] == 0.1
+
+
+def test_char_and_validation_on_a_file(minigpt: Run, notes: str) -> None:
+    Path("held.txt").write_text("The cat sat here, not there. Ω")
+    flags = [
+        "--tokenizer",
+        "char",
+        "--layers",
+        "1",
+        "--heads",
+        "1",
+        "--width",
+        "32",
+        "--context",
+        "16",
+        "--batch-size",
+        "2",
+        "--steps",
+        "2",
+        "--out",
+        "run",
+    ]
+    result = minigpt("train", notes, "--val", "held.txt", *flags)
+    assert result.exit_code == 0, result.stderr
+    assert "bits per byte on held.txt" in result.stdout
+
+
+def test_without_validation_it_says_that_the_latest_is_kept(train: Run) -> None:
+    result = train("--val-fraction", "0")
+    assert "the latest model is kept" in result.stderr
+    assert result.stdout.startswith("checkpoints/notes: the model of step 3\n")
+
+
+def test_standard_input(train: Run, notes: str) -> None:
+    result = train("-", input=Path(notes).read_bytes())
+    assert result.stdout.startswith("checkpoints/stdin: ")
+
+
+def test_a_directory_skips_and_counts_what_is_no_text(train: Run, notes: str) -> None:
+    Path("texts").mkdir()
+    Path("texts/a.txt").write_bytes(Path(notes).read_bytes())
+    Path("texts/b.png").write_bytes(b"\x89PNG\x00\x00")
+    result = train("texts")
+    assert result.exit_code == 0
+    assert "1 file that is not text was skipped, such as texts/b.png" in result.stderr or "skipped" in result.stderr
+    assert json.loads(Path("checkpoints/texts/run.json").read_text())["corpus"]["skipped"] == 1
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--context", "1"], ["--vocab-size", "257"], ["--dropout", "0.99"], ["--context", "1000000000000"]],
+    ids=" ".join,
+)
+def test_extremes_train(minigpt: Run, notes: str, tiny: list[str], flags: list[str]) -> None:
+    result = minigpt("train", notes, *tiny, "--steps", "2", *flags)
+    assert result.exit_code == 0, result.stderr
+    load("checkpoints/notes")
+
+
+def test_a_diverging_run_ends_with_one_message(train: Run) -> None:
+    result = train("--learning-rate", "1e30", "--clip-norm", "0", steps=10)
+    assert result.exit_code == 1
+    assert "the loss is no number any more: --learning-rate 1e+30 is too high" in result.stderr
+    assert "Traceback" not in result.stderr
+    load("checkpoints/notes")

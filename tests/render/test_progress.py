@@ -1,0 +1,115 @@
+"""The display of a run: plain lines where nothing can be redrawn, whole pictures where it can."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from minigpt.records import TrainRecord
+from minigpt.render.progress import OVERFITTING, TrainDisplay
+
+RECORD = TrainRecord(
+    step=0, tokens=0, epoch=0.0, seconds=0.1, tokens_per_second=0.0, loss_nats=None, learning_rate=0.0,
+    gradient_norm=None, validation_loss_nats=5.7, validation_bits_per_byte=2.52,
+)  # fmt: skip
+
+
+def record(step: int, loss: float, validation: float | None = None) -> TrainRecord:
+    return TrainRecord(
+        step=step, tokens=128 * step, epoch=step / 30, seconds=step * 0.5, tokens_per_second=8390.0, loss_nats=loss,
+        learning_rate=1e-3, gradient_norm=1.0, validation_loss_nats=validation,
+        validation_bits_per_byte=None if validation is None else validation / 2.2,
+    )  # fmt: skip
+
+
+def console(width: int = 80, *, terminal: bool = False, encoding: str = "utf-8") -> tuple[Console, Callable[[], str]]:
+    buffer = io.BytesIO()
+    file = io.TextIOWrapper(buffer, encoding=encoding, errors="backslashreplace", write_through=True)
+    made = Console(
+        file=file, width=width, height=25, force_terminal=terminal, color_system=None, legacy_windows=False,
+        highlight=False, markup=False, emoji=False, _environ={"TERM": "xterm"},
+    )  # fmt: skip
+    return made, lambda: buffer.getvalue().decode(encoding)
+
+
+def run(display: TrainDisplay, steps: int = 60) -> None:
+    with display:
+        display.update(RECORD)
+        display.show_sample("\x1b[31mROMEO:\nWhat [bold]say[/bold] the lord :smile:")
+        for step in range(1, steps + 1):
+            display.update(record(step, 5.7 - step / 30, 5.6 - step / 40 if step % 20 == 0 else None))
+        display.warn_overfitting()
+        display.warn_overfitting()
+
+
+def test_golden_plain_progress(golden: Callable[[str, str], None]) -> None:
+    made, output = console()
+    run(TrainDisplay(made, 60))
+    golden("train_progress_plain", output().rstrip("\n"))
+
+
+def test_into_a_pipe_goes_one_line_a_report_and_no_escape() -> None:
+    made, output = console(40)
+    run(TrainDisplay(made, 60))
+    text = output()
+    assert "\x1b" not in text
+    assert "\r" not in text
+    assert sum(line.startswith("step ") for line in text.splitlines()) == 4
+    assert text.count(OVERFITTING) == 1
+    assert "<ESC>[31mROMEO:⏎What [bold]say[/bold] the lord :smile:" in text
+
+
+def test_the_last_step_is_reported_without_validation_too() -> None:
+    made, output = console()
+    with TrainDisplay(made, 3) as display:
+        for step in (1, 2, 3):
+            display.update(record(step, 3.0))
+    assert output().split("\n") == ["step 3/3  loss 3.000  epoch 0.10  8,390 tokens/s", ""]
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 200])
+def test_in_a_terminal_no_line_is_too_wide(width: int) -> None:
+    made, _ = console(width, terminal=True)
+    display = TrainDisplay(made, 60)
+    for each in (RECORD, record(1, 5.0), record(20, 4.0, 4.1), record(60, 3.0, 3.5)):
+        display.update(each)
+        display.show_sample("速い茶色の狐 " * 30)
+        with made.capture() as capture:
+            made.print(display._render())
+        assert all(cell_len(line) <= width for line in capture.get().split("\n"))
+
+
+def test_in_a_terminal_it_shows_the_bar_the_rest_of_the_time_and_the_best() -> None:
+    made, output = console(terminal=True)
+    run(TrainDisplay(made, 60))
+    text = output()
+    assert "100%" in text
+    assert "0:30, 0:00 left" in text
+    assert "best at step 60, saved" in text
+    assert "\x1b[31m" not in text
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_an_ascii_terminal_gets_ascii(terminal: bool) -> None:
+    made, output = console(terminal=terminal, encoding="ascii")
+    run(TrainDisplay(made, 60))
+    assert "step 60" in output()
+
+
+def test_a_dumb_terminal_is_not_redrawn() -> None:
+    file = io.StringIO()
+    made = Console(file=file, force_terminal=True, width=80, color_system=None, _environ={"TERM": "dumb"})
+    run(TrainDisplay(made, 60))
+    assert "\x1b" not in file.getvalue()
+
+
+def test_the_shown_loss_is_a_mean_and_the_rate_a_median() -> None:
+    made, output = console()
+    with TrainDisplay(made, 2) as display:
+        display.update(record(1, 2.0))
+        display.update(replace(record(2, 4.0), tokens_per_second=9.0))
+    assert "loss 3.000" in output()
+    assert "8,390 tokens/s" in output()
