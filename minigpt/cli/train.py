@@ -214,7 +214,7 @@ def _introduce(plan: "Plan", choices: "Choices", folder: Path, device: str) -> N
     console.print(
         screen.caption(
             f"{shape}, {compact(model.parameter_count())} parameters",
-            f"{plan.train.steps:,} steps of {step_tokens:,} tokens, {epochs:.1f} epochs",
+            f"{quantity(plan.train.steps, 'step')} of {step_tokens:,} tokens, {epochs:.1f} epochs",
         )
     )
     where = f"{device} in {plan.train.precision}"

@@ -198,7 +198,7 @@ def test_a_run_that_cannot_start_leaves_nothing(model: GPT, bpe: Tokenizer, monk
 def test_a_folder_that_is_gone_is_an_error(folder: RunFolder, model: GPT) -> None:
     folder.path.rename("elsewhere")
     for write in (lambda: folder.log(RECORD), lambda: folder.save(model, RECORD), lambda: folder.update(status="x")):
-        with pytest.raises(OutputError, match="cannot be written: .*No such file or directory"):
+        with pytest.raises(OutputError, match=r"cannot be written: .*No such file or directory"):
             write()
 
 

@@ -75,7 +75,8 @@ def start() -> Callable[..., "subprocess.Popen[bytes]"]:
     def run(*arguments: str, shell: str | None = None, env: dict[str, str] | None = None, **options: Any) -> Any:
         module = [sys.executable, "-m", "minigpt"]
         command = ["bash", "-c", f"{shell}"] if shell is not None else [*module, *arguments]
-        whole = {**os.environ, "PYTHONPATH": str(ROOT), "M": " ".join(module), **(env or {})}
+        # One thread: with more, so small a model waits for those that other programs keep from running.
+        whole = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "M": " ".join(module), **(env or {})}
         process = subprocess.Popen(
             command, **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
             env=whole,

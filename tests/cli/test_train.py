@@ -1,6 +1,7 @@
 """`minigpt train`: text in, a run's folder out, and what a person, a pipe or a program is told meanwhile."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def test_a_run_ends_with_the_two_commands_to_type(train: Run) -> None:
     assert result.exit_code == 0, result.stderr
     first, *commands = result.stdout.splitlines()
     assert first.startswith("checkpoints/notes: the model of step 3, ")
-    assert first.endswith(" bits per byte on the last 10% of the text")
+    assert first.endswith(" bits per byte on the last 10 % of the text")
     assert commands == [
         "  minigpt sample -c checkpoints/notes",
         '  minigpt inspect-probs "The" -c checkpoints/notes',
@@ -41,10 +42,10 @@ def test_a_run_ends_with_the_two_commands_to_type(train: Run) -> None:
 def test_progress_goes_to_standard_error_as_plain_lines(train: Run) -> None:
     result = train()
     assert "step 3/3  loss " in result.stderr
-    assert "validation on the last 10% of the text" in " ".join(result.stderr.split())
+    assert "validation on the last 10 % of the text" in " ".join(result.stderr.split())
     assert "1 layer × 32, 1 head, context 32" in result.stderr
     assert "\x1b" not in result.output
-    assert all(len(line) <= 80 for line in result.stderr.splitlines() if line.startswith(" "))
+    assert all(len(line) <= 80 for line in result.stderr.splitlines() if re.match(r" \S", line))
 
 
 def test_quiet_says_only_where_the_model_is(train: Run) -> None:

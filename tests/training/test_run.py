@@ -193,7 +193,7 @@ def test_the_model_card_is_one_that_the_hub_reads(text: Corpus) -> None:
     card = model_card(make_plan(text, None, TINY, SETTINGS))
     assert card.startswith("---\nlibrary_name: transformers\n")
     assert "- notes.txt (" in card
-    assert "the last 10% of the text" in card
+    assert "the last 10 % of the text" in card
     sources = text.sources * 30
     assert "- and 10 more" in model_card(make_plan(replace(text, sources=sources), None, TINY, SETTINGS))
 
@@ -229,7 +229,7 @@ def test_a_vocabulary_that_the_text_cannot_fill_is_noted(text: Corpus) -> None:
     assert any("not --vocab-size 30,000" in note for note in plan.notes)
 
 
-@pytest.mark.parametrize(("held_out", "name"), [(None, "the last 10% of the text"), ("held.txt", "held.txt")])
+@pytest.mark.parametrize(("held_out", "name"), [(None, "the last 10 % of the text"), ("held.txt", "held.txt")])
 def test_the_validation_text_is_named(text: Corpus, held_out: str | None, name: str) -> None:
     Path("held.txt").write_text("some other words about a fox and a dog", "utf-8")
     plan = make_plan(text, read_corpus([held_out]) if held_out else None, TINY, SETTINGS)

@@ -1,0 +1,248 @@
+"""The command as a process: signals, pipes, terminals, encodings."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import resource
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minigpt.checkpoint.folder import load
+
+Start = Callable[..., "subprocess.Popen[bytes]"]
+ASCII_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+HEAVY = ("torch", "tokenizers", "transformers", "numpy", "safetensors")
+PATIENCE = 100  # seconds, for a machine that is busy with something else
+
+
+def end(process: "subprocess.Popen[bytes]") -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=PATIENCE)
+    return process.returncode, (out or b"").decode(), (err or b"").decode()
+
+
+def wait_for(path: Path, lines: int) -> None:
+    """Until a run has logged so many steps."""
+    limit = time.monotonic() + PATIENCE
+    while not path.exists() or path.read_bytes().count(b"\n") < lines:
+        assert time.monotonic() < limit, f"{path} did not grow"
+        time.sleep(0.02)
+
+
+# Signals
+
+
+def test_a_stopped_run_saves_what_it_has_learned(start: Start, notes: str, tiny: list[str]) -> None:
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    runs = {
+        number: start("train", notes, *tiny, "--steps", "1000000", "--eval-every", "999999", "--out", number.name)
+        for number in numbers
+    }
+    for number, process in runs.items():
+        wait_for(Path(number.name, "train.jsonl"), 30)
+        process.send_signal(number)
+    for number, process in runs.items():
+        code, out, err = end(process)
+        assert code == 128 + number, err
+        assert f"stopped by {number.name}" in err
+        assert "Traceback" not in err
+        assert out.startswith(f"{number.name}: the model of step ")
+        info = json.loads(Path(number.name, "run.json").read_text())
+        assert info["status"] == "stopped"
+        assert info["saved"]["step"] > 0
+        load(number.name)
+
+
+def test_signals_that_were_ignored_stay_ignored(start: Start, notes: str, tiny: list[str]) -> None:
+    process = start(shell=f"trap '' INT HUP; exec $M train {notes} {' '.join(tiny)} --steps 150 --out run")
+    wait_for(Path("run/train.jsonl"), 5)
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGINT)
+    code, out, err = end(process)
+    assert code == 0, err
+    assert out.startswith("run: the model of step ")
+    assert json.loads(Path("run/run.json").read_text())["status"] == "finished"
+
+
+def test_ctrl_c_while_sampling_is_130_without_a_traceback(start: Start, trained: Path) -> None:
+    process = start("sample", "a", "-c", str(trained), "-n", "1000000")
+    assert process.stdout is not None
+    assert process.stdout.read(20)
+    process.send_signal(signal.SIGINT)
+    code, _, err = end(process)
+    assert code == 130
+    assert "Traceback" not in err
+
+
+# Pipes and closed descriptors
+
+
+def test_a_closed_pipe_ends_quietly(start: Start, trained: Path, notes: str, tiny: list[str]) -> None:
+    lines = [
+        f"$M sample a -c {trained} -n 100000 --json -q | head -1",
+        f"$M inspect-probs --all --file {notes} -c {trained} --csv -q | head -1",
+        f"$M train {notes} {' '.join(tiny)} --steps 600 --eval-every 5000 --json -q --out run | head -1",
+    ]
+    processes = [start(shell=line) for line in lines]
+    for process in processes:
+        _, out, err = end(process)
+        assert out.count("\n") == 1
+        assert err == ""
+    info = json.loads(Path("run/run.json").read_text())
+    assert info["status"] in ("stopped", "finished")
+    assert info["saved"]["step"] > 0
+    load("run")
+
+
+def test_closed_and_full_outputs(start: Start, trained: Path) -> None:
+    closed, no_input, full = (
+        start(shell=f"$M sample a -c {trained} -n 2 -q >&-"),
+        start(shell=f"$M sample -c {trained} -n 2 -q <&-"),
+        start(shell=f"$M sample a -c {trained} -n 2 -q >/dev/full"),
+    )
+    assert end(closed) == (0, "", "")
+    assert end(no_input)[0] == 0
+    assert end(full) == (1, "", "minigpt sample: standard output cannot be written: No space left on device.\n")
+
+
+def test_a_file_that_may_not_grow_leaves_nothing_behind(start: Start, notes: str, tiny: list[str]) -> None:
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+
+    process = start("train", notes, *tiny, "--steps", "3", "-q", "--out", "run", preexec_fn=limit)
+    code, out, err = end(process)
+    assert (code, out) == (1, "")
+    assert err.count("\n") == 1
+    assert "run/model.safetensors cannot be written" in err
+    assert os.listdir() == []
+
+
+def test_prompts_from_a_shell(start: Start, trained: Path) -> None:
+    sample = f"$M sample -c {trained} -n 1 --json -q"
+    one, dash = start(shell=f"echo 'The cat' | {sample}"), start(shell=f"printf 'The cat\\n\\n' | {sample} -")
+    prompts = [json.loads(end(process)[1].splitlines()[-1])["prompt"] for process in (one, dash)]
+    assert prompts == ["The cat", "The cat\n"]
+
+
+# Encodings
+
+
+def test_an_ascii_locale_gets_ascii_and_reads_utf8(start: Start, trained: Path) -> None:
+    table = start(
+        "sample", "Straße 狐", "-c", str(trained), "-n", "2", "--table", "every", "--seed", "1", env=ASCII_LOCALE
+    )
+    raw = start("sample", "Straße 狐", "-c", str(trained), "-n", "2", "--raw", "-q", env={"PYTHONIOENCODING": "ascii"})
+    code, out, err = end(table)
+    assert code == 0, err
+    assert (out + err).isascii()
+    assert "rank  token" in out
+    assert "#" in out
+    assert r"\u2423" not in out  # the sign for a space
+    assert r"Stra\xdfe \u72d0" in out
+    assert raw.communicate(timeout=PATIENCE)[0].startswith("Straße 狐".encode())
+
+
+# Terminals
+
+
+def in_terminal(start: Start, *arguments: str, rows: int = 24, columns: int = 80, **env: str) -> tuple[int, str]:
+    """Run a command whose three streams are a terminal; what the terminal was sent."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    env = {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": str(rows), **env}
+    process = start(*arguments, env=env, stdin=follower, stdout=follower, stderr=follower)
+    os.close(follower)
+    sent = b""
+    while True:
+        ready, _, _ = select.select([leader], [], [], PATIENCE)
+        assert ready
+        try:
+            data = os.read(leader, 1 << 16)
+        except OSError:  # EIO: the other end is closed
+            break
+        if not data:
+            break
+        sent += data
+    os.close(leader)
+    return process.wait(PATIENCE), sent.decode().replace("\r\n", "\n")
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", text)
+
+
+def test_a_terminal_gets_the_live_table(start: Start, trained: Path) -> None:
+    code, sent = in_terminal(start, "sample", "The cat", "-c", str(trained), "-n", "6", "--seed", "1")
+    assert code == 0
+    assert "\x1b[" in sent
+    assert "The cat" in plain(sent)
+    assert " step 6 of 6 · after “" in plain(sent)
+    assert "drawn from" in plain(sent)
+    assert "▸" in sent
+    assert "again: --seed 1" in plain(sent)
+    assert sent.rindex("\x1b[?25h") > sent.rindex("\x1b[?25l")  # the cursor is shown again
+
+
+def test_small_terminals_no_color_and_dumb_ones(start: Start, trained: Path) -> None:
+    arguments = ("sample", "The cat", "-c", str(trained), "-n", "4", "--seed", "1")
+    code, sent = in_terminal(start, *arguments, rows=5, columns=10, NO_COLOR="1")
+    assert code == 0
+    assert not re.search(r"\x1b\[[\d;]*3[0-7]m", sent)
+    code, sent = in_terminal(start, *arguments, TERM="dumb")
+    assert code == 0
+    assert "\x1b" not in sent
+    assert sent.startswith("The cat")
+
+
+def test_training_in_a_terminal_shows_a_bar(start: Start, notes: str, tiny: list[str]) -> None:
+    code, sent = in_terminal(start, "train", notes, *tiny, "--steps", "30", "--eval-every", "10", "--out", "run")
+    assert code == 0
+    assert "100%" in plain(sent)
+    assert "step 30 of 30" in plain(sent)
+    assert "minigpt sample -c run" in plain(sent)
+    assert "Traceback" not in sent
+
+
+# Help
+
+
+def test_help_loads_nothing_heavy(start: Start) -> None:
+    script = (
+        "import sys; sys.argv = ['minigpt', *sys.argv[1:]]\n"
+        "from minigpt.cli.app import main\n"
+        "try: main()\n"
+        f"finally: print(*sorted(set({HEAVY!r}) & set(sys.modules)), 'end', file=sys.stderr)"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)}
+    for arguments in (["--help"], ["train", "--help"], ["sample", "-h"], ["inspect-probs", "--help"], ["--version"]):
+        done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, env=env)
+        assert done.returncode == 0
+        assert done.stderr.split() == ["end"]
+        assert "minigpt" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["sample", "--help"], ["inspect-probs", "--help"]]
+)
+@pytest.mark.parametrize("columns", ["40", "80"])
+def test_help_keeps_to_the_screen(minigpt: Callable[..., Any], arguments: list[str], columns: str) -> None:
+    result = minigpt(*arguments, COLUMNS=columns)
+    assert result.exit_code == 0
+    assert "Usage: minigpt" in result.stdout
+    assert "[bold]" not in result.stdout
+
+
+def test_no_command_shows_the_help(minigpt: Callable[..., Any]) -> None:
+    assert "Usage: minigpt" in minigpt().output
