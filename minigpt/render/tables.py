@@ -1,5 +1,6 @@
 """A record in; a table of it for a terminal out, as rich Text of a given width."""
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def next_token_table(record: StepRecord, after: str, screen: Screen) -> Text:
         [
             *lines,
             screen.caption(f"next token after {quoted(after, screen.width - 20, symbols)}", "raw softmax"),
-            screen.caption(_vocabulary(record), _entropy(record), _sum("shown", other)),
+            screen.caption(_vocabulary(record), _entropy(record), _sum("shown", _raw_shown(record), other)),
         ]
     )
 
@@ -99,7 +100,11 @@ def step_table(record: StepRecord, screen: Screen) -> Text:
         [
             *lines,
             screen.caption(_stages(record.stages, symbols)),
-            screen.caption(_sum("raw softmax: shown", raw), _sum("drawn from: shown", prob), _entropy(record)),
+            screen.caption(
+                _sum("raw softmax: shown", _raw_shown(record), raw),
+                _sum("drawn from: shown", math.fsum(c.prob for c in record.candidates), prob),
+                _entropy(record),
+            ),
         ]
     )
 
@@ -212,8 +217,13 @@ def _entropy(record: StepRecord) -> str:
     return "" if record.entropy_bits is None else f"entropy {record.entropy_bits:.2f} bits"
 
 
-def _sum(name: str, other: float) -> str:
-    return f"{name} {percent(1 - other)} + other {percent(other)} = 100 %"
+def _raw_shown(record: StepRecord) -> float:
+    return math.fsum(candidate.raw_prob for candidate in record.candidates)
+
+
+def _sum(name: str, shown: float, other: float) -> str:
+    """`shown` is added up from the rows, so that the total is a result and not a promise."""
+    return f"{name} {percent(shown)} + other {percent(other)} = {100 * (shown + other):.8g} %"
 
 
 def _alternatives(record: StepRecord, room: int, symbols: Symbols) -> str:
