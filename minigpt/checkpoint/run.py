@@ -4,6 +4,7 @@ config.json, model.safetensors, tokenizer.json ...   a standard GPT-2 folder: th
 run.json       configuration, seed, sources with their SHA-256, versions
 train.jsonl    one TrainRecord a line
 snapshots/     the model at a dozen steps, bfloat16, each a GPT-2 folder of its own
+resume/        what it takes to go on exactly where it was
 """
 
 import json
@@ -20,9 +21,11 @@ import torch
 
 from minigpt.checkpoint.files import write_json, write_text
 from minigpt.checkpoint.folder import RUN, WEIGHTS, save_description, save_weights
-from minigpt.errors import OutputError
+from minigpt.checkpoint.resume import RESUME, save_tokens
+from minigpt.errors import CheckpointError, OutputError
 from minigpt.models.gpt import GPT
 from minigpt.records import TrainRecord
+from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 
 LOG = "train.jsonl"
@@ -36,12 +39,14 @@ class RunFolder:
     def __init__(self, path: Path, tokenizer: Tokenizer, info: dict[str, Any]) -> None:
         self.path, self.tokenizer, self.info = path, tokenizer, info
 
-    def start(self, model: GPT, card: str) -> None:
+    def start(self, model: GPT, card: str, data: TokenData) -> None:
         """Write everything, the untrained model included, so that the folder can be loaded from now on; or nothing."""
         try:
             save_description(self.path, model.config, self.tokenizer, torch.float32)
             write_text(self.path / "README.md", card)
             save_weights(self.path, model, metadata={"step": "0"})
+            _make(self.path / RESUME)
+            save_tokens(self.path, data)
             self.update()
         except OutputError:
             _remove_run(self.path)
@@ -56,12 +61,27 @@ class RunFolder:
 
     def log(self, record: TrainRecord) -> None:
         """Append one line to train.jsonl; null for what is no number, as JSON has none."""
-        values = {name: value if _is_number(value) else None for name, value in asdict(record).items()}
         try:
             with (self.path / LOG).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(values, allow_nan=False) + "\n")
+                file.write(_log_line(record))
         except OSError as error:
             raise OutputError(f"{self.path / LOG} cannot be written: {error.strerror}.") from error
+
+    def logged(self) -> list[TrainRecord]:
+        """The records of train.jsonl. Raises CheckpointError."""
+        try:
+            lines = (self.path / LOG).read_text("utf-8").splitlines()
+            return [TrainRecord(**json.loads(line)) for line in lines]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, TypeError) as error:
+            raise CheckpointError(f"{self.path / LOG} cannot be read: {error}.") from error
+
+    def forget_after(self, step: int) -> list[TrainRecord]:
+        """Drop the records after `step`, whose state was not kept, and return the others."""
+        kept = [record for record in self.logged() if record.step <= step]
+        write_text(self.path / LOG, "".join(_log_line(record) for record in kept))
+        return kept
 
     def save(self, model: GPT, record: TrainRecord) -> None:
         """Make `model` the one at the root."""
@@ -126,10 +146,16 @@ def _remove_run(folder: Path) -> None:
     try:
         for name in (WEIGHTS, *_OWN):
             (folder / name).unlink(missing_ok=True)
-        for step in (folder / SNAPSHOTS).glob("step-*"):
-            shutil.rmtree(step)
+        for part in [*(folder / SNAPSHOTS).glob("step-*"), folder / RESUME]:
+            if part.exists():
+                shutil.rmtree(part)
     except OSError as error:
         raise OutputError(f"{folder} cannot be emptied: {error.strerror} ({error.filename}).") from error
+
+
+def _log_line(record: TrainRecord) -> str:
+    values = {name: value if _is_number(value) else None for name, value in asdict(record).items()}
+    return json.dumps(values, allow_nan=False) + "\n"
 
 
 def _is_number(value: float | None) -> bool:

@@ -13,8 +13,11 @@ from minigpt.cli.options import Device, Json, Quiet, Threads
 from minigpt.config import PRESETS, SampleConfig, TrainConfig, require
 
 if TYPE_CHECKING:
+    import torch
+
     from minigpt.checkpoint.run import RunFolder
     from minigpt.models.gpt import GPT
+    from minigpt.records import TrainRecord
     from minigpt.training.plan import Choices, Plan
 
 _DEFAULTS = TrainConfig()
@@ -23,6 +26,7 @@ _TEXT, _MODEL, _TRAINING, _OUTPUT = "Text", "Model", "Training", "Output"
 
 @guarded
 def train(
+    ctx: typer.Context,
     corpus: Annotated[
         list[str] | None,
         typer.Argument(
@@ -94,6 +98,23 @@ def train(
             help="The run's folder. By default checkpoints/NAME.", show_default=False, rich_help_panel=_OUTPUT
         ),
     ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            help="Go on with this run, or the latest one, exactly where it was.",
+            show_default=False,
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
+    save_every: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Steps between saves of what --resume needs. By default by time.",
+            show_default=False,
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the run in --out.", rich_help_panel=_OUTPUT)
     ] = False,
@@ -107,11 +128,16 @@ def train(
     [bold]minigpt train --preset micro[/bold]             Python's reference, a larger model
     """
     require(not overwrite or out is not None, "--overwrite goes with --out FOLDER.")
+    from minigpt.checkpoint.run import RunFolder, claim
     from minigpt.cli.setup import use_device
     from minigpt.text.corpus import read_corpus
     from minigpt.training.plan import Choices, make_plan
+    from minigpt.training.run import build_model, model_card, run_info
 
     target = use_device(device, threads)
+    if resume is not None:
+        _resume(ctx, resume, steps, target, save_every, json=json, quiet=quiet)
+        return
     settings = TrainConfig(
         steps=steps,
         accumulation=accumulation,
@@ -142,37 +168,62 @@ def train(
     text = read_corpus(corpus or [], encoding=encoding, field=field)
     held_out = read_corpus([val], encoding=encoding, field=field) if val is not None else None
     plan = make_plan(text, held_out, choices, settings, target)
-    _run(plan, choices, str(target), out, overwrite=overwrite, json=json, quiet=quiet)
+    model = build_model(plan, target)
+    folder = RunFolder(
+        claim(plan.corpus.name, out, overwrite=overwrite), plan.tokenizer, run_info(plan, choices, target)
+    )
+    folder.start(model, model_card(plan), plan.data)
+    if not quiet:
+        _introduce(plan, choices, folder.path, str(target))
+    _run(plan, model, folder, resume=False, save_every=save_every, json=json, quiet=quiet)
+
+
+def _resume(
+    ctx: typer.Context, run: str, steps: int, device: "torch.device", save_every: int | None, *, json: bool, quiet: bool
+) -> None:
+    """Go on with a run; say so when there is nothing left to do."""
+    from minigpt.checkpoint.folder import newest_run
+    from minigpt.training.resume import open_run
+    from minigpt.training.run import build_model
+
+    given = {name for name in ctx.params if (source := ctx.get_parameter_source(name)) and source.name == "COMMANDLINE"}
+    settings = {name: ctx.params[name] for name in sorted(given - _ANY_TIME)}
+    path = newest_run() if run == "latest" else Path(run)
+    plan, folder = open_run(path, settings, steps if "steps" in given else None)
+    if folder.info.get("status") == "finished":
+        say(stdout(), f"{path}: this run is finished, after {plan.train.steps:,} steps. Train it longer with --steps.")
+        return
+    if not quiet:
+        note(f"going on with {path}, which is to take {plan.train.steps:,} steps.")
+    _run(plan, build_model(plan, device), folder, resume=True, save_every=save_every, json=json, quiet=quiet)
+
+
+# What may be said anew at every start; anything else belongs to the run.
+_ANY_TIME = {"steps", "device", "threads", "resume", "save_every", "json", "quiet"}
 
 
 def _run(
-    plan: "Plan", choices: "Choices", device: str, out: Path | None, *, overwrite: bool, json: bool, quiet: bool
+    plan: "Plan", model: "GPT", folder: "RunFolder", *, resume: bool, save_every: int | None, json: bool, quiet: bool
 ) -> None:
     """Train with a display, end with what to type next, or with the signal that stopped it."""
-    import torch
-
-    from minigpt.checkpoint.run import RunFolder, claim
     from minigpt.render.machine import to_json
     from minigpt.render.progress import TrainDisplay
     from minigpt.training.evaluate import is_overfitting
-    from minigpt.training.run import build_model, model_card, run, run_info
+    from minigpt.training.run import run
 
-    model = build_model(plan, torch.device(device))
-    info = run_info(plan, choices.preset, torch.device(device))
-    folder = RunFolder(claim(plan.corpus.name, out, overwrite=overwrite), plan.tokenizer, info)
-    folder.start(model, model_card(plan))
-    if not quiet:
-        _introduce(plan, choices, folder.path, device)
-    history = []
+    history: list[TrainRecord] = []
     console = stderr()
     console.quiet = quiet
     with (
         StopSignals() as stopped,
         TrainDisplay(console, plan.train.steps) as display,
-        closing(run(plan, model, folder, stopped)) as records,
+        closing(run(plan, model, folder, stopped, save_every=save_every, resume=resume)) as records,
     ):
         for record, _ in records:
-            history.append(record)
+            if resume and not history:
+                history = folder.logged()  # what came before, and this record
+            else:
+                history.append(record)
             display.update(record)
             if json:
                 print(to_json(record), flush=True)
@@ -238,7 +289,8 @@ def _conclude(folder: "RunFolder", signal_number: int | None) -> None:
     """Where the model is, how good it is, and the next two commands."""
     saved, where = folder.info.get("saved", {"step": 0}), str(folder.path)
     if signal_number is not None:
-        note(f"stopped by {signal.Signals(signal_number).name}; what was learned is saved.")
+        name = signal.Signals(signal_number).name
+        note(f"stopped by {name}; what was learned is saved. Go on with: minigpt train --resume {shlex.quote(where)}")
     bits = saved.get("validation_bits_per_byte")
     quality = f", {bits:.3f} bits per byte on {folder.info['corpus']['validation']}" if bits is not None else ""
     console = stdout()

@@ -1,7 +1,9 @@
 """A model, ids and settings in; one TrainRecord a step out. It neither prints, nor saves, nor samples."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,63 +18,107 @@ from minigpt.training.optim import build_optimizer
 from minigpt.training.schedule import evaluation_steps, learning_rate
 
 
-def train(
-    model: GPT,
-    data: TokenData,
-    config: TrainConfig,
-    byte_lengths: np.ndarray,
-    stopped: Callable[[], bool] = lambda: False,
-) -> Iterator[TrainRecord]:
-    """Train `model` in place; record 0 is the untrained model, record n follows optimizer step n.
+@dataclass(frozen=True)
+class _Step:
+    """What an optimizer step tells; the untrained model has nothing to tell."""
 
-    `byte_lengths` [V]: bytes of each token. `stopped` is asked between steps; an evaluation that it cuts short is
-    left out. What a step draws depends on (seed, step) alone, so that any step can be taken again. The model may be
-    read between two records, and must not be changed.
+    loss_nats: float | None = None
+    gradient_norm: float | None = None
+    seconds: float = 0.0
+
+
+class Trainer:
+    """A model in training, and all that the next step depends on: weights, moments, and the number of the step.
+
+    What a step draws depends on (seed, step) alone, so that nothing of a generator has to be kept. `byte_lengths` [V]:
+    bytes of each token.
     """
-    trainer, evaluated = _Trainer(model, data, config), evaluation_steps(config)
-    started = time.perf_counter()
-    for step in range(config.steps + 1):
-        if stopped():
-            return
-        record = trainer.take(step) if step else _Step(None, None, 0.0)
-        result: Evaluation | None = None
-        if step in evaluated and len(data.validation) > 1:
-            result = evaluate(model, data.validation, byte_lengths, stopped=stopped, autocast=trainer.autocast)
-        tokens = step * trainer.tokens_per_step
-        yield TrainRecord(
-            step=step,
+
+    def __init__(self, model: GPT, data: TokenData, config: TrainConfig, byte_lengths: np.ndarray) -> None:
+        self.model, self.data, self.config, self.byte_lengths = model.train(), data, config, byte_lengths
+        self.optimizer = build_optimizer(model, config)
+        self.generator = torch.Generator()
+        self.tokens_per_step = config.batch_size * config.accumulation * model.config.context
+        self.step = 0
+        self.seconds = 0.0  # of training before this process
+        self._unreported: _Step | None = _Step()  # taken, but its record is still to come
+        self._started = time.perf_counter()
+
+    def records(
+        self, stopped: Callable[[], bool] = lambda: False, before_evaluation: Callable[[], None] = lambda: None
+    ) -> Iterator[TrainRecord]:
+        """Train in place; record 0 is the untrained model, record n follows optimizer step n.
+
+        `stopped` is asked between steps and in evaluations; a step whose evaluation it cuts short is reported when
+        the training goes on. The model may be read between two records, and must not be changed.
+        """
+        evaluated = evaluation_steps(self.config) if len(self.data.validation) > 1 else frozenset()
+        while not stopped():
+            if self._unreported is None:
+                if self.step >= self.config.steps:
+                    return
+                self._unreported = self._take(self.step + 1)
+                self.step += 1
+            result: Evaluation | None = None
+            if self.step in evaluated:
+                before_evaluation()
+                result = evaluate(
+                    self.model, self.data.validation, self.byte_lengths, stopped=stopped, autocast=self.autocast
+                )
+                if result is None:
+                    return
+            taken, self._unreported = self._unreported, None
+            yield self._record(taken, result)
+
+    def _record(self, taken: _Step, result: Evaluation | None) -> TrainRecord:
+        tokens = self.step * self.tokens_per_step
+        return TrainRecord(
+            step=self.step,
             tokens=tokens,
-            epoch=tokens / len(data.train),
-            seconds=time.perf_counter() - started,
-            tokens_per_second=trainer.tokens_per_step / record.seconds if step else 0.0,
-            loss_nats=record.loss_nats,
-            learning_rate=learning_rate(step, config) if step else 0.0,
-            gradient_norm=record.gradient_norm,
+            epoch=tokens / len(self.data.train),
+            seconds=self.elapsed(),
+            tokens_per_second=self.tokens_per_step / taken.seconds if taken.seconds else 0.0,
+            loss_nats=taken.loss_nats,
+            learning_rate=learning_rate(self.step, self.config) if self.step else 0.0,
+            gradient_norm=taken.gradient_norm,
             validation_loss_nats=result.loss_nats if result else None,
             validation_bits_per_byte=result.bits_per_byte if result else None,
         )
 
+    def elapsed(self) -> float:
+        """Seconds of training, those before a stop included."""
+        return self.seconds + time.perf_counter() - self._started
 
-class _Step:
-    def __init__(self, loss_nats: float | None, gradient_norm: float | None, seconds: float) -> None:
-        self.loss_nats, self.gradient_norm, self.seconds = loss_nats, gradient_norm, seconds
+    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """Everything that `restore` needs: tensors by name, and plain values."""
+        tensors = {f"model.{name}": p.detach() for name, p in self.model.named_parameters()}
+        for name, parameter in self.model.named_parameters():
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer.{key}.{name}"] = value
+        unreported = None if self._unreported is None else asdict(self._unreported)
+        return tensors, {"step": self.step, "seconds": self.elapsed(), "unreported": unreported}
 
-
-class _Trainer:
-    """The optimizer and what one step needs."""
-
-    def __init__(self, model: GPT, data: TokenData, config: TrainConfig) -> None:
-        self.model, self.data, self.config = model.train(), data, config
-        self.optimizer = build_optimizer(model, config)
-        self.generator = torch.Generator()
-        self.tokens_per_step = config.batch_size * config.accumulation * model.config.context
+    def restore(self, tensors: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> None:
+        """Go back to a `state`, to the bit: what follows is what would have followed then."""
+        parameters = dict(self.model.named_parameters())
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(tensors[f"model.{name}"])
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition(".")
+            if part == "optimizer":
+                key, _, owner = rest.partition(".")
+                self.optimizer.state[parameters[owner]][key] = tensor.to(self.model.device, copy=True)
+        self.step, self.seconds = values["step"], values["seconds"]
+        self._unreported = None if values["unreported"] is None else _Step(**values["unreported"])
+        self._started = time.perf_counter()
 
     def autocast(self) -> torch.autocast:
         """bfloat16 for products, float32 for sums and weights; nothing where the precision is float32."""
         on = self.config.precision == "bfloat16"
         return torch.autocast(self.model.device.type, torch.bfloat16, enabled=on)
 
-    def take(self, step: int) -> _Step:
+    def _take(self, step: int) -> _Step:
         """One optimizer step."""
         started = time.perf_counter()
         self._seed(step)
@@ -101,3 +147,14 @@ class _Trainer:
         loss = F.cross_entropy(logits.float().flatten(0, 1), y.flatten()) / self.config.accumulation
         loss.backward()
         return float(loss.detach())
+
+
+def train(
+    model: GPT,
+    data: TokenData,
+    config: TrainConfig,
+    byte_lengths: np.ndarray,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Iterator[TrainRecord]:
+    """`Trainer(...).records(stopped)`, for a training that is not kept."""
+    return Trainer(model, data, config, byte_lengths).records(stopped)

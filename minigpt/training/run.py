@@ -2,6 +2,7 @@
 
 import math
 import platform
+import time
 from collections.abc import Callable, Generator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -10,13 +11,16 @@ from typing import Any
 
 import torch
 
+from minigpt.checkpoint.resume import load_state, save_state
 from minigpt.checkpoint.run import RunFolder
 from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT
 from minigpt.records import TrainRecord
-from minigpt.training.loop import train
-from minigpt.training.plan import Plan
+from minigpt.training.loop import Trainer
+from minigpt.training.plan import Choices, Plan
 from minigpt.training.schedule import evaluation_steps, snapshot_steps
+
+_SECONDS_BETWEEN_STATES = 15.0
 
 
 def build_model(plan: Plan, device: torch.device) -> GPT:
@@ -25,35 +29,86 @@ def build_model(plan: Plan, device: torch.device) -> GPT:
 
 
 def run(
-    plan: Plan, model: GPT, folder: RunFolder, stopped: Callable[[], bool]
+    plan: Plan,
+    model: GPT,
+    folder: RunFolder,
+    stopped: Callable[[], bool],
+    *,
+    save_every: int | None = None,
+    resume: bool = False,
 ) -> Generator[tuple[TrainRecord, bool], None, None]:
     """Train and save; yields each record and whether the model was saved at it.
 
     The model at the root is the one with the lowest validation loss, or the latest where there is no validation. A
-    run stopped, or closed, before its first evaluation saves what it has. Raises ConfigError when the loss is no
-    number any more.
+    run stopped, or closed, before its first evaluation saves what it has. With `resume`, it goes on from the state in
+    the folder, to the bit. The state is kept every `save_every` steps, by default by time. Raises ConfigError when the
+    loss is no number any more.
     """
+    trainer = Trainer(model, plan.data, plan.train, plan.tokenizer.byte_lengths())
+    keeper = _StateKeeper(trainer, folder, save_every)
+    if resume:
+        keeper.restore()
     evaluated, snapshots = evaluation_steps(plan.train), snapshot_steps(plan.train.steps)
-    best, record, saved_step = float("inf"), None, 0
+    record = None
+    keeper.keep()
     try:
-        for record in train(model, plan.data, plan.train, plan.tokenizer.byte_lengths(), stopped):
+        for record in trainer.records(stopped, before_evaluation=keeper.keep_if_due):
             folder.log(record)
-            _check_converges(record, plan, folder, saved_step)
+            _check_converges(record, plan, folder, keeper.saved_step)
             loss = record.validation_loss_nats
             # Step 0 is on disk already, and anything learned since is better than it.
-            better = record.step > 0 and (loss < best if loss is not None else plan.validation == "nothing")
+            better = record.step > 0 and (loss < keeper.best if loss is not None else plan.validation == "nothing")
             save = better and record.step in evaluated
             if save:
-                best, saved_step = (loss if loss is not None else best), record.step
+                keeper.best, keeper.saved_step = (loss if loss is not None else keeper.best), record.step
                 folder.save(model, record)
             if record.step in snapshots:
                 folder.snapshot(model, record)
+            keeper.keep_if_due()
             yield record, save
     except GeneratorExit:  # closed by who reads the records, such as a display whose pipe is closed
         pass
-    if record is not None and record.step and not saved_step:
+    keeper.keep()
+    if record is not None and record.step and not keeper.saved_step:
         folder.save(model, record)
-    folder.update(status="stopped" if record is None or record.step < plan.train.steps else "finished")
+    folder.update(status="stopped" if trainer.step < plan.train.steps else "finished")
+
+
+class _StateKeeper:
+    """Keeps the trainer's state, and with it the best loss so far, so often that little is lost and little is spent."""
+
+    def __init__(self, trainer: Trainer, folder: RunFolder, every: int | None) -> None:
+        self.trainer, self.folder, self.every = trainer, folder, every
+        self.best, self.saved_step = float("inf"), 0
+        self._kept_step, self._kept_at, self._cost = 0, 0.0, 0.0
+
+    def keep(self) -> None:
+        """Write resume/."""
+        started = time.perf_counter()
+        tensors, values = self.trainer.state()
+        best = None if math.isinf(self.best) else self.best
+        save_state(self.folder.path, tensors, {**values, "best": best, "saved_step": self.saved_step})
+        self._kept_step, self._kept_at = self.trainer.step, time.perf_counter()
+        self._cost = self._kept_at - started
+
+    def keep_if_due(self) -> None:
+        """Every `every` steps, or by time: at most 2 % of it goes into saving."""
+        if self.every is not None:
+            due = self.trainer.step % self.every == 0 and self.trainer.step != self._kept_step
+        else:
+            due = time.perf_counter() - self._kept_at >= max(_SECONDS_BETWEEN_STATES, 50 * self._cost)
+        if due:
+            self.keep()
+
+    def restore(self) -> None:
+        """Go back to the state in the folder, and forget what was logged after it."""
+        tensors, values = load_state(self.folder.path)
+        self.trainer.restore(tensors, values)
+        self.best = float("inf") if values["best"] is None else values["best"]
+        self.saved_step = values["saved_step"]
+        reported = self.trainer.step - (values["unreported"] is not None)
+        self.folder.forget_after(reported)
+        self.folder.update(status="running")
 
 
 def _check_converges(record: TrainRecord, plan: Plan, folder: RunFolder, saved_step: int) -> None:
@@ -67,14 +122,14 @@ def _check_converges(record: TrainRecord, plan: Plan, folder: RunFolder, saved_s
     )
 
 
-def run_info(plan: Plan, preset: str, device: torch.device) -> dict[str, Any]:
+def run_info(plan: Plan, choices: Choices, device: torch.device) -> dict[str, Any]:
     """The contents of run.json at the start."""
     packages = ("minigpt", "torch", "tokenizers", "safetensors", "numpy")
     return {
         "date": datetime.now(UTC).isoformat(timespec="microseconds"),
         "status": "running",
         "name": plan.corpus.name,
-        "preset": preset,
+        "choices": asdict(choices),
         "model": asdict(plan.model),
         "parameters": plan.model.parameter_count(),
         "train": asdict(plan.train),

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -17,6 +18,7 @@ from minigpt.checkpoint.run import RunFolder, claim
 from minigpt.errors import CheckpointError, OutputError
 from minigpt.models.gpt import GPT
 from minigpt.records import TrainRecord
+from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 
 INFO = {"date": "2026-01-01T00:00:00.000000+00:00", "status": "running"}
@@ -24,6 +26,8 @@ RECORD = TrainRecord(
     step=7, tokens=896, epoch=0.5, seconds=1.0, tokens_per_second=900.0, loss_nats=3.5, learning_rate=1e-3,
     gradient_norm=0.9, validation_loss_nats=3.25, validation_bits_per_byte=1.75,
 )  # fmt: skip
+
+DATA = TokenData(np.arange(20, dtype=np.uint16), np.arange(5, dtype=np.uint16))
 
 
 @pytest.fixture(autouse=True)
@@ -34,8 +38,12 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def folder(model: GPT, bpe: Tokenizer) -> RunFolder:
     made = RunFolder(claim("notes", None, overwrite=False), bpe, dict(INFO))
-    made.start(model, "a card")
+    made.start(model, "a card", DATA)
     return made
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def names(folder: Path) -> set[str]:
@@ -69,10 +77,10 @@ def test_out_may_be_new_deep_or_empty() -> None:
 
 
 def test_out_that_holds_a_run_is_refused_and_stays_as_it_is(folder: RunFolder) -> None:
-    before = {path: path.read_bytes() for path in folder.path.iterdir()}
+    before = contents(folder.path)
     with pytest.raises(OutputError, match=r"already holds a run.*--overwrite"):
         claim("notes", folder.path, overwrite=False)
-    assert {path: path.read_bytes() for path in folder.path.iterdir()} == before
+    assert contents(folder.path) == before
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -130,7 +138,7 @@ def test_the_folder_can_be_loaded_from_the_start(folder: RunFolder, model: GPT) 
     assert json.loads((folder.path / "run.json").read_text()) == INFO
     assert names(folder.path) == {
         "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json",
-        "README.md", "run.json",
+        "README.md", "run.json", "resume",
     }  # fmt: skip
 
 
@@ -179,11 +187,11 @@ def full(*args: Any) -> None:
 def test_a_full_disk_leaves_the_older_files_as_they_are(
     folder: RunFolder, make_model: Callable[..., GPT], model: GPT, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = {path.name: path.read_bytes() for path in folder.path.iterdir()}
+    before = contents(folder.path)
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OutputError, match=r"model.safetensors cannot be written: No space left on device. What was"):
         folder.save(make_model(model.config.vocab_size, seed=5), RECORD)
-    assert {path.name: path.read_bytes() for path in folder.path.iterdir()} == before
+    assert contents(folder.path) == before
 
 
 def test_a_run_that_cannot_start_leaves_nothing(model: GPT, bpe: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +199,7 @@ def test_a_run_that_cannot_start_leaves_nothing(model: GPT, bpe: Tokenizer, monk
     replace = os.replace
     monkeypatch.setattr(os, "replace", lambda old, new: full() if "model" in str(new) else replace(old, new))
     with pytest.raises(OutputError):
-        RunFolder(path, bpe, dict(INFO)).start(model, "a card")
+        RunFolder(path, bpe, dict(INFO)).start(model, "a card", DATA)
     assert names(Path("checkpoints")) == set()
 
 
@@ -207,7 +215,7 @@ def test_a_folder_that_is_gone_is_an_error(folder: RunFolder, model: GPT) -> Non
 
 def test_the_newest_run_is_the_one_with_the_latest_date(model: GPT, bpe: Tokenizer) -> None:
     for name, date in (("b", "2026-03-01"), ("a", "2026-05-01"), ("c", "2026-04-01")):
-        RunFolder(claim(name, None, overwrite=False), bpe, {"date": date}).start(model, "")
+        RunFolder(claim(name, None, overwrite=False), bpe, {"date": date}).start(model, "", DATA)
     claim("unfinished", None, overwrite=False)
     Path("checkpoints/README.md").write_text("")
     assert newest_run() == Path("checkpoints/a")

@@ -35,8 +35,8 @@ def text(tmp_path: Path, corpus: str, monkeypatch: pytest.MonkeyPatch) -> Corpus
 
 def start(plan: Plan, name: str = "run") -> tuple[GPT, RunFolder]:
     model = build_model(plan, CPU)
-    folder = RunFolder(claim("", Path(name), overwrite=False), plan.tokenizer, run_info(plan, "nano", CPU))
-    folder.start(model, model_card(plan))
+    folder = RunFolder(claim("", Path(name), overwrite=False), plan.tokenizer, run_info(plan, TINY, CPU))
+    folder.start(model, model_card(plan), plan.data)
     return model, folder
 
 
@@ -46,15 +46,15 @@ def info(folder: RunFolder) -> dict[str, Any]:
 
 def fake_losses(monkeypatch: pytest.MonkeyPatch, losses: dict[int, float]) -> None:
     """Let validation say what it would not say of so small a model."""
-    true_train = run_module.train
 
-    def train(*args: Any) -> Any:
-        for record in true_train(*args):
-            loss = losses.get(record.step)
-            known = None if loss is None else loss / 2
-            yield replace(record, validation_loss_nats=loss, validation_bits_per_byte=known)
+    class LyingTrainer(run_module.Trainer):
+        def records(self, *args: Any, **kwargs: Any) -> Any:
+            for record in super().records(*args, **kwargs):
+                loss = losses.get(record.step)
+                known = None if loss is None else loss / 2
+                yield replace(record, validation_loss_nats=loss, validation_bits_per_byte=known)
 
-    monkeypatch.setattr(run_module, "train", train)
+    monkeypatch.setattr(run_module, "Trainer", LyingTrainer)
 
 
 # run

@@ -1,0 +1,76 @@
+"""A run's folder in; the plan that it was made from out, if nothing that was given now contradicts it."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from minigpt.checkpoint.files import read_json_object
+from minigpt.checkpoint.folder import RUN, TOKENIZER
+from minigpt.checkpoint.resume import has_state, load_tokens
+from minigpt.checkpoint.run import RunFolder
+from minigpt.config import ModelConfig, TrainConfig, require
+from minigpt.errors import CheckpointError, CorpusError
+from minigpt.text.corpus import Corpus, Source
+from minigpt.text.tokenizer import Tokenizer
+from minigpt.training.plan import Plan
+
+
+def open_run(path: Path, given: Mapping[str, Any], steps: int | None) -> tuple[Plan, RunFolder]:
+    """The plan of the run in `path`, and its folder.
+
+    `given`: settings named now, by their flags' names in Python; one that differs from the run's raises ConfigError.
+    `steps`: more of them, to train a finished run longer. Raises CorpusError if the text has changed since.
+    """
+    if not has_state(path):
+        raise CheckpointError(f"{path} holds no run that can go on: there is no resume/ in it.")
+    info = read_json_object(path / RUN)
+    try:
+        plan = _plan(path, info)
+        _refuse_differences(given, {**info["choices"], **info["model"], **info["train"]})
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{path / RUN} is not of this version of minigpt: {error}.") from error
+    _refuse_changed_text(plan.corpus)
+    if steps is not None and steps != plan.train.steps:
+        finished = info.get("status") == "finished"
+        require(
+            finished, f"--steps {steps:,} is not this run's {plan.train.steps:,}; first let it finish: leave it out."
+        )
+        require(
+            steps > plan.train.steps, f"--steps must be above the {plan.train.steps:,} that this run has behind it."
+        )
+        plan = replace(plan, train=replace(plan.train, steps=steps))
+        info = {**info, "train": {**info["train"], "steps": steps}, "status": "running"}
+    return plan, RunFolder(path, plan.tokenizer, info)
+
+
+def _plan(path: Path, info: Mapping[str, Any]) -> Plan:
+    sources = tuple(Source(**source) for source in info["corpus"]["sources"])
+    return Plan(
+        corpus=Corpus(info["name"], (), sources, ()),
+        tokenizer=Tokenizer.from_file(path / TOKENIZER),
+        data=load_tokens(path),
+        model=ModelConfig(**info["model"]),
+        train=TrainConfig(**info["train"]),
+        validation=info["corpus"]["validation"],
+        notes=(),
+    )
+
+
+def _refuse_differences(given: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+    for name, value in given.items():
+        flag = f"--{name.replace('_', '-')}"
+        require(name in stored, f"{flag} does not go with --resume, which keeps what the run began with.")
+        require(value == stored[name], f"{flag} {value} differs from this run's {stored[name]}. Leave it out.")
+
+
+def _refuse_changed_text(corpus: Corpus) -> None:
+    """Files that are no longer there are no matter: the run keeps their ids."""
+    for source in corpus.sources:
+        file = Path(source.name)
+        if file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() != source.sha256:
+            raise CorpusError(
+                f"{source.name} has changed since this run began, so the run cannot go on with it.\n"
+                "Put the old text back, or start a new run."
+            )

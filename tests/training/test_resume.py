@@ -1,0 +1,245 @@
+"""A run that is stopped or killed goes on exactly where it was: weights, moments and logged losses to the bit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from minigpt.checkpoint.folder import load
+from minigpt.checkpoint.resume import load_state, load_tokens
+from minigpt.checkpoint.run import RunFolder, claim
+from minigpt.config import TrainConfig
+from minigpt.errors import CheckpointError, ConfigError, CorpusError
+from minigpt.text.corpus import Corpus, read_corpus
+from minigpt.training.plan import Choices, make_plan
+from minigpt.training.resume import open_run
+from minigpt.training.run import build_model, model_card, run, run_info
+
+CPU = torch.device("cpu")
+CHOICES = Choices(
+    layers=2, heads=2, width=16, context=16, batch_size=2, vocab_size=300, learning_rate=1e-2, dropout=0.2
+)
+SETTINGS = TrainConfig(steps=12, eval_every=4, warmup_steps=2)
+
+
+@pytest.fixture
+def text(tmp_path: Path, corpus: str, monkeypatch: pytest.MonkeyPatch) -> Corpus:
+    monkeypatch.chdir(tmp_path)
+    Path("notes.txt").write_text(corpus, "utf-8")
+    return read_corpus(["notes.txt"])
+
+
+def begin(
+    text: Corpus, name: str, stopped: Callable[[], bool] = lambda: False, settings: TrainConfig = SETTINGS
+) -> Path:
+    plan = make_plan(text, None, CHOICES, settings)
+    model = build_model(plan, CPU)
+    folder = RunFolder(claim("", Path(name), overwrite=False), plan.tokenizer, run_info(plan, CHOICES, CPU))
+    folder.start(model, model_card(plan), plan.data)
+    list(run(plan, model, folder, stopped))
+    return folder.path
+
+
+def go_on(path: Path, stopped: Callable[[], bool] = lambda: False, steps: int | None = None) -> None:
+    plan, folder = open_run(path, {}, steps)
+    list(run(plan, build_model(plan, CPU), folder, stopped, resume=True))
+
+
+class StopAfter:
+    """A stop signal that comes when it has been asked for so many times, in steps and in evaluations."""
+
+    def __init__(self, questions: int) -> None:
+        self.left = questions
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def log(path: Path) -> list[dict[str, Any]]:
+    """train.jsonl without what a clock says."""
+    file = path / "train.jsonl"
+    records = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    return [{k: v for k, v in r.items() if k not in ("seconds", "tokens_per_second")} for r in records]
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    assert log(a) == log(b)
+    for file in ("model.safetensors", "resume/state.safetensors"):
+        left, right = load_file(a / file), load_file(b / file)
+        assert left.keys() == right.keys()
+        assert [name for name in left if not torch.equal(left[name], right[name])] == []
+    assert sorted(p.name for p in (a / "snapshots").iterdir()) == sorted(p.name for p in (b / "snapshots").iterdir())
+
+
+@pytest.mark.parametrize("questions", [0, 1, 2, 3, 5, 9, 14, 20, 25, 33])
+def test_a_stopped_run_goes_on_to_the_bit(text: Corpus, questions: int) -> None:
+    whole = begin(text, "whole")
+    parts = begin(text, "parts", StopAfter(questions))
+    assert len(log(parts)) < len(log(whole))
+    go_on(parts)
+    assert_same_run(whole, parts)
+    assert json.loads((parts / "run.json").read_text())["status"] == "finished"
+
+
+def test_a_run_may_be_stopped_again_and_again(text: Corpus) -> None:
+    whole, parts = begin(text, "whole"), begin(text, "parts", StopAfter(1))
+    for _ in range(60):
+        go_on(parts, StopAfter(6))
+    assert_same_run(whole, parts)
+
+
+def test_what_was_logged_after_the_last_state_is_forgotten(text: Corpus) -> None:
+    whole, parts = begin(text, "whole"), begin(text, "parts", StopAfter(9))
+    with (parts / "train.jsonl").open("a") as file:  # as a kill -9 leaves it, whose state is older
+        file.write(json.dumps({**json.loads((whole / "train.jsonl").read_text().splitlines()[-1]), "step": 11}) + "\n")
+    go_on(parts)
+    assert_same_run(whole, parts)
+
+
+def test_a_finished_run_can_be_trained_longer(text: Corpus) -> None:
+    path = begin(text, "run")
+    before = log(path)
+    go_on(path, steps=18)
+    after = log(path)
+    assert after[: len(before)] == before
+    assert [record["step"] for record in after] == list(range(19))
+    assert json.loads((path / "run.json").read_text())["train"]["steps"] == 18
+
+
+def test_other_steps_for_a_run_that_is_not_finished_are_refused(text: Corpus) -> None:
+    path = begin(text, "run", StopAfter(9))
+    with pytest.raises(ConfigError, match=r"--steps 18 is not this run's 12"):
+        open_run(path, {}, 18)
+    assert open_run(path, {}, 12)[0].train.steps == 12
+
+
+def test_fewer_steps_for_a_finished_run_are_refused(text: Corpus) -> None:
+    with pytest.raises(ConfigError, match=r"--steps must be above the 12"):
+        open_run(begin(text, "run"), {}, 5)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"width": 32}, "--width 32 differs from this run's 16"),
+        ({"batch_size": 4}, "--batch-size 4 differs from this run's 2"),
+        ({"tokenizer": "char"}, "--tokenizer char differs from this run's bpe"),
+        ({"seed": 9}, "--seed 9 differs from this run's 1"),
+        ({"out": Path("elsewhere")}, "--out does not go with --resume"),
+    ],
+)
+def test_changed_flags_are_refused_by_name(text: Corpus, given: dict[str, Any], message: str) -> None:
+    path = begin(text, "run", StopAfter(9))
+    with pytest.raises(ConfigError, match=message):
+        open_run(path, given, None)
+
+
+def test_flags_that_say_the_same_again_are_no_change(text: Corpus) -> None:
+    path = begin(text, "run", StopAfter(9))
+    assert open_run(path, {"width": 16, "seed": 1, "batch_size": 2}, None)[0].model.width == 16
+
+
+def test_changed_text_is_refused_by_name_and_a_text_that_is_gone_is_not_needed(text: Corpus) -> None:
+    whole, path = begin(text, "whole"), begin(text, "run", StopAfter(9))
+    notes = Path("notes.txt").read_text("utf-8")
+    Path("notes.txt").write_text(notes + "more", "utf-8")
+    with pytest.raises(CorpusError, match=r"notes.txt has changed since this run began"):
+        open_run(path, {}, None)
+    Path("notes.txt").unlink()
+    go_on(path)
+    assert_same_run(whole, path)
+
+
+def test_the_ids_are_kept_as_they_are(text: Corpus) -> None:
+    plan = make_plan(text, None, CHOICES, SETTINGS)
+    kept = load_tokens(begin(text, "run", StopAfter(0)))
+    assert kept.train.dtype == plan.data.train.dtype
+    assert (kept.train.tolist(), kept.validation.tolist()) == (plan.data.train.tolist(), plan.data.validation.tolist())
+
+
+def test_the_state_is_kept_every_so_many_steps(text: Corpus) -> None:
+    plan = make_plan(text, None, CHOICES, replace(SETTINGS, steps=30, eval_every=30))
+    model = build_model(plan, CPU)
+    folder = RunFolder(claim("", Path("run"), overwrite=False), plan.tokenizer, run_info(plan, CHOICES, CPU))
+    folder.start(model, "", plan.data)
+    kept = []
+    for record, _ in run(plan, model, folder, lambda: False, save_every=7):
+        kept.append((record.step, load_state(folder.path)[1]["step"]))
+    assert [state for step, state in kept if step in (6, 7, 13, 14, 27, 28)] == [0, 7, 7, 14, 21, 28]
+
+
+@pytest.mark.parametrize("name", ["state.safetensors", "tokens.safetensors"])
+@pytest.mark.parametrize("damage", [b"", b"garbage", None])
+def test_damaged_files_are_one_clear_error(text: Corpus, name: str, damage: bytes | None) -> None:
+    path = begin(text, "run", StopAfter(9))
+    file = path / "resume" / name
+    file.unlink() if damage is None else file.write_bytes(damage)
+    with pytest.raises(CheckpointError, match="go on"):
+        go_on(path)
+
+
+def test_a_folder_without_a_run_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="no run that can go on"):
+        open_run(Path("nowhere"), {}, None)
+
+
+# The command
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "minigpt", "train", "--threads", "1", "-q", *arguments]
+
+
+FLAGS = [
+    "--layers",
+    "2",
+    "--heads",
+    "2",
+    "--width",
+    "16",
+    "--context",
+    "16",
+    "--batch-size",
+    "2",
+    "--vocab-size",
+    "300",
+]
+
+
+def test_killed_at_any_moment_a_run_can_be_loaded_and_goes_on_to_the_bit(text: Corpus) -> None:
+    flags = ["notes.txt", *FLAGS, "--steps", "300", "--eval-every", "40"]
+    subprocess.run(command(*flags, "--out", "whole"), check=True, capture_output=True)
+    next_start = command(*flags, "--out", "parts", "--save-every", "11")
+    for kill_at in (3, 90, 150, 151, 222):
+        process = subprocess.Popen([*next_start, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if json.loads(line)["step"] >= kill_at:
+                os.kill(process.pid, signal.SIGKILL)
+                break
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        assert load("parts").model.parameter_count() > 0
+        next_start = command("--resume", "parts", "--save-every", "11")
+    subprocess.run(next_start, check=True, capture_output=True)
+    assert_same_run(Path("whole"), Path("parts"))
+
+
+def test_resume_refuses_changed_flags_and_says_when_a_run_is_finished(text: Corpus) -> None:
+    begin(text, "checkpoints/run")
+    changed = subprocess.run(command("--resume", "latest", "--width", "32"), capture_output=True, text=True)
+    assert (changed.returncode, changed.stdout) == (1, "")
+    assert changed.stderr == "minigpt train: --width 32 differs from this run's 16. Leave it out.\n"
+    finished = subprocess.run(command("--resume", "checkpoints/run"), capture_output=True, text=True)
+    assert finished.returncode == 0
+    assert "this run is finished, after 12 steps" in finished.stdout
