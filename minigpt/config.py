@@ -79,7 +79,9 @@ class TrainConfig:
     steps: int = 600
     batch_size: int = 16
     accumulation: int = 1
+    optimizer: str = "muon"
     learning_rate: float = 3e-3
+    muon_learning_rate: float = 0.02
     final_learning_rate: float = 0.0
     warmup_steps: int = 30
     weight_decay: float = 0.1
@@ -98,6 +100,11 @@ class TrainConfig:
         require(
             math.isfinite(self.learning_rate) and self.learning_rate > 0,
             f"--learning-rate must be above 0, not {self.learning_rate}.",
+        )
+        require(self.optimizer in ("muon", "adamw"), f"--optimizer must be muon or adamw, not {self.optimizer}.")
+        require(
+            math.isfinite(self.muon_learning_rate) and self.muon_learning_rate > 0,
+            f"--muon-learning-rate must be above 0, not {self.muon_learning_rate}.",
         )
         require(
             0 <= self.final_learning_rate <= self.learning_rate,

@@ -97,4 +97,8 @@ def newest_run(root: Path = Path("checkpoints")) -> Path:
 
 
 def _run_date(path: Path) -> str:
-    return str(read_json_object(path).get("date", ""))
+    """The date in a run.json; one that is damaged comes before all others."""
+    try:
+        return str(read_json_object(path).get("date", ""))
+    except CheckpointError:
+        return ""

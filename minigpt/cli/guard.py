@@ -76,14 +76,21 @@ def say(console: Console, message: str) -> None:
     console.print(Text(safe_text(message)), soft_wrap=not console.is_terminal)
 
 
+class _Console(Console):
+    """A console that leaves a closed pipe to `guarded`; rich would end the program with an error."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def stdout() -> Console:
     """For results; colour and redraws only in a terminal."""
-    return Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+    return _Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
 
 
 def stderr() -> Console:
     """For progress, notes and errors."""
-    return Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+    return _Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
 
 
 class StopSignals:

@@ -10,11 +10,14 @@ from minigpt.cli.guard import guarded, note, stdout
 from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads, Top
 from minigpt.config import require
 from minigpt.errors import CorpusError
-from minigpt.render.machine import to_json, write_csv
+from minigpt.render.machine import write_csv, write_steps
 from minigpt.render.tables import Screen, every_token_table, next_token_table, score_caption
 
 if TYPE_CHECKING:
-    from minigpt.records import StepRecord, TextScore
+    from collections.abc import Iterable
+
+    from minigpt.inspection.probs import TextTally
+    from minigpt.records import StepRecord, TextScore, Token
 
 
 @guarded
@@ -50,7 +53,7 @@ def inspect_probs(
             'Give it as an argument (minigpt inspect-probs "Once upon a"), with --file, or on standard input.'
         )
     loaded = open_checkpoint(checkpoint, device, threads)
-    from minigpt.inspection.probs import every_token, next_token, text_score
+    from minigpt.inspection.probs import TextTally, every_token, first_token, next_token
     from minigpt.models.kv_cache import window_start
 
     model, tokenizer = loaded.model, loaded.tokenizer
@@ -61,16 +64,21 @@ def inspect_probs(
             "overlap, as sampling reads it.",
             quiet=quiet,
         )
+    tally = TextTally()
     records = (
-        list(every_token(model, tokenizer, ids, top=top)) if every else [next_token(model, tokenizer, ids, top=top)]
+        tally.watch(every_token(model, tokenizer, ids, top=top))
+        if every
+        else iter([next_token(model, tokenizer, ids, top=top)])
     )
-    score = text_score(records) if every else None
     if json:
-        print(to_json({"steps": records}, **({} if score is None else _totals(score))))
+        write_steps(records, lambda: _totals(tally.score()) if every else {}, sys.stdout)
     elif csv:
         write_csv(records, sys.stdout)
+    elif every:
+        tokens = [token for i in set(ids) if (token := first_token(tokenizer, i).token)]
+        _print_every_token(records, tokens, tally)
     else:
-        _print_table(records, score, given)
+        _print_next_token(next(records), given)
 
 
 def _totals(score: "TextScore") -> dict[str, float | int | None]:
@@ -83,10 +91,14 @@ def _totals(score: "TextScore") -> dict[str, float | int | None]:
     }
 
 
-def _print_table(records: "list[StepRecord]", score: "TextScore | None", text: str) -> None:
+def _print_next_token(record: "StepRecord", text: str) -> None:
+    console = stdout()
+    console.print(next_token_table(record, text, Screen.of(console)), soft_wrap=True)
+
+
+def _print_every_token(records: "Iterable[StepRecord]", tokens: "list[Token]", tally: "TextTally") -> None:
     console = stdout()
     screen = Screen.of(console)
-    if score is None:
-        console.print(next_token_table(records[0], text, screen), soft_wrap=True)
-    else:
-        console.print(every_token_table(records, screen), score_caption(score, screen), sep="\n", soft_wrap=True)
+    for line in every_token_table(records, tokens, screen):
+        console.print(line, soft_wrap=True)
+    console.print(score_caption(tally.score(), screen), soft_wrap=True)

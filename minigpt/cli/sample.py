@@ -4,7 +4,6 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +13,7 @@ from minigpt.cli.guard import guarded, note, stderr, stdout
 from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads, Top
 from minigpt.config import SampleConfig, require
 from minigpt.records import SampleEnd, StepRecord
-from minigpt.render.live import last_record, print_every_table, rows_that_fit, show_live, stream_text
+from minigpt.render.live import last_record, print_every_table, show_live, stream_text
 from minigpt.render.machine import to_json
 from minigpt.render.tables import Screen, sample_caption
 
@@ -104,8 +103,6 @@ def sample(
     loaded = open_checkpoint(checkpoint, device, threads)
     out = stdout()
     how = _way_of_showing(table, out, json=json, raw=raw, quiet=quiet)
-    if how == "live":
-        config = replace(config, top=min(top, rows_that_fit(out)))
     said: list[str] = []
     for number in range(num_samples):
         if number and how in ("text", "every", "live"):

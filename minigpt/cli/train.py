@@ -72,8 +72,15 @@ def train(
         int | None, typer.Option(help="Windows per batch.", show_default=False, rich_help_panel=_TRAINING)
     ] = None,
     accumulation: Annotated[int, typer.Option(help="Batches per step.", rich_help_panel=_TRAINING)] = 1,
+    optimizer: Annotated[
+        str,
+        typer.Option(help="muon (with adamw for all but the blocks' matrices) or adamw.", rich_help_panel=_TRAINING),
+    ] = _DEFAULTS.optimizer,
+    muon_learning_rate: Annotated[
+        float, typer.Option(help="Muon's highest rate.", rich_help_panel=_TRAINING)
+    ] = _DEFAULTS.muon_learning_rate,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Highest rate.", show_default=False, rich_help_panel=_TRAINING)
+        float | None, typer.Option(help="AdamW's highest rate.", show_default=False, rich_help_panel=_TRAINING)
     ] = None,
     final_learning_rate: Annotated[float, typer.Option(help="Rate at the end.", rich_help_panel=_TRAINING)] = 0.0,
     warmup_steps: Annotated[
@@ -141,6 +148,8 @@ def train(
     settings = TrainConfig(
         steps=steps,
         accumulation=accumulation,
+        optimizer=optimizer,
+        muon_learning_rate=muon_learning_rate,
         learning_rate=learning_rate if learning_rate is not None else _DEFAULTS.learning_rate,
         final_learning_rate=final_learning_rate,
         warmup_steps=warmup_steps,
@@ -174,7 +183,7 @@ def train(
     )
     folder.start(model, model_card(plan), plan.data)
     if not quiet:
-        _introduce(plan, choices, folder.path, str(target))
+        _introduce(plan, choices, folder.path, str(target), builtin=not corpus)
     _run(plan, model, folder, resume=False, save_every=save_every, json=json, quiet=quiet)
 
 
@@ -232,22 +241,22 @@ def _run(
                 if is_overfitting(history):
                     display.warn_overfitting()
     if not json:
-        _conclude(folder, stopped.received)
+        _conclude(folder, stopped.received, quiet=quiet)
     if stopped.received is not None:
         raise typer.Exit(128 + stopped.received)
 
 
-def _introduce(plan: "Plan", choices: "Choices", folder: Path, device: str) -> None:
+def _introduce(plan: "Plan", choices: "Choices", folder: Path, device: str, *, builtin: bool) -> None:
     """Three lines: the text, the model, and where it goes."""
-    from minigpt.render.style import compact, quantity
+    from minigpt.render.style import byte_count, compact, quantity
     from minigpt.render.tables import Screen
 
     text, model, console = plan.corpus, plan.model, stderr()
     screen = Screen.of(console)
-    if text.name == "python-reference":
+    if builtin:
         note("no text given, so this trains on Python's own language reference, which every Python brings.")
     if text.skipped:
-        note(f"{quantity(len(text.skipped), 'file')} that are not text were skipped, such as {text.skipped[0]}.")
+        note(f"skipped what is not text: {quantity(len(text.skipped), 'file')}, such as {text.skipped[0]}.")
     for sentence in plan.notes:
         note(sentence)
     tokens = len(plan.data.train)
@@ -257,7 +266,7 @@ def _introduce(plan: "Plan", choices: "Choices", folder: Path, device: str) -> N
     shape = f"{layers} {screen.symbols.times} {model.width}, {heads}, context {model.context}"
     console.print(
         screen.caption(
-            f"{text.name}: {compact(text.utf8_bytes)}B in {quantity(len(text.documents), 'document')}",
+            f"{text.name}: {byte_count(text.utf8_bytes)} in {quantity(len(text.documents), 'document')}",
             f"{choices.tokenizer} {model.vocab_size:,}, {plan.bytes_per_token:.2f} bytes a token",
             f"{compact(tokens)} training tokens",
         )
@@ -269,7 +278,8 @@ def _introduce(plan: "Plan", choices: "Choices", folder: Path, device: str) -> N
         )
     )
     where = f"{device} in {plan.train.precision}"
-    console.print(screen.caption(where, f"validation on {plan.validation}", f"saved in {folder}"))
+    validation = f"validation on {plan.validation}" if plan.has_validation else "no validation"
+    console.print(screen.caption(where, validation, f"saved in {folder}"))
 
 
 def _short_sample(plan: "Plan", model: "GPT") -> str:
@@ -285,15 +295,18 @@ def _short_sample(plan: "Plan", model: "GPT") -> str:
     return text.strip()
 
 
-def _conclude(folder: "RunFolder", signal_number: int | None) -> None:
+def _conclude(folder: "RunFolder", signal_number: int | None, *, quiet: bool) -> None:
     """Where the model is, how good it is, and the next two commands."""
     saved, where = folder.info.get("saved", {"step": 0}), str(folder.path)
     if signal_number is not None:
         name = signal.Signals(signal_number).name
-        note(f"stopped by {name}; what was learned is saved. Go on with: minigpt train --resume {shlex.quote(where)}")
+        note(
+            f"stopped by {name}; the run is saved. Go on with: minigpt train --resume {shlex.quote(where)}", quiet=quiet
+        )
     bits = saved.get("validation_bits_per_byte")
     quality = f", {bits:.3f} bits per byte on {folder.info['corpus']['validation']}" if bits is not None else ""
     console = stdout()
-    say(console, f"{where}: the model of step {saved['step']:,}{quality}")
+    best = "the best model, that of step" if bits is not None else "the model of step"
+    say(console, f"{where}: {best} {saved['step']:,}{quality}")
     for command in ("sample", 'inspect-probs "The"'):
         say(console, f"  minigpt {command} -c {shlex.quote(where)}")

@@ -38,18 +38,40 @@ def every_token(model: GPT, tokenizer: Tokenizer, ids: Sequence[int], *, top: in
         )
 
 
+class TextTally:
+    """Adds up what a text costs while its records pass by, so that nobody has to hold them all."""
+
+    def __init__(self) -> None:
+        self._bits: list[float] = []
+        self._bytes = 0
+
+    def watch(self, records: Iterable[StepRecord]) -> Iterator[StepRecord]:
+        """The same records; those that have numbers are counted."""
+        for record in records:
+            if record.token is not None and record.surprisal_bits is not None:
+                self._bits.append(record.surprisal_bits)
+                self._bytes += len(record.token.bytes) // 2
+            yield record
+
+    def score(self) -> TextScore:
+        """The totals so far."""
+        bits, tokens = math.fsum(self._bits), len(self._bits)
+        total_nats = bits * math.log(2)
+        return TextScore(
+            tokens=tokens,
+            bytes=self._bytes,
+            total_nats=total_nats,
+            bits_per_byte=bits / self._bytes if self._bytes else None,
+            perplexity=_exp(total_nats / tokens) if tokens else None,
+        )
+
+
 def text_score(records: Iterable[StepRecord]) -> TextScore:
     """Totals over the records that have numbers."""
-    scored = [(r.surprisal_bits, len(r.token.bytes) // 2) for r in records if r.token and r.surprisal_bits is not None]
-    bits, byte_count = [b for b, _ in scored], sum(n for _, n in scored)
-    total_nats = math.fsum(bits) * math.log(2)
-    return TextScore(
-        tokens=len(bits),
-        bytes=byte_count,
-        total_nats=total_nats,
-        bits_per_byte=math.fsum(bits) / byte_count if byte_count else None,
-        perplexity=_exp(total_nats / len(bits)) if bits else None,
-    )
+    tally = TextTally()
+    for _ in tally.watch(records):
+        pass
+    return tally.score()
 
 
 def _exp(nats: float) -> float | None:

@@ -10,16 +10,18 @@ from rich.text import Text
 
 from minigpt.records import SampleEnd, StepRecord
 from minigpt.render.style import safe_text, token_label, visible
-from minigpt.render.tables import Screen, step_table
+from minigpt.render.tables import Screen, fewer_candidates, step_table
 
 Shown = tuple[str, StepRecord | SampleEnd]  # the text that a step adds, and its record
 
-_LINES_BESIDE_ROWS = 9  # text, header, headings, `other`, captions
 
-
-def rows_that_fit(console: Console) -> int:
-    """How many candidates a live table may list without leaving the screen."""
-    return max(1, console.height - _LINES_BESIDE_ROWS)
+def _table_of_height(record: StepRecord, screen: Screen, height: int) -> Text:
+    """The table with as many candidates as fit, so that its captions are never what is cut off."""
+    for count in range(len(record.candidates), 0, -1):
+        table = step_table(fewer_candidates(record, count), screen)
+        if table.plain.count("\n") < height:
+            break
+    return table
 
 
 def step_header(step: int, steps: int, before: str, rate: float, screen: Screen) -> Text:
@@ -134,5 +136,6 @@ class LiveSample:
         if self._record is not None:
             rate = self._step / (time.perf_counter() - self._started)
             header = step_header(self._step, self._steps, self._before, rate, screen)
-            parts += [Text(), header, step_table(self._record, screen)]
+            lines = header.plain.count("\n") + 3  # the text's line, an empty one, the cursor's
+            parts += [Text(), header, _table_of_height(self._record, screen, self._console.height - lines)]
         return Group(*parts)

@@ -3,7 +3,7 @@
 import csv
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any, TextIO
 
@@ -35,6 +35,14 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def write_steps(records: Iterable[StepRecord], totals: Callable[[], dict[str, Any]], file: TextIO) -> None:
+    """One JSON document: `steps`, written as they come, then the totals, asked for when all have come."""
+    file.write('{"steps": [')
+    for i, record in enumerate(records):
+        file.write((", " if i else "") + to_json(record))
+    file.write("]" + "".join(f", {json.dumps(name)}: {json.dumps(_plain(v))}" for name, v in totals().items()) + "}\n")
 
 
 CSV_COLUMNS = (

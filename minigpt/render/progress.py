@@ -91,6 +91,12 @@ class TrainDisplay:
         """The training loss over the last steps: that of one batch jumps."""
         return sum(r.loss_nats or 0.0 for r in self._recent) / len(self._recent)
 
+    def _seconds_a_step(self, record: TrainRecord) -> float:
+        """With evaluations and saves; not from the first steps, between which there are too many of them."""
+        if record.step >= 100:
+            return record.seconds / record.step
+        return record.tokens / record.step / self._rate()
+
     def _rate(self) -> float:
         """The median of the last steps."""
         rates = sorted(record.tokens_per_second for record in self._recent)
@@ -109,7 +115,7 @@ class TrainDisplay:
         return Group(*lines)
 
     def _bar(self, record: TrainRecord, screen: Screen) -> Table:
-        left = record.seconds / record.step * (self._steps - record.step) if record.step else None
+        left = self._seconds_a_step(record) * (self._steps - record.step) if self._recent else None
         times = duration(record.seconds) + ("" if left is None else f", {duration(left)} left")
         row = Table.grid(padding=(0, 1), expand=False)
         bar = ProgressBar(total=self._steps, completed=record.step, width=max(8, min(40, screen.width - 28)))

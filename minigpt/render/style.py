@@ -145,6 +145,12 @@ def compact(count: float) -> str:
     return f"{count:.0f}"
 
 
+def byte_count(count: int) -> str:
+    """`300 B`, `374 kB`."""
+    text = compact(count)
+    return f"{text}B" if " " in text else f"{text} B"
+
+
 def duration(seconds: float) -> str:
     """`0:07`, `12:30`, `1:02:03`."""
     minutes, rest = divmod(round(seconds), 60)

@@ -2,14 +2,14 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from minigpt.records import Candidate, SampleEnd, Stage, StepRecord, TextScore
+from minigpt.records import Candidate, Other, SampleEnd, Stage, StepRecord, TextScore, Token
 from minigpt.render.style import UNICODE, Symbols, bar, fit, percent, quantity, quoted, symbols_for, token_label
 
 WIDEST = 100  # columns; longer bars say no more
@@ -54,7 +54,7 @@ class _Columns:
         room = screen.width - 7 - numbers  # mark and rank take 5, the gap behind them 2
         token = max(5, min(max(map(cell_len, labels), default=5), max(screen.width // 4, 8), room))
         rest = room - token - 2
-        return cls(token, rest if rest >= _SHORTEST_BAR else 0)
+        return cls(token, rest) if rest >= _SHORTEST_BAR else cls(max(5, room), 0)
 
     @property
     def both(self) -> int:
@@ -109,22 +109,39 @@ def step_table(record: StepRecord, screen: Screen) -> Text:
     )
 
 
-def every_token_table(records: Sequence[StepRecord], screen: Screen) -> Text:
-    """One line for each token of a text: its surprisal, rank, the entropy there, and what was likelier."""
-    labels = [token_label(record.token, screen.symbols) for record in records if record.token]
-    token = max(5, min(max(map(cell_len, labels), default=5), max(screen.width // 5, 8)))
-    room = screen.width - token - 28
-    head = f" {'token':<{token}}  surprisal   rank  entropy"
-    lines = [Text(head + ("  most likely here" if room > 17 else ""), "bold")]
-    for record, label in zip(records, labels, strict=True):
-        line = Text(" ").append(fit(label, token, screen.symbols), _heat(record.surprisal_bits))
+def fewer_candidates(record: StepRecord, count: int) -> StepRecord:
+    """`record` with its `count` best candidates and the chosen token; the rest is added to `other`."""
+    chosen = record.token.id if record.token else None
+    kept = tuple(c for i, c in enumerate(record.candidates) if i < count or c.id == chosen)
+    dropped = [c for c in record.candidates if c not in kept]
+    other = record.other or Other(count=0, raw_prob=0.0, prob=0.0)
+    other = Other(
+        count=other.count + len(dropped),
+        raw_prob=math.fsum([other.raw_prob, *(c.raw_prob for c in dropped)]),
+        prob=math.fsum([other.prob, *(c.prob for c in dropped)]),
+    )
+    return replace(record, candidates=kept, other=other)
+
+
+def every_token_table(records: Iterable[StepRecord], tokens: Iterable[Token], screen: Screen) -> Iterator[Text]:
+    """A heading, then a line for each token of a text: surprisal, rank, the entropy there, and what was likelier.
+
+    Lines come as the records do. `tokens`: those that will come, for the width of their column.
+    """
+    widest = max((cell_len(token_label(token, screen.symbols)) for token in tokens), default=5)
+    token_width = max(5, min(widest, max(screen.width // 5, 8)))
+    room = screen.width - token_width - 28
+    head = f" {'token':<{token_width}}  surprisal   rank  entropy"
+    yield Text(head + ("  most likely here" if room > 17 else ""), "bold")
+    for record in records:
+        label = token_label(record.token, screen.symbols) if record.token else ""
+        line = Text(" ").append(fit(label, token_width, screen.symbols), _heat(record.surprisal_bits))
         chosen = record.chosen
         if chosen is None or record.surprisal_bits is None or record.entropy_bits is None:
-            lines.append(line.append("  no context: not predicted", "dim"))
+            yield line.append("  no context: not predicted", "dim")
             continue
         line.append(f"  {record.surprisal_bits:>9.2f} {chosen.rank:>6,} {record.entropy_bits:>8.2f}")
-        lines.append(line.append(_alternatives(record, room, screen.symbols), "dim"))
-    return Text("\n").join(lines)
+        yield line.append(_alternatives(record, room, screen.symbols), "dim")
 
 
 def score_caption(score: TextScore, screen: Screen) -> Text:

@@ -14,7 +14,7 @@ from minigpt.models.gpt import GPT
 from minigpt.records import TrainRecord
 from minigpt.text.shards import TokenData, random_batch
 from minigpt.training.evaluate import Evaluation, evaluate
-from minigpt.training.optim import build_optimizer
+from minigpt.training.optim import build_optimizers, optimizer_state
 from minigpt.training.schedule import evaluation_steps, learning_rate
 
 
@@ -36,7 +36,7 @@ class Trainer:
 
     def __init__(self, model: GPT, data: TokenData, config: TrainConfig, byte_lengths: np.ndarray) -> None:
         self.model, self.data, self.config, self.byte_lengths = model.train(), data, config, byte_lengths
-        self.optimizer = build_optimizer(model, config)
+        self.optimizers = build_optimizers(model, config)
         self.generator = torch.Generator()
         self.tokens_per_step = config.batch_size * config.accumulation * model.config.context
         self.step = 0
@@ -92,9 +92,8 @@ class Trainer:
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Everything that `restore` needs: tensors by name, and plain values."""
         tensors = {f"model.{name}": p.detach() for name, p in self.model.named_parameters()}
-        for name, parameter in self.model.named_parameters():
-            for key, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.{key}.{name}"] = value
+        for key, name, value in optimizer_state(self.optimizers, dict(self.model.named_parameters())):
+            tensors[f"optimizer.{key}.{name}"] = value
         unreported = None if self._unreported is None else asdict(self._unreported)
         return tensors, {"step": self.step, "seconds": self.elapsed(), "unreported": unreported}
 
@@ -108,10 +107,16 @@ class Trainer:
             part, _, rest = name.partition(".")
             if part == "optimizer":
                 key, _, owner = rest.partition(".")
-                self.optimizer.state[parameters[owner]][key] = tensor.to(self.model.device, copy=True)
+                self._optimizer_of(parameters[owner]).state[parameters[owner]][key] = tensor.to(
+                    self.model.device, copy=True
+                )
         self.step, self.seconds = values["step"], values["seconds"]
         self._unreported = None if values["unreported"] is None else _Step(**values["unreported"])
         self._started = time.perf_counter()
+
+    def _optimizer_of(self, parameter: torch.Tensor) -> torch.optim.Optimizer:
+        groups = ((optimizer, group) for optimizer in self.optimizers for group in optimizer.param_groups)
+        return next(optimizer for optimizer, group in groups if any(p is parameter for p in group["params"]))
 
     def autocast(self) -> torch.autocast:
         """bfloat16 for products, float32 for sums and weights; nothing where the precision is float32."""
@@ -122,13 +127,16 @@ class Trainer:
         """One optimizer step."""
         started = time.perf_counter()
         self._seed(step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(step, self.config)
+        share = learning_rate(step, self.config) / self.config.learning_rate
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * share
         loss = sum(self._backward() for _ in range(self.config.accumulation))
         limit = self.config.clip_norm or float("inf")
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.model.zero_grad(set_to_none=True)
         return _Step(loss, norm, time.perf_counter() - started)
 
     def _seed(self, step: int) -> None:

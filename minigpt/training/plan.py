@@ -45,14 +45,12 @@ class Plan:
     train: TrainConfig
     validation: str  # what the validation loss is measured on
     notes: tuple[str, ...]
+    bytes_per_token: float = 0.0  # of the training text
 
     @property
-    def bytes_per_token(self) -> float:
-        return self.corpus.utf8_bytes / max(1, len(self.data.train) + self._validation_tokens)
-
-    @property
-    def _validation_tokens(self) -> int:
-        return len(self.data.validation) if self.validation.startswith("the last") else 0
+    def has_validation(self) -> bool:
+        """Whether there is a token to predict in the validation text."""
+        return len(self.data.validation) > 1
 
 
 def make_plan(
@@ -94,6 +92,7 @@ def make_plan(
             precision=resolve_precision(choices.precision, torch.device(device), model.width),
         ),
         validation=_validation_name(held_out, choices.val_fraction, data),
+        bytes_per_token=sum(len(document.encode()) for document in train) / len(data.train),
         notes=tuple(_notes(model.context, context, data, choices, tokenizer)),
     )
 

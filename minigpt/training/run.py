@@ -57,7 +57,7 @@ def run(
             _check_converges(record, plan, folder, keeper.saved_step)
             loss = record.validation_loss_nats
             # Step 0 is on disk already, and anything learned since is better than it.
-            better = record.step > 0 and (loss < keeper.best if loss is not None else plan.validation == "nothing")
+            better = record.step > 0 and (loss < keeper.best if loss is not None else not plan.has_validation)
             save = better and record.step in evaluated
             if save:
                 keeper.best, keeper.saved_step = (loss if loss is not None else keeper.best), record.step
@@ -152,6 +152,8 @@ def model_card(plan: Plan) -> str:
     """The README.md of the run's folder."""
     sources = "\n".join(f"- {source.name} ({source.size:,} bytes)" for source in plan.corpus.sources[:20])
     more = len(plan.corpus.sources) - 20
+    measured = f"The validation loss is measured on {plan.validation}."
+    validation = measured if plan.has_validation else "There is no validation text."
     return f"""---
 library_name: transformers
 pipeline_tag: text-generation
@@ -165,7 +167,7 @@ A GPT-2 of {plan.model.parameter_count():,} parameters ({plan.model.layers} laye
 
 {sources}{f"{chr(10)}- and {more:,} more" if more > 0 else ""}
 
-The validation loss is measured on {plan.validation}; how the run went is in `train.jsonl`, its settings in `run.json`.
+{validation} How the run went is in `train.jsonl`, its settings in `run.json`.
 
     minigpt sample --checkpoint FOLDER
     transformers.AutoModelForCausalLM.from_pretrained("FOLDER")

@@ -57,7 +57,7 @@ def test_a_stopped_run_saves_what_it_has_learned(start: Start, notes: str, tiny:
         assert code == 128 + number, err
         assert f"stopped by {number.name}" in err
         assert "Traceback" not in err
-        assert out.startswith(f"{number.name}: the model of step ")
+        assert out.startswith(f"{number.name}: the best model, that of step ")
         info = json.loads(Path(number.name, "run.json").read_text())
         assert info["status"] == "stopped"
         assert info["saved"]["step"] > 0
@@ -71,7 +71,7 @@ def test_signals_that_were_ignored_stay_ignored(start: Start, notes: str, tiny: 
     process.send_signal(signal.SIGINT)
     code, out, err = end(process)
     assert code == 0, err
-    assert out.startswith("run: the model of step ")
+    assert out.startswith("run: the best model, that of step ")
     assert json.loads(Path("run/run.json").read_text())["status"] == "finished"
 
 

@@ -30,7 +30,7 @@ def test_a_run_ends_with_the_two_commands_to_type(train: Run) -> None:
     result = train()
     assert result.exit_code == 0, result.stderr
     first, *commands = result.stdout.splitlines()
-    assert first.startswith("checkpoints/notes: the model of step 3, ")
+    assert first.startswith("checkpoints/notes: the best model, that of step 3, ")
     assert first.endswith(" bits per byte on the last 10 % of the text")
     assert commands == [
         "  minigpt sample -c checkpoints/notes",

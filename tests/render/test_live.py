@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from minigpt.records import SampleEnd, StepRecord
-from minigpt.render.live import LiveSample, print_every_table, rows_that_fit, show_live, stream_text
+from minigpt.render.live import LiveSample, print_every_table, show_live, stream_text
 
 TEXTS = [" the", "\n", " [/INST]", "\x1b[31m", " :smile:", " 速い", "\u202e"]
 
@@ -98,9 +98,19 @@ def test_a_long_prompt_on_one_line_is_wrapped_once() -> None:
     assert file.getvalue().count("word") >= 20_000
 
 
-@pytest.mark.parametrize(("height", "rows"), [(25, 16), (10, 1), (5, 1), (1, 1)])
-def test_a_small_screen_gets_few_rows(height: int, rows: int) -> None:
-    assert rows_that_fit(console(80, height)[0]) == rows
+@pytest.mark.parametrize("width", [40, 80, 160])
+@pytest.mark.parametrize("height", [60, 24, 18, 16])
+def test_a_small_screen_costs_rows_and_never_captions(lecture: StepRecord, width: int, height: int) -> None:
+    made, _ = console(width, height, terminal=True)
+    view = LiveSample(made, 3)
+    view.write("some words")
+    view.show(lecture)
+    with made.capture() as capture:
+        made.print(view._render())
+    shown = visible(capture.get())
+    assert shown.count("\n") <= height
+    assert "= 100 %" in " ".join(shown.split())
+    assert "other (" in shown or "other 50" in shown
 
 
 def test_the_cursor_comes_back_when_the_sample_fails(lecture: StepRecord) -> None:

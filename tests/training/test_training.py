@@ -17,7 +17,7 @@ from minigpt.training import evaluate as evaluate_module
 from minigpt.training import loop
 from minigpt.training.evaluate import evaluate, is_overfitting
 from minigpt.training.loop import train
-from minigpt.training.optim import build_optimizer
+from minigpt.training.optim import build_optimizers
 from minigpt.training.schedule import evaluation_steps, learning_rate, snapshot_steps
 
 V = 12
@@ -126,7 +126,8 @@ def test_settings_out_of_range_are_refused_by_their_flag(changes: dict[str, obje
 
 def test_weights_decay_and_biases_do_not() -> None:
     model = toy()
-    decayed, free = build_optimizer(model, config(weight_decay=0.3)).param_groups
+    (adamw,) = build_optimizers(model, config(weight_decay=0.3, optimizer="adamw"))
+    decayed, free = adamw.param_groups
     assert (decayed["weight_decay"], free["weight_decay"]) == (0.3, 0.0)
     assert all(p.dim() == 2 for p in decayed["params"])
     assert all(p.dim() == 1 for p in free["params"])

@@ -1,0 +1,95 @@
+"""Muon against torch's own, matrix by matrix; which parameter goes to which optimizer; what is remembered."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from minigpt.config import TrainConfig
+from minigpt.errors import ConfigError
+from minigpt.models.gpt import GPT
+from minigpt.training.optim import Muon, build_optimizers, orthogonalised
+
+
+def with_gradients(model: GPT, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+
+
+def test_each_parameter_has_one_optimizer(make_model: Callable[..., GPT]) -> None:
+    model = make_model(50)
+    adamw, muon = build_optimizers(model, TrainConfig())
+    owned = [p for optimizer in (adamw, muon) for group in optimizer.param_groups for p in group["params"]]
+    assert len(owned) == len(set(map(id, owned))) == len(list(model.parameters()))
+    names = {id(p): name for name, p in model.named_parameters()}
+    hidden = {names[id(p)] for group in muon.param_groups for p in group["params"]}
+    assert hidden == {n for n in names.values() if n.startswith("h.") and n.endswith(".weight") and "ln_" not in n}
+
+
+def test_adamw_alone_takes_all(make_model: Callable[..., GPT]) -> None:
+    model = make_model(50)
+    (adamw,) = build_optimizers(model, TrainConfig(optimizer="adamw"))
+    assert sum(len(group["params"]) for group in adamw.param_groups) == len(list(model.parameters()))
+
+
+def test_muon_equals_torchs_one_matrix_at_a_time_with_q_k_and_v_apart() -> None:
+    generator = torch.Generator().manual_seed(1)
+    shapes = {"h.0.attn.c_attn.weight": (16, 48), "h.0.mlp.c_fc.weight": (16, 64), "h.0.mlp.c_proj.weight": (64, 16)}
+    ours = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    parts = [(name, i) for name in ours for i in range(3 if "c_attn" in name else 1)]
+    # torch's rule for the rate reads [out, in], so its matrices are ours transposed.
+    theirs = [ours[name].chunk(3 if "c_attn" in name else 1, 1)[i].mT.clone() for name, i in parts]
+    muon = Muon(ours, lr=0.02, momentum=0.95, weight_decay=0.1)
+    reference = torch.optim.Muon(theirs, lr=0.02, momentum=0.95, weight_decay=0.1, adjust_lr_fn="original")
+    for _ in range(3):
+        for parameter in ours.values():
+            parameter.grad = torch.randn(parameter.shape, generator=generator)
+        for (name, i), parameter in zip(parts, theirs, strict=True):
+            parameter.grad = ours[name].grad.chunk(3 if "c_attn" in name else 1, 1)[i].mT.clone()
+        muon.step()
+        reference.step()
+    for (name, i), parameter in zip(parts, theirs, strict=True):
+        mine = ours[name].chunk(3 if "c_attn" in name else 1, 1)[i].mT
+        torch.testing.assert_close(mine, parameter, atol=3e-3, rtol=0)  # torch's rounds run in bfloat16
+
+
+def test_orthogonalised_brings_singular_values_near_one() -> None:
+    matrices = (
+        torch.randn(3, 12, 40, generator=torch.Generator().manual_seed(0)) * torch.tensor([1e-4, 1, 1e4])[:, None, None]
+    )
+    values = torch.linalg.svdvals(orthogonalised(matrices))
+    assert float(values.min()) > 0.5
+    assert float(values.max()) < 1.3
+
+
+def test_no_gradient_at_all_changes_nothing_but_decay(make_model: Callable[..., GPT]) -> None:
+    model = make_model(50)
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    for optimizer in build_optimizers(model, TrainConfig(weight_decay=0.0)):
+        optimizer.step()
+    assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
+
+
+def test_a_step_changes_every_parameter(make_model: Callable[..., GPT]) -> None:
+    model = make_model(50)
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    with_gradients(model, 0)
+    for optimizer in build_optimizers(model, TrainConfig()):
+        optimizer.step()
+    assert [name for name, p in model.named_parameters() if torch.equal(p, before[name])] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "flag"),
+    [
+        ({"optimizer": "sgd"}, "--optimizer must be muon or adamw"),
+        ({"muon_learning_rate": 0.0}, "--muon-learning-rate"),
+        ({"muon_learning_rate": float("nan")}, "--muon-learning-rate"),
+    ],
+)
+def test_settings_are_checked(changes: dict[str, object], flag: str) -> None:
+    with pytest.raises(ConfigError, match=flag):
+        TrainConfig(**changes)
