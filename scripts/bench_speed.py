@@ -287,7 +287,7 @@ def measure_train(arguments: argparse.Namespace) -> Iterator[Result]:
 
 
 def steps_of_ours(model: GPT, ids: np.ndarray, batch: int, steps: int) -> Iterator[object]:
-    """One step of `minigpt train` at each `next`; without a validation text nothing is evaluated."""
+    """One step of `minigpt train --optimizer adamw` at each `next`; without a validation text nothing is evaluated."""
     data = TokenData(train=ids, validation=ids[:0])
     records = train(
         model, data, TrainConfig(steps=steps, batch_size=batch, optimizer="adamw"), np.ones(model.config.vocab_size)
