@@ -43,8 +43,8 @@ def _minigpt(
 def main() -> None:
     """What the `minigpt` command runs."""
     # Read when torch is imported, by the OpenMP library of its Linux builds, whose threads wait for each other by
-    # spinning. Where something else wants a core too, a step took 0.25 to 0.9 of the time with a shorter wait; on an
-    # idle machine at most 1.02.
+    # spinning. Where something else wanted a core too, a training step took 0.65 to 0.98 of the time with this
+    # shorter wait; on an idle machine 0.99 to 1.03.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # started with a closed descriptor, as by >&-

@@ -30,7 +30,8 @@ Append = Callable[[Tensor], tuple[Tensor, Tensor]]  # new keys and values [2, B,
 class Conv1D(nn.Module):
     """`y = x W + b`, with W stored [in, out] as in the GPT-2 release (which called it a convolution of width 1).
 
-    nn.Linear stores [out, in]; on a CPU one row times [in, out] streams the weights about 1.7 times as fast.
+    nn.Linear stores [out, in]; on a CPU one row times [in, out] streams the weights 1.1 (768 x 2,304) to 2 times as
+    fast (768 x 50,257).
     """
 
     def __init__(self, n_in: int, n_out: int) -> None:

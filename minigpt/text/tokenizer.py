@@ -142,7 +142,8 @@ def train_tokenizer(kind: str, documents: Sequence[str], vocab_size: int | None 
 def default_vocab_size(utf8_bytes: int) -> int:
     """The power of two nearest to the square root of the corpus's bytes, from 1,024 to 32,768.
 
-    1,024 is what measured best for half a megabyte and for one; a larger text can teach more tokens.
+    1,024 measured better than 512 on 0.4 MB (2.07 bits per byte against 2.26 after equal steps); a larger text can
+    teach more tokens.
     """
     return 1 << min(15, max(10, round(math.log2(max(1, utf8_bytes)) / 2)))
 

@@ -9,7 +9,7 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     """The rate of step 1, 2, ..., config.steps: a linear warm-up, then a straight line down to the final rate, which
     the step after the last would have: one that learns nothing would be wasted.
 
-    Straight lines to zero beat cosines at every scale measured by Bergsma et al., "Straight to Zero", 2025.
+    Bergsma et al., "Straight to Zero", 2025, compare such lines with cosines.
     """
     warmup = min(config.warmup_steps, config.steps // 2)
     if step <= warmup:

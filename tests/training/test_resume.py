@@ -19,7 +19,7 @@ from minigpt.checkpoint.resume import load_state, load_tokens
 from minigpt.checkpoint.run import RunFolder, claim
 from minigpt.config import TrainConfig
 from minigpt.errors import CheckpointError, ConfigError, CorpusError
-from minigpt.text.corpus import Corpus, read_corpus
+from minigpt.text.corpus import Corpus
 from minigpt.training.plan import Choices, make_plan
 from minigpt.training.resume import open_run
 from minigpt.training.run import build_model, model_card, run, run_info
@@ -29,13 +29,6 @@ CHOICES = Choices(
     layers=2, heads=2, width=16, context=16, batch_size=2, vocab_size=300, learning_rate=1e-2, dropout=0.2
 )
 SETTINGS = TrainConfig(steps=12, eval_every=4, warmup_steps=2)
-
-
-@pytest.fixture
-def text(tmp_path: Path, corpus: str, monkeypatch: pytest.MonkeyPatch) -> Corpus:
-    monkeypatch.chdir(tmp_path)
-    Path("notes.txt").write_text(corpus, "utf-8")
-    return read_corpus(["notes.txt"])
 
 
 def begin(

@@ -26,13 +26,6 @@ TINY = Choices(layers=1, heads=1, width=16, context=16, batch_size=2, vocab_size
 SETTINGS = TrainConfig(steps=12, eval_every=4, warmup_steps=2)
 
 
-@pytest.fixture
-def text(tmp_path: Path, corpus: str, monkeypatch: pytest.MonkeyPatch) -> Corpus:
-    monkeypatch.chdir(tmp_path)
-    Path("notes.txt").write_text(corpus, "utf-8")
-    return read_corpus(["notes.txt"])
-
-
 def start(plan: Plan, name: str = "run") -> tuple[GPT, RunFolder]:
     model = build_model(plan, CPU)
     folder = RunFolder(claim("", Path(name), overwrite=False), plan.tokenizer, run_info(plan, TINY, CPU))
