@@ -5,6 +5,7 @@ run.json       configuration, seed, sources with their SHA-256, versions
 train.jsonl    one TrainRecord a line
 snapshots/     the model at a dozen steps, bfloat16, each a GPT-2 folder of its own
 resume/        what it takes to go on exactly where it was
+tensorboard/   the same as train.jsonl, where asked for
 """
 
 import json
@@ -30,6 +31,7 @@ from minigpt.text.tokenizer import Tokenizer
 
 LOG = "train.jsonl"
 SNAPSHOTS = "snapshots"
+TENSORBOARD = "tensorboard"
 _OWN = ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "README.md", RUN, LOG)
 
 
@@ -146,7 +148,7 @@ def _remove_run(folder: Path) -> None:
     try:
         for name in (WEIGHTS, *_OWN):
             (folder / name).unlink(missing_ok=True)
-        for part in [*(folder / SNAPSHOTS).glob("step-*"), folder / RESUME]:
+        for part in [*(folder / SNAPSHOTS).glob("step-*"), folder / RESUME, folder / TENSORBOARD]:
             if part.exists():
                 shutil.rmtree(part)
     except OSError as error:

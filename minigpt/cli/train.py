@@ -2,7 +2,7 @@
 
 import shlex
 import signal
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -125,6 +125,10 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the run in --out.", rich_help_panel=_OUTPUT)
     ] = False,
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", help="Write RUN/tensorboard/ too, for TensorBoard.", rich_help_panel=_OUTPUT),
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -140,10 +144,13 @@ def train(
     from minigpt.text.corpus import read_corpus
     from minigpt.training.plan import Choices, make_plan
     from minigpt.training.run import build_model, model_card, run_info
+    from minigpt.training.tensorboard import check_installed
 
+    if tensorboard:
+        check_installed()
     target = use_device(device, threads)
     if resume is not None:
-        _resume(ctx, resume, steps, target, save_every, json=json, quiet=quiet)
+        _resume(ctx, resume, steps, target, save_every, tensorboard=tensorboard, json=json, quiet=quiet)
         return
     settings = TrainConfig(
         steps=steps,
@@ -184,11 +191,19 @@ def train(
     folder.start(model, model_card(plan), plan.data)
     if not quiet:
         _introduce(plan, choices, folder.path, str(target), builtin=not corpus)
-    _run(plan, model, folder, resume=False, save_every=save_every, json=json, quiet=quiet)
+    _run(plan, model, folder, resume=False, save_every=save_every, tensorboard=tensorboard, json=json, quiet=quiet)
 
 
 def _resume(
-    ctx: typer.Context, run: str, steps: int, device: "torch.device", save_every: int | None, *, json: bool, quiet: bool
+    ctx: typer.Context,
+    run: str,
+    steps: int,
+    device: "torch.device",
+    save_every: int | None,
+    *,
+    tensorboard: bool,
+    json: bool,
+    quiet: bool,
 ) -> None:
     """Go on with a run; say so when there is nothing left to do."""
     from minigpt.checkpoint.folder import newest_run
@@ -204,21 +219,32 @@ def _resume(
         return
     if not quiet:
         note(f"going on with {path}, which is to take {plan.train.steps:,} steps.")
-    _run(plan, build_model(plan, device), folder, resume=True, save_every=save_every, json=json, quiet=quiet)
+    model = build_model(plan, device)
+    _run(plan, model, folder, resume=True, save_every=save_every, tensorboard=tensorboard, json=json, quiet=quiet)
 
 
 # What may be said anew at every start; anything else belongs to the run.
-_ANY_TIME = {"steps", "device", "threads", "resume", "save_every", "json", "quiet"}
+_ANY_TIME = {"steps", "device", "threads", "resume", "save_every", "tensorboard", "json", "quiet"}
 
 
 def _run(
-    plan: "Plan", model: "GPT", folder: "RunFolder", *, resume: bool, save_every: int | None, json: bool, quiet: bool
+    plan: "Plan",
+    model: "GPT",
+    folder: "RunFolder",
+    *,
+    resume: bool,
+    save_every: int | None,
+    tensorboard: bool,
+    json: bool,
+    quiet: bool,
 ) -> None:
     """Train with a display, end with what to type next, or with the signal that stopped it."""
+    from minigpt.checkpoint.run import TENSORBOARD
     from minigpt.render.machine import to_json
     from minigpt.render.progress import TrainDisplay
     from minigpt.training.evaluate import is_overfitting
     from minigpt.training.run import run
+    from minigpt.training.tensorboard import EventFiles
 
     history: list[TrainRecord] = []
     console = stderr()
@@ -226,6 +252,7 @@ def _run(
     with (
         StopSignals() as stopped,
         TrainDisplay(console, plan.train.steps) as display,
+        EventFiles(folder.path / TENSORBOARD, folder.info) if tensorboard else nullcontext() as events,
         closing(run(plan, model, folder, stopped, save_every=save_every, resume=resume)) as records,
     ):
         for record, _ in records:
@@ -234,6 +261,8 @@ def _run(
             else:
                 history.append(record)
             display.update(record)
+            if events:
+                events.write(record)
             if json:
                 print(to_json(record), flush=True)
             if record.step % plan.train.eval_every == 0 and not quiet and not stopped():

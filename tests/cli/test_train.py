@@ -164,3 +164,21 @@ def test_a_diverging_run_ends_with_one_message(train: Run) -> None:
     assert "the loss is no number any more: --learning-rate 1e+30 is too high" in result.stderr
     assert "Traceback" not in result.stderr
     load("checkpoints/notes")
+
+
+def test_tensorboard_files_stand_in_the_run_and_go_with_it(train: Run, minigpt: Run) -> None:
+    assert train("--out", "run", "--tensorboard", "--quiet").exit_code == 0
+    (first,) = Path("run/tensorboard").iterdir()
+    assert first.stat().st_size > 500
+    assert minigpt("train", "--resume", "run", "--steps", "5", "--tensorboard", "--quiet").exit_code == 0
+    assert len(list(Path("run/tensorboard").iterdir())) == 2
+    assert train("--out", "run", "--overwrite", "--quiet").exit_code == 0
+    assert not Path("run/tensorboard").exists()
+
+
+def test_without_tensorboard_nothing_is_begun(train: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minigpt.training.tensorboard.find_spec", lambda name: None)
+    result = train("--tensorboard")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("minigpt train: --tensorboard needs the package tensorboard, not installed here.")
+    assert not Path("checkpoints").exists()
