@@ -1,7 +1,8 @@
 """Settings, as frozen dataclasses that refuse contradictions by the name of the flag; presets as data."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from minigpt.errors import ConfigError
 
@@ -72,9 +73,37 @@ PRESETS: dict[str, Preset] = {
 }
 
 
+# Where neither the user nor the preset nor the text decides.
+DEFAULT_CHOICES: dict[str, Any] = {"preset": "nano", "tokenizer": "bpe", "dropout": 0.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What the user chose for the plan of a run; None leaves the choice to the preset, the text, or DEFAULT_CHOICES."""
+
+    preset: str | None = None
+    tokenizer: str | None = None
+    vocab_size: int | None = None
+    layers: int | None = None
+    heads: int | None = None
+    width: int | None = None
+    context: int | None = None
+    dropout: float | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    val_fraction: float = 0.1
+
+    def filled(self) -> "Choices":
+        """These, with DEFAULT_CHOICES where nothing was chosen."""
+        return replace(self, **{name: value for name, value in DEFAULT_CHOICES.items() if getattr(self, name) is None})
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How a model is trained. One step sees `batch_size * accumulation * context` tokens."""
+    """How a model is trained. One step sees `batch_size * accumulation * context` tokens.
+
+    `precision` is auto, which trains in float32, only until a plan has seen the device.
+    """
 
     steps: int = 600
     batch_size: int = 16
@@ -90,7 +119,7 @@ class TrainConfig:
     clip_norm: float = 1.0
     eval_every: int = 50
     seed: int = 1
-    precision: str = "float32"
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulation", "eval_every"):
@@ -117,7 +146,7 @@ class TrainConfig:
             value = getattr(self, name)
             require(0 <= value < 1, f"--{name} must be at least 0 and below 1, not {value}.")
         require(
-            self.precision in ("float32", "bfloat16"),
+            self.precision in ("auto", "float32", "bfloat16"),
             f"--precision must be auto, float32 or bfloat16, not {self.precision}.",
         )
 

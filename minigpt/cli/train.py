@@ -2,15 +2,18 @@
 
 import shlex
 import signal
+from collections.abc import Mapping
 from contextlib import closing, nullcontext
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from minigpt.cli.given import build, given
 from minigpt.cli.guard import StopSignals, guarded, note, say, stderr, stdout
 from minigpt.cli.options import Device, Json, Quiet, Threads
-from minigpt.config import PRESETS, SampleConfig, TrainConfig, require
+from minigpt.config import DEFAULT_CHOICES, PRESETS, Choices, SampleConfig, TrainConfig, require
 
 if TYPE_CHECKING:
     import torch
@@ -18,10 +21,28 @@ if TYPE_CHECKING:
     from minigpt.checkpoint.run import RunFolder
     from minigpt.models.gpt import GPT
     from minigpt.records import TrainRecord
-    from minigpt.training.plan import Choices, Plan
+    from minigpt.training.plan import Plan
 
 _DEFAULTS = TrainConfig()
 _TEXT, _MODEL, _TRAINING, _OUTPUT = "Text", "Model", "Training", "Output"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Manner:
+    """How to go about it this time; by the flags' names."""
+
+    save_every: int | None
+    tensorboard: bool
+    json: bool
+    quiet: bool
+
+
+# What may be said anew at every start; anything else belongs to the run.
+_ANY_TIME = {"steps", "device", "threads", "resume"} | {field.name for field in fields(_Manner)}
+
+
+def _flag(help: str, panel: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, **more)
 
 
 @guarded
@@ -35,99 +56,53 @@ def train(
             show_default=False,
         ),
     ] = None,
-    encoding: Annotated[str, typer.Option(help="The text's encoding.", rich_help_panel=_TEXT)] = "utf-8",
-    field: Annotated[
-        str, typer.Option(help="What holds the text in .jsonl and .parquet.", rich_help_panel=_TEXT)
-    ] = "text",
+    encoding: Annotated[str, _flag("The text's encoding.", _TEXT)] = "utf-8",
+    field: Annotated[str, _flag("What holds the text in .jsonl and .parquet.", _TEXT)] = "text",
     val_fraction: Annotated[
-        float, typer.Option(help="The last part of the text is kept for validation; 0 for none.", rich_help_panel=_TEXT)
-    ] = 0.1,
-    val: Annotated[
-        str | None, typer.Option(help="Validate on this file instead.", show_default=False, rich_help_panel=_TEXT)
-    ] = None,
+        float, _flag("The last part of the text is kept for validation; 0 for none.", _TEXT)
+    ] = Choices.val_fraction,
+    val: Annotated[str | None, _flag("Validate on this file instead.", _TEXT)] = None,
     tokenizer: Annotated[
-        str,
-        typer.Option(help="bpe (learned pieces of words) or char (one token per character).", rich_help_panel=_TEXT),
-    ] = "bpe",
+        str, _flag("bpe (learned pieces of words) or char (one token per character).", _TEXT)
+    ] = DEFAULT_CHOICES["tokenizer"],
     vocab_size: Annotated[
-        int | None,
-        typer.Option(
-            help="Tokens of a bpe tokenizer. By default from the text's size.",
-            show_default=False,
-            rich_help_panel=_TEXT,
-        ),
+        int | None, _flag("Tokens of a bpe tokenizer. By default from the text's size.", _TEXT)
     ] = None,
-    preset: Annotated[str, typer.Option(help=f"{', '.join(PRESETS)}.", rich_help_panel=_MODEL)] = "nano",
-    layers: Annotated[int | None, typer.Option(help="Blocks.", show_default=False, rich_help_panel=_MODEL)] = None,
-    heads: Annotated[
-        int | None, typer.Option(help="Attention heads.", show_default=False, rich_help_panel=_MODEL)
-    ] = None,
-    width: Annotated[int | None, typer.Option(help="Channels.", show_default=False, rich_help_panel=_MODEL)] = None,
-    context: Annotated[
-        int | None, typer.Option(help="Tokens seen at once.", show_default=False, rich_help_panel=_MODEL)
-    ] = None,
-    dropout: Annotated[float, typer.Option(help="Share of activations dropped.", rich_help_panel=_MODEL)] = 0.0,
-    steps: Annotated[int, typer.Option(help="Optimizer steps.", rich_help_panel=_TRAINING)] = _DEFAULTS.steps,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Windows per batch.", show_default=False, rich_help_panel=_TRAINING)
-    ] = None,
-    accumulation: Annotated[int, typer.Option(help="Batches per step.", rich_help_panel=_TRAINING)] = 1,
+    preset: Annotated[str, _flag(f"{', '.join(PRESETS)}.", _MODEL)] = DEFAULT_CHOICES["preset"],
+    layers: Annotated[int | None, _flag("Blocks.", _MODEL)] = None,
+    heads: Annotated[int | None, _flag("Attention heads.", _MODEL)] = None,
+    width: Annotated[int | None, _flag("Channels.", _MODEL)] = None,
+    context: Annotated[int | None, _flag("Tokens seen at once.", _MODEL)] = None,
+    dropout: Annotated[float, _flag("Share of activations dropped.", _MODEL)] = DEFAULT_CHOICES["dropout"],
+    steps: Annotated[int, _flag("Optimizer steps.", _TRAINING)] = _DEFAULTS.steps,
+    batch_size: Annotated[int | None, _flag("Windows per batch.", _TRAINING)] = None,
+    accumulation: Annotated[int, _flag("Batches per step.", _TRAINING)] = _DEFAULTS.accumulation,
     optimizer: Annotated[
-        str,
-        typer.Option(help="muon (with adamw for all but the blocks' matrices) or adamw.", rich_help_panel=_TRAINING),
+        str, _flag("muon (with adamw for all but the blocks' matrices) or adamw.", _TRAINING)
     ] = _DEFAULTS.optimizer,
-    muon_learning_rate: Annotated[
-        float, typer.Option(help="Muon's highest rate.", rich_help_panel=_TRAINING)
-    ] = _DEFAULTS.muon_learning_rate,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="AdamW's highest rate.", show_default=False, rich_help_panel=_TRAINING)
-    ] = None,
-    final_learning_rate: Annotated[float, typer.Option(help="Rate at the end.", rich_help_panel=_TRAINING)] = 0.0,
-    warmup_steps: Annotated[
-        int, typer.Option(help="Steps up to the highest rate.", rich_help_panel=_TRAINING)
-    ] = _DEFAULTS.warmup_steps,
-    weight_decay: Annotated[float, typer.Option(help="AdamW's.", rich_help_panel=_TRAINING)] = _DEFAULTS.weight_decay,
-    beta1: Annotated[float, typer.Option(help="AdamW's.", rich_help_panel=_TRAINING)] = _DEFAULTS.beta1,
-    beta2: Annotated[float, typer.Option(help="AdamW's.", rich_help_panel=_TRAINING)] = _DEFAULTS.beta2,
-    clip_norm: Annotated[
-        float, typer.Option(help="Largest gradient norm; 0 for any.", rich_help_panel=_TRAINING)
-    ] = _DEFAULTS.clip_norm,
-    eval_every: Annotated[
-        int, typer.Option(help="Steps between evaluations.", rich_help_panel=_TRAINING)
-    ] = _DEFAULTS.eval_every,
-    seed: Annotated[int, typer.Option(help="Of weights and batches.", rich_help_panel=_TRAINING)] = _DEFAULTS.seed,
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.", rich_help_panel=_TRAINING)] = "auto",
+    muon_learning_rate: Annotated[float, _flag("Muon's highest rate.", _TRAINING)] = _DEFAULTS.muon_learning_rate,
+    learning_rate: Annotated[float | None, _flag("AdamW's highest rate.", _TRAINING)] = None,
+    final_learning_rate: Annotated[float, _flag("Rate at the end.", _TRAINING)] = _DEFAULTS.final_learning_rate,
+    warmup_steps: Annotated[int, _flag("Steps up to the highest rate.", _TRAINING)] = _DEFAULTS.warmup_steps,
+    weight_decay: Annotated[float, _flag("AdamW's.", _TRAINING)] = _DEFAULTS.weight_decay,
+    beta1: Annotated[float, _flag("AdamW's.", _TRAINING)] = _DEFAULTS.beta1,
+    beta2: Annotated[float, _flag("AdamW's.", _TRAINING)] = _DEFAULTS.beta2,
+    clip_norm: Annotated[float, _flag("Largest gradient norm; 0 for any.", _TRAINING)] = _DEFAULTS.clip_norm,
+    eval_every: Annotated[int, _flag("Steps between evaluations.", _TRAINING)] = _DEFAULTS.eval_every,
+    seed: Annotated[int, _flag("Of weights and batches.", _TRAINING)] = _DEFAULTS.seed,
+    precision: Annotated[str, _flag("auto, float32 or bfloat16.", _TRAINING)] = _DEFAULTS.precision,
     device: Device = "auto",
     threads: Threads = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="The run's folder. By default checkpoints/NAME.", show_default=False, rich_help_panel=_OUTPUT
-        ),
-    ] = None,
+    out: Annotated[Path | None, _flag("The run's folder. By default checkpoints/NAME.", _OUTPUT)] = None,
     resume: Annotated[
-        str | None,
-        typer.Option(
-            help="Go on with this run, or the latest one, exactly where it was.",
-            show_default=False,
-            rich_help_panel=_OUTPUT,
-        ),
+        str | None, _flag("Go on with this run, or the latest one, exactly where it was.", _OUTPUT)
     ] = None,
     save_every: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Steps between saves of what --resume needs. By default by time.",
-            show_default=False,
-            rich_help_panel=_OUTPUT,
-        ),
+        int | None, _flag("Steps between saves of what --resume needs. By default by time.", _OUTPUT, min=1)
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the run in --out.", rich_help_panel=_OUTPUT)
-    ] = False,
+    overwrite: Annotated[bool, _flag("Replace the run in --out.", _OUTPUT, "--overwrite")] = False,
     tensorboard: Annotated[
-        bool,
-        typer.Option("--tensorboard", help="Write RUN/tensorboard/ too, for TensorBoard.", rich_help_panel=_OUTPUT),
+        bool, _flag("Write RUN/tensorboard/ too, for TensorBoard.", _OUTPUT, "--tensorboard")
     ] = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -142,45 +117,18 @@ def train(
     from minigpt.checkpoint.run import RunFolder, claim
     from minigpt.cli.setup import use_device
     from minigpt.text.corpus import read_corpus
-    from minigpt.training.plan import Choices, make_plan
+    from minigpt.training.plan import make_plan
     from minigpt.training.run import build_model, model_card, run_info
     from minigpt.training.tensorboard import check_installed
 
     if tensorboard:
         check_installed()
-    target = use_device(device, threads)
+    target, said, manner = use_device(device, threads), given(ctx), build(_Manner, ctx.params)
     if resume is not None:
-        _resume(ctx, resume, steps, target, save_every, tensorboard=tensorboard, json=json, quiet=quiet)
+        _resume(resume, said, target, manner)
         return
-    settings = TrainConfig(
-        steps=steps,
-        accumulation=accumulation,
-        optimizer=optimizer,
-        muon_learning_rate=muon_learning_rate,
-        learning_rate=learning_rate if learning_rate is not None else _DEFAULTS.learning_rate,
-        final_learning_rate=final_learning_rate,
-        warmup_steps=warmup_steps,
-        weight_decay=weight_decay,
-        beta1=beta1,
-        beta2=beta2,
-        clip_norm=clip_norm,
-        eval_every=eval_every,
-        seed=seed,
-    )
-    choices = Choices(
-        preset=preset,
-        tokenizer=tokenizer,
-        vocab_size=vocab_size,
-        layers=layers,
-        heads=heads,
-        width=width,
-        context=context,
-        dropout=dropout,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        val_fraction=val_fraction,
-        precision=precision,
-    )
+    # By name: a flag whose name is a field's goes there, and where it was not given, the field's default stands.
+    settings, choices = build(TrainConfig, said), build(Choices, said).filled()
     text = read_corpus(corpus or [], encoding=encoding, field=field)
     held_out = read_corpus([val], encoding=encoding, field=field) if val is not None else None
     plan = make_plan(text, held_out, choices, settings, target)
@@ -191,53 +139,26 @@ def train(
     folder.start(model, model_card(plan), plan.data)
     if not quiet:
         _introduce(plan, choices, folder.path, str(target), builtin=not corpus)
-    _run(plan, model, folder, resume=False, save_every=save_every, tensorboard=tensorboard, json=json, quiet=quiet)
+    _run(plan, model, folder, manner, resume=False)
 
 
-def _resume(
-    ctx: typer.Context,
-    run: str,
-    steps: int,
-    device: "torch.device",
-    save_every: int | None,
-    *,
-    tensorboard: bool,
-    json: bool,
-    quiet: bool,
-) -> None:
+def _resume(run: str, said: Mapping[str, Any], device: "torch.device", manner: _Manner) -> None:
     """Go on with a run; say so when there is nothing left to do."""
     from minigpt.checkpoint.folder import newest_run
     from minigpt.training.resume import open_run
     from minigpt.training.run import build_model
 
-    given = {name for name in ctx.params if (source := ctx.get_parameter_source(name)) and source.name == "COMMANDLINE"}
-    settings = {name: ctx.params[name] for name in sorted(given - _ANY_TIME)}
+    settings = {name: said[name] for name in sorted(said.keys() - _ANY_TIME)}
     path = newest_run() if run == "latest" else Path(run)
-    plan, folder = open_run(path, settings, steps if "steps" in given else None)
+    plan, folder = open_run(path, settings, said.get("steps"))
     if folder.info.get("status") == "finished":
         say(stdout(), f"{path}: this run is finished, after {plan.train.steps:,} steps. Train it longer with --steps.")
         return
-    if not quiet:
-        note(f"going on with {path}, which is to take {plan.train.steps:,} steps.")
-    model = build_model(plan, device)
-    _run(plan, model, folder, resume=True, save_every=save_every, tensorboard=tensorboard, json=json, quiet=quiet)
+    note(f"going on with {path}, which is to take {plan.train.steps:,} steps.", quiet=manner.quiet)
+    _run(plan, build_model(plan, device), folder, manner, resume=True)
 
 
-# What may be said anew at every start; anything else belongs to the run.
-_ANY_TIME = {"steps", "device", "threads", "resume", "save_every", "tensorboard", "json", "quiet"}
-
-
-def _run(
-    plan: "Plan",
-    model: "GPT",
-    folder: "RunFolder",
-    *,
-    resume: bool,
-    save_every: int | None,
-    tensorboard: bool,
-    json: bool,
-    quiet: bool,
-) -> None:
+def _run(plan: "Plan", model: "GPT", folder: "RunFolder", manner: _Manner, *, resume: bool) -> None:
     """Train with a display, end with what to type next, or with the signal that stopped it."""
     from minigpt.checkpoint.run import TENSORBOARD
     from minigpt.render.machine import to_json
@@ -248,12 +169,12 @@ def _run(
 
     history: list[TrainRecord] = []
     console = stderr()
-    console.quiet = quiet
+    console.quiet = manner.quiet
     with (
         StopSignals() as stopped,
         TrainDisplay(console, plan.train.steps) as display,
-        EventFiles(folder.path / TENSORBOARD, folder.info) if tensorboard else nullcontext() as events,
-        closing(run(plan, model, folder, stopped, save_every=save_every, resume=resume)) as records,
+        EventFiles(folder.path / TENSORBOARD, folder.info) if manner.tensorboard else nullcontext() as events,
+        closing(run(plan, model, folder, stopped, save_every=manner.save_every, resume=resume)) as records,
     ):
         for record, _ in records:
             if resume and not history:
@@ -263,19 +184,19 @@ def _run(
             display.update(record)
             if events:
                 events.write(record)
-            if json:
+            if manner.json:
                 print(to_json(record), flush=True)
-            if record.step % plan.train.eval_every == 0 and not quiet and not stopped():
+            if record.step % plan.train.eval_every == 0 and not manner.quiet and not stopped():
                 display.show_sample(_short_sample(plan, model))
                 if is_overfitting(history):
                     display.warn_overfitting()
-    if not json:
-        _conclude(folder, stopped.received, quiet=quiet)
+    if not manner.json:
+        _conclude(folder, stopped.received, quiet=manner.quiet)
     if stopped.received is not None:
         raise typer.Exit(128 + stopped.received)
 
 
-def _introduce(plan: "Plan", choices: "Choices", folder: Path, device: str, *, builtin: bool) -> None:
+def _introduce(plan: "Plan", choices: Choices, folder: Path, device: str, *, builtin: bool) -> None:
     """Three lines: the text, the model, and where it goes."""
     from minigpt.render.style import byte_count, compact, quantity
     from minigpt.render.tables import Screen

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 
-from minigpt.config import PRESETS, ModelConfig, TrainConfig, require
+from minigpt.config import PRESETS, Choices, ModelConfig, TrainConfig, require
 from minigpt.models.device import resolve_precision
 from minigpt.text.corpus import Corpus
 from minigpt.text.shards import TokenData, encode_split, fitting_context, split_documents
@@ -14,24 +14,6 @@ from minigpt.text.tokenizer import Tokenizer, train_tokenizer
 from minigpt.training.evaluate import EVALUATED_TOKENS
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choices:
-    """What the command line says; None where it says nothing, which leaves the choice to the preset or the text."""
-
-    preset: str = "nano"
-    tokenizer: str = "bpe"
-    vocab_size: int | None = None
-    layers: int | None = None
-    heads: int | None = None
-    width: int | None = None
-    context: int | None = None
-    dropout: float = 0.0
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    val_fraction: float = 0.1
-    precision: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -65,6 +47,10 @@ def make_plan(
     `settings` come with every value that depends neither on the preset nor on the device. Raises ConfigError and
     CorpusError.
     """
+    choices = choices.filled()
+    assert choices.preset is not None
+    assert choices.tokenizer is not None
+    assert choices.dropout is not None
     require(choices.preset in PRESETS, f"--preset must be one of {', '.join(PRESETS)}, not {choices.preset}.")
     preset = PRESETS[choices.preset]
     # Contradictions show before the work of reading and tokenizing is done; the vocabulary's size is known later.
@@ -89,7 +75,7 @@ def make_plan(
             settings,
             batch_size=_first(choices.batch_size, preset.batch_size),
             learning_rate=_first(choices.learning_rate, preset.learning_rate),
-            precision=resolve_precision(choices.precision, torch.device(device), model.width),
+            precision=resolve_precision(settings.precision, torch.device(device), model.width),
         ),
         validation=_validation_name(held_out, choices.val_fraction, data),
         bytes_per_token=sum(len(document.encode()) for document in train) / len(data.train),

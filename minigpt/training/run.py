@@ -13,11 +13,12 @@ import torch
 
 from minigpt.checkpoint.resume import load_state, save_state
 from minigpt.checkpoint.run import RunFolder
+from minigpt.config import Choices
 from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT
 from minigpt.records import TrainRecord
 from minigpt.training.loop import Trainer
-from minigpt.training.plan import Choices, Plan
+from minigpt.training.plan import Plan
 from minigpt.training.schedule import evaluation_steps, snapshot_steps
 
 _SECONDS_BETWEEN_STATES = 15.0
@@ -129,7 +130,7 @@ def run_info(plan: Plan, choices: Choices, device: torch.device) -> dict[str, An
         "date": datetime.now(UTC).isoformat(timespec="microseconds"),
         "status": "running",
         "name": plan.corpus.name,
-        "choices": asdict(choices),
+        "choices": asdict(choices.filled()),
         "model": asdict(plan.model),
         "parameters": plan.model.parameter_count(),
         "train": asdict(plan.train),
