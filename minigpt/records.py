@@ -97,6 +97,18 @@ class TextScore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LossCurves:
+    """The losses of one run, as points (x, y), in order. One of them is empty where it is not known in this unit."""
+
+    run: str
+    x: str  # step, tokens or seconds
+    y: str  # bits_per_byte or nats_per_token
+    smoothed_steps: int  # a training point is the mean of so many steps, with it in the middle
+    training: tuple[tuple[float, float], ...]
+    validation: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainRecord:
     """One optimizer step. `validation_*` are None on steps without evaluation."""
 

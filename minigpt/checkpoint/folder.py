@@ -1,4 +1,4 @@
-"""A model and its tokenizer <-> a standard Hugging Face GPT-2 folder, of safetensors and JSON; which run is newest."""
+"""A model and its tokenizer <-> a standard Hugging Face GPT-2 folder, of safetensors and JSON."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,15 +10,13 @@ from safetensors.torch import load_file, save_file
 
 from minigpt.checkpoint.files import read_json_object, write_atomically, write_json, write_text
 from minigpt.checkpoint.hf_gpt2 import config_from_json, config_to_json, model_from_tensors, weights_to_tensors
+from minigpt.checkpoint.runs import TOKENIZER, WEIGHTS
 from minigpt.config import ModelConfig
 from minigpt.errors import CheckpointError
 from minigpt.models.gpt import GPT
 from minigpt.text.tokenizer import END_OF_TEXT, Tokenizer
 
-WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
-TOKENIZER = "tokenizer.json"
-RUN = "run.json"
 
 
 @dataclass(frozen=True)
@@ -83,22 +81,3 @@ def save_weights(
     tensors = weights_to_tensors(model, dtype)
     header = {"format": "pt", **(metadata or {})}
     write_atomically(folder / WEIGHTS, lambda temporary: save_file(tensors, temporary, header))
-
-
-def newest_run(root: Path = Path("checkpoints")) -> Path:
-    """The run folder below `root` whose run.json has the latest date. Raises CheckpointError if there is none."""
-    dates = [(_run_date(path), path.parent) for path in root.glob(f"*/{RUN}") if (path.parent / WEIGHTS).exists()]
-    if not dates:
-        raise CheckpointError(
-            f"There is no trained model in ./{root} yet. Train one with: minigpt train YOUR-TEXT.txt\n"
-            "or name one with --checkpoint FOLDER."
-        )
-    return max(dates)[1]
-
-
-def _run_date(path: Path) -> str:
-    """The date in a run.json; one that is damaged comes before all others."""
-    try:
-        return str(read_json_object(path).get("date", ""))
-    except CheckpointError:
-        return ""

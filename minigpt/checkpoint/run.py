@@ -21,15 +21,15 @@ from typing import Any
 import torch
 
 from minigpt.checkpoint.files import write_json, write_text
-from minigpt.checkpoint.folder import RUN, WEIGHTS, save_description, save_weights
+from minigpt.checkpoint.folder import save_description, save_weights
 from minigpt.checkpoint.resume import RESUME, save_tokens
-from minigpt.errors import CheckpointError, OutputError
+from minigpt.checkpoint.runs import LOG, RUN, WEIGHTS, read_log
+from minigpt.errors import OutputError
 from minigpt.models.gpt import GPT
 from minigpt.records import TrainRecord
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 
-LOG = "train.jsonl"
 SNAPSHOTS = "snapshots"
 TENSORBOARD = "tensorboard"
 _OWN = ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "README.md", RUN, LOG)
@@ -71,13 +71,7 @@ class RunFolder:
 
     def logged(self) -> list[TrainRecord]:
         """The records of train.jsonl. Raises CheckpointError."""
-        try:
-            lines = (self.path / LOG).read_text("utf-8").splitlines()
-            return [TrainRecord(**json.loads(line)) for line in lines]
-        except FileNotFoundError:
-            return []
-        except (OSError, ValueError, TypeError) as error:
-            raise CheckpointError(f"{self.path / LOG} cannot be read: {error}.") from error
+        return read_log(self.path)
 
     def forget_after(self, step: int) -> list[TrainRecord]:
         """Drop the records after `step`, whose state was not kept, and return the others."""

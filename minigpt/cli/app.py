@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from minigpt.cli.inspect import inspect_probs
+from minigpt.cli.plot import plot
 from minigpt.cli.sample import sample
 from minigpt.cli.train import train
 
@@ -21,6 +22,7 @@ app = typer.Typer(
 app.command()(train)
 app.command()(sample)
 app.command("inspect-probs")(inspect_probs)
+app.command()(plot)
 
 
 def _print_version(wanted: bool) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from minigpt.checkpoint.folder import Checkpoint, load, newest_run
+from minigpt.checkpoint.folder import Checkpoint, load
+from minigpt.checkpoint.runs import newest_run
 from minigpt.errors import ConfigError
 from minigpt.models.device import resolve_device
 from minigpt.text.prompt import check_argument, read_prompt, read_text

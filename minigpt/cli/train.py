@@ -144,7 +144,7 @@ def train(
 
 def _resume(run: str, said: Mapping[str, Any], device: "torch.device", manner: _Manner) -> None:
     """Go on with a run; say so when there is nothing left to do."""
-    from minigpt.checkpoint.folder import newest_run
+    from minigpt.checkpoint.runs import newest_run
     from minigpt.training.resume import open_run
     from minigpt.training.run import build_model
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.checkpoint.files import read_json_object
-from minigpt.checkpoint.folder import RUN, TOKENIZER
 from minigpt.checkpoint.resume import has_state, load_tokens
 from minigpt.checkpoint.run import RunFolder
+from minigpt.checkpoint.runs import RUN, TOKENIZER
 from minigpt.config import ModelConfig, TrainConfig, require
 from minigpt.errors import CheckpointError, CorpusError
 from minigpt.text.corpus import Corpus, Source

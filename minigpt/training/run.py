@@ -141,6 +141,7 @@ def run_info(plan: Plan, choices: Choices, device: torch.device) -> dict[str, An
             "skipped": len(plan.corpus.skipped),
             "documents": len(plan.corpus.documents),
             "bytes": plan.corpus.utf8_bytes,
+            "bytes_per_token": plan.bytes_per_token,
             "train_tokens": len(plan.data.train),
             "validation_tokens": len(plan.data.validation),
             "validation": plan.validation,

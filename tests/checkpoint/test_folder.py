@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from minigpt.checkpoint.files import read_json_object, write_atomically, write_json
-from minigpt.checkpoint.folder import load, newest_run, save_description, save_weights
+from minigpt.checkpoint.folder import load, save_description, save_weights
 from minigpt.config import ModelConfig
 from minigpt.errors import CheckpointError, OutputError
 from minigpt.models.gpt import GPT
@@ -429,39 +429,3 @@ def test_json_is_utf8(tmp_path: Path) -> None:
     write_json(tmp_path / "x.json", {"name": "größer 😀"})
     assert "größer 😀" in (tmp_path / "x.json").read_text("utf-8")
     assert read_json_object(tmp_path / "x.json") == {"name": "größer 😀"}
-
-
-# Which run
-
-
-def make_run(root: Path, name: str, date: str | None, weights: bool = True) -> Path:
-    folder = root / name
-    folder.mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps({} if date is None else {"date": date}))
-    if weights:
-        (folder / "model.safetensors").write_bytes(b"")
-    return folder
-
-
-def test_the_newest_run_is_the_one_with_the_latest_date(tmp_path: Path) -> None:
-    make_run(tmp_path, "z-first", "2025-01-01T00:00:00+00:00")
-    latest = make_run(tmp_path, "b", "2025-03-01T12:00:01+00:00")
-    make_run(tmp_path, "c", "2025-03-01T12:00:00+00:00")
-    make_run(tmp_path, "zz", None)
-    make_run(tmp_path, "not-trained-yet", "2026-01-01T00:00:00+00:00", weights=False)
-    (tmp_path / "stray").mkdir()
-    (tmp_path / "file").write_text("x")
-    assert newest_run(tmp_path) == latest
-
-
-@pytest.mark.parametrize("exists", [True, False])
-def test_without_a_run_there_is_advice(tmp_path: Path, exists: bool) -> None:
-    root = tmp_path if exists else tmp_path / "none"
-    with pytest.raises(CheckpointError, match=r"no trained model .* yet. Train one with: minigpt train"):
-        newest_run(root)
-
-
-def test_a_damaged_run_stands_in_nobodys_way(tmp_path: Path) -> None:
-    (make_run(tmp_path, "a", None) / "run.json").write_text("{")
-    good = make_run(tmp_path, "b", "2026-01-01T00:00:00.000000+00:00")
-    assert newest_run(tmp_path) == good

@@ -13,8 +13,9 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from minigpt.checkpoint.folder import load, newest_run
+from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.run import RunFolder, claim
+from minigpt.checkpoint.runs import newest_run
 from minigpt.errors import CheckpointError, OutputError
 from minigpt.models.gpt import GPT
 from minigpt.records import TrainRecord

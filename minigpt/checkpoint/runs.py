@@ -1,0 +1,121 @@
+"""Folders of training runs in; which is newest, and what one says of its training, out. Loads no torch."""
+
+import json
+import math
+from dataclasses import dataclass, fields
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from minigpt.checkpoint.files import read_json_object
+from minigpt.errors import CheckpointError
+from minigpt.records import TrainRecord
+
+WEIGHTS = "model.safetensors"
+TOKENIZER = "tokenizer.json"
+RUN = "run.json"
+LOG = "train.jsonl"
+_MAY_BE_NULL = ("loss_nats", "gradient_norm", "validation_loss_nats", "validation_bits_per_byte")
+
+
+@dataclass(frozen=True)
+class RunLog:
+    """How a training went. What run.json does not say is None; equal `text` or `tokenizer` mean equal ones."""
+
+    name: str
+    records: tuple[TrainRecord, ...]
+    bytes_per_token: float | None  # of the training text
+    text: str | None
+    tokenizer: str | None
+
+
+def newest_run(root: Path = Path("checkpoints"), *, otherwise: str = "or name one with --checkpoint FOLDER") -> Path:
+    """The run folder below `root` whose run.json has the latest date.
+
+    Raises CheckpointError if there is none, with what to do `otherwise` than to train one.
+    """
+    dates = [(_run_date(path), path.parent) for path in root.glob(f"*/{RUN}") if (path.parent / WEIGHTS).exists()]
+    if not dates:
+        raise CheckpointError(
+            f"There is no trained model in ./{root} yet. Train one with: minigpt train YOUR-TEXT.txt\n{otherwise}."
+        )
+    return max(dates)[1]
+
+
+def _run_date(path: Path) -> str:
+    """The date in a run.json; one that is damaged comes before all others."""
+    try:
+        return str(read_json_object(path).get("date", ""))
+    except CheckpointError:
+        return ""
+
+
+def read_run(folder: Path) -> RunLog:
+    """What `folder` says of its training. Raises CheckpointError where that is nothing."""
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise CheckpointError(f"{folder} {what}; a run's folder is needed, such as checkpoints/NAME.")
+    records = read_log(folder)
+    if not records:
+        raise CheckpointError(f"{folder} holds no {LOG} with a record of a training in it.{_runs_inside(folder)}")
+    info = read_json_object(folder / RUN) if (folder / RUN).exists() else {}
+    corpus = info.get("corpus")
+    corpus = corpus if isinstance(corpus, dict) else {}
+    ratio = corpus.get("bytes_per_token")
+    return RunLog(
+        name=folder.resolve().name,
+        records=tuple(records),
+        bytes_per_token=ratio if isinstance(ratio, float) and 0 < ratio < math.inf else None,
+        text=json.dumps([corpus["sources"], corpus.get("validation")]) if "sources" in corpus else None,
+        tokenizer=_hash(folder / TOKENIZER),
+    )
+
+
+def read_log(folder: Path) -> list[TrainRecord]:
+    """The records of train.jsonl; none where it is missing. What is no number is None.
+
+    A last line that is cut off is left out: it is being written, or the run was killed. Raises CheckpointError for
+    any other that is damaged.
+    """
+    path = folder / LOG
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
+    records = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            records.append(_record(json.loads(line)))
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            if number < len(lines):
+                raise CheckpointError(f"{path} line {number:,} is no record of a training step: {error}.") from error
+    return records
+
+
+def _record(values: Any) -> TrainRecord:
+    """Raises TypeError or ValueError."""
+    if not isinstance(values, dict):
+        raise TypeError("it is no JSON object")
+    known: dict[str, Any] = {}
+    for field in fields(TrainRecord):
+        value: Any = values.get(field.name)
+        is_number = type(value) in (int, float) and math.isfinite(value)
+        if not (is_number or ((value is None or type(value) is float) and field.name in _MAY_BE_NULL)):
+            raise TypeError(f"{field.name} is not there, or is no number")
+        known[field.name] = value if is_number else None
+    return TrainRecord(**known)
+
+
+def _hash(path: Path) -> str | None:
+    try:
+        return sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def _runs_inside(folder: Path) -> str:
+    """The advice for a folder of runs."""
+    names = sorted(path.parent.name for path in folder.glob(f"*/{LOG}"))
+    return f"\nThese in it do: {', '.join(names[:10])}." if names else ""

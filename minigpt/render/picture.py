@@ -1,0 +1,67 @@
+"""Loss curves in; the bytes of an SVG or PNG picture out, drawn by matplotlib."""
+
+import warnings
+from collections.abc import Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from minigpt.errors import ConfigError
+from minigpt.records import LossCurves
+from minigpt.render.plot import AXES, mean_of, run_name, thinned
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_INCHES, _DOTS_PER_INCH = (8.0, 5.0), 150
+# Okabe and Ito, "Color Universal Design", 2008: told apart by colour-blind people too.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_SHAPES = "oD^sv*P"
+_MOST_POINTS = 5000
+
+
+def loss_picture(curves: Sequence[LossCurves], format: str, *, log: bool = False) -> bytes:
+    """A picture of the curves; `format` is svg or png. The same curves give the same bytes.
+
+    `log`: x is logarithmic, and every x positive. Raises ConfigError where matplotlib is not installed.
+    """
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigError(
+            "A picture needs the package matplotlib, not installed here.\n"
+            "From your clone of minigpt: pip install -e '.[plot]'"
+        ) from error
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "minigpt", "font.size": 10}):
+        figure = Figure(figsize=_INCHES, layout="constrained")
+        _draw(figure.add_subplot(), curves, log)
+        data = BytesIO()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a letter in a run's name that the font lacks is drawn as a box
+            figure.savefig(data, format=format, dpi=_DOTS_PER_INCH, metadata={"Date": None} if format == "svg" else {})
+    return data.getvalue()
+
+
+def _draw(axes: "Axes", curves: Sequence[LossCurves], log: bool) -> None:
+    handles: list[Any] = []
+    labels: list[str] = []
+    for i, curve in enumerate(curves):
+        colour, name = _COLOURS[i % len(_COLOURS)], run_name(curve)
+        if curve.training:
+            points = thinned(curve.training, _MOST_POINTS)
+            handles += axes.plot(*zip(*points, strict=True), color=colour, linewidth=1, alpha=0.7)
+            labels.append(f"{name}: training{mean_of(curve.smoothed_steps)}")
+        if curve.validation:
+            points = thinned(curve.validation, _MOST_POINTS)
+            shape = _SHAPES[i % len(_SHAPES)]
+            handles += axes.plot(*zip(*points, strict=True), shape + "-", color=colour, markersize=4, linewidth=1.5)
+            labels.append(f"{name}: validation, lowest {min(y for _, y in curve.validation):.3f}")
+    if log:
+        axes.set_xscale("log")
+    axes.set_xlabel(AXES[curves[0].x] + (" (seconds)" if curves[0].x == "seconds" else ""))
+    axes.set_ylabel(f"loss in {AXES[curves[0].y]}")
+    axes.grid(alpha=0.3)
+    legend = axes.legend(handles, ["-"] * len(handles))
+    for text, label in zip(legend.get_texts(), labels, strict=True):
+        text.set_parse_math(False)  # $ and _ in a name are letters
+        text.set_text(label)

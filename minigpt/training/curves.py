@@ -1,0 +1,105 @@
+"""The records of runs in; curves of their losses out, in a unit in which they compare."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+
+from minigpt.checkpoint.runs import RunLog
+from minigpt.config import require
+from minigpt.errors import CheckpointError
+from minigpt.records import LossCurves, TrainRecord
+
+X_AXES = {"step": "step", "tokens": "tokens", "seconds": "seconds"}
+Y_AXES = {"bits-per-byte": "bits_per_byte", "nats": "nats_per_token"}
+_MEANS_A_RUN = 50  # a training point is the mean of a fiftieth of the run
+
+
+def loss_curves(
+    runs: Sequence[RunLog], *, x: str = "step", y: str | None = None, smooth: int | None = None, log: bool = False
+) -> list[LossCurves]:
+    """The curves of `runs`, over `x` and in `y`, of the names in X_AXES and Y_AXES.
+
+    Without `y`, it is bits per byte where that is known of every run, else nats per token. A training loss is the mean
+    of `smooth` steps. `log` leaves out what lies at or below x = 0. Raises ConfigError, and CheckpointError
+    for a run that has no loss in this unit.
+    """
+    require(x in X_AXES, f"--x must be {_listed(X_AXES)}, not {x}.")
+    require(y is None or y in Y_AXES, f"--y must be {_listed(Y_AXES)}, not {y}.")
+    unit = y or ("bits-per-byte" if all(map(_has_bits, runs)) else "nats")
+    return [_curves(run, X_AXES[x], Y_AXES[unit], smooth, log) for run in runs]
+
+
+def _listed(names: Iterable[str]) -> str:
+    *some, last = names
+    return f"{', '.join(some)} or {last}"
+
+
+def _has_bits(run: RunLog) -> bool:
+    return run.bytes_per_token is not None or any(r.validation_bits_per_byte is not None for r in run.records)
+
+
+def _curves(run: RunLog, x: str, y: str, smooth: int | None, log: bool) -> LossCurves:
+    records = [record for record in run.records if not log or getattr(record, x) > 0]
+    steps = smooth or max(1, sum(record.loss_nats is not None for record in records) // _MEANS_A_RUN)
+    validation = "validation_loss_nats" if y == "nats_per_token" else "validation_bits_per_byte"
+    curves = LossCurves(
+        run=run.name,
+        x=x,
+        y=y,
+        smoothed_steps=steps,
+        training=tuple(_training(records, x, _nats_in(y, run), steps)),
+        validation=tuple(_validation(records, x, validation)),
+    )
+    if not (curves.training or curves.validation):
+        where = f" above {x} 0" if log else ""
+        advice = "\nTry --y nats." if any(record.loss_nats is not None for record in records) else ""
+        raise CheckpointError(f"{run.name} has no loss in {y.replace('_', ' ')}{where} to be plotted.{advice}")
+    return curves
+
+
+def _nats_in(y: str, run: RunLog) -> float | None:
+    """One nat per token in the unit `y`, where that is known."""
+    if y == "nats_per_token":
+        return 1.0
+    return 1 / (math.log(2) * run.bytes_per_token) if run.bytes_per_token else None
+
+
+def _training(records: Iterable[TrainRecord], x: str, unit: float | None, steps: int) -> Iterator[tuple[float, float]]:
+    """Each point the mean of `steps` steps with it in their middle: a mean of those before it would lag behind.
+
+    Near the start, where the loss falls fast, as many follow as went before; near the end fewer follow.
+    """
+    trained = [(getattr(record, x), record.loss_nats) for record in records if record.loss_nats is not None]
+    if unit is None:
+        return
+    sums = list(accumulate((loss for _, loss in trained), initial=0.0))
+    for i, (place, _) in enumerate(trained):
+        first, end = max(0, i - (steps - 1) // 2), min(len(trained), i + 1 + min(i, steps // 2))
+        yield place, (sums[end] - sums[first]) / (end - first) * unit
+
+
+def _validation(records: Iterable[TrainRecord], x: str, name: str) -> Iterator[tuple[float, float]]:
+    for record in records:
+        loss = getattr(record, name)
+        if loss is not None:
+            yield getattr(record, x), loss
+
+
+def cautions(runs: Sequence[RunLog], curves: Sequence[LossCurves]) -> Iterator[str]:
+    """Sentences about what is missing from `curves`, and what in them does not compare."""
+    in_bits = curves[0].y == "bits_per_byte"
+    for run in runs:
+        if in_bits and run.bytes_per_token is None:
+            yield (
+                f"{run.name}: its run.json does not say how many bytes a token has, so the training loss is left out; "
+                "--y nats shows it."
+            )
+    if not in_bits and _differ(run.tokenizer for run in runs):
+        yield "the runs have different tokenizers, and nats per token do not compare them; bits per byte do."
+    if _differ(run.text for run in runs):
+        yield "the runs have different texts: their losses compare only where one text is as hard as the other."
+
+
+def _differ(values: Iterable[str | None]) -> bool:
+    """Whether two of those that are known differ."""
+    return len(set(values) - {None}) > 1
