@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from minigpt.cli.config_file import ConfigFile
 from minigpt.errors import MinigptError
 from minigpt.render.style import safe_text
 
@@ -27,7 +28,9 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             command(*args, **kwargs)
             sys.stdout.flush()
         except MinigptError as error:
-            complain(command.__name__.replace("_", "-"), str(error))
+            config, message = kwargs.get("config"), str(error)
+            told = config.blamed(message, kwargs) if isinstance(config, ConfigFile) else message
+            complain(command.__name__.replace("_", "-"), told)
             raise typer.Exit(1) from error
         except BrokenPipeError:
             _write_nowhere()  # nobody reads on

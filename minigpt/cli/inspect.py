@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note, stdout
 from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads, Top
 from minigpt.config import require
@@ -36,6 +37,7 @@ def inspect_probs(
     csv: Annotated[bool, typer.Option("--csv", help="A row per candidate, for a spreadsheet.")] = False,
     device: Device = "auto",
     threads: Threads = None,
+    config: Config = None,
     quiet: Quiet = False,
 ) -> None:
     """Show which tokens a model expects after a text, and how strongly.

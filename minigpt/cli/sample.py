@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note, stderr, stdout
 from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads, Top
 from minigpt.config import SampleConfig, require
@@ -70,6 +71,7 @@ def sample(
     raw: Annotated[bool, typer.Option("--raw", help="Write the very bytes, control characters too.")] = False,
     device: Device = "auto",
     threads: Threads = None,
+    config: Config = None,
     quiet: Quiet = False,
 ) -> None:
     """Continue a text, and watch every token being chosen.
@@ -83,7 +85,7 @@ def sample(
     require(pace is None or pace >= 0.001, f"--pace must be 0.001 or more, not {pace}.")
     from minigpt.text.prompt import check_argument
 
-    config = SampleConfig(
+    settings = SampleConfig(
         repetition_penalty=repetition_penalty,
         temperature=temperature,
         top_k=top_k,
@@ -107,9 +109,9 @@ def sample(
     for number in range(num_samples):
         if number and how in ("text", "every", "live"):
             out.print()
-        pieces = generate(loaded.model, loaded.tokenizer, text, config, sample=number)
+        pieces = generate(loaded.model, loaded.tokenizer, text, settings, sample=number)
         with decoding_threads(loaded.model):
-            end = _show(how, out, text, _watched(pieces, pace, said), config)
+            end = _show(how, out, text, _watched(pieces, pace, said), settings)
         while said:
             note(said.pop(), quiet=quiet or number > 0)
         if not quiet and how != "json":

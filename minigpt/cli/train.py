@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from minigpt.cli.config_file import Config
 from minigpt.cli.given import build, given
 from minigpt.cli.guard import StopSignals, guarded, note, say, stderr, stdout
 from minigpt.cli.options import Device, Json, Quiet, Threads
@@ -38,7 +39,7 @@ class _Manner:
 
 
 # What may be said anew at every start; anything else belongs to the run.
-_ANY_TIME = {"steps", "device", "threads", "resume"} | {field.name for field in fields(_Manner)}
+_ANY_TIME = {"steps", "device", "threads", "resume", "config"} | {field.name for field in fields(_Manner)}
 
 
 def _flag(help: str, panel: str, *names: str, **more: Any) -> Any:
@@ -104,6 +105,7 @@ def train(
     tensorboard: Annotated[
         bool, _flag("Write RUN/tensorboard/ too, for TensorBoard.", _OUTPUT, "--tensorboard")
     ] = False,
+    config: Config = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

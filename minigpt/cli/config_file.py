@@ -1,0 +1,129 @@
+"""`--config FILE.toml`: a file of settings in; values for the flags that the command line does not give, out."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from minigpt.render.style import safe_text
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """What a file says; `values` by the names of the command's parameters once they are known."""
+
+    path: str
+    values: dict[str, Any]
+
+    def blamed(self, message: str, final: Mapping[str, Any]) -> str:
+        """`message`, and those settings of the file that it is about, where they are the ones that were used."""
+        names = [
+            n for n in self.values if final.get(n) == self.values[n] and re.search(_flag(n) + r"(?![\w-])", message)
+        ]
+        told = ", ".join(f"{name} = {self.values[name]}" for name in names)
+        return f"{message}\n{self.path} says {told}." if names else message
+
+
+def _read(path: str) -> ConfigFile:
+    try:
+        text = Path(path).read_text("utf-8-sig")
+        return ConfigFile(path, tomllib.loads(text))
+    except OSError as error:
+        raise _refusal(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise _refusal(
+            f"{path} is not UTF-8, as TOML is: byte {error.object[error.start]:#x} at {error.start}."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        last = text.split("\n")
+        end = f"line {len(last)}, column {len(last[-1]) + 1}"
+        raise _refusal(f"{path} is not TOML: {str(error).replace('end of document', end)}.") from error
+
+
+def _apply(ctx: typer.Context, file: ConfigFile | None) -> ConfigFile | None:
+    """Make the file's values the command's defaults; eager, so that every other flag finds them there."""
+    if file is None or ctx.resilient_parsing:
+        return file
+    known = _parameters(ctx)
+    values: dict[str, Any] = {}
+    for key, value in file.values.items():
+        name = key.replace("-", "_")
+        parameter = known.get(name)
+        _check_shape(file.path, key, value)
+        if parameter is None:
+            raise _refusal(f"{file.path}: {_unknown(key, name, list(known))}")
+        if parameter.name in values:
+            raise _refusal(f"{file.path} gives {name} twice, spelled differently.")
+        values[parameter.name] = _convert(ctx, parameter, value, f"{key!r} in {file.path}")
+    ctx.default_map = values
+    return ConfigFile(file.path, values)
+
+
+def _parameters(ctx: typer.Context) -> dict[str, Any]:
+    """The command's parameters by their long names, as Python spells them."""
+    named = {}
+    for parameter in ctx.command.params:
+        long = [option for option in parameter.opts if option.startswith("--")]
+        for name in long or [parameter.name or ""]:
+            named[name.removeprefix("--").replace("-", "_")] = parameter
+    return {name: parameter for name, parameter in named.items() if name not in ("help", "config")}
+
+
+def _check_shape(path: str, key: str, value: Any) -> None:
+    if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value)):
+        raise _refusal(f"{path}: {key} is a table. Write every setting at the top, without [{key}].")
+
+
+def _unknown(key: str, name: str, known: list[str]) -> str:
+    if name == "config":
+        return "config cannot be set here: a file names no other file."
+    near = get_close_matches(name, known, 1)
+    return f"there is no setting {key!r}. " + (
+        f"Did you mean {near[0].replace('_', '-')}?" if near else "The names are those of the flags."
+    )
+
+
+def _convert(ctx: typer.Context, parameter: Any, value: Any, where: str) -> Any:
+    """The value as the flag would have it: from text, so that the same is refused in the same words."""
+    many = parameter.nargs == -1 or getattr(parameter, "multiple", False)
+    items = value if many and isinstance(value, list) else [value]
+    switch = getattr(parameter, "is_flag", False)
+    for item in items:
+        if isinstance(item, bool) != switch or not isinstance(item, str | int | float):
+            wanted = "true or false" if switch else "a list of texts" if many else "one text or number"
+            raise typer.BadParameter(f"{_shown(value)} is not {wanted}.", ctx=ctx, param_hint=where)
+    try:
+        text = items[0] if switch else [str(item) for item in items] if many else str(value)
+        return parameter.process_value(ctx, text)
+    except typer.BadParameter as error:
+        raise typer.BadParameter(f"{_shown(value)}: {safe_text(error.message)}.", ctx=ctx, param_hint=where) from error
+
+
+def _shown(value: Any) -> str:
+    return safe_text(str(value).lower() if isinstance(value, bool) else str(value))
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _refusal(message: str) -> typer.BadParameter:
+    return typer.BadParameter(safe_text(message))
+
+
+Config = Annotated[
+    ConfigFile | None,
+    typer.Option(
+        "--config",
+        parser=_read,
+        callback=_apply,
+        is_eager=True,
+        metavar="FILE.toml",
+        help="Settings by the flags' names, such as steps = 600; paths as on the command line, whose flags win.",
+    ),
+]
