@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from minigpt.cli.again import again
 from minigpt.cli.config_file import Config
 from minigpt.cli.given import build, given
 from minigpt.cli.guard import StopSignals, guarded, note, say, stderr, stdout
@@ -135,10 +136,9 @@ def train(
     held_out = read_corpus([val], encoding=encoding, field=field) if val is not None else None
     plan = make_plan(text, held_out, choices, settings, target)
     model = build_model(plan, target)
-    folder = RunFolder(
-        claim(plan.corpus.name, out, overwrite=overwrite), plan.tokenizer, run_info(plan, choices, target)
-    )
-    folder.start(model, model_card(plan), plan.data)
+    info = run_info(plan, choices, target) | again(ctx.params, plan, choices, target)
+    folder = RunFolder(claim(plan.corpus.name, out, overwrite=overwrite), plan.tokenizer, info)
+    folder.start(model, model_card(plan, info["command"]), plan.data)
     if not quiet:
         _introduce(plan, choices, folder.path, str(target), builtin=not corpus)
     _run(plan, model, folder, manner, resume=False)

@@ -28,7 +28,8 @@ def open_run(path: Path, given: Mapping[str, Any], steps: int | None) -> tuple[P
     info = read_json_object(path / RUN)
     try:
         plan = _plan(path, info)
-        _refuse_differences(given, {**info["choices"], **info["model"], **info["train"]})
+        given = {name: value for name, value in given.items() if (name, value) != ("out", path)}
+        _refuse_differences(given, {**info["choices"], **info["model"], **info["train"], **info.get("text", {})})
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path / RUN} is not of this version of minigpt: {error}.") from error
     _refuse_changed_text(plan.corpus)
@@ -60,7 +61,7 @@ def _plan(path: Path, info: Mapping[str, Any]) -> Plan:
 
 def _refuse_differences(given: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
     for name, value in given.items():
-        flag = f"--{name.replace('_', '-')}"
+        flag = "CORPUS" if name == "corpus" else f"--{name.replace('_', '-')}"
         require(name in stored, f"{flag} does not go with --resume, which keeps what the run began with.")
         require(value == stored[name], f"{flag} {value} differs from this run's {stored[name]}. Leave it out.")
 

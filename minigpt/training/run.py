@@ -2,8 +2,9 @@
 
 import math
 import platform
+import shlex
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -150,12 +151,13 @@ def run_info(plan: Plan, choices: Choices, device: torch.device) -> dict[str, An
     }
 
 
-def model_card(plan: Plan) -> str:
-    """The README.md of the run's folder."""
+def model_card(plan: Plan, command: Sequence[str] = ()) -> str:
+    """The README.md of the run's folder. `command`: what repeats the run."""
     sources = "\n".join(f"- {source.name} ({source.size:,} bytes)" for source in plan.corpus.sources[:20])
     more = len(plan.corpus.sources) - 20
     measured = f"The validation loss is measured on {plan.validation}."
     validation = measured if plan.has_validation else "There is no validation text."
+    repeat = f"{_repeat(command)}\n\n    {shlex.join(command)}\n" if command else ""
     return f"""---
 library_name: transformers
 pipeline_tag: text-generation
@@ -173,4 +175,9 @@ A GPT-2 of {plan.model.parameter_count():,} parameters ({plan.model.layers} laye
 
     minigpt sample --checkpoint FOLDER
     transformers.AutoModelForCausalLM.from_pretrained("FOLDER")
-"""
+{repeat}"""
+
+
+def _repeat(command: Sequence[str]) -> str:
+    text = ", given the same text on standard input again" if "-" in command else ""
+    return f"\nThis repeats the run{text}; on a CPU with as many threads and the same versions, to the bit:"

@@ -1,0 +1,52 @@
+"""What a run was made with, in; what repeats it, out: the command, with every choice as a flag."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from minigpt.config import Choices
+
+if TYPE_CHECKING:
+    import torch
+
+    from minigpt.training.plan import Plan
+
+_TEXT = ("encoding", "field", "val")
+
+
+def again(params: Mapping[str, Any], plan: "Plan", choices: Choices, device: "torch.device") -> dict[str, Any]:
+    """The entries of run.json that repeat a run: `text`, its flags about the text, and `command`, a list of arguments.
+
+    Paths are as they were given. Where threads and device are these too, the weights are the same to the bit on a CPU.
+    """
+    import torch
+
+    corpus = [_storable(spec) for spec in params["corpus"] or ()]
+    text = {name: value if (value := params[name]) is None else _storable(value) for name in _TEXT}
+    shape = {**asdict(plan.model), "vocab_size": plan.model.vocab_size if choices.tokenizer == "bpe" else None}
+    flags = {
+        **text,
+        "val_fraction": choices.val_fraction if text["val"] is None else None,
+        "tokenizer": choices.tokenizer,
+        **shape,
+        **asdict(plan.train),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+    }
+    # A file's name may begin with a hyphen; - alone is standard input.
+    named = [f"./{spec}" if spec.startswith("-") and spec != "-" else spec for spec in corpus]
+    return {"text": {"corpus": corpus, **text}, "command": ["minigpt", "train", *named, *_as_flags(flags)]}
+
+
+def _as_flags(values: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in values.items():
+        if value is not None and value is not False:
+            yield f"--{name.replace('_', '-')}"
+            if value is not True:
+                yield str(value)
+
+
+def _storable(text: str) -> str:
+    """Names may hold bytes that are no UTF-8, which JSON cannot."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
