@@ -63,9 +63,9 @@ class Preset:
 
 # Head width 32 or 64. The gpt2 family's shapes are those of the release (Radford et al., 2019).
 PRESETS: dict[str, Preset] = {
-    "nano": Preset(layers=4, heads=4, width=128, context=128, batch_size=16, learning_rate=3e-3),
-    "micro": Preset(layers=5, heads=4, width=256, context=128, batch_size=16, learning_rate=2e-3),
-    "mini": Preset(layers=6, heads=6, width=384, context=256, batch_size=16, learning_rate=1e-3),
+    "nano": Preset(layers=4, heads=4, width=128, context=128, batch_size=16, learning_rate=6e-3),
+    "micro": Preset(layers=5, heads=4, width=256, context=128, batch_size=16, learning_rate=4e-3),
+    "mini": Preset(layers=6, heads=6, width=384, context=256, batch_size=16, learning_rate=3e-3),
     "gpt2": Preset(layers=12, heads=12, width=768, context=1024, batch_size=8, learning_rate=6e-4),
     "gpt2-medium": Preset(layers=24, heads=16, width=1024, context=1024, batch_size=8, learning_rate=3e-4),
     "gpt2-large": Preset(layers=36, heads=20, width=1280, context=1024, batch_size=4, learning_rate=2.5e-4),
@@ -109,8 +109,8 @@ class TrainConfig:
     batch_size: int = 16
     accumulation: int = 1
     optimizer: str = "muon"
-    learning_rate: float = 3e-3
-    muon_learning_rate: float = 0.02
+    learning_rate: float = 6e-3
+    muon_learning_rate: float = 0.03
     final_learning_rate: float = 0.0
     warmup_steps: int = 30
     weight_decay: float = 0.1

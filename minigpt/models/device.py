@@ -34,13 +34,14 @@ def resolve_precision(name: str, device: torch.device, width: int) -> str:
     require(name in ("auto", "float32", "bfloat16"), f"--precision must be auto, float32 or bfloat16, not {name}.")
     if name != "auto":
         return name
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    return "bfloat16" if device.type == "cpu" and width >= 256 and _cpu_has_bfloat16() else "float32"
+    wide = device.type != "cpu" or width >= 256
+    return "bfloat16" if wide and device.type in ("cpu", "cuda") and has_bfloat16(device) else "float32"
 
 
-def _cpu_has_bfloat16() -> bool:
-    capabilities: Mapping[str, object] = getattr(
-        torch.cpu, "get_capabilities", dict
-    )()  # newer than the oldest torch that will do
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device has units for products of bfloat16, or would emulate them."""
+    if device.type != "cpu":
+        return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+    # Newer than the oldest torch that will do.
+    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -8,7 +8,7 @@ import torch
 from minigpt.config import TrainConfig
 from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT
-from minigpt.training.optim import Muon, build_optimizers, orthogonalised
+from minigpt.training.optim import JORDAN, MINIMAX, Muon, build_optimizers, orthogonalised
 
 
 def with_gradients(model: GPT, seed: int) -> None:
@@ -40,7 +40,7 @@ def test_muon_equals_torchs_one_matrix_at_a_time_with_q_k_and_v_apart() -> None:
     parts = [(name, i) for name in ours for i in range(3 if "c_attn" in name else 1)]
     # torch's rule for the rate reads [out, in], so its matrices are ours transposed.
     theirs = [ours[name].chunk(3 if "c_attn" in name else 1, 1)[i].mT.clone() for name, i in parts]
-    muon = Muon(ours, lr=0.02, momentum=0.95, weight_decay=0.1)
+    muon = Muon(ours, lr=0.02, momentum=0.95, weight_decay=0.1, rounds=JORDAN)
     reference = torch.optim.Muon(theirs, lr=0.02, momentum=0.95, weight_decay=0.1, adjust_lr_fn="original")
     for _ in range(3):
         for parameter in ours.values():
@@ -54,13 +54,33 @@ def test_muon_equals_torchs_one_matrix_at_a_time_with_q_k_and_v_apart() -> None:
         torch.testing.assert_close(mine, parameter, atol=3e-3, rtol=0)  # torch's rounds run in bfloat16
 
 
-def test_orthogonalised_brings_singular_values_near_one() -> None:
+@pytest.mark.parametrize(("rounds", "low", "high"), [(JORDAN, 0.5, 1.3), (MINIMAX, 0.1, 2.2)])
+def test_orthogonalised_brings_singular_values_near_one(
+    rounds: tuple[tuple[float, float, float], ...], low: float, high: float
+) -> None:
     matrices = (
         torch.randn(3, 12, 40, generator=torch.Generator().manual_seed(0)) * torch.tensor([1e-4, 1, 1e4])[:, None, None]
     )
-    values = torch.linalg.svdvals(orthogonalised(matrices))
-    assert float(values.min()) > 0.5
-    assert float(values.max()) < 1.3
+    values = torch.linalg.svdvals(orthogonalised(matrices, rounds))
+    assert float(values.min()) > low
+    assert float(values.max()) < high
+
+
+@pytest.mark.parametrize("round_", [0, 1, 2])
+def test_each_quintic_is_the_best_on_the_interval_that_the_last_one_leaves(round_: int) -> None:
+    low, high = 0.001, 1.0
+    for a, b, c in MINIMAX[:round_]:
+        x = torch.linspace(low, high, 10_001, dtype=torch.float64)
+        y = a * x + b * x**3 + c * x**5
+        low, high = float(y.min()), float(y.max())
+    a, b, c = MINIMAX[round_]
+    x = torch.linspace(low, high, 100_001, dtype=torch.float64)
+    error = a * x + b * x**3 + c * x**5 - 1
+    # Chebyshev: three free coefficients, so the best one touches its largest error four times, with changing sign.
+    turning = ((error[1:-1] - error[:-2]) * (error[2:] - error[1:-1]) < 0).nonzero().flatten() + 1
+    touched = error[[0, *turning.tolist(), -1]]
+    assert touched.sign().tolist() == [-1, 1, -1, 1]
+    torch.testing.assert_close(touched.abs(), touched.abs().max().expand(4), rtol=5e-3, atol=0)
 
 
 def test_no_gradient_at_all_changes_nothing_but_decay(make_model: Callable[..., GPT]) -> None:

@@ -197,9 +197,9 @@ def test_the_model_card_is_one_that_the_hub_reads(text: Corpus) -> None:
 def test_choices_override_the_preset_and_the_rest_is_the_presets(text: Corpus) -> None:
     plan = make_plan(text, None, Choices(preset="nano", layers=2, context=16, batch_size=3), TrainConfig())
     assert (plan.model.layers, plan.model.heads, plan.model.width, plan.model.context) == (2, 4, 128, 16)
-    assert (plan.train.batch_size, plan.train.learning_rate) == (3, 3e-3)
+    assert (plan.train.batch_size, plan.train.learning_rate) == (3, 6e-3)
     assert (
-        make_plan(text, None, replace(TINY, learning_rate=None, preset="micro"), SETTINGS).train.learning_rate == 2e-3
+        make_plan(text, None, replace(TINY, learning_rate=None, preset="micro"), SETTINGS).train.learning_rate == 4e-3
     )
 
 
