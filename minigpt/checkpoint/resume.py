@@ -1,4 +1,4 @@
-"""The state of a training <-> RUN/resume/: one file that is whole at any moment, and the ids that it was made from."""
+"""The state of a training <-> RUN/resume/: one file that is whole at any moment, and the ids that it learns from."""
 
 import json
 from collections.abc import Mapping
@@ -6,33 +6,29 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file as load_arrays
-from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 from torch import Tensor
 
 from minigpt.checkpoint.files import write_atomically
 from minigpt.errors import CheckpointError
-from minigpt.text.shards import TokenData
+from minigpt.text.shards import MANIFEST, TokenData, keep_shards, open_shards
 
 RESUME = "resume"
 _STATE = "state.safetensors"
-_TOKENS = "tokens.safetensors"
+TOKENS = "tokens"
 
 
 def save_tokens(run: Path, data: TokenData) -> None:
     """Keep the ids: a text from standard input or a URL cannot be read again."""
-    arrays = {"train": data.train, "validation": data.validation}
-    write_atomically(run / RESUME / _TOKENS, lambda temporary: save_arrays(arrays, temporary))
+    keep_shards(data, run / RESUME / TOKENS)
 
 
 def load_tokens(run: Path) -> TokenData:
     """The ids of `save_tokens`. Raises CheckpointError."""
     try:
-        arrays = load_arrays(run / RESUME / _TOKENS)
-        return TokenData(arrays["train"], arrays["validation"])
-    except (OSError, SafetensorError, KeyError) as error:
-        raise _unreadable(run / RESUME / _TOKENS, error) from error
+        return open_shards(run / RESUME / TOKENS)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}\nThis run cannot go on without its ids.") from error
 
 
 def save_state(run: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
@@ -54,7 +50,7 @@ def load_state(run: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def has_state(run: Path) -> bool:
-    return (run / RESUME / _STATE).is_file() and (run / RESUME / _TOKENS).is_file()
+    return (run / RESUME / _STATE).is_file() and (run / RESUME / TOKENS / MANIFEST).is_file()
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:

@@ -16,13 +16,14 @@ from contextlib import suppress
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import torch
 
 from minigpt.checkpoint.files import write_json, write_text
 from minigpt.checkpoint.folder import save_description, save_weights
-from minigpt.checkpoint.resume import RESUME, save_tokens
+from minigpt.checkpoint.resume import RESUME, TOKENS, save_tokens
 from minigpt.checkpoint.runs import LOG, RUN, WEIGHTS, read_log
 from minigpt.errors import OutputError
 from minigpt.models.gpt import GPT
@@ -30,6 +31,7 @@ from minigpt.records import TrainRecord
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 
+_RUNS = Path("checkpoints")
 SNAPSHOTS = "snapshots"
 TENSORBOARD = "tensorboard"
 _OWN = ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "README.md", RUN, LOG)
@@ -92,13 +94,50 @@ class RunFolder:
         save_weights(folder, model, torch.bfloat16, _metadata(record))
 
 
+class Scratch:
+    """A place beside the runs for the ids of one that has no folder yet. What is left there at the end is removed.
+
+    `out`: the folder that the run is to have, where that is known.
+    """
+
+    def __init__(self, out: Path | None = None) -> None:
+        self._runs = _RUNS if out is None else out.parent
+        self._made: list[Path] = []
+
+    def __enter__(self) -> "Scratch":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for folder in reversed(self._made):
+            if folder == self._runs:
+                with suppress(OSError):  # a run is in it now
+                    folder.rmdir()
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def new(self) -> Path:
+        """A path on the disk of the runs, free to be made a folder."""
+        if not self._runs.exists():
+            _make(self._runs)
+            self._made.append(self._runs)
+        try:
+            self._made.append(Path(mkdtemp(prefix=".tokens-", dir=self._runs)))
+        except OSError as error:
+            raise OutputError(f"A folder in {self._runs} cannot be made: {error.strerror}.") from error
+        return self._made[-1] / TOKENS
+
+    def older(self) -> list[Path]:
+        """The ids of the runs that are there."""
+        return sorted(self._runs.glob(f"*/{RESUME}/{TOKENS}"))
+
+
 def claim(name: str, out: Path | None, *, overwrite: bool) -> Path:
     """Make the folder of a new run: `out`, or checkpoints/NAME, NAME-2, ... Raises OutputError rather than overwrite.
 
     With `overwrite`, an `out` that holds a run is emptied of that run's files; files of yours stay.
     """
     if out is None:
-        return _claim_name(Path("checkpoints"), name)
+        return _claim_name(_RUNS, name)
     try:
         os.fsencode(out).decode("utf-8")
     except UnicodeDecodeError as error:

@@ -4,7 +4,8 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import ParamSpec
 
@@ -94,6 +95,25 @@ def stdout() -> Console:
 def stderr() -> Console:
     """For progress, notes and errors."""
     return _Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+
+
+@contextmanager
+def signals_raise() -> Iterator[None]:
+    """While entered, SIGTERM and SIGHUP end the program as Ctrl-C does: on the way out, things are tidied up."""
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    for number, handler in before.items():
+        if handler == signal.SIG_DFL:
+            signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class StopSignals:

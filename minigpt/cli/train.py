@@ -5,6 +5,7 @@ import signal
 from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ import typer
 from minigpt.cli.again import again
 from minigpt.cli.config_file import Config
 from minigpt.cli.given import build, given
-from minigpt.cli.guard import StopSignals, guarded, note, say, stderr, stdout
+from minigpt.cli.guard import StopSignals, guarded, note, say, signals_raise, stderr, stdout
 from minigpt.cli.options import Device, Json, Quiet, Threads
 from minigpt.config import DEFAULT_CHOICES, PRESETS, Choices, SampleConfig, TrainConfig, require
 
@@ -117,8 +118,9 @@ def train(
     [bold]minigpt train --preset micro[/bold]             Python's reference, a larger model
     """
     require(not overwrite or out is not None, "--overwrite goes with --out FOLDER.")
-    from minigpt.checkpoint.run import RunFolder, claim
+    from minigpt.checkpoint.run import RunFolder, Scratch, claim
     from minigpt.cli.setup import use_device
+    from minigpt.render.work import WorkDisplay
     from minigpt.text.corpus import read_corpus
     from minigpt.training.plan import make_plan
     from minigpt.training.run import build_model, model_card, run_info
@@ -132,13 +134,19 @@ def train(
         return
     # By name: a flag whose name is a field's goes there, and where it was not given, the field's default stands.
     settings, choices = build(TrainConfig, said), build(Choices, said).filled()
-    text = read_corpus(corpus or [], encoding=encoding, field=field)
-    held_out = read_corpus([val], encoding=encoding, field=field) if val is not None else None
-    plan = make_plan(text, held_out, choices, settings, target)
-    model = build_model(plan, target)
-    info = run_info(plan, choices, target) | again(ctx.params, plan, choices, target)
-    folder = RunFolder(claim(plan.corpus.name, out, overwrite=overwrite), plan.tokenizer, info)
-    folder.start(model, model_card(plan, info["command"]), plan.data)
+    console = stderr()
+    console.quiet = quiet
+    with signals_raise(), Scratch(out) as scratch:
+        with WorkDisplay(console) as work:
+            read = partial(read_corpus, encoding=encoding, field=field, progress=work.begin("reading", None))
+            text = read(corpus or [])
+            held_out = read([val]) if val is not None else None
+            plan = make_plan(text, held_out, choices, settings, target, scratch, work.begin)
+        model = build_model(plan, target)
+        info = run_info(plan, choices, target) | again(ctx.params, plan, choices, target)
+        path = claim(plan.corpus.name, out, overwrite=overwrite)
+        folder = RunFolder(path, plan.tokenizer, info)
+        folder.start(model, model_card(plan, info["command"]), plan.data)
     if not quiet:
         _introduce(plan, choices, folder.path, str(target), builtin=not corpus)
     _run(plan, model, folder, manner, resume=False)
@@ -218,7 +226,7 @@ def _introduce(plan: "Plan", choices: Choices, folder: Path, device: str, *, bui
     shape = f"{layers} {screen.symbols.times} {model.width}, {heads}, context {model.context}"
     console.print(
         screen.caption(
-            f"{text.name}: {byte_count(text.utf8_bytes)} in {quantity(len(text.documents), 'document')}",
+            f"{text.name}: {byte_count(text.utf8_bytes)} in {quantity(text.documents, 'document')}",
             f"{choices.tokenizer} {model.vocab_size:,}, {plan.bytes_per_token:.2f} bytes a token",
             f"{compact(tokens)} training tokens",
         )

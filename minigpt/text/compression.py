@@ -1,51 +1,34 @@
 """Bytes as stored, and the file name they came under, in; the bytes inside and the inner file name out."""
 
 import bz2
-import gzip
 import lzma
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePath
+from typing import Any
 
 from minigpt.errors import CorpusError
 from minigpt.text.wording import needs_extra
 
 
-def decompress_zst(data: bytes) -> bytes:
-    """All frames of `data`. Raises ImportError where nothing here reads zstd, ValueError where the data are damaged."""
+def zst_decompressor() -> Any:
+    """Raises ImportError where nothing here reads zstd."""
     if sys.version_info >= (3, 14):
         from compression import zstd
 
-        try:
-            return zstd.decompress(data)
-        except zstd.ZstdError as error:
-            raise ValueError(str(error)) from error
-    return _decompress_with_zstandard(data)
-
-
-def _decompress_with_zstandard(data: bytes) -> bytes:
+        return zstd.ZstdDecompressor()
     import zstandard
 
-    frames = []
-    while data:
-        # The package's one-call readers return a truncated frame as if it were whole; only this object tells.
-        frame = zstandard.ZstdDecompressor().decompressobj()
-        try:
-            frames.append(frame.decompress(data))
-        except zstandard.ZstdError as error:
-            raise ValueError(str(error)) from error
-        if not frame.eof:
-            raise EOFError("Compressed file ended before the end-of-stream marker was reached")
-        data = frame.unused_data
-    return b"".join(frames)
+    return zstandard.ZstdDecompressor().decompressobj()
 
 
-DECOMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
-    ".gz": gzip.decompress,
-    ".bz2": bz2.decompress,
-    ".xz": lzma.decompress,
-    ".zst": decompress_zst,
+# Each makes an object for one stream: .decompress(bytes), .eof, and .unused_data, where the next stream begins.
+DECOMPRESSORS: dict[str, Callable[[], Any]] = {
+    ".gz": lambda: zlib.decompressobj(wbits=31),
+    ".bz2": bz2.BZ2Decompressor,
+    ".xz": lzma.LZMADecompressor,
+    ".zst": zst_decompressor,
 }
 
 
@@ -60,17 +43,38 @@ def inner_path(path: str) -> str:
     return path
 
 
-def decompress(data: bytes, path: str, name: str) -> bytes:
-    """`data` with every compression that the suffixes of `path` speak of undone; `name` is for the message."""
+def decompress(chunks: Iterable[bytes], path: str, name: str) -> Iterator[bytes]:
+    """`chunks` with every compression that the suffixes of `path` speak of undone; `name` is for the message."""
     while is_compressed(path):
         suffix = PurePath(path).suffix
-        try:
-            data = DECOMPRESSORS[suffix.lower()](data)
-        except ImportError as error:
-            raise needs_extra(name, "the package zstandard", "zstd") from error
-        except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
-            raise CorpusError(
-                f"{name} is damaged or not a {suffix} file: {error}.\nFetch or compress it again."
-            ) from error
+        chunks = _decompress_one(chunks, suffix, name)
         path = path[: -len(suffix)]
-    return data
+    return iter(chunks)
+
+
+def _decompress_one(chunks: Iterable[bytes], suffix: str, name: str) -> Iterator[bytes]:
+    try:
+        yield from _streams(chunks, DECOMPRESSORS[suffix.lower()])
+    except ImportError as error:
+        raise needs_extra(name, "the package zstandard", "zstd") from error
+    except reading_errors() as error:
+        raise CorpusError(f"{name} is damaged or not a {suffix} file: {error}.\nFetch or compress it again.") from error
+
+
+def reading_errors() -> tuple[type[Exception], ...]:
+    """What damaged data make the libraries raise; of the two for zstd, those that are loaded."""
+    zstd = (sys.modules[name].ZstdError for name in ("zstandard", "compression.zstd") if name in sys.modules)
+    return (*zstd, OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
+
+
+def _streams(chunks: Iterable[bytes], new: Callable[[], Any]) -> Iterator[bytes]:
+    """What is inside one stream after another, as pigz, zstd and cat make them; zeros between them are padding."""
+    stream = None
+    for chunk in chunks:
+        while chunk := chunk if stream else chunk.lstrip(b"\0"):
+            stream = stream or new()
+            yield stream.decompress(chunk)
+            chunk = stream.unused_data if stream.eof else b""
+            stream = None if stream.eof else stream
+    if stream is not None:
+        raise EOFError("Compressed file ended before the end-of-stream marker was reached")

@@ -1,15 +1,17 @@
-"""Files, directories, globs, URLs and - in; a Corpus out: documents, and a record of where they came from."""
+"""Files, directories, globs, URLs and - in; a Corpus out: text to go through, and a record of where it came from."""
 
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 from minigpt.errors import CorpusError
-from minigpt.text import builtin_text
-from minigpt.text.formats import NotText, check_encoding, read_documents
-from minigpt.text.sources import File, Place, find
+from minigpt.text import blocks, builtin_text
+from minigpt.text.blocks import Block, Progress, unheard
+from minigpt.text.formats import NotText, check_encoding, read_blocks
+from minigpt.text.sources import File, Place, Stored, find
 
 
 @dataclass(frozen=True)
@@ -26,21 +28,46 @@ class Source:
 class Corpus:
     """Documents to learn from: not blank, lines ending in newlines, no byte order mark. `name` suits a folder.
 
-    `skipped` names what was found in directories and by globs and is not text.
+    They are not in memory: `blocks` reads them again, from the first, and raises CorpusError where a source has
+    changed. `sha256` is that of the text in UTF-8, so that encodings and fields count; `skipped` names what was found
+    in directories and by globs and is not text.
     """
 
     name: str
-    documents: tuple[str, ...]
     sources: tuple[Source, ...]
-    skipped: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+    characters: int = 0
+    utf8_bytes: int = 0
+    sha256: str = ""
+    blocks: Callable[[], Iterator[Block]] = field(default=lambda: iter(()), compare=False, repr=False)
 
     @property
-    def characters(self) -> int:
-        return sum(map(len, self.documents))
+    def documents(self) -> int:
+        return sum(source.documents for source in self.sources)
+
+
+class _Tally:
+    """What the blocks of one file come to."""
+
+    def __init__(self) -> None:
+        self.documents = self.characters = self.utf8_bytes = 0
+        self.first, self.is_varied = "", False
+        self._hash = hashlib.sha256()
+
+    def add(self, block: Block) -> None:
+        data = block.text.encode()
+        self.documents += block.begins
+        self.characters += len(block.text)
+        self.utf8_bytes += len(data)
+        self.first = self.first or block.text[0]
+        self.is_varied = self.is_varied or bool(block.text.strip(self.first))
+        if block.begins:
+            self._hash.update(b"\xff")  # which is in no UTF-8
+        self._hash.update(data)
 
     @property
-    def utf8_bytes(self) -> int:
-        return sum(len(document.encode()) for document in self.documents)
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -48,15 +75,19 @@ class _Result:
     """What became of one file: no documents where it is blank, or not text."""
 
     source: Source
-    documents: tuple[str, ...] = ()
+    tally: _Tally
+    blocks: Callable[[], Iterator[Block]]
     is_text: bool = True
 
 
-def read_corpus(specs: Sequence[str], *, encoding: str = "utf-8", field: str = "text") -> Corpus:
+def read_corpus(
+    specs: Sequence[str], *, encoding: str = "utf-8", field: str = "text", progress: Progress = unheard
+) -> Corpus:
     """The corpus that `specs` stand for: files, directories, globs, URLs, -; without any, Python's own reference.
 
-    A file reached twice is read once. `field` is what holds the text in .jsonl and .parquet.
-    Raises CorpusError for what is missing, unreadable, damaged, not text, in another encoding, or empty.
+    Everything is read once, to be hashed, counted and checked. A file reached twice is read once. `field` is what
+    holds the text in .jsonl and .parquet; `progress` is told of bytes as stored. Raises CorpusError for what is
+    missing, unreadable, damaged, not text, in another encoding, or empty.
     """
     check_encoding(encoding)
     if not specs:
@@ -66,7 +97,8 @@ def read_corpus(specs: Sequence[str], *, encoding: str = "utf-8", field: str = "
     for place in places:
         for file in place.files:
             if file.key not in results:
-                results[file.key] = read_file(file, encoding, field, named=place.named)
+                read = partial(read_blocks, file, encoding=encoding, field=field)
+                results[file.key] = read_file(file, read, progress, named=place.named)
         check_any_text(place, results)
     skipped = [result.source.name for result in results.values() if not result.is_text]
     return assemble(
@@ -76,30 +108,50 @@ def read_corpus(specs: Sequence[str], *, encoding: str = "utf-8", field: str = "
 
 def builtin_corpus() -> Corpus:
     stored, documents = builtin_text.python_reference()
-    result = _Result(source_of(builtin_text.NAME, stored, documents), documents)
-    return assemble("python-reference", [result], [])
+    return corpus_of("python-reference", documents, builtin_text.NAME, stored)
 
 
-def read_file(file: File, encoding: str, field: str, *, named: bool) -> _Result:
-    """Reads `file`. Only one that was `named` must hold text."""
-    data = file.read()
+def corpus_of(name: str, documents: Sequence[str], source: str = "", stored: bytes = b"") -> Corpus:
+    """A corpus of texts that are in memory; `stored` is what the hash of `source` is to be of."""
+    tally = _Tally()
+
+    def in_blocks() -> Iterator[Block]:
+        return (block for document in documents for block in blocks.blocks([document]))
+
+    for block in in_blocks():
+        tally.add(block)
+    found = Source(source or name, hashlib.sha256(stored).hexdigest(), len(stored), tally.documents)
+    return assemble(name, [_Result(found, tally, in_blocks)], [])
+
+
+def read_file(
+    file: File, read: Callable[[Iterable[bytes]], Iterator[Block]], progress: Progress, *, named: bool
+) -> _Result:
+    """Goes through `file` once. Only one that was `named` must hold text."""
+    stored, tally, is_text = Stored(file, progress), _Tally(), True
     try:
-        documents = read_documents(file, data, encoding=encoding, field=field)
+        for block in read(stored):
+            tally.add(block)
     except NotText:
         if named:
             raise
-        return _Result(source_of(file.name, data, ()), is_text=False)
-    if named and not documents:
-        raise CorpusError(f"{file.name} {'holds nothing but blanks' if data else 'is empty'}.\nGive a file with text.")
-    return _Result(source_of(file.name, data, documents), documents)
+        tally, is_text = _Tally(), False
+    if named and not tally.documents:
+        what = "holds nothing but blanks" if stored.size else "is empty"
+        raise CorpusError(f"{file.name} {what}.\nGive a file with text.")
+    source = Source(file.name, stored.sha256, stored.size, tally.documents)
+    return _Result(source, tally, partial(read_again, file, read, source), is_text)
 
 
-def source_of(name: str, stored: bytes, documents: tuple[str, ...]) -> Source:
-    return Source(name, hashlib.sha256(stored).hexdigest(), len(stored), len(documents))
+def read_again(file: File, read: Callable[[Iterable[bytes]], Iterator[Block]], source: Source) -> Iterator[Block]:
+    stored = Stored(file)
+    yield from read(stored)
+    if stored.sha256 != source.sha256:
+        raise CorpusError(f"{file.name} has changed while it was being read.\nStart again when it no longer changes.")
 
 
 def check_any_text(place: Place, results: dict[str, _Result]) -> None:
-    if any(results[file.key].documents for file in place.files):
+    if any(results[file.key].source.documents for file in place.files):
         return
     count = len(place.files) + len(place.passed_over)
     told = f"{place.name} holds no text; files looked at, hidden ones aside: {count:,}."
@@ -108,15 +160,19 @@ def check_any_text(place: Place, results: dict[str, _Result]) -> None:
 
 def assemble(label: str, results: Iterable[_Result], skipped: list[str]) -> Corpus:
     """The corpus made of `results`. Raises CorpusError where there is nothing to learn."""
-    filled = [result for result in results if result.documents]
-    documents = tuple(document for result in filled for document in result.documents)
-    first = documents[0][0]
-    if not any(document.strip(first) for document in documents):
-        raise CorpusError(
-            f"This is a corpus of one character, {first!r}: there is nothing to learn.\nGive a text with more in it."
-        )
+    filled = [result for result in results if result.source.documents]
+    tallies = [result.tally for result in filled]
+    if len({tally.first for tally in tallies}) == 1 and not any(tally.is_varied for tally in tallies):
+        told = f"This is a corpus of one character, {tallies[0].first!r}: there is nothing to learn."
+        raise CorpusError(f"{told}\nGive a text with more in it.")
     return Corpus(
-        folder_name(label), documents, tuple(result.source for result in filled), tuple(dict.fromkeys(skipped))
+        name=folder_name(label),
+        sources=tuple(result.source for result in filled),
+        skipped=tuple(dict.fromkeys(skipped)),
+        characters=sum(tally.characters for tally in tallies),
+        utf8_bytes=sum(tally.utf8_bytes for tally in tallies),
+        sha256=hashlib.sha256("".join(tally.sha256 for tally in tallies).encode()).hexdigest(),
+        blocks=lambda: (block for result in filled for block in result.blocks()),
     )
 
 

@@ -1,19 +1,25 @@
-"""The bytes of one file in; its documents out: the text whole, a field of each JSON line, or a column of parquet."""
+"""The bytes of a file in; its documents out, in blocks: all of it, a field of each JSON line, or a parquet column."""
 
 import codecs
 import json
 import os
 import shlex
+from collections import deque
 from collections.abc import Iterable, Iterator
-from io import BytesIO
+from contextlib import contextmanager
+from io import IncrementalNewlineDecoder
 from pathlib import PurePath
-from typing import Any
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any
 
 from minigpt.errors import CorpusError
+from minigpt.text.blocks import Block, blocks
 from minigpt.text.compression import decompress, inner_path, is_compressed
-from minigpt.text.sources import File
+from minigpt.text.sources import File, Stored
 from minigpt.text.wording import listed, needs_extra, shown
 
+_ROWS = 64  # of parquet at once: each may be a book
+_IN_MEMORY = 1 << 24  # bytes: a larger parquet file that is compressed once more is unpacked to a temporary file
 JSON_LINES = (".jsonl", ".ndjson")
 # Codecs that Python keeps for domain names, mail and its own source; their text may hold lone surrogates.
 NOT_FOR_FILES = ("idna", "punycode", "utf-7", "unicode-escape", "raw-unicode-escape")
@@ -30,22 +36,35 @@ class NotText(CorpusError):
     """A binary file: an error where it was named, passed over where it was found."""
 
 
-def read_documents(file: File, data: bytes, *, encoding: str, field: str) -> tuple[str, ...]:
-    """The documents of `file`, whose bytes as stored are `data`; blank ones are left out."""
-    data = decompress(data, file.path, file.name)
+def read_blocks(file: File, stored: Iterable[bytes], *, encoding: str, field: str) -> Iterator[Block]:
+    """The documents of `file`, whose bytes are `stored`, in blocks; blank documents are left out."""
+    chunks = decompress(stored, file.path, file.name)
     suffix = PurePath(inner_path(file.path)).suffix.lower()
-    texts: Iterable[str]
     if suffix == ".parquet":
-        texts = parquet_column(data, file.name, field)
+        documents: Iterable[str] = parquet_column(chunks, file, field)
+    elif suffix in JSON_LINES:
+        documents = json_lines_field(decode(chunks, file, encoding), file.name, field)
     else:
-        text = decode(data, file, encoding)
-        texts = json_lines_field(text, file.name, field) if suffix in JSON_LINES else [text]
-    return tuple(text for text in map(clean, texts) if text and not text.isspace())
+        yield from blocks(not_blank(decode(chunks, file, encoding)))
+        return
+    for document in map(clean, documents):
+        if document and not document.isspace():
+            yield from blocks([document])
 
 
 def clean(text: str) -> str:
     """`text` without a byte order mark, every line ending as a newline."""
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def not_blank(chunks: Iterator[str]) -> Iterator[str]:
+    """All of `chunks`, or nothing where all are blank."""
+    beginning = ""
+    for chunk in chunks:
+        beginning += chunk
+        if beginning and not beginning.isspace():
+            yield beginning
+            yield from chunks
 
 
 # --- text
@@ -62,26 +81,71 @@ def check_encoding(encoding: str) -> None:
         raise CorpusError(f"--encoding {shown(encoding)} is not an encoding.\nTry utf-8, utf-16, latin-1 or cp1252.")
 
 
-def decode(data: bytes, file: File, encoding: str) -> str:
-    """`data` as text, strictly. Raises NotText for binary data, CorpusError for another encoding."""
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        if guess_encoding(data) == "latin-1":
-            check_not_binary(data, file.name)
-        raise wrong_encoding(data, file, encoding, error) from error
-    if "\0" in text:
-        offset = len(text[: text.index("\0")].encode(encoding))  # in UTF-16, not every zero byte is a NUL
-        raise binary(file.name, f"NUL byte at offset {offset:,}")
-    return text
+def decode(chunks: Iterable[bytes], file: File, encoding: str) -> Iterator[str]:
+    """`chunks` as clean text, strictly. Raises NotText for binary data, CorpusError for another encoding."""
+    decoder = _Decoder(file, encoding)
+    mark = "\ufeff"
+    for chunk in chunks:
+        if text := decoder.decode(chunk):
+            yield text.removeprefix(mark)
+            mark = ""
+    yield decoder.decode(b"", final=True).removeprefix(mark)
 
 
-def check_not_binary(data: bytes, name: str) -> None:
-    if 0 in data:
-        raise binary(name, f"NUL byte at offset {data.index(0):,}")
-    controls = len(data) - len(data.translate(None, CONTROLS))
-    if controls > len(data) / 20:  # random bytes have 10 %; text in any encoding of bytes has almost none
-        raise binary(name, f"{controls:,} of its {len(data):,} bytes are control characters")
+class _Decoder:
+    """Decodes a file chunk by chunk, and knows where it is when it meets what is not text."""
+
+    def __init__(self, file: File, encoding: str) -> None:
+        self.file, self.encoding = file, encoding
+        self._characters = codecs.getincrementaldecoder(encoding)()
+        self._newlines = IncrementalNewlineDecoder(None, translate=True)
+        self._bytes, self._lines, self._is_ascii = 0, 0, True
+
+    def decode(self, chunk: bytes, final: bool = False) -> str:
+        start = self._bytes - len(self._characters.getstate()[0])  # where the characters begin that come out now
+        self._bytes += len(chunk)
+        try:
+            text = self._characters.decode(chunk, final)
+        except UnicodeDecodeError as error:
+            raise self._wrong(error) from error
+        if "\0" in text:
+            # In UTF-16, not every zero byte is a NUL; there, encoding writes a mark first.
+            before = len(text[: text.index("\0")].encode(self.encoding)) - (len("".encode(self.encoding)) * bool(start))
+            raise binary(self.file.name, f"NUL byte at offset {start + before:,}")
+        text = self._newlines.decode(text, final)
+        self._lines += text.count("\n")
+        self._is_ascii = self._is_ascii and text.isascii()
+        return text
+
+    def _wrong(self, error: UnicodeDecodeError) -> CorpusError:
+        guess = guess_encoding(self.file)
+        if guess == "latin-1":
+            check_not_binary(self.file)
+        before = error.object[: error.start]
+        line = 1 + self._lines + self._newlines.decode(before.decode(self.encoding, "ignore"), True).count("\n")
+        offset = self._bytes - len(error.object) + error.start
+        what = f"byte 0x{error.object[error.start]:02x} at offset {offset:,} (line {line:,})"
+        name = codecs.lookup(self.encoding).name
+        # A UTF-8 text cut inside its last character, as by head -c; one in latin-1 may end alike.
+        is_cut = error.reason == "unexpected end of data" and not (self._is_ascii and before.isascii())
+        advice = cut_advice(self.file, name) if is_cut or guess == name else encoding_advice(self.file, guess)
+        return CorpusError(f"{self.file.name} is not {name.upper()}: {what}.\n{advice}")
+
+
+def contents(file: File) -> Iterator[bytes]:
+    """The bytes inside `file`, once more."""
+    return decompress(Stored(file), file.path, file.name)
+
+
+def check_not_binary(file: File) -> None:
+    size = controls = 0
+    for chunk in contents(file):
+        if 0 in chunk:
+            raise binary(file.name, f"NUL byte at offset {size + chunk.index(0):,}")
+        size += len(chunk)
+        controls += len(chunk) - len(chunk.translate(None, CONTROLS))
+    if controls > size / 20:  # random bytes have 10 %; text in any encoding of bytes has almost none
+        raise binary(file.name, f"{controls:,} of its {size:,} bytes are control characters")
 
 
 def binary(name: str, sign: str) -> NotText:
@@ -91,36 +155,22 @@ def binary(name: str, sign: str) -> NotText:
     )
 
 
-def guess_encoding(data: bytes) -> str:
-    """The name for --encoding that `data` speak for; latin-1, which takes any bytes, where nothing else fits."""
+def guess_encoding(file: File) -> str:
+    """The name for --encoding that `file` speaks for; latin-1, which takes any bytes, where nothing else fits."""
+    beginning = next(contents(file), b"")
     for encoding, marks in ENCODINGS:
-        if data.startswith(marks) and can_decode(data, encoding):
+        if beginning.startswith(marks) and can_decode(file, encoding):
             return encoding
     return "latin-1"
 
 
-def can_decode(data: bytes, encoding: str) -> bool:
+def can_decode(file: File, encoding: str) -> bool:
     try:
-        data.decode(encoding)
+        for _ in codecs.iterdecode(contents(file), encoding):
+            pass
     except UnicodeDecodeError:
         return False
     return True
-
-
-def wrong_encoding(data: bytes, file: File, encoding: str, error: UnicodeDecodeError) -> CorpusError:
-    before = data[: error.start]
-    line = 1 + clean(before.decode(encoding, errors="ignore")).count("\n")
-    what = f"byte 0x{data[error.start]:02x} at offset {error.start:,} (line {line:,})"
-    name = codecs.lookup(encoding).name
-    guess = guess_encoding(data)
-    if is_cut(error, before) or guess == name:
-        return CorpusError(f"{file.name} is not {name.upper()}: {what}.\n{cut_advice(file, name)}")
-    return CorpusError(f"{file.name} is not {name.upper()}: {what}.\n{encoding_advice(file, guess)}")
-
-
-def is_cut(error: UnicodeDecodeError, before: bytes) -> bool:
-    """Whether a UTF-8 text was cut inside its last character, as by head -c; one in latin-1 may end alike."""
-    return error.reason == "unexpected end of data" and not before.isascii()
 
 
 def cut_advice(file: File, encoding: str) -> str:
@@ -142,12 +192,25 @@ def can_convert(file: File) -> bool:
 # --- JSON lines
 
 
-def json_lines_field(text: str, name: str, field: str) -> Iterator[str]:
+def json_lines_field(chunks: Iterable[str], name: str, field: str) -> Iterator[str]:
     """The string under `field` of each line's object; blank lines are left out."""
-    for number, line in enumerate(clean(text).split("\n"), start=1):
+    for number, line in enumerate(split_lines(chunks), start=1):
         if line.strip():
             where = f"{name} line {number:,}"
             yield json_field(parse_json(line, where), where, field)
+
+
+def split_lines(chunks: Iterable[str]) -> Iterator[str]:
+    """Only newlines end a line: JSON may hold the other signs that Python's own splitting takes for ends."""
+    parts: list[str] = []  # of the line that is not over yet
+    for chunk in chunks:
+        first, *others = chunk.split("\n")
+        parts.append(first)
+        if others:
+            yield "".join(parts)
+            yield from others[:-1]
+            parts = others[-1:]
+    yield "".join(parts)
 
 
 def parse_json(line: str, where: str) -> dict[str, Any]:
@@ -199,27 +262,48 @@ def no_field(told: str, kind: str, names: list[str], texts: list[str]) -> Corpus
 # --- parquet
 
 
-def parquet_column(data: bytes, name: str, field: str) -> list[str]:
+def parquet_column(chunks: Iterable[bytes], file: File, field: str) -> Iterator[str]:
     """The strings in the column `field`; rows without a value are left out."""
     try:
         import pyarrow
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
-        raise needs_extra(name, "the package pyarrow", "parquet") from error
+        raise needs_extra(file.name, "the package pyarrow", "parquet") from error
     try:
-        table = ParquetFile(BytesIO(data))
-        values = table.read(columns=[field]).column(field).to_pylist() if field in table.schema_arrow.names else None
+        with seekable(chunks, file) as stream:
+            table = ParquetFile(stream, pre_buffer=False)
+            schema = table.schema_arrow
+            if field not in schema.names:
+                told = f'{file.name} has no column "{shown(field)}"'
+                raise no_field(told, "columns", schema.names, text_columns(schema))
+            for batch in table.iter_batches(_ROWS, columns=[field]):
+                yield from column_texts(batch.column(0).to_pylist(), schema, file.name, field)
     except (OSError, ValueError, pyarrow.ArrowException) as error:
-        raise CorpusError(f"{name} is damaged or not a .parquet file: {shown(str(error))}.\nFetch it again.") from error
-    return column_texts(values, table.schema_arrow, name, field)
+        told = f"{file.name} is damaged or not a .parquet file: {shown(str(error))}."
+        raise CorpusError(f"{told}\nFetch it again.") from error
 
 
-def column_texts(values: list[Any] | None, schema: Any, name: str, field: str) -> list[str]:
-    texts = [column.name for column in schema if "string" in str(column.type)]
-    if values is None:
-        raise no_field(f'{name} has no column "{shown(field)}"', "columns", schema.names, texts)
+@contextmanager
+def seekable(chunks: Iterable[bytes], file: File) -> Iterator[IO[bytes]]:
+    """A stream of `chunks`, which are all gone through."""
+    if is_compressed(file.path):
+        with SpooledTemporaryFile(_IN_MEMORY) as copy:
+            copy.writelines(chunks)
+            copy.seek(0)
+            yield copy
+    else:
+        deque(chunks, maxlen=0)
+        with file.open() as stream:
+            yield stream
+
+
+def column_texts(values: list[Any], schema: Any, name: str, field: str) -> list[str]:
     present = [value for value in values if value is not None]
     if not all(isinstance(value, str) for value in present):
         told = f'{name}: column "{shown(field)}" is {schema.field(field).type}, not text'
-        raise no_field(told, "columns", schema.names, texts)
+        raise no_field(told, "columns", schema.names, text_columns(schema))
     return present
+
+
+def text_columns(schema: Any) -> list[str]:
+    return [column.name for column in schema if "string" in str(column.type)]

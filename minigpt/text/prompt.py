@@ -2,7 +2,7 @@
 
 from minigpt.errors import CorpusError
 from minigpt.text.formats import clean
-from minigpt.text.sources import find_local, read_standard_input
+from minigpt.text.sources import find, find_local
 from minigpt.text.wording import shown
 
 
@@ -16,7 +16,7 @@ def read_text(path: str) -> str:
 
 def read_prompt() -> str:
     """The text of standard input, less its one final newline, which a shell adds rather than a person."""
-    return clean(_decode(read_standard_input(), "standard input")).removesuffix("\n")
+    return clean(_decode(find("-").files[0].read(), "standard input")).removesuffix("\n")
 
 
 def check_argument(text: str) -> str:

@@ -1,42 +1,263 @@
-"""Documents in; rows of token ids out, split into training and validation, and cut into batches."""
+"""A split text and a tokenizer in; token ids out, in memory or on disk, and cut into batches."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+import mmap
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from minigpt.config import require
-from minigpt.errors import CorpusError
+from minigpt.errors import CheckpointError, CorpusError, OutputError
+from minigpt.text.blocks import Progress, counted, unheard
+from minigpt.text.split import Split
 from minigpt.text.tokenizer import Tokenizer
 
 SHORTEST_CONTEXT = 8
+MANIFEST = "manifest.json"
+_FORMAT = 1
+_SHARD = 1 << 26  # ids in a file, about
+_IN_MEMORY = 1 << 24  # ids: so few are read rather than mapped
+
+
+class Shards:
+    """Ids on disk as one sequence, of which only what is asked for is read: `len`, [slice] and [array of positions].
+
+    Forgets after each reading which pages it touched: they stay in the system's cache, but are no memory of ours.
+    """
+
+    def __init__(self, files: Sequence[Path], dtype: np.dtype) -> None:
+        self.dtype = dtype
+        self._maps = [_map(file) for file in files]
+        self._shards = [np.frombuffer(each, dtype) for each in self._maps]
+        self._starts = np.cumsum([0, *map(len, self._shards)])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
+        found = self._slice(*index.indices(len(self))) if isinstance(index, slice) else self._gather(index)
+        for each in self._maps:
+            if hasattr(mmap, "MADV_DONTNEED"):
+                each.madvise(mmap.MADV_DONTNEED)
+        return found
+
+    def _slice(self, start: int, stop: int, step: int) -> np.ndarray:
+        parts = [
+            shard[max(0, start - first) : max(0, stop - first)]
+            for shard, first in zip(self._shards, self._starts.tolist(), strict=False)
+        ]
+        return np.concatenate([np.zeros(0, self.dtype), *parts])[::step]
+
+    def _gather(self, positions: np.ndarray) -> np.ndarray:
+        found = np.empty(positions.shape, self.dtype)
+        shard_of = np.searchsorted(self._starts, positions, side="right") - 1
+        for number in np.unique(shard_of):
+            here = shard_of == number
+            found[here] = self._shards[number][positions[here] - self._starts[number]]
+        return found
+
+
+def _map(file: Path) -> mmap.mmap:
+    with file.open("rb") as stream:
+        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+Ids = np.ndarray | Shards
 
 
 @dataclass(frozen=True)
 class TokenData:
-    """A corpus as ids, [N] uint16 or uint32. `validation` has fewer than two tokens when there is none."""
+    """A corpus as ids, [N] uint16 or uint32. `validation` has fewer than two tokens when there is none.
 
-    train: np.ndarray
-    validation: np.ndarray
+    `train_bytes`: of the training text in UTF-8. `made_from`: the hashes and settings that make these ids, and no
+    others. `folder`: where they lie, when they are on disk.
+    """
 
-
-def split_documents(documents: Sequence[str], fraction: float) -> tuple[list[str], list[str]]:
-    """(training, validation): the last `fraction` of all characters is for validation; a document may be divided."""
-    require(0 <= fraction < 1, f"--val-fraction must be at least 0 (no validation) and below 1, not {fraction}.")
-    left = int(sum(map(len, documents)) * (1 - fraction))  # characters still to go to training
-    train, validation = [], []
-    for document in documents:
-        train.append(document[:left])
-        validation.append(document[left:])
-        left = max(0, left - len(document))
-    return [d for d in train if d], [d for d in validation if d]
+    train: Ids
+    validation: Ids
+    train_bytes: int = 0
+    made_from: Mapping[str, Any] = field(default_factory=dict)
+    sources: tuple[Mapping[str, Any], ...] = ()
+    folder: Path | None = None
 
 
-def encode_split(tokenizer: Tokenizer, train: Sequence[str], validation: Sequence[str]) -> TokenData:
-    """Both parts as ids, end-of-text between documents."""
-    return TokenData(tokenizer.encode_documents(train), tokenizer.encode_documents(validation))
+def tokenize(tokenizer: Tokenizer, split: Split, folder: Path | None = None, progress: Progress = unheard) -> TokenData:
+    """Both parts as ids, end-of-text between documents: in memory, or in shards in `folder`, which is to be new.
+
+    `progress` is told of characters. Raises OutputError where the disk is full.
+    """
+    parts = {
+        name: tokenizer.encode_blocks(counted(blocks, progress))
+        for name, blocks in (("train", split.train()), ("validation", split.validation()))
+    }
+    data = TokenData(
+        train=np.zeros(0, tokenizer.dtype),
+        validation=np.zeros(0, tokenizer.dtype),
+        train_bytes=split.train_bytes,
+        made_from=made_from(tokenizer, split),
+        sources=tuple(asdict(s) for text in (split.corpus, split.held_out) if text for s in text.sources),
+    )
+    if folder is not None:
+        with _writing(folder):
+            write_shards(folder, data, parts)
+        return open_shards(folder)
+    train, validation = (np.concatenate([np.zeros(0, tokenizer.dtype), *batches]) for batches in parts.values())
+    return replace(data, train=train, validation=validation)
+
+
+def made_from(tokenizer: Tokenizer, split: Split) -> dict[str, Any]:
+    """All that the ids depend on, by its content: equal ones make equal ids."""
+    return {
+        "text_sha256": split.corpus.sha256,
+        "validation_text_sha256": split.held_out.sha256 if split.held_out else None,
+        "val_fraction": None if split.held_out else split.fraction,
+        "tokenizer_sha256": hashlib.sha256(tokenizer.to_json().encode()).hexdigest(),
+    }
+
+
+# --- on disk
+
+
+def write_shards(folder: Path, data: TokenData, parts: Mapping[str, Iterable[np.ndarray]]) -> None:
+    """Files of raw little-endian ids, and last the manifest: without it, they are not whole."""
+    folder.mkdir()
+    shards = {name: list(_write_part(folder, name, iter(batches))) for name, batches in parts.items()}
+    manifest = {
+        "format": _FORMAT,
+        "dtype": data.train.dtype.name,
+        "made_from": data.made_from,
+        "sources": data.sources,
+        "train_bytes": data.train_bytes,
+        "shards": shards,
+    }
+    _write_synced(folder / MANIFEST, [json.dumps(manifest, indent=2, ensure_ascii=False).encode()])
+
+
+def _write_part(folder: Path, name: str, batches: Iterator[np.ndarray]) -> Iterator[dict[str, Any]]:
+    for number, first in enumerate(batches):
+        file = folder / f"{name}-{number:05}.bin"
+        size, sha256 = _write_synced(file, _up_to_a_shard(chain((first,), batches)))
+        yield {"file": file.name, "tokens": size // first.itemsize, "bytes": size, "sha256": sha256}
+
+
+def _up_to_a_shard(batches: Iterator[np.ndarray]) -> Iterator[bytes]:
+    size = 0
+    for ids in batches:
+        yield ids.tobytes()
+        size += len(ids)
+        if size >= _SHARD:
+            return
+
+
+def _write_synced(file: Path, chunks: Iterable[bytes]) -> tuple[int, str]:
+    """Its size and SHA-256."""
+    size, sha256 = 0, hashlib.sha256()
+    with file.open("xb") as stream:
+        for chunk in chunks:
+            stream.write(chunk)
+            sha256.update(chunk)
+            size += len(chunk)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return size, sha256.hexdigest()
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest in `folder`. Raises CheckpointError where there is none, or one of another version."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        if manifest["format"] != _FORMAT:
+            raise CheckpointError(f"{folder / MANIFEST} is of another version of minigpt.")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder / MANIFEST} cannot be read: {error}.") from error
+    return dict(manifest)
+
+
+def open_shards(folder: Path) -> TokenData:
+    """The ids in `folder`, mapped where they are many. Raises CheckpointError where a file is not what was written."""
+    manifest = read_manifest(folder)
+    try:
+        dtype = np.dtype(manifest["dtype"]).newbyteorder("<")
+        parts = {name: [_checked(folder, shard) for shard in shards] for name, shards in manifest["shards"].items()}
+        tokens = sum(shard["tokens"] for shards in manifest["shards"].values() for shard in shards)
+        ids = {name: Shards(files, dtype) for name, files in parts.items()}
+        return TokenData(
+            train=ids["train"] if tokens > _IN_MEMORY else ids["train"][:],
+            validation=ids["validation"] if tokens > _IN_MEMORY else ids["validation"][:],
+            train_bytes=manifest["train_bytes"],
+            made_from=manifest["made_from"],
+            sources=tuple(manifest["sources"]),
+            folder=folder,
+        )
+    except OSError as error:
+        raise CheckpointError(f"{error.filename} cannot be read: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{folder / MANIFEST} is damaged: {error!r}.") from error
+
+
+def _checked(folder: Path, shard: Mapping[str, Any]) -> Path:
+    file = folder / Path(shard["file"]).name
+    if (size := file.stat().st_size) != shard["bytes"]:
+        raise CheckpointError(f"{file} has {size:,} bytes, and should have {shard['bytes']:,}: it is damaged.")
+    with file.open("rb") as stream:
+        if hashlib.file_digest(stream, "sha256").hexdigest() != shard["sha256"]:
+            raise CheckpointError(f"{file} does not hold what was written: it is damaged.")
+    return file
+
+
+def keep_shards(data: TokenData, folder: Path) -> TokenData:
+    """Move the shards of `data` to `folder`, or write them there: whole, or not at all. Raises OutputError."""
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    with _writing(folder, temporary):
+        if data.folder is not None:
+            shutil.move(data.folder, folder)
+        else:
+            parts = {"train": data.train[:], "validation": data.validation[:]}
+            write_shards(temporary, data, {name: [ids] if len(ids) else [] for name, ids in parts.items()})
+            os.replace(temporary, folder)
+    return replace(data, folder=folder)
+
+
+def reuse_shards(folders: Iterable[Path], wanted: Mapping[str, Any], target: Path) -> Path | None:
+    """The first of `folders` whose ids are made from what is `wanted`; hard-linked, else copied, to `target`."""
+    for folder in folders:
+        with suppress(CheckpointError):
+            if read_manifest(folder).get("made_from") == wanted:
+                open_shards(folder)
+                with _writing(target):
+                    shutil.copytree(folder, target, copy_function=_link_or_copy)
+                return folder
+    return None
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(source, target)
+
+
+@contextmanager
+def _writing(folder: Path, *temporary: Path) -> Iterator[None]:
+    """Turns an OSError into an OutputError, with nothing left behind."""
+    try:
+        yield
+    except OSError as error:
+        for each in (folder, *temporary):
+            shutil.rmtree(each, ignore_errors=True)
+        raise OutputError(f"{folder} cannot be written: {error.strerror or error}.") from error
+
+
+# --- batches
 
 
 def fitting_context(tokens: int, context: int) -> int:
@@ -54,7 +275,7 @@ def fitting_context(tokens: int, context: int) -> int:
     return int(2 ** ((tokens // 2).bit_length() - 1))
 
 
-def random_batch(ids: np.ndarray, batch: int, context: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def random_batch(ids: Ids, batch: int, context: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Windows at random places: inputs [B, T] and, one token further on, targets [B, T], int64 on the CPU."""
     starts = torch.randint(len(ids) - context, (batch, 1), generator=generator).numpy()
     windows = torch.from_numpy(ids[starts + np.arange(context + 1)].astype(np.int64))  # [B, T + 1]

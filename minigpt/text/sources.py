@@ -1,18 +1,23 @@
 """An argument in (file, directory, glob, URL or -); out the files it stands for, each with a way to read its bytes."""
 
+import hashlib
 import os
 import re
 import shlex
+import shutil
 import sys
+import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path, PurePath
-from typing import Any
+from tempfile import SpooledTemporaryFile, TemporaryDirectory
+from typing import IO, Any
 
 from minigpt.errors import CorpusError
+from minigpt.text.blocks import Progress, unheard
 from minigpt.text.compression import inner_path
 from minigpt.text.wording import needs_extra, shown
 
@@ -32,16 +37,67 @@ REMOTE_ERRORS = (
     ("botocore.exceptions", "ClientError"),
     ("zipfile", "BadZipFile"),
 )
+_CHUNK = 1 << 18  # bytes read at once; compressed ones may become ten times as many
+_IN_MEMORY = 1 << 24  # bytes: what can be read only once and is larger goes to a temporary file
 
 
 @dataclass(frozen=True)
 class File:
-    """Bytes to be read. `name` is for a person, `path` carries the suffixes; files of one `key` are the same file."""
+    """Bytes to be read, again and again. `name` is for a person, `path` carries the suffixes.
+
+    Files of one `key` are the same file. `open` gives a stream that can seek.
+    """
 
     name: str
     path: str
     key: str
-    read: Callable[[], bytes]
+    open: Callable[[], AbstractContextManager[IO[bytes]]]
+
+    def read(self) -> bytes:
+        return b"".join(Stored(self))
+
+
+class Stored:
+    """One pass over the bytes of a file as they are stored, which are hashed and counted as they go by."""
+
+    def __init__(self, file: File, progress: Progress = unheard) -> None:
+        self._file, self._progress, self._hash = file, progress, hashlib.sha256()
+        self.size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        with errors_told(self._file.name), self._file.open() as stream:
+            while chunk := stream.read(_CHUNK):
+                self._hash.update(chunk)
+                self.size += len(chunk)
+                self._progress(len(chunk))
+                yield chunk
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+
+def kept(fetch: Callable[[], IO[bytes]]) -> Callable[[], AbstractContextManager[IO[bytes]]]:
+    """`File.open` for what can be fetched only once, as a stream that can seek."""
+
+    @cache
+    def fetched() -> IO[bytes]:
+        stream = fetch()
+        weakref.finalize(from_the_start, stream.close)
+        return stream
+
+    def from_the_start() -> AbstractContextManager[IO[bytes]]:
+        fetched().seek(0)
+        return nullcontext(fetched())
+
+    return from_the_start
+
+
+def copied(stream: IO[bytes]) -> IO[bytes]:
+    """All of `stream`, in memory while it is small."""
+    copy = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - it is read again and again
+    shutil.copyfileobj(stream, copy, _CHUNK)
+    return copy
 
 
 @dataclass(frozen=True)
@@ -61,7 +117,7 @@ class Place:
 def find(argument: str) -> Place:
     """The files that `argument` stands for, in sorted order. Nothing is read yet, so a file may still be missing."""
     if argument == "-":
-        stdin = File("standard input", "", "-", read_standard_input)
+        stdin = File("standard input", "", "-", kept(standard_input))
         return Place(stdin.name, "stdin", (stdin,), named=True)
     if "://" in argument and not os.path.lexists(argument):
         return find_by_url(argument)
@@ -92,7 +148,19 @@ def local_place(name: str, label: str, entries: Iterable[Path]) -> Place:
 
 
 def local_file(path: str) -> File:
-    return File(shown(path), path, os.path.realpath(path), partial(read_local, path))
+    opened = partial(open_local, path)
+    # A pipe can be read only once. What is missing is told when it is opened.
+    is_pipe = os.path.exists(path) and not os.path.isfile(path)
+    return File(shown(path), path, os.path.realpath(path), kept(partial(once, opened)) if is_pipe else opened)
+
+
+def open_local(path: str) -> IO[bytes]:
+    return open(path, "rb")
+
+
+def once(opened: Callable[[], IO[bytes]]) -> IO[bytes]:
+    with opened() as stream:
+        return copied(stream)
 
 
 def walk(top: str | Path) -> Iterator[Path]:
@@ -138,16 +206,10 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") and name != ".."
 
 
-def read_local(path: str) -> bytes:
-    with errors_told(shown(path)), open(path, "rb") as stream:
-        return stream.read()
-
-
-def read_standard_input() -> bytes:
+def standard_input() -> IO[bytes]:
     if sys.stdin is None:  # started with a closed descriptor, as by <&-
         raise CorpusError("standard input is closed.\nPipe a text in: cat notes.txt | minigpt train -")
-    with errors_told("standard input"):
-        return sys.stdin.buffer.read()
+    return copied(sys.stdin.buffer)
 
 
 # --- by URL
@@ -205,12 +267,15 @@ def remote_paths(filesystem: Any, path: str) -> list[str] | None:
 
 def remote_file(filesystem: Any, path: str, url: str) -> File:
     key = f"{filesystem.to_json()} {path}"  # the arguments of a file system say which server or archive it reads
-    return File(shown_url(url), without_query(path), key, partial(read_remote, filesystem, path, shown_url(url)))
+    return File(shown_url(url), without_query(path), key, kept(partial(download, filesystem, path)))
 
 
-def read_remote(filesystem: Any, path: str, name: str) -> bytes:
-    with errors_told(name):
-        return bytes(filesystem.cat_file(path))
+def download(filesystem: Any, path: str) -> IO[bytes]:
+    """To a file without a name, which goes when it is closed: not all of fsspec's file systems write to an open one."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        target = os.path.join(folder, "fetched")
+        filesystem.get_file(path, target)
+        return open(target, "rb")
 
 
 def shown_url(url: str) -> str:

@@ -11,9 +11,8 @@ The ids are GPT-2's: the 256 bytes first, in its order, then the merges, end-of-
 
 import json
 import math
-import re
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +21,14 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from minigpt.config import require
 from minigpt.errors import CheckpointError
+from minigpt.text.blocks import Block, pieces, utf8_length
 
 END_OF_TEXT = "<|endoftext|>"
 KINDS = ("bpe", "char")
 SMALLEST_VOCABULARY = 257  # 256 bytes and end-of-text
 LARGEST_VOCABULARY = 1 << 20  # four times the largest in use; the trainer reserves room for all of it at once
 
-# A cut before a line that follows a single newline never changes GPT-2's split, so long texts encode in parallel.
-_LINE_START = re.compile(r"(?<=\S\n)(?=\S)")
-_PIECE = 1 << 16
+_BATCH = 1 << 20  # characters encoded at once: the library needs about a hundred bytes for each token of them
 
 
 def _printable_bytes() -> dict[int, str]:
@@ -61,18 +59,28 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`; no end-of-text is added, and none is read out of it."""
-        encoded = self._engine.encode_batch_fast(_pieces(text), add_special_tokens=False)
+        encoded = self._engine.encode_batch_fast(pieces(text), add_special_tokens=False)
         return [token for piece in encoded for token in piece.ids]
 
+    @property
+    def dtype(self) -> np.dtype:
+        """Of ids on disk and in memory: little-endian uint16 where the vocabulary fits, uint32 else."""
+        return np.dtype("<u2" if self.vocab_size <= 1 << 16 else "<u4")
+
+    def encode_blocks(self, blocks: Iterable[Block]) -> Iterator[np.ndarray]:
+        """The ids of all blocks, a few at a time, end-of-text between documents; only so many are in memory."""
+        for batch in _batches(blocks):
+            encoded = self._engine.encode_batch_fast([text for text, _ in batch], add_special_tokens=False)
+            rows = (
+                chain((self.end_of_text,) if begins else (), piece.ids)
+                for (_, begins), piece in zip(batch, encoded, strict=True)
+            )
+            yield np.fromiter(chain.from_iterable(rows), self.dtype)
+
     def encode_documents(self, documents: Iterable[str]) -> np.ndarray:
-        """The ids of all documents in one row, end-of-text between them; uint16 where the vocabulary fits."""
-        dtype = np.uint16 if self.vocab_size <= 1 << 16 else np.uint32
-        parts: list[np.ndarray] = []
-        for document in documents:
-            if parts:
-                parts.append(np.array([self.end_of_text], dtype))
-            parts.append(np.array(self.encode(document), dtype))
-        return np.concatenate(parts) if parts else np.zeros(0, dtype)
+        """The ids of all documents in one row, end-of-text between them."""
+        parts = list(self.encode_blocks(Block(document, begins=True) for document in documents))
+        return np.concatenate(parts) if parts else np.zeros(0, self.dtype)
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes that a token stands for; the letters of its name for end-of-text and other added tokens."""
@@ -120,8 +128,8 @@ class Tokenizer:
             raise CheckpointError(f"{path} is not a tokenizer that can be read: {error}") from error
 
 
-def train_tokenizer(kind: str, documents: Sequence[str], vocab_size: int | None = None) -> Tokenizer:
-    """Make a tokenizer of `kind` for the documents.
+def train_tokenizer(kind: str, documents: Iterable[str], vocab_size: int | None = None) -> Tokenizer:
+    """Make a tokenizer of `kind` for the documents, which are gone through once.
 
     `vocab_size`: for bpe, all tokens, end-of-text included (the corpus may be too short to fill it); by default it is
     chosen from the length of the corpus. char takes what the corpus holds.
@@ -130,7 +138,10 @@ def train_tokenizer(kind: str, documents: Sequence[str], vocab_size: int | None 
     if kind == "char":
         require(vocab_size is None, "--vocab-size goes with --tokenizer bpe: char takes one token per character.")
         return _tokenizer(_character_merges(documents))
-    size = vocab_size if vocab_size is not None else default_vocab_size(sum(len(d.encode()) for d in documents))
+    size = vocab_size
+    if size is None:
+        documents = list(documents)
+        size = default_vocab_size(sum(map(utf8_length, documents)))
     require(
         SMALLEST_VOCABULARY <= size <= LARGEST_VOCABULARY,
         f"--vocab-size must be {SMALLEST_VOCABULARY} or more (256 bytes and end-of-text) and at most "
@@ -148,18 +159,18 @@ def default_vocab_size(utf8_bytes: int) -> int:
     return 1 << min(15, max(10, round(math.log2(max(1, utf8_bytes)) / 2)))
 
 
-def _learned_merges(documents: Sequence[str], count: int) -> list[tuple[str, str]]:
+def _learned_merges(documents: Iterable[str], count: int) -> list[tuple[str, str]]:
     engine = _engine(models.BPE())
     trainer = trainers.BpeTrainer(
         vocab_size=256 + count,
         initial_alphabet=list(BYTE_TO_LETTER.values()),
         show_progress=False,
     )
-    engine.train_from_iterator((piece for document in documents for piece in _pieces(document)), trainer)
+    engine.train_from_iterator((piece for document in documents for piece in pieces(document)), trainer)
     return [(left, right) for left, right in json.loads(engine.to_str())["model"]["merges"]]
 
 
-def _character_merges(documents: Sequence[str]) -> list[tuple[str, str]]:
+def _character_merges(documents: Iterable[str]) -> list[tuple[str, str]]:
     """Merges that build each multi-byte character from its bytes, left to right, shared beginnings once."""
     characters = sorted({c for document in documents for c in set(document) if ord(c) > 0x7F})
     merges: dict[tuple[str, str], None] = {}
@@ -186,16 +197,20 @@ def _engine(model: models.BPE) -> Engine:
     return engine
 
 
-def _pieces(text: str) -> list[str]:
-    """`text` in pieces of about 64 thousand characters, cut only where the split pattern cuts anyway."""
-    pieces, start = [], 0
-    while len(text) - start > _PIECE:
-        cut = _LINE_START.search(text, start + _PIECE)
-        if cut is None:
-            break
-        pieces.append(text[start : cut.start()])
-        start = cut.start()
-    return [*pieces, text[start:]]
+def _batches(blocks: Iterable[Block]) -> Iterator[list[Block]]:
+    """Small parts of `blocks`, many at once; none begins a document at the very start, where nothing is to separate."""
+    batch: list[Block] = []
+    size, is_first = 0, True
+    for block in blocks:
+        for number, text in enumerate(pieces(block.text)):
+            batch.append(Block(text, block.begins and number == 0 and not is_first))
+            is_first = False
+            size += len(text)
+        if size >= _BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _letters_to_bytes(token: str) -> bytes:

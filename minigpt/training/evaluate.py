@@ -11,6 +11,7 @@ from torch import Tensor
 
 from minigpt.models.gpt import GPT
 from minigpt.records import TrainRecord
+from minigpt.text.shards import Ids
 
 EVALUATED_TOKENS = 1_000_000  # of a longer validation text, its first so many
 _BATCH_TOKENS = 8192  # at once: enough to keep a CPU busy, few enough that the logits stay small
@@ -28,7 +29,7 @@ class Evaluation:
 @torch.no_grad()
 def evaluate(
     model: GPT,
-    ids: np.ndarray,
+    ids: Ids,
     byte_lengths: np.ndarray,
     *,
     stopped: Callable[[], bool] = lambda: False,
@@ -38,19 +39,19 @@ def evaluate(
 
     `ids` [N >= 2], of which the first million are used; `byte_lengths` [V]. None when `stopped` before the end.
     """
-    ids = ids[: EVALUATED_TOKENS + 1].astype(np.int64)
+    evaluated = ids[: EVALUATED_TOKENS + 1].astype(np.int64)
     was_training = model.training
     model.eval()
     total_nats = 0.0
-    for x, y in _windows(ids, model.config.context):
+    for x, y in _windows(evaluated, model.config.context):
         if stopped():
             break
         total_nats += _loss(model, x, y, autocast)
     model.train(was_training)
     if stopped():
         return None
-    byte_count = int(byte_lengths[ids[1:]].sum())
-    return Evaluation(total_nats / (len(ids) - 1), total_nats / math.log(2) / max(1, byte_count), len(ids) - 1)
+    byte_count, tokens = int(byte_lengths[evaluated[1:]].sum()), len(evaluated) - 1
+    return Evaluation(total_nats / tokens, total_nats / math.log(2) / max(1, byte_count), tokens)
 
 
 def _loss(model: GPT, x_BT: Tensor, y_BT: Tensor, autocast: Callable[[], torch.autocast] | None) -> float:

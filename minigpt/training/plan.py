@@ -1,19 +1,24 @@
 """A corpus and what the user chose in; everything that a run needs out: tokenizer, ids, model and training settings."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 
+from minigpt.checkpoint.run import Scratch
 from minigpt.config import PRESETS, Choices, ModelConfig, TrainConfig, require
 from minigpt.models.device import resolve_precision
+from minigpt.text.blocks import Progress, counted, unheard
 from minigpt.text.corpus import Corpus
-from minigpt.text.shards import TokenData, encode_split, fitting_context, split_documents
-from minigpt.text.tokenizer import Tokenizer, train_tokenizer
+from minigpt.text.shards import TokenData, fitting_context, made_from, open_shards, reuse_shards, tokenize
+from minigpt.text.split import Split
+from minigpt.text.tokenizer import Tokenizer, default_vocab_size, train_tokenizer
 from minigpt.training.evaluate import EVALUATED_TOKENS
 
 T = TypeVar("T")
+Stages = Callable[[str, int], Progress]  # told what begins and how many characters it is for
 
 
 @dataclass(frozen=True)
@@ -41,11 +46,13 @@ def make_plan(
     choices: Choices,
     settings: TrainConfig,
     device: torch.device | str = "cpu",
+    scratch: Scratch | None = None,
+    progress: Stages = lambda name, total: unheard,
 ) -> Plan:
     """Tokenize and size. `held_out`: the validation text, where it is not the end of the corpus.
 
-    `settings` come with every value that depends neither on the preset nor on the device. Raises ConfigError and
-    CorpusError.
+    `settings` come with every value that depends neither on the preset nor on the device. The ids of a large text go
+    to `scratch`; without one, they are held in memory. Raises ConfigError, CorpusError and OutputError.
     """
     choices = choices.filled()
     assert choices.preset is not None
@@ -62,9 +69,9 @@ def make_plan(
         width=_first(choices.width, preset.width),
         dropout=choices.dropout,
     )
-    train, validation = _split(corpus, held_out, choices.val_fraction)
-    tokenizer = train_tokenizer(choices.tokenizer, train, choices.vocab_size)
-    data = encode_split(tokenizer, train, validation)
+    split = Split(corpus, held_out, choices.val_fraction)
+    tokenizer = learn_tokenizer(split, choices.tokenizer, choices.vocab_size, progress)
+    data, older = encode(tokenizer, split, scratch, progress)
     context = fitting_context(len(data.train), model.context)
     return Plan(
         corpus=corpus,
@@ -78,8 +85,11 @@ def make_plan(
             precision=resolve_precision(settings.precision, torch.device(device), model.width),
         ),
         validation=_validation_name(held_out, choices.val_fraction, data),
-        bytes_per_token=sum(len(document.encode()) for document in train) / len(data.train),
-        notes=tuple(_notes(model.context, context, data, choices, tokenizer)),
+        bytes_per_token=data.train_bytes / len(data.train),
+        notes=(
+            *_large_notes(split, choices.tokenizer, older),
+            *_notes(model.context, context, data, choices, tokenizer),
+        ),
     )
 
 
@@ -87,10 +97,38 @@ def _first(chosen: T | None, otherwise: T) -> T:
     return otherwise if chosen is None else chosen
 
 
-def _split(corpus: Corpus, held_out: Corpus | None, fraction: float) -> tuple[Sequence[str], Sequence[str]]:
-    if held_out is not None:
-        return corpus.documents, held_out.documents
-    return split_documents(corpus.documents, fraction)
+def learn_tokenizer(split: Split, kind: str, vocab_size: int | None, progress: Stages) -> Tokenizer:
+    """A char tokenizer knows all characters that train; what bpe learns from is bounded."""
+    if kind == "char":
+        blocks, total = split.train(), split.train_characters
+    else:
+        blocks, total = split.sample(), split.sampled_characters
+        vocab_size = default_vocab_size(split.train_bytes) if vocab_size is None else vocab_size
+    heard = progress("learning a tokenizer", total)
+    return train_tokenizer(kind, (block.text for block in counted(blocks, heard)), vocab_size)
+
+
+def encode(
+    tokenizer: Tokenizer, split: Split, scratch: Scratch | None, progress: Stages
+) -> tuple[TokenData, Path | None]:
+    """The ids, and where they are from if an older run beside this one had them already."""
+    folder = None
+    if scratch is not None and split.is_large:
+        folder = scratch.new()
+        older = reuse_shards(scratch.older(), made_from(tokenizer, split), folder)
+        if older is not None:
+            return open_shards(folder), older
+    return tokenize(tokenizer, split, folder, progress("tokenizing", split.characters)), None
+
+
+def _large_notes(split: Split, kind: str, older: Path | None) -> list[str]:
+    notes = []
+    if kind == "bpe" and split.sampled_characters < split.train_characters:
+        sampled, all_of_them = split.sampled_characters, split.train_characters
+        notes.append(f"The tokenizer is learned from about {sampled:,} of the {all_of_them:,} training characters.")
+    if older is not None:
+        notes.append(f"The same text was tokenized before: the ids are those of {older}.")
+    return notes
 
 
 def _validation_name(held_out: Corpus | None, fraction: float, data: TokenData) -> str:

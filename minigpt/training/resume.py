@@ -49,7 +49,7 @@ def open_run(path: Path, given: Mapping[str, Any], steps: int | None) -> tuple[P
 def _plan(path: Path, info: Mapping[str, Any]) -> Plan:
     sources = tuple(Source(**source) for source in info["corpus"]["sources"])
     return Plan(
-        corpus=Corpus(info["name"], (), sources, ()),
+        corpus=Corpus(info["name"], sources, utf8_bytes=info["corpus"]["bytes"]),
         tokenizer=Tokenizer.from_file(path / TOKENIZER),
         data=load_tokens(path),
         model=ModelConfig(**info["model"]),
@@ -70,8 +70,13 @@ def _refuse_changed_text(corpus: Corpus) -> None:
     """Files that are no longer there are no matter: the run keeps their ids."""
     for source in corpus.sources:
         file = Path(source.name)
-        if file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() != source.sha256:
+        if file.is_file() and _sha256(file) != source.sha256:
             raise CorpusError(
                 f"{source.name} has changed since this run began, so the run cannot go on with it.\n"
                 "Put the old text back, or start a new run."
             )
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -140,7 +140,7 @@ def run_info(plan: Plan, choices: Choices, device: torch.device) -> dict[str, An
         "corpus": {
             "sources": [asdict(source) for source in plan.corpus.sources],
             "skipped": len(plan.corpus.skipped),
-            "documents": len(plan.corpus.documents),
+            "documents": plan.corpus.documents,
             "bytes": plan.corpus.utf8_bytes,
             "bytes_per_token": plan.bytes_per_token,
             "train_tokens": len(plan.data.train),

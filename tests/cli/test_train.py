@@ -182,3 +182,62 @@ def test_without_tensorboard_nothing_is_begun(train: Run, monkeypatch: pytest.Mo
     assert result.exit_code == 1
     assert result.stderr.startswith("minigpt train: --tensorboard needs the package tensorboard, not installed here.")
     assert not Path("checkpoints").exists()
+
+
+# Texts larger than memory, with what counts as large made small
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minigpt.text.split.LARGE", 4000)
+    monkeypatch.setattr("minigpt.text.split._SAMPLED", 200)
+    monkeypatch.setattr("minigpt.text.shards._IN_MEMORY", 0)
+    monkeypatch.setattr("minigpt.text.shards._SHARD", 1000)
+    monkeypatch.setattr("minigpt.text.tokenizer._BATCH", 1000)
+    monkeypatch.setattr("minigpt.text.blocks.BLOCK", 500)
+
+
+def test_a_large_text_trains_as_a_small_one_does(
+    minigpt: Run, notes: str, tiny: list[str], request: pytest.FixtureRequest
+) -> None:
+    flags = [notes, "--tokenizer", "char", *tiny[:-2], "--steps", "3"]
+    assert minigpt("train", *flags, "--out", "small").exit_code == 0
+    request.getfixturevalue("large")
+    assert minigpt("train", *flags, "--out", "elsewhere/large").exit_code == 0
+    assert len(list(Path("elsewhere/large/resume/tokens").glob("train-*.bin"))) > 3
+    small, large = (load(name).model.state_dict() for name in ("small", "elsewhere/large"))
+    assert all(small[name].equal(large[name]) for name in small)
+
+
+@pytest.mark.usefixtures("large")
+def test_a_large_text_is_tokenized_once_and_from_a_sample_learned(train: Run) -> None:
+    first, second = train(), train()
+    assert "The tokenizer is learned from about 4,000 of the " in first.stderr
+    assert "tokenized before" not in first.stderr
+    assert "The same text was tokenized before: the ids are those of checkpoints/notes/resume/tokens" in second.stderr
+    name = "resume/tokens/train-00000.bin"
+    assert Path("checkpoints/notes", name).samefile(Path("checkpoints/notes-2", name))
+    assert sorted(path.name for path in Path("checkpoints").iterdir()) == ["notes", "notes-2"]
+
+
+@pytest.mark.usefixtures("large")
+def test_standard_input_may_be_large(train: Run, notes: str) -> None:
+    result = train("-", input=Path(notes).read_bytes())
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(Path("checkpoints/stdin/resume/tokens/manifest.json").read_text())["sources"][0]["name"] == (
+        "standard input"
+    )
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("flags", [["--out", "notes"], []], ids=["out", "named"])
+def test_interrupted_while_tokenizing_it_leaves_nothing(
+    train: Run, flags: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minigpt.text.shards._write_synced", interrupt)
+    result = train(*flags)
+    assert result.exit_code == 130
+    assert list(Path().iterdir()) == []

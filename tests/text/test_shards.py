@@ -1,11 +1,29 @@
-"""Which characters train, which validate; which windows a batch can hold."""
+"""Ids on disk are the ids in memory; what is not what was written is refused; which windows a batch can hold."""
+
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from minigpt.errors import ConfigError, CorpusError
-from minigpt.text.shards import encode_split, fitting_context, random_batch, split_documents
+from minigpt.errors import CheckpointError, CorpusError, OutputError
+from minigpt.text import blocks, shards
+from minigpt.text import tokenizer as tokenizer_module
+from minigpt.text.corpus import corpus_of
+from minigpt.text.shards import (
+    Shards,
+    TokenData,
+    fitting_context,
+    keep_shards,
+    made_from,
+    open_shards,
+    random_batch,
+    read_manifest,
+    reuse_shards,
+    tokenize,
+)
+from minigpt.text.split import Split
 from minigpt.text.tokenizer import Tokenizer
 
 
@@ -13,48 +31,192 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize(
-    ("documents", "train", "validation"),
-    [
-        (["0123456789"], ["012345678"], ["9"]),
-        (["0" * 50, "1" * 50], ["0" * 50, "1" * 40], ["1" * 10]),
-        (["0" * 90, "1" * 10], ["0" * 90], ["1" * 10]),
-        (["0" * 95, "1" * 5], ["0" * 90], ["0" * 5, "1" * 5]),
-        (["0" * 80, "1" * 12, "2" * 8], ["0" * 80, "1" * 10], ["1" * 2, "2" * 8]),
-        (["ü😀" * 50], ["ü😀" * 45], ["ü😀" * 5]),
-        (["a"], [], ["a"]),
-        ([], [], []),
-    ],
-)
-def test_the_last_tenth_of_all_characters_is_for_validation(
-    documents: list[str], train: list[str], validation: list[str]
-) -> None:
-    assert split_documents(documents, 0.1) == (train, validation)
+@pytest.fixture
+def tiny_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks, batches and shards of a few characters, so that a short text has many of each; nothing is held."""
+    monkeypatch.setattr(blocks, "BLOCK", 50)
+    monkeypatch.setattr(tokenizer_module, "_BATCH", 100)
+    monkeypatch.setattr(shards, "_SHARD", 200)
+    monkeypatch.setattr(shards, "_IN_MEMORY", 0)
 
 
-@pytest.mark.parametrize("length", range(10, 400, 10))
-def test_the_split_is_exact_at_every_length(length: int) -> None:
-    text = "".join(chr(0x4E00 + i) for i in range(length))
-    documents = [text[: length // 3], text[length // 3 : length // 3 + 1], text[length // 3 + 1 :]]
-    train, validation = split_documents(documents, 0.1)
-    assert "".join(train) + "".join(validation) == text
-    assert len("".join(validation)) == length // 10
+@pytest.fixture
+def split(corpus: str) -> Split:
+    return Split(corpus_of("notes", [corpus, "another document", corpus]), None, 0.2)
 
 
-def test_without_validation_everything_trains() -> None:
-    assert split_documents(["abc", "def"], 0.0) == (["abc", "def"], [])
-
-
-@pytest.mark.parametrize("fraction", [1.0, 1.5, -0.1, float("nan")])
-def test_a_fraction_out_of_range_is_refused(fraction: float) -> None:
-    with pytest.raises(ConfigError, match="--val-fraction"):
-        split_documents(["text"], fraction)
+# Tokenized
 
 
 def test_both_parts_have_end_of_text_between_documents(tokenizer: Tokenizer) -> None:
-    data = encode_split(tokenizer, ["one", "two"], ["three"])
-    assert data.train.tolist() == [*tokenizer.encode("one"), tokenizer.end_of_text, *tokenizer.encode("two")]
-    assert data.validation.tolist() == tokenizer.encode("three")
+    data = tokenize(tokenizer, Split(corpus_of("", ["one", "two"]), corpus_of("", ["three"])))
+    assert data.train[:].tolist() == [*tokenizer.encode("one"), tokenizer.end_of_text, *tokenizer.encode("two")]
+    assert data.validation[:].tolist() == tokenizer.encode("three")
+    assert data.train_bytes == 6
+
+
+def test_without_validation_there_are_no_ids_for_it(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    split = Split(corpus_of("", ["one two"]), None, 0.0)
+    assert len(tokenize(tokenizer, split).validation) == 0
+    assert len(tokenize(tokenizer, split, tmp_path / "ids").validation) == 0
+
+
+@pytest.mark.usefixtures("tiny_limits")
+def test_ids_on_disk_are_those_in_memory(tokenizer: Tokenizer, split: Split, tmp_path: Path) -> None:
+    held, on_disk = tokenize(tokenizer, split), tokenize(tokenizer, split, tmp_path / "ids")
+    assert isinstance(on_disk.train, Shards)
+    assert len(list((tmp_path / "ids").glob("train-*.bin"))) > 2
+    for ours, theirs in ((on_disk.train, held.train), (on_disk.validation, held.validation)):
+        assert len(ours) == len(theirs) > 0
+        assert ours[:].tolist() == theirs[:].tolist()
+        assert ours.dtype == theirs.dtype
+    assert (on_disk.train_bytes, on_disk.made_from) == (held.train_bytes, held.made_from)
+
+
+@pytest.mark.usefixtures("tiny_limits")
+def test_blocks_do_not_change_the_ids(tokenizer: Tokenizer, split: Split, corpus: str) -> None:
+    train = tokenize(tokenizer, Split(split.corpus)).train
+    end = [tokenizer.end_of_text]
+    one, other = tokenizer.encode(corpus), tokenizer.encode("another document")
+    assert train[:].tolist() == [*one, *end, *other, *end, *one]
+
+
+def test_progress_is_told_of_all_characters(tokenizer: Tokenizer, split: Split) -> None:
+    told: list[int] = []
+    tokenize(tokenizer, split, progress=told.append)
+    assert sum(told) == split.characters
+
+
+def test_wide_ids_are_kept_whole(bpe: Tokenizer, tmp_path: Path) -> None:
+    ids = np.array([70_000, 1, 2], dtype="<u4")
+    kept = keep_shards(TokenData(ids, ids[:0]), tmp_path / "ids")
+    assert open_shards(kept.folder or tmp_path).train[:].tolist() == [70_000, 1, 2]
+
+
+# Read from disk
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Shards:
+    """0 to 99 in three files."""
+    for name, part in (("a", range(40)), ("b", range(40, 41)), ("c", range(41, 100))):
+        np.array(part, "<u2").tofile(tmp_path / name)
+    return Shards([tmp_path / name for name in "abc"], np.dtype("<u2"))
+
+
+@pytest.mark.parametrize(
+    "ends", [(0, 100), (0, 5), (38, 43), (40, 41), (41, 99), (90, 200), (-3, None), (7, 3), (0, 90, 20)]
+)
+def test_a_slice_may_cross_files(many: Shards, ends: tuple[int, ...]) -> None:
+    assert many[slice(*ends)].tolist() == list(range(100))[slice(*ends)]
+
+
+def test_a_window_may_cross_files(many: Shards) -> None:
+    x, y = random_batch(many, 400, 8, generator())
+    expected = random_batch(np.arange(100, dtype=np.uint16), 400, 8, generator())
+    assert torch.equal(x, expected[0])
+    assert torch.equal(y, expected[1])
+    assert {39, 40, 41} <= set(x[:, 0].tolist())
+
+
+# Kept, reused, refused
+
+
+@pytest.fixture
+def folder(bpe: Tokenizer, split: Split, tmp_path: Path) -> Path:
+    tokenize(bpe, split, tmp_path / "ids")
+    return tmp_path / "ids"
+
+
+def test_the_manifest_says_what_the_ids_are(folder: Path, bpe: Tokenizer, split: Split) -> None:
+    manifest = read_manifest(folder)
+    assert manifest["made_from"] == made_from(bpe, split)
+    assert manifest["made_from"]["text_sha256"] == split.corpus.sha256
+    assert [source["name"] for source in manifest["sources"]] == ["notes"]
+    (train,), (validation,) = manifest["shards"]["train"], manifest["shards"]["validation"]
+    assert train["bytes"] == 2 * train["tokens"] == (folder / train["file"]).stat().st_size
+    assert train["tokens"] + validation["tokens"] == len(tokenize(bpe, split).train) + len(
+        tokenize(bpe, split).validation
+    )
+
+
+def test_moved_or_written_they_are_the_same(folder: Path, bpe: Tokenizer, split: Split, tmp_path: Path) -> None:
+    moved = keep_shards(open_shards(folder), tmp_path / "moved")
+    written = keep_shards(tokenize(bpe, split), tmp_path / "written")
+    assert not folder.exists()
+    assert moved.folder == tmp_path / "moved"
+    assert written.folder == tmp_path / "written"
+    for name in sorted(os.listdir(tmp_path / "moved")):
+        assert (tmp_path / "moved" / name).read_bytes() == (tmp_path / "written" / name).read_bytes()
+
+
+def test_the_same_text_and_tokenizer_are_not_tokenized_again(folder: Path, bpe: Tokenizer, split: Split) -> None:
+    target = folder.with_name("again")
+    assert reuse_shards([folder.with_name("none"), folder], made_from(bpe, split), target) == folder
+    assert open_shards(target).train[:].tolist() == open_shards(folder).train[:].tolist()
+    assert os.path.samefile(target / "train-00000.bin", folder / "train-00000.bin")
+
+
+@pytest.mark.parametrize("change", ["text", "fraction", "validation", "tokenizer"])
+def test_what_differs_in_anything_is_tokenized_again(
+    folder: Path, bpe: Tokenizer, char: Tokenizer, split: Split, corpus: str, change: str
+) -> None:
+    other = {
+        "text": Split(corpus_of("notes", [corpus, "another document", corpus + "."]), None, 0.2),
+        "fraction": Split(split.corpus, None, 0.1),
+        "validation": Split(split.corpus, corpus_of("", ["held out"]), 0.2),
+    }.get(change, split)
+    wanted = made_from(char if change == "tokenizer" else bpe, other)
+    assert reuse_shards([folder], wanted, folder.with_name("again")) is None
+    assert not folder.with_name("again").exists()
+
+
+def cut_short(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-2])
+
+
+def flip(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[7] ^= 1
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "told"),
+    [
+        ("train-00000.bin", cut_short, r"train-00000.bin has [\d,]+ bytes, and should have [\d,]+: it is damaged"),
+        ("train-00000.bin", flip, "train-00000.bin does not hold what was written: it is damaged"),
+        ("train-00000.bin", Path.unlink, "train-00000.bin cannot be read: No such file"),
+        ("manifest.json", cut_short, "manifest.json cannot be read"),
+        ("manifest.json", Path.unlink, "manifest.json cannot be read"),
+        ("manifest.json", lambda file: file.write_text('{"format": 1}'), "manifest.json is damaged"),
+        ("manifest.json", lambda file: file.write_text('{"format": 2}'), "manifest.json is of another version"),
+    ],
+)
+def test_damage_is_told_and_never_reused(
+    folder: Path, bpe: Tokenizer, split: Split, name: str, damage: object, told: str
+) -> None:
+    damage(folder / name)  # type: ignore[operator]
+    with pytest.raises(CheckpointError, match=told):
+        open_shards(folder)
+    assert reuse_shards([folder], made_from(bpe, split), folder.with_name("again")) is None
+
+
+def test_a_full_disk_is_one_message_and_leaves_nothing(
+    bpe: Tokenizer, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="ids cannot be written: No space left on device"):
+        tokenize(bpe, split, tmp_path / "ids")
+    with pytest.raises(OutputError, match="ids cannot be written: No space left on device"):
+        keep_shards(tokenize(bpe, split), tmp_path / "ids")
+    assert os.listdir(tmp_path) == []
+
+
+# Batches
 
 
 @pytest.mark.parametrize(

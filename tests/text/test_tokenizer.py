@@ -10,7 +10,7 @@ from tokenizers import Tokenizer as Engine
 from tokenizers import models, pre_tokenizers
 
 from minigpt.errors import CheckpointError, ConfigError
-from minigpt.text import tokenizer as module
+from minigpt.text import blocks
 from minigpt.text.tokenizer import END_OF_TEXT, Tokenizer, default_vocab_size, train_tokenizer
 
 GPT2_BYTE_ORDER = [*range(33, 127), *range(161, 173), *range(174, 256), *range(33), *range(127, 161), 173]
@@ -140,23 +140,29 @@ def test_pieces_do_not_change_the_ids_of_a_long_text(kind: str, request: pytest.
     tokenizer: Tokenizer = request.getfixturevalue(kind)
     text = awkward_text(220_000)
     assert len(text.encode()) > 200_000
-    assert len(module._pieces(text)) > 2
+    assert len(blocks.pieces(text)) > 2
     assert tokenizer.encode(text) == whole(tokenizer, text)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 def test_no_place_to_cut_changes_the_ids(awkward: Tokenizer, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    monkeypatch.setattr(module, "_PIECE", size)
+    monkeypatch.setattr(blocks, "_PIECE", size)
     text = awkward_text(20_000, seed=size)
-    pieces = module._pieces(text)
+    pieces = blocks.pieces(text)
     assert len(pieces) > 100
     assert "".join(pieces) == text
     assert awkward.encode(text) == whole(awkward, text)
 
 
-def test_a_long_text_without_lines_stays_whole(bpe: Tokenizer) -> None:
+def test_a_long_text_without_lines_is_cut_between_words(bpe: Tokenizer) -> None:
     text = "word " * 30_000
-    assert module._pieces(text) == [text]
+    assert len(blocks.pieces(text)) > 2
+    assert bpe.encode(text) == whole(bpe, text)
+
+
+def test_a_long_text_without_words_stays_whole(bpe: Tokenizer) -> None:
+    text = "x" * 30_000 + " " * 30_000
+    assert blocks.pieces(text) == [text]
     assert bpe.decode(bpe.encode(text)) == text
 
 

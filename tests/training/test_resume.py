@@ -19,6 +19,7 @@ from minigpt.checkpoint.resume import load_state, load_tokens
 from minigpt.checkpoint.run import RunFolder, claim
 from minigpt.config import TrainConfig
 from minigpt.errors import CheckpointError, ConfigError, CorpusError
+from minigpt.text import shards
 from minigpt.text.corpus import Corpus
 from minigpt.training.plan import Choices, make_plan
 from minigpt.training.resume import open_run
@@ -82,6 +83,16 @@ def test_a_stopped_run_goes_on_to_the_bit(text: Corpus, questions: int) -> None:
     go_on(parts)
     assert_same_run(whole, parts)
     assert json.loads((parts / "run.json").read_text())["status"] == "finished"
+
+
+def test_a_run_on_mapped_ids_goes_on_to_the_bit(text: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = begin(text, "whole")
+    monkeypatch.setattr(shards, "_IN_MEMORY", 0)
+    monkeypatch.setattr(shards, "_SHARD", 100)
+    parts = begin(text, "parts", StopAfter(5))
+    assert isinstance(load_tokens(parts).train, shards.Shards)
+    go_on(parts)
+    assert_same_run(whole, parts)
 
 
 def test_a_run_may_be_stopped_again_and_again(text: Corpus) -> None:
@@ -171,7 +182,7 @@ def test_the_state_is_kept_every_so_many_steps(text: Corpus) -> None:
     assert [state for step, state in kept if step in (6, 7, 13, 14, 27, 28)] == [0, 7, 7, 14, 21, 28]
 
 
-@pytest.mark.parametrize("name", ["state.safetensors", "tokens.safetensors"])
+@pytest.mark.parametrize("name", ["state.safetensors", "tokens/manifest.json", "tokens/train-00000.bin"])
 @pytest.mark.parametrize("damage", [b"", b"garbage", None])
 def test_damaged_files_are_one_clear_error(text: Corpus, name: str, damage: bytes | None) -> None:
     path = begin(text, "run", StopAfter(9))

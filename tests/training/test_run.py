@@ -15,7 +15,7 @@ from minigpt.checkpoint.run import RunFolder, claim
 from minigpt.config import TrainConfig
 from minigpt.errors import ConfigError, CorpusError
 from minigpt.models.gpt import GPT
-from minigpt.text.corpus import Corpus, read_corpus
+from minigpt.text.corpus import Corpus, corpus_of, read_corpus
 from minigpt.training import run as run_module
 from minigpt.training.evaluate import evaluate
 from minigpt.training.plan import Choices, Plan, make_plan
@@ -204,7 +204,7 @@ def test_choices_override_the_preset_and_the_rest_is_the_presets(text: Corpus) -
 
 
 def test_a_short_text_shrinks_the_context_and_says_so(text: Corpus) -> None:
-    short = replace(text, documents=(text.documents[0][:300],))
+    short = corpus_of("short", ["".join(block.text for block in text.blocks())[:300]])
     plan = make_plan(short, None, replace(TINY, context=512), SETTINGS)
     assert plan.model.context < 512
     assert 2 * plan.model.context <= len(plan.data.train)
@@ -213,7 +213,7 @@ def test_a_short_text_shrinks_the_context_and_says_so(text: Corpus) -> None:
 
 def test_a_text_that_is_too_short_says_how_many_tokens_are_needed(text: Corpus) -> None:
     with pytest.raises(CorpusError, match=r"\d+ training tokens?, and at least \d+ are needed"):
-        make_plan(replace(text, documents=("abcdef",)), None, TINY, SETTINGS)
+        make_plan(corpus_of("short", ["abcdef"]), None, TINY, SETTINGS)
 
 
 def test_a_vocabulary_that_the_text_cannot_fill_is_noted(text: Corpus) -> None:

@@ -1,0 +1,83 @@
+"""Text of any length in; blocks of it out, cut only where the tokenizers' split pattern cuts anyway."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+# Before a line that follows a single newline, and before a single space between two words. GPT-2's pattern looks at
+# nothing behind it, and ahead only within white space, so a cut there leaves all ids as they are.
+_SAFE_CUT = re.compile(r"(?<=\S\n)(?=\S)|(?<=\S)(?= \S)")
+BLOCK = 1 << 18  # characters: what is in memory at once
+_PIECE = 1 << 14  # characters: what one thread encodes at a time
+
+Progress = Callable[[int], None]  # told how many more units, such as bytes or characters, are done
+
+
+class Block(NamedTuple):
+    """A part of a document; `begins` where the document does."""
+
+    text: str
+    begins: bool
+
+
+def cut(chunks: Iterable[str], size: int, longest: int) -> Iterator[str]:
+    """The text of `chunks` in parts of a little more than `size`.
+
+    Where `longest` characters hold no safe place to cut, the text is cut without one: the ids there may be others.
+    """
+    rest = ""
+    for chunk in chunks:
+        text, start = rest + chunk, 0
+        while len(text) - start > size:
+            place = _SAFE_CUT.search(text, start + size, start + longest)
+            if place is None and len(text) - start <= longest:
+                break
+            end = start + longest if place is None else place.start()
+            yield text[start:end]
+            start = end
+        rest = text[start:]
+    if rest:
+        yield rest
+
+
+def blocks(chunks: Iterable[str]) -> Iterator[Block]:
+    """The document that `chunks` make up; only one without a safe place in a million characters is cut elsewhere."""
+    for number, text in enumerate(cut(chunks, BLOCK, 4 * BLOCK)):
+        yield Block(text, begins=number == 0)
+
+
+def pieces(text: str) -> list[str]:
+    """`text` in small parts for many threads, cut at safe places only."""
+    return list(cut([text], _PIECE, len(text)))
+
+
+def utf8_length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def up_to(blocks: Iterable[Block], end: int) -> Iterator[Block]:
+    """The first `end` characters."""
+    for block in blocks:
+        if end <= 0:
+            return
+        yield block._replace(text=block.text[:end])
+        end -= len(block.text)
+
+
+def beyond(blocks: Iterable[Block], start: int) -> Iterator[Block]:
+    """All but the first `start` characters."""
+    for block in blocks:
+        if start < len(block.text):
+            yield Block(block.text[max(0, start) :], block.begins or start > 0)
+        start -= len(block.text)
+
+
+def counted(blocks: Iterable[Block], progress: Progress) -> Iterator[Block]:
+    """`blocks`, while `progress` is told of each that has been dealt with."""
+    for block in blocks:
+        yield block
+        progress(len(block.text))
+
+
+def unheard(amount: int) -> None:
+    """Progress that nobody follows."""
