@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import IncrementalNewlineDecoder
+from itertools import chain, islice
 from pathlib import PurePath
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
@@ -157,7 +158,7 @@ def binary(name: str, sign: str) -> NotText:
 
 def guess_encoding(file: File) -> str:
     """The name for --encoding that `file` speaks for; latin-1, which takes any bytes, where nothing else fits."""
-    beginning = next(contents(file), b"")
+    beginning = bytes(islice(chain.from_iterable(contents(file)), 4))
     for encoding, marks in ENCODINGS:
         if beginning.startswith(marks) and can_decode(file, encoding):
             return encoding

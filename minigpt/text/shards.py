@@ -227,16 +227,24 @@ def keep_shards(data: TokenData, folder: Path) -> TokenData:
     return replace(data, folder=folder)
 
 
-def reuse_shards(folders: Iterable[Path], wanted: Mapping[str, Any], target: Path) -> Path | None:
-    """The first of `folders` whose ids are made from what is `wanted`; hard-linked, else copied, to `target`."""
+def made_before(folders: Iterable[Path], wanted: Mapping[str, Any]) -> Iterator[Path]:
+    """Those of `folders` whose ids are made from what is `wanted`, as their manifests say."""
     for folder in folders:
-        with suppress(CheckpointError):
+        with suppress(CheckpointError):  # of another version, or no manifest
             if read_manifest(folder).get("made_from") == wanted:
-                open_shards(folder)
-                with _writing(target):
-                    shutil.copytree(folder, target, copy_function=_link_or_copy)
-                return folder
-    return None
+                yield folder
+
+
+def reuse_shards(folder: Path, target: Path) -> TokenData:
+    """The ids in `folder` in `target` too: hard-linked, else copied. Raises CheckpointError where they are damaged."""
+    with _writing(target):
+        shutil.copytree(folder, target, copy_function=_link_or_copy)
+    try:
+        return open_shards(target)
+    except CheckpointError:
+        shutil.rmtree(target)
+        open_shards(folder)  # tells of the damage where it is
+        raise
 
 
 def _link_or_copy(source: str, target: str) -> None:

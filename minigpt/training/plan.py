@@ -2,17 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TypeVar
 
 import torch
 
 from minigpt.checkpoint.run import Scratch
 from minigpt.config import PRESETS, Choices, ModelConfig, TrainConfig, require
+from minigpt.errors import CheckpointError
 from minigpt.models.device import resolve_precision
 from minigpt.text.blocks import Progress, counted, unheard
 from minigpt.text.corpus import Corpus
-from minigpt.text.shards import TokenData, fitting_context, made_from, open_shards, reuse_shards, tokenize
+from minigpt.text.shards import TokenData, fitting_context, made_before, made_from, reuse_shards, tokenize
 from minigpt.text.split import Split
 from minigpt.text.tokenizer import Tokenizer, default_vocab_size, train_tokenizer
 from minigpt.training.evaluate import EVALUATED_TOKENS
@@ -71,7 +71,7 @@ def make_plan(
     )
     split = Split(corpus, held_out, choices.val_fraction)
     tokenizer = learn_tokenizer(split, choices.tokenizer, choices.vocab_size, progress)
-    data, older = encode(tokenizer, split, scratch, progress)
+    data, said = encode(tokenizer, split, scratch, progress)
     context = fitting_context(len(data.train), model.context)
     return Plan(
         corpus=corpus,
@@ -87,7 +87,8 @@ def make_plan(
         validation=_validation_name(held_out, choices.val_fraction, data),
         bytes_per_token=data.train_bytes / len(data.train),
         notes=(
-            *_large_notes(split, choices.tokenizer, older),
+            *_sample_notes(split, choices.tokenizer),
+            *said,
             *_notes(model.context, context, data, choices, tokenizer),
         ),
     )
@@ -110,25 +111,27 @@ def learn_tokenizer(split: Split, kind: str, vocab_size: int | None, progress: S
 
 def encode(
     tokenizer: Tokenizer, split: Split, scratch: Scratch | None, progress: Stages
-) -> tuple[TokenData, Path | None]:
-    """The ids, and where they are from if an older run beside this one had them already."""
-    folder = None
-    if scratch is not None and split.is_large:
-        folder = scratch.new()
-        older = reuse_shards(scratch.older(), made_from(tokenizer, split), folder)
-        if older is not None:
-            return open_shards(folder), older
-    return tokenize(tokenizer, split, folder, progress("tokenizing", split.characters)), None
+) -> tuple[TokenData, list[str]]:
+    """The ids, those of an older run beside this one where it had the same text and tokenizer; and notes on that."""
+    heard, notes = progress("tokenizing", split.characters), list[str]()
+    if scratch is None or not split.is_large:
+        return tokenize(tokenizer, split, progress=heard), notes
+    folder = scratch.new()
+    for older in made_before(scratch.older(), made_from(tokenizer, split)):
+        try:
+            data = reuse_shards(older, folder)
+        except CheckpointError as error:
+            notes.append(f"{error} It is left alone, and the text is tokenized again.")
+        else:
+            return data, [*notes, f"The same text was tokenized before: the ids are those of {older}."]
+    return tokenize(tokenizer, split, folder, heard), notes
 
 
-def _large_notes(split: Split, kind: str, older: Path | None) -> list[str]:
-    notes = []
-    if kind == "bpe" and split.sampled_characters < split.train_characters:
-        sampled, all_of_them = split.sampled_characters, split.train_characters
-        notes.append(f"The tokenizer is learned from about {sampled:,} of the {all_of_them:,} training characters.")
-    if older is not None:
-        notes.append(f"The same text was tokenized before: the ids are those of {older}.")
-    return notes
+def _sample_notes(split: Split, kind: str) -> list[str]:
+    if kind == "char" or split.sampled_characters == split.train_characters:
+        return []
+    sampled, whole = split.sampled_characters, split.train_characters
+    return [f"The tokenizer is learned from about {sampled:,} of the {whole:,} training characters."]
 
 
 def _validation_name(held_out: Corpus | None, fraction: float, data: TokenData) -> str:

@@ -221,6 +221,19 @@ def test_a_large_text_is_tokenized_once_and_from_a_sample_learned(train: Run) ->
 
 
 @pytest.mark.usefixtures("large")
+def test_damaged_ids_are_told_and_made_again(train: Run) -> None:
+    train()
+    damaged = Path("checkpoints/notes/resume/tokens/train-00001.bin")
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:-2])
+    result = train()
+    assert result.exit_code == 0
+    assert f"{damaged} has {len(whole) - 2:,} bytes, and should have {len(whole):,}: it is damaged." in result.stderr
+    assert "tokenized again" in result.stderr
+    assert Path("checkpoints/notes-2/resume/tokens/train-00001.bin").read_bytes() == whole
+
+
+@pytest.mark.usefixtures("large")
 def test_standard_input_may_be_large(train: Run, notes: str) -> None:
     result = train("-", input=Path(notes).read_bytes())
     assert result.exit_code == 0, result.stderr

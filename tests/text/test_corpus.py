@@ -36,6 +36,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(autouse=True, params=[1 << 18, 3], ids=["at once", "in chunks"])
+def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a chunk of a file ends must make no difference, to what is read nor to what is told."""
+    monkeypatch.setattr(sources, "_CHUNK", request.param)
+
+
 def put(path: str, data: bytes | str = TEXT) -> str:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_bytes(data.encode() if isinstance(data, str) else data)
