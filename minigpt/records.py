@@ -97,6 +97,23 @@ class TextScore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileScore:
+    """What the documents of a file cost a model. `tokens` and `bytes` count what was scored: all but first tokens."""
+
+    file: str | None  # None for the total of several
+    documents: int
+    tokens: int
+    bytes: int
+    total_nats: float
+    nats_per_token: float | None
+    bits_per_token: float | None
+    bits_per_byte: float | None
+    perplexity: float | None  # exp(nats per token)
+    context: int  # tokens that the model sees at once
+    stride: int  # tokens by which its window moves on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LossCurves:
     """The losses of one run, as points (x, y), in order. One of them is empty where it is not known in this unit."""
 

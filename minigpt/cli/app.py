@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from minigpt.cli.evaluate import evaluate
 from minigpt.cli.inspect import inspect_probs
 from minigpt.cli.plot import plot
 from minigpt.cli.sample import sample
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.command()(train)
 app.command()(sample)
 app.command("inspect-probs")(inspect_probs)
+app.command()(evaluate)
 app.command()(plot)
 
 

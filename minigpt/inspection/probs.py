@@ -62,7 +62,7 @@ class TextTally:
             bytes=self._bytes,
             total_nats=total_nats,
             bits_per_byte=bits / self._bytes if self._bytes else None,
-            perplexity=_exp(total_nats / tokens) if tokens else None,
+            perplexity=perplexity(total_nats, tokens),
         )
 
 
@@ -74,10 +74,10 @@ def text_score(records: Iterable[StepRecord]) -> TextScore:
     return tally.score()
 
 
-def _exp(nats: float) -> float | None:
-    """None where it is too large for a float, as it can be for a model whose training diverged."""
+def perplexity(total_nats: float, tokens: int) -> float | None:
+    """exp(nats per token). None without a token, or where it is too large for a float, as of a diverged model."""
     try:
-        return math.exp(nats)
+        return math.exp(total_nats / tokens) if tokens else None
     except OverflowError:
         return None
 

@@ -38,6 +38,11 @@ def resolve_precision(name: str, device: torch.device, width: int) -> str:
     return "bfloat16" if wide and device.type in ("cpu", "cuda") and has_bfloat16(device) else "float32"
 
 
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """bfloat16 for products, float32 for sums and weights; nothing where the precision is float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
 def has_bfloat16(device: torch.device) -> bool:
     """Whether the device has units for products of bfloat16, or would emulate them."""
     if device.type != "cpu":

@@ -15,8 +15,13 @@ def window_start(length: int, context: int) -> int:
     """
     if length <= context:
         return 0
-    step = context - context // 2
+    step = window_step(context)
     return -(-(length - context) // step) * step
+
+
+def window_step(context: int) -> int:
+    """How many tokens a full window of `context` moves on by."""
+    return context - context // 2
 
 
 class KVCache:

@@ -1,5 +1,6 @@
 """Training records in; a display that a person can follow out: live in a terminal, one plain line a report else."""
 
+import sys
 from collections import deque
 from types import TracebackType
 
@@ -33,7 +34,12 @@ class TrainDisplay:
         self._sample = ""
         self._warned = False
         redraws = console.is_terminal and not console.is_dumb_terminal
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4) if redraws else None
+        self._live = self._new_live() if redraws else None
+
+    def _new_live(self) -> Live:
+        # What is printed meanwhile goes above the display, but into a file or a pipe if that is where it belongs.
+        to_screen = sys.stdout.isatty()
+        return Live(console=self._console, get_renderable=self._render, refresh_per_second=4, redirect_stdout=to_screen)
 
     def __enter__(self) -> "TrainDisplay":
         if self._live:

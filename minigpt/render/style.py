@@ -109,6 +109,15 @@ def fit(text: str, width: int, symbols: Symbols = UNICODE) -> str:
     return set_cell_size(text, width)
 
 
+def fit_end(text: str, width: int, symbols: Symbols = UNICODE) -> str:
+    """As `fit`, but what is cut is the beginning, as suits a path."""
+    if cell_len(text) > width:
+        while cell_len(symbols.ellipsis + text) > width:
+            text = text[1:]
+        text = symbols.ellipsis + text
+    return set_cell_size(text, width)
+
+
 def percent(share: float, decimals: int = 2) -> str:
     """`8.82 %`. What is neither nothing nor all never looks like it: `<0.01 %`, `>99.99 %`."""
     least = 10.0**-decimals

@@ -2,21 +2,33 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from minigpt.records import Candidate, Other, SampleEnd, Stage, StepRecord, TextScore, Token
-from minigpt.render.style import UNICODE, Symbols, bar, fit, percent, quantity, quoted, symbols_for, token_label
+from minigpt.records import Candidate, FileScore, Other, SampleEnd, Stage, StepRecord, TextScore, Token
+from minigpt.render.style import (
+    UNICODE,
+    Symbols,
+    bar,
+    fit,
+    fit_end,
+    percent,
+    quantity,
+    quoted,
+    symbols_for,
+    token_label,
+)
 
 WIDEST = 100  # columns; longer bars say no more
 _SHORTEST_BAR = 4
 _PERCENT = 9  # cells for `100.00 %` and a gap
 _STICKY = "\u00a0"  # keeps what stands on both sides on one line
 _DRAWN = 14  # cells for `cut by min-p` and a gap
+_SHORTEST_NAME = 14  # cells for the name of a file
 
 
 @dataclass(frozen=True)
@@ -159,6 +171,56 @@ def score_caption(score: TextScore, screen: Screen) -> Text:
         "the first token has no context and is left out",
     )
     return Text("\n").join([totals, meaning])
+
+
+_SCORE_COLUMNS: tuple[tuple[str, int, Callable[[FileScore], str]], ...] = (  # name, cells with a gap, number
+    ("tokens", 12, lambda score: f"{score.tokens:,}"),
+    ("bytes", 13, lambda score: f"{score.bytes:,}"),
+    ("nats/token", 12, lambda score: _number(score.nats_per_token)),
+    ("bits/token", 12, lambda score: _number(score.bits_per_token)),
+    ("bits/byte", 11, lambda score: _number(score.bits_per_byte)),
+    ("perplexity", 12, lambda score: _number(score.perplexity, 2)),
+)
+_FIRST_TO_GO = ("bytes", "bits/token", "tokens", "nats/token", "perplexity")  # where the screen is too narrow
+
+
+def score_table(scores: Sequence[FileScore], screen: Screen) -> Iterator[Text]:
+    """A heading, then a line for each score; a narrow screen has fewer columns."""
+    longest = max([_SHORTEST_NAME, *(cell_len(score.file or "total") for score in scores)])
+    columns = list(_SCORE_COLUMNS)
+    for gone in _FIRST_TO_GO:
+        room = screen.width - 1 - sum(cells for _, cells, _ in columns)
+        if room < _SHORTEST_NAME:
+            columns = [column for column in columns if column[0] != gone]
+    width = min(longest, screen.width - 1 - sum(cells for _, cells, _ in columns))
+    yield Text(f" {'file':<{width}}" + "".join(name.rjust(cells) for name, cells, _ in columns), "bold")
+    for score in scores:
+        label = fit_end(score.file or "total", width, screen.symbols)
+        numbers = "".join(number(score).rjust(cells) for _, cells, number in columns)
+        yield Text(f" {label}{numbers}", "" if score.file else "bold")
+
+
+def _number(value: float | None, decimals: int = 4) -> str:
+    """`-` where there is none."""
+    if value is None:
+        return "-"
+    return f"{value:,.{decimals}f}" if value < 1e6 else f"{value:.3g}"
+
+
+def file_score_caption(total: FileScore, screen: Screen) -> Text:
+    """What was scored, in which windows, and what the numbers mean."""
+    documents = quantity(total.documents, "document")
+    counted = f"{quantity(total.tokens, 'token')} and {quantity(total.bytes, 'byte')} scored in {documents}"
+    alone = "without sight of each other" if total.stride == total.context else f"moving on by {total.stride:,}"
+    return Text("\n").join(
+        [
+            screen.caption(counted, f"windows of {quantity(total.context, 'token')}, {alone}"),
+            screen.caption(
+                "perplexity is exp(nats per token)",
+                "the first token of each document has no context and is left out",
+            ),
+        ]
+    )
 
 
 def sample_caption(end: SampleEnd, screen: Screen) -> Text:

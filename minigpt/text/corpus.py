@@ -3,9 +3,11 @@
 import hashlib
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import accumulate, groupby
 
 from minigpt.errors import CorpusError
 from minigpt.text import blocks, builtin_text
@@ -45,6 +47,18 @@ class Corpus:
     def documents(self) -> int:
         return sum(source.documents for source in self.sources)
 
+    def by_source(self) -> Iterator[tuple[Source, Iterator[Block]]]:
+        """Each source and its blocks, which are to be gone through before the next."""
+        ends, begun = list(accumulate(source.documents for source in self.sources)), 0
+
+        def place(block: Block) -> int:
+            nonlocal begun
+            begun += block.begins
+            return min(bisect_left(ends, begun), len(ends) - 1)  # a source that has grown is told when it ends
+
+        for number, group in groupby(self.blocks(), place):
+            yield self.sources[number], group
+
 
 class _Tally:
     """What the blocks of one file come to."""
@@ -81,13 +95,18 @@ class _Result:
 
 
 def read_corpus(
-    specs: Sequence[str], *, encoding: str = "utf-8", field: str = "text", progress: Progress = unheard
+    specs: Sequence[str],
+    *,
+    encoding: str = "utf-8",
+    field: str = "text",
+    progress: Progress = unheard,
+    to_learn: bool = True,
 ) -> Corpus:
     """The corpus that `specs` stand for: files, directories, globs, URLs, -; without any, Python's own reference.
 
     Everything is read once, to be hashed, counted and checked. A file reached twice is read once. `field` is what
     holds the text in .jsonl and .parquet; `progress` is told of bytes as stored. Raises CorpusError for what is
-    missing, unreadable, damaged, not text, in another encoding, or empty.
+    missing, unreadable, damaged, not text, in another encoding, or empty; and, `to_learn`, for a single character.
     """
     check_encoding(encoding)
     if not specs:
@@ -101,9 +120,8 @@ def read_corpus(
                 results[file.key] = read_file(file, read, progress, named=place.named)
         check_any_text(place, results)
     skipped = [result.source.name for result in results.values() if not result.is_text]
-    return assemble(
-        places[0].label, results.values(), skipped + [name for place in places for name in place.passed_over]
-    )
+    skipped += [name for place in places for name in place.passed_over]
+    return assemble(places[0].label, results.values(), skipped, to_learn=to_learn)
 
 
 def builtin_corpus() -> Corpus:
@@ -158,11 +176,11 @@ def check_any_text(place: Place, results: dict[str, _Result]) -> None:
     raise CorpusError(f"{told}\nGive a directory or file with text in it.")
 
 
-def assemble(label: str, results: Iterable[_Result], skipped: list[str]) -> Corpus:
-    """The corpus made of `results`. Raises CorpusError where there is nothing to learn."""
+def assemble(label: str, results: Iterable[_Result], skipped: list[str], *, to_learn: bool = True) -> Corpus:
+    """The corpus made of `results`. Raises CorpusError where there is nothing `to_learn`."""
     filled = [result for result in results if result.source.documents]
     tallies = [result.tally for result in filled]
-    if len({tally.first for tally in tallies}) == 1 and not any(tally.is_varied for tally in tallies):
+    if to_learn and len({tally.first for tally in tallies}) == 1 and not any(tally.is_varied for tally in tallies):
         told = f"This is a corpus of one character, {tallies[0].first!r}: there is nothing to learn."
         raise CorpusError(f"{told}\nGive a text with more in it.")
     return Corpus(

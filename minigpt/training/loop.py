@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from minigpt.config import TrainConfig
+from minigpt.models.device import autocast
 from minigpt.models.gpt import GPT
 from minigpt.records import TrainRecord
 from minigpt.text.shards import TokenData, random_batch
@@ -120,8 +121,7 @@ class Trainer:
 
     def autocast(self) -> torch.autocast:
         """bfloat16 for products, float32 for sums and weights; nothing where the precision is float32."""
-        on = self.config.precision == "bfloat16"
-        return torch.autocast(self.model.device.type, torch.bfloat16, enabled=on)
+        return autocast(self.model.device, self.config.precision)
 
     def _take(self, step: int) -> _Step:
         """One optimizer step."""

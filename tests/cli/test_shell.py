@@ -157,12 +157,14 @@ def test_an_ascii_locale_gets_ascii_and_reads_utf8(start: Start, trained: Path) 
 # Terminals
 
 
-def in_terminal(start: Start, *arguments: str, rows: int = 24, columns: int = 80, **env: str) -> tuple[int, str]:
-    """Run a command whose three streams are a terminal; what the terminal was sent."""
+def in_terminal(
+    start: Start, *arguments: str, rows: int = 24, columns: int = 80, stdout: Any = None, **env: str
+) -> tuple[int, str]:
+    """Run a command whose three streams are a terminal, but for a `stdout` given; what the terminal was sent."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     env = {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": str(rows), **env}
-    process = start(*arguments, env=env, stdin=follower, stdout=follower, stderr=follower)
+    process = start(*arguments, env=env, stdin=follower, stdout=stdout or follower, stderr=follower)
     os.close(follower)
     sent = b""
     while True:
@@ -213,6 +215,16 @@ def test_training_in_a_terminal_shows_a_bar(start: Start, notes: str, tiny: list
     assert "step 30 of 30" in plain(sent)
     assert "minigpt sample -c run" in plain(sent)
     assert "Traceback" not in sent
+
+
+def test_json_goes_to_its_file_while_the_terminal_shows_a_bar(start: Start, notes: str, tiny: list[str]) -> None:
+    arguments = ("train", notes, *tiny, "--steps", "3", "--out", "run", "--json")
+    with open("records.jsonl", "wb") as file:
+        code, sent = in_terminal(start, *arguments, stdout=file)
+    assert code == 0
+    assert "100%" in plain(sent)
+    assert '"step"' not in sent
+    assert [json.loads(line)["step"] for line in Path("records.jsonl").read_text().splitlines()] == [0, 1, 2, 3]
 
 
 # Help

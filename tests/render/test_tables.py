@@ -2,6 +2,7 @@
 pytest) rewrites them, and their diff is the review."""
 
 import io
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,9 +12,18 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from minigpt.records import Candidate, Other, SampleEnd, Stage, StepRecord, TextScore, Token
+from minigpt.records import Candidate, FileScore, Other, SampleEnd, Stage, StepRecord, TextScore, Token
 from minigpt.render.style import ASCII, UNICODE, Symbols
-from minigpt.render.tables import Screen, every_token_table, next_token_table, sample_caption, score_caption, step_table
+from minigpt.render.tables import (
+    Screen,
+    every_token_table,
+    file_score_caption,
+    next_token_table,
+    sample_caption,
+    score_caption,
+    score_table,
+    step_table,
+)
 
 Golden = Callable[[str, str], None]
 WIDTHS = (40, 80, 160)
@@ -136,6 +146,41 @@ def test_golden_sample_caption(width: int, golden: Golden) -> None:
     golden(f"sample_caption_{width}", str(sample_caption(end, Screen(width))))
 
 
+def file_score(
+    name: str | None, tokens: int = 1, nats: float = 0.0, byte_count: int = 1, **changes: object
+) -> FileScore:
+    values: dict[str, object] = {
+        "file": name, "documents": 1, "tokens": tokens, "bytes": byte_count, "total_nats": nats,
+        "nats_per_token": nats / tokens, "bits_per_token": nats / tokens / math.log(2),
+        "bits_per_byte": nats / byte_count / math.log(2), "perplexity": math.exp(nats / tokens), "context": 128,
+        "stride": 64,
+    }  # fmt: skip
+    return FileScore(**{**values, **changes})  # type: ignore[arg-type]
+
+
+SCORES = [
+    file_score("notes.txt", 13_078, 47_901.2, 37_393),
+    file_score("a/very/long/path/to/a/folder/somewhere/tales of 速い.txt", 1_234_567, 5_000_000.0, 4_000_000),
+    replace(
+        file_score("x"),
+        tokens=0,
+        bytes=0,
+        nats_per_token=None,
+        bits_per_token=None,
+        bits_per_byte=None,
+        perplexity=None,
+    ),
+    file_score(None, 1_247_645, 5_047_901.2, 4_037_394, documents=3),
+]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_golden_score_table(width: int, golden: Golden) -> None:
+    screen = screen_of(width)
+    table = Text("\n").join([*score_table(SCORES, screen), file_score_caption(SCORES[-1], screen)])
+    golden(f"score_table_{width}", str(table))
+
+
 # Properties
 
 
@@ -152,6 +197,7 @@ def test_no_line_is_wider_than_the_screen(
         step_table(step, screen),
         step_table(replace(step, candidates=hostile), screen),
         every_token(text_records, screen),
+        Text("\n").join([*score_table(SCORES, screen), file_score_caption(SCORES[-1], screen)]),
     ]
     for table in tables:
         for line in lines(table):
@@ -241,6 +287,37 @@ def test_the_first_token_is_said_not_to_be_predicted(text_records: list[StepReco
 def test_a_score_without_numbers_invents_none() -> None:
     none = TextScore(tokens=0, bytes=0, total_nats=0.0, bits_per_byte=None, perplexity=None)
     assert "there is no total" in str(score_caption(none, Screen(80)))
+
+
+def test_a_narrow_screen_keeps_the_numbers_that_compare() -> None:
+    def heading(width: int) -> list[str]:
+        return str(next(score_table(SCORES, Screen(width)))).split()
+
+    assert heading(36) == ["file", "bits/byte"]
+    assert heading(40) == ["file", "bits/byte", "perplexity"]
+    assert heading(80)[1:] == ["tokens", "nats/token", "bits/token", "bits/byte", "perplexity"]
+    assert heading(100)[1:] == ["tokens", "bytes", "nats/token", "bits/token", "bits/byte", "perplexity"]
+
+
+def test_a_path_that_is_too_long_keeps_its_end() -> None:
+    rows = [str(row) for row in score_table(SCORES, Screen(80))]
+    assert re.match(r" …\S*tales of 速い\.txt  ", rows[2])
+    assert rows[1].startswith(" notes.txt  ")
+
+
+def test_numbers_that_are_not_there_or_huge_stay_in_their_columns() -> None:
+    huge = file_score("a", 10, 300.0, 10, perplexity=float("nan"), bits_per_byte=1e300)
+    rows = [str(row) for row in score_table([*SCORES, huge], Screen(80))]
+    assert rows[3].split() == ["x", "0", "-", "-", "-", "-"]
+    assert rows[-1].split()[-2:] == ["1e+300", "nan"]
+    assert len({cell_len(row) for row in rows}) == 1
+
+
+def test_disjoint_windows_are_called_so() -> None:
+    caption = " ".join(str(file_score_caption(file_score("a", stride=128), Screen(80))).split())
+    assert caption.startswith(
+        "1 token and 1 byte scored in 1 document · windows of 128 tokens, without sight of each other"
+    )
 
 
 def test_no_stage_is_said() -> None:

@@ -9,6 +9,7 @@ import lzma
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -329,6 +330,27 @@ def test_a_corpus_of_one_character() -> None:
         "This is a corpus of one character, 'a': there is nothing to learn.\nGive a text with more in it."
     )
     assert read_corpus(["a.txt", put("c.txt", "b")]).characters == 4
+    assert read_corpus(["a.txt"], to_learn=False).characters == 3
+
+
+def test_each_source_has_its_blocks() -> None:
+    long = "a word and another\n" * 30_000  # more than one block
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in ("one", "two", " ", "three"))
+    corpus = read_corpus([put("a.txt", long), put("b.jsonl", lines), put("c.txt", "last")])
+    read = {source.name: [tuple(block) for block in blocks] for source, blocks in corpus.by_source()}
+    assert list(read) == ["a.txt", "b.jsonl", "c.txt"]
+    assert len(read["a.txt"]) > 1
+    assert "".join(text for text, _ in read["a.txt"]) == long
+    assert [begins for _, begins in read["a.txt"]] == [True] + [False] * (len(read["a.txt"]) - 1)
+    assert read["b.jsonl"] == [("one", True), ("two", True), ("three", True)]
+    assert read["c.txt"] == [("last", True)]
+
+
+def test_a_source_that_grows_meanwhile_is_told() -> None:
+    corpus = read_corpus([put("a.jsonl", '{"text": "one"}\n'), put("b.txt", "two")])
+    put("a.jsonl", '{"text": "one"}\n' * 5)
+    with pytest.raises(CorpusError, match="has changed while it was being read"):
+        deque((deque(blocks) for _, blocks in corpus.by_source()), maxlen=0)
 
 
 # --- encodings

@@ -1,0 +1,119 @@
+"""`minigpt evaluate`: texts in; what each of them, and all together, cost a model out."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from minigpt.cli.guard import guarded, note, stderr, stdout
+from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads
+from minigpt.errors import CorpusError
+from minigpt.render.machine import to_json
+from minigpt.render.style import quantity
+from minigpt.render.tables import Screen, file_score_caption, score_table
+from minigpt.render.work import WorkDisplay
+
+if TYPE_CHECKING:
+    import torch
+
+    from minigpt.checkpoint.folder import Checkpoint as Loaded
+    from minigpt.records import FileScore
+    from minigpt.text.corpus import Corpus
+
+
+@guarded
+def evaluate(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            help="Files, directories, globs, URLs, - for standard input; .jsonl, .parquet and compressed ones as for "
+            "train.",
+            show_default=False,
+        ),
+    ],
+    checkpoint: Checkpoint = None,
+    stride: Annotated[
+        int | None,
+        typer.Option(
+            help="Tokens by which the window moves on. By default half the context, as in sampling; the whole context "
+            "measures as the validation of a training does.",
+            show_default=False,
+        ),
+    ] = None,
+    encoding: Annotated[str, typer.Option(help="The text's encoding.")] = "utf-8",
+    field: Annotated[str, typer.Option(help="What holds the text in .jsonl and .parquet.")] = "text",
+    json: Json = False,
+    device: Device = "auto",
+    threads: Threads = None,
+    precision: Annotated[str, typer.Option(help="float32, or bfloat16 where speed matters more.")] = "float32",
+    quiet: Quiet = False,
+) -> None:
+    """Measure a model on whole texts: nats per token, bits per byte, perplexity.
+
+    [bold]minigpt evaluate notes.txt[/bold]                     the newest run on one text
+    [bold]minigpt evaluate texts/ -c checkpoints/demo[/bold]    a model on each text of a folder
+    """
+    from minigpt.cli.setup import open_checkpoint
+    from minigpt.inspection.score import checked_stride, total_score
+    from minigpt.models.device import autocast, resolve_precision
+    from minigpt.text.corpus import read_corpus
+
+    loaded = open_checkpoint(checkpoint, device, threads)
+    stride = checked_stride(stride, loaded.model.config.context)
+    precision = resolve_precision(precision, loaded.model.device, loaded.model.config.width)
+    console, scores = stderr(), []
+    console.quiet = quiet
+    out = sys.stdout  # as it is now: while there is a bar, what is printed goes to the bar's terminal
+    with WorkDisplay(console) as work:
+        told = work.begin("reading", None)
+        corpus = read_corpus(files, encoding=encoding, field=field, progress=told, to_learn=False)
+        if corpus.skipped:
+            skipped = f"{quantity(len(corpus.skipped), 'file')}, such as {corpus.skipped[0]}"
+            note(f"skipped what is not text: {skipped}.", quiet=quiet)
+        context = partial(autocast, loaded.model.device, precision)
+        for score in _scores(loaded, corpus, stride, context, work.begin("scoring", corpus.utf8_bytes, "bytes")):
+            scores.append(score)
+            if json:
+                print(to_json(score), file=out, flush=True)
+    total = total_score(scores)
+    if not total.tokens:
+        raise CorpusError(
+            "There is nothing to score: the first token of a document has no context, and there is no other.\n"
+            "Give a text of two tokens or more."
+        )
+    if json:
+        print(to_json(total))
+    else:
+        _print_table(scores, total)
+
+
+def _scores(
+    loaded: "Loaded",
+    corpus: "Corpus",
+    stride: int,
+    autocast: "Callable[[], torch.autocast]",
+    progress: "Callable[[int], None]",
+) -> "Iterator[FileScore]":
+    """One for each file."""
+    import numpy as np
+
+    from minigpt.inspection.score import Part, score
+
+    tokenizer = loaded.tokenizer
+    byte_lengths = tokenizer.byte_lengths()
+    for source, blocks in corpus.by_source():
+        parts = (Part(np.array(tokenizer.encode(text), np.int64), begins) for text, begins in blocks)
+        yield score(
+            loaded.model, parts, byte_lengths, name=source.name, stride=stride, autocast=autocast, progress=progress
+        )
+
+
+def _print_table(scores: "Sequence[FileScore]", total: "FileScore") -> None:
+    console = stdout()
+    screen = Screen.of(console)
+    rows = [*scores, total] if len(scores) > 1 else scores
+    for line in score_table(rows, screen):
+        console.print(line, soft_wrap=True)
+    console.print(file_score_caption(total, screen), soft_wrap=True)

@@ -1,0 +1,169 @@
+"""Documents of ids in, a part at a time; what they cost a model out: nats, bits and perplexity over all of them."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from minigpt.config import require
+from minigpt.inspection.probs import perplexity
+from minigpt.models.gpt import GPT
+from minigpt.models.kv_cache import window_step
+from minigpt.records import FileScore
+
+_BATCH_TOKENS = 8192  # at once: enough to keep a CPU busy
+_BATCH_LOGITS = 1 << 25  # or fewer, where the vocabulary is large: 128 MiB of them
+_NOT_SCORED = -100  # the target that cross_entropy leaves out
+
+
+class Part(NamedTuple):
+    """Ids [N] that follow each other in a document; `begins` where the document does."""
+
+    ids: np.ndarray
+    begins: bool
+
+
+class _Window(NamedTuple):
+    """What the model sees at once, and the token after it: ids [2 to context + 1], the first `seen` scored already."""
+
+    ids: np.ndarray
+    seen: int
+
+
+def checked_stride(stride: int | None, context: int) -> int:
+    """By how many tokens windows move on; by default as in sampling. Raises ConfigError out of 1 to `context`."""
+    if stride is None:
+        return window_step(context)
+    require(1 <= stride <= context, f"--stride must be from 1 to the model's context, {context:,}, not {stride:,}.")
+    return stride
+
+
+@torch.inference_mode()
+def score(
+    model: GPT,
+    parts: Iterable[Part],
+    byte_lengths: np.ndarray,
+    *,
+    name: str | None = None,
+    stride: int | None = None,
+    autocast: Callable[[], torch.autocast] | None = None,
+    progress: Callable[[int], None] = lambda byte_count: None,
+) -> FileScore:
+    """The loss of a model in evaluation mode over every token of every document but the first, each scored once.
+
+    A document is scored apart from those before it: its first token has no context and is left out, whereas training
+    puts end-of-text between documents. It is read in windows of a context's length that move on by `stride` tokens, so
+    that every token has at least context - stride before it, where the text has as many. With the default, half the
+    context, it is seen as by `every_token` and by sampling; a stride of the whole context gives windows without sight
+    of each other, as in the validation loss of a training. `byte_lengths` [V]; `progress` is told of bytes scored.
+    Only one batch is in memory. Logits are in float32, or as `autocast` has it; sums are in float64.
+    """
+    context = model.config.context
+    stride = checked_stride(stride, context)
+    rows = max(1, min(_BATCH_TOKENS, _BATCH_LOGITS // model.config.vocab_size) // context)
+    counted = _Documents(parts)
+    tokens, byte_count, nats = 0, 0, 0.0
+    for batch in _batches(_windows(counted, context, stride), rows):
+        nats += _loss(model, batch, autocast)
+        scored = np.concatenate([window.ids[1 + window.seen :] for window in batch])
+        tokens += len(scored)
+        byte_count += (new := int(byte_lengths[scored].sum()))
+        progress(new)
+    return _file_score(name, counted.documents, tokens, byte_count, nats, context, stride)
+
+
+def total_score(scores: Sequence[FileScore]) -> FileScore:
+    """All of `scores`, one or more of the same context and stride, as if they were one file without a name."""
+    return _file_score(
+        None,
+        sum(score.documents for score in scores),
+        sum(score.tokens for score in scores),
+        sum(score.bytes for score in scores),
+        math.fsum(score.total_nats for score in scores),
+        scores[0].context,
+        scores[0].stride,
+    )
+
+
+def _file_score(
+    name: str | None, documents: int, tokens: int, byte_count: int, nats: float, context: int, stride: int
+) -> FileScore:
+    return FileScore(
+        file=name,
+        documents=documents,
+        tokens=tokens,
+        bytes=byte_count,
+        total_nats=nats,
+        nats_per_token=nats / tokens if tokens else None,
+        bits_per_token=nats / math.log(2) / tokens if tokens else None,
+        bits_per_byte=nats / math.log(2) / byte_count if byte_count else None,
+        perplexity=perplexity(nats, tokens),
+        context=context,
+        stride=stride,
+    )
+
+
+class _Documents:
+    """The same parts; counts the documents that begin."""
+
+    def __init__(self, parts: Iterable[Part]) -> None:
+        self._parts, self.documents = parts, 0
+
+    def __iter__(self) -> Iterator[Part]:
+        for part in self._parts:
+            self.documents += part.begins
+            yield part
+
+
+def _windows(parts: Iterable[Part], context: int, stride: int) -> Iterator[_Window]:
+    """Windows that score every token but the first of each document once."""
+    held, seen = np.zeros(0, np.int64), 0
+    for ids, begins in parts:
+        if begins:
+            yield from _rest(held, seen)
+            held, seen = held[:0], 0
+        held = np.concatenate([held, ids])
+        while len(held) > context:
+            yield _Window(held[: context + 1], seen)
+            held, seen = held[stride:], context - stride
+    yield from _rest(held, seen)
+
+
+def _rest(held: np.ndarray, seen: int) -> Iterator[_Window]:
+    """The last window of a document, where something in it is not scored yet."""
+    if len(held) - 1 > seen:
+        yield _Window(held, seen)
+
+
+def _batches(windows: Iterator[_Window], rows: int) -> Iterator[list[_Window]]:
+    while batch := list(islice(windows, rows)):
+        yield batch
+
+
+def _loss(model: GPT, batch: Sequence[_Window], autocast: Callable[[], torch.autocast] | None) -> float:
+    """Summed nats. Shorter windows are filled up behind their end, where no token before it sees."""
+    length = max(len(window.ids) for window in batch) - 1
+    x_BT = torch.zeros(len(batch), length, dtype=torch.int64)
+    y_BT = torch.full((len(batch), length), _NOT_SCORED)
+    for row, (ids, seen) in enumerate(batch):
+        window = torch.from_numpy(ids.astype(np.int64))
+        x_BT[row, : len(ids) - 1] = window[:-1]
+        y_BT[row, seen : len(ids) - 1] = window[1 + seen :]
+    x_BT, y_BT = x_BT.to(model.device), y_BT.to(model.device)
+    if autocast is None:
+        logits_BTV = model(x_BT)
+    else:
+        with autocast():
+            logits_BTV = model(x_BT)
+    losses = F.cross_entropy(logits_BTV.float().flatten(0, 1), y_BT.flatten(), reduction="none")
+    return float(_in_float64(losses))
+
+
+def _in_float64(losses: Tensor) -> Tensor:
+    """The sum; on the CPU where the device (mps) has no float64."""
+    return (losses.cpu() if losses.device.type == "mps" else losses).double().sum()
