@@ -118,13 +118,17 @@ class TrainConfig:
     beta2: float = 0.99
     clip_norm: float = 1.0
     eval_every: int = 50
+    patience: int = 0
+    snapshots: int = 12
     seed: int = 1
     precision: str = "auto"
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulation", "eval_every"):
             require_at_least(f"--{name.replace('_', '-')}", getattr(self, name), 1)
-        require_at_least("--warmup-steps", self.warmup_steps, 0)
+        for name in ("warmup_steps", "patience"):
+            require_at_least(f"--{name.replace('_', '-')}", getattr(self, name), 0)
+        require(0 <= self.snapshots <= 1000, f"--snapshots must lie between 0 and 1,000, not {self.snapshots:,}.")
         require_seed(self.seed)
         require(
             math.isfinite(self.learning_rate) and self.learning_rate > 0,

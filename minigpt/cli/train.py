@@ -92,6 +92,9 @@ def train(
     beta2: Annotated[float, _flag("AdamW's.", _TRAINING)] = _DEFAULTS.beta2,
     clip_norm: Annotated[float, _flag("Largest gradient norm; 0 for any.", _TRAINING)] = _DEFAULTS.clip_norm,
     eval_every: Annotated[int, _flag("Steps between evaluations.", _TRAINING)] = _DEFAULTS.eval_every,
+    patience: Annotated[
+        int, _flag("Evaluations without a better validation loss that end a run; 0 for none.", _TRAINING)
+    ] = _DEFAULTS.patience,
     seed: Annotated[int, _flag("Of weights and batches.", _TRAINING)] = _DEFAULTS.seed,
     precision: Annotated[str, _flag("auto, float32 or bfloat16.", _TRAINING)] = _DEFAULTS.precision,
     device: Device = "auto",
@@ -103,6 +106,9 @@ def train(
     save_every: Annotated[
         int | None, _flag("Steps between saves of what --resume needs. By default by time.", _OUTPUT, min=1)
     ] = None,
+    snapshots: Annotated[
+        int, _flag("Models kept along the way, evenly in the logarithm of the step; 0 for none.", _OUTPUT)
+    ] = _DEFAULTS.snapshots,
     overwrite: Annotated[bool, _flag("Replace the run in --out.", _OUTPUT, "--overwrite")] = False,
     tensorboard: Annotated[
         bool, _flag("Write RUN/tensorboard/ too, for TensorBoard.", _OUTPUT, "--tensorboard")
@@ -162,17 +168,28 @@ def _resume(run: str, said: Mapping[str, Any], device: "torch.device", manner: _
     path = newest_run() if run == "latest" else Path(run)
     plan, folder = open_run(path, settings, said.get("steps"))
     if folder.info.get("status") == "finished":
-        say(stdout(), f"{path}: this run is finished, after {plan.train.steps:,} steps. Train it longer with --steps.")
+        say(stdout(), f"{path}: this run is finished, {_finish(plan, folder.info)}. Train it longer with --steps.")
         return
     note(f"going on with {path}, which is to take {plan.train.steps:,} steps.", quiet=manner.quiet)
     _run(plan, build_model(plan, device), folder, manner, resume=True)
+
+
+def _best(history: "list[TrainRecord]", folder: "RunFolder") -> "TrainRecord":
+    return next(record for record in history if record.step == folder.info["saved"]["step"])
+
+
+def _finish(plan: "Plan", info: Mapping[str, Any]) -> str:
+    early = info.get("stopped_early")
+    if early is None:
+        return f"after {plan.train.steps:,} steps"
+    return f"early, after {early:,} of {plan.train.steps:,} steps, as --patience {plan.train.patience} was at its end"
 
 
 def _run(plan: "Plan", model: "GPT", folder: "RunFolder", manner: _Manner, *, resume: bool) -> None:
     """Train with a display, end with what to type next, or with the signal that stopped it."""
     from minigpt.checkpoint.run import TENSORBOARD
     from minigpt.render.machine import to_json
-    from minigpt.render.progress import TrainDisplay
+    from minigpt.render.progress import TrainDisplay, stopped_early
     from minigpt.training.evaluate import is_overfitting
     from minigpt.training.run import run
     from minigpt.training.tensorboard import EventFiles
@@ -198,8 +215,11 @@ def _run(plan: "Plan", model: "GPT", folder: "RunFolder", manner: _Manner, *, re
                 print(to_json(record), flush=True)
             if record.step % plan.train.eval_every == 0 and not manner.quiet and not stopped():
                 display.show_sample(_short_sample(plan, model))
-                if is_overfitting(history):
-                    display.warn_overfitting()
+                if is_overfitting(history, every=plan.train.eval_every):
+                    display.warn_overfitting(record, _best(history, folder))
+    if "stopped_early" in folder.info and history:
+        told = stopped_early(history[-1], _best(history, folder), plan.train.steps, plan.train.patience)
+        note(told, quiet=manner.quiet)
     if not manner.json:
         _conclude(folder, stopped.received, quiet=manner.quiet)
     if stopped.received is not None:

@@ -16,10 +16,23 @@ from minigpt.render.tables import Screen
 
 _SMOOTHED_STEPS = 20
 
-OVERFITTING = (
-    "The best validation loss lies three or more evaluations back while the training loss still falls: the model is "
-    "learning this text by heart. The best model is kept; a longer text, a smaller model or --dropout helps."
-)
+
+def overfitting(now: TrainRecord, best: TrainRecord) -> str:
+    """What to say when validation gets no better while the training loss still falls."""
+    return (
+        f"After {now.epoch:.1f} epochs the model is learning this text by heart: the training loss still falls, but "
+        f"the best validation loss, that of epoch {best.epoch:.1f}, lies three or more evaluations back. The best "
+        "model is kept; a longer text, a smaller model or --dropout helps, and --patience ends such a run early."
+    )
+
+
+def stopped_early(now: TrainRecord, best: TrainRecord, steps: int, patience: int) -> str:
+    """What to say at the end of a run that ran out of patience."""
+    times = "evaluation was" if patience == 1 else f"{patience} evaluations were"
+    return (
+        f"stopped early, after step {now.step:,} of {steps:,} and {now.epoch:.1f} epochs: the last {times} no better "
+        f"than that of step {best.step:,}, at epoch {best.epoch:.1f}."
+    )
 
 
 class TrainDisplay:
@@ -71,11 +84,11 @@ class TrainDisplay:
         if not self._live:
             self._print("  " + quoted(text, 100, Screen.of(self._console).symbols))
 
-    def warn_overfitting(self) -> None:
+    def warn_overfitting(self, now: TrainRecord, best: TrainRecord) -> None:
         """Say it, once."""
         if not self._warned:
             self._warned = True
-            self._print(OVERFITTING)
+            self._print(overfitting(now, best))
 
     def _print(self, line: str) -> None:
         self._console.print(Text(safe_text(line)), soft_wrap=not self._live)

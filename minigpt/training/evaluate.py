@@ -77,13 +77,15 @@ def _windows(ids: np.ndarray, context: int) -> Iterator[tuple[Tensor, Tensor]]:
         yield x[None, whole:], y[None, whole:]
 
 
-def is_overfitting(history: Sequence[TrainRecord], patience: int = 3) -> bool:
+def is_overfitting(history: Sequence[TrainRecord], patience: int = 3, every: int = 1) -> bool:
     """Whether the best validation loss lies `patience` or more evaluations back while the training loss still falls.
 
-    The training loss is averaged between evaluations: one batch alone says little.
+    Evaluations count at every so many steps: those of snapshots, at first so close together, say nothing. The training
+    loss is averaged between evaluations: one batch alone says little.
     """
-    evaluated = [i for i, r in enumerate(history) if r.validation_loss_nats is not None]
-    losses = [loss for r in history if (loss := r.validation_loss_nats) is not None]
+    regular = [(i, r.validation_loss_nats) for i, r in enumerate(history) if r.step % every == 0]
+    evaluated = [i for i, loss in regular if loss is not None]
+    losses = [loss for _, loss in regular if loss is not None]
     if len(losses) <= patience or len(losses) - 1 - losses.index(min(losses)) < patience:
         return False
     best, latest = evaluated[losses.index(min(losses))], evaluated[-1]

@@ -73,6 +73,10 @@ def make_plan(
     tokenizer = learn_tokenizer(split, choices.tokenizer, choices.vocab_size, progress)
     data, said = encode(tokenizer, split, scratch, progress)
     context = fitting_context(len(data.train), model.context)
+    require(
+        not settings.patience or len(data.validation) > 1,
+        "--patience needs a validation text: give a higher --val-fraction, or a file with --val.",
+    )
     return Plan(
         corpus=corpus,
         tokenizer=tokenizer,

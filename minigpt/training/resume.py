@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,11 @@ def open_run(path: Path, given: Mapping[str, Any], steps: int | None) -> tuple[P
         require(
             finished, f"--steps {steps:,} is not this run's {plan.train.steps:,}; first let it finish: leave it out."
         )
-        require(
-            steps > plan.train.steps, f"--steps must be above the {plan.train.steps:,} that this run has behind it."
-        )
+        behind = info.pop("stopped_early", plan.train.steps)
+        require(steps > behind, f"--steps must be above the {behind:,} that this run has behind it.")
         plan = replace(plan, train=replace(plan.train, steps=steps))
-        info = {**info, "train": {**info["train"], "steps": steps}, "status": "running"}
+        longer = [*info.get("trained_longer", []), {"from_step": behind, "steps": steps}]
+        info = {**info, "train": asdict(plan.train), "status": "running", "trained_longer": longer}
     return plan, RunFolder(path, plan.tokenizer, info)
 
 

@@ -20,7 +20,7 @@ from minigpt.models.gpt import GPT
 from minigpt.records import TrainRecord
 from minigpt.training.loop import Trainer
 from minigpt.training.plan import Plan
-from minigpt.training.schedule import evaluation_steps, snapshot_steps
+from minigpt.training.schedule import evaluation_steps, is_out_of_patience, snapshot_steps
 
 _SECONDS_BETWEEN_STATES = 15.0
 
@@ -48,13 +48,14 @@ def run(
     """
     trainer = Trainer(model, plan.data, plan.train, plan.tokenizer.byte_lengths())
     keeper = _StateKeeper(trainer, folder, save_every)
-    if resume:
-        keeper.restore()
-    evaluated, snapshots = evaluation_steps(plan.train), snapshot_steps(plan.train.steps)
+    reported = keeper.restore() if resume else 0
+    evaluated = evaluation_steps(plan.train)
+    snapshots = snapshot_steps(plan.train.steps, plan.train.snapshots)
     record = None
     keeper.keep()
+    early = keeper.is_out_of_patience(reported)
     try:
-        for record in trainer.records(stopped, before_evaluation=keeper.keep_if_due):
+        for record in () if early else trainer.records(stopped, before_evaluation=keeper.keep_if_due):
             folder.log(record)
             _check_converges(record, plan, folder, keeper.saved_step)
             loss = record.validation_loss_nats
@@ -68,12 +69,18 @@ def run(
                 folder.snapshot(model, record)
             keeper.keep_if_due()
             yield record, save
+            early = keeper.is_out_of_patience(record.step)
+            if early:
+                break
     except GeneratorExit:  # closed by who reads the records, such as a display whose pipe is closed
         pass
     keeper.keep()
     if record is not None and record.step and not keeper.saved_step:
         folder.save(model, record)
-    folder.update(status="stopped" if trainer.step < plan.train.steps else "finished")
+    if early and trainer.step < plan.train.steps:
+        folder.update(status="finished", stopped_early=trainer.step)
+    else:
+        folder.update(status="stopped" if trainer.step < plan.train.steps else "finished")
 
 
 class _StateKeeper:
@@ -102,8 +109,16 @@ class _StateKeeper:
         if due:
             self.keep()
 
-    def restore(self) -> None:
-        """Go back to the state in the folder, and forget what was logged after it."""
+    def is_out_of_patience(self, step: int) -> bool:
+        """Whether the run ends at `step`, by `patience`, which begins anew where a run is trained longer.
+
+        It follows from steps that are kept, so that a run which goes on ends where it would have ended.
+        """
+        longer = self.folder.info.get("trained_longer", [{"from_step": 0}])
+        return is_out_of_patience(step, max(self.saved_step, longer[-1]["from_step"]), self.trainer.config)
+
+    def restore(self) -> int:
+        """Go back to the state in the folder, and forget what was logged after it; the last step that was reported."""
         tensors, values = load_state(self.folder.path)
         self.trainer.restore(tensors, values)
         self.best = float("inf") if values["best"] is None else values["best"]
@@ -111,6 +126,7 @@ class _StateKeeper:
         reported = self.trainer.step - (values["unreported"] is not None)
         self.folder.forget_after(reported)
         self.folder.update(status="running")
+        return reported
 
 
 def _check_converges(record: TrainRecord, plan: Plan, folder: RunFolder, saved_step: int) -> None:

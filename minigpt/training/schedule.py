@@ -2,8 +2,6 @@
 
 from minigpt.config import TrainConfig
 
-SNAPSHOTS = 12
-
 
 def learning_rate(step: int, config: TrainConfig) -> float:
     """The rate of step 1, 2, ..., config.steps: a linear warm-up, then a straight line down to the final rate, which
@@ -18,11 +16,24 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     return config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * left
 
 
-def snapshot_steps(steps: int) -> frozenset[int]:
-    """About a dozen steps from 0 to `steps`, evenly spaced in the logarithm: most is learned early."""
-    return frozenset([0, *(round(steps ** (i / (SNAPSHOTS - 2))) for i in range(SNAPSHOTS - 1))])
+def snapshot_steps(steps: int, count: int) -> frozenset[int]:
+    """At most `count` steps: 0, and from 1 to `steps` evenly spaced in the logarithm, as most is learned early.
+
+    One is the last step alone, two are the first and the last.
+    """
+    if count <= 2:
+        return frozenset([steps, 0][:count])
+    return frozenset([0, *(round(steps ** (i / (count - 2))) for i in range(count - 1))])
 
 
 def evaluation_steps(config: TrainConfig) -> frozenset[int]:
     """Every `eval_every` steps, at the last, and wherever a snapshot is kept, so that each knows its loss."""
-    return frozenset([*range(0, config.steps, config.eval_every), config.steps]) | snapshot_steps(config.steps)
+    regular = [*range(0, config.steps, config.eval_every), config.steps]
+    return frozenset(regular) | snapshot_steps(config.steps, config.snapshots)
+
+
+def is_out_of_patience(step: int, best_step: int, config: TrainConfig) -> bool:
+    """Whether, at `step`, `patience` regular evaluations in a row were no better than what was found at `best_step`."""
+    if not config.patience or step % config.eval_every:
+        return False
+    return step // config.eval_every - best_step // config.eval_every >= config.patience

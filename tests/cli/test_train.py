@@ -158,6 +158,20 @@ def test_extremes_train(minigpt: Run, notes: str, tiny: list[str], flags: list[s
     load("checkpoints/notes")
 
 
+def test_an_early_end_says_when_and_why(train: Run) -> None:
+    flags = ["--patience", "1", "--eval-every", "1", "--learning-rate", "1", "--warmup-steps", "0"]
+    result = train(*flags, "--optimizer", "adamw", "--snapshots", "0", steps=60)
+    assert result.exit_code == 0, result.stderr
+    assert re.search(r"note: stopped early, after step \d+ of 60 and \d+\.\d epochs: the last evaluation was no better "
+                     r"than that of step \d+, at epoch \d\.\d\.\n", result.stderr)  # fmt: skip
+    assert result.stdout.startswith("checkpoints/notes: the best model, that of step ")
+    again = train(*flags[:2], "--resume", "latest", steps=60)
+    assert re.search(r"this run is finished, early, after \d+ of 60 steps, as --patience 1", again.stdout)
+    longer = train("--resume", "latest", steps=61)
+    assert longer.exit_code == 0, longer.stderr
+    assert "going on with checkpoints/notes, which is to take 61 steps" in longer.stderr
+
+
 def test_a_diverging_run_ends_with_one_message(train: Run) -> None:
     result = train("--learning-rate", "1e30", "--clip-norm", "0", steps=10)
     assert result.exit_code == 1

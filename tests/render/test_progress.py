@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from minigpt.records import TrainRecord
-from minigpt.render.progress import OVERFITTING, TrainDisplay
+from minigpt.render.progress import TrainDisplay, stopped_early
 
 RECORD = TrainRecord(
     step=0, tokens=0, epoch=0.0, seconds=0.1, tokens_per_second=0.0, loss_nats=None, learning_rate=0.0,
@@ -41,8 +41,8 @@ def run(display: TrainDisplay, steps: int = 60) -> None:
         display.show_sample("\x1b[31mROMEO:\nWhat [bold]say[/bold] the lord :smile:")
         for step in range(1, steps + 1):
             display.update(record(step, 5.7 - step / 30, 5.6 - step / 40 if step % 20 == 0 else None))
-        display.warn_overfitting()
-        display.warn_overfitting()
+        display.warn_overfitting(record(60, 3.7), record(20, 5.0))
+        display.warn_overfitting(record(60, 3.7), record(20, 5.0))
 
 
 def test_golden_plain_progress(golden: Callable[[str, str], None]) -> None:
@@ -58,8 +58,18 @@ def test_into_a_pipe_goes_one_line_a_report_and_no_escape() -> None:
     assert "\x1b" not in text
     assert "\r" not in text
     assert sum(line.startswith("step ") for line in text.splitlines()) == 4
-    assert text.count(OVERFITTING) == 1
+    assert text.count("After 2.0 epochs the model is learning this text by heart") == 1
+    assert "that of epoch 0.7, lies three or more evaluations back" in text
     assert "<ESC>[31mROMEO:⏎What [bold]say[/bold] the lord :smile:" in text
+
+
+def test_an_early_end_is_told_with_steps_and_epochs() -> None:
+    now, best = record(90, 3.0), record(60, 3.5)
+    assert stopped_early(now, best, 600, 3) == (
+        "stopped early, after step 90 of 600 and 3.0 epochs: the last 3 evaluations were no better than that of "
+        "step 60, at epoch 2.0."
+    )
+    assert "the last evaluation was no better" in stopped_early(now, best, 600, 1)
 
 
 def test_the_last_step_is_reported_without_validation_too() -> None:

@@ -21,6 +21,8 @@ from minigpt.config import TrainConfig
 from minigpt.errors import CheckpointError, ConfigError, CorpusError
 from minigpt.text import shards
 from minigpt.text.corpus import Corpus
+from minigpt.training import loop as loop_module
+from minigpt.training import run as run_module
 from minigpt.training.plan import Choices, make_plan
 from minigpt.training.resume import open_run
 from minigpt.training.run import build_model, model_card, run, run_info
@@ -118,6 +120,69 @@ def test_a_finished_run_can_be_trained_longer(text: Corpus) -> None:
     assert after[: len(before)] == before
     assert [record["step"] for record in after] == list(range(19))
     assert json.loads((path / "run.json").read_text())["train"]["steps"] == 18
+
+
+# Losses as if the text were learned by heart after a while, far from what so small a model would do.
+PATIENT = replace(SETTINGS, steps=40, patience=2, learning_rate=1e-2)
+
+
+def rising_from(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = loop_module.evaluate
+
+    def evaluate(model: Any, *args: Any, **options: Any) -> Any:
+        found = measured(model, *args, **options)
+        now = rising_from.trainer.step  # type: ignore[attr-defined]
+        return found and replace(found, loss_nats=5.0 + (now if now > step else -now) / 100)
+
+    class Watched(run_module.Trainer):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            rising_from.trainer = self  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(loop_module, "evaluate", evaluate)
+    monkeypatch.setattr(run_module, "Trainer", Watched)
+
+
+@pytest.mark.parametrize("questions", [5, 14, 20, 25, 33, 40])
+def test_a_run_that_goes_on_ends_early_where_it_would_have(
+    text: Corpus, monkeypatch: pytest.MonkeyPatch, questions: int
+) -> None:
+    rising_from(9, monkeypatch)
+    whole = begin(text, "whole", settings=PATIENT)
+    parts = begin(text, "parts", StopAfter(questions), settings=PATIENT)
+    for _ in range(20):
+        go_on(parts, StopAfter(7))
+    assert_same_run(whole, parts)
+    for path in (whole, parts):
+        info = json.loads((path / "run.json").read_text())
+        assert (info["status"], info["stopped_early"], info["saved"]["step"]) == ("finished", 16, 9)
+
+
+def test_killed_just_before_its_early_end_a_run_still_ends_there(text: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    rising_from(9, monkeypatch)
+    path = begin(text, "run", settings=PATIENT)
+    before = log(path)
+    info = json.loads((path / "run.json").read_text())
+    del info["stopped_early"]
+    (path / "run.json").write_text(json.dumps({**info, "status": "running"}))
+    go_on(path)
+    assert log(path) == before
+    assert json.loads((path / "run.json").read_text())["stopped_early"] == 16
+
+
+def test_a_run_that_ended_early_can_be_trained_longer_with_new_patience(
+    text: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rising_from(9, monkeypatch)
+    path = begin(text, "run", settings=PATIENT)
+    with pytest.raises(ConfigError, match=r"--steps must be above the 16 that this run has behind it"):
+        open_run(path, {}, 16)
+    assert open_run(path, {}, 40)[1].info["status"] == "finished"  # the same again is no change
+    go_on(path, steps=60)
+    assert max(record["step"] for record in log(path)) == 24  # 16, and two evaluations more
+    info = json.loads((path / "run.json").read_text())
+    assert info["trained_longer"] == [{"from_step": 16, "steps": 60}]
+    assert (info["train"]["steps"], info["stopped_early"]) == (60, 24)
 
 
 def test_other_steps_for_a_run_that_is_not_finished_are_refused(text: Corpus) -> None:

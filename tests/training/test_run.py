@@ -118,6 +118,45 @@ def test_stopped_at_once_it_leaves_the_untrained_model(text: Corpus) -> None:
     load(folder.path)
 
 
+def test_out_of_patience_a_run_is_finished_early_with_the_best_model(
+    text: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan(text, None, TINY, replace(SETTINGS, steps=40, patience=2, snapshots=0))
+    model, folder = start(plan)
+    fake_losses(monkeypatch, {0: 6.0, 4: 5.0, 8: 5.5, 12: 4.0, 16: 4.5, 20: 4.0, 24: 3.0})
+    weights = {record.step: model.wte.weight.detach().clone() for record, _ in run(plan, model, folder, lambda: False)}
+    assert max(weights) == 20
+    assert (info(folder)["status"], info(folder)["stopped_early"], info(folder)["saved"]["step"]) == (
+        "finished",
+        20,
+        12,
+    )
+    assert torch.equal(load(folder.path).model.wte.weight, weights[12])
+    assert not (folder.path / "snapshots").exists()
+
+
+def test_patience_that_ends_at_the_last_step_stops_nothing_early(text: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan(text, None, TINY, replace(SETTINGS, patience=2))
+    model, folder = start(plan)
+    fake_losses(monkeypatch, {0: 6.0, 1: 6.0, 4: 5.0, 8: 5.5, 12: 5.5})
+    assert len(list(run(plan, model, folder, lambda: False))) == 13
+    assert info(folder)["status"] == "finished"
+    assert "stopped_early" not in info(folder)
+
+
+def test_patience_without_a_validation_text_is_refused(text: Corpus) -> None:
+    with pytest.raises(ConfigError, match=r"--patience needs a validation text: give a higher --val-fraction"):
+        make_plan(text, None, replace(TINY, val_fraction=0.0), replace(SETTINGS, patience=2))
+
+
+@pytest.mark.parametrize(("count", "names"), [(0, []), (1, [12]), (2, [0, 12]), (4, [0, 1, 3, 12])])
+def test_as_many_snapshots_are_kept_as_asked_for(text: Corpus, count: int, names: list[int]) -> None:
+    plan = make_plan(text, None, TINY, replace(SETTINGS, snapshots=count))
+    model, folder = start(plan)
+    list(run(plan, model, folder, lambda: False))
+    assert sorted(path.name for path in folder.path.glob("snapshots/*")) == [f"step-{step:06}" for step in names]
+
+
 def test_without_validation_the_latest_model_is_kept(text: Corpus) -> None:
     plan = make_plan(text, None, replace(TINY, val_fraction=0.0), SETTINGS)
     model, folder = start(plan)

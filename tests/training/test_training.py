@@ -18,7 +18,7 @@ from minigpt.training import loop
 from minigpt.training.evaluate import evaluate, is_overfitting
 from minigpt.training.loop import train
 from minigpt.training.optim import build_optimizers
-from minigpt.training.schedule import evaluation_steps, learning_rate, snapshot_steps
+from minigpt.training.schedule import evaluation_steps, is_out_of_patience, learning_rate, snapshot_steps
 
 V = 12
 ONE_BYTE = np.ones(V, dtype=np.int64)
@@ -76,7 +76,7 @@ def test_the_rate_stays_between_its_ends(steps: int, warmup: int, final: float) 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 12, 600, 5000, 100_000])
 def test_snapshots_go_from_the_first_to_the_last_step(steps: int) -> None:
-    kept = sorted(snapshot_steps(steps))
+    kept = sorted(snapshot_steps(steps, 12))
     assert kept[0] == 0
     assert kept[-1] == steps
     assert len(kept) <= 12
@@ -85,7 +85,27 @@ def test_snapshots_go_from_the_first_to_the_last_step(steps: int) -> None:
 
 
 def test_snapshots_are_about_a_dozen() -> None:
-    assert sorted(snapshot_steps(1024)) == [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
+    assert sorted(snapshot_steps(1024, 12)) == [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
+
+
+def test_as_many_snapshots_as_asked_for() -> None:
+    asked = {0: [], 1: [1024], 2: [0, 1024], 3: [0, 1, 1024], 4: [0, 1, 32, 1024], 7: [0, 1, 4, 16, 64, 256, 1024]}
+    for count_, steps in asked.items():
+        assert sorted(snapshot_steps(1024, count_)) == steps
+    assert all(len(snapshot_steps(5, many)) <= 6 for many in range(1000))
+
+
+def test_without_snapshots_no_evaluation_is_forced() -> None:
+    assert evaluation_steps(config(steps=100, eval_every=30, snapshots=0)) == {0, 30, 60, 90, 100}
+
+
+@pytest.mark.parametrize(
+    ("step", "best", "out"),
+    [(30, 0, True), (30, 10, False), (40, 10, True), (45, 10, False), (50, 10, True), (40, 15, True), (40, 20, False)],
+)
+def test_patience_counts_regular_evaluations_since_the_best(step: int, best: int, out: bool) -> None:
+    assert is_out_of_patience(step, best, config(eval_every=10, patience=3)) is out
+    assert not is_out_of_patience(step, best, config(eval_every=10))
 
 
 @pytest.mark.parametrize(("steps", "every"), [(600, 50), (100, 30), (7, 50), (1, 1), (10, 1)])
@@ -93,9 +113,9 @@ def test_evaluations_are_regular_and_at_the_last_step_and_at_snapshots(steps: in
     evaluated = evaluation_steps(config(steps=steps, eval_every=every))
     assert {0, steps} <= evaluated
     assert set(range(0, steps, every)) <= evaluated
-    assert snapshot_steps(steps) <= evaluated
+    assert snapshot_steps(steps, 12) <= evaluated
     assert max(evaluated) == steps
-    assert evaluated - snapshot_steps(steps) <= {*range(0, steps, every), steps}
+    assert evaluated - snapshot_steps(steps, 12) <= {*range(0, steps, every), steps}
 
 
 @pytest.mark.parametrize(
@@ -117,6 +137,9 @@ def test_evaluations_are_regular_and_at_the_last_step_and_at_snapshots(steps: in
         ({"beta1": 1.0}, "--beta1"),
         ({"beta2": -0.1}, "--beta2"),
         ({"precision": "float16"}, "--precision"),
+        ({"patience": -1}, "--patience"),
+        ({"snapshots": -1}, "--snapshots"),
+        ({"snapshots": 1001}, "--snapshots"),
     ],
 )
 def test_settings_out_of_range_are_refused_by_their_flag(changes: dict[str, object], flag: str) -> None:
@@ -374,6 +397,13 @@ def test_is_overfitting(training: list[float], validation: list[float | None], o
 def test_patience_says_how_many_evaluations() -> None:
     records = history(FALLING, [5.0, 4.0, 3.0, 2.5, 3.0, 3.5, 4.0])
     assert [is_overfitting(records, patience) for patience in (1, 2, 3, 4, 5)] == [True, True, True, False, False]
+
+
+def test_evaluations_at_snapshots_say_nothing_about_overfitting() -> None:
+    training, validation = FALLING * 2, [5.0, 4.0, 3.0, 2.5, 3.0, 3.5, 4.0] * 2
+    records = history(sorted(training, reverse=True), validation)
+    assert is_overfitting(records)
+    assert not is_overfitting(records, every=6)  # 5.0, 4.0, 3.5
 
 
 def test_a_single_noisy_batch_does_not_hide_it() -> None:
