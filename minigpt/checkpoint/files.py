@@ -10,6 +10,8 @@ from safetensors import SafetensorError
 
 from minigpt.errors import CheckpointError, OutputError
 
+TEMPORARY = ".*.tmp"  # the names that a kill may leave behind
+
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, sync it, and move it into place.

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from minigpt.checkpoint.files import write_json, write_text
+from minigpt.checkpoint.files import TEMPORARY, write_json, write_text
 from minigpt.checkpoint.folder import save_description, save_weights
 from minigpt.checkpoint.resume import RESUME, TOKENS, save_tokens
 from minigpt.checkpoint.runs import LOG, RUN, WEIGHTS, read_log
@@ -80,6 +80,11 @@ class RunFolder:
         kept = [record for record in self.logged() if record.step <= step]
         write_text(self.path / LOG, "".join(_log_line(record) for record in kept))
         return kept
+
+    def tidy(self) -> None:
+        """Remove what was half written when the run was killed."""
+        for path in self.path.rglob(TEMPORARY):
+            path.unlink(missing_ok=True)
 
     def save(self, model: GPT, record: TrainRecord) -> None:
         """Make `model` the one at the root."""

@@ -124,6 +124,7 @@ class _StateKeeper:
         self.best = float("inf") if values["best"] is None else values["best"]
         self.saved_step = values["saved_step"]
         reported = self.trainer.step - (values["unreported"] is not None)
+        self.folder.tidy()
         self.folder.forget_after(reported)
         self.folder.update(status="running")
         return reported

@@ -1,7 +1,9 @@
 """A run that is stopped or killed goes on exactly where it was: weights, moments and logged losses to the bit."""
 
+import errno
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -18,7 +20,7 @@ from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.resume import load_state, load_tokens
 from minigpt.checkpoint.run import RunFolder, claim
 from minigpt.config import TrainConfig
-from minigpt.errors import CheckpointError, ConfigError, CorpusError
+from minigpt.errors import CheckpointError, ConfigError, CorpusError, OutputError
 from minigpt.text import shards
 from minigpt.text.corpus import Corpus
 from minigpt.training import loop as loop_module
@@ -74,7 +76,7 @@ def assert_same_run(a: Path, b: Path) -> None:
         left, right = load_file(a / file), load_file(b / file)
         assert left.keys() == right.keys()
         assert [name for name in left if not torch.equal(left[name], right[name])] == []
-    assert sorted(p.name for p in (a / "snapshots").iterdir()) == sorted(p.name for p in (b / "snapshots").iterdir())
+    assert sorted(p.name for p in a.glob("snapshots/*")) == sorted(p.name for p in b.glob("snapshots/*"))
 
 
 @pytest.mark.parametrize("questions", [0, 1, 2, 3, 5, 9, 14, 20, 25, 33])
@@ -262,46 +264,82 @@ def test_a_folder_without_a_run_is_refused() -> None:
         open_run(Path("nowhere"), {}, None)
 
 
+# A full disk
+
+
+class FullDisk:
+    """From a step on, no file of this name can be put in its place."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        self.name, self.is_full, self.replace = name, False, os.replace
+        monkeypatch.setattr(os, "replace", self)
+
+    def __call__(self, old: Any, new: Any) -> None:
+        if self.is_full and str(new).endswith(self.name):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(new))
+        self.replace(old, new)
+
+    def fill_after_7(self, step: int) -> None:
+        self.is_full = step >= 7
+
+
+def go_on_watched(path: Path, watch: Callable[[int], None], save_every: int = 3) -> None:
+    plan, folder = open_run(path, {}, None)
+    for record, _ in run(plan, build_model(plan, CPU), folder, lambda: False, resume=True, save_every=save_every):
+        watch(record.step)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["resume/state.safetensors", "run/model.safetensors", "run/run.json", "step-000020/model.safetensors",
+     "step-000020/config.json"],
+)  # fmt: skip
+def test_a_full_disk_ends_the_run_and_what_was_there_goes_on(
+    text: Corpus, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    settings = replace(SETTINGS, steps=20)
+    whole = begin(text, "whole", settings=settings)
+    path = begin(text, "run", StopAfter(14), settings=settings)
+    kept, weights = load_state(path)[1], load(path).model.wte.weight
+    disk = FullDisk(monkeypatch, name)
+    with pytest.raises(OutputError, match=rf"{name} cannot be written: No space left on device. What was saved before"):
+        go_on_watched(path, disk.fill_after_7)
+    assert load_state(path)[1]["step"] >= kept["step"]
+    assert load(path).model.wte.weight.shape == weights.shape
+    assert list(path.rglob(".*.tmp")) == []
+    disk.is_full = False
+    go_on(path)
+    assert_same_run(whole, path)
+
+
+def test_a_disk_that_fills_up_within_a_line_of_the_log(text: Corpus) -> None:
+    settings = replace(SETTINGS, steps=20, snapshots=0)
+    whole = begin(text, "whole", settings=settings)
+    path = begin(text, "run", StopAfter(14), settings=settings)
+    limits, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    def limit(step: int) -> None:
+        if step == 17:
+            half = (path / "train.jsonl").stat().st_size + 100
+            resource.setrlimit(resource.RLIMIT_FSIZE, (half, limits[1]))
+
+    try:
+        with pytest.raises(OutputError, match=r"run/train.jsonl cannot be written: File too large"):
+            go_on_watched(path, limit, save_every=1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert not (path / "train.jsonl").read_text().endswith("\n")
+    assert [record.step for record in open_run(path, {}, None)[1].logged()] == list(range(18))
+    go_on(path)
+    assert_same_run(whole, path)
+
+
 # The command
 
 
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "minigpt", "train", "--threads", "1", "-q", *arguments]
-
-
-FLAGS = [
-    "--layers",
-    "2",
-    "--heads",
-    "2",
-    "--width",
-    "16",
-    "--context",
-    "16",
-    "--batch-size",
-    "2",
-    "--vocab-size",
-    "300",
-]
-
-
-def test_killed_at_any_moment_a_run_can_be_loaded_and_goes_on_to_the_bit(text: Corpus) -> None:
-    flags = ["notes.txt", *FLAGS, "--steps", "300", "--eval-every", "40"]
-    subprocess.run(command(*flags, "--out", "whole"), check=True, capture_output=True)
-    next_start = command(*flags, "--out", "parts", "--save-every", "11")
-    for kill_at in (3, 90, 150, 151, 222):
-        process = subprocess.Popen([*next_start, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        assert process.stdout is not None
-        for line in process.stdout:
-            if json.loads(line)["step"] >= kill_at:
-                os.kill(process.pid, signal.SIGKILL)
-                break
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-        assert load("parts").model.parameter_count() > 0
-        next_start = command("--resume", "parts", "--save-every", "11")
-    subprocess.run(next_start, check=True, capture_output=True)
-    assert_same_run(Path("whole"), Path("parts"))
 
 
 def test_resume_refuses_changed_flags_and_says_when_a_run_is_finished(text: Corpus) -> None:
