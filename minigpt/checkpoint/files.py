@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 
 from minigpt.errors import CheckpointError, OutputError
 
-TEMPORARY = ".*.tmp"  # the names that a kill may leave behind
+TEMPORARY = ".*tmp*"  # the names that a kill may leave behind: ours below, and safetensors' own .tmpXXXXXX
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note, say, stdout
 from minigpt.cli.options import Json, Quiet
 from minigpt.config import require
@@ -41,6 +42,7 @@ def plot(
     out: Annotated[
         Path | None, typer.Option(help="Write a picture instead: FILE.svg or FILE.png.", show_default=False)
     ] = None,
+    config: Config = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -83,6 +83,11 @@ def run(
         folder.update(status="stopped" if trainer.step < plan.train.steps else "finished")
 
 
+def seconds_between_states(cost_seconds: float) -> float:
+    """Between two saves of a state that takes so long to save: at most 2 % of the time goes into it."""
+    return max(_SECONDS_BETWEEN_STATES, 50 * cost_seconds)
+
+
 class _StateKeeper:
     """Keeps the trainer's state, and with it the best loss so far, so often that little is lost and little is spent."""
 
@@ -101,11 +106,11 @@ class _StateKeeper:
         self._cost = self._kept_at - started
 
     def keep_if_due(self) -> None:
-        """Every `every` steps, or by time: at most 2 % of it goes into saving."""
+        """Every `every` steps, or by time."""
         if self.every is not None:
             due = self.trainer.step % self.every == 0 and self.trainer.step != self._kept_step
         else:
-            due = time.perf_counter() - self._kept_at >= max(_SECONDS_BETWEEN_STATES, 50 * self._cost)
+            due = time.perf_counter() - self._kept_at >= seconds_between_states(self._cost)
         if due:
             self.keep()
 

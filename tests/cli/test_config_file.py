@@ -66,6 +66,8 @@ def test_the_other_commands_take_a_file_too(minigpt: Run, trained: Path) -> None
     assert len(json.loads(lines[0])["candidates"]) in (3, 4)
     every = minigpt("inspect-probs", "the cat", "--config", write(f'checkpoint = "{trained}"\nall = true\n'))
     assert "per token" in every.stdout
+    curves = minigpt("plot", "--config", write(f'run = ["{trained}"]\njson = true\n'))
+    assert json.loads(curves.stdout)
     refused = minigpt("sample", "the", "--config", write(f'checkpoint = "{trained}"\ntop-p = 2.0\n'))
     assert refused.exit_code == 1
     assert refused.stderr.splitlines()[-1] == "s.toml says top_p = 2.0."

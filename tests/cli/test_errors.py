@@ -140,6 +140,11 @@ TRAIN_FLAGS = [
     (["--resume"], 2, "--resume"),
     (["--resume", "nowhere"], 1, "nowhere holds no run that can go on"),
     (["--save-every", "0"], 2, "--save-every"),
+    (["--snapshots", "-1"], 1, "--snapshots must lie between 0 and 1,000, not -1"),
+    (["--patience", "-1"], 1, "--patience must be 0 or more"),
+    (["--patience", "2", "--val-fraction", "0"], 1, "--patience needs a validation text: give a higher --val-fraction"),
+    (["--config"], 2, "--config"),
+    (["--config", "nowhere.toml"], 2, "nowhere.toml cannot be read: No such file"),
 ]
 
 
