@@ -17,6 +17,8 @@ from itertools import islice
 from pathlib import Path
 from statistics import median
 
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the minigpt command has it
+
 try:
     import numpy as np
     import torch
