@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note, stderr, stdout
 from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads
 from minigpt.errors import CorpusError
@@ -44,6 +45,7 @@ def evaluate(
     ] = None,
     encoding: Annotated[str, typer.Option(help="The text's encoding.")] = "utf-8",
     field: Annotated[str, typer.Option(help="What holds the text in .jsonl and .parquet.")] = "text",
+    config: Config = None,
     json: Json = False,
     device: Device = "auto",
     threads: Threads = None,

@@ -68,6 +68,10 @@ def test_the_other_commands_take_a_file_too(minigpt: Run, trained: Path) -> None
     assert "per token" in every.stdout
     curves = minigpt("plot", "--config", write(f'run = ["{trained}"]\njson = true\n'))
     assert json.loads(curves.stdout)
+    evaluated = minigpt(
+        "evaluate", "--config", write(f'files = ["{trained.parent}/notes.txt"]\ncheckpoint = "{trained}"\n')
+    )
+    assert evaluated.exit_code == 0, evaluated.stderr
     refused = minigpt("sample", "the", "--config", write(f'checkpoint = "{trained}"\ntop-p = 2.0\n'))
     assert refused.exit_code == 1
     assert refused.stderr.splitlines()[-1] == "s.toml says top_p = 2.0."
