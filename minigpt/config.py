@@ -1,6 +1,7 @@
 """Settings, as frozen dataclasses that refuse contradictions by the name of the flag; presets as data."""
 
 import math
+import os
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +22,16 @@ def require_at_least(flag: str, value: int, least: int) -> None:
 
 def require_seed(value: int) -> None:
     require(0 <= value < SEEDS, f"--seed must lie between 0 and {SEEDS - 1:,}, not {value:,}.")
+
+
+def require_precision(name: str) -> None:
+    allowed = ("auto", "float32", "mixed", "bfloat16")
+    require(name in allowed, f"--precision must be {', '.join(allowed[:-1])} or {allowed[-1]}, not {name}.")
+
+
+def launched_rank() -> int | None:
+    """The number that torchrun gave to this process; None where it was started in another way."""
+    return int(os.environ["RANK"]) if {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys() else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +113,8 @@ class Choices:
 class TrainConfig:
     """How a model is trained. One step sees `batch_size * accumulation * context` tokens.
 
-    `precision` is auto, which trains in float32, only until a plan has seen the device.
+    `precision` is auto, which trains in float32, only until a plan has seen the device; mixed is float32 but for
+    Muon's rounds, which are in bfloat16.
     """
 
     steps: int = 600
@@ -149,10 +161,7 @@ class TrainConfig:
         for name in ("beta1", "beta2"):
             value = getattr(self, name)
             require(0 <= value < 1, f"--{name} must be at least 0 and below 1, not {value}.")
-        require(
-            self.precision in ("auto", "float32", "bfloat16"),
-            f"--precision must be auto, float32 or bfloat16, not {self.precision}.",
-        )
+        require_precision(self.precision)
 
 
 @dataclass(frozen=True, kw_only=True)

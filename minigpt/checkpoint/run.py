@@ -99,6 +99,29 @@ class RunFolder:
         save_weights(folder, model, torch.bfloat16, _metadata(record))
 
 
+class OthersFolder(RunFolder):
+    """A run that another process writes: here, nothing is."""
+
+    def start(self, model: GPT, card: str, data: TokenData) -> None: ...
+
+    def update(self, **changes: Any) -> None:
+        self.info |= changes
+
+    def log(self, record: TrainRecord) -> None: ...
+
+    def logged(self) -> list[TrainRecord]:
+        return []
+
+    def tidy(self) -> None: ...
+
+    def forget_after(self, step: int) -> list[TrainRecord]:
+        return []
+
+    def save(self, model: GPT, record: TrainRecord) -> None: ...
+
+    def snapshot(self, model: GPT, record: TrainRecord) -> None: ...
+
+
 class Scratch:
     """A place beside the runs for the ids of one that has no folder yet. What is left there at the end is removed.
 

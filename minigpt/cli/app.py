@@ -2,7 +2,8 @@
 
 import os
 import sys
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -11,6 +12,7 @@ from minigpt.cli.inspect import inspect_probs
 from minigpt.cli.plot import plot
 from minigpt.cli.sample import sample
 from minigpt.cli.train import train
+from minigpt.config import launched_rank
 
 app = typer.Typer(
     name="minigpt",
@@ -53,8 +55,23 @@ def main() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # started with a closed descriptor, as by >&-
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+    if launched_rank():  # of several processes, the first has the results
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # A letter that the terminal's encoding lacks is written as \u2026 rather than raising an error.
             stream.reconfigure(errors="backslashreplace")
-    app(prog_name="minigpt")
+    try:
+        app(prog_name="minigpt")
+    except SystemExit as end:
+        if launched_rank() is not None:
+            _leave(end.code)
+        raise
+
+
+def _leave(code: object) -> NoReturn:
+    """End at once: threads that wait for a process that is gone would abort an orderly end, now and then."""
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 0 if code is None else 1)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from minigpt.cli.config_file import ConfigFile
+from minigpt.config import launched_rank
 from minigpt.errors import MinigptError
 from minigpt.render.style import safe_text
 
@@ -46,6 +47,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             complain(
                 command.__name__.replace("_", "-"),
                 "This needs more memory than the machine has.\nA smaller --batch-size, --context or model helps.",
+                everywhere=True,
             )
             raise typer.Exit(1) from error
         except KeyboardInterrupt:
@@ -64,9 +66,14 @@ def _is_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)
 
 
-def complain(command: str, message: str) -> None:
-    """`minigpt COMMAND: message` on standard error."""
-    say(stderr(), f"minigpt {command}: {message}")
+def complain(command: str, message: str, *, everywhere: bool = False) -> None:
+    """`minigpt COMMAND: message` on standard error; of several processes the first one says it, or each `everywhere`.
+
+    A MinigptError is one of all of them, or of the first.
+    """
+    console = stderr()
+    console.quiet = console.quiet and not everywhere
+    say(console, f"minigpt {command}: {message}")
 
 
 def note(message: str, *, quiet: bool = False) -> None:
@@ -88,13 +95,13 @@ class _Console(Console):
 
 
 def stdout() -> Console:
-    """For results; colour and redraws only in a terminal."""
-    return _Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+    """For results; colour and redraws only in a terminal. Of several processes, only the first one shows any."""
+    return _Console(file=sys.stdout, highlight=False, markup=False, emoji=False, quiet=bool(launched_rank()))
 
 
 def stderr() -> Console:
     """For progress, notes and errors."""
-    return _Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+    return _Console(file=sys.stderr, highlight=False, markup=False, emoji=False, quiet=bool(launched_rank()))
 
 
 @contextmanager

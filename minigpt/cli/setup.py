@@ -1,6 +1,7 @@
 """Flags in; a loaded checkpoint, a device and a text out. Imports torch, so commands import it when they run."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,11 +13,11 @@ from minigpt.models.device import resolve_device
 from minigpt.text.prompt import check_argument, read_prompt, read_text
 
 
-def use_device(name: str, threads: int | None) -> torch.device:
+def use_device(name: str, threads: int | None, resolve: Callable[[str], torch.device] = resolve_device) -> torch.device:
     """The device by name, with `threads` CPU threads from now on."""
     if threads is not None:
         torch.set_num_threads(threads)
-    return resolve_device(name)
+    return resolve(name)
 
 
 def open_checkpoint(path: Path | None, device: str, threads: int | None) -> Checkpoint:

@@ -2,7 +2,7 @@
 
 import shlex
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, fields
 from functools import partial
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from minigpt.checkpoint.run import RunFolder
     from minigpt.models.gpt import GPT
     from minigpt.records import TrainRecord
+    from minigpt.training.distributed import Ranks
     from minigpt.training.plan import Plan
+    from minigpt.training.share import Begun
 
 _DEFAULTS = TrainConfig()
 _TEXT, _MODEL, _TRAINING, _OUTPUT = "Text", "Model", "Training", "Output"
@@ -41,7 +43,7 @@ class _Manner:
 
 
 # What may be said anew at every start; anything else belongs to the run.
-_ANY_TIME = {"steps", "device", "threads", "resume", "config"} | {field.name for field in fields(_Manner)}
+_ANY_TIME = {"steps", "device", "threads", "shard", "resume", "config"} | {field.name for field in fields(_Manner)}
 
 
 def _flag(help: str, panel: str, *names: str, **more: Any) -> Any:
@@ -96,9 +98,13 @@ def train(
         int, _flag("Evaluations without a better validation loss that end a run; 0 for none.", _TRAINING)
     ] = _DEFAULTS.patience,
     seed: Annotated[int, _flag("Of weights and batches.", _TRAINING)] = _DEFAULTS.seed,
-    precision: Annotated[str, _flag("auto, float32 or bfloat16.", _TRAINING)] = _DEFAULTS.precision,
+    precision: Annotated[str, _flag("auto, float32, mixed or bfloat16.", _TRAINING)] = _DEFAULTS.precision,
     device: Device = "auto",
     threads: Threads = None,
+    shard: Annotated[
+        bool,
+        _flag("With torchrun: divide a model that does not fit among the processes (FSDP).", _TRAINING, "--shard"),
+    ] = False,
     out: Annotated[Path | None, _flag("The run's folder. By default checkpoints/NAME.", _OUTPUT)] = None,
     resume: Annotated[
         str | None, _flag("Go on with this run, or the latest one, exactly where it was.", _OUTPUT)
@@ -123,43 +129,53 @@ def train(
     [bold]minigpt train poems/ --tokenizer char[/bold]    a folder of texts, by characters
     [bold]minigpt train --preset micro[/bold]             Python's reference, a larger model
     """
-    require(not overwrite or out is not None, "--overwrite goes with --out FOLDER.")
     from minigpt.checkpoint.run import RunFolder, Scratch, claim
     from minigpt.cli.setup import use_device
     from minigpt.render.work import WorkDisplay
     from minigpt.text.corpus import read_corpus
+    from minigpt.training.distributed import join
     from minigpt.training.plan import make_plan
     from minigpt.training.run import build_model, model_card, run_info
     from minigpt.training.tensorboard import check_installed
 
-    if tensorboard:
-        check_installed()
-    target, said, manner = use_device(device, threads), given(ctx), build(_Manner, ctx.params)
-    if resume is not None:
-        _resume(resume, said, target, manner)
-        return
-    # By name: a flag whose name is a field's goes there, and where it was not given, the field's default stands.
-    settings, choices = build(TrainConfig, said), build(Choices, said).filled()
-    console = stderr()
-    console.quiet = quiet
-    with signals_raise(), Scratch(out) as scratch:
-        with WorkDisplay(console) as work:
-            read = partial(read_corpus, encoding=encoding, field=field, progress=work.begin("reading", None))
-            text = read(corpus or [])
-            held_out = read([val]) if val is not None else None
-            plan = make_plan(text, held_out, choices, settings, target, scratch, work.begin)
-        model = build_model(plan, target)
-        info = run_info(plan, choices, target) | again(ctx.params, plan, choices, target)
-        path = claim(plan.corpus.name, out, overwrite=overwrite)
-        folder = RunFolder(path, plan.tokenizer, info)
-        folder.start(model, model_card(plan, info["command"]), plan.data)
-    if not quiet:
-        _introduce(plan, choices, folder.path, str(target), builtin=not corpus)
-    _run(plan, model, folder, manner, resume=False)
+    said, manner = given(ctx), build(_Manner, ctx.params)
+
+    def begin() -> "Begun":
+        """A new run."""
+        # By name: a flag whose name is a field's goes there, and where it was not given, the field's default stands.
+        settings, choices = build(TrainConfig, said), build(Choices, said).filled()
+        ranks.check_batch(choices.batch_size or 0)  # before all the work
+        console = stderr()
+        console.quiet = quiet
+        with signals_raise(), Scratch(out) as scratch:
+            with WorkDisplay(console) as work:
+                read = partial(read_corpus, encoding=encoding, field=field, progress=work.begin("reading", None))
+                text = read(corpus or [])
+                held_out = read([val]) if val is not None else None
+                plan = make_plan(text, held_out, choices, settings, target, scratch, work.begin)
+            ranks.check_batch(plan.train.batch_size)
+            model = build_model(plan)
+            info = run_info(plan, choices, target) | again(ctx.params, plan, choices, target)
+            path = claim(plan.corpus.name, out, overwrite=overwrite)
+            folder = RunFolder(path, plan.tokenizer, info)
+            folder.start(model, model_card(plan, info["command"]), plan.data)
+        if not quiet:
+            _introduce(plan, choices, folder.path, _places(ranks, target), builtin=not corpus)
+        return plan, folder, model
+
+    with join(shard) as ranks:
+        require(not overwrite or out is not None, "--overwrite goes with --out FOLDER.")
+        if tensorboard:
+            check_installed()
+        target = use_device(device, threads, ranks.device)
+        begins = begin if resume is None else partial(_reopen, resume, said)
+        signal_number = _train(begins, target, ranks, manner, resume=resume is not None)
+    if signal_number is not None:
+        raise typer.Exit(128 + signal_number)
 
 
-def _resume(run: str, said: Mapping[str, Any], device: "torch.device", manner: _Manner) -> None:
-    """Go on with a run; say so when there is nothing left to do."""
+def _reopen(run: str, said: Mapping[str, Any]) -> "Begun | None":
+    """A run that can go on; None, and it is said, where there is nothing left to do."""
     from minigpt.checkpoint.runs import newest_run
     from minigpt.training.resume import open_run
     from minigpt.training.run import build_model
@@ -169,9 +185,9 @@ def _resume(run: str, said: Mapping[str, Any], device: "torch.device", manner: _
     plan, folder = open_run(path, settings, said.get("steps"))
     if folder.info.get("status") == "finished":
         say(stdout(), f"{path}: this run is finished, {_finish(plan, folder.info)}. Train it longer with --steps.")
-        return
-    note(f"going on with {path}, which is to take {plan.train.steps:,} steps.", quiet=manner.quiet)
-    _run(plan, build_model(plan, device), folder, manner, resume=True)
+        return None
+    note(f"going on with {path}, which is to take {plan.train.steps:,} steps.", quiet=said.get("quiet", False))
+    return plan, folder, build_model(plan)
 
 
 def _best(history: "list[TrainRecord]", folder: "RunFolder") -> "TrainRecord":
@@ -185,8 +201,23 @@ def _finish(plan: "Plan", info: Mapping[str, Any]) -> str:
     return f"early, after {early:,} of {plan.train.steps:,} steps, as --patience {plan.train.patience} was at its end"
 
 
-def _run(plan: "Plan", model: "GPT", folder: "RunFolder", manner: _Manner, *, resume: bool) -> None:
-    """Train with a display, end with what to type next, or with the signal that stopped it."""
+def _train(
+    begin: "Callable[[], Begun | None]", device: "torch.device", ranks: "Ranks", manner: _Manner, *, resume: bool
+) -> int | None:
+    """Begin on rank 0, and train on all; the signal that stopped the run, if any."""
+    from minigpt.training.share import share_run
+
+    begun = share_run(ranks, begin)
+    if begun is None:
+        return None
+    plan, folder, model = begun
+    return _run(plan, ranks.place(model, device), folder, ranks, manner, resume=resume)
+
+
+def _run(
+    plan: "Plan", model: "GPT", folder: "RunFolder", ranks: "Ranks", manner: _Manner, *, resume: bool
+) -> int | None:
+    """Train with a display, and end with what to type next; the signal that stopped the run, if any."""
     from minigpt.checkpoint.run import TENSORBOARD
     from minigpt.render.machine import to_json
     from minigpt.render.progress import TrainDisplay, stopped_early
@@ -196,12 +227,14 @@ def _run(plan: "Plan", model: "GPT", folder: "RunFolder", manner: _Manner, *, re
 
     history: list[TrainRecord] = []
     console = stderr()
-    console.quiet = manner.quiet
+    console.quiet = manner.quiet or not ranks.is_main
+    writes_events = manner.tensorboard and ranks.is_main
+    samples = ranks.is_main and not ranks.shard and not manner.quiet  # a model in parts is too slow to sample from
     with (
         StopSignals() as stopped,
         TrainDisplay(console, plan.train.steps) as display,
-        EventFiles(folder.path / TENSORBOARD, folder.info) if manner.tensorboard else nullcontext() as events,
-        closing(run(plan, model, folder, stopped, save_every=manner.save_every, resume=resume)) as records,
+        EventFiles(folder.path / TENSORBOARD, folder.info) if writes_events else nullcontext() as events,
+        closing(run(plan, model, folder, stopped, save_every=manner.save_every, resume=resume, ranks=ranks)) as records,
     ):
         for record, _ in records:
             if resume and not history:
@@ -214,19 +247,20 @@ def _run(plan: "Plan", model: "GPT", folder: "RunFolder", manner: _Manner, *, re
             if manner.json:
                 print(to_json(record), flush=True)
             if record.step % plan.train.eval_every == 0 and not manner.quiet and not stopped():
-                display.show_sample(_short_sample(plan, model))
-                if is_overfitting(history, every=plan.train.eval_every):
+                if samples:
+                    display.show_sample(_short_sample(plan, model))
+                if ranks.is_main and is_overfitting(history, every=plan.train.eval_every):
                     display.warn_overfitting(record, _best(history, folder))
-    if "stopped_early" in folder.info and history:
+        signal_number = int(ranks.farewell(stopped.received or 0)) or None
+    if ranks.is_main and "stopped_early" in folder.info and history:
         told = stopped_early(history[-1], _best(history, folder), plan.train.steps, plan.train.patience)
         note(told, quiet=manner.quiet)
-    if not manner.json:
-        _conclude(folder, stopped.received, quiet=manner.quiet)
-    if stopped.received is not None:
-        raise typer.Exit(128 + stopped.received)
+    if ranks.is_main and not manner.json:
+        _conclude(folder, signal_number, quiet=manner.quiet)
+    return signal_number
 
 
-def _introduce(plan: "Plan", choices: Choices, folder: Path, device: str, *, builtin: bool) -> None:
+def _introduce(plan: "Plan", choices: Choices, folder: Path, places: str, *, builtin: bool) -> None:
     """Three lines: the text, the model, and where it goes."""
     from minigpt.render.style import byte_count, compact, quantity
     from minigpt.render.tables import Screen
@@ -257,9 +291,16 @@ def _introduce(plan: "Plan", choices: Choices, folder: Path, device: str, *, bui
             f"{quantity(plan.train.steps, 'step')} of {step_tokens:,} tokens, {epochs:.1f} epochs",
         )
     )
-    where = f"{device} in {plan.train.precision}"
+    where = f"{places} in {plan.train.precision}"
     validation = f"validation on {plan.validation}" if plan.has_validation else "no validation"
     console.print(screen.caption(where, validation, f"saved in {folder}"))
+
+
+def _places(ranks: "Ranks", device: "torch.device") -> str:
+    """Where the training goes on."""
+    if ranks.size == 1:
+        return str(device)
+    return f"{ranks.size} processes on {device.type}{', each with a part of the model,' if ranks.shard else ''}"
 
 
 def _short_sample(plan: "Plan", model: "GPT") -> str:

@@ -12,9 +12,11 @@ from torch import Tensor
 from minigpt.models.gpt import GPT
 from minigpt.records import TrainRecord
 from minigpt.text.shards import Ids
+from minigpt.training.distributed import ALONE, Ranks
 
 EVALUATED_TOKENS = 1_000_000  # of a longer validation text, its first so many
 _BATCH_TOKENS = 8192  # at once: enough to keep a CPU busy, few enough that the logits stay small
+_NO_TARGET = -100  # which cross_entropy leaves out
 
 
 @dataclass(frozen=True)
@@ -34,22 +36,25 @@ def evaluate(
     *,
     stopped: Callable[[], bool] = lambda: False,
     autocast: Callable[[], torch.autocast] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Evaluation | None:
     """Loss over windows that follow each other, each of a context's length and without sight of the one before.
 
     `ids` [N >= 2], of which the first million are used; `byte_lengths` [V]. None when `stopped` before the end.
+    Each of several `ranks` takes its share of the windows, and all have the result.
     """
     evaluated = ids[: EVALUATED_TOKENS + 1].astype(np.int64)
     was_training = model.training
     model.eval()
     total_nats = 0.0
-    for x, y in _windows(evaluated, model.config.context):
+    for x, y in _windows(evaluated, model.config.context, ranks.size):
         if stopped():
             break
-        total_nats += _loss(model, x, y, autocast)
+        total_nats += _loss(model, _share(x, 0, ranks), _share(y, _NO_TARGET, ranks), autocast)
     model.train(was_training)
     if stopped():
         return None
+    total_nats = ranks.total(total_nats)
     byte_count, tokens = int(byte_lengths[evaluated[1:]].sum()), len(evaluated) - 1
     return Evaluation(total_nats / tokens, total_nats / math.log(2) / max(1, byte_count), tokens)
 
@@ -65,12 +70,18 @@ def _loss(model: GPT, x_BT: Tensor, y_BT: Tensor, autocast: Callable[[], torch.a
     return float(F.cross_entropy(logits.float().flatten(0, 1), y_BT.flatten(), reduction="sum"))
 
 
-def _windows(ids: np.ndarray, context: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _share(rows: Tensor, fill: int, ranks: Ranks) -> Tensor:
+    """A rank's rows, as many as every other's: sharded models are called by all ranks or none."""
+    padded = F.pad(rows, (0, 0, 0, -len(rows) % ranks.size), value=fill)
+    return padded[ranks.mine(len(padded))]
+
+
+def _windows(ids: np.ndarray, context: int, ranks: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of inputs and targets that cover every target once; the last may be a single short window."""
     tokens = torch.from_numpy(ids)
     x, y = tokens[:-1], tokens[1:]
     whole = len(x) // context * context
-    rows = max(1, _BATCH_TOKENS // context)
+    rows = max(1, _BATCH_TOKENS // context) * ranks
     if whole:  # split() makes one empty batch of nothing
         yield from zip(x[:whole].view(-1, context).split(rows), y[:whole].view(-1, context).split(rows), strict=True)
     if whole < len(x):

@@ -14,6 +14,7 @@ from minigpt.models.device import autocast
 from minigpt.models.gpt import GPT
 from minigpt.records import TrainRecord
 from minigpt.text.shards import TokenData, random_batch
+from minigpt.training.distributed import ALONE, Ranks, divided_as, full
 from minigpt.training.evaluate import Evaluation, evaluate
 from minigpt.training.optim import build_optimizers, optimizer_state
 from minigpt.training.schedule import evaluation_steps, learning_rate
@@ -32,11 +33,15 @@ class Trainer:
     """A model in training, and all that the next step depends on: weights, moments, and the number of the step.
 
     What a step draws depends on (seed, step) alone, so that nothing of a generator has to be kept. `byte_lengths` [V]:
-    bytes of each token.
+    bytes of each token. With several `ranks`, on which the model is placed, all call the same methods together; the
+    batch is the same as that of one, and each takes its rows of it. Only dropout differs with their number.
     """
 
-    def __init__(self, model: GPT, data: TokenData, config: TrainConfig, byte_lengths: np.ndarray) -> None:
+    def __init__(
+        self, model: GPT, data: TokenData, config: TrainConfig, byte_lengths: np.ndarray, ranks: Ranks = ALONE
+    ) -> None:
         self.model, self.data, self.config, self.byte_lengths = model.train(), data, config, byte_lengths
+        self.ranks, self._trained = ranks, ranks.trained(model)
         self.optimizers = build_optimizers(model, config)
         self.generator = torch.Generator()
         self.tokens_per_step = config.batch_size * config.accumulation * model.config.context
@@ -51,7 +56,8 @@ class Trainer:
         """Train in place; record 0 is the untrained model, record n follows optimizer step n.
 
         `stopped` is asked between steps and in evaluations; a step whose evaluation it cuts short is reported when
-        the training goes on. The model may be read between two records, and must not be changed.
+        the training goes on; on all ranks it gives the same answers. The model may be read between two records, and
+        must not be changed.
         """
         evaluated = evaluation_steps(self.config) if len(self.data.validation) > 1 else frozenset()
         while not stopped():
@@ -64,7 +70,12 @@ class Trainer:
             if self.step in evaluated:
                 before_evaluation()
                 result = evaluate(
-                    self.model, self.data.validation, self.byte_lengths, stopped=stopped, autocast=self.autocast
+                    self.model,
+                    self.data.validation,
+                    self.byte_lengths,
+                    stopped=stopped,
+                    autocast=self.autocast,
+                    ranks=self.ranks,
                 )
                 if result is None:
                     return
@@ -91,26 +102,25 @@ class Trainer:
         return self.seconds + time.perf_counter() - self._started
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """Everything that `restore` needs: tensors by name, and plain values."""
-        tensors = {f"model.{name}": p.detach() for name, p in self.model.named_parameters()}
+        """On rank 0 everything that `restore` needs: tensors by name, and plain values."""
+        tensors = {f"model.{name}": self.ranks.kept(p.detach()) for name, p in self.model.named_parameters()}
         for key, name, value in optimizer_state(self.optimizers, dict(self.model.named_parameters())):
-            tensors[f"optimizer.{key}.{name}"] = value
+            tensors[f"optimizer.{key}.{name}"] = self.ranks.kept(value)
         unreported = None if self._unreported is None else asdict(self._unreported)
         return tensors, {"step": self.step, "seconds": self.elapsed(), "unreported": unreported}
 
     def restore(self, tensors: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> None:
-        """Go back to a `state`, to the bit: what follows is what would have followed then."""
+        """Go back to rank 0's `state`, to the bit: what follows is what would have followed then."""
         parameters = dict(self.model.named_parameters())
-        with torch.no_grad():
-            for name, parameter in parameters.items():
-                parameter.copy_(tensors[f"model.{name}"])
-        for name, tensor in tensors.items():
+        for name, tensor in self.ranks.tensors(tensors.items()):
             part, _, rest = name.partition(".")
+            key, _, owner = rest.partition(".") if part == "optimizer" else ("", "", rest)
+            parameter = parameters[owner]
+            mine = divided_as(parameter, tensor)
             if part == "optimizer":
-                key, _, owner = rest.partition(".")
-                self._optimizer_of(parameters[owner]).state[parameters[owner]][key] = tensor.to(
-                    self.model.device, copy=True
-                )
+                self._optimizer_of(parameter).state[parameter][key] = mine
+            else:
+                parameter.detach().copy_(mine)
         self.step, self.seconds = values["step"], values["seconds"]
         self._unreported = None if values["unreported"] is None else _Step(**values["unreported"])
         self._started = time.perf_counter()
@@ -131,30 +141,37 @@ class Trainer:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * share
-        loss = sum(self._backward() for _ in range(self.config.accumulation))
+        with self.ranks.accumulating(self._trained):
+            loss = sum(self._backward() for _ in range(self.config.accumulation - 1))
+        loss = self.ranks.total(loss + self._backward()) / self.ranks.size
         limit = self.config.clip_norm or float("inf")
-        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        norm = float(full(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)))
         for optimizer in self.optimizers:
             optimizer.step()
         self.model.zero_grad(set_to_none=True)
         return _Step(loss, norm, time.perf_counter() - started)
 
     def _seed(self, step: int) -> None:
-        # Mixed, since torch's generator on the CPU takes no more than the lower 32 bits.
-        seed = int(np.random.SeedSequence((self.config.seed, step)).generate_state(1)[0])
-        self.generator.manual_seed(seed)
-        if self.model.config.dropout:
-            torch.manual_seed(seed)  # dropout draws from the global generator
+        self.generator.manual_seed(_mixed(self.config.seed, step))
+        if self.model.config.dropout:  # draws from the global generator; from another one on each rank
+            torch.manual_seed(_mixed(self.config.seed, step, self.ranks.rank))
 
     def _backward(self) -> float:
-        """Forward and backward over one batch; its loss in nats per token, as its share of the step's."""
-        x, y = random_batch(self.data.train, self.config.batch_size, self.model.config.context, self.generator)
+        """Forward and backward over this rank's part of a batch; its loss in nats per token, as its share of the
+        step's."""
+        batch, context = self.config.batch_size, self.model.config.context
+        x, y = random_batch(self.data.train, batch, context, self.generator, self.ranks.mine(batch))
         x, y = x.to(self.model.device), y.to(self.model.device)
         with self.autocast():
-            logits = self.model(x)
+            logits = self._trained(x)
         loss = F.cross_entropy(logits.float().flatten(0, 1), y.flatten()) / self.config.accumulation
         loss.backward()
         return float(loss.detach())
+
+
+def _mixed(*numbers: int) -> int:
+    """A seed of 32 bits, all that torch's generator on the CPU takes; a last 0 changes nothing."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def train(

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from minigpt.config import TrainConfig
-from minigpt.models.device import has_bfloat16
 from minigpt.models.gpt import GPT
+from minigpt.training.distributed import full, local, own_rows
 
 # Quintics a x + b x³ + c x⁵, one a round. Three that differ (as in Amsel et al., "The Polar Express", 2025), each the
 # best uniform approximation of 1 on the interval where the last one leaves the singular values, from [0.001, 1] on,
@@ -17,6 +17,7 @@ Quintic = tuple[float, float, float]
 MINIMAX: tuple[Quintic, ...] = ((8.4703, -25.1081, 18.6293), (4.1828, -3.1087, 0.5806), (3.9619, -2.9541, 0.5630))
 JORDAN: tuple[Quintic, ...] = ((3.4445, -4.7750, 2.0315),) * 5
 _NORM_MARGIN = 1.02  # the first quintic is made for singular values of 1 at most, rounding included
+_STACKED_NUMBERS = 1 << 26  # of a larger stack, so many at once: a few of them are in memory together
 
 
 def build_optimizers(model: GPT, config: TrainConfig) -> list[torch.optim.Optimizer]:
@@ -40,7 +41,10 @@ def build_optimizers(model: GPT, config: TrainConfig) -> list[torch.optim.Optimi
         torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, fused=True)
     ]
     if hidden:
-        optimizers.append(Muon(hidden, lr=config.muon_learning_rate, weight_decay=config.weight_decay))
+        rounds_in = torch.bfloat16 if config.precision in ("mixed", "bfloat16") else torch.float32
+        optimizers.append(
+            Muon(hidden, lr=config.muon_learning_rate, weight_decay=config.weight_decay, rounds_in=rounds_in)
+        )
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
@@ -51,7 +55,8 @@ class Muon(torch.optim.Optimizer):
     """Momentum whose update is made orthogonal, matrix by matrix (Jordan et al., 2024), all of a shape at once.
 
     `torch.optim.Muon` takes one matrix after the other, and a fused c_attn [C, 3C] as one matrix; here Q, K and V are
-    three, and the Newton-Schulz rounds run on stacks. Weights are [in, out].
+    three, and the Newton-Schulz rounds run on stacks. Weights are [in, out]; where they are divided among ranks, so is
+    what is remembered, and only what is in the rounds is gathered.
     """
 
     def __init__(
@@ -62,8 +67,9 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         rounds: Sequence[Quintic] = MINIMAX,
+        rounds_in: torch.dtype = torch.float32,
     ) -> None:
-        self.rounds = rounds
+        self.rounds, self.rounds_in = rounds, rounds_in
         fused = [p for name, p in matrices.items() if name.endswith("c_attn.weight")]
         single = [p for name, p in matrices.items() if not name.endswith("c_attn.weight")]
         groups = [{"params": fused, "parts": 3}, {"params": single, "parts": 1}]
@@ -72,40 +78,52 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update of every parameter that has a gradient."""
-        stacks: dict[tuple[int, int], list[tuple[Tensor, Tensor, float]]] = {}
+        stacks: dict[tuple[int, int], list[tuple[Tensor, dict]]] = {}
         for group in self.param_groups:
-            for update, weight in self._updates(group):
-                rows, columns = update.shape
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    short, long = sorted((parameter.size(0), parameter.size(1) // group["parts"]))
+                    stacks.setdefault((short, long), []).append((parameter, group))
+        for (short, long), stack in stacks.items():
+            size = max(1, _STACKED_NUMBERS // (short * long))
+            for start in range(0, len(stack), size):
+                self._move(stack[start : start + size])
+
+    def _move(self, stack: list[tuple[Tensor, dict]]) -> None:
+        """Update parameters whose matrices, or transposes, have the same shape."""
+        updates = [u for p, group in stack for u in full(self._update(p, group)).chunk(group["parts"], 1)]
+        moves = iter(
+            orthogonalised(
+                torch.stack([u.mT if u.size(0) > u.size(1) else u for u in updates]), self.rounds, self.rounds_in
+            )
+        )
+        for parameter, group in stack:
+            for weight in local(parameter).chunk(group["parts"], 1):
+                rows, columns = parameter.size(0), weight.size(1)
                 rate = group["lr"] * max(1.0, columns / rows) ** 0.5  # as large a change for every width
-                if rows > columns:
-                    update, weight = update.mT, weight.mT
-                stacks.setdefault((update.size(0), update.size(1)), []).append((update, weight, rate))
-        for stack in stacks.values():
-            updates = orthogonalised(torch.stack([update for update, _, _ in stack]), self.rounds)
-            for update, (_, weight, rate) in zip(updates, stack, strict=True):
-                weight.add_(update, alpha=-rate)
+                move = next(moves)
+                weight.add_(own_rows(parameter, move.mT if rows > columns else move), alpha=-rate)
 
-    def _updates(self, group: dict) -> Iterator[tuple[Tensor, Tensor]]:
-        """(update, weight) of each matrix, after Nesterov's momentum and weight decay."""
-        for parameter in group["params"]:
-            if parameter.grad is None:
-                continue
-            state = self.state[parameter]
-            if not state:
-                state["momentum_buffer"] = torch.zeros_like(parameter)
-            momentum = state["momentum_buffer"].lerp_(parameter.grad, 1 - group["momentum"])
-            update = parameter.grad.lerp(momentum, group["momentum"])
-            parameter.mul_(1 - group["lr"] * group["weight_decay"])
-            yield from zip(update.chunk(group["parts"], 1), parameter.chunk(group["parts"], 1), strict=True)
+    def _update(self, parameter: Tensor, group: dict) -> Tensor:
+        """Nesterov's momentum; the weight decays on the way."""
+        gradient, state = parameter.grad, self.state[parameter]
+        assert gradient is not None
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(parameter)
+        momentum = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
+        parameter.mul_(1 - group["lr"] * group["weight_decay"])
+        return gradient.lerp(momentum, group["momentum"])
 
 
-def orthogonalised(updates: Tensor, rounds: Sequence[Quintic] = MINIMAX) -> Tensor:
-    """[N, rows, columns], rows <= columns, every singular value moved near 1; in bfloat16 where the device has it.
+def orthogonalised(
+    updates: Tensor, rounds: Sequence[Quintic] = MINIMAX, rounds_in: torch.dtype = torch.float32
+) -> Tensor:
+    """[N, rows, columns], rows <= columns, every singular value moved near 1; in float32 or in bfloat16.
 
     Five rounds at 8 x [256, 1024] take a CPU with bfloat16 33 ms instead of 82, and as much is learned.
     """
     x = updates / (_NORM_MARGIN * updates.norm(dim=(-2, -1), keepdim=True)).clamp(min=1e-7)
-    x = x.bfloat16() if has_bfloat16(updates.device) else x
+    x = x.to(rounds_in)
     for a, b, c in rounds:
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)

@@ -18,6 +18,7 @@ from minigpt.config import Choices
 from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT
 from minigpt.records import TrainRecord
+from minigpt.training.distributed import ALONE, Ranks
 from minigpt.training.loop import Trainer
 from minigpt.training.plan import Plan
 from minigpt.training.schedule import evaluation_steps, is_out_of_patience, snapshot_steps
@@ -25,7 +26,7 @@ from minigpt.training.schedule import evaluation_steps, is_out_of_patience, snap
 _SECONDS_BETWEEN_STATES = 15.0
 
 
-def build_model(plan: Plan, device: torch.device) -> GPT:
+def build_model(plan: Plan, device: torch.device | str = "cpu") -> GPT:
     """The untrained model; the same seed gives the same weights on every device."""
     return GPT(plan.model).initialise(torch.Generator().manual_seed(plan.train.seed)).to(device)
 
@@ -38,16 +39,19 @@ def run(
     *,
     save_every: int | None = None,
     resume: bool = False,
+    ranks: Ranks = ALONE,
 ) -> Generator[tuple[TrainRecord, bool], None, None]:
     """Train and save; yields each record and whether the model was saved at it.
 
     The model at the root is the one with the lowest validation loss, or the latest where there is no validation. A
     run stopped, or closed, before its first evaluation saves what it has. With `resume`, it goes on from the state in
-    the folder, to the bit. The state is kept every `save_every` steps, by default by time. Raises ConfigError when the
-    loss is no number any more.
+    the folder, to the bit. The state is kept every `save_every` steps, by default by time. Several `ranks` train
+    together, and stop together when one is to. Raises ConfigError when the loss is no number any more.
     """
-    trainer = Trainer(model, plan.data, plan.train, plan.tokenizer.byte_lengths())
+    ranks.check_batch(plan.train.batch_size)
+    trainer = Trainer(model, plan.data, plan.train, plan.tokenizer.byte_lengths(), ranks)
     keeper = _StateKeeper(trainer, folder, save_every)
+    stop = _Stop(stopped, ranks)
     reported = keeper.restore() if resume else 0
     evaluated = evaluation_steps(plan.train)
     snapshots = snapshot_steps(plan.train.steps, plan.train.snapshots)
@@ -55,7 +59,7 @@ def run(
     keeper.keep()
     early = keeper.is_out_of_patience(reported)
     try:
-        for record in () if early else trainer.records(stopped, before_evaluation=keeper.keep_if_due):
+        for record in () if early else trainer.records(stop, before_evaluation=keeper.keep_if_due):
             folder.log(record)
             _check_converges(record, plan, folder, keeper.saved_step)
             loss = record.validation_loss_nats
@@ -64,19 +68,20 @@ def run(
             save = better and record.step in evaluated
             if save:
                 keeper.best, keeper.saved_step = (loss if loss is not None else keeper.best), record.step
-                folder.save(model, record)
+                folder.save(ranks.whole(model), record)
             if record.step in snapshots:
-                folder.snapshot(model, record)
+                folder.snapshot(ranks.whole(model), record)
             keeper.keep_if_due()
-            yield record, save
             early = keeper.is_out_of_patience(record.step)
+            yield record, save
             if early:
                 break
     except GeneratorExit:  # closed by who reads the records, such as a display whose pipe is closed
-        pass
+        if not early:
+            stop.now()
     keeper.keep()
     if record is not None and record.step and not keeper.saved_step:
-        folder.save(model, record)
+        folder.save(ranks.whole(model), record)
     if early and trainer.step < plan.train.steps:
         folder.update(status="finished", stopped_early=trainer.step)
     else:
@@ -86,6 +91,20 @@ def run(
 def seconds_between_states(cost_seconds: float) -> float:
     """Between two saves of a state that takes so long to save: at most 2 % of the time goes into it."""
     return max(_SECONDS_BETWEEN_STATES, 50 * cost_seconds)
+
+
+class _Stop:
+    """Whether one of the ranks is to stop, and so all. To be asked by all together."""
+
+    def __init__(self, stopped: Callable[[], bool], ranks: Ranks) -> None:
+        self.stopped, self.ranks = stopped, ranks
+
+    def __call__(self) -> bool:
+        return self.ranks.highest(self.stopped()) > 0
+
+    def now(self) -> None:
+        """Answer the others, who ask before their next step, and leave."""
+        self.ranks.highest(1)
 
 
 class _StateKeeper:
@@ -101,7 +120,8 @@ class _StateKeeper:
         started = time.perf_counter()
         tensors, values = self.trainer.state()
         best = None if math.isinf(self.best) else self.best
-        save_state(self.folder.path, tensors, {**values, "best": best, "saved_step": self.saved_step})
+        if self.trainer.ranks.is_main:
+            save_state(self.folder.path, tensors, {**values, "best": best, "saved_step": self.saved_step})
         self._kept_step, self._kept_at = self.trainer.step, time.perf_counter()
         self._cost = self._kept_at - started
 
@@ -111,7 +131,7 @@ class _StateKeeper:
             due = self.trainer.step % self.every == 0 and self.trainer.step != self._kept_step
         else:
             due = time.perf_counter() - self._kept_at >= seconds_between_states(self._cost)
-        if due:
+        if self.trainer.ranks.agree(due):  # by the clock of one
             self.keep()
 
     def is_out_of_patience(self, step: int) -> bool:
@@ -124,7 +144,9 @@ class _StateKeeper:
 
     def restore(self) -> int:
         """Go back to the state in the folder, and forget what was logged after it; the last step that was reported."""
-        tensors, values = load_state(self.folder.path)
+        ranks = self.trainer.ranks
+        tensors, values = load_state(self.folder.path) if ranks.is_main else ({}, {})
+        values = ranks.tell(values)
         self.trainer.restore(tensors, values)
         self.best = float("inf") if values["best"] is None else values["best"]
         self.saved_step = values["saved_step"]

@@ -104,7 +104,7 @@ TRAIN_FLAGS = [
     (["--device", "toaster"], 1, "--device 'toaster' is not a device"),
     (["--device", "meta"], 1, "this machine has none"),
     (["--device", "cuda:77"], 1, "this machine has none"),
-    (["--precision", "float8"], 1, "--precision must be auto, float32 or bfloat16"),
+    (["--precision", "float8"], 1, "--precision must be auto, float32, mixed or bfloat16"),
     (["--dropout", "1"], 1, "--dropout"),
     (["--dropout", "nan"], 1, "--dropout"),
     (["--batch-size", "0"], 1, "--batch-size must be 1 or more"),

@@ -40,7 +40,7 @@ def test_muon_equals_torchs_one_matrix_at_a_time_with_q_k_and_v_apart() -> None:
     parts = [(name, i) for name in ours for i in range(3 if "c_attn" in name else 1)]
     # torch's rule for the rate reads [out, in], so its matrices are ours transposed.
     theirs = [ours[name].chunk(3 if "c_attn" in name else 1, 1)[i].mT.clone() for name, i in parts]
-    muon = Muon(ours, lr=0.02, momentum=0.95, weight_decay=0.1, rounds=JORDAN)
+    muon = Muon(ours, lr=0.02, momentum=0.95, weight_decay=0.1, rounds=JORDAN, rounds_in=torch.bfloat16)
     reference = torch.optim.Muon(theirs, lr=0.02, momentum=0.95, weight_decay=0.1, adjust_lr_fn="original")
     for _ in range(3):
         for parameter in ours.values():
@@ -51,17 +51,18 @@ def test_muon_equals_torchs_one_matrix_at_a_time_with_q_k_and_v_apart() -> None:
         reference.step()
     for (name, i), parameter in zip(parts, theirs, strict=True):
         mine = ours[name].chunk(3 if "c_attn" in name else 1, 1)[i].mT
-        torch.testing.assert_close(mine, parameter, atol=3e-3, rtol=0)  # torch's rounds run in bfloat16
+        torch.testing.assert_close(mine, parameter, atol=3e-3, rtol=0)  # torch's rounds run in bfloat16 too
 
 
+@pytest.mark.parametrize("rounds_in", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(("rounds", "low", "high"), [(JORDAN, 0.5, 1.3), (MINIMAX, 0.1, 2.2)])
 def test_orthogonalised_brings_singular_values_near_one(
-    rounds: tuple[tuple[float, float, float], ...], low: float, high: float
+    rounds: tuple[tuple[float, float, float], ...], low: float, high: float, rounds_in: torch.dtype
 ) -> None:
     matrices = (
         torch.randn(3, 12, 40, generator=torch.Generator().manual_seed(0)) * torch.tensor([1e-4, 1, 1e4])[:, None, None]
     )
-    values = torch.linalg.svdvals(orthogonalised(matrices, rounds))
+    values = torch.linalg.svdvals(orthogonalised(matrices, rounds, rounds_in))
     assert float(values.min()) > low
     assert float(values.max()) < high
 

@@ -1,0 +1,321 @@
+"""What torchrun says in; the processes that train one model together out, and all that they do as one.
+
+`Ranks` is one process alone, for which all of this is nothing. `_Replicas` hold a copy of the model each (DDP);
+`_Shards` hold a part of each weight, gradient and moment, and gather a block when it is needed (FSDP2). Li et al.,
+"PyTorch Distributed", 2020; Zhao et al., "PyTorch FSDP", 2023.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from minigpt.config import launched_rank, require
+from minigpt.errors import ConfigError, MinigptError
+from minigpt.models.device import resolve_device
+from minigpt.models.gpt import GPT
+from minigpt.text.shards import Ids
+
+T = TypeVar("T")
+
+# How long ranks wait for each other: rank 0 may tokenize for long. One that ends is noticed at once by the others.
+_PATIENCE = timedelta(hours=6)
+_IDS_AT_ONCE = 1 << 25
+
+
+class RankError(MinigptError):
+    """Another process of the run has ended."""
+
+
+class Ranks:
+    """The processes of a run: this is `rank` of `size`. What all must call together is marked so."""
+
+    rank = 0
+    size = 1
+    shard = False
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that reads standard input, writes and shows."""
+        return self.rank == 0
+
+    def mine(self, count: int) -> slice:
+        """The part of `count` rows, a multiple of `size`, that is this rank's."""
+        return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
+
+    def check_batch(self, batch_size: int) -> None:
+        """Raise ConfigError where the ranks cannot share a batch equally."""
+        require(
+            batch_size % self.size == 0,
+            f"--batch-size {batch_size} cannot be shared equally by {self.size} processes: "
+            f"take a multiple of {self.size}.",
+        )
+
+    def place(self, model: GPT, device: torch.device) -> GPT:
+        """Move to the device what this rank holds of `model`, which is whole on the CPU. For all together."""
+        return model.to(device)
+
+    def trained(self, model: GPT) -> nn.Module:
+        """What a placed model is called through in training, so that gradients are means over ranks. For all."""
+        return model
+
+    def accumulating(self, trained: nn.Module) -> AbstractContextManager[None]:
+        """While entered, gradients may stay each rank's own: more are to be added."""
+        return nullcontext()
+
+    def whole(self, model: GPT) -> GPT:
+        """On rank 0, the model with all of its weights. For all together."""
+        return model
+
+    def kept(self, tensor: Tensor) -> Tensor:
+        """On rank 0, all of a tensor. For all together."""
+        return tensor
+
+    def total(self, value: float) -> float:
+        """The sum over the ranks. For all together."""
+        return value
+
+    def highest(self, value: float) -> float:
+        """The largest of the ranks' values. For all together."""
+        return value
+
+    def farewell(self, value: float) -> float:
+        """`highest`, as the last thing that is done together; this rank's own value where another has left already."""
+        return value
+
+    def agree(self, value: float) -> float:
+        """Rank 0's value. For all together."""
+        return value
+
+    def tell(self, value: Any) -> Any:
+        """Rank 0's value, of what JSON holds. For all together."""
+        return value
+
+    def tensors(self, named: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+        """Rank 0's tensors, one after the other. For all together."""
+        yield from named
+
+    def ids(self, ids: Ids) -> Ids:
+        """Rank 0's ids; elsewhere in a temporary file, mapped into memory. For all together."""
+        return ids
+
+    def together(self, work: Callable[[], T]) -> T:
+        """`work()`; where it raises a MinigptError on any rank, it does so on every one. For all together."""
+        return work()
+
+    def device(self, name: str) -> torch.device:
+        """This process's device. Raises ConfigError. For all together."""
+        return resolve_device(name)
+
+
+ALONE = Ranks()
+
+
+class _Replicas(Ranks):
+    """A copy of the model on every rank."""
+
+    def __init__(self) -> None:
+        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+
+    def trained(self, model: GPT) -> nn.Module:
+        return DistributedDataParallel(model, gradient_as_bucket_view=True)
+
+    def accumulating(self, trained: nn.Module) -> AbstractContextManager[None]:
+        assert isinstance(trained, DistributedDataParallel)
+        return trained.no_sync()
+
+    def total(self, value: float) -> float:
+        return self._reduced(value, dist.ReduceOp.SUM)
+
+    def highest(self, value: float) -> float:
+        return self._reduced(value, dist.ReduceOp.MAX)
+
+    def _reduced(self, value: float, operation: Any) -> float:
+        tensor = torch.tensor(value, dtype=torch.float64)
+        dist.all_reduce(tensor, operation)
+        return float(tensor)
+
+    def farewell(self, value: float) -> float:
+        try:
+            return self.highest(value)
+        except RuntimeError:  # the connection is closed
+            return value
+
+    def agree(self, value: float) -> float:
+        return self._from(0, value)
+
+    def _from(self, rank: int, value: float) -> float:
+        tensor = torch.tensor(value, dtype=torch.float64)
+        dist.broadcast(tensor, rank)
+        return float(tensor)
+
+    def tell(self, value: Any) -> Any:
+        return self._told(0, value)
+
+    def _told(self, rank: int, value: Any) -> Any:
+        """The value of `rank`, as JSON: no pickle is ever read."""
+        text = json.dumps(value).encode()
+        size = int(self._from(rank, len(text)))
+        data = torch.frombuffer(bytearray(text), dtype=torch.uint8) if rank == self.rank else torch.empty(size).byte()
+        dist.broadcast(data, rank)
+        return json.loads(data.numpy().tobytes())
+
+    def tensors(self, named: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+        own = dict(named)
+        kinds = {name: [str(t.dtype).removeprefix("torch."), list(t.shape)] for name, t in own.items()}
+        for name, (dtype, shape) in self.tell(kinds).items():
+            tensor = own[name].cpu().contiguous() if self.is_main else torch.empty(shape, dtype=getattr(torch, dtype))
+            dist.broadcast(tensor, 0)
+            yield name, tensor
+
+    def ids(self, ids: Ids) -> Ids:
+        dtype, length = self.tell([ids.dtype.str, len(ids)])
+        if not length:
+            return np.zeros(0, dtype)
+        copy = None if self.is_main else np.memmap(tempfile.TemporaryFile(), dtype, shape=(length,))  # noqa: SIM115
+        for start in range(0, length, _IDS_AT_ONCE):
+            stop = min(start + _IDS_AT_ONCE, length)
+            part = ids[start:stop].copy() if copy is None else np.empty(stop - start, dtype)
+            dist.broadcast(torch.from_numpy(part.view(np.uint8)), 0)
+            if copy is not None:
+                copy[start:stop] = part
+        return ids if copy is None else copy
+
+    def together(self, work: Callable[[], T]) -> T:
+        message, result = "", None
+        try:
+            result = work()
+        except MinigptError as error:
+            message = str(error)
+        for rank in range(self.size):
+            if told := self._told(rank, message):
+                raise MinigptError(told if rank == 0 else f"Process {rank}: {told}")
+        return result  # type: ignore[return-value]
+
+    def device(self, name: str) -> torch.device:
+        return self.together(lambda: _local_device(name))
+
+
+class _Shards(_Replicas):
+    """Of every weight, gradient and moment, some rows on each rank."""
+
+    shard = True
+
+    def place(self, model: GPT, device: torch.device) -> GPT:
+        mesh = init_device_mesh(device.type, (self.size,))
+        for part in (*model.blocks, model):
+            # The default would leave the embeddings whole after an evaluation, without their names and moments.
+            fully_shard(part, mesh=mesh, reshard_after_forward=True)
+        return model
+
+    def trained(self, model: GPT) -> nn.Module:
+        return model
+
+    def accumulating(self, trained: nn.Module) -> AbstractContextManager[None]:
+        return nullcontext()  # gradients that are not shared yet would be whole ones, which may not fit
+
+    def whole(self, model: GPT) -> GPT:
+        tensors = {name: self.kept(p.detach()) for name, p in model.named_parameters()}
+        if not self.is_main:
+            return model
+        with torch.device("meta"):
+            whole = GPT(model.config)
+        whole.load_state_dict(tensors, assign=True)
+        return whole
+
+    def kept(self, tensor: Tensor) -> Tensor:
+        gathered = full(tensor)
+        return gathered.cpu() if self.is_main else tensor
+
+
+def full(tensor: Tensor) -> Tensor:
+    """All of a tensor that may be divided among ranks. For all together."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def divided_as(like: Tensor, tensor: Tensor) -> Tensor:
+    """A copy of `tensor`, the same on every rank, on the device of `like`; of its shape, divided among ranks as it."""
+    if not isinstance(like, DTensor) or tensor.shape != like.shape:
+        return tensor.to(like.device, copy=True)
+    parts = distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+    return torch.empty_like(like, dtype=tensor.dtype).copy_(parts)  # its own memory: a part is a view of the whole
+
+
+def own_rows(like: Tensor, tensor: Tensor) -> Tensor:
+    """Those rows of `tensor` that are this rank's of `like`, which has as many."""
+    if not isinstance(like, DTensor):
+        return tensor
+    return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None).to_local()
+
+
+def local(tensor: Tensor) -> Tensor:
+    """What this rank holds of a tensor, in the same memory."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+@contextmanager
+def join(shard: bool = False) -> Iterator[Ranks]:
+    """While entered, this process is one of those that torchrun started; alone where it started one or none.
+
+    Raises ConfigError, and RankError where another process ends before its time.
+    """
+    launched = launched_rank() is not None
+    require(
+        launched or not shard,
+        "--shard divides a model among several processes. Start them with:\n"
+        "  torchrun --standalone --nproc-per-node 2 -m minigpt train --shard ...",
+    )
+    if not launched or int(os.environ["WORLD_SIZE"]) == 1:
+        yield ALONE
+        return
+    # By both, so that the few numbers on which ranks agree never wait for a GPU.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=_PATIENCE)
+    try:
+        yield _Shards() if shard else _Replicas()
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or "gloo" in str(error):
+            raise RankError(
+                "Another process of this run has ended, and so this one ends too.\n"
+                "What it kept last is there: go on with --resume, with as many processes as you like."
+            ) from error
+        raise
+    except MinigptError:  # on all of them, or on rank 0
+        _outlast_first()
+        raise
+    with suppress(RuntimeError):  # rank 0 has left already, as it does when nobody reads its output
+        dist.all_reduce(torch.zeros(1))
+        dist.destroy_process_group()
+
+
+def _outlast_first() -> None:
+    """Wait until rank 0 has told the error and ended: as soon as any process ends, torchrun stops the others."""
+    if dist.get_rank() != 0:
+        with suppress(RuntimeError):  # the connection is closed
+            dist.all_reduce(torch.zeros(1))
+
+
+def _local_device(name: str) -> torch.device:
+    """CUDA device number LOCAL_RANK, or the CPU."""
+    require(name in ("auto", "cuda", "cpu"), f"--device {name}: with torchrun, use auto, cuda or cpu.")
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    index, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if index >= count:
+        raise ConfigError(
+            f"This machine has {count} CUDA devices for {os.environ['LOCAL_WORLD_SIZE']} processes. "
+            f"Use --nproc-per-node {count}, or --device cpu."
+        )
+    torch.cuda.set_device(index)
+    return torch.device("cuda")

@@ -1,0 +1,74 @@
+"""The run that rank 0 has begun or opened in: plan, folder and model; the same run on every rank out."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer as Engine
+
+from minigpt.checkpoint.files import read_json_object
+from minigpt.checkpoint.resume import load_tokens
+from minigpt.checkpoint.run import OthersFolder, RunFolder
+from minigpt.checkpoint.runs import RUN
+from minigpt.config import ModelConfig, TrainConfig
+from minigpt.errors import CheckpointError
+from minigpt.models.gpt import GPT
+from minigpt.text.corpus import Corpus
+from minigpt.text.shards import TokenData
+from minigpt.text.tokenizer import Tokenizer
+from minigpt.training.distributed import Ranks
+from minigpt.training.plan import Plan
+from minigpt.training.run import build_model
+
+Begun = tuple[Plan, RunFolder, GPT]  # the model whole, on the CPU
+
+
+def share_run(ranks: Ranks, begin: Callable[[], Begun | None]) -> Begun | None:
+    """What `begin` returns on rank 0, the only one that calls it: None where there is nothing to do.
+
+    The others' plan is without the text, and their folder writes nothing.
+    """
+    begun = begin() if ranks.is_main else None
+    if ranks.size == 1:
+        return begun
+    told = ranks.tell(None if begun is None else _described(*begun))
+    if told is None:
+        return None
+    plan, folder, model = begun or _followed(told)
+    return replace(plan, data=_shared_ids(ranks, plan.data, folder)), folder, model
+
+
+def _shared_ids(ranks: Ranks, data: TokenData, folder: RunFolder) -> TokenData:
+    """Rank 0's ids: from the run's folder where every machine sees it, else sent."""
+    if ranks.highest(not ranks.is_main and _date(folder.path) != folder.info["date"]):
+        return TokenData(ranks.ids(data.train), ranks.ids(data.validation))
+    return ranks.together(lambda: data if ranks.is_main else load_tokens(folder.path))
+
+
+def _described(plan: Plan, folder: RunFolder, model: GPT) -> dict[str, Any]:
+    return {"path": str(folder.path.resolve()), "info": folder.info, "tokenizer": plan.tokenizer.to_json()}
+
+
+def _followed(told: dict[str, Any]) -> Begun:
+    info, tokenizer = told["info"], Tokenizer(Engine.from_str(told["tokenizer"]))
+    none = np.zeros(0, np.uint16)
+    plan = Plan(
+        corpus=Corpus(info["name"], ()),
+        tokenizer=tokenizer,
+        data=TokenData(none, none),
+        model=ModelConfig(**info["model"]),
+        train=TrainConfig(**info["train"]),
+        validation=info["corpus"]["validation"],
+        notes=(),
+    )
+    return plan, OthersFolder(Path(told["path"]), tokenizer, info), build_model(plan)
+
+
+def _date(run: Path) -> str | None:
+    """When the run in a folder began, which tells it from others of its name."""
+    try:
+        return read_json_object(run / RUN).get("date")
+    except CheckpointError:
+        return None
