@@ -291,7 +291,8 @@ def _introduce(plan: "Plan", choices: Choices, folder: Path, places: str, *, bui
             f"{quantity(plan.train.steps, 'step')} of {step_tokens:,} tokens, {epochs:.1f} epochs",
         )
     )
-    where = f"{places} in {plan.train.precision}"
+    precision = plan.train.precision
+    where = f"{places} in {precision}{' precision' if precision == 'mixed' else ''}"
     validation = f"validation on {plan.validation}" if plan.has_validation else "no validation"
     console.print(screen.caption(where, validation, f"saved in {folder}"))
 
