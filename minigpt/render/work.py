@@ -49,7 +49,8 @@ class WorkDisplay:
         if not self._redraws:
             self._console.print(Text(name if total is None else f"{name} {compact(total)} {unit}"), soft_wrap=True)
             return
-        columns = (TextColumn(" {task.description}"), BarColumn(24), TaskProgressColumn(), TimeRemainingColumn())
+        bar = BarColumn(max(4, min(24, self._console.width - 38)))
+        columns = (TextColumn(" {task.description}"), bar, TaskProgressColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, console=self._console, transient=True)
         self._progress.add_task(name, total=total)
         self._progress.start()

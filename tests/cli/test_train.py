@@ -1,7 +1,9 @@
 """`minigpt train`: text in, a run's folder out, and what a person, a pipe or a program is told meanwhile."""
 
 import json
+import os
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -258,13 +260,15 @@ def test_standard_input_may_be_large(train: Run, notes: str) -> None:
 
 @pytest.mark.usefixtures("large")
 @pytest.mark.parametrize("flags", [["--out", "notes"], []], ids=["out", "named"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_while_tokenizing_it_leaves_nothing(
-    train: Run, flags: list[str], monkeypatch: pytest.MonkeyPatch
+    train: Run, flags: list[str], number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("minigpt.text.shards._write_synced", interrupt)
-    result = train(*flags)
-    assert result.exit_code == 130
+    before = signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    monkeypatch.setattr("minigpt.text.shards._write_synced", lambda *_: os.kill(os.getpid(), number))
+    try:
+        result = train(*flags)
+    finally:
+        signal.signal(number, before)
+    assert result.exit_code == 128 + number
     assert list(Path().iterdir()) == []
