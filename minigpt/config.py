@@ -84,6 +84,8 @@ PRESETS: dict[str, Preset] = {
 }
 
 
+DEFAULT_MINUTES = 3.0  # a first try
+
 # Where neither the user nor the preset nor the text decides.
 DEFAULT_CHOICES: dict[str, Any] = {"preset": "nano", "tokenizer": "bpe", "dropout": 0.0}
 
@@ -113,11 +115,13 @@ class Choices:
 class TrainConfig:
     """How a model is trained. One step sees `batch_size * accumulation * context` tokens.
 
-    `precision` is auto, which trains in float32, only until a plan has seen the device; mixed is float32 but for
-    Muon's rounds, which are in bfloat16.
+    With `seconds`, the clock says when the run ends and how far its rates have fallen; `steps` are then those expected.
+    `eval_tokens` of the validation text are used, from all over it. `precision` is auto, which trains in float32, only
+    until a plan has seen the device; mixed is float32 but for Muon's rounds, which are in bfloat16.
     """
 
     steps: int = 600
+    seconds: float | None = None
     batch_size: int = 16
     accumulation: int = 1
     optimizer: str = "muon"
@@ -130,18 +134,20 @@ class TrainConfig:
     beta2: float = 0.99
     clip_norm: float = 1.0
     eval_every: int = 50
+    eval_tokens: int = 1_000_000
     patience: int = 0
     snapshots: int = 12
     seed: int = 1
     precision: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulation", "eval_every"):
+        for name in ("steps", "batch_size", "accumulation", "eval_every", "eval_tokens"):
             require_at_least(f"--{name.replace('_', '-')}", getattr(self, name), 1)
         for name in ("warmup_steps", "patience"):
             require_at_least(f"--{name.replace('_', '-')}", getattr(self, name), 0)
         require(0 <= self.snapshots <= 1000, f"--snapshots must lie between 0 and 1,000, not {self.snapshots:,}.")
         require_seed(self.seed)
+        require(self.seconds is None or 0 < self.seconds < math.inf, f"--minutes must be above 0, not {self.minutes}.")
         require(
             math.isfinite(self.learning_rate) and self.learning_rate > 0,
             f"--learning-rate must be above 0, not {self.learning_rate}.",
@@ -162,6 +168,10 @@ class TrainConfig:
             value = getattr(self, name)
             require(0 <= value < 1, f"--{name} must be at least 0 and below 1, not {value}.")
         require_precision(self.precision)
+
+    @property
+    def minutes(self) -> float | None:
+        return None if self.seconds is None else self.seconds / 60
 
 
 @dataclass(frozen=True, kw_only=True)

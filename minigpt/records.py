@@ -139,3 +139,27 @@ class TrainRecord:
     gradient_norm: float | None  # before clipping
     validation_loss_nats: float | None = None
     validation_bits_per_byte: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRun:
+    """One way to use a time budget, or a `share` of it where more would only be learned by heart.
+
+    `expected_bits_per_byte` is for a text of average difficulty: only to compare.
+    """
+
+    tokenizer: str
+    vocab_size: int
+    bytes_per_token: float
+    layers: int
+    heads: int
+    width: int
+    context: int
+    dropout: float
+    batch_size: int
+    steps: int
+    tokens: int
+    tokens_per_second: float
+    epochs: float
+    share: float
+    expected_bits_per_byte: float

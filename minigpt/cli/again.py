@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from minigpt.config import Choices
+from minigpt.config import DEFAULT_MINUTES, Choices
 
 if TYPE_CHECKING:
     import torch
@@ -30,13 +30,20 @@ def again(params: Mapping[str, Any], plan: "Plan", choices: Choices, device: "to
         "val_fraction": choices.val_fraction if text["val"] is None else None,
         "tokenizer": choices.tokenizer,
         **shape,
-        **asdict(plan.train),
+        **_length(params["minutes"], asdict(plan.train)),
         "device": str(device),
         "threads": torch.get_num_threads(),
     }
     # A file's name may begin with a hyphen; - alone is standard input.
     named = [f"./{spec}" if spec.startswith("-") and spec != "-" else spec for spec in corpus]
     return {"text": {"corpus": corpus, **text}, "command": ["minigpt", "train", *named, *_as_flags(flags)]}
+
+
+def _length(minutes: float | None, train: dict[str, Any]) -> dict[str, Any]:
+    """How long a run trains: so many minutes, or so many steps."""
+    if train.pop("seconds") is None:
+        return train
+    return {**train, "steps": None, "minutes": DEFAULT_MINUTES if minutes is None else minutes}
 
 
 def _as_flags(values: Mapping[str, Any]) -> Iterator[str]:

@@ -1,10 +1,12 @@
 """`minigpt train`: text in, a run's folder out."""
 
+import math
 import shlex
 import signal
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,14 +18,16 @@ from minigpt.cli.config_file import Config
 from minigpt.cli.given import build, given
 from minigpt.cli.guard import StopSignals, guarded, note, say, signals_raise, stderr, stdout
 from minigpt.cli.options import Device, Json, Quiet, Threads
-from minigpt.config import DEFAULT_CHOICES, PRESETS, Choices, SampleConfig, TrainConfig, require
+from minigpt.config import DEFAULT_MINUTES, PRESETS, Choices, SampleConfig, TrainConfig, require
 
 if TYPE_CHECKING:
     import torch
+    from rich.text import Text
 
     from minigpt.checkpoint.run import RunFolder
     from minigpt.models.gpt import GPT
-    from minigpt.records import TrainRecord
+    from minigpt.records import PlannedRun, TrainRecord
+    from minigpt.render.tables import Screen
     from minigpt.training.distributed import Ranks
     from minigpt.training.plan import Plan
     from minigpt.training.share import Begun
@@ -43,7 +47,9 @@ class _Manner:
 
 
 # What may be said anew at every start; anything else belongs to the run.
-_ANY_TIME = {"steps", "device", "threads", "shard", "resume", "config"} | {field.name for field in fields(_Manner)}
+_ANY_TIME = {"steps", "minutes", "device", "threads", "shard", "resume", "config"} | {
+    field.name for field in fields(_Manner)
+}
 
 
 def _flag(help: str, panel: str, *names: str, **more: Any) -> Any:
@@ -68,18 +74,30 @@ def train(
     ] = Choices.val_fraction,
     val: Annotated[str | None, _flag("Validate on this file instead.", _TEXT)] = None,
     tokenizer: Annotated[
-        str, _flag("bpe (learned pieces of words) or char (one token per character).", _TEXT)
-    ] = DEFAULT_CHOICES["tokenizer"],
+        str | None,
+        _flag("bpe (learned pieces of words; with --steps the default) or char (one token per character).", _TEXT),
+    ] = None,
     vocab_size: Annotated[
         int | None, _flag("Tokens of a bpe tokenizer. By default from the text's size.", _TEXT)
     ] = None,
-    preset: Annotated[str, _flag(f"{', '.join(PRESETS)}.", _MODEL)] = DEFAULT_CHOICES["preset"],
+    preset: Annotated[str | None, _flag(f"{', '.join(PRESETS)}. With --steps by default nano.", _MODEL)] = None,
     layers: Annotated[int | None, _flag("Blocks.", _MODEL)] = None,
     heads: Annotated[int | None, _flag("Attention heads.", _MODEL)] = None,
     width: Annotated[int | None, _flag("Channels.", _MODEL)] = None,
     context: Annotated[int | None, _flag("Tokens seen at once.", _MODEL)] = None,
-    dropout: Annotated[float, _flag("Share of activations dropped.", _MODEL)] = DEFAULT_CHOICES["dropout"],
-    steps: Annotated[int, _flag("Optimizer steps.", _TRAINING)] = _DEFAULTS.steps,
+    dropout: Annotated[float | None, _flag("Share of activations dropped. With --steps by default 0.", _MODEL)] = None,
+    minutes: Annotated[
+        float | None,
+        _flag(
+            f"Train the best model that this machine can train in so many minutes: {DEFAULT_MINUTES:g} by default, "
+            "unless --steps is given. All that is not given is chosen.",
+            _TRAINING,
+        ),
+    ] = None,
+    steps: Annotated[int | None, _flag("Optimizer steps, in place of --minutes.", _TRAINING)] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan, and end.", rich_help_panel=_TRAINING)
+    ] = False,
     batch_size: Annotated[int | None, _flag("Windows per batch.", _TRAINING)] = None,
     accumulation: Annotated[int, _flag("Batches per step.", _TRAINING)] = _DEFAULTS.accumulation,
     optimizer: Annotated[
@@ -94,6 +112,9 @@ def train(
     beta2: Annotated[float, _flag("AdamW's.", _TRAINING)] = _DEFAULTS.beta2,
     clip_norm: Annotated[float, _flag("Largest gradient norm; 0 for any.", _TRAINING)] = _DEFAULTS.clip_norm,
     eval_every: Annotated[int, _flag("Steps between evaluations.", _TRAINING)] = _DEFAULTS.eval_every,
+    eval_tokens: Annotated[
+        int, _flag("Of a longer validation text so many tokens are used, from all over it.", _TRAINING)
+    ] = _DEFAULTS.eval_tokens,
     patience: Annotated[
         int, _flag("Evaluations without a better validation loss that end a run; 0 for none.", _TRAINING)
     ] = _DEFAULTS.patience,
@@ -125,25 +146,35 @@ def train(
 ) -> None:
     """Train a small GPT on a text, and keep the best model.
 
-    [bold]minigpt train notes.txt[/bold]                  a book, a diary, a log
+    [bold]minigpt train notes.txt[/bold]                  a book, a diary, a log; about three minutes
+    [bold]minigpt train notes.txt --minutes 30[/bold]     the best model for half an hour of this machine
     [bold]minigpt train poems/ --tokenizer char[/bold]    a folder of texts, by characters
     [bold]minigpt train --preset micro[/bold]             Python's reference, a larger model
     """
+    started = time.perf_counter()
     from minigpt.checkpoint.run import RunFolder, Scratch, claim
     from minigpt.cli.setup import use_device
     from minigpt.render.work import WorkDisplay
     from minigpt.text.corpus import read_corpus
     from minigpt.training.distributed import join
-    from minigpt.training.plan import make_plan
+    from minigpt.training.plan import choose, make_plan
     from minigpt.training.run import build_model, model_card, run_info
     from minigpt.training.tensorboard import check_installed
 
     said, manner = given(ctx), build(_Manner, ctx.params)
 
-    def begin() -> "Begun":
-        """A new run."""
+    budget = None if steps is not None else 60 * (minutes or DEFAULT_MINUTES)
+    runs: list[PlannedRun] = []  # ways to use the budget, best first
+    unused = [0.0]  # seconds of it that would do no good
+
+    def left() -> float:
+        """Seconds of the budget."""
+        return (budget or 0.0) - unused[-1] - (time.perf_counter() - started)
+
+    def begin() -> "Begun | None":
+        """A new run; None for a plan that is only to be shown."""
         # By name: a flag whose name is a field's goes there, and where it was not given, the field's default stands.
-        settings, choices = build(TrainConfig, said), build(Choices, said).filled()
+        settings, choices = build(TrainConfig, said), build(Choices, said)
         ranks.check_batch(choices.batch_size or 0)  # before all the work
         console = stderr()
         console.quiet = quiet
@@ -152,19 +183,40 @@ def train(
                 read = partial(read_corpus, encoding=encoding, field=field, progress=work.begin("reading", None))
                 text = read(corpus or [])
                 held_out = read([val]) if val is not None else None
+                if budget is not None:
+                    work.begin("measuring this machine", None)
+                    now = left()
+                    runs[:], choices, settings = choose(
+                        text, held_out, choices, settings, now, target, said, ranks.size
+                    )
+                    unused.append((1 - runs[0].share) * now)
+                    if dry_run:
+                        _show_plan(runs, budget, json=json)
+                        return None
+                choices = choices.filled()
                 plan = make_plan(text, held_out, choices, settings, target, scratch, work.begin)
+            if dry_run:
+                _show_size(plan, choices, json=json)
+                return None
             ranks.check_batch(plan.train.batch_size)
             model = build_model(plan)
+            plan = plan.within(left()) if budget is not None else plan
             info = run_info(plan, choices, target) | again(ctx.params, plan, choices, target)
+            info["minutes"] = None if budget is None else budget / 60
             path = claim(plan.corpus.name, out, overwrite=overwrite)
             folder = RunFolder(path, plan.tokenizer, info)
             folder.start(model, model_card(plan, info["command"]), plan.data)
         if not quiet:
-            _introduce(plan, choices, folder.path, _places(ranks, target), builtin=not corpus)
+            _introduce(plan, choices, runs, budget, folder.path, _places(ranks, target), builtin=not corpus)
+        if budget is not None:
+            plan = plan.within(left())
+            folder.update(train=asdict(plan.train))
         return plan, folder, model
 
     with join(shard) as ranks:
         require(not overwrite or out is not None, "--overwrite goes with --out FOLDER.")
+        require(minutes is None or steps is None, "Give --minutes or --steps, not both.")
+        require(minutes is None or 0 < minutes < math.inf, f"--minutes must be above 0, not {minutes}.")
         if tensorboard:
             check_installed()
         target = use_device(device, threads, ranks.device)
@@ -182,11 +234,13 @@ def _reopen(run: str, said: Mapping[str, Any]) -> "Begun | None":
 
     settings = {name: said[name] for name in sorted(said.keys() - _ANY_TIME)}
     path = newest_run() if run == "latest" else Path(run)
-    plan, folder = open_run(path, settings, said.get("steps"))
+    plan, folder = open_run(path, settings, said.get("steps"), said.get("minutes"))
     if folder.info.get("status") == "finished":
-        say(stdout(), f"{path}: this run is finished, {_finish(plan, folder.info)}. Train it longer with --steps.")
+        told = f"{path}: this run is finished, {_finish(plan, folder.info)}. Train it longer with --steps or --minutes."
+        say(stdout(), told)
         return None
-    note(f"going on with {path}, which is to take {plan.train.steps:,} steps.", quiet=said.get("quiet", False))
+    length = f"{plan.train.steps:,} steps" if plan.train.seconds is None else f"{plan.train.seconds / 60:.3g} minutes"
+    note(f"going on with {path}, which is to take {length}.", quiet=said.get("quiet", False))
     return plan, folder, build_model(plan)
 
 
@@ -197,7 +251,7 @@ def _best(history: "list[TrainRecord]", folder: "RunFolder") -> "TrainRecord":
 def _finish(plan: "Plan", info: Mapping[str, Any]) -> str:
     early = info.get("stopped_early")
     if early is None:
-        return f"after {plan.train.steps:,} steps"
+        return f"after {info['steps_taken']:,} steps"
     return f"early, after {early:,} of {plan.train.steps:,} steps, as --patience {plan.train.patience} was at its end"
 
 
@@ -232,7 +286,7 @@ def _run(
     samples = ranks.is_main and not ranks.shard and not manner.quiet  # a model in parts is too slow to sample from
     with (
         StopSignals() as stopped,
-        TrainDisplay(console, plan.train.steps) as display,
+        TrainDisplay(console, plan.train.steps, plan.train.seconds) as display,
         EventFiles(folder.path / TENSORBOARD, folder.info) if writes_events else nullcontext() as events,
         closing(run(plan, model, folder, stopped, save_every=manner.save_every, resume=resume, ranks=ranks)) as records,
     ):
@@ -260,12 +314,52 @@ def _run(
     return signal_number
 
 
-def _introduce(plan: "Plan", choices: Choices, folder: Path, places: str, *, builtin: bool) -> None:
-    """Three lines: the text, the model, and where it goes."""
-    from minigpt.render.style import byte_count, compact, quantity
+def _show_plan(runs: "Sequence[PlannedRun]", seconds: float, *, json: bool) -> None:
+    """For --dry-run with a time budget, on standard output: why, and what else could be done with the time."""
+    from minigpt.render.machine import to_json
+    from minigpt.render.plan import plan_table, reasons
     from minigpt.render.tables import Screen
 
-    text, model, console = plan.corpus, plan.model, stderr()
+    console = stdout()
+    screen = Screen.of(console)
+    if json:
+        for run in runs:
+            print(to_json(run))
+        return
+    for line in reasons(runs, seconds, screen):
+        console.print(line)
+    console.print(plan_table(runs, screen))
+
+
+def _show_size(plan: "Plan", choices: Choices, *, json: bool) -> None:
+    """For --dry-run with --steps, on standard output."""
+    from minigpt.render.machine import to_json
+    from minigpt.render.tables import Screen
+
+    if json:
+        print(to_json(plan.model), to_json(plan.train), sep="\n")
+        return
+    console = stdout()
+    for line in _size(plan, choices, Screen.of(console)):
+        console.print(line)
+
+
+def _introduce(
+    plan: "Plan",
+    choices: Choices,
+    runs: "Sequence[PlannedRun]",
+    budget: float | None,
+    folder: Path,
+    places: str,
+    *,
+    builtin: bool,
+) -> None:
+    """Three lines: the text, the model, and where it goes; for a time budget, what was chosen and why."""
+    from minigpt.render.plan import reasons
+    from minigpt.render.style import quantity
+    from minigpt.render.tables import Screen
+
+    text, console = plan.corpus, stderr()
     screen = Screen.of(console)
     if builtin:
         note("no text given, so this trains on Python's own language reference, which every Python brings.")
@@ -273,28 +367,33 @@ def _introduce(plan: "Plan", choices: Choices, folder: Path, places: str, *, bui
         note(f"skipped what is not text: {quantity(len(text.skipped), 'file')}, such as {text.skipped[0]}.")
     for sentence in plan.notes:
         note(sentence)
-    tokens = len(plan.data.train)
-    step_tokens = plan.train.batch_size * plan.train.accumulation * model.context
-    epochs = plan.train.steps * step_tokens / tokens
-    layers, heads = quantity(model.layers, "layer"), quantity(model.heads, "head")
-    shape = f"{layers} {screen.symbols.times} {model.width}, {heads}, context {model.context}"
-    console.print(
-        screen.caption(
-            f"{text.name}: {byte_count(text.utf8_bytes)} in {quantity(text.documents, 'document')}",
-            f"{choices.tokenizer} {model.vocab_size:,}, {plan.bytes_per_token:.2f} bytes a token",
-            f"{compact(tokens)} training tokens",
-        )
-    )
-    console.print(
-        screen.caption(
-            f"{shape}, {compact(model.parameter_count())} parameters",
-            f"{quantity(plan.train.steps, 'step')} of {step_tokens:,} tokens, {epochs:.1f} epochs",
-        )
-    )
+    for line in reasons(runs, budget, screen) if budget is not None else _size(plan, choices, screen):
+        console.print(line)
     precision = plan.train.precision
     where = f"{places} in {precision}{' precision' if precision == 'mixed' else ''}"
     validation = f"validation on {plan.validation}" if plan.has_validation else "no validation"
     console.print(screen.caption(where, validation, f"saved in {folder}"))
+
+
+def _size(plan: "Plan", choices: Choices, screen: "Screen") -> "tuple[Text, Text]":
+    """Two lines: the text, and the model."""
+    from minigpt.render.style import byte_count, compact, quantity
+
+    text, model, tokens = plan.corpus, plan.model, len(plan.data.train)
+    step_tokens = plan.train.batch_size * plan.train.accumulation * model.context
+    epochs = plan.train.steps * step_tokens / tokens
+    shape = f"{quantity(model.layers, 'layer')} {screen.symbols.times} {model.width}, {quantity(model.heads, 'head')}"
+    return (
+        screen.caption(
+            f"{text.name}: {byte_count(text.utf8_bytes)} in {quantity(text.documents, 'document')}",
+            f"{choices.tokenizer} {model.vocab_size:,}, {plan.bytes_per_token:.2f} bytes a token",
+            f"{compact(tokens)} training tokens",
+        ),
+        screen.caption(
+            f"{shape}, context {model.context}, {compact(model.parameter_count())} parameters",
+            f"{quantity(plan.train.steps, 'step')} of {step_tokens:,} tokens, {epochs:.1f} epochs",
+        ),
+    )
 
 
 def _places(ranks: "Ranks", device: "torch.device") -> str:

@@ -36,10 +36,13 @@ def stopped_early(now: TrainRecord, best: TrainRecord, steps: int, patience: int
 
 
 class TrainDisplay:
-    """Shows a run of `steps` steps on `console` (standard error). `live` only where a terminal can redraw."""
+    """Shows a run of `steps` steps, or of so many `seconds`, on `console` (standard error).
 
-    def __init__(self, console: Console, steps: int) -> None:
-        self._console, self._steps = console, steps
+    Live only where a terminal can redraw.
+    """
+
+    def __init__(self, console: Console, steps: int, seconds: float | None = None) -> None:
+        self._console, self._steps, self._seconds = console, steps, seconds
         self._record: TrainRecord | None = None
         self._evaluated: TrainRecord | None = None
         self._best: TrainRecord | None = None
@@ -94,7 +97,10 @@ class TrainDisplay:
         self._console.print(Text(safe_text(line)), soft_wrap=not self._live)
 
     def _plain_line(self, record: TrainRecord) -> str:
-        return "  ".join([f"step {record.step:,}/{self._steps:,}", *self._numbers(record)])
+        end = f"step {record.step:,}/{self._steps:,}"
+        if self._seconds is not None:
+            end = f"{duration(record.seconds)}/{duration(self._seconds)}  step {record.step:,}"
+        return "  ".join([end, *self._numbers(record)])
 
     def _numbers(self, record: TrainRecord) -> list[str]:
         numbers = [f"loss {self._loss():.3f}"] if self._recent else []
@@ -116,6 +122,12 @@ class TrainDisplay:
             return record.seconds / record.step
         return record.tokens / record.step / self._rate()
 
+    def _left(self, record: TrainRecord) -> float | None:
+        """Seconds."""
+        if self._seconds is not None:
+            return max(0.0, self._seconds - record.seconds)
+        return self._seconds_a_step(record) * (self._steps - record.step) if self._recent else None
+
     def _rate(self) -> float:
         """The median of the last steps."""
         rates = sorted(record.tokens_per_second for record in self._recent)
@@ -126,7 +138,8 @@ class TrainDisplay:
         if record is None:
             return Text(" starting", "dim")
         lines: list[RenderableType] = [Text(), self._bar(record, screen)]
-        lines.append(screen.caption(f"step {record.step:,} of {self._steps:,}", *self._numbers(record)))
+        steps = f"step {record.step:,} of {'about ' if self._seconds is not None else ''}{self._steps:,}"
+        lines.append(screen.caption(steps, *self._numbers(record)))
         if self._best is not None and self._best.step:
             lines.append(screen.caption(f"best at step {self._best.step:,}, saved"))
         if self._sample:
@@ -134,9 +147,10 @@ class TrainDisplay:
         return Group(*lines)
 
     def _bar(self, record: TrainRecord, screen: Screen) -> Table:
-        left = self._seconds_a_step(record) * (self._steps - record.step) if self._recent else None
+        share = record.step / self._steps if self._seconds is None else min(1.0, record.seconds / self._seconds)
+        left = self._left(record)
         times = duration(record.seconds) + ("" if left is None else f", {duration(left)} left")
         row = Table.grid(padding=(0, 1), expand=False)
-        bar = ProgressBar(total=self._steps, completed=record.step, width=max(8, min(40, screen.width - 28)))
-        row.add_row("", bar, f"{record.step / self._steps:4.0%}", times)
+        bar = ProgressBar(total=1.0, completed=share, width=max(8, min(40, screen.width - 28)))
+        row.add_row("", bar, f"{share:4.0%}", times)
         return row

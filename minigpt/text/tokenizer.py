@@ -11,7 +11,7 @@ The ids are GPT-2's: the 256 bytes first, in its order, then the merges, end-of-
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise
 from pathlib import Path
 
@@ -157,6 +157,21 @@ def default_vocab_size(utf8_bytes: int) -> int:
     teach more tokens.
     """
     return 1 << min(15, max(10, round(math.log2(max(1, utf8_bytes)) / 2)))
+
+
+def bytes_per_token(documents: Sequence[str], sizes: Iterable[int]) -> dict[int, float]:
+    """How well a bpe tokenizer of each of the `sizes` (vocabularies) compresses text like `documents`.
+
+    Merges are learned from every other 1,000 characters and counted on the others; sizes that the text cannot fill are
+    left out.
+    """
+    parts = [d[i : i + 1000] for d in documents for i in range(0, len(d), 1000)]
+    merges = _learned_merges(parts[::2], max(sizes := list(sizes)) - SMALLEST_VOCABULARY)
+    counted = parts[1::2] or parts
+    whole = sum(map(utf8_length, counted))
+    fitting = [size for size in sizes if size - SMALLEST_VOCABULARY <= len(merges)] or [min(sizes)]
+    tokenizers = {size: _tokenizer(merges[: size - SMALLEST_VOCABULARY]) for size in fitting}
+    return {size: whole / max(1, len(t.encode_documents(["".join(counted)]))) for size, t in tokenizers.items()}
 
 
 def _learned_merges(documents: Iterable[str], count: int) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from minigpt.records import TrainRecord
 from minigpt.text.shards import Ids
 from minigpt.training.distributed import ALONE, Ranks
 
-EVALUATED_TOKENS = 1_000_000  # of a longer validation text, its first so many
+_STRETCHES, _SHORTEST_STRETCH = 16, 512
 _BATCH_TOKENS = 8192  # at once: enough to keep a CPU busy, few enough that the logits stay small
 _NO_TARGET = -100  # which cross_entropy leaves out
 
@@ -34,29 +34,42 @@ def evaluate(
     ids: Ids,
     byte_lengths: np.ndarray,
     *,
+    tokens: int | None = None,
     stopped: Callable[[], bool] = lambda: False,
     autocast: Callable[[], torch.autocast] | None = None,
     ranks: Ranks = ALONE,
 ) -> Evaluation | None:
     """Loss over windows that follow each other, each of a context's length and without sight of the one before.
 
-    `ids` [N >= 2], of which the first million are used; `byte_lengths` [V]. None when `stopped` before the end.
-    Each of several `ranks` takes its share of the windows, and all have the result.
+    `ids` [N >= 2]; of more than `tokens` only so many, in stretches from all over them. `byte_lengths` [V]. None when
+    `stopped` before the end. Each of several `ranks` takes its share of the windows, and all have the result.
     """
-    evaluated = ids[: EVALUATED_TOKENS + 1].astype(np.int64)
     was_training = model.training
     model.eval()
-    total_nats = 0.0
-    for x, y in _windows(evaluated, model.config.context, ranks.size):
-        if stopped():
-            break
-        total_nats += _loss(model, _share(x, 0, ranks), _share(y, _NO_TARGET, ranks), autocast)
+    nats, counted, byte_count = 0.0, 0, 0
+    for stretch in _stretches(ids, tokens):
+        for x, y in _windows(stretch, model.config.context, ranks.size):
+            if stopped():
+                break
+            nats += _loss(model, _share(x, 0, ranks), _share(y, _NO_TARGET, ranks), autocast)
+        counted += len(stretch) - 1
+        byte_count += int(byte_lengths[stretch[1:]].sum())
     model.train(was_training)
     if stopped():
         return None
-    total_nats = ranks.total(total_nats)
-    byte_count, tokens = int(byte_lengths[evaluated[1:]].sum()), len(evaluated) - 1
-    return Evaluation(total_nats / tokens, total_nats / math.log(2) / max(1, byte_count), tokens)
+    nats = ranks.total(nats)
+    return Evaluation(nats / counted, nats / math.log(2) / max(1, byte_count), counted)
+
+
+def _stretches(ids: Ids, tokens: int | None) -> Iterator[np.ndarray]:
+    """All ids, or `tokens` of them (and one more each, to begin with) in stretches with equal distances."""
+    if tokens is None or len(ids) - 1 <= tokens:
+        yield ids[:].astype(np.int64)
+        return
+    count = max(1, min(_STRETCHES, tokens // _SHORTEST_STRETCH))
+    length = tokens // count
+    for start in np.linspace(0, len(ids) - length - 1, count).astype(int):
+        yield ids[start : start + length + 1].astype(np.int64)
 
 
 def _loss(model: GPT, x_BT: Tensor, y_BT: Tensor, autocast: Callable[[], torch.autocast] | None) -> float:

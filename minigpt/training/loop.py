@@ -25,6 +25,7 @@ class _Step:
     """What an optimizer step tells; the untrained model has nothing to tell."""
 
     loss_nats: float | None = None
+    learning_rate: float = 0.0
     gradient_norm: float | None = None
     seconds: float = 0.0
 
@@ -47,8 +48,11 @@ class Trainer:
         self.tokens_per_step = config.batch_size * config.accumulation * model.config.context
         self.step = 0
         self.seconds = 0.0  # of training before this process
+        self.reserved_seconds = 0.0  # for what comes after the last record
+        self.is_over = False  # the last step is reported
         self._unreported: _Step | None = _Step()  # taken, but its record is still to come
         self._started = time.perf_counter()
+        self._evaluation_seconds = 0.0  # of the latest
 
     def records(
         self, stopped: Callable[[], bool] = lambda: False, before_evaluation: Callable[[], None] = lambda: None
@@ -62,25 +66,54 @@ class Trainer:
         evaluated = evaluation_steps(self.config) if len(self.data.validation) > 1 else frozenset()
         while not stopped():
             if self._unreported is None:
-                if self.step >= self.config.steps:
+                if self._is_last():
+                    self.is_over = True
                     return
                 self._unreported = self._take(self.step + 1)
                 self.step += 1
             result: Evaluation | None = None
-            if self.step in evaluated:
+            last = self._is_last()
+            if self.step in evaluated or (last and len(self.data.validation) > 1):
                 before_evaluation()
-                result = evaluate(
-                    self.model,
-                    self.data.validation,
-                    self.byte_lengths,
-                    stopped=stopped,
-                    autocast=self.autocast,
-                    ranks=self.ranks,
-                )
+                result = self._evaluate(stopped)
                 if result is None:
                     return
             taken, self._unreported = self._unreported, None
+            self.is_over = last
             yield self._record(taken, result)
+            if last:
+                return
+
+    def _is_last(self) -> bool:
+        """Whether no step follows: all are taken, or there is no time for one more and for what comes at the end."""
+        if self.config.seconds is None:
+            return self.step >= self.config.steps
+        one_more = self._unreported.seconds if self._unreported is not None else 0.0
+        left = self.config.seconds - self._end_seconds() - self.elapsed() - one_more
+        return self.ranks.agree(left) <= 0
+
+    def _end_seconds(self) -> float:
+        return self.reserved_seconds + self._evaluation_seconds
+
+    def _left(self) -> float | None:
+        """The share of the time that is left for steps; None where steps are counted."""
+        if self.config.seconds is None:
+            return None
+        return max(0.0, 1 - self.ranks.agree(self.elapsed() / (self.config.seconds - self._end_seconds())))
+
+    def _evaluate(self, stopped: Callable[[], bool]) -> Evaluation | None:
+        started = time.perf_counter()
+        result = evaluate(
+            self.model,
+            self.data.validation,
+            self.byte_lengths,
+            tokens=self.config.eval_tokens,
+            stopped=stopped,
+            autocast=self.autocast,
+            ranks=self.ranks,
+        )
+        self._evaluation_seconds = time.perf_counter() - started
+        return result
 
     def _record(self, taken: _Step, result: Evaluation | None) -> TrainRecord:
         tokens = self.step * self.tokens_per_step
@@ -91,7 +124,7 @@ class Trainer:
             seconds=self.elapsed(),
             tokens_per_second=self.tokens_per_step / taken.seconds if taken.seconds else 0.0,
             loss_nats=taken.loss_nats,
-            learning_rate=learning_rate(self.step, self.config) if self.step else 0.0,
+            learning_rate=taken.learning_rate,
             gradient_norm=taken.gradient_norm,
             validation_loss_nats=result.loss_nats if result else None,
             validation_bits_per_byte=result.bits_per_byte if result else None,
@@ -137,10 +170,10 @@ class Trainer:
         """One optimizer step."""
         started = time.perf_counter()
         self._seed(step)
-        share = learning_rate(step, self.config) / self.config.learning_rate
+        rate = learning_rate(step, self.config, self._left())
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * share
+                group["lr"] = group["initial_lr"] * rate / self.config.learning_rate
         with self.ranks.accumulating(self._trained):
             loss = sum(self._backward() for _ in range(self.config.accumulation - 1))
         loss = self.ranks.total(loss + self._backward()) / self.ranks.size
@@ -149,7 +182,7 @@ class Trainer:
         for optimizer in self.optimizers:
             optimizer.step()
         self.model.zero_grad(set_to_none=True)
-        return _Step(loss, norm, time.perf_counter() - started)
+        return _Step(loss, rate, norm, time.perf_counter() - started)
 
     def _seed(self, step: int) -> None:
         self.generator.manual_seed(_mixed(self.config.seed, step))

@@ -1,6 +1,6 @@
 """A corpus and what the user chose in; everything that a run needs out: tokenizer, ids, model and training settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -10,13 +10,17 @@ from minigpt.checkpoint.run import Scratch
 from minigpt.config import PRESETS, Choices, ModelConfig, TrainConfig, require
 from minigpt.errors import CheckpointError
 from minigpt.models.device import resolve_precision
+from minigpt.records import PlannedRun
 from minigpt.text.blocks import Progress, counted, unheard
 from minigpt.text.corpus import Corpus
 from minigpt.text.shards import TokenData, fitting_context, made_before, made_from, reuse_shards, tokenize
 from minigpt.text.split import Split
-from minigpt.text.tokenizer import Tokenizer, default_vocab_size, train_tokenizer
-from minigpt.training.evaluate import EVALUATED_TOKENS
+from minigpt.text.tokenizer import Tokenizer, bytes_per_token, default_vocab_size, train_tokenizer
+from minigpt.training.budget import VOCABULARIES, TextSize, candidates, chosen, paced
+from minigpt.training.law import fitted_law
+from minigpt.training.speed import measure_speed
 
+_COMPRESSED = 300_000  # characters
 T = TypeVar("T")
 Stages = Callable[[str, int], Progress]  # told what begins and how many characters it is for
 
@@ -33,6 +37,10 @@ class Plan:
     validation: str  # what the validation loss is measured on
     notes: tuple[str, ...]
     bytes_per_token: float = 0.0  # of the training text
+
+    def within(self, seconds: float) -> "Plan":
+        """This plan, to be trained in what is left of a time budget: a second at least."""
+        return replace(self, train=replace(self.train, seconds=max(1.0, seconds)))
 
     @property
     def has_validation(self) -> bool:
@@ -88,7 +96,7 @@ def make_plan(
             learning_rate=_first(choices.learning_rate, preset.learning_rate),
             precision=resolve_precision(settings.precision, torch.device(device), model.width),
         ),
-        validation=_validation_name(held_out, choices.val_fraction, data),
+        validation=_validation_name(held_out, choices.val_fraction, data, settings.eval_tokens),
         bytes_per_token=data.train_bytes / len(data.train),
         notes=(
             *_sample_notes(split, choices.tokenizer),
@@ -96,6 +104,34 @@ def make_plan(
             *_notes(model.context, context, data, choices, tokenizer),
         ),
     )
+
+
+def choose(
+    corpus: Corpus,
+    held_out: Corpus | None,
+    choices: Choices,
+    settings: TrainConfig,
+    seconds: float,
+    device: torch.device,
+    kept: Collection[str] = (),
+    processes: int = 1,
+) -> tuple[list[PlannedRun], Choices, TrainConfig]:
+    """For a run of so many `seconds`: the ways to use them, best first, and the choices and settings of the first.
+
+    The settings named in `kept` stay. Measures the machine for some seconds, 10 at most.
+    """
+    split = Split(corpus, held_out, choices.val_fraction)
+    speed = measure_speed(device, settings, min(10.0, seconds / 30), processes)
+    sizes = VOCABULARIES if choices.vocab_size is None else (choices.vocab_size,)
+    lengths = {} if choices.tokenizer == "char" else bytes_per_token(_some_text(split), sizes)
+    size = TextSize(split.train_bytes, split.train_characters, lengths)
+    runs = candidates(choices, size, speed, seconds, fitted_law())
+    return runs, chosen(runs[0], choices), paced(runs[0], settings, runs[0].share * seconds, kept)
+
+
+def _some_text(split: Split) -> list[str]:
+    """Enough to see how well it compresses."""
+    return [block.text for block in split.sample(min(_COMPRESSED, split.train_characters))] or [""]
 
 
 def _first(chosen: T | None, otherwise: T) -> T:
@@ -138,12 +174,12 @@ def _sample_notes(split: Split, kind: str) -> list[str]:
     return [f"The tokenizer is learned from about {sampled:,} of the {whole:,} training characters."]
 
 
-def _validation_name(held_out: Corpus | None, fraction: float, data: TokenData) -> str:
+def _validation_name(held_out: Corpus | None, fraction: float, data: TokenData, eval_tokens: int) -> str:
     if len(data.validation) < 2:
         return "nothing"
     whole = f"the last {fraction * 100:g} % of the text" if held_out is None else held_out.sources[0].name
-    if len(data.validation) - 1 > EVALUATED_TOKENS:
-        return f"{whole} (its first {EVALUATED_TOKENS:,} tokens)"
+    if len(data.validation) - 1 > eval_tokens:
+        return f"{whole} ({eval_tokens:,} tokens from all over it)"
     return whole
 
 

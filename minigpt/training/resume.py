@@ -17,11 +17,14 @@ from minigpt.text.tokenizer import Tokenizer
 from minigpt.training.plan import Plan
 
 
-def open_run(path: Path, given: Mapping[str, Any], steps: int | None) -> tuple[Plan, RunFolder]:
+def open_run(
+    path: Path, given: Mapping[str, Any], steps: int | None = None, minutes: float | None = None
+) -> tuple[Plan, RunFolder]:
     """The plan of the run in `path`, and its folder.
 
     `given`: settings named now, by their flags' names in Python; one that differs from the run's raises ConfigError.
-    `steps`: more of them, to train a finished run longer. Raises CorpusError if the text has changed since.
+    `steps`, more of them in all, or `minutes`, so many more, train a finished run longer. Raises CorpusError if the
+    text has changed since.
     """
     if not has_state(path):
         raise CheckpointError(f"{path} holds no run that can go on: there is no resume/ in it.")
@@ -33,17 +36,33 @@ def open_run(path: Path, given: Mapping[str, Any], steps: int | None) -> tuple[P
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path / RUN} is not of this version of minigpt: {error}.") from error
     _refuse_changed_text(plan.corpus)
-    if steps is not None and steps != plan.train.steps:
-        finished = info.get("status") == "finished"
-        require(
-            finished, f"--steps {steps:,} is not this run's {plan.train.steps:,}; first let it finish: leave it out."
-        )
-        behind = info.pop("stopped_early", plan.train.steps)
-        require(steps > behind, f"--steps must be above the {behind:,} that this run has behind it.")
-        plan = replace(plan, train=replace(plan.train, steps=steps))
-        longer = [*info.get("trained_longer", []), {"from_step": behind, "steps": steps}]
-        info = {**info, "train": asdict(plan.train), "status": "running", "trained_longer": longer}
+    longer = _longer(info, plan.train, steps, minutes)
+    if longer is not None:
+        info.pop("stopped_early", None)
+        told = [*info.get("trained_longer", []), {"from_step": info["steps_taken"], "steps": longer.steps}]
+        info = {**info, "train": asdict(longer), "status": "running", "trained_longer": told}
+        plan = replace(plan, train=longer)
     return plan, RunFolder(path, plan.tokenizer, info)
+
+
+def _longer(
+    info: Mapping[str, Any], train: TrainConfig, steps: int | None, minutes: float | None
+) -> TrainConfig | None:
+    """The settings with a later end, where one is asked for; only a finished run may have one."""
+    require(steps is None or minutes is None, "Give --steps or --minutes, not both.")
+    finished, behind = info.get("status") == "finished", info.get("steps_taken", 0)
+    length = (
+        f"{train.steps:,} steps" if train.seconds is None else f"{info.get('minutes') or train.minutes:.3g} minutes"
+    )
+    if steps is not None and (train.seconds is not None or steps != train.steps):
+        require(finished, f"--steps {steps:,} is not this run's {length}; first let it finish: leave it out.")
+        require(steps > behind, f"--steps must be above the {behind:,} that this run has behind it.")
+        return replace(train, steps=steps, seconds=None)
+    if minutes is not None and (finished or minutes != info.get("minutes")):
+        require(finished, f"--minutes {minutes:g} is not this run's {length}; first let it finish: leave it out.")
+        more = max(1, round(60 * minutes * behind / info["seconds_taken"]))
+        return replace(train, steps=behind + more, seconds=info["seconds_taken"] + 60 * minutes)
+    return None
 
 
 def _plan(path: Path, info: Mapping[str, Any]) -> Plan:

@@ -24,6 +24,7 @@ from minigpt.training.plan import Plan
 from minigpt.training.schedule import evaluation_steps, is_out_of_patience, snapshot_steps
 
 _SECONDS_BETWEEN_STATES = 15.0
+_LAST_SECONDS = 0.7
 
 
 def build_model(plan: Plan, device: torch.device | str = "cpu") -> GPT:
@@ -65,11 +66,11 @@ def run(
             loss = record.validation_loss_nats
             # Step 0 is on disk already, and anything learned since is better than it.
             better = record.step > 0 and (loss < keeper.best if loss is not None else not plan.has_validation)
-            save = better and record.step in evaluated
+            save = better and (record.step in evaluated or trainer.is_over)
             if save:
                 keeper.best, keeper.saved_step = (loss if loss is not None else keeper.best), record.step
                 folder.save(ranks.whole(model), record)
-            if record.step in snapshots:
+            if record.step in snapshots or (snapshots and trainer.is_over):
                 folder.snapshot(ranks.whole(model), record)
             keeper.keep_if_due()
             early = keeper.is_out_of_patience(record.step)
@@ -82,10 +83,11 @@ def run(
     keeper.keep()
     if record is not None and record.step and not keeper.saved_step:
         folder.save(ranks.whole(model), record)
-    if early and trainer.step < plan.train.steps:
-        folder.update(status="finished", stopped_early=trainer.step)
+    taken = {"steps_taken": trainer.step, "seconds_taken": trainer.elapsed()}
+    if early and not trainer.is_over:
+        folder.update(status="finished", stopped_early=trainer.step, **taken)
     else:
-        folder.update(status="stopped" if trainer.step < plan.train.steps else "finished")
+        folder.update(status="finished" if trainer.is_over else "stopped", **taken)
 
 
 def seconds_between_states(cost_seconds: float) -> float:
@@ -124,6 +126,7 @@ class _StateKeeper:
             save_state(self.folder.path, tensors, {**values, "best": best, "saved_step": self.saved_step})
         self._kept_step, self._kept_at = self.trainer.step, time.perf_counter()
         self._cost = self._kept_at - started
+        self.trainer.reserved_seconds = 2 * self._cost + _LAST_SECONDS  # the state, the model, what the caller shows
 
     def keep_if_due(self) -> None:
         """Every `every` steps, or by time."""

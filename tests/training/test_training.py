@@ -13,7 +13,6 @@ from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT
 from minigpt.records import TrainRecord
 from minigpt.text.shards import TokenData, random_batch
-from minigpt.training import evaluate as evaluate_module
 from minigpt.training import loop
 from minigpt.training.evaluate import evaluate, is_overfitting
 from minigpt.training.loop import train
@@ -190,14 +189,21 @@ def test_every_target_counts_once(constant_model: Callable[..., GPT], length: in
     assert (result.tokens, result.loss_nats) == (length - 1, pytest.approx(float(expected), rel=1e-5))
 
 
-def test_a_long_text_counts_up_to_the_cap(constant_model: Callable[..., GPT], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert evaluate_module.EVALUATED_TOKENS == 1_000_000
-    monkeypatch.setattr(evaluate_module, "EVALUATED_TOKENS", 50)
-    model, ids = constant_model([0.0, 3.0], 8), np.array([0] * 51 + [1] * 100, dtype=np.uint16)
-    result = evaluate(model, ids, np.ones(2))
+def test_of_a_long_text_stretches_from_all_over_it_count(constant_model: Callable[..., GPT]) -> None:
+    """A quarter of the ids is 0, all of them at the end: of 16 stretches 4 are there."""
+    ids = np.array([1] * 30_000 + [0] * 10_000, dtype=np.uint16)
+    result = evaluate(constant_model([0.0, 3.0], 8), ids, np.ones(2), tokens=16 * 512)
+    assert result is not None
+    assert result.tokens == 16 * 512
+    likely, unlikely = math.log(1 + math.exp(-3)), math.log(1 + math.exp(3))
+    assert result.loss_nats == pytest.approx((12 * likely + 4 * unlikely) / 16, rel=1e-3)
+
+
+def test_stretches_are_no_longer_than_asked_for(constant_model: Callable[..., GPT]) -> None:
+    ids = np.zeros(1000, dtype=np.uint16)
+    result = evaluate(constant_model([0.0, 3.0], 8), ids, np.ones(2), tokens=50)
     assert result is not None
     assert result.tokens == 50
-    assert result.loss_nats == pytest.approx(math.log(1 + math.exp(3)))
 
 
 def test_bits_per_byte_count_end_of_text_as_nothing(constant_model: Callable[..., GPT]) -> None:

@@ -1,0 +1,84 @@
+"""Planned runs, best first, in; why the first was chosen, in three lines, and a table of the others out."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from minigpt.records import PlannedRun
+from minigpt.render.style import compact, duration, quantity
+from minigpt.render.tables import Screen
+
+
+def reasons(runs: Sequence[PlannedRun], seconds: float, screen: Screen) -> tuple[Text, Text, Text]:
+    """Time and speed; text and tokenizer; model: what was chosen, and how the neighbours would do."""
+    best = runs[0]
+    other = next((run for run in runs if run.tokenizer != best.tokenizer), None)
+    return (
+        screen.caption(_time(best, seconds, screen)),
+        screen.caption(
+            f"{_cut(best)}, {best.bytes_per_token:.2f} bytes a token: the text is seen {_times(best)}",
+            f"dropout {best.dropout:g}" if best.dropout else "",
+            f"{_cut(other)} expected {_worse(other, best)}" if other else "",
+        ),
+        screen.caption(
+            f"{quantity(best.layers, 'layer')} {screen.symbols.times} {best.width}, {quantity(best.heads, 'head')}, "
+            f"context {best.context}, batch {best.batch_size}",
+            *_neighbours(runs, best, screen),
+        ),
+    )
+
+
+def _time(best: PlannedRun, seconds: float, screen: Screen) -> str:
+    shape, whole = _shape(best, screen), duration(seconds)
+    if best.share < 1:
+        used = duration(max(1.0, best.share * seconds))
+        return f"{used} from the start, not {whole}, with {shape}: more of it would be learned by heart"
+    rate, tokens = f"{best.tokens_per_second:,.0f}", compact(best.tokens)
+    return f"{whole} from the start: {shape} trains at about {rate} tokens/s here, so {tokens} tokens fit"
+
+
+def _cut(run: PlannedRun) -> str:
+    return f"bpe {run.vocab_size:,}" if run.tokenizer == "bpe" else "characters"
+
+
+def _shape(run: PlannedRun, screen: Screen) -> str:
+    return f"{run.layers} {screen.symbols.times} {run.width}"
+
+
+def _times(run: PlannedRun) -> str:
+    return f"{run.epochs:.1f} times" if run.epochs >= 0.95 else f"{run.epochs:.0%} of it once"
+
+
+def _worse(run: PlannedRun, best: PlannedRun) -> str:
+    return f"{run.expected_bits_per_byte / best.expected_bits_per_byte - 1:.1%} worse"
+
+
+def _neighbours(runs: Sequence[PlannedRun], best: PlannedRun, screen: Screen) -> Iterator[str]:
+    """The best run of the next smaller and of the next larger model."""
+    smaller = [run for run in runs if run.width < best.width]
+    larger = [run for run in runs if run.width > best.width]
+    if smaller:
+        run = max(smaller, key=lambda run: (run.width, -run.expected_bits_per_byte))
+        yield f"{_shape(run, screen)} is expected {_worse(run, best)}"
+    if larger:
+        run = min(larger, key=lambda run: (run.width, run.expected_bits_per_byte))
+        yield f"{_shape(run, screen)} {_worse(run, best)}"
+
+
+def plan_table(runs: Sequence[PlannedRun], screen: Screen, rows: int = 10) -> Table:
+    """The best runs, each shape and tokenizer once; in a narrow terminal without steps and dropout."""
+    shown: dict[tuple[object, ...], PlannedRun] = {}
+    for run in runs:
+        shown.setdefault((run.layers, run.width, run.tokenizer, run.vocab_size), run)
+    wide = screen.width >= 56
+    table = Table(box=None, pad_edge=False, padding=(0, 1))
+    table.add_column(" model")
+    table.add_column("tokens")
+    for name in ("dropout", "steps", "epochs", "expected") if wide else ("epochs", "expected"):
+        table.add_column(name, justify="right")
+    for run in list(shown.values())[:rows]:
+        expected = "best" if run is runs[0] else f"+{_worse(run, runs[0]).removesuffix(' worse')}"
+        size = (f"{run.dropout:g}", f"{run.steps:,}") if wide else ()
+        table.add_row(f" {_shape(run, screen)}", _cut(run), *size, f"{run.epochs:.1f}", expected)
+    return table

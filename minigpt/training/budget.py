@@ -1,0 +1,174 @@
+"""A text's size, a machine's speed and a number of seconds in; the choices of the best run that fits, and why, out."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from minigpt.config import PRESETS, Choices, ModelConfig, TrainConfig, require
+from minigpt.errors import ConfigError
+from minigpt.records import PlannedRun
+from minigpt.training.law import Law, Training
+from minigpt.training.speed import Speed, heads_of
+
+# (layers, width): each about two to three times the work of the one before.
+SHAPES = ((2, 64), (3, 96), (4, 128), (4, 192), (5, 256), (6, 384), (8, 512), (10, 640), (12, 768))
+VOCABULARIES = (512, 1024, 2048, 4096, 8192, 16384)
+DROPOUTS = (0.0, 0.1, 0.2)
+SHARES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.03, 0.02, 0.01)  # of the time: no more than is good
+EVALUATIONS = 10  # on the way, besides those of the snapshots
+_TRAINING_SHARE = 0.92  # of the time; the rest is for evaluations, saves and samples
+_EVALUATION_SHARE = 0.0025  # of the time, each
+_FEWEST_EVALUATED = 4096  # tokens
+_FEWEST_STEPS = 30
+_MOST_WEIGHTS_PER_BYTE = 45  # of text, in the blocks: the most that was measured
+
+
+@dataclass(frozen=True)
+class TextSize:
+    """The training text. `bytes_per_token` by size of vocabulary, as a bpe tokenizer of that size cuts it."""
+
+    utf8_bytes: int
+    characters: int
+    bytes_per_token: Mapping[int, float]
+
+
+def candidates(choices: Choices, text: TextSize, speed: Speed, seconds: float, law: Law) -> list[PlannedRun]:
+    """All that `choices` leave open, best first. Raises ConfigError where nothing fits."""
+    found = [
+        _candidate(choices, text, speed, seconds, law, shape, vocabulary, dropout, share)
+        for shape in _shapes(choices)
+        for vocabulary in _vocabularies(choices, text)
+        for dropout in (DROPOUTS if choices.dropout is None else (choices.dropout,))
+        for share in SHARES
+    ]
+    known = [run for run in found if 12 * run.layers * run.width**2 <= _MOST_WEIGHTS_PER_BYTE * text.utf8_bytes]
+    fitting = [run for run in known or found if run.steps >= _FEWEST_STEPS] or found
+    return sorted(fitting, key=lambda run: run.expected_bits_per_byte)
+
+
+def _shapes(choices: Choices) -> list[tuple[int, int, int]]:
+    """(layers, heads, width), each once."""
+    if choices.preset is not None:
+        require(choices.preset in PRESETS, f"--preset must be one of {', '.join(PRESETS)}, not {choices.preset}.")
+        preset = PRESETS[choices.preset]
+        ladder = [(preset.layers, preset.width)]
+    else:
+        ladder = list(SHAPES)
+    shapes: dict[tuple[int, int, int], None] = {}
+    for layers, width in ladder:
+        width = choices.width or width
+        shapes[choices.layers or layers, choices.heads or heads_of(width), width] = None
+    whole = [shape for shape in shapes if shape[2] % shape[1] == 0]
+    if not whole:
+        raise ConfigError(f"--heads {choices.heads} divides no width that would do: give a --width too.")
+    return whole
+
+
+def _vocabularies(choices: Choices, text: TextSize) -> Iterator[int | None]:
+    """None stands for characters."""
+    if choices.tokenizer == "char":
+        yield None
+        return
+    if choices.vocab_size is not None:
+        yield choices.vocab_size
+        return
+    yield from text.bytes_per_token
+    if choices.tokenizer is None:
+        yield None
+
+
+def _candidate(
+    choices: Choices,
+    text: TextSize,
+    speed: Speed,
+    seconds: float,
+    law: Law,
+    shape: tuple[int, int, int],
+    vocabulary: int | None,
+    dropout: float,
+    share: float,
+) -> PlannedRun:
+    layers, heads, width = shape
+    model = ModelConfig(
+        vocab_size=vocabulary or 257,
+        context=choices.context or (PRESETS[choices.preset].context if choices.preset else 128),
+        layers=layers,
+        heads=heads,
+        width=width,
+        dropout=dropout,
+    )
+    rate = speed.tokens_per_second(model)
+    tokens = round(share * seconds * _TRAINING_SHARE * rate)
+    length = text.utf8_bytes / text.characters if vocabulary is None else text.bytes_per_token[vocabulary]
+    batch = choices.batch_size or _batch(tokens, model.context, speed.processes)
+    training = Training(
+        block_parameters=12 * layers * width * width,
+        tokens=tokens,
+        bytes_per_token=length,
+        text_bytes=text.utf8_bytes,
+        dropout=dropout,
+    )
+    return PlannedRun(
+        tokenizer="char" if vocabulary is None else "bpe",
+        vocab_size=model.vocab_size,
+        bytes_per_token=length,
+        layers=layers,
+        heads=heads,
+        width=width,
+        context=model.context,
+        dropout=dropout,
+        batch_size=batch,
+        steps=max(1, round(tokens / (batch * model.context))),
+        tokens=tokens,
+        tokens_per_second=rate,
+        epochs=tokens * length / text.utf8_bytes,
+        share=share,
+        expected_bits_per_byte=law.bits_per_byte(training),
+    )
+
+
+def _batch(tokens: float, context: int, processes: int) -> int:
+    """Windows in a step, as many for each process."""
+    return processes * max(1, round(_tokens_per_step(tokens) / context / processes))
+
+
+def _tokens_per_step(tokens: float) -> int:
+    """1,024 for trainings of some two million tokens, as measured, and as the root of the tokens from there on."""
+    step = 1024
+    while step < 65536 and tokens > 3e6 * (step / 1024) ** 2:
+        step *= 2
+    return step
+
+
+def chosen(run: PlannedRun, choices: Choices) -> Choices:
+    """`choices` with all that they left open."""
+    return replace(
+        choices,
+        tokenizer=run.tokenizer,
+        vocab_size=None if run.tokenizer == "char" else run.vocab_size,
+        layers=run.layers,
+        heads=run.heads,
+        width=run.width,
+        context=run.context,
+        dropout=run.dropout,
+        batch_size=run.batch_size,
+        learning_rate=choices.learning_rate or adamw_rate(run.width),
+    )
+
+
+def adamw_rate(width: int) -> float:
+    """0.006 at a width of 128, as measured there (0.003 learns less), and as one over the root of the width."""
+    return float(f"{6e-3 * (128 / width) ** 0.5:.2g}")
+
+
+def paced(run: PlannedRun, settings: TrainConfig, seconds: float, kept: Collection[str] = ()) -> TrainConfig:
+    """`settings` for `seconds`, into which the run's steps are expected to fit; those named in `kept` stay."""
+    steps = run.steps
+    forward = 3 * run.tokens_per_second  # a third of the work of a step
+    pace: dict[str, Any] = {
+        "steps": steps,
+        "eval_every": max(1, steps // EVALUATIONS),
+        "eval_tokens": max(_FEWEST_EVALUATED, round(seconds * _EVALUATION_SHARE * forward)),
+        "warmup_steps": min(TrainConfig.warmup_steps, steps // 10),
+    }
+    return replace(settings, seconds=seconds, **{name: value for name, value in pace.items() if name not in kept})

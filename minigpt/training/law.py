@@ -1,0 +1,75 @@
+"""The size of a model, a text and a training in; the bits per byte to expect out, up to a factor of the text's own.
+
+A scaling law of the kind of Hoffmann et al., "Training Compute-Optimal Large Language Models", 2022, with repeated text
+worth ever less (Muennighoff et al., "Scaling Data-Constrained Language Models", 2023) and a term for learning by heart.
+`scripts/fit law` fits it to measurements; law.json holds what came out.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib.resources import files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What the law needs to know of one training."""
+
+    block_parameters: int  # 12 L C²
+    tokens: float  # seen in training
+    bytes_per_token: float  # 1 for characters of ASCII
+    text_bytes: int  # of the training text
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Law:
+    """bits = floor + model + data + by_heart, where
+
+    model     = model_scale (N / 10⁶) ^ -model_power b ^ -model_bytes      N: parameters of the blocks
+                                                                           b: bytes of a token
+    data      = data_scale (D / 10⁶) ^ -data_power b ^ data_bytes          D: bytes seen, those seen again worth ever
+                                                                           less: U repeats (1 - exp(-epochs / repeats))
+    by_heart  = heart_scale (N b / U) ^ heart_size epochs ^ heart_epochs   U: bytes of the text
+
+    A tokenizer that cuts longer tokens makes the model's work easier and needs more text to be learned. Dropout takes
+    from what is learned by heart, and from the model.
+    """
+
+    floor: float
+    model_scale: float
+    model_power: float
+    model_bytes: float
+    model_dropout: float
+    data_scale: float
+    data_power: float
+    data_bytes: float
+    repeats: float
+    heart_scale: float
+    heart_size: float
+    heart_epochs: float
+    heart_dropout: float
+
+    def bits_per_byte(self, training: Training) -> float:
+        """Bits per byte on text that was not trained on, for a text of average difficulty."""
+        t = training
+        epochs = t.tokens * t.bytes_per_token / t.text_bytes
+        worth = t.text_bytes * self.repeats * (1 - math.exp(-epochs / self.repeats))
+        model = self.model_scale * (t.block_parameters / 1e6) ** -self.model_power
+        model *= t.bytes_per_token**-self.model_bytes * (1 + self.model_dropout * t.dropout)
+        data = self.data_scale * (worth / 1e6) ** -self.data_power * t.bytes_per_token**self.data_bytes
+        tokens = t.text_bytes / t.bytes_per_token
+        heart = self.heart_scale * (t.block_parameters / tokens) ** self.heart_size * epochs**self.heart_epochs
+        return self.floor + model + data + heart * math.exp(-self.heart_dropout * t.dropout)
+
+
+@cache
+def fitted_law() -> Law:
+    """The law with the numbers of law.json."""
+    return law_of(json.loads(files(__package__).joinpath("law.json").read_text())["law"])
+
+
+def law_of(numbers: Mapping[str, float]) -> Law:
+    return Law(**{field.name: float(numbers[field.name]) for field in fields(Law)})

@@ -1,0 +1,78 @@
+"""A device in; the tokens per second that a model of any shape trains at on it out: some measured, others by them."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+import torch
+
+from minigpt.config import ModelConfig, TrainConfig
+from minigpt.models.device import resolve_precision
+from minigpt.models.gpt import GPT
+from minigpt.text.shards import TokenData
+from minigpt.training.loop import train
+
+MEASURED = ((2, 64), (4, 128), (5, 256), (8, 512), (12, 768))  # layers, width
+_STEPS = 4  # of which the first warms up
+_VOCABULARY = 1024
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Points (width, flops per second), by width: interpolated between them, and beyond them the last holds."""
+
+    points: tuple[tuple[int, float], ...]
+    processes: int = 1  # that train together, each as fast
+
+    def tokens_per_second(self, model: ModelConfig) -> float:
+        """Of training, evaluations and saves apart."""
+        widths, speeds = zip(*self.points, strict=True)
+        flops = math.exp(np.interp(math.log(model.width), np.log(widths), np.log(speeds)))
+        return self.processes * flops / training_flops_per_token(model)
+
+
+def training_flops_per_token(model: ModelConfig) -> float:
+    """Forward and backward, 2 + 4 per weight and token (Kaplan et al., 2020), with the head and with attention."""
+    c = model.width
+    weights = 12 * model.layers * c * c + model.vocab_size * c
+    return 6 * weights + 12 * model.layers * c * model.context
+
+
+def heads_of(width: int) -> int:
+    """Heads of 32 channels below a width of 256, of 64 from there on, or fewer where these do not divide it."""
+    heads = max(1, width // (32 if width < 256 else 64))
+    return next(h for h in range(heads, 0, -1) if width % h == 0)
+
+
+def measure_speed(
+    device: torch.device,
+    settings: TrainConfig,
+    seconds: float,
+    processes: int = 1,
+    shapes: Sequence[tuple[int, int]] = MEASURED,
+) -> Speed:
+    """Train some steps of models of random weights, the smallest first, until `seconds` are over."""
+    started, points = time.perf_counter(), list[tuple[int, float]]()
+    for layers, width in shapes:
+        points.append((width, _flops_per_second(device, settings, layers, width)))
+        spent = time.perf_counter() - started
+        if spent * 4 > seconds:  # the next shape takes several times as long as this one
+            break
+    return Speed(tuple(points), processes)
+
+
+def _flops_per_second(device: torch.device, settings: TrainConfig, layers: int, width: int) -> float:
+    tokens, context = (1024, 128) if device.type == "cpu" else (16384, 256)
+    config = ModelConfig(vocab_size=_VOCABULARY, context=context, layers=layers, heads=heads_of(width), width=width)
+    model = GPT(config).initialise(torch.Generator().manual_seed(0)).to(device)
+    ids = np.random.default_rng(0).integers(_VOCABULARY, size=10 * tokens, dtype=np.uint16)
+    precision = resolve_precision(settings.precision, device, width)
+    trial = TrainConfig(
+        steps=_STEPS, batch_size=tokens // context, optimizer=settings.optimizer, precision=precision, eval_every=_STEPS
+    )
+    records = train(model, TokenData(ids, ids[:0]), trial, np.ones(_VOCABULARY))
+    rates = [record.tokens_per_second for record in records if record.step > 1]
+    return median(rates) * training_flops_per_token(config)

@@ -1,0 +1,102 @@
+"""`minigpt train` by the clock: its plan, its end, and how it goes on."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+SMALL = ["--layers", "1", "--heads", "1", "--width", "16", "--context", "16", "--batch-size", "2"]
+
+
+def info(run: str = "run") -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(Path(run, "run.json").read_text())
+    return loaded
+
+
+def test_a_short_budget_trains_says_why_and_ends(minigpt: Run, notes: str) -> None:
+    result = minigpt("train", notes, "--minutes", "0.1", *SMALL, "--out", "run")
+    assert result.exit_code == 0, result.stderr
+    said = re.sub(r"\s+", " ", result.stderr)
+    assert re.search(r"0:0\d from the start", said)
+    assert "bytes a token: the text is seen" in said
+    assert "1 layer" in said
+    assert info()["status"] == "finished"
+    assert info()["minutes"] == 0.1
+    assert 0 < info()["train"]["seconds"] < 6
+    assert info()["seconds_taken"] < 6
+    records = [json.loads(line) for line in Path("run/train.jsonl").read_text().splitlines()]
+    assert records[-1]["step"] == info()["steps_taken"]
+    assert records[-1]["validation_loss_nats"] is not None
+
+
+def test_a_finished_run_is_trained_longer_by_minutes_or_by_steps(minigpt: Run, notes: str) -> None:
+    assert minigpt("train", notes, *SMALL, "--steps", "4", "--out", "run", "-q").exit_code == 0
+    assert minigpt("train", "--resume", "run", "--minutes", "0.03", "-q").exit_code == 0
+    taken = info()["steps_taken"]
+    assert taken > 4
+    assert info()["status"] == "finished"
+    assert "this run is finished" in minigpt("train", "--resume", "run").stdout
+    assert minigpt("train", "--resume", "run", "--steps", str(taken + 3), "-q").exit_code == 0
+    assert info()["steps_taken"] == taken + 3
+
+
+def test_a_dry_run_shows_the_plan_and_makes_nothing(minigpt: Run, notes: str, empty_folder: Path) -> None:
+    result = minigpt("train", notes, "--minutes", "2", "--dry-run")
+    assert result.exit_code == 0
+    assert re.search(r"\d:\d\d from the start", result.stdout)
+    assert "best" in result.stdout
+    assert list(empty_folder.iterdir()) == []
+
+
+def test_a_dry_run_as_json_is_a_way_a_line_best_first(minigpt: Run, notes: str) -> None:
+    result = minigpt("train", notes, "--minutes", "2", "--dry-run", "--json")
+    runs = [json.loads(line) for line in result.stdout.splitlines()]
+    expected = [run["expected_bits_per_byte"] for run in runs]
+    assert len(runs) > 10
+    assert expected == sorted(expected)
+    assert {"tokenizer", "width", "dropout", "epochs", "tokens_per_second"} <= runs[0].keys()
+
+
+def test_a_dry_run_by_steps_shows_the_size(minigpt: Run, notes: str, empty_folder: Path) -> None:
+    result = minigpt("train", notes, *SMALL, "--steps", "7", "--dry-run")
+    assert "1 layer × 16" in result.stdout
+    assert "7 steps of 32 tokens" in result.stdout
+    assert list(empty_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--minutes", "1", "--steps", "5"], "Give --minutes or --steps, not both."),
+        (["--minutes", "0"], "--minutes must be above 0"),
+        (["--minutes", "nan"], "--minutes must be above 0"),
+        (["--minutes", "-2"], "--minutes must be above 0"),
+    ],
+)
+def test_contradictions_are_refused(minigpt: Run, notes: str, flags: list[str], message: str) -> None:
+    result = minigpt("train", notes, *flags)
+    assert result.exit_code == 1
+    assert message in result.stderr
+
+
+def test_other_minutes_are_refused_while_a_run_is_not_finished(minigpt: Run, notes: str) -> None:
+    assert minigpt("train", notes, *SMALL, "--steps", "4", "--out", "run", "-q").exit_code == 0
+    told = info() | {"status": "stopped", "minutes": 5.0}
+    told["train"]["seconds"] = 290.0
+    Path("run/run.json").write_text(json.dumps(told))
+    result = minigpt("train", "--resume", "run", "--minutes", "6")
+    assert result.exit_code == 1
+    assert "--minutes 6 is not this run's 5 minutes; first let it finish" in result.stderr
+
+
+def test_the_command_in_run_json_says_minutes_and_what_was_chosen(minigpt: Run, notes: str) -> None:
+    assert minigpt("train", notes, "--minutes", "0.08", *SMALL, "--out", "run", "-q").exit_code == 0
+    command = info()["command"]
+    assert command[command.index("--minutes") + 1] == "0.08"
+    assert "--steps" not in command
+    assert "--seconds" not in command
+    assert {"--tokenizer", "--dropout", "--learning-rate"} <= set(command)

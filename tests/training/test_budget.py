@@ -1,0 +1,122 @@
+"""What a time budget chooses: the law's best, within what the user said; how its schedule is paced."""
+
+import pytest
+
+from minigpt.config import Choices, TrainConfig
+from minigpt.errors import ConfigError
+from minigpt.records import PlannedRun
+from minigpt.training.budget import SHAPES, TextSize, adamw_rate, candidates, chosen, paced
+from minigpt.training.law import fitted_law
+from minigpt.training.speed import Speed, heads_of, training_flops_per_token
+
+LENGTHS = {512: 1.95, 1024: 2.5, 2048: 2.9, 4096: 3.2}
+LAPTOP = Speed(((64, 60e9), (128, 100e9), (256, 170e9)))
+
+
+def plan(
+    utf8_bytes: int = 1_000_000, seconds: float = 180.0, speed: Speed = LAPTOP, **said: object
+) -> list[PlannedRun]:
+    text = TextSize(utf8_bytes, utf8_bytes, LENGTHS)
+    return candidates(Choices(**said), text, speed, seconds, fitted_law())  # type: ignore[arg-type]
+
+
+def test_the_best_comes_first_and_fits_into_the_time() -> None:
+    runs = plan()
+    expected = [run.expected_bits_per_byte for run in runs]
+    assert expected == sorted(expected)
+    for run in runs:
+        assert run.tokens <= 180 * run.tokens_per_second
+        assert run.steps * run.batch_size * run.context == pytest.approx(run.tokens, rel=0.02)
+        assert run.epochs == pytest.approx(run.tokens * run.bytes_per_token / 1_000_000)
+
+
+def test_more_time_buys_a_larger_model_and_so_does_a_faster_machine() -> None:
+    widths = [plan(5_000_000, seconds)[0].width for seconds in (10, 180, 3600)]
+    assert widths == sorted(widths)
+    assert widths[0] < widths[-1]
+    fast = Speed(tuple((width, 20 * flops) for width, flops in LAPTOP.points))
+    assert plan(5_000_000, speed=fast)[0].width > plan(5_000_000)[0].width
+
+
+def test_no_more_time_is_used_than_is_good_for_the_text() -> None:
+    assert plan(50_000_000, 300.0)[0].share == 1
+    assert plan(100_000, 3600.0)[0].share < 0.5
+
+
+def test_no_model_is_larger_for_its_text_than_any_that_was_measured() -> None:
+    assert max(12 * run.layers * run.width**2 / 100_000 for run in plan(100_000)) < 46
+
+
+@pytest.mark.parametrize(
+    ("said", "is_so"),
+    [
+        ({"width": 192}, lambda run: (run.width, run.heads) == (192, 6)),
+        ({"width": 100, "heads": 5}, lambda run: (run.width, run.heads) == (100, 5)),
+        ({"layers": 3}, lambda run: run.layers == 3),
+        ({"tokenizer": "char"}, lambda run: run.tokenizer == "char"),
+        ({"tokenizer": "bpe"}, lambda run: run.tokenizer == "bpe"),
+        ({"vocab_size": 2048}, lambda run: (run.tokenizer, run.vocab_size) == ("bpe", 2048)),
+        ({"preset": "micro"}, lambda run: (run.layers, run.width) == (5, 256)),
+        ({"dropout": 0.3}, lambda run: run.dropout == 0.3),
+        ({"context": 64}, lambda run: run.context == 64),
+        ({"batch_size": 5}, lambda run: run.batch_size == 5),
+    ],
+)
+def test_what_the_user_said_holds_in_every_candidate(said: dict[str, object], is_so: object) -> None:
+    runs = plan(**said)
+    assert runs
+    assert all(is_so(run) for run in runs)  # type: ignore[operator]
+
+
+def test_choices_are_complete_and_keep_what_was_said() -> None:
+    choices = chosen(plan(width=192)[0], Choices(width=192, learning_rate=0.5))
+    assert None not in (choices.tokenizer, choices.layers, choices.heads, choices.context, choices.dropout)
+    assert (choices.width, choices.learning_rate) == (192, 0.5)
+    assert chosen(plan(tokenizer="char")[0], Choices()).vocab_size is None
+
+
+def test_heads_that_divide_no_width_are_refused() -> None:
+    with pytest.raises(ConfigError, match="--heads 7 divides no width"):
+        plan(heads=7)
+
+
+def test_an_unknown_preset_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--preset must be one of"):
+        plan(preset="huge")
+
+
+def test_batches_are_divided_among_processes() -> None:
+    run = plan(speed=Speed(LAPTOP.points, processes=3))[0]
+    assert run.batch_size % 3 == 0
+    assert run.tokens_per_second == pytest.approx(3 * LAPTOP.tokens_per_second(shape(run)))
+
+
+def shape(run: PlannedRun) -> object:
+    from minigpt.config import ModelConfig
+
+    return ModelConfig(
+        vocab_size=run.vocab_size, context=run.context, layers=run.layers, heads=run.heads, width=run.width
+    )
+
+
+def test_the_pace_leaves_what_was_given() -> None:
+    run = plan()[0]
+    train = paced(run, TrainConfig(eval_every=7), 120.0, kept={"eval_every"})
+    assert (train.seconds, train.steps, train.eval_every) == (120.0, run.steps, 7)
+    assert paced(run, TrainConfig(), 120.0).eval_every == run.steps // 10
+
+
+def test_the_ladder_grows() -> None:
+    work = [layers * width**2 for layers, width in SHAPES]
+    assert work == sorted(work)
+    for _, width in SHAPES:
+        assert width % heads_of(width) == 0
+    assert [heads_of(width) for width in (64, 100, 128, 256, 768)] == [2, 2, 4, 4, 12]
+    assert adamw_rate(128) == 6e-3
+    assert adamw_rate(512) == 3e-3
+
+
+def test_flops_are_six_per_weight_and_attentions() -> None:
+    run = plan(preset="nano", vocab_size=1024)[0]
+    weights = 12 * 4 * 128 * 128 + 1024 * 128
+    assert training_flops_per_token(shape(run)) == 6 * weights + 12 * 4 * 128 * 128  # type: ignore[arg-type]
