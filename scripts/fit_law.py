@@ -107,7 +107,7 @@ def measure(path: str, setting: Setting) -> dict[str, Any]:
         batch_size=setting.batch_size,
         learning_rate=adamw_rate(setting.width),
         warmup_steps=min(20, steps // 10),
-        precision="bfloat16" if setting.width >= 256 else "float32",
+        precision="bfloat16" if setting.width >= 256 else "mixed",
     )
     model = GPT(shape).initialise(torch.Generator().manual_seed(1))
     records = train(model, TokenData(data.train, data.validation[:0]), config, lengths)
@@ -157,7 +157,7 @@ START = Law(
     model_scale=0.6,
     model_power=0.2,
     model_bytes=0.3,
-    model_dropout=0.5,
+    data_dropout=1.0,
     data_scale=0.6,
     data_power=0.3,
     data_bytes=0.3,

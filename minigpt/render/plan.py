@@ -17,7 +17,7 @@ def reasons(runs: Sequence[PlannedRun], seconds: float, screen: Screen) -> tuple
     return (
         screen.caption(_time(best, seconds, screen)),
         screen.caption(
-            f"{_cut(best)}, {best.bytes_per_token:.2f} bytes a token: the text is seen {_times(best)}",
+            f"{_cut(best)}, {best.bytes_per_token:.2f} bytes a token: {_seen(best)}",
             f"dropout {best.dropout:g}" if best.dropout else "",
             f"{_cut(other)} expected {_worse(other, best)}" if other else "",
         ),
@@ -46,8 +46,8 @@ def _shape(run: PlannedRun, screen: Screen) -> str:
     return f"{run.layers} {screen.symbols.times} {run.width}"
 
 
-def _times(run: PlannedRun) -> str:
-    return f"{run.epochs:.1f} times" if run.epochs >= 0.95 else f"{run.epochs:.0%} of it once"
+def _seen(run: PlannedRun) -> str:
+    return f"the text is seen {run.epochs:.1f} times" if run.epochs >= 0.95 else f"{run.epochs:.0%} of the text is seen"
 
 
 def _worse(run: PlannedRun, best: PlannedRun) -> str:

@@ -15,7 +15,8 @@ from minigpt.text.shards import Ids
 from minigpt.training.distributed import ALONE, Ranks
 
 _STRETCHES, _SHORTEST_STRETCH = 16, 512
-_BATCH_TOKENS = 8192  # at once: enough to keep a CPU busy, few enough that the logits stay small
+_BATCH_TOKENS = 8192  # at once: enough to keep a CPU busy
+_BATCH_LOGITS = 1 << 25  # or fewer, where the vocabulary is large: 128 MiB of them
 _NO_TARGET = -100  # which cross_entropy leaves out
 
 
@@ -47,8 +48,9 @@ def evaluate(
     was_training = model.training
     model.eval()
     nats, counted, byte_count = 0.0, 0, 0
+    rows = max(1, min(_BATCH_TOKENS, _BATCH_LOGITS // model.config.vocab_size) // model.config.context)
     for stretch in _stretches(ids, tokens):
-        for x, y in _windows(stretch, model.config.context, ranks.size):
+        for x, y in _windows(stretch, model.config.context, rows * ranks.size):
             if stopped():
                 break
             nats += _loss(model, _share(x, 0, ranks), _share(y, _NO_TARGET, ranks), autocast)
@@ -89,12 +91,11 @@ def _share(rows: Tensor, fill: int, ranks: Ranks) -> Tensor:
     return padded[ranks.mine(len(padded))]
 
 
-def _windows(ids: np.ndarray, context: int, ranks: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of inputs and targets that cover every target once; the last may be a single short window."""
+def _windows(ids: np.ndarray, context: int, rows: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of `rows` inputs and targets that cover every target once; the last may be a single short window."""
     tokens = torch.from_numpy(ids)
     x, y = tokens[:-1], tokens[1:]
     whole = len(x) // context * context
-    rows = max(1, _BATCH_TOKENS // context) * ranks
     if whole:  # split() makes one empty batch of nothing
         yield from zip(x[:whole].view(-1, context).split(rows), y[:whole].view(-1, context).split(rows), strict=True)
     if whole < len(x):

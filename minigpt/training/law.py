@@ -34,15 +34,15 @@ class Law:
                                                                            less: U repeats (1 - exp(-epochs / repeats))
     by_heart  = heart_scale (N b / U) ^ heart_size epochs ^ heart_epochs   U: bytes of the text
 
-    A tokenizer that cuts longer tokens makes the model's work easier and needs more text to be learned. Dropout takes
-    from what is learned by heart, and from the model.
+    A tokenizer that cuts longer tokens makes the model's work easier. Dropout takes from what is learned by heart, by
+    exp(-heart_dropout p), and makes learning slower, by 1 + data_dropout p.
     """
 
     floor: float
     model_scale: float
     model_power: float
     model_bytes: float
-    model_dropout: float
+    data_dropout: float
     data_scale: float
     data_power: float
     data_bytes: float
@@ -58,8 +58,9 @@ class Law:
         epochs = t.tokens * t.bytes_per_token / t.text_bytes
         worth = t.text_bytes * self.repeats * (1 - math.exp(-epochs / self.repeats))
         model = self.model_scale * (t.block_parameters / 1e6) ** -self.model_power
-        model *= t.bytes_per_token**-self.model_bytes * (1 + self.model_dropout * t.dropout)
+        model *= t.bytes_per_token**-self.model_bytes
         data = self.data_scale * (worth / 1e6) ** -self.data_power * t.bytes_per_token**self.data_bytes
+        data *= 1 + self.data_dropout * t.dropout
         tokens = t.text_bytes / t.bytes_per_token
         heart = self.heart_scale * (t.block_parameters / tokens) ** self.heart_size * epochs**self.heart_epochs
         return self.floor + model + data + heart * math.exp(-self.heart_dropout * t.dropout)

@@ -22,7 +22,7 @@ def test_a_short_budget_trains_says_why_and_ends(minigpt: Run, notes: str) -> No
     assert result.exit_code == 0, result.stderr
     said = re.sub(r"\s+", " ", result.stderr)
     assert re.search(r"0:0\d from the start", said)
-    assert "bytes a token: the text is seen" in said
+    assert re.search(r"bytes a token: (the text is seen|\d+% of the text)", said)
     assert "1 layer" in said
     assert info()["status"] == "finished"
     assert info()["minutes"] == 0.1

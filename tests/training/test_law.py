@@ -1,6 +1,12 @@
 """The law: what each term must do, and that the numbers in law.json are those that its measurements give."""
 
+import importlib.util
+import json
+import sys
 from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 
 from minigpt.training.law import Training, fitted_law
 
@@ -36,3 +42,20 @@ def test_a_larger_model_helps_where_the_text_is_long_and_hurts_where_it_is_learn
 def test_dropout_helps_only_where_the_text_is_repeated() -> None:
     assert bits(dropout=0.1) > bits()
     assert bits(dropout=0.1, text_bytes=60_000) < bits(text_bytes=60_000)
+
+
+def test_law_json_is_what_the_measurements_give() -> None:
+    """By what it expects of each of them: the numbers themselves may trade places a little on another machine."""
+    path = Path(__file__).parent.parent.parent / "scripts" / "fit_law.py"
+    spec = importlib.util.spec_from_file_location("fit_law", path)
+    assert spec is not None
+    assert spec.loader is not None
+    fit_law = importlib.util.module_from_spec(spec)
+    sys.modules["fit_law"] = fit_law  # where its dataclasses look for themselves
+    spec.loader.exec_module(fit_law)
+    lines = [json.loads(line) for line in fit_law.MEASUREMENTS.read_text().splitlines()]
+    fitting = fit_law.Fit(lines)
+    errors = fitting.residuals(np.log([getattr(fitted_law(), name) for name in fitting.names]))
+    again = fitting.residuals(fitting.solve())
+    np.testing.assert_allclose(errors, again, atol=0.01)
+    assert np.sqrt(np.mean(again[: len(lines)] ** 2)) < 0.04
