@@ -46,6 +46,18 @@ class _Manner:
     quiet: bool
 
 
+@dataclass
+class _Budget:
+    """Seconds since the command began, `unused` where more training would do no good."""
+
+    seconds: float
+    started: float
+    unused: float = 0.0
+
+    def left(self) -> float:
+        return self.seconds - self.unused - (time.perf_counter() - self.started)
+
+
 # What may be said anew at every start; anything else belongs to the run.
 _ANY_TIME = {"steps", "minutes", "device", "threads", "shard", "resume", "config"} | {
     field.name for field in fields(_Manner)
@@ -163,18 +175,13 @@ def train(
 
     said, manner = given(ctx), build(_Manner, ctx.params)
 
-    budget = None if steps is not None else 60 * (minutes or DEFAULT_MINUTES)
-    runs: list[PlannedRun] = []  # ways to use the budget, best first
-    unused = [0.0]  # seconds of it that would do no good
-
-    def left() -> float:
-        """Seconds of the budget."""
-        return (budget or 0.0) - unused[-1] - (time.perf_counter() - started)
+    budget = None if steps is not None else _Budget(60 * (minutes or DEFAULT_MINUTES), started)
 
     def begin() -> "Begun | None":
         """A new run; None for a plan that is only to be shown."""
         # By name: a flag whose name is a field's goes there, and where it was not given, the field's default stands.
         settings, choices = build(TrainConfig, said), build(Choices, said)
+        runs: list[PlannedRun] = []  # ways to use the budget, best first
         ranks.check_batch(choices.batch_size or 0)  # before all the work
         console = stderr()
         console.quiet = quiet
@@ -185,13 +192,13 @@ def train(
                 held_out = read([val]) if val is not None else None
                 if budget is not None:
                     work.begin("measuring this machine", None)
-                    now = left()
-                    runs[:], choices, settings = choose(
-                        text, held_out, choices, settings, now, target, said, ranks.size
+                    seconds = budget.left()
+                    runs, choices, settings = choose(
+                        text, held_out, choices, settings, seconds, target, said, ranks.size
                     )
-                    unused.append((1 - runs[0].share) * now)
+                    budget.unused = (1 - runs[0].share) * seconds
                     if dry_run:
-                        _show_plan(runs, budget, json=json)
+                        _show_plan(runs, budget.seconds, json=json)
                         return None
                 choices = choices.filled()
                 plan = make_plan(text, held_out, choices, settings, target, scratch, work.begin)
@@ -200,16 +207,17 @@ def train(
                 return None
             ranks.check_batch(plan.train.batch_size)
             model = build_model(plan)
-            plan = plan.within(left()) if budget is not None else plan
+            plan = plan.within(budget.left()) if budget is not None else plan
             info = run_info(plan, choices, target) | again(ctx.params, plan, choices, target)
-            info["minutes"] = None if budget is None else budget / 60
+            info["minutes"] = None if budget is None else budget.seconds / 60
             path = claim(plan.corpus.name, out, overwrite=overwrite)
             folder = RunFolder(path, plan.tokenizer, info)
             folder.start(model, model_card(plan, info["command"]), plan.data)
         if not quiet:
-            _introduce(plan, choices, runs, budget, folder.path, _places(ranks, target), builtin=not corpus)
+            whole = None if budget is None else budget.seconds
+            _introduce(plan, choices, runs, whole, folder.path, _places(ranks, target), builtin=not corpus)
         if budget is not None:
-            plan = plan.within(left())
+            plan = plan.within(budget.left())
             folder.update(train=asdict(plan.train))
         return plan, folder, model
 
@@ -251,7 +259,7 @@ def _best(history: "list[TrainRecord]", folder: "RunFolder") -> "TrainRecord":
 def _finish(plan: "Plan", info: Mapping[str, Any]) -> str:
     early = info.get("stopped_early")
     if early is None:
-        return f"after {info['steps_taken']:,} steps"
+        return f"after {info.get('steps_taken', plan.train.steps):,} steps"
     return f"early, after {early:,} of {plan.train.steps:,} steps, as --patience {plan.train.patience} was at its end"
 
 
@@ -348,7 +356,7 @@ def _introduce(
     plan: "Plan",
     choices: Choices,
     runs: "Sequence[PlannedRun]",
-    budget: float | None,
+    seconds: float | None,
     folder: Path,
     places: str,
     *,
@@ -367,7 +375,7 @@ def _introduce(
         note(f"skipped what is not text: {quantity(len(text.skipped), 'file')}, such as {text.skipped[0]}.")
     for sentence in plan.notes:
         note(sentence)
-    for line in reasons(runs, budget, screen) if budget is not None else _size(plan, choices, screen):
+    for line in reasons(runs, seconds, screen) if seconds is not None else _size(plan, choices, screen):
         console.print(line)
     precision = plan.train.precision
     where = f"{places} in {precision}{' precision' if precision == 'mixed' else ''}"

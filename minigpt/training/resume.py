@@ -33,13 +33,13 @@ def open_run(
         plan = _plan(path, info)
         given = {name: value for name, value in given.items() if (name, value) != ("out", path)}
         _refuse_differences(given, {**info["choices"], **info["model"], **info["train"], **info.get("text", {})})
+        longer = _longer(info, plan.train, steps, minutes)
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path / RUN} is not of this version of minigpt: {error}.") from error
     _refuse_changed_text(plan.corpus)
-    longer = _longer(info, plan.train, steps, minutes)
     if longer is not None:
         info.pop("stopped_early", None)
-        told = [*info.get("trained_longer", []), {"from_step": info["steps_taken"], "steps": longer.steps}]
+        told = [*info.get("trained_longer", []), {"from_step": info.get("steps_taken", 0), "steps": longer.steps}]
         info = {**info, "train": asdict(longer), "status": "running", "trained_longer": told}
         plan = replace(plan, train=longer)
     return plan, RunFolder(path, plan.tokenizer, info)
@@ -50,7 +50,7 @@ def _longer(
 ) -> TrainConfig | None:
     """The settings with a later end, where one is asked for; only a finished run may have one."""
     require(steps is None or minutes is None, "Give --steps or --minutes, not both.")
-    finished, behind = info.get("status") == "finished", info.get("steps_taken", 0)
+    finished, behind = info.get("status") == "finished", info.get("steps_taken", train.steps)
     length = (
         f"{train.steps:,} steps" if train.seconds is None else f"{info.get('minutes') or train.minutes:.3g} minutes"
     )
