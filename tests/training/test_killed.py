@@ -65,7 +65,8 @@ def kill_often() -> None:
     for step in sorted(chance.sample(range(1, STEPS - 40), KILLS)):
         if killed(start(*arguments, "--save-every", "7"), step, chance.uniform(0, 0.03)):
             load("parts")
-            print(json.dumps({"kill_after": step, "state": load_state(Path("parts"))[1]["step"]}))
+            # At once: what is left in the buffer, the next fork would print again.
+            print(json.dumps({"kill_after": step, "state": load_state(Path("parts"))[1]["step"]}), flush=True)
         arguments = ["--resume", "parts"]
     assert os.waitstatus_to_exitcode(os.waitpid(start(*arguments), 0)[1]) == 0
 
