@@ -174,9 +174,14 @@ class TrainConfig:
         return None if self.seconds is None else self.seconds / 60
 
 
+STAGES = ("repetition-penalty", "temperature", "top-k", "top-p", "min-p")  # in the usual order
+
+
 @dataclass(frozen=True, kw_only=True)
 class SampleConfig:
     """How a token is chosen. The neutral value of each stage (the second column) leaves it out.
+
+    `stages` are the names of those that are applied, in that order.
 
     repetition_penalty  1.0   above 1 makes tokens already in the text less likely (Keskar et al., 2019)
     temperature         1.0   below 1 sharpens, above 1 flattens; 0 always takes the most likely token
@@ -190,6 +195,7 @@ class SampleConfig:
     top_k: int = 0
     top_p: float = 0.95
     min_p: float = 0.0
+    stages: tuple[str, ...] = STAGES
     max_tokens: int = 200
     seed: int = 1
     stop: tuple[str, ...] = ()
@@ -208,7 +214,14 @@ class SampleConfig:
         require(self.top_k >= 0, f"--top-k must be 0 (off) or more, not {self.top_k}.")
         require(0 < self.top_p <= 1, f"--top-p must be above 0 and at most 1 (off), not {self.top_p}.")
         require(0 <= self.min_p <= 1, f"--min-p must lie between 0 (off) and 1, not {self.min_p}.")
+        _require_stages(self.stages)
         require_at_least("--max-tokens", self.max_tokens, 1)
         require_at_least("--top", self.top, 1)
         require_seed(self.seed)
         require(all(self.stop), "--stop needs a text that is not empty.")
+
+
+def _require_stages(names: tuple[str, ...]) -> None:
+    for i, name in enumerate(names):
+        require(name in STAGES, f"--stages: there is no stage {name!r}. The stages are {', '.join(STAGES)}.")
+        require(name not in names[:i], f"--stages names {name} twice.")

@@ -34,6 +34,7 @@ class Other:
     count: int
     raw_prob: float
     prob: float
+    after: tuple[float, ...] = ()  # as of a candidate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +81,20 @@ class SampleEnd:
     seconds: float
     tokens_per_second: float
     bits_per_token: float  # mean surprisal, unfiltered
+    entropy_bits_per_token: float  # mean entropy, unfiltered: the surprisal to expect of raw draws
     top_token_share: float  # how often the most likely token was drawn
     stopped_by: str  # max-tokens, end-of-text, stop
     seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheReport:
+    """Cached steps against full passes over the same ids."""
+
+    steps: int  # that were compared
+    largest_difference: float  # between two logits, in absolute terms
+    sample: int  # where it is
+    position: int  # of the token that these logits predict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,9 @@ from minigpt.cli.guard import guarded, note, stderr, stdout
 from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads
 from minigpt.errors import CorpusError
 from minigpt.render.machine import to_json
+from minigpt.render.screen import Screen
 from minigpt.render.style import quantity
-from minigpt.render.tables import Screen, file_score_caption, score_table
+from minigpt.render.tables import file_score_caption, score_table
 from minigpt.render.work import WorkDisplay
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads, Top
 from minigpt.config import require
 from minigpt.errors import CorpusError
 from minigpt.render.machine import write_csv, write_steps
-from minigpt.render.tables import Screen, every_token_table, next_token_table, score_caption
+from minigpt.render.screen import Screen
+from minigpt.render.tables import every_token_table, next_token_table, score_caption
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -90,8 +90,8 @@ def _write_picture(curves: "Sequence[LossCurves]", out: Path, *, log: bool) -> N
 
 def _print_plot(curves: "Sequence[LossCurves]", *, log: bool) -> None:
     from minigpt.render.plot import loss_plot
+    from minigpt.render.screen import Screen
     from minigpt.render.style import symbols_for
-    from minigpt.render.tables import Screen
 
     console = stdout()
     screen = Screen(console.width, symbols_for(console.encoding))

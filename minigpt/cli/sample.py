@@ -3,30 +3,37 @@
 import secrets
 import sys
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from minigpt.cli.config_file import Config
-from minigpt.cli.guard import guarded, note, stderr, stdout
+from minigpt.cli.given import given
+from minigpt.cli.guard import guarded, note, say, stderr, stdout
 from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads, Top
-from minigpt.config import SampleConfig, require
-from minigpt.records import SampleEnd, StepRecord
+from minigpt.config import STAGES, SampleConfig, require
+from minigpt.errors import MinigptError
+from minigpt.records import CacheReport, SampleEnd, StepRecord
+from minigpt.render.heat import SCALES, Scale
 from minigpt.render.live import last_record, print_every_table, show_live, stream_text
 from minigpt.render.machine import to_json
-from minigpt.render.tables import Screen, sample_caption
+from minigpt.render.screen import Screen
+from minigpt.render.style import quantity
+from minigpt.render.tables import sample_caption
 
 if TYPE_CHECKING:
     from minigpt.sampling.engine import Piece
 
 _DEFAULTS = SampleConfig()
 _CHOOSING = "How a token is chosen, in this order"
+_LARGEST_DIFFERENCE = 1e-4  # between the logits of a cached step and of a full pass, in float32
 
 
 @guarded
 def sample(
+    ctx: typer.Context,
     prompt: Annotated[
         str | None,
         typer.Argument(help="The text to continue; - or nothing reads standard input.", show_default=False),
@@ -47,6 +54,14 @@ def sample(
     min_p: Annotated[
         float, typer.Option(help="Keep tokens with this share of the top one's; 0 for all.", rich_help_panel=_CHOOSING)
     ] = _DEFAULTS.min_p,
+    stages: Annotated[
+        str | None,
+        typer.Option(
+            help="The stages to apply, in another order, such as top-k,temperature; what is left out is not applied.",
+            rich_help_panel=_CHOOSING,
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option(
@@ -64,10 +79,17 @@ def sample(
         typer.Option(help="live, every (one table a step) or none. By default live in a terminal.", show_default=False),
     ] = None,
     top: Top = _DEFAULTS.top,
+    heat: Annotated[
+        str | None,
+        typer.Option(help="Colour the text by probability, entropy or rank of each token.", show_default=False),
+    ] = None,
     pace: Annotated[
         float | None, typer.Option(help="At most so many tokens a second, to watch.", show_default=False)
     ] = None,
     json: Json = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Afterwards, compare every cached step with a full pass; fail above 1e-4.")
+    ] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Write the very bytes, control characters too.")] = False,
     device: Device = "auto",
     threads: Threads = None,
@@ -82,6 +104,8 @@ def sample(
     """
     require(table in (None, "live", "every", "none"), f"--table must be live, every or none, not {table}.")
     require(not (json and raw), "--json and --raw exclude each other.")
+    require(heat is None or heat in SCALES, f"--heat must be {', '.join(SCALES)}, not {heat}.")
+    require(heat is None or not (json or raw), f"--{'json' if json else 'raw'} shows no colours: leave out --heat.")
     require(pace is None or pace >= 0.001, f"--pace must be 0.001 or more, not {pace}.")
     from minigpt.text.prompt import check_argument
 
@@ -91,6 +115,7 @@ def sample(
         top_k=top_k,
         top_p=top_p,
         min_p=min_p,
+        stages=_chosen_stages(stages, given(ctx)),
         max_tokens=max_tokens,
         seed=secrets.randbelow(1_000_000) if seed is None else seed,
         stop=tuple(map(check_argument, stop or ())),
@@ -99,23 +124,61 @@ def sample(
     )
     from minigpt.cli.setup import given_text, open_checkpoint
     from minigpt.models.decoder import decoding_threads
-    from minigpt.sampling.engine import generate
+    from minigpt.sampling.check import CacheCheck
+    from minigpt.sampling.engine import by_sample, generate
 
     text = given_text(prompt)
     loaded = open_checkpoint(checkpoint, device, threads)
     out = stdout()
     how = _way_of_showing(table, out, json=json, raw=raw, quiet=quiet)
+    if heat is not None and out.color_system is None:
+        note("there are no colours here, so --heat shows none.", quiet=quiet)
+        heat = None
+    checked = CacheCheck(loaded.model)
+    pieces = generate(
+        loaded.model, loaded.tokenizer, text, settings, count=num_samples, watch=checked.watch if check else None
+    )
     said: list[str] = []
-    for number in range(num_samples):
-        if number and how in ("text", "every", "live"):
-            out.print()
-        pieces = generate(loaded.model, loaded.tokenizer, text, settings, sample=number)
-        with decoding_threads(loaded.model):
-            end = _show(how, out, text, _watched(pieces, pace, said), settings)
-        while said:
-            note(said.pop(), quiet=quiet or number > 0)
-        if not quiet and how != "json":
-            stderr().print(sample_caption(end, Screen.of(stderr())))
+    with decoding_threads(loaded.model):
+        if how == "json":
+            _print_json(_watched(pieces, pace, said))
+        for number, mine in enumerate(by_sample(pieces, range(0 if how == "json" else num_samples))):
+            if number and how != "raw":
+                out.print()
+            end = _show(how, out, text, _watched(mine, pace, said), settings, SCALES[heat] if heat else None)
+            if not quiet:
+                stderr().print(sample_caption(end, Screen.of(stderr())))
+    for sentence in dict.fromkeys(said):
+        note(sentence, quiet=quiet)
+    if check:
+        _tell_check(checked.report(), quiet=quiet)
+
+
+def _chosen_stages(listed: str | None, values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The stages by their names; what was given for one that is left out is an error."""
+    if listed is None:
+        return STAGES
+    names = tuple(name.strip() for name in listed.split(",") if name.strip())
+    for name in STAGES:
+        value = values.get(name.replace("-", "_"))
+        require(
+            value is None or name in names,
+            f"--{name} {value} is given, but --stages leaves {name} out: name it there, or leave out --{name}.",
+        )
+    return names
+
+
+def _tell_check(report: CacheReport, *, quiet: bool) -> None:
+    """Raises MinigptError where a cached step was wrong."""
+    where = f"for token {report.position} of sample {report.sample}"
+    found = f"the largest difference of two logits is {report.largest_difference:.2g}, {where}"
+    if not report.largest_difference <= _LARGEST_DIFFERENCE:
+        raise MinigptError(
+            f"--check: cached steps and full passes over the same ids disagree: {found}.\n"
+            f"More than {_LARGEST_DIFFERENCE:g} is not rounding in float32."
+        )
+    if not quiet:
+        say(stderr(), f"check: {quantity(report.steps, 'cached step')} against full passes: {found}.")
 
 
 def _way_of_showing(table: str | None, out: Console, *, json: bool, raw: bool, quiet: bool) -> str:
@@ -131,22 +194,18 @@ def _way_of_showing(table: str | None, out: Console, *, json: bool, raw: bool, q
     return "live" if redraws and table != "none" else "text"
 
 
-def _show(how: str, out: Console, prompt: str, pieces: Iterator["Piece"], config: SampleConfig) -> SampleEnd:
-    if how == "json":
-        return _print_json(pieces)
+def _show(
+    how: str, out: Console, prompt: str, pieces: Iterator["Piece"], config: SampleConfig, scale: Scale | None
+) -> SampleEnd:
     if how == "raw":
         return _write_bytes(prompt, pieces)
     views = {"text": stream_text, "every": print_every_table, "live": show_live}
-    return views[how](out, prompt, ((piece.text, piece.record) for piece in pieces), config.max_tokens)
+    return views[how](out, prompt, ((piece.data, piece.record) for piece in pieces), config.max_tokens, scale)
 
 
-def _print_json(pieces: Iterator["Piece"]) -> SampleEnd:
-    def printed() -> Iterator[StepRecord | SampleEnd]:
-        for piece in pieces:
-            print(to_json(piece.record), flush=True)
-            yield piece.record
-
-    return last_record(printed())
+def _print_json(pieces: Iterator["Piece"]) -> None:
+    for piece in pieces:
+        print(to_json(piece.record), flush=True)
 
 
 def _write_bytes(prompt: str, pieces: Iterator["Piece"]) -> SampleEnd:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from minigpt.checkpoint.run import RunFolder
     from minigpt.models.gpt import GPT
     from minigpt.records import PlannedRun, TrainRecord
-    from minigpt.render.tables import Screen
+    from minigpt.render.screen import Screen
     from minigpt.training.distributed import Ranks
     from minigpt.training.plan import Plan
     from minigpt.training.share import Begun
@@ -326,7 +326,7 @@ def _show_plan(runs: "Sequence[PlannedRun]", seconds: float, *, json: bool) -> N
     """For --dry-run with a time budget, on standard output: why, and what else could be done with the time."""
     from minigpt.render.machine import to_json
     from minigpt.render.plan import plan_table, reasons
-    from minigpt.render.tables import Screen
+    from minigpt.render.screen import Screen
 
     console = stdout()
     screen = Screen.of(console)
@@ -342,7 +342,7 @@ def _show_plan(runs: "Sequence[PlannedRun]", seconds: float, *, json: bool) -> N
 def _show_size(plan: "Plan", choices: Choices, *, json: bool) -> None:
     """For --dry-run with --steps, on standard output."""
     from minigpt.render.machine import to_json
-    from minigpt.render.tables import Screen
+    from minigpt.render.screen import Screen
 
     if json:
         print(to_json(plan.model), to_json(plan.train), sep="\n")
@@ -364,8 +364,8 @@ def _introduce(
 ) -> None:
     """Three lines: the text, the model, and where it goes; for a time budget, what was chosen and why."""
     from minigpt.render.plan import reasons
+    from minigpt.render.screen import Screen
     from minigpt.render.style import quantity
-    from minigpt.render.tables import Screen
 
     text, console = plan.corpus, stderr()
     screen = Screen.of(console)

@@ -9,10 +9,12 @@ from rich.live import Live
 from rich.text import Text
 
 from minigpt.records import SampleEnd, StepRecord
+from minigpt.render.funnel import fewer_candidates, step_table
+from minigpt.render.heat import HeatedText, Scale, heat_legend
+from minigpt.render.screen import Screen
 from minigpt.render.style import safe_text, token_label, visible
-from minigpt.render.tables import Screen, fewer_candidates, step_table
 
-Shown = tuple[str, StepRecord | SampleEnd]  # the text that a step adds, and its record
+Shown = tuple[bytes, StepRecord | SampleEnd]  # the text that a step adds, UTF-8, and its record
 
 
 def _table_of_height(record: StepRecord, screen: Screen, height: int) -> Text:
@@ -40,50 +42,78 @@ def last_record(records: Iterable[StepRecord | SampleEnd]) -> SampleEnd:
     return end
 
 
-def stream_text(console: Console, prompt: str, pieces: Iterable[Shown], steps: int) -> SampleEnd:
-    """The text alone, as it grows, and a newline behind it."""
+def stream_text(
+    console: Console, prompt: str, pieces: Iterable[Shown], steps: int, scale: Scale | None = None
+) -> SampleEnd:
+    """The text alone, as it grows, and a newline behind it; in the colours of `scale`, where the console has any."""
+    heat = HeatedText(scale)
 
-    def write(text: str) -> None:
-        console.file.write(safe_text(text))
+    def write(text: Text) -> None:
+        if scale is not None:
+            console.print(text, end="", soft_wrap=True)
+        else:
+            console.file.write(text.plain)
         console.file.flush()
 
     def written() -> Iterable[StepRecord | SampleEnd]:
-        write(prompt)
-        for text, record in pieces:
-            write(text)
+        write(Text(safe_text(prompt)))
+        for data, record in pieces:
+            write(_shown(heat, data, record))
             yield record
-        write("\n")
+        write(Text("\n"))
+        _print_legend(console, scale)
 
     return last_record(written())
 
 
-def print_every_table(console: Console, prompt: str, pieces: Iterable[Shown], steps: int) -> SampleEnd:
+def print_every_table(
+    console: Console, prompt: str, pieces: Iterable[Shown], steps: int, scale: Scale | None = None
+) -> SampleEnd:
     """A table for every step, then the whole text."""
-    screen = Screen.of(console)
-    before = _end_of(prompt, screen)
-    for step, (_, record) in enumerate(pieces, 1):
+    screen, heat = Screen.of(console), HeatedText(scale)
+    before, whole = _end_of(prompt, screen), Text(safe_text(prompt))
+    for step, (data, record) in enumerate(pieces, 1):
+        whole.append_text(_shown(heat, data, record))
         if isinstance(record, SampleEnd):
-            console.print(Text(safe_text(record.text)), soft_wrap=True)
+            console.print(whole, soft_wrap=True)
+            _print_legend(console, scale)
             return record
         console.print(step_header(step, steps, before, 0.0, screen), step_table(record, screen), Text(), sep="\n")
         before = token_label(record.token, screen.symbols) if record.token else ""
     raise AssertionError("a sample ends with a SampleEnd")
 
 
-def show_live(console: Console, prompt: str, pieces: Iterable[Shown], steps: int) -> SampleEnd:
+def show_live(
+    console: Console, prompt: str, pieces: Iterable[Shown], steps: int, scale: Scale | None = None
+) -> SampleEnd:
     """The text as it grows, and below it the table of the step that is being taken."""
+    heat = HeatedText(scale)
     with LiveSample(console, steps) as view:
-        view.write(prompt)
+        view.write(Text(safe_text(prompt)))
         view.after(_end_of(prompt, Screen.of(console)))
 
         def shown() -> Iterable[StepRecord | SampleEnd]:
-            for text, record in pieces:
-                view.write(text)
+            for data, record in pieces:
+                view.write(_shown(heat, data, record))
                 if isinstance(record, StepRecord):
                     view.show(record)
                 yield record
 
-        return last_record(shown())
+        end = last_record(shown())
+    _print_legend(console, scale)
+    return end
+
+
+def _shown(heat: HeatedText, data: bytes, record: StepRecord | SampleEnd) -> Text:
+    """What a step adds, in its colours."""
+    if isinstance(record, StepRecord):
+        heat.add(record)
+    return Text.assemble(*((safe_text(text), style) for text, style in heat.released(data)))
+
+
+def _print_legend(console: Console, scale: Scale | None) -> None:
+    if scale is not None:
+        console.print(heat_legend(scale, Screen.of(console)))
 
 
 def _end_of(prompt: str, screen: Screen) -> str:
@@ -95,7 +125,7 @@ class LiveSample:
 
     def __init__(self, console: Console, steps: int) -> None:
         self._console, self._steps = console, steps
-        self._line = ""
+        self._line = Text()
         self._step, self._before, self._token = 0, "", ""
         self._started = time.perf_counter()
         self._record: StepRecord | None = None
@@ -110,11 +140,13 @@ class LiveSample:
     ) -> None:
         self._live.stop()
 
-    def write(self, text: str) -> None:
+    def write(self, text: Text) -> None:
         """Add to the text; lines that are full, or that a newline ends, are printed for good."""
-        *whole, self._line = self._wrap(self._line + safe_text(text).expandtabs(4))
+        longer = self._line.copy().append_text(text)  # a copy, as the old one may be being drawn
+        longer.expand_tabs(4)
+        *whole, self._line = self._wrap(longer)
         for line in whole:
-            self._console.print(Text(line), soft_wrap=True)
+            self._console.print(line, soft_wrap=True)
 
     def after(self, label: str) -> None:
         """What stands before the first step."""
@@ -126,13 +158,12 @@ class LiveSample:
         self._before, self._token = self._token, token_label(record.token, symbols) if record.token else ""
         self._step, self._record = self._step + 1, record
 
-    def _wrap(self, text: str) -> list[str]:
-        wrapped = Text(text).wrap(self._console, max(1, self._console.width - 1), overflow="fold")
-        return [line.plain for line in wrapped] or [""]
+    def _wrap(self, text: Text) -> list[Text]:
+        return list(text.wrap(self._console, max(1, self._console.width - 1), overflow="fold")) or [Text()]
 
     def _render(self) -> RenderableType:
         screen = Screen.of(self._console)
-        parts: list[RenderableType] = [Text(self._line)]
+        parts: list[RenderableType] = [self._line]
         if self._record is not None:
             rate = self._step / (time.perf_counter() - self._started)
             header = step_header(self._step, self._steps, self._before, rate, screen)

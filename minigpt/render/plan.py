@@ -6,8 +6,8 @@ from rich.table import Table
 from rich.text import Text
 
 from minigpt.records import PlannedRun
+from minigpt.render.screen import Screen
 from minigpt.render.style import compact, duration, quantity
-from minigpt.render.tables import Screen
 
 
 def reasons(runs: Sequence[PlannedRun], seconds: float, screen: Screen) -> tuple[Text, Text, Text]:

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from minigpt.errors import ConfigError
 from minigpt.records import LossCurves
+from minigpt.render.screen import Screen
 from minigpt.render.style import UNICODE, Symbols, compact, duration, fit, quantity, safe_text
-from minigpt.render.tables import Screen
 
 AXES = {
     "step": "steps",

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from minigpt.records import TrainRecord
+from minigpt.render.screen import Screen
 from minigpt.render.style import duration, quoted, safe_text
-from minigpt.render.tables import Screen
 
 _SMOOTHED_STEPS = 20
 

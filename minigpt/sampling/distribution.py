@@ -160,8 +160,10 @@ def _cut_by(dist: Distribution, ids: list[int]) -> list[str | None]:
 
 def _other(dist: Distribution, listed: list[int]) -> Other:
     raw_prob = _sum_without(dist.raw_V, listed)
-    prob = _sum_without(dist.final_V, listed) if dist.results else raw_prob
-    return Other(count=len(dist.raw_V) - len(listed), raw_prob=raw_prob, prob=prob)
+    after = tuple(_sum_without(result.probs_V, listed) for result in dist.results)
+    return Other(
+        count=len(dist.raw_V) - len(listed), raw_prob=raw_prob, prob=after[-1] if after else raw_prob, after=after
+    )
 
 
 def _sum_without(probs_V: Tensor, listed: list[int]) -> float:

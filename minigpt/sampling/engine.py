@@ -1,12 +1,15 @@
 """A model, a prompt and settings in; a stream of pieces out: the text as it grows, and the record of every step."""
 
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from minigpt.config import SEEDS, SampleConfig
+from minigpt.models.batch_decoder import BatchDecoder
 from minigpt.models.decoder import Decoder
 from minigpt.models.gpt import GPT
 from minigpt.records import SampleEnd, StepRecord
@@ -14,6 +17,10 @@ from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import build_stages
 from minigpt.sampling.text_stream import TextStream
 from minigpt.text.tokenizer import Tokenizer
+
+BATCH = 32  # samples that are decoded at once: more are hardly faster each, and their caches take memory
+
+Watch = Callable[[int, Sequence[int], Tensor], None]  # sample, the ids so far, the logits [V] of the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,39 +39,125 @@ class Piece:
 
 
 def generate(
-    model: GPT, tokenizer: Tokenizer, prompt: str, config: SampleConfig | None = None, *, sample: int = 0
+    model: GPT,
+    tokenizer: Tokenizer,
+    prompt: str,
+    config: SampleConfig | None = None,
+    *,
+    sample: int = 0,
+    count: int = 1,
+    watch: Watch | None = None,
 ) -> Iterator[Piece]:
     """Continue `prompt` token by token; the last piece holds the SampleEnd. An empty prompt starts from end-of-text.
 
-    Sample number `sample` draws with the seed `config.seed + sample`, so that each can be made again alone. The same
-    seed gives the same text on the same machine; draws happen in float64 on the CPU, whatever the model runs on.
+    Sample number `sample` draws with the seed `config.seed + sample`. The same seed gives the same text on the same
+    machine; draws happen in float64 on the CPU, whatever the model runs on. Of several samples (`count`), `BATCH` at a
+    time are decoded together: their pieces come in turn, and each record says which sample it is of. Up to rounding,
+    each is what it is alone. `watch` is told of the logits before anything is drawn from them.
     """
     config = config or SampleConfig()
-    stages, generator = build_stages(config), torch.Generator().manual_seed((config.seed + sample) % SEEDS)
-    decoder, stream, tally = Decoder(model), TextStream(config.stop), _Tally()
-    token: int | None = None
+    ids = tokenizer.encode(prompt) or [tokenizer.end_of_text]
+    for first in range(sample, sample + count, BATCH):
+        numbers = range(first, min(first + BATCH, sample + count))
+        yield from _generate(model, ids, [_Sample(tokenizer, prompt, ids, config, number) for number in numbers], watch)
+
+
+def by_sample(pieces: Iterator[Piece], numbers: Iterable[int]) -> Iterator[Iterator[Piece]]:
+    """The pieces of each of these samples, in the order of the numbers; what comes of later ones waits."""
+    waiting: dict[int, deque[Piece]] = {number: deque() for number in numbers}
+
+    def of(number: int) -> Iterator[Piece]:
+        mine = waiting[number]
+        while True:
+            while not mine:
+                piece = next(pieces)
+                waiting[piece.record.sample].append(piece)
+            yield mine[0]
+            if isinstance(mine.popleft().record, SampleEnd):
+                return
+
+    return map(of, waiting)
+
+
+def _generate(model: GPT, ids: list[int], samples: list["_Sample"], watch: Watch | None) -> Iterator[Piece]:
+    decoder = _decoder(model, len(samples))
+    logits_BV = decoder.prefill(ids)
     while True:
-        with torch.inference_mode():
-            if token is None:
-                logits_V = decoder.prefill(tokenizer.encode(prompt) or [tokenizer.end_of_text])
-            else:
-                logits_V = decoder.step(token)
-            dist = distribution(logits_V, stages, decoder.ids)
-            token = dist.draw(generator)
-            record = step_record(
-                dist, tokenizer.token_bytes, position=len(decoder.ids), top=config.top, token=token, sample=sample
-            )
-        tally.add(record)
-        ended = token == tokenizer.end_of_text and not config.ignore_end_of_text
-        data = stream.flush() if ended else stream.feed(tokenizer.token_bytes(token))
-        tally.data.append(data)
-        yield Piece(data, record, decoder.start)
-        stopped_by = _stopped_by(ended, stream.stopped, tally.tokens >= config.max_tokens)
-        if stopped_by:
-            break
-    rest = stream.flush()
-    tally.data.append(rest)
-    yield Piece(rest, tally.end(prompt, sample, (config.seed + sample) % SEEDS, stopped_by), decoder.start)
+        for sample, logits_V in zip(samples, logits_BV, strict=True):
+            if watch is not None:
+                watch(sample.number, sample.ids, logits_V)
+            yield from sample.take(logits_V, decoder.start)
+        rows = [row for row, sample in enumerate(samples) if not sample.stopped_by]
+        if not rows:
+            return
+        if len(rows) < len(samples):
+            samples = [samples[row] for row in rows]
+            decoder.keep(rows)
+        logits_BV = decoder.step([sample.ids[-1] for sample in samples])
+
+
+class _OneRow:
+    """A Decoder, which is the fastest for a single text, as a batch of one."""
+
+    def __init__(self, model: GPT) -> None:
+        self._decoder = Decoder(model)
+
+    @property
+    def start(self) -> int:
+        return self._decoder.start
+
+    def prefill(self, ids: Sequence[int]) -> Tensor:
+        return self._decoder.prefill(ids)[None]
+
+    def step(self, tokens: Sequence[int]) -> Tensor:
+        return self._decoder.step(tokens[0])[None]
+
+    def keep(self, rows: Sequence[int]) -> None:
+        raise AssertionError("a single row is never left out")
+
+
+def _decoder(model: GPT, count: int) -> _OneRow | BatchDecoder:
+    return _OneRow(model) if count == 1 else BatchDecoder(model, count)
+
+
+class _Sample:
+    """One text that grows: what it draws from, and what of it can be shown."""
+
+    def __init__(self, tokenizer: Tokenizer, prompt: str, ids: list[int], config: SampleConfig, number: int) -> None:
+        self.number, self.ids, self.stopped_by = number, list(ids), ""
+        self._tokenizer, self._prompt, self._config = tokenizer, prompt, config
+        self._seed = (config.seed + number) % SEEDS
+        self._stages, self._generator = build_stages(config), torch.Generator().manual_seed(self._seed)
+        self._stream, self._tally = TextStream(config.stop), _Tally()
+
+    @torch.inference_mode()
+    def _draw(self, logits_V: Tensor) -> StepRecord:
+        dist = distribution(logits_V, self._stages, self.ids)
+        return step_record(
+            dist,
+            self._tokenizer.token_bytes,
+            position=len(self.ids),
+            top=self._config.top,
+            token=dist.draw(self._generator),
+            sample=self.number,
+        )
+
+    def take(self, logits_V: Tensor, window_start: int) -> Iterator[Piece]:
+        """Draw a token: the piece that it adds, and the last one if it ends the text."""
+        record, config, stream = self._draw(logits_V), self._config, self._stream
+        assert record.token is not None
+        token = record.token.id
+        self.ids.append(token)
+        self._tally.add(record)
+        ended = token == self._tokenizer.end_of_text and not config.ignore_end_of_text
+        data = stream.flush() if ended else stream.feed(self._tokenizer.token_bytes(token))
+        self._tally.data.append(data)
+        self.stopped_by = _stopped_by(ended, stream.stopped, self._tally.tokens >= config.max_tokens)
+        yield Piece(data, record, window_start)
+        if self.stopped_by:
+            rest = stream.flush()
+            self._tally.data.append(rest)
+            yield Piece(rest, self._tally.end(self._prompt, self.number, self._seed, self.stopped_by), window_start)
 
 
 def _stopped_by(ended: bool, stopped: bool, full: bool) -> str:
@@ -77,6 +170,7 @@ class _Tally:
 
     tokens: int = 0
     surprisal_bits: float = 0.0
+    entropy_bits: float = 0.0
     top_tokens: int = 0
     data: list[bytes] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
@@ -85,8 +179,10 @@ class _Tally:
         token = record.chosen
         assert token is not None
         assert record.surprisal_bits is not None
+        assert record.entropy_bits is not None
         self.tokens += 1
         self.surprisal_bits += record.surprisal_bits
+        self.entropy_bits += record.entropy_bits
         self.top_tokens += token.rank == 1
 
     def end(self, prompt: str, sample: int, seed: int, stopped_by: str) -> SampleEnd:
@@ -99,6 +195,7 @@ class _Tally:
             seconds=seconds,
             tokens_per_second=self.tokens / seconds,
             bits_per_token=self.surprisal_bits / self.tokens,
+            entropy_bits_per_token=self.entropy_bits / self.tokens,
             top_token_share=self.top_tokens / self.tokens,
             stopped_by=stopped_by,
             seed=seed,

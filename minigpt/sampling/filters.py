@@ -2,7 +2,7 @@
 
 Each takes `logits_BV` (any batch dimensions, the vocabulary last) and returns new ones, -inf where it cuts; none
 edits its input. Softmax of the result is the distribution after the stage. To add a stage: write its function, check
-its range, and put one line into `build_stages`.
+its range, put one line into `build_stages`, and its name into config.STAGES.
 """
 
 import math
@@ -93,13 +93,14 @@ class SamplingStage:
 
 
 def build_stages(config: SampleConfig) -> tuple[SamplingStage, ...]:
-    """The stages in the order in which they are applied; those at their neutral value are left out."""
+    """The stages of `config.stages`, in that order; those at their neutral value are left out."""
     c = config
-    ordered: list[tuple[str, float, float, Filter]] = [  # name, value, neutral value, filter
-        ("repetition-penalty", c.repetition_penalty, 1.0, partial(repetition_penalty, penalty=c.repetition_penalty)),
-        ("temperature", c.temperature, 1.0, partial(temperature, temperature=c.temperature)),
-        ("top-k", c.top_k, 0, partial(top_k, k=c.top_k)),
-        ("top-p", c.top_p, 1.0, partial(top_p, p=c.top_p)),
-        ("min-p", c.min_p, 0.0, partial(min_p, p=c.min_p)),
-    ]
-    return tuple(SamplingStage(name, value, apply) for name, value, neutral, apply in ordered if value != neutral)
+    known: dict[str, tuple[float, float, Filter]] = {  # value, neutral value, filter
+        "repetition-penalty": (c.repetition_penalty, 1.0, partial(repetition_penalty, penalty=c.repetition_penalty)),
+        "temperature": (c.temperature, 1.0, partial(temperature, temperature=c.temperature)),
+        "top-k": (c.top_k, 0, partial(top_k, k=c.top_k)),
+        "top-p": (c.top_p, 1.0, partial(top_p, p=c.top_p)),
+        "min-p": (c.min_p, 0.0, partial(min_p, p=c.min_p)),
+    }
+    chosen = ((name, *known[name]) for name in c.stages)
+    return tuple(SamplingStage(name, value, apply) for name, value, neutral, apply in chosen if value != neutral)

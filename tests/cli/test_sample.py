@@ -1,13 +1,16 @@
 """`minigpt sample`: the text alone in a pipe, every step as a table or as JSON, the same text for the same seed."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import Tensor
 
 from minigpt.checkpoint.folder import load
+from minigpt.models.decoder import Decoder
 
 Run = Callable[..., Any]
 STEP = {"sample", "position", "token", "candidates", "other", "entropy_bits", "surprisal_bits", "stages"}
@@ -187,3 +190,97 @@ def test_a_snapshot_is_a_checkpoint(minigpt: Run, trained: Path) -> None:
 
 def test_pace_slows_down_no_more_than_asked(sample: Run) -> None:
     assert json_lines(sample("a", "--json", "--pace", "1000"))[-1]["tokens"] == 8
+
+
+# The order of the stages
+
+
+def test_the_stages_run_in_the_order_that_is_given(sample: Run) -> None:
+    first = json_lines(sample("The cat", "--json", "--stages", "top-p, temperature"))[0]
+    assert [stage["name"] for stage in first["stages"]] == ["top-p", "temperature"]
+    for number in range(2):
+        listed = sum(candidate["after"][number] for candidate in first["candidates"])
+        assert listed + first["other"]["after"][number] == pytest.approx(1, abs=1e-9)
+    assert json_lines(sample("The cat", "--json", "--stages", ""))[0]["stages"] == []
+
+
+def test_a_flag_of_a_stage_that_is_left_out_is_refused(sample: Run) -> None:
+    result = sample("The cat", "--stages", "top-p", "--top-k", "5")
+    assert result.exit_code == 1
+    assert "--top-k 5 is given, but --stages leaves top-k out" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(("stages", "said"), [("top-k,top-q", "no stage 'top-q'"), ("top-k,top-k", "top-k twice")])
+def test_stages_that_are_unknown_or_named_twice_are_refused(sample: Run, stages: str, said: str) -> None:
+    result = sample("The cat", "--stages", stages)
+    assert result.exit_code == 1
+    assert said in result.stderr
+
+
+# Several samples
+
+
+def test_each_of_several_samples_is_what_its_seed_gives(sample: Run) -> None:
+    alone = [sample("The cat", "--seed", str(seed)).stdout for seed in (3, 4, 5)]
+    assert sample("The cat", "--num-samples", "3").stdout == "\n".join(alone)
+    lines = json_lines(sample("The cat", "--num-samples", "3", "--json"))
+    ends = [line for line in lines if "stopped_by" in line]
+    assert [end["sample"] for end in ends] == [0, 1, 2]
+    assert [end["text"] + "\n" for end in ends] == alone
+    assert [line["sample"] for line in lines[:6]] == [0, 1, 2, 0, 1, 2]
+
+
+# Heat
+
+
+@pytest.mark.parametrize("by", ["probability", "entropy", "rank"])
+@pytest.mark.parametrize("table", ["none", "every"])
+def test_heat_colours_the_text_and_explains_the_colours(start: Run, trained: Path, by: str, table: str) -> None:
+    flags = ["-c", str(trained), "--seed", "3", "-n", "8", "--heat", by, "--table", table]
+    coloured = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": "100"}
+    out, _ = start("sample", "The cat", *flags, env=coloured).communicate(timeout=60)
+    plain, err = start("sample", "The cat", *flags, env={"COLUMNS": "100"}).communicate(timeout=60)
+    text = out.decode()
+    assert text.count("\x1b[3") > 5  # five in the legend, and those of the text
+    legend = text.rstrip("\n").splitlines()[-1]
+    assert by in legend
+    assert "\x1b[3" in legend
+    unstyled = re.sub(r"\x1b\[[\d;]*m", "", text)
+    assert plain.decode() in unstyled
+    assert b"\x1b" not in plain
+    assert b"no colours here" in err
+
+
+def test_heat_is_refused_where_it_means_nothing(sample: Run) -> None:
+    assert "--heat must be probability, entropy, rank, not warm" in sample("a", "--heat", "warm").stderr
+    for flag in ("--json", "--raw"):
+        result = sample("a", "--heat", "rank", flag)
+        assert result.exit_code == 1
+        assert f"{flag} shows no colours" in result.stderr
+
+
+# Check
+
+
+@pytest.mark.parametrize("flags", [[], ["--num-samples", "3"], ["--json"], ["-n", "70", "--ignore-end-of-text"]])
+def test_check_compares_every_step_and_says_so(sample: Run, flags: list[str]) -> None:
+    result = sample("The cat", "--check", *flags)
+    assert result.exit_code == 0
+    count = 24 if "3" in flags else 70 if "70" in flags else 8
+    assert f"check: {count} cached steps against full passes: the largest difference" in " ".join(result.stderr.split())
+
+
+def test_check_fails_where_the_cache_is_wrong(sample: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Decoder.step
+
+    def wrong(decoder: Decoder, token: int) -> Tensor:
+        return right(decoder, token) + (0.001 if len(decoder.ids) == 9 else 0)
+
+    monkeypatch.setattr(Decoder, "step", wrong)
+    result = sample("The cat", "--check")
+    assert result.exit_code == 1
+    message = " ".join(result.stderr.split())
+    assert (
+        "full passes over the same ids disagree: the largest difference of two logits is 0.001, for token 9" in message
+    )
+    assert "Traceback" not in result.stderr

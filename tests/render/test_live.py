@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from minigpt.records import SampleEnd, StepRecord
 from minigpt.render.live import LiveSample, print_every_table, show_live, stream_text
@@ -17,18 +18,18 @@ TEXTS = [" the", "\n", " [/INST]", "\x1b[31m", " :smile:", " 速い", "\u202e"]
 def end(text: str) -> SampleEnd:
     return SampleEnd(
         sample=0, prompt="The\x1b cat", text=text, tokens=7, seconds=1.0, tokens_per_second=7.0, bits_per_token=3.0,
-        top_token_share=0.5, stopped_by="max-tokens", seed=1,
+        entropy_bits_per_token=4.0, top_token_share=0.5, stopped_by="max-tokens", seed=1,
     )  # fmt: skip
 
 
 @pytest.fixture
-def pieces(lecture: StepRecord) -> Iterator[tuple[str, StepRecord | SampleEnd]]:
+def pieces(lecture: StepRecord) -> Iterator[tuple[bytes, StepRecord | SampleEnd]]:
     first = lecture.candidates[0]
 
-    def made() -> Iterator[tuple[str, StepRecord | SampleEnd]]:
+    def made() -> Iterator[tuple[bytes, StepRecord | SampleEnd]]:
         for text in TEXTS:
-            yield text, replace(lecture, token=replace(first, text=text), surprisal_bits=1.0)
-        yield "…", end("The\x1b cat" + "".join(TEXTS) + "…")
+            yield text.encode(), replace(lecture, token=replace(first, text=text), surprisal_bits=1.0)
+        yield "…".encode(), end("The\x1b cat" + "".join(TEXTS) + "…")
 
     return made()
 
@@ -44,7 +45,7 @@ def console(width: int = 80, height: int = 25, *, terminal: bool = False) -> tup
 SAFE = "The<ESC> cat the\n [/INST]<ESC>[31m :smile: 速い<U+202E>…"
 
 
-def test_into_a_pipe_goes_the_text_alone(pieces: Iterator[tuple[str, StepRecord | SampleEnd]]) -> None:
+def test_into_a_pipe_goes_the_text_alone(pieces: Iterator[tuple[bytes, StepRecord | SampleEnd]]) -> None:
     made, file = console()
     record = stream_text(made, "The\x1b cat", pieces, 7)
     assert file.getvalue() == SAFE + "\n"
@@ -52,7 +53,7 @@ def test_into_a_pipe_goes_the_text_alone(pieces: Iterator[tuple[str, StepRecord 
 
 
 def test_a_table_for_every_step_and_the_text_behind_them(
-    pieces: Iterator[tuple[str, StepRecord | SampleEnd]],
+    pieces: Iterator[tuple[bytes, StepRecord | SampleEnd]],
 ) -> None:
     made, file = console()
     print_every_table(made, "The\x1b cat", pieces, 7)
@@ -70,7 +71,7 @@ def visible(text: str) -> str:
 
 @pytest.mark.parametrize(("width", "height"), [(80, 25), (40, 25), (10, 5), (1, 1), (200, 60)])
 def test_the_live_view_ends_with_the_text_whatever_the_screen(
-    pieces: Iterator[tuple[str, StepRecord | SampleEnd]], width: int, height: int
+    pieces: Iterator[tuple[bytes, StepRecord | SampleEnd]], width: int, height: int
 ) -> None:
     made, file = console(width, height, terminal=True)
     show_live(made, "The\x1b cat", pieces, 7)
@@ -86,15 +87,15 @@ def test_the_live_view_ends_with_the_text_whatever_the_screen(
 def test_lines_that_are_full_go_to_the_history() -> None:
     made, file = console(20, 25, terminal=True)
     with LiveSample(made, 3) as view:
-        view.write("one two three four five six\nseven")
-        assert view._line == "seven"
+        view.write(Text("one two three four five six\nseven"))
+        assert view._line.plain == "seven"
     assert re.findall(r"one two three four|five six", visible(file.getvalue())) == ["one two three four", "five six"]
 
 
 def test_a_long_prompt_on_one_line_is_wrapped_once() -> None:
     made, file = console(80, 25, terminal=True)
     with LiveSample(made, 3) as view:
-        view.write("word " * 20_000)
+        view.write(Text("word " * 20_000))
     assert file.getvalue().count("word") >= 20_000
 
 
@@ -103,7 +104,7 @@ def test_a_long_prompt_on_one_line_is_wrapped_once() -> None:
 def test_a_small_screen_costs_rows_and_never_captions(lecture: StepRecord, width: int, height: int) -> None:
     made, _ = console(width, height, terminal=True)
     view = LiveSample(made, 3)
-    view.write("some words")
+    view.write(Text("some words"))
     view.show(lecture)
     with made.capture() as capture:
         made.print(view._render())
@@ -116,8 +117,8 @@ def test_a_small_screen_costs_rows_and_never_captions(lecture: StepRecord, width
 def test_the_cursor_comes_back_when_the_sample_fails(lecture: StepRecord) -> None:
     made, file = console(terminal=True)
 
-    def broken() -> Iterator[tuple[str, StepRecord | SampleEnd]]:
-        yield " the", lecture
+    def broken() -> Iterator[tuple[bytes, StepRecord | SampleEnd]]:
+        yield b" the", lecture
         raise OSError("gone")
 
     with pytest.raises(OSError, match="gone"):

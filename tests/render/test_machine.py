@@ -27,7 +27,7 @@ def test_a_record_becomes_one_line_with_the_names_of_its_fields(lecture: StepRec
         "sample", "position", "token", "candidates", "other", "entropy_bits", "surprisal_bits", "stages",
     ]  # fmt: skip
     assert all(set(c) == CANDIDATE for c in values["candidates"])
-    assert set(values["other"]) == {"count", "raw_prob", "prob"}
+    assert set(values["other"]) == {"count", "raw_prob", "prob", "after"}
     assert values["token"] is None
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from minigpt.records import PlannedRun
 from minigpt.render.plan import plan_table, reasons
-from minigpt.render.tables import Screen
+from minigpt.render.screen import Screen
 
 BEST = PlannedRun(
     tokenizer="bpe",

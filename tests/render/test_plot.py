@@ -11,8 +11,8 @@ from rich.cells import cell_len
 from minigpt.errors import ConfigError
 from minigpt.records import LossCurves
 from minigpt.render.plot import loss_plot, thinned
+from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII, UNICODE
-from minigpt.render.tables import Screen
 
 Golden = Callable[[str, str], None]
 

@@ -90,6 +90,46 @@ def test_a_sample_is_the_first_one_of_its_own_seed(model: GPT, bpe: Tokenizer, s
     assert (end(one_of_many).sample, end(one_of_many).seed) == (sample, 10 + sample)
 
 
+@pytest.mark.parametrize("max_tokens", [1, 40])
+def test_samples_of_a_batch_are_those_made_alone(model: GPT, bpe: Tokenizer, max_tokens: int) -> None:
+    config = SampleConfig(max_tokens=max_tokens, seed=3, top_k=5)
+    pieces = list(generate(model, bpe, PROMPT, config, sample=2, count=4))
+    assert {piece.record.sample for piece in pieces} == {2, 3, 4, 5}
+    for number in range(2, 6):
+        mine = [piece for piece in pieces if piece.record.sample == number]
+        alone = list(generate(model, bpe, PROMPT, config, sample=number))
+        assert [piece.data for piece in mine] == [piece.data for piece in alone]
+        assert tokens(mine) == tokens(alone)
+        assert [piece.window_start for piece in mine] == [piece.window_start for piece in alone]
+        assert end(mine).seed == end(alone).seed
+        for one, other in zip(steps(mine), steps(alone), strict=True):
+            assert one.entropy_bits == pytest.approx(other.entropy_bits, abs=1e-4)
+
+
+def test_samples_of_a_batch_end_each_at_its_own_time(
+    monkeypatch: pytest.MonkeyPatch, model: GPT, bpe: Tokenizer
+) -> None:
+    monkeypatch.setattr(engine, "BATCH", 3)
+    config = SampleConfig(max_tokens=30, seed=5, stop=("e", "o"), temperature=1.5)
+    pieces = list(generate(model, bpe, PROMPT, config, count=7))
+    ends = {p.record.sample: p.record for p in pieces if isinstance(p.record, SampleEnd)}
+    assert list(range(7)) == sorted(ends)
+    assert len({e.tokens for e in ends.values()}) > 1
+    for number, last in ends.items():
+        alone = end(run(model, bpe, sample=number, max_tokens=30, seed=5, stop=("e", "o"), temperature=1.5))
+        assert (last.text, last.tokens, last.stopped_by) == (alone.text, alone.tokens, alone.stopped_by)
+        assert sum(isinstance(p.record, StepRecord) and p.record.sample == number for p in pieces) == last.tokens
+
+
+def test_the_watch_sees_the_logits_of_every_step(model: GPT, bpe: Tokenizer) -> None:
+    seen = []
+    config = SampleConfig(max_tokens=5)
+    list(generate(model, bpe, PROMPT, config, count=2, watch=lambda n, ids, logits: seen.append((n, len(ids), logits))))
+    start = len(bpe.encode(PROMPT))
+    assert [(n, length) for n, length, _ in seen] == [(n, start + step) for step in range(5) for n in (0, 1)]
+    assert all(logits.shape == (model.config.vocab_size,) for *_, logits in seen)
+
+
 def test_the_global_generator_plays_no_part(model: GPT, bpe: Tokenizer) -> None:
     torch.manual_seed(1)
     first = tokens(run(model, bpe, max_tokens=10))
@@ -255,7 +295,9 @@ def test_the_end_sums_up_the_steps(model: GPT, bpe: Tokenizer) -> None:
     pieces = run(model, bpe, max_tokens=20, ignore_end_of_text=True, temperature=1.0, top_p=1.0)
     bits = [record.surprisal_bits for record in steps(pieces)]
     ranks = [record.chosen.rank for record in steps(pieces) if record.chosen]
+    entropies = [record.entropy_bits for record in steps(pieces) if record.entropy_bits]
     assert end(pieces).bits_per_token == pytest.approx(math.fsum(b for b in bits if b is not None) / 20)
+    assert end(pieces).entropy_bits_per_token == pytest.approx(math.fsum(entropies) / 20)
     assert end(pieces).top_token_share == ranks.count(1) / 20
     assert end(pieces).tokens_per_second == pytest.approx(20 / end(pieces).seconds)
 

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable
+from itertools import permutations
 
 import pytest
 import torch
 from torch import Tensor
 
-from minigpt.config import SampleConfig
+from minigpt.config import STAGES, SampleConfig
 from minigpt.errors import ConfigError
 from minigpt.sampling import filters
 from minigpt.sampling.filters import build_stages
@@ -236,6 +237,7 @@ def test_each_stage_refuses_what_is_out_of_its_range(
         ({"max_tokens": 0}, "--max-tokens"),
         ({"top": 0}, "--top"),
         ({"stop": ("x", "")}, "--stop"),
+        ({"stages": ("top-p", "top-p")}, "--stages"),
     ],
 )
 def test_settings_out_of_range_are_refused_by_their_flag(setting: dict[str, object], flag: str) -> None:
@@ -283,3 +285,26 @@ def test_the_order_matters_and_is_this_one() -> None:
         given = stage.apply(given, NO_HISTORY)
     assert_probs(given.softmax(-1), [25 / 34, 9 / 34, 0, 0])
     assert_probs(after(filters.top_p, [0.5, 0.3, 0.1, 0.1], p=0.85), [5 / 9, 3 / 9, 1 / 9, 0])
+
+
+def test_the_order_can_be_chosen() -> None:
+    config = SampleConfig(temperature=0.5, top_p=0.85, top_k=3, stages=("top-p", "top-k", "temperature"))
+    stages = build_stages(config)
+    assert [stage.name for stage in stages] == ["top-p", "top-k", "temperature"]
+    given = logits(0.5, 0.3, 0.1, 0.1)
+    for stage in stages:
+        given = stage.apply(given, NO_HISTORY)
+    assert_probs(given.softmax(-1), [25 / 35, 9 / 35, 1 / 35, 0])  # 5, 3, 1 are left of 5, 3, 1, 1, then sharpened
+
+
+def test_a_stage_that_is_not_named_is_not_applied() -> None:
+    assert build_stages(SampleConfig(top_k=3, stages=())) == ()
+    assert [stage.name for stage in build_stages(SampleConfig(top_k=3, min_p=0.1, stages=("min-p",)))] == ["min-p"]
+
+
+def test_every_stage_can_be_named_and_no_other() -> None:
+    settings = {"repetition_penalty": 1.3, "temperature": 0.7, "top_k": 40, "top_p": 0.9, "min_p": 0.05}
+    for order in permutations(STAGES):
+        assert tuple(stage.name for stage in build_stages(SampleConfig(**settings, stages=order))) == order
+    with pytest.raises(ConfigError, match=r"no stage 'top-q'. The stages are repetition-penalty, temperature, top-k"):
+        SampleConfig(stages=("top-q",))

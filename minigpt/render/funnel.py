@@ -1,0 +1,158 @@
+"""A step of sampling in; its candidates and their way through the stages, as a table, out."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from rich.text import Text
+
+from minigpt.records import Candidate, Other, Stage, StepRecord
+from minigpt.render.columns import (
+    PERCENT,
+    RANK,
+    Columns,
+    adds_up,
+    counted,
+    entropy,
+    foot,
+    heading,
+    other_row,
+    raw_shown,
+    row,
+)
+from minigpt.render.screen import Screen
+from minigpt.render.style import Symbols, percent, token_label
+
+_SHORTEST_TOKEN = 8
+_DRAWN = 14  # cells for `cut by min-p` and a gap
+
+
+def step_table(record: StepRecord, screen: Screen) -> Text:
+    """One step of sampling: each candidate's way through the stages, a column for each, and how many tokens and how
+    much raw probability are left after it. A narrow screen has the first and the last column, and the rest in words.
+    """
+    symbols = screen.symbols
+    funnel = _funnel(record, symbols)
+    numbers = next((some for some in (funnel, funnel[1:]) if _have_room(some, screen)), None)
+    whole = numbers is not None
+    numbers = numbers or _both_ends(record)
+    labels = [token_label(candidate, symbols) for candidate in record.candidates]
+    columns = Columns.fitting(labels, screen, _cells(numbers))
+    lines = [heading(columns, *((column.name, column.cells) for column in numbers))]
+    for candidate, label in zip(record.candidates, labels, strict=True):
+        style = "dim" if candidate.cut_by else ""
+        line = row(record, candidate, label, columns, symbols)
+        lines.append(line.append("".join(column.of(candidate).rjust(column.cells) for column in numbers), style))
+    lines += other_row(record, columns, symbols, "".join(column.other.rjust(column.cells) for column in numbers))
+    if whole and record.stages:
+        lines.append(foot("tokens left", columns, symbols, "".join(c.kept.rjust(c.cells) for c in numbers)))
+        lines.append(foot("raw mass left", columns, symbols, "".join(c.mass.rjust(c.cells) for c in numbers)))
+    else:
+        lines.append(screen.caption(_stages(record.stages, symbols)))
+    raw, prob = (record.other.raw_prob, record.other.prob) if record.other else (0.0, 0.0)
+    drawn = "drawn from the last column" if whole else "drawn from"
+    sums = screen.caption(
+        adds_up("raw softmax: shown", raw_shown(record), raw),
+        adds_up(f"{drawn}: shown", math.fsum(c.prob for c in record.candidates), prob) if record.stages else "",
+        entropy(record),
+    )
+    return Text("\n").join([*lines, sums])
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of numbers: its name, its cells with a gap, and what it says of a candidate, of the others, and of all
+    that is left.
+    """
+
+    name: str
+    cells: int
+    of: Callable[[Candidate], str]
+    other: str = ""
+    kept: str = ""
+    mass: str = ""
+
+
+def _funnel(record: StepRecord, symbols: Symbols) -> list[_Column]:
+    """The logit, the raw probability, and what each stage makes of it."""
+    other = record.other or Other(count=0, raw_prob=0.0, prob=0.0)
+    raw = _Column(
+        "raw",
+        PERCENT,
+        lambda c: percent(c.raw_prob),
+        percent(other.raw_prob),
+        f"{counted(record):,}",
+        percent(raw_shown(record) + other.raw_prob),
+    )
+    columns = [_Column("logit", 8, lambda c: f"{c.logit:.2f}"), raw]
+    gone = False
+    for number, stage in enumerate(record.stages):
+        after = other.after[number] if other.after else 0.0
+        share = percent(after) if after else symbols.dot if gone else "all cut"
+        gone = not after
+        name = f"{_short(stage.name)} {stage.value:g}"
+        of = partial(_after, number=number, stages=record.stages, symbols=symbols)
+        kept, mass = f"{stage.kept:,}", percent(stage.mass)
+        columns.append(_Column(name, max(len(name) + 2, len(kept) + 2, PERCENT), of, share, kept, mass))
+    return columns
+
+
+def _after(candidate: Candidate, number: int, stages: Sequence[Stage], symbols: Symbols) -> str:
+    """What stage `number` makes of a candidate, down to the one that cut it."""
+    names = [stage.name for stage in stages]
+    cut = names.index(candidate.cut_by) if candidate.cut_by else len(names)
+    return percent(candidate.after[number]) if number < cut else "cut" if number == cut else symbols.dot
+
+
+def _have_room(numbers: Sequence[_Column], screen: Screen) -> bool:
+    """Whether a short token fits beside them."""
+    return screen.width - RANK - _cells(numbers) >= _SHORTEST_TOKEN
+
+
+def _cells(numbers: Sequence[_Column]) -> int:
+    return sum(column.cells for column in numbers)
+
+
+def _both_ends(record: StepRecord) -> list[_Column]:
+    """The raw probability and the one that the token was drawn from, with what cut the others."""
+    other = record.other or Other(count=0, raw_prob=0.0, prob=0.0)
+    return [
+        _Column("raw", PERCENT, lambda c: percent(c.raw_prob), percent(other.raw_prob)),
+        _Column("drawn from", _DRAWN, _drawn, percent(other.prob) if other.prob else "all cut"),
+    ]
+
+
+def fewer_candidates(record: StepRecord, count: int) -> StepRecord:
+    """`record` with its `count` best candidates and the chosen token; the rest is added to `other`."""
+    chosen = record.token.id if record.token else None
+    kept = tuple(c for i, c in enumerate(record.candidates) if i < count or c.id == chosen)
+    dropped = [c for c in record.candidates if c not in kept]
+    other = record.other or Other(count=0, raw_prob=0.0, prob=0.0)
+    other = Other(
+        count=other.count + len(dropped),
+        raw_prob=math.fsum([other.raw_prob, *(c.raw_prob for c in dropped)]),
+        prob=math.fsum([other.prob, *(c.prob for c in dropped)]),
+        after=tuple(math.fsum(shares) for shares in zip(other.after, *(c.after for c in dropped), strict=True)),
+    )
+    return replace(record, candidates=kept, other=other)
+
+
+def _drawn(candidate: Candidate) -> str:
+    return f"cut by {_short(candidate.cut_by)}" if candidate.cut_by else percent(candidate.prob)
+
+
+def _short(stage: str) -> str:
+    return {"temperature": "temp.", "repetition-penalty": "rep."}.get(stage, stage)
+
+
+def _stages(stages: Sequence[Stage], symbols: Symbols) -> str:
+    if not stages:
+        return "drawn from the raw softmax: no temperature, nothing cut"
+    return f" {symbols.arrow} ".join(map(_stage, stages))
+
+
+def _stage(stage: Stage) -> str:
+    cuts = stage.name in ("top-k", "top-p", "min-p") or (stage.name == "temperature" and stage.value == 0)
+    left = f": {stage.kept:,} left, {percent(stage.mass)} of the raw mass" if cuts else ""
+    return f"{stage.name} {stage.value:g}{left}"

@@ -1,0 +1,36 @@
+"""A console in; how wide its tables may be, with which signs they are drawn, and captions that fit, out."""
+
+import re
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from minigpt.render.style import UNICODE, Symbols, symbols_for
+
+WIDEST = 100  # columns; longer bars say no more
+_STICKY = "\u00a0"  # keeps what stands on both sides on one line
+
+
+@dataclass(frozen=True)
+class Screen:
+    """How wide a table may be and with which signs it is drawn."""
+
+    width: int = 80
+    symbols: Symbols = UNICODE
+
+    @classmethod
+    def of(cls, console: Console) -> "Screen":
+        return cls(min(console.width, WIDEST), symbols_for(console.encoding))
+
+    def caption(self, *parts: str) -> Text:
+        """Parts with dots between them, a space before each line, broken between words."""
+        rows = [""]
+        joined = f"{_STICKY}{self.symbols.dot} ".join(part for part in parts if part)
+        for word in re.sub(r"(?<=\d) (?=[%kMG])", _STICKY, joined).split(" "):
+            if rows[-1] and cell_len(f" {rows[-1]} {word}") > self.width:
+                rows.append(word)
+            else:
+                rows[-1] = f"{rows[-1]} {word}" if rows[-1] else word
+        return Text("\n".join(f" {row}" for row in rows).replace(_STICKY, " "), "dim")

@@ -1,0 +1,62 @@
+"""The logits of cached steps in; by how much they differ from those of full passes over the same ids, out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from minigpt.models.gpt import GPT
+from minigpt.models.kv_cache import window_start
+from minigpt.records import CacheReport
+
+
+@dataclass
+class _Held:
+    """Steps of one sample whose windows begin alike: the ids up to the last of them, and the logits [V] of each."""
+
+    start: int
+    ids: Sequence[int] = ()
+    logits: list[Tensor] = field(default_factory=list)
+
+
+class CacheCheck:
+    """`watch` is given the logits of every step; `report` when all are in.
+
+    Steps are held until their window is full, then the window goes through the model at once, without a cache. Both
+    see the same window, as a text beyond the context is read in windows that move on by half.
+    """
+
+    def __init__(self, model: GPT) -> None:
+        self._model = model
+        self._held: dict[int, _Held] = {}
+        self._steps, self._largest, self._at = 0, 0.0, (0, 0)
+
+    def watch(self, sample: int, ids: Sequence[int], logits_V: Tensor) -> None:
+        """`logits_V` [V] are those after `ids`, as the cache gave them."""
+        start = window_start(len(ids), self._model.config.context)
+        held = self._held.setdefault(sample, _Held(start))
+        if held.start != start:
+            self._compare(sample, held)
+            held = self._held[sample] = _Held(start)
+        held.ids = tuple(ids)
+        held.logits.append(logits_V.float().cpu().clone())
+
+    def report(self) -> CacheReport:
+        """Over all steps so far."""
+        for sample, held in self._held.items():
+            self._compare(sample, held)
+        self._held.clear()
+        sample, position = self._at
+        return CacheReport(steps=self._steps, largest_difference=self._largest, sample=sample, position=position)
+
+    @torch.inference_mode()
+    def _compare(self, sample: int, held: _Held) -> None:
+        window = torch.tensor([held.ids[held.start :]], device=self._model.device)
+        last_TV = self._model(window)[0, -len(held.logits) :].float().cpu()
+        difference_T = (last_TV - torch.stack(held.logits)).abs().amax(-1)
+        step = int(difference_T.argmax())
+        largest = float(difference_T[step])
+        self._steps += len(held.logits)
+        if not largest <= self._largest:
+            self._largest, self._at = largest, (sample, len(held.ids) - len(held.logits) + 1 + step)

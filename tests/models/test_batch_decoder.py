@@ -1,0 +1,49 @@
+"""Several texts at once give what each gives alone, row for row, also far beyond the context."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from minigpt.models.batch_decoder import BatchDecoder
+from minigpt.models.decoder import Decoder
+from minigpt.models.gpt import GPT
+
+MakeModel = Callable[..., GPT]
+
+
+def drawn(rows: int, length: int) -> list[list[int]]:
+    return torch.randint(50, (rows, length), generator=torch.Generator().manual_seed(3)).tolist()
+
+
+@pytest.mark.parametrize("context", [1, 2, 3, 8, 9])
+@pytest.mark.parametrize("prompt", [1, 7, 20])
+def test_every_row_is_what_it_is_alone(make_model: MakeModel, context: int, prompt: int) -> None:
+    model, texts = make_model(50, context), drawn(3, 30)
+    begin = texts[0][:prompt]
+    batch, alone = BatchDecoder(model, 3), [Decoder(model) for _ in range(3)]
+    logits_BV = batch.prefill(begin)
+    expected = [decoder.prefill(begin) for decoder in alone]
+    for column in range(30):
+        torch.testing.assert_close(logits_BV, torch.stack(expected), atol=1e-5, rtol=1e-5)
+        tokens = [text[column] for text in texts]
+        logits_BV = batch.step(tokens)
+        expected = [decoder.step(token) for decoder, token in zip(alone, tokens, strict=True)]
+    assert batch.ids == [decoder.ids for decoder in alone]
+    assert batch.start == alone[0].start
+
+
+def test_rows_that_are_kept_go_on_as_before(make_model: MakeModel) -> None:
+    model, texts = make_model(50, 8), drawn(4, 12)
+    batch, alone = BatchDecoder(model, 4), Decoder(model)
+    batch.prefill([5, 6])
+    alone.prefill([5, 6])
+    for column in range(12):
+        if column == 4:
+            batch.keep([1, 3])
+            texts = [texts[1], texts[3]]
+        logits_BV = batch.step([text[column] for text in texts])
+        expected = alone.step(texts[-1][column])
+        torch.testing.assert_close(logits_BV[-1], expected, atol=1e-5, rtol=1e-5)
+    assert [row[2:] for row in batch.ids][-1] == texts[-1]
+    assert len(batch.ids) == batch.cache.kv.size(2) == 2
