@@ -175,3 +175,16 @@ class PlannedRun:
     epochs: float
     share: float
     expected_bits_per_byte: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryRow:
+    """What the model of one step of a training expected after a text."""
+
+    step: int
+    final: bool  # the model that the run ended with: the best one
+    validation_loss_nats: float | None  # of that model, per token
+    validation_bits_per_byte: float | None
+    entropy_bits: float
+    divergence_bits: float  # D(final || this), what the final model's tokens cost more when coded by this one's
+    tracked: tuple[Candidate, ...]  # the same tokens in every row

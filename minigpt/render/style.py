@@ -1,6 +1,7 @@
 """How a token, a probability and a count of bits look: decided here, once, for every table, page and stream."""
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 from rich.cells import cell_len, set_cell_size
@@ -16,6 +17,7 @@ class Symbols:
     newline: str = "⏎"
     tab: str = "⇥"
     blocks: str = " ▏▎▍▌▋▊▉█"  # 0/8 to 8/8 of a cell
+    levels: str = "▁▂▃▄▅▆▇█"  # 1/8 to 8/8 of a line's height
     hollow: str = "▯"
     chosen: str = "▸"
     dot: str = "·"
@@ -31,6 +33,7 @@ ASCII = Symbols(
     newline="\\n",
     tab="\\t",
     blocks="    ----#",
+    levels="_.,-=+*#",
     hollow=".",
     chosen=">",
     dot="-",
@@ -138,6 +141,13 @@ def bar(share: float, width: int, symbols: Symbols = UNICODE, *, hollow: bool = 
     if hollow:
         return set_cell_size(symbols.hollow * (full + (part > 0)), width)
     return set_cell_size(symbols.blocks[8] * full + (symbols.blocks[part] if part else ""), width)
+
+
+def sparkline(values: Sequence[float], symbols: Symbols = UNICODE) -> str:
+    """A sign for each of the values, none below 0, as high as its share of the largest."""
+    most = max(values, default=0.0)
+    last = len(symbols.levels) - 1
+    return "".join(symbols.levels[round(value / most * last) if most else 0] for value in values)
 
 
 def quantity(count: int, noun: str) -> str:

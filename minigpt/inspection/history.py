@@ -1,0 +1,55 @@
+"""A text and the models of one training in; what each of them expected after the text, out."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+
+from minigpt.checkpoint.snapshots import Snapshot
+from minigpt.inspection.divergence import divergence_bits
+from minigpt.models.decoder import Decoder
+from minigpt.models.gpt import GPT
+from minigpt.records import HistoryRow, StepRecord
+from minigpt.sampling.distribution import Distribution, best_ids, distribution, step_record
+from minigpt.text.tokenizer import Tokenizer
+
+Load = Callable[[Snapshot], GPT]
+
+
+def history(
+    snapshots: Sequence[Snapshot],
+    load: Load,
+    tokenizer: Tokenizer,
+    ids: Sequence[int],
+    *,
+    tracked: Sequence[int] = (),
+    top: int = 4,
+) -> Iterator[HistoryRow]:
+    """One row for each of `snapshots`, whose last is the final model, in their order; one model is loaded at a time.
+
+    `tracked`: the tokens whose probability and rank are followed; by default the `top` best of the final model.
+    """
+    final = _after(load(snapshots[-1]), ids)
+    followed = list(tracked) or best_ids(final.logits_V, top)
+    for snapshot in snapshots:
+        dist = final if snapshot is snapshots[-1] else _after(load(snapshot), ids)
+        records = [step_record(dist, tokenizer.token_bytes, position=len(ids), top=1, token=i) for i in followed]
+        yield _row(snapshot, records, divergence_bits(final.logits_V, dist.logits_V), final=dist is final)
+
+
+def _after(model: GPT, ids: Sequence[int]) -> Distribution:
+    with torch.inference_mode():
+        return distribution(Decoder(model).prefill(ids))
+
+
+def _row(snapshot: Snapshot, records: Sequence[StepRecord], divergence: float, *, final: bool) -> HistoryRow:
+    entropy_bits = records[0].entropy_bits
+    assert entropy_bits is not None
+    return HistoryRow(
+        step=snapshot.step,
+        final=final,
+        validation_loss_nats=snapshot.validation_loss_nats,
+        validation_bits_per_byte=snapshot.validation_bits_per_byte,
+        entropy_bits=entropy_bits,
+        divergence_bits=divergence,
+        tracked=tuple(record.chosen for record in records if record.chosen),
+    )

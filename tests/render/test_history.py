@@ -1,0 +1,54 @@
+"""How a training's expectations are shown, at any width."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from rich.cells import cell_len
+
+from minigpt.records import Candidate, HistoryRow
+from minigpt.render.history import history_table
+from minigpt.render.screen import Screen
+from minigpt.render.style import ASCII, UNICODE, Symbols, sparkline
+
+Make = Callable[..., Candidate]
+PROMPT = "To date, the cleverest thinker of all time was"
+
+
+@pytest.fixture
+def rows(candidate: Make) -> list[HistoryRow]:
+    texts = [" the", " probably", "\x1b[31m", None, " incomprehensibilities"]
+    shares = {0: [0.00002] * 5, 12: [0.03, 0.001, 0.2, 0.00001, 0.1], 1500: [0.5, 0.09, 0.001, 0.0, 0.3]}
+    found = [
+        HistoryRow(
+            step=step, final=False, validation_loss_nats=7.0, validation_bits_per_byte=3.5 if step else None,
+            entropy_bits=10.0, divergence_bits=0.25,
+            tracked=tuple(candidate(n * 1000 + 1, t, p) for n, (t, p) in enumerate(zip(texts, ps, strict=True))),
+        )
+        for step, ps in shares.items()
+    ]  # fmt: skip
+    return [*found, replace(found[-1], final=True, divergence_bits=0.0)]
+
+
+@pytest.mark.parametrize("width", [40, 80, 100])
+def test_golden_history(rows: list[HistoryRow], width: int, golden: Callable[[str, str], None]) -> None:
+    golden(f"history_{width}", "\n".join(map(str, history_table(rows, PROMPT, Screen(width)))))
+
+
+@pytest.mark.parametrize("symbols", [UNICODE, ASCII], ids=["unicode", "ascii"])
+@pytest.mark.parametrize("width", range(40, 101))
+def test_every_token_is_shown_and_no_line_is_too_wide(rows: list[HistoryRow], width: int, symbols: Symbols) -> None:
+    lines = str("\n".join(map(str, history_table(rows, PROMPT, Screen(width, symbols))))).split("\n")
+    assert max(map(cell_len, lines)) <= width
+    text = "\n".join(lines)
+    for share in ("50.00 % #1", "9.00 % #1001", "0.10 % #2001", "0.00 % #3001", "30.00 % #4001"):
+        assert text.count(share) == 2  # the last snapshot, and the final model
+    assert "\x1b" not in text
+    assert symbols is UNICODE or text.isascii()
+
+
+@pytest.mark.parametrize(
+    ("values", "line"), [((), ""), ((0.0, 0.0), "▁▁"), ((0.0, 0.5, 1.0), "▁▅█"), ((1e-9, 2e-9), "▅█")]
+)
+def test_a_sparkline_is_scaled_to_its_largest(values: tuple[float, ...], line: str) -> None:
+    assert sparkline(values) == line
