@@ -188,3 +188,55 @@ class HistoryRow:
     entropy_bits: float
     divergence_bits: float  # D(final || this), what the final model's tokens cost more when coded by this one's
     tracked: tuple[Candidate, ...]  # the same tokens in every row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedToken(Token):
+    """A token that could come next, as one model and as another one (`other_`) see it."""
+
+    raw_prob: float
+    other_raw_prob: float
+    rank: int
+    other_rank: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedNext:
+    """What two models (`other_`: the second) expect after the same text: tokens + rest = 1 in both."""
+
+    tokens: tuple[ComparedToken, ...]  # those that are likeliest in either, the likeliest first
+    moved: tuple[ComparedToken, ...]  # those whose probabilities differ most, the largest difference first
+    rest: int  # tokens that are not in `tokens`, with their summed probability:
+    rest_raw_prob: float
+    rest_other_raw_prob: float
+    entropy_bits: float
+    other_entropy_bits: float
+    divergence_bits: float  # D(first || second)
+    other_divergence_bits: float  # D(second || first)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedSpan:
+    """The shortest stretch of a text that ends a token in both models' vocabularies, and what it costs each.
+
+    With equal vocabularies it is one token, and the two distributions before it diverge by `divergence_bits`. The
+    first stretch of a text holds a token without context: its costs are None.
+    """
+
+    tokens: tuple[Token, ...]
+    other_tokens: tuple[Token, ...]
+    surprisal_bits: float | None
+    other_surprisal_bits: float | None
+    divergence_bits: float | None  # D(first || second)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedText:
+    """Totals over the stretches of a text that have costs."""
+
+    bytes: int
+    tokens: int
+    other_tokens: int
+    bits_per_byte: float | None
+    other_bits_per_byte: float | None
+    divergence_bits_per_token: float | None  # mean; None between different vocabularies

@@ -28,7 +28,7 @@ def every_token(model: GPT, tokenizer: Tokenizer, ids: Sequence[int], *, top: in
     """
     if ids:
         yield first_token(tokenizer, ids[0])
-    for position, logits_V in _logits(model, ids):
+    for position, logits_V in position_logits(model, ids):
         yield step_record(
             distribution(logits_V),
             tokenizer.token_bytes,
@@ -97,8 +97,14 @@ def first_token(tokenizer: Tokenizer, token: int) -> StepRecord:
     )
 
 
-def _logits(model: GPT, ids: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
-    """(position, logits [V] for it) for every position but the first, window by window."""
+def surprisal(logits_V: Tensor, token: int) -> float:
+    """-log2 of the probability of `token`, in float64; 0 or more."""
+    logits_V = logits_V.cpu().double()
+    return max(0.0, float(logits_V.logsumexp(-1) - logits_V[token])) / math.log(2)
+
+
+def position_logits(model: GPT, ids: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+    """(position, logits [V] for it) for every position but the first, window by window, as sampling would see them."""
     context = model.config.context
     position = 1
     while position < len(ids):

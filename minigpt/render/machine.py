@@ -37,9 +37,11 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def write_steps(records: Iterable[StepRecord], totals: Callable[[], dict[str, Any]], file: TextIO) -> None:
+def write_steps(
+    records: Iterable[Any], totals: Callable[[], dict[str, Any]], file: TextIO, *, name: str = "steps"
+) -> None:
     """One JSON document: `steps`, written as they come, then the totals, asked for when all have come."""
-    file.write('{"steps": [')
+    file.write(f'{{"{name}": [')
     for i, record in enumerate(records):
         file.write((", " if i else "") + to_json(record))
     file.write("]" + "".join(f", {json.dumps(name)}: {json.dumps(_plain(v))}" for name, v in totals().items()) + "}\n")

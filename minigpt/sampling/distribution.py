@@ -159,14 +159,14 @@ def _cut_by(dist: Distribution, ids: list[int]) -> list[str | None]:
 
 
 def _other(dist: Distribution, listed: list[int]) -> Other:
-    raw_prob = _sum_without(dist.raw_V, listed)
-    after = tuple(_sum_without(result.probs_V, listed) for result in dist.results)
+    raw_prob = sum_without(dist.raw_V, listed)
+    after = tuple(sum_without(result.probs_V, listed) for result in dist.results)
     return Other(
         count=len(dist.raw_V) - len(listed), raw_prob=raw_prob, prob=after[-1] if after else raw_prob, after=after
     )
 
 
-def _sum_without(probs_V: Tensor, listed: list[int]) -> float:
+def sum_without(probs_V: Tensor, listed: list[int]) -> float:
     """The sum over all that is not listed, term by term."""
     rest = probs_V.numpy().copy()
     rest[listed] = 0
