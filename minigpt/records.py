@@ -240,3 +240,67 @@ class ComparedText:
     bits_per_byte: float | None
     other_bits_per_byte: float | None
     divergence_bits_per_token: float | None  # mean; None between different vocabularies
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadSummary:
+    """Where one attention head looks, on average over the tokens of a text but the first. Shares of 1."""
+
+    layer: int  # from 1
+    head: int  # from 1
+    entropy_bits: float  # of its weights
+    previous: float  # on the token just before
+    first: float  # on the first token of the text, from the third token on
+    same: float | None  # on earlier tokens that are the same, where there are any; None where nowhere are
+    itself: float
+    kind: str | None  # previous-token, first-token, same-token or itself, where that is half of its attention or more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionGrid:
+    """How much each token of a text (a row) looks at itself and at each one before it. A row's weights sum to 1."""
+
+    layer: int  # from 1
+    head: int | None  # from 1; None for the mean of the layer's heads
+    tokens: tuple[Token, ...]
+    weights: tuple[tuple[float, ...], ...]  # row t has t + 1 of them
+    scores: tuple[tuple[float, ...], ...]  # query . key / sqrt(head width), before the softmax
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookedAt:
+    """A token that another one looks at."""
+
+    position: int
+    token: Token
+    weight: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordLayer:
+    """A word's vector after one layer, and where it looked in it."""
+
+    layer: int  # from 1; 0 is the embedding, token and position added
+    cosine_to_embedding: float
+    moved: float  # the length of the way from the embedding, in lengths of the embedding
+    looked_at: tuple[LookedAt, ...]  # mean of the layer's heads, the largest first; none in layer 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordInContext:
+    """One word of a text, layer by layer: its last token, which has seen all of it."""
+
+    text: str
+    word: str
+    position: int
+    token: Token
+    layers: tuple[WordLayer, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedWord:
+    """A word in two texts, and how alike its two vectors are: cosines, after each layer from 0."""
+
+    first: WordInContext
+    second: WordInContext
+    cosines: tuple[float, ...]

@@ -7,6 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from minigpt.cli.attention import inspect_attention
 from minigpt.cli.evaluate import evaluate
 from minigpt.cli.inspect import inspect_probs
 from minigpt.cli.plot import plot
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command()(train)
 app.command()(sample)
 app.command("inspect-probs")(inspect_probs)
+app.command("inspect-attention")(inspect_attention)
 app.command()(evaluate)
 app.command()(plot)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import CheckpointError
 from minigpt.inspection.divergence import divergence_bits
-from minigpt.inspection.probs import position_logits, surprisal
+from minigpt.inspection.probs import bare_token, position_logits, surprisal
 from minigpt.models.decoder import Decoder
 from minigpt.records import ComparedNext, ComparedSpan, ComparedText, ComparedToken, Token
 from minigpt.sampling.distribution import Distribution, best_ids, distribution, step_record, sum_without, token_text
@@ -81,10 +81,12 @@ def compare_text(one: Checkpoint, other: Checkpoint, text: str) -> Iterator[Comp
 
 def _token_by_token(one: Checkpoint, other: Checkpoint, ids: Sequence[int]) -> Iterator[ComparedSpan]:
     if ids:
-        yield _span([_Cost(_bare(one.tokenizer, ids[0]), None)], [_Cost(_bare(other.tokenizer, ids[0]), None)])
+        yield _span(
+            [_Cost(bare_token(one.tokenizer, ids[0]), None)], [_Cost(bare_token(other.tokenizer, ids[0]), None)]
+        )
     both = zip(position_logits(one.model, ids), position_logits(other.model, ids), strict=True)
     for (position, logits_V), (_, other_V) in both:
-        token = _bare(one.tokenizer, ids[position])
+        token = bare_token(one.tokenizer, ids[position])
         costs = [_Cost(token, surprisal(values_V, token.id)) for values_V in (logits_V, other_V)]
         yield _span(costs[:1], costs[1:], divergence_bits(logits_V, other_V))
 
@@ -99,9 +101,9 @@ class _Cost(NamedTuple):
 def _costs(checkpoint: Checkpoint, text: str) -> Iterator[_Cost]:
     tokenizer, ids = checkpoint.tokenizer, checkpoint.tokenizer.encode(text)
     if ids:
-        yield _Cost(_bare(tokenizer, ids[0]), None)
+        yield _Cost(bare_token(tokenizer, ids[0]), None)
     for position, logits_V in position_logits(checkpoint.model, ids):
-        yield _Cost(_bare(tokenizer, ids[position]), surprisal(logits_V, ids[position]))
+        yield _Cost(bare_token(tokenizer, ids[position]), surprisal(logits_V, ids[position]))
 
 
 def _stretches(ones: Iterator[_Cost], others: Iterator[_Cost]) -> Iterator[ComparedSpan]:
@@ -137,11 +139,6 @@ def _total(costs: Sequence[_Cost]) -> float | None:
     bits = [cost.bits for cost in costs]
     known = [value for value in bits if value is not None]
     return math.fsum(known) if len(known) == len(bits) else None
-
-
-def _bare(tokenizer: Tokenizer, token: int) -> Token:
-    data = tokenizer.token_bytes(token)
-    return Token(id=token, text=token_text(data), bytes=data.hex())
 
 
 class ComparedTally:

@@ -82,13 +82,18 @@ def perplexity(total_nats: float, tokens: int) -> float | None:
         return None
 
 
+def bare_token(tokenizer: Tokenizer, token: int) -> Token:
+    """A token without numbers."""
+    data = tokenizer.token_bytes(token)
+    return Token(id=token, text=token_text(data), bytes=data.hex())
+
+
 def first_token(tokenizer: Tokenizer, token: int) -> StepRecord:
     """The record of a text's first token: nothing stands before it, so nothing predicts it."""
-    data = tokenizer.token_bytes(token)
     return StepRecord(
         sample=0,
         position=0,
-        token=Token(id=token, text=token_text(data), bytes=data.hex()),
+        token=bare_token(tokenizer, token),
         candidates=(),
         other=None,
         entropy_bits=None,

@@ -1,0 +1,89 @@
+"""`minigpt inspect-attention`: a text in; which earlier tokens each of its tokens looks at, out."""
+
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from minigpt.cli.config_file import Config
+from minigpt.cli.guard import guarded, note, stdout
+from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads
+from minigpt.config import require
+from minigpt.errors import CorpusError
+from minigpt.render.attention import grid_table, head_table, shared_word_table
+from minigpt.render.machine import to_json
+from minigpt.render.screen import Screen
+
+_LOOKED_AT = 6  # tokens of a word's attention
+
+
+@guarded
+def inspect_attention(
+    text: Annotated[
+        str | None,
+        typer.Argument(help="The text to look at; - or nothing reads standard input.", show_default=False),
+    ] = None,
+    checkpoint: Checkpoint = None,
+    layer: Annotated[
+        int | None, typer.Option(help="The grid of this layer, from 1: the mean of its heads.", show_default=False)
+    ] = None,
+    head: Annotated[
+        int | None, typer.Option(help="The grid of this head of the --layer, from 1.", show_default=False)
+    ] = None,
+    scores: Annotated[bool, typer.Option("--scores", help="In the grid, query times key before the softmax.")] = False,
+    other: Annotated[
+        str | None,
+        typer.Option("--with", help="Another text that shares a word: the word in both.", show_default=False),
+    ] = None,
+    word: Annotated[
+        str | None, typer.Option(help="The shared word. By default the longest.", show_default=False)
+    ] = None,
+    json: Json = False,
+    device: Device = "auto",
+    threads: Threads = None,
+    config: Config = None,
+    quiet: Quiet = False,
+) -> None:
+    """Show which earlier tokens each token of a text looks at, layer by layer and head by head.
+
+    [bold]minigpt inspect-attention "The cat sat on the mat"[/bold]   what kind of head each is
+    [bold]minigpt inspect-attention "The cat sat" --layer 2 --head 1[/bold] one head as a grid
+    [bold]minigpt inspect-attention "can I have the check?" --with "I check the list"[/bold]
+    """
+    require(head is None or layer is not None, "--head needs a --layer.")
+    require(not scores or layer is not None, "--scores needs a --layer, and shows its grid.")
+    require(other is None or layer is None, "--with and --layer exclude each other.")
+    require(word is None or other is not None, "--word goes with --with.")
+    from minigpt.cli.setup import given_text, open_checkpoint
+    from minigpt.inspection.attention import attend, attention_grid, head_summaries, shared_word
+    from minigpt.text.prompt import check_argument
+
+    given = given_text(text)
+    if not given or other == "":
+        raise CorpusError('There is no text to look at.\nGive one: minigpt inspect-attention "Once upon a time"')
+    loaded = open_checkpoint(checkpoint, device, threads)
+    model, tokenizer = loaded.model, loaded.tokenizer
+    if other is not None:
+        asked = None if word is None else check_argument(word)
+        shared = shared_word(model, tokenizer, (given, check_argument(other)), asked, top=_LOOKED_AT)
+        _show(shared, json, lambda screen: [shared_word_table(shared, screen)])
+        return
+    attention = attend(model, tokenizer.encode(given))
+    if attention.start:
+        note(f"the text is longer than the context: its last {len(attention.ids)} tokens are shown.", quiet=quiet)
+    if layer is None:
+        heads = head_summaries(attention)
+        _show({"heads": heads}, json, lambda screen: [head_table(heads, screen)])
+    else:
+        grid = attention_grid(attention, tokenizer, layer, head)
+        _show(grid, json, lambda screen: grid_table(grid, screen, scores=scores))
+
+
+def _show(record: Any, json: bool, lines: Callable[[Screen], Iterable[Text]]) -> None:
+    if json:
+        print(to_json(record))
+        return
+    console = stdout()
+    for line in lines(Screen.of(console)):
+        console.print(line, soft_wrap=True)

@@ -1,0 +1,139 @@
+"""What attention heads look at in; a summary, a grid of one head, or a word in two texts, as tables, out."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from minigpt.records import AttentionGrid, HeadSummary, LookedAt, SharedWord, WordInContext
+from minigpt.render.screen import Screen
+from minigpt.render.style import Symbols, fit, percent, quantity, quoted, token_label
+
+_NUMBER = 4  # cells of `100` and a gap
+_SCORE = 7  # cells of `-12.34` and a gap
+
+
+def head_table(heads: Sequence[HeadSummary], screen: Screen) -> Text:
+    """A line for each head: how spread its attention is, and how much of it goes where. Names stand for the half."""
+    lines = [Text(" layer head  entropy  previous     first      same    itself", "bold")]
+    narrow = screen.width < 80
+    if narrow:
+        lines = [Text(" layer.head bits  prev first  same  self", "bold")]
+    for head in heads:
+        shares = (head.previous, head.first, head.same, head.itself)
+        if narrow:
+            line = Text(f" {f'{head.layer}.{head.head}':<10}{head.entropy_bits:5.2f}")
+            line.append("".join(_whole(share).rjust(6) for share in shares))
+        else:
+            line = Text(f" {head.layer:>5} {head.head:>4} {head.entropy_bits:8.2f}")
+            line.append("".join(("-" if share is None else percent(share)).rjust(10) for share in shares))
+            line.append(f"  {head.kind or ''}".rstrip(), "green")
+        lines.append(line)
+    mean = math.fsum(head.entropy_bits for head in heads) / len(heads)
+    return Text("\n").join(
+        [
+            *lines,
+            screen.caption(
+                f"{quantity(len(heads), 'head')}, on average {mean:.2f} bits of entropy",
+                "mean share of a token's attention that goes to the token before it, to the first of the text, to "
+                "earlier ones that are the same, and to itself",
+                "- where no token stands twice" if heads[0].same is None else "",
+            ),
+        ]
+    )
+
+
+def _whole(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.0f}%"
+
+
+def grid_table(grid: AttentionGrid, screen: Screen, *, scores: bool = False) -> Iterator[Text]:
+    """A row for each token that looks, a column for each that is looked at: percentages, or scores before the softmax.
+
+    Columns are numbered as the rows are. Where there is no room for numbers, a sign's height is the share; tokens
+    that have no column have their share in `older`.
+    """
+    symbols, count = screen.symbols, len(grid.tokens)
+    labels = [token_label(token, symbols) for token in grid.tokens]
+    width = max(5, min(max(map(cell_len, labels)), screen.width // 4, 16))
+    room = screen.width - width - 6
+    cells = _SCORE if scores else _NUMBER if _NUMBER * count <= room else 1
+    shown = min(count, room // cells) if count * cells <= room else (room - _NUMBER - 2) // cells
+    first, older = count - shown, shown < count
+    yield _grid_heading(first, shown, cells, width, older)
+    for row, label in enumerate(labels):
+        line = Text(f"{row + 1:>4} {fit(label, width, symbols)} ")
+        values = (grid.scores if scores else grid.weights)[row]
+        if older:
+            line.append("" if scores else f"{100 * math.fsum(grid.weights[row][:first]):>{_NUMBER}.0f}  ", "dim")
+        for value in values[first:]:
+            line.append_text(_cell(value, cells, symbols, scores=scores))
+        yield line
+    yield _grid_caption(grid, first, cells, screen, scores=scores)
+
+
+def _grid_heading(first: int, shown: int, cells: int, width: int, older: bool) -> Text:
+    before = " " * (width + 6) + ("older ".rjust(_NUMBER + 2) if older else "")
+    if cells == 1:
+        marks = "".join("|" if (first + i + 1) % 10 == 0 else " " for i in range(shown))
+        return Text((before + marks).rstrip(), "bold")
+    return Text(before + "".join(f"{first + i + 1:>{cells}}" for i in range(shown)), "bold")
+
+
+def _cell(value: float, cells: int, symbols: Symbols, *, scores: bool) -> Text:
+    if scores:
+        return Text(f"{value:.2f}".rjust(cells))
+    style = "bold" if value >= 0.5 else "" if value >= 0.1 else "dim"
+    if cells == 1:
+        sign = symbols.levels[min(7, int(value * 8))] if value >= 0.02 else " "
+        return Text(sign, style)
+    return Text((f"{100 * value:.0f}" if value >= 0.005 else symbols.dot).rjust(cells), style)
+
+
+def _grid_caption(grid: AttentionGrid, first: int, cells: int, screen: Screen, *, scores: bool) -> Text:
+    which = f"layer {grid.layer}, " + (f"head {grid.head}" if grid.head is not None else "mean of its heads")
+    if scores:
+        how: tuple[str, ...] = ("query · key / √head width, before the softmax",)
+    else:
+        signs = f"every tenth column has a mark; {screen.symbols.levels[-1]} is all" if cells == 1 else "in percent"
+        how = ("a row is what its token looks at, itself last", "each row adds up to 100 %", signs)
+    hidden = f"the first {quantity(first, 'token')} have no column" if first else ""
+    return screen.caption(which, *how, hidden)
+
+
+def shared_word_table(shared: SharedWord, screen: Screen) -> Text:
+    """Both texts, layer by layer: where the word looks, how far it has moved, and how alike it is in both."""
+    parts: list[Text] = []
+    for context in (shared.first, shared.second):
+        parts += [*_word_lines(context, screen), Text()]
+    cosines = ", ".join(f"{layer}: {cosine:.2f}" for layer, cosine in enumerate(shared.cosines))
+    parts.append(screen.caption(f"cosine between the two after each layer, from the embedding on: {cosines}"))
+    parts.append(
+        screen.caption(
+            "moved: the way from the embedding, in lengths of the embedding",
+            "cosine: to the embedding, which is token and position",
+            "looks at: mean of the layer's heads, raw softmax",
+        )
+    )
+    return Text("\n").join(parts)
+
+
+def _word_lines(context: WordInContext, screen: Screen) -> Iterator[Text]:
+    symbols = screen.symbols
+    label = token_label(context.token, symbols)
+    yield screen.caption(quoted(context.text, screen.width - 4, symbols), f"token {context.position + 1}: {label}")
+    yield Text(" layer  cosine  moved  looks at", "bold")
+    for layer in context.layers:
+        line = Text(f" {layer.layer:>5} {layer.cosine_to_embedding:>7.2f} {layer.moved:>6.2f}")
+        yield line.append(_looks(layer.looked_at, screen.width - 22, symbols), "dim")
+
+
+def _looks(looked_at: Sequence[LookedAt], room: int, symbols: Symbols) -> str:
+    text = ""
+    for seen in looked_at:
+        item = f"  {token_label(seen.token, symbols)} {100 * seen.weight:.0f}%"
+        if cell_len(text + item) > room:
+            break
+        text += item
+    return text

@@ -1,0 +1,77 @@
+"""`minigpt inspect-attention`: heads, grids, words in two texts; tables and JSON, and what is refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+TEXT = "The cat sat on the mat. The cat"
+
+
+@pytest.fixture
+def attention(minigpt: Run, trained: Path) -> Run:
+    def run(*arguments: str, **options: Any) -> Any:
+        return minigpt("inspect-attention", *arguments, "-c", str(trained), **options)
+
+    return run
+
+
+def test_every_head_has_a_line(attention: Run) -> None:
+    result = attention(TEXT)
+    assert result.exit_code == 0
+    assert result.stdout.startswith(" layer head  entropy")
+    assert "1 head, on average" in " ".join(result.stdout.split())
+    (head,) = json.loads(attention(TEXT, "--json").stdout)["heads"]
+    assert set(head) == {"layer", "head", "entropy_bits", "previous", "first", "same", "itself", "kind"}
+
+
+def test_a_grid_has_a_row_for_each_token(attention: Run) -> None:
+    grid = json.loads(attention(TEXT, "--layer", "1", "--head", "1", "--json").stdout)
+    assert "".join(token["text"] for token in grid["tokens"]) == TEXT
+    assert [len(row) for row in grid["weights"]] == list(range(1, len(grid["tokens"]) + 1))
+    assert all(sum(row) == pytest.approx(1) for row in grid["weights"])
+    shown = attention(TEXT, "--layer", "1").stdout
+    assert "mean of its heads" in shown
+    assert "before the softmax" in attention(TEXT, "--layer", "1", "--scores").stdout
+    assert len(shown.splitlines()) >= len(grid["tokens"]) + 2
+
+
+def test_a_word_is_followed_in_two_texts(attention: Run) -> None:
+    result = attention("The cat sat.", "--with", "a dog and the cat", "--word", "Cat")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.count("looks at") == 3
+    shared = json.loads(attention("The cat sat.", "--with", "a dog and the cat", "--json").stdout)
+    assert [shared[text]["word"] for text in ("first", "second")] == ["The", "The"] or shared["first"]["word"] == "cat"
+    assert len(shared["cosines"]) == len(shared["first"]["layers"]) == 2
+
+
+def test_a_long_text_is_read_in_its_last_window(attention: Run) -> None:
+    result = attention(TEXT * 10)
+    assert result.exit_code == 0
+    assert "longer than the context" in result.stderr
+    assert attention(TEXT * 10, "-q").stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((TEXT, "--head", "1"), "--head needs a --layer"),
+        ((TEXT, "--scores"), "--scores needs a --layer"),
+        ((TEXT, "--layer", "1", "--with", "a"), "exclude each other"),
+        ((TEXT, "--word", "cat"), "--word goes with --with"),
+        ((TEXT, "--layer", "9"), "--layer must be from 1 to 1, not 9"),
+        ((TEXT, "--layer", "1", "--head", "0"), "--head must be from 1 to 1, not 0"),
+        (("",), "There is no text"),
+        ((TEXT, "--with", ""), "There is no text"),
+        ((TEXT, "--with", "xyz"), "share no word"),
+        (("T",), "two tokens or more"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused_in_one_message(attention: Run, arguments: tuple[str, ...], said: str) -> None:
+    result = attention(*arguments)
+    assert result.exit_code == 1
+    assert said in " ".join(result.stderr.split())
+    assert result.stdout == ""

@@ -1,0 +1,90 @@
+"""Heads, grids and words in two texts, at any width, with hostile tokens."""
+
+from collections.abc import Callable
+
+import pytest
+from rich.cells import cell_len
+
+from minigpt.records import AttentionGrid, HeadSummary, LookedAt, SharedWord, Token, WordInContext, WordLayer
+from minigpt.render.attention import grid_table, head_table, shared_word_table
+from minigpt.render.screen import Screen
+from minigpt.render.style import ASCII, UNICODE, Symbols
+
+Golden = Callable[[str, str], None]
+TEXTS = ["The", " cat", "\x1b[31m", None, " incomprehensibilities", "[/INST]"]
+
+
+def named(i: int, text: str | None) -> Token:
+    return Token(id=i, text=text, bytes="e2" if text is None else text.encode().hex())
+
+
+def grid(count: int) -> AttentionGrid:
+    """Each token gives half to itself, and the rest in equal parts."""
+    rows = [tuple([0.5 / t] * t + [0.5]) if t else (1.0,) for t in range(count)]
+    tokens = tuple(named(i, TEXTS[i % len(TEXTS)]) for i in range(count))
+    return AttentionGrid(
+        layer=2, head=3, tokens=tokens, weights=tuple(rows), scores=tuple(tuple(-10 * w for w in row) for row in rows)
+    )
+
+
+HEADS = [
+    HeadSummary(
+        layer=layer, head=head, entropy_bits=1.5 * layer, previous=0.1 * head, first=0.75 / layer, same=None,
+        itself=0.015, kind="first-token" if layer == 1 else None,
+    )
+    for layer in (1, 2) for head in (1, 2)
+]  # fmt: skip
+
+
+def word(text: str) -> WordInContext:
+    looked = tuple(LookedAt(position=i, token=named(i, t), weight=0.5 / (i + 1)) for i, t in enumerate(TEXTS))
+    layers = tuple(
+        WordLayer(layer=n, cosine_to_embedding=1 - n / 4, moved=3.0 * n, looked_at=looked if n else ())
+        for n in range(3)
+    )
+    return WordInContext(text=text, word="server", position=4, token=named(4, " server"), layers=layers)
+
+
+SHARED = SharedWord(
+    first=word("Server, can I have the check?"), second=word("Looks like I just crashed the server.\x1b"),
+    cosines=(0.5, 0.25, -0.125),
+)  # fmt: skip
+
+
+def shown(screen: Screen) -> dict[str, list[str]]:
+    return {
+        "heads": str(head_table(HEADS, screen)).split("\n"),
+        "short": "\n".join(map(str, grid_table(grid(6), screen))).split("\n"),
+        "long": "\n".join(map(str, grid_table(grid(120), screen))).split("\n"),
+        "scores": "\n".join(map(str, grid_table(grid(12), screen, scores=True))).split("\n"),
+        "word": str(shared_word_table(SHARED, screen)).split("\n"),
+    }
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_golden_attention(width: int, golden: Golden) -> None:
+    tables = shown(Screen(width))
+    golden(f"attention_{width}", "\n\n".join("\n".join(tables[n]) for n in ("heads", "short", "scores", "word")))
+
+
+@pytest.mark.parametrize("symbols", [UNICODE, ASCII], ids=["unicode", "ascii"])
+@pytest.mark.parametrize("width", range(40, 101, 3))
+def test_no_line_is_too_wide_nor_steers_the_terminal(width: int, symbols: Symbols) -> None:
+    for lines in shown(Screen(width, symbols)).values():
+        assert max(map(cell_len, lines)) <= width
+        assert not any("\x1b" in line for line in lines)
+
+
+def test_a_grid_that_fits_has_a_number_for_every_token() -> None:
+    heading, *rows = shown(Screen(80))["short"][:7]
+    assert heading.split() == ["1", "2", "3", "4", "5", "6"]
+    assert rows[0].split()[-1] == "100"
+    assert rows[5].split()[-6:] == ["10"] * 5 + ["50"]
+
+
+def test_a_grid_that_does_not_fit_says_what_the_others_got() -> None:
+    lines = shown(Screen(80))["long"]
+    assert "older" in lines[0]
+    hidden = 120 - max(len(line) for line in lines[1:121]) + lines[0].index("older ") + len("older ")
+    assert lines[120].split()[2] == f"{100 * hidden * 0.5 / 119:.0f}"
+    assert f"the first {hidden} tokens have no column" in " ".join(" ".join(lines[121:]).split())
