@@ -304,3 +304,44 @@ class SharedWord:
     first: WordInContext
     second: WordInContext
     cosines: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredToken(Token):
+    """A token, and what it costs after those before it."""
+
+    raw_prob: float
+    nats: float  # -ln raw_prob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boundary:
+    """The end of a prompt, seen from before its last `tokens`: could it have been cut otherwise?
+
+    `bytes` is what these tokens spell. raw_prob + longer + other_longer + others = 1.
+    """
+
+    text: str | None  # None when the bytes are not whole characters
+    bytes: str  # hexadecimal
+    position: int  # from 0, of the first of `tokens`
+    tokens: tuple[ScoredToken, ...]
+    raw_prob: float  # of `tokens`, one after the other
+    share: float  # of raw_prob in itself and all longer tokens
+    longer: tuple[ScoredToken, ...]  # the likeliest single tokens that begin with `bytes` and go on
+    other_longer: Other  # those of them that are not listed
+    others: Other  # whatever does not begin so; where there are several `tokens`, what else may follow all but the last
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One of several texts that may follow a prompt: its whole probability, and its share among them."""
+
+    text: str
+    tokens: tuple[ScoredToken, ...]
+    bytes: int
+    raw_prob: float  # of all its tokens, one after the other; exp(-total_nats)
+    total_nats: float  # -ln raw_prob: what the text costs, 0 or more
+    nats_per_byte: float
+    bits_per_byte: float
+    share: float  # raw_prob / the sum of all choices' raw_prob
+    share_per_byte: float  # the same of exp(-nats_per_byte), where length costs nothing

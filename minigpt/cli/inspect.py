@@ -1,4 +1,4 @@
-"""`minigpt inspect-probs`: a text in; the distribution after it, or behind every token of it, out."""
+"""`minigpt inspect-probs`: a text in; the distribution after it, behind every token of it, or among choices, out."""
 
 import sys
 from pathlib import Path
@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from minigpt.cli.against import show_against
+from minigpt.cli.boundary import NO_BOUNDARY, find_boundary, print_boundary, tell_of_boundary
+from minigpt.cli.choices import show_choices
 from minigpt.cli.config_file import Config
+from minigpt.cli.given import given
 from minigpt.cli.guard import guarded, note, stdout
-from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads, Top
+from minigpt.cli.history import show_history
+from minigpt.cli.options import Boundary, Checkpoint, Device, Json, Quiet, Threads, Top
 from minigpt.config import require
 from minigpt.errors import CorpusError
 from minigpt.render.machine import write_csv, write_steps
@@ -16,14 +21,18 @@ from minigpt.render.screen import Screen
 from minigpt.render.tables import every_token_table, next_token_table, score_caption
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from minigpt.checkpoint.folder import Checkpoint as Loaded
     from minigpt.inspection.probs import TextTally
     from minigpt.records import StepRecord, TextScore, Token
+
+_FOLLOWED = 4  # tokens, through a history, by default
 
 
 @guarded
 def inspect_probs(
+    ctx: typer.Context,
     text: Annotated[
         str | None,
         typer.Argument(help="The text to look at; - or nothing reads standard input.", show_default=False),
@@ -33,6 +42,30 @@ def inspect_probs(
     every: Annotated[
         bool, typer.Option("--all", help="Score every token of the text, not only what comes next.")
     ] = False,
+    choices: Annotated[
+        str | None,
+        typer.Option(
+            help="How probable is each of these continuations? Spaces count; a comma inside is quoted as in CSV.",
+            metavar="A,B,...",
+            show_default=False,
+        ),
+    ] = None,
+    boundary: Boundary = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Another checkpoint: both side by side; with --all, stretch by stretch.", show_default=False),
+    ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(help="A run: what its models expected as they learned, a row a snapshot.", show_default=False),
+    ] = None,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --history, a token to follow, such as ' the' or #262; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
     top: Top = 10,
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="A row per candidate, for a spreadsheet.")] = False,
@@ -45,43 +78,104 @@ def inspect_probs(
 
     [bold]minigpt inspect-probs "To be, or not to"[/bold] what may come next
     [bold]minigpt inspect-probs --all --file a.txt[/bold] how surprising each token was
+    [bold]minigpt inspect-probs "The film was" --choices " good, bad"[/bold] which of them fits
     """
     require(not (json and csv), "--json and --csv exclude each other.")
+    ways = {"--choices": choices is not None, "--boundary": boundary, "--history": history is not None}
+    asked = [flag for flag, is_given in {"--all": every, **ways, "--against": against is not None}.items() if is_given]
+    require(len(asked) < 2 or asked == ["--all", "--against"], f"{' and '.join(asked)} exclude each other.")
+    for flag in asked:
+        require(not csv or flag in ("--all", "--choices"), f"{flag} has no --csv; --json has its numbers.")
+    require(history is None or checkpoint is None, "--history names the run, so leave out --checkpoint.")
+    require(not track or history is not None, "--track goes with --history.")
     from minigpt.cli.setup import given_text, open_checkpoint
+    from minigpt.text.choices import split_choices
+    from minigpt.text.prompt import check_argument
 
-    given = given_text(text, file)
-    if not given:
+    texts = split_choices(check_argument(choices)) if choices is not None else ()
+    prompt = given_text(text, file)
+    if not prompt:
         raise CorpusError(
             "There is no text to look at.\n"
             'Give it as an argument (minigpt inspect-probs "Once upon a"), with --file, or on standard input.'
         )
-    loaded = open_checkpoint(checkpoint, device, threads)
-    from minigpt.inspection.probs import TextTally, every_token, first_token, next_token
+    loaded = open_checkpoint(checkpoint if history is None else history, device, threads)
+    ids = loaded.tokenizer.encode(prompt)
+    _tell_of_windows(loaded, len(ids) + _more_tokens(loaded, texts) - every, quiet=quiet)
+    if not every and not boundary:
+        tell_of_boundary(loaded, prompt, top=1, show=False, quiet=quiet)
+    if history is not None:
+        followed = top if "top" in given(ctx) else _FOLLOWED
+        show_history(loaded, prompt, [check_argument(token) for token in track or ()], followed, json=json)
+    elif against is not None:
+        show_against(loaded, against, prompt, top, every=every, json=json)
+    elif texts:
+        show_choices(loaded, prompt, ids, texts, json=json, csv=csv, quiet=quiet)
+    elif every:
+        _show_every_token(loaded, ids, top, json=json, csv=csv)
+    elif boundary:
+        _show_boundary(loaded, prompt, ids, top, json=json, quiet=quiet)
+    else:
+        _show_next_token(loaded, prompt, ids, top, json=json, csv=csv)
+
+
+def _more_tokens(loaded: "Loaded", texts: "Sequence[str]") -> int:
+    """How many tokens of the longest of `texts` are read before its last is predicted."""
+    return max((len(loaded.tokenizer.encode(text)) - 1 for text in texts), default=0)
+
+
+def _tell_of_windows(loaded: "Loaded", read: int, *, quiet: bool) -> None:
+    """A note where the model reads more tokens than its context holds."""
     from minigpt.models.kv_cache import window_start
 
-    model, tokenizer = loaded.model, loaded.tokenizer
-    ids = tokenizer.encode(given)
-    if window_start(len(ids) - every, model.config.context):
+    context = loaded.model.config.context
+    if window_start(read, context):
         note(
-            f"the text has {len(ids):,} tokens, the model's context {model.config.context}; it is read in windows that "
-            "overlap, as sampling reads it.",
+            f"the text has {read:,} tokens, the model's context {context}; it is read in windows that overlap, as "
+            "sampling reads it.",
             quiet=quiet,
         )
-    tally = TextTally()
-    records = (
-        tally.watch(every_token(model, tokenizer, ids, top=top))
-        if every
-        else iter([next_token(model, tokenizer, ids, top=top)])
-    )
+
+
+def _show_next_token(loaded: "Loaded", text: str, ids: list[int], top: int, *, json: bool, csv: bool) -> None:
+    from minigpt.inspection.probs import next_token
+
+    record = next_token(loaded.model, loaded.tokenizer, ids, top=top)
     if json:
-        write_steps(records, lambda: _totals(tally.score()) if every else {}, sys.stdout)
+        write_steps([record], dict, sys.stdout)
+    elif csv:
+        write_csv([record], sys.stdout)
+    else:
+        _print_next_token(record, text)
+
+
+def _show_boundary(loaded: "Loaded", text: str, ids: list[int], top: int, *, json: bool, quiet: bool) -> None:
+    from minigpt.inspection.probs import next_token
+
+    end = find_boundary(loaded, ids, top)
+    if end is None:
+        note(NO_BOUNDARY, quiet=quiet)
+    record = next_token(loaded.model, loaded.tokenizer, ids, top=top)
+    if json:
+        write_steps([record], lambda: {"boundary": end}, sys.stdout)
+    elif end is None:
+        _print_next_token(record, text)
+    else:
+        print_boundary(stdout(), record, end, text)
+
+
+def _show_every_token(loaded: "Loaded", ids: list[int], top: int, *, json: bool, csv: bool) -> None:
+    from minigpt.inspection.probs import TextTally, every_token, first_token
+
+    tally = TextTally()
+    records = tally.watch(every_token(loaded.model, loaded.tokenizer, ids, top=top))
+    if json:
+        write_steps(records, lambda: _totals(tally.score()), sys.stdout)
     elif csv:
         write_csv(records, sys.stdout)
-    elif every:
-        tokens = [token for i in set(ids) if (token := first_token(tokenizer, i).token)]
-        _print_every_token(records, tokens, tally)
     else:
-        _print_next_token(next(records), given)
+        tokens = [token for i in set(ids) if (token := first_token(loaded.tokenizer, i).token)]
+        _print_every_token(records, tokens, tally)
 
 
 def _totals(score: "TextScore") -> dict[str, float | int | None]:

@@ -21,3 +21,6 @@ Threads = Annotated[
 Top = Annotated[int, typer.Option(min=1, help="How many tokens to list; all others are summed as one row.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, for other programs.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress on standard error.")]
+Boundary = Annotated[
+    bool, typer.Option("--boundary", help="Show too how the end of the prompt could be cut differently.")
+]

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from minigpt.cli.boundary import tell_of_boundary
 from minigpt.cli.config_file import Config
 from minigpt.cli.given import given
 from minigpt.cli.guard import guarded, note, say, stderr, stdout
-from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads, Top
+from minigpt.cli.options import Boundary, Checkpoint, Device, Json, Quiet, Threads, Top
 from minigpt.config import STAGES, SampleConfig, require
 from minigpt.errors import MinigptError
 from minigpt.records import CacheReport, SampleEnd, StepRecord
@@ -79,6 +80,7 @@ def sample(
         typer.Option(help="live, every (one table a step) or none. By default live in a terminal.", show_default=False),
     ] = None,
     top: Top = _DEFAULTS.top,
+    boundary: Boundary = False,
     heat: Annotated[
         str | None,
         typer.Option(help="Colour the text by probability, entropy or rank of each token.", show_default=False),
@@ -134,6 +136,7 @@ def sample(
     if heat is not None and out.color_system is None:
         note("there are no colours here, so --heat shows none.", quiet=quiet)
         heat = None
+    tell_of_boundary(loaded, text, top=top, show=boundary, quiet=quiet)
     checked = CacheCheck(loaded.model)
     pieces = generate(
         loaded.model, loaded.tokenizer, text, settings, count=num_samples, watch=checked.watch if check else None

@@ -11,6 +11,8 @@ The ids are GPT-2's: the 256 bytes first, in its order, then the merges, end-of-
 
 import json
 import math
+import sys
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise
 from pathlib import Path
@@ -51,6 +53,7 @@ class Tokenizer:
         self._engine.no_truncation()  # a fine-tuned model's file may hold the limits of its training
         self._engine.no_padding()
         self._bytes: dict[int, bytes] = {}
+        self._words: list[tuple[str, int]] = []  # sorted, once they are asked for
         end_of_text = engine.token_to_id(END_OF_TEXT)
         if end_of_text is None:
             raise CheckpointError(f"The tokenizer has no {END_OF_TEXT} token, which separates documents in a GPT-2.")
@@ -88,6 +91,15 @@ class Tokenizer:
         if data is None:
             data = self._bytes[token] = _letters_to_bytes(self._engine.id_to_token(token) or f"<id {token}>")
         return data
+
+    def longer_tokens(self, data: bytes) -> list[int]:
+        """The ids of the tokens that begin with `data` (one byte or more) and go on; added tokens are no text."""
+        if not self._words:
+            added = self._engine.get_added_tokens_decoder()
+            self._words = sorted(item for item in self._engine.get_vocab().items() if item[1] not in added)
+        start = "".join(map(BYTE_TO_LETTER.__getitem__, data))
+        first, end = (bisect_left(self._words, (start + letter,)) for letter in ("\0", chr(sys.maxunicode)))
+        return sorted(token for _, token in self._words[first:end])
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         return b"".join(map(self.token_bytes, ids))

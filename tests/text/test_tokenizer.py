@@ -337,3 +337,10 @@ def test_ids_with_a_gap_all_lie_below_the_vocabulary_size(tmp_path: Path) -> Non
     tokenizer = Tokenizer.from_file(path)
     assert tokenizer.vocab_size == 8
     assert tokenizer.byte_lengths()[tokenizer.end_of_text] == 0
+
+
+@pytest.mark.parametrize("data", [b" ", b"t", b" th", b"\n", b"\xd0", b"<|endo", b"zzzz"])
+def test_longer_tokens_begin_with_the_bytes_and_go_on(tokenizer: Tokenizer, data: bytes) -> None:
+    ids = [i for i in range(tokenizer.vocab_size) if i != tokenizer.end_of_text]
+    longer = [i for i in ids if tokenizer.token_bytes(i).startswith(data) and tokenizer.token_bytes(i) != data]
+    assert tokenizer.longer_tokens(data) == longer

@@ -1,0 +1,57 @@
+"""`inspect-probs --choices`: a text and what may follow it in; how probable each is, out."""
+
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from minigpt.cli.guard import note, stdout
+from minigpt.render.choices import choices_table, write_choices_csv
+from minigpt.render.machine import to_json
+from minigpt.render.screen import Screen
+from minigpt.text.choices import joined_choices, running_together
+from minigpt.text.wording import shown
+
+if TYPE_CHECKING:
+    from minigpt.checkpoint.folder import Checkpoint
+    from minigpt.records import Choice
+
+
+def show_choices(
+    loaded: "Checkpoint", prompt: str, ids: list[int], texts: Sequence[str], *, json: bool, csv: bool, quiet: bool
+) -> None:
+    from minigpt.inspection.choices import weigh
+    from minigpt.models.decoder import decoding_threads
+
+    with decoding_threads(loaded.model):
+        choices = weigh(loaded.model, loaded.tokenizer, ids, texts)
+    for sentence in (*_about_spaces(prompt, texts), *_about_beginnings(choices)):
+        note(sentence, quiet=quiet)
+    if json:
+        print(to_json({"choices": choices}))
+    elif csv:
+        write_choices_csv(choices, sys.stdout)
+    else:
+        console = stdout()
+        console.print(choices_table(choices, prompt, Screen.of(console)), soft_wrap=True)
+
+
+def _about_spaces(prompt: str, texts: Sequence[str]) -> Iterator[str]:
+    """Spaces are kept as given, so that both sides of the comma may need one, or neither."""
+    together, spaced = running_together(prompt, texts), [text for text in texts if text[0] == " "]
+    if together:
+        asked = shlex.quote(joined_choices([" " + text if text in together else text for text in texts]))
+        end = shown(prompt[-12:] + together[0])
+        yield f'the text and "{shown(together[0])}" run together: "{end}". Spaces count: --choices {asked}'
+    elif spaced and len(spaced) < len(texts):
+        asked = shlex.quote(joined_choices([text.removeprefix(" ") for text in texts]))
+        yield f"some choices begin with a space and others do not. Spaces count: --choices {asked}"
+
+
+def _about_beginnings(choices: Sequence["Choice"]) -> Iterator[str]:
+    """A text that goes on with the longer of two choices counts for both."""
+    ids = {choice.text: [token.id for token in choice.tokens] for choice in choices}
+    for short in ids:
+        longer = next((text for text in ids if text != short and ids[text][: len(ids[short])] == ids[short]), None)
+        if longer is not None:
+            yield f'"{shown(short)}" is the beginning of "{shown(longer)}", so its probability includes that one\'s.'

@@ -1,0 +1,40 @@
+"""What `--choices` says in; the texts that it lists, out, and where they would run into the text before them."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+from minigpt.config import require
+from minigpt.errors import ConfigError
+from minigpt.text.wording import shown
+
+_OPENING = "([{<\"'“‘«¿¡/\\-_=@#$"  # after these a word may follow without a space
+
+
+def split_choices(line: str) -> tuple[str, ...]:
+    """The texts between the commas, to the letter, spaces too; one with a comma inside is quoted as in CSV.
+
+    Raises ConfigError unless they are two or more, different, and none is empty.
+    """
+    try:
+        choices = tuple(text for row in csv.reader(io.StringIO(line, newline=""), strict=True) for text in row)
+    except csv.Error as error:
+        raise ConfigError(f"--choices {shown(line)} cannot be read as CSV: {error}.") from error
+    require("" not in choices, f'--choices {shown(line)} has an empty choice. Write a comma inside one as "a, b",c.')
+    require(len(choices) > 1, f"--choices compares two texts or more, separated by commas, not {shown(line)} alone.")
+    twice = next((text for text in choices if choices.count(text) > 1), None)
+    require(twice is None, f'--choices has "{shown(twice or "")}" twice.')
+    return choices
+
+
+def joined_choices(choices: Sequence[str]) -> str:
+    """What `split_choices` takes apart."""
+    line = io.StringIO()
+    csv.writer(line).writerow(choices)
+    return line.getvalue().removesuffix("\r\n")
+
+
+def running_together(prompt: str, choices: Sequence[str]) -> list[str]:
+    """The choices that begin with a letter or digit where nothing parts it from the prompt's last word."""
+    apart = not prompt or prompt[-1].isspace() or prompt[-1] in _OPENING
+    return [] if apart else [text for text in choices if text[0].isalnum()]
