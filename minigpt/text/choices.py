@@ -2,6 +2,7 @@
 
 import csv
 import io
+import unicodedata
 from collections.abc import Sequence
 
 from minigpt.config import require
@@ -12,7 +13,7 @@ _OPENING = "([{<\"'“‘«¿¡/\\-_=@#$"  # after these a word may follow witho
 
 
 def split_choices(line: str) -> tuple[str, ...]:
-    """The texts between the commas, to the letter, spaces too; one with a comma inside is quoted as in CSV.
+    """The texts between the commas, to the letter, spaces too; one with a comma or newline inside is quoted as in CSV.
 
     Raises ConfigError unless they are two or more, different, and none is empty.
     """
@@ -35,6 +36,13 @@ def joined_choices(choices: Sequence[str]) -> str:
 
 
 def running_together(prompt: str, choices: Sequence[str]) -> list[str]:
-    """The choices that begin with a letter or digit where nothing parts it from the prompt's last word."""
+    """The choices that begin with a letter or digit where nothing parts it from the prompt's last word.
+
+    Wide letters, as of Chinese and Japanese, need nothing between words.
+    """
     apart = not prompt or prompt[-1].isspace() or prompt[-1] in _OPENING
-    return [] if apart else [text for text in choices if text[0].isalnum()]
+    return [] if apart else [text for text in choices if text[0].isalnum() and not _is_wide(text[0])]
+
+
+def _is_wide(letter: str) -> bool:
+    return unicodedata.east_asian_width(letter) in ("W", "F")

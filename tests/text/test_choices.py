@@ -61,6 +61,8 @@ def test_what_cannot_be_compared_is_refused(line: str, message: str) -> None:
         ("print(", ["x", "1"], []),
         ('"', ["so"], []),
         ("", ["so"], []),
+        ("速い", ["狐", "犬", "Fuchs"], ["Fuchs"]),
+        ("größer", ["als"], ["als"]),
     ],
 )
 def test_a_word_behind_a_word_runs_into_it(prompt: str, choices: list[str], together: list[str]) -> None:
