@@ -4,6 +4,7 @@ MinigptError
 ├── CorpusError        the text to train on or to look at
 ├── ConfigError        settings out of range or at odds with each other
 ├── CheckpointError    a folder that cannot be loaded as a GPT-2
+├── TraceError         a trace that is none, is damaged, or does not come out again
 └── OutputError        a place that cannot be written, or must not be overwritten
 
 The command line prints the message and exits with 1; a program catches MinigptError.
@@ -24,6 +25,10 @@ class ConfigError(MinigptError):
 
 class CheckpointError(MinigptError):
     """A checkpoint that is missing, damaged, inconsistent, or of another architecture."""
+
+
+class TraceError(MinigptError):
+    """A trace that cannot be read, that a checkpoint cannot replay, or that came out differently."""
 
 
 class OutputError(MinigptError):

@@ -3,7 +3,10 @@
 A probability is a share of 1, never a percentage; bits are log2, nats are the natural logarithm.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +16,11 @@ class Token:
     id: int
     text: str | None  # None when its bytes are not whole characters
     bytes: str  # hexadecimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedToken(Token):
+    """A token that is only named: its JSON has no numbers, whereas a `Token` of a step has null for each of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +93,65 @@ class SampleEnd:
     top_token_share: float  # how often the most likely token was drawn
     stopped_by: str  # max-tokens, end-of-text, stop
     seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What is not as it was when a trace was made, such as the version of torch."""
+
+    name: str
+    then: str
+    now: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Divergence:
+    """The first token of a replay that is not the one of its trace. None where that one had ended."""
+
+    sample: int
+    step: int  # from 1, of its sample
+    expected: Candidate | None
+    drawn: Candidate | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """How a generation came out when it was made again from its trace, on the same checkpoint."""
+
+    tokens: int  # that are the same
+    drawn: bool  # False for tokens that a person chose, which were only scored again
+    divergence: Divergence | None
+    agrees: bool  # no divergence, and the numbers differ by no more than rounding
+    same_numbers: bool  # to the last bit
+    largest_difference: float  # between two probabilities
+    largest_difference_bits: float  # between two surprisals or entropies
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RescoredToken(Token):
+    """A token of a trace, as the model of the trace saw it and as another one does (`other_`)."""
+
+    sample: int
+    node: int | None  # its number, in a tree
+    position: int
+    before: str  # the end of the text before it
+    surprisal_bits: float
+    other_surprisal_bits: float
+    rank: int
+    other_rank: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescoring:
+    """The tokens of a trace on another checkpoint (`other_`), and those at which the two surprisals differ most."""
+
+    checkpoint: str
+    other_checkpoint: str
+    tokens: int
+    bits_per_token: float
+    other_bits_per_token: float
+    most_different: tuple[RescoredToken, ...]  # the largest difference first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -345,3 +412,23 @@ class Choice:
     bits_per_byte: float
     share: float  # raw_prob / the sum of all choices' raw_prob
     share_per_byte: float  # the same of exp(-nats_per_byte), where length costs nothing
+
+
+def to_plain(value: Any) -> Any:
+    """A record as JSON has it: objects, lists, null for what is no finite number and for what a bare token lacks."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, (list, tuple)):
+        return [to_plain(inner) for inner in value]
+    if isinstance(value, dict):
+        return {name: to_plain(inner) for name, inner in value.items()}
+    names = _names(value.__class__)
+    return {name: to_plain(getattr(value, name, None)) for name in names} if names else value
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    """The names of a record in JSON; none of anything else. A token without context has those of a candidate."""
+    if kind is Token:
+        kind = Candidate
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()

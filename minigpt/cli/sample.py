@@ -14,6 +14,8 @@ from minigpt.cli.config_file import Config
 from minigpt.cli.given import given
 from minigpt.cli.guard import guarded, note, say, stderr, stdout
 from minigpt.cli.options import Boundary, Checkpoint, Device, Json, Quiet, Threads, Top
+from minigpt.cli.replay import ReplayFile, TraceFile, traced
+from minigpt.cli.replay import replay as replay_trace
 from minigpt.config import STAGES, SampleConfig, require
 from minigpt.errors import MinigptError
 from minigpt.records import CacheReport, SampleEnd, StepRecord
@@ -93,6 +95,8 @@ def sample(
         bool, typer.Option("--check", help="Afterwards, compare every cached step with a full pass; fail above 1e-4.")
     ] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Write the very bytes, control characters too.")] = False,
+    trace: TraceFile = None,
+    replay: ReplayFile = None,
     device: Device = "auto",
     threads: Threads = None,
     config: Config = None,
@@ -103,7 +107,11 @@ def sample(
     [bold]minigpt sample "The cat"[/bold]                 text, and a live table below
     [bold]minigpt sample "The cat" --table every[/bold]   a table for every step
     [bold]echo "The cat" | minigpt sample --json[/bold]   a line of JSON for every step
+    [bold]minigpt sample --replay cat.jsonl[/bold]        the same again, from --trace cat.jsonl
     """
+    if replay is not None:
+        replay_trace(replay, given(ctx))
+        return
     require(table in (None, "live", "every", "none"), f"--table must be live, every or none, not {table}.")
     require(not (json and raw), "--json and --raw exclude each other.")
     require(heat is None or heat in SCALES, f"--heat must be {', '.join(SCALES)}, not {heat}.")
@@ -142,7 +150,8 @@ def sample(
         loaded.model, loaded.tokenizer, text, settings, count=num_samples, watch=checked.watch if check else None
     )
     said: list[str] = []
-    with decoding_threads(loaded.model):
+    with traced(trace, loaded, text, settings, num_samples) as keep, decoding_threads(loaded.model):
+        pieces = keep(pieces)
         if how == "json":
             _print_json(_watched(pieces, pace, said))
         for number, mine in enumerate(by_sample(pieces, range(0 if how == "json" else num_samples))):
@@ -150,7 +159,7 @@ def sample(
                 out.print()
             end = _show(how, out, text, _watched(mine, pace, said), settings, SCALES[heat] if heat else None)
             if not quiet:
-                stderr().print(sample_caption(end, Screen.of(stderr())))
+                stderr().print(sample_caption(end, Screen.of(stderr()), trace))
     for sentence in dict.fromkeys(said):
         note(sentence, quiet=quiet)
     if check:

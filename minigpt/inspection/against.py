@@ -7,7 +7,7 @@ from typing import NamedTuple
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import CheckpointError
 from minigpt.inspection.divergence import divergence_bits
-from minigpt.inspection.probs import bare_token, position_logits, surprisal
+from minigpt.inspection.probs import named_token, position_logits, surprisal
 from minigpt.models.decoder import Decoder
 from minigpt.records import ComparedNext, ComparedSpan, ComparedText, ComparedToken, Token
 from minigpt.sampling.distribution import Distribution, best_ids, distribution, step_record, sum_without, token_text
@@ -82,11 +82,11 @@ def compare_text(one: Checkpoint, other: Checkpoint, text: str) -> Iterator[Comp
 def _token_by_token(one: Checkpoint, other: Checkpoint, ids: Sequence[int]) -> Iterator[ComparedSpan]:
     if ids:
         yield _span(
-            [_Cost(bare_token(one.tokenizer, ids[0]), None)], [_Cost(bare_token(other.tokenizer, ids[0]), None)]
+            [_Cost(named_token(one.tokenizer, ids[0]), None)], [_Cost(named_token(other.tokenizer, ids[0]), None)]
         )
     both = zip(position_logits(one.model, ids), position_logits(other.model, ids), strict=True)
     for (position, logits_V), (_, other_V) in both:
-        token = bare_token(one.tokenizer, ids[position])
+        token = named_token(one.tokenizer, ids[position])
         costs = [_Cost(token, surprisal(values_V, token.id)) for values_V in (logits_V, other_V)]
         yield _span(costs[:1], costs[1:], divergence_bits(logits_V, other_V))
 
@@ -101,9 +101,9 @@ class _Cost(NamedTuple):
 def _costs(checkpoint: Checkpoint, text: str) -> Iterator[_Cost]:
     tokenizer, ids = checkpoint.tokenizer, checkpoint.tokenizer.encode(text)
     if ids:
-        yield _Cost(bare_token(tokenizer, ids[0]), None)
+        yield _Cost(named_token(tokenizer, ids[0]), None)
     for position, logits_V in position_logits(checkpoint.model, ids):
-        yield _Cost(bare_token(tokenizer, ids[position]), surprisal(logits_V, ids[position]))
+        yield _Cost(named_token(tokenizer, ids[position]), surprisal(logits_V, ids[position]))
 
 
 def _stretches(ones: Iterator[_Cost], others: Iterator[_Cost]) -> Iterator[ComparedSpan]:

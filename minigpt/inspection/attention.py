@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from minigpt.config import require
-from minigpt.inspection.probs import bare_token
+from minigpt.inspection.probs import named_token
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import window_start
 from minigpt.records import AttentionGrid, HeadSummary, LookedAt, SharedWord, WordInContext, WordLayer
@@ -123,7 +123,7 @@ def attention_grid(attention: Attention, tokenizer: Tokenizer, layer: int, head:
     return AttentionGrid(
         layer=layer,
         head=head,
-        tokens=tuple(bare_token(tokenizer, token) for token in attention.ids),
+        tokens=tuple(named_token(tokenizer, token) for token in attention.ids),
         weights=_triangle(weights[chosen].mean(0)),
         scores=_triangle(scores[chosen].mean(0)),
     )
@@ -171,7 +171,7 @@ def _last_token_of(tokenizer: Tokenizer, ids: Sequence[int], text: str, word: st
 def _in_context(attention: Attention, tokenizer: Tokenizer, text: str, word: str, at: int, top: int) -> WordInContext:
     stream_LC, weights_LS = attention.stream_LTC[:, at], attention.weights_LHTS[:, :, at].mean(1)
     embedding = stream_LC[0]
-    tokens = [bare_token(tokenizer, token) for token in attention.ids]
+    tokens = [named_token(tokenizer, token) for token in attention.ids]
     layers = []
     for layer, vector in enumerate(stream_LC):
         looked_at = tuple(

@@ -9,7 +9,7 @@ from torch import Tensor
 from minigpt.models.decoder import Decoder
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import window_start
-from minigpt.records import StepRecord, TextScore, Token
+from minigpt.records import NamedToken, StepRecord, TextScore, Token
 from minigpt.sampling.distribution import distribution, step_record, token_text
 from minigpt.text.tokenizer import Tokenizer
 
@@ -82,18 +82,19 @@ def perplexity(total_nats: float, tokens: int) -> float | None:
         return None
 
 
-def bare_token(tokenizer: Tokenizer, token: int) -> Token:
-    """A token without numbers."""
+def named_token(tokenizer: Tokenizer, token: int) -> NamedToken:
+    """A token by its id, without numbers."""
     data = tokenizer.token_bytes(token)
-    return Token(id=token, text=token_text(data), bytes=data.hex())
+    return NamedToken(id=token, text=token_text(data), bytes=data.hex())
 
 
 def first_token(tokenizer: Tokenizer, token: int) -> StepRecord:
     """The record of a text's first token: nothing stands before it, so nothing predicts it."""
+    data = tokenizer.token_bytes(token)
     return StepRecord(
         sample=0,
         position=0,
-        token=bare_token(tokenizer, token),
+        token=Token(id=token, text=token_text(data), bytes=data.hex()),
         candidates=(),
         other=None,
         entropy_bits=None,

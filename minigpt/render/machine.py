@@ -2,39 +2,16 @@
 
 import csv
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields, is_dataclass
 from typing import Any, TextIO
 
-from minigpt.records import Candidate, StepRecord, Token
+from minigpt.records import StepRecord, Token, to_plain
 from minigpt.render.style import safe_text
-
-_CANDIDATE_FIELDS = tuple(field.name for field in fields(Candidate))
 
 
 def to_json(record: Any, **more: Any) -> str:
     """One line of JSON, in ASCII, so that no letter in it steers a terminal and any encoding can carry it."""
-    values = {name: _plain(value) for name, value in {**_values(record), **more}.items()}
-    return json.dumps(values, allow_nan=False)
-
-
-def _values(record: Any) -> dict[str, Any]:
-    if isinstance(record, dict):
-        return record
-    return {field.name: getattr(record, field.name) for field in fields(record)}
-
-
-def _plain(value: Any) -> Any:
-    if type(value) is Token:  # without context: a candidate's numbers are not known
-        return {name: getattr(value, name, None) for name in _CANDIDATE_FIELDS}
-    if is_dataclass(value) and not isinstance(value, type):
-        return {name: _plain(inner) for name, inner in _values(value).items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    return json.dumps({**to_plain(record), **to_plain(more)}, allow_nan=False)
 
 
 def write_steps(
@@ -44,7 +21,9 @@ def write_steps(
     file.write(f'{{"{name}": [')
     for i, record in enumerate(records):
         file.write((", " if i else "") + to_json(record))
-    file.write("]" + "".join(f", {json.dumps(name)}: {json.dumps(_plain(v))}" for name, v in totals().items()) + "}\n")
+    file.write(
+        "]" + "".join(f", {json.dumps(name)}: {json.dumps(to_plain(v))}" for name, v in totals().items()) + "}\n"
+    )
 
 
 CSV_COLUMNS = (

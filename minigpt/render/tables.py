@@ -1,7 +1,9 @@
 """A record in; a table of it for a terminal out, as rich Text of a given width."""
 
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -10,7 +12,7 @@ from minigpt.records import FileScore, SampleEnd, StepRecord, TextScore, Token
 from minigpt.render.columns import PERCENT, Columns, adds_up, counted, entropy, heading, other_row, raw_shown, row
 from minigpt.render.heat import SCALES
 from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, fit, fit_end, percent, quantity, quoted, token_label
+from minigpt.render.style import Symbols, fit, fit_end, percent, quantity, quoted, safe_text, token_label
 
 _SHORTEST_NAME = 14  # cells for the name of a file
 
@@ -124,14 +126,15 @@ def file_score_caption(total: FileScore, screen: Screen) -> Text:
     )
 
 
-def sample_caption(end: SampleEnd, screen: Screen) -> Text:
-    """How a sample went, and how to make it again."""
+def sample_caption(end: SampleEnd, screen: Screen, trace: Path | None = None) -> Text:
+    """How a sample went, and how to make it again: from its `trace`, where it has one."""
+    again = f"--seed {end.seed}" if trace is None else f"--replay {safe_text(shlex.quote(str(trace)))}"
     return screen.caption(
         f"{quantity(end.tokens, 'token')}, {end.tokens_per_second:,.0f} a second",
         f"{end.bits_per_token:.2f} bits of surprise per token, {end.entropy_bits_per_token:.2f} of entropy",
         f"the top token was drawn {percent(end.top_token_share, 0)} of the time",
         f"stopped by {end.stopped_by}",
-        f"again: --seed {end.seed}",
+        f"again: {again}",
     )
 
 

@@ -1,0 +1,184 @@
+"""`sample --trace` and `sample --replay`: pieces into a trace as they come; a trace in, made again or scored, out."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from minigpt.cli.guard import stderr, stdout
+from minigpt.config import SampleConfig
+from minigpt.errors import ConfigError, TraceError
+from minigpt.records import SampleEnd
+from minigpt.render.machine import to_json
+from minigpt.render.replay import replay_caption, replay_finding, rescoring_table
+from minigpt.render.screen import Screen
+from minigpt.render.style import safe_text, symbols_for
+from minigpt.render.work import WorkDisplay
+
+if TYPE_CHECKING:
+    from minigpt.checkpoint.folder import Checkpoint
+    from minigpt.records import Replay
+    from minigpt.sampling.engine import Piece
+    from minigpt.sampling.trace import Trace, TraceHeader
+
+_KEEPING = "To see it again"
+TraceFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--trace",
+        metavar="FILE",
+        help="Write a new file of JSON lines: all that it takes to make the same again.",
+        show_default=False,
+        rich_help_panel=_KEEPING,
+    ),
+]
+ReplayFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--replay",
+        metavar="FILE",
+        help="Make a trace again, id for id, and compare the numbers; with another -c, score the same tokens there.",
+        show_default=False,
+        rich_help_panel=_KEEPING,
+    ),
+]
+_GO_WITH_REPLAY = ("replay", "checkpoint", "device", "threads", "json", "top", "quiet", "config")
+
+Keep = Callable[[Iterator["Piece"]], Iterator["Piece"]]
+
+
+@contextmanager
+def traced(
+    path: Path | None, checkpoint: "Checkpoint", prompt: str, settings: SampleConfig, num_samples: int
+) -> Iterator[Keep]:
+    """What lets pieces through and writes their records to a new file at `path`; without one, only lets through."""
+    if path is None:
+        yield lambda pieces: pieces
+        return
+    from minigpt.sampling.trace import TraceHeader, TraceStep, TraceWriter
+
+    header = TraceHeader.of(checkpoint, prompt, settings, num_samples=num_samples)
+    with TraceWriter(path, header) as writer:
+
+        def keep(pieces: Iterator["Piece"]) -> Iterator["Piece"]:
+            for piece in pieces:
+                record = piece.record
+                writer.write(record if isinstance(record, SampleEnd) else TraceStep(record=record))
+                yield piece
+
+        yield keep
+
+
+def replay(path: Path, given: Mapping[str, Any]) -> None:
+    """Replay the trace at `path`; `given`: the flags that were given, by their names in Python."""
+    other = next((name for name in given if name not in _GO_WITH_REPLAY), None)
+    if other is not None:
+        flag = "the prompt" if other == "prompt" else f"--{other.replace('_', '-')}"
+        raise ConfigError(f"--replay takes the prompt and all settings from the trace: leave out {flag}.")
+    from minigpt.sampling.trace import Fingerprint, read_trace
+
+    trace = read_trace(path)
+    checkpoint = _open(path, trace.header, given)
+    changed = trace.header.fingerprint.changes(Fingerprint.of(checkpoint.path))
+    if not changed:
+        _make_again(path, trace, checkpoint, given)
+    elif "checkpoint" in given:
+        _score_elsewhere(trace, checkpoint, given)
+    else:
+        raise TraceError(
+            f"{checkpoint.path} is no longer what {path} was made with: its {' and '.join(changed)} changed.\n"
+            f"Name a copy of that one with -c; -c {checkpoint.path} scores the same tokens on what it is now."
+        )
+
+
+def _open(path: Path, header: "TraceHeader", given: Mapping[str, Any]) -> "Checkpoint":
+    """The checkpoint that was given, or the trace's own; device and threads too."""
+    from minigpt.cli.setup import open_checkpoint
+    from minigpt.models.device import resolve_device
+
+    folder = given.get("checkpoint", Path(header.checkpoint))
+    if "checkpoint" not in given and not folder.is_dir():
+        raise TraceError(
+            f"{path} was made with the checkpoint {folder}, which is not there.\n"
+            "Say with -c where it is now, or name another one to score the same tokens on it."
+        )
+    device = given.get("device")
+    if device is None:
+        try:
+            device = str(resolve_device(header.device))
+        except ConfigError:
+            device = "auto"
+    return open_checkpoint(folder, device, given.get("threads", min(header.threads, os.cpu_count() or 1)))
+
+
+def _make_again(path: Path, trace: "Trace", checkpoint: "Checkpoint", given: Mapping[str, Any]) -> None:
+    """Texts on standard output, as of any sample, and how it went on standard error; of a tree, how it went alone.
+
+    Raises TraceError where something else comes out.
+    """
+    from minigpt.models.decoder import decoding_threads
+    from minigpt.sampling.replay import ReplayTally, changes, check_tokens, redraw, rescore
+
+    tally = ReplayTally(trace, drawn=trace.header.made_by == "sample")
+    different, texts = changes(trace.header, checkpoint), {}
+    with _progress(trace, given) as advance, decoding_threads(checkpoint.model):
+        if trace.header.made_by == "sample":
+            for piece in redraw(trace, checkpoint):
+                if not tally.draw(piece.record):
+                    break
+                if isinstance(piece.record, SampleEnd):
+                    texts[piece.record.sample] = piece.record.text
+                advance(1)
+        else:
+            check_tokens(trace, checkpoint)
+            for step, _, record in rescore(trace, checkpoint):
+                tally.compare(step.record, record)
+                advance(1)
+    _tell(path, tally.result(different), [texts[sample] for sample in sorted(texts)], given)
+
+
+def _tell(path: Path, result: "Replay", texts: list[str], given: Mapping[str, Any]) -> None:
+    out, err = stdout(), stderr()
+    if given.get("json"):
+        print(to_json(result), flush=True)
+    if not result.agrees:
+        raise TraceError(replay_finding(str(path), result, symbols_for(err.encoding)))
+    if given.get("json"):
+        return
+    for number, text in enumerate(texts):
+        out.file.write(("\n" if number else "") + safe_text(text) + "\n")
+    if not texts:
+        out.print(replay_caption(result, Screen.of(out)))
+    elif not given.get("quiet"):
+        err.print(replay_caption(result, Screen.of(err)))
+
+
+def _score_elsewhere(trace: "Trace", checkpoint: "Checkpoint", given: Mapping[str, Any]) -> None:
+    """The table of the tokens at which another checkpoint differs most."""
+    from minigpt.models.decoder import decoding_threads
+    from minigpt.sampling.replay import RescoringTally, check_tokens, rescore
+
+    check_tokens(trace, checkpoint)
+    tally = RescoringTally()
+    with _progress(trace, given) as advance, decoding_threads(checkpoint.model):
+        for step, before, record in rescore(trace, checkpoint):
+            tally.add(step, before, record)
+            advance(1)
+    result = tally.result(trace.header.checkpoint, str(checkpoint.path), given.get("top", SampleConfig().top))
+    if given.get("json"):
+        print(to_json(result))
+        return
+    console = stdout()
+    for line in rescoring_table(result, Screen.of(console)):
+        console.print(line, soft_wrap=True)
+
+
+@contextmanager
+def _progress(trace: "Trace", given: Mapping[str, Any]) -> Iterator[Callable[[int], None]]:
+    console = stderr()
+    console.quiet = console.quiet or bool(given.get("quiet"))
+    with WorkDisplay(console) as work:
+        yield work.begin("replaying", len(trace.steps), "tokens")

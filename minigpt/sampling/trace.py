@@ -1,0 +1,376 @@
+"""A generation in, as it runs; a file of JSON lines out, and back: all that it takes to make the same again.
+
+    {"format": "minigpt trace", "number": 1, "made_by": "sample", ...}    the header
+    {"sample": 0, "position": 3, "token": {...}, ...}                     a StepRecord a line, as `sample --json` writes
+    {"sample": 0, "prompt": "The cat", "text": ..., "stopped_by": ...}    a SampleEnd for each sample
+    {"end": 60}                                                           how many steps there were: nothing is missing
+
+A tree, such as the explorer makes, has two more names in each step: its own number, `node`, and `parent`, the number
+of the step before it or null for one that follows the prompt.
+"""
+
+import hashlib
+import io
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+
+from minigpt.checkpoint.folder import CONFIG, Checkpoint
+from minigpt.checkpoint.runs import TOKENIZER, WEIGHTS
+from minigpt.config import SampleConfig
+from minigpt.errors import CheckpointError, ConfigError, OutputError, TraceError
+from minigpt.records import SampleEnd, StepRecord, to_plain
+from minigpt.sampling.plain import Misfit, from_line, from_plain
+from minigpt.sampling.plausible import check_id, check_record
+from minigpt.text.wording import shown
+
+FORMAT = "minigpt trace"
+NUMBER = 1  # of the format; one more whenever a reader of the last one would misread or refuse the new
+LONGEST_LINE = 1 << 25  # bytes: a step that lists the 50,257 tokens of GPT-2 takes half of it
+MADE_BY = ("sample", "explore")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fingerprint:
+    """The SHA-256, in hexadecimal, of the files of a checkpoint that decide what it says."""
+
+    weights: str
+    tokenizer: str
+    config: str
+
+    @classmethod
+    def of(cls, folder: Path) -> "Fingerprint":
+        """Raises CheckpointError where one of the files cannot be read."""
+        return cls(
+            weights=_sha256(folder / WEIGHTS), tokenizer=_sha256(folder / TOKENIZER), config=_sha256(folder / CONFIG)
+        )
+
+    def changes(self, other: "Fingerprint") -> list[str]:
+        """The names of the files that are not the same in `other`."""
+        return [name for name, value in asdict(self).items() if value != getattr(other, name)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Versions:
+    """What computed the numbers: versions, and the machine, since its kind decides how sums are rounded."""
+
+    minigpt: str
+    python: str
+    torch: str
+    tokenizers: str
+    machine: str
+
+    @classmethod
+    def here(cls) -> "Versions":
+        return cls(
+            minigpt=version("minigpt"),
+            python=platform.python_version(),
+            torch=version("torch"),
+            tokenizers=version("tokenizers"),
+            machine=f"{platform.system()} {platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceHeader:
+    """What a trace was made of and with. `prompt_ids` is what the model read: never empty."""
+
+    made_by: str  # sample, whose tokens were drawn, or explore, where a person may have chosen them
+    prompt: str
+    prompt_ids: tuple[int, ...]
+    num_samples: int
+    settings: SampleConfig
+    checkpoint: str  # its folder, as it was given
+    fingerprint: Fingerprint
+    vocab_size: int
+    versions: Versions
+    device: str
+    dtype: str  # of the weights, as torch names it
+    threads: int
+
+    @classmethod
+    def of(
+        cls,
+        checkpoint: Checkpoint,
+        prompt: str,
+        settings: SampleConfig,
+        *,
+        num_samples: int = 1,
+        made_by: str = "sample",
+    ) -> "TraceHeader":
+        """The header for what `checkpoint` is about to make of `prompt`, here and now. Raises CheckpointError."""
+        model, tokenizer = checkpoint.model, checkpoint.tokenizer
+        return cls(
+            made_by=made_by,
+            prompt=prompt,
+            prompt_ids=tuple(tokenizer.encode(prompt) or [tokenizer.end_of_text]),
+            num_samples=num_samples,
+            settings=settings,
+            checkpoint=os.fsencode(checkpoint.path).decode("utf-8", "backslashreplace"),
+            fingerprint=Fingerprint.of(checkpoint.path),
+            vocab_size=model.config.vocab_size,
+            versions=Versions.here(),
+            device=str(model.device),
+            dtype=str(model.wte.weight.dtype).removeprefix("torch."),
+            threads=torch.get_num_threads(),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceStep:
+    """One token. In a tree, `node` is the step's own number and `parent` that of the step before it, None at the root;
+    elsewhere both are None, and the steps of a sample follow each other.
+    """
+
+    node: int | None = None
+    parent: int | None = None
+    record: StepRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """A whole trace: its steps in the order in which they were written, and the end of each sample."""
+
+    header: TraceHeader
+    steps: tuple[TraceStep, ...]
+    ends: tuple[SampleEnd, ...]
+
+
+class TraceWriter:
+    """Writes a trace as it comes, each line at once. The file is made on entering, and never over another.
+
+    An orderly exit writes the last line; without a single step, nothing is left. Raises OutputError.
+    """
+
+    def __init__(self, path: Path, header: TraceHeader) -> None:
+        self.path, self._header, self._steps = path, header, 0
+        self._file: io.FileIO | None = None
+
+    def __enter__(self) -> "TraceWriter":
+        try:
+            self._file = io.FileIO(self.path, "x")
+        except FileExistsError as error:
+            raise OutputError(
+                f"{shown(str(self.path))} exists already, and a trace is never written over anything.\n"
+                "Choose another name, or remove it first."
+            ) from error
+        except OSError as error:
+            raise OutputError(f"{shown(str(self.path))} cannot be made: {error.strerror}.") from error
+        try:
+            self._write({"format": FORMAT, "number": NUMBER, **to_plain(self._header)})
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None and self._steps:
+                self._write({"end": self._steps})
+        finally:
+            self._close()
+
+    def write(self, entry: TraceStep | SampleEnd) -> None:
+        """Add a step, or the end of a sample."""
+        if isinstance(entry, SampleEnd):
+            self._write(to_plain(entry))
+            return
+        number = {} if entry.node is None else {"node": entry.node, "parent": entry.parent}
+        self._write({**number, **to_plain(entry.record)})
+        self._steps += 1
+
+    def _write(self, values: dict[str, Any]) -> None:
+        assert self._file is not None, "a TraceWriter is entered first"
+        line = json.dumps(values, allow_nan=False).encode("ascii") + b"\n"
+        if len(line) > LONGEST_LINE:
+            raise OutputError(
+                f"{shown(str(self.path))}: a line would have {len(line):,} bytes, more than the {LONGEST_LINE:,} that "
+                "are read again.\nList fewer tokens with --top, or take a shorter prompt."
+            )
+        try:
+            while line:
+                line = line[self._file.write(line) :]
+        except OSError as error:
+            raise OutputError(
+                f"{shown(str(self.path))} cannot be written: {error.strerror}. The trace in it is not whole."
+            ) from error
+
+    def _close(self) -> None:
+        assert self._file is not None
+        self._file.close()
+        if not self._steps:
+            self.path.unlink(missing_ok=True)
+
+
+def read_trace(path: Path) -> Trace:
+    """Read a trace, strictly. Raises TraceError: what is wrong, and in which line."""
+    name = shown(str(path))
+    try:
+        with path.open("rb") as file:
+            return _Reading(name).read(file)
+    except OSError as error:
+        raise TraceError(f"{name} cannot be read: {error.strerror}.") from error
+
+
+class _Reading:
+    """The lines of a file, one after the other, each checked against those before it."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._line = name, 0
+        self._steps: list[TraceStep] = []
+        self._ends: dict[int, SampleEnd] = {}
+        self._lengths: dict[int, int] = {}  # steps of each sample
+        self._positions: dict[int | None, int] = {}  # where each node's token stands; None is the prompt
+
+    def read(self, file: io.BufferedReader) -> Trace:
+        try:
+            self._header = self._read_header(self._next(file))
+            self._positions[None] = len(self._header.prompt_ids) - 1
+            while not self._take(self._values(self._next(file))):
+                pass
+            if file.read(1):
+                raise Misfit("something follows it, and it is the last")
+        except (Misfit, ConfigError) as error:
+            what = str(error).removeprefix(".").rstrip(".")
+            raise TraceError(f"{self._name} is damaged, in line {self._line:,}: {what}.") from error
+        ends = tuple(self._ends[sample] for sample in sorted(self._ends))
+        return Trace(header=self._header, steps=tuple(self._steps), ends=ends)
+
+    def _next(self, file: io.BufferedReader) -> bytes:
+        self._line += 1
+        return file.readline(LONGEST_LINE + 1)
+
+    def _values(self, line: bytes) -> dict[str, Any]:
+        if len(line) > LONGEST_LINE:
+            raise Misfit(f"it is longer than {LONGEST_LINE:,} bytes")
+        if not line.endswith(b"\n"):
+            where = f"in the middle of line {self._line:,}" if line else f"after line {self._line - 1:,}"
+            raise TraceError(
+                f"{self._name} is cut off: it ends {where}, before the generation did.\n"
+                "Only a whole one can be replayed."
+            )
+        return from_line(line)
+
+    def _read_header(self, line: bytes) -> TraceHeader:
+        if f'"{FORMAT}"'.encode() not in line[:100]:
+            raise TraceError(
+                f"{self._name} is no trace of minigpt: it does not begin as one.\n"
+                'minigpt sample "Once upon a time" --trace FILE makes one.'
+            )
+        values = self._values(line)
+        self._check_format(values.pop("format", None), values.pop("number", None))
+        header = from_plain(TraceHeader, values)
+        _check_header(header)
+        return header
+
+    def _check_format(self, name: object, number: object) -> None:
+        if name != FORMAT or type(number) is not int or number < 1:
+            raise Misfit("it does not name its format")
+        if number != NUMBER:
+            raise TraceError(
+                f"{self._name} is a trace of format {number}, and this minigpt, {version('minigpt')}, reads format "
+                f"{NUMBER}.\nReplay it with the version that made it, or a newer one."
+            )
+
+    def _take(self, values: dict[str, Any]) -> bool:
+        """One line more; whether it is the last."""
+        if "end" in values:
+            self._take_last(values)
+            return True
+        if "stopped_by" in values:
+            self._take_end(from_plain(SampleEnd, values))
+        else:
+            self._take_step(_step(values))
+        return False
+
+    def _take_step(self, step: TraceStep) -> None:
+        record, sample = step.record, step.record.sample
+        self._check_sample(sample)
+        check_record(record, self._header.vocab_size)
+        if (self._header.made_by == "explore") == (step.node is None):
+            raise Misfit("it has no node" if step.node is None else "it has a node, and a sample is no tree")
+        if step.node is None:
+            before = self._positions[None] + self._lengths.get(sample, 0)
+        else:
+            before = self._check_node(step.node, step.parent)
+        if record.position != before + 1:
+            raise Misfit(f"position is {record.position:,}, where {before + 1:,} must be")
+        if step.node is not None:
+            self._positions[step.node] = record.position
+        self._lengths[sample] = self._lengths.get(sample, 0) + 1
+        self._steps.append(step)
+
+    def _check_node(self, node: int, parent: int | None) -> int:
+        """The position of the parent's token."""
+        if node < 0 or node in self._positions:
+            raise Misfit(f"node is {node}, which is {'negative' if node < 0 else 'there already'}")
+        if parent not in self._positions:
+            raise Misfit(f"parent is {parent}, which no step before it has")
+        return self._positions[parent]
+
+    def _take_end(self, end: SampleEnd) -> None:
+        self._check_sample(end.sample)
+        found = self._lengths.get(end.sample, 0)
+        if end.tokens != found and self._header.made_by == "sample":
+            raise Misfit(f"tokens is {end.tokens:,}, where sample {end.sample} has {found:,} steps")
+        if end.prompt != self._header.prompt:
+            raise Misfit("prompt is not the one of the first line")
+        self._ends[end.sample] = end
+
+    def _take_last(self, values: dict[str, Any]) -> None:
+        if values != {"end": len(self._steps)} or type(values["end"]) is not int:
+            raise Misfit(f"it must say how many steps there are, {len(self._steps):,}, and nothing else")
+        missing = next((n for n in range(self._header.num_samples) if n not in self._ends), None)
+        if missing is not None and self._header.made_by == "sample":
+            raise Misfit(f"sample {missing} has no end")
+        if not self._steps:
+            raise Misfit("there is no step before it")
+
+    def _check_sample(self, sample: int) -> None:
+        if not 0 <= sample < self._header.num_samples:
+            raise Misfit(f"sample is {sample}, where there are {self._header.num_samples:,}, from 0")
+        if sample in self._ends:
+            raise Misfit(f"sample {sample} has ended before")
+
+
+def _step(values: dict[str, Any]) -> TraceStep:
+    record = {name: value for name, value in values.items() if name not in ("node", "parent")}
+    numbers = from_plain(_Place, {"node": None, "parent": None, **{n: v for n, v in values.items() if n not in record}})
+    return TraceStep(node=numbers.node, parent=numbers.parent, record=from_plain(StepRecord, record))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where in a tree a step stands."""
+
+    node: int | None
+    parent: int | None
+
+
+def _check_header(header: TraceHeader) -> None:
+    if header.made_by not in MADE_BY:
+        raise Misfit(f"made_by is {json.dumps(header.made_by[:40])}, where {' or '.join(MADE_BY)} must be")
+    for name in ("num_samples", "vocab_size", "threads"):
+        if getattr(header, name) < 1:
+            raise Misfit(f"{name} is {getattr(header, name)}, where 1 or more must be")
+    if not header.prompt_ids:
+        raise Misfit("prompt_ids is empty")
+    for token in header.prompt_ids:
+        check_id(token, header.vocab_size)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error

@@ -1,0 +1,87 @@
+"""Every record comes back from JSON as it went, by its annotations alone; anything else is a Misfit that says where."""
+
+import json
+from dataclasses import dataclass, fields
+
+import pytest
+
+from minigpt.config import SampleConfig
+from minigpt.errors import ConfigError
+from minigpt.records import Candidate, Other, SampleEnd, Stage, StepRecord, Token, to_plain
+from minigpt.sampling.plain import Misfit, from_line, from_plain
+
+CANDIDATE = Candidate(id=7, text=" a", bytes="2061", logit=-1.5, raw_prob=0.1, after=(0.30000000000000004, 5e-324),
+                      prob=5e-324, rank=3, cut_by=None)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Inner:
+    numbers: tuple[float, ...]
+    name: str | None
+
+
+@dataclass(frozen=True)
+class Outer:
+    count: int
+    inner: tuple[Inner, ...]
+    flag: bool = False
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        CANDIDATE,
+        StepRecord(sample=1, position=4, token=CANDIDATE, candidates=(CANDIDATE,), entropy_bits=1 / 3,
+                   other=Other(count=2, raw_prob=0.9, prob=0.0), surprisal_bits=0.1,
+                   stages=(Stage(name="top-k", value=6, kept=6, mass=1.0),)),
+        StepRecord(sample=0, position=0, token=Token(id=3, text=None, bytes="e2"), candidates=(), other=None,
+                   entropy_bits=None, surprisal_bits=None, stages=()),
+        SampleConfig(stop=("\n", "速"), temperature=0.1 + 0.2),
+        Outer(count=-(2**70), inner=(Inner(numbers=(), name=None), Inner(numbers=(1e308, -0.0), name="é")), flag=True),
+    ],
+)  # fmt: skip
+def test_there_and_back(record: object) -> None:
+    assert from_plain(type(record), from_line(json.dumps(to_plain(record)).encode())) == record
+
+
+def test_a_sample_end_comes_back_whatever_fields_it_has() -> None:
+    values = {str: "a", int: 3, float: 0.1}
+    end = SampleEnd(**{field.name: values[field.type] for field in fields(SampleEnd)})
+    assert from_plain(SampleEnd, to_plain(end)) == end
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"count": 1, "inner": []}, "has no flag"),
+        ({"count": 1, "inner": [], "flag": True, "x": 1}, 'has an unknown name, "x"'),
+        ({"count": True, "inner": [], "flag": True}, ".count is true, where a whole number must be"),
+        ({"count": 1.0, "inner": [], "flag": True}, ".count is 1.0, where a whole number must be"),
+        ({"count": 1, "inner": {}, "flag": True}, ".inner is an object, where a list must be"),
+        ({"count": 1, "inner": [3], "flag": True}, ".inner[0] is 3, where an object must be"),
+        ({"count": 1, "inner": [], "flag": 1}, ".flag is 1, where true or false must be"),
+        ({"count": 1, "inner": [{"numbers": [0, "x" * 99], "name": None}], "flag": True},
+         '.inner[0].numbers[1] is "' + "x" * 36 + "..., where a number must be"),
+        ({"count": 1, "inner": [{"numbers": [None], "name": None}], "flag": True},
+         ".inner[0].numbers[0] is null, where a number must be"),
+        ({"count": 1, "inner": [{"numbers": [10**400], "name": None}], "flag": True},
+         ".inner[0].numbers[0] is a number too large"),
+        ({"count": 1, "inner": [{"numbers": [], "name": "\ud83d"}], "flag": True},
+         ".inner[0].name is a text with half a character in it"),
+    ],
+)  # fmt: skip
+def test_a_misfit_says_where_and_what(values: object, message: str) -> None:
+    with pytest.raises(Misfit) as caught:
+        from_plain(Outer, values)
+    assert str(caught.value) == message
+
+
+def test_what_a_record_refuses_itself_comes_as_it_raises_it() -> None:
+    with pytest.raises(ConfigError, match="--top-p"):
+        from_plain(SampleConfig, {**to_plain(SampleConfig()), "top_p": 0})
+
+
+@pytest.mark.parametrize("line", [b"[]", b"3", b"null", b'"a"', b"", b"{", b"{]", b"\xff", b'{"a": -Infinity}'])
+def test_a_line_that_is_no_object(line: bytes) -> None:
+    with pytest.raises(Misfit, match=r"^it "):
+        from_line(line)
