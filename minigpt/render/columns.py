@@ -48,7 +48,7 @@ def row(record: StepRecord, candidate: Candidate, label: str, columns: Columns, 
     chosen = record.token is not None and candidate.id == record.token.id
     cut = candidate.cut_by is not None
     rank = f"{candidate.rank:>4,}" if candidate.rank < 10_000 else f"{candidate.rank:>4}"
-    line = Text(symbols.chosen if chosen else " ", "bold green")
+    line = Text().append(symbols.chosen if chosen else " ", "bold green")  # not the style of the whole line
     line.append(f"{rank}  ", "dim" if cut else "")
     line.append(fit(label, columns.token, symbols), "bold green" if chosen else "dim" if cut else "")
     if columns.bar:

@@ -73,6 +73,12 @@ def test_the_chosen_token_is_marked_and_cut_ones_are_hollow(step: StepRecord, ca
     assert "cut by temp." in str(step_table(greedy, Screen(32)))
 
 
+def test_only_the_chosen_token_is_green(step: StepRecord) -> None:
+    table = step_table(step, Screen(80))
+    green = [table.plain[span.start : span.end] for span in table.spans if "green" in str(span.style)]
+    assert [part.strip() for part in green if part.strip()] == ["▸", "␣floor"]
+
+
 def test_a_token_that_is_markup_is_printed_as_it_is(step: StepRecord, candidate: Make) -> None:
     hostile = (candidate(1, "[/INST]", 0.5, 0.5), candidate(2, ":smile:", 0.4, 0.4))
     table = str(step_table(replace(step, candidates=hostile, stages=step.stages[:1]), Screen(80)))
