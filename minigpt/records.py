@@ -432,3 +432,90 @@ def _names(kind: type) -> tuple[str, ...]:
     if kind is Token:
         kind = Candidate
     return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorpusText:
+    """A text that answers are compared with, as tokens."""
+
+    name: str
+    part: str  # what of it: training text, or whole text
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorpusSuffix:
+    """The last tokens of a text, as a corpus holds them, and what follows there."""
+
+    tokens: int
+    text: str | None  # None when its bytes are not whole characters
+    bytes: str  # hexadecimal
+    occurrences: int  # overlapping ones too
+    followed: int  # of them, all but one at the very end of the corpus
+    next_tokens: int  # different ones that follow
+    likeliest: Token | None
+    likeliest_share: float | None
+    divergence_bits: float | None  # Kullback-Leibler, of the shares there from the model's raw softmax
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorpusCandidate(Candidate):
+    """A candidate, and how often it follows the suffix in the corpus."""
+
+    corpus_count: int
+    corpus_share: float | None  # of all that follows; None where nothing does
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorpusOther(Other):
+    """All tokens that are not listed, summed in the corpus too."""
+
+    corpus_count: int
+    corpus_share: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorpusStep(StepRecord):
+    """What a model expects after a text, beside what followed `suffix`, the end of this text, in a corpus.
+
+    Candidates are the best of both, by logit; candidates + other = 1, for corpus_share too.
+    """
+
+    candidates: tuple[CorpusCandidate, ...]
+    other: CorpusOther
+    corpus: CorpusText
+    suffixes: tuple[CorpusSuffix, ...]  # shortest first; of those with the very same occurrences, the longest
+    suffix: CorpusSuffix | None  # that shares are taken from; None where the last token never stands in the corpus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerbatimSpan:
+    """Sampled tokens that stand in the corpus, as they are here; with one more on either side they do not."""
+
+    position: int  # from 0, of its first token in the text
+    tokens: int
+    text: str | None  # None when its bytes are not whole characters
+    bytes: str  # hexadecimal
+    occurrences: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerbatimPiece:
+    """A part of a sampled text that stands in the corpus, or that does not."""
+
+    text: str
+    verbatim: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerbatimReport:
+    """What of a sample stands verbatim in a corpus, in spans of `at_least` so many tokens. The prompt is left out."""
+
+    sample: int
+    corpus: CorpusText
+    at_least: int
+    sampled_tokens: int  # without an end-of-text that ended the sample
+    verbatim_tokens: int  # of them, those in spans, which may overlap
+    longest: VerbatimSpan | None  # the first of the longest
+    spans: tuple[VerbatimSpan, ...]
+    pieces: tuple[VerbatimPiece, ...]  # the whole sampled text

@@ -10,6 +10,7 @@ from minigpt.cli.against import show_against
 from minigpt.cli.boundary import NO_BOUNDARY, find_boundary, print_boundary, tell_of_boundary
 from minigpt.cli.choices import show_choices
 from minigpt.cli.config_file import Config
+from minigpt.cli.corpus_view import BesideCorpus, Suffix, show_corpus
 from minigpt.cli.given import given
 from minigpt.cli.guard import guarded, note, stdout
 from minigpt.cli.history import show_history
@@ -66,6 +67,8 @@ def inspect_probs(
             show_default=False,
         ),
     ] = None,
+    corpus: BesideCorpus = None,
+    suffix: Suffix = None,
     top: Top = 10,
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="A row per candidate, for a spreadsheet.")] = False,
@@ -79,14 +82,17 @@ def inspect_probs(
     [bold]minigpt inspect-probs "To be, or not to"[/bold] what may come next
     [bold]minigpt inspect-probs --all --file a.txt[/bold] how surprising each token was
     [bold]minigpt inspect-probs "The film was" --choices " good, bad"[/bold] which of them fits
+    [bold]minigpt inspect-probs "The cat" --corpus run[/bold] beside what its own text says
     """
     require(not (json and csv), "--json and --csv exclude each other.")
     ways = {"--choices": choices is not None, "--boundary": boundary, "--history": history is not None}
+    ways["--corpus"] = bool(corpus)
     asked = [flag for flag, is_given in {"--all": every, **ways, "--against": against is not None}.items() if is_given]
     require(len(asked) < 2 or asked == ["--all", "--against"], f"{' and '.join(asked)} exclude each other.")
     for flag in asked:
         require(not csv or flag in ("--all", "--choices"), f"{flag} has no --csv; --json has its numbers.")
     require(history is None or checkpoint is None, "--history names the run, so leave out --checkpoint.")
+    require(suffix is None or bool(corpus), "--suffix goes with --corpus.")
     require(not track or history is not None, "--track goes with --history.")
     from minigpt.cli.setup import given_text, open_checkpoint
     from minigpt.text.choices import split_choices
@@ -109,6 +115,8 @@ def inspect_probs(
         show_history(loaded, prompt, [check_argument(token) for token in track or ()], followed, json=json)
     elif against is not None:
         show_against(loaded, against, prompt, top, every=every, json=json)
+    elif corpus:
+        show_corpus(loaded, prompt, ids, corpus, top=top, suffix=suffix, json=json, quiet=quiet)
     elif texts:
         show_choices(loaded, prompt, ids, texts, json=json, csv=csv, quiet=quiet)
     elif every:

@@ -3,7 +3,7 @@
 import secrets
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +11,7 @@ from rich.console import Console
 
 from minigpt.cli.boundary import tell_of_boundary
 from minigpt.cli.config_file import Config
+from minigpt.cli.corpus_view import InCorpus, Verbatim, VerbatimWatch
 from minigpt.cli.given import given
 from minigpt.cli.guard import guarded, note, say, stderr, stdout
 from minigpt.cli.options import Boundary, Checkpoint, Device, Json, Quiet, Threads, Top
@@ -97,6 +98,8 @@ def sample(
     raw: Annotated[bool, typer.Option("--raw", help="Write the very bytes, control characters too.")] = False,
     trace: TraceFile = None,
     replay: ReplayFile = None,
+    corpus: InCorpus = None,
+    verbatim: Verbatim = None,
     device: Device = "auto",
     threads: Threads = None,
     config: Config = None,
@@ -146,20 +149,23 @@ def sample(
         heat = None
     tell_of_boundary(loaded, text, top=top, show=boundary, quiet=quiet)
     checked = CacheCheck(loaded.model)
+    copied = VerbatimWatch(loaded, corpus, verbatim, quiet=quiet)
     pieces = generate(
         loaded.model, loaded.tokenizer, text, settings, count=num_samples, watch=checked.watch if check else None
     )
+    pieces = copied.watch(pieces)
     said: list[str] = []
     with traced(trace, loaded, text, settings, num_samples) as keep, decoding_threads(loaded.model):
         pieces = keep(pieces)
         if how == "json":
-            _print_json(_watched(pieces, pace, said))
+            _print_json(_watched(pieces, pace, said), copied.fields)
         for number, mine in enumerate(by_sample(pieces, range(0 if how == "json" else num_samples))):
             if number and how != "raw":
                 out.print()
             end = _show(how, out, text, _watched(mine, pace, said), settings, SCALES[heat] if heat else None)
             if not quiet:
                 stderr().print(sample_caption(end, Screen.of(stderr()), trace))
+            copied.tell(out, number)
     for sentence in dict.fromkeys(said):
         note(sentence, quiet=quiet)
     if check:
@@ -215,9 +221,9 @@ def _show(
     return views[how](out, prompt, ((piece.data, piece.record) for piece in pieces), config.max_tokens, scale)
 
 
-def _print_json(pieces: Iterator["Piece"]) -> None:
+def _print_json(pieces: Iterator["Piece"], more: Callable[[StepRecord | SampleEnd], dict[str, Any]]) -> None:
     for piece in pieces:
-        print(to_json(piece.record), flush=True)
+        print(to_json(piece.record, **more(piece.record)), flush=True)
 
 
 def _write_bytes(prompt: str, pieces: Iterator["Piece"]) -> SampleEnd:

@@ -43,16 +43,18 @@ def heading(columns: Columns, *numbers: tuple[str, int]) -> Text:
     return Text(line + right.rjust(max(width - len(line), len(right) + 1)), "bold")
 
 
-def row(record: StepRecord, candidate: Candidate, label: str, columns: Columns, symbols: Symbols) -> Text:
-    """Mark, rank, token and bar of one candidate."""
+def row(
+    record: StepRecord, candidate: Candidate, label: str, columns: Columns, symbols: Symbols, longest: float = 0.0
+) -> Text:
+    """Mark, rank, token and bar of one candidate; the `longest` bar is of so much, by default of the top row's."""
     chosen = record.token is not None and candidate.id == record.token.id
     cut = candidate.cut_by is not None
-    rank = f"{candidate.rank:>4,}" if candidate.rank < 10_000 else f"{candidate.rank:>4}"
+    rank = f"{candidate.rank:>4,}" if candidate.rank < 10_000 else f"{candidate.rank}"
     line = Text().append(symbols.chosen if chosen else " ", "bold green")  # not the style of the whole line
-    line.append(f"{rank}  ", "dim" if cut else "")
+    line.append(f"{rank:<{RANK - 1}}", "dim" if cut else "")
     line.append(fit(label, columns.token, symbols), "bold green" if chosen else "dim" if cut else "")
     if columns.bar:
-        share = candidate.raw_prob / record.candidates[0].raw_prob
+        share = candidate.raw_prob / (longest or record.candidates[0].raw_prob)
         line.append("  " + bar(share, columns.bar, symbols, hollow=cut), "dim" if cut else "cyan")
     return line
 

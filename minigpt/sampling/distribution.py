@@ -79,11 +79,18 @@ def best_ids(logits_V: Tensor, n: int) -> list[int]:
 
 
 def step_record(
-    dist: Distribution, token_bytes: TokenBytes, *, position: int, top: int, token: int | None = None, sample: int = 0
+    dist: Distribution,
+    token_bytes: TokenBytes,
+    *,
+    position: int,
+    top: int,
+    token: int | None = None,
+    sample: int = 0,
+    also: Sequence[int] = (),
 ) -> StepRecord:
-    """The record of one step: the `top` best candidates, `token` among them, and all others summed."""
+    """The record of one step: the `top` best candidates, `token` and `also` these among them, and all others summed."""
     ids = best_ids(dist.logits_V, top)
-    listed = ids if token is None or token in ids else [*ids, token]
+    listed = list(dict.fromkeys([*ids, *also, *(() if token is None else (token,))]))
     candidates = _candidates(dist, listed, len(ids), token_bytes)
     return StepRecord(
         sample=sample,

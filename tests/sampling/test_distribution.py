@@ -58,6 +58,15 @@ def test_shown_and_other_add_up_to_1(size: int, top: int, config: SampleConfig) 
     assert len(step.candidates) + step.other.count == size
 
 
+def test_others_may_be_asked_for_and_are_listed_once() -> None:
+    dist = distribution(logits(0.4, 0.3, 0.1, 0.15, 0.05))
+    step = step_record(dist, letters, position=5, top=2, token=4, also=[1, 2, 4])
+    assert [(c.id, c.rank) for c in step.candidates] == [(0, 1), (1, 2), (2, 4), (4, 5)]
+    assert step.token == step.candidates[-1]
+    assert step.other is not None
+    assert (step.other.count, step.other.raw_prob) == (1, pytest.approx(0.15))
+
+
 @pytest.mark.parametrize("scale", [0.0, 1.0, 30.0])
 def test_float32_logits_of_a_large_vocabulary_add_up_to_1(scale: float) -> None:
     step = record(distribution(random_logits(LARGE, scale=scale)), top=10)

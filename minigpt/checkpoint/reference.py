@@ -1,0 +1,126 @@
+"""What --corpus was given in; the ids of that text out, with which a model's answers can be compared."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minigpt.checkpoint.files import read_json_object
+from minigpt.checkpoint.folder import Checkpoint
+from minigpt.checkpoint.resume import RESUME, TOKENS
+from minigpt.checkpoint.run import SNAPSHOTS
+from minigpt.checkpoint.runs import RUN
+from minigpt.config import require
+from minigpt.errors import CheckpointError, CorpusError
+from minigpt.records import CorpusText
+from minigpt.text.blocks import Progress, unheard
+from minigpt.text.corpus import Corpus, builtin_corpus, read_corpus
+from minigpt.text.shards import Ids, TokenData, open_shards, read_manifest
+from minigpt.text.split import Split
+from minigpt.text.token_cache import cached_tokens
+from minigpt.text.tokenizer import Tokenizer
+from minigpt.text.wording import shown
+
+OWN = "run"  # the text that the checkpoint itself learned from
+BUILTIN = "builtin"  # Python's own language reference
+Stages = Callable[[str, int | None], Progress]  # told what begins, and how many characters it is for
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A text, as the ids of one tokenizer. A note says what a person would not expect."""
+
+    text: CorpusText
+    ids: Ids
+    bytes_per_token: float
+    note: str = ""
+
+
+def find_reference(
+    specs: Sequence[str], checkpoint: Checkpoint, progress: Stages = lambda name, total: unheard
+) -> Reference:
+    """The text that `specs` stand for, in the checkpoint's tokens: `run`, a run's folder, `builtin`, or files.
+
+    Of a run it is the training text alone, since validation is not what it learned from; of anything else, all of it.
+    Raises ConfigError for a mixture, CorpusError, CheckpointError and OutputError.
+    """
+    require("-" not in specs, "--corpus takes no standard input: give a file.")
+    runs = [spec for spec in specs if spec == OWN or (Path(spec) / RUN).is_file()]
+    if not runs:
+        require(BUILTIN not in specs or len(specs) == 1, f"--corpus {BUILTIN} stands alone.")
+        corpus = builtin_corpus() if BUILTIN in specs else _read(specs, progress)
+        skipped = f"skipped what is not text, such as {corpus.skipped[0]}." if corpus.skipped else ""
+        return _reference(_name(corpus), "whole text", _tokens(corpus, 0.0, checkpoint.tokenizer, progress), skipped)
+    require(len(specs) == 1, f"--corpus {shown(runs[0])} is a run, which stands alone.")
+    return _of_run(_own_run(checkpoint.path) if runs[0] == OWN else Path(runs[0]), checkpoint.tokenizer, progress)
+
+
+def _own_run(folder: Path) -> Path:
+    """The run that a checkpoint or a snapshot belongs to."""
+    run = folder.parent.parent if folder.parent.name == SNAPSHOTS else folder
+    if (run / RUN).is_file():
+        return run
+    raise CheckpointError(
+        f"{shown(str(folder))} is no run of minigpt ({RUN} is not there), so it does not say what it learned from.\n"
+        "Give the text: --corpus FILE"
+    )
+
+
+def _of_run(run: Path, tokenizer: Tokenizer, progress: Stages) -> Reference:
+    """The ids that it keeps, else its text read again."""
+    name = shown(str(run))
+    try:
+        kept = read_manifest(run / RESUME / TOKENS)["made_from"]
+        if kept["tokenizer_sha256"] == hashlib.sha256(tokenizer.to_json().encode()).hexdigest():
+            return _reference(name, "training text", open_shards(run / RESUME / TOKENS))
+        reason = "keeps tokens of another tokenizer"
+    except (CheckpointError, KeyError, TypeError):  # gone, damaged, or of another version
+        reason = "keeps no tokens"
+    corpus, fraction = _read_again(run, f"{name} {reason}", progress)
+    data = _tokens(corpus, fraction, tokenizer, progress)
+    return _reference(name, "training text", data, f"{name} {reason}; its text, which is unchanged, was read again.")
+
+
+def _read_again(run: Path, told: str, progress: Stages) -> tuple[Corpus, float]:
+    """The text that a run was trained on, and what part of it validates; CorpusError where it is no longer there."""
+    info = read_json_object(run / RUN)
+    advice = "Give the text that it learned from: --corpus FILE"
+    try:
+        specs, sources = list(info["text"]["corpus"]), [source["sha256"] for source in info["corpus"]["sources"]]
+        fraction = 0.0 if info["text"]["val"] else float(info["choices"]["val_fraction"])
+        reading = {name: info["text"][name] for name in ("encoding", "field")}
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{shown(str(run / RUN))} does not say what the run learned from.\n{advice}") from error
+    if "-" in specs:
+        raise CorpusError(f"{told}, and its text came from standard input.\n{advice}")
+    try:
+        corpus = _read(specs, progress, **reading)
+    except CorpusError as error:
+        raise CorpusError(f"{told}, and its text cannot be read: {str(error).splitlines()[0]}\n{advice}") from error
+    if [source.sha256 for source in corpus.sources] != sources:
+        if not specs:
+            advice = f"Each version of Python has its own; this one's, all of it, is --corpus {BUILTIN}"
+        raise CorpusError(f"{told}, and {_name(corpus)} is not what it was.\n{advice}")
+    return corpus, fraction
+
+
+def _read(specs: Sequence[str], progress: Stages, **reading: Any) -> Corpus:
+    return read_corpus(specs, progress=progress("reading", None), to_learn=False, **reading)
+
+
+def _tokens(corpus: Corpus, fraction: float, tokenizer: Tokenizer, progress: Stages) -> TokenData:
+    split = Split(corpus, fraction=fraction)
+    return cached_tokens(tokenizer, split, progress("tokenizing", split.characters))
+
+
+def _name(corpus: Corpus) -> str:
+    more = f" and {len(corpus.sources) - 1:,} more" if len(corpus.sources) > 1 else ""
+    return corpus.sources[0].name + more
+
+
+def _reference(name: str, part: str, data: TokenData, note: str = "") -> Reference:
+    tokens = len(data.train)
+    return Reference(
+        CorpusText(name=name, part=part, tokens=tokens), data.train, data.train_bytes / max(1, tokens), note
+    )
