@@ -92,7 +92,7 @@ def inspect_probs(
     for flag in asked:
         require(not csv or flag in ("--all", "--choices"), f"{flag} has no --csv; --json has its numbers.")
     require(history is None or checkpoint is None, "--history names the run, so leave out --checkpoint.")
-    require(suffix is None or bool(corpus), "--suffix goes with --corpus.")
+    require(suffix is None or bool(corpus), "--suffix goes with --corpus SOURCE.")
     require(not track or history is not None, "--track goes with --history.")
     from minigpt.cli.setup import given_text, open_checkpoint
     from minigpt.text.choices import split_choices
