@@ -9,6 +9,7 @@ import typer
 
 from minigpt.cli.attention import inspect_attention
 from minigpt.cli.evaluate import evaluate
+from minigpt.cli.explore import explore
 from minigpt.cli.inspect import inspect_probs
 from minigpt.cli.plot import plot
 from minigpt.cli.sample import sample
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command()(train)
 app.command()(sample)
 app.command("inspect-probs")(inspect_probs)
+app.command()(explore)
 app.command("inspect-attention")(inspect_attention)
 app.command()(evaluate)
 app.command()(plot)

@@ -24,3 +24,20 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no prog
 Boundary = Annotated[
     bool, typer.Option("--boundary", help="Show too how the end of the prompt could be cut differently.")
 ]
+
+# How a token is chosen; the order is that of the stages.
+
+CHOOSING = "How a token is chosen, in this order"
+RepetitionPenalty = Annotated[
+    float, typer.Option(help="Above 1, tokens already in the text become less likely.", rich_help_panel=CHOOSING)
+]
+Temperature = Annotated[
+    float, typer.Option(help="Below 1 bolder, above 1 wilder; 0 takes the top token.", rich_help_panel=CHOOSING)
+]
+TopK = Annotated[int, typer.Option(help="Keep the k most likely tokens; 0 for all.", rich_help_panel=CHOOSING)]
+TopP = Annotated[
+    float, typer.Option(help="Keep the fewest tokens that hold this share; 1 for all.", rich_help_panel=CHOOSING)
+]
+MinP = Annotated[
+    float, typer.Option(help="Keep tokens with this share of the top one's; 0 for all.", rich_help_panel=CHOOSING)
+]

@@ -14,7 +14,21 @@ from minigpt.cli.config_file import Config
 from minigpt.cli.corpus_view import InCorpus, Verbatim, VerbatimWatch
 from minigpt.cli.given import given
 from minigpt.cli.guard import guarded, note, say, stderr, stdout
-from minigpt.cli.options import Boundary, Checkpoint, Device, Json, Quiet, Threads, Top
+from minigpt.cli.options import (
+    CHOOSING,
+    Boundary,
+    Checkpoint,
+    Device,
+    Json,
+    MinP,
+    Quiet,
+    RepetitionPenalty,
+    Temperature,
+    Threads,
+    Top,
+    TopK,
+    TopP,
+)
 from minigpt.cli.replay import ReplayFile, TraceFile, traced
 from minigpt.cli.replay import replay as replay_trace
 from minigpt.config import STAGES, SampleConfig, require
@@ -31,7 +45,6 @@ if TYPE_CHECKING:
     from minigpt.sampling.engine import Piece
 
 _DEFAULTS = SampleConfig()
-_CHOOSING = "How a token is chosen, in this order"
 _LARGEST_DIFFERENCE = 1e-4  # between the logits of a cached step and of a full pass, in float32
 
 
@@ -43,26 +56,16 @@ def sample(
         typer.Argument(help="The text to continue; - or nothing reads standard input.", show_default=False),
     ] = None,
     checkpoint: Checkpoint = None,
-    repetition_penalty: Annotated[
-        float, typer.Option(help="Above 1, tokens already in the text become less likely.", rich_help_panel=_CHOOSING)
-    ] = _DEFAULTS.repetition_penalty,
-    temperature: Annotated[
-        float, typer.Option(help="Below 1 bolder, above 1 wilder; 0 takes the top token.", rich_help_panel=_CHOOSING)
-    ] = _DEFAULTS.temperature,
-    top_k: Annotated[
-        int, typer.Option(help="Keep the k most likely tokens; 0 for all.", rich_help_panel=_CHOOSING)
-    ] = _DEFAULTS.top_k,
-    top_p: Annotated[
-        float, typer.Option(help="Keep the fewest tokens that hold this share; 1 for all.", rich_help_panel=_CHOOSING)
-    ] = _DEFAULTS.top_p,
-    min_p: Annotated[
-        float, typer.Option(help="Keep tokens with this share of the top one's; 0 for all.", rich_help_panel=_CHOOSING)
-    ] = _DEFAULTS.min_p,
+    repetition_penalty: RepetitionPenalty = _DEFAULTS.repetition_penalty,
+    temperature: Temperature = _DEFAULTS.temperature,
+    top_k: TopK = _DEFAULTS.top_k,
+    top_p: TopP = _DEFAULTS.top_p,
+    min_p: MinP = _DEFAULTS.min_p,
     stages: Annotated[
         str | None,
         typer.Option(
             help="The stages to apply, in another order, such as top-k,temperature; what is left out is not applied.",
-            rich_help_panel=_CHOOSING,
+            rich_help_panel=CHOOSING,
             show_default=False,
         ),
     ] = None,

@@ -45,14 +45,18 @@ class Decoder:
         self.start = 0
         self._product = _split_product if _pays_to_split(model) else torch.addmm
 
-    @torch.inference_mode()
     def prefill(self, ids: Sequence[int]) -> Tensor:
         """Read `ids` (one or more) from the start, in one pass over the window; the logits [V] after the last."""
+        return self.read(ids, last_only=True)[0]
+
+    @torch.inference_mode()
+    def read(self, ids: Sequence[int], *, last_only: bool = False) -> Tensor:
+        """As `prefill`, with the logits [T, V] after every token of the window."""
         self.ids = list(ids)
         self.start = window_start(len(self.ids), self.config.context)
         window = torch.tensor([self.ids[self.start :]], device=self.model.device)
         self.cache.length = 0
-        return self.model(window, self.cache, last_only=True)[0, 0]
+        return self.model(window, self.cache, last_only=last_only)[0]
 
     @torch.inference_mode()
     def step(self, token: int) -> Tensor:
@@ -61,6 +65,19 @@ class Decoder:
             return self.prefill([*self.ids, token])
         self.ids.append(token)
         return self._forward_one(token)
+
+    def columns(self, first: int) -> tuple[Tensor, ...]:
+        """Copies [layers, 2, 1, H, D] of the keys and values of each token of the window, from number `first` on."""
+        return self.cache.kv[:, :, :, :, first : self.cache.length].clone().unbind(4)
+
+    def resume(self, ids: Sequence[int], kept: int, columns: Sequence[Tensor]) -> None:
+        """Stand behind `ids` without running the model. The first `kept` tokens of their window are those of the window
+        so far; `columns` are those of the others, as they were when these very tokens were in the same places.
+        """
+        self.ids, self.start = list(ids), window_start(len(ids), self.config.context)
+        self.cache.length = kept + len(columns)
+        if columns:
+            self.cache.kv[:, :, :, :, kept : self.cache.length] = torch.stack(tuple(columns), dim=4)
 
     def _forward_one(self, token: int) -> Tensor:
         """`GPT.forward` for a single token, written flat.

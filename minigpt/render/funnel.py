@@ -28,9 +28,10 @@ _SHORTEST_TOKEN = 8
 _DRAWN = 14  # cells for `cut by min-p` and a gap
 
 
-def step_table(record: StepRecord, screen: Screen) -> Text:
+def step_table(record: StepRecord, screen: Screen, *, sums: bool = True) -> Text:
     """One step of sampling: each candidate's way through the stages, a column for each, and how many tokens and how
     much raw probability are left after it. A narrow screen has the first and the last column, and the rest in words.
+    Without `sums`, the last caption is left out.
     """
     symbols = screen.symbols
     funnel = _funnel(record, symbols)
@@ -52,12 +53,12 @@ def step_table(record: StepRecord, screen: Screen) -> Text:
         lines.append(screen.caption(_stages(record.stages, symbols)))
     raw, prob = (record.other.raw_prob, record.other.prob) if record.other else (0.0, 0.0)
     drawn = "drawn from the last column" if whole else "drawn from"
-    sums = screen.caption(
+    total = screen.caption(
         adds_up("raw softmax: shown", raw_shown(record), raw),
         adds_up(f"{drawn}: shown", math.fsum(c.prob for c in record.candidates), prob) if record.stages else "",
         entropy(record),
     )
-    return Text("\n").join([*lines, sums])
+    return Text("\n").join([*lines, total] if sums else lines)
 
 
 @dataclass(frozen=True)

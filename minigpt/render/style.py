@@ -25,6 +25,7 @@ class Symbols:
     ellipsis: str = "…"
     quotes: str = "“”"
     times: str = "×"
+    tree: str = "├└│"  # a branch, the last one, and what goes on beside it
 
 
 UNICODE = Symbols()
@@ -41,6 +42,7 @@ ASCII = Symbols(
     ellipsis="~",
     quotes='""',
     times="x",
+    tree="+`|",
 )
 
 

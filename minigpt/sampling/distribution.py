@@ -53,12 +53,17 @@ class Distribution:
 def distribution(logits_V: Tensor, stages: Sequence[SamplingStage] = (), history: Sequence[int] = ()) -> Distribution:
     """Run `logits_V` [V] through the stages. `history`: the text's ids so far. CheckpointError on inf and NaN."""
     logits_V = logits_V.cpu().double()  # in this order: MPS has no float64
-    if not math.isfinite(float(logits_V.sum())):
+    require_finite(logits_V)
+    results = _apply(stages, logits_V, torch.tensor(history, dtype=torch.long)) if stages else ()
+    return Distribution(logits_V, logits_V.softmax(-1), tuple(results))
+
+
+def require_finite(logits: Tensor) -> None:
+    """Raise CheckpointError on inf and NaN."""
+    if not math.isfinite(float(logits.sum())):
         raise CheckpointError(
             "The model's logits are not finite numbers: its weights are damaged, or training diverged."
         )
-    results = _apply(stages, logits_V, torch.tensor(history, dtype=torch.long)) if stages else ()
-    return Distribution(logits_V, logits_V.softmax(-1), tuple(results))
 
 
 def _apply(stages: Sequence[SamplingStage], logits_V: Tensor, history_T: Tensor) -> Iterator[StageResult]:
@@ -92,14 +97,33 @@ def step_record(
     ids = best_ids(dist.logits_V, top)
     listed = list(dict.fromkeys([*ids, *also, *(() if token is None else (token,))]))
     candidates = _candidates(dist, listed, len(ids), token_bytes)
+    chosen = None if token is None else candidates[listed.index(token)]
+    surprisal = None if chosen is None else surprisal_bits(candidates[0], chosen)
+    return _record(dist, candidates, chosen, surprisal, position=position, sample=sample)
+
+
+def listing(dist: Distribution, ids: Sequence[int], token_bytes: TokenBytes, *, position: int) -> StepRecord:
+    """The record of an open question that lists the tokens `ids`, in this order, and sums all others."""
+    return _record(dist, _candidates(dist, list(ids), 0, token_bytes), None, None, position=position)
+
+
+def _record(
+    dist: Distribution,
+    candidates: list[Candidate],
+    token: Candidate | None,
+    surprisal: float | None,
+    *,
+    position: int,
+    sample: int = 0,
+) -> StepRecord:
     return StepRecord(
         sample=sample,
         position=position,
-        token=None if token is None else candidates[listed.index(token)],
+        token=token,
         candidates=tuple(candidates),
-        other=_other(dist, listed),
+        other=_other(dist, [candidate.id for candidate in candidates]),
         entropy_bits=float(torch.special.entr(dist.raw_V).sum()) / math.log(2),
-        surprisal_bits=None if token is None else surprisal_bits(candidates[0], candidates[listed.index(token)]),
+        surprisal_bits=surprisal,
         stages=tuple(_stage(dist, result) for result in dist.results),
     )
 

@@ -132,3 +132,49 @@ def test_a_cache_is_not_overrun(model: GPT, cached: int, more: int, reason: str)
         model(torch.tensor([ids(cached)]), cache)
         with pytest.raises(AssertionError, match=reason):
             model(torch.tensor([ids(more)]), cache)
+
+
+# Going back, and on from there
+
+
+@pytest.mark.parametrize("length", [1, 7, 8, 9, 13])
+def test_reading_a_window_gives_the_logits_after_each_of_its_tokens(make_model: MakeModel, length: int) -> None:
+    model, text = make_model(50, 8), ids(length)
+    decoder = Decoder(model)
+    logits_TV = decoder.read(text)
+    with torch.no_grad():
+        full = model(torch.tensor([text[window_start(length, 8) :]]))[0]
+    torch.testing.assert_close(logits_TV, full, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(decoder.prefill(text), logits_TV[-1], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kept", [0, 3, 6])
+@pytest.mark.parametrize("stepped", [0, 2, 5])
+def test_columns_bring_a_decoder_back(make_model: MakeModel, kept: int, stepped: int) -> None:
+    model, text = make_model(50, 16), ids(6)
+    decoder = Decoder(model)
+    decoder.prefill(text[: 6 - stepped])
+    for token in text[6 - stepped :]:
+        decoder.step(token)
+    columns = decoder.columns(0)
+    expected = decoder.step(7)
+    for token in (8, 9):  # goes on, and elsewhere
+        decoder.step(token)
+    if kept == 0:
+        decoder.prefill([1, 2, 3])
+    decoder.resume(text, kept, columns[kept:])
+    assert (decoder.ids, decoder.start) == (text, 0)
+    torch.testing.assert_close(decoder.step(7), expected, atol=1e-5, rtol=1e-5)
+    assert len(decoder.columns(5)) == 2
+
+
+def test_a_decoder_that_has_gone_back_moves_its_window_on_as_ever(make_model: MakeModel) -> None:
+    model, text = make_model(50, 8), ids(20)
+    decoder, straight = Decoder(model), Decoder(model)
+    decoder.prefill(text[:7])
+    decoder.step(9)
+    decoder.resume(text[:6], 6, ())
+    straight.prefill(text[:6])
+    for token in text[6:]:
+        torch.testing.assert_close(decoder.step(token), straight.step(token), atol=1e-5, rtol=1e-5)
+    assert decoder.ids == text

@@ -1,0 +1,113 @@
+"""`minigpt explore`: a prompt in; a screen on which its continuations are looked at, chosen and compared."""
+
+import secrets
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from minigpt.cli.config_file import Config
+from minigpt.cli.guard import guarded, stdout
+from minigpt.cli.options import Checkpoint, Device, MinP, RepetitionPenalty, Temperature, Threads, TopK, TopP
+from minigpt.config import SampleConfig
+from minigpt.errors import ConfigError, OutputError
+from minigpt.render.explorer_session import Files, Session
+from minigpt.render.style import safe_text, symbols_for
+
+if TYPE_CHECKING:
+    from minigpt.sampling.trace import TraceHeader
+    from minigpt.sampling.tree import TokenTree
+
+_DEFAULTS = SampleConfig()
+
+
+@guarded
+def explore(
+    prompt: Annotated[
+        str | None, typer.Argument(help="The text to start from; without it, the start of a text.", show_default=False)
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="Start from the text of this file.", show_default=False)] = None,
+    checkpoint: Checkpoint = None,
+    repetition_penalty: RepetitionPenalty = _DEFAULTS.repetition_penalty,
+    temperature: Temperature = _DEFAULTS.temperature,
+    top_k: TopK = _DEFAULTS.top_k,
+    top_p: TopP = _DEFAULTS.top_p,
+    min_p: MinP = _DEFAULTS.min_p,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="The same seed and keys give the same tokens.", show_default=False),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many tokens each record of a saved tree lists.")] = _DEFAULTS.top,
+    device: Device = "auto",
+    threads: Threads = None,
+    config: Config = None,
+) -> None:
+    """Walk through what a model could write: choose tokens, step back, branch, change the settings, guess.
+
+    [bold]minigpt explore "The cat"[/bold]     from this text
+    [bold]minigpt explore --file a.txt[/bold]  a text to look at, token by token
+    """
+    out = stdout()
+    if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()) or out.is_dumb_terminal:
+        raise ConfigError(
+            "This is a full-screen application: standard input, output and error must be a terminal that can redraw.\n"
+            "In a pipe, minigpt sample --json gives the same numbers."
+        )
+    settings = SampleConfig(
+        repetition_penalty=repetition_penalty,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        seed=secrets.randbelow(1_000_000) if seed is None else seed,
+        top=top,
+    )
+    try:
+        from minigpt.render.explorer import Explorer
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != "textual":
+            raise
+        raise ConfigError(
+            "The explorer needs the package textual, not installed here.\n"
+            "From your clone of minigpt: pip install -e '.[explore]'"
+        ) from error
+    from minigpt.cli.setup import given_text, open_checkpoint
+    from minigpt.models.decoder import decoding_threads
+    from minigpt.sampling.trace import TraceHeader
+    from minigpt.sampling.tree import TokenTree
+
+    text = given_text(prompt, file)
+    loaded = open_checkpoint(checkpoint, device, threads)
+    tree = TokenTree(loaded.model, loaded.tokenizer, text, seed=settings.seed)
+    header = TraceHeader.of(loaded, text, settings, made_by="explore")
+    session = Session(tree, settings, _files(tree, header))
+    app = Explorer(session, symbols_for(sys.stderr.encoding))
+    with decoding_threads(loaded.model):
+        app.run(mouse=False)  # so that the terminal's own selecting and copying works
+    out.print(Text(safe_text(tree.text(session.here))), soft_wrap=True)
+    if app.return_code:
+        raise typer.Exit(app.return_code)
+
+
+def _files(tree: "TokenTree", header: "TraceHeader") -> Files:
+    from minigpt.checkpoint.files import write_text
+    from minigpt.sampling.trace import TraceWriter
+
+    def export(path: Path, node: int) -> None:
+        if path.exists():
+            raise OutputError(f"{path} exists already: choose another name.")
+        write_text(path, tree.text(node))
+
+    def save(path: Path) -> None:
+        own, steps = tree.as_trace(header)
+        if not steps:
+            raise OutputError(
+                "There is only the prompt so far, and a trace holds what follows it: append a token first."
+            )
+        with TraceWriter(path, own) as writer:
+            for step in steps:
+                writer.write(step)
+
+    return Files(save=save, export=export)

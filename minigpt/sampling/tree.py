@@ -1,0 +1,295 @@
+"""A model and a prompt in; a tree of continuations out, in which every step costs one token, and its records."""
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from minigpt.config import SampleConfig
+from minigpt.models.decoder import Decoder
+from minigpt.models.gpt import GPT
+from minigpt.models.kv_cache import window_start
+from minigpt.records import Candidate, StepRecord, Token
+from minigpt.sampling.distribution import (
+    Distribution,
+    best_ids,
+    distribution,
+    listing,
+    require_finite,
+    step_record,
+    token_text,
+)
+from minigpt.sampling.filters import build_stages
+from minigpt.sampling.trace import TraceHeader, TraceStep
+from minigpt.text.tokenizer import Tokenizer
+
+_KEPT_BYTES = 256 << 20  # of logits, and as much again of keys and values: about 1,300 nodes of GPT-2's
+
+Key = TypeVar("Key")
+
+
+@dataclass(slots=True)
+class _Node:
+    token: int
+    parent: int | None
+    depth: int  # tokens from the first one to this one
+    children: list[int] = field(default_factory=list)
+    step: StepRecord | None = None
+
+
+class _Recent(Generic[Key]):
+    """Tensors by key, `most` of them: the one that was not used for the longest time goes first."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._kept = most, OrderedDict[Key, Tensor]()
+
+    def get(self, key: Key) -> Tensor | None:
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def put(self, key: Key, value: Tensor) -> None:
+        self._kept[key] = value
+        self._kept.move_to_end(key)
+        if len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+
+class TokenTree:
+    """Texts that begin alike, as a tree of tokens. A node is a number, in the order in which they were made; the
+    prompt's tokens are the first ones, and an empty prompt is one end-of-text.
+
+    Every node keeps the logits after it, and its own column of keys and values, so that a step from any node feeds one
+    token to the model: what the cache lacks of the way to the node is copied into it. A full window is read again, as
+    `window_start` has it. `kept_bytes` bounds the logits, and the columns; what had to go is read again when needed.
+
+    Raises CheckpointError where the model's logits are not finite.
+    """
+
+    def __init__(
+        self, model: GPT, tokenizer: Tokenizer, prompt: str = "", *, seed: int = 1, kept_bytes: int = _KEPT_BYTES
+    ) -> None:
+        self._tokenizer, self._model, self._decoder = tokenizer, model, Decoder(model)
+        self._generator = torch.Generator().manual_seed(seed)
+        self._prompt, self._nodes, self._texts = prompt, list[_Node](), list[str]()
+        self._live: tuple[int, ...] = ()  # the nodes whose columns the cache holds
+        self._asked: dict[tuple[object, ...], Distribution] = {}
+        c = model.config
+        column = c.layers * 2 * c.width * model.wte.weight.element_size()
+        self._logits = _Recent[int](max(c.context, kept_bytes // (4 * c.vocab_size)))
+        self._columns = _Recent[tuple[int, int]](max(c.context, kept_bytes // column))  # by node and window's start
+        for token in tokenizer.encode(prompt) or [tokenizer.end_of_text]:
+            self._add(token, len(self._nodes) - 1 if self._nodes else None)
+        self.prompt_end = len(self._nodes) - 1
+        self._logits_after(self.prompt_end)
+
+    # The tree
+
+    def path(self, node: int) -> tuple[int, ...]:
+        """The nodes from the first one to `node`."""
+        nodes: list[int] = []
+        at: int | None = node
+        while at is not None:
+            nodes.append(at)
+            at = self._nodes[at].parent
+        return tuple(reversed(nodes))
+
+    def parent(self, node: int) -> int | None:
+        return self._nodes[node].parent
+
+    def children(self, node: int) -> tuple[int, ...]:
+        return tuple(self._nodes[node].children)
+
+    def ids(self, node: int) -> list[int]:
+        """The token ids up to and with `node`."""
+        return [self._nodes[n].token for n in self.path(node)]
+
+    def text(self, node: int) -> str:
+        """The whole text up to and with `node`, prompt included; the end-of-text of an empty prompt is none of it."""
+        return self._tokenizer.decode(self.ids(node)[0 if self._prompt else 1 :])
+
+    def token(self, node: int) -> Token:
+        return self._token(self._nodes[node].token)
+
+    def first_token(self, text: str) -> Token | None:
+        """The token with which `text` begins, or None where it is empty."""
+        ids = self._tokenizer.encode(text)
+        return self._token(ids[0]) if ids else None
+
+    # Steps
+
+    def append(self, node: int, token: int, config: SampleConfig) -> int:
+        """The child of `node` with this token, made where there is none; `config` is what it was chosen under."""
+        for child in self._nodes[node].children:
+            if self._nodes[child].token == token:
+                return child
+        record = step_record(
+            self._distribution(node, config),
+            self._tokenizer.token_bytes,
+            position=self._nodes[node].depth,
+            top=config.top,
+            token=token,
+        )
+        self._bring_cache_to(node)
+        start = self._decoder.start
+        logits_V = self._decoder.step(token).to("cpu", copy=True)
+        require_finite(logits_V)
+        child = self._add(token, node)
+        self._nodes[child].step = record
+        self._logits.put(child, logits_V)
+        self._live = self.path(child)[self._decoder.start :]
+        moved = self._decoder.start != start  # then the whole window was read again
+        self._keep_columns(0 if moved else len(self._live) - 1)
+        return child
+
+    def draw(self, node: int, config: SampleConfig) -> int:
+        """Append what the model draws under `config`, from the tree's own generator."""
+        return self.append(node, self._distribution(node, config).draw(self._generator), config)
+
+    def as_trace(self, header: TraceHeader) -> tuple[TraceHeader, list[TraceStep]]:
+        """The header and the steps of the tree's trace. `header` is the prompt's. Where a branch leaves in the middle
+        of the prompt, its rest is steps too, with the raw softmax as what they were chosen from.
+        """
+        trunk = 0
+        while trunk < self.prompt_end and self._nodes[trunk].children == [trunk + 1]:
+            trunk += 1
+        steps = []
+        for node in range(trunk + 1, len(self._nodes)):
+            parent, record = self._nodes[node].parent, self.step(node)
+            assert record is not None, "only the first node has none"
+            steps.append(TraceStep(node=node, parent=None if parent == trunk else parent, record=record))
+        return replace(header, prompt=self.text(trunk), prompt_ids=tuple(self.ids(trunk))), steps
+
+    # Records, all from the logits that are kept: no forward pass
+
+    def step(self, node: int) -> StepRecord | None:
+        """How `node`'s token was expected and chosen; None for the first one, which nothing predicts."""
+        here = self._nodes[node]
+        if here.step is None and here.parent is not None:
+            dist = self._distribution(here.parent, _RAW)
+            depth = here.depth - 1
+            here.step = step_record(dist, self._tokenizer.token_bytes, position=depth, top=_RAW.top, token=here.token)
+        return here.step
+
+    def next(self, node: int, config: SampleConfig, *, first: int = 0) -> StepRecord:
+        """What may come after `node`: `config.top` candidates from the `first` best one on, counted from 0."""
+        dist = self._distribution(node, config)
+        ids = best_ids(dist.logits_V, first + config.top)[first:]
+        return listing(dist, ids, self._tokenizer.token_bytes, position=self._nodes[node].depth)
+
+    def find(self, node: int, text: str, config: SampleConfig, *, first: int = 0) -> tuple[StepRecord, int]:
+        """As `next`, but only of the tokens that contain `text`, in letters of either case; and how many do."""
+        wanted = text.casefold()
+        found = [token for token, own in enumerate(self._vocabulary()) if wanted in own]
+        dist = self._distribution(node, config)
+        order = dist.logits_V[found].argsort(descending=True, stable=True)
+        ids = [found[i] for i in order[first : first + config.top].tolist()]
+        return listing(dist, ids, self._tokenizer.token_bytes, position=self._nodes[node].depth), len(found)
+
+    def candidates(self, node: int, tokens: Sequence[int], config: SampleConfig) -> tuple[Candidate, ...]:
+        """These `tokens` as candidates after `node`."""
+        dist = self._distribution(node, config)
+        return listing(dist, tokens, self._tokenizer.token_bytes, position=self._nodes[node].depth).candidates
+
+    def bits(self, node: int, token: int) -> float:
+        """What `token` after `node` costs the model: -log2 of its raw probability."""
+        return -float(self._logits_after(node).double().log_softmax(-1)[token]) / math.log(2)
+
+    def bet_bits(self, node: int, token: int, guess: int, share: float) -> float:
+        """What `token` after `node` costs who puts `share` (above 0, below 1) of the probability on `guess`.
+
+        The rest is spread over all other tokens as the model has them, so that the whole is a distribution.
+        """
+        if token == guess:
+            return -math.log2(share)
+        logits_V = self._logits_after(node).to(torch.float64, copy=True)
+        logits_V[guess] = -math.inf
+        return -math.log2(1 - share) - float(logits_V.log_softmax(-1)[token]) / math.log(2)
+
+    def _token(self, token: int) -> Token:
+        data = self._tokenizer.token_bytes(token)
+        return Token(id=token, text=token_text(data), bytes=data.hex())
+
+    def _vocabulary(self) -> list[str]:
+        """The text of every token, in lower case; nothing for those that are no whole characters."""
+        if not self._texts:
+            names = map(self._tokenizer.token_bytes, range(self._model.config.vocab_size))
+            self._texts = [(token_text(name) or "\0").casefold() for name in names]
+        return self._texts
+
+    def _distribution(self, node: int, config: SampleConfig) -> Distribution:
+        """The last one is kept: a screen asks for the same again and again."""
+        stages = build_stages(config)
+        wanted = (node, *((stage.name, stage.value) for stage in stages))
+        if wanted not in self._asked:
+            self._asked = {wanted: distribution(self._logits_after(node), stages, self.ids(node) if stages else ())}
+        return self._asked[wanted]
+
+    def _add(self, token: int, parent: int | None) -> int:
+        self._nodes.append(_Node(token, parent, 1 if parent is None else self._nodes[parent].depth + 1))
+        child = len(self._nodes) - 1
+        if parent is not None:
+            self._nodes[parent].children.append(child)
+        return child
+
+    # The model and its cache
+
+    def _start(self, depth: int) -> int:
+        return window_start(depth, self._model.config.context)
+
+    def _logits_after(self, node: int) -> Tensor:
+        """[V], float32 on the CPU."""
+        logits_V = self._logits.get(node)
+        if logits_V is None:
+            self._read(node)
+            logits_V = self._logits.get(node)
+        assert logits_V is not None
+        return logits_V
+
+    def _bring_cache_to(self, node: int) -> None:
+        """Let the decoder stand behind `node`, by copying what is kept, or else by reading the window."""
+        path = self.path(node)
+        start = self._start(len(path))
+        wanted = path[start:]
+        common = _common(self._live, wanted) if start == self._decoder.start else 0
+        columns = [column for n in wanted[common:] if (column := self._columns.get((n, start))) is not None]
+        if len(columns) < len(wanted) - common:
+            self._read(node)  # perhaps on beyond it, in the prompt: the window so far begins with what is wanted
+            common, columns = len(wanted), []
+        self._decoder.resume(self.ids(node), common, columns)
+        self._live = wanted
+
+    def _read(self, node: int) -> None:
+        """One pass over `node`'s window, and within the prompt on to the window's end: logits and columns of all."""
+        start = self._start(self._nodes[node].depth)
+        end = node
+        while end < self.prompt_end and self._start(self._nodes[end + 1].depth) == start:
+            end += 1  # the prompt's nodes are numbered in order
+        logits_TV = self._decoder.read(self.ids(end)).to("cpu")
+        require_finite(logits_TV)
+        self._live = self.path(end)[start:]
+        self._keep_columns(0)
+        for n, logits_V in zip(self._live, logits_TV, strict=True):
+            if self._start(self._nodes[n].depth) == start:  # the others are seen from an earlier window
+                self._logits.put(n, logits_V.clone())
+
+    def _keep_columns(self, first: int) -> None:
+        """Keep the columns of the nodes of the window, from number `first` on."""
+        for n, column in zip(self._live[first:], self._decoder.columns(first), strict=True):
+            self._columns.put((n, self._decoder.start), column)
+
+
+_RAW = SampleConfig(temperature=1.0, top_p=1.0)
+
+
+def _common(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many nodes two paths share at their beginning."""
+    pairs = zip(first, second, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))

@@ -1,0 +1,74 @@
+"""The keys and settings in sight: all of them, at any width, broken only between entries."""
+
+import pytest
+from rich.cells import cell_len
+
+from minigpt.config import SampleConfig
+from minigpt.render.explorer_keys import (
+    BROWSE,
+    GAME,
+    SETTINGS,
+    keys_picture,
+    legend_picture,
+    neighbour,
+    settings_picture,
+)
+from minigpt.render.heat import SCALES, heat_legend
+from minigpt.render.screen import Screen
+
+
+@pytest.mark.parametrize("width", [40, 80, 160])
+def test_no_key_is_cut_off(width: int) -> None:
+    for keys in (BROWSE, GAME):
+        lines = keys_picture(keys, width).plain.split("\n")
+        assert max(map(cell_len, lines)) <= width
+        assert "  ".join(line.strip() for line in lines) == "  ".join(f"{key} {what}" for key, what in keys)
+
+
+def test_at_80_columns_two_lines_have_all_keys() -> None:
+    assert keys_picture(BROWSE, 80).plain.count("\n") == 1
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_every_setting_is_shown_with_its_keys(width: int) -> None:
+    config = SampleConfig(temperature=0.0, top_k=1000, top_p=0.123, min_p=0.01, repetition_penalty=1.05)
+    text = settings_picture(config, width).plain
+    assert max(map(cell_len, text.split("\n"))) <= width
+    flat = "  ".join(line.strip() for line in text.split("\n"))
+    assert flat == "rep. 1.05 r R  temperature 0 t T  top-k 1000 k K  top-p 0.123 p P  min-p 0.01 m M"
+    neutral = SampleConfig(temperature=1.0, top_p=1.0)
+    assert settings_picture(neutral, 80).plain.count("off") == 5
+
+
+@pytest.mark.parametrize(("key", "values", "off"), [(key, values, off) for key, _, _, values, off in SETTINGS])
+def test_values_go_all_the_way_down_and_up(key: str, values: tuple[float, ...], off: float) -> None:
+    value = values[0]
+    for expected in values[1:]:
+        value = neighbour(values, value, more=True)
+        assert value == expected
+    assert neighbour(values, values[-1], more=True) == values[-1]
+    for expected in values[-2::-1]:
+        value = neighbour(values, value, more=False)
+        assert value == expected
+    assert neighbour(values, values[0], more=False) == values[0]
+    assert off in values
+
+
+def test_a_value_that_a_flag_gave_goes_to_its_neighbours() -> None:
+    assert neighbour((0.0, 0.5, 1.0), 0.7, more=True) == 1.0
+    assert neighbour((0.0, 0.5, 1.0), 0.7, more=False) == 0.5
+    assert neighbour((1, 10, 0), 7, more=True) == 10
+    assert neighbour((1, 10, 0), 5000, more=True) == 0  # all tokens
+    assert neighbour((1, 10, 0), 5000, more=False) == 10
+    assert neighbour((1, 10, 0), 0, more=True) == 0
+
+
+@pytest.mark.parametrize("width", [40, 80])
+@pytest.mark.parametrize("name", SCALES)
+def test_a_legend_breaks_before_a_colour(name: str, width: int) -> None:
+    legend = heat_legend(SCALES[name], Screen(width))
+    picture = legend_picture(legend, Screen(width))
+    lines = picture.plain.split("\n")
+    assert max(map(cell_len, lines)) <= width
+    assert " ".join(picture.plain.split()) == " ".join(legend.plain.split())
+    assert all(line.startswith(" █") for line in lines[1:])
