@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from minigpt.errors import MinigptError
     from minigpt.inspection.probs import every_token, next_token, text_score
     from minigpt.models.gpt import GPT
+    from minigpt.render.notebook import show
     from minigpt.sampling.engine import generate
     from minigpt.text.tokenizer import Tokenizer
 
@@ -28,6 +29,7 @@ _HOMES = {
     "generate": "sampling.engine",
     "load": "checkpoint.folder",
     "next_token": "inspection.probs",
+    "show": "render.notebook",
     "text_score": "inspection.probs",
 }
 
@@ -43,6 +45,7 @@ __all__ = [
     "generate",
     "load",
     "next_token",
+    "show",
     "text_score",
 ]
 

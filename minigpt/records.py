@@ -77,6 +77,31 @@ class StepRecord:
         """`token` with its numbers."""
         return self.token if isinstance(self.token, Candidate) else None
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the table of the candidates."""
+        from minigpt.render.notebook import step_html
+
+        return step_html(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepLogits:
+    """A step with its best logits and what all others weigh at some temperatures: enough to compute its funnel again,
+    exactly, at other settings.
+    """
+
+    step: StepRecord  # as it was drawn or read
+    listed: StepRecord  # the same with more candidates, of the logits after the repetition penalty, if there was one
+    # Before the penalty: of listed.candidates, of the tokens not listed, and ln of the sum of exp(logit) over all.
+    raw_logits: tuple[float, ...]
+    other_raw_prob: float
+    log_sum: float
+    place: int  # how many tokens come before the last candidate, by logit, ties by id
+    temperatures: tuple[float, ...]
+    # At each temperature T, ln of the sum of exp((logit - largest logit) / T) over the tokens not listed. None where
+    # that sum is 0, and for T = 0.
+    rest_log_sums: tuple[float | None, ...]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleEnd:

@@ -5,16 +5,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minigpt.cli.guard import stdout
+from minigpt.cli.page import ViewPage
 from minigpt.render.against import compared_next_table, compared_text_caption, compared_text_table
 from minigpt.render.machine import to_json, write_steps
 from minigpt.render.screen import Screen
 from minigpt.render.style import safe_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rich.text import Text
+
     from minigpt.checkpoint.folder import Checkpoint
+    from minigpt.records import ComparedSpan
 
 
-def show_against(one: "Checkpoint", other: Path, text: str, top: int, *, every: bool, json: bool) -> None:
+def show_against(
+    one: "Checkpoint", other: Path, text: str, top: int, *, every: bool, json: bool, page: ViewPage
+) -> None:
     """What may come after `text`, or with `every` each stretch of it."""
     from minigpt.checkpoint.folder import load
     from minigpt.inspection.against import ComparedTally, compare_next, compare_text
@@ -24,11 +32,15 @@ def show_against(one: "Checkpoint", other: Path, text: str, top: int, *, every: 
     screen = Screen.of(console)
     if not every:
         record = compare_next(one, second, text, top=top)
+        page.printed("What two models expect", lambda screen: [compared_next_table(record, text, names, screen)])
         if json:
             print(to_json(record))
         else:
             console.print(compared_next_table(record, text, names, screen), soft_wrap=True)
         return
+    page.printed(
+        "What a text costs two models", lambda screen: _text_lines(compare_text(one, second, text), names, screen)
+    )
     tally = ComparedTally()
     spans = tally.watch(compare_text(one, second, text))
     if json:
@@ -37,6 +49,14 @@ def show_against(one: "Checkpoint", other: Path, text: str, top: int, *, every: 
     for line in compared_text_table(spans, names, screen):
         console.print(line, soft_wrap=True)
     console.print(compared_text_caption(tally.totals(), names, screen), soft_wrap=True)
+
+
+def _text_lines(spans: "Iterable[ComparedSpan]", names: tuple[str, str], screen: Screen) -> "Iterator[Text]":
+    from minigpt.inspection.against import ComparedTally
+
+    tally = ComparedTally()
+    yield from compared_text_table(tally.watch(spans), names, screen)
+    yield compared_text_caption(tally.totals(), names, screen)
 
 
 def _names(one: Path, other: Path) -> tuple[str, str]:

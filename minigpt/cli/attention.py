@@ -9,6 +9,7 @@ from rich.text import Text
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note, stdout
 from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads
+from minigpt.cli.page import Html, ViewPage, check_page
 from minigpt.config import require
 from minigpt.errors import CorpusError
 from minigpt.render.attention import grid_table, head_table, shared_word_table
@@ -40,6 +41,7 @@ def inspect_attention(
         str | None, typer.Option(help="The shared word. By default the longest.", show_default=False)
     ] = None,
     json: Json = False,
+    html: Html = None,
     device: Device = "auto",
     threads: Threads = None,
     config: Config = None,
@@ -54,6 +56,7 @@ def inspect_attention(
     require(head is None or layer is not None, "--head needs a --layer.")
     require(not scores or layer is not None, "--scores needs a --layer, and shows its grid.")
     require(other is None or layer is None, "--with and --layer exclude each other.")
+    check_page(html)
     require(word is None or other is not None, "--word goes with --with.")
     from minigpt.cli.setup import given_text, open_checkpoint
     from minigpt.inspection.attention import attend, attention_grid, head_summaries, shared_word
@@ -64,14 +67,17 @@ def inspect_attention(
         raise CorpusError('There is no text to look at.\nGive one: minigpt inspect-attention "Once upon a time"')
     loaded = open_checkpoint(checkpoint, device, threads)
     model, tokenizer = loaded.model, loaded.tokenizer
+    page = ViewPage(html, loaded, given, quiet)
     if other is not None:
         asked = None if word is None else check_argument(word)
         shared = shared_word(model, tokenizer, (given, check_argument(other)), asked, top=_LOOKED_AT)
+        page.printed("A word in two texts", lambda screen: [shared_word_table(shared, screen)])
         _show(shared, json, lambda screen: [shared_word_table(shared, screen)])
         return
     attention = attend(model, tokenizer.encode(given))
     if attention.start:
         note(f"the text is longer than the context: its last {len(attention.ids)} tokens are shown.", quiet=quiet)
+    page.attention(attention)
     if layer is None:
         heads = head_summaries(attention)
         _show({"heads": heads}, json, lambda screen: [head_table(heads, screen)])

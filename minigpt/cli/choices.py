@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from minigpt.cli.guard import note, stdout
+from minigpt.cli.page import ViewPage
 from minigpt.render.choices import choices_table, write_choices_csv
 from minigpt.render.machine import to_json
 from minigpt.render.screen import Screen
@@ -18,7 +19,15 @@ if TYPE_CHECKING:
 
 
 def show_choices(
-    loaded: "Checkpoint", prompt: str, ids: list[int], texts: Sequence[str], *, json: bool, csv: bool, quiet: bool
+    loaded: "Checkpoint",
+    prompt: str,
+    ids: list[int],
+    texts: Sequence[str],
+    *,
+    json: bool,
+    csv: bool,
+    page: ViewPage,
+    quiet: bool,
 ) -> None:
     from minigpt.inspection.choices import weigh
     from minigpt.models.decoder import decoding_threads
@@ -27,6 +36,7 @@ def show_choices(
         choices = weigh(loaded.model, loaded.tokenizer, ids, texts)
     for sentence in (*_about_spaces(prompt, texts), *_about_beginnings(choices)):
         note(sentence, quiet=quiet)
+    page.printed("How probable each choice is", lambda screen: [choices_table(choices, prompt, screen)])
     if json:
         print(to_json({"choices": choices}))
     elif csv:

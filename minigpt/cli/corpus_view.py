@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from minigpt.cli.guard import note, signals_raise, stderr, stdout
+from minigpt.cli.page import ViewPage
 from minigpt.config import require
 from minigpt.records import SampleEnd, StepRecord
 from minigpt.render.corpus import corpus_table, verbatim_caption, verbatim_text
@@ -73,12 +74,14 @@ def show_corpus(
     top: int,
     suffix: int | None,
     json: bool,
+    page: ViewPage,
     quiet: bool,
 ) -> None:
     from minigpt.inspection.corpus_counts import corpus_step
 
     corpus = open_corpus(loaded, sources, quiet=quiet)
     record = corpus_step(loaded.model, loaded.tokenizer, ids, corpus.ids, corpus.text, top=top, suffix=suffix)
+    page.printed("Beside what a text says", lambda screen: [corpus_table(record, text, screen)])
     if json:
         write_steps([record], dict, sys.stdout)
     else:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from minigpt.cli.guard import stdout
+from minigpt.cli.page import ViewPage
 from minigpt.render.history import history_table
 from minigpt.render.machine import to_json
 from minigpt.render.screen import Screen
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint
 
 
-def show_history(run: "Checkpoint", text: str, tracked: Sequence[str], top: int, *, json: bool) -> None:
+def show_history(run: "Checkpoint", text: str, tracked: Sequence[str], top: int, *, json: bool, page: ViewPage) -> None:
     """`tracked`: texts that are each one token, or `#ID`; without them the `top` best of the final model."""
     from minigpt.checkpoint.folder import load
     from minigpt.checkpoint.snapshots import snapshots
@@ -29,6 +30,7 @@ def show_history(run: "Checkpoint", text: str, tracked: Sequence[str], top: int,
             top=top,
         )
     )
+    page.history(rows)
     if json:
         print(to_json({"rows": rows}))
         return

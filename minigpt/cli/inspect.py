@@ -15,8 +15,10 @@ from minigpt.cli.given import given
 from minigpt.cli.guard import guarded, note, stdout
 from minigpt.cli.history import show_history
 from minigpt.cli.options import Boundary, Checkpoint, Device, Json, Quiet, Threads, Top
+from minigpt.cli.page import Html, ViewPage, check_page
 from minigpt.config import require
 from minigpt.errors import CorpusError
+from minigpt.render.boundary import boundary_tables
 from minigpt.render.machine import write_csv, write_steps
 from minigpt.render.screen import Screen
 from minigpt.render.tables import every_token_table, next_token_table, score_caption
@@ -72,6 +74,7 @@ def inspect_probs(
     top: Top = 10,
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="A row per candidate, for a spreadsheet.")] = False,
+    html: Html = None,
     device: Device = "auto",
     threads: Threads = None,
     config: Config = None,
@@ -94,6 +97,7 @@ def inspect_probs(
     require(history is None or checkpoint is None, "--history names the run, so leave out --checkpoint.")
     require(suffix is None or bool(corpus), "--suffix goes with --corpus SOURCE.")
     require(not track or history is not None, "--track goes with --history.")
+    check_page(html)
     from minigpt.cli.setup import given_text, open_checkpoint
     from minigpt.text.choices import split_choices
     from minigpt.text.prompt import check_argument
@@ -110,20 +114,24 @@ def inspect_probs(
     _tell_of_windows(loaded, len(ids) + _more_tokens(loaded, texts) - every, quiet=quiet)
     if not every and not boundary:
         tell_of_boundary(loaded, prompt, top=1, show=False, quiet=quiet)
+    page = ViewPage(html, loaded, prompt, quiet)
     if history is not None:
         followed = top if "top" in given(ctx) else _FOLLOWED
-        show_history(loaded, prompt, [check_argument(token) for token in track or ()], followed, json=json)
+        tokens = [check_argument(token) for token in track or ()]
+        show_history(loaded, prompt, tokens, followed, json=json, page=page)
     elif against is not None:
-        show_against(loaded, against, prompt, top, every=every, json=json)
+        show_against(loaded, against, prompt, top, every=every, json=json, page=page)
     elif corpus:
-        show_corpus(loaded, prompt, ids, corpus, top=top, suffix=suffix, json=json, quiet=quiet)
+        show_corpus(loaded, prompt, ids, corpus, top=top, suffix=suffix, json=json, page=page, quiet=quiet)
     elif texts:
-        show_choices(loaded, prompt, ids, texts, json=json, csv=csv, quiet=quiet)
+        show_choices(loaded, prompt, ids, texts, json=json, csv=csv, page=page, quiet=quiet)
     elif every:
+        page.every_token(ids)
         _show_every_token(loaded, ids, top, json=json, csv=csv)
     elif boundary:
-        _show_boundary(loaded, prompt, ids, top, json=json, quiet=quiet)
+        _show_boundary(loaded, prompt, ids, top, json=json, page=page, quiet=quiet)
     else:
+        page.next_token(ids)
         _show_next_token(loaded, prompt, ids, top, json=json, csv=csv)
 
 
@@ -157,13 +165,19 @@ def _show_next_token(loaded: "Loaded", text: str, ids: list[int], top: int, *, j
         _print_next_token(record, text)
 
 
-def _show_boundary(loaded: "Loaded", text: str, ids: list[int], top: int, *, json: bool, quiet: bool) -> None:
+def _show_boundary(
+    loaded: "Loaded", text: str, ids: list[int], top: int, *, json: bool, page: ViewPage, quiet: bool
+) -> None:
     from minigpt.inspection.probs import next_token
 
     end = find_boundary(loaded, ids, top)
     if end is None:
         note(NO_BOUNDARY, quiet=quiet)
     record = next_token(loaded.model, loaded.tokenizer, ids, top=top)
+    page.printed(
+        "How the end of the text is cut",
+        lambda screen: [boundary_tables(record, end, text, screen) if end else next_token_table(record, text, screen)],
+    )
     if json:
         write_steps([record], lambda: {"boundary": end}, sys.stdout)
     elif end is None:

@@ -29,6 +29,7 @@ from minigpt.cli.options import (
     TopK,
     TopP,
 )
+from minigpt.cli.page import Html, SamplePage, check_page
 from minigpt.cli.replay import ReplayFile, TraceFile, traced
 from minigpt.cli.replay import replay as replay_trace
 from minigpt.config import STAGES, SampleConfig, require
@@ -103,6 +104,7 @@ def sample(
     replay: ReplayFile = None,
     corpus: InCorpus = None,
     verbatim: Verbatim = None,
+    html: Html = None,
     device: Device = "auto",
     threads: Threads = None,
     config: Config = None,
@@ -122,6 +124,7 @@ def sample(
     require(not (json and raw), "--json and --raw exclude each other.")
     require(heat is None or heat in SCALES, f"--heat must be {', '.join(SCALES)}, not {heat}.")
     require(heat is None or not (json or raw), f"--{'json' if json else 'raw'} shows no colours: leave out --heat.")
+    check_page(html)
     require(pace is None or pace >= 0.001, f"--pace must be 0.001 or more, not {pace}.")
     from minigpt.text.prompt import check_argument
 
@@ -151,12 +154,17 @@ def sample(
         note("there are no colours here, so --heat shows none.", quiet=quiet)
         heat = None
     tell_of_boundary(loaded, text, top=top, show=boundary, quiet=quiet)
-    checked = CacheCheck(loaded.model)
+    checked = CacheCheck(loaded.model) if check else None
     copied = VerbatimWatch(loaded, corpus, verbatim, quiet=quiet)
-    pieces = generate(
-        loaded.model, loaded.tokenizer, text, settings, count=num_samples, watch=checked.watch if check else None
-    )
-    pieces = copied.watch(pieces)
+    page = SamplePage(html, loaded, text, settings, num_samples) if html else None
+
+    def watch(*step: Any) -> None:
+        for watcher in (checked, page):
+            if watcher is not None:
+                watcher.watch(*step)
+
+    pieces = generate(loaded.model, loaded.tokenizer, text, settings, count=num_samples, watch=watch)
+    pieces = copied.watch(page.keep(pieces) if page else pieces)
     said: list[str] = []
     with traced(trace, loaded, text, settings, num_samples) as keep, decoding_threads(loaded.model):
         pieces = keep(pieces)
@@ -171,7 +179,9 @@ def sample(
             copied.tell(out, number)
     for sentence in dict.fromkeys(said):
         note(sentence, quiet=quiet)
-    if check:
+    if page:
+        page.write(quiet=quiet)
+    if checked:
         _tell_check(checked.report(), quiet=quiet)
 
 

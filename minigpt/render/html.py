@@ -1,0 +1,94 @@
+"""Sections in; one page of HTML out: a file that needs nothing but itself, for a person who looks rather than reads.
+
+To add a section: write templates/NAME.html, and NAME.js, which registers what it does with `views`; and a function that
+makes a Section of records, in a file of its own. Nothing here needs to know of it.
+
+What comes from records enters a page in two ways: through Jinja2, which escapes it everywhere, or as JSON in a block
+that is no script, from which the scripts take it as text. Nothing is ever parsed as HTML. The page's policy lets only
+our own style and scripts run, by their hashes, and loads nothing.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from minigpt.records import Token
+from minigpt.render.style import safe_text, token_label
+
+_MOST_BEFORE = 2000  # characters
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page: templates/NAME.html under a title, the scripts that run it, and the data they are given."""
+
+    name: str
+    title: str
+    data: Mapping[str, Any]
+    scripts: tuple[str, ...]
+
+
+def page(title: str, sections: Sequence[Section], *, caption: str = "") -> str:
+    """The whole page, as the text of a file."""
+    scripts = dict.fromkeys(name for section in sections for name in section.scripts)
+    style, script = _source("page.css"), "\n".join(map(_source, ["page.js", *scripts]))
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            title=title,
+            caption=caption,
+            sections=sections,
+            style=Markup(style),
+            script=Markup(script),
+            style_hash=_hash(style),
+            script_hash=_hash(script),
+        )
+    )
+
+
+def fragment(template: str, **values: Any) -> str:
+    """A piece of HTML for a page of somebody else's, such as a notebook: a template filled in, everything escaped."""
+    return _environment().get_template(template).render(**values)
+
+
+def running_text(token: Token) -> str:
+    """A token as it stands in a text: spaces and newlines are themselves."""
+    return token_label(token) if token.text is None else safe_text(token.text)
+
+
+def text_before(text: str) -> str:
+    """The end of a text that stands before what a page is about."""
+    return safe_text(text[-_MOST_BEFORE:])
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("minigpt.render"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["safe_text"] = safe_text
+    # For {{ data | tojson }}, which escapes <, >, & and ' so that nothing in it can end the block.
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    return environment
+
+
+def _source(name: str) -> str:
+    return (files("minigpt.render") / "templates" / name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    """As a Content-Security-Policy names an inline style or script."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,191 @@
+// A step's logits and settings in; what each stage leaves of its distribution out. Knows nothing of the page.
+//
+// Only the best logits are here, and of all others, for each temperature T, the sum of their weights
+// exp((logit - largest) / T). Every stage keeps the first so many tokens, by logit. While that number ends among the
+// listed ones, or nothing is cut, each share is exact. A cut among the others leaves bounds, so every number is an
+// interval [low, high].
+const Funnel = (() => {
+  const NEUTRAL = { "temperature": 1, "top-k": 0, "top-p": 1, "min-p": 0 };
+  const STAGES = { "temperature": temperature, "top-k": topK, "top-p": topP, "min-p": minP };
+  const SLACK = 1e-9; // what rounding may do to a count that comes from a division
+
+  const sum = (values) => values.reduce((total, value) => total + value, 0);
+  const isExact = ([low, high]) => low === high;
+  const exactly = (value) => [value, value];
+
+  // step: `logits` (the `best` largest, and perhaps the chosen token, which `place` others precede), `rest` (how many
+  // are not listed), `restLogSums` (one for each of `temperatures`, null for nothing), and where there was a
+  // repetition penalty, from before it, `raw`: the shares, and `other`.
+  // stages: [{name, value}]. used: for each of them that is not neutral {kept, mass, other}, where the step was drawn
+  // with these very settings.
+  function funnel(step, temperatures, stages, used = null) {
+    const weigh = (T) => weighed(step, temperatures, T);
+    const raw = rawShares(step, weigh(1));
+    let state = untouched(weigh(1));
+    const results = stages.filter(isActive).map((stage, i) => {
+      state = STAGES[stage.name](state, stage.value, weigh);
+      if (used && !isExact(state.mass)) state = known(state, used[i]);
+      return { ...stage, ...told(state, raw, used && used[i]) };
+    });
+    return { raw, results, cutBy: step.logits.map((_, i) => firstCut(results, i)) };
+  }
+
+  function isActive({ name, value }) {
+    return value !== NEUTRAL[name];
+  }
+
+  function firstCut(results, i) {
+    const stage = results.find(({ isKept }) => isKept[i] === false);
+    return stage ? stage.name : null;
+  }
+
+  function rawShares(step, { listed, rest }) {
+    if (step.raw) return step.raw;
+    const total = sum(listed) + rest;
+    return { shares: listed.map((weight) => weight / total), other: rest / total };
+  }
+
+  // As the page has it -> as it is computed with: single precision is that of the model's logits, and the penalty is
+  // that of the filter.
+  function prepared(step, penalty) {
+    if (!step.logits) return step;
+    const logits = step.single ? step.logits.map(Math.fround) : step.logits;
+    if (!step.changed) return { ...step, logits };
+    const raw = { shares: logits.map((logit) => Math.exp(logit - step.logSum)), other: step.otherRawProb };
+    const changed = new Set(step.changed);
+    const penalised = (logit) => (logit > 0 ? logit / penalty : logit * penalty);
+    return { ...step, raw, logits: logits.map((logit, i) => (changed.has(i) ? penalised(logit) : logit)) };
+  }
+
+  // The weights at one temperature. `beyond`: of all that are not among the best, a chosen token behind them included.
+  function weighed({ logits, best, place, rest, restLogSums }, temperatures, T) {
+    const scaled = logits.map((logit) => (logit - logits[0]) / T);
+    const listed = scaled.map(Math.exp);
+    const logSum = restLogSums[temperatures.indexOf(T)];
+    const restWeight = logSum === null ? 0 : Math.exp(logSum);
+    const hasExtra = logits.length > best, extra = hasExtra ? listed[best] : 0;
+    const count = logits.length + rest;
+    return { scaled, listed, rest: restWeight, best, place, hasExtra, extra, beyond: extra + restWeight, count };
+  }
+
+  // A state: the weights, how many of the first tokens are kept, and the sum of their weights.
+  function untouched(weights) {
+    return { weights, kept: exactly(weights.count), mass: exactly(head(weights, weights.best) + weights.beyond) };
+  }
+
+  // The weight of the first `kept` of the best tokens.
+  function head({ listed, best }, kept) {
+    return sum(listed.slice(0, Math.min(kept, best)));
+  }
+
+  // The weight of the `kept` first tokens of all: the larger ones have at least their part, none has more than the
+  // last of the best.
+  function massBounds(weights, kept) {
+    const { listed, best, beyond, count } = weights;
+    if (kept <= best || kept === count) return exactly(head(weights, kept) + (kept > best ? beyond : 0));
+    const more = kept - best, top = head(weights, best);
+    return [top + (beyond * more) / (count - best), top + Math.min(beyond, more * listed[best - 1])];
+  }
+
+  // The state with `kept` tokens; `mass`, where it is given, narrows the bounds.
+  function cut({ weights }, kept, mass = [0, Infinity]) {
+    const low = Math.max(massBounds(weights, kept[0])[0], mass[0]);
+    const high = Math.min(massBounds(weights, kept[1])[1], mass[1]);
+    const bounds = isExact(kept) ? massBounds(weights, kept[0]) : [low, high];
+    return { weights, kept, mass: isExact(bounds) ? bounds : [Math.min(low, high), high] };
+  }
+
+  // The state that is known from when the step was drawn.
+  function known({ weights }, { kept, other }) {
+    const listed = head(weights, kept) + (weights.place < kept ? weights.extra : 0);
+    return { weights, kept: exactly(kept), mass: exactly(listed / (1 - other)) };
+  }
+
+  function temperature(state, T, weigh) {
+    return T === 0 ? cut(state, [1, 1]) : cut({ weights: weigh(T) }, state.kept);
+  }
+
+  function topK(state, k) {
+    return k >= state.kept[1] ? state : cut(state, state.kept.map((kept) => Math.min(k, kept)), [0, state.mass[1]]);
+  }
+
+  // Keeps a token while the share of those before it is below p.
+  function topP(state, p) {
+    const { weights, kept, mass } = state;
+    const { listed, best } = weights;
+    const [first, last] = mass.map((total) => crossing(weights, total, p, kept[1])); // the fewest and the most kept
+    if (last !== null) return cut(state, [Math.min(first, kept[0]), last]);
+    if (kept[1] <= best) return first === null ? state : cut(state, [Math.min(first, kept[0]), kept[1]]);
+    const found = isExact(mass) ? beyondTopP(weights, p * mass[0], kept) : [Math.min(first ?? best + 1, kept[0]), kept[1]];
+    return cut(state, found, [p * mass[0], Math.min(mass[1], p * mass[1] + listed[Math.min(found[0], best) - 1])]);
+  }
+
+  // How many tokens are kept, if the share of those before the next one reaches p among the best; else null. Summed
+  // and subtracted as the filter does it, so that where shares meet p to the last bit, both decide alike.
+  function crossing({ listed, best }, total, p, count) {
+    let before = 0;
+    for (let i = 0; i <= best && i < count; i += 1) {
+      const share = i < best ? listed[i] / total : 0;
+      before += share;
+      if (i && before - share >= p) return i;
+    }
+    return null;
+  }
+
+  // How many tokens are kept, where their weight reaches `enough` only among those that are not listed.
+  function beyondTopP(weights, enough, kept) {
+    const { listed, best, place, hasExtra, extra, beyond, count } = weights;
+    const missing = enough - head(weights, best);
+    let low = Math.max(best + 1, best + Math.ceil(missing / listed[best - 1] - SLACK));
+    let high = Math.min(kept[1], best + Math.floor((missing * (count - best)) / beyond + 1 + SLACK));
+    if (hasExtra && (place - best) * listed[best - 1] < missing * (1 - SLACK)) low = Math.max(low, place + 1);
+    if (hasExtra && (place - best) * extra >= missing * (1 + SLACK)) high = Math.min(high, place);
+    return [Math.min(low, high), high];
+  }
+
+  // Keeps a token while its weight is at least p; that of the largest is 1.
+  function minP(state, p) {
+    const { weights, kept, mass } = state;
+    const { scaled, best, place, hasExtra, rest, count } = weights;
+    const passes = (i) => scaled[i] >= Math.log(p);
+    const failed = scaled.slice(0, best).findIndex((_, i) => !passes(i));
+    if (failed >= 0) return cut(state, kept.map((number) => Math.min(number, failed)), [0, mass[1]]);
+    if (kept[1] <= best) return state;
+    const extraPasses = hasExtra && passes(best);
+    const more = (extraPasses ? 1 : 0) + Math.floor(rest / p + SLACK);
+    const high = Math.min(kept[1], best + more, hasExtra && !extraPasses ? place : count);
+    const low = Math.min(kept[0], high, extraPasses ? place + 1 : best);
+    return cut(state, [low, high], [mass[0] - (count - best) * p, mass[1]]);
+  }
+
+  // Whether each listed token is kept (null where nobody knows), its share of what is kept, that of the others, how
+  // many are kept, and how much of the raw probability that is.
+  function told({ weights, kept, mass }, raw, used) {
+    const { listed, best, place } = weights;
+    const at = (i) => (i < best ? i : place);
+    const isKept = listed.map((_, i) => (at(i) < kept[0] ? true : at(i) >= kept[1] ? false : null));
+    const shares = listed.map((weight, i) =>
+      isKept[i] === false ? exactly(0) : [isKept[i] ? weight / mass[1] : 0, weight / mass[0]]);
+    const rawKept = (certain) => sum(raw.shares.filter((_, i) => isKept[i] || (isKept[i] === null && !certain)));
+    const others = [kept[0] === weights.count ? raw.other : 0, kept[1] > best ? raw.other : 0];
+    return {
+      isKept, shares, kept,
+      other: otherShare(weights, kept, mass, isKept),
+      mass: used ? exactly(used.mass) : [rawKept(true) + others[0], rawKept(false) + others[1]],
+    };
+  }
+
+  function otherShare(weights, kept, mass, isKept) {
+    const { best, extra, rest, count } = weights;
+    if (kept[1] <= best) return exactly(0);
+    if (kept[0] === count) return exactly(rest / mass[0]);
+    const share = (total, withExtra) => {
+      const listed = head(weights, best) + (withExtra ? extra : 0);
+      const other = Math.max(0, Math.min(rest, total - listed));
+      return other / (listed + other);
+    };
+    return [share(mass[0], isKept[best] !== false), share(mass[1], isKept[best] === true)];
+  }
+
+  return { funnel, prepared, isExact };
+})();

@@ -1,0 +1,98 @@
+"""What a notebook shows: whole tables without script, in which tokens stay letters."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+import minigpt
+from minigpt.records import StepRecord, Token
+from minigpt.render.notebook import show
+
+BAD = "<script>alert(1)</script>\"'\x00\u202e"
+
+
+class Tags(HTMLParser):
+    """The elements of a piece of HTML, its text, and the titles."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.text = ""
+        self.titles: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.open.append(tag)
+        self.titles += [value or "" for name, value in attributes if name == "title"]
+        assert {name for name, _ in attributes} <= {"style", "title", "colspan"}
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def hostile(record: StepRecord) -> StepRecord:
+    first = replace(record.candidates[0], text=BAD, bytes=BAD.encode().hex())
+    return replace(record, token=first, candidates=(first, *record.candidates[1:]))
+
+
+def test_a_record_shows_itself(step: StepRecord) -> None:
+    tags = Tags(step._repr_html_())
+    assert tags.open == []
+    assert tags.tags.count("tr") == 9  # heading, seven candidates, all others
+    assert "▸ 2" in tags.text
+    assert "<E2 80>" in tags.text
+    assert "cut by top-p" in tags.text
+    assert "other (4,089 tokens)" in tags.text
+    assert "temperature 0.8: 4,096 left → top-k 6: 6 left" in tags.text
+
+
+def test_an_open_question_has_probabilities_alone(lecture: StepRecord) -> None:
+    tags = Tags(lecture._repr_html_())
+    assert "probability" in tags.text
+    assert "drawn from" not in tags.text
+    assert "▸" not in tags.text
+    assert "8.82 %" in tags.text
+
+
+def test_several_are_a_text_in_colours(step: StepRecord) -> None:
+    bare = Token(id=7, text="The\n", bytes=b"The\n".hex())
+    first = replace(step, token=bare, candidates=(), other=None, surprisal_bits=None, entropy_bits=None, stages=())
+    shown = show([first, step, replace(step, surprisal_bits=12.0)])._repr_html_()
+    tags = Tags(shown)
+    assert "The\n floor floor" in tags.text
+    assert re.findall(r"110, 30, ([\d.]+)", shown) == ["0.0", "0.35", "0.85"]
+    assert tags.titles[0] == "The⏎: no context, not predicted"
+    assert tags.titles[1].startswith(
+        "␣floor: surprisal 3.01 bits · entropy 6.20 bits · rank 2 · most likely: ␣mat 21.4 %"
+    )
+
+
+def test_hostile_tokens_are_letters(step: StepRecord) -> None:
+    for html in (hostile(step)._repr_html_(), show([hostile(step)] * 2)._repr_html_()):
+        tags = Tags(html)
+        assert "script" not in tags.tags
+        assert "<script>alert(1)</script>\"'<NUL><U+202E>" in tags.text
+        assert not set("\x00\u202e") & set(html)
+
+
+def test_without_a_notebook_it_is_the_terminals_table(lecture: StepRecord) -> None:
+    assert "␣probably" in repr(show(lecture))
+    assert repr(show([lecture, lecture])).count("␣probably") == 2
+    assert show(lecture)._repr_html_() == lecture._repr_html_()
+
+
+def test_show_is_a_public_name() -> None:
+    assert minigpt.show is show
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_few_records(count: int, lecture: StepRecord) -> None:
+    assert Tags(show([lecture] * count)._repr_html_()).open == []
