@@ -111,19 +111,24 @@ class Choices:
         return replace(self, **{name: value for name, value in DEFAULT_CHOICES.items() if getattr(self, name) is None})
 
 
+POSITIONS = ("learned", "sinusoidal", "none")  # how a model is told where a token stands
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """How a model is trained. One step sees `batch_size * accumulation * context` tokens.
 
     With `seconds`, the clock says when the run ends and how far its rates have fallen; `steps` are then those expected.
     `eval_tokens` of the validation text are used, from all over it. `precision` is auto, which trains in float32, only
-    until a plan has seen the device; mixed is float32 but for Muon's rounds, which are in bfloat16.
+    until a plan has seen the device; mixed is float32 but for Muon's rounds, which are in bfloat16. `positions` that
+    are not learned are given, and stay as they are.
     """
 
     steps: int = 600
     seconds: float | None = None
     batch_size: int = 16
     accumulation: int = 1
+    positions: str = "learned"
     optimizer: str = "muon"
     learning_rate: float = 6e-3
     muon_learning_rate: float = 0.03
@@ -151,6 +156,10 @@ class TrainConfig:
         require(
             math.isfinite(self.learning_rate) and self.learning_rate > 0,
             f"--learning-rate must be above 0, not {self.learning_rate}.",
+        )
+        require(
+            self.positions in POSITIONS,
+            f"--positions must be {', '.join(POSITIONS[:-1])} or {POSITIONS[-1]}, not {self.positions}.",
         )
         require(self.optimizer in ("muon", "adamw"), f"--optimizer must be muon or adamw, not {self.optimizer}.")
         require(

@@ -283,6 +283,15 @@ class HistoryRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LayerHistoryRow:
+    """What each layer of the model of one step of a training would give one token."""
+
+    step: int
+    final: bool
+    layers: tuple[Candidate, ...]  # the embeddings first, the model's output last
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedToken(Token):
     """A token that could come next, as one model and as another one (`other_`) see it."""
 
@@ -544,3 +553,73 @@ class VerbatimReport:
     longest: VerbatimSpan | None  # the first of the longest
     spans: tuple[VerbatimSpan, ...]
     pieces: tuple[VerbatimPiece, ...]  # the whole sampled text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LensRow:
+    """What one layer would predict: its residual stream, through the final norm and the output table.
+
+    candidates + other = 1. The last layer's row is the model's output.
+    """
+
+    layer: int  # 0: the embeddings; n: after block n
+    candidates: tuple[Candidate, ...]  # the best by logit
+    other: Other
+    entropy_bits: float
+    divergence_bits: float  # D(output || this layer)
+    tracked: tuple[Candidate, ...]  # the same tokens in every row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenEffect(Token):
+    """What leaving one token out of a prompt does to the surprisal of the token that is explained."""
+
+    position: int  # from 0, in the prompt
+    surprisal_bits: float  # of the explained token, without this one
+    effect_bits: float  # log2 p(explained | prompt) - log2 p(explained | prompt without this token)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribution:
+    """How each token of a prompt, left out, changes the log-probability of one next token. Effects do not add up."""
+
+    position: int  # from 0, of the token that is explained
+    token: Candidate  # the token that is explained
+    surprisal_bits: float  # of it, after the whole prompt
+    unseen: int  # tokens before the model's window, which have no effect
+    effects: tuple[TokenEffect, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merge:
+    """Two neighbours that a BPE tokenizer makes one. All in hexadecimal bytes."""
+
+    number: int  # from 1: the order in which merges were learned, and in which they are applied
+    left: str
+    right: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutToken(Token):
+    """A token of a text, and how it came about."""
+
+    position: int  # from 0
+    merges: tuple[Merge, ...]  # in the order applied; none for a single byte
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour(Token):
+    """A token whose vector points in a similar direction."""
+
+    cosine: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenVector(Token):
+    """A token's row of `wte`, which is both what the model reads for it and what it is recognised by at the output."""
+
+    norm: float
+    mean: float
+    vector: tuple[float, ...]
+    neighbours: tuple[Neighbour, ...]  # the nearest first; none where the vector is zero
+    cosines: tuple[float | None, ...]  # to each of the tokens asked about, this one included; None for a zero vector

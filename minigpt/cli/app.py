@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from minigpt.cli.attention import inspect_attention
+from minigpt.cli.embeddings import inspect_embeddings
 from minigpt.cli.evaluate import evaluate
 from minigpt.cli.explore import explore
 from minigpt.cli.inspect import inspect_probs
@@ -29,6 +30,7 @@ app.command()(sample)
 app.command("inspect-probs")(inspect_probs)
 app.command()(explore)
 app.command("inspect-attention")(inspect_attention)
+app.command("inspect-embeddings")(inspect_embeddings)
 app.command()(evaluate)
 app.command()(plot)
 

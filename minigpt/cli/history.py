@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from minigpt.cli.guard import stdout
 from minigpt.cli.page import ViewPage
-from minigpt.render.history import history_table
+from minigpt.config import require
+from minigpt.render.history import history_table, layer_table
 from minigpt.render.machine import to_json
 from minigpt.render.screen import Screen
 
@@ -36,4 +37,26 @@ def show_history(run: "Checkpoint", text: str, tracked: Sequence[str], top: int,
         return
     console = stdout()
     for line in history_table(rows, text, Screen.of(console)):
+        console.print(line, soft_wrap=True)
+
+
+def show_history_by_layer(
+    run: "Checkpoint", text: str, ids: list[int], tracked: Sequence[str], *, json: bool, page: ViewPage
+) -> None:
+    """Of one token, by its text or `#ID`; without one, the final model's favourite."""
+    from minigpt.checkpoint.folder import load
+    from minigpt.checkpoint.snapshots import snapshots
+    from minigpt.inspection.history import history_by_layer
+    from minigpt.text.single import single_token
+
+    require(len(tracked) < 2, f"--history --by-layer follows one token, not {len(tracked)}: give --track once.")
+    token = single_token(run.tokenizer, tracked[0]) if tracked else None
+    kept, device = snapshots(run.path), run.model.device
+    rows = list(history_by_layer(kept, lambda s: load(s.path, device).model, run.tokenizer, ids, token=token))
+    page.printed("When, and in which layer, a token was learned", lambda screen: layer_table(rows, text, screen))
+    if json:
+        print(to_json({"rows": rows}))
+        return
+    console = stdout()
+    for line in layer_table(rows, text, Screen.of(console)):
         console.print(line, soft_wrap=True)

@@ -11,9 +11,11 @@ from minigpt.cli.boundary import NO_BOUNDARY, find_boundary, print_boundary, tel
 from minigpt.cli.choices import show_choices
 from minigpt.cli.config_file import Config
 from minigpt.cli.corpus_view import BesideCorpus, Suffix, show_corpus
+from minigpt.cli.cut import show_tokens
 from minigpt.cli.given import given
 from minigpt.cli.guard import guarded, note, stdout
-from minigpt.cli.history import show_history
+from minigpt.cli.history import show_history, show_history_by_layer
+from minigpt.cli.lens import show_attribution, show_by_layer
 from minigpt.cli.options import Boundary, Checkpoint, Device, Json, Quiet, Threads, Top
 from minigpt.cli.page import Html, ViewPage, check_page
 from minigpt.config import require
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from minigpt.records import StepRecord, TextScore, Token
 
 _FOLLOWED = 4  # tokens, through a history, by default
+_TOGETHER = (["--all", "--against"], ["--history", "--by-layer"])  # views that make one
 
 
 @guarded
@@ -62,13 +65,21 @@ def inspect_probs(
         Path | None,
         typer.Option(help="A run: what its models expected as they learned, a row a snapshot.", show_default=False),
     ] = None,
+    by_layer: Annotated[
+        bool, typer.Option("--by-layer", help="What each layer would predict: the logit lens.")
+    ] = False,
+    attribution: Annotated[
+        bool, typer.Option("--attribution", help="What each token did for the next one: each left out in turn.")
+    ] = False,
     track: Annotated[
         list[str] | None,
         typer.Option(
-            help="With --history, a token to follow, such as ' the' or #262; may be given several times.",
+            help="A token such as ' the' or #262: to follow with --history and --by-layer, several times if you like; "
+            "to explain with --attribution.",
             show_default=False,
         ),
     ] = None,
+    cut: Annotated[bool, typer.Option("--tokens", help="How the text is cut, and which merges led there.")] = False,
     corpus: BesideCorpus = None,
     suffix: Suffix = None,
     top: Top = 10,
@@ -89,15 +100,16 @@ def inspect_probs(
     """
     require(not (json and csv), "--json and --csv exclude each other.")
     ways = {"--choices": choices is not None, "--boundary": boundary, "--history": history is not None}
-    ways["--corpus"] = bool(corpus)
+    ways |= {"--corpus": bool(corpus), "--by-layer": by_layer, "--attribution": attribution, "--tokens": cut}
     asked = [flag for flag, is_given in {"--all": every, **ways, "--against": against is not None}.items() if is_given]
-    require(len(asked) < 2 or asked == ["--all", "--against"], f"{' and '.join(asked)} exclude each other.")
+    require(len(asked) < 2 or asked in _TOGETHER, f"{' and '.join(asked)} exclude each other.")
     for flag in asked:
         require(not csv or flag in ("--all", "--choices"), f"{flag} has no --csv; --json has its numbers.")
     require(history is None or checkpoint is None, "--history names the run, so leave out --checkpoint.")
     require(suffix is None or bool(corpus), "--suffix goes with --corpus SOURCE.")
-    require(not track or history is not None, "--track goes with --history.")
     check_page(html)
+    follows = history is not None or by_layer or attribution
+    require(not track or follows, "--track goes with --history, --by-layer or --attribution.")
     from minigpt.cli.setup import given_text, open_checkpoint
     from minigpt.text.choices import split_choices
     from minigpt.text.prompt import check_argument
@@ -110,15 +122,24 @@ def inspect_probs(
             'Give it as an argument (minigpt inspect-probs "Once upon a"), with --file, or on standard input.'
         )
     loaded = open_checkpoint(checkpoint if history is None else history, device, threads)
+    page = ViewPage(html, loaded, prompt, quiet)
+    if cut:
+        show_tokens(loaded.tokenizer, prompt, json=json, page=page)
+        return
     ids = loaded.tokenizer.encode(prompt)
+    tracked = [check_argument(token) for token in track or ()]
     _tell_of_windows(loaded, len(ids) + _more_tokens(loaded, texts) - every, quiet=quiet)
     if not every and not boundary:
         tell_of_boundary(loaded, prompt, top=1, show=False, quiet=quiet)
-    page = ViewPage(html, loaded, prompt, quiet)
-    if history is not None:
+    if history is not None and by_layer:
+        show_history_by_layer(loaded, prompt, ids, tracked, json=json, page=page)
+    elif history is not None:
         followed = top if "top" in given(ctx) else _FOLLOWED
-        tokens = [check_argument(token) for token in track or ()]
-        show_history(loaded, prompt, tokens, followed, json=json, page=page)
+        show_history(loaded, prompt, tracked, followed, json=json, page=page)
+    elif by_layer:
+        show_by_layer(loaded, prompt, ids, tracked, top, json=json, page=page)
+    elif attribution:
+        show_attribution(loaded, ids, tracked, json=json, page=page, quiet=quiet)
     elif against is not None:
         show_against(loaded, against, prompt, top, every=every, json=json, page=page)
     elif corpus:

@@ -98,6 +98,9 @@ def train(
     width: Annotated[int | None, _flag("Channels.", _MODEL)] = None,
     context: Annotated[int | None, _flag("Tokens seen at once.", _MODEL)] = None,
     dropout: Annotated[float | None, _flag("Share of activations dropped. With --steps by default 0.", _MODEL)] = None,
+    positions: Annotated[
+        str, _flag("learned, sinusoidal (a fixed table) or none, to see what order is worth.", _MODEL)
+    ] = _DEFAULTS.positions,
     minutes: Annotated[
         float | None,
         _flag(

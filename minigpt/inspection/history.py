@@ -6,9 +6,10 @@ import torch
 
 from minigpt.checkpoint.snapshots import Snapshot
 from minigpt.inspection.divergence import divergence_bits
+from minigpt.inspection.lens import layer_logits
 from minigpt.models.decoder import Decoder
 from minigpt.models.gpt import GPT
-from minigpt.records import HistoryRow, StepRecord
+from minigpt.records import HistoryRow, LayerHistoryRow, StepRecord
 from minigpt.sampling.distribution import Distribution, best_ids, distribution, step_record
 from minigpt.text.tokenizer import Tokenizer
 
@@ -34,6 +35,25 @@ def history(
         dist = final if snapshot is snapshots[-1] else _after(load(snapshot), ids)
         records = [step_record(dist, tokenizer.token_bytes, position=len(ids), top=1, token=i) for i in followed]
         yield _row(snapshot, records, divergence_bits(final.logits_V, dist.logits_V), final=dist is final)
+
+
+def history_by_layer(
+    snapshots: Sequence[Snapshot], load: Load, tokenizer: Tokenizer, ids: Sequence[int], *, token: int | None = None
+) -> Iterator[LayerHistoryRow]:
+    """As `history`, for one token at every depth: what each layer of each model would give it (the logit lens).
+
+    `token`: by default the final model's favourite.
+    """
+    if token is None:
+        (token,) = best_ids(_after(load(snapshots[-1]), ids).logits_V, 1)
+    for snapshot in snapshots:
+        dists = map(distribution, layer_logits(load(snapshot), ids))
+        records = [step_record(dist, tokenizer.token_bytes, position=len(ids), top=1, token=token) for dist in dists]
+        yield LayerHistoryRow(
+            step=snapshot.step,
+            final=snapshot is snapshots[-1],
+            layers=tuple(record.chosen for record in records if record.chosen),
+        )
 
 
 def _after(model: GPT, ids: Sequence[int]) -> Distribution:

@@ -140,25 +140,36 @@ class GPT(nn.Module):
         *,
         last_only: bool = False,
         weights: list[Tensor] | None = None,
+        stream: list[Tensor] | None = None,
     ) -> Tensor:
         """Logits [B, T, V] for `ids_BT`, or [B, 1, V] for its last token alone.
 
-        With a `cache`, the ids go on where it ends: many on an empty cache (prefill), one at a time afterwards.
-        A list given as `weights` receives every layer's attention weights [B, H, T, S], by the explicit path.
+        With a `cache`, the ids go on where it ends: many on an empty cache (prefill), one at a time afterwards; by the
+        explicit path, any number.
+        A list given as `weights` receives every layer's attention weights [B, H, T, S], by the explicit path; one given
+        as `stream` receives the residual stream [B, T, C]: the embeddings, then what each block makes of it.
         """
         start = cache.length if cache is not None else 0
         T = ids_BT.size(1)
         assert start + T <= self.config.context, "more tokens than positions"
-        assert start == 0 or T == 1, "a cache grows by one token at a time"
+        assert start == 0 or T == 1 or weights is not None, "the fused kernel takes one token behind a cache"
         x_BTC = self.wte(ids_BT) + self.wpe.weight[start : start + T]
         x_BTC = F.dropout(x_BTC, self.config.dropout, self.training)
+        if stream is not None:
+            stream.append(x_BTC)
         for i, block in enumerate(self.h):
             x_BTC = block(x_BTC, partial(cache.append, i) if cache is not None else None, weights)
+            if stream is not None:
+                stream.append(x_BTC)
         if cache is not None:
             cache.length += T
         if last_only:
             x_BTC = x_BTC[:, -1:]
-        return F.linear(self.ln_f(x_BTC), self.wte.weight)  # [B, T, V]
+        return self.unembed(x_BTC)
+
+    def unembed(self, x_BTC: Tensor) -> Tensor:
+        """The residual stream, normalised, against every token's vector: logits [B, T, V]."""
+        return F.linear(self.ln_f(x_BTC), self.wte.weight)
 
     @property
     def blocks(self) -> list[Block]:

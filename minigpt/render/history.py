@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.records import HistoryRow
+from minigpt.records import Candidate, HistoryRow, LayerHistoryRow
+from minigpt.render.blocks import Column, Row, blocks
 from minigpt.render.screen import Screen
-from minigpt.render.style import fit, percent, quoted, sparkline, token_label
+from minigpt.render.style import percent, quoted, token_label
+from minigpt.render.tracked import tracked_columns, tracked_lines
 
 _STEP = 8  # cells with a gap
 _NUMBERS = (("bits/byte", 11), ("entropy", 9), ("divergence", 12))  # name, cells with a gap
@@ -18,19 +19,13 @@ def history_table(rows: Sequence[HistoryRow], after: str, screen: Screen) -> Ite
     as a line that is scaled to its own largest probability. `after`: the text that stands before.
     """
     symbols, tracked = screen.symbols, [row.tracked for row in rows]
-    labels = [token_label(token, symbols) for token in tracked[0]]
-    ranks = [max(len(f"#{tokens[i].rank}") for tokens in tracked) for i in range(len(labels))]
-    shares = [[f"{percent(c.raw_prob)} {f'#{c.rank}'.ljust(ranks[i])}" for i, c in enumerate(t)] for t in tracked]
-    cells = max(len(share) for row in shares for share in row) + 2
-    columns = [fit(label, min(cell_len(label), cells - 2), symbols) for label in labels]
-    first = max(0, (screen.width - _STEP - sum(width for _, width in _NUMBERS)) // cells)
-    starts = [0, *range(first, len(labels), max(1, (screen.width - _STEP) // cells))]
-    for block, (start, end) in enumerate(zip(starts, [*starts[1:], len(labels)], strict=True)):
-        yield _heading(columns[start:end], cells, numbers=block == 0)
-        for row, texts in zip(rows, shares, strict=True):
-            yield _line(row, texts[start:end], cells, numbers=block == 0)
-        yield Text()
-    yield from _lines(rows, labels, screen)
+    numbers = [[row.validation_bits_per_byte, row.entropy_bits, row.divergence_bits] for row in rows]
+    texts = [["-" if n is None else f"{n:.3f}" for n in column] for column in zip(*numbers, strict=True)]
+    columns = [Column(*heading, text) for heading, text in zip(_NUMBERS, texts, strict=True)]
+    names = [Row("final" if row.final else f"{row.step:,}", bold=row.final) for row in rows]
+    yield from blocks("step", _STEP, names, [*columns, *tracked_columns(tracked, symbols)], screen)
+    yield Text()
+    yield from tracked_lines(tracked, screen)
     yield screen.caption(f"after {quoted(after, screen.width - 10, symbols)}", "raw softmax", "#1 is the top rank")
     yield screen.caption(
         f"final is the model of step {rows[-1].step:,}",
@@ -40,25 +35,24 @@ def history_table(rows: Sequence[HistoryRow], after: str, screen: Screen) -> Ite
     )
 
 
-def _heading(columns: Sequence[str], cells: int, *, numbers: bool) -> Text:
-    names = "".join(name.rjust(width) for name, width in _NUMBERS if numbers)
-    return Text("step".rjust(_STEP) + names + "".join(" " * (cells - cell_len(c)) + c for c in columns), "bold")
+def layer_table(rows: Sequence[LayerHistoryRow], after: str, screen: Screen) -> Iterator[Text]:
+    """One token, layer by step: a row for each layer, the model's output last, and a column for each step."""
+    symbols, token = screen.symbols, rows[0].layers[0]
+    depth = len(rows[0].layers)
+    names = [Row(str(layer), bold=layer == depth - 1) for layer in range(depth)]
+    columns = [Column("final" if row.final else f"{row.step:,}", 11, list(map(_marked, row.layers))) for row in rows]
+    yield from blocks("layer", _STEP, names, columns, screen)
+    yield screen.caption(
+        f"{token_label(token, symbols)} after {quoted(after, screen.width - 30, symbols)}",
+        "raw softmax",
+        "a column a step",
+        f"final is the model of step {rows[-1].step:,}",
+        "* the top rank there",
+    )
+    yield screen.caption(
+        f"layer 0: the embeddings; layer {depth - 1}: the model's output; no other was trained to be read so"
+    )
 
 
-def _line(row: HistoryRow, shares: Sequence[str], cells: int, *, numbers: bool) -> Text:
-    line = Text(("final" if row.final else f"{row.step:,}").rjust(_STEP), "bold" if row.final else "")
-    values = (row.validation_bits_per_byte, row.entropy_bits, row.divergence_bits) if numbers else ()
-    for value, (_, width) in zip(values, _NUMBERS, strict=False):
-        line.append(("-" if value is None else f"{value:.3f}").rjust(width))
-    line.append("".join(share.rjust(cells) for share in shares))
-    line.rstrip()
-    return line
-
-
-def _lines(rows: Sequence[HistoryRow], labels: Sequence[str], screen: Screen) -> Iterator[Text]:
-    width = max(map(cell_len, labels))
-    for i, label in enumerate(labels):
-        shares = [row.tracked[i].raw_prob for row in rows]
-        line = Text(f" {fit(label, min(width, screen.width // 4), screen.symbols)}  ")
-        line.append(sparkline(shares, screen.symbols), "cyan")
-        yield line.append(f"  largest {percent(max(shares))}", "dim")
+def _marked(candidate: Candidate) -> str:
+    return f"{percent(candidate.raw_prob)}{'*' if candidate.rank == 1 else ' '}"

@@ -18,6 +18,7 @@ class Symbols:
     tab: str = "⇥"
     blocks: str = " ▏▎▍▌▋▊▉█"  # 0/8 to 8/8 of a cell
     levels: str = "▁▂▃▄▅▆▇█"  # 1/8 to 8/8 of a line's height
+    right_half: str = "▐"
     hollow: str = "▯"
     chosen: str = "▸"
     dot: str = "·"
@@ -35,6 +36,7 @@ ASCII = Symbols(
     tab="\\t",
     blocks="    ----#",
     levels="_.,-=+*#",
+    right_half="-",
     hollow=".",
     chosen=">",
     dot="-",
@@ -89,9 +91,19 @@ def _is_invisible(character: str) -> bool:
 
 def token_label(token: Token, symbols: Symbols = UNICODE) -> str:
     """What stands for a token in a cell; the bytes of one that is no whole character, as <E2 80>."""
-    if token.text is None:
-        return f"<{bytes.fromhex(token.bytes).hex(' ').upper()}>"
-    return visible(token.text, symbols)
+    return _bytes_name(bytes.fromhex(token.bytes)) if token.text is None else visible(token.text, symbols)
+
+
+def bytes_label(data: str, symbols: Symbols = UNICODE) -> str:
+    """What stands for hexadecimal bytes in a cell, as if they were a token's."""
+    try:
+        return visible(bytes.fromhex(data).decode(), symbols)
+    except UnicodeDecodeError:
+        return _bytes_name(bytes.fromhex(data))
+
+
+def _bytes_name(data: bytes) -> str:
+    return f"<{data.hex(' ').upper()}>"
 
 
 def quoted(text: str, width: int, symbols: Symbols = UNICODE) -> str:
@@ -145,11 +157,28 @@ def bar(share: float, width: int, symbols: Symbols = UNICODE, *, hollow: bool = 
     return set_cell_size(symbols.blocks[8] * full + (symbols.blocks[part] if part else ""), width)
 
 
+def two_sided_bar(share: float, side: int, symbols: Symbols = UNICODE) -> str:
+    """A bar of `share` (-1 to 1) from the middle of 2 `side` + 1 cells, to the right above 0 and to the left below it:
+    there to half a cell, as no letters fill less of one from the right.
+    """
+    if share >= 0:
+        return " " * side + "|" + bar(share, side, symbols)
+    halves = max(1, round(min(1.0, -share) * side * 2))
+    full, part = divmod(halves, 2)
+    return (symbols.right_half * part + symbols.blocks[8] * full).rjust(side) + "|" + " " * side
+
+
 def sparkline(values: Sequence[float], symbols: Symbols = UNICODE) -> str:
     """A sign for each of the values, none below 0, as high as its share of the largest."""
     most = max(values, default=0.0)
     last = len(symbols.levels) - 1
     return "".join(symbols.levels[round(value / most * last) if most else 0] for value in values)
+
+
+def signed_sparkline(values: Sequence[float], most: float, symbols: Symbols = UNICODE) -> str:
+    """A sign for each of the values, the lowest for -`most` and the highest for `most`."""
+    last = len(symbols.levels) - 1
+    return "".join(symbols.levels[round((1 + value / most) / 2 * last) if most else last // 2] for value in values)
 
 
 def quantity(count: int, noun: str) -> str:

@@ -108,6 +108,11 @@ class Tokenizer:
         """The text of `ids`; bytes that are not whole characters become U+FFFD."""
         return self.decode_bytes(ids).decode("utf-8", "replace")
 
+    def merges(self) -> list[tuple[bytes, bytes]]:
+        """Pairs of neighbours that become one, in the order in which they were learned and are applied."""
+        pairs = json.loads(self._engine.to_str())["model"]["merges"]
+        return [(_letters_to_bytes(left), _letters_to_bytes(right)) for left, right in pairs]
+
     def byte_lengths(self) -> np.ndarray:
         """[V] bytes of text per token; end-of-text, which is no text, counts 0."""
         lengths = np.array([len(self.token_bytes(token)) for token in range(self.vocab_size)])

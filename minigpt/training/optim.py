@@ -25,13 +25,14 @@ def build_optimizers(model: GPT, config: TrainConfig) -> list[torch.optim.Optimi
 
     Chosen by measurement: `scripts/bench train --recipe` trains with both.
 
-    AdamW's weight decay is on matrices and embeddings, none on biases and norms. The rate at which a group starts is
-    its `initial_lr`.
+    AdamW's weight decay is on matrices and embeddings, none on biases and norms. A frozen parameter has no optimizer.
+    The rate at which a group starts is its `initial_lr`.
     """
-    hidden = {n: p for n, p in model.named_parameters() if n.startswith("h.") and p.dim() == 2}
+    learned = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    hidden = {n: p for n, p in learned.items() if n.startswith("h.") and p.dim() == 2}
     if config.optimizer == "adamw":
         hidden = {}
-    rest = [p for n, p in model.named_parameters() if n not in hidden]
+    rest = [p for n, p in learned.items() if n not in hidden]
     groups = [
         {"params": [p for p in rest if p.dim() >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in rest if p.dim() < 2], "weight_decay": 0.0},

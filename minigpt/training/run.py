@@ -17,6 +17,7 @@ from minigpt.checkpoint.run import RunFolder
 from minigpt.config import Choices
 from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT
+from minigpt.models.positions import give_positions
 from minigpt.records import TrainRecord
 from minigpt.training.distributed import ALONE, Ranks
 from minigpt.training.loop import Trainer
@@ -29,7 +30,8 @@ _LAST_SECONDS = 0.7
 
 def build_model(plan: Plan, device: torch.device | str = "cpu") -> GPT:
     """The untrained model; the same seed gives the same weights on every device."""
-    return GPT(plan.model).initialise(torch.Generator().manual_seed(plan.train.seed)).to(device)
+    model = GPT(plan.model).initialise(torch.Generator().manual_seed(plan.train.seed))
+    return give_positions(model, plan.train.positions).to(device)
 
 
 def run(

@@ -45,6 +45,17 @@ def test_tokens_are_tracked_by_text_or_number(history: Run) -> None:
     assert {(row["tracked"][0]["bytes"], row["tracked"][1]["id"]) for row in rows} == {("20", 5)}
 
 
+def test_by_layer_is_one_token_at_every_depth(history: Run) -> None:
+    rows = json.loads(history("--by-layer", "--json").stdout)["rows"]
+    assert {len(row["layers"]) for row in rows} == {2}  # the embeddings and one block
+    assert len({token["id"] for row in rows for token in row["layers"]}) == 1
+    final = json.loads(history("--json", "--top", "1").stdout)["rows"][-1]["tracked"][0]
+    assert rows[-1]["layers"][-1]["raw_prob"] == pytest.approx(final["raw_prob"], abs=1e-6)
+    assert history("--by-layer", "--track", " ").stdout.startswith("   layer")
+    refused = history("--by-layer", "--track", " ", "--track", "#5")
+    assert (refused.exit_code, "follows one token" in refused.stderr) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from minigpt.checkpoint.folder import load
+
 Run = Callable[..., Any]
 SMALL = ["--layers", "1", "--heads", "1", "--width", "16", "--context", "16", "--batch-size", "2"]
 
@@ -31,6 +33,17 @@ def test_a_short_budget_trains_says_why_and_ends(minigpt: Run, notes: str) -> No
     records = [json.loads(line) for line in Path("run/train.jsonl").read_text().splitlines()]
     assert records[-1]["step"] == info()["steps_taken"]
     assert records[-1]["validation_loss_nats"] is not None
+
+
+def test_positions_are_given_by_the_clock_and_by_a_file_too(minigpt: Run, notes: str) -> None:
+    Path("none.toml").write_text('positions = "none"\n')
+    result = minigpt("train", notes, "--minutes", "0.05", *SMALL, "--config", "none.toml", "--out", "run", "-q")
+    assert result.exit_code == 0, result.stderr
+    assert info()["train"]["positions"] == "none"
+    assert not load(Path("run")).model.wpe.weight.any()
+    assert "--positions none" in Path("run/README.md").read_text()
+    refused = minigpt("train", "--resume", "run", "--positions", "learned")
+    assert "--positions learned differs from this run's none" in refused.stderr
 
 
 def test_a_finished_run_is_trained_longer_by_minutes_or_by_steps(minigpt: Run, notes: str) -> None:

@@ -8,7 +8,8 @@ import torch
 
 from minigpt.checkpoint.snapshots import Snapshot
 from minigpt.inspection.divergence import divergence_bits
-from minigpt.inspection.history import history
+from minigpt.inspection.history import history, history_by_layer
+from minigpt.inspection.lens import by_layer
 from minigpt.inspection.probs import next_token
 from minigpt.models.gpt import GPT
 from minigpt.records import HistoryRow
@@ -53,3 +54,16 @@ def test_the_divergence_is_from_the_final_model(models: dict[int, GPT], bpe: Tok
     for row in rows(models, bpe):
         assert row.divergence_bits == pytest.approx(divergence_bits(logits[10], logits[row.step]), abs=1e-5)
     assert rows(models, bpe)[-1].divergence_bits == 0
+
+
+@pytest.mark.parametrize("token", [None, 7])
+def test_every_layer_of_every_model_is_what_the_lens_shows(
+    models: dict[int, GPT], bpe: Tokenizer, token: int | None
+) -> None:
+    kept = [Snapshot(Path(str(step)), step, None, None) for step in models]
+    found = list(history_by_layer(kept, lambda s: models[s.step], bpe, IDS, token=token))
+    followed = next_token(models[10], bpe, IDS, top=1).candidates[0].id if token is None else token
+    assert [(row.step, row.final) for row in found] == [(0, False), (3, False), (10, True)]
+    for row in found:
+        lens = by_layer(models[row.step], bpe, IDS, tracked=[followed])
+        assert list(row.layers) == [layer.tracked[0] for layer in lens]

@@ -125,7 +125,7 @@ def test_the_model_reads_and_fills_a_cache(model: GPT) -> None:
     assert cache.length == 0
 
 
-@pytest.mark.parametrize(("cached", "more", "reason"), [(16, 1, "positions"), (3, 2, "one token at a time")])
+@pytest.mark.parametrize(("cached", "more", "reason"), [(16, 1, "positions"), (3, 2, "takes one token behind a cache")])
 def test_a_cache_is_not_overrun(model: GPT, cached: int, more: int, reason: str) -> None:
     cache = KVCache(model.config)
     with torch.no_grad():

@@ -12,6 +12,7 @@ from minigpt.checkpoint.hf_gpt2 import PREFIX, config_to_json, weights_to_tensor
 from minigpt.config import PRESETS, ModelConfig
 from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT, Conv1D, explicit_attention
+from minigpt.models.kv_cache import KVCache
 
 MakeModel = Callable[..., GPT]
 
@@ -81,6 +82,30 @@ def test_last_only_is_the_last_row(model: GPT) -> None:
         full, last = model(ids), model(ids, last_only=True)
     assert last.shape == (2, 1, model.config.vocab_size)
     torch.testing.assert_close(last, full[:, -1:])
+
+
+@pytest.mark.parametrize("last_only", [False, True])
+def test_the_stream_is_the_embeddings_then_each_block(make_model: MakeModel, last_only: bool) -> None:
+    model, ids, stream = make_model(50, layers=3), random_ids(50, 2, 9), []
+    with torch.no_grad():
+        logits = model(ids, last_only=last_only, stream=stream)
+        x = model.wte.weight[ids] + model.wpe.weight[:9]
+        for read, block in zip(stream, [*model.blocks, lambda x: x], strict=True):
+            torch.testing.assert_close(read, x)
+            x = block(x)
+        assert torch.equal(model.unembed(stream[-1][:, -1:] if last_only else stream[-1]), logits)
+
+
+@pytest.mark.parametrize("known", [0, 1, 6, 15])
+def test_by_the_explicit_path_any_number_of_tokens_goes_behind_a_cache(make_model: MakeModel, known: int) -> None:
+    model, ids = make_model(50), random_ids(50, 2, 16)
+    cache = KVCache(model.config, batch=2)
+    with torch.no_grad():
+        if known:
+            model(ids[:, :known], cache)
+        behind = model(ids[:, known:], cache, weights=[])
+        torch.testing.assert_close(behind, model(ids)[:, known:], atol=1e-5, rtol=1e-5)
+    assert cache.length == 16
 
 
 def test_rows_of_a_batch_do_not_mix(model: GPT) -> None:

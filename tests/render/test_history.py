@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from minigpt.records import Candidate, HistoryRow
-from minigpt.render.history import history_table
+from minigpt.records import Candidate, HistoryRow, LayerHistoryRow
+from minigpt.render.history import history_table, layer_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII, UNICODE, Symbols, sparkline
 
@@ -52,3 +52,18 @@ def test_every_token_is_shown_and_no_line_is_too_wide(rows: list[HistoryRow], wi
 )
 def test_a_sparkline_is_scaled_to_its_largest(values: tuple[float, ...], line: str) -> None:
     assert sparkline(values) == line
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_golden_layer_history(candidate: Make, width: int, golden: Callable[[str, str], None]) -> None:
+    rows = [
+        LayerHistoryRow(
+            step=step,
+            final=final,
+            layers=tuple(candidate(1 + (step < 10 * n), "\x1b the", 0.4 / (1 + step - n) + 0.01 * n) for n in range(5)),
+        )
+        for step, final in ((4, False), (12, False), (150, False), (2000, False), (150_000, False), (150_000, True))
+    ]
+    lines = "\n".join(map(str, layer_table(rows, PROMPT, Screen(width)))).split("\n")
+    assert max(map(cell_len, lines)) <= width
+    golden(f"layer_history_{width}", "\n".join(lines))

@@ -11,6 +11,7 @@ from minigpt.render.style import (
     UNICODE,
     Symbols,
     bar,
+    bytes_label,
     compact,
     duration,
     fit,
@@ -18,8 +19,10 @@ from minigpt.render.style import (
     quantity,
     quoted,
     safe_text,
+    signed_sparkline,
     symbols_for,
     token_label,
+    two_sided_bar,
     visible,
 )
 
@@ -198,3 +201,41 @@ def test_duration(seconds: float, shown: str) -> None:
 
 def test_quantity() -> None:
     assert [quantity(n, "token") for n in (0, 1, 4090)] == ["0 tokens", "1 token", "4,090 tokens"]
+
+
+@pytest.mark.parametrize(
+    ("data", "label"),
+    [("20", "␣"), ("e282ac", "€"), ("e282", "<E2 82>"), ("1b", "<ESC>"), ("", ""), ("205b625d", "␣[b]")],
+)
+def test_bytes_have_the_label_of_a_token_of_them(data: str, label: str) -> None:
+    assert bytes_label(data) == label
+    if data:
+        text = None if label.startswith("<E2") else bytes.fromhex(data).decode()
+        assert token_label(Token(id=0, text=text, bytes=data)) == label
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [
+        (0.0, "    |    "),
+        (1.0, "    |████"),
+        (2.0, "    |████"),
+        (0.28125, "    |█▏  "),
+        (-1.0, "████|    "),
+        (-7.0, "████|    "),
+        (-0.375, "  ▐█|    "),
+        (-1e-9, "   ▐|    "),
+        (1e-9, "    |▏   "),
+    ],
+)
+def test_a_bar_goes_to_both_sides(share: float, expected: str) -> None:
+    assert two_sided_bar(share, 4) == expected
+    assert two_sided_bar(share, 4, ASCII).isascii()
+
+
+@pytest.mark.parametrize(
+    ("values", "most", "line"),
+    [([-1.0, 0.0, 1.0], 1.0, "▁▅█"), ([-0.5, 0.5], 1.0, "▃▆"), ([0.0, 0.0], 0.0, "▄▄"), ([], 1.0, "")],
+)
+def test_a_signed_sparkline_goes_from_minus_the_most_to_the_most(values: list[float], most: float, line: str) -> None:
+    assert signed_sparkline(values, most) == line

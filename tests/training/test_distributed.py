@@ -24,6 +24,7 @@ from minigpt.checkpoint.run import OthersFolder, RunFolder, claim
 from minigpt.config import Choices, ModelConfig, TrainConfig
 from minigpt.errors import ConfigError, MinigptError
 from minigpt.models.gpt import GPT
+from minigpt.models.positions import give_positions
 from minigpt.text.corpus import Corpus
 from minigpt.text.shards import TokenData, random_batch
 from minigpt.training.distributed import ALONE, Ranks, _Replicas, join
@@ -54,6 +55,7 @@ CASES = {
     "muon": Case(SETTINGS),
     "adamw": Case(replace(SETTINGS, optimizer="adamw")),
     "accumulation": Case(replace(SETTINGS, accumulation=3, batch_size=4, steps=12)),
+    "positions": Case(replace(SETTINGS, positions="sinusoidal", steps=12)),
 }
 DROPOUT = Case(replace(SETTINGS, steps=6), dropout=0.2)
 
@@ -66,7 +68,7 @@ def ids() -> TokenData:
 
 def trainer(case: Case, ranks: Ranks) -> Trainer:
     shape = ModelConfig(vocab_size=V, context=16, layers=2, heads=2, width=24, dropout=case.dropout)
-    model = GPT(shape).initialise(torch.Generator().manual_seed(1))
+    model = give_positions(GPT(shape).initialise(torch.Generator().manual_seed(1)), case.config.positions)
     return Trainer(ranks.place(model, CPU), ids(), case.config, np.ones(V, dtype=np.int64), ranks)
 
 

@@ -33,6 +33,15 @@ def test_adamw_alone_takes_all(make_model: Callable[..., GPT]) -> None:
     assert sum(len(group["params"]) for group in adamw.param_groups) == len(list(model.parameters()))
 
 
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_a_frozen_parameter_has_no_optimizer(make_model: Callable[..., GPT], optimizer: str) -> None:
+    model = make_model(50)
+    model.wpe.weight.requires_grad_(False)
+    optimizers = build_optimizers(model, TrainConfig(optimizer=optimizer))
+    owned = {id(p) for each in optimizers for group in each.param_groups for p in group["params"]}
+    assert owned == {id(p) for p in model.parameters()} - {id(model.wpe.weight)}
+
+
 def test_muon_equals_torchs_one_matrix_at_a_time_with_q_k_and_v_apart() -> None:
     generator = torch.Generator().manual_seed(1)
     shapes = {"h.0.attn.c_attn.weight": (16, 48), "h.0.mlp.c_fc.weight": (16, 64), "h.0.mlp.c_proj.weight": (64, 16)}
@@ -107,6 +116,7 @@ def test_a_step_changes_every_parameter(make_model: Callable[..., GPT]) -> None:
     ("changes", "flag"),
     [
         ({"optimizer": "sgd"}, "--optimizer must be muon or adamw"),
+        ({"positions": "rotary"}, "--positions must be learned, sinusoidal or none, not rotary"),
         ({"muon_learning_rate": 0.0}, "--muon-learning-rate"),
         ({"muon_learning_rate": float("nan")}, "--muon-learning-rate"),
     ],

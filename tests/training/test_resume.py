@@ -89,6 +89,20 @@ def test_a_stopped_run_goes_on_to_the_bit(text: Corpus, questions: int) -> None:
     assert json.loads((parts / "run.json").read_text())["status"] == "finished"
 
 
+@pytest.mark.parametrize("positions", ["sinusoidal", "none"])
+def test_positions_that_are_given_stay_as_they_are(text: Corpus, positions: str) -> None:
+    settings = replace(SETTINGS, positions=positions, weight_decay=1.0)
+    whole = begin(text, "whole", settings=settings)
+    parts = begin(text, "parts", StopAfter(9), settings)
+    go_on(parts)
+    assert_same_run(whole, parts)
+    given = build_model(open_run(whole, {})[0]).wpe.weight
+    assert torch.equal(load(whole).model.wpe.weight, given)
+    kept = load_file(whole / "resume/state.safetensors")
+    assert torch.equal(kept["model.wpe.weight"], given)
+    assert [name for name in kept if name.startswith("optimizer") and "wpe" in name] == []
+
+
 def test_a_run_on_mapped_ids_goes_on_to_the_bit(text: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = begin(text, "whole")
     monkeypatch.setattr(shards, "_IN_MEMORY", 0)

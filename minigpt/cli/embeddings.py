@@ -1,0 +1,60 @@
+"""`minigpt inspect-embeddings`: tokens in; their vectors, and which others are near them, out."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from minigpt.cli.config_file import Config
+from minigpt.cli.guard import guarded, stdout
+from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads
+from minigpt.cli.page import Html, ViewPage, check_page
+from minigpt.config import require
+from minigpt.render.embeddings import embedding_view, write_vectors
+from minigpt.render.machine import to_json
+from minigpt.render.screen import Screen
+
+
+@guarded
+def inspect_embeddings(
+    tokens: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TOKEN...", help="Each exactly one token, such as ' the' with its space, or #262 for the id 262."
+        ),
+    ],
+    checkpoint: Checkpoint = None,
+    top: Annotated[int, typer.Option(min=0, help="How many of the nearest tokens to list.")] = 10,
+    json: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="A column for each token, for a spreadsheet.")] = False,
+    html: Html = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    config: Config = None,
+    quiet: Quiet = False,
+) -> None:
+    """Show the numbers that a model has for a token, and the tokens whose numbers are most alike.
+
+    [bold]minigpt inspect-embeddings " the"[/bold]          its vector and its neighbours
+    [bold]minigpt inspect-embeddings " he" " she"[/bold]    and how near the two are
+    """
+    require(not (json and csv), "--json and --csv exclude each other.")
+    check_page(html)
+    from minigpt.cli.setup import open_checkpoint
+    from minigpt.inspection.embeddings import token_vectors
+    from minigpt.text.prompt import check_argument
+    from minigpt.text.single import single_token
+
+    loaded = open_checkpoint(checkpoint, device, threads)
+    ids = [single_token(loaded.tokenizer, check_argument(token)) for token in tokens]
+    vectors = token_vectors(loaded.model, loaded.tokenizer, ids, top=top)
+    page = ViewPage(html, loaded, " ".join(tokens), quiet)
+    page.printed("Vectors of tokens, and their neighbours", lambda screen: embedding_view(vectors, screen))
+    if json:
+        print(to_json({"tokens": vectors}))
+    elif csv:
+        write_vectors(vectors, sys.stdout)
+    else:
+        console = stdout()
+        for line in embedding_view(vectors, Screen.of(console)):
+            console.print(line, soft_wrap=True)

@@ -1,0 +1,60 @@
+"""`inspect-probs --by-layer` and `--attribution`: a checkpoint and a text in; what is inside its next token, out."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from minigpt.cli.guard import stderr, stdout
+from minigpt.cli.page import ViewPage
+from minigpt.config import require
+from minigpt.render.attribution import attribution_table
+from minigpt.render.lens import lens_table
+from minigpt.render.machine import to_json
+from minigpt.render.screen import Screen
+from minigpt.render.work import WorkDisplay
+
+if TYPE_CHECKING:
+    from minigpt.checkpoint.folder import Checkpoint
+
+
+def show_by_layer(
+    loaded: "Checkpoint", text: str, ids: list[int], tracked: Sequence[str], top: int, *, json: bool, page: ViewPage
+) -> None:
+    """`tracked`: texts that are each one token, or `#ID`; without them the most likely one."""
+    from minigpt.inspection.lens import by_layer
+    from minigpt.text.single import single_token
+
+    followed = [single_token(loaded.tokenizer, token) for token in tracked]
+    rows = by_layer(loaded.model, loaded.tokenizer, ids, tracked=followed, top=top)
+    page.printed("What each layer would predict", lambda screen: lens_table(rows, text, screen))
+    if json:
+        print(to_json({"rows": rows}))
+        return
+    console = stdout()
+    for line in lens_table(rows, text, Screen.of(console)):
+        console.print(line, soft_wrap=True)
+
+
+def show_attribution(
+    loaded: "Checkpoint", ids: list[int], tracked: Sequence[str], *, json: bool, page: ViewPage, quiet: bool
+) -> None:
+    """`tracked`: the token to explain; without it the most likely one."""
+    from minigpt.inspection.attribution import leave_one_out
+    from minigpt.models.decoder import decoding_threads
+    from minigpt.models.kv_cache import window_start
+    from minigpt.text.single import single_token
+
+    require(len(tracked) < 2, f"--attribution explains one token, not {len(tracked)}: give --track once.")
+    explained = single_token(loaded.tokenizer, tracked[0]) if tracked else None
+    progress = stderr()
+    progress.quiet = quiet
+    seen = len(ids) - window_start(len(ids), loaded.model.config.context)
+    with WorkDisplay(progress) as work, decoding_threads(loaded.model):
+        heard = work.begin("leaving out", seen, "tokens")
+        record = leave_one_out(loaded.model, loaded.tokenizer, ids, token=explained, progress=heard)
+    page.printed("What each token did for the next one", lambda screen: attribution_table(record, screen))
+    if json:
+        print(to_json(record))
+        return
+    console = stdout()
+    for line in attribution_table(record, Screen.of(console)):
+        console.print(line, soft_wrap=True)

@@ -1,0 +1,96 @@
+"""Tokens' vectors in; a picture of each, its neighbours and the cosines between them out, or the numbers as CSV."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from typing import TextIO
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from minigpt.records import TokenVector
+from minigpt.render.blocks import Column, Row, blocks
+from minigpt.render.screen import Screen
+from minigpt.render.style import bar, fit, signed_sparkline, token_label
+
+_CHANNEL = 7  # cells for the number of the first channel of a line, and a gap
+_RANK, _COSINE = 7, 9  # cells with a gap
+_LONGEST_TOKEN = 24
+
+
+def embedding_view(vectors: Sequence[TokenVector], screen: Screen) -> Iterator[Text]:
+    """For each token its vector as a row of signs and its nearest neighbours; for several, their cosines."""
+    for vector in vectors:
+        yield from _picture(vector, screen)
+        yield from _neighbours(vector, screen)
+        yield Text()
+    if len(vectors) > 1:
+        yield from _cosines(vectors, screen)
+        yield Text()
+    yield screen.caption(
+        "wte: the model reads a token as this vector, and a token's logit is the product of the same vector with the "
+        "normalised stream (one table, tied)"
+    )
+    yield screen.caption("cosine: 1 is the same direction, 0 a right angle", "--json and --csv have all numbers")
+
+
+def _picture(vector: TokenVector, screen: Screen) -> Iterator[Text]:
+    symbols, numbers = screen.symbols, vector.vector
+    most = max(map(abs, numbers))
+    label = fit(token_label(vector, symbols), min(cell_len(token_label(vector, symbols)), screen.width - 12), symbols)
+    yield Text(f" {label}  ", "bold").append(f"id {vector.id:,}", "not bold dim")
+    each = max(16, (screen.width - _CHANNEL - 1) // 16 * 16)
+    for start in range(0, len(numbers), each):
+        line = Text(f"{start:>{_CHANNEL - 2},}  ", "dim")
+        for number in numbers[start : start + each]:
+            sign = signed_sparkline([number], most, symbols)
+            line.append(sign, "not dim cyan" if number > 0 else "not dim magenta")
+        yield line
+    low, high = (signed_sparkline([number], 1.0, symbols) for number in (-1.0, 1.0))
+    yield screen.caption(
+        f"{len(numbers):,} numbers, {low} {0 - most:.3f} to {high} {most:+.3f}",
+        f"norm {vector.norm:.3f}",
+        f"mean {vector.mean:+.4f}",
+    )
+
+
+def _neighbours(vector: TokenVector, screen: Screen) -> Iterator[Text]:
+    symbols = screen.symbols
+    if not vector.neighbours:
+        yield screen.caption("no neighbours: the vector is zero" if not vector.norm else "no neighbours")
+        return
+    labels = [token_label(neighbour, symbols) for neighbour in vector.neighbours]
+    room = screen.width - _RANK - _COSINE
+    token = max(7, min(max(map(cell_len, labels)), _LONGEST_TOKEN, room - 6))
+    width = room - token - 2
+    head = " rank  " + fit("nearest", token, symbols)
+    yield Text(head + "cosine".rjust(width + 2 + _COSINE), "bold")
+    for rank, (neighbour, label) in enumerate(zip(vector.neighbours, labels, strict=True), 1):
+        line = Text(f"{rank:>5,}  {fit(label, token, symbols)}  ")
+        line.append(bar(max(0.0, neighbour.cosine), width, symbols), "cyan")
+        yield line.append(f"{neighbour.cosine:+.4f}".rjust(_COSINE))
+
+
+def _cosines(vectors: Sequence[TokenVector], screen: Screen) -> Iterator[Text]:
+    symbols = screen.symbols
+    labels = [token_label(vector, symbols) for vector in vectors]
+    short = [fit(label, min(cell_len(label), screen.width // 4), symbols) for label in labels]
+    names = [fit(label, max(map(cell_len, short)), symbols) for label in short]
+    columns = [
+        Column(
+            fit(label, min(cell_len(label), _COSINE), symbols),
+            _COSINE + 2,
+            ["-" if vector.cosines[i] is None else f"{vector.cosines[i]:+.4f}" for vector in vectors],
+        )
+        for i, label in enumerate(labels)
+    ]
+    first = 1 + max([cell_len("cosine"), *map(cell_len, names)])
+    rows = [Row(" " + fit(name, first - 1, symbols)) for name in names]
+    yield from blocks(fit(" cosine", first, symbols), first, rows, columns, screen)
+
+
+def write_vectors(vectors: Sequence[TokenVector], file: TextIO) -> None:
+    """CSV: a column for each token, headed by its id and label, and a row for each channel."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["channel", *(f"#{vector.id} {token_label(vector)}" for vector in vectors)])
+    channels = zip(*(vector.vector for vector in vectors), strict=True)
+    writer.writerows([channel, *numbers] for channel, numbers in enumerate(channels))

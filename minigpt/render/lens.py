@@ -1,0 +1,55 @@
+"""What each layer of a model would predict, in; a table with a row for each of them out."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from minigpt.records import LensRow
+from minigpt.render.blocks import Column, Row, blocks
+from minigpt.render.screen import Screen
+from minigpt.render.style import fit, percent, quantity, quoted, token_label
+from minigpt.render.tracked import tracked_columns, tracked_lines
+
+_LAYER = 7  # cells
+_ENTROPY, _DIVERGENCE, _SHARE = 9, 12, 10  # cells with a gap
+_SHORTEST_TOKEN, _LONGEST_TOKEN = 9, 20
+
+
+def lens_table(rows: Sequence[LensRow], after: str, screen: Screen) -> Iterator[Text]:
+    """A row for each layer, with its most likely token, and a column for each tracked one; then how each of those went
+    from layer to layer, scaled to its own largest probability. `after`: the text that stands before.
+    """
+    names = [Row(str(row.layer), bold=row is rows[-1]) for row in rows]
+    tracked = [row.tracked for row in rows]
+    columns = [*_numbers(rows, screen), *tracked_columns(tracked, screen.symbols)]
+    yield from blocks("layer", _LAYER, names, columns, screen)
+    yield Text()
+    yield from tracked_lines(tracked, screen)
+    vocabulary = quantity(len(rows[0].candidates) + rows[0].other.count, "token")
+    yield screen.caption(
+        f"after {quoted(after, screen.width - 10, screen.symbols)}",
+        f"raw softmax over {vocabulary}",
+        "#1 is the top rank",
+        "entropy and divergence in bits",
+    )
+    yield screen.caption(
+        f"layer 0: the embeddings; layer {rows[-1].layer}: the model's output",
+        "divergence: what the output's tokens cost more when coded by this layer",
+    )
+    yield screen.caption(
+        "a reading (the logit lens): the final norm and the output table, applied to each layer, of which none but the "
+        "last was trained to be read so"
+    )
+
+
+def _numbers(rows: Sequence[LensRow], screen: Screen) -> list[Column]:
+    labels = [token_label(row.candidates[0], screen.symbols) for row in rows]
+    width = max(_SHORTEST_TOKEN, min(max(map(cell_len, labels)), screen.width // 5, _LONGEST_TOKEN))
+    tops = [fit(label, min(width, cell_len(label)), screen.symbols) for label in labels]
+    return [
+        Column("top token", width + 2, tops),
+        Column("raw", _SHARE, [percent(row.candidates[0].raw_prob) for row in rows]),
+        Column("entropy", _ENTROPY, [f"{row.entropy_bits:.2f}" for row in rows]),
+        Column("divergence", _DIVERGENCE, [f"{row.divergence_bits:.2f}" for row in rows]),
+    ]

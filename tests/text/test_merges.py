@@ -1,0 +1,70 @@
+"""Merges replayed by hand build the very tokens that the encoder gives."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from minigpt.text.merges import MergeTable
+from minigpt.text.tokenizer import Tokenizer
+
+
+def test_the_merges_of_a_token_begin_with_bytes_and_end_with_it(tokenizer: Tokenizer) -> None:
+    table = MergeTable(tokenizer)
+    assert len(table) == tokenizer.vocab_size - 257
+    for token in range(tokenizer.vocab_size - 1):
+        data = tokenizer.token_bytes(token)
+        parts = [data[i : i + 1] for i in range(len(data))]
+        for _, left, right in table.building(data):
+            at = next(i for i in range(len(parts)) if parts[i : i + 2] == [left, right])
+            parts[at : at + 2] = [left + right]
+        assert parts == [data]
+
+
+def test_numbers_are_the_order_of_learning(bpe: Tokenizer) -> None:
+    table = MergeTable(bpe)
+    for number, (left, right) in enumerate(bpe.merges(), 1):
+        *_, last = table.building(left + right)
+        assert last == (number, left, right)
+        assert bpe.token_bytes(255 + number) == left + right  # ids follow the 256 bytes
+
+
+def test_a_file_with_merges_as_lines_has_the_same(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    layout = json.loads(tokenizer.to_json())
+    layout["model"]["merges"] = [" ".join(pair) for pair in layout["model"]["merges"]]  # as GPT-2's own
+    (tmp_path / "tokenizer.json").write_text(json.dumps(layout), "utf-8")
+    assert Tokenizer.from_file(tmp_path / "tokenizer.json").merges() == tokenizer.merges()
+
+
+def test_what_no_merges_build_has_none(bpe: Tokenizer) -> None:
+    table = MergeTable(bpe)
+    assert table.building(b"x") == []
+    assert table.building(b"<|endoftext|>") == []
+    assert table.building(b"") == []
+
+
+def test_every_token_of_a_text_is_what_its_merges_build(tokenizer: Tokenizer, hard_string: str) -> None:
+    table = MergeTable(tokenizer)
+    for token in set(tokenizer.encode(hard_string)):
+        data = tokenizer.token_bytes(token)
+        assert len(data) == 1 or table.building(data)[-1][1] + table.building(data)[-1][2] == data
+
+
+@pytest.mark.parametrize("data", [b"aaaa", b"aaaaa", b"abab", b"aabaab"])
+def test_the_leftmost_of_equal_pairs_is_joined_first(data: bytes) -> None:
+    from tokenizers import models
+
+    from minigpt.text.tokenizer import BYTE_TO_LETTER, END_OF_TEXT, _engine
+
+    merges = [("a", "a"), ("a", "b"), ("aa", "aa"), ("ab", "ab"), ("aa", "b"), ("aaaa", "a"), ("aab", "aab")]
+    names = dict.fromkeys([*BYTE_TO_LETTER.values(), *(a + b for a, b in merges), END_OF_TEXT])
+    engine = _engine(models.BPE(vocab={name: i for i, name in enumerate(names)}, merges=merges))
+    engine.add_special_tokens([END_OF_TEXT])
+    made = Tokenizer(engine)
+    (token,) = made.encode(data.decode())
+    assert made.token_bytes(token) == data
+    parts = [data[i : i + 1] for i in range(len(data))]
+    for _, left, right in MergeTable(made).building(data):
+        at = next(i for i in range(len(parts)) if parts[i : i + 2] == [left, right])
+        parts[at : at + 2] = [left + right]
+    assert parts == [data]
