@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -23,31 +24,43 @@ try:
     from rich.console import Console
     from rich.table import Table
 
+    from minigpt.checkpoint.folder import load
     from minigpt.checkpoint.hf_gpt2 import HEAD, config_to_json, weights_to_tensors
     from minigpt.config import PRESETS, ModelConfig, SampleConfig, TrainConfig
     from minigpt.models.decoder import Decoder
     from minigpt.models.gpt import GPT
+    from minigpt.models.precision import stored
     from minigpt.sampling.engine import generate
+    from minigpt.text.builtin_text import python_reference
     from minigpt.text.shards import TokenData, random_batch
-    from minigpt.text.tokenizer import Tokenizer, train_tokenizer
+    from minigpt.text.tokenizer import train_tokenizer
+    from minigpt.training.evaluate import evaluate
     from minigpt.training.loop import train
 except ImportError as error:
     sys.exit(f"scripts/bench needs minigpt's packages ({error}). Install them with: pip install -e '.[test]'")
+
+DEMO = Path(__file__).parents[1] / "checkpoints" / "demo"
 
 CONTEXT = 256  # of the models that decode
 PROMPT = "A"  # one token, of a low id: it is in every vocabulary of SMALLEST_VOCABULARY or more
 SMALLEST_VOCABULARY = 65  # that of Shakespeare's letters
 LARGEST_DIFFERENCE = 1e-4  # between the two models' logits, in float32
 
-DECODE_HEADS = {(4, 128): 4, (6, 384): 6, (12, 768): 12}  # (layers, width) -> heads
-DECODE_EXPECTED = {(4, 128): 3.0, (6, 384): 1.5, (12, 768): 1.0}  # times transformers, on 2 CPU cores
+# layers x width -> heads, vocabulary (a char tokenizer's smallest, GPT-2's), how many times transformers' speed is
+# expected on 2 CPU cores
+DECODE_SHAPES = {"4x128": (4, 257, 6.0), "6x384": (6, 257, 4.5), "12x768": (12, 50_257, 2.0)}
+SMALLER_EXPECTED = {"bfloat16": 1.7, "int8": 3.0}  # times our own float32, at the largest shape
+LARGEST_CHANGE = 0.01  # of the bits per byte, by smaller weights
 TRAIN_BATCHES = {"nano": 16, "micro": 16, "mini": 4}  # preset -> batch size; mini's own 16 takes seconds a step
 TRAIN_EXPECTED = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One row of the table. `*_seconds` are all turns: a whole text for decode, one optimizer step for train."""
+    """One row of the table. `*_seconds` are all turns: a whole text for decode, one optimizer step for train.
+
+    `baseline` is transformers, or, for smaller weights, our own float32.
+    """
 
     name: str
     vocab_size: int
@@ -58,14 +71,15 @@ class Result:
     parameters: int
     batch_size: int
     tokens: int  # in one turn
+    baseline: str
     ours_seconds: tuple[float, ...]
-    transformers_seconds: tuple[float, ...]
+    baseline_seconds: tuple[float, ...]
     ours_median_seconds: float
-    transformers_median_seconds: float
+    baseline_median_seconds: float
     ours_tokens_per_second: float
-    transformers_tokens_per_second: float
-    ratio: float  # ours / transformers, of the two tokens per second
-    expected_ratio: float
+    baseline_tokens_per_second: float
+    ratio: float  # ours / baseline, of the two tokens per second
+    expected_ratio: float | None
 
 
 def main() -> int:
@@ -74,7 +88,7 @@ def main() -> int:
     torch.set_num_threads(arguments.threads)
     results = []
     for result in arguments.measure(arguments):
-        print(f"{result.name}: {result.ratio:.2f} times transformers", file=sys.stderr, flush=True)
+        print(f"{result.name}: {result.ratio:.2f} times {result.baseline}", file=sys.stderr, flush=True)
         results.append(result)
     if arguments.json:
         print(json.dumps(document(arguments, results), indent=2))
@@ -88,18 +102,22 @@ def parse_arguments() -> argparse.Namespace:
         prog="scripts/bench", description="Our speed beside transformers', on the same random weights, on the CPU."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="decode|train")
-    shapes = [f"{layers}x{width}" for layers, width in DECODE_HEADS]
+    shapes = list(DECODE_SHAPES)
     decode = commands.add_parser(
         "decode",
         help="tokens per second of sampling",
         description="Sample from one prompt token at temperature 1, nothing cut. Ours also computes what every view "
         "shows of each step: the float64 distribution, its entropy, the 10 best candidates. Theirs is "
-        "generate(do_sample=True, use_cache=True), which computes none of these.",
+        "generate(do_sample=True, use_cache=True), which computes none of these. With --dtype or --quantize, ours is "
+        "compared with itself in float32, and what smaller weights cost in bits per byte is told.",
     )
     decode.add_argument("--shape", nargs="+", choices=shapes, default=shapes, help="layers x width (default: all)")
     decode.add_argument("--tokens", type=at_least(1), default=200, help=f"new tokens, below {CONTEXT} (default: 200)")
+    decode.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of our weights")
+    decode.add_argument("--quantize", choices=["none", "int8"], default="none", help="our products")
     decode.set_defaults(measure=measure_decode)
-    add_common_options(decode, rounds=5, vocab_size=257, vocab_help="a char tokenizer's smallest")
+    vocabularies = ", ".join(f"{vocab_size:,}" for _, vocab_size, _ in DECODE_SHAPES.values())
+    add_common_options(decode, rounds=5, vocab_size=None, vocab_help=vocabularies)
     steps = commands.add_parser(
         "train",
         help="seconds of one training step",
@@ -111,15 +129,19 @@ def parse_arguments() -> argparse.Namespace:
     steps.add_argument("--preset", nargs="+", choices=presets, default=presets, help="shape and context (default: all)")
     steps.add_argument("--batch-size", type=at_least(1), help=f"default: {batches}")
     steps.set_defaults(measure=measure_train)
-    add_common_options(steps, rounds=15, vocab_size=1024, vocab_help="that of a small bpe tokenizer")
+    add_common_options(steps, rounds=15, vocab_size=1024, vocab_help="1,024, that of a small bpe tokenizer")
     arguments = parser.parse_args()
     if arguments.command == "decode" and arguments.tokens >= CONTEXT:
         decode.error(f"--tokens must be below {CONTEXT}: transformers cannot go on beyond its context.")
+    if arguments.command == "decode" and arguments.dtype == "bfloat16" and arguments.quantize == "int8":
+        decode.error("--dtype bfloat16 and --quantize int8 exclude each other.")
     return arguments
 
 
-def add_common_options(parser: argparse.ArgumentParser, *, rounds: int, vocab_size: int, vocab_help: str) -> None:
-    vocab_help = f"vocabulary (default: {vocab_size:,}, {vocab_help})"
+def add_common_options(
+    parser: argparse.ArgumentParser, *, rounds: int, vocab_size: int | None, vocab_help: str
+) -> None:
+    vocab_help = f"vocabulary (default: {vocab_help})"
     parser.add_argument("--vocab-size", type=at_least(SMALLEST_VOCABULARY), default=vocab_size, help=vocab_help)
     parser.add_argument("--rounds", type=at_least(1), default=rounds, help=f"turns of each (default: {rounds})")
     parser.add_argument("--threads", type=at_least(1), default=all_cores(), help="of torch (default: all cores)")
@@ -201,7 +223,14 @@ def take_turns(ours: Callable[[], object], theirs: Callable[[], object], rounds:
 
 
 def result(
-    name: str, model: GPT, turns: list[tuple[float, float]], *, batch: int, tokens: int, expected: float
+    name: str,
+    model: GPT,
+    turns: list[tuple[float, float]],
+    *,
+    batch: int,
+    tokens: int,
+    expected: float | None,
+    baseline: str = "transformers",
 ) -> Result:
     config = model.config
     ours, theirs = (tuple(column) for column in zip(*turns, strict=True))
@@ -215,51 +244,100 @@ def result(
         parameters=model.parameter_count(),
         batch_size=batch,
         tokens=tokens,
+        baseline=baseline,
         ours_seconds=ours,
-        transformers_seconds=theirs,
+        baseline_seconds=theirs,
         ours_median_seconds=median(ours),
-        transformers_median_seconds=median(theirs),
+        baseline_median_seconds=median(theirs),
         ours_tokens_per_second=tokens / median(ours),
-        transformers_tokens_per_second=tokens / median(theirs),
+        baseline_tokens_per_second=tokens / median(theirs),
         ratio=median(theirs) / median(ours),
         expected_ratio=expected,
     )
 
 
 def measure_decode(arguments: argparse.Namespace) -> Iterator[Result]:
-    tokenizer, count = train_tokenizer("char", [PROMPT]), arguments.tokens
-    for (layers, width), heads in DECODE_HEADS.items():
-        name = f"{layers}x{width}"
+    smaller = arguments.quantize if arguments.quantize != "none" else arguments.dtype
+    if smaller != "float32":
+        tell_what_smaller_weights_cost(arguments)
+    for name, (heads, vocab_size, expected) in DECODE_SHAPES.items():
         if name not in arguments.shape:
             continue
-        config = ModelConfig(vocab_size=arguments.vocab_size, context=CONTEXT, layers=layers, heads=heads, width=width)
+        layers, width = map(int, name.split("x"))
+        vocab_size = arguments.vocab_size or vocab_size
+        config = ModelConfig(vocab_size=vocab_size, context=CONTEXT, layers=layers, heads=heads, width=width)
         ours = random_model(config)
-        theirs = their_model(ours)
-        check_same_logits(ours, theirs)
-        decode_turns(ours, theirs, tokenizer, min(count, 16), 2)  # warm up
-        turns = decode_turns(ours, theirs, tokenizer, count, arguments.rounds)
-        yield result(name, ours, turns, batch=1, tokens=count, expected=DECODE_EXPECTED[layers, width])
+        if smaller == "float32":
+            yield decode_result(name, arguments, ours, their_text(ours, arguments.tokens), expected)
+        else:
+            model = stored(random_model(config), arguments.dtype, arguments.quantize)
+            wanted = SMALLER_EXPECTED[smaller] if name == list(DECODE_SHAPES)[-1] else None
+            yield decode_result(name, arguments, model, our_text(ours, arguments.tokens), wanted, "ours in float32")
 
 
-def decode_turns(ours: GPT, theirs: Any, tokenizer: Tokenizer, count: int, rounds: int) -> list[tuple[float, float]]:
-    """Seconds for `count` tokens. Both sample at temperature 1 from the whole vocabulary: no stage runs in either."""
+def decode_result(
+    name: str,
+    arguments: argparse.Namespace,
+    model: GPT,
+    baseline_text: Callable[[], object],
+    expected: float | None,
+    baseline: str = "transformers",
+) -> Result:
+    text = our_text(model, arguments.tokens)
+    take_turns(text, baseline_text, 1)  # warm up
+    turns = take_turns(text, baseline_text, arguments.rounds)
+    return result(name, model, turns, batch=1, tokens=arguments.tokens, expected=expected, baseline=baseline)
+
+
+def our_text(model: GPT, count: int) -> Callable[[], object]:
+    """Sampling at temperature 1 from the whole vocabulary: no stage runs, in ours as in theirs."""
+    tokenizer = train_tokenizer("char", [PROMPT])
+    config = SampleConfig(temperature=1.0, top_p=1.0, max_tokens=count, top=10, ignore_end_of_text=True)
+
+    def sample() -> None:
+        pieces = list(generate(model, tokenizer, PROMPT, config))
+        assert len(pieces) == count + 1, "a piece a token, and the end"
+
+    return sample
+
+
+def their_text(ours: GPT, count: int) -> Callable[[], object]:
+    """The same of transformers, on the weights of `ours`, after a check that both have the same logits."""
     from transformers import GenerationConfig
 
-    prompt = torch.tensor([tokenizer.encode(PROMPT)])
-    config = SampleConfig(temperature=1.0, top_p=1.0, max_tokens=count, top=10, ignore_end_of_text=True)
-    their_config = GenerationConfig(  # no end-of-text: nothing to stop at, and no processor that forbids it
+    theirs = their_model(ours)
+    check_same_logits(ours, theirs)
+    prompt = torch.tensor([train_tokenizer("char", [PROMPT]).encode(PROMPT)])
+    config = GenerationConfig(  # no end-of-text: nothing to stop at, and no processor that forbids it
         do_sample=True, temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=count, use_cache=True
     )
 
-    def our_text() -> None:
-        pieces = list(generate(ours, tokenizer, PROMPT, config))
-        assert len(pieces) == count + 1, "a piece a token, and the end"
-
-    def their_text() -> None:
-        ids = theirs.generate(prompt, attention_mask=torch.ones_like(prompt), generation_config=their_config)
+    def sample() -> None:
+        ids = theirs.generate(prompt, attention_mask=torch.ones_like(prompt), generation_config=config)
         assert ids.shape == (1, prompt.size(1) + count), "as many tokens as ours"
 
-    return take_turns(our_text, their_text, rounds)
+    return sample
+
+
+def tell_what_smaller_weights_cost(arguments: argparse.Namespace) -> None:
+    """Bits per byte of the kept demo on the last 10 % of the built-in text, on which it was validated."""
+    demo = load(DEMO)
+    _, documents = python_reference()
+    text = "".join(documents)
+    ids = np.array(demo.tokenizer.encode(text[-len(text) // 10 :]), dtype=np.uint32)
+    before, after = (
+        evaluate(model, ids, demo.tokenizer.byte_lengths())
+        for model in (demo.model, stored(load(DEMO).model, arguments.dtype, arguments.quantize))
+    )
+    assert before is not None
+    assert after is not None
+    change = after.bits_per_byte / before.bits_per_byte - 1
+    print(
+        f"checkpoints/demo on the built-in text: {before.bits_per_byte:.4f} bits per byte in float32, "
+        f"{after.bits_per_byte:.4f} so ({change:+.3%}, expected below {LARGEST_CHANGE:.0%})",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def measure_train(arguments: argparse.Namespace) -> Iterator[Result]:
@@ -331,7 +409,9 @@ def print_table(arguments: argparse.Namespace, results: list[Result]) -> None:
     import transformers
 
     steps = arguments.command == "train"
-    title = f"{arguments.command}: medians of {arguments.rounds} turns each, threads: {arguments.threads}"
+    smaller = {"bfloat16": " in bfloat16", "int8": " in int8"}
+    how = "" if steps else smaller.get(arguments.dtype, "") + smaller.get(arguments.quantize, "")
+    title = f"{arguments.command}{how}: medians of {arguments.rounds} turns each, threads: {arguments.threads}"
     table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("preset, batch" if steps else "shape")
     table.add_column("parameters", justify="right")
@@ -340,16 +420,18 @@ def print_table(arguments: argparse.Namespace, results: list[Result]) -> None:
         table.add_column(header, justify="right")
     for row in results:
         per = 1 if steps else row.tokens
-        ours, theirs = row.ours_tokens_per_second, row.transformers_tokens_per_second
-        ours_ms, theirs_ms = (1000 * s / per for s in (row.ours_median_seconds, row.transformers_median_seconds))
+        ours, theirs = row.ours_tokens_per_second, row.baseline_tokens_per_second
+        ours_ms, theirs_ms = (1000 * s / per for s in (row.ours_median_seconds, row.baseline_median_seconds))
         name = f"{row.name}, {row.batch_size} x {row.context}" if steps else row.name
-        ratio = (f"{row.ratio:.2f}x", f">= {row.expected_ratio:g}x")
+        expected = "" if row.expected_ratio is None else f">= {row.expected_ratio:g}x"
+        ratio = (f"{row.ratio:.2f}x", expected)
         table.add_row(name, f"{row.parameters:,}", "ours", f"{ours_ms:,.2f}", f"{ours:,.0f}", *ratio)
-        table.add_row("", "", "transformers", f"{theirs_ms:,.2f}", f"{theirs:,.0f}")
+        table.add_row("", "", row.baseline, f"{theirs_ms:,.2f}", f"{theirs:,.0f}")
     console = Console(highlight=False)
     console.print(table)
     versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
-    console.print(f"Vocabulary {arguments.vocab_size:,}; {versions}.")
+    vocabularies = ", ".join(f"{size:,}" for size in dict.fromkeys(row.vocab_size for row in results))
+    console.print(f"Vocabulary {vocabularies}; {versions}.")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import typer
 
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note, stderr, stdout
-from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads
+from minigpt.cli.options import Checkpoint, Device, Dtype, Json, Quantize, Quiet, Threads
 from minigpt.errors import CorpusError
 from minigpt.render.machine import to_json
 from minigpt.render.screen import Screen
@@ -49,6 +49,8 @@ def evaluate(
     config: Config = None,
     json: Json = False,
     device: Device = "auto",
+    dtype: Dtype = "float32",
+    quantize: Quantize = "none",
     threads: Threads = None,
     precision: Annotated[str, typer.Option(help="float32, or bfloat16 where speed matters more.")] = "float32",
     quiet: Quiet = False,
@@ -63,7 +65,7 @@ def evaluate(
     from minigpt.models.device import autocast, resolve_precision
     from minigpt.text.corpus import read_corpus
 
-    loaded = open_checkpoint(checkpoint, device, threads)
+    loaded = open_checkpoint(checkpoint, device, threads, dtype, quantize)
     stride = checked_stride(stride, loaded.model.config.context)
     precision = resolve_precision(precision, loaded.model.device, loaded.model.config.width)
     console, scores = stderr(), []

@@ -19,8 +19,10 @@ from minigpt.cli.options import (
     Boundary,
     Checkpoint,
     Device,
+    Dtype,
     Json,
     MinP,
+    Quantize,
     Quiet,
     RepetitionPenalty,
     Temperature,
@@ -106,6 +108,8 @@ def sample(
     verbatim: Verbatim = None,
     html: Html = None,
     device: Device = "auto",
+    dtype: Dtype = "float32",
+    quantize: Quantize = "none",
     threads: Threads = None,
     config: Config = None,
     quiet: Quiet = False,
@@ -126,6 +130,9 @@ def sample(
     require(heat is None or not (json or raw), f"--{'json' if json else 'raw'} shows no colours: leave out --heat.")
     check_page(html)
     require(pace is None or pace >= 0.001, f"--pace must be 0.001 or more, not {pace}.")
+    smaller = (dtype, quantize) != ("float32", "none")
+    require(not (check and smaller), "--check compares in float32: leave out --dtype and --quantize.")
+    require(trace is None or not smaller, "--trace is replayed in float32: leave out --dtype and --quantize.")
     from minigpt.text.prompt import check_argument
 
     settings = SampleConfig(
@@ -147,7 +154,7 @@ def sample(
     from minigpt.sampling.engine import by_sample, generate
 
     text = given_text(prompt)
-    loaded = open_checkpoint(checkpoint, device, threads)
+    loaded = open_checkpoint(checkpoint, device, threads, dtype, quantize)
     out = stdout()
     how = _way_of_showing(table, out, json=json, raw=raw, quiet=quiet)
     if heat is not None and out.color_system is None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from minigpt.checkpoint.folder import Checkpoint, load
 from minigpt.checkpoint.runs import newest_run
 from minigpt.errors import ConfigError
 from minigpt.models.device import resolve_device
+from minigpt.models.precision import stored
 from minigpt.text.prompt import check_argument, read_prompt, read_text
 
 
@@ -20,10 +22,13 @@ def use_device(name: str, threads: int | None, resolve: Callable[[str], torch.de
     return resolve(name)
 
 
-def open_checkpoint(path: Path | None, device: str, threads: int | None) -> Checkpoint:
-    """The checkpoint by path, or the newest run."""
+def open_checkpoint(
+    path: Path | None, device: str, threads: int | None, dtype: str = "float32", quantize: str = "none"
+) -> Checkpoint:
+    """The checkpoint by path, or the newest run, its weights stored as `dtype` and `quantize` say."""
     target = use_device(device, threads)
-    return load(path if path is not None else newest_run(), target)
+    loaded = load(path if path is not None else newest_run(), target)
+    return replace(loaded, model=stored(loaded.model, dtype, quantize))
 
 
 def given_text(argument: str | None, file: Path | None = None) -> str:

@@ -113,14 +113,21 @@ class Block(nn.Module):
         return x_BTC + self.mlp(self.ln_2(x_BTC))
 
 
+def embedding(rows: int, width: int) -> nn.Embedding:
+    """A row for each id, not yet initialised: nn.Embedding(rows, width) would draw numbers that none of us uses, and
+    on the meta device, where a checkpoint's shapes are checked, load torch's compiler for it, which takes a second.
+    """
+    return nn.Embedding.from_pretrained(torch.empty(rows, width), freeze=False)
+
+
 class GPT(nn.Module):
     """A decoder-only transformer. `GPT(config)(ids_BT)` is the logits [B, T, V]: row t predicts token t + 1."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.wte = nn.Embedding(config.vocab_size, config.width)  # token -> vector; also the output head (tied)
-        self.wpe = nn.Embedding(config.context, config.width)  # position -> vector
+        self.wte = embedding(config.vocab_size, config.width)  # token -> vector; also the output head (tied)
+        self.wpe = embedding(config.context, config.width)  # position -> vector
         self.h = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.ln_f = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
 
@@ -169,7 +176,11 @@ class GPT(nn.Module):
 
     def unembed(self, x_BTC: Tensor) -> Tensor:
         """The residual stream, normalised, against every token's vector: logits [B, T, V]."""
-        return F.linear(self.ln_f(x_BTC), self.wte.weight)
+        return self.head(self.ln_f(x_BTC))
+
+    def head(self, x_BTC: Tensor) -> Tensor:
+        """A logit for each token: how well the vector fits the token's own."""
+        return F.linear(x_BTC, self.wte.weight)
 
     @property
     def blocks(self) -> list[Block]:

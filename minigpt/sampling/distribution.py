@@ -122,10 +122,21 @@ def _record(
         token=token,
         candidates=tuple(candidates),
         other=_other(dist, [candidate.id for candidate in candidates]),
-        entropy_bits=float(torch.special.entr(dist.raw_V).sum()) / math.log(2),
+        entropy_bits=_entropy_bits(dist),
         surprisal_bits=surprisal,
         stages=tuple(_stage(dist, result) for result in dist.results),
     )
+
+
+def _entropy_bits(dist: Distribution) -> float:
+    """Of the raw probabilities: with the largest logit at 0, log(sum of exp) minus the mean logit.
+
+    Both terms are 0 or more, and a probability of 0 meets a finite logit: there is no 0 * log 0, and no logarithm of
+    every probability, which would take as long as the softmax.
+    """
+    logits, raw = dist.logits_V.numpy(), dist.raw_V.numpy()
+    best = int(logits.argmax())
+    return (float((raw * (logits[best] - logits)).sum()) - math.log(raw[best])) / math.log(2)
 
 
 def surprisal_bits(best: Candidate, token: Candidate) -> float:
@@ -134,6 +145,10 @@ def surprisal_bits(best: Candidate, token: Candidate) -> float:
 
 
 @lru_cache(maxsize=1 << 16)  # a failed decoding costs more than a whole softmax of a small vocabulary
+def _text_and_hex(data: bytes) -> tuple[str | None, str]:
+    return token_text(data), data.hex()
+
+
 def token_text(data: bytes) -> str | None:
     """The characters of a token, or None when its bytes are not whole characters."""
     try:
@@ -150,25 +165,30 @@ def _candidates(dist: Distribution, ids: list[int], best: int, token_bytes: Toke
     logits = _picked(dist.logits_V, ids)
     raw_probs = _picked(dist.raw_V, ids)
     after = list(zip(*(_picked(result.probs_V, ids) for result in dist.results), strict=True)) or [()] * len(ids)
+    probs = [each[-1] for each in after] if dist.results else raw_probs
     ranks, cut_by = _ranks(dist.logits_V, logits, best), _cut_by(dist, ids)
+    names = [_text_and_hex(token_bytes(token)) for token in ids]
     return [
         Candidate(
             id=token,
-            text=token_text(data := token_bytes(token)),
-            bytes=data.hex(),
-            logit=logits[i],
-            raw_prob=raw_probs[i],
-            after=after[i],
-            prob=after[i][-1] if after[i] else raw_probs[i],
-            rank=ranks[i],
-            cut_by=cut_by[i],
+            text=text,
+            bytes=hex_bytes,
+            logit=logit,
+            raw_prob=raw,
+            after=each,
+            prob=prob,
+            rank=rank,
+            cut_by=cut,
         )
-        for i, token in enumerate(ids)
+        for token, (text, hex_bytes), logit, raw, each, prob, rank, cut in zip(
+            ids, names, logits, raw_probs, after, probs, ranks, cut_by, strict=True
+        )
     ]
 
 
 def _picked(values_V: Tensor, ids: list[int]) -> list[float]:
-    return list(values_V.numpy()[ids].tolist())
+    picked: list[float] = values_V.numpy()[ids].tolist()
+    return picked
 
 
 def _ranks(logits_V: Tensor, listed: list[float], best: int) -> list[int]:

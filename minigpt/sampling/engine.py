@@ -106,11 +106,11 @@ class _OneRow:
     def start(self) -> int:
         return self._decoder.start
 
-    def prefill(self, ids: Sequence[int]) -> Tensor:
-        return self._decoder.prefill(ids)[None]
+    def prefill(self, ids: Sequence[int]) -> Sequence[Tensor]:
+        return [self._decoder.prefill(ids)]
 
-    def step(self, tokens: Sequence[int]) -> Tensor:
-        return self._decoder.step(tokens[0])[None]
+    def step(self, tokens: Sequence[int]) -> Sequence[Tensor]:
+        return [self._decoder.step(tokens[0])]
 
     def keep(self, rows: Sequence[int]) -> None:
         raise AssertionError("a single row is never left out")

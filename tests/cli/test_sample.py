@@ -284,3 +284,25 @@ def test_check_fails_where_the_cache_is_wrong(sample: Run, monkeypatch: pytest.M
         "full passes over the same ids disagree: the largest difference of two logits is 0.001, for token 9" in message
     )
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("option", [("--dtype", "bfloat16"), ("--quantize", "int8")])
+def test_it_samples_from_smaller_weights(sample: Run, option: tuple[str, str]) -> None:
+    result = sample("The cat", *option)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("The cat")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--dtype", "half"), "--dtype must be float32 or bfloat16, not half."),
+        (("--quantize", "4"), "--quantize must be none or int8, not 4."),
+        (("--quantize", "int8", "--trace", "x"), "--trace is replayed in float32: leave out --dtype and --quantize."),
+        (("--dtype", "bfloat16", "--check"), "--check compares in float32: leave out --dtype and --quantize."),
+    ],
+)
+def test_smaller_weights_that_there_are_not_are_refused(sample: Run, options: tuple[str, ...], reason: str) -> None:
+    result = sample("The cat", *options)
+    assert result.exit_code == 1
+    assert reason in " ".join(result.stderr.split())

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from minigpt.models import decoder as decoder_module
 from minigpt.models.decoder import Decoder
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import KVCache, window_start
@@ -54,6 +55,13 @@ def test_the_window_starts_at_the_beginning_while_all_fits(context: int) -> None
 # Decoder
 
 
+@pytest.fixture(params=["folded", "flat"])
+def step(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both kinds of step, one after the other; a model of this size would always be folded."""
+    monkeypatch.setattr(decoder_module, "can_fold", lambda model: request.param == "folded")
+
+
+@pytest.mark.usefixtures("step")
 @pytest.mark.parametrize("context", [1, 2, 3, 8, 9])
 def test_every_cached_step_equals_a_full_pass(make_model: MakeModel, context: int) -> None:
     model = make_model(50, context)
@@ -71,6 +79,7 @@ def test_every_cached_step_equals_a_full_pass(make_model: MakeModel, context: in
     assert len(starts) >= 5
 
 
+@pytest.mark.usefixtures("step")
 @pytest.mark.parametrize("length", [1, 2, 7, 8, 9, 12, 13, 16, 17, 40])
 def test_a_prefill_equals_the_same_ids_stepped(make_model: MakeModel, length: int) -> None:
     model, text = make_model(50, 8), ids(length + 10)
@@ -98,6 +107,38 @@ def test_a_prefill_keeps_its_own_copy_of_the_ids(model: GPT) -> None:
     decoder.prefill(text)
     decoder.step(4)
     assert text == [1, 2, 3]
+
+
+@pytest.mark.usefixtures("step")
+def test_a_step_never_changes_the_logits_of_an_earlier_one(model: GPT) -> None:
+    decoder = Decoder(model)
+    decoder.prefill([1])
+    first = decoder.step(2)
+    kept = first.clone()
+    decoder.step(3)
+    assert torch.equal(first, kept)
+
+
+@pytest.mark.usefixtures("step")
+def test_a_step_leaves_the_weights_as_they_are(make_model: MakeModel) -> None:
+    model = make_model(50)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    decoder = Decoder(model)
+    decoder.prefill([1])
+    decoder.step(2)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_the_copied_head_of_a_large_vocabulary_gives_the_same_logits(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoder_module, "_HEAD_PARAMETERS", 1)
+    monkeypatch.setattr(decoder_module, "can_fold", lambda model: False)
+    model = make_model(50)
+    decoder = Decoder(model)
+    decoder.prefill([1, 2])
+    with torch.no_grad():
+        torch.testing.assert_close(decoder.step(3), model(torch.tensor([[1, 2, 3]]))[0, -1], atol=1e-5, rtol=1e-5)
 
 
 def test_steps_need_no_gradient(model: GPT) -> None:

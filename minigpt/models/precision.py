@@ -1,0 +1,102 @@
+"""A model and the name of a precision in; the model with its weights stored in it out, for whoever samples from it.
+
+A step of decoding reads every weight once, and so takes as long as that: half as many bytes, half of the time.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from minigpt.config import require
+from minigpt.models.device import has_bfloat16
+from minigpt.models.gpt import GPT, Conv1D
+
+LARGEST_INT8 = 127
+INT8_ROW = 16  # torch's kernel reads so many numbers at once, and beyond the end of a row that is no multiple
+
+
+def stored(model: GPT, dtype: str = "float32", quantize: str = "none") -> GPT:
+    """`model`, moved to bfloat16, or with its products in 8 bits. Raises ConfigError where the device cannot."""
+    require(dtype in ("float32", "bfloat16"), f"--dtype must be float32 or bfloat16, not {dtype}.")
+    require(quantize in ("none", "int8"), f"--quantize must be none or int8, not {quantize}.")
+    require(
+        quantize == "none" or dtype == "float32",
+        "--quantize int8 keeps in float32 what it does not quantize: leave out --dtype bfloat16.",
+    )
+    if quantize == "int8":
+        device = model.device.type
+        require(device == "cpu", f"--quantize int8 runs on a CPU only, not on {device}: add --device cpu.")
+        width = model.config.width
+        require(
+            width % INT8_ROW == 0, f"--quantize int8 needs a width that {INT8_ROW} divides, not this model's {width}."
+        )
+        return Int8GPT(model)
+    if dtype == "bfloat16":
+        can = model.device.type == "cpu" or has_bfloat16(model.device)
+        require(can, f"--dtype bfloat16: this {model.device.type} device has no bfloat16. Leave it out.")
+        return _in_bfloat16(model)
+    return model
+
+
+def _in_bfloat16(model: GPT) -> GPT:
+    """Every weight, and so every number between them. On a CPU the matrices lie as [out, in]: one row times that is
+    two to three times as fast there, the other way round than in float32.
+    """
+    model = model.to(torch.bfloat16)
+    if model.device.type == "cpu":
+        for part in model.modules():
+            if isinstance(part, Conv1D):
+                part.weight.data = part.weight.data.T.contiguous().T
+    return model
+
+
+class Int8Product(nn.Module):
+    """`y = x W + b` with W in whole numbers from -127 to 127, [out, in], and a scale for each output.
+
+    Its input and the product are rounded to bfloat16, whose units take the whole numbers as they are.
+    """
+
+    weight: Tensor
+    scale: Tensor
+    bias: Tensor | None
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        """`weight` [out, in] in float32; INT8_ROW divides `in`."""
+        super().__init__()
+        scale = (weight.abs().amax(1).clamp_min(1e-30) / LARGEST_INT8).to(torch.bfloat16)
+        whole = (weight / scale.float()[:, None]).round().clamp(-LARGEST_INT8, LARGEST_INT8)
+        self.register_buffer("weight", whole.to(torch.int8).contiguous())
+        self.register_buffer("scale", scale)
+        self.register_buffer("bias", bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.reshape(-1, x.size(-1)).to(torch.bfloat16)
+        y = torch._weight_int8pack_mm(rows, self.weight, self.scale).float()
+        if self.bias is not None:
+            y += self.bias
+        return y.view(*x.shape[:-1], -1)
+
+
+class Int8GPT(GPT):
+    """A GPT whose matrices, the output head among them, are Int8Products. The embeddings that are looked up, norms,
+    attention, and the sums are those of the model that it was made from, in float32.
+    """
+
+    @torch.no_grad()
+    def __init__(self, model: GPT) -> None:
+        nn.Module.__init__(self)
+        self.config, self.wte, self.wpe, self.ln_f = model.config, model.wte, model.wpe, model.ln_f
+        self.h = nn.ModuleList(_int8_block(block) for block in model.blocks)
+        self.int8_head = Int8Product(model.wte.weight.detach())
+        self.train(model.training)
+
+    def head(self, x_BTC: Tensor) -> Tensor:
+        logits: Tensor = self.int8_head(x_BTC)
+        return logits
+
+
+def _int8_block(block: nn.Module) -> nn.Module:
+    """A copy of it, whose matrices are replaced."""
+    replaced = {id(part): Int8Product(part.weight.T, part.bias) for part in block.modules() if isinstance(part, Conv1D)}
+    return copy.deepcopy(block, dict[int, nn.Module](replaced))

@@ -1,0 +1,101 @@
+"""How long each step of decoding took in; how many threads the next one gets out."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from statistics import median_low
+from types import TracebackType
+
+import torch
+
+_TRIAL = 4  # steps that tell how fast a number of threads is
+_CLEARLY = 0.9  # of the time of one thread: what all of them must stay below to be worth their cores
+_UPSET = 4  # times the usual: another program has taken a core
+_PATIENCE = 50  # a lost trial is repeated after so many times as long as it took
+
+_allowed: ContextVar[int | None] = ContextVar("allowed", default=None)
+
+
+@contextmanager
+def one_thread_but_for_steps() -> Iterator[None]:
+    """One thread for torch, while the steps of a decoder may still choose as many as torch had before."""
+    threads = torch.get_num_threads()
+    token = _allowed.set(threads)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        _allowed.reset(token)
+
+
+def step_threads() -> int:
+    """The most threads that a step may use."""
+    return _allowed.get() or torch.get_num_threads()
+
+
+class StepThreads:
+    """Around each step: gives it one thread or `most`, whichever is quicker just now, and then gives them back.
+
+    Threads that each have a core halve the time of a step. When another program keeps one of the cores busy, every
+    product waits for the thread that is not being run, and a step takes 40 times as long; so both are tried, and tried
+    again when the steps become slow.
+    """
+
+    def __init__(self, most: int, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.count, self._most, self._clock = 1, most, clock
+        self._times: deque[float] = deque(maxlen=_TRIAL)
+        self._usual: dict[int, float] = {}
+        self._rest = 0.0  # seconds until the next trial; none is due while all threads are best
+        self._trying = most > 1
+
+    def __enter__(self) -> None:
+        self._before = torch.get_num_threads()
+        if self._before != self.count:
+            torch.set_num_threads(self.count)
+        self._started = self._clock()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        seconds = self._clock() - self._started
+        if self._before != self.count:
+            torch.set_num_threads(self._before)
+        if self._most > 1:
+            self._learn(seconds)
+
+    def _learn(self, seconds: float) -> None:
+        self._times.append(seconds)
+        self._rest -= seconds
+        if self._trying:
+            if len(self._times) == _TRIAL or self._is_slower_than(self._usual.get(self._other)):
+                self._end_trial()
+        elif self._is_slower_than(self._usual[self.count]):
+            self._usual[self.count] = seconds
+            self._try(self._other)
+        elif self.count == 1 and self._rest <= 0:
+            self._usual[1] = median_low(self._times)
+            self._try(self._most)
+
+    @property
+    def _other(self) -> int:
+        return self._most + 1 - self.count
+
+    def _is_slower_than(self, usual: float | None) -> bool:
+        """By far: by so much that a few steps are enough to say so."""
+        return usual is not None and sum(self._times) > _UPSET * _TRIAL * usual
+
+    def _end_trial(self) -> None:
+        self._usual[self.count] = median_low(self._times)
+        if self._other not in self._usual:
+            return self._try(self._other)
+        self._trying, self._rest = False, _PATIENCE * sum(self._times)
+        self.count = self._most if self._usual[self._most] < _CLEARLY * self._usual[1] else 1
+        self._times.clear()
+        return None
+
+    def _try(self, count: int) -> None:
+        self.count, self._trying = count, True
+        self._times.clear()

@@ -1,0 +1,94 @@
+"""With a clock of our own: the number of threads that steps end up with, on free cores and on busy ones."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from minigpt.models.threads import StepThreads, one_thread_but_for_steps, step_threads
+
+
+class Machine:
+    """Steps take `seconds[threads]`, whatever torch really does."""
+
+    def __init__(self, most: int, one: float, all_of_them: float) -> None:
+        self.now, self.seconds, self.used = 0.0, {1: one, most: all_of_them}, list[int]()
+        self.threads = StepThreads(most, clock=lambda: self.now)
+
+    def run(self, steps: int) -> list[int]:
+        self.used = []
+        for _ in range(steps):
+            with self.threads:
+                self.used.append(self.threads.count)
+                self.now += self.seconds[self.threads.count]
+        return self.used
+
+
+def test_both_are_tried_and_the_quicker_one_stays() -> None:
+    assert Machine(2, 1.0, 0.6).run(100) == [1] * 4 + [2] * 96
+    assert Machine(2, 1.0, 1.5).run(100) == [1] * 4 + [2] * 4 + [1] * 92
+
+
+def test_what_is_hardly_quicker_is_not_worth_the_cores() -> None:
+    assert Machine(8, 1.0, 0.95).run(50)[-1] == 1
+
+
+def test_a_trial_ends_at_once_when_it_is_hopeless() -> None:
+    assert Machine(2, 1.0, 40.0).run(50) == [1] * 4 + [2] + [1] * 45
+
+
+def test_a_core_that_is_taken_away_is_noticed_and_its_return_too() -> None:
+    machine = Machine(2, 1.0, 0.6)
+    machine.run(50)
+    machine.seconds[2] = 40.0
+    assert machine.run(20) == [2] + [1] * 19
+    machine.seconds[2] = 0.6
+    assert machine.run(10_000)[-1] == 2
+
+
+def test_a_busy_machine_is_not_slowed_much_by_trials() -> None:
+    machine = Machine(2, 1.0, 40.0)
+    machine.run(10_000)
+    assert machine.now < 1.05 * 10_000
+
+
+def test_where_there_is_one_thread_there_is_nothing_to_try() -> None:
+    assert Machine(1, 1.0, 1.0).run(20) == [1] * 20
+
+
+@pytest.mark.parametrize("fail", [False, True])
+def test_torch_gets_its_threads_back_after_each_step(fail: bool) -> None:
+    torch.set_num_threads(3)
+    threads, seen = StepThreads(3), list[int]()
+
+    def step() -> None:
+        with threads:
+            seen.append(torch.get_num_threads())
+            if fail:
+                raise ValueError
+
+    try:
+        for _ in range(5):
+            outcome(step)
+            assert torch.get_num_threads() == 3
+        assert seen == [1, 1, 1, 1, 3]
+    finally:
+        torch.set_num_threads(1)
+
+
+def outcome(step: Callable[[], None]) -> None:
+    try:
+        step()
+    except ValueError:
+        return
+
+
+def test_steps_may_use_the_threads_that_all_else_is_denied() -> None:
+    torch.set_num_threads(3)
+    try:
+        assert step_threads() == 3
+        with one_thread_but_for_steps():
+            assert (torch.get_num_threads(), step_threads()) == (1, 3)
+        assert (torch.get_num_threads(), step_threads()) == (3, 3)
+    finally:
+        torch.set_num_threads(1)
