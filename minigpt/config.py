@@ -105,6 +105,7 @@ class Choices:
     batch_size: int | None = None
     learning_rate: float | None = None
     val_fraction: float = 0.1
+    part: float = 1.0  # of the text, in pieces from all over it
 
     def filled(self) -> "Choices":
         """These, with DEFAULT_CHOICES where nothing was chosen."""
@@ -144,6 +145,7 @@ class TrainConfig:
     snapshots: int = 12
     seed: int = 1
     precision: str = "auto"
+    compile: bool = False
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulation", "eval_every", "eval_tokens"):

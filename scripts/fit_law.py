@@ -26,6 +26,7 @@ import torch
 
 from minigpt.checkpoint.folder import load
 from minigpt.config import ModelConfig, TrainConfig
+from minigpt.models.device import resolve_precision
 from minigpt.models.gpt import GPT
 from minigpt.text.corpus import read_corpus
 from minigpt.text.shards import TokenData, tokenize
@@ -107,7 +108,7 @@ def measure(path: str, setting: Setting) -> dict[str, Any]:
         batch_size=setting.batch_size,
         learning_rate=adamw_rate(setting.width),
         warmup_steps=min(20, steps // 10),
-        precision="bfloat16" if setting.width >= 256 else "mixed",
+        precision=resolve_precision("auto", torch.device("cpu"), setting.width),
     )
     model = GPT(shape).initialise(torch.Generator().manual_seed(1))
     records = train(model, TokenData(data.train, data.validation[:0]), config, lengths)

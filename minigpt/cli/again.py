@@ -28,6 +28,7 @@ def again(params: Mapping[str, Any], plan: "Plan", choices: Choices, device: "to
     flags = {
         **text,
         "val_fraction": choices.val_fraction if text["val"] is None else None,
+        "part": choices.part if choices.part < 1 else None,
         "tokenizer": choices.tokenizer,
         **shape,
         **_length(params["minutes"], asdict(plan.train)),

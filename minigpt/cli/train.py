@@ -85,6 +85,9 @@ def train(
         float, _flag("The last part of the text is kept for validation; 0 for none.", _TEXT)
     ] = Choices.val_fraction,
     val: Annotated[str | None, _flag("Validate on this file instead.", _TEXT)] = None,
+    part: Annotated[
+        float, _flag("Share of the text to use, in pieces from all over it. With --minutes, what fits.", _TEXT)
+    ] = Choices.part,
     tokenizer: Annotated[
         str | None,
         _flag("bpe (learned pieces of words; with --steps the default) or char (one token per character).", _TEXT),
@@ -135,6 +138,9 @@ def train(
     ] = _DEFAULTS.patience,
     seed: Annotated[int, _flag("Of weights and batches.", _TRAINING)] = _DEFAULTS.seed,
     precision: Annotated[str, _flag("auto, float32, mixed or bfloat16.", _TRAINING)] = _DEFAULTS.precision,
+    compile: Annotated[
+        bool, _flag("Through torch.compile: slow to begin, and then faster on a GPU.", _TRAINING, "--compile")
+    ] = False,
     device: Device = "auto",
     threads: Threads = None,
     shard: Annotated[
@@ -195,11 +201,10 @@ def train(
                 held_out = read([val]) if val is not None else None
                 if budget is not None:
                     work.begin("measuring this machine", None)
-                    seconds = budget.left()
-                    runs, choices, settings = choose(
-                        text, held_out, choices, settings, seconds, target, said, ranks.size
-                    )
-                    budget.unused = (1 - runs[0].share) * seconds
+                    plans = choose(text, held_out, choices, settings, budget.left(), target, said, ranks.size)
+                    runs, choices, settings, budget.unused = plans.runs, plans.choices, plans.settings, plans.unused
+                    if plans.note:
+                        note(plans.note, quiet=quiet)
                     if dry_run:
                         _show_plan(runs, budget.seconds, json=json)
                         return None

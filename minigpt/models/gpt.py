@@ -19,6 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minigpt.config import ModelConfig
+from minigpt.models.attention import causal_attention
+from minigpt.models.dropout import dropout
 from minigpt.models.kv_cache import KVCache
 
 INIT_STD = 0.02  # GPT-2's
@@ -71,17 +73,17 @@ class CausalSelfAttention(nn.Module):
         B, T, C = x_BTC.shape
         qkv = self.c_attn(x_BTC).view(B, T, 3, self.heads, C // self.heads)
         qkv = qkv.permute(2, 0, 3, 1, 4)  # [3, B, H, T, D]
-        q = qkv[0]
-        k, v = qkv[1:].unbind(0) if append is None else append(qkv[1:])  # each [B, H, S, D]
+        q, k, v = qkv.unbind(0)
+        if append is not None:
+            k, v = append(qkv[1:])  # each [B, H, S, D]
         if weights is not None:
             y, layer_weights = explicit_attention(q, k, v)
             weights.append(layer_weights)
         else:
             # A prefill starts on an empty cache (S = T) and is causal; a single token may see all that is cached.
-            dropout = self.dropout if self.training else 0.0
-            y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=T > 1)
+            y = causal_attention(q, k, v)
         y = y.transpose(1, 2).reshape(B, T, C)
-        return F.dropout(self.c_proj(y), self.dropout, self.training)
+        return dropout(self.c_proj(y), self.dropout, self.training)
 
 
 class MLP(nn.Module):
@@ -95,7 +97,7 @@ class MLP(nn.Module):
 
     def forward(self, x_BTC: Tensor) -> Tensor:
         h = F.gelu(self.c_fc(x_BTC), approximate="tanh")  # [B, T, 4C]
-        return F.dropout(self.c_proj(h), self.dropout, self.training)
+        return dropout(self.c_proj(h), self.dropout, self.training)
 
 
 class Block(nn.Module):
@@ -161,7 +163,7 @@ class GPT(nn.Module):
         assert start + T <= self.config.context, "more tokens than positions"
         assert start == 0 or T == 1 or weights is not None, "the fused kernel takes one token behind a cache"
         x_BTC = self.wte(ids_BT) + self.wpe.weight[start : start + T]
-        x_BTC = F.dropout(x_BTC, self.config.dropout, self.training)
+        x_BTC = dropout(x_BTC, self.config.dropout, self.training)
         if stream is not None:
             stream.append(x_BTC)
         for i, block in enumerate(self.h):

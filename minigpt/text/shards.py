@@ -120,6 +120,7 @@ def made_from(tokenizer: Tokenizer, split: Split) -> dict[str, Any]:
         "text_sha256": split.corpus.sha256,
         "validation_text_sha256": split.held_out.sha256 if split.held_out else None,
         "val_fraction": None if split.held_out else split.fraction,
+        "part": split.part,
         "tokenizer_sha256": hashlib.sha256(tokenizer.to_json().encode()).hexdigest(),
     }
 

@@ -17,44 +17,60 @@ _GOLDEN = 0x9E3779B1  # 2**32 divided by the golden ratio: its multiples are spr
 class Split:
     """A corpus whose last `fraction` of all characters validates, or all of which trains where a text is `held_out`.
 
-    A document may be divided. Raises ConfigError for a fraction that is none.
+    A document may be divided. Of both texts about a `part` is used, in pieces from all over them, 65,536 characters
+    each, one at least. Raises ConfigError for a fraction or a part that is none.
     """
 
     corpus: Corpus
     held_out: Corpus | None = None
     fraction: float = 0.0
+    part: float = 1.0
 
     def __post_init__(self) -> None:
         told = f"--val-fraction must be at least 0 (no validation) and below 1, not {self.fraction}."
         require(0 <= self.fraction < 1, told)
+        require(0 < self.part <= 1, f"--part must be above 0 and at most 1 (the whole text), not {self.part}.")
+
+    @property
+    def _train_end(self) -> int:
+        """The characters before what validates, used or not."""
+        return self.corpus.characters if self.held_out else int(self.corpus.characters * (1 - self.fraction))
 
     @property
     def train_characters(self) -> int:
-        return self.corpus.characters if self.held_out else int(self.corpus.characters * (1 - self.fraction))
+        return self._train_size[0] if self.part < 1 else self._train_end
 
-    @cached_property
+    @property
     def train_bytes(self) -> int:
         """Of UTF-8."""
-        if self.train_characters == self.corpus.characters:
-            return self.corpus.utf8_bytes
-        return sum(utf8_length(block.text) for block in self.train())
+        whole = self.part == 1 and self._train_end == self.corpus.characters
+        return self.corpus.utf8_bytes if whole else self._train_size[1]
+
+    @cached_property
+    def _train_size(self) -> tuple[int, int]:
+        """Characters and bytes, by going through them."""
+        sizes = [(len(block.text), utf8_length(block.text)) for block in self.train()]
+        return sum(size[0] for size in sizes), sum(size[1] for size in sizes)
 
     @property
     def characters(self) -> int:
-        """All that is to be tokenized."""
-        return self.corpus.characters + (self.held_out.characters if self.held_out else 0)
+        """All that is to be tokenized; about so many where only a part is used."""
+        return int(self.part * (self.corpus.characters + (self.held_out.characters if self.held_out else 0)))
 
     @property
     def is_large(self) -> bool:
         return self.characters > LARGE
 
     def train(self) -> Iterator[Block]:
-        return up_to(self.corpus.blocks(), self.train_characters)
+        return self._used(up_to(self.corpus.blocks(), self._train_end))
 
     def validation(self) -> Iterator[Block]:
         if self.held_out is not None:
-            return self.held_out.blocks()
-        return beyond(self.corpus.blocks(), self.train_characters)
+            return self._used(self.held_out.blocks())
+        return self._used(beyond(self.corpus.blocks(), self._train_end))
+
+    def _used(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        return blocks if self.part == 1 else _spread(blocks, self.part)
 
     @property
     def sampled_characters(self) -> int:
@@ -65,10 +81,13 @@ class Split:
         """What a tokenizer learns from: all that trains, or, of a large text, about so many from all over it."""
         characters = self.sampled_characters if characters is None else characters
         if characters >= self.train_characters:
-            yield from self.train()
-            return
-        share = int(2**32 * characters / self.train_characters)
-        parts = (part for block in self.train() for part in cut([block.text], _SAMPLED, 2 * _SAMPLED))
-        for number, part in enumerate(parts):
-            if number * _GOLDEN % 2**32 < share:
-                yield Block(part, begins=True)
+            return self.train()
+        return _spread(self.train(), characters / self.train_characters)
+
+
+def _spread(blocks: Iterator[Block], share: float) -> Iterator[Block]:
+    """About a `share` of the text, in pieces from all over it, each a document."""
+    pieces = (piece for block in blocks for piece in cut([block.text], _SAMPLED, 2 * _SAMPLED))
+    for number, piece in enumerate(pieces):
+        if number * _GOLDEN % 2**32 < int(2**32 * share):
+            yield Block(piece, begins=True)

@@ -13,7 +13,9 @@ from minigpt.config import TrainConfig
 from minigpt.models.device import autocast
 from minigpt.models.gpt import GPT
 from minigpt.records import TrainRecord
-from minigpt.text.shards import TokenData, random_batch
+from minigpt.text.shards import TokenData
+from minigpt.training.batches import Batch, Batches, mixed
+from minigpt.training.compiled import compiled
 from minigpt.training.distributed import ALONE, Ranks, divided_as, full
 from minigpt.training.evaluate import Evaluation, evaluate
 from minigpt.training.optim import build_optimizers, optimizer_state
@@ -43,8 +45,9 @@ class Trainer:
     ) -> None:
         self.model, self.data, self.config, self.byte_lengths = model.train(), data, config, byte_lengths
         self.ranks, self._trained = ranks, ranks.trained(model)
+        self._loss = compiled(self._loss_of) if config.compile else self._loss_of
         self.optimizers = build_optimizers(model, config)
-        self.generator = torch.Generator()
+        self.batches = Batches(data.train, config, model.config.context, model.device, ranks)
         self.tokens_per_step = config.batch_size * config.accumulation * model.config.context
         self.step = 0
         self.seconds = 0.0  # of training before this process
@@ -169,42 +172,37 @@ class Trainer:
     def _take(self, step: int) -> _Step:
         """One optimizer step."""
         started = time.perf_counter()
-        self._seed(step)
+        if self.model.config.dropout:  # draws from the global generator; from another one on each rank
+            torch.manual_seed(mixed(self.config.seed, step, self.ranks.rank))
         rate = learning_rate(step, self.config, self._left())
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * rate / self.config.learning_rate
+        *first, last = self.batches.of(step)
         with self.ranks.accumulating(self._trained):
-            loss = sum(self._backward() for _ in range(self.config.accumulation - 1))
-        loss = self.ranks.total(loss + self._backward()) / self.ranks.size
+            losses = [self._backward(batch) for batch in first]
+        losses.append(self._backward(last))
         limit = self.config.clip_norm or float("inf")
-        norm = float(full(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)))
+        norm = full(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
         for optimizer in self.optimizers:
             optimizer.step()
         self.model.zero_grad(set_to_none=True)
-        return _Step(loss, rate, norm, time.perf_counter() - started)
+        self.batches.prepare(step + 1)
+        # Only here a GPU is waited for.
+        loss = self.ranks.total(sum(float(loss) for loss in losses)) / self.ranks.size
+        return _Step(loss, rate, float(norm), time.perf_counter() - started)
 
-    def _seed(self, step: int) -> None:
-        self.generator.manual_seed(_mixed(self.config.seed, step))
-        if self.model.config.dropout:  # draws from the global generator; from another one on each rank
-            torch.manual_seed(_mixed(self.config.seed, step, self.ranks.rank))
-
-    def _backward(self) -> float:
+    def _backward(self, batch: Batch) -> torch.Tensor:
         """Forward and backward over this rank's part of a batch; its loss in nats per token, as its share of the
         step's."""
-        batch, context = self.config.batch_size, self.model.config.context
-        x, y = random_batch(self.data.train, batch, context, self.generator, self.ranks.mine(batch))
-        x, y = x.to(self.model.device), y.to(self.model.device)
+        loss = self._loss(*batch)
+        loss.backward()
+        return loss.detach()
+
+    def _loss_of(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         with self.autocast():
             logits = self._trained(x)
-        loss = F.cross_entropy(logits.float().flatten(0, 1), y.flatten()) / self.config.accumulation
-        loss.backward()
-        return float(loss.detach())
-
-
-def _mixed(*numbers: int) -> int:
-    """A seed of 32 bits, all that torch's generator on the CPU takes; a last 0 changes nothing."""
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+        return F.cross_entropy(logits.float().flatten(0, 1), y.flatten()) / self.config.accumulation
 
 
 def train(

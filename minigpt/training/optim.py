@@ -119,16 +119,16 @@ class Muon(torch.optim.Optimizer):
 def orthogonalised(
     updates: Tensor, rounds: Sequence[Quintic] = MINIMAX, rounds_in: torch.dtype = torch.float32
 ) -> Tensor:
-    """[N, rows, columns], rows <= columns, every singular value moved near 1; in float32 or in bfloat16.
+    """[N, rows, columns], rows <= columns, every singular value moved near 1; in float32 or in bfloat16, as the rounds.
 
     Five rounds at 8 x [256, 1024] take a CPU with bfloat16 33 ms instead of 82, and as much is learned.
     """
-    x = updates / (_NORM_MARGIN * updates.norm(dim=(-2, -1), keepdim=True)).clamp(min=1e-7)
-    x = x.to(rounds_in)
+    norms = (_NORM_MARGIN * updates.norm(dim=(-2, -1), keepdim=True)).clamp(min=1e-7)
+    x = torch.div(updates, norms, out=torch.empty_like(updates, dtype=rounds_in))
     for a, b, c in rounds:
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.to(updates.dtype)
+    return x
 
 
 def optimizer_state(

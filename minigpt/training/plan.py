@@ -1,5 +1,6 @@
 """A corpus and what the user chose in; everything that a run needs out: tokenizer, ids, model and training settings."""
 
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -18,9 +19,12 @@ from minigpt.text.split import Split
 from minigpt.text.tokenizer import Tokenizer, bytes_per_token, default_vocab_size, train_tokenizer
 from minigpt.training.budget import VOCABULARIES, TextSize, candidates, chosen, paced
 from minigpt.training.law import fitted_law
-from minigpt.training.speed import measure_speed
+from minigpt.training.speed import measure_speed, tokenizing_speed
 
-_COMPRESSED = 300_000  # characters
+_COMPRESSED = 300_000  # characters, to see how well they compress
+_TOKENIZED = 1 << 20  # characters, to see how long it takes
+_TOKENIZING_SHARE = 1 / 3  # of the time, at most
+_READINGS = 5  # of a large text: to count, to see how it compresses, to learn a tokenizer, to tokenize both parts
 T = TypeVar("T")
 Stages = Callable[[str, int], Progress]  # told what begins and how many characters it is for
 
@@ -77,7 +81,7 @@ def make_plan(
         width=_first(choices.width, preset.width),
         dropout=choices.dropout,
     )
-    split = Split(corpus, held_out, choices.val_fraction)
+    split = Split(corpus, held_out, choices.val_fraction, choices.part)
     tokenizer = learn_tokenizer(split, choices.tokenizer, choices.vocab_size, progress)
     data, said = encode(tokenizer, split, scratch, progress)
     context = fitting_context(len(data.train), model.context)
@@ -106,6 +110,20 @@ def make_plan(
     )
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """The ways to use a time budget, best first, and the choices and settings of the first of them.
+
+    `unused`: seconds of the budget that would do no good. `note`: a sentence about the text, if there is one to say.
+    """
+
+    runs: list[PlannedRun]
+    choices: Choices
+    settings: TrainConfig
+    unused: float
+    note: str = ""
+
+
 def choose(
     corpus: Corpus,
     held_out: Corpus | None,
@@ -115,23 +133,54 @@ def choose(
     device: torch.device,
     kept: Collection[str] = (),
     processes: int = 1,
-) -> tuple[list[PlannedRun], Choices, TrainConfig]:
-    """For a run of so many `seconds`: the ways to use them, best first, and the choices and settings of the first.
+) -> Chosen:
+    """What to do in a run of so many `seconds`. What is named in `kept` stays as it is.
 
-    The settings named in `kept` stay. Measures the machine for some seconds, 10 at most.
+    Measures the machine for some seconds, 10 at most. Raises ConfigError where no time is left.
     """
-    split = Split(corpus, held_out, choices.val_fraction)
+    require(seconds > 0, "Reading the text alone took all the --minutes. Give it more of them, or less text.")
+    started = time.perf_counter()
+    split, spent, note = _tokenizable(
+        Split(corpus, held_out, choices.val_fraction, choices.part), seconds, cuts="part" not in kept
+    )
+    choices = replace(choices, part=split.part)
     speed = measure_speed(device, settings, min(10.0, seconds / 30), processes)
     sizes = VOCABULARIES if choices.vocab_size is None else (choices.vocab_size,)
-    lengths = {} if choices.tokenizer == "char" else bytes_per_token(_some_text(split), sizes)
+    lengths = {} if choices.tokenizer == "char" else bytes_per_token(_some_text(split, _COMPRESSED), sizes)
+    seconds = max(1.0, seconds - spent - (time.perf_counter() - started))
     size = TextSize(split.train_bytes, split.train_characters, lengths)
     runs = candidates(choices, size, speed, seconds, fitted_law())
-    return runs, chosen(runs[0], choices), paced(runs[0], settings, runs[0].share * seconds, kept)
+    best = runs[0]
+    train = paced(best, settings, best.share * seconds, kept)
+    return Chosen(runs, chosen(best, choices), train, unused=(1 - best.share) * seconds, note=note)
 
 
-def _some_text(split: Split) -> list[str]:
-    """Enough to see how well it compresses."""
-    return [block.text for block in split.sample(min(_COMPRESSED, split.train_characters))] or [""]
+def _tokenizable(split: Split, seconds: float, *, cuts: bool) -> tuple[Split, float, str]:
+    """`split`, or as much of it as can be tokenized in a third of `seconds`, where it may be cut; the seconds that this
+    and reading it will take, of a text so large that they count; and a note on what was cut."""
+    if not split.is_large:
+        return split, 0.0, ""
+    started = time.perf_counter()
+    sample = _some_text(split, _TOKENIZED)
+    reading = _READINGS * (time.perf_counter() - started)
+    tokenizing = split.characters / tokenizing_speed(sample)
+    if tokenizing <= _TOKENIZING_SHARE * seconds or not cuts:
+        return split, reading + tokenizing, ""
+    part = float(f"{_TOKENIZING_SHARE * seconds / tokenizing:.2g}")
+    return replace(split, part=part), reading + part * tokenizing, _part_note(tokenizing, part)
+
+
+def _some_text(split: Split, characters: int) -> list[str]:
+    """So much of what trains, from all over it, or all."""
+    return [block.text for block in split.sample(min(characters, split.train_characters))] or [""]
+
+
+def _part_note(seconds: float, part: float) -> str:
+    share = f"{part:.0%}" if part >= 0.01 else f"{part:.2%}"
+    return (
+        f"to tokenize all of this text would take about {seconds / 60:,.1f} minutes here, more than a third of the "
+        f"time: {share} of it is used, in pieces from all over it (--part {part:g})."
+    )
 
 
 def _first(chosen: T | None, otherwise: T) -> T:

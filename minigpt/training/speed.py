@@ -1,4 +1,7 @@
-"""A device in; the tokens per second that a model of any shape trains at on it out: some measured, others by them."""
+"""A device in; the tokens per second that a model of any shape trains at on it out: some measured, others by them.
+
+And a text in; the characters of it that are tokenized in a second out.
+"""
 
 import math
 import time
@@ -12,6 +15,7 @@ from minigpt.config import ModelConfig, TrainConfig
 from minigpt.models.device import resolve_precision
 from minigpt.models.gpt import GPT
 from minigpt.text.shards import TokenData
+from minigpt.text.tokenizer import train_tokenizer
 from minigpt.training.loop import train
 
 MEASURED = ((2, 64), (4, 128), (5, 256), (8, 512), (12, 768))  # layers, width
@@ -61,6 +65,14 @@ def measure_speed(
         if spent * 4 > seconds:  # the next shape takes several times as long as this one
             break
     return Speed(tuple(points), processes)
+
+
+def tokenizing_speed(sample: Sequence[str]) -> float:
+    """Characters a second that a tokenizer encodes of text like `sample`; it is learned from the half of it."""
+    tokenizer = train_tokenizer("bpe", sample[: (len(sample) + 1) // 2], _VOCABULARY)
+    started = time.perf_counter()
+    tokenizer.encode_documents(sample)
+    return sum(map(len, sample)) / (time.perf_counter() - started)
 
 
 def _flops_per_second(device: torch.device, settings: TrainConfig, layers: int, width: int) -> float:

@@ -31,8 +31,9 @@ def assert_same_weights(a: str, b: str) -> None:
         ["--vocab-size", "30000", "--context", "100000", "--accumulation", "2", "--optimizer", "adamw"],  # both shrink
         ["--val", "held out.txt", "--encoding", "latin-1", "--val-fraction", "0.2"],
         ["--positions", "sinusoidal"],
+        ["--part", "0.25"],
     ],
-    ids=["defaults", "char", "shrunk", "val", "positions"],
+    ids=["defaults", "char", "shrunk", "val", "positions", "part"],
 )
 def test_the_command_in_run_json_repeats_the_run_elsewhere(minigpt: Run, notes: str, flags: list[str]) -> None:
     Path("held out.txt").write_text("The cat sat here, not there.")

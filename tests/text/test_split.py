@@ -1,11 +1,13 @@
 """Which characters train, which validate, and what a tokenizer learns from."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import pytest
 
 from minigpt.errors import ConfigError
 from minigpt.text import blocks as blocks_module
+from minigpt.text import split as split_module
 from minigpt.text.blocks import Block
 from minigpt.text.corpus import Corpus, corpus_of
 from minigpt.text.split import Split
@@ -108,3 +110,54 @@ def test_a_sample_is_bounded_and_spread_over_the_training_text(numbered: Corpus)
 def test_a_sample_is_the_same_again(numbered: Corpus) -> None:
     halves = Split(numbered, None, 0.1)
     assert list(halves.sample(5_000)) == list(halves.sample(5_000))
+
+
+# A part of the text
+
+
+@pytest.fixture
+def pieces_of_ten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(split_module, "_SAMPLED", 10)
+
+
+@pytest.mark.usefixtures("pieces_of_ten")
+@pytest.mark.parametrize("part", [0.1, 0.25, 0.5])
+@pytest.mark.parametrize("held_out", [False, True])
+def test_a_part_is_pieces_from_all_over_both_texts(part: float, held_out: bool) -> None:
+    words = [f" word{n:05}" for n in range(2000)]
+    corpus = corpus_of("", ["".join(words)])
+    used = Split(corpus, corpus if held_out else None, 0.1, part)
+    ends = (2000, 2000) if held_out else (1800, 200)
+    for blocks, count in zip((used.train(), used.validation()), ends, strict=True):
+        found = "".join(block.text for block in blocks).split()
+        assert len(found) == pytest.approx(part * count, rel=0.15)
+        assert found == sorted(found)
+        gaps = [int(b[4:]) - int(a[4:]) for a, b in pairwise(found)]
+        assert max(gaps) <= 4 / part
+    assert used.train_characters == sum(len(block.text) for block in used.train())
+    assert used.characters == pytest.approx(part * (2 if held_out else 1) * corpus.characters, abs=1)
+
+
+@pytest.mark.usefixtures("pieces_of_ten")
+def test_a_part_counts_its_own_bytes_and_is_what_a_tokenizer_learns_from() -> None:
+    used = Split(corpus_of("", [" größer" * 500]), None, 0.1, 0.2)
+    text = "".join(block.text for block in used.train())
+    assert used.train_bytes == len(text.encode())
+    assert "".join(block.text for block in used.sample()) == text
+
+
+def test_of_a_short_text_any_part_is_a_piece() -> None:
+    used = Split(corpus_of("", ["a short text, and no more"]), None, 0.1, 0.001)
+    assert texts(used.train()) == ["a short text, and no m"]
+    assert texts(used.validation()) == ["ore"]
+
+
+def test_the_whole_is_as_it_is_without_a_part() -> None:
+    corpus = corpus_of("", ["one two", "three four"])
+    assert list(Split(corpus, None, 0.1, 1.0).train()) == list(Split(corpus, None, 0.1).train())
+
+
+@pytest.mark.parametrize("part", [0.0, -0.5, 1.01, float("nan")])
+def test_a_part_that_is_none_is_refused(part: float) -> None:
+    with pytest.raises(ConfigError, match="--part must be above 0 and at most 1"):
+        Split(corpus_of("", ["text"]), None, 0.1, part)

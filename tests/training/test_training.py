@@ -13,7 +13,7 @@ from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT
 from minigpt.records import TrainRecord
 from minigpt.text.shards import TokenData, random_batch
-from minigpt.training import loop
+from minigpt.training import batches
 from minigpt.training.evaluate import evaluate, is_overfitting
 from minigpt.training.loop import train
 from minigpt.training.optim import build_optimizers
@@ -293,7 +293,7 @@ def test_every_step_draws_its_own_batch(monkeypatch: pytest.MonkeyPatch) -> None
         drawn.append(x.numpy().tobytes())
         return x, y
 
-    monkeypatch.setattr(loop, "random_batch", recording)
+    monkeypatch.setattr(batches, "random_batch", recording)
     losses(toy(), config(steps=20, accumulation=2))
     losses(toy(), config(steps=20, accumulation=2, seed=2))
     assert len(drawn) == len(set(drawn)) == 80

@@ -1,0 +1,50 @@
+"""Ids and the number of a step in; the step's batches on the training's device out, the next ones made ahead."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from minigpt.config import TrainConfig
+from minigpt.text.shards import Ids, random_batch
+from minigpt.training.distributed import Ranks
+
+Batch = tuple[Tensor, Tensor]  # inputs [B, T] and, one token further on, targets [B, T], int64
+
+
+class Batches:
+    """What each optimizer step trains on, `accumulation` batches; it depends on the seed and the step alone.
+
+    Each of several `ranks` has its rows. A GPU works on its own while the CPU draws what comes next, and what lies in
+    pinned memory is copied meanwhile: so `prepare` before waiting for the GPU, and it need not wait for data. A CPU
+    would gain nothing.
+    """
+
+    def __init__(self, ids: Ids, config: TrainConfig, context: int, device: torch.device, ranks: Ranks) -> None:
+        self._ids, self._config, self._context, self._device = ids, config, context, device
+        self._rows = ranks.mine(config.batch_size)
+        self._generator = torch.Generator()
+        self._ahead: dict[int, list[Batch]] = {}
+
+    def of(self, step: int) -> list[Batch]:
+        """The batches of `step`."""
+        return self._ahead.pop(step, None) or self._drawn(step)
+
+    def prepare(self, step: int) -> None:
+        """Draw the batches of `step` ahead where that is of use."""
+        if self._device.type == "cuda":
+            self._ahead = {step: self._drawn(step)}
+
+    def _drawn(self, step: int) -> list[Batch]:
+        self._generator.manual_seed(mixed(self._config.seed, step))
+        return [self._placed() for _ in range(self._config.accumulation)]
+
+    def _placed(self) -> Batch:
+        x, y = random_batch(self._ids, self._config.batch_size, self._context, self._generator, self._rows)
+        if self._device.type == "cuda":
+            x, y = x.pin_memory(), y.pin_memory()
+        return x.to(self._device, non_blocking=True), y.to(self._device, non_blocking=True)
+
+
+def mixed(*numbers: int) -> int:
+    """A seed of 32 bits, all that torch's generator on the CPU takes; a last 0 changes nothing."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -1,0 +1,28 @@
+"""A function of tensors in; the same, compiled for its device at the first call, out."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from minigpt.errors import ConfigError
+
+
+def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """`function` through `torch.compile`; its modules stay as they are, and so do the names of their weights.
+
+    The first call takes from some seconds to minutes. Raises ConfigError there, where this machine cannot compile:
+    a CPU needs a C++ compiler.
+    """
+    made = torch.compile(function)
+
+    def call(*tensors: Tensor) -> Tensor:
+        from torch._dynamo.exc import TorchDynamoException
+
+        try:
+            return made(*tensors)
+        except TorchDynamoException as error:
+            reason = next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
+            raise ConfigError(f"--compile does not work on this machine: {reason}\nLeave it out.") from error
+
+    return call
