@@ -67,7 +67,13 @@ def _rest_log_sums(logits_V: Tensor, listed: list[int], temperatures: Sequence[f
     is_rest_V = torch.ones_like(logits_V, dtype=torch.bool)
     is_rest_V[listed] = False
     below_R = (logits_V - logits_V.max())[is_rest_V]
-    positive_N1 = torch.tensor([t for t in temperatures if t], dtype=torch.float64)[:, None]
-    sums = iter((below_R / positive_N1).logsumexp(-1).tolist())
-    found = [next(sums) if t else -math.inf for t in temperatures]
-    return tuple(None if value == -math.inf else value for value in found)
+    return tuple(_log_sum(below_R, temperature) if temperature else None for temperature in temperatures)
+
+
+def _log_sum(below_R: Tensor, temperature: float) -> float | None:
+    """One temperature at a time: all at once would be a matrix of megabytes, and several times as slow."""
+    if not len(below_R):
+        return None
+    largest = float(below_R.max())
+    found = largest / temperature + math.log(float(((below_R - largest) / temperature).exp().sum()))
+    return None if found == -math.inf else found
