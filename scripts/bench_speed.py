@@ -241,7 +241,7 @@ def result(
         heads=config.heads,
         width=config.width,
         context=config.context,
-        parameters=model.parameter_count(),
+        parameters=config.parameter_count(),
         batch_size=batch,
         tokens=tokens,
         baseline=baseline,

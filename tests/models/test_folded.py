@@ -67,6 +67,22 @@ def test_it_can_begin_again_with_another_text(make_model: MakeModel) -> None:
             torch.testing.assert_close(step(text[-1]), model(torch.tensor([text]))[0, -1], atol=1e-5, rtol=1e-5)
 
 
+def test_settled_the_cache_holds_what_a_pass_over_all_would_put_there(make_model: MakeModel) -> None:
+    model = make_model(50)
+    stepped, whole = KVCache(model.config), KVCache(model.config)
+    with torch.inference_mode():
+        model(torch.tensor([TEXT[:3]]), stepped)
+        step = FoldedStep(model, stepped, 1)
+        step.begin()
+        for length in (5, 8):  # twice: the second goes on where the first ended
+            for token in TEXT[stepped.length : length]:
+                step(token)
+            step.settle()
+            assert stepped.length == length
+        model(torch.tensor([TEXT[:8]]), whole)
+    torch.testing.assert_close(stepped.kv[..., :8, :], whole.kv[..., :8, :], atol=1e-4, rtol=1e-4)
+
+
 def test_damaged_weights_show_in_the_logits_and_nowhere_else(make_model: MakeModel) -> None:
     for damage in (float("nan"), float("inf")):
         model = make_model(50)
