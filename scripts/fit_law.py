@@ -43,6 +43,7 @@ LAW = Path(__file__).parent.parent / "minigpt" / "training" / "law.json"
 CONTEXT, BATCH = 128, 8  # 1,024 tokens a step
 SMALL, MIDDLE, LARGE = (2, 64), (4, 128), (5, 256)  # layers, width
 SHORT, LONG, LONGER = 150_000, 500_000, 1_500_000  # tokens
+FEW_TIMES, MANY_TIMES = 1_331_200, 2_662_400  # tokens: tinyshakespeare is seen 4 and 9 times
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +81,12 @@ def grid() -> list[Setting]:
         _setting(SMALL, LONGER, vocab_size=4096),
         _setting(LARGE, LONG, vocab_size=4096, dropout=0.1),
         _setting(LARGE, LONGER, dropout=0.1),
+        _setting(MIDDLE, LONGER, vocab_size=2048),
+        _setting(LARGE, LONG, vocab_size=2048, dropout=0.2),
+        _setting(LARGE, FEW_TIMES, vocab_size=2048),
+        _setting(LARGE, FEW_TIMES, vocab_size=4096, dropout=0.1),
+        _setting(LARGE, MANY_TIMES, vocab_size=4096, dropout=0.1),
+        _setting(LARGE, MANY_TIMES, vocab_size=4096, dropout=0.2),
     ]
 
 
