@@ -9,6 +9,17 @@ from functools import cache
 from typing import Any
 
 
+class _Shown:
+    """A record that a notebook shows as its table."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        from minigpt.render.notebook import show
+
+        return show(self)._repr_html_()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
     """A token of the vocabulary."""
@@ -56,7 +67,7 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepRecord:
+class StepRecord(_Shown):
     """The distribution of one step: candidates + other = 1, for raw_prob and for prob.
 
     `token` is the one that was drawn, or that stands in the text, or None when the question is open. The first token
@@ -76,12 +87,6 @@ class StepRecord:
     def chosen(self) -> Candidate | None:
         """`token` with its numbers."""
         return self.token if isinstance(self.token, Candidate) else None
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the table of the candidates."""
-        from minigpt.render.notebook import step_html
-
-        return step_html(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,7 +307,7 @@ class ComparedToken(Token):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ComparedNext:
+class ComparedNext(_Shown):
     """What two models (`other_`: the second) expect after the same text: tokens + rest = 1 in both."""
 
     tokens: tuple[ComparedToken, ...]  # those that are likeliest in either, the likeliest first
@@ -358,7 +363,7 @@ class HeadSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttentionGrid:
+class AttentionGrid(_Shown):
     """How much each token of a text (a row) looks at itself and at each one before it. A row's weights sum to 1."""
 
     layer: int  # from 1
@@ -399,7 +404,7 @@ class WordInContext:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SharedWord:
+class SharedWord(_Shown):
     """A word in two texts, and how alike its two vectors are: cosines, after each layer from 0."""
 
     first: WordInContext
@@ -580,7 +585,7 @@ class TokenEffect(Token):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attribution:
+class Attribution(_Shown):
     """How each token of a prompt, left out, changes the log-probability of one next token. Effects do not add up."""
 
     position: int  # from 0, of the token that is explained

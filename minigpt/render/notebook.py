@@ -1,11 +1,35 @@
 """Records in; what a notebook shows of them out: a piece of HTML without script, or text where there is no notebook."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
-from minigpt.records import StepRecord, Token
+from rich.text import Text
+
+from minigpt.records import (
+    AttentionGrid,
+    Attribution,
+    Choice,
+    ComparedNext,
+    HeadSummary,
+    HistoryRow,
+    LayerHistoryRow,
+    LensRow,
+    SharedWord,
+    StepRecord,
+    Token,
+    TokenVector,
+)
+from minigpt.render.against import compared_next_table
+from minigpt.render.attention import grid_table, head_table, shared_word_table
+from minigpt.render.attribution import attribution_table
+from minigpt.render.choices import choices_table
+from minigpt.render.embeddings import embedding_view
 from minigpt.render.funnel import step_table
 from minigpt.render.heat import SCALES
+from minigpt.render.history import history_table, layer_table
 from minigpt.render.html import fragment, running_text
+from minigpt.render.lens import lens_table
+from minigpt.render.printed_page import printed_parts
 from minigpt.render.screen import Screen
 from minigpt.render.style import percent, quantity, token_label
 
@@ -13,27 +37,67 @@ from minigpt.render.style import percent, quantity, token_label
 _TINTS = (0.0, 0.15, 0.35, 0.6, 0.85)
 
 
+def _each(table: Callable[[Any, Screen], Iterable[Text] | Text]) -> "View":
+    """The view of records that each have a table of their own."""
+
+    def lines(records: Sequence[Any], after: str, screen: Screen) -> Iterator[Text]:
+        for record in records:
+            shown = table(record, screen)
+            yield from [shown] if isinstance(shown, Text) else shown
+
+    return lines
+
+
+View = Callable[[Sequence[Any], str, Screen], Iterable[Text]]  # records, the text before them, how wide
+_VIEWS: dict[type, View] = {  # to show another kind of record, add a line
+    Attribution: _each(attribution_table),
+    AttentionGrid: _each(grid_table),
+    Choice: lambda choices, after, screen: [choices_table(choices, after, screen)],
+    ComparedNext: lambda records, after, screen: [
+        compared_next_table(record, after, ("first", "second"), screen) for record in records
+    ],
+    HeadSummary: lambda heads, after, screen: [head_table(heads, screen)],
+    HistoryRow: history_table,
+    LayerHistoryRow: layer_table,
+    LensRow: lens_table,
+    SharedWord: _each(shared_word_table),
+    StepRecord: _each(step_table),
+    TokenVector: lambda vectors, after, screen: embedding_view(vectors, screen),
+}
+
+
 class Shown:
     """Records as they look: `_repr_html_` is what a notebook takes, `str` the tables of a terminal."""
 
-    def __init__(self, records: Sequence[StepRecord]) -> None:
-        self._records = records
+    def __init__(self, records: Sequence[Any], after: str = "") -> None:
+        self._records, self._after = records, after
 
     def _repr_html_(self) -> str:
-        if len(self._records) == 1:
-            return step_html(self._records[0])
-        return text_html(self._records)
+        if not all(isinstance(record, StepRecord) for record in self._records):
+            return fragment("printed_fragment.html", parts=list(printed_parts(self._lines())))
+        return step_html(self._records[0]) if len(self._records) == 1 else text_html(self._records)
 
     def __repr__(self) -> str:
-        return "\n\n".join(step_table(record, Screen()).plain for record in self._records if record.candidates)
+        return "\n".join(line.plain for line in self._lines())
+
+    def _lines(self) -> Iterable[Text]:
+        """As a terminal shows them."""
+        if not self._records:
+            return []
+        kind = type(self._records[0])
+        if kind not in _VIEWS:
+            raise TypeError(f"there is no table for a {kind.__name__}")
+        return _VIEWS[kind](self._records, self._after, Screen())
 
 
-def show(records: StepRecord | Iterable[StepRecord]) -> Shown:
-    """One record as its table; several, such as those of `every_token`, as their text in colours.
+def show(records: Any, after: str = "") -> Shown:
+    """What an inspection returned, as a notebook or a terminal shows it: one record, or a list of one kind.
 
-    Each token of the text says its numbers when the pointer rests on it.
+    The StepRecords of `every_token` are shown as their text in colours; each token says its numbers when the pointer
+    rests on it. `after`: the text that stands before what is predicted, for those views that name it.
     """
-    return Shown((records,) if isinstance(records, StepRecord) else tuple(records))
+    one = not isinstance(records, Iterable)
+    return Shown((records,) if one else tuple(records), after)
 
 
 def step_html(record: StepRecord) -> str:

@@ -12,8 +12,14 @@ _CLASSES = {"bold", "dim", "cyan", "green", "yellow", "magenta", "red", "reverse
 
 def printed_section(title: str, lines: Iterable[Text]) -> Section:
     """The lines as they are, letter under letter, with their colours as classes."""
-    parts = [part for line in lines for part in (*_parts(line), ("\n", ""))]
-    return Section("printed", title, {"parts": parts}, ())
+    return Section("printed", title, {"parts": list(printed_parts(lines))}, ())
+
+
+def printed_parts(lines: Iterable[Text]) -> Iterator[tuple[str, str]]:
+    """The lines as stretches of one style each, with the names of their classes."""
+    for line in lines:
+        yield from _parts(line)
+        yield "\n", ""
 
 
 def _parts(text: Text) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 import minigpt
-from minigpt.records import StepRecord, Token
+from minigpt.records import AttentionGrid, HeadSummary, LensRow, StepRecord, Token
 from minigpt.render.notebook import show
 
 BAD = "<script>alert(1)</script>\"'\x00\u202e"
@@ -96,3 +96,36 @@ def test_show_is_a_public_name() -> None:
 @pytest.mark.parametrize("count", [0, 1])
 def test_few_records(count: int, lecture: StepRecord) -> None:
     assert Tags(show([lecture] * count)._repr_html_()).open == []
+
+
+def test_what_every_view_shows_a_notebook_can_show(lecture: StepRecord) -> None:
+    bad, good = lecture.candidates[0], lecture.candidates[1]
+    bad = replace(bad, text=BAD, bytes=BAD.encode().hex())
+    rows = [
+        LensRow(layer=n, candidates=(bad,), other=lecture.other, entropy_bits=1.0, divergence_bits=0.5, tracked=(bad, good))
+        for n in range(3)
+    ]  # fmt: skip
+    grid = AttentionGrid(
+        layer=1, head=2, tokens=(bad, good), weights=((1.0,), (0.25, 0.75)), scores=((0.0,), (1.0, 2.0))
+    )
+    heads = [
+        HeadSummary(layer=1, head=1, entropy_bits=1.0, previous=0.5, first=0.25, same=None, itself=0.25, kind=None)
+    ]
+    for records, said in ((rows, "top token"), (grid, "layer 1, head 2"), (heads, "entropy"), ([grid, grid], "head 2")):
+        shown = show(records, "To be")
+        tags = Tags(shown._repr_html_())
+        assert tags.open == []
+        assert set(tags.tags) <= {"pre", "span"}
+        assert said in tags.text
+        assert tags.text.strip("\n").split("\n")[0] == repr(shown).split("\n")[0]
+        assert not set("\x00\u202e") & set(shown._repr_html_())
+
+
+def test_what_has_no_table_is_said() -> None:
+    with pytest.raises(TypeError, match="no table for a Token"):
+        repr(show([Token(id=1, text="a", bytes="61")]))
+
+
+def test_every_public_name_can_be_had() -> None:
+    assert all(getattr(minigpt, name) is not None for name in minigpt.__all__)
+    assert sorted(minigpt.__all__) == sorted(set(minigpt.__all__))

@@ -1,0 +1,127 @@
+"""A shape in; tokens per second of scoring a text, ours and transformers' side by side, and seconds of each view, out.
+
+Started by scripts/bench inspect. Both score the same windows of the same ids with the same random weights and take
+turns; that they agree is checked first. Theirs is a teacher-forced pass in float32, window by window in batches.
+"""
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from bench_speed import all_cores, at_least, random_model, require_transformers, take_turns, their_model
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from minigpt.checkpoint.folder import Checkpoint
+from minigpt.config import ModelConfig
+from minigpt.inspection.against import compare_next, compare_text
+from minigpt.inspection.attention import attend, attention_grid, head_summaries
+from minigpt.inspection.attribution import leave_one_out
+from minigpt.inspection.boundary import boundary
+from minigpt.inspection.choices import weigh
+from minigpt.inspection.lens import by_layer
+from minigpt.inspection.probs import every_token, next_token
+from minigpt.inspection.score import Part, score
+from minigpt.models.device import autocast, has_bfloat16
+from minigpt.models.gpt import GPT
+from minigpt.text.builtin_text import python_reference
+from minigpt.text.tokenizer import Tokenizer, train_tokenizer
+
+CONFIG = {"context": 256, "layers": 6, "heads": 6, "width": 384}
+EXPECTED = 1.5  # times transformers
+VIEW_TOKENS, VIEW_SECONDS = 200, 1.0
+_WINDOWS = 32  # at once
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/bench inspect", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--tokens", type=at_least(1024), default=16_384, help="scored in one turn (default: 16,384)")
+    parser.add_argument("--rounds", type=at_least(1), default=5, help="turns of each (default: 5)")
+    parser.add_argument("--threads", type=at_least(1), default=all_cores(), help="of torch (default: all cores)")
+    arguments = parser.parse_args()
+    require_transformers()
+    torch.set_num_threads(arguments.threads)
+    text = "\n\n".join(python_reference()[1])
+    tokenizer = train_tokenizer("char", [text])
+    ours = random_model(ModelConfig(vocab_size=tokenizer.vocab_size, **CONFIG))
+    ids = np.array(tokenizer.encode(text[: 4 * arguments.tokens])[: arguments.tokens], np.int64)
+    console = Console(highlight=False)
+    console.print(scoring_table(ours, their_model(ours), tokenizer, ids, arguments.rounds))
+    console.print(view_table(ours, tokenizer, text))
+    return 0
+
+
+def scoring_table(ours: GPT, theirs: Any, tokenizer: Tokenizer, ids: np.ndarray, rounds: int) -> Table:
+    lengths = tokenizer.byte_lengths()
+
+    def our_nats(precision: str = "float32") -> float:
+        cast = partial(autocast, ours.device, precision)
+        return score(ours, [Part(ids, True)], lengths, stride=ours.config.context, autocast=cast).total_nats
+
+    @torch.inference_mode()
+    def their_nats() -> float:
+        nats = 0.0
+        for x, y in windows(ids, ours.config.context):
+            logits = theirs(input_ids=x, use_cache=False).logits
+            nats += float(F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum"))
+        return nats
+
+    if not math.isclose(our_nats(), their_nats(), rel_tol=1e-5):
+        sys.exit(f"The two scores differ: {our_nats()} and {their_nats()} nats.")
+    title = f"scoring {len(ids):,} tokens, 6 x 384, context {ours.config.context}"
+    table = Table("", "tokens/s", "ratio", "expected", title=title, box=SIMPLE_HEAD)
+    for precision in ("float32", "bfloat16") if has_bfloat16(ours.device) else ("float32",):
+        turns = take_turns(partial(our_nats, precision), their_nats, rounds)
+        mine, other = (sorted(seconds)[rounds // 2] for seconds in zip(*turns, strict=True))
+        goal = f">= {EXPECTED:g}x" if precision == "float32" else ""
+        table.add_row(f"ours, {precision}", f"{len(ids) / mine:,.0f}", f"{other / mine:.2f}x", goal)
+    table.add_row("transformers, float32", f"{len(ids) / other:,.0f}", "", "")
+    return table
+
+
+def windows(ids: np.ndarray, context: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Inputs and targets [B, T] of windows without sight of each other, the last one apart, as it may be shorter."""
+    whole = (len(ids) - 1) // context * context
+    x, y = (torch.from_numpy(ids[start : whole + start]).view(-1, context) for start in (0, 1))
+    yield from zip(x.split(_WINDOWS), y.split(_WINDOWS), strict=True)
+    if whole < len(ids) - 1:
+        yield torch.from_numpy(ids[whole:-1])[None], torch.from_numpy(ids[whole + 1 :])[None]
+
+
+def view_table(model: GPT, tokenizer: Tokenizer, text: str) -> Table:
+    """Each view of a text of so many tokens, once it is warm."""
+    text = text[:VIEW_TOKENS]
+    ids = tokenizer.encode(text)
+    one, other = Checkpoint(Path("one"), model, tokenizer), Checkpoint(Path("other"), model, tokenizer)
+    views: dict[str, Callable[[], object]] = {
+        "next token": lambda: next_token(model, tokenizer, ids, top=10),
+        "--all": lambda: list(every_token(model, tokenizer, ids, top=10)),
+        "--boundary": lambda: boundary(model, tokenizer, ids, top=10),
+        "--choices, two of 5": lambda: weigh(model, tokenizer, ids, [" abcd", " efgh"]),
+        "--by-layer": lambda: by_layer(model, tokenizer, ids, top=10),
+        "--attribution": lambda: leave_one_out(model, tokenizer, ids),
+        "--against": lambda: compare_next(one, other, text, top=10),
+        "--against --all": lambda: list(compare_text(one, other, text)),
+        "attention, all heads": lambda: head_summaries(attend(model, ids)),
+        "attention, a grid": lambda: attention_grid(attend(model, ids), tokenizer, 1, 1),
+    }
+    table = Table("view", "seconds", "expected", title=f"views of {len(ids)} tokens, loaded", box=SIMPLE_HEAD)
+    for name, view in views.items():
+        view()
+        started = time.perf_counter()
+        view()
+        table.add_row(name, f"{time.perf_counter() - started:.3f}", f"<= {VIEW_SECONDS:g}")
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())
