@@ -101,13 +101,11 @@ def test_few_records(count: int, lecture: StepRecord) -> None:
 def test_what_every_view_shows_a_notebook_can_show(lecture: StepRecord) -> None:
     bad, good = lecture.candidates[0], lecture.candidates[1]
     bad = replace(bad, text=BAD, bytes=BAD.encode().hex())
-    rows = [
-        LensRow(layer=n, candidates=(bad,), other=lecture.other, entropy_bits=1.0, divergence_bits=0.5, tracked=(bad, good))
-        for n in range(3)
-    ]  # fmt: skip
-    grid = AttentionGrid(
-        layer=1, head=2, tokens=(bad, good), weights=((1.0,), (0.25, 0.75)), scores=((0.0,), (1.0, 2.0))
-    )
+    numbers = {"candidates": (bad,), "other": lecture.other, "entropy_bits": 1.0, "divergence_bits": 0.5}
+    rows = [LensRow(layer=n, tracked=(bad, good), **numbers) for n in range(3)]
+    weights, scores = ((1.0,), (0.25, 0.75)), ((0.0,), (1.0, 2.0))
+    grid = AttentionGrid(layer=1, head=2, tokens=(bad, good), weights=weights, scores=scores)
+    assert grid._repr_html_() == show(grid)._repr_html_()
     heads = [
         HeadSummary(layer=1, head=1, entropy_bits=1.0, previous=0.5, first=0.25, same=None, itself=0.25, kind=None)
     ]
