@@ -218,6 +218,7 @@ class Fit:
 def _training(line: dict[str, Any]) -> Training:
     return Training(
         block_parameters=12 * line["layers"] * line["width"] ** 2,
+        embedding_parameters=line["vocab_size"] * line["width"],
         tokens=line["tokens"],
         bytes_per_token=line["train_bytes"] / line["train_tokens"],
         text_bytes=line["train_bytes"],

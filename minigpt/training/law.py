@@ -18,6 +18,7 @@ class Training:
     """What the law needs to know of one training."""
 
     block_parameters: int  # 12 L C²
+    embedding_parameters: int  # V C
     tokens: float  # seen in training
     bytes_per_token: float  # 1 for characters of ASCII
     text_bytes: int  # of the training text
@@ -32,7 +33,8 @@ class Law:
                                                                            b: bytes of a token
     data      = data_scale (D / 10⁶) ^ -data_power b ^ data_bytes          D: bytes seen, those seen again worth ever
                                                                            less: U repeats (1 - exp(-epochs / repeats))
-    by_heart  = heart_scale (N b / U) ^ heart_size epochs ^ heart_epochs   U: bytes of the text
+    by_heart  = heart_scale (P b / U) ^ heart_size epochs ^ heart_epochs   U: bytes of the text
+                                                                           P: N and the parameters of the embeddings
 
     A tokenizer that cuts longer tokens makes the model's work easier. Dropout takes from what is learned by heart, by
     exp(-heart_dropout p), and makes learning slower, by 1 + data_dropout p.
@@ -62,7 +64,8 @@ class Law:
         data = self.data_scale * (worth / 1e6) ** -self.data_power * t.bytes_per_token**self.data_bytes
         data *= 1 + self.data_dropout * t.dropout
         tokens = t.text_bytes / t.bytes_per_token
-        heart = self.heart_scale * (t.block_parameters / tokens) ** self.heart_size * epochs**self.heart_epochs
+        parameters = t.block_parameters + t.embedding_parameters
+        heart = self.heart_scale * (parameters / tokens) ** self.heart_size * epochs**self.heart_epochs
         return self.floor + model + data + heart * math.exp(-self.heart_dropout * t.dropout)
 
 

@@ -120,3 +120,11 @@ def test_flops_are_six_per_weight_and_attentions() -> None:
     run = plan(preset="nano", vocab_size=1024)[0]
     weights = 12 * 4 * 128 * 128 + 1024 * 128
     assert training_flops_per_token(shape(run)) == 6 * weights + 12 * 4 * 128 * 128  # type: ignore[arg-type]
+
+
+def test_no_vocabulary_is_larger_for_its_text_than_those_that_were_measured() -> None:
+    def largest(utf8_bytes: int) -> int:
+        text = TextSize(utf8_bytes, utf8_bytes, {512: 1.95, 1024: 2.4, 2048: 2.9, 4096: 3.2, 8192: 3.4})
+        return max(run.vocab_size for run in candidates(Choices(tokenizer="bpe"), text, LAPTOP, 180.0, fitted_law()))
+
+    assert [largest(size) for size in (1_000, 100_000, 1_003_854, 5_000_000)] == [512, 1024, 4096, 8192]

@@ -10,7 +10,9 @@ import numpy as np
 
 from minigpt.training.law import Training, fitted_law
 
-RUN = Training(block_parameters=786_432, tokens=1_000_000, bytes_per_token=2.5, text_bytes=10_000_000, dropout=0.0)
+RUN = Training(
+    block_parameters=786_432, embedding_parameters=131_072, tokens=1_000_000, bytes_per_token=2.5, text_bytes=10_000_000
+)
 
 
 def bits(**changes: float) -> float:
