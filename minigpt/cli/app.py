@@ -58,6 +58,8 @@ def main() -> None:
     # spinning. Where something else wanted a core too, a training step took 0.65 to 0.98 of the time with this
     # shorter wait; on an idle machine 0.99 to 1.03.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    if os.environ.get("COLUMNS", "").strip("0") == "":  # no width at all is no width to draw for
+        os.environ.pop("COLUMNS", None)
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # started with a closed descriptor, as by >&-
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115

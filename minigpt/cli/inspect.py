@@ -128,7 +128,7 @@ def inspect_probs(
         return
     ids = loaded.tokenizer.encode(prompt)
     tracked = [check_argument(token) for token in track or ()]
-    _tell_of_windows(loaded, len(ids) + _more_tokens(loaded, texts) - every, quiet=quiet)
+    _tell_of_windows(loaded, len(ids), _more_tokens(loaded, texts) - every, quiet=quiet)
     if not every and not boundary:
         tell_of_boundary(loaded, prompt, top=1, show=False, quiet=quiet)
     if history is not None and by_layer:
@@ -161,15 +161,16 @@ def _more_tokens(loaded: "Loaded", texts: "Sequence[str]") -> int:
     return max((len(loaded.tokenizer.encode(text)) - 1 for text in texts), default=0)
 
 
-def _tell_of_windows(loaded: "Loaded", read: int, *, quiet: bool) -> None:
-    """A note where the model reads more tokens than its context holds."""
+def _tell_of_windows(loaded: "Loaded", tokens: int, more: int, *, quiet: bool) -> None:
+    """A note where the model reads more tokens than its context holds: those of the text, and `more`."""
     from minigpt.models.kv_cache import window_start
 
     context = loaded.model.config.context
-    if window_start(read, context):
+    if window_start(tokens + more, context):
+        longest = f", with the longest choice {tokens + more:,}" if more > 0 else ""
         note(
-            f"the text has {read:,} tokens, the model's context {context}; it is read in windows that overlap, as "
-            "sampling reads it.",
+            f"the text has {tokens:,} tokens{longest}, the model's context {context}; it is read in windows that "
+            "overlap, as sampling reads it.",
             quiet=quiet,
         )
 

@@ -4,6 +4,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -173,7 +174,11 @@ def sample(
     pieces = generate(loaded.model, loaded.tokenizer, text, settings, count=num_samples, watch=watch)
     pieces = copied.watch(page.keep(pieces) if page else pieces)
     said: list[str] = []
-    with traced(trace, loaded, text, settings, num_samples) as keep, decoding_threads(loaded.model):
+    with (
+        _seed_on_interrupt(settings.seed, quiet=quiet),
+        traced(trace, loaded, text, settings, num_samples) as keep,
+        decoding_threads(loaded.model),
+    ):
         pieces = keep(pieces)
         if how == "json":
             _print_json(_watched(pieces, pace, said), copied.fields)
@@ -190,6 +195,17 @@ def sample(
         page.write(quiet=quiet)
     if checked:
         _tell_check(checked.report(), quiet=quiet)
+
+
+@contextmanager
+def _seed_on_interrupt(seed: int, *, quiet: bool) -> Iterator[None]:
+    """Ctrl-C leaves the way to make the text again."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not quiet:
+            say(stderr(), f"\nstopped by Ctrl-C; again: --seed {seed}")
+        raise
 
 
 def _chosen_stages(listed: str | None, values: Mapping[str, Any]) -> tuple[str, ...]:

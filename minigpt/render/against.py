@@ -61,7 +61,8 @@ def _next_captions(record: ComparedNext, after: str, names: tuple[str, str], scr
         sums.append(
             f"{name}: shown {percent(sum(shares))} + other {percent(rest)} = {100 * (sum(shares) + rest):.8g} %"
         )
-    moved = ", ".join(_moved(token, screen.symbols) for token in record.moved)
+    apart = [token for token in record.moved if token.raw_prob != token.other_raw_prob]
+    moved = ", ".join(_moved(token, screen.symbols) for token in apart)
     return [
         screen.caption(f"next token after {quoted(after, screen.width - 20, screen.symbols)}", "raw softmax", *sums),
         screen.caption(

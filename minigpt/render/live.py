@@ -117,7 +117,7 @@ def _print_legend(console: Console, scale: Scale | None) -> None:
 
 
 def _end_of(prompt: str, screen: Screen) -> str:
-    return visible(prompt[-12:], screen.symbols)
+    return (screen.symbols.ellipsis if len(prompt) > 12 else "") + visible(prompt[-12:], screen.symbols)
 
 
 class LiveSample:

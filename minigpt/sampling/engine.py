@@ -1,7 +1,7 @@
 """A model, a prompt and settings in; a stream of pieces out: the text as it grows, and the record of every step."""
 
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -64,7 +64,7 @@ def generate(
 
 def by_sample(pieces: Iterator[Piece], numbers: Iterable[int]) -> Iterator[Iterator[Piece]]:
     """The pieces of each of these samples, in the order of the numbers; what comes of later ones waits."""
-    waiting: dict[int, deque[Piece]] = {number: deque() for number in numbers}
+    waiting: defaultdict[int, deque[Piece]] = defaultdict(deque)
 
     def of(number: int) -> Iterator[Piece]:
         mine = waiting[number]
@@ -74,9 +74,10 @@ def by_sample(pieces: Iterator[Piece], numbers: Iterable[int]) -> Iterator[Itera
                 waiting[piece.record.sample].append(piece)
             yield mine[0]
             if isinstance(mine.popleft().record, SampleEnd):
+                del waiting[number]
                 return
 
-    return map(of, waiting)
+    return map(of, numbers)
 
 
 def _generate(model: GPT, ids: list[int], samples: list["_Sample"], watch: Watch | None) -> Iterator[Piece]:

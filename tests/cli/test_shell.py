@@ -258,3 +258,19 @@ def test_help_keeps_to_the_screen(minigpt: Callable[..., Any], arguments: list[s
 
 def test_no_command_shows_the_help(minigpt: Callable[..., Any]) -> None:
     assert "Usage: minigpt" in minigpt().output
+
+
+def test_no_width_is_no_reason_to_show_nothing(start: Start, trained: Path) -> None:
+    process = start("inspect-probs", "The cat", "-c", str(trained), env={"COLUMNS": "0"})
+    out, _ = process.communicate(timeout=60)
+    assert b"next token after" in out
+    assert process.returncode == 0
+
+
+def test_ctrl_c_leaves_the_seed(start: Start, trained: Path) -> None:
+    process = start("sample", "The cat", "-c", str(trained), "-n", "5000", "--pace", "20", "--seed", "41")
+    assert process.stdout.read(7) == b"The cat"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"again: --seed 41" in err

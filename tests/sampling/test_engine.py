@@ -15,7 +15,7 @@ from minigpt.models.kv_cache import window_start
 from minigpt.records import SampleEnd, StepRecord
 from minigpt.sampling import engine
 from minigpt.sampling.distribution import distribution
-from minigpt.sampling.engine import Piece, generate
+from minigpt.sampling.engine import Piece, by_sample, generate
 from minigpt.sampling.filters import build_stages
 from minigpt.text.tokenizer import Tokenizer
 
@@ -119,6 +119,13 @@ def test_samples_of_a_batch_end_each_at_its_own_time(
         alone = end(run(model, bpe, sample=number, max_tokens=30, seed=5, stop=("e", "o"), temperature=1.5))
         assert (last.text, last.tokens, last.stopped_by) == (alone.text, alone.tokens, alone.stopped_by)
         assert sum(isinstance(p.record, StepRecord) and p.record.sample == number for p in pieces) == last.tokens
+
+
+def test_as_many_samples_as_asked_begin_at_once(model: GPT, bpe: Tokenizer) -> None:
+    count = 10**11
+    pieces = generate(model, bpe, PROMPT, SampleConfig(max_tokens=2, seed=3), count=count)
+    first = list(next(by_sample(pieces, range(count))))
+    assert tokens(first) == tokens(run(model, bpe, max_tokens=2, seed=3))
 
 
 def test_the_watch_sees_the_logits_of_every_step(model: GPT, bpe: Tokenizer) -> None:
