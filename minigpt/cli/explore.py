@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from minigpt.cli.config_file import Config
-from minigpt.cli.guard import guarded, stdout
+from minigpt.cli.guard import guarded, leave_terminal, stdout
 from minigpt.cli.options import Checkpoint, Device, MinP, RepetitionPenalty, Temperature, Threads, TopK, TopP
 from minigpt.config import SampleConfig
 from minigpt.errors import ConfigError, OutputError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from minigpt.sampling.tree import TokenTree
 
 _DEFAULTS = SampleConfig()
+_HANGUP = 129  # what ends with SIGHUP
 
 
 @guarded
@@ -86,6 +87,8 @@ def explore(
     app = Explorer(session, symbols_for(sys.stderr.encoding))
     with decoding_threads(loaded.model):
         app.run(mouse=False)  # so that the terminal's own selecting and copying works
+    if app.return_code == _HANGUP:
+        leave_terminal()
     out.print(Text(safe_text(tree.text(session.here))), soft_wrap=True)
     if app.return_code:
         raise typer.Exit(app.return_code)

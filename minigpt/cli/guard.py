@@ -39,7 +39,10 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         except OSError as error:  # without a name it is standard output, such as a full disk behind > FILE
             _write_nowhere()
             what = "standard output cannot be written" if error.filename is None else str(error.filename)
-            complain(command.__name__.replace("_", "-"), f"{what}: {error.strerror}.")
+            try:
+                complain(command.__name__.replace("_", "-"), f"{what}: {error.strerror}.")
+            except OSError:  # the terminal is gone, and with it whoever would read this
+                leave_terminal()
             raise typer.Exit(1) from error
         except (MemoryError, RuntimeError) as error:
             if not _is_memory(error):
@@ -59,6 +62,12 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 def _write_nowhere() -> None:
     """Python flushes standard output once more at its end, and would complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def leave_terminal() -> None:
+    """Write nowhere from now on, as the terminal is gone; Python, too, would fail at its end, and with another code."""
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _is_memory(error: Exception) -> bool:

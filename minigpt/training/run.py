@@ -196,7 +196,11 @@ def run_info(plan: Plan, choices: Choices, device: torch.device) -> dict[str, An
             "validation_tokens": len(plan.data.validation),
             "validation": plan.validation,
         },
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in packages},
+            "torch": torch.__version__,  # with its build, such as +cpu, which a package's version may lack
+        },
     }
 
 
