@@ -129,7 +129,7 @@ class LiveSample:
         self._step, self._before, self._token = 0, "", ""
         self._started = time.perf_counter()
         self._record: StepRecord | None = None
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=12, vertical_overflow="crop")
+        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=8, vertical_overflow="crop")
 
     def __enter__(self) -> "LiveSample":
         self._live.start()
@@ -143,6 +143,9 @@ class LiveSample:
     def write(self, text: Text) -> None:
         """Add to the text; lines that are full, or that a newline ends, are printed for good."""
         longer = self._line.copy().append_text(text)  # a copy, as the old one may be being drawn
+        if longer.cell_len < self._console.width and not set("\n\t") & set(text.plain):
+            self._line = longer
+            return
         longer.expand_tabs(4)
         *whole, self._line = self._wrap(longer)
         for line in whole:
