@@ -1,10 +1,10 @@
 """The pieces of a sample in; text that grows on the screen out, with a table of the current step below it."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
@@ -13,6 +13,8 @@ from minigpt.render.funnel import fewer_candidates, step_table
 from minigpt.render.heat import HeatedText, Scale, heat_legend
 from minigpt.render.screen import Screen
 from minigpt.render.style import safe_text, token_label, visible
+
+FRAMES_PER_SECOND = 8
 
 Shown = tuple[bytes, StepRecord | SampleEnd]  # the text that a step adds, UTF-8, and its record
 
@@ -87,16 +89,11 @@ def show_live(
     console: Console, prompt: str, pieces: Iterable[Shown], steps: int, scale: Scale | None = None
 ) -> SampleEnd:
     """The text as it grows, and below it the table of the step that is being taken."""
-    heat = HeatedText(scale)
-    with LiveSample(console, steps) as view:
-        view.write(Text(safe_text(prompt)))
-        view.after(_end_of(prompt, Screen.of(console)))
+    with LiveSample(console, prompt, steps, scale) as view:
 
         def shown() -> Iterable[StepRecord | SampleEnd]:
             for data, record in pieces:
-                view.write(_shown(heat, data, record))
-                if isinstance(record, StepRecord):
-                    view.show(record)
+                view.add(data, record)
                 yield record
 
         end = last_record(shown())
@@ -121,55 +118,83 @@ def _end_of(prompt: str, screen: Screen) -> str:
 
 
 class LiveSample:
-    """Whole lines of the text go to the terminal's history at once; the last line and the table are redrawn."""
+    """Whole lines of the text go to the terminal's history; the last line and the table are redrawn.
 
-    def __init__(self, console: Console, steps: int) -> None:
-        self._console, self._steps = console, steps
-        self._line = Text()
-        self._step, self._before, self._token = 0, "", ""
-        self._started = time.perf_counter()
+    A step only says what is new. A frame is drawn with the first step that finds it due, so that drawing takes the same
+    share of a second however fast the model is, and no second thread takes turns with it.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        prompt: str,
+        steps: int,
+        scale: Scale | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._console, self._prompt, self._steps, self._clock = console, prompt, steps, clock
+        self._heat, self._line = HeatedText(scale), Text()
+        self._new: list[Shown] = []
+        self._step, self._before = 0, _end_of(prompt, Screen.of(console))
         self._record: StepRecord | None = None
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=8, vertical_overflow="crop")
+        self._live = Live(self, console=console, auto_refresh=False, vertical_overflow="crop")
 
     def __enter__(self) -> "LiveSample":
         self._live.start()
+        self._started = self._clock()
+        self._draw(Text(safe_text(self._prompt)))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.stop()
+        try:
+            self._draw_new()
+        finally:
+            self._live.stop()
 
-    def write(self, text: Text) -> None:
+    def add(self, data: bytes, record: StepRecord | SampleEnd) -> None:
+        """Add to the text, and make the record the one whose table is shown."""
+        self._new.append((data, record))
+        if self._clock() >= self._due:
+            self._draw_new()
+
+    def _draw_new(self) -> None:
+        records = [record for _, record in self._new if isinstance(record, StepRecord)]
+        if records:
+            previous = [self._record, *records][-2]
+            if previous is not None and previous.token is not None:
+                self._before = token_label(previous.token, Screen.of(self._console).symbols)
+            self._step, self._record = self._step + len(records), records[-1]
+        text = Text().join(_shown(self._heat, data, record) for data, record in self._new)
+        self._new.clear()
+        self._draw(text)
+
+    def _draw(self, text: Text) -> None:
         """Add to the text; lines that are full, or that a newline ends, are printed for good."""
-        longer = self._line.copy().append_text(text)  # a copy, as the old one may be being drawn
-        if longer.cell_len < self._console.width and not set("\n\t") & set(text.plain):
-            self._line = longer
-            return
-        longer.expand_tabs(4)
-        *whole, self._line = self._wrap(longer)
-        for line in whole:
-            self._console.print(line, soft_wrap=True)
+        whole, self._line = self._broken(self._line.append_text(text))
+        if whole:
+            self._console.print(Text("\n").join(whole), soft_wrap=True)  # which draws this view, too, again
+        else:
+            self._live.refresh()
+        self._due = self._clock() + 1 / FRAMES_PER_SECOND
 
-    def after(self, label: str) -> None:
-        """What stands before the first step."""
-        self._token = label
+    def _broken(self, text: Text) -> tuple[list[Text], Text]:
+        """Whole lines, and the one that grows."""
+        if text.cell_len < self._console.width and not set("\n\t") & set(text.plain):
+            return [], text
+        text.expand_tabs(4)
+        *whole, last = text.wrap(self._console, max(1, self._console.width - 1), overflow="fold") or [Text()]
+        return whole, last
 
-    def show(self, record: StepRecord) -> None:
-        """Make `record` the one whose table is shown."""
-        symbols = Screen.of(self._console).symbols
-        self._before, self._token = self._token, token_label(record.token, symbols) if record.token else ""
-        self._step, self._record = self._step + 1, record
-
-    def _wrap(self, text: Text) -> list[Text]:
-        return list(text.wrap(self._console, max(1, self._console.width - 1), overflow="fold")) or [Text()]
-
-    def _render(self) -> RenderableType:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         screen = Screen.of(self._console)
-        parts: list[RenderableType] = [self._line]
+        yield self._line
         if self._record is not None:
-            rate = self._step / (time.perf_counter() - self._started)
+            seconds = self._clock() - self._started
+            rate = self._step / seconds if seconds else 0.0
             header = step_header(self._step, self._steps, self._before, rate, screen)
             lines = header.plain.count("\n") + 3  # the text's line, an empty one, the cursor's
-            parts += [Text(), header, _table_of_height(self._record, screen, self._console.height - lines)]
-        return Group(*parts)
+            yield Text()
+            yield header
+            yield _table_of_height(self._record, screen, self._console.height - lines)

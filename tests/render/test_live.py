@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
-from rich.text import Text
 
 from minigpt.records import SampleEnd, StepRecord
 from minigpt.render.live import LiveSample, print_every_table, show_live, stream_text
@@ -86,28 +85,44 @@ def test_the_live_view_ends_with_the_text_whatever_the_screen(
 
 def test_lines_that_are_full_go_to_the_history() -> None:
     made, file = console(20, 25, terminal=True)
-    with LiveSample(made, 3) as view:
-        view.write(Text("one two three four five six\nseven"))
+    with LiveSample(made, "one two three four five six\nseven", 3) as view:
         assert view._line.plain == "seven"
     assert re.findall(r"one two three four|five six", visible(file.getvalue())) == ["one two three four", "five six"]
 
 
 def test_a_long_prompt_on_one_line_is_wrapped_once() -> None:
     made, file = console(80, 25, terminal=True)
-    with LiveSample(made, 3) as view:
-        view.write(Text("word " * 20_000))
+    with LiveSample(made, "word " * 20_000, 3):
+        pass
     assert file.getvalue().count("word") >= 20_000
+
+
+def test_a_frame_is_drawn_when_it_is_due_and_shows_all_that_is_new(lecture: StepRecord) -> None:
+    seconds, record = [0.0], replace(lecture, token=lecture.candidates[0])
+    made, file = console(terminal=True)
+    with LiveSample(made, "a", 100, clock=lambda: seconds[0]) as view:
+        drawn = []
+        for step in range(1, 101):
+            seconds[0] = step / 64  # a second has 64 steps and 8 frames
+            before = file.tell()
+            view.add(f"{step} ".encode(), record)
+            if file.tell() > before:
+                drawn.append(step)
+                assert f"step {step} of 100 · after “␣the”" in visible(file.getvalue()[before:])
+        assert drawn == list(range(8, 101, 8))
+    assert "step 100 of 100" in visible(file.getvalue())  # what was not yet due is drawn at the end
+    numbers = [int(number) for number in re.findall(r"\d+(?= )", view._line.plain)]
+    assert numbers == list(range(numbers[0], 101))
 
 
 @pytest.mark.parametrize("width", [40, 80, 160])
 @pytest.mark.parametrize("height", [60, 24, 18, 16])
 def test_a_small_screen_costs_rows_and_never_captions(lecture: StepRecord, width: int, height: int) -> None:
     made, _ = console(width, height, terminal=True)
-    view = LiveSample(made, 3)
-    view.write(Text("some words"))
-    view.show(lecture)
+    with LiveSample(made, "some words", 3, clock=lambda: 1.0) as view:
+        view.add(b"", lecture)
     with made.capture() as capture:
-        made.print(view._render())
+        made.print(view)
     shown = visible(capture.get())
     assert shown.count("\n") <= height
     assert "= 100 %" in " ".join(shown.split())
