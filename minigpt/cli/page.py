@@ -1,5 +1,6 @@
 """`--html FILE`: what a command looks at, as a page for a browser."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,9 @@ def check_page(path: Path | None) -> None:
         raise OutputError(f"--html {path} must end in .html: it would be overwritten.")
     if not path.parent.is_dir():
         raise OutputError(f"--html {path}: there is no folder {path.parent}.")
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        why = "it is a folder" if path.is_dir() else f"the folder {path.parent} is not yours to write in"
+        raise OutputError(f"--html {path} cannot be written: {why}.")
 
 
 def write_page(path: Path, title: str, sections: "Sequence[Section]", checkpoint: "Checkpoint", *, quiet: bool) -> None:

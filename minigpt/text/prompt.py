@@ -1,7 +1,7 @@
 """A file or standard input in; its text out, to be continued or looked at rather than learned from."""
 
 from minigpt.errors import CorpusError
-from minigpt.text.formats import clean
+from minigpt.text.formats import ENCODINGS, clean
 from minigpt.text.sources import find, find_local
 from minigpt.text.wording import shown
 
@@ -29,4 +29,6 @@ def _decode(data: bytes, name: str) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         byte = f"byte 0x{data[error.start]:02x} at offset {error.start:,}"
-        raise CorpusError(f"{name} is not UTF-8: {byte}.\nConvert it: iconv -f latin1 -t utf8") from error
+        marked = next(encoding for encoding, marks in ENCODINGS if data.startswith(marks))
+        source = "latin1" if marked == "utf-8" else marked.replace("-", "")
+        raise CorpusError(f"{name} is not UTF-8: {byte}.\nConvert it: iconv -f {source} -t utf8") from error

@@ -224,6 +224,12 @@ def test_standard_input_that_is_not_utf8(minigpt: Run, trained: Path) -> None:
         refused(minigpt(command, "-c", str(trained), input=b"caf\xe9"), 1, "standard input is not UTF-8: byte 0xe9")
 
 
+def test_a_text_of_another_encoding_is_told_apart_by_its_mark(minigpt: Run, trained: Path) -> None:
+    for encoding, name in (("utf-16", "utf16"), ("utf-32", "utf32"), ("latin-1", "latin1")):
+        Path("a.txt").write_bytes("café".encode(encoding))
+        refused(minigpt("inspect-probs", "--file", "a.txt", "-c", str(trained)), 1, f"iconv -f {name} -t utf8")
+
+
 def test_an_unknown_command_is_wrong_usage(minigpt: Run) -> None:
     refused(minigpt("sing"), 2, "No such command 'sing'")
 

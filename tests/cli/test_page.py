@@ -181,4 +181,5 @@ def test_a_folder_in_its_place_is_an_error(run: Run) -> None:
     Path("a.html").mkdir()
     result = run("inspect-probs", "The", "--html", "a.html")
     assert result.exit_code == 1
-    assert "a.html cannot be written" in result.stderr
+    assert "--html a.html cannot be written: it is a folder." in result.stderr
+    assert result.stdout == ""
