@@ -4,10 +4,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minigpt.cli.guard import stdout
 from minigpt.cli.page import ViewPage
+from minigpt.cli.view import print_view
 from minigpt.render.against import compared_next_table, compared_text_caption, compared_text_table
-from minigpt.render.machine import to_json, write_steps
+from minigpt.render.machine import write_steps
 from minigpt.render.screen import Screen
 from minigpt.render.style import safe_text
 
@@ -28,27 +28,23 @@ def show_against(
     from minigpt.inspection.against import ComparedTally, compare_next, compare_text
 
     second = load(other, one.model.device)
-    names, console = _names(one.path, second.path), stdout()
-    screen = Screen.of(console)
+    names = _names(one.path, second.path)
     if not every:
         record = compare_next(one, second, text, top=top)
-        page.printed("What two models expect", lambda screen: [compared_next_table(record, text, names, screen)])
-        if json:
-            print(to_json(record))
-        else:
-            console.print(compared_next_table(record, text, names, screen), soft_wrap=True)
+        title = "What two models expect"
+        page.show(title, lambda screen: [compared_next_table(record, text, names, screen)], record, json=json)
         return
-    page.printed(
-        "What a text costs two models", lambda screen: _text_lines(compare_text(one, second, text), names, screen)
-    )
-    tally = ComparedTally()
-    spans = tally.watch(compare_text(one, second, text))
+
+    def lines(screen: Screen) -> "Iterator[Text]":
+        return _text_lines(compare_text(one, second, text), names, screen)
+
+    page.printed("What a text costs two models", lines)
     if json:
+        tally = ComparedTally()
+        spans = tally.watch(compare_text(one, second, text))
         write_steps(spans, lambda: {"totals": tally.totals()}, sys.stdout, name="spans")
-        return
-    for line in compared_text_table(spans, names, screen):
-        console.print(line, soft_wrap=True)
-    console.print(compared_text_caption(tally.totals(), names, screen), soft_wrap=True)
+    else:
+        print_view(None, lines, json=False)
 
 
 def _text_lines(spans: "Iterable[ComparedSpan]", names: tuple[str, str], screen: Screen) -> "Iterator[Text]":

@@ -1,20 +1,17 @@
 """`minigpt inspect-attention`: a text in; which earlier tokens each of its tokens looks at, out."""
 
-from collections.abc import Callable, Iterable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from minigpt.cli.config_file import Config
-from minigpt.cli.guard import guarded, note, stdout
+from minigpt.cli.guard import guarded, note
 from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads
 from minigpt.cli.page import Html, ViewPage, check_page
+from minigpt.cli.view import print_view
 from minigpt.config import require
 from minigpt.errors import CorpusError
 from minigpt.render.attention import grid_table, head_table, shared_word_table
-from minigpt.render.machine import to_json
-from minigpt.render.screen import Screen
 
 _LOOKED_AT = 6  # tokens of a word's attention
 
@@ -71,8 +68,7 @@ def inspect_attention(
     if other is not None:
         asked = None if word is None else check_argument(word)
         shared = shared_word(model, tokenizer, (given, check_argument(other)), asked, top=_LOOKED_AT)
-        page.printed("A word in two texts", lambda screen: [shared_word_table(shared, screen)])
-        _show(shared, json, lambda screen: [shared_word_table(shared, screen)])
+        page.show("A word in two texts", lambda screen: [shared_word_table(shared, screen)], shared, json=json)
         return
     attention = attend(model, tokenizer.encode(given))
     if attention.start:
@@ -80,16 +76,7 @@ def inspect_attention(
     page.attention(attention)
     if layer is None:
         heads = head_summaries(attention)
-        _show({"heads": heads}, json, lambda screen: [head_table(heads, screen)])
+        print_view({"heads": heads}, lambda screen: [head_table(heads, screen)], json=json)
     else:
         grid = attention_grid(attention, tokenizer, layer, head)
-        _show(grid, json, lambda screen: grid_table(grid, screen, scores=scores))
-
-
-def _show(record: Any, json: bool, lines: Callable[[Screen], Iterable[Text]]) -> None:
-    if json:
-        print(to_json(record))
-        return
-    console = stdout()
-    for line in lines(Screen.of(console)):
-        console.print(line, soft_wrap=True)
+        print_view(grid, lambda screen: grid_table(grid, screen, scores=scores), json=json)

@@ -5,11 +5,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from minigpt.cli.guard import note, stdout
+from minigpt.cli.guard import note
 from minigpt.cli.page import ViewPage
+from minigpt.cli.view import print_view
 from minigpt.render.choices import choices_table, write_choices_csv
-from minigpt.render.machine import to_json
-from minigpt.render.screen import Screen
 from minigpt.text.choices import joined_choices, running_together
 from minigpt.text.wording import shown
 
@@ -37,13 +36,10 @@ def show_choices(
     for sentence in (*_about_spaces(prompt, texts), *_about_beginnings(choices)):
         note(sentence, quiet=quiet)
     page.printed("How probable each choice is", lambda screen: [choices_table(choices, prompt, screen)])
-    if json:
-        print(to_json({"choices": choices}))
-    elif csv:
+    if csv:
         write_choices_csv(choices, sys.stdout)
     else:
-        console = stdout()
-        console.print(choices_table(choices, prompt, Screen.of(console)), soft_wrap=True)
+        print_view({"choices": choices}, lambda screen: [choices_table(choices, prompt, screen)], json=json)
 
 
 def _about_spaces(prompt: str, texts: Sequence[str]) -> Iterator[str]:

@@ -6,13 +6,12 @@ from typing import Annotated
 import typer
 
 from minigpt.cli.config_file import Config
-from minigpt.cli.guard import guarded, stdout
+from minigpt.cli.guard import guarded
 from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads
 from minigpt.cli.page import Html, ViewPage, check_page
+from minigpt.cli.view import print_view
 from minigpt.config import require
 from minigpt.render.embeddings import embedding_view, write_vectors
-from minigpt.render.machine import to_json
-from minigpt.render.screen import Screen
 
 
 @guarded
@@ -50,11 +49,7 @@ def inspect_embeddings(
     vectors = token_vectors(loaded.model, loaded.tokenizer, ids, top=top)
     page = ViewPage(html, loaded, " ".join(tokens), quiet)
     page.printed("Vectors of tokens, and their neighbours", lambda screen: embedding_view(vectors, screen))
-    if json:
-        print(to_json({"tokens": vectors}))
-    elif csv:
+    if csv:
         write_vectors(vectors, sys.stdout)
     else:
-        console = stdout()
-        for line in embedding_view(vectors, Screen.of(console)):
-            console.print(line, soft_wrap=True)
+        print_view({"tokens": vectors}, lambda screen: embedding_view(vectors, screen), json=json)

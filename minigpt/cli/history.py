@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from minigpt.cli.guard import stdout
 from minigpt.cli.page import ViewPage
+from minigpt.cli.view import print_view
 from minigpt.config import require
 from minigpt.render.history import history_table, layer_table
-from minigpt.render.machine import to_json
-from minigpt.render.screen import Screen
 
 if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint
@@ -32,12 +30,7 @@ def show_history(run: "Checkpoint", text: str, tracked: Sequence[str], top: int,
         )
     )
     page.history(rows)
-    if json:
-        print(to_json({"rows": rows}))
-        return
-    console = stdout()
-    for line in history_table(rows, text, Screen.of(console)):
-        console.print(line, soft_wrap=True)
+    print_view({"rows": rows}, lambda screen: history_table(rows, text, screen), json=json)
 
 
 def show_history_by_layer(
@@ -53,10 +46,5 @@ def show_history_by_layer(
     token = single_token(run.tokenizer, tracked[0]) if tracked else None
     kept, device = snapshots(run.path), run.model.device
     rows = list(history_by_layer(kept, lambda s: load(s.path, device).model, run.tokenizer, ids, token=token))
-    page.printed("When, and in which layer, a token was learned", lambda screen: layer_table(rows, text, screen))
-    if json:
-        print(to_json({"rows": rows}))
-        return
-    console = stdout()
-    for line in layer_table(rows, text, Screen.of(console)):
-        console.print(line, soft_wrap=True)
+    title = "When, and in which layer, a token was learned"
+    page.show(title, lambda screen: layer_table(rows, text, screen), {"rows": rows}, json=json)

@@ -43,7 +43,9 @@ def inspect_probs(
         str | None,
         typer.Argument(help="The text to look at; - or nothing reads standard input.", show_default=False),
     ] = None,
-    file: Annotated[Path | None, typer.Option(help="Take the text from this file, with the newline at its end.", show_default=False)] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="Take the text from this file, with the newline at its end.", show_default=False)
+    ] = None,
     checkpoint: Checkpoint = None,
     every: Annotated[
         bool, typer.Option("--all", help="Score every token of the text, not only what comes next.")

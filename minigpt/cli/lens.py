@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from minigpt.cli.guard import stderr, stdout
+from minigpt.cli.guard import stderr
 from minigpt.cli.page import ViewPage
 from minigpt.config import require
 from minigpt.render.attribution import attribution_table
 from minigpt.render.lens import lens_table
-from minigpt.render.machine import to_json
-from minigpt.render.screen import Screen
 from minigpt.render.work import WorkDisplay
 
 if TYPE_CHECKING:
@@ -25,13 +23,8 @@ def show_by_layer(
 
     followed = [single_token(loaded.tokenizer, token) for token in tracked]
     rows = by_layer(loaded.model, loaded.tokenizer, ids, tracked=followed, top=top)
-    page.printed("What each layer would predict", lambda screen: lens_table(rows, text, screen))
-    if json:
-        print(to_json({"rows": rows}))
-        return
-    console = stdout()
-    for line in lens_table(rows, text, Screen.of(console)):
-        console.print(line, soft_wrap=True)
+    title = "What each layer would predict"
+    page.show(title, lambda screen: lens_table(rows, text, screen), {"rows": rows}, json=json)
 
 
 def show_attribution(
@@ -51,10 +44,5 @@ def show_attribution(
     with WorkDisplay(progress) as work, decoding_threads(loaded.model):
         heard = work.begin("leaving out", seen, "tokens")
         record = leave_one_out(loaded.model, loaded.tokenizer, ids, token=explained, progress=heard)
-    page.printed("What each token did for the next one", lambda screen: attribution_table(record, screen))
-    if json:
-        print(to_json(record))
-        return
-    console = stdout()
-    for line in attribution_table(record, Screen.of(console)):
-        console.print(line, soft_wrap=True)
+    title = "What each token did for the next one"
+    page.show(title, lambda screen: attribution_table(record, screen), record, json=json)

@@ -1,21 +1,21 @@
 """`--html FILE`: what a command looks at, as a page for a browser."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from minigpt.cli.guard import note
+from minigpt.cli.view import Lines, print_view
 from minigpt.config import SampleConfig, require
 from minigpt.errors import OutputError
 from minigpt.records import StepRecord
 from minigpt.render.screen import WIDEST, Screen
 
 if TYPE_CHECKING:
-    from rich.text import Text
     from torch import Tensor
 
     from minigpt.checkpoint.folder import Checkpoint
@@ -105,7 +105,12 @@ class ViewPage:
             grids = _every_grid(self.checkpoint, attention)
             self._write(attention_section("Which earlier tokens each token looks at", grids))
 
-    def printed(self, title: str, lines: Callable[[Screen], "Iterable[Text]"]) -> None:
+    def show(self, title: str, lines: Lines, record: Any, *, json: bool) -> None:
+        """What the terminal shows, there and on the page; or JSON and the page."""
+        self.printed(title, lines)
+        print_view(record, lines, json=json)
+
+    def printed(self, title: str, lines: Lines) -> None:
         """What the terminal shows, for a screen as wide as tables may be."""
         if self.path is not None:
             from minigpt.render.printed_page import printed_section

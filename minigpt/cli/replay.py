@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from minigpt.cli.guard import stderr, stdout
+from minigpt.cli.view import print_view
 from minigpt.config import SampleConfig
 from minigpt.errors import ConfigError, TraceError
 from minigpt.records import SampleEnd
@@ -168,12 +169,7 @@ def _score_elsewhere(trace: "Trace", checkpoint: "Checkpoint", given: Mapping[st
             tally.add(step, before, record)
             advance(1)
     result = tally.result(trace.header.checkpoint, str(checkpoint.path), given.get("top", SampleConfig().top))
-    if given.get("json"):
-        print(to_json(result))
-        return
-    console = stdout()
-    for line in rescoring_table(result, Screen.of(console)):
-        console.print(line, soft_wrap=True)
+    print_view(result, lambda screen: rescoring_table(result, screen), json=bool(given.get("json")))
 
 
 @contextmanager

@@ -1,0 +1,22 @@
+"""A record, and the lines that show it, in; JSON or these lines on standard output out."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from rich.text import Text
+
+from minigpt.cli.guard import stdout
+from minigpt.render.machine import to_json
+from minigpt.render.screen import Screen
+
+Lines = Callable[[Screen], Iterable[Text]]
+
+
+def print_view(record: Any, lines: Lines, *, json: bool) -> None:
+    """`lines` are asked for the screen that there is."""
+    if json:
+        print(to_json(record))
+        return
+    console = stdout()
+    for line in lines(Screen.of(console)):
+        console.print(line, soft_wrap=True)
