@@ -628,3 +628,14 @@ class TokenVector(Token):
     vector: tuple[float, ...]
     neighbours: tuple[Neighbour, ...]  # the nearest first; none where the vector is zero
     cosines: tuple[float | None, ...]  # to each of the tokens asked about, this one included; None for a zero vector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """A model as it was written for other programs; `bytes` on disk."""
+
+    path: str
+    format: str  # gguf or huggingface
+    dtype: str
+    parameters: int
+    bytes: int

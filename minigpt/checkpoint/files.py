@@ -22,13 +22,20 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     try:
         write(temporary)
         with temporary.open("rb+") as file:
+            os.chmod(temporary, 0o666 & ~_umask())  # safetensors would let nobody else read it
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
         raise OutputError(f"{path} cannot be written: {reason}. What was saved before is untouched.") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """What is taken from the rights of new files; it can only be read by setting it."""
+    os.umask(mask := os.umask(0))
+    return mask
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,6 +11,7 @@ from minigpt.cli.attention import inspect_attention
 from minigpt.cli.embeddings import inspect_embeddings
 from minigpt.cli.evaluate import evaluate
 from minigpt.cli.explore import explore
+from minigpt.cli.export import export
 from minigpt.cli.inspect import inspect_probs
 from minigpt.cli.plot import plot
 from minigpt.cli.sample import sample
@@ -33,6 +34,7 @@ app.command("inspect-attention")(inspect_attention)
 app.command("inspect-embeddings")(inspect_embeddings)
 app.command()(evaluate)
 app.command()(plot)
+app.command()(export)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,111 @@
+"""A checkpoint in; a clean Hugging Face folder out: the standard files, and nothing of how it came about."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from minigpt.checkpoint.files import write_text
+from minigpt.checkpoint.folder import CONFIG, Checkpoint, save_description, save_weights
+from minigpt.checkpoint.runs import RUN
+from minigpt.errors import ConfigError, OutputError
+
+DTYPES = ("float32", "bfloat16", "float16")
+_ELSEWHERE = (".bin", ".ckpt", ".ggml", ".onnx", ".pt", ".pth", ".safetensors")
+
+
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Before the work begins: raises OutputError where `path`, a .gguf file or else a folder, cannot be written."""
+    kind = path.suffix.lower()
+    if kind in _ELSEWHERE:
+        raise OutputError(f"{path}: an export is a .gguf file, or a folder, whose weights are safetensors.")
+    if kind == ".gguf":
+        _check_file(path)
+    else:
+        _check_folder(path)
+    if not overwrite and (path.is_file() or (path / CONFIG).exists()):
+        raise OutputError(f"{path} exists already. Choose another name, or replace it with --overwrite.")
+    folder = path if path.is_dir() else path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{path} cannot be written: {folder} does not allow it.")
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; choose another name for the file.")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: there is no folder {path.parent}.")
+
+
+def _check_folder(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path} is a file; choose another name for the folder.")
+    if (path / RUN).exists():
+        raise OutputError(f"{path} holds a run, which an export must not replace. Choose another folder.")
+    if path.is_dir() and any(path.iterdir()) and not (path / CONFIG).exists():
+        raise OutputError(f"{path} is not empty and holds no model. Choose a new or an empty folder.")
+
+
+def export_folder(folder: Path, checkpoint: Checkpoint, dtype: str) -> None:
+    """Write `checkpoint` as a GPT-2 folder with its weights in `dtype` (of DTYPES).
+
+    It appears whole or not at all; in a folder that is there, each file is replaced, and others stay. Raises
+    OutputError, and ConfigError for weights beyond float16.
+    """
+    kind: torch.dtype = getattr(torch, dtype)
+    _check_range(checkpoint, kind)
+    with _beside(folder) as temporary:
+        save_description(temporary, checkpoint.model.config, checkpoint.tokenizer, kind)
+        write_text(temporary / "README.md", _card(folder.resolve().name, checkpoint, dtype))
+        save_weights(temporary, checkpoint.model, kind)
+
+
+def _check_range(checkpoint: Checkpoint, dtype: torch.dtype) -> None:
+    largest = max(float(tensor.abs().max()) for tensor in checkpoint.model.state_dict().values())
+    if largest > torch.finfo(dtype).max:
+        raise ConfigError(f"{checkpoint.path} holds numbers beyond float16's range: export with --dtype bfloat16.")
+
+
+@contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    """A new folder to be filled, which then becomes `folder`."""
+    folder = folder.resolve()
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if folder.exists():
+            for path in sorted(temporary.iterdir()):
+                os.replace(path, folder / path.name)
+        else:
+            os.rename(temporary, folder)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror}.") from error
+    except OutputError as error:
+        raise OutputError(str(error).replace(str(temporary), str(folder))) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _card(name: str, checkpoint: Checkpoint, dtype: str) -> str:
+    """The README.md of the folder."""
+    config = checkpoint.model.config
+    return f"""---
+library_name: transformers
+pipeline_tag: text-generation
+tags: [minigpt, gpt2]
+---
+
+# {name}
+
+A GPT-2 of {checkpoint.model.parameter_count():,} parameters ({config.layers} layers x {config.width}, {config.heads} \
+heads, context {config.context}, vocabulary {config.vocab_size:,}) in {dtype}, exported by minigpt.
+
+    minigpt sample --checkpoint FOLDER
+    transformers.AutoModelForCausalLM.from_pretrained("FOLDER")
+"""

@@ -1,0 +1,223 @@
+"""A checkpoint in; one GGUF file out, which llama.cpp and what is built on it read.
+
+llama.cpp's own converter takes no tokenizer but those that it knows. What it needs to be told of ours is little: that
+texts are cut into words as GPT-2 cuts them, the tokens, and the merges.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from minigpt.checkpoint.files import write_atomically
+from minigpt.checkpoint.folder import Checkpoint
+from minigpt.checkpoint.hf_gpt2 import PREFIX, config_to_json, weights_to_tensors
+from minigpt.errors import CheckpointError, ConfigError
+from minigpt.text.blocks import Progress, unheard
+
+DTYPES = ("float32", "float16", "q8_0")
+_FILE_TYPES = {"float32": "ALL_F32", "float16": "MOSTLY_F16", "q8_0": "MOSTLY_Q8_0"}
+_TENSOR_TYPES = {"float32": "F32", "float16": "F16", "q8_0": "Q8_0"}
+_BLOCK = 32  # numbers of a row that q8_0 stores with one scale
+
+# GPT-2's names -> GGUF's; those of a layer stand behind h.N. and blk.N.
+_OUTER = {"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm", "lm_head": "output"}
+_INNER = {
+    "ln_1": "attn_norm",
+    "attn.c_attn": "attn_qkv",
+    "attn.c_proj": "attn_output",
+    "ln_2": "ffn_norm",
+    "mlp.c_fc": "ffn_up",
+    "mlp.c_proj": "ffn_down",
+}
+
+# llama.cpp computes every GPT-2 with these.
+_COMPUTED = {
+    "activation_function": "gelu_new",
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+}
+
+# What a tokenizer of ours has none of, and llama.cpp would not heed.
+_UNHEEDED = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
+
+
+def check_installed() -> None:
+    """Raises ConfigError where the package gguf is not installed, so that it is said before any work is done."""
+    if find_spec("gguf") is None:
+        raise ConfigError(
+            "A .gguf file is written by the package gguf, not installed here.\n"
+            "From your clone of minigpt: pip install -e '.[gguf]'"
+        )
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A tensor under its GGUF name, and the type it is stored in."""
+
+    name: str
+    tensor: Tensor
+    kind: str  # F32, F16 or Q8_0
+
+
+@dataclass(frozen=True)
+class _File:
+    """All that a GGUF file holds; `values` as in config.json, `layout` as in tokenizer.json."""
+
+    checkpoint: Checkpoint
+    dtype: str
+    values: Mapping[str, Any]
+    layout: Mapping[str, Any]
+    entries: list[_Entry]
+
+
+def save_gguf(
+    path: Path, checkpoint: Checkpoint, dtype: str, begin: Callable[[int], Progress] = lambda total: unheard
+) -> None:
+    """Write `checkpoint` to `path`, atomically: its matrices in `dtype` (of DTYPES), all else in float32.
+
+    Rows that are no multiple of 32 are stored in float16 where q8_0 is asked for. One tensor at a time is converted;
+    `begin` is told of all bytes, and what it answers of those written. Raises CheckpointError for a model or a
+    tokenizer that llama.cpp would run differently, ConfigError for weights beyond float16, OutputError.
+    """
+    check_installed()
+    values = config_to_json(checkpoint.model.config, checkpoint.tokenizer.end_of_text, torch.float32)
+    layout = json.loads(checkpoint.tokenizer.to_json())
+    _check_computed(values, checkpoint.path)
+    _check_words(layout, checkpoint.path)
+    file = _File(checkpoint, dtype, values, layout, list(_entries(checkpoint, dtype)))
+    progress = begin(sum(map(_size, file.entries)))
+    write_atomically(path, lambda temporary: _write(temporary, file, progress))
+
+
+def _check_computed(values: Mapping[str, Any], where: Path) -> None:
+    for key, expected in _COMPUTED.items():
+        if values[key] != expected:
+            raise CheckpointError(
+                f"{where}: {key} is {values[key]!r}, but llama.cpp computes every GPT-2 with {expected!r}.\n"
+                "Export it as a folder: give a name that does not end in .gguf."
+            )
+
+
+def _check_words(layout: Mapping[str, Any], where: Path) -> None:
+    """Raises CheckpointError for a tokenizer from which llama.cpp would get other ids."""
+    words, model = layout["pre_tokenizer"] or {}, layout["model"]
+    as_gpt2 = words.get("type") == "ByteLevel" and words.get("use_regex", True) and not words.get("add_prefix_space")
+    reaching = any(_has_reach(token) for token in layout["added_tokens"] if not token["special"])
+    if not as_gpt2 or layout["normalizer"] or reaching or any(model.get(key) for key in _UNHEEDED):
+        raise CheckpointError(
+            f"{where}: its tokenizer does not cut a text as GPT-2's does, so that llama.cpp would read other tokens.\n"
+            "Export it as a folder: give a name that does not end in .gguf."
+        )
+
+
+def _has_reach(token: Mapping[str, Any]) -> bool:
+    """Whether an added token takes blanks beside it along, or depends on them."""
+    return bool(token["lstrip"] or token["rstrip"] or token["single_word"])
+
+
+def _entries(checkpoint: Checkpoint, dtype: str) -> Iterator[_Entry]:
+    """GGUF stores the matrices of a layer [out, in], GPT-2 [in, out]; embeddings are [rows, width] in both."""
+    for name, tensor in weights_to_tensors(checkpoint.model, torch.float32).items():
+        ours = name.removeprefix(PREFIX)
+        inner = ours.startswith("h.")
+        yield _Entry(_gguf_name(ours), tensor.T if inner and tensor.dim() == 2 else tensor, _kind(ours, tensor, dtype))
+
+
+def _gguf_name(name: str) -> str:
+    if name.startswith("h."):
+        _, layer, rest = name.split(".", 2)
+        part, _, end = rest.rpartition(".")
+        return f"blk.{layer}.{_INNER[part]}.{end}"
+    part, _, end = name.rpartition(".")
+    return f"{_OUTER[part]}.{end}"
+
+
+def _kind(name: str, tensor: Tensor, dtype: str) -> str:
+    """Positions are few, and added as they are; vectors are added and multiplied in float32."""
+    if tensor.dim() < 2 or name.startswith("wpe"):
+        return "F32"
+    row = tensor.size(0 if name.startswith("h.") else 1)
+    return "F16" if dtype == "q8_0" and row % _BLOCK else _TENSOR_TYPES[dtype]
+
+
+def _size(entry: _Entry) -> int:
+    numbers = entry.tensor.numel()
+    return {"F32": 4 * numbers, "F16": 2 * numbers, "Q8_0": numbers // _BLOCK * (_BLOCK + 2)}[entry.kind]
+
+
+def _write(path: Path, file: _File, progress: Progress) -> None:
+    import gguf
+
+    writer = gguf.GGUFWriter(path, "gpt2")
+    try:
+        _describe(writer, file)
+        _add_tokenizer(writer, file)
+        for entry in file.entries:
+            kind = gguf.GGMLQuantizationType[entry.kind]
+            writer.add_tensor_info(entry.name, entry.tensor.shape, np.dtype(np.float32), _size(entry), kind)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for entry in file.entries:
+            writer.write_tensor_data(_stored(entry))
+            progress(_size(entry))
+    finally:
+        writer.close()
+
+
+def _describe(writer: Any, file: _File) -> None:
+    import gguf
+
+    values = file.values
+    writer.add_name(file.checkpoint.path.resolve().name)
+    writer.add_context_length(values["n_positions"])
+    writer.add_embedding_length(values["n_embd"])
+    writer.add_block_count(values["n_layer"])
+    writer.add_feed_forward_length(values["n_inner"] or 4 * values["n_embd"])
+    writer.add_head_count(values["n_head"])
+    writer.add_layer_norm_eps(values["layer_norm_epsilon"])
+    writer.add_file_type(gguf.LlamaFileType[_FILE_TYPES[file.dtype]])
+    if file.dtype == "q8_0":
+        writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+
+
+def _add_tokenizer(writer: Any, file: _File) -> None:
+    """Each row of the embedding has a token; the ids that stand for none get names that no text becomes."""
+    import gguf
+
+    model, end_of_text = file.layout["model"], file.checkpoint.tokenizer.end_of_text
+    added = {token["id"]: token for token in file.layout["added_tokens"]}
+    names = {index: token for token, index in model["vocab"].items()}
+    names |= {index: token["content"] for index, token in added.items()}
+
+    def kind(index: int) -> gguf.TokenType:
+        if index in added:
+            return gguf.TokenType.CONTROL if added[index]["special"] else gguf.TokenType.USER_DEFINED
+        return gguf.TokenType.NORMAL if index in names else gguf.TokenType.UNUSED
+
+    rows = range(file.checkpoint.model.config.vocab_size)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list([names.get(index, f"[PAD{index}]") for index in rows])
+    writer.add_token_types([kind(index) for index in rows])
+    writer.add_token_merges([" ".join(pair) for pair in model["merges"]])
+    writer.add_bos_token_id(end_of_text)
+    writer.add_eos_token_id(end_of_text)
+    writer.add_add_bos_token(False)
+
+
+def _stored(entry: _Entry) -> np.ndarray:
+    """The numbers as they stand in the file. Raises ConfigError where float16 cannot hold them."""
+    import gguf
+
+    numbers = entry.tensor.contiguous().numpy()
+    if entry.kind == "F16" and float(np.abs(numbers).max()) > float(np.finfo(np.float16).max):
+        raise ConfigError(f"{entry.name} holds numbers beyond float16's range: export with --dtype float32.")
+    return gguf.quants.quantize(numbers, gguf.GGMLQuantizationType[entry.kind])

@@ -1,0 +1,92 @@
+"""`minigpt export`: a checkpoint in; a GGUF file for llama.cpp, or a clean Hugging Face folder, out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from minigpt.cli.config_file import Config
+from minigpt.cli.guard import guarded, say, signals_raise, stderr, stdout
+from minigpt.cli.options import Json, Quiet
+from minigpt.config import require
+from minigpt.records import Exported
+from minigpt.render.machine import to_json
+from minigpt.render.style import byte_count, compact, quantity
+from minigpt.render.work import WorkDisplay
+
+if TYPE_CHECKING:
+    from minigpt.checkpoint.folder import Checkpoint
+
+
+@guarded
+def export(
+    run: Annotated[
+        Path, typer.Argument(help="A run's folder, one of its snapshots, or any Hugging Face GPT-2 folder.")
+    ],
+    target: Annotated[
+        Path, typer.Argument(help="FILE.gguf for llama.cpp; any other name is a folder for transformers and the like.")
+    ],
+    dtype: Annotated[
+        str, typer.Option(help="float32 or float16; for FILE.gguf also q8_0 (8 bits), for a folder also bfloat16.")
+    ] = "float32",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
+    config: Config = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a model for other programs: as a GGUF file, or as a folder without the history of its training.
+
+    [bold]minigpt export checkpoints/demo demo.gguf --dtype q8_0[/bold]
+    [bold]minigpt export checkpoints/demo demo-folder --dtype bfloat16[/bold]
+    """
+    from minigpt.checkpoint.export import DTYPES, check_target
+    from minigpt.checkpoint.gguf import DTYPES as GGUF_DTYPES
+    from minigpt.checkpoint.gguf import check_installed
+    from minigpt.cli.setup import open_checkpoint
+
+    is_gguf = target.suffix.lower() == ".gguf"
+    kinds, where = (GGUF_DTYPES, "in a .gguf file") if is_gguf else (DTYPES, "in a folder")
+    require(dtype in kinds, f"--dtype must be {', '.join(kinds[:-1])} or {kinds[-1]} {where}, not {dtype}.")
+    check_target(target, overwrite=overwrite)
+    if is_gguf:
+        check_installed()
+    loaded = open_checkpoint(run, "cpu", None)
+    with signals_raise():
+        _write(loaded, target, dtype, is_gguf=is_gguf, quiet=quiet)
+    record = _record(loaded, target, dtype, is_gguf=is_gguf)
+    print(to_json(record)) if json else _tell(record, loaded.model.config.layers, loaded.model.config.width)
+
+
+def _write(loaded: "Checkpoint", target: Path, dtype: str, *, is_gguf: bool, quiet: bool) -> None:
+    from minigpt.checkpoint.export import export_folder
+    from minigpt.checkpoint.gguf import save_gguf
+
+    console = stderr()
+    console.quiet = quiet
+    with WorkDisplay(console) as work:
+        if is_gguf:
+            save_gguf(target, loaded, dtype, lambda total: work.begin("writing", total, "bytes"))
+        else:
+            export_folder(target, loaded, dtype)
+
+
+def _record(loaded: "Checkpoint", target: Path, dtype: str, *, is_gguf: bool) -> Exported:
+    files = [target] if is_gguf else [path for path in target.iterdir() if path.is_file()]
+    return Exported(
+        path=str(target),
+        format="gguf" if is_gguf else "huggingface",
+        dtype=dtype,
+        parameters=loaded.model.parameter_count(),
+        bytes=sum(path.stat().st_size for path in files),
+    )
+
+
+def _tell(record: Exported, layers: int, width: int) -> None:
+    out = stdout()
+    shape = f"{quantity(layers, 'layer')} x {width}, {compact(record.parameters)} parameters"
+    say(out, f"{record.path}: {shape} in {record.dtype}, {byte_count(record.bytes)}")
+    if record.format == "gguf":
+        say(out, f'  llama_cpp.Llama("{record.path}")')
+    else:
+        say(out, f'  transformers.AutoModelForCausalLM.from_pretrained("{record.path}")')
+        say(out, f"  minigpt sample -c {record.path}")

@@ -1,0 +1,133 @@
+"""A clean folder: what transformers needs, nothing else, whole or not at all."""
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file
+
+from minigpt.checkpoint import export as module
+from minigpt.checkpoint.export import DTYPES, check_target, export_folder
+from minigpt.checkpoint.folder import Checkpoint, load
+from minigpt.errors import ConfigError, OutputError
+
+FILES = {"README.md", "config.json", "generation_config.json", "model.safetensors", "tokenizer.json"}
+FILES |= {"tokenizer_config.json"}
+
+
+@pytest.fixture
+def checkpoint(checkpoint_folder: Path) -> Checkpoint:
+    return load(checkpoint_folder)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_folder_holds_the_standard_files_alone(checkpoint: Checkpoint, tmp_path: Path, dtype: str) -> None:
+    export_folder(tmp_path / "out", checkpoint, dtype)
+    assert set(os.listdir(tmp_path / "out")) == FILES
+    kinds = {tensor.dtype for tensor in load_file(tmp_path / "out" / "model.safetensors").values()}
+    assert kinds == {getattr(torch, dtype)}
+    assert f"in {dtype}, exported by minigpt" in (tmp_path / "out" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_transformers_and_minigpt_read_the_same_model(checkpoint: Checkpoint, tmp_path: Path, dtype: str) -> None:
+    export_folder(tmp_path / "out", checkpoint, dtype)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32)
+    ids = torch.arange(16)[None]
+    with torch.no_grad():
+        assert torch.allclose(theirs(ids).logits, load(tmp_path / "out").model(ids), atol=1e-4)
+    assert transformers.AutoConfig.from_pretrained(tmp_path / "out").dtype == getattr(torch, dtype)
+
+
+def test_others_may_read_what_was_written(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        export_folder(tmp_path / "out", checkpoint, "float32")
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "out").iterdir()} == {0o644}
+
+
+def test_an_export_replaces_its_own_files_alone(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    export_folder(tmp_path / "out", checkpoint, "float32")
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    export_folder(tmp_path / "out", checkpoint, "bfloat16")
+    assert set(os.listdir(tmp_path / "out")) == {*FILES, "mine.txt"}
+    assert {tensor.dtype for tensor in load_file(tmp_path / "out/model.safetensors").values()} == {torch.bfloat16}
+
+
+def test_a_full_disk_leaves_nothing(checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("minigpt.checkpoint.folder.save_file", full)
+    with pytest.raises(OutputError, match=r"new/out/model\.safetensors cannot be written: No space left on device"):
+        export_folder(tmp_path / "new" / "out", checkpoint, "float32")
+    assert os.listdir(tmp_path / "new") == []
+
+
+def test_numbers_beyond_float16_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    with torch.no_grad():
+        checkpoint.model.wte.weight[0, 0] = 1e5
+    with pytest.raises(ConfigError, match="beyond float16's range: export with --dtype bfloat16"):
+        export_folder(tmp_path / "out", checkpoint, "float16")
+    export_folder(tmp_path / "out", checkpoint, "bfloat16")
+
+
+# Where to
+
+
+def make_run(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "run.json").write_text("{}")
+    (folder / "config.json").write_text("{}")
+
+
+def make_folder(folder: Path, name: str) -> None:
+    folder.mkdir()
+    (folder / name).write_text("{}")
+
+
+TARGETS: dict[str, tuple[str, Callable[[Path], object], str, bool]] = {  # name, what is there, message, even to replace
+    "a run": ("out", make_run, "holds a run, which an export must not replace", True),
+    "somebody's folder": ("out", lambda path: make_folder(path, "thesis.tex"), "holds no model", True),
+    "an export": ("out", lambda path: make_folder(path, "config.json"), "exists already", False),
+    "a file for a folder": ("out", lambda path: path.write_text("x"), "is a file", True),
+    "a folder for a file": ("a.gguf", lambda path: path.mkdir(), "is a folder", True),
+    "a file": ("a.gguf", lambda path: path.write_text("x"), "replace it with --overwrite", False),
+    "a file nowhere": ("no/a.gguf", lambda path: None, "there is no folder", True),
+    "another format": ("a.safetensors", lambda path: None, "an export is a .gguf file, or a folder", True),
+    "inside a file": ("file/out", lambda path: path.parent.write_text("x"), "does not allow it", True),
+}
+
+
+@pytest.mark.parametrize(("name", "make", "message", "always"), TARGETS.values(), ids=list(TARGETS))
+def test_what_must_not_be_written_is_refused_before_the_work(
+    tmp_path: Path, name: str, make: Callable[[Path], object], message: str, always: bool
+) -> None:
+    make(tmp_path / name)
+    with pytest.raises(OutputError, match=message):
+        check_target(tmp_path / name, overwrite=False)
+    if always:
+        with pytest.raises(OutputError, match=message):
+            check_target(tmp_path / name, overwrite=True)
+    else:
+        check_target(tmp_path / name, overwrite=True)
+
+
+def test_a_place_that_allows_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.os, "access", lambda path, mode: False)  # root may write everywhere
+    with pytest.raises(OutputError, match="does not allow it"):
+        check_target(tmp_path / "deep" / "out", overwrite=False)
+
+
+def test_new_and_empty_places_are_fine(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for name in ("new", "deep/er", "empty", "a.gguf", "v1.0"):
+        check_target(tmp_path / name, overwrite=False)
