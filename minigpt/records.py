@@ -207,7 +207,10 @@ class TextScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileScore:
-    """What the documents of a file cost a model. `tokens` and `bytes` count what was scored: all but first tokens."""
+    """What the documents of a file cost a model. `tokens` and `bytes` count what was scored: all but first tokens.
+
+    `rolling`: those too, after end-of-text, as lm-evaluation-harness does it.
+    """
 
     file: str | None  # None for the total of several
     documents: int
@@ -220,6 +223,7 @@ class FileScore:
     perplexity: float | None  # exp(nats per token)
     context: int  # tokens that the model sees at once
     stride: int  # tokens by which its window moves on
+    rolling: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ import typer
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note, stderr, stdout
 from minigpt.cli.options import Checkpoint, Device, Dtype, Json, Quantize, Quiet, Threads
+from minigpt.config import require
 from minigpt.errors import CorpusError
 from minigpt.render.machine import to_json
 from minigpt.render.screen import Screen
@@ -44,6 +45,10 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    rolling: Annotated[
+        bool,
+        typer.Option("--rolling", help="As lm-evaluation-harness: first tokens count too, scored after end-of-text."),
+    ] = False,
     encoding: Annotated[str, typer.Option(help="The text's encoding.")] = "utf-8",
     field: Annotated[str, typer.Option(help="What holds the text in .jsonl and .parquet.")] = "text",
     config: Config = None,
@@ -60,6 +65,7 @@ def evaluate(
     [bold]minigpt evaluate notes.txt[/bold]                     the newest run on one text
     [bold]minigpt evaluate texts/ -c checkpoints/demo[/bold]    a model on each text of a folder
     """
+    require(not rolling or stride is None, "--rolling has windows of its own: leave out --stride.")
     from minigpt.cli.setup import open_checkpoint
     from minigpt.inspection.score import checked_stride, total_score
     from minigpt.models.device import autocast, resolve_precision
@@ -78,7 +84,9 @@ def evaluate(
             skipped = f"{quantity(len(corpus.skipped), 'file')}, such as {corpus.skipped[0]}"
             note(f"skipped what is not text: {skipped}.", quiet=quiet)
         context = partial(autocast, loaded.model.device, precision)
-        for score in _scores(loaded, corpus, stride, context, work.begin("scoring", corpus.utf8_bytes, "bytes")):
+        for score in _scores(
+            loaded, corpus, stride, rolling, context, work.begin("scoring", corpus.utf8_bytes, "bytes")
+        ):
             scores.append(score)
             if json:
                 print(to_json(score), file=out, flush=True)
@@ -98,6 +106,7 @@ def _scores(
     loaded: "Loaded",
     corpus: "Corpus",
     stride: int,
+    rolling: bool,
     autocast: "Callable[[], torch.autocast]",
     progress: "Callable[[int], None]",
 ) -> "Iterator[FileScore]":
@@ -111,7 +120,14 @@ def _scores(
     for source, blocks in corpus.by_source():
         parts = (Part(np.array(tokenizer.encode(text), np.int64), begins) for text, begins in blocks)
         yield score(
-            loaded.model, parts, byte_lengths, name=source.name, stride=stride, autocast=autocast, progress=progress
+            loaded.model,
+            parts,
+            byte_lengths,
+            name=source.name,
+            stride=stride,
+            prefix_token=tokenizer.end_of_text if rolling else None,
+            autocast=autocast,
+            progress=progress,
         )
 
 

@@ -51,6 +51,7 @@ def score(
     *,
     name: str | None = None,
     stride: int | None = None,
+    prefix_token: int | None = None,
     autocast: Callable[[], torch.autocast] | None = None,
     progress: Callable[[int], None] = lambda byte_count: None,
 ) -> FileScore:
@@ -62,19 +63,24 @@ def score(
     context, it is seen as by `every_token` and by sampling; a stride of the whole context gives windows without sight
     of each other, as in the validation loss of a training. `byte_lengths` [V]; `progress` is told of bytes scored.
     Only one batch is in memory. Logits are in float32, or as `autocast` has it; sums are in float64.
+
+    With a `prefix_token`, end-of-text, it is the rolling log-likelihood of EleutherAI's lm-evaluation-harness: first
+    tokens are scored after that token, windows move on by the whole context, and the last one of a longer document
+    reaches back until it is full.
     """
-    context = model.config.context
-    stride = checked_stride(stride, context)
+    context, rolling = model.config.context, prefix_token is not None
+    stride = checked_stride(context if rolling else stride, context)
     rows = max(1, min(_BATCH_TOKENS, _BATCH_LOGITS // model.config.vocab_size) // context)
     counted = _Documents(parts)
     tokens, byte_count, nats = 0, 0, 0.0
-    for batch in _batches(_windows(counted, context, stride), rows):
+    ids = counted if prefix_token is None else _prefixed(counted, prefix_token)
+    for batch in _batches(_windows(ids, context, stride, reach_back=rolling), rows):
         nats += _loss(model, batch, autocast)
         scored = np.concatenate([window.ids[1 + window.seen :] for window in batch])
         tokens += len(scored)
         byte_count += (new := int(byte_lengths[scored].sum()))
         progress(new)
-    return _file_score(name, counted.documents, tokens, byte_count, nats, context, stride)
+    return _file_score(name, counted.documents, tokens, byte_count, nats, context, stride, rolling)
 
 
 def total_score(scores: Sequence[FileScore]) -> FileScore:
@@ -87,11 +93,19 @@ def total_score(scores: Sequence[FileScore]) -> FileScore:
         math.fsum(score.total_nats for score in scores),
         scores[0].context,
         scores[0].stride,
+        scores[0].rolling,
     )
 
 
 def _file_score(
-    name: str | None, documents: int, tokens: int, byte_count: int, nats: float, context: int, stride: int
+    name: str | None,
+    documents: int,
+    tokens: int,
+    byte_count: int,
+    nats: float,
+    context: int,
+    stride: int,
+    rolling: bool,
 ) -> FileScore:
     return FileScore(
         file=name,
@@ -105,6 +119,7 @@ def _file_score(
         perplexity=perplexity(nats, tokens),
         context=context,
         stride=stride,
+        rolling=rolling,
     )
 
 
@@ -120,24 +135,35 @@ class _Documents:
             yield part
 
 
-def _windows(parts: Iterable[Part], context: int, stride: int) -> Iterator[_Window]:
-    """Windows that score every token but the first of each document once."""
-    held, seen = np.zeros(0, np.int64), 0
+def _prefixed(parts: Iterable[Part], token: int) -> Iterator[Part]:
+    """The same, with `token` before each document."""
+    for ids, begins in parts:
+        yield Part(np.concatenate([[token], ids]) if begins else ids, begins)
+
+
+def _windows(parts: Iterable[Part], context: int, stride: int, *, reach_back: bool = False) -> Iterator[_Window]:
+    """Windows that score every token but the first of each document once.
+
+    With `reach_back`, the last one of a document begins before what is left, as far as its context allows.
+    """
+    nothing = np.zeros(0, np.int64)
+    held, seen, before = nothing, 0, nothing
     for ids, begins in parts:
         if begins:
-            yield from _rest(held, seen)
-            held, seen = held[:0], 0
+            yield from _rest(held, seen, before, context)
+            held, seen, before = nothing, 0, nothing
         held = np.concatenate([held, ids])
         while len(held) > context:
             yield _Window(held[: context + 1], seen)
-            held, seen = held[stride:], context - stride
-    yield from _rest(held, seen)
+            held, seen, before = held[stride:], context - stride, held[:stride] if reach_back else nothing
+    yield from _rest(held, seen, before, context)
 
 
-def _rest(held: np.ndarray, seen: int) -> Iterator[_Window]:
+def _rest(held: np.ndarray, seen: int, before: np.ndarray, context: int) -> Iterator[_Window]:
     """The last window of a document, where something in it is not scored yet."""
     if len(held) - 1 > seen:
-        yield _Window(held, seen)
+        again = before[len(before) - min(len(before), context + 1 - len(held)) :]
+        yield _Window(np.concatenate([again, held]), seen + len(again))
 
 
 def _batches(windows: Iterator[_Window], rows: int) -> Iterator[list[_Window]]:

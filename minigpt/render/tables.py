@@ -115,13 +115,13 @@ def file_score_caption(total: FileScore, screen: Screen) -> Text:
     documents = quantity(total.documents, "document")
     counted = f"{quantity(total.tokens, 'token')} and {quantity(total.bytes, 'byte')} scored in {documents}"
     alone = "without sight of each other" if total.stride == total.context else f"moving on by {total.stride:,}"
+    first = "the first token of each document has no context and is left out"
+    if total.rolling:
+        alone, first = "the last of a document reaching back until it is full", "first tokens follow end-of-text"
     return Text("\n").join(
         [
             screen.caption(counted, f"windows of {quantity(total.context, 'token')}, {alone}"),
-            screen.caption(
-                "perplexity is exp(nats per token)",
-                "the first token of each document has no context and is left out",
-            ),
+            screen.caption("perplexity is exp(nats per token)", first),
         ]
     )
 

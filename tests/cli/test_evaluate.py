@@ -76,6 +76,16 @@ def test_a_stride_of_the_context_gives_the_validation_loss(evaluate: Run, traine
     assert first["bits_per_byte"] == pytest.approx(expected.bits_per_byte, abs=1e-6)
 
 
+def test_rolling_scores_first_tokens_too_and_says_so(evaluate: Run) -> None:
+    plain, rolling = (lines(evaluate("a.txt", "--json", *flags))[0] for flags in ([], ["--rolling"]))
+    assert (plain["rolling"], rolling["rolling"]) == (False, True)
+    assert rolling["tokens"] == plain["tokens"] + 1
+    assert rolling["bytes"] == len(TEXT.encode())
+    told = " ".join(evaluate("a.txt", "--rolling").stdout.split())
+    assert "windows of 32 tokens, the last of a document reaching back until it is full" in told
+    assert "first tokens follow end-of-text" in told
+
+
 def test_texts_come_in_every_form_that_train_takes(evaluate: Run, empty_folder: Path) -> None:
     folder = empty_folder / "texts"
     folder.mkdir()
@@ -112,6 +122,7 @@ def test_bfloat16_only_where_asked_for(evaluate: Run) -> None:
         (["one"], "There is nothing to score: the first token of a document has no context"),
         (["a.txt", "--stride", "33"], "--stride must be from 1 to the model's context, 32, not 33."),
         (["a.txt", "--stride", "0"], "--stride must be from 1"),
+        (["a.txt", "--stride", "8", "--rolling"], "--rolling has windows of its own: leave out --stride."),
         (["a.txt", "--precision", "half"], "--precision must be auto, float32, mixed or bfloat16, not half."),
         (["a.txt", "--device", "abacus"], "--device 'abacus' is not a device."),
         (["a.txt", "--encoding", "morse"], "--encoding morse is not an encoding."),

@@ -181,3 +181,56 @@ def test_the_total_is_of_all_tokens_and_not_of_means(model: GPT, ids: list[int],
     assert total.total_nats == pytest.approx(sum(each.total_nats for each in scores))
     assert total.nats_per_token == pytest.approx(total.total_nats / 88)
     assert total.bits_per_byte == pytest.approx(total.total_nats / math.log(2) / total.bytes)
+
+
+# As lm-evaluation-harness
+
+
+def harness_windows(ids: Sequence[int], prefix: int, context: int) -> list[tuple[list[int], list[int]]]:
+    """What a model reads, and what of it is scored: its convention in other words, for one document.
+
+    The first window is the prefix and the text up to the context; then as many more tokens at once, and what the model
+    reads before the last scored one always fills the context.
+    """
+    windows = [([prefix, *ids[: context - 1]][: len(ids)], list(ids[:context]))] if ids else []
+    for start in range(context, len(ids), context):
+        end = min(start + context, len(ids))
+        windows.append((list(ids[end - context - 1 : end - 1]), list(ids[start:end])))
+    return windows
+
+
+def harness_nats(model: GPT, ids: Sequence[int], prefix: int) -> float:
+    total = 0.0
+    for read, scored in harness_windows(ids, prefix, model.config.context):
+        with torch.no_grad():
+            log_probs = model(torch.tensor([read]))[0].double().log_softmax(-1)[-len(scored) :]
+        total -= float(log_probs[torch.arange(len(scored)), torch.tensor(scored)].sum())
+    return total
+
+
+def test_the_convention_in_words_is_the_one_in_the_harness_own_example() -> None:
+    assert harness_windows(range(34), -100, 10) == [
+        ([-100, *range(9)], [*range(10)]),
+        ([*range(9, 19)], [*range(10, 20)]),
+        ([*range(19, 29)], [*range(20, 30)]),
+        ([*range(23, 33)], [*range(30, 34)]),
+    ]
+
+
+@pytest.mark.parametrize("size", [1, 7, 200])
+@pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 18, 31, 32, 33, 48, 101])
+def test_rolling_is_the_harness_log_likelihood(
+    model: GPT, bpe: Tokenizer, ids: list[int], lengths: np.ndarray, count: int, size: int
+) -> None:
+    result = score(model, document(ids[:count], size), lengths, prefix_token=bpe.end_of_text)
+    assert (result.tokens, result.bytes) == (count, sum(lengths[ids[:count]]))
+    assert (result.rolling, result.stride, result.context) == (True, 16, 16)
+    assert result.total_nats == pytest.approx(harness_nats(model, ids[:count], bpe.end_of_text), rel=1e-6)
+
+
+def test_rolling_scores_documents_apart(model: GPT, bpe: Tokenizer, ids: list[int], lengths: np.ndarray) -> None:
+    texts = [ids[:1], ids[:40], [], ids[40:57], ids[57:90]]
+    parts = [part for text in texts for part in document(text, 7)]
+    result = score(model, parts, lengths, prefix_token=bpe.end_of_text)
+    assert result.total_nats == pytest.approx(sum(harness_nats(model, t, bpe.end_of_text) for t in texts), rel=1e-6)
+    assert total_score([result, result]).rolling

@@ -137,6 +137,14 @@ def test_golden_score_table(width: int, golden: Golden) -> None:
     golden(f"score_table_{width}", str(table))
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_golden_rolling_caption(width: int, golden: Golden) -> None:
+    golden(
+        f"rolling_caption_{width}",
+        str(file_score_caption(replace(SCORES[-1], rolling=True, stride=128), screen_of(width))),
+    )
+
+
 # Properties
 
 
