@@ -643,3 +643,31 @@ class Exported:
     dtype: str
     parameters: int
     bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """A folder with a model, as a list of them shows it. What is not known is None.
+
+    `status`: running, finished, stopped (by the user), diverged, unfinished (said to run, but silent for an hour),
+    model (no run of minigpt), or damaged; `problem` then says what is wrong. The losses are those of the model that is
+    kept, at `saved_step`; `bytes` is what the whole folder takes on disk.
+    """
+
+    name: str
+    path: str
+    date: str  # ISO 8601: when the run began; where that is not known, when it was last written
+    age_seconds: float
+    status: str
+    layers: int | None
+    width: int | None
+    parameters: int | None
+    tokenizer: str | None
+    vocab_size: int | None
+    text: str | None
+    steps: int | None
+    saved_step: int | None
+    validation_loss_nats: float | None
+    validation_bits_per_byte: float | None
+    bytes: int
+    problem: str | None = None

@@ -14,6 +14,7 @@ from minigpt.cli.explore import explore
 from minigpt.cli.export import export
 from minigpt.cli.inspect import inspect_probs
 from minigpt.cli.plot import plot
+from minigpt.cli.runs import runs
 from minigpt.cli.sample import sample
 from minigpt.cli.train import train
 from minigpt.config import launched_rank
@@ -34,6 +35,7 @@ app.command("inspect-attention")(inspect_attention)
 app.command("inspect-embeddings")(inspect_embeddings)
 app.command()(evaluate)
 app.command()(plot)
+app.command()(runs)
 app.command()(export)
 
 

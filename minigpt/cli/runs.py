@@ -1,0 +1,39 @@
+"""`minigpt runs`: a folder of runs in; what is in it out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from minigpt.cli.config_file import Config
+from minigpt.cli.guard import guarded, note, stdout
+from minigpt.cli.options import Json, Quiet
+from minigpt.render.machine import to_json
+from minigpt.render.runs import runs_table
+from minigpt.render.screen import Screen
+
+
+@guarded
+def runs(
+    folder: Annotated[Path, typer.Option("--dir", help="The folder of runs.")] = Path("checkpoints"),
+    config: Config = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """List the models that are there: size, text, loss, age, the newest first.
+
+    [bold]minigpt runs[/bold]
+    [bold]minigpt runs --dir elsewhere --json[/bold]
+    """
+    from minigpt.checkpoint.run_list import list_runs
+
+    found = list_runs(folder)
+    if json:
+        for run in found:
+            print(to_json(run))
+    elif not found:
+        note(f"no model is in {folder} yet. Train one with: minigpt train YOUR-TEXT.txt", quiet=quiet)
+    else:
+        console = stdout()
+        for line in runs_table(found, str(folder), Screen.of(console)):
+            console.print(line, soft_wrap=True)
