@@ -25,7 +25,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Start with: minigpt train notes.txt, then: minigpt sample",
+    epilog="Start with [bold]minigpt train notes.txt[/bold] and [bold]minigpt sample[/bold]; "
+    "each command has a --help of its own.",
 )
 app.command()(train)
 app.command()(sample)

@@ -46,9 +46,12 @@ def inspect_attention(
 ) -> None:
     """Show which earlier tokens each token of a text looks at, layer by layer and head by head.
 
-    [bold]minigpt inspect-attention "The cat sat on the mat"[/bold]   what kind of head each is
-    [bold]minigpt inspect-attention "The cat sat" --layer 2 --head 1[/bold] one head as a grid
+    [bold]minigpt inspect-attention "The cat sat on the mat"[/bold]
+        what kind of head each is
+    [bold]minigpt inspect-attention "The cat sat" --layer 2 --head 1[/bold]
+        one head as a grid
     [bold]minigpt inspect-attention "can I have the check?" --with "I check the list"[/bold]
+        a word in two texts
     """
     require(head is None or layer is not None, "--head needs a --layer.")
     require(not scores or layer is not None, "--scores needs a --layer, and shows its grid.")

@@ -34,8 +34,10 @@ def inspect_embeddings(
 ) -> None:
     """Show the numbers that a model has for a token, and the tokens whose numbers are most alike.
 
-    [bold]minigpt inspect-embeddings " the"[/bold]          its vector and its neighbours
-    [bold]minigpt inspect-embeddings " he" " she"[/bold]    and how near the two are
+    [bold]minigpt inspect-embeddings " the"[/bold]
+        its vector and its neighbours
+    [bold]minigpt inspect-embeddings " he" " she"[/bold]
+        and how near the two are
     """
     require(not (json and csv), "--json and --csv exclude each other.")
     check_page(html)

@@ -62,8 +62,10 @@ def evaluate(
 ) -> None:
     """Measure a model on whole texts: nats per token, bits per byte, perplexity.
 
-    [bold]minigpt evaluate notes.txt[/bold]                     the newest run on one text
-    [bold]minigpt evaluate texts/ -c checkpoints/demo[/bold]    a model on each text of a folder
+    [bold]minigpt evaluate notes.txt[/bold]
+        the newest run on one text
+    [bold]minigpt evaluate texts/ -c checkpoints/demo[/bold]
+        a model on each text of a folder
     """
     require(not rolling or stride is None, "--rolling has windows of its own: leave out --stride.")
     from minigpt.cli.setup import open_checkpoint

@@ -47,8 +47,10 @@ def explore(
 ) -> None:
     """Walk through what a model could write: choose tokens, step back, branch, change the settings, guess.
 
-    [bold]minigpt explore "The cat"[/bold]     from this text
-    [bold]minigpt explore --file a.txt[/bold]  a text to look at, token by token
+    [bold]minigpt explore "The cat"[/bold]
+        from this text
+    [bold]minigpt explore --file a.txt[/bold]
+        a text to look at, token by token
     """
     out = stdout()
     if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()) or out.is_dumb_terminal:

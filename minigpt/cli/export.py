@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from minigpt.cli.completion import complete_model
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, say, signals_raise, stderr, stdout
 from minigpt.cli.options import Json, Quiet
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 @guarded
 def export(
     run: Annotated[
-        Path, typer.Argument(help="A run's folder, one of its snapshots, or any Hugging Face GPT-2 folder.")
+        Path,
+        typer.Argument(
+            help="A run's folder, one of its snapshots, or any Hugging Face GPT-2 folder.",
+            autocompletion=complete_model,
+        ),
     ],
     target: Annotated[
         Path, typer.Argument(help="FILE.gguf for llama.cpp; any other name is a folder for transformers and the like.")
@@ -37,7 +42,9 @@ def export(
     """Write a model for other programs: as a GGUF file, or as a folder without the history of its training.
 
     [bold]minigpt export checkpoints/demo demo.gguf --dtype q8_0[/bold]
+        for llama.cpp, in a quarter of the bytes
     [bold]minigpt export checkpoints/demo demo-folder --dtype bfloat16[/bold]
+        for transformers, in half of them
     """
     from minigpt.checkpoint.export import DTYPES, check_target
     from minigpt.checkpoint.gguf import DTYPES as GGUF_DTYPES

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from minigpt.cli.config_file import ConfigFile
+from minigpt.cli.environment import blamed
 from minigpt.config import launched_rank
 from minigpt.errors import MinigptError
 from minigpt.render.style import safe_text
@@ -32,7 +33,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         except MinigptError as error:
             config, message = kwargs.get("config"), str(error)
             told = config.blamed(message, kwargs) if isinstance(config, ConfigFile) else message
-            complain(command.__name__.replace("_", "-"), told)
+            complain(command.__name__.replace("_", "-"), blamed(told, kwargs))
             raise typer.Exit(1) from error
         except BrokenPipeError:
             _write_nowhere()  # nobody reads on

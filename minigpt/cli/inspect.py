@@ -95,10 +95,14 @@ def inspect_probs(
 ) -> None:
     """Show which tokens a model expects after a text, and how strongly.
 
-    [bold]minigpt inspect-probs "To be, or not to"[/bold] what may come next
-    [bold]minigpt inspect-probs --all --file a.txt[/bold] how surprising each token was
-    [bold]minigpt inspect-probs "The film was" --choices " good, bad"[/bold] which of them fits
-    [bold]minigpt inspect-probs "The cat" --corpus run[/bold] beside what its own text says
+    [bold]minigpt inspect-probs "To be, or not to"[/bold]
+        what may come next
+    [bold]minigpt inspect-probs --all --file a.txt[/bold]
+        how surprising each token was
+    [bold]minigpt inspect-probs "The film was" --choices " good, bad"[/bold]
+        which of them fits
+    [bold]minigpt inspect-probs "The cat" --corpus run[/bold]
+        beside what its own text says
     """
     require(not (json and csv), "--json and --csv exclude each other.")
     ways = {"--choices": choices is not None, "--boundary": boundary, "--history": history is not None}
@@ -107,7 +111,7 @@ def inspect_probs(
     require(len(asked) < 2 or asked in _TOGETHER, f"{' and '.join(asked)} exclude each other.")
     for flag in asked:
         require(not csv or flag in ("--all", "--choices"), f"{flag} has no --csv; --json has its numbers.")
-    require(history is None or checkpoint is None, "--history names the run, so leave out --checkpoint.")
+    require(history is None or "checkpoint" not in given(ctx), "--history names the run, so leave out --checkpoint.")
     require(suffix is None or bool(corpus), "--suffix goes with --corpus SOURCE.")
     check_page(html)
     follows = history is not None or by_layer or attribution

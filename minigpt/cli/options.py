@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from minigpt.cli.completion import complete_model
+from minigpt.cli.environment import VARIABLES
+
 Checkpoint = Annotated[
     Path | None,
     typer.Option(
@@ -12,11 +15,20 @@ Checkpoint = Annotated[
         "-c",
         help="A run's folder, or any Hugging Face GPT-2 folder. By default the newest run in ./checkpoints.",
         show_default=False,
+        envvar=VARIABLES["checkpoint"],
+        autocompletion=complete_model,
     ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", envvar=VARIABLES["device"])]
 Threads = Annotated[
-    int | None, typer.Option(min=1, max=1024, help="CPU threads. By default all cores.", show_default=False)
+    int | None,
+    typer.Option(
+        min=1,
+        max=1024,
+        help="CPU threads. By default all cores.",
+        show_default=False,
+        envvar=VARIABLES["threads"],
+    ),
 ]
 Dtype = Annotated[str, typer.Option(help="float32, or bfloat16: half of the memory, and faster for large models.")]
 Quantize = Annotated[

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from minigpt.cli.completion import complete_model
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note, say, stdout
 from minigpt.cli.options import Json, Quiet
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 def plot(
     run: Annotated[
         list[Path] | None,
-        typer.Argument(help="Folders of runs. By default the newest in ./checkpoints.", show_default=False),
+        typer.Argument(
+            help="Folders of runs. By default the newest in ./checkpoints.",
+            show_default=False,
+            autocompletion=complete_model,
+        ),
     ] = None,
     x: Annotated[str, typer.Option("--x", help="step, tokens or seconds.")] = "step",
     y: Annotated[
@@ -48,9 +53,12 @@ def plot(
 ) -> None:
     """Show how the losses of one or several trainings went.
 
-    [bold]minigpt plot[/bold]                     the newest run
-    [bold]minigpt plot checkpoints/*[/bold]       all runs
-    [bold]minigpt plot --out losses.svg[/bold]    a picture
+    [bold]minigpt plot[/bold]
+        the newest run
+    [bold]minigpt plot checkpoints/*[/bold]
+        all runs
+    [bold]minigpt plot --out losses.svg[/bold]
+        a picture
     """
     require(not (json and out), "--json and --out exclude each other.")
     require(

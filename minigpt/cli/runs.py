@@ -23,7 +23,9 @@ def runs(
     """List the models that are there: size, text, loss, age, the newest first.
 
     [bold]minigpt runs[/bold]
+        those in ./checkpoints
     [bold]minigpt runs --dir elsewhere --json[/bold]
+        another folder, for another program
     """
     from minigpt.checkpoint.run_list import list_runs
 

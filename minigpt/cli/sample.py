@@ -117,10 +117,14 @@ def sample(
 ) -> None:
     """Continue a text, and watch every token being chosen.
 
-    [bold]minigpt sample "The cat"[/bold]                 text, and a live table below
-    [bold]minigpt sample "The cat" --table every[/bold]   a table for every step
-    [bold]echo "The cat" | minigpt sample --json[/bold]   a line of JSON for every step
-    [bold]minigpt sample --replay cat.jsonl[/bold]        the same again, from --trace cat.jsonl
+    [bold]minigpt sample "The cat"[/bold]
+        text, and a live table below
+    [bold]minigpt sample "The cat" --table every[/bold]
+        a table for every step
+    [bold]echo "The cat" | minigpt sample --json[/bold]
+        a line of JSON for every step
+    [bold]minigpt sample --replay cat.jsonl[/bold]
+        the same again, from --trace cat.jsonl
     """
     if replay is not None:
         replay_trace(replay, given(ctx))

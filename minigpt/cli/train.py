@@ -167,10 +167,14 @@ def train(
 ) -> None:
     """Train a small GPT on a text, and keep the best model.
 
-    [bold]minigpt train notes.txt[/bold]                  a book, a diary, a log; about three minutes
-    [bold]minigpt train notes.txt --minutes 30[/bold]     the best model for half an hour of this machine
-    [bold]minigpt train poems/ --tokenizer char[/bold]    a folder of texts, by characters
-    [bold]minigpt train --preset micro[/bold]             Python's reference, a larger model
+    [bold]minigpt train notes.txt[/bold]
+        a book, a diary, a log; about three minutes
+    [bold]minigpt train notes.txt --minutes 30[/bold]
+        the best model for half an hour of this machine
+    [bold]minigpt train poems/ --tokenizer char[/bold]
+        a folder of texts, by characters
+    [bold]minigpt train --preset micro[/bold]
+        Python's reference, a larger model
     """
     started = time.perf_counter()
     from minigpt.checkpoint.run import RunFolder, Scratch, claim

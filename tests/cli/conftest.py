@@ -51,7 +51,8 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cwd"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    for name in ("NO_COLOR", "FORCE_COLOR", "TERM", "PYTHONIOENCODING", "LC_ALL"):
+    variables = [name for name in os.environ if name.startswith("MINIGPT_")]
+    for name in ("NO_COLOR", "FORCE_COLOR", "TERM", "PYTHONIOENCODING", "LC_ALL", *variables):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "80")
     return folder
