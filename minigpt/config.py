@@ -34,9 +34,15 @@ def launched_rank() -> int | None:
     return int(os.environ["RANK"]) if {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys() else None
 
 
+ACTIVATIONS = ("gelu_new", "gelu", "quick_gelu", "relu", "silu", "tanh")  # gelu_new, by tanh, is GPT-2's
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The shape of a GPT-2. Head width is `width / heads`; the MLP inside is `4 * width` wide."""
+    """The shape of a GPT-2. Head width is `width / heads`; the MLP inside is `inner_width` wide, by default 4 * width.
+
+    What comes after the dropout differs in some models of others, which are loaded and never made here.
+    """
 
     vocab_size: int
     context: int
@@ -44,20 +50,38 @@ class ModelConfig:
     heads: int
     width: int
     dropout: float = 0.0
+    inner_width: int | None = None
+    activation: str = "gelu_new"
+    layer_norm_epsilon: float = 1e-5
+    tied: bool = True  # the output head is the token embedding
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context", "layers", "heads", "width"):
             require_at_least(f"--{name.replace('_', '-')}", getattr(self, name), 1)
+        assert self.mlp_width > 0
+        assert self.activation in ACTIVATIONS
         require(0 <= self.dropout < 1, f"--dropout must be at least 0 and below 1, not {self.dropout}.")
         require(
             self.width % self.heads == 0,
             f"--width {self.width} cannot be divided among --heads {self.heads}: take a multiple of {self.heads}.",
         )
 
+    @property
+    def mlp_width(self) -> int:
+        """I, the channels inside the MLP."""
+        return 4 * self.width if self.inner_width is None else self.inner_width
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether everything but its size is as in the GPT-2 release."""
+        given = (self.mlp_width, self.activation, self.layer_norm_epsilon, self.tied)
+        return given == (4 * self.width, "gelu_new", 1e-5, True)
+
     def parameter_count(self) -> int:
-        """Number of weights, the tied output head counted once: C(V + T) + L(12 C² + 13 C) + 2 C."""
-        c = self.width
-        return c * (self.vocab_size + self.context) + self.layers * (12 * c * c + 13 * c) + 2 * c
+        """Number of weights, a tied output head counted once: C(V + T) + L(4 C² + 9 C + 2 C I + I) + 2 C."""
+        c, i = self.width, self.mlp_width
+        embeddings = c * (self.vocab_size * (1 if self.tied else 2) + self.context)
+        return embeddings + self.layers * (4 * c * c + 9 * c + 2 * c * i + i) + 2 * c
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,8 @@
-"""Bytes in, a file on disk out: whole and synced, or not there at all."""
+"""Bytes in, a file on disk out: whole and synced, or not there at all. And what is on disk, read with suspicion."""
 
 import json
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,37 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json_object(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`. Raises CheckpointError if it cannot be read or is none."""
+def check_file(path: Path, most: int | None = None) -> None:
+    """Raise CheckpointError unless `path` is a regular file, of at most `most` bytes.
+
+    Others' folders are read: a device or a pipe could block or never end, and a link leads to what the folder does not
+    hold. The one link that is followed is that from a snapshot in the Hub's cache to a file of the same repository.
+    """
+    try:
+        status = path.stat() if _leads_to_own_blob(path) else path.lstat()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
+    if stat.S_ISLNK(status.st_mode):
+        raise CheckpointError(f"{path} cannot be read: it is a symbolic link. Put the file itself there.")
+    if not stat.S_ISREG(status.st_mode):
+        raise CheckpointError(f"{path} cannot be read: it is a folder or a special file.")
+    if most is not None and status.st_size > most:
+        raise CheckpointError(f"{path} has {status.st_size:,} bytes; more than {most:,} are not read.")
+
+
+def _leads_to_own_blob(path: Path) -> bool:
+    """REPOSITORY/snapshots/COMMIT/path -> REPOSITORY/blobs/HASH, as huggingface_hub keeps it, and no further."""
+    if not path.is_symlink():
+        return False
+    commit = Path(os.path.realpath(path.parent))
+    blob = Path(os.path.normpath(commit / os.readlink(path)))
+    blobs = commit.parent.parent / "blobs"
+    return commit.parent.name == "snapshots" and blob.parent == blobs and not (blob.is_symlink() or blobs.is_symlink())
+
+
+def read_json_object(path: Path, most: int | None = None) -> dict[str, Any]:
+    """The JSON object in `path`, of at most `most` bytes. Raises CheckpointError if it cannot be read or is none."""
+    check_file(path, most)
     try:
         value = json.loads(path.read_text("utf-8"))
     except OSError as error:

@@ -5,18 +5,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from minigpt.checkpoint.files import read_json_object, write_atomically, write_json, write_text
-from minigpt.checkpoint.hf_gpt2 import config_from_json, config_to_json, model_from_tensors, weights_to_tensors
+from minigpt.checkpoint.foreign import refuse_other_formats
+from minigpt.checkpoint.hf_gpt2 import (
+    QueryScale,
+    config_from_json,
+    config_to_json,
+    model_from_tensors,
+    query_scale,
+    weights_to_tensors,
+)
+from minigpt.checkpoint.hub import as_hub_model, fetch
 from minigpt.checkpoint.runs import TOKENIZER, WEIGHTS
+from minigpt.checkpoint.tensors import open_tensors
+from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.config import ModelConfig
 from minigpt.errors import CheckpointError
 from minigpt.models.gpt import GPT
-from minigpt.text.tokenizer import END_OF_TEXT, Tokenizer
+from minigpt.text.tokenizer import Tokenizer
 
 CONFIG = "config.json"
+_LARGEST_CONFIG = 1 << 24  # bytes
 
 
 @dataclass(frozen=True)
@@ -29,29 +40,44 @@ class Checkpoint:
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
-    """Load a GPT-2 folder, strictly, for inference. Raises CheckpointError with what does not fit what."""
-    folder = Path(path)
-    if not folder.is_dir():
-        what = "is a file" if folder.exists() else "does not exist"
-        raise CheckpointError(f"{folder} {what}; --checkpoint takes a run folder or a Hugging Face GPT-2 folder.")
-    config = config_from_json(read_json_object(folder / CONFIG), str(folder / CONFIG))
-    tokenizer = Tokenizer.from_file(folder / TOKENIZER)
+    """Load a GPT-2 folder, strictly, for inference; a Hub id, where there is no such folder, is fetched first.
+
+    Raises CheckpointError with what does not fit what. Nothing in a folder is executed.
+    """
+    folder = find_folder(path)
+    refuse_other_formats(folder)
+    config, scale = _read_config(folder)
+    tokenizer = read_tokenizer(folder)
     if tokenizer.vocab_size > config.vocab_size:
         raise CheckpointError(
             f"{folder}: the tokenizer has {tokenizer.vocab_size:,} tokens, but the model only {config.vocab_size:,} "
             f"(vocab_size in {CONFIG}): they do not belong together."
         )
-    model = model_from_tensors(_read_tensors(folder / WEIGHTS), config, str(folder / WEIGHTS))
+    with open_tensors(folder) as (tensors, weights):
+        model = model_from_tensors(tensors, config, str(weights), scale)
     return Checkpoint(folder, model.to(device).eval(), tokenizer)
 
 
-def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        return load_file(path)
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is damaged or is no safetensors file ({error}).") from error
+def find_folder(path: str | Path) -> Path:
+    """A folder that is there, or that into which the Hub's model of this name is fetched. Raises CheckpointError."""
+    folder = Path(path)
+    if folder.is_dir():
+        return folder
+    if not folder.exists() and (model := as_hub_model(str(path))):
+        return fetch(model, _read_config)
+    what = "is a file" if folder.exists() else "does not exist"
+    raise CheckpointError(
+        f"{folder} {what}; --checkpoint takes a run folder, a Hugging Face GPT-2 folder, or a model of the Hub "
+        "such as openai-community/gpt2."
+    )
+
+
+def _read_config(folder: Path) -> tuple[ModelConfig, QueryScale]:
+    """The model's shape, and how its queries are scaled."""
+    where = str(folder / CONFIG)
+    values = read_json_object(folder / CONFIG, _LARGEST_CONFIG)
+    config = config_from_json(values, where)
+    return config, query_scale(values, config, where)
 
 
 def save_description(folder: Path, config: ModelConfig, tokenizer: Tokenizer, dtype: torch.dtype) -> None:
@@ -63,9 +89,9 @@ def save_description(folder: Path, config: ModelConfig, tokenizer: Tokenizer, dt
         {
             "tokenizer_class": "GPT2Tokenizer",
             "add_prefix_space": False,
-            "bos_token": END_OF_TEXT,
-            "eos_token": END_OF_TEXT,
-            "unk_token": END_OF_TEXT,
+            "bos_token": tokenizer.end_of_text_name,
+            "eos_token": tokenizer.end_of_text_name,
+            "unk_token": tokenizer.end_of_text_name,
             "clean_up_tokenization_spaces": False,
             "model_max_length": config.context,
         },

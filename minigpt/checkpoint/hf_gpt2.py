@@ -3,8 +3,9 @@
 The weights need no transposing: gpt.py stores them [in, out] as GPT-2 does, under GPT-2's names.
 """
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from minigpt.errors import CheckpointError, ConfigError
 from minigpt.models.gpt import GPT
 
 PREFIX = "transformer."  # of GPT2LMHeadModel; GPT2Model's own files have none
-HEAD = "lm_head.weight"  # tied to wte, hence left out; older files carry a copy
+HEAD = "lm_head.weight"  # beside the transformer; where it is tied to wte, only older files carry it
 BUFFERS = (".attn.bias", ".attn.masked_bias")  # causal masks, which older files carry
 
 SHAPE_KEYS = {  # ours -> config.json
@@ -26,17 +27,36 @@ SHAPE_KEYS = {  # ours -> config.json
 }
 
 # What is fixed here. A config.json that says otherwise describes another model, and is refused by the field's name.
-FIXED: dict[str, Any] = {
-    "model_type": "gpt2",
-    "activation_function": "gelu_new",
-    "n_inner": None,
-    "layer_norm_epsilon": 1e-5,
-    "scale_attn_weights": True,
-    "scale_attn_by_inverse_layer_idx": False,
-    "reorder_and_upcast_attn": False,
-    "tie_word_embeddings": True,
-    "add_cross_attention": False,
+FIXED: dict[str, Any] = {"model_type": "gpt2", "add_cross_attention": False}
+
+ACTIVATION_NAMES = {  # transformers' -> ours; the others of a line compute the same in another order
+    **dict.fromkeys(("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_accurate"), "gelu_new"),
+    **dict.fromkeys(("gelu", "gelu_python"), "gelu"),
+    **dict.fromkeys(("silu", "swish"), "silu"),
+    **{name: name for name in ("quick_gelu", "relu", "tanh")},
 }
+
+
+class Stored(Protocol):
+    """A tensor in a file: what is known of it before it is read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    def read(self) -> Tensor: ...
+
+
+class QueryScale(NamedTuple):
+    """The factor for each layer's queries, divided `by_layer` by the layer's number, from 1."""
+
+    factor: float = 1.0
+    by_layer: bool = False
+
+    def of(self, layer: int) -> float:
+        return self.factor / layer if self.by_layer else self.factor
 
 
 def config_to_json(config: ModelConfig, end_of_text: int, dtype: torch.dtype) -> dict[str, Any]:
@@ -47,6 +67,13 @@ def config_to_json(config: ModelConfig, end_of_text: int, dtype: torch.dtype) ->
         **FIXED,
         **shape,
         "n_ctx": config.context,  # llama.cpp reads this one
+        "n_inner": config.inner_width,
+        "activation_function": config.activation,
+        "layer_norm_epsilon": config.layer_norm_epsilon,
+        "scale_attn_weights": True,
+        "scale_attn_by_inverse_layer_idx": False,
+        "reorder_and_upcast_attn": False,
+        "tie_word_embeddings": config.tied,
         "attn_pdrop": 0.0,  # no fused kernel drops out attention's weights on a CPU, so it would take a third of a step
         "embd_pdrop": config.dropout,
         "resid_pdrop": config.dropout,
@@ -62,18 +89,63 @@ def config_from_json(values: Mapping[str, Any], where: str) -> ModelConfig:
     """Read a config.json. Raises CheckpointError, by the field's name, for what is missing or is not GPT-2."""
     for key, expected in FIXED.items():
         given = values.get(key, None if key == "model_type" else expected)
-        if given != expected and not _inner_width_is_the_usual(key, values):
+        if given != expected:
             raise CheckpointError(f"{where}: {key} is {given!r}; a GPT-2 with {expected!r} is what can be loaded.")
     shape = {ours: _positive_integer(values, theirs, where) for ours, theirs in SHAPE_KEYS.items()}
+    inner = None if values.get("n_inner") is None else _positive_integer(values, "n_inner", where)
     try:
-        return ModelConfig(**shape)
+        return ModelConfig(
+            **shape,
+            inner_width=None if inner == 4 * shape["width"] else inner,
+            activation=_activation(values, where),
+            layer_norm_epsilon=_epsilon(values, where),
+            tied=_switch(values, "tie_word_embeddings", True, where),
+            dropout=_dropout(values, where),
+        )
     except ConfigError as error:
         raise CheckpointError(f"{where} contradicts itself: {error}") from error
 
 
-def _inner_width_is_the_usual(key: str, values: Mapping[str, Any]) -> bool:
-    width = values.get("n_embd")
-    return key == "n_inner" and type(width) is int and values.get(key) == 4 * width
+def query_scale(values: Mapping[str, Any], config: ModelConfig, where: str) -> QueryScale:
+    """What is to be done to the queries' weights to make the attention of `config.json` that of any GPT-2.
+
+    GPT-2 divides its scores by the root of the head width. scale_attn_weights false does not, and
+    scale_attn_by_inverse_layer_idx divides by the number of the layer too; reorder_and_upcast_attn is the same function
+    with other roundings. So the scales go into the weights, and what is saved is a GPT-2 for every other program too.
+    """
+    usual = _switch(values, "scale_attn_weights", True, where)
+    by_layer = _switch(values, "scale_attn_by_inverse_layer_idx", False, where)
+    return QueryScale(1.0 if usual else math.sqrt(config.width / config.heads), by_layer)
+
+
+def _activation(values: Mapping[str, Any], where: str) -> str:
+    given = values.get("activation_function", "gelu_new")
+    if not isinstance(given, str) or given not in ACTIVATION_NAMES:
+        known = ", ".join(ACTIVATION_NAMES)
+        raise CheckpointError(f"{where}: activation_function is {given!r}; these can be loaded: {known}.")
+    return ACTIVATION_NAMES[given]
+
+
+def _epsilon(values: Mapping[str, Any], where: str) -> float:
+    given = values.get("layer_norm_epsilon", ModelConfig.layer_norm_epsilon)
+    if type(given) not in (int, float) or not 0 <= given < 1:
+        raise CheckpointError(f"{where}: layer_norm_epsilon is {given!r}; it must be a number from 0 to 1.")
+    return float(given)
+
+
+def _dropout(values: Mapping[str, Any], where: str) -> float:
+    """Only training asks for it."""
+    given = values.get("resid_pdrop", 0.0)
+    if type(given) not in (int, float) or not 0 <= given < 1:
+        raise CheckpointError(f"{where}: resid_pdrop is {given!r}; it must be at least 0 and below 1.")
+    return float(given)
+
+
+def _switch(values: Mapping[str, Any], key: str, usual: bool, where: str) -> bool:
+    given = values.get(key, usual)
+    if type(given) is not bool:
+        raise CheckpointError(f"{where}: {key} is {given!r}; it must be true or false.")
+    return given
 
 
 def _positive_integer(values: Mapping[str, Any], key: str, where: str) -> int:
@@ -86,32 +158,62 @@ def _positive_integer(values: Mapping[str, Any], key: str, where: str) -> int:
 
 def weights_to_tensors(model: GPT, dtype: torch.dtype) -> dict[str, Tensor]:
     """The tensors of model.safetensors: GPT-2's names, on the CPU, contiguous."""
-    return {PREFIX + name: t.detach().to("cpu", dtype).contiguous() for name, t in model.state_dict().items()}
+    return {
+        name if name == HEAD else PREFIX + name: t.detach().to("cpu", dtype).contiguous()
+        for name, t in model.state_dict().items()
+    }
 
 
-def model_from_tensors(tensors: Mapping[str, Tensor], config: ModelConfig, where: str) -> GPT:
-    """A model in float32 with these weights. Raises CheckpointError where they do not fit `config`."""
+def model_from_tensors(
+    tensors: Mapping[str, Stored], config: ModelConfig, where: str, scale: QueryScale | None = None
+) -> GPT:
+    """A model in float32 with these weights, each read when all are known to fit, and the queries' multiplied by
+    `scale`. Raises CheckpointError where they do not fit `config`.
+    """
     weights = {n.removeprefix(PREFIX): t for n, t in tensors.items() if not n.endswith(BUFFERS)}
-    head = weights.pop(HEAD, None)
+    head = weights.pop(HEAD, None) if config.tied else None
     _check_layer_count(weights, config, where)  # before a model of that size is built, as these:
     embeddings = {"wte.weight": (config.vocab_size, config.width), "wpe.weight": (config.context, config.width)}
     _check_shapes({name: t for name, t in weights.items() if name in embeddings}, embeddings, where)
+    _check_inner_width(weights, config, where)
     with torch.device("meta"):
         model = GPT(config)
     _check_shapes(weights, {name: tuple(t.shape) for name, t in model.state_dict().items()}, where)
-    if head is not None and not torch.equal(head, weights["wte.weight"]):
-        raise CheckpointError(f"{where}: {HEAD} differs from wte.weight; an untied output head cannot be loaded.")
-    model.load_state_dict({name: t.to(torch.float32, copy=True) for name, t in weights.items()}, assign=True)
+    read = {name: t.read().to(torch.float32, copy=True) for name, t in weights.items()}
+    if head is not None and not _is_tied(head, read["wte.weight"]):
+        raise CheckpointError(
+            f"{where}: {HEAD} differs from wte.weight, but config.json says that they are one.\n"
+            'If it is the model\'s own output head, write there: "tie_word_embeddings": false'
+        )
+    model.load_state_dict(read, assign=True)
+    _scale_queries(model, scale or QueryScale())
     return model
 
 
-def _check_layer_count(weights: Mapping[str, Tensor], config: ModelConfig, where: str) -> None:
+def _is_tied(head: Stored, wte: Tensor) -> bool:
+    return head.shape == wte.shape and torch.equal(head.read().to(torch.float32), wte)
+
+
+@torch.no_grad()
+def _scale_queries(model: GPT, scale: QueryScale) -> None:
+    for layer, block in enumerate(model.blocks, start=1):
+        block.attn.c_attn.weight[:, : model.config.width] *= scale.of(layer)
+        block.attn.c_attn.bias[: model.config.width] *= scale.of(layer)
+
+
+def _check_layer_count(weights: Mapping[str, Stored], config: ModelConfig, where: str) -> None:
     layers = len({name.split(".")[1] for name in weights if name.startswith("h.")})
     if layers != config.layers:
         raise CheckpointError(f"{where} has {layers} layers, but config.json says n_layer {config.layers}.")
 
 
-def _check_shapes(weights: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], where: str) -> None:
+def _check_inner_width(weights: Mapping[str, Stored], config: ModelConfig, where: str) -> None:
+    """By the first layer: the others are compared when a model of that size is built."""
+    name, shape = "h.0.mlp.c_fc.weight", (config.width, config.mlp_width)
+    _check_shapes({name: weights[name]} if name in weights else {}, {name: shape}, where)
+
+
+def _check_shapes(weights: Mapping[str, Stored], expected: Mapping[str, tuple[int, ...]], where: str) -> None:
     for name, shape in expected.items():
         if name not in weights:
             raise CheckpointError(f"{where} lacks the tensor {name}.")
@@ -119,7 +221,7 @@ def _check_shapes(weights: Mapping[str, Tensor], expected: Mapping[str, tuple[in
             raise CheckpointError(
                 f"{where}: {name} has the shape {list(weights[name].shape)}, but config.json asks for {list(shape)}."
             )
-        if not weights[name].is_floating_point():
+        if not weights[name].dtype.is_floating_point:
             raise CheckpointError(f"{where}: {name} holds {weights[name].dtype}, not floating-point numbers.")
     unknown = sorted(set(weights) - set(expected))
     if unknown:

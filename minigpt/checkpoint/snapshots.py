@@ -5,6 +5,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from minigpt.checkpoint.files import check_file
 from minigpt.checkpoint.run import SNAPSHOTS
 from minigpt.checkpoint.runs import TOKENIZER, WEIGHTS
 from minigpt.errors import CheckpointError
@@ -42,6 +43,7 @@ def snapshots(run: Path) -> list[Snapshot]:
 
 def _snapshot(folder: Path) -> Snapshot:
     path = folder / WEIGHTS
+    check_file(path)
     try:
         with safe_open(path, framework="pt") as file:
             values = file.metadata() or {}

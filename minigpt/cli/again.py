@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from minigpt.training.plan import Plan
 
 _TEXT = ("encoding", "field", "val")
+_SHAPE = ("vocab_size", "context", "layers", "heads", "width", "dropout")
 
 
 def again(params: Mapping[str, Any], plan: "Plan", choices: Choices, device: "torch.device") -> dict[str, Any]:
@@ -24,7 +25,8 @@ def again(params: Mapping[str, Any], plan: "Plan", choices: Choices, device: "to
 
     corpus = [_storable(spec) for spec in params["corpus"] or ()]
     text = {name: value if (value := params[name]) is None else _storable(value) for name in _TEXT}
-    shape = {**asdict(plan.model), "vocab_size": plan.model.vocab_size if choices.tokenizer == "bpe" else None}
+    shape = {name: getattr(plan.model, name) for name in _SHAPE}
+    shape["vocab_size"] = plan.model.vocab_size if choices.tokenizer == "bpe" else None
     flags = {
         **text,
         "val_fraction": choices.val_fraction if text["val"] is None else None,

@@ -49,9 +49,10 @@ def inspect_embeddings(
     loaded = open_checkpoint(checkpoint, device, threads)
     ids = [single_token(loaded.tokenizer, check_argument(token)) for token in tokens]
     vectors = token_vectors(loaded.model, loaded.tokenizer, ids, top=top)
+    tied = loaded.model.config.tied
     page = ViewPage(html, loaded, " ".join(tokens), quiet)
-    page.printed("Vectors of tokens, and their neighbours", lambda screen: embedding_view(vectors, screen))
+    page.printed("Vectors of tokens, and their neighbours", lambda screen: embedding_view(vectors, screen, tied=tied))
     if csv:
         write_vectors(vectors, sys.stdout)
     else:
-        print_view({"tokens": vectors}, lambda screen: embedding_view(vectors, screen), json=json)
+        print_view({"tokens": vectors}, lambda screen: embedding_view(vectors, screen, tied=tied), json=json)

@@ -13,7 +13,8 @@ Checkpoint = Annotated[
     typer.Option(
         "--checkpoint",
         "-c",
-        help="A run's folder, or any Hugging Face GPT-2 folder. By default the newest run in ./checkpoints.",
+        help="A run's folder, any Hugging Face GPT-2 folder, or a GPT-2 of the Hub such as openai-community/gpt2. By "
+        "default the newest run in ./checkpoints.",
         show_default=False,
         envvar=VARIABLES["checkpoint"],
         autocompletion=complete_model,

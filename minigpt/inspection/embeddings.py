@@ -14,8 +14,8 @@ from minigpt.text.tokenizer import Tokenizer
 def token_vectors(model: GPT, tokenizer: Tokenizer, tokens: Sequence[int], *, top: int) -> list[TokenVector]:
     """A record for each of `tokens`: its row of `wte`, and the `top` others with the largest cosine, ties by id.
 
-    A cosine is 1 for vectors of one direction, 0 for those at right angles; in float64. `wte` is tied: a token's
-    vector is also what its logit is the product with, so near tokens are expected in similar places.
+    A cosine is 1 for vectors of one direction, 0 for those at right angles; in float64. Where `wte` is tied, a
+    token's vector is also what its logit is the product with, so near tokens are expected in similar places.
     """
     table_VC = model.wte.weight.detach().cpu().double()
     cosines_NV = _cosines(table_VC[list(tokens)], table_VC)

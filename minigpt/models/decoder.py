@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minigpt.models.folded import FoldedStep, can_fold
-from minigpt.models.gpt import GPT, LAYER_NORM_EPS, Block
+from minigpt.models.gpt import ACTIVATIONS, GPT, Block
 from minigpt.models.kv_cache import KVCache, window_start
 from minigpt.models.precision import Int8GPT, Int8Product
 from minigpt.models.threads import StepThreads, one_thread_but_for_steps, step_threads
@@ -117,6 +117,7 @@ class FlatStep:
         self._outer = (model.wte.weight, model.wpe.weight, model.ln_f.weight, model.ln_f.bias)
         self._layers = [_layer_tensors(block) for block in model.blocks]
         self._product, self._head = _product(model, threads), _head(model)
+        self._activation, self._epsilon = ACTIVATIONS[model.config.activation], model.config.layer_norm_epsilon
 
     def begin(self) -> None:
         """Nothing to do: the cache is the one that a prefill fills."""
@@ -128,20 +129,21 @@ class FlatStep:
         product, C, position = self._product, self._config.width, self._cache.length
         shape, heads, head_width = (C,), self._config.heads, C // self._config.heads
         wte, wpe, lnf_w, lnf_b = self._outer
+        epsilon = self._epsilon
         slots, views = self._cache.next_slots()
         x = wte.narrow(0, token, 1) + wpe.narrow(0, position, 1)  # [1, C]
         for i, layer in enumerate(self._layers):
             ln1_w, ln1_b, attn_w, attn_b, proj_w, proj_b, ln2_w, ln2_b, fc_w, fc_b, out_w, out_b = layer
-            h = torch.layer_norm(x, shape, ln1_w, ln1_b, LAYER_NORM_EPS)
+            h = torch.layer_norm(x, shape, ln1_w, ln1_b, epsilon)
             qkv = product(attn_b, h, attn_w).view(3, 1, heads, 1, head_width)
             slots[i].copy_(qkv.narrow(0, 1, 2))
             y = F.scaled_dot_product_attention(qkv.select(0, 0), views[2 * i], views[2 * i + 1]).view(1, C)
             x.add_(product(proj_b, y, proj_w))
-            h = torch.layer_norm(x, shape, ln2_w, ln2_b, LAYER_NORM_EPS)
-            h = F.gelu(product(fc_b, h, fc_w), approximate="tanh")
+            h = torch.layer_norm(x, shape, ln2_w, ln2_b, epsilon)
+            h = self._activation(product(fc_b, h, fc_w))
             x.add_(product(out_b, h, out_w))
         self._cache.length += 1
-        return self._head(torch.layer_norm(x, shape, lnf_w, lnf_b, LAYER_NORM_EPS)).view(-1)
+        return self._head(torch.layer_norm(x, shape, lnf_w, lnf_b, epsilon)).view(-1)
 
 
 def _layer_tensors(block: Block) -> tuple[Any, ...]:
@@ -158,13 +160,13 @@ def _layer_tensors(block: Block) -> tuple[Any, ...]:
 
 
 def _head(model: GPT) -> Callable[[Tensor], Tensor]:
-    """x [1, C] -> the logits. A large one on a CPU, in float32, from a copy [C, V] of the tied embedding."""
-    wte = model.wte.weight.detach()
-    if isinstance(model, Int8GPT) or wte.device.type != "cpu":
+    """x [1, C] -> the logits. A large one on a CPU, in float32, from a copy [C, V] of the output's vectors."""
+    head = model.unembedding.detach()
+    if isinstance(model, Int8GPT) or head.device.type != "cpu":
         return model.head
-    if wte.dtype == torch.bfloat16:
-        return lambda x: torch.mv(wte, x[0])
-    return partial(torch.mm, mat2=wte.T.contiguous() if wte.numel() >= _HEAD_PARAMETERS else wte.T)
+    if head.dtype == torch.bfloat16:
+        return lambda x: torch.mv(head, x[0])
+    return partial(torch.mm, mat2=head.T.contiguous() if head.numel() >= _HEAD_PARAMETERS else head.T)
 
 
 def _product(model: GPT, threads: int) -> Callable[[Tensor, Tensor, Any], Tensor]:
@@ -177,8 +179,8 @@ def _product(model: GPT, threads: int) -> Callable[[Tensor, Tensor, Any], Tensor
 
 
 def _pays_to_split(model: GPT, threads: int) -> bool:
-    wide = model.config.width >= _SPLIT_WIDTH and model.config.width % 2 == 0
-    return wide and model.device.type == "cpu" and threads > 1
+    even = model.config.width % 2 == 0 and model.config.mlp_width % 2 == 0
+    return even and model.config.width >= _SPLIT_WIDTH and model.device.type == "cpu" and threads > 1
 
 
 def _split_product(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:

@@ -43,11 +43,11 @@ class _Layer(NamedTuple):
 
 
 def can_fold(model: GPT) -> bool:
-    """Whether the model is on the CPU, in float32, and small."""
+    """Whether the model is on the CPU, in float32, small, and one as in the GPT-2 release."""
     weight = model.wte.weight
     plain = all(isinstance(part, Conv1D) for block in model.blocks for part in (block.attn.c_attn, block.mlp.c_fc))
     small = model.config.parameter_count() <= LARGEST
-    return plain and small and weight.device.type == "cpu" and weight.dtype == torch.float32
+    return plain and small and model.config.is_usual and weight.device.type == "cpu" and weight.dtype == torch.float32
 
 
 def count_parts(width: int, threads: int) -> int:

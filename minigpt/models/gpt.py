@@ -4,6 +4,7 @@ Shapes stand at the line ends and, where it helps, in the names:
 
     B  batch        T  tokens (time)     C  width (channels)
     H  heads        D  head width, C/H   V  vocabulary          S  tokens looked at, the cached ones included
+    I  inside the MLP, 4C unless a checkpoint says otherwise
 
 Names of the weights (`wte`, `c_attn`, `ln_f`, ...) and their layout are those of the GPT-2 release, so that
 `state_dict()` is, key for key, what a Hugging Face GPT-2 folder holds. Radford et al., "Language Models are
@@ -24,7 +25,16 @@ from minigpt.models.dropout import dropout
 from minigpt.models.kv_cache import KVCache
 
 INIT_STD = 0.02  # GPT-2's
-LAYER_NORM_EPS = 1e-5  # GPT-2's
+LAYER_NORM_EPS = ModelConfig.layer_norm_epsilon  # GPT-2's
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu_new": partial(F.gelu, approximate="tanh"),  # GPT-2's
+    "gelu": F.gelu,
+    "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
+    "relu": F.relu,
+    "silu": F.silu,
+    "tanh": torch.tanh,
+}
 
 Append = Callable[[Tensor], tuple[Tensor, Tensor]]  # new keys and values [2, B, H, T, D] -> all keys, all values
 
@@ -87,16 +97,17 @@ class CausalSelfAttention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Four times as wide inside, GELU in its tanh form: what each token does with what it has gathered."""
+    """Wider inside, and not linear: what each token does with what it has gathered."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.dropout = config.dropout
-        self.c_fc = Conv1D(config.width, 4 * config.width)
-        self.c_proj = Conv1D(4 * config.width, config.width)
+        self.activation = ACTIVATIONS[config.activation]
+        self.c_fc = Conv1D(config.width, config.mlp_width)
+        self.c_proj = Conv1D(config.mlp_width, config.width)
 
     def forward(self, x_BTC: Tensor) -> Tensor:
-        h = F.gelu(self.c_fc(x_BTC), approximate="tanh")  # [B, T, 4C]
+        h = self.activation(self.c_fc(x_BTC))  # [B, T, I]
         return dropout(self.c_proj(h), self.dropout, self.training)
 
 
@@ -105,9 +116,9 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.ln_1 = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
+        self.ln_1 = nn.LayerNorm(config.width, eps=config.layer_norm_epsilon)
         self.attn = CausalSelfAttention(config)
-        self.ln_2 = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
+        self.ln_2 = nn.LayerNorm(config.width, eps=config.layer_norm_epsilon)
         self.mlp = MLP(config)
 
     def forward(self, x_BTC: Tensor, append: Append | None = None, weights: list[Tensor] | None = None) -> Tensor:
@@ -128,10 +139,12 @@ class GPT(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.wte = embedding(config.vocab_size, config.width)  # token -> vector; also the output head (tied)
+        self.wte = embedding(config.vocab_size, config.width)  # token -> vector; tied, it is the output head too
         self.wpe = embedding(config.context, config.width)  # position -> vector
         self.h = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.ln_f = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
+        self.ln_f = nn.LayerNorm(config.width, eps=config.layer_norm_epsilon)
+        if not config.tied:
+            self.lm_head = embedding(config.vocab_size, config.width)
 
     def initialise(self, generator: torch.Generator) -> "GPT":
         """GPT-2's initialisation: normal(0, 0.02), and the two projections into the stream by 1/sqrt(2 layers)."""
@@ -182,7 +195,12 @@ class GPT(nn.Module):
 
     def head(self, x_BTC: Tensor) -> Tensor:
         """A logit for each token: how well the vector fits the token's own."""
-        return F.linear(x_BTC, self.wte.weight)
+        return F.linear(x_BTC, self.unembedding)
+
+    @property
+    def unembedding(self) -> Tensor:
+        """Each token's vector at the output [V, C]: that of the input, unless the two are untied."""
+        return self.wte.weight if self.config.tied else self.lm_head.weight
 
     @property
     def blocks(self) -> list[Block]:
@@ -193,5 +211,5 @@ class GPT(nn.Module):
         return self.wte.weight.device
 
     def parameter_count(self) -> int:
-        """All parameters, the tied output head counted once."""
+        """All parameters, a tied output head counted once."""
         return sum(p.numel() for p in self.parameters())

@@ -27,10 +27,11 @@ def stored(model: GPT, dtype: str = "float32", quantize: str = "none") -> GPT:
     if quantize == "int8":
         device = model.device.type
         require(device == "cpu", f"--quantize int8 runs on a CPU only, not on {device}: add --device cpu.")
-        width = model.config.width
-        require(
-            width % INT8_ROW == 0, f"--quantize int8 needs a width that {INT8_ROW} divides, not this model's {width}."
-        )
+        for width in (model.config.width, model.config.mlp_width):
+            require(
+                width % INT8_ROW == 0,
+                f"--quantize int8 needs a width that {INT8_ROW} divides, not this model's {width}.",
+            )
         return Int8GPT(model)
     if dtype == "bfloat16":
         can = model.device.type == "cpu" or has_bfloat16(model.device)
@@ -88,7 +89,7 @@ class Int8GPT(GPT):
         nn.Module.__init__(self)
         self.config, self.wte, self.wpe, self.ln_f = model.config, model.wte, model.wpe, model.ln_f
         self.h = nn.ModuleList(_int8_block(block) for block in model.blocks)
-        self.int8_head = Int8Product(model.wte.weight.detach())
+        self.int8_head = Int8Product(model.unembedding.detach())
         self.train(model.training)
 
     def head(self, x_BTC: Tensor) -> Tensor:

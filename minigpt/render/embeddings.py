@@ -17,8 +17,11 @@ _RANK, _COSINE = 7, 9  # cells with a gap
 _LONGEST_TOKEN = 24
 
 
-def embedding_view(vectors: Sequence[TokenVector], screen: Screen) -> Iterator[Text]:
-    """For each token its vector as a row of signs and its nearest neighbours; for several, their cosines."""
+def embedding_view(vectors: Sequence[TokenVector], screen: Screen, *, tied: bool = True) -> Iterator[Text]:
+    """For each token its vector as a row of signs and its nearest neighbours; for several, their cosines.
+
+    `tied`: whether the output head is the same table.
+    """
     for vector in vectors:
         yield from _picture(vector, screen)
         yield from _neighbours(vector, screen)
@@ -29,6 +32,9 @@ def embedding_view(vectors: Sequence[TokenVector], screen: Screen) -> Iterator[T
     yield screen.caption(
         "wte: the model reads a token as this vector, and a token's logit is the product of the same vector with the "
         "normalised stream (one table, tied)"
+        if tied
+        else "wte: the model reads a token as this vector; its logit is the product of another one with the normalised "
+        "stream (two tables, untied)"
     )
     yield screen.caption("cosine: 1 is the same direction, 0 a right angle", "--json and --csv have all numbers")
 

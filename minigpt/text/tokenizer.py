@@ -13,13 +13,14 @@ import json
 import math
 import sys
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
+from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Engine
-from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from minigpt.config import require
 from minigpt.errors import CheckpointError
@@ -45,19 +46,23 @@ LETTER_TO_BYTE = {letter: byte for byte, letter in BYTE_TO_LETTER.items()}
 
 
 class Tokenizer:
-    """A byte-level BPE tokenizer. Every id from 0 to `vocab_size` - 1 has bytes; `end_of_text` is one of them."""
+    """A byte-level BPE tokenizer. Every id from 0 to `vocab_size` - 1 has bytes; `end_of_text` is one of them.
 
-    def __init__(self, engine: Engine) -> None:
+    `end_of_text_name`: how it is written, where it is not GPT-2's own.
+    """
+
+    def __init__(self, engine: Engine, end_of_text_name: str = END_OF_TEXT) -> None:
         self._engine = engine
         self._engine.encode_special_tokens = True  # "<|endoftext|>" in a user's text is thirteen letters
         self._engine.no_truncation()  # a fine-tuned model's file may hold the limits of its training
         self._engine.no_padding()
         self._bytes: dict[int, bytes] = {}
         self._words: list[tuple[str, int]] = []  # sorted, once they are asked for
-        end_of_text = engine.token_to_id(END_OF_TEXT)
+        end_of_text = engine.token_to_id(end_of_text_name)
         if end_of_text is None:
             raise CheckpointError(f"The tokenizer has no {END_OF_TEXT} token, which separates documents in a GPT-2.")
         self.end_of_text: int = end_of_text
+        self.end_of_text_name = end_of_text_name
         self.vocab_size: int = 1 + max(engine.get_vocab(with_added_tokens=True).values())  # ids may have gaps
 
     def encode(self, text: str) -> list[int]:
@@ -125,7 +130,7 @@ class Tokenizer:
         return text
 
     @classmethod
-    def from_file(cls, path: Path) -> "Tokenizer":
+    def from_file(cls, path: Path, special: "Special | None" = None) -> "Tokenizer":
         """Read a tokenizer.json. Raises CheckpointError if it is missing, damaged, or not byte-level BPE."""
         try:
             text = path.read_text("utf-8")
@@ -137,12 +142,55 @@ class Tokenizer:
             raise CheckpointError(f"{path} is not a tokenizer file, or is damaged.") from error
         if not byte_level:
             raise CheckpointError(f"{path} is not a byte-level BPE tokenizer, the kind that GPT-2 has.")
+        return cls._made(lambda: Engine.from_str(text), path, special or Special())
+
+    @classmethod
+    def from_vocabulary(
+        cls, vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]], path: Path, special: "Special"
+    ) -> "Tokenizer":
+        """What a vocab.json, at `path`, and a merges.txt say. Raises CheckpointError where they do not fit."""
+
+        def make() -> Engine:
+            return _engine(models.BPE(vocab=dict(vocabulary), merges=list(merges)), special.prefix_space)
+
+        return cls._made(make, path, special)
+
+    @classmethod
+    def _made(cls, make: Callable[[], Engine], path: Path, special: "Special") -> "Tokenizer":
         try:
-            return cls(Engine.from_str(text))
+            engine = make()
+            special.give(engine)
+            name = END_OF_TEXT if engine.token_to_id(END_OF_TEXT) is not None else special.end_of_text
+            return cls(engine, name)
         except CheckpointError:
             raise
         except Exception as error:  # the library raises nothing more precise
             raise CheckpointError(f"{path} is not a tokenizer that can be read: {error}") from error
+
+
+@dataclass(frozen=True)
+class Special:
+    """What a folder says of its tokenizer beside the vocabulary.
+
+    `added`: tokens by id, which text becomes part of unless they are special. `end_of_text`: the name of the token that
+    ends a text, where GPT-2's is not there. `names`: tokens that no text becomes part of.
+    """
+
+    added: Mapping[int, AddedToken] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    end_of_text: str = END_OF_TEXT
+    prefix_space: bool = False
+
+    def give(self, engine: Engine) -> None:
+        """Raises CheckpointError for a token that has, or would get, another id."""
+        for number, token in sorted(self.added.items()):
+            (engine.add_special_tokens if token.special else engine.add_tokens)([token])
+            if engine.token_to_id(token.content) != number:
+                raise CheckpointError(
+                    f"The added token {token.content!r} is said to have the id {number:,}, but the vocabulary gives it "
+                    f"{engine.token_to_id(token.content)}."
+                )
+        engine.add_special_tokens([name for name in self.names if engine.token_to_id(name) is not None])
 
 
 def train_tokenizer(kind: str, documents: Iterable[str], vocab_size: int | None = None) -> Tokenizer:
@@ -222,9 +270,9 @@ def _tokenizer(merges: list[tuple[str, str]]) -> Tokenizer:
     return Tokenizer(engine)
 
 
-def _engine(model: models.BPE) -> Engine:
+def _engine(model: models.BPE, prefix_space: bool = False) -> Engine:
     engine = Engine(model)
-    engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix_space, use_regex=True)
     engine.decoder = decoders.ByteLevel()
     return engine
 

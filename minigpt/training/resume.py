@@ -9,11 +9,11 @@ from typing import Any
 from minigpt.checkpoint.files import read_json_object
 from minigpt.checkpoint.resume import has_state, load_tokens
 from minigpt.checkpoint.run import RunFolder
-from minigpt.checkpoint.runs import RUN, TOKENIZER
+from minigpt.checkpoint.runs import RUN
+from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.config import ModelConfig, TrainConfig, require
 from minigpt.errors import CheckpointError, CorpusError
 from minigpt.text.corpus import Corpus, Source
-from minigpt.text.tokenizer import Tokenizer
 from minigpt.training.plan import Plan
 
 
@@ -69,7 +69,7 @@ def _plan(path: Path, info: Mapping[str, Any]) -> Plan:
     sources = tuple(Source(**source) for source in info["corpus"]["sources"])
     return Plan(
         corpus=Corpus(info["name"], sources, utf8_bytes=info["corpus"]["bytes"]),
-        tokenizer=Tokenizer.from_file(path / TOKENIZER),
+        tokenizer=read_tokenizer(path),
         data=load_tokens(path),
         model=ModelConfig(**info["model"]),
         train=TrainConfig(**info["train"]),

@@ -48,11 +48,13 @@ def _shared_ids(ranks: Ranks, data: TokenData, folder: RunFolder) -> TokenData:
 
 
 def _described(plan: Plan, folder: RunFolder, model: GPT) -> dict[str, Any]:
-    return {"path": str(folder.path.resolve()), "info": folder.info, "tokenizer": plan.tokenizer.to_json()}
+    tokenizer = {"json": plan.tokenizer.to_json(), "end_of_text": plan.tokenizer.end_of_text_name}
+    return {"path": str(folder.path.resolve()), "info": folder.info, "tokenizer": tokenizer}
 
 
 def _followed(told: dict[str, Any]) -> Begun:
-    info, tokenizer = told["info"], Tokenizer(Engine.from_str(told["tokenizer"]))
+    info, made = told["info"], told["tokenizer"]
+    tokenizer = Tokenizer(Engine.from_str(made["json"]), made["end_of_text"])
     none = np.zeros(0, np.uint16)
     plan = Plan(
         corpus=Corpus(info["name"], ()),

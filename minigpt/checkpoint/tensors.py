@@ -1,0 +1,119 @@
+"""A folder's safetensors in, one file or several by an index; what each tensor is at once, and itself when read, out.
+
+Nothing in the folder is believed: a header's length and offsets are held against the file's size before memory is
+taken for what they describe, and names in an index lead to no other folder.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from minigpt.checkpoint.files import check_file, read_json_object
+from minigpt.checkpoint.runs import WEIGHTS
+from minigpt.errors import CheckpointError
+
+INDEX = "model.safetensors.index.json"
+_LARGEST_HEADER = 1 << 24  # bytes; that of gpt2-xl has 70 thousand
+_LARGEST_INDEX = 1 << 24
+_DTYPES = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor of an open file: its shape and kind, and itself when it is read."""
+
+    file: Any
+    name: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+    def read(self) -> Tensor:
+        """A view of the file's pages."""
+        tensor: Tensor = self.file.get_tensor(self.name)
+        return tensor
+
+
+@contextmanager
+def open_tensors(folder: Path) -> Iterator[tuple[dict[str, StoredTensor], Path]]:
+    """The tensors of `folder` by name, while entered, and the file that says which there are. Raises CheckpointError.
+
+    model.safetensors comes before an index, as everywhere.
+    """
+    with ExitStack() as opened:
+        if not (folder / WEIGHTS).is_symlink() and not (folder / WEIGHTS).exists() and (folder / INDEX).exists():
+            yield _of_shards(folder, opened), folder / INDEX
+        else:
+            yield _open(folder / WEIGHTS, opened), folder / WEIGHTS
+
+
+def _of_shards(folder: Path, opened: ExitStack) -> dict[str, StoredTensor]:
+    """Those that the index names, each where it says."""
+    path = folder / INDEX
+    placed = read_json_object(path, _LARGEST_INDEX).get("weight_map")
+    if not isinstance(placed, Mapping) or not placed:
+        raise CheckpointError(f"{path} has no weight_map, which says which file holds which tensor.")
+    names = sorted({_checked_name(name, path) for name in placed.values()})
+    found: dict[str, StoredTensor] = {}
+    for name in names:
+        for tensor, stored in _open(folder / name, opened).items():
+            if placed.get(tensor) != name:
+                where = f"places in {placed[tensor]}" if tensor in placed else "does not name"
+                raise CheckpointError(f"{folder / name} holds {tensor!r}, which {path.name} {where}.")
+            found[tensor] = stored
+    missing = sorted(set(placed) - set(found))
+    if missing:
+        raise CheckpointError(f"{folder / placed[missing[0]]} lacks {missing[0]!r}, which {path.name} places there.")
+    return found
+
+
+def _checked_name(name: object, index: Path) -> str:
+    """A shard is a file beside its index."""
+    if not isinstance(name, str) or not name.endswith(".safetensors") or Path(name).name != name or "\\" in name:
+        raise CheckpointError(f"{index} names {name!r}; what it may name is a .safetensors file in its own folder.")
+    return name
+
+
+def _open(path: Path, opened: ExitStack) -> dict[str, StoredTensor]:
+    check_file(path)
+    try:
+        _check_header(path)
+        file = opened.enter_context(safe_open(path, framework="pt"))
+        return {name: _stored(file, name, path) for name in list(file.keys())}
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except SafetensorError as error:
+        raise _damaged(path, str(error)) from error
+    except RuntimeError as error:  # torch's, where so much cannot be mapped into memory
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+
+
+def _check_header(path: Path) -> None:
+    """Its length, before it is read; the library then holds every offset in it against the file's size."""
+    with path.open("rb") as file:
+        start, size = file.read(8), path.stat().st_size
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or length > size - 8:
+        raise _damaged(path, f"its header would have {length:,} bytes, and the file has {size:,}")
+    if length > _LARGEST_HEADER:
+        raise _damaged(path, f"its header has {length:,} bytes, more than any GPT-2 needs")
+
+
+def _stored(file: Any, name: str, path: Path) -> StoredTensor:
+    view = file.get_slice(name)
+    dtype = _DTYPES.get(view.get_dtype())
+    if dtype is None:
+        raise CheckpointError(f"{path}: {name} holds {view.get_dtype()}, which cannot be loaded.")
+    return StoredTensor(file, name, tuple(view.get_shape()), dtype)
+
+
+def _damaged(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(f"{path} is damaged or is no safetensors file ({reason}).")

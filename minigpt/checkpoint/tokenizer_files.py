@@ -1,0 +1,104 @@
+"""A folder in; its tokenizer out, from tokenizer.json or from GPT-2's older vocab.json and merges.txt."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken
+
+from minigpt.checkpoint.files import check_file, read_json_object
+from minigpt.checkpoint.runs import TOKENIZER
+from minigpt.errors import CheckpointError
+from minigpt.text.tokenizer import END_OF_TEXT, Special, Tokenizer
+
+VOCABULARY, MERGES = "vocab.json", "merges.txt"
+DESCRIPTION, ADDED, NAMED = "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json"
+# Bytes. The file of the largest vocabulary that is made here, of a million tokens, has some ninety million; reading
+# it takes sixteen times as much memory, and a second for each eight million.
+LARGEST = 1 << 27
+_LARGEST_SMALL_FILE = 1 << 24
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """Whichever files hold it; tokens that were added are in others. Raises CheckpointError."""
+    special = _special(folder)
+    path = folder / TOKENIZER
+    if not path.exists() and not path.is_symlink() and (folder / VOCABULARY).exists():
+        merges = list(_merges(folder / MERGES))
+        return Tokenizer.from_vocabulary(_ids(folder / VOCABULARY, LARGEST), merges, folder / VOCABULARY, special)
+    check_file(path, LARGEST)
+    return Tokenizer.from_file(path, special)
+
+
+def _ids(path: Path, most: int = _LARGEST_SMALL_FILE) -> dict[str, int]:
+    """Tokens and their ids."""
+    ids = read_json_object(path, most)
+    wrong = next((token for token, number in ids.items() if type(number) is not int or number < 0), None)
+    if wrong is not None:
+        raise CheckpointError(f"{path}: the id of {wrong!r} is {ids[wrong]!r}; an id is a whole number from 0 on.")
+    return ids
+
+
+def _merges(path: Path) -> Iterator[tuple[str, str]]:
+    check_file(path, LARGEST)
+    try:
+        lines = path.read_text("utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}.") from error
+    for number, line in enumerate(lines, start=1):
+        if line.strip("\r") and not line.startswith("#version"):
+            pair = line.rstrip("\r").split(" ")
+            if len(pair) != 2:
+                raise CheckpointError(f"{path} line {number:,} is no merge, which is two parts with a space between.")
+            yield pair[0], pair[1]
+
+
+def _special(folder: Path) -> Special:
+    """Of each file what is there; most folders lack some."""
+    description, named = _optional(folder / DESCRIPTION), _optional(folder / NAMED)
+    roles = {**named, **description}
+    extra = [*_listed(named, "additional_special_tokens"), *_listed(description, "additional_special_tokens")]
+    names = [_name(value) for role, value in roles.items() if role.endswith("_token")] + [_name(t) for t in extra]
+    added = {number: AddedToken(token, special=False) for token, number in _added(folder).items()}
+    for number, token in _described(description, folder / DESCRIPTION):
+        added[number] = token
+    for number, token in added.items():
+        if token.content in names:
+            added[number] = AddedToken(token.content, special=True, normalized=False)
+    return Special(
+        added=added,
+        names=tuple(dict.fromkeys(name for name in names if name)),
+        end_of_text=_name(roles.get("eos_token")) or END_OF_TEXT,
+        prefix_space=description.get("add_prefix_space") is True,
+    )
+
+
+def _optional(path: Path) -> dict[str, Any]:
+    return read_json_object(path, _LARGEST_SMALL_FILE) if path.exists() or path.is_symlink() else {}
+
+
+def _added(folder: Path) -> dict[str, int]:
+    path = folder / ADDED
+    return _ids(path) if path.exists() or path.is_symlink() else {}
+
+
+def _described(description: Mapping[str, Any], where: Path) -> Iterator[tuple[int, AddedToken]]:
+    """added_tokens_decoder: an id, as text, and what it stands for."""
+    tokens = description.get("added_tokens_decoder") or {}
+    flags = ("lstrip", "rstrip", "single_word", "normalized", "special")
+    try:
+        for number, token in tokens.items():
+            yield int(number), AddedToken(token["content"], **{flag: bool(token.get(flag)) for flag in flags})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{where}: added_tokens_decoder is no table of ids and tokens.") from error
+
+
+def _listed(values: Mapping[str, Any], key: str) -> list[Any]:
+    given = values.get(key)
+    return given if isinstance(given, list) else []
+
+
+def _name(value: object) -> str:
+    """A token is written as its letters, or as a table that has them."""
+    given = value.get("content") if isinstance(value, Mapping) else value
+    return given if isinstance(given, str) else ""

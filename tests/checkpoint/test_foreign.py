@@ -1,0 +1,58 @@
+"""Weights in other forms are refused with what converts them, which the test for pickles does."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+
+from minigpt.checkpoint.folder import load
+from minigpt.errors import CheckpointError
+from minigpt.text.tokenizer import Tokenizer
+
+
+def load_error(folder: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        load(folder)
+    return str(caught.value)
+
+
+def test_the_command_for_a_pickle_converts_it(bpe: Tokenizer, tmp_path: Path) -> None:
+    shape = {"n_positions": 8, "n_embd": 8, "n_layer": 1, "n_head": 1}
+    model = transformers.GPT2LMHeadModel(transformers.GPT2Config(vocab_size=bpe.vocab_size, **shape))
+    model.config.save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").write_text(bpe.to_json(), "utf-8")
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    told, command = load_error(tmp_path).split("\n")
+    assert told.startswith(f"{tmp_path / 'pytorch_model.bin'} is a pickle, which can run any program, and is not read.")
+    python, *arguments = shlex.split(command)
+    assert python == "python"
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+    loaded = load(tmp_path).model
+    assert torch.equal(loaded.wte.weight, model.transformer.wte.weight)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model-00001-of-00002.bin", "model.pt", "model.pth", "weights.pkl", "x.ckpt"])
+def test_pickles_are_never_opened(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"cos\nsystem\n(S'touch harm'\ntR.")
+    assert f"{tmp_path / name} is a pickle" in load_error(tmp_path)
+    assert not Path("harm").exists()
+
+
+@pytest.mark.parametrize("name", ["model.ckpt.index", "model.ckpt.meta", "model.ckpt.data-00000-of-00001"])
+def test_tensorflow_checkpoints_have_a_line_that_converts_them(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "hparams.json").write_text("{}")
+    told = load_error(tmp_path)
+    assert told.startswith(f"{tmp_path / name} is of a TensorFlow checkpoint, which is not read.")
+    assert "-c openai-community/gpt2" in told
+    assert f"--gpt2_checkpoint_path {tmp_path} --pytorch_dump_folder_path OUT && python -c" in told.splitlines()[-1]
+
+
+def test_beside_safetensors_they_do_not_matter(checkpoint_folder: Path) -> None:
+    for name in ("pytorch_model.bin", "model.ckpt.index"):
+        (checkpoint_folder / name).write_bytes(b"x")
+    assert load(checkpoint_folder).path == checkpoint_folder

@@ -1,0 +1,328 @@
+"""Models by their names on the Hub, from a small server here: what is fetched, what is not, and what goes wrong."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.parse import urlsplit
+
+import pytest
+import torch
+from huggingface_hub import constants
+
+from minigpt.checkpoint.folder import load
+from minigpt.checkpoint.hub import HubModel, as_hub_model, fetch
+from minigpt.errors import CheckpointError
+from minigpt.models.gpt import GPT
+
+NAME = "someone/toy"
+COMMITS = {"main": "a" * 40, "old": "b" * 40}
+
+
+@dataclass
+class FakeHub:
+    """Repositories by name, each a folder; revisions are all alike but for their commits. Remembers what was asked."""
+
+    repositories: dict[str, Path] = field(default_factory=dict)
+    refused: dict[str, tuple[int, str]] = field(default_factory=dict)  # name -> status, error code
+    asked: list[str] = field(default_factory=list)
+    tokens: set[str | None] = field(default_factory=set)
+    address: str = ""
+
+    def files_asked(self) -> set[str]:
+        return {path.split("/resolve/")[1].split("/", 1)[1] for path in self.asked if "/resolve/" in path}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    hub: FakeHub
+
+    def log_message(self, *_: object) -> None: ...
+
+    def do_GET(self) -> None:
+        path = urlsplit(self.path).path
+        self.hub.asked.append(path)
+        self.hub.tokens.add(self.headers.get("Authorization"))
+        parts = path.strip("/").split("/")
+        name = "/".join(parts[2:4] if parts[0] == "api" else parts[:2])
+        if name in self.hub.refused or name not in self.hub.repositories:
+            status, code = self.hub.refused.get(name, (404, "RepoNotFound"))
+            return self._answer(status, b"{}", {"X-Error-Code": code})
+        revision = parts[5] if parts[0] == "api" else parts[3]
+        commit = COMMITS.get(revision, revision)
+        if commit not in COMMITS.values():
+            return self._answer(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
+        folder = self.hub.repositories[name]
+        if parts[0] != "api":
+            return self._file(folder / "/".join(parts[4:]), commit)
+        files = [p for p in sorted(folder.rglob("*")) if p.is_file()]
+        if parts[4] == "revision":
+            siblings = [{"rfilename": str(p.relative_to(folder))} for p in files]
+            return self._json({"_id": "1", "id": name, "sha": commit, "siblings": siblings})
+        return self._json(
+            [
+                {"type": "file", "path": str(p.relative_to(folder)), "size": p.stat().st_size, "oid": _hash(p)}
+                for p in files
+            ]
+        )
+
+    do_HEAD = do_GET
+
+    def _file(self, path: Path, commit: str) -> None:
+        self._answer(200, path.read_bytes(), {"ETag": f'"{_hash(path)}"', "X-Repo-Commit": commit})
+
+    def _json(self, value: object) -> None:
+        self._answer(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
+
+    def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for header, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(header, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha1(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def hub(checkpoint_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    """A server with one model, an empty cache, and a current folder that holds nothing."""
+    for name in ("pytorch_model.bin", "tf_model.h5", "modeling.py", "README.md"):
+        (checkpoint_folder / name).write_bytes(b"never to be fetched")
+    (checkpoint_folder / "onnx").mkdir()
+    shutil.copy(checkpoint_folder / "config.json", checkpoint_folder / "onnx")
+    fake = FakeHub({NAME: checkpoint_folder})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": fake}))
+    fake.address = f"http://127.0.0.1:{server.server_address[1]}"
+    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    monkeypatch.setattr(constants, "ENDPOINT", fake.address)
+    monkeypatch.setattr(
+        constants, "HUGGINGFACE_CO_URL_TEMPLATE", fake.address + "/{repo_id}/resolve/{revision}/{filename}"
+    )
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    yield fake
+    server.shutdown()
+    server.server_close()
+
+
+def fetch_error(name: str) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        load(name)
+    return str(caught.value)
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("name", "repository", "revision"),
+    [
+        ("openai-community/gpt2", "openai-community/gpt2", None),
+        ("gpt2", "openai-community/gpt2", None),
+        ("gpt2-xl@main", "openai-community/gpt2-xl", "main"),
+        ("distilgpt2", "distilbert/distilgpt2", None),
+        ("a/b@refs/pr/3", "a/b", "refs/pr/3"),
+        ("A.b_c-d/e.f@v1.0", "A.b_c-d/e.f", "v1.0"),
+    ],
+)
+def test_names_of_the_hub(name: str, repository: str, revision: str | None) -> None:
+    assert as_hub_model(name) == HubModel(repository, revision)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "gpt3",
+        "a/b/c",
+        "/a/b",
+        "./a/b",
+        "../b",
+        "~/b",
+        "a b/c",
+        "a/b@",
+        "a/b@c d",
+        "gpt2@",
+        "a//b",
+        "a/",
+        "x.gguf",
+        "-a/b",
+    ],
+)
+def test_what_can_only_be_a_path(name: str) -> None:
+    assert as_hub_model(name) is None
+
+
+def test_a_mistyped_path_asks_no_one(hub: FakeHub) -> None:
+    Path("checkpoints").mkdir()
+    assert fetch_error("checkpoints/dmo").startswith("checkpoints/dmo does not exist; --checkpoint takes a run folder")
+    assert fetch_error("gpt3").startswith("gpt3 does not exist")
+    assert hub.asked == []
+
+
+def test_a_folder_here_comes_before_the_hub(hub: FakeHub, model: GPT) -> None:
+    shutil.copytree(hub.repositories[NAME], NAME)
+    assert load(NAME).path == Path(NAME)
+    assert hub.asked == []
+
+
+# What is fetched
+
+
+def test_a_model_is_fetched_and_kept(hub: FakeHub, model: GPT, tmp_path: Path) -> None:
+    first = load(NAME)
+    assert torch.equal(first.model.wte.weight, model.wte.weight)
+    assert first.path == tmp_path / "hub" / "models--someone--toy" / "snapshots" / COMMITS["main"]
+    assert (first.path / "model.safetensors").is_symlink()  # as the cache of the Hub keeps files
+    asked = len(hub.asked)
+    assert load(NAME).path == first.path
+    assert len(hub.asked) == asked
+
+
+def test_nothing_but_safetensors_json_and_merges_is_fetched(hub: FakeHub) -> None:
+    folder = load(NAME).path
+    wanted = {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    assert hub.files_asked() == wanted
+    assert {path.name for path in folder.iterdir()} == wanted
+
+
+def test_a_revision(hub: FakeHub) -> None:
+    assert load(f"{NAME}@old").path.name == COMMITS["old"]
+    assert load(f"{NAME}@{COMMITS['main']}").path.name == COMMITS["main"]
+
+
+def test_a_token_is_shown_to_the_hub(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    load(NAME)
+    assert hub.tokens == {"Bearer hf_secret"}
+
+
+def test_another_model_s_weights_are_not_fetched(hub: FakeHub) -> None:
+    config = hub.repositories[NAME] / "config.json"
+    config.write_text('{"model_type": "llama"}')
+    assert "model_type is 'llama'; a GPT-2 with 'gpt2' is what can be loaded" in fetch_error(NAME)
+    assert "model.safetensors" not in hub.files_asked()
+
+
+def test_what_is_half_there_is_fetched(hub: FakeHub) -> None:
+    blobs = load(NAME).path.parent.parent / "blobs"
+    largest = max(blobs.iterdir(), key=lambda path: path.stat().st_size)
+    largest.unlink()
+    load(NAME)
+    assert largest.exists()
+
+
+# What goes wrong
+
+
+def test_no_such_model(hub: FakeHub) -> None:
+    told = fetch_error("someone/other")
+    assert told.startswith("someone/other is no folder here, and no model on the Hub that may be seen from here.\n")
+    assert "hf auth login" in told
+
+
+def test_no_such_revision(hub: FakeHub) -> None:
+    assert fetch_error(f"{NAME}@nine") == "someone/toy has no branch, tag or commit nine on the Hub."
+
+
+def test_a_gated_model(hub: FakeHub) -> None:
+    hub.refused[NAME] = (403, "GatedRepo")
+    assert "someone/toy is gated: ask for access at https://huggingface.co/someone/toy" in fetch_error(NAME)
+
+
+@pytest.mark.parametrize("status", [401, 403, 500, 503])
+def test_a_hub_that_does_not_give_it(hub: FakeHub, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # the library tries again
+    hub.refused[NAME] = (status, "")
+    told = fetch_error(NAME)
+    assert told.startswith("someone/toy")
+    assert str(status) in told or "no model on the Hub" in told
+
+
+def test_a_model_of_pickles_alone(hub: FakeHub) -> None:
+    (hub.repositories[NAME] / "model.safetensors").unlink()
+    told = fetch_error(NAME)
+    assert "someone/toy has no safetensors on the Hub" in told
+    assert "M.from_pretrained('someone/toy').save_pretrained('OUT')" in told
+
+
+def test_a_repository_that_is_no_model(hub: FakeHub) -> None:
+    (hub.repositories[NAME] / "config.json").unlink()
+    assert "someone/toy has no config.json on the Hub" in fetch_error(NAME)
+
+
+def test_offline(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert fetch_error(NAME) == (
+        "someone/toy is no folder here and not in the Hub's cache, and HF_HUB_OFFLINE forbids to fetch it."
+    )
+    assert hub.asked == []
+
+
+def test_no_network(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    told = fetch_error(NAME)
+    assert told.startswith("someone/toy is no folder here and not in the Hub's cache, and the Hub cannot be reached (")
+    assert "\n" not in told
+
+
+def test_with_neither_network_nor_leave_what_is_kept_is_enough(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = load(NAME).path
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    assert load(NAME).path == folder
+
+
+def test_a_disk_that_is_full(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", full)
+    with pytest.raises(CheckpointError, match=r"someone/toy could not be fetched: .*No space left on device"):
+        fetch(HubModel(NAME))
+
+
+# The command line
+
+
+@pytest.fixture
+def run(hub: FakeHub, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        places = {"HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_PROGRESS_BARS": "0"}
+        environment = {**os.environ, **places, **variables}
+        return subprocess.run(
+            [sys.executable, "-m", "minigpt", *arguments], capture_output=True, text=True, env=environment
+        )
+
+    return command
+
+
+def test_progress_goes_to_standard_error_alone_and_not_with_quiet(
+    run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    view = ("inspect-probs", "The", "--json", "-c", NAME)
+    fetched = run(*view)
+    assert fetched.returncode == 0
+    assert json.loads(fetched.stdout)["steps"]
+    assert "100%" in fetched.stderr
+    shutil.rmtree(tmp_path / "home")
+    quiet = run(*view, "--quiet")
+    assert (quiet.returncode, quiet.stderr, quiet.stdout) == (0, "", fetched.stdout)
+    kept = run(*view, HF_HUB_OFFLINE="1")
+    assert (kept.returncode, kept.stderr, kept.stdout) == (0, "", fetched.stdout)
+    absent = run("inspect-probs", "The", "-c", "gpt2", HF_HUB_OFFLINE="1")
+    assert (absent.returncode, absent.stdout) == (1, "")
+    assert absent.stderr.startswith("minigpt inspect-probs: openai-community/gpt2 is no folder here")
