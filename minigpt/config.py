@@ -35,13 +35,18 @@ def launched_rank() -> int | None:
 
 
 ACTIVATIONS = ("gelu_new", "gelu", "quick_gelu", "relu", "silu", "tanh")  # gelu_new, by tanh, is GPT-2's
+MODELS = ("gpt", "lstm", "rnn", "window")
+DEFAULT_WINDOW = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """The shape of a GPT-2. Head width is `width / heads`; the MLP inside is `inner_width` wide, by default 4 * width.
 
-    What comes after the dropout differs in some models of others, which are loaded and never made here.
+    Or, as `model` says, of a network from before: `layers` of recurrent cells, or dense ones over the last `window`
+    tokens. `context` is then how many tokens it is trained on at once; it can go on beyond.
+
+    From `inner_width` to `tied` is what differs in some GPT-2s of others, which are loaded and never made here.
     """
 
     vocab_size: int
@@ -54,6 +59,8 @@ class ModelConfig:
     activation: str = "gelu_new"
     layer_norm_epsilon: float = 1e-5
     tied: bool = True  # the output head is the token embedding
+    model: str = "gpt"
+    window: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context", "layers", "heads", "width"):
@@ -61,10 +68,25 @@ class ModelConfig:
         assert self.mlp_width > 0
         assert self.activation in ACTIVATIONS
         require(0 <= self.dropout < 1, f"--dropout must be at least 0 and below 1, not {self.dropout}.")
+        require(self.model in MODELS, f"--model must be {', '.join(MODELS[:-1])} or {MODELS[-1]}, not {self.model}.")
+        require(
+            self.model == "gpt" or self.heads == 1,
+            f"--heads {self.heads} are for a GPT: --model {self.model} has none.",
+        )
+        require(
+            (self.window is not None) == (self.model == "window"),
+            f"--window goes with --model window, not with --model {self.model}.",
+        )
+        require_at_least("--window", 1 if self.window is None else self.window, 1)
         require(
             self.width % self.heads == 0,
             f"--width {self.width} cannot be divided among --heads {self.heads}: take a multiple of {self.heads}.",
         )
+
+    @property
+    def limit(self) -> int | None:
+        """The most tokens that the model can see at once; None for one that carries a state from token to token."""
+        return self.context if self.model == "gpt" else None
 
     @property
     def mlp_width(self) -> int:
@@ -78,10 +100,20 @@ class ModelConfig:
         return given == (4 * self.width, "gelu_new", 1e-5, True)
 
     def parameter_count(self) -> int:
-        """Number of weights, a tied output head counted once: C(V + T) + L(4 C² + 9 C + 2 C I + I) + 2 C."""
+        """Number of weights, a tied output head counted once. Of a GPT: C(V + T) + L(4 C² + 9 C + 2 C I + I) + 2 C."""
         c, i = self.width, self.mlp_width
+        if self.model != "gpt":
+            return c * self.vocab_size + self._baseline_parameters()
         embeddings = c * (self.vocab_size * (1 if self.tied else 2) + self.context)
         return embeddings + self.layers * (4 * c * c + 9 * c + 2 * c * i + i) + 2 * c
+
+    def _baseline_parameters(self) -> int:
+        """Without the embeddings: a cell has two matrices and two biases, and four times as many with gates."""
+        c, inner = self.width, 4 * self.width
+        if self.model == "window":
+            between = (self.layers - 1) * (inner * inner + inner)
+            return ((self.window or 1) * c * inner + inner) + between + (inner * c + c)
+        return self.layers * (4 if self.model == "lstm" else 1) * (2 * c * c + 2 * c)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +150,7 @@ DEFAULT_CHOICES: dict[str, Any] = {"preset": "nano", "tokenizer": "bpe", "dropou
 class Choices:
     """What the user chose for the plan of a run; None leaves the choice to the preset, the text, or DEFAULT_CHOICES."""
 
+    model: str = "gpt"
     preset: str | None = None
     tokenizer: str | None = None
     vocab_size: int | None = None
@@ -125,6 +158,7 @@ class Choices:
     heads: int | None = None
     width: int | None = None
     context: int | None = None
+    window: int | None = None
     dropout: float | None = None
     batch_size: int | None = None
     learning_rate: float | None = None

@@ -221,8 +221,8 @@ class FileScore:
     bits_per_token: float | None
     bits_per_byte: float | None
     perplexity: float | None  # exp(nats per token)
-    context: int  # tokens that the model sees at once
-    stride: int  # tokens by which its window moves on
+    context: int | None  # tokens that the model sees at once; None for one that carries a state through a document
+    stride: int | None  # tokens by which its window moves on
     rolling: bool = False
 
 

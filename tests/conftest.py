@@ -8,7 +8,9 @@ import torch
 
 from minigpt.checkpoint.folder import save_description, save_weights
 from minigpt.config import ModelConfig
+from minigpt.models.baselines import Baseline
 from minigpt.models.gpt import GPT
+from minigpt.models.kinds import new_model
 from minigpt.text.tokenizer import Tokenizer, train_tokenizer
 
 CORPUS = (
@@ -99,6 +101,29 @@ def make_model() -> Callable[..., GPT]:
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 parameter.normal_(1.0 if "ln_" in name and name.endswith("weight") else 0.0, 0.4, generator=generator)
+        return model.eval()
+
+    return make
+
+
+@pytest.fixture(params=["lstm", "rnn", "window"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """The kinds of model that are no GPT, one a test."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def make_baseline() -> Callable[..., Baseline]:
+    """A toy of another kind, initialised as ever, but with token vectors large enough that its logits are not flat."""
+
+    def make(kind: str, vocab_size: int, context: int = 8, *, layers: int = 2, width: int = 16, window: int = 5):
+        seen = window if kind == "window" else None
+        config = ModelConfig(
+            model=kind, vocab_size=vocab_size, context=context, layers=layers, heads=1, width=width, window=seen
+        )
+        model = new_model(config).initialise(torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            model.wte.weight.mul_(3)
         return model.eval()
 
     return make

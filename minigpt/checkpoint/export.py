@@ -12,6 +12,7 @@ from minigpt.checkpoint.files import write_text
 from minigpt.checkpoint.folder import CONFIG, Checkpoint, save_description, save_weights
 from minigpt.checkpoint.runs import RUN
 from minigpt.errors import ConfigError, OutputError
+from minigpt.models.kinds import gpt_of
 
 DTYPES = ("float32", "bfloat16", "float16")
 _ELSEWHERE = (".bin", ".ckpt", ".ggml", ".onnx", ".pt", ".pth", ".safetensors")
@@ -57,6 +58,7 @@ def export_folder(folder: Path, checkpoint: Checkpoint, dtype: str) -> None:
     It appears whole or not at all; in a folder that is there, each file is replaced, and others stay. Raises
     OutputError, and ConfigError for weights beyond float16.
     """
+    gpt_of(checkpoint.model, "A folder for other programs is made of GPT-2's blocks")
     kind: torch.dtype = getattr(torch, dtype)
     _check_range(checkpoint, kind)
     with _beside(folder) as temporary:

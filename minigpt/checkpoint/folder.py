@@ -7,23 +7,18 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from minigpt.checkpoint import baselines, hf_gpt2
 from minigpt.checkpoint.files import read_json_object, write_atomically, write_json, write_text
 from minigpt.checkpoint.foreign import refuse_other_formats
-from minigpt.checkpoint.hf_gpt2 import (
-    QueryScale,
-    config_from_json,
-    config_to_json,
-    model_from_tensors,
-    query_scale,
-    weights_to_tensors,
-)
+from minigpt.checkpoint.hf_gpt2 import QueryScale, query_scale
 from minigpt.checkpoint.hub import as_hub_model, fetch
 from minigpt.checkpoint.runs import TOKENIZER, WEIGHTS
 from minigpt.checkpoint.tensors import open_tensors
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.config import ModelConfig
 from minigpt.errors import CheckpointError
-from minigpt.models.gpt import GPT
+from minigpt.models.baselines import Baseline
+from minigpt.models.kinds import Model
 from minigpt.text.tokenizer import Tokenizer
 
 CONFIG = "config.json"
@@ -35,12 +30,13 @@ class Checkpoint:
     """A model, ready to be asked, with its tokenizer and where both come from."""
 
     path: Path
-    model: GPT
+    model: Model
     tokenizer: Tokenizer
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
-    """Load a GPT-2 folder, strictly, for inference; a Hub id, where there is no such folder, is fetched first.
+    """Load a GPT-2 folder, or one of a baseline of ours, strictly, for inference; a Hub id, where there is no such
+    folder, is fetched first.
 
     Raises CheckpointError with what does not fit what. Nothing in a folder is executed.
     """
@@ -54,7 +50,11 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
             f"(vocab_size in {CONFIG}): they do not belong together."
         )
     with open_tensors(folder) as (tensors, weights):
-        model = model_from_tensors(tensors, config, str(weights), scale)
+        model: Model
+        if scale is None:
+            model = baselines.model_from_tensors(tensors, config, str(weights))
+        else:
+            model = hf_gpt2.model_from_tensors(tensors, config, str(weights), scale)
     return Checkpoint(folder, model.to(device).eval(), tokenizer)
 
 
@@ -72,17 +72,20 @@ def find_folder(path: str | Path) -> Path:
     )
 
 
-def _read_config(folder: Path) -> tuple[ModelConfig, QueryScale]:
-    """The model's shape, and how its queries are scaled."""
+def _read_config(folder: Path) -> tuple[ModelConfig, QueryScale | None]:
+    """The model's shape, and how its queries are scaled, if it is a GPT-2."""
     where = str(folder / CONFIG)
     values = read_json_object(folder / CONFIG, _LARGEST_CONFIG)
-    config = config_from_json(values, where)
+    if baselines.is_baseline(values):
+        return baselines.config_from_json(values, where), None
+    config = hf_gpt2.config_from_json(values, where)
     return config, query_scale(values, config, where)
 
 
 def save_description(folder: Path, config: ModelConfig, tokenizer: Tokenizer, dtype: torch.dtype) -> None:
     """Write everything of a GPT-2 folder but the weights; none of it changes while a model is trained."""
-    write_json(folder / CONFIG, config_to_json(config, tokenizer.end_of_text, dtype))
+    kind = hf_gpt2 if config.model == "gpt" else baselines
+    write_json(folder / CONFIG, kind.config_to_json(config, tokenizer.end_of_text, dtype))
     write_text(folder / TOKENIZER, tokenizer.to_json() + "\n")
     write_json(
         folder / "tokenizer_config.json",
@@ -101,9 +104,12 @@ def save_description(folder: Path, config: ModelConfig, tokenizer: Tokenizer, dt
 
 
 def save_weights(
-    folder: Path, model: GPT, dtype: torch.dtype = torch.float32, metadata: Mapping[str, str] | None = None
+    folder: Path, model: Model, dtype: torch.dtype = torch.float32, metadata: Mapping[str, str] | None = None
 ) -> None:
     """Write model.safetensors atomically; `metadata` goes into its header."""
-    tensors = weights_to_tensors(model, dtype)
+    if isinstance(model, Baseline):
+        tensors = baselines.weights_to_tensors(model, dtype)
+    else:
+        tensors = hf_gpt2.weights_to_tensors(model, dtype)
     header = {"format": "pt", **(metadata or {})}
     write_atomically(folder / WEIGHTS, lambda temporary: save_file(tensors, temporary, header))

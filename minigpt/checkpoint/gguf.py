@@ -19,6 +19,7 @@ from minigpt.checkpoint.files import write_atomically
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.hf_gpt2 import PREFIX, config_to_json, weights_to_tensors
 from minigpt.errors import CheckpointError, ConfigError
+from minigpt.models.kinds import gpt_of
 from minigpt.text.blocks import Progress, unheard
 
 DTYPES = ("float32", "float16", "q8_0")
@@ -124,7 +125,8 @@ def _has_reach(token: Mapping[str, Any]) -> bool:
 
 def _entries(checkpoint: Checkpoint, dtype: str) -> Iterator[_Entry]:
     """GGUF stores the matrices of a layer [out, in], GPT-2 [in, out]; embeddings are [rows, width] in both."""
-    for name, tensor in weights_to_tensors(checkpoint.model, torch.float32).items():
+    model = gpt_of(checkpoint.model, "A .gguf file is made of GPT-2's blocks")
+    for name, tensor in weights_to_tensors(model, torch.float32).items():
         ours = name.removeprefix(PREFIX)
         inner = ours.startswith("h.")
         yield _Entry(_gguf_name(ours), tensor.T if inner and tensor.dim() == 2 else tensor, _kind(ours, tensor, dtype))

@@ -91,7 +91,7 @@ def config_from_json(values: Mapping[str, Any], where: str) -> ModelConfig:
         given = values.get(key, None if key == "model_type" else expected)
         if given != expected:
             raise CheckpointError(f"{where}: {key} is {given!r}; a GPT-2 with {expected!r} is what can be loaded.")
-    shape = {ours: _positive_integer(values, theirs, where) for ours, theirs in SHAPE_KEYS.items()}
+    shape: dict[str, Any] = {ours: _positive_integer(values, theirs, where) for ours, theirs in SHAPE_KEYS.items()}
     inner = None if values.get("n_inner") is None else _positive_integer(values, "n_inner", where)
     try:
         return ModelConfig(

@@ -26,7 +26,7 @@ from minigpt.checkpoint.folder import save_description, save_weights
 from minigpt.checkpoint.resume import RESUME, TOKENS, save_tokens
 from minigpt.checkpoint.runs import LOG, RUN, WEIGHTS, read_log
 from minigpt.errors import OutputError
-from minigpt.models.gpt import GPT
+from minigpt.models.kinds import Model
 from minigpt.records import TrainRecord
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
@@ -43,7 +43,7 @@ class RunFolder:
     def __init__(self, path: Path, tokenizer: Tokenizer, info: dict[str, Any]) -> None:
         self.path, self.tokenizer, self.info = path, tokenizer, info
 
-    def start(self, model: GPT, card: str, data: TokenData) -> None:
+    def start(self, model: Model, card: str, data: TokenData) -> None:
         """Write everything, the untrained model included, so that the folder can be loaded from now on; or nothing."""
         try:
             save_description(self.path, model.config, self.tokenizer, torch.float32)
@@ -86,12 +86,12 @@ class RunFolder:
         for path in self.path.rglob(TEMPORARY):
             path.unlink(missing_ok=True)
 
-    def save(self, model: GPT, record: TrainRecord) -> None:
+    def save(self, model: Model, record: TrainRecord) -> None:
         """Make `model` the one at the root."""
         save_weights(self.path, model, metadata=_metadata(record))
         self.update(saved=_losses(record))
 
-    def snapshot(self, model: GPT, record: TrainRecord) -> None:
+    def snapshot(self, model: Model, record: TrainRecord) -> None:
         """Keep `model` as it is at this step, in bfloat16."""
         folder = self.path / SNAPSHOTS / f"step-{record.step:06}"
         _make(folder)
@@ -102,7 +102,7 @@ class RunFolder:
 class OthersFolder(RunFolder):
     """A run that another process writes: here, nothing is."""
 
-    def start(self, model: GPT, card: str, data: TokenData) -> None: ...
+    def start(self, model: Model, card: str, data: TokenData) -> None: ...
 
     def update(self, **changes: Any) -> None:
         self.info |= changes
@@ -117,9 +117,9 @@ class OthersFolder(RunFolder):
     def forget_after(self, step: int) -> list[TrainRecord]:
         return []
 
-    def save(self, model: GPT, record: TrainRecord) -> None: ...
+    def save(self, model: Model, record: TrainRecord) -> None: ...
 
-    def snapshot(self, model: GPT, record: TrainRecord) -> None: ...
+    def snapshot(self, model: Model, record: TrainRecord) -> None: ...
 
 
 class Scratch:

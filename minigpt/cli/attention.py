@@ -60,13 +60,14 @@ def inspect_attention(
     require(word is None or other is not None, "--word goes with --with.")
     from minigpt.cli.setup import given_text, open_checkpoint
     from minigpt.inspection.attention import attend, attention_grid, head_summaries, shared_word
+    from minigpt.models.kinds import gpt_of
     from minigpt.text.prompt import check_argument
 
     given = given_text(text)
     if not given or other == "":
         raise CorpusError('There is no text to look at.\nGive one: minigpt inspect-attention "Once upon a time"')
     loaded = open_checkpoint(checkpoint, device, threads)
-    model, tokenizer = loaded.model, loaded.tokenizer
+    model, tokenizer = gpt_of(loaded.model, "inspect-attention shows attention"), loaded.tokenizer
     page = ViewPage(html, loaded, given, quiet)
     if other is not None:
         asked = None if word is None else check_argument(word)

@@ -41,7 +41,7 @@ def evaluate(
         int | None,
         typer.Option(
             help="Tokens by which the window moves on. By default half the context, as in sampling; the whole context "
-            "measures as the validation of a training does.",
+            "measures as the validation of a training does. Without it, a model that carries a state has no window.",
             show_default=False,
         ),
     ] = None,
@@ -74,7 +74,8 @@ def evaluate(
     from minigpt.text.corpus import read_corpus
 
     loaded = open_checkpoint(checkpoint, device, threads, dtype, quantize)
-    stride = checked_stride(stride, loaded.model.config.context)
+    if stride is not None or loaded.model.config.limit is not None:
+        stride = checked_stride(stride, loaded.model.config.context)
     precision = resolve_precision(precision, loaded.model.device, loaded.model.config.width)
     console, scores = stderr(), []
     console.quiet = quiet
@@ -107,7 +108,7 @@ def evaluate(
 def _scores(
     loaded: "Loaded",
     corpus: "Corpus",
-    stride: int,
+    stride: int | None,
     rolling: bool,
     autocast: "Callable[[], torch.autocast]",
     progress: "Callable[[int], None]",

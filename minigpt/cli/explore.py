@@ -78,16 +78,18 @@ def explore(
         ) from error
     from minigpt.cli.setup import given_text, open_checkpoint
     from minigpt.models.decoder import decoding_threads
+    from minigpt.models.kinds import gpt_of
     from minigpt.sampling.trace import TraceHeader
     from minigpt.sampling.tree import TokenTree
 
     text = given_text(prompt, file)
     loaded = open_checkpoint(checkpoint, device, threads)
-    tree = TokenTree(loaded.model, loaded.tokenizer, text, seed=settings.seed)
+    model = gpt_of(loaded.model, "explore goes back and forth in keys and values")
+    tree = TokenTree(model, loaded.tokenizer, text, seed=settings.seed)
     header = TraceHeader.of(loaded, text, settings, made_by="explore")
     session = Session(tree, settings, _files(tree, header))
     app = Explorer(session, symbols_for(sys.stderr.encoding))
-    with decoding_threads(loaded.model):
+    with decoding_threads(model):
         app.run(mouse=False)  # so that the terminal's own selecting and copying works
     if app.return_code == _HANGUP:
         leave_terminal()

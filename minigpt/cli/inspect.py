@@ -172,7 +172,7 @@ def _tell_of_windows(loaded: "Loaded", tokens: int, more: int, *, quiet: bool) -
     from minigpt.models.kv_cache import window_start
 
     context = loaded.model.config.context
-    if window_start(tokens + more, context):
+    if window_start(tokens + more, loaded.model.config.limit):
         longest = f", with the longest choice {tokens + more:,}" if more > 0 else ""
         note(
             f"the text has {tokens:,} tokens{longest}, the model's context {context}; it is read in windows that "

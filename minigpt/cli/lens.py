@@ -19,10 +19,12 @@ def show_by_layer(
 ) -> None:
     """`tracked`: texts that are each one token, or `#ID`; without them the most likely one."""
     from minigpt.inspection.lens import by_layer
+    from minigpt.models.kinds import gpt_of
     from minigpt.text.single import single_token
 
     followed = [single_token(loaded.tokenizer, token) for token in tracked]
-    rows = by_layer(loaded.model, loaded.tokenizer, ids, tracked=followed, top=top)
+    model = gpt_of(loaded.model, "--by-layer reads the stream from layer to layer")
+    rows = by_layer(model, loaded.tokenizer, ids, tracked=followed, top=top)
     title = "What each layer would predict"
     page.show(title, lambda screen: lens_table(rows, text, screen), {"rows": rows}, json=json)
 
@@ -33,6 +35,7 @@ def show_attribution(
     """`tracked`: the token to explain; without it the most likely one."""
     from minigpt.inspection.attribution import leave_one_out
     from minigpt.models.decoder import decoding_threads
+    from minigpt.models.kinds import gpt_of
     from minigpt.models.kv_cache import window_start
     from minigpt.text.single import single_token
 
@@ -40,9 +43,10 @@ def show_attribution(
     explained = single_token(loaded.tokenizer, tracked[0]) if tracked else None
     progress = stderr()
     progress.quiet = quiet
-    seen = len(ids) - window_start(len(ids), loaded.model.config.context)
-    with WorkDisplay(progress) as work, decoding_threads(loaded.model):
+    model = gpt_of(loaded.model, "--attribution leaves tokens out of the keys and values")
+    seen = len(ids) - window_start(len(ids), model.config.context)
+    with WorkDisplay(progress) as work, decoding_threads(model):
         heard = work.begin("leaving out", seen, "tokens")
-        record = leave_one_out(loaded.model, loaded.tokenizer, ids, token=explained, progress=heard)
+        record = leave_one_out(model, loaded.tokenizer, ids, token=explained, progress=heard)
     title = "What each token did for the next one"
     page.show(title, lambda screen: attribution_table(record, screen), record, json=json)

@@ -11,6 +11,7 @@ from minigpt.checkpoint.folder import Checkpoint, load
 from minigpt.checkpoint.runs import newest_run
 from minigpt.errors import ConfigError
 from minigpt.models.device import resolve_device
+from minigpt.models.kinds import gpt_of
 from minigpt.models.precision import stored
 from minigpt.text.prompt import check_argument, read_prompt, read_text
 
@@ -28,7 +29,10 @@ def open_checkpoint(
     """The checkpoint by path, or the newest run, its weights stored as `dtype` and `quantize` say."""
     target = use_device(device, threads)
     loaded = load(path if path is not None else newest_run(), target)
-    return replace(loaded, model=stored(loaded.model, dtype, quantize))
+    if (dtype, quantize) == ("float32", "none"):
+        return loaded
+    model = gpt_of(loaded.model, "--dtype and --quantize are for the products of blocks")
+    return replace(loaded, model=stored(model, dtype, quantize))
 
 
 def given_text(argument: str | None, file: Path | None = None) -> str:

@@ -18,14 +18,14 @@ from minigpt.cli.config_file import Config
 from minigpt.cli.given import build, given
 from minigpt.cli.guard import StopSignals, guarded, note, say, signals_raise, stderr, stdout
 from minigpt.cli.options import Device, Json, Quiet, Threads
-from minigpt.config import DEFAULT_MINUTES, PRESETS, Choices, SampleConfig, TrainConfig, require
+from minigpt.config import DEFAULT_MINUTES, DEFAULT_WINDOW, PRESETS, Choices, SampleConfig, TrainConfig, require
 
 if TYPE_CHECKING:
     import torch
     from rich.text import Text
 
     from minigpt.checkpoint.run import RunFolder
-    from minigpt.models.gpt import GPT
+    from minigpt.models.kinds import Model
     from minigpt.records import PlannedRun, TrainRecord
     from minigpt.render.screen import Screen
     from minigpt.training.distributed import Ranks
@@ -95,11 +95,17 @@ def train(
     vocab_size: Annotated[
         int | None, _flag("Tokens of a bpe tokenizer. By default from the text's size.", _TEXT)
     ] = None,
+    model: Annotated[
+        str, _flag("gpt, or what came before: lstm, rnn, or window, a dense network over the last tokens.", _MODEL)
+    ] = Choices.model,
     preset: Annotated[str | None, _flag(f"{', '.join(PRESETS)}. With --steps by default nano.", _MODEL)] = None,
     layers: Annotated[int | None, _flag("Blocks.", _MODEL)] = None,
     heads: Annotated[int | None, _flag("Attention heads.", _MODEL)] = None,
     width: Annotated[int | None, _flag("Channels.", _MODEL)] = None,
     context: Annotated[int | None, _flag("Tokens seen at once.", _MODEL)] = None,
+    window: Annotated[
+        int | None, _flag(f"Tokens that --model window sees, by default {DEFAULT_WINDOW}.", _MODEL)
+    ] = None,
     dropout: Annotated[float | None, _flag("Share of activations dropped. With --steps by default 0.", _MODEL)] = None,
     positions: Annotated[
         str, _flag("learned, sinusoidal (a fixed table) or none, to see what order is worth.", _MODEL)
@@ -218,24 +224,28 @@ def train(
                 _show_size(plan, choices, json=json)
                 return None
             ranks.check_batch(plan.train.batch_size)
-            model = build_model(plan)
+            untrained = build_model(plan)
             plan = plan.within(budget.left()) if budget is not None else plan
             info = run_info(plan, choices, target) | again(ctx.params, plan, choices, target)
             info["minutes"] = None if budget is None else budget.seconds / 60
             path = claim(plan.corpus.name, out, overwrite=overwrite)
             folder = RunFolder(path, plan.tokenizer, info)
-            folder.start(model, model_card(plan, info["command"]), plan.data)
+            folder.start(untrained, model_card(plan, info["command"]), plan.data)
         if not quiet:
             whole = None if budget is None else budget.seconds
             _introduce(plan, choices, runs, whole, folder.path, _places(ranks, target), builtin=not corpus)
         if budget is not None:
             plan = plan.within(budget.left())
             folder.update(train=asdict(plan.train))
-        return plan, folder, model
+        return plan, folder, untrained
 
     with join(shard) as ranks:
         require(not overwrite or out is not None, "--overwrite goes with --out FOLDER.")
         require(minutes is None or steps is None, "Give --minutes or --steps, not both.")
+        require(
+            model == "gpt" or "optimizer" not in said or optimizer == "adamw",
+            f"--optimizer muon is for the matrices of a GPT's blocks: --model {model} is trained by adamw.",
+        )
         require(minutes is None or 0 < minutes < math.inf, f"--minutes must be above 0, not {minutes}.")
         if tensorboard:
             check_installed()
@@ -289,7 +299,7 @@ def _train(
 
 
 def _run(
-    plan: "Plan", model: "GPT", folder: "RunFolder", ranks: "Ranks", manner: _Manner, *, resume: bool
+    plan: "Plan", model: "Model", folder: "RunFolder", ranks: "Ranks", manner: _Manner, *, resume: bool
 ) -> int | None:
     """Train with a display, and end with what to type next; the signal that stopped the run, if any."""
     from minigpt.checkpoint.run import TENSORBOARD
@@ -387,7 +397,8 @@ def _introduce(
         note(f"skipped what is not text: {quantity(len(text.skipped), 'file')}, such as {text.skipped[0]}.")
     for sentence in plan.notes:
         note(sentence)
-    for line in reasons(runs, seconds, screen) if seconds is not None else _size(plan, choices, screen):
+    chosen = seconds is not None and plan.model.model == "gpt"
+    for line in reasons(runs, seconds or 0.0, screen) if chosen else _size(plan, choices, screen):
         console.print(line)
     precision = plan.train.precision
     where = f"{places} in {precision}{' precision' if precision == 'mixed' else ''}"
@@ -397,12 +408,14 @@ def _introduce(
 
 def _size(plan: "Plan", choices: Choices, screen: "Screen") -> "tuple[Text, Text]":
     """Two lines: the text, and the model."""
+    from minigpt.models.kinds import NAMES
     from minigpt.render.style import byte_count, compact, quantity
 
     text, model, tokens = plan.corpus, plan.model, len(plan.data.train)
     step_tokens = plan.train.batch_size * plan.train.accumulation * model.context
     epochs = plan.train.steps * step_tokens / tokens
-    shape = f"{quantity(model.layers, 'layer')} {screen.symbols.times} {model.width}, {quantity(model.heads, 'head')}"
+    inside = quantity(model.heads, "head") if model.model == "gpt" else NAMES[model.model]
+    shape = f"{quantity(model.layers, 'layer')} {screen.symbols.times} {model.width}, {inside}"
     return (
         screen.caption(
             f"{text.name}: {byte_count(text.utf8_bytes)} in {quantity(text.documents, 'document')}",
@@ -423,7 +436,7 @@ def _places(ranks: "Ranks", device: "torch.device") -> str:
     return f"{ranks.size} processes on {device.type}{', each with a part of the model,' if ranks.shard else ''}"
 
 
-def _short_sample(plan: "Plan", model: "GPT") -> str:
+def _short_sample(plan: "Plan", model: "Model") -> str:
     """Some forty tokens of the model as it is, and the model back in training."""
     from minigpt.models.decoder import decoding_threads
     from minigpt.sampling.engine import generate

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from minigpt.inspection.continuation import before_each, scored
-from minigpt.models.gpt import GPT
+from minigpt.models.kinds import Model
 from minigpt.records import Boundary, Other, ScoredToken
 from minigpt.sampling.distribution import Distribution, best_ids, token_text
 from minigpt.text.tokenizer import Tokenizer
@@ -13,7 +13,7 @@ from minigpt.text.tokenizer import Tokenizer
 _FURTHEST = 3  # tokens
 
 
-def boundary(model: GPT, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> Boundary | None:
+def boundary(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> Boundary | None:
     """Whether the model expected a longer token where the last one, two or three of `ids` stand.
 
     They spell a piece of text. Of the probability of all tokens that begin with it, `share` is what the prompt's own

@@ -4,8 +4,7 @@ import math
 from collections.abc import Sequence
 
 from minigpt.inspection.continuation import scored
-from minigpt.models.batch_decoder import BatchDecoder
-from minigpt.models.gpt import GPT
+from minigpt.models.kinds import Model, batch_decoder_for
 from minigpt.records import Choice, ScoredToken
 from minigpt.sampling.distribution import distribution
 from minigpt.text.tokenizer import Tokenizer
@@ -13,7 +12,7 @@ from minigpt.text.tokenizer import Tokenizer
 _AT_ONCE = 8  # texts, each with a cache of a whole context
 
 
-def weigh(model: GPT, tokenizer: Tokenizer, ids: Sequence[int], texts: Sequence[str]) -> tuple[Choice, ...]:
+def weigh(model: Model, tokenizer: Tokenizer, ids: Sequence[int], texts: Sequence[str]) -> tuple[Choice, ...]:
     """Each of `texts` (none empty) as a continuation of `ids` (one or more), the most probable first.
 
     A text is encoded on its own, so that the prompt's tokens stay as they are, and costs the sum of its tokens, each
@@ -46,10 +45,10 @@ def weigh(model: GPT, tokenizer: Tokenizer, ids: Sequence[int], texts: Sequence[
 
 
 def _scored(
-    model: GPT, tokenizer: Tokenizer, ids: Sequence[int], texts: Sequence[Sequence[int]]
+    model: Model, tokenizer: Tokenizer, ids: Sequence[int], texts: Sequence[Sequence[int]]
 ) -> list[list[ScoredToken]]:
     """Every token of every text: `ids` are read once, then all texts go on together, each until it ends."""
-    decoder, found = BatchDecoder(model, len(texts)), [list[ScoredToken]() for _ in texts]
+    decoder, found = batch_decoder_for(model, len(texts)), [list[ScoredToken]() for _ in texts]
     logits_BV, rows = decoder.prefill(ids), list(range(len(texts)))
     while True:
         for row, logits_V in zip(rows, logits_BV, strict=True):

@@ -3,16 +3,15 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from minigpt.models.decoder import Decoder
-from minigpt.models.gpt import GPT
+from minigpt.models.kinds import Model, decoder_for
 from minigpt.records import ScoredToken
 from minigpt.sampling.distribution import Distribution, distribution, token_text
 from minigpt.text.tokenizer import Tokenizer
 
 
-def before_each(model: GPT, ids: Sequence[int], tokens: Sequence[int]) -> Iterator[Distribution]:
+def before_each(model: Model, ids: Sequence[int], tokens: Sequence[int]) -> Iterator[Distribution]:
     """The distribution before each of `tokens` (one or more) that follow `ids` (one or more), as sampling sees it."""
-    decoder = Decoder(model)
+    decoder = decoder_for(model)
     yield distribution(decoder.prefill(ids))
     for token in tokens[:-1]:
         yield distribution(decoder.step(token))

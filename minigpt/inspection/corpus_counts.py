@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from minigpt.models.decoder import Decoder
-from minigpt.models.gpt import GPT
+from minigpt.models.kinds import Model, decoder_for
 from minigpt.records import (
     CorpusCandidate,
     CorpusOther,
@@ -46,7 +45,7 @@ Followers = Counter[int]  # id -> how often it follows; OUTSIDE where the corpus
 
 
 def corpus_step(
-    model: GPT,
+    model: Model,
     tokenizer: Tokenizer,
     ids: Sequence[int],
     corpus: Ids,
@@ -60,7 +59,7 @@ def corpus_step(
     Listed are the `top` best of the model and the `top` most frequent of the corpus. Shares are of what followed the
     last `suffix` tokens, or as many of them as the corpus holds; by default the longest suffix that it holds.
     """
-    dist = distribution(Decoder(model).prefill(ids))
+    dist = distribution(decoder_for(model).prefill(ids))
     rows = nested(followers(corpus, ids))
     suffixes = [_suffix(dist, tokenizer, ids[-tokens:], found) for tokens, found in rows]
     followed = [i for i, row in enumerate(suffixes) if row.followed]

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from minigpt.models.gpt import GPT
+from minigpt.models.kinds import Model
 from minigpt.records import Neighbour, TokenVector
 from minigpt.sampling.distribution import best_ids, token_text
 from minigpt.text.tokenizer import Tokenizer
 
 
-def token_vectors(model: GPT, tokenizer: Tokenizer, tokens: Sequence[int], *, top: int) -> list[TokenVector]:
+def token_vectors(model: Model, tokenizer: Tokenizer, tokens: Sequence[int], *, top: int) -> list[TokenVector]:
     """A record for each of `tokens`: its row of `wte`, and the `top` others with the largest cosine, ties by id.
 
     A cosine is 1 for vectors of one direction, 0 for those at right angles; in float64. Where `wte` is tied, a

@@ -7,13 +7,12 @@ import torch
 from minigpt.checkpoint.snapshots import Snapshot
 from minigpt.inspection.divergence import divergence_bits
 from minigpt.inspection.lens import layer_logits
-from minigpt.models.decoder import Decoder
-from minigpt.models.gpt import GPT
+from minigpt.models.kinds import Model, decoder_for, gpt_of
 from minigpt.records import HistoryRow, LayerHistoryRow, StepRecord
 from minigpt.sampling.distribution import Distribution, best_ids, distribution, step_record
 from minigpt.text.tokenizer import Tokenizer
 
-Load = Callable[[Snapshot], GPT]
+Load = Callable[[Snapshot], Model]
 
 
 def history(
@@ -47,7 +46,9 @@ def history_by_layer(
     if token is None:
         (token,) = best_ids(_after(load(snapshots[-1]), ids).logits_V, 1)
     for snapshot in snapshots:
-        dists = map(distribution, layer_logits(load(snapshot), ids))
+        dists = map(
+            distribution, layer_logits(gpt_of(load(snapshot), "--by-layer reads the stream from layer to layer"), ids)
+        )
         records = [step_record(dist, tokenizer.token_bytes, position=len(ids), top=1, token=token) for dist in dists]
         yield LayerHistoryRow(
             step=snapshot.step,
@@ -56,9 +57,9 @@ def history_by_layer(
         )
 
 
-def _after(model: GPT, ids: Sequence[int]) -> Distribution:
+def _after(model: Model, ids: Sequence[int]) -> Distribution:
     with torch.inference_mode():
-        return distribution(Decoder(model).prefill(ids))
+        return distribution(decoder_for(model).prefill(ids))
 
 
 def _row(snapshot: Snapshot, records: Sequence[StepRecord], divergence: float, *, final: bool) -> HistoryRow:

@@ -6,21 +6,22 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from minigpt.models.decoder import Decoder
-from minigpt.models.gpt import GPT
+from minigpt.models.baselines import Baseline
+from minigpt.models.kinds import Model, decoder_for
 from minigpt.models.kv_cache import window_start
+from minigpt.models.stream_decoder import read_stretches
 from minigpt.records import NamedToken, StepRecord, TextScore, Token
 from minigpt.sampling.distribution import distribution, step_record, token_text
 from minigpt.text.tokenizer import Tokenizer
 
 
-def next_token(model: GPT, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> StepRecord:
+def next_token(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> StepRecord:
     """What comes after `ids` (one or more): the softmax of the logits, nothing filtered, nothing drawn."""
-    logits_V = Decoder(model).prefill(ids)
+    logits_V = decoder_for(model).prefill(ids)
     return step_record(distribution(logits_V), tokenizer.token_bytes, position=len(ids), top=top)
 
 
-def every_token(model: GPT, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> Iterator[StepRecord]:
+def every_token(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> Iterator[StepRecord]:
     """One record for each of `ids`, seen from the ones before it. The first has no context, hence no numbers.
 
     A text beyond the context is read in windows that overlap, each token in the very window in which sampling would
@@ -109,8 +110,12 @@ def surprisal(logits_V: Tensor, token: int) -> float:
     return max(0.0, float(logits_V.logsumexp(-1) - logits_V[token])) / math.log(2)
 
 
-def position_logits(model: GPT, ids: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+def position_logits(model: Model, ids: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
     """(position, logits [V] for it) for every position but the first, window by window, as sampling would see them."""
+    if isinstance(model, Baseline):
+        stretches = read_stretches(model, ids[:-1])
+        yield from enumerate((logits_V for logits_TV, _ in stretches for logits_V in logits_TV), start=1)
+        return
     context = model.config.context
     position = 1
     while position < len(ids):

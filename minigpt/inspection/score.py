@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from typing import NamedTuple
 
@@ -12,12 +13,14 @@ from torch import Tensor
 
 from minigpt.config import require
 from minigpt.inspection.probs import perplexity
-from minigpt.models.gpt import GPT
+from minigpt.models.baselines import Baseline, State
+from minigpt.models.kinds import Model
 from minigpt.models.kv_cache import window_step
 from minigpt.records import FileScore
 
 _BATCH_TOKENS = 8192  # at once: enough to keep a CPU busy
 _BATCH_LOGITS = 1 << 25  # or fewer, where the vocabulary is large: 128 MiB of them
+_STRETCH = 1024  # of a stream, at once
 _NOT_SCORED = -100  # the target that cross_entropy leaves out
 
 
@@ -45,7 +48,7 @@ def checked_stride(stride: int | None, context: int) -> int:
 
 @torch.inference_mode()
 def score(
-    model: GPT,
+    model: Model,
     parts: Iterable[Part],
     byte_lengths: np.ndarray,
     *,
@@ -67,8 +70,13 @@ def score(
     With a `prefix_token`, end-of-text, it is the rolling log-likelihood of EleutherAI's lm-evaluation-harness: first
     tokens are scored after that token, windows move on by the whole context, and the last one of a longer document
     reaches back until it is full.
+
+    A model with a state reads a document as one stream, unless a stride or that token is given: every token has all
+    before it.
     """
     context, rolling = model.config.context, prefix_token is not None
+    if isinstance(model, Baseline) and stride is None and not rolling:
+        return _stream_score(model, parts, byte_lengths, name, autocast, progress)
     stride = checked_stride(context if rolling else stride, context)
     rows = max(1, min(_BATCH_TOKENS, _BATCH_LOGITS // model.config.vocab_size) // context)
     counted = _Documents(parts)
@@ -103,9 +111,9 @@ def _file_score(
     tokens: int,
     byte_count: int,
     nats: float,
-    context: int,
-    stride: int,
-    rolling: bool,
+    context: int | None,
+    stride: int | None,
+    rolling: bool = False,
 ) -> FileScore:
     return FileScore(
         file=name,
@@ -121,6 +129,42 @@ def _file_score(
         stride=stride,
         rolling=rolling,
     )
+
+
+def _stream_score(
+    model: Baseline,
+    parts: Iterable[Part],
+    byte_lengths: np.ndarray,
+    name: str | None,
+    autocast: Callable[[], torch.autocast] | None,
+    progress: Callable[[int], None],
+) -> FileScore:
+    """As `score`, with the state carried from part to part of a document."""
+    counted, state, last = _Documents(parts), None, np.zeros(0, np.int64)
+    tokens, byte_count, nats = 0, 0, 0.0
+    for ids, begins in counted:
+        if begins:
+            state, last = None, last[:0]
+        ids = np.concatenate([last, ids])
+        last = ids[-1:]
+        for first in range(0, len(ids) - 1, _STRETCH):
+            stretch = ids[first : first + _STRETCH + 1]
+            loss, state = _stretch_loss(model, stretch, state, autocast)
+            nats, tokens = nats + loss, tokens + len(stretch) - 1
+            byte_count += (new := int(byte_lengths[stretch[1:]].sum()))
+            progress(new)
+    return _file_score(name, counted.documents, tokens, byte_count, nats, None, None)
+
+
+def _stretch_loss(
+    model: Baseline, ids: np.ndarray, state: State | None, autocast: Callable[[], torch.autocast] | None
+) -> tuple[float, State]:
+    """Summed nats of all but the first of `ids`, which go on where `state` ends, and the state before the last."""
+    ids_T = torch.from_numpy(ids.astype(np.int64)).to(model.device)
+    with nullcontext() if autocast is None else autocast():
+        logits_BTV, state = model.read(ids_T[None, :-1], state)
+    losses = F.cross_entropy(logits_BTV[0].float(), ids_T[1:], reduction="none")
+    return float(_in_float64(losses)), state
 
 
 class _Documents:
@@ -171,7 +215,7 @@ def _batches(windows: Iterator[_Window], rows: int) -> Iterator[list[_Window]]:
         yield batch
 
 
-def _loss(model: GPT, batch: Sequence[_Window], autocast: Callable[[], torch.autocast] | None) -> float:
+def _loss(model: Model, batch: Sequence[_Window], autocast: Callable[[], torch.autocast] | None) -> float:
     """Summed nats. Shorter windows are filled up behind their end, where no token before it sees."""
     length = max(len(window.ids) for window in batch) - 1
     x_BT = torch.zeros(len(batch), length, dtype=torch.int64)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minigpt.models.baselines import Baseline
 from minigpt.models.folded import FoldedStep, can_fold
 from minigpt.models.gpt import ACTIVATIONS, GPT, Block
 from minigpt.models.kv_cache import KVCache, window_start
@@ -22,7 +23,7 @@ _HEAD_PARAMETERS = 1 << 24  # from here on, the output head is worth a copy as [
 
 
 @contextmanager
-def decoding_threads(model: GPT) -> Iterator[None]:
+def decoding_threads(model: GPT | Baseline) -> Iterator[None]:
     """One thread for a narrow model on a CPU, which is no faster with two, and 40 times slower when another program
     keeps one of the cores busy. The steps of a Decoder are: they choose their threads themselves, as they go.
     """

@@ -6,14 +6,14 @@ from torch import Tensor
 from minigpt.config import ModelConfig
 
 
-def window_start(length: int, context: int) -> int:
+def window_start(length: int, context: int | None) -> int:
     """The index of the first token that a model with `context` positions looks at when `length` tokens are known.
 
     GPT-2's positions are learned, so a full window cannot slide by one: its newer half is kept, prefilled again at
     positions 0, 1, ..., and grows from there. Sampling, scoring and every table ask this one function, which is why
-    they show the same numbers for the same prefix.
+    they show the same numbers for the same prefix. Without a limit (None), a model looks at all of them.
     """
-    if length <= context:
+    if context is None or length <= context:
         return 0
     step = window_step(context)
     return -(-(length - context) // step) * step

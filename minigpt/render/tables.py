@@ -114,16 +114,24 @@ def file_score_caption(total: FileScore, screen: Screen) -> Text:
     """What was scored, in which windows, and what the numbers mean."""
     documents = quantity(total.documents, "document")
     counted = f"{quantity(total.tokens, 'token')} and {quantity(total.bytes, 'byte')} scored in {documents}"
-    alone = "without sight of each other" if total.stride == total.context else f"moving on by {total.stride:,}"
     first = "the first token of each document has no context and is left out"
     if total.rolling:
-        alone, first = "the last of a document reaching back until it is full", "first tokens follow end-of-text"
+        first = "first tokens follow end-of-text"
     return Text("\n").join(
         [
-            screen.caption(counted, f"windows of {quantity(total.context, 'token')}, {alone}"),
+            screen.caption(counted, _seen_through(total)),
             screen.caption("perplexity is exp(nats per token)", first),
         ]
     )
+
+
+def _seen_through(total: FileScore) -> str:
+    if total.context is None or total.stride is None:
+        return "each document read as one stream"
+    alone = "without sight of each other" if total.stride == total.context else f"moving on by {total.stride:,}"
+    if total.rolling:
+        alone = "the last of a document reaching back until it is full"
+    return f"windows of {quantity(total.context, 'token')}, {alone}"
 
 
 def sample_caption(end: SampleEnd, screen: Screen, trace: Path | None = None) -> Text:

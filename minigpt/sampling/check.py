@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from minigpt.models.gpt import GPT
+from minigpt.models.kinds import Model
 from minigpt.models.kv_cache import window_start
 from minigpt.records import CacheReport
 
@@ -27,14 +27,14 @@ class CacheCheck:
     see the same window, as a text beyond the context is read in windows that move on by half.
     """
 
-    def __init__(self, model: GPT) -> None:
+    def __init__(self, model: Model) -> None:
         self._model = model
         self._held: dict[int, _Held] = {}
         self._steps, self._largest, self._at = 0, 0.0, (0, 0)
 
     def watch(self, sample: int, ids: Sequence[int], logits_V: Tensor) -> None:
         """`logits_V` [V] are those after `ids`, as the cache gave them."""
-        start = window_start(len(ids), self._model.config.context)
+        start = window_start(len(ids), self._model.config.limit)
         held = self._held.setdefault(sample, _Held(start))
         if held.start != start:
             self._compare(sample, held)

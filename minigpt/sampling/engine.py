@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 
 from minigpt.config import SEEDS, SampleConfig
-from minigpt.models.batch_decoder import BatchDecoder
-from minigpt.models.decoder import Decoder
-from minigpt.models.gpt import GPT
+from minigpt.models.kinds import Model, batch_decoder_for, decoder_for
 from minigpt.records import SampleEnd, StepRecord
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import build_stages
@@ -39,7 +37,7 @@ class Piece:
 
 
 def generate(
-    model: GPT,
+    model: Model,
     tokenizer: Tokenizer,
     prompt: str,
     config: SampleConfig | None = None,
@@ -80,8 +78,9 @@ def by_sample(pieces: Iterator[Piece], numbers: Iterable[int]) -> Iterator[Itera
     return map(of, numbers)
 
 
-def _generate(model: GPT, ids: list[int], samples: list["_Sample"], watch: Watch | None) -> Iterator[Piece]:
-    decoder = _decoder(model, len(samples))
+def _generate(model: Model, ids: list[int], samples: list["_Sample"], watch: Watch | None) -> Iterator[Piece]:
+    count = len(samples)
+    decoder = _OneRow(model) if count == 1 else batch_decoder_for(model, count)
     logits_BV = decoder.prefill(ids)
     while True:
         for sample, logits_V in zip(samples, logits_BV, strict=True):
@@ -100,8 +99,8 @@ def _generate(model: GPT, ids: list[int], samples: list["_Sample"], watch: Watch
 class _OneRow:
     """A Decoder, which is the fastest for a single text, as a batch of one."""
 
-    def __init__(self, model: GPT) -> None:
-        self._decoder = Decoder(model)
+    def __init__(self, model: Model) -> None:
+        self._decoder = decoder_for(model)
 
     @property
     def start(self) -> int:
@@ -115,10 +114,6 @@ class _OneRow:
 
     def keep(self, rows: Sequence[int]) -> None:
         raise AssertionError("a single row is never left out")
-
-
-def _decoder(model: GPT, count: int) -> _OneRow | BatchDecoder:
-    return _OneRow(model) if count == 1 else BatchDecoder(model, count)
 
 
 class _Sample:

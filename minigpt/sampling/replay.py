@@ -10,7 +10,7 @@ import torch
 
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import TraceError
-from minigpt.models.decoder import Decoder
+from minigpt.models.kinds import decoder_for
 from minigpt.records import Candidate, Change, Divergence, Replay, RescoredToken, Rescoring, SampleEnd, StepRecord
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.engine import Piece, generate
@@ -34,7 +34,7 @@ def rescore(trace: Trace, checkpoint: Checkpoint) -> Iterator[tuple[TraceStep, s
     The ids are given to the model as sampling would give them, in the same windows. Of a tree, each branch follows
     the text that it branches from.
     """
-    tokenizer, decoder = checkpoint.tokenizer, Decoder(checkpoint.model)
+    tokenizer, decoder = checkpoint.tokenizer, decoder_for(checkpoint.model)
     for ids, run in _runs(trace):
         for number, step in enumerate(run):
             assert step.record.token is not None

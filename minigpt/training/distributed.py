@@ -25,7 +25,7 @@ from torch.nn.parallel import DistributedDataParallel
 from minigpt.config import launched_rank, require
 from minigpt.errors import ConfigError, MinigptError
 from minigpt.models.device import resolve_device
-from minigpt.models.gpt import GPT
+from minigpt.models.kinds import Model, gpt_of, new_model
 from minigpt.text.shards import Ids
 
 T = TypeVar("T")
@@ -63,11 +63,11 @@ class Ranks:
             f"take a multiple of {self.size}.",
         )
 
-    def place(self, model: GPT, device: torch.device) -> GPT:
+    def place(self, model: Model, device: torch.device) -> Model:
         """Move to the device what this rank holds of `model`, which is whole on the CPU. For all together."""
         return model.to(device)
 
-    def trained(self, model: GPT) -> nn.Module:
+    def trained(self, model: Model) -> nn.Module:
         """What a placed model is called through in training, so that gradients are means over ranks. For all."""
         return model
 
@@ -75,7 +75,7 @@ class Ranks:
         """While entered, gradients may stay each rank's own: more are to be added."""
         return nullcontext()
 
-    def whole(self, model: GPT) -> GPT:
+    def whole(self, model: Model) -> Model:
         """On rank 0, the model with all of its weights. For all together."""
         return model
 
@@ -129,7 +129,7 @@ class _Replicas(Ranks):
     def __init__(self) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
 
-    def trained(self, model: GPT) -> nn.Module:
+    def trained(self, model: Model) -> nn.Module:
         return DistributedDataParallel(model, gradient_as_bucket_view=True)
 
     def accumulating(self, trained: nn.Module) -> AbstractContextManager[None]:
@@ -213,25 +213,26 @@ class _Shards(_Replicas):
 
     shard = True
 
-    def place(self, model: GPT, device: torch.device) -> GPT:
+    def place(self, model: Model, device: torch.device) -> Model:
         mesh = init_device_mesh(device.type, (self.size,))
-        for part in (*model.blocks, model):
+        blocks = gpt_of(model, "--shard divides a model block by block").blocks
+        for part in (*blocks, model):
             # The default would leave the embeddings whole after an evaluation, without their names and moments.
             fully_shard(part, mesh=mesh, reshard_after_forward=True)
         return model
 
-    def trained(self, model: GPT) -> nn.Module:
+    def trained(self, model: Model) -> nn.Module:
         return model
 
     def accumulating(self, trained: nn.Module) -> AbstractContextManager[None]:
         return nullcontext()  # gradients that are not shared yet would be whole ones, which may not fit
 
-    def whole(self, model: GPT) -> GPT:
+    def whole(self, model: Model) -> Model:
         tensors = {name: self.kept(p.detach()) for name, p in model.named_parameters()}
         if not self.is_main:
             return model
         with torch.device("meta"):
-            whole = GPT(model.config)
+            whole = new_model(model.config)
         whole.load_state_dict(tensors, assign=True)
         return whole
 

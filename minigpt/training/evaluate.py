@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minigpt.models.gpt import GPT
+from minigpt.models.kinds import Model
 from minigpt.records import TrainRecord
 from minigpt.text.shards import Ids
 from minigpt.training.distributed import ALONE, Ranks
@@ -31,7 +31,7 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(
-    model: GPT,
+    model: Model,
     ids: Ids,
     byte_lengths: np.ndarray,
     *,
@@ -74,7 +74,7 @@ def _stretches(ids: Ids, tokens: int | None) -> Iterator[np.ndarray]:
         yield ids[start : start + length + 1].astype(np.int64)
 
 
-def _loss(model: GPT, x_BT: Tensor, y_BT: Tensor, autocast: Callable[[], torch.autocast] | None) -> float:
+def _loss(model: Model, x_BT: Tensor, y_BT: Tensor, autocast: Callable[[], torch.autocast] | None) -> float:
     """Summed nats."""
     x_BT, y_BT = x_BT.to(model.device), y_BT.to(model.device)
     if autocast is None:

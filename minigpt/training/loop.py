@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from minigpt.config import TrainConfig
 from minigpt.models.device import autocast
-from minigpt.models.gpt import GPT
+from minigpt.models.kinds import Model
 from minigpt.records import TrainRecord
 from minigpt.text.shards import TokenData
 from minigpt.training.batches import Batch, Batches, mixed
@@ -41,7 +41,7 @@ class Trainer:
     """
 
     def __init__(
-        self, model: GPT, data: TokenData, config: TrainConfig, byte_lengths: np.ndarray, ranks: Ranks = ALONE
+        self, model: Model, data: TokenData, config: TrainConfig, byte_lengths: np.ndarray, ranks: Ranks = ALONE
     ) -> None:
         self.model, self.data, self.config, self.byte_lengths = model.train(), data, config, byte_lengths
         self.ranks, self._trained = ranks, ranks.trained(model)
@@ -206,7 +206,7 @@ class Trainer:
 
 
 def train(
-    model: GPT,
+    model: Model,
     data: TokenData,
     config: TrainConfig,
     byte_lengths: np.ndarray,

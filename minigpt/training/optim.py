@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from minigpt.config import TrainConfig
-from minigpt.models.gpt import GPT
+from minigpt.models.kinds import Model
 from minigpt.training.distributed import full, local, own_rows
 
 # Quintics a x + b x³ + c x⁵, one a round. Three that differ (as in Amsel et al., "The Polar Express", 2025), each the
@@ -20,7 +20,7 @@ _NORM_MARGIN = 1.02  # the first quintic is made for singular values of 1 at mos
 _STACKED_NUMBERS = 1 << 26  # of a larger stack, so many at once: a few of them are in memory together
 
 
-def build_optimizers(model: GPT, config: TrainConfig) -> list[torch.optim.Optimizer]:
+def build_optimizers(model: Model, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the blocks and AdamW (Loshchilov and Hutter, 2019) for all else; or AdamW alone.
 
     Chosen by measurement: `scripts/bench train --recipe` trains with both.

@@ -8,9 +8,10 @@ from typing import TypeVar
 import torch
 
 from minigpt.checkpoint.run import Scratch
-from minigpt.config import PRESETS, Choices, ModelConfig, TrainConfig, require
+from minigpt.config import MODELS, PRESETS, Choices, ModelConfig, TrainConfig, require
 from minigpt.errors import CheckpointError
 from minigpt.models.device import resolve_precision
+from minigpt.models.equal import equal_shape
 from minigpt.records import PlannedRun
 from minigpt.text.blocks import Progress, counted, unheard
 from minigpt.text.corpus import Corpus
@@ -19,12 +20,13 @@ from minigpt.text.split import Split
 from minigpt.text.tokenizer import Tokenizer, bytes_per_token, default_vocab_size, train_tokenizer
 from minigpt.training.budget import VOCABULARIES, TextSize, candidates, chosen, paced
 from minigpt.training.law import fitted_law
-from minigpt.training.speed import measure_speed, tokenizing_speed
+from minigpt.training.speed import measure_rate, measure_speed, tokenizing_speed
 
 _COMPRESSED = 300_000  # characters, to see how well they compress
 _TOKENIZED = 1 << 20  # characters, to see how long it takes
 _TOKENIZING_SHARE = 1 / 3  # of the time, at most
 _READINGS = 5  # of a large text: to count, to see how it compresses, to learn a tokenizer, to tokenize both parts
+BASELINE_RATES = {"lstm": 6e-3, "rnn": 1e-3, "window": 3e-3}  # AdamW's
 T = TypeVar("T")
 Stages = Callable[[str, int], Progress]  # told what begins and how many characters it is for
 
@@ -72,15 +74,12 @@ def make_plan(
     assert choices.dropout is not None
     require(choices.preset in PRESETS, f"--preset must be one of {', '.join(PRESETS)}, not {choices.preset}.")
     preset = PRESETS[choices.preset]
-    # Contradictions show before the work of reading and tokenizing is done; the vocabulary's size is known later.
-    model = ModelConfig(
-        vocab_size=choices.vocab_size or 1,
-        context=_first(choices.context, preset.context),
-        layers=_first(choices.layers, preset.layers),
-        heads=_first(choices.heads, preset.heads),
-        width=_first(choices.width, preset.width),
-        dropout=choices.dropout,
+    require(
+        choices.model == "gpt" or settings.positions == "learned",
+        f"--positions {settings.positions} is for a GPT: --model {choices.model} has no table of positions.",
     )
+    # Contradictions show before the work of reading and tokenizing is done; the vocabulary's size is known later.
+    model = _shape(choices, choices.vocab_size or 1)
     split = Split(corpus, held_out, choices.val_fraction, choices.part)
     tokenizer = learn_tokenizer(split, choices.tokenizer, choices.vocab_size, progress)
     data, said = encode(tokenizer, split, scratch, progress)
@@ -93,11 +92,12 @@ def make_plan(
         corpus=corpus,
         tokenizer=tokenizer,
         data=data,
-        model=replace(model, vocab_size=tokenizer.vocab_size, context=context),
+        model=_shape(replace(choices, context=context), tokenizer.vocab_size),
         train=replace(
             settings,
             batch_size=_first(choices.batch_size, preset.batch_size),
-            learning_rate=_first(choices.learning_rate, preset.learning_rate),
+            learning_rate=_first(choices.learning_rate, BASELINE_RATES.get(choices.model, preset.learning_rate)),
+            optimizer=settings.optimizer if choices.model == "gpt" else "adamw",
             precision=resolve_precision(settings.precision, torch.device(device), model.width),
         ),
         validation=_validation_name(held_out, choices.val_fraction, data, settings.eval_tokens),
@@ -152,7 +152,56 @@ def choose(
     runs = candidates(choices, size, speed, seconds, fitted_law())
     best = runs[0]
     train = paced(best, settings, best.share * seconds, kept)
-    return Chosen(runs, chosen(best, choices), train, unused=(1 - best.share) * seconds, note=note)
+    if choices.model != "gpt":
+        choices, train = _sized_as(best, choices, train, device, kept)
+    else:
+        choices = chosen(best, choices)
+    return Chosen(runs, choices, train, unused=(1 - best.share) * seconds, note=note)
+
+
+def _sized_as(
+    run: PlannedRun, choices: Choices, settings: TrainConfig, device: torch.device, kept: Collection[str]
+) -> tuple[Choices, TrainConfig]:
+    """Choices and settings of another kind of model, for the text, the time and the weights of a GPT's `run`."""
+    filled = chosen(run, replace(choices, learning_rate=choices.learning_rate or BASELINE_RATES[choices.model]))
+    gpt = ModelConfig(
+        vocab_size=run.vocab_size, context=run.context, layers=run.layers, heads=run.heads, width=run.width
+    )
+    shape = _baseline(choices, gpt)
+    precision = resolve_precision(settings.precision, device, shape.width)
+    trial = replace(settings, precision=precision, optimizer="adamw")
+    faster = measure_rate(shape, device, trial, run.batch_size) / run.tokens_per_second
+    steps = max(1, round(run.steps * faster))
+    timed = paced(replace(run, steps=steps), settings, settings.seconds or 1.0, kept)
+    return replace(filled, layers=shape.layers, heads=None, width=shape.width), timed
+
+
+def _shape(choices: Choices, vocab_size: int) -> ModelConfig:
+    """The model that filled `choices` ask for. Raises ConfigError."""
+    preset = PRESETS[choices.preset or "nano"]
+    gpt = ModelConfig(
+        vocab_size=vocab_size,
+        context=_first(choices.context, preset.context),
+        layers=preset.layers,
+        heads=preset.heads,
+        width=preset.width,
+        dropout=choices.dropout or 0.0,
+    )
+    if choices.model != "gpt":
+        return _baseline(choices, gpt)
+    own = {name: getattr(choices, name) for name in ("layers", "heads", "width", "window")}
+    return replace(gpt, **{name: value for name, value in own.items() if value is not None})
+
+
+def _baseline(choices: Choices, gpt: ModelConfig) -> ModelConfig:
+    """One with as many weights as this GPT, unless it is given layers or a width of its own."""
+    require(choices.model in MODELS, f"--model must be {', '.join(MODELS[:-1])} or {MODELS[-1]}, not {choices.model}.")
+    shape = replace(equal_shape(gpt, choices.model, choices.window), heads=choices.heads or 1)
+    if choices.window is not None:
+        shape = replace(shape, window=choices.window)
+    if choices.layers is None and choices.width is None:
+        return shape
+    return replace(shape, layers=_first(choices.layers, shape.layers), width=_first(choices.width, gpt.width))
 
 
 def _tokenizable(split: Split, seconds: float, *, cuts: bool) -> tuple[Split, float, str]:

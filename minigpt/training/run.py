@@ -14,9 +14,10 @@ import torch
 
 from minigpt.checkpoint.resume import load_state, save_state
 from minigpt.checkpoint.run import RunFolder
-from minigpt.config import Choices
+from minigpt.config import Choices, ModelConfig
 from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT
+from minigpt.models.kinds import NAMES, Model, new_model
 from minigpt.models.positions import give_positions
 from minigpt.records import TrainRecord
 from minigpt.training.distributed import ALONE, Ranks
@@ -28,15 +29,17 @@ _SECONDS_BETWEEN_STATES = 15.0
 _LAST_SECONDS = 0.7
 
 
-def build_model(plan: Plan, device: torch.device | str = "cpu") -> GPT:
+def build_model(plan: Plan, device: torch.device | str = "cpu") -> Model:
     """The untrained model; the same seed gives the same weights on every device."""
-    model = GPT(plan.model).initialise(torch.Generator().manual_seed(plan.train.seed))
-    return give_positions(model, plan.train.positions).to(device)
+    model = new_model(plan.model).initialise(torch.Generator().manual_seed(plan.train.seed))
+    if isinstance(model, GPT):
+        model = give_positions(model, plan.train.positions)
+    return model.to(device)
 
 
 def run(
     plan: Plan,
-    model: GPT,
+    model: Model,
     folder: RunFolder,
     stopped: Callable[[], bool],
     *,
@@ -212,23 +215,35 @@ def model_card(plan: Plan, command: Sequence[str] = ()) -> str:
     validation = measured if plan.has_validation else "There is no validation text."
     repeat = f"{_repeat(command)}\n\n    {shlex.join(command)}\n" if command else ""
     return f"""---
-library_name: transformers
-pipeline_tag: text-generation
-tags: [minigpt, gpt2]
+{_card_head(plan.model)}
 ---
 
 # {plan.corpus.name}
 
-A GPT-2 of {plan.model.parameter_count():,} parameters ({plan.model.layers} layers x {plan.model.width}, \
-{plan.model.heads} heads, context {plan.model.context}, vocabulary {plan.model.vocab_size:,}), trained by minigpt on:
+{_card_shape(plan.model)}, trained by minigpt on:
 
 {sources}{f"{chr(10)}- and {more:,} more" if more > 0 else ""}
 
 {validation} How the run went is in `train.jsonl`, its settings in `run.json`.
 
     minigpt sample --checkpoint FOLDER
-    transformers.AutoModelForCausalLM.from_pretrained("FOLDER")
-{repeat}"""
+{_LOADED_ELSEWHERE if plan.model.model == "gpt" else ""}{repeat}"""
+
+
+_LOADED_ELSEWHERE = '    transformers.AutoModelForCausalLM.from_pretrained("FOLDER")\n'
+
+
+def _card_head(model: ModelConfig) -> str:
+    gpt = "library_name: transformers\npipeline_tag: text-generation\ntags: [minigpt, gpt2]"
+    return gpt if model.model == "gpt" else f"pipeline_tag: text-generation\ntags: [minigpt, {model.model}]"
+
+
+def _card_shape(model: ModelConfig) -> str:
+    shape = f"{model.layers} layers x {model.width}"
+    trained = f"context {model.context}, vocabulary {model.vocab_size:,}"
+    inside = {"gpt": f"{model.heads} heads, ", "window": f"window {model.window}, "}.get(model.model, "")
+    kind = NAMES[model.model].replace("a ", "A ", 1).replace("an ", "An ", 1)
+    return f"{kind} of {model.parameter_count():,} parameters ({shape},\n{inside}{trained})"
 
 
 def _repeat(command: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from minigpt.checkpoint.run import OthersFolder, RunFolder
 from minigpt.checkpoint.runs import RUN
 from minigpt.config import ModelConfig, TrainConfig
 from minigpt.errors import CheckpointError
-from minigpt.models.gpt import GPT
+from minigpt.models.kinds import Model
 from minigpt.text.corpus import Corpus
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
@@ -22,7 +22,7 @@ from minigpt.training.distributed import Ranks
 from minigpt.training.plan import Plan
 from minigpt.training.run import build_model
 
-Begun = tuple[Plan, RunFolder, GPT]  # the model whole, on the CPU
+Begun = tuple[Plan, RunFolder, Model]  # the model whole, on the CPU
 
 
 def share_run(ranks: Ranks, begin: Callable[[], Begun | None]) -> Begun | None:
@@ -47,7 +47,7 @@ def _shared_ids(ranks: Ranks, data: TokenData, folder: RunFolder) -> TokenData:
     return ranks.together(lambda: data if ranks.is_main else load_tokens(folder.path))
 
 
-def _described(plan: Plan, folder: RunFolder, model: GPT) -> dict[str, Any]:
+def _described(plan: Plan, folder: RunFolder, model: Model) -> dict[str, Any]:
     tokenizer = {"json": plan.tokenizer.to_json(), "end_of_text": plan.tokenizer.end_of_text_name}
     return {"path": str(folder.path.resolve()), "info": folder.info, "tokenizer": tokenizer}
 

@@ -6,14 +6,14 @@ And a text in; the characters of it that are tokenized in a second out.
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from minigpt.config import ModelConfig, TrainConfig
 from minigpt.models.device import resolve_precision
-from minigpt.models.gpt import GPT
+from minigpt.models.kinds import new_model
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import train_tokenizer
 from minigpt.training.loop import train
@@ -75,15 +75,19 @@ def tokenizing_speed(sample: Sequence[str]) -> float:
     return sum(map(len, sample)) / (time.perf_counter() - started)
 
 
+def measure_rate(config: ModelConfig, device: torch.device, settings: TrainConfig, batch_size: int) -> float:
+    """Tokens a second that a model of this shape, of random weights, trains at in batches of so many windows."""
+    model = new_model(config).initialise(torch.Generator().manual_seed(0)).to(device)
+    tokens = batch_size * config.context
+    ids = np.random.default_rng(0).integers(config.vocab_size, size=10 * tokens, dtype=np.uint32)
+    trial = replace(settings, steps=_STEPS, seconds=None, batch_size=batch_size, eval_every=_STEPS)
+    records = train(model, TokenData(ids, ids[:0]), trial, np.ones(config.vocab_size))
+    return max(record.tokens_per_second for record in records if record.step > 1)
+
+
 def _flops_per_second(device: torch.device, settings: TrainConfig, layers: int, width: int) -> float:
     tokens, context = (1024, 128) if device.type == "cpu" else (16384, 256)
     config = ModelConfig(vocab_size=_VOCABULARY, context=context, layers=layers, heads=heads_of(width), width=width)
-    model = GPT(config).initialise(torch.Generator().manual_seed(0)).to(device)
-    ids = np.random.default_rng(0).integers(_VOCABULARY, size=10 * tokens, dtype=np.uint16)
     precision = resolve_precision(settings.precision, device, width)
-    trial = TrainConfig(
-        steps=_STEPS, batch_size=tokens // context, optimizer=settings.optimizer, precision=precision, eval_every=_STEPS
-    )
-    records = train(model, TokenData(ids, ids[:0]), trial, np.ones(_VOCABULARY))
-    rates = [record.tokens_per_second for record in records if record.step > 1]
-    return max(rates) * training_flops_per_token(config)
+    trial = TrainConfig(optimizer=settings.optimizer, precision=precision)
+    return measure_rate(config, device, trial, tokens // context) * training_flops_per_token(config)

@@ -10,6 +10,7 @@ import torch
 
 from minigpt.config import SampleConfig
 from minigpt.inspection.probs import every_token, first_token, next_token, text_score
+from minigpt.models.baselines import Baseline
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import window_start
 from minigpt.records import Candidate, StepRecord, Token
@@ -154,3 +155,15 @@ def test_a_perplexity_beyond_all_numbers_is_none(constant_model: Callable[..., G
     assert score.total_nats == pytest.approx(2000)
     assert score.perplexity is None
     assert json.dumps(asdict(score), allow_nan=False)
+
+
+def test_a_model_with_a_state_expects_at_each_token_what_it_would_draw_from(
+    make_baseline: Callable[..., Baseline], bpe: Tokenizer, corpus: str, kind: str
+) -> None:
+    model, ids = make_baseline(kind, bpe.vocab_size, context=16), bpe.encode(corpus)[:50]
+    records = list(every_token(model, bpe, ids, top=3))
+    assert [record.position for record in records] == list(range(50))
+    for position in (1, 15, 16, 17, 49):
+        drawn_from = next_token(model, bpe, ids[:position], top=3)
+        assert records[position].entropy_bits == pytest.approx(drawn_from.entropy_bits, abs=1e-4)
+        assert [c.id for c in records[position].candidates][:3] == [c.id for c in drawn_from.candidates]

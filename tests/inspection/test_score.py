@@ -12,6 +12,7 @@ from minigpt.errors import ConfigError
 from minigpt.inspection import score as score_module
 from minigpt.inspection.probs import every_token, text_score
 from minigpt.inspection.score import Part, score, total_score
+from minigpt.models.baselines import Baseline
 from minigpt.models.device import autocast
 from minigpt.models.gpt import GPT
 from minigpt.records import FileScore
@@ -234,3 +235,33 @@ def test_rolling_scores_documents_apart(model: GPT, bpe: Tokenizer, ids: list[in
     result = score(model, parts, lengths, prefix_token=bpe.end_of_text)
     assert result.total_nats == pytest.approx(sum(harness_nats(model, t, bpe.end_of_text) for t in texts), rel=1e-6)
     assert total_score([result, result]).rolling
+
+
+@pytest.mark.parametrize("size", [1, 7, None])
+def test_a_model_with_a_state_reads_a_document_as_one_stream(
+    monkeypatch: pytest.MonkeyPatch,
+    make_baseline: Callable[..., Baseline],
+    bpe: Tokenizer,
+    ids: list[int],
+    lengths: np.ndarray,
+    kind: str,
+    size: int | None,
+) -> None:
+    monkeypatch.setattr(score_module, "_STRETCH", 10)
+    model = make_baseline(kind, bpe.vocab_size, context=16)
+    result = score(model, [*document(ids, size), *document(ids[:9], size)], lengths)
+    expected = [text_score(every_token(model, bpe, text, top=1)).total_nats for text in (ids, ids[:9])]
+    assert result.total_nats == pytest.approx(sum(expected), rel=1e-5)
+    assert (result.documents, result.tokens, result.context, result.stride) == (2, 108, None, None)
+    assert result.bytes == lengths[ids[1:]].sum() + lengths[ids[1:9]].sum()
+
+
+def test_with_a_stride_it_is_scored_in_windows_as_a_gpt_is(
+    make_baseline: Callable[..., Baseline], bpe: Tokenizer, ids: list[int], lengths: np.ndarray, kind: str
+) -> None:
+    model = make_baseline(kind, bpe.vocab_size, context=16)
+    result = score(model, document(ids), lengths, stride=16)
+    direct = evaluate(model, np.array(ids, np.uint16), lengths)
+    assert direct is not None
+    assert result.nats_per_token == pytest.approx(direct.loss_nats, rel=1e-5)
+    assert (result.context, result.stride) == (16, 16)

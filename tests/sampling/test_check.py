@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from minigpt.config import SampleConfig
+from minigpt.models.baselines import Baseline
 from minigpt.models.decoder import Decoder
 from minigpt.models.gpt import GPT
 from minigpt.sampling.check import CacheCheck
@@ -22,6 +23,18 @@ def test_cached_steps_equal_full_passes_also_beyond_the_context(model: GPT, bpe:
     report = check.report()
     assert report.steps == 50 * count
     assert 0 < report.largest_difference < 1e-4
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_steps_from_a_state_equal_one_pass_over_the_whole_text(
+    make_baseline: Callable[..., Baseline], bpe: Tokenizer, kind: str, count: int
+) -> None:
+    model = make_baseline(kind, bpe.vocab_size)
+    check, config = CacheCheck(model), SampleConfig(max_tokens=50, ignore_end_of_text=True)
+    list(generate(model, bpe, PROMPT, config, count=count, watch=check.watch))
+    report = check.report()
+    assert report.steps == 50 * count
+    assert report.largest_difference < 1e-4
 
 
 @pytest.mark.parametrize("wrong", [0, 3, 15, 16, 17, 24, 39])

@@ -66,7 +66,7 @@ def script(monkeypatch: pytest.MonkeyPatch, bpe: Tokenizer) -> Callable[[list[in
                 logits[self.left.pop(0)] = 100.0
                 return logits
 
-        monkeypatch.setattr(engine, "Decoder", Scripted)
+        monkeypatch.setattr(engine, "decoder_for", Scripted)
 
     return use
 

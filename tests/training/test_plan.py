@@ -1,4 +1,4 @@
-"""What a time budget does with a text that takes long to tokenize."""
+"""What a time budget does with a text that takes long to tokenize, and with a model that is no GPT."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from minigpt.errors import ConfigError
 from minigpt.text import split as split_module
 from minigpt.text.corpus import Corpus, corpus_of
 from minigpt.training import plan as plan_module
-from minigpt.training.plan import Chosen, choose
+from minigpt.training.plan import BASELINE_RATES, Chosen, Plan, choose, make_plan
 from minigpt.training.speed import Speed, tokenizing_speed
 
 SAID = Choices(layers=1, heads=1, width=16, context=16, batch_size=2, vocab_size=300)
@@ -58,3 +58,55 @@ def test_no_time_at_all_is_told(corpus: Corpus) -> None:
 def test_the_speed_of_tokenizing_is_measured() -> None:
     assert tokenizing_speed(["some text to go through " * 50] * 4) > 0
     assert tokenizing_speed(["a"]) > 0
+
+
+# Other kinds of model
+
+TEXT = corpus_of("some", ["all work and no play makes Jack a dull boy. " * 200])
+
+
+def planned(choices: Choices, **settings: str) -> Plan:
+    return make_plan(TEXT, None, choices, TrainConfig(**settings))  # type: ignore[arg-type]
+
+
+def test_without_a_shape_of_its_own_it_has_the_weights_of_the_presets_gpt(kind: str) -> None:
+    gpt, other = planned(Choices()), planned(Choices(model=kind))
+    assert other.model.parameter_count() == pytest.approx(gpt.model.parameter_count(), rel=0.05)
+    assert (other.model.context, other.model.vocab_size) == (gpt.model.context, gpt.model.vocab_size)
+    assert (other.train.optimizer, other.train.learning_rate) == ("adamw", BASELINE_RATES[kind])
+
+
+def test_a_shape_that_is_given_stays(kind: str) -> None:
+    model = planned(Choices(model=kind, layers=1, width=24, context=16)).model
+    assert (model.layers, model.width, model.context) == (1, 24, 16)
+
+
+@pytest.mark.parametrize(
+    ("choices", "settings", "message"),
+    [
+        (Choices(model="gru"), {}, "--model must be gpt, lstm, rnn or window, not gru."),
+        (Choices(model="lstm", heads=2), {}, "--heads 2 are for a GPT"),
+        (Choices(window=4), {}, "--window goes with --model window, not with --model gpt."),
+        (Choices(model="rnn"), {"positions": "none"}, "--positions none is for a GPT: --model rnn has no table"),
+    ],
+)
+def test_what_only_another_kind_has_is_refused(choices: Choices, settings: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        planned(choices, **settings)
+
+
+def test_with_minutes_it_gets_the_weights_and_the_text_of_the_gpt_that_fits_and_its_own_steps(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(plan_module, "measure_speed", lambda *arguments: Speed(((64, 1e9),)))
+    gpt = choose(TEXT, None, Choices(), TrainConfig(), 60.0, CPU)
+    rate = 2 * gpt.runs[0].tokens_per_second
+    monkeypatch.setattr(plan_module, "measure_rate", lambda *arguments: rate)
+    other = choose(TEXT, None, Choices(model=kind), TrainConfig(), 60.0, CPU)
+    assert other.settings.seconds == pytest.approx(gpt.settings.seconds, abs=1.0)
+    assert other.settings.steps == pytest.approx(2 * gpt.settings.steps, rel=0.05)
+    kept = ("vocab_size", "context", "batch_size", "tokenizer", "dropout")
+    assert [getattr(other.choices, name) for name in kept] == [getattr(gpt.choices, name) for name in kept]
+    count = make_plan(TEXT, None, gpt.choices, gpt.settings).model.parameter_count()
+    found = make_plan(TEXT, None, other.choices, other.settings).model.parameter_count()
+    assert found == pytest.approx(count, rel=0.08)  # the text has fewer tokens than were asked for

@@ -204,7 +204,8 @@ def test_run_json_says_what_it_takes_to_do_it_again(text: Corpus) -> None:
     ]
     assert found["seed"] == found["train"]["seed"] == 42
     assert found["train"]["learning_rate"] == 1e-2
-    assert found["model"] == {"vocab_size": 300, "context": 16, "layers": 1, "heads": 1, "width": 16, "dropout": 0.0}
+    shape = {"vocab_size": 300, "context": 16, "layers": 1, "heads": 1, "width": 16, "dropout": 0.0}
+    assert found["model"] == {**shape, "model": "gpt", "window": None}
     assert found["corpus"]["train_tokens"] == len(plan.data.train)
     assert found["versions"]["torch"] == torch.__version__
     assert set(found["versions"]) == {"python", "minigpt", "torch", "tokenizers", "safetensors", "numpy"}

@@ -1,0 +1,144 @@
+"""What came before the transformer: ids in, a logit for every token out, and a state from which to go on.
+
+A dense network over the last few tokens, an Elman RNN and an LSTM, under the protocol of the GPT. Shapes are named as
+in gpt.py; N is the number of tokens in a window. The output head is tied to the embeddings, as a GPT's is, so that all
+of them spend their weights alike.
+"""
+
+from itertools import pairwise
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from minigpt.config import ModelConfig
+from minigpt.models.dropout import dropout
+from minigpt.models.gpt import embedding
+
+State = tuple[Tensor, ...]  # each [B, ...]: all that a model knows of the tokens so far
+Self = TypeVar("Self", bound="Baseline")
+
+
+class Baseline(nn.Module):
+    """`model(ids_BT)` is the logits [B, T, V], from a state that knows nothing; `read` goes on from another one."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.wte = embedding(config.vocab_size, config.width)  # token -> vector; also the output head (tied)
+
+    def initialise(self: Self, generator: torch.Generator) -> Self:
+        """Biases 0; all else normal with the variance 1 / columns: token vectors then have about the length 1, and what
+        a matrix makes of its input is about as large as that.
+        """
+        for parameter in self.parameters():
+            if parameter.dim() == 2:
+                nn.init.normal_(parameter, std=parameter.size(1) ** -0.5, generator=generator)
+            else:
+                nn.init.zeros_(parameter)
+        return self
+
+    def forward(self, ids_BT: Tensor, *, last_only: bool = False, stream: list[Tensor] | None = None) -> Tensor:
+        """Logits [B, T, V], or [B, 1, V] of the last token; a list given as `stream` receives the vectors [B, T, C]
+        that the ids become.
+        """
+        return self.read(ids_BT, None, last_only=last_only, stream=stream)[0]
+
+    def read(
+        self, ids_BT: Tensor, state: State | None, *, last_only: bool = False, stream: list[Tensor] | None = None
+    ) -> tuple[Tensor, State]:
+        """As `forward`, for ids that go on where `state` ends; with the state behind them."""
+        x_BTC = dropout(self.wte(ids_BT), self.config.dropout, self.training)
+        if stream is not None:
+            stream.append(x_BTC)
+        y_BTC, state = self.advance(x_BTC, state)
+        y_BTC = dropout(y_BTC, self.config.dropout, self.training)
+        return F.linear(y_BTC[:, -1:] if last_only else y_BTC, self.wte.weight), state
+
+    def advance(self, x_BTC: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """What comes of the tokens' vectors [B, T, C], and the state behind the last of them."""
+        raise NotImplementedError
+
+    @property
+    def device(self) -> torch.device:
+        return self.wte.weight.device
+
+    def parameter_count(self) -> int:
+        """All parameters, the tied output head counted once."""
+        return sum(p.numel() for p in self.parameters())
+
+
+class WindowNet(Baseline):
+    """The vectors of the last N tokens side by side through dense layers: Bengio et al., "A Neural Probabilistic
+    Language Model", 2003. It knows nothing of what stands before them. Its state is the last N - 1 vectors.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        assert config.window is not None
+        inner = 4 * config.width
+        sizes = [config.window * config.width, *[inner] * config.layers, config.width]
+        self.dense = nn.ModuleList(nn.utils.skip_init(nn.Linear, *pair) for pair in pairwise(sizes))
+
+    def advance(self, x_BTC: Tensor, state: State | None) -> tuple[Tensor, State]:
+        before = self.config.window - 1  # type: ignore[operator]
+        seen = F.pad(x_BTC, (0, 0, before, 0)) if state is None else torch.cat([*state, x_BTC], 1)
+        h = seen.unfold(1, before + 1, 1).flatten(2)  # [B, T, C N]
+        for layer in self.dense[:-1]:
+            h = F.gelu(layer(h), approximate="tanh")
+        return self.dense[-1](h), (seen[:, seen.size(1) - before :],)
+
+
+class RNN(Baseline):
+    """h' = tanh(W x + U h + b), layer upon layer: Elman, "Finding Structure in Time", 1990."""
+
+    cells: nn.RNNBase
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.cells = self._new_cells(config)
+
+    def _new_cells(self, config: ModelConfig) -> nn.RNNBase:
+        return nn.RNN(config.width, config.width, config.layers, batch_first=True)
+
+    def initialise(self: Self, generator: torch.Generator) -> Self:
+        """As all; what carries the state from token to token begins orthogonal, which neither shrinks nor swells it."""
+        super().initialise(generator)
+        for name, parameter in self.named_parameters():
+            if "weight_hh" in name:
+                for gate in parameter.detach().split(parameter.size(1)):
+                    nn.init.orthogonal_(gate, generator=generator)
+        return self
+
+    def advance(self, x_BTC: Tensor, state: State | None) -> tuple[Tensor, State]:
+        y_BTC, h_LBC = self.cells(x_BTC, None if state is None else _layers_first(state[0]))
+        return y_BTC, (h_LBC.transpose(0, 1),)
+
+
+class LSTM(RNN):
+    """Gates decide what a cell keeps, takes in and shows: Hochreiter and Schmidhuber, "Long Short-Term Memory", 1997;
+    the gate that forgets: Gers et al., "Learning to Forget", 2000.
+    """
+
+    def _new_cells(self, config: ModelConfig) -> nn.RNNBase:
+        return nn.LSTM(config.width, config.width, config.layers, batch_first=True)
+
+    def initialise(self: Self, generator: torch.Generator) -> Self:
+        """As an RNN; at first the cells keep what they have (Jozefowicz et al., "An Empirical Exploration of Recurrent
+        Network Architectures", 2015)."""
+        super().initialise(generator)
+        width = self.config.width
+        for name, parameter in self.named_parameters():
+            if "bias_ih" in name:
+                nn.init.ones_(parameter.detach()[width : 2 * width])
+        return self
+
+    def advance(self, x_BTC: Tensor, state: State | None) -> tuple[Tensor, State]:
+        before = None if state is None else tuple(map(_layers_first, state))
+        y_BTC, after = self.cells(x_BTC, before)
+        return y_BTC, tuple(part.transpose(0, 1) for part in after)
+
+
+def _layers_first(part_BLC: Tensor) -> Tensor:
+    return part_BLC.transpose(0, 1).contiguous()

@@ -1,0 +1,30 @@
+"""Every name makes a model of its kind; what needs a GPT refuses all others."""
+
+from collections.abc import Callable
+
+import pytest
+
+from minigpt.config import MODELS
+from minigpt.errors import ConfigError
+from minigpt.models.baselines import Baseline
+from minigpt.models.decoder import Decoder
+from minigpt.models.gpt import GPT
+from minigpt.models.kinds import NAMES, batch_decoder_for, decoder_for, gpt_of
+from minigpt.models.stream_decoder import StreamBatchDecoder, StreamDecoder
+
+
+def test_every_kind_has_a_name_for_people() -> None:
+    assert set(NAMES) == set(MODELS)
+
+
+def test_each_model_has_the_decoders_of_its_kind(make_baseline: Callable[..., Baseline], model: GPT, kind: str) -> None:
+    baseline = make_baseline(kind, 20)
+    assert isinstance(decoder_for(baseline), StreamDecoder)
+    assert isinstance(batch_decoder_for(baseline, 2), StreamBatchDecoder)
+    assert isinstance(decoder_for(model), Decoder)
+
+
+def test_what_needs_a_gpt_refuses_others_in_one_line(make_baseline: Callable[..., Baseline], model: GPT) -> None:
+    assert gpt_of(model, "A view shows attention") is model
+    with pytest.raises(ConfigError, match=r"^A view shows attention, which only a GPT has: this model is an LSTM"):
+        gpt_of(make_baseline("lstm", 20), "A view shows attention")
