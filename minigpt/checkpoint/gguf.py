@@ -5,6 +5,7 @@ texts are cut into words as GPT-2 cuts them, the tokens, and the merges.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -21,11 +22,13 @@ from minigpt.checkpoint.hf_gpt2 import PREFIX, config_to_json, weights_to_tensor
 from minigpt.errors import CheckpointError, ConfigError
 from minigpt.models.kinds import gpt_of
 from minigpt.text.blocks import Progress, unheard
+from minigpt.text.wording import shown
 
 DTYPES = ("float32", "float16", "q8_0")
 _FILE_TYPES = {"float32": "ALL_F32", "float16": "MOSTLY_F16", "q8_0": "MOSTLY_Q8_0"}
 _TENSOR_TYPES = {"float32": "F32", "float16": "F16", "q8_0": "Q8_0"}
-_BLOCK = 32  # numbers of a row that q8_0 stores with one scale
+_BLOCK = 32  # numbers of a row that q8_0 stores with one scale, in float16, for the largest of them
+_LARGEST = {"F32": math.inf, "F16": 65504.0, "Q8_0": 127 * 65504.0}
 
 # GPT-2's names -> GGUF's; those of a layer stand behind h.N. and blk.N.
 _OUTER = {"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm", "lm_head": "output"}
@@ -178,7 +181,7 @@ def _describe(writer: Any, file: _File) -> None:
     import gguf
 
     values = file.values
-    writer.add_name(file.checkpoint.path.resolve().name)
+    writer.add_name(shown(file.checkpoint.path.resolve().name))
     writer.add_context_length(values["n_positions"])
     writer.add_embedding_length(values["n_embd"])
     writer.add_block_count(values["n_layer"])
@@ -220,6 +223,6 @@ def _stored(entry: _Entry) -> np.ndarray:
     import gguf
 
     numbers = entry.tensor.contiguous().numpy()
-    if entry.kind == "F16" and float(np.abs(numbers).max()) > float(np.finfo(np.float16).max):
+    if float(np.abs(numbers).max()) > _LARGEST[entry.kind]:
         raise ConfigError(f"{entry.name} holds numbers beyond float16's range: export with --dtype float32.")
     return gguf.quants.quantize(numbers, gguf.GGMLQuantizationType[entry.kind])

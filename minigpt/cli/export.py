@@ -12,7 +12,7 @@ from minigpt.cli.options import Json, Quiet
 from minigpt.config import require
 from minigpt.records import Exported
 from minigpt.render.machine import to_json
-from minigpt.render.style import byte_count, compact, quantity
+from minigpt.render.style import byte_count, compact, quantity, symbols_for
 from minigpt.render.work import WorkDisplay
 
 if TYPE_CHECKING:
@@ -61,7 +61,10 @@ def export(
     with signals_raise():
         _write(loaded, target, dtype, is_gguf=is_gguf, quiet=quiet)
     record = _record(loaded, target, dtype, is_gguf=is_gguf)
-    print(to_json(record)) if json else _tell(record, loaded.model.config.layers, loaded.model.config.width)
+    if json:
+        print(to_json(record))
+    else:
+        _tell(record, loaded.model.config.layers, loaded.model.config.width)
 
 
 def _write(loaded: "Checkpoint", target: Path, dtype: str, *, is_gguf: bool, quiet: bool) -> None:
@@ -90,7 +93,8 @@ def _record(loaded: "Checkpoint", target: Path, dtype: str, *, is_gguf: bool) ->
 
 def _tell(record: Exported, layers: int, width: int) -> None:
     out = stdout()
-    shape = f"{quantity(layers, 'layer')} x {width}, {compact(record.parameters)} parameters"
+    times = symbols_for(out.encoding).times
+    shape = f"{quantity(layers, 'layer')} {times} {width}, {compact(record.parameters)} parameters"
     say(out, f"{record.path}: {shape} in {record.dtype}, {byte_count(record.bytes)}")
     if record.format == "gguf":
         say(out, f'  llama_cpp.Llama("{record.path}")')

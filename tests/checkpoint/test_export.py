@@ -72,6 +72,16 @@ def test_a_full_disk_leaves_nothing(checkpoint: Checkpoint, tmp_path: Path, monk
     assert os.listdir(tmp_path / "new") == []
 
 
+def test_ctrl_c_leaves_nothing(checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minigpt.checkpoint.folder.save_file", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        export_folder(tmp_path / "new" / "out", checkpoint, "float32")
+    assert os.listdir(tmp_path / "new") == []
+
+
 def test_numbers_beyond_float16_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
     with torch.no_grad():
         checkpoint.model.wte.weight[0, 0] = 1e5

@@ -197,12 +197,18 @@ def test_what_llama_cpp_would_compute_differently_is_refused_by_name(
         save_gguf(tmp_path / "a.gguf", checkpoint, "float32")
 
 
-def test_numbers_beyond_float16_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("dtype", "number"), [("float16", 1e5), ("q8_0", 1e7)])
+def test_numbers_beyond_float16_are_refused(checkpoint: Checkpoint, tmp_path: Path, dtype: str, number: float) -> None:
     with torch.no_grad():
-        checkpoint.model.wte.weight[0, 0] = 1e5
+        checkpoint.model.wte.weight[0, 0] = number
     with pytest.raises(ConfigError, match="weight holds numbers beyond float16's range"):
-        save_gguf(tmp_path / "a.gguf", checkpoint, "float16")
+        save_gguf(tmp_path / "a.gguf", checkpoint, dtype)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_name_that_is_not_utf8_is_written_as_one_that_is(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    save_gguf(tmp_path / "a.gguf", replace(checkpoint, path=tmp_path / os.fsdecode(b"to\xffy")), "float32")
+    assert value(gguf.GGUFReader(tmp_path / "a.gguf"), "general.name").startswith("to")
 
 
 def test_a_full_disk_leaves_the_older_file(
@@ -216,6 +222,16 @@ def test_a_full_disk_leaves_the_older_file(
     with pytest.raises(OutputError, match=r"a.gguf cannot be written: No space left on device"):
         save_gguf(tmp_path / "a.gguf", checkpoint, "float32")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"older"]
+
+
+def test_ctrl_c_leaves_nothing(checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Any, tensor: np.ndarray) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gguf.GGUFWriter, "write_tensor_data", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_gguf(tmp_path / "a.gguf", checkpoint, "float32")
+    assert os.listdir(tmp_path) == []
 
 
 def test_without_the_library_the_message_says_what_to_install(

@@ -18,7 +18,7 @@ Run = Callable[..., Any]
 def test_a_gguf_file(minigpt: Run, trained: Path) -> None:
     result = minigpt("export", str(trained), "a.gguf", "--dtype", "q8_0")
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.startswith("a.gguf: 1 layer x 32, 23 k parameters in q8_0, ")
+    assert result.stdout.startswith("a.gguf: 1 layer × 32, 23 k parameters in q8_0, ")
     assert 'llama_cpp.Llama("a.gguf")' in result.stdout
     assert result.stderr == ""
     assert gguf.GGUFReader("a.gguf").fields["general.name"].contents() == "run"
@@ -28,7 +28,7 @@ def test_a_gguf_file(minigpt: Run, trained: Path) -> None:
 def test_a_folder_that_samples_the_same(minigpt: Run, trained: Path) -> None:
     result = minigpt("export", str(trained), "out")
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.startswith("out: 1 layer x 32")
+    assert result.stdout.startswith("out: 1 layer × 32")
     assert "minigpt sample -c out" in result.stdout
     assert not {"run.json", "train.jsonl", "snapshots", "resume"} & set(os.listdir("out"))
     flags = ["sample", "The cat", "-n", "8", "--seed", "1", "-q"]
