@@ -25,7 +25,7 @@ def checkpoints(trained: Path) -> Path:
 
 
 def test_a_line_a_run(minigpt: Run, checkpoints: Path) -> None:
-    result = minigpt("runs")
+    result = minigpt("runs", COLUMNS="100")
     assert result.exit_code == 0, result.stderr
     heading, *rows = result.stdout.splitlines()
     assert heading.split() == ["name", "model", "weights", "text", "steps", "bits/byte", "on", "disk", "age", "status"]
