@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from minigpt.training.plan import Plan
 
 _TEXT = ("encoding", "field", "val")
-_SHAPE = ("vocab_size", "context", "layers", "heads", "width", "dropout")
+_SHAPE = ("vocab_size", "context", "layers", "heads", "width", "dropout", "model", "window")
 
 
 def again(params: Mapping[str, Any], plan: "Plan", choices: Choices, device: "torch.device") -> dict[str, Any]:
