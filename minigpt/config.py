@@ -164,9 +164,12 @@ class Choices:
     learning_rate: float | None = None
     val_fraction: float = 0.1
     part: float = 1.0  # of the text, in pieces from all over it
+    base: str | None = None  # --from: the model to begin with, which makes most of the choices
 
     def filled(self) -> "Choices":
-        """These, with DEFAULT_CHOICES where nothing was chosen."""
+        """These, with DEFAULT_CHOICES where nothing was chosen, nor by a model to begin with."""
+        if self.base is not None:
+            return self
         return replace(self, **{name: value for name, value in DEFAULT_CHOICES.items() if getattr(self, name) is None})
 
 
@@ -204,11 +207,13 @@ class TrainConfig:
     seed: int = 1
     precision: str = "auto"
     compile: bool = False
+    freeze: int = 0  # layers, the first ones, and the embeddings
+    gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulation", "eval_every", "eval_tokens"):
             require_at_least(f"--{name.replace('_', '-')}", getattr(self, name), 1)
-        for name in ("warmup_steps", "patience"):
+        for name in ("warmup_steps", "patience", "freeze"):
             require_at_least(f"--{name.replace('_', '-')}", getattr(self, name), 0)
         require(0 <= self.snapshots <= 1000, f"--snapshots must lie between 0 and 1,000, not {self.snapshots:,}.")
         require_seed(self.seed)

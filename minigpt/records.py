@@ -258,7 +258,7 @@ class TrainRecord:
 class PlannedRun:
     """One way to use a time budget, or a `share` of it where more would only be learned by heart.
 
-    `expected_bits_per_byte` is for a text of average difficulty: only to compare.
+    `expected_bits_per_byte` is for a text of average difficulty: only to compare. None where nothing is known.
     """
 
     tokenizer: str
@@ -275,7 +275,7 @@ class PlannedRun:
     tokens_per_second: float
     epochs: float
     share: float
-    expected_bits_per_byte: float
+    expected_bits_per_byte: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,14 @@ def as_hub_model(name: str) -> HubModel | None:
     return None if Path(repository).parent.exists() else HubModel(repository, revision)
 
 
+def pinned(name: str, folder: Path) -> str:
+    """The name under which the very files of `folder` will be found again: for a model of the Hub, with its commit."""
+    model = as_hub_model(name)
+    if model is None or folder.parent.name != "snapshots":
+        return name
+    return str(HubModel(model.repository, folder.name))
+
+
 def fetch(model: HubModel, check: Callable[[Path], object] = lambda folder: None) -> Path:
     """The folder of `model` in the library's cache. What is there already is taken as it is, without asking the Hub.
 

@@ -110,6 +110,13 @@ def train(
     positions: Annotated[
         str, _flag("learned, sinusoidal (a fixed table) or none, to see what order is worth.", _MODEL)
     ] = _DEFAULTS.positions,
+    base: Annotated[
+        str | None,
+        _flag("Begin with this checkpoint, as -c takes it, and keep its shape and its tokenizer.", _MODEL, "--from"),
+    ] = None,
+    freeze: Annotated[
+        int, _flag("With --from: so many layers, the first, and the embeddings stay as they are.", _MODEL)
+    ] = _DEFAULTS.freeze,
     minutes: Annotated[
         float | None,
         _flag(
@@ -147,6 +154,12 @@ def train(
     compile: Annotated[
         bool, _flag("Through torch.compile: slow to begin, and then faster on a GPU.", _TRAINING, "--compile")
     ] = False,
+    gradient_checkpointing: Annotated[
+        bool,
+        _flag(
+            "Keep less in memory for the way back, and run each block twice. With --from, where it matters.", _TRAINING
+        ),
+    ] = _DEFAULTS.gradient_checkpointing,
     device: Device = "auto",
     threads: Threads = None,
     shard: Annotated[
@@ -179,15 +192,18 @@ def train(
         the best model for half an hour of this machine
     [bold]minigpt train poems/ --tokenizer char[/bold]
         a folder of texts, by characters
-    [bold]minigpt train --preset micro[/bold]
-        Python's reference, a larger model
+    [bold]minigpt train notes.txt --from gpt2[/bold]
+        GPT-2, trained further on your notes
     """
     started = time.perf_counter()
+    from minigpt.checkpoint.folder import load
+    from minigpt.checkpoint.hub import pinned
     from minigpt.checkpoint.run import RunFolder, Scratch, claim
     from minigpt.cli.setup import use_device
     from minigpt.render.work import WorkDisplay
     from minigpt.text.corpus import read_corpus
     from minigpt.training.distributed import join
+    from minigpt.training.finetune import Base, begun_with, gentle
     from minigpt.training.plan import choose, make_plan
     from minigpt.training.run import build_model, model_card, run_info
     from minigpt.training.tensorboard import check_installed
@@ -202,6 +218,10 @@ def train(
         settings, choices = build(TrainConfig, said), build(Choices, said)
         runs: list[PlannedRun] = []  # ways to use the budget, best first
         ranks.check_batch(choices.batch_size or 0)  # before all the work
+        first = None
+        if base is not None:
+            first = Base(base, load(base))
+            choices, settings = gentle(first, choices, settings, said, target, ranks.size)
         console = stderr()
         console.quiet = quiet
         with signals_raise(), Scratch(out) as scratch:
@@ -211,7 +231,7 @@ def train(
                 held_out = read([val]) if val is not None else None
                 if budget is not None:
                     work.begin("measuring this machine", None)
-                    plans = choose(text, held_out, choices, settings, budget.left(), target, said, ranks.size)
+                    plans = choose(text, held_out, choices, settings, budget.left(), target, said, ranks.size, first)
                     runs, choices, settings, budget.unused = plans.runs, plans.choices, plans.settings, plans.unused
                     if plans.note:
                         note(plans.note, quiet=quiet)
@@ -219,28 +239,30 @@ def train(
                         _show_plan(runs, budget.seconds, json=json)
                         return None
                 choices = choices.filled()
-                plan = make_plan(text, held_out, choices, settings, target, scratch, work.begin)
+                plan = make_plan(text, held_out, choices, settings, target, scratch, work.begin, first)
             if dry_run:
                 _show_size(plan, choices, json=json)
                 return None
             ranks.check_batch(plan.train.batch_size)
-            untrained = build_model(plan)
+            begun = build_model(plan) if first is None else begun_with(first, plan.model, plan.train.freeze)
             plan = plan.within(budget.left()) if budget is not None else plan
-            info = run_info(plan, choices, target) | again(ctx.params, plan, choices, target)
+            origin = None if first is None else pinned(first.name, first.checkpoint.path)
+            info = run_info(plan, choices, target) | again(ctx.params, plan, choices, target, origin)
             info["minutes"] = None if budget is None else budget.seconds / 60
             path = claim(plan.corpus.name, out, overwrite=overwrite)
             folder = RunFolder(path, plan.tokenizer, info)
-            folder.start(untrained, model_card(plan, info["command"]), plan.data)
+            folder.start(begun, model_card(plan, info["command"]), plan.data)
         if not quiet:
             whole = None if budget is None else budget.seconds
             _introduce(plan, choices, runs, whole, folder.path, _places(ranks, target), builtin=not corpus)
         if budget is not None:
             plan = plan.within(budget.left())
             folder.update(train=asdict(plan.train))
-        return plan, folder, untrained
+        return plan, folder, begun
 
     with join(shard) as ranks:
         require(not overwrite or out is not None, "--overwrite goes with --out FOLDER.")
+        require(not freeze or base is not None or resume is not None, "--freeze goes with --from CHECKPOINT.")
         require(minutes is None or steps is None, "Give --minutes or --steps, not both.")
         require(
             model == "gpt" or "optimizer" not in said or optimizer == "adamw",
@@ -358,7 +380,8 @@ def _show_plan(runs: "Sequence[PlannedRun]", seconds: float, *, json: bool) -> N
         return
     for line in reasons(runs, seconds, screen):
         console.print(line)
-    console.print(plan_table(runs, screen))
+    if len(runs) > 1:
+        console.print(plan_table(runs, screen))
 
 
 def _show_size(plan: "Plan", choices: Choices, *, json: bool) -> None:
@@ -400,10 +423,24 @@ def _introduce(
     chosen = seconds is not None and plan.model.model == "gpt"
     for line in reasons(runs, seconds or 0.0, screen) if chosen else _size(plan, choices, screen):
         console.print(line)
+    if plan.base is not None:
+        console.print(_given(plan, screen))
     precision = plan.train.precision
     where = f"{places} in {precision}{' precision' if precision == 'mixed' else ''}"
     validation = f"validation on {plan.validation}" if plan.has_validation else "no validation"
     console.print(screen.caption(where, validation, f"saved in {folder}"))
+
+
+def _given(plan: "Plan", screen: "Screen") -> "Text":
+    """What is done with a model that is given."""
+    train = plan.train
+    frozen = f"the embeddings and the first {train.freeze} of {plan.model.layers} layers frozen" if train.freeze else ""
+    return screen.caption(
+        f"begins with {plan.base}",
+        f"{train.optimizer} at {train.learning_rate:g}",
+        frozen,
+        "gradient checkpointing" if train.gradient_checkpointing else "",
+    )
 
 
 def _size(plan: "Plan", choices: Choices, screen: "Screen") -> "tuple[Text, Text]":
@@ -419,7 +456,7 @@ def _size(plan: "Plan", choices: Choices, screen: "Screen") -> "tuple[Text, Text
     return (
         screen.caption(
             f"{text.name}: {byte_count(text.utf8_bytes)} in {quantity(text.documents, 'document')}",
-            f"{choices.tokenizer} {model.vocab_size:,}, {plan.bytes_per_token:.2f} bytes a token",
+            f"{choices.tokenizer or 'given'} {model.vocab_size:,}, {plan.bytes_per_token:.2f} bytes a token",
             f"{compact(tokens)} training tokens",
         ),
         screen.caption(

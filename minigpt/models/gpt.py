@@ -18,6 +18,7 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from minigpt.config import ModelConfig
 from minigpt.models.attention import causal_attention
@@ -139,6 +140,7 @@ class GPT(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.gradient_checkpointing = False  # in training, keep of each block only what goes in, and run it twice
         self.wte = embedding(config.vocab_size, config.width)  # token -> vector; tied, it is the output head too
         self.wpe = embedding(config.context, config.width)  # position -> vector
         self.h = nn.ModuleList(Block(config) for _ in range(config.layers))
@@ -180,7 +182,10 @@ class GPT(nn.Module):
         if stream is not None:
             stream.append(x_BTC)
         for i, block in enumerate(self.h):
-            x_BTC = block(x_BTC, partial(cache.append, i) if cache is not None else None, weights)
+            if self.gradient_checkpointing and self.training:
+                x_BTC = checkpoint(block, x_BTC, use_reentrant=False)
+            else:
+                x_BTC = block(x_BTC, partial(cache.append, i) if cache is not None else None, weights)
             if stream is not None:
                 stream.append(x_BTC)
         if cache is not None:

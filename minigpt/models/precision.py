@@ -90,6 +90,7 @@ class Int8GPT(GPT):
         self.config, self.wte, self.wpe, self.ln_f = model.config, model.wte, model.wpe, model.ln_f
         self.h = nn.ModuleList(_int8_block(block) for block in model.blocks)
         self.int8_head = Int8Product(model.unembedding.detach())
+        self.gradient_checkpointing = False
         self.train(model.training)
 
     def head(self, x_BTC: Tensor) -> Tensor:

@@ -51,7 +51,12 @@ def _seen(run: PlannedRun) -> str:
 
 
 def _worse(run: PlannedRun, best: PlannedRun) -> str:
-    return f"{run.expected_bits_per_byte / best.expected_bits_per_byte - 1:.1%} worse"
+    return f"{_expected(run) / _expected(best) - 1:.1%} worse"
+
+
+def _expected(run: PlannedRun) -> float:
+    assert run.expected_bits_per_byte is not None, "one of several runs, which a law compares"
+    return run.expected_bits_per_byte
 
 
 def _neighbours(runs: Sequence[PlannedRun], best: PlannedRun, screen: Screen) -> Iterator[str]:
@@ -59,10 +64,10 @@ def _neighbours(runs: Sequence[PlannedRun], best: PlannedRun, screen: Screen) ->
     smaller = [run for run in runs if run.width < best.width]
     larger = [run for run in runs if run.width > best.width]
     if smaller:
-        run = max(smaller, key=lambda run: (run.width, -run.expected_bits_per_byte))
+        run = max(smaller, key=lambda run: (run.width, -_expected(run)))
         yield f"{_shape(run, screen)} is expected {_worse(run, best)}"
     if larger:
-        run = min(larger, key=lambda run: (run.width, run.expected_bits_per_byte))
+        run = min(larger, key=lambda run: (run.width, _expected(run)))
         yield f"{_shape(run, screen)} {_worse(run, best)}"
 
 

@@ -44,6 +44,7 @@ class Trainer:
         self, model: Model, data: TokenData, config: TrainConfig, byte_lengths: np.ndarray, ranks: Ranks = ALONE
     ) -> None:
         self.model, self.data, self.config, self.byte_lengths = model.train(), data, config, byte_lengths
+        model.gradient_checkpointing = config.gradient_checkpointing
         self.ranks, self._trained = ranks, ranks.trained(model)
         self._loss = compiled(self._loss_of) if config.compile else self._loss_of
         self.optimizers = build_optimizers(model, config)

@@ -13,12 +13,13 @@ from minigpt.errors import CheckpointError
 from minigpt.models.device import resolve_precision
 from minigpt.models.equal import equal_shape
 from minigpt.records import PlannedRun
-from minigpt.text.blocks import Progress, counted, unheard
+from minigpt.text.blocks import Progress, counted, unheard, utf8_length
 from minigpt.text.corpus import Corpus
 from minigpt.text.shards import TokenData, fitting_context, made_before, made_from, reuse_shards, tokenize
 from minigpt.text.split import Split
 from minigpt.text.tokenizer import Tokenizer, bytes_per_token, default_vocab_size, train_tokenizer
-from minigpt.training.budget import VOCABULARIES, TextSize, candidates, chosen, paced
+from minigpt.training.budget import VOCABULARIES, TextSize, candidates, chosen, given_model, paced
+from minigpt.training.finetune import Base, further
 from minigpt.training.law import fitted_law
 from minigpt.training.speed import measure_rate, measure_speed, tokenizing_speed
 
@@ -43,6 +44,7 @@ class Plan:
     validation: str  # what the validation loss is measured on
     notes: tuple[str, ...]
     bytes_per_token: float = 0.0  # of the training text
+    base: str | None = None  # the model that it begins with, where that is not a new one
 
     def within(self, seconds: float) -> "Plan":
         """This plan, to be trained in what is left of a time budget: a second at least."""
@@ -62,28 +64,27 @@ def make_plan(
     device: torch.device | str = "cpu",
     scratch: Scratch | None = None,
     progress: Stages = lambda name, total: unheard,
+    base: Base | None = None,
 ) -> Plan:
-    """Tokenize and size. `held_out`: the validation text, where it is not the end of the corpus.
+    """Tokenize and size. `held_out`: the validation text, where it is not the end of the corpus. With a `base`, its
+    shape and its tokenizer are kept, and `choices` are those that suit it.
 
     `settings` come with every value that depends neither on the preset nor on the device. The ids of a large text go
     to `scratch`; without one, they are held in memory. Raises ConfigError, CorpusError and OutputError.
     """
     choices = choices.filled()
-    assert choices.preset is not None
-    assert choices.tokenizer is not None
-    assert choices.dropout is not None
-    require(choices.preset in PRESETS, f"--preset must be one of {', '.join(PRESETS)}, not {choices.preset}.")
-    preset = PRESETS[choices.preset]
-    require(
-        choices.model == "gpt" or settings.positions == "learned",
-        f"--positions {settings.positions} is for a GPT: --model {choices.model} has no table of positions.",
-    )
     # Contradictions show before the work of reading and tokenizing is done; the vocabulary's size is known later.
-    model = _shape(choices, choices.vocab_size or 1)
+    model, batch_size, rate = _new_shape(choices, settings) if base is None else _further_shape(choices, base)
     split = Split(corpus, held_out, choices.val_fraction, choices.part)
-    tokenizer = learn_tokenizer(split, choices.tokenizer, choices.vocab_size, progress)
+    if base is None:
+        assert choices.tokenizer is not None
+        tokenizer = learn_tokenizer(split, choices.tokenizer, choices.vocab_size, progress)
+    else:
+        tokenizer = base.checkpoint.tokenizer
     data, said = encode(tokenizer, split, scratch, progress)
     context = fitting_context(len(data.train), model.context)
+    fitting = replace(choices, context=context)
+    shape = _shape(fitting, tokenizer.vocab_size) if base is None else further(base.config, fitting)
     require(
         not settings.patience or len(data.validation) > 1,
         "--patience needs a validation text: give a higher --val-fraction, or a file with --val.",
@@ -92,22 +93,43 @@ def make_plan(
         corpus=corpus,
         tokenizer=tokenizer,
         data=data,
-        model=_shape(replace(choices, context=context), tokenizer.vocab_size),
+        model=shape,
         train=replace(
             settings,
-            batch_size=_first(choices.batch_size, preset.batch_size),
-            learning_rate=_first(choices.learning_rate, BASELINE_RATES.get(choices.model, preset.learning_rate)),
+            batch_size=batch_size,
+            learning_rate=rate,
             optimizer=settings.optimizer if choices.model == "gpt" else "adamw",
-            precision=resolve_precision(settings.precision, torch.device(device), model.width),
+            precision=resolve_precision(settings.precision, torch.device(device), shape.width),
         ),
         validation=_validation_name(held_out, choices.val_fraction, data, settings.eval_tokens),
         bytes_per_token=data.train_bytes / len(data.train),
+        base=None if base is None else base.name,
         notes=(
             *_sample_notes(split, choices.tokenizer),
             *said,
             *_notes(model.context, context, data, choices, tokenizer),
         ),
     )
+
+
+def _new_shape(choices: Choices, settings: TrainConfig) -> tuple[ModelConfig, int, float]:
+    """Of a preset, where nothing else is chosen; with the batch and the rate that go with it."""
+    assert choices.preset is not None
+    require(choices.preset in PRESETS, f"--preset must be one of {', '.join(PRESETS)}, not {choices.preset}.")
+    require(
+        choices.model == "gpt" or settings.positions == "learned",
+        f"--positions {settings.positions} is for a GPT: --model {choices.model} has no table of positions.",
+    )
+    preset = PRESETS[choices.preset]
+    rate = _first(choices.learning_rate, BASELINE_RATES.get(choices.model, preset.learning_rate))
+    return _shape(choices, choices.vocab_size or 1), _first(choices.batch_size, preset.batch_size), rate
+
+
+def _further_shape(choices: Choices, base: Base) -> tuple[ModelConfig, int, float]:
+    """Of a given model; what goes with it is chosen already."""
+    assert choices.batch_size is not None
+    assert choices.learning_rate is not None
+    return further(base.config, choices), choices.batch_size, choices.learning_rate
 
 
 @dataclass(frozen=True)
@@ -133,8 +155,9 @@ def choose(
     device: torch.device,
     kept: Collection[str] = (),
     processes: int = 1,
+    base: Base | None = None,
 ) -> Chosen:
-    """What to do in a run of so many `seconds`. What is named in `kept` stays as it is.
+    """What to do in a run of so many `seconds`. What is named in `kept` stays as it is; so is a model that is given.
 
     Measures the machine for some seconds, 10 at most. Raises ConfigError where no time is left.
     """
@@ -145,18 +168,31 @@ def choose(
     )
     choices = replace(choices, part=split.part)
     speed = measure_speed(device, settings, min(10.0, seconds / 30), processes)
-    sizes = VOCABULARIES if choices.vocab_size is None else (choices.vocab_size,)
-    lengths = {} if choices.tokenizer == "char" else bytes_per_token(_some_text(split, _COMPRESSED), sizes)
+    lengths = _lengths(_some_text(split, _COMPRESSED), choices, base)
     seconds = max(1.0, seconds - spent - (time.perf_counter() - started))
     size = TextSize(split.train_bytes, split.train_characters, lengths)
-    runs = candidates(choices, size, speed, seconds, fitted_law())
+    if base is not None:
+        twice, model = settings.gradient_checkpointing, further(base.config, choices)
+        runs, kept = [given_model(model, choices, size, speed, seconds, twice=twice)], {*kept, "eval_tokens"}
+    else:
+        runs = candidates(choices, size, speed, seconds, fitted_law())
     best = runs[0]
     train = paced(best, settings, best.share * seconds, kept)
     if choices.model != "gpt":
         choices, train = _sized_as(best, choices, train, device, kept)
-    else:
+    elif base is None:
         choices = chosen(best, choices)
     return Chosen(runs, choices, train, unused=(1 - best.share) * seconds, note=note)
+
+
+def _lengths(sample: list[str], choices: Choices, base: Base | None) -> dict[int, float]:
+    """Bytes of a token by the size of a bpe vocabulary; a given tokenizer has one."""
+    if base is not None:
+        tokenizer = base.checkpoint.tokenizer
+        return {tokenizer.vocab_size: sum(map(utf8_length, sample)) / max(1, len(tokenizer.encode_documents(sample)))}
+    if choices.tokenizer == "char":
+        return {}
+    return bytes_per_token(sample, VOCABULARIES if choices.vocab_size is None else (choices.vocab_size,))
 
 
 def _sized_as(
@@ -265,8 +301,8 @@ def encode(
     return tokenize(tokenizer, split, folder, heard), notes
 
 
-def _sample_notes(split: Split, kind: str) -> list[str]:
-    if kind == "char" or split.sampled_characters == split.train_characters:
+def _sample_notes(split: Split, kind: str | None) -> list[str]:
+    if kind != "bpe" or split.sampled_characters == split.train_characters:
         return []
     sampled, whole = split.sampled_characters, split.train_characters
     return [f"The tokenizer is learned from about {sampled:,} of the {whole:,} training characters."]

@@ -75,12 +75,13 @@ def _plan(path: Path, info: Mapping[str, Any]) -> Plan:
         train=TrainConfig(**info["train"]),
         validation=info["corpus"]["validation"],
         notes=(),
+        base=info["choices"].get("base"),
     )
 
 
 def _refuse_differences(given: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
     for name, value in given.items():
-        flag = "CORPUS" if name == "corpus" else f"--{name.replace('_', '-')}"
+        flag = {"corpus": "CORPUS", "base": "--from"}.get(name, f"--{name.replace('_', '-')}")
         require(name in stored, f"{flag} does not go with --resume, which keeps what the run began with.")
         require(value == stored[name], f"{flag} {value} differs from this run's {stored[name]}. Leave it out.")
 

@@ -21,6 +21,7 @@ from minigpt.models.kinds import NAMES, Model, new_model
 from minigpt.models.positions import give_positions
 from minigpt.records import TrainRecord
 from minigpt.training.distributed import ALONE, Ranks
+from minigpt.training.finetune import freeze
 from minigpt.training.loop import Trainer
 from minigpt.training.plan import Plan
 from minigpt.training.schedule import evaluation_steps, is_out_of_patience, snapshot_steps
@@ -30,10 +31,10 @@ _LAST_SECONDS = 0.7
 
 
 def build_model(plan: Plan, device: torch.device | str = "cpu") -> Model:
-    """The untrained model; the same seed gives the same weights on every device."""
+    """The untrained model; the same seed gives the same weights on every device. What a plan freezes is frozen."""
     model = new_model(plan.model).initialise(torch.Generator().manual_seed(plan.train.seed))
     if isinstance(model, GPT):
-        model = give_positions(model, plan.train.positions)
+        model = freeze(give_positions(model, plan.train.positions), plan.train.freeze)
     return model.to(device)
 
 
@@ -49,7 +50,8 @@ def run(
 ) -> Generator[tuple[TrainRecord, bool], None, None]:
     """Train and save; yields each record and whether the model was saved at it.
 
-    The model at the root is the one with the lowest validation loss, or the latest where there is no validation. A
+    The model at the root is the one with the lowest validation loss, or the latest where there is no validation; where
+    a given model is trained further, that may be the given one. A
     run stopped, or closed, before its first evaluation saves what it has. With `resume`, it goes on from the state in
     the folder, to the bit. The state is kept every `save_every` steps, by default by time. Several `ranks` train
     together, and stop together when one is to. Raises ConfigError when the loss is no number any more.
@@ -69,8 +71,9 @@ def run(
             folder.log(record)
             _check_converges(record, plan, folder, keeper.saved_step)
             loss = record.validation_loss_nats
-            # Step 0 is on disk already, and anything learned since is better than it.
-            better = record.step > 0 and (loss < keeper.best if loss is not None else not plan.has_validation)
+            # Step 0 is on disk already, and anything learned since is better than it, unless it had learned before.
+            counts = record.step > 0 or plan.base is not None
+            better = counts and (loss < keeper.best if loss is not None else not plan.has_validation)
             save = better and (record.step in evaluated or trainer.is_over)
             if save:
                 keeper.best, keeper.saved_step = (loss if loss is not None else keeper.best), record.step
@@ -86,7 +89,7 @@ def run(
         if not early:
             stop.now()
     keeper.keep()
-    if record is not None and record.step and not keeper.saved_step:
+    if record is not None and record.step and not keeper.saved_step and math.isinf(keeper.best):
         folder.save(ranks.whole(model), record)
     taken = {"steps_taken": trainer.step, "seconds_taken": trainer.elapsed()}
     if early and not trainer.is_over:
@@ -220,7 +223,8 @@ def model_card(plan: Plan, command: Sequence[str] = ()) -> str:
 
 # {plan.corpus.name}
 
-{_card_shape(plan.model)}, trained by minigpt on:
+{_card_shape(plan.model)}, \
+{_trained(plan)} on:
 
 {sources}{f"{chr(10)}- and {more:,} more" if more > 0 else ""}
 
@@ -244,6 +248,10 @@ def _card_shape(model: ModelConfig) -> str:
     inside = {"gpt": f"{model.heads} heads, ", "window": f"window {model.window}, "}.get(model.model, "")
     kind = NAMES[model.model].replace("a ", "A ", 1).replace("an ", "An ", 1)
     return f"{kind} of {model.parameter_count():,} parameters ({shape},\n{inside}{trained})"
+
+
+def _trained(plan: Plan) -> str:
+    return "trained by minigpt" if plan.base is None else f"which began as {plan.base}, trained further by minigpt"
 
 
 def _repeat(command: Sequence[str]) -> str:

@@ -37,6 +37,8 @@ def share_run(ranks: Ranks, begin: Callable[[], Begun | None]) -> Begun | None:
     if told is None:
         return None
     plan, folder, model = begun or _followed(told)
+    if plan.base is not None:
+        _share_weights(ranks, model)
     return replace(plan, data=_shared_ids(ranks, plan.data, folder)), folder, model
 
 
@@ -45,6 +47,13 @@ def _shared_ids(ranks: Ranks, data: TokenData, folder: RunFolder) -> TokenData:
     if ranks.highest(not ranks.is_main and _date(folder.path) != folder.info["date"]):
         return TokenData(ranks.ids(data.train), ranks.ids(data.validation))
     return ranks.together(lambda: data if ranks.is_main else load_tokens(folder.path))
+
+
+def _share_weights(ranks: Ranks, model: Model) -> None:
+    """Rank 0's, which no seed gives."""
+    own = dict(model.named_parameters())
+    for name, tensor in ranks.tensors((name, p.detach()) for name, p in model.named_parameters()):
+        own[name].detach().copy_(tensor)
 
 
 def _described(plan: Plan, folder: RunFolder, model: Model) -> dict[str, Any]:
@@ -64,6 +73,7 @@ def _followed(told: dict[str, Any]) -> Begun:
         train=TrainConfig(**info["train"]),
         validation=info["corpus"]["validation"],
         notes=(),
+        base=info["choices"].get("base"),
     )
     return plan, OthersFolder(Path(told["path"]), tokenizer, info), build_model(plan)
 

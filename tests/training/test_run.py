@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 
 from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.run import RunFolder, claim
-from minigpt.config import TrainConfig
+from minigpt.config import ModelConfig, TrainConfig
 from minigpt.errors import ConfigError, CorpusError
 from minigpt.models.gpt import GPT
 from minigpt.text.corpus import Corpus, corpus_of, read_corpus
@@ -205,7 +205,7 @@ def test_run_json_says_what_it_takes_to_do_it_again(text: Corpus) -> None:
     assert found["seed"] == found["train"]["seed"] == 42
     assert found["train"]["learning_rate"] == 1e-2
     shape = {"vocab_size": 300, "context": 16, "layers": 1, "heads": 1, "width": 16, "dropout": 0.0}
-    assert found["model"] == {**shape, "model": "gpt", "window": None}
+    assert found["model"] == asdict(ModelConfig(**shape))
     assert found["corpus"]["train_tokens"] == len(plan.data.train)
     assert found["versions"]["torch"] == torch.__version__
     assert set(found["versions"]) == {"python", "minigpt", "torch", "tokenizers", "safetensors", "numpy"}

@@ -1,0 +1,113 @@
+"""A model that has learned already, and what the user chose, in; what suits its further training out.
+
+A pretrained model is moved a little, not made anew: by AdamW alone, at small rates, and where asked for in its upper
+layers only.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from minigpt.checkpoint.folder import Checkpoint
+from minigpt.config import Choices, ModelConfig, TrainConfig, require
+from minigpt.models.gpt import GPT
+from minigpt.models.kinds import gpt_of
+
+# A given model's own, to be kept.
+OWN = ("preset", "tokenizer", "vocab_size", "model", "layers", "heads", "width", "window", "positions")
+_STEP_TOKENS = {"cpu": 1024}  # a window of GPT-2's: the logits of one take 200 MB, and three copies of them
+_STEP_TOKENS_ELSEWHERE = 8192
+_EVALUATED = 8192  # tokens: a few steps' work
+_SMALL = 1 << 24  # parameters: a dozen snapshots of more would fill a disk
+_FEW_SNAPSHOTS = 2
+_MOST_ACTIVATIONS = 1 << 30  # bytes that may be kept between a step's two passes
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a training begins with: the checkpoint, and the name by which it was asked for."""
+
+    name: str
+    checkpoint: Checkpoint
+
+    @property
+    def config(self) -> ModelConfig:
+        return self.checkpoint.model.config
+
+
+def refuse_own(said: Collection[str]) -> None:
+    """Raise ConfigError for a flag of `said` about what a given model brings with it."""
+    for name in OWN:
+        require(name not in said, f"--{name.replace('_', '-')} does not go with --from, which keeps the model's own.")
+
+
+def gentle(
+    base: Base, choices: Choices, settings: TrainConfig, said: Collection[str], device: torch.device, processes: int = 1
+) -> tuple[Choices, TrainConfig]:
+    """`choices` and `settings`, with what suits a model that has learned already where nothing was `said`.
+
+    Raises ConfigError where they do not fit the model.
+    """
+    refuse_own(said)
+    model = gpt_of(base.checkpoint.model, "--from goes on with blocks").config
+    context = choices.context or model.context
+    require(context <= model.context, f"--context {context:,} is more than the {model.context:,} of {base.name}.")
+    require(settings.freeze <= model.layers, f"--freeze {settings.freeze} is more than its {model.layers} layers.")
+    tokens = _STEP_TOKENS.get(device.type, _STEP_TOKENS_ELSEWHERE)
+    choices = replace(
+        choices,
+        context=context,
+        dropout=model.dropout if choices.dropout is None else choices.dropout,
+        batch_size=choices.batch_size or processes * max(1, tokens // context),
+        learning_rate=choices.learning_rate or gentle_rate(model.width),
+    )
+    assert choices.batch_size is not None
+    suits: dict[str, Any] = {
+        "optimizer": "adamw",
+        "muon_learning_rate": TrainConfig.muon_learning_rate / 10,
+        "warmup_steps": min(TrainConfig.warmup_steps, max(1, settings.steps // 10)),
+        "eval_tokens": _EVALUATED,
+        "snapshots": TrainConfig.snapshots if model.parameter_count() <= _SMALL else _FEW_SNAPSHOTS,
+        "gradient_checkpointing": activation_bytes(model, choices.batch_size * context) > _MOST_ACTIVATIONS,
+    }
+    return choices, replace(settings, **{name: value for name, value in suits.items() if name not in said})
+
+
+def gentle_rate(width: int) -> float:
+    """AdamW's highest rate: 0.00005 at GPT-2's width of 768, as is usual there, and more for narrower models.
+
+    At 128 (checkpoints/demo, 200 steps on 77 kB of other text), 0.0001 ended at 3.27 bits per byte, 0.0003 at 3.07,
+    0.001 and 0.003 at 2.99.
+    """
+    return float(f"{5e-5 * (768 / width) ** 1.5:.2g}")
+
+
+def activation_bytes(model: ModelConfig, tokens: int) -> int:
+    """What the blocks keep for the way back, roughly, in float32."""
+    return 4 * tokens * model.layers * (12 * model.width + 3 * model.mlp_width)
+
+
+def further(model: ModelConfig, choices: Choices) -> ModelConfig:
+    """The shape of a given model as it is to be trained."""
+    context, dropout = choices.context or model.context, model.dropout if choices.dropout is None else choices.dropout
+    return replace(model, context=context, dropout=dropout)
+
+
+def begun_with(base: Base, config: ModelConfig, frozen_layers: int) -> GPT:
+    """The base's model in the shape of `config`, which may see fewer tokens at once; its weights are shared."""
+    weights = base.checkpoint.model.state_dict()
+    weights["wpe.weight"] = weights["wpe.weight"][: config.context].clone()
+    with torch.device("meta"):
+        model = GPT(config)
+    model.load_state_dict(weights, assign=True)
+    return freeze(model, frozen_layers)
+
+
+def freeze(model: GPT, layers: int) -> GPT:
+    """Keep the first `layers` as they are, and the embeddings beneath them; a tied output head is one of these."""
+    if layers:
+        for part in (model.wte, model.wpe, *model.blocks[:layers]):
+            part.requires_grad_(False)
+    return model
