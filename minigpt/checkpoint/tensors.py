@@ -55,15 +55,19 @@ def open_tensors(folder: Path) -> Iterator[tuple[dict[str, StoredTensor], Path]]
             yield _open(folder / WEIGHTS, opened), folder / WEIGHTS
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold the weights, an index among them: what a fingerprint is of. Raises CheckpointError."""
+    if not (folder / INDEX).exists() or (folder / WEIGHTS).exists():
+        return [folder / WEIGHTS]
+    return [folder / INDEX, *(folder / name for name in _shards(folder / INDEX))]
+
+
 def _of_shards(folder: Path, opened: ExitStack) -> dict[str, StoredTensor]:
     """Those that the index names, each where it says."""
     path = folder / INDEX
-    placed = read_json_object(path, _LARGEST_INDEX).get("weight_map")
-    if not isinstance(placed, Mapping) or not placed:
-        raise CheckpointError(f"{path} has no weight_map, which says which file holds which tensor.")
-    names = sorted({_checked_name(name, path) for name in placed.values()})
+    placed = _weight_map(path)
     found: dict[str, StoredTensor] = {}
-    for name in names:
+    for name in _shards(path):
         for tensor, stored in _open(folder / name, opened).items():
             if placed.get(tensor) != name:
                 where = f"places in {placed[tensor]}" if tensor in placed else "does not name"
@@ -73,6 +77,17 @@ def _of_shards(folder: Path, opened: ExitStack) -> dict[str, StoredTensor]:
     if missing:
         raise CheckpointError(f"{folder / placed[missing[0]]} lacks {missing[0]!r}, which {path.name} places there.")
     return found
+
+
+def _weight_map(path: Path) -> Mapping[str, Any]:
+    placed = read_json_object(path, _LARGEST_INDEX).get("weight_map")
+    if not isinstance(placed, Mapping) or not placed:
+        raise CheckpointError(f"{path} has no weight_map, which says which file holds which tensor.")
+    return placed
+
+
+def _shards(path: Path) -> list[str]:
+    return sorted({_checked_name(name, path) for name in _weight_map(path).values()})
 
 
 def _checked_name(name: object, index: Path) -> str:

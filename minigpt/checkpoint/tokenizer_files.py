@@ -30,6 +30,13 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     return Tokenizer.from_file(path, special)
 
 
+def tokenizer_files(folder: Path) -> list[Path]:
+    """The files that hold it: what a fingerprint is of."""
+    if not (folder / TOKENIZER).exists() and (folder / VOCABULARY).exists():
+        return [folder / VOCABULARY, folder / MERGES]
+    return [folder / TOKENIZER]
+
+
 def _ids(path: Path, most: int = _LARGEST_SMALL_FILE) -> dict[str, int]:
     """Tokens and their ids."""
     ids = read_json_object(path, most)

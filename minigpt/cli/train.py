@@ -496,6 +496,9 @@ def _conclude(folder: "RunFolder", signal_number: int | None, *, quiet: bool) ->
         )
     bits = saved.get("validation_bits_per_byte")
     quality = f", {bits:.3f} bits per byte on {folder.info['corpus']['validation']}" if bits is not None else ""
+    base = folder.info["choices"].get("base")
+    if base is not None and not saved["step"] and not signal_number:
+        note(f"no step made it better on that text: the model is {base} as it was.", quiet=quiet)
     console = stdout()
     best = "the best model, that of step" if bits is not None else "the model of step"
     say(console, f"{where}: {best} {saved['step']:,}{quality}")

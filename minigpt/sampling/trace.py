@@ -14,6 +14,7 @@ import io
 import json
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +24,8 @@ from typing import Any
 import torch
 
 from minigpt.checkpoint.folder import CONFIG, Checkpoint
-from minigpt.checkpoint.runs import TOKENIZER, WEIGHTS
+from minigpt.checkpoint.tensors import weight_files
+from minigpt.checkpoint.tokenizer_files import tokenizer_files
 from minigpt.config import SampleConfig
 from minigpt.errors import CheckpointError, ConfigError, OutputError, TraceError
 from minigpt.records import SampleEnd, StepRecord, to_plain
@@ -49,7 +51,9 @@ class Fingerprint:
     def of(cls, folder: Path) -> "Fingerprint":
         """Raises CheckpointError where one of the files cannot be read."""
         return cls(
-            weights=_sha256(folder / WEIGHTS), tokenizer=_sha256(folder / TOKENIZER), config=_sha256(folder / CONFIG)
+            weights=_sha256(weight_files(folder)),
+            tokenizer=_sha256(tokenizer_files(folder)),
+            config=_sha256([folder / CONFIG]),
         )
 
     def changes(self, other: "Fingerprint") -> list[str]:
@@ -368,9 +372,13 @@ def _check_header(header: TraceHeader) -> None:
         check_id(token, header.vocab_size)
 
 
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
+def _sha256(paths: Sequence[Path]) -> str:
+    """Of a file; of several, one of theirs."""
+    hashes = []
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()

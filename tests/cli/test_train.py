@@ -272,3 +272,99 @@ def test_interrupted_while_tokenizing_it_leaves_nothing(
         signal.signal(number, before)
     assert result.exit_code == 128 + number
     assert list(Path().iterdir()) == []
+
+
+# --from
+
+
+@pytest.fixture
+def further(minigpt: Run, notes: str, trained: Path) -> Run:
+    """Train the run of all tests further."""
+
+    def run(*arguments: str, **options: Any) -> Any:
+        return minigpt("train", notes, "--from", str(trained), "--threads", "1", *arguments, **options)
+
+    return run
+
+
+def test_a_checkpoint_is_trained_further(further: Run, trained: Path) -> None:
+    result = further("--steps", "5", "--freeze", "1", "--out", "run")
+    assert result.exit_code == 0, result.stderr
+    told = " ".join(result.stderr.split())
+    assert f"begins with {trained} · adamw at 0.0059 · the embeddings and the first 1 of 1 layers frozen" in told
+    assert "given 300, " in told
+    info = json.loads(Path("run/run.json").read_text())
+    assert info["choices"]["base"] == str(trained)
+    assert (info["train"]["freeze"], info["train"]["optimizer"]) == (1, "adamw")
+    assert f"which began as {trained}, trained further by minigpt on:" in Path("run/README.md").read_text()
+    old, new = load(trained), load("run")
+    assert new.tokenizer.to_json() == old.tokenizer.to_json()
+    assert new.model.wte.weight.equal(old.model.wte.weight)
+    assert not new.model.ln_f.weight.equal(old.model.ln_f.weight)
+
+
+@pytest.mark.parametrize("flags", [(), ("--context", "8", "--gradient-checkpointing", "--dropout", "0.1")])
+def test_the_command_in_run_json_repeats_it(further: Run, minigpt: Run, flags: tuple[str, ...]) -> None:
+    assert further("--steps", "4", "--out", "run", *flags).exit_code == 0
+    command = json.loads(Path("run/run.json").read_text())["command"]
+    assert minigpt(*command[1:], "--out", "again").exit_code == 0
+    first, again = (load(folder).model.state_dict() for folder in ("run", "again"))
+    assert all(again[name].equal(tensor) for name, tensor in first.items())
+
+
+def test_a_stopped_run_of_it_is_resumed(further: Run, minigpt: Run) -> None:
+    further("--steps", "4", "--out", "run")
+    assert minigpt("train", "--resume", "run", "--steps", "6").exit_code == 0
+    assert json.loads(Path("run/run.json").read_text())["steps_taken"] == 6
+    other = minigpt("train", "--resume", "run", "--from", "another")
+    assert other.exit_code == 1
+    assert "--from another differs from this run's" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--layers", "2"), "--layers does not go with --from, which keeps the model's own."),
+        (("--preset", "nano"), "--preset does not go with --from"),
+        (("--vocab-size", "300"), "--vocab-size does not go with --from"),
+        (("--tokenizer", "bpe"), "--tokenizer does not go with --from"),
+        (("--positions", "none"), "--positions does not go with --from"),
+        (("--context", "33"), "--context 33 is more than the 32 of "),
+        (("--freeze", "2"), "--freeze 2 is more than its 1 layers."),
+    ],
+)
+def test_what_contradicts_a_given_model(further: Run, flags: tuple[str, ...], message: str) -> None:
+    result = further("--steps", "4", *flags)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert message in result.stderr
+    assert not Path("checkpoints").exists()
+
+
+def test_freezing_needs_a_given_model(train: Run) -> None:
+    result = train("--freeze", "1")
+    assert result.exit_code == 1
+    assert "--freeze goes with --from CHECKPOINT." in result.stderr
+
+
+def test_a_model_that_is_not_there(minigpt: Run, notes: str) -> None:
+    result = minigpt("train", notes, "--from", "none")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("minigpt train: none does not exist; --checkpoint takes")
+
+
+def test_a_model_that_gets_no_better_is_left_as_it_is(further: Run, trained: Path) -> None:
+    result = further("--steps", "3", "--learning-rate", "2", "--warmup-steps", "0", "--out", "run")
+    assert result.exit_code == 0, result.stderr
+    assert f"no step made it better on that text: the model is {trained} as it was." in result.stderr
+    assert result.stdout.startswith("run: the best model, that of step 0, ")
+    assert Path("run/model.safetensors").is_file()
+    assert load("run").model.wte.weight.equal(load(trained).model.wte.weight)
+
+
+def test_a_plan_for_a_given_model_is_shown(further: Run, minigpt: Run) -> None:
+    result = further("--minutes", "0.1", "--dry-run")
+    assert result.exit_code == 0, result.stderr
+    assert "bpe 300" in result.stdout
+    assert "expected" not in result.stdout
+    (line,) = further("--minutes", "0.1", "--dry-run", "--json").stdout.splitlines()
+    assert json.loads(line)["expected_bits_per_byte"] is None

@@ -366,6 +366,17 @@ def test_two_processes_go_on_with_the_run_of_one_and_only_the_first_shows(text: 
     assert sorted(p.name for p in parts.iterdir()) == sorted(p.name for p in whole.iterdir())
 
 
+@pytest.mark.parametrize("flags", [[], ["--shard"]], ids=KINDS)
+def test_two_processes_train_a_given_model_further_as_one_does(text: Corpus, pair: Any, flags: list[str]) -> None:
+    one_process(text, "given")
+    command = ["-m", "minigpt", "train", "notes.txt", "--from", "given", "-q", "--steps", "6", "--batch-size", "8"]
+    command += ["--precision", "float32", "--gradient-checkpointing"]
+    subprocess.run([sys.executable, *command, "--out", "whole"], check=True, capture_output=True)
+    (code, _, err), other = ended(pair(*command, *flags, "--out", "parts"))
+    assert (code, err, other) == (0, "", (0, "", ""))
+    assert_close(losses(Path("parts")), losses(Path("whole")))
+
+
 def test_a_signal_to_one_process_stops_both(text: Corpus, pair: Any) -> None:
     two = pair(*TRAIN, "notes.txt", "--out", "run", "--steps", "100000")
     until(two[0], 3)
