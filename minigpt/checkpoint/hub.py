@@ -9,19 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minigpt.checkpoint.runs import WEIGHTS
-from minigpt.checkpoint.tensors import INDEX
+from minigpt.checkpoint.runs import TOKENIZER, WEIGHTS
+from minigpt.checkpoint.tensors import INDEX, weight_files
+from minigpt.checkpoint.tokenizer_files import ADDED, DESCRIPTION, MERGES, NAMED, VOCABULARY, tokenizer_files
 from minigpt.errors import CheckpointError
 
 SHORT_NAMES = {
     **{name: f"openai-community/{name}" for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")},
     "distilgpt2": "distilbert/distilgpt2",
 }
-_DESCRIPTION = [
-    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-    "added_tokens.json", "vocab.json", "merges.txt", INDEX,
-]  # fmt: skip
-_WEIGHTS = [WEIGHTS, "model-*.safetensors"]
+CONFIG = "config.json"
+_DESCRIPTION = ("generation_config.json", TOKENIZER, DESCRIPTION, NAMED, ADDED, VOCABULARY, MERGES)
 _NAME = re.compile(r"(?P<repository>[A-Za-z0-9][\w.-]*/[\w.-]+|[a-z0-9-]+)(?:@(?P<revision>[\w./-]+))?")
 
 
@@ -61,58 +59,71 @@ def pinned(name: str, folder: Path) -> str:
 def fetch(model: HubModel, check: Callable[[Path], object] = lambda folder: None) -> Path:
     """The folder of `model` in the library's cache. What is there already is taken as it is, without asking the Hub.
 
-    `check` is called with the folder before the weights are fetched: one that raises spares them. Raises
+    `check` is called with the folder when only its config.json is there: one that raises spares the rest. Raises
     CheckpointError where the Hub does not give it.
     """
     kept = _kept(model)
     if kept is not None:
         return kept
-    folder = _download(model, _DESCRIPTION)
-    if not (folder / "config.json").exists():
-        raise CheckpointError(f"{model} has no config.json on the Hub, so it is no model that can be loaded.")
-    check(folder)
-    folder = _download(HubModel(model.repository, folder.name), _WEIGHTS, told=model)  # of the same commit
-    if not _has_weights(folder):
-        raise CheckpointError(
-            f"{model} has no safetensors on the Hub, and other files of weights can run programs. If you trust who "
-            f"made them, this converts them:\n  {_converting(model)}"
-        )
-    return folder
+    try:
+        return _fetched(model, check)
+    except CheckpointError:
+        raise
+    except Exception as error:  # those of the network libraries beneath have no base in common
+        raise CheckpointError(_reason(error, model)) from error
 
 
 def _kept(model: HubModel) -> Path | None:
     """The folder in the cache, if it is whole."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub import try_to_load_from_cache
 
-    patterns = [*_DESCRIPTION, *_WEIGHTS]
     try:
-        found = snapshot_download(
-            model.repository, revision=model.revision, allow_patterns=patterns, local_files_only=True
-        )
-    except (LocalEntryNotFoundError, ValueError, OSError):  # not there, or no name: the Hub will say so
+        config = try_to_load_from_cache(model.repository, CONFIG, revision=model.revision)
+    except ValueError:  # no name that the Hub could have
         return None
-    return Path(found) if _has_weights(Path(found)) else None
+    folder = Path(config).parent if isinstance(config, str) else None
+    return folder if folder is not None and _is_whole(folder) else None
 
 
-def _has_weights(folder: Path) -> bool:
-    return (folder / WEIGHTS).exists() or ((folder / INDEX).exists() and any(folder.glob(_WEIGHTS[1])))
-
-
-def _download(model: HubModel, patterns: list[str], told: HubModel | None = None) -> Path:
-    from huggingface_hub import snapshot_download
-
+def _is_whole(folder: Path) -> bool:
+    """Other programs may have fetched a part."""
     try:
-        return Path(snapshot_download(model.repository, revision=model.revision, allow_patterns=patterns))
-    except Exception as error:  # those of the network libraries beneath have no base in common
-        raise CheckpointError(_reason(error, told or model)) from error
+        files = [*weight_files(folder), *tokenizer_files(folder)]
+    except CheckpointError:
+        return False
+    return all(path.exists() for path in files)
+
+
+def _fetched(model: HubModel, check: Callable[[Path], object]) -> Path:
+    """File by file and in this thread, which Ctrl-C ends at once."""
+    from huggingface_hub import HfApi, hf_hub_download
+
+    # Asked first, as it says at once where there is no network; hf_hub_download would try for half a minute.
+    info = HfApi().model_info(model.repository, revision=model.revision)
+    there = {file.rfilename for file in info.siblings or ()}
+    if CONFIG not in there:
+        raise CheckpointError(f"{model} has no {CONFIG} on the Hub, so it is no model that can be loaded.")
+    folder = Path(hf_hub_download(model.repository, CONFIG, revision=model.revision)).parent
+    check(folder)
+    commit = folder.name  # from which all comes, whatever happens to a branch meanwhile
+    for name in [name for name in _DESCRIPTION if name in there]:
+        hf_hub_download(model.repository, name, revision=commit)
+    if not there & {WEIGHTS, INDEX}:
+        raise CheckpointError(
+            f"{model} has no safetensors on the Hub, and other files of weights can run programs. If you trust who "
+            f"made them, this converts them:\n  {_converting(model)}"
+        )
+    if WEIGHTS not in there:
+        hf_hub_download(model.repository, INDEX, revision=commit)
+    for path in weight_files(folder) if WEIGHTS not in there else [folder / WEIGHTS]:
+        hf_hub_download(model.repository, path.name, revision=commit)
+    return folder
 
 
 def _reason(error: Any, model: HubModel) -> str:
     """What happened, in one sentence, and what to do."""
     from huggingface_hub import errors
 
-    first = next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
     if isinstance(error, errors.GatedRepoError):
         return (
             f"{model} is gated: ask for access at https://huggingface.co/{model.repository}, and then name yourself "
@@ -125,16 +136,20 @@ def _reason(error: Any, model: HubModel) -> str:
         )
     if isinstance(error, errors.RevisionNotFoundError):
         return f"{model.repository} has no branch, tag or commit {model.revision} on the Hub."
-    if isinstance(error, errors.LocalEntryNotFoundError):
-        if isinstance(error.__cause__, errors.OfflineModeIsEnabled):
-            return f"{model} is no folder here and not in the Hub's cache, and HF_HUB_OFFLINE forbids to fetch it."
-        return (
-            f"{model} is no folder here and not in the Hub's cache, and the Hub cannot be reached "
-            f"({first.removeprefix('Got: ')})."
-        )
-    if isinstance(error, errors.HfHubHTTPError):
-        return f"{model} could not be fetched; the Hub answered: {first}"
-    return f"{model} could not be fetched: {first}"
+    where = f"{model} is no folder here and not in the Hub's cache"
+    cause = (isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__) or error
+    if isinstance(cause, errors.OfflineModeIsEnabled):
+        return f"{where}, and HF_HUB_OFFLINE forbids to fetch it."
+    if isinstance(cause, errors.HfHubHTTPError):
+        return f"{where}, and the Hub answered: {_first_line(cause)}"
+    if isinstance(cause, OSError) and cause.strerror:
+        return f"{model} could not be fetched: {cause.strerror} ({cause.filename or 'in the cache'})."
+    return f"{where}, and the Hub cannot be reached: {_first_line(cause)}."
+
+
+def _first_line(error: BaseException) -> str:
+    """What it says, or what it is where it says nothing."""
+    return next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
 
 
 def _converting(model: HubModel) -> str:

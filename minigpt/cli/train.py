@@ -434,7 +434,7 @@ def _introduce(
 def _given(plan: "Plan", screen: "Screen") -> "Text":
     """What is done with a model that is given."""
     train = plan.train
-    frozen = f"the embeddings and the first {train.freeze} of {plan.model.layers} layers frozen" if train.freeze else ""
+    frozen = f"the embeddings and {train.freeze} of {plan.model.layers} layers frozen" if train.freeze else ""
     return screen.caption(
         f"begins with {plan.base}",
         f"{train.optimizer} at {train.learning_rate:g}",
@@ -456,7 +456,7 @@ def _size(plan: "Plan", choices: Choices, screen: "Screen") -> "tuple[Text, Text
     return (
         screen.caption(
             f"{text.name}: {byte_count(text.utf8_bytes)} in {quantity(text.documents, 'document')}",
-            f"{choices.tokenizer or 'given'} {model.vocab_size:,}, {plan.bytes_per_token:.2f} bytes a token",
+            f"{choices.tokenizer or 'given vocabulary'} {model.vocab_size:,}, {plan.bytes_per_token:.2f} bytes a token",
             f"{compact(tokens)} training tokens",
         ),
         screen.caption(

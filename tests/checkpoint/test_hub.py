@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 import torch
 from huggingface_hub import constants
+from safetensors.torch import load_file, save_file
 
 from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.hub import HubModel, as_hub_model, fetch
@@ -54,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
         if name in self.hub.refused or name not in self.hub.repositories:
             status, code = self.hub.refused.get(name, (404, "RepoNotFound"))
             return self._answer(status, b"{}", {"X-Error-Code": code})
-        revision = parts[5] if parts[0] == "api" else parts[3]
+        revision = parts[3] if parts[0] != "api" else parts[5] if len(parts) > 5 else "main"
         commit = COMMITS.get(revision, revision)
         if commit not in COMMITS.values():
             return self._answer(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
@@ -62,20 +63,15 @@ class _Handler(BaseHTTPRequestHandler):
         if parts[0] != "api":
             return self._file(folder / "/".join(parts[4:]), commit)
         files = [p for p in sorted(folder.rglob("*")) if p.is_file()]
-        if parts[4] == "revision":
-            siblings = [{"rfilename": str(p.relative_to(folder))} for p in files]
-            return self._json({"_id": "1", "id": name, "sha": commit, "siblings": siblings})
-        return self._json(
-            [
-                {"type": "file", "path": str(p.relative_to(folder)), "size": p.stat().st_size, "oid": _hash(p)}
-                for p in files
-            ]
-        )
+        siblings = [{"rfilename": str(p.relative_to(folder))} for p in files]
+        return self._json({"_id": "1", "id": name, "sha": commit, "siblings": siblings})
 
     do_HEAD = do_GET
 
     def _file(self, path: Path, commit: str) -> None:
-        self._answer(200, path.read_bytes(), {"ETag": f'"{_hash(path)}"', "X-Repo-Commit": commit})
+        if not path.is_file():
+            return self._answer(404, b"", {"X-Error-Code": "EntryNotFound"})
+        return self._answer(200, path.read_bytes(), {"ETag": f'"{_hash(path)}"', "X-Repo-Commit": commit})
 
     def _json(self, value: object) -> None:
         self._answer(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
@@ -217,6 +213,23 @@ def test_another_model_s_weights_are_not_fetched(hub: FakeHub) -> None:
     assert "model.safetensors" not in hub.files_asked()
 
 
+def test_shards_are_fetched_by_their_index(hub: FakeHub, model: GPT) -> None:
+    folder = hub.repositories[NAME]
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    placed = {name: f"part-{i % 2}.safetensors" for i, name in enumerate(sorted(tensors))}
+    for shard in set(placed.values()):
+        save_file({name: tensors[name] for name in placed if placed[name] == shard}, folder / shard)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": placed}))
+    (folder / "model-of-nothing.safetensors").write_bytes(b"x")
+    assert torch.equal(load(NAME).model.wte.weight, model.wte.weight)
+    assert {"part-0.safetensors", "part-1.safetensors"} <= hub.files_asked()
+    assert "model-of-nothing.safetensors" not in hub.files_asked()
+    asked = len(hub.asked)
+    load(NAME)
+    assert len(hub.asked) == asked
+
+
 def test_what_is_half_there_is_fetched(hub: FakeHub) -> None:
     blobs = load(NAME).path.parent.parent / "blobs"
     largest = max(blobs.iterdir(), key=lambda path: path.stat().st_size)
@@ -261,7 +274,7 @@ def test_a_model_of_pickles_alone(hub: FakeHub) -> None:
 
 def test_a_repository_that_is_no_model(hub: FakeHub) -> None:
     (hub.repositories[NAME] / "config.json").unlink()
-    assert "someone/toy has no config.json on the Hub" in fetch_error(NAME)
+    assert fetch_error(NAME) == "someone/toy has no config.json on the Hub, so it is no model that can be loaded."
 
 
 def test_offline(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,17 +285,23 @@ def test_offline(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     assert hub.asked == []
 
 
-def test_no_network(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def leave_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Port 9 of this machine answers nobody."""
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/{revision}/{filename}")
+
+
+def test_no_network(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_network(monkeypatch)
     told = fetch_error(NAME)
-    assert told.startswith("someone/toy is no folder here and not in the Hub's cache, and the Hub cannot be reached (")
+    assert told.startswith("someone/toy is no folder here and not in the Hub's cache, and the Hub cannot be reached: ")
     assert "\n" not in told
 
 
 def test_with_neither_network_nor_leave_what_is_kept_is_enough(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = load(NAME).path
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    leave_network(monkeypatch)
     assert load(NAME).path == folder
 
 
@@ -290,7 +309,7 @@ def test_a_disk_that_is_full(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> N
     def full(*_: object, **__: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("huggingface_hub.snapshot_download", full)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", full)
     with pytest.raises(CheckpointError, match=r"someone/toy could not be fetched: .*No space left on device"):
         fetch(HubModel(NAME))
 
@@ -310,14 +329,13 @@ def run(hub: FakeHub, tmp_path: Path) -> Callable[..., subprocess.CompletedProce
     return command
 
 
-def test_progress_goes_to_standard_error_alone_and_not_with_quiet(
+def test_the_library_s_variables_and_quiet(
     run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     view = ("inspect-probs", "The", "--json", "-c", NAME)
     fetched = run(*view)
     assert fetched.returncode == 0
     assert json.loads(fetched.stdout)["steps"]
-    assert "100%" in fetched.stderr
     shutil.rmtree(tmp_path / "home")
     quiet = run(*view, "--quiet")
     assert (quiet.returncode, quiet.stderr, quiet.stdout) == (0, "", fetched.stdout)
@@ -326,3 +344,14 @@ def test_progress_goes_to_standard_error_alone_and_not_with_quiet(
     absent = run("inspect-probs", "The", "-c", "gpt2", HF_HUB_OFFLINE="1")
     assert (absent.returncode, absent.stdout) == (1, "")
     assert absent.stderr.startswith("minigpt inspect-probs: openai-community/gpt2 is no folder here")
+
+
+def test_a_model_of_the_hub_is_trained_further_and_named_with_its_commit(
+    run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text("The quick brown fox jumps over the lazy dog. " * 30)
+    done = run("train", str(tmp_path / "notes.txt"), "--from", NAME, "--steps", "2", "--out", "run", "-q")
+    assert (done.returncode, done.stderr) == (0, "")
+    command = json.loads(Path("run/run.json").read_text())["command"]
+    assert command[command.index("--from") + 1] == f"{NAME}@{COMMITS['main']}"
+    assert f"which began as {NAME}, " in Path("run/README.md").read_text()

@@ -291,8 +291,8 @@ def test_a_checkpoint_is_trained_further(further: Run, trained: Path) -> None:
     result = further("--steps", "5", "--freeze", "1", "--out", "run")
     assert result.exit_code == 0, result.stderr
     told = " ".join(result.stderr.split())
-    assert f"begins with {trained} · adamw at 0.0059 · the embeddings and the first 1 of 1 layers frozen" in told
-    assert "given 300, " in told
+    assert f"begins with {trained} · adamw at 0.0059 · the embeddings and 1 of 1 layers frozen" in told
+    assert "given vocabulary 300, " in told
     info = json.loads(Path("run/run.json").read_text())
     assert info["choices"]["base"] == str(trained)
     assert (info["train"]["freeze"], info["train"]["optimizer"]) == (1, "adamw")

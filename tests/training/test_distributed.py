@@ -366,11 +366,14 @@ def test_two_processes_go_on_with_the_run_of_one_and_only_the_first_shows(text: 
     assert sorted(p.name for p in parts.iterdir()) == sorted(p.name for p in whole.iterdir())
 
 
+@pytest.mark.parametrize("freeze", ["0", "1"])
 @pytest.mark.parametrize("flags", [[], ["--shard"]], ids=KINDS)
-def test_two_processes_train_a_given_model_further_as_one_does(text: Corpus, pair: Any, flags: list[str]) -> None:
+def test_two_processes_train_a_given_model_further_as_one_does(
+    text: Corpus, pair: Any, flags: list[str], freeze: str
+) -> None:
     one_process(text, "given")
     command = ["-m", "minigpt", "train", "notes.txt", "--from", "given", "-q", "--steps", "6", "--batch-size", "8"]
-    command += ["--precision", "float32", "--gradient-checkpointing"]
+    command += ["--precision", "float32", "--gradient-checkpointing", "--freeze", freeze]
     subprocess.run([sys.executable, *command, "--out", "whole"], check=True, capture_output=True)
     (code, _, err), other = ended(pair(*command, *flags, "--out", "parts"))
     assert (code, err, other) == (0, "", (0, "", ""))
