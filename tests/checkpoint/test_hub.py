@@ -105,6 +105,7 @@ def hub(checkpoint_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         constants, "HUGGINGFACE_CO_URL_TEMPLATE", fake.address + "/{repo_id}/resolve/{revision}/{filename}"
     )
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
     monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     (tmp_path / "here").mkdir()
@@ -321,7 +322,7 @@ def test_a_disk_that_is_full(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> N
 def run(hub: FakeHub, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         places = {"HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_PROGRESS_BARS": "0"}
-        environment = {**os.environ, **places, **variables}
+        environment = {**os.environ, **places, "HF_HUB_OFFLINE": "0", **variables}
         return subprocess.run(
             [sys.executable, "-m", "minigpt", *arguments], capture_output=True, text=True, env=environment
         )
