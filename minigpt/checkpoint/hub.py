@@ -20,7 +20,7 @@ SHORT_NAMES = {
 }
 CONFIG = "config.json"
 _DESCRIPTION = ("generation_config.json", TOKENIZER, DESCRIPTION, NAMED, ADDED, VOCABULARY, MERGES)
-_NAME = re.compile(r"(?P<repository>[A-Za-z0-9][\w.-]*/[\w.-]+|[a-z0-9-]+)(?:@(?P<revision>[\w./-]+))?")
+_NAME = re.compile(r"(?!.*\.\.)(?P<repository>[A-Za-z0-9][\w.-]*/[\w.-]+|[a-z0-9-]+)(?:@(?P<revision>[\w./-]+))?")
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,8 @@ def _time(best: PlannedRun, seconds: float, screen: Screen) -> str:
 
 
 def _cut(run: PlannedRun) -> str:
-    return f"bpe {run.vocab_size:,}" if run.tokenizer == "bpe" else "characters"
+    names = {"bpe": f"bpe {run.vocab_size:,}", "given": f"given vocabulary {run.vocab_size:,}"}
+    return names.get(run.tokenizer, "characters")
 
 
 def _shape(run: PlannedRun, screen: Screen) -> str:

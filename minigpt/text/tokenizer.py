@@ -183,8 +183,8 @@ class Special:
 
     def give(self, engine: Engine) -> None:
         """Raises CheckpointError for a token that has, or would get, another id."""
+        engine.add_tokens([token for _, token in sorted(self.added.items())])
         for number, token in sorted(self.added.items()):
-            (engine.add_special_tokens if token.special else engine.add_tokens)([token])
             if engine.token_to_id(token.content) != number:
                 raise CheckpointError(
                     f"The added token {token.content!r} is said to have the id {number:,}, but the vocabulary gives it "

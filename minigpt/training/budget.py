@@ -125,9 +125,9 @@ def given_model(
     """
     rate = speed.tokens_per_second(model) * (0.75 if twice else 1)
     (length,) = text.bytes_per_token.values()
-    whole = _in_time(model, "bpe", length, text, 1.0, seconds, rate, choices, speed.processes)
+    whole = _in_time(model, "given", length, text, 1.0, seconds, rate, choices, speed.processes)
     share = min(1.0, max(MOST_EPOCHS / whole.epochs, _FEWEST_STEPS / whole.steps))
-    return _in_time(model, "bpe", length, text, share, seconds, rate, choices, speed.processes)
+    return _in_time(model, "given", length, text, share, seconds, rate, choices, speed.processes)
 
 
 def _in_time(

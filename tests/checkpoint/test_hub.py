@@ -145,6 +145,8 @@ def test_names_of_the_hub(name: str, repository: str, revision: str | None) -> N
         "",
         "gpt3",
         "a/b/c",
+        "a/..",
+        "a/b@../x",
         "/a/b",
         "./a/b",
         "../b",

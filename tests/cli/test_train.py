@@ -364,7 +364,7 @@ def test_a_model_that_gets_no_better_is_left_as_it_is(further: Run, trained: Pat
 def test_a_plan_for_a_given_model_is_shown(further: Run, minigpt: Run) -> None:
     result = further("--minutes", "0.1", "--dry-run")
     assert result.exit_code == 0, result.stderr
-    assert "bpe 300" in result.stdout
+    assert "given vocabulary 300, " in result.stdout
     assert "expected" not in result.stdout
     (line,) = further("--minutes", "0.1", "--dry-run", "--json").stdout.splitlines()
     assert json.loads(line)["expected_bits_per_byte"] is None
