@@ -671,3 +671,69 @@ class RunSummary:
     validation_bits_per_byte: float | None
     bytes: int
     problem: str | None = None
+
+
+Points = tuple[tuple[float, float], ...]  # x and y
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContenderRun:
+    """One training of a contender, and what it came to on the validation text."""
+
+    folder: str  # of the run, in that of the comparison
+    tokens: int
+    seconds: float  # with its evaluations
+    bits_per_byte: float
+    by_tokens: Points  # bits per byte on the way, after so many tokens
+    by_seconds: Points
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """A model of a comparison, with what was measured of it; what is yet to come is None."""
+
+    model: str  # gpt, lstm, rnn or window
+    layers: int
+    width: int
+    window: int | None
+    parameters: int
+    learning_rate: float  # the best of those tried, where any were
+    tried_rates: tuple[tuple[float, float | None], ...] = ()  # bits per byte; None where the loss was no number
+    training_tokens_per_second: Points | None = None  # by the context, with as many tokens in a step
+    step_milliseconds: Points | None = None  # of generating, by the number of the token
+    peak_bytes: int | None = None  # of training: what the process needs beyond what it has before; 0: cannot be told
+    equal_tokens: ContenderRun | None = None
+    equal_time: ContenderRun | None = None
+    loss_nats_by_position: Points | None = None  # by the number of tokens that are seen
+    gradient_by_distance: Points | None = None  # norm, of the last loss of a window by the input so many tokens before
+    recall_by_distance: Points | None = None  # share of keys recalled after so many tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Kinds of model with equal parameters on one text; None until it is known.
+
+    `tokens` and `seconds` are those of each training, `tried_tokens` those of each learning rate that is tried.
+    """
+
+    name: str
+    text_bytes: int
+    validation: str
+    vocab_size: int
+    context: int
+    batch_size: int
+    minutes: float
+    quick: bool  # no learning rates are tried
+    seed: int
+    machine: str  # in general terms
+    spent_seconds: float = 0.0
+    tokens: int | None = None
+    seconds: float | None = None
+    tried_tokens: int | None = None
+    recall_steps: int | None = None
+    contenders: tuple[Contender, ...]
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to be measured."""
+        return all(None not in (getattr(c, name) for name in _names(Contender)[6:]) for c in self.contenders)

@@ -1,13 +1,15 @@
 """Toy models and tokenizers, made here: nothing is downloaded, everything is seeded."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from minigpt.checkpoint.folder import save_description, save_weights
-from minigpt.config import ModelConfig
+from minigpt.config import PRESETS, ModelConfig
 from minigpt.models.baselines import Baseline
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import new_model
@@ -159,3 +161,24 @@ def checkpoint_folder(tmp_path: Path, model: GPT, bpe: Tokenizer) -> Path:
     save_description(folder, model.config, bpe, torch.float32)
     save_weights(folder, model)
     return folder
+
+
+@pytest.fixture
+def small_contest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparisons of tiny models, with speeds that need no measuring."""
+    from minigpt.comparison import begin, budget, contest, recall
+    from minigpt.training import run
+
+    monkeypatch.setitem(PRESETS, "nano", replace(PRESETS["nano"], layers=1, heads=1, width=32))
+    monkeypatch.setattr(begin, "CONTEXT", 16)
+    monkeypatch.setattr(begin, "_STEP_TOKENS", {"cpu": 64})
+    monkeypatch.setattr(recall, "SHAPE", replace(recall.SHAPE, layers=1, heads=1, width=32))
+    monkeypatch.setattr(recall, "_BATCH", 2)
+    monkeypatch.setattr(recall, "recalled", partial(recall.recalled, distances=(4, 8), count=8))
+    monkeypatch.setattr(contest, "LOSS_WINDOWS", 16)
+    monkeypatch.setattr(recall, "seconds_a_step", lambda config, device: 1.0)
+    monkeypatch.setattr(budget, "FEWEST_SECONDS", 0.1)
+    monkeypatch.setattr(run, "_LAST_SECONDS", 0.0)
+    monkeypatch.setattr(contest, "training_rates", lambda *arguments: ((16.0, 10_000.0), (512.0, 5000.0)))
+    monkeypatch.setattr(contest, "step_costs", lambda *arguments: ((1.0, 0.5), (8.0, 0.75)))
+    monkeypatch.setattr(contest, "peak_bytes", lambda *arguments: 12_345)

@@ -16,7 +16,7 @@ FLOORS = {
     "text": 1, "models": 1,
     "checkpoint": 2,
     "sampling": 3, "training": 3,
-    "inspection": 4, "render": 4,
+    "inspection": 4, "comparison": 4, "render": 4,
     "cli": 5,
 }  # fmt: skip
 DOORS = ("minigpt", "minigpt.__main__")  # exempt from the floors

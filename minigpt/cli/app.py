@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from minigpt.cli.attention import inspect_attention
+from minigpt.cli.compare import compare
 from minigpt.cli.embeddings import inspect_embeddings
 from minigpt.cli.evaluate import evaluate
 from minigpt.cli.explore import explore
@@ -36,6 +37,7 @@ app.command("inspect-attention")(inspect_attention)
 app.command("inspect-embeddings")(inspect_embeddings)
 app.command()(evaluate)
 app.command()(plot)
+app.command()(compare)
 app.command()(runs)
 app.command()(export)
 

@@ -1,22 +1,25 @@
-"""Loss curves in; the bytes of an SVG or PNG picture out, drawn by matplotlib."""
+"""Loss curves, or the panels of a comparison, in; the bytes of an SVG or PNG picture out, drawn by matplotlib."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from minigpt.errors import ConfigError
 from minigpt.records import LossCurves
+from minigpt.render.panels import Panel
 from minigpt.render.plot import AXES, mean_of, run_name, thinned
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _INCHES, _DOTS_PER_INCH = (8.0, 5.0), 150
 # Okabe and Ito, "Color Universal Design", 2008: told apart by colour-blind people too.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _SHAPES = "oD^sv*P"
 _MOST_POINTS = 5000
+_MARKED = 32  # points of a panel's line
 
 
 def loss_picture(curves: Sequence[LossCurves], format: str, *, log: bool = False) -> bytes:
@@ -24,6 +27,16 @@ def loss_picture(curves: Sequence[LossCurves], format: str, *, log: bool = False
 
     `log`: x is logarithmic, and every x positive. Raises ConfigError where matplotlib is not installed.
     """
+    return _picture(format, _INCHES, lambda figure: _draw(figure.add_subplot(), curves, log))
+
+
+def panel_picture(panels: Sequence[Panel], format: str) -> bytes:
+    """A picture of panels, two beside each other. The same ones give the same bytes. Raises ConfigError as above."""
+    rows = -(-(len(panels) + 1) // 2)
+    return _picture(format, (10.0, 3.0 * rows), lambda figure: _draw_panels(figure, panels, rows))
+
+
+def _picture(format: str, inches: tuple[float, float], draw: "Callable[[Figure], None]") -> bytes:
     try:
         import matplotlib
         from matplotlib.figure import Figure
@@ -33,8 +46,8 @@ def loss_picture(curves: Sequence[LossCurves], format: str, *, log: bool = False
             "From your clone of minigpt: pip install -e '.[plot]'"
         ) from error
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "minigpt", "font.size": 10}):
-        figure = Figure(figsize=_INCHES, layout="constrained")
-        _draw(figure.add_subplot(), curves, log)
+        figure = Figure(figsize=inches, layout="constrained")
+        draw(figure)
         data = BytesIO()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a letter in a run's name that the font lacks is drawn as a box
@@ -65,3 +78,36 @@ def _draw(axes: "Axes", curves: Sequence[LossCurves], log: bool) -> None:
     for text, label in zip(legend.get_texts(), labels, strict=True):
         text.set_parse_math(False)  # $ and _ in a name are letters
         text.set_text(label)
+
+
+def _draw_panels(figure: "Figure", panels: Sequence[Panel], rows: int) -> None:
+    """What is left of the last row holds the legend."""
+    names = list(dict.fromkeys(name for panel in panels for name, _ in panel.lines))
+    handles: dict[str, Any] = {}
+    for number, panel in enumerate(panels):
+        axes = figure.add_subplot(rows, 2, number + 1)
+        for name, points in panel.lines:
+            at = names.index(name)
+            x, y = zip(*panel.drawn(points), strict=True)
+            every = 1 if len(x) <= _MARKED else len(x) // _MARKED
+            (handles[name],) = axes.plot(
+                x, y, _SHAPES[at] + "-", color=_COLOURS[at], markersize=3, linewidth=1.3, markevery=every
+            )
+        _set_scales(axes, panel)
+    place = figure.add_subplot(rows, 2, len(panels) + 1)
+    place.axis("off")
+    place.legend([handles[name] for name in names], names, loc="center", frameon=False)
+
+
+def _set_scales(axes: "Axes", panel: Panel) -> None:
+    if panel.log_x:
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(lambda x, position: f"{x:g}")
+    if panel.log_y:
+        axes.set_yscale("log", nonpositive="mask")
+    if panel.percent:
+        axes.set_ylim(0, 1.05)
+        axes.yaxis.set_major_formatter(lambda y, position: f"{y:.0%}")
+    axes.set_title(panel.title, fontsize=10)
+    axes.set_xlabel(panel.x)
+    axes.grid(alpha=0.3)

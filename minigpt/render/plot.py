@@ -23,14 +23,14 @@ AXES = {
 _COLOURS = (6, 5, 3, 2, 1, 4)  # of a terminal's sixteen, dark blue last
 _LEAST_WIDTH, _LEAST_HEIGHT = 24, 8
 _MOST_POINTS = 500  # of a curve: plotext joins them one by one, and a screen has no more columns to tell them apart
-_ASCII_FRAME = str.maketrans("┌┐└┘├┤┬┴┼─│", "+++++++++-|")
+ASCII_FRAME = str.maketrans("┌┐└┘├┤┬┴┼─│", "+++++++++-|")
 _MINUTES_AND_HOURS = (15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 
 Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
-class _Look:
+class Look:
     """How one run is drawn: `line` and `point` are signs, and `marker` is what plotext calls the line's."""
 
     colour: int
@@ -39,7 +39,7 @@ class _Look:
     point: str
 
     @classmethod
-    def of(cls, index: int, symbols: Symbols, *, alone: bool, coloured: bool) -> "_Look":
+    def of(cls, index: int, symbols: Symbols, *, alone: bool, coloured: bool) -> "Look":
         colour = _COLOURS[index % len(_COLOURS)]
         point = ("●◆▲■▼★" if symbols is UNICODE else "o*x#%@")[index % 6]
         if symbols is UNICODE and (alone or coloured):
@@ -56,10 +56,10 @@ def loss_plot(
     `log`: x is logarithmic, and every x positive. `coloured`: a colour a run; else runs differ by their signs alone.
     Raises ConfigError where plotext is not installed.
     """
-    looks = [_Look.of(index, screen.symbols, alone=len(curves) == 1, coloured=coloured) for index in range(len(curves))]
+    looks = [Look.of(index, screen.symbols, alone=len(curves) == 1, coloured=coloured) for index in range(len(curves))]
     drawn = _draw(curves, looks, max(screen.width, _LEAST_WIDTH), max(height, _LEAST_HEIGHT), log)
     if screen.symbols is not UNICODE:
-        drawn = drawn.translate(_ASCII_FRAME)
+        drawn = drawn.translate(ASCII_FRAME)
     scale = " (logarithmic)" if log else ""
     title = screen.caption(f"loss in {AXES[curves[0].y]}, over {AXES[curves[0].x]}{scale}")
     legends = [_legend(curve, look, screen) for curve, look in zip(curves, looks, strict=True)]
@@ -69,9 +69,9 @@ def loss_plot(
     return Text("\n").join([title, *frame, *legends])
 
 
-def _draw(curves: Sequence[LossCurves], looks: Sequence[_Look], width: int, height: int, log: bool) -> str:
+def _draw(curves: Sequence[LossCurves], looks: Sequence[Look], width: int, height: int, log: bool) -> str:
     """The frame and what is in it, with ANSI colours."""
-    plt = _plotext()
+    plt = load_plotext()
     plt.clear_figure()
     plt.limit_size(False, False)
     plt.plot_size(width, height)
@@ -86,7 +86,7 @@ def _draw(curves: Sequence[LossCurves], looks: Sequence[_Look], width: int, heig
     return text.rstrip("\n")
 
 
-def _plotext() -> Any:
+def load_plotext() -> Any:
     try:
         import plotext
     except ImportError as error:
@@ -118,23 +118,23 @@ def _set_axes(plt: Any, points: Points, axis: str, width: int, log: bool) -> Non
     xs, ys = [x for x, _ in points], [y for _, y in points]
     room = (max(ys) - min(ys)) * 0.03 or 0.5
     low, high = min(ys) - room, max(ys) + room
-    step = _round_up((high - low) / 6)
-    y_ticks = _multiples(step, low, high)
+    step = round_up((high - low) / 6)
+    y_ticks = multiples(step, low, high)
     plt.ylim(low, high)
     plt.yticks(y_ticks, [f"{tick:.{max(0, -math.floor(math.log10(step)))}f}" for tick in y_ticks])
     left, right = (min(xs), max(xs) * 1.01) if log else (0.0, max(xs) or 1.0)
-    x_ticks = _powers(left, right, width // 10) if log else _multiples(_x_step(right, width // 16, axis), left, right)
+    x_ticks = _powers(left, right, width // 10) if log else multiples(_x_step(right, width // 16, axis), left, right)
     plt.xlim(_place(left, log), _place(right, log))
     plt.xticks([_place(tick, log) for tick in x_ticks], [_x_label(tick, axis) for tick in x_ticks])
 
 
-def _round_up(least: float) -> float:
+def round_up(least: float) -> float:
     """The smallest of 1, 2, 5, 10, 20, 50 ... and their tenths that is not below `least`."""
     power = 10.0 ** math.floor(math.log10(least))
     return next(digit * power for digit in (1, 2, 5, 10) if digit * power >= least * 0.999)
 
 
-def _multiples(step: float, low: float, high: float) -> list[float]:
+def multiples(step: float, low: float, high: float) -> list[float]:
     return [step * i for i in range(math.ceil(low / step), math.floor(high / step + 1e-9) + 1)]
 
 
@@ -143,7 +143,7 @@ def _x_step(right: float, most: int, axis: str) -> float:
     least = right / max(2, most)
     if axis == "seconds" and 10 < least <= _MINUTES_AND_HOURS[-1]:
         return next(seconds for seconds in _MINUTES_AND_HOURS if seconds >= least)
-    return max(_round_up(least), 1.0 if axis != "seconds" else 0.0)
+    return max(round_up(least), 1.0 if axis != "seconds" else 0.0)
 
 
 def _powers(left: float, right: float, most: int) -> list[float]:
@@ -168,7 +168,7 @@ def _x_label(x: float, axis: str) -> str:
     return compact(x) if x >= 10_000 else f"{x:,.0f}"
 
 
-def _legend(curve: LossCurves, look: _Look, screen: Screen) -> Text:
+def _legend(curve: LossCurves, look: Look, screen: Screen) -> Text:
     """`NAME: ⠒⠒ training, mean of 30 steps · ● validation, lowest 1.849 at step 1,500`."""
     name = fit(run_name(curve), max(8, screen.width - 30), screen.symbols).rstrip()
     parts = []

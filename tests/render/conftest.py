@@ -11,7 +11,7 @@ import pytest
 from minigpt.config import SampleConfig
 from minigpt.errors import OutputError
 from minigpt.models.gpt import GPT
-from minigpt.records import Candidate, Other, Stage, StepRecord
+from minigpt.records import Candidate, Comparison, Contender, ContenderRun, Other, Stage, StepRecord
 from minigpt.render.explorer_session import Files, Session
 from minigpt.sampling.tree import TokenTree
 
@@ -200,3 +200,58 @@ def press(session: Session) -> Callable[..., None]:
                 session.press(key, key if len(key) == 1 else " " if key == "space" else None)
 
     return send
+
+
+def _contender(number: int, model: str, layers: int, width: int) -> Contender:
+    """Numbers that differ from model to model, and are otherwise of no meaning."""
+    worse = 1.5 - 0.1 * number
+    curve = ((1000.0, 3.5 * worse), (2000.0, 3.0 * worse), (47_000.0, 2.5 * worse))
+    run = ContenderRun(
+        folder=f"{model}-tokens",
+        tokens=47_000,
+        seconds=40.0 + number,
+        bits_per_byte=2.5 * worse,
+        by_tokens=curve,
+        by_seconds=tuple((x / 1000, y) for x, y in curve),
+    )
+    return Contender(
+        model=model,
+        layers=layers,
+        width=width,
+        window=16 if model == "window" else None,
+        parameters=957_184 + number,
+        learning_rate=0.003,
+        tried_rates=((0.001, 2.6), (0.003, 2.5), (0.01, None)),
+        training_tokens_per_second=((32.0, 10_000.0 * worse), (512.0, 9000.0 - 1000 * number)),
+        step_milliseconds=((1.0, 0.25 + 0.1 * number), (1024.0, 0.3 + 0.1 * number)),
+        peak_bytes=70_000_000 + 1_000_000 * number,
+        equal_tokens=run,
+        equal_time=run,
+        loss_nats_by_position=tuple((float(i), 6.0 * worse - 0.2 * math.log2(i)) for i in range(1, 257)),
+        gradient_by_distance=tuple((float(i), (0.2 + 0.25 * number) ** (i - 1)) for i in range(1, 257)),
+        recall_by_distance=tuple((float(4 * 2**i), min(1.0, 0.1 + number * 0.3)) for i in range(7)),
+    )
+
+
+@pytest.fixture
+def comparison() -> Comparison:
+    """A whole one, of all four kinds."""
+    shapes = (("window", 2, 101), ("rnn", 2, 376), ("lstm", 2, 214), ("gpt", 4, 128))
+    return Comparison(
+        name="notes",
+        text_bytes=374_000,
+        validation="the last 10 % of the text",
+        vocab_size=1024,
+        context=256,
+        batch_size=4,
+        minutes=30.0,
+        quick=False,
+        seed=1,
+        machine="2 CPU cores",
+        spent_seconds=1790.0,
+        tokens=47_000,
+        seconds=60.0,
+        tried_tokens=20_000,
+        recall_steps=300,
+        contenders=tuple(_contender(number, *shape) for number, shape in enumerate(shapes)),
+    )

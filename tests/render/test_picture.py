@@ -8,8 +8,9 @@ from xml.etree import ElementTree
 import pytest
 
 from minigpt.errors import ConfigError
-from minigpt.records import LossCurves
-from minigpt.render.picture import loss_picture
+from minigpt.records import Comparison, LossCurves
+from minigpt.render.panels import panels
+from minigpt.render.picture import loss_picture, panel_picture
 
 CURVES = LossCurves(
     run="$x_{2}^ <&> 速い",
@@ -62,3 +63,10 @@ def test_without_matplotlib_one_line_says_what_to_install(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ConfigError, match=r"pip install -e '\.\[plot\]'"):
         loss_picture([CURVES], "svg")
+
+
+def test_the_panels_of_a_comparison_are_one_picture(comparison: Comparison) -> None:
+    words = texts(panel_picture(panels(comparison), "svg"))
+    assert {"keys recalled", "context", "dense window", "LSTM"} <= set(words)
+    assert panel_picture(panels(comparison), "svg") == panel_picture(panels(comparison), "svg")
+    assert panel_picture(panels(comparison), "png").startswith(b"\x89PNG\r\n")

@@ -1,0 +1,226 @@
+"""`minigpt compare`: a text in; a dense window, an RNN, an LSTM and a GPT side by side out."""
+
+import math
+import shlex
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from minigpt.cli.config_file import Config
+from minigpt.cli.guard import StopSignals, guarded, note, say, signals_raise, stderr, stdout
+from minigpt.cli.options import Device, Json, Quiet, Threads
+from minigpt.cli.page import Html, check_page
+from minigpt.config import require, require_seed
+
+if TYPE_CHECKING:
+    import torch
+
+    from minigpt.comparison.contest import Contest
+    from minigpt.records import Comparison
+
+_MINUTES, _QUICK_MINUTES = 30.0, 6.0
+
+
+@guarded
+def compare(
+    corpus: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="As for train; without any, Python's own language reference.",
+            show_default=False,
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help=f"For everything: {_MINUTES:g} by default, {_QUICK_MINUTES:g} with --quick."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Try no learning rates: all models have the same.")] = False,
+    encoding: Annotated[str, typer.Option(help="The text's encoding.")] = "utf-8",
+    field: Annotated[str, typer.Option(help="What holds the text in .jsonl and .parquet.")] = "text",
+    seed: Annotated[int, typer.Option(help="Of weights, batches and keys.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="The comparison's folder. By default checkpoints/compare-NAME.")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="Go on with this comparison, or the latest one; a whole one is shown again.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Also write a picture: FILE.svg or FILE.png.")] = None,
+    html: Html = None,
+    config: Config = None,
+    json: Json = False,
+    device: Device = "auto",
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Compare what came before the transformer with a GPT: equal parameters, equal text, equal tokens or time.
+
+    [bold]minigpt compare notes.txt[/bold]
+        about half an hour, on your text
+    [bold]minigpt compare --quick[/bold]
+        a first look at Python's reference
+    [bold]minigpt compare --resume latest[/bold]
+        go on with one that was stopped
+    """
+    started = time.perf_counter()
+    given = minutes if minutes is not None else (_QUICK_MINUTES if quick else _MINUTES)
+    require(0 < given < math.inf, f"--minutes must be above 0, not {given}.")
+    require_seed(seed)
+    require(
+        plot is None or plot.suffix.lower() in (".svg", ".png"),
+        f"--plot {plot} must end in .svg or .png.",
+    )
+    require(
+        resume is None or not (corpus or out or quick or minutes),
+        "--resume keeps what the comparison began with: leave out CORPUS, --out, --minutes and --quick.",
+    )
+    check_page(html)
+    from minigpt.cli.setup import use_device
+
+    target = use_device(device, threads)
+    if resume is None:
+        contest = _begin(corpus or [], encoding, field, given, seed, target, out, quick=quick, quiet=quiet)
+        spent = time.perf_counter() - started
+    else:
+        contest, spent = _reopen(resume, target), 0.0
+    stopped_by = _measure(contest, spent, quiet=quiet)
+    if stopped_by is not None:
+        name, where = signal.Signals(stopped_by).name, shlex.quote(str(contest.folder))
+        told = f"stopped by {name}; what is measured is kept. Go on with: minigpt compare --resume {where}"
+        note(told, quiet=quiet)
+        raise typer.Exit(128 + stopped_by)
+    _show(contest, plot, html, json=json, quiet=quiet)
+
+
+def _begin(
+    corpus: list[str],
+    encoding: str,
+    field: str,
+    minutes: float,
+    seed: int,
+    device: "torch.device",
+    out: Path | None,
+    *,
+    quick: bool,
+    quiet: bool,
+) -> "Contest":
+    from minigpt.checkpoint.run import Scratch
+    from minigpt.comparison.begin import begin
+    from minigpt.comparison.contest import Contest
+    from minigpt.comparison.folder import claim_comparison, keep
+    from minigpt.render.work import WorkDisplay
+    from minigpt.text.corpus import read_corpus
+
+    console = stderr()
+    console.quiet = quiet
+    with signals_raise(), Scratch(out) as scratch:
+        with WorkDisplay(console) as work:
+            text = read_corpus(corpus, encoding=encoding, field=field, progress=work.begin("reading", None))
+            comparison, plan = begin(
+                text,
+                minutes=minutes,
+                quick=quick,
+                seed=seed,
+                device=device,
+                scratch=scratch,
+                progress=work.begin,
+            )
+        folder = claim_comparison(text.name, out)
+        keep(folder, comparison, plan.tokenizer, plan.data)
+    if not corpus:
+        note("no text given, so this compares on Python's own language reference.", quiet=quiet)
+    for sentence in plan.notes:
+        note(sentence, quiet=quiet)
+    return Contest(folder, comparison, plan, device)
+
+
+def _reopen(run: str, device: "torch.device") -> "Contest":
+    from minigpt.comparison.begin import machine, reopened
+    from minigpt.comparison.contest import Contest
+    from minigpt.comparison.folder import newest_comparison, open_comparison
+
+    folder = newest_comparison() if run == "latest" else Path(run)
+    comparison, tokenizer, data = open_comparison(folder)
+    require(
+        comparison.finished or comparison.machine == machine(device),
+        f"{folder} was begun on {comparison.machine}, and this is {machine(device)}: speeds of two machines say "
+        "nothing beside each other. Go on where it was begun, or with its --device and --threads.",
+    )
+    return Contest(folder, comparison, reopened(comparison, tokenizer, data), device)
+
+
+def _measure(contest: "Contest", spent: float, *, quiet: bool) -> int | None:
+    """All that is missing; the signal that stopped it, if any. `spent`: seconds before this."""
+    from minigpt.render.comparing import ComparingDisplay
+
+    console = stderr()
+    console.quiet = quiet
+    with StopSignals() as stopped, ComparingDisplay(console, contest.total(), contest.comparison.minutes) as display:
+        for piece in contest.pieces():
+            display.begin(contest.done() + 1, piece.model, piece.what, contest.comparison)
+            started = time.perf_counter()
+            found = None if stopped() else piece.measure(stopped, display.advance)
+            if found is None:
+                break
+            contest.take(piece, found, spent + time.perf_counter() - started)
+            spent = 0.0
+    return stopped.received
+
+
+def _show(contest: "Contest", plot: Path | None, html: Path | None, *, json: bool, quiet: bool) -> None:
+    from minigpt.render.machine import to_json
+
+    comparison = contest.comparison
+    if plot is not None:
+        _write_picture(comparison, plot, quiet=quiet)
+    if html is not None:
+        _write_page(comparison, contest.folder, html, quiet=quiet)
+    if json:
+        print(to_json(comparison))
+        return
+    _print(comparison)
+    say(stdout(), f"{contest.folder}: every model is a run of its own, such as")
+    say(stdout(), f"  minigpt sample -c {shlex.quote(str(contest.folder / 'lstm-tokens'))}")
+
+
+def _print(comparison: "Comparison") -> None:
+    from minigpt.errors import ConfigError
+    from minigpt.render.compare import comparison_caption, comparison_table
+    from minigpt.render.panel_plot import panel_plots
+    from minigpt.render.panels import panels
+    from minigpt.render.screen import Screen
+
+    console = stdout()
+    screen = Screen.of(console)
+    for line in comparison_table(comparison, screen):
+        console.print(line, soft_wrap=True)
+    for line in comparison_caption(comparison, screen):
+        console.print(line, soft_wrap=True)
+    coloured = console.color_system is not None and not console.no_color
+    try:
+        for line in panel_plots(panels(comparison), screen, coloured=coloured):
+            console.print(line, soft_wrap=True)
+    except ConfigError as error:  # plotext is not installed; the table is there
+        note(str(error))
+
+
+def _write_picture(comparison: "Comparison", path: Path, *, quiet: bool) -> None:
+    from minigpt.checkpoint.files import write_atomically
+    from minigpt.render.panels import panels
+    from minigpt.render.picture import panel_picture
+
+    data = panel_picture(panels(comparison), path.suffix.lower().removeprefix("."))
+    write_atomically(path, lambda temporary: temporary.write_bytes(data))
+    note(f"the picture is {path}.", quiet=quiet)
+
+
+def _write_page(comparison: "Comparison", folder: Path, path: Path, *, quiet: bool) -> None:
+    from minigpt.checkpoint.files import write_text
+    from minigpt.render.compare_page import comparison_sections
+    from minigpt.render.html import page
+
+    title = f"minigpt: what came before, and a GPT, on {comparison.name}"
+    write_text(path, page(title, comparison_sections(comparison), caption=f"minigpt · {folder}"))
+    note(f"the page is {path}; open it in a browser.", quiet=quiet)

@@ -1,0 +1,61 @@
+"""The minutes for a comparison and the speed of its models in; how long each training may be out."""
+
+from dataclasses import replace
+
+from minigpt.comparison.positions import GRADIENT_WINDOWS, LOSS_WINDOWS
+from minigpt.comparison.speed import rate_at
+from minigpt.config import require
+from minigpt.records import Comparison, Contender
+
+RATES = (1e-3, 3e-3, 1e-2)  # tried for each model
+USUAL_RATE = 3e-3  # where none is tried
+WARMUP_PART = 20  # one in so many steps
+EVALUATIONS = 8  # on the way
+
+# How the time that is left once speeds are measured is shared out; loading and saving take the rest.
+_TRIED, _TOKENS, _TIME, _RECALL = 0.25, 0.35, 0.25, 0.15
+_USED = 0.95
+_FEWEST_EVALUATED, _MOST_EVALUATED = 4096, 100_000  # tokens
+_FEWEST_STEPS, FEWEST_SECONDS = 10, 3.0
+
+
+def shared(comparison: Comparison, recall_seconds: float) -> Comparison:
+    """`comparison` with the lengths of its trainings. `recall_seconds`: of a step of that task, all models together.
+
+    Equal tokens take as long as the models' speeds say; the sweep's share is given to the rest where there is none.
+    Raises ConfigError where there is too little time for anything.
+    """
+    contenders = comparison.contenders
+    a_token = sum(1 / _speed(contender, comparison.context) for contender in contenders)
+    looking = a_token * comparison.context * (LOSS_WINDOWS / 3 + GRADIENT_WINDOWS)  # forward is a third of a step
+    left = 60 * comparison.minutes - comparison.spent_seconds - looking
+    whole = _TOKENS + _TIME + _RECALL + (0 if comparison.quick else _TRIED)
+    part = _USED * left / whole
+    tokens = round(part * _TOKENS / a_token)
+    fewest, seconds = _FEWEST_STEPS * comparison.batch_size * comparison.context, part * _TIME / len(contenders)
+    require(
+        tokens >= fewest and seconds >= FEWEST_SECONDS,
+        f"--minutes {comparison.minutes:g} are too few here for a comparison: give it more.",
+    )
+    return replace(
+        comparison,
+        tokens=tokens,
+        seconds=seconds,
+        tried_tokens=None if comparison.quick else max(fewest, round(part * _TRIED / len(RATES) / a_token)),
+        recall_steps=max(_FEWEST_STEPS, round(part * _RECALL / recall_seconds)),
+    )
+
+
+def tokens_in(contender: Contender, context: int, seconds: float) -> float:
+    """How many tokens a contender trains on in so many seconds, about."""
+    return seconds * _speed(contender, context)
+
+
+def evaluated_tokens(tokens: float) -> int:
+    """Of a training of so many tokens, each evaluation takes so many; it is about three times as fast."""
+    return round(min(_MOST_EVALUATED, max(_FEWEST_EVALUATED, tokens / 50)))
+
+
+def _speed(contender: Contender, context: int) -> float:
+    assert contender.training_tokens_per_second is not None
+    return rate_at(contender.training_tokens_per_second, context)

@@ -1,0 +1,236 @@
+"""A comparison in; its table, and in words who is ahead in what, out."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from minigpt.records import Comparison, Contender, ContenderRun, Points
+from minigpt.render.panels import NAMES, octaves, relative
+from minigpt.render.screen import Screen
+from minigpt.render.style import byte_count, compact, duration, safe_text
+
+_WIDE = 72  # from here on, what a row is stands beside its numbers
+_GAP = 2
+_GRADIENTS = (16, 64, 255)  # tokens before the one to predict
+_RECALLS = (8, 32, 128, 256)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """`better`: min or max, for what can be better; `short` says it within a sentence."""
+
+    label: str
+    values: tuple[float | None, ...]
+    show: Callable[[float], str]
+    better: Callable[[Sequence[float]], float] | None = None
+    short: str = ""
+
+    def best(self) -> float | None:
+        """The best value, where all have one and they are not all the same to the eye."""
+        known = [value for value in self.values if value is not None]
+        if self.better is None or len(known) < len(self.values) or len(set(map(self.show, known))) < 2:
+            return None
+        return self.better(known)
+
+
+def comparison_table(comparison: Comparison, screen: Screen) -> Iterator[Text]:
+    """A line each; what is not measured yet is left out. The best of a row is bold."""
+    rows = list(_rows(comparison))
+    wide = screen.width >= _WIDE
+    names = [NAMES[c.model] if wide else NAMES[c.model].removeprefix("dense ") for c in comparison.contenders]
+    cells = [[_cell(row, value) for value in row.values] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(names, *cells, strict=True)]
+    indent = max(cell_len(row.label) for row in rows) + 1 if wide else 0
+    if not indent:
+        widths = [max(width, (screen.width - 1) // len(names) - _GAP) for width in widths]
+    yield _line("", names, widths, indent, "dim")
+    for row, shown in zip(rows, cells, strict=True):
+        if not indent:
+            yield Text(f" {row.label}", "dim")
+        best = row.best()
+        line = _line(row.label if indent else "", shown, widths, indent)
+        for number, value in enumerate(row.values):
+            if best is not None and _cell(row, value) == row.show(best):
+                end = indent + 1 + sum(widths[: number + 1]) + _GAP * (number + 1)
+                line.stylize("bold", end - len(shown[number]), end)
+        yield line
+
+
+def _line(label: str, cells: Sequence[str], widths: Sequence[int], indent: int, style: str = "") -> Text:
+    columns = (" " * (_GAP + width - cell_len(cell)) + cell for cell, width in zip(cells, widths, strict=True))
+    return Text(f" {label:<{indent}}" + "".join(columns), style)
+
+
+def _cell(row: _Row, value: float | None) -> str:
+    return "-" if value is None else row.show(value)
+
+
+def _rows(comparison: Comparison) -> Iterator[_Row]:
+    """Those of which any value is known."""
+    made = (_shape_rows, _speed_rows, _learning_rows, _position_rows, _recall_rows, _generation_rows)
+    for rows in made:
+        for row in rows(comparison):
+            if any(value is not None for value in row.values):
+                yield row
+
+
+def _row(
+    comparison: Comparison,
+    label: str,
+    value: Callable[[Contender], float | None],
+    show: Callable[[float], str],
+    better: Callable[[Sequence[float]], float] | None = None,
+    short: str = "",
+) -> _Row:
+    return _Row(label, tuple(map(value, comparison.contenders)), show, better, short)
+
+
+def _shape_rows(comparison: Comparison) -> Iterator[_Row]:
+    yield _row(comparison, "parameters", lambda c: c.parameters, compact)
+    yield _row(comparison, "layers", lambda c: c.layers, _whole)
+    yield _row(comparison, "width", lambda c: c.width, _whole)
+    yield _row(comparison, "learning rate", lambda c: c.learning_rate, lambda rate: f"{rate:g}")
+
+
+def _speed_rows(comparison: Comparison) -> Iterator[_Row]:
+    for context in _ends(comparison.contenders, "training_tokens_per_second"):
+        yield _row(
+            comparison,
+            f"trains tokens/s, context {context:g}",
+            lambda c, at=context: _at(c.training_tokens_per_second, at),  # type: ignore[misc]
+            _whole,
+            max,
+            f"training speed at context {context:g}",
+        )
+    yield _row(comparison, "memory to train", lambda c: c.peak_bytes or None, _size, min, "memory")
+
+
+def _learning_rows(comparison: Comparison) -> Iterator[_Row]:
+    tokens, time = compact(comparison.tokens or 0), duration(comparison.seconds or 0)
+    bits = partial(_of, name="bits_per_byte")
+    yield _row(
+        comparison,
+        f"bits/byte after {tokens} tokens",
+        lambda c: bits(c.equal_tokens),
+        _three,
+        min,
+        "bits per byte at equal tokens",
+    )
+    yield _row(comparison, "   which took", lambda c: _of(c.equal_tokens, "seconds"), duration)
+    yield _row(
+        comparison, f"bits/byte after {time}", lambda c: bits(c.equal_time), _three, min, "bits per byte at equal time"
+    )
+    yield _row(comparison, "   tokens seen in it", lambda c: _of(c.equal_time, "tokens"), compact)
+
+
+def _position_rows(comparison: Comparison) -> Iterator[_Row]:
+    for first, last in _stretches(comparison.contenders):
+        seen = f"{first}" if first == last else f"{first} to {last}"
+        yield _row(
+            comparison,
+            f"nats/token, {seen} seen",
+            lambda c, first=first, last=last: _mean(c.loss_nats_by_position, first, last),  # type: ignore[misc]
+            _three,
+            min,
+            f"loss with {seen} tokens seen",
+        )
+    for distance in _GRADIENTS:
+        yield _row(
+            comparison,
+            f"gradient {distance} back / 1 back",
+            lambda c, at=distance: _at(relative(c.gradient_by_distance or ()), at),  # type: ignore[misc]
+            _small,
+        )
+
+
+def _recall_rows(comparison: Comparison) -> Iterator[_Row]:
+    for distance in _RECALLS:
+        yield _row(
+            comparison,
+            f"recalls a key {distance} back",
+            lambda c, at=distance: _at(c.recall_by_distance, at),  # type: ignore[misc]
+            lambda share: f"{share:.0%}",
+            max,
+            f"recall over {distance} tokens",
+        )
+
+
+def _generation_rows(comparison: Comparison) -> Iterator[_Row]:
+    for number in _ends(comparison.contenders, "step_milliseconds"):
+        yield _row(
+            comparison,
+            f"ms for token {number:,.0f}",
+            lambda c, at=number: _at(c.step_milliseconds, at),  # type: ignore[misc]
+            lambda cost: f"{cost:.2f}",
+            min,
+            f"cost of generated token {number:,.0f}",
+        )
+
+
+def _of(run: ContenderRun | None, name: str) -> float | None:
+    return None if run is None else getattr(run, name)
+
+
+def _ends(contenders: Sequence[Contender], name: str) -> tuple[float, ...]:
+    """The first and the last x of a measurement."""
+    points = next((found for c in contenders if (found := getattr(c, name))), None)
+    return (points[0][0], points[-1][0]) if points else ()
+
+
+def _stretches(contenders: Sequence[Contender]) -> list[tuple[int, int]]:
+    """Of the number of tokens seen: a few, some, and all."""
+    points = next((c.loss_nats_by_position for c in contenders if c.loss_nats_by_position), ())
+    found = [(first, last) for first, last, _ in octaves(points)]
+    return [found[i] for i in sorted({min(2, len(found) - 1), len(found) // 2, len(found) - 1})] if found else []
+
+
+def _mean(points: Points | None, first: int, last: int) -> float | None:
+    known = [y for x, y in points or () if first <= x <= last]
+    return sum(known) / len(known) if known else None
+
+
+def _at(points: Points | None, x: float) -> float | None:
+    return next((y for at, y in points or () if at == x), None)
+
+
+def _size(value: float) -> str:
+    return byte_count(round(value))
+
+
+def _whole(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _three(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _small(value: float) -> str:
+    """1.2 %, or as a power of ten where that is too small; 0 is none at all."""
+    return "none" if value == 0 else f"{value:.1%}" if value >= 0.001 else f"{value:.0e}"
+
+
+def comparison_caption(comparison: Comparison, screen: Screen) -> Iterator[Text]:
+    """What was equal, on what, and who is ahead in what, the baselines too."""
+    yield screen.caption(
+        f"{safe_text(comparison.name)}: {byte_count(comparison.text_bytes)}, vocabulary {comparison.vocab_size:,}",
+        f"context {comparison.context}, batch {comparison.batch_size}",
+        f"validation on {safe_text(comparison.validation)}",
+    )
+    rates = "no learning rates were tried, for lack of time" if comparison.quick else "the best of three learning rates"
+    yield screen.caption(
+        "AdamW in float32 for all", rates, comparison.machine, f"{comparison.minutes:g} minutes in all"
+    )
+    for name, ahead in _ahead(comparison):
+        yield screen.caption(f"{name} is ahead in {', '.join(ahead)}")
+
+
+def _ahead(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:
+    rows = [row for row in _rows(comparison) if row.best() is not None]
+    for number, contender in enumerate(comparison.contenders):
+        ahead = [row.short for row in rows if _cell(row, row.values[number]) == row.show(row.best() or 0.0)]
+        if ahead:
+            yield NAMES[contender.model], ahead

@@ -1,0 +1,74 @@
+"""A comparison in; sections of a page out: its table, and its panels drawn as lines."""
+
+from collections.abc import Sequence
+from itertools import chain
+from math import log2, log10
+from typing import Any
+
+from minigpt.records import Comparison
+from minigpt.render.compare import comparison_caption, comparison_table
+from minigpt.render.html import Section
+from minigpt.render.panel_plot import tick, x_label, x_ticks
+from minigpt.render.panels import Panel, panels
+from minigpt.render.printed_page import printed_section
+from minigpt.render.screen import WIDEST, Screen
+
+_WIDTH, _HEIGHT = 360, 200  # of the frame, in the units of the drawing
+_X_TICKS = 7
+
+
+def comparison_sections(comparison: Comparison) -> list[Section]:
+    """Two: numbers, and drawings, where there is something to draw."""
+    screen = Screen(WIDEST)
+    lines = chain(comparison_table(comparison, screen), comparison_caption(comparison, screen))
+    drawn = [_drawn(panel) for panel in panels(comparison) if panel.points]
+    numbers = printed_section("Equal parameters, equal text", lines)
+    if not drawn:
+        return [numbers]
+    return [
+        numbers,
+        Section("panels", "What each claim looks like", {"panels": drawn, "width": _WIDTH, "height": _HEIGHT}, ()),
+    ]
+
+
+def _drawn(panel: Panel) -> dict[str, Any]:
+    """Everything that the template writes down: points and ticks, in the units of the drawing."""
+    places = _Places(panel)
+    return {
+        "title": panel.title,
+        "x": panel.x,
+        "lines": [
+            {"name": name, "points": " ".join(f"{places.x(x):.1f},{places.y(y):.1f}" for x, y in panel.drawn(points))}
+            for name, points in panel.lines
+        ],
+        "x_ticks": [(round(places.x(x), 1), x_label(x)) for x in x_ticks(panel, _X_TICKS)],
+        "y_ticks": [(round(places.y(y), 1), tick(y, panel)) for y in places.marks()],
+    }
+
+
+class _Places:
+    """Where a point stands: x from the left, y from the top."""
+
+    def __init__(self, panel: Panel) -> None:
+        self._panel = panel
+        self._left, self._right = _limits([log2(x) if panel.log_x else x for x, _ in panel.points])
+        ys = [log10(y) if panel.log_y else y for _, y in panel.points]
+        self._low, self._high = (0.0, 1.0) if panel.percent else _limits(ys)
+
+    def x(self, value: float) -> float:
+        at = log2(value) if self._panel.log_x else value
+        return _WIDTH * (at - self._left) / (self._right - self._left)
+
+    def y(self, value: float) -> float:
+        at = log10(value) if self._panel.log_y else value
+        return _HEIGHT * (self._high - at) / (self._high - self._low)
+
+    def marks(self) -> list[float]:
+        """The lowest value, the middle, and the highest."""
+        marks = (self._low, (self._low + self._high) / 2, self._high)
+        return [10**mark if self._panel.log_y else mark for mark in marks]
+
+
+def _limits(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    return (low, high) if high - low > 1e-9 else (low - 0.5, high + 0.5)

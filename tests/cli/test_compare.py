@@ -1,0 +1,98 @@
+"""`minigpt compare`: from a text to table, plot, JSON and page; what is stopped goes on."""
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def compare(small_contest: None, minigpt: Run, notes: str) -> Run:
+    def run(*arguments: str, **options: Any) -> Any:
+        return minigpt("compare", notes, "--quick", "--minutes", "0.1", *arguments, **options)
+
+    return run
+
+
+def test_a_table_and_a_plot_come_out_and_every_model_is_kept(compare: Run, minigpt: Run) -> None:
+    result = compare("--html", "page.html", "--plot", "plot.svg")
+    assert result.exit_code == 0, result.stderr
+    assert "dense window" in result.stdout.splitlines()[0]
+    assert "keys recalled" in result.stdout
+    assert "28 of 28  GPT: learning to recall a key" in result.stderr
+    assert "<svg" in Path("page.html").read_text("utf-8")
+    assert b"keys recalled" in Path("plot.svg").read_bytes()
+    for model in ("window", "rnn", "lstm", "gpt"):
+        sampled = minigpt("sample", "the", "-c", f"checkpoints/compare-notes/{model}-time", "--max-tokens", "3", "-q")
+        assert sampled.exit_code == 0, sampled.stderr
+    curves = minigpt("plot", "checkpoints/compare-notes/gpt-tokens", "checkpoints/compare-notes/lstm-tokens")
+    assert curves.exit_code == 0, curves.stderr
+
+
+def test_json_is_the_whole_record_and_a_finished_one_is_shown_again(compare: Run, minigpt: Run) -> None:
+    first = json.loads(compare("--json", "--quiet").stdout)
+    assert [contender["model"] for contender in first["contenders"]] == ["window", "rnn", "lstm", "gpt"]
+    assert first["quick"] is True
+    again = minigpt("compare", "--resume", "latest", "--json")
+    assert json.loads(again.stdout) == first
+    assert "28 of 28" not in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--minutes", "0"), "--minutes must be above 0, not 0.0."),
+        (("--minutes", "nan"), "--minutes must be above 0, not nan."),
+        (("--plot", "plot.pdf"), "--plot plot.pdf must end in .svg or .png."),
+        (("--html", "page.txt"), "--html page.txt must end in .html"),
+        (("--seed", "-1"), "--seed must lie between 0"),
+        (("--resume", "latest", "--quick"), "--resume keeps what the comparison began with"),
+        (("--resume", "latest"), "There is no comparison in ./checkpoints yet."),
+        (("--resume", "nowhere"), "nowhere holds no comparison"),
+        (("nowhere.txt",), "nowhere.txt"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(minigpt: Run, arguments: tuple[str, ...], message: str) -> None:
+    result = minigpt("compare", *arguments)
+    assert result.exit_code == 1
+    assert message in " ".join(result.stderr.split())
+    assert result.stdout == ""
+
+
+def test_too_few_minutes_are_told(compare: Run) -> None:
+    result = compare("--minutes", "0.01")
+    assert result.exit_code == 1
+    assert "--minutes 0.01 are too few here for a comparison" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_it_and_says_how_to_go_on(start: Run, notes: str, number: signal.Signals) -> None:
+    process = start("compare", notes, "--quick", "--minutes", "60")
+    for line in process.stderr:
+        if b"1 of 28" in line:
+            process.send_signal(number)
+            break
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert b"Go on with: minigpt compare --resume checkpoints/compare-notes" in err
+    assert out == b""
+    assert Path("checkpoints/compare-notes/comparison.json").exists()
+
+
+def test_another_machine_cannot_go_on(compare: Run, minigpt: Run) -> None:
+    assert compare("--quiet").exit_code == 0
+    path = Path("checkpoints/compare-notes/comparison.json")
+    record = json.loads(path.read_text("utf-8"))
+    record["machine"] = "4 CPU cores"
+    path.write_text(json.dumps(record))
+    assert minigpt("compare", "--resume", "latest").exit_code == 0  # all of it is measured
+    record["contenders"][0]["recall_by_distance"] = None
+    path.write_text(json.dumps(record))
+    result = minigpt("compare", "--resume", "latest")
+    assert result.exit_code == 1
+    assert "was begun on 4 CPU cores, and this is 1 CPU core" in " ".join(result.stderr.split())

@@ -1,0 +1,101 @@
+"""The table of a comparison at every width, while it fills too, and who is said to be ahead in what."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from rich.cells import cell_len
+
+from minigpt.records import Comparison
+from minigpt.render.compare import comparison_caption, comparison_table
+from minigpt.render.screen import Screen
+from minigpt.render.style import ASCII
+
+
+def lines(comparison: Comparison, width: int) -> list[str]:
+    screen = Screen(width)
+    texts = [*comparison_table(comparison, screen), *comparison_caption(comparison, screen)]
+    return [line for text in texts for line in text.plain.splitlines()]
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_it_looks_as_agreed(comparison: Comparison, golden: Callable[[str, str], None], width: int) -> None:
+    golden(f"comparison_{width}", "\n".join(lines(comparison, width)))
+
+
+@pytest.mark.parametrize("width", [40, 56, 72, 80, 160])
+def test_no_line_is_wider_than_the_screen(comparison: Comparison, width: int) -> None:
+    assert max(map(cell_len, lines(comparison, width))) <= width
+
+
+def test_the_best_of_a_row_is_bold(comparison: Comparison) -> None:
+    rows = {text.plain.split("  ")[0].strip(): text for text in comparison_table(comparison, Screen(80))}
+    assert bold(rows["bits/byte after 47 k tokens"]) == ["3.000"]  # the GPT's
+    assert bold(rows["trains tokens/s, context 512"]) == ["9,000"]  # the window's
+    assert bold(rows["parameters"]) == []
+
+
+def bold(text: object) -> list[str]:
+    return [text.plain[span.start : span.end] for span in text.spans if span.style == "bold"]  # type: ignore[attr-defined]
+
+
+def test_who_is_ahead_is_said_of_baselines_too(comparison: Comparison) -> None:
+    told = " ".join(" ".join(text.plain.split()) for text in comparison_caption(comparison, Screen(80)))
+    assert "dense window is ahead in training speed at context 32, training speed at context 512, memory" in told
+    assert "GPT is ahead in bits per byte at equal tokens" in told
+    assert "LSTM is ahead in" not in told
+
+
+def test_equal_numbers_make_nobody_the_best_and_some_share_it(comparison: Comparison) -> None:
+    same = replace(comparison, contenders=tuple(replace(c, peak_bytes=5_000_000) for c in comparison.contenders))
+    told = " ".join(text.plain for text in comparison_caption(same, Screen(160)))
+    assert "memory" not in told
+    *others, lstm, gpt = comparison.contenders
+    both = replace(comparison, contenders=(*others, replace(lstm, recall_by_distance=gpt.recall_by_distance), gpt))
+    told = " ".join(text.plain for text in comparison_caption(both, Screen(160)))
+    assert "LSTM is ahead in recall over 8 tokens" in told
+
+
+def test_what_is_not_measured_yet_is_left_out(comparison: Comparison) -> None:
+    empty = replace(
+        comparison,
+        contenders=tuple(
+            replace(
+                c,
+                training_tokens_per_second=None,
+                step_milliseconds=None,
+                peak_bytes=0,
+                equal_tokens=None,
+                equal_time=None,
+                loss_nats_by_position=None,
+                gradient_by_distance=None,
+                recall_by_distance=None,
+            )
+            for c in comparison.contenders
+        ),
+    )
+    assert [line.split("  ")[0].strip() for line in lines(empty, 80)][1:5] == [
+        "parameters",
+        "layers",
+        "width",
+        "learning rate",
+    ]
+    partly = replace(empty, contenders=(comparison.contenders[0], *empty.contenders[1:]))
+    assert any("recalls a key 8 back" in line and line.split()[-3:] == ["-", "-", "-"] for line in lines(partly, 80))
+
+
+def test_a_name_from_outside_cannot_steer_the_terminal(comparison: Comparison) -> None:
+    hostile = replace(comparison, name="\x1b[31m[bold]", validation="\x07")
+    assert not any("\x1b" in line or "\x07" in line for line in lines(hostile, 80))
+
+
+def test_a_gradient_that_is_none_is_told_from_a_small_one(comparison: Comparison) -> None:
+    cut = replace(comparison.contenders[0], gradient_by_distance=((1.0, 2.0), (16.0, 1e-9), (64.0, 0.0)))
+    shown = lines(replace(comparison, contenders=(cut,)), 80)
+    assert any(line.split() == ["gradient", "16", "back", "/", "1", "back", "5e-10"] for line in shown)
+    assert any(line.split() == ["gradient", "64", "back", "/", "1", "back", "none"] for line in shown)
+
+
+def test_without_a_sweep_that_is_said(comparison: Comparison) -> None:
+    told = " ".join(text.plain for text in comparison_caption(replace(comparison, quick=True), Screen(160, ASCII)))
+    assert "no learning rates were tried" in told

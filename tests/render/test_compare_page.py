@@ -1,0 +1,52 @@
+"""A comparison as a page: every panel is drawn inside its frame, and nothing from outside becomes markup."""
+
+import re
+from dataclasses import replace
+
+from minigpt.records import Comparison
+from minigpt.render.compare_page import comparison_sections
+from minigpt.render.html import page
+
+
+def test_every_panel_is_drawn(comparison: Comparison) -> None:
+    text = page("title", comparison_sections(comparison))
+    assert text.count("<svg") == 7
+    assert text.count("<polyline") == 7 * 4
+    assert "dense window" in text
+
+
+def test_the_lines_stay_inside_their_frames(comparison: Comparison) -> None:
+    text = page("title", comparison_sections(comparison))
+    for points in re.findall(r'points="([^"]*)"', text):
+        for point in points.split():
+            x, y = map(float, point.split(","))
+            assert 0 <= x <= 360
+            assert 0 <= y <= 200
+
+
+def test_nothing_needs_a_style_that_the_policy_refuses(comparison: Comparison) -> None:
+    assert "style=" not in page("title", comparison_sections(comparison))
+
+
+def test_names_from_outside_are_letters(comparison: Comparison) -> None:
+    hostile = replace(comparison, name="<script>alert(1)</script>", validation='"><img src=x>')
+    text = page(hostile.name, comparison_sections(hostile))
+    assert "<script>alert" not in text
+    assert "<img" not in text
+
+
+def test_a_comparison_with_nothing_measured_is_a_page_too(comparison: Comparison) -> None:
+    empty = tuple(
+        replace(
+            c,
+            training_tokens_per_second=None,
+            step_milliseconds=None,
+            equal_tokens=None,
+            equal_time=None,
+            loss_nats_by_position=None,
+            gradient_by_distance=None,
+            recall_by_distance=None,
+        )
+        for c in comparison.contenders
+    )
+    assert "<svg" not in page("title", comparison_sections(replace(comparison, contenders=empty)))
