@@ -126,7 +126,7 @@ def given_model(
     rate = speed.tokens_per_second(model) * (0.75 if twice else 1)
     (length,) = text.bytes_per_token.values()
     whole = _in_time(model, "given", length, text, 1.0, seconds, rate, choices, speed.processes)
-    share = min(1.0, max(MOST_EPOCHS / whole.epochs, _FEWEST_STEPS / whole.steps))
+    share = max(MOST_EPOCHS / max(whole.epochs, MOST_EPOCHS), _FEWEST_STEPS / max(whole.steps, _FEWEST_STEPS))
     return _in_time(model, "given", length, text, share, seconds, rate, choices, speed.processes)
 
 

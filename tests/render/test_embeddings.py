@@ -42,6 +42,14 @@ def vectors() -> list[TokenVector]:
     ]
 
 
+@pytest.mark.parametrize(("tied", "told"), [(True, "the same vector"), (False, "another one")])
+def test_the_caption_says_whether_the_output_has_a_table_of_its_own(
+    vectors: list[TokenVector], tied: bool, told: str
+) -> None:
+    lines = embedding_view(vectors, Screen(80, UNICODE), tied=tied)
+    assert f"is the product of {told} with the" in " ".join(" ".join(line.plain for line in lines).split())
+
+
 @pytest.mark.parametrize("width", [40, 80])
 def test_golden_embeddings(vectors: list[TokenVector], width: int, golden: Callable[[str, str], None]) -> None:
     golden(f"embeddings_{width}", "\n".join(map(str, embedding_view(vectors, Screen(width)))))
