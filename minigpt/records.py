@@ -692,7 +692,7 @@ class ContenderRun:
 class Contender:
     """A model of a comparison, with what was measured of it; what is yet to come is None."""
 
-    model: str  # gpt, lstm, rnn or window
+    model: str  # gpt, lstm, rnn or window; of an ablation, what the GPT is without
     layers: int
     width: int
     window: int | None
@@ -724,6 +724,7 @@ class Comparison:
     batch_size: int
     minutes: float
     quick: bool  # no learning rates are tried
+    ablation: bool = False  # of a GPT with itself, a part taken out: trained with equal tokens alone
     seed: int
     machine: str  # in general terms
     spent_seconds: float = 0.0
@@ -736,4 +737,6 @@ class Comparison:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to be measured."""
+        if self.ablation:
+            return all(contender.equal_tokens is not None for contender in self.contenders)
         return all(None not in (getattr(c, name) for name in _names(Contender)[6:]) for c in self.contenders)

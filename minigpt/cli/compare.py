@@ -4,12 +4,14 @@ import math
 import shlex
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from minigpt.cli.config_file import Config
+from minigpt.cli.given import build
 from minigpt.cli.guard import StopSignals, guarded, note, say, signals_raise, stderr, stdout
 from minigpt.cli.options import Device, Json, Quiet, Threads
 from minigpt.cli.page import Html, check_page
@@ -20,12 +22,29 @@ if TYPE_CHECKING:
 
     from minigpt.comparison.contest import Contest
     from minigpt.records import Comparison
+    from minigpt.training.plan import Plan
 
 _MINUTES, _QUICK_MINUTES = 30.0, 6.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """For a new comparison, by the flags' names."""
+
+    corpus: list[str] | None
+    encoding: str
+    field: str
+    minutes: float
+    seed: int
+    quick: bool
+    ablate: bool
+    out: Path | None
+    quiet: bool
+
+
 @guarded
 def compare(
+    ctx: typer.Context,
     corpus: Annotated[
         list[str] | None,
         typer.Argument(
@@ -37,7 +56,13 @@ def compare(
         float | None,
         typer.Option(help=f"For everything: {_MINUTES:g} by default, {_QUICK_MINUTES:g} with --quick."),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Try no learning rates: all models have the same.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Try no learning rates: take those that were the best on the built-in text.")
+    ] = False,
+    ablate: Annotated[
+        bool,
+        typer.Option("--ablate", help="What each part of a GPT is worth instead: GPTs without one of their parts."),
+    ] = False,
     encoding: Annotated[str, typer.Option(help="The text's encoding.")] = "utf-8",
     field: Annotated[str, typer.Option(help="What holds the text in .jsonl and .parquet.")] = "text",
     seed: Annotated[int, typer.Option(help="Of weights, batches and keys.")] = 1,
@@ -61,6 +86,8 @@ def compare(
         about half an hour, on your text
     [bold]minigpt compare --quick[/bold]
         a first look at Python's reference
+    [bold]minigpt compare --ablate --quick[/bold]
+        a GPT without positions, heads, attention, MLP
     [bold]minigpt compare --resume latest[/bold]
         go on with one that was stopped
     """
@@ -73,15 +100,15 @@ def compare(
         f"--plot {plot} must end in .svg or .png.",
     )
     require(
-        resume is None or not (corpus or out or quick or minutes),
-        "--resume keeps what the comparison began with: leave out CORPUS, --out, --minutes and --quick.",
+        resume is None or not (corpus or out or quick or ablate or minutes),
+        "--resume keeps what the comparison began with: leave out CORPUS, --out, --minutes, --quick and --ablate.",
     )
     check_page(html)
     from minigpt.cli.setup import use_device
 
     target = use_device(device, threads)
     if resume is None:
-        contest = _begin(corpus or [], encoding, field, given, seed, target, out, quick=quick, quiet=quiet)
+        contest = _begin(build(_Asked, ctx.params | {"minutes": given}), target)
         spent = time.perf_counter() - started
     else:
         contest, spent = _reopen(resume, target), 0.0
@@ -94,51 +121,48 @@ def compare(
     _show(contest, plot, html, json=json, quiet=quiet)
 
 
-def _begin(
-    corpus: list[str],
-    encoding: str,
-    field: str,
-    minutes: float,
-    seed: int,
-    device: "torch.device",
-    out: Path | None,
-    *,
-    quick: bool,
-    quiet: bool,
-) -> "Contest":
+def _begin(asked: _Asked, device: "torch.device") -> "Contest":
     from minigpt.checkpoint.run import Scratch
+    from minigpt.comparison.ablation import ablation_of
     from minigpt.comparison.begin import begin
-    from minigpt.comparison.contest import Contest
     from minigpt.comparison.folder import claim_comparison, keep
     from minigpt.render.work import WorkDisplay
     from minigpt.text.corpus import read_corpus
 
     console = stderr()
-    console.quiet = quiet
-    with signals_raise(), Scratch(out) as scratch:
+    console.quiet = asked.quiet
+    with signals_raise(), Scratch(asked.out) as scratch:
         with WorkDisplay(console) as work:
-            text = read_corpus(corpus, encoding=encoding, field=field, progress=work.begin("reading", None))
+            told = work.begin("reading", None)
+            text = read_corpus(asked.corpus or [], encoding=asked.encoding, field=asked.field, progress=told)
             comparison, plan = begin(
                 text,
-                minutes=minutes,
-                quick=quick,
-                seed=seed,
+                minutes=asked.minutes,
+                quick=asked.quick,
+                seed=asked.seed,
                 device=device,
                 scratch=scratch,
                 progress=work.begin,
             )
-        folder = claim_comparison(text.name, out)
+        comparison = ablation_of(comparison, plan) if asked.ablate else comparison
+        folder = claim_comparison(text.name, asked.out)
         keep(folder, comparison, plan.tokenizer, plan.data)
-    if not corpus:
-        note("no text given, so this compares on Python's own language reference.", quiet=quiet)
+    if not asked.corpus:
+        note("no text given, so this compares on Python's own language reference.", quiet=asked.quiet)
     for sentence in plan.notes:
-        note(sentence, quiet=quiet)
-    return Contest(folder, comparison, plan, device)
+        note(sentence, quiet=asked.quiet)
+    return _contest(folder, comparison, plan, device)
+
+
+def _contest(folder: Path, comparison: "Comparison", plan: "Plan", device: "torch.device") -> "Contest":
+    from minigpt.comparison.ablation import Ablation
+    from minigpt.comparison.contest import Contest
+
+    return (Ablation if comparison.ablation else Contest)(folder, comparison, plan, device)
 
 
 def _reopen(run: str, device: "torch.device") -> "Contest":
     from minigpt.comparison.begin import machine, reopened
-    from minigpt.comparison.contest import Contest
     from minigpt.comparison.folder import newest_comparison, open_comparison
 
     folder = newest_comparison() if run == "latest" else Path(run)
@@ -148,7 +172,7 @@ def _reopen(run: str, device: "torch.device") -> "Contest":
         f"{folder} was begun on {comparison.machine}, and this is {machine(device)}: speeds of two machines say "
         "nothing beside each other. Go on where it was begun, or with its --device and --threads.",
     )
-    return Contest(folder, comparison, reopened(comparison, tokenizer, data), device)
+    return _contest(folder, comparison, reopened(comparison, tokenizer, data), device)
 
 
 def _measure(contest: "Contest", spent: float, *, quiet: bool) -> int | None:
@@ -181,6 +205,8 @@ def _show(contest: "Contest", plot: Path | None, html: Path | None, *, json: boo
         print(to_json(comparison))
         return
     _print(comparison)
+    if comparison.ablation:
+        return
     say(stdout(), f"{contest.folder}: every model is a run of its own, such as")
     say(stdout(), f"  minigpt sample -c {shlex.quote(str(contest.folder / 'lstm-tokens'))}")
 

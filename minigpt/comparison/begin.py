@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from minigpt.checkpoint.run import Scratch
-from minigpt.comparison.budget import USUAL_RATE
+from minigpt.comparison.budget import USUAL_RATES
 from minigpt.config import PRESETS, Choices, ModelConfig, TrainConfig
 from minigpt.models.equal import equal_shape
 from minigpt.records import Comparison, Contender
@@ -64,7 +64,7 @@ def _contender(config: ModelConfig) -> Contender:
         width=config.width,
         window=config.window,
         parameters=config.parameter_count(),
-        learning_rate=USUAL_RATE,
+        learning_rate=USUAL_RATES[config.model],
     )
 
 

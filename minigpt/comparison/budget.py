@@ -6,9 +6,10 @@ from minigpt.comparison.positions import GRADIENT_WINDOWS, LOSS_WINDOWS
 from minigpt.comparison.speed import rate_at
 from minigpt.config import require
 from minigpt.records import Comparison, Contender
+from minigpt.training.plan import BASELINE_RATES
 
-RATES = (1e-3, 3e-3, 1e-2)  # tried for each model
-USUAL_RATE = 3e-3  # where none is tried
+RATES = (3e-4, 1e-3, 3e-3, 1e-2)  # tried for each model
+USUAL_RATES = {**BASELINE_RATES, "gpt": 1e-3}  # where none is tried: the best on the built-in text
 WARMUP_PART = 20  # one in so many steps
 EVALUATIONS = 8  # on the way
 
@@ -44,6 +45,20 @@ def shared(comparison: Comparison, recall_seconds: float) -> Comparison:
         tried_tokens=None if comparison.quick else max(fewest, round(part * _TRIED / len(RATES) / a_token)),
         recall_steps=max(_FEWEST_STEPS, round(part * _RECALL / recall_seconds)),
     )
+
+
+def equally_shared(comparison: Comparison, rate: float) -> Comparison:
+    """`comparison` with one training for each contender, none slower than `rate` tokens a second. Raises ConfigError
+    where there is too little time for them.
+    """
+    left = 60 * comparison.minutes - comparison.spent_seconds
+    seconds = _USED * left / len(comparison.contenders) - LOSS_WINDOWS * comparison.context / 3 / rate
+    tokens = round(seconds * rate)
+    require(
+        tokens >= _FEWEST_STEPS * comparison.batch_size * comparison.context,
+        f"--minutes {comparison.minutes:g} are too few here for {len(comparison.contenders)} models: give it more.",
+    )
+    return replace(comparison, tokens=tokens)
 
 
 def tokens_in(contender: Contender, context: int, seconds: float) -> float:

@@ -12,8 +12,8 @@ from minigpt.render.panels import NAMES, octaves, relative
 from minigpt.render.screen import Screen
 from minigpt.render.style import byte_count, compact, duration, safe_text
 
-_WIDE = 72  # from here on, what a row is stands beside its numbers
 _GAP = 2
+_SHORT = {"window": "window", "no-positions": "no pos", "one-head": "1 head", "no-attention": "no att"}
 _GRADIENTS = (16, 64, 255)  # tokens before the one to predict
 _RECALLS = (8, 32, 128, 256)
 
@@ -39,13 +39,8 @@ class _Row:
 def comparison_table(comparison: Comparison, screen: Screen) -> Iterator[Text]:
     """A line each; what is not measured yet is left out. The best of a row is bold."""
     rows = list(_rows(comparison))
-    wide = screen.width >= _WIDE
-    names = [NAMES[c.model] if wide else NAMES[c.model].removeprefix("dense ") for c in comparison.contenders]
     cells = [[_cell(row, value) for value in row.values] for row in rows]
-    widths = [max(map(cell_len, column)) for column in zip(names, *cells, strict=True)]
-    indent = max(cell_len(row.label) for row in rows) + 1 if wide else 0
-    if not indent:
-        widths = [max(width, (screen.width - 1) // len(names) - _GAP) for width in widths]
+    names, widths, indent = _columns(comparison, rows, cells, screen)
     yield _line("", names, widths, indent, "dim")
     for row, shown in zip(rows, cells, strict=True):
         if not indent:
@@ -57,6 +52,19 @@ def comparison_table(comparison: Comparison, screen: Screen) -> Iterator[Text]:
                 end = indent + 1 + sum(widths[: number + 1]) + _GAP * (number + 1)
                 line.stylize("bold", end - len(shown[number]), end)
         yield line
+
+
+def _columns(
+    comparison: Comparison, rows: Sequence[_Row], cells: Sequence[Sequence[str]], screen: Screen
+) -> tuple[list[str], list[int], int]:
+    """Names, widths, and room for labels before them: 0 where these get lines of their own, as all does not fit."""
+    label = max(cell_len(row.label) for row in rows) + 1
+    short = [_SHORT.get(contender.model, NAMES[contender.model]) for contender in comparison.contenders]
+    for names in ([NAMES[contender.model] for contender in comparison.contenders], short):
+        widths = [max(map(cell_len, column)) for column in zip(names, *cells, strict=True)]
+        if 1 + label + sum(widths) + _GAP * len(widths) <= screen.width:
+            return names, widths, label
+    return short, [max(width, (screen.width - 1) // len(short) - _GAP) for width in widths], 0
 
 
 def _line(label: str, cells: Sequence[str], widths: Sequence[int], indent: int, style: str = "") -> Text:
@@ -220,12 +228,18 @@ def comparison_caption(comparison: Comparison, screen: Screen) -> Iterator[Text]
         f"context {comparison.context}, batch {comparison.batch_size}",
         f"validation on {safe_text(comparison.validation)}",
     )
-    rates = "no learning rates were tried, for lack of time" if comparison.quick else "the best of three learning rates"
     yield screen.caption(
-        "AdamW in float32 for all", rates, comparison.machine, f"{comparison.minutes:g} minutes in all"
+        "AdamW in float32 for all", _rates(comparison), comparison.machine, f"{comparison.minutes:g} minutes in all"
     )
     for name, ahead in _ahead(comparison):
         yield screen.caption(f"{name} is ahead in {', '.join(ahead)}")
+
+
+def _rates(comparison: Comparison) -> str:
+    if comparison.ablation:
+        return "the whole GPT's learning rate for all, which may not be their best"
+    tried = max((len(contender.tried_rates) for contender in comparison.contenders), default=0)
+    return f"each at the best of {tried} learning rates" if tried else "learning rates that did best elsewhere"
 
 
 def _ahead(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:

@@ -39,7 +39,14 @@ class ComparingDisplay:
         self._began = clock()
         self._before = 0.0  # seconds that were spent before this process
         redraws = console.is_terminal and not console.is_dumb_terminal
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4) if redraws else None
+        self._live = (
+            Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
+            if redraws
+            else None
+        )
+
+    def _new_live(self) -> Live:
+        return Live(console=self._console, get_renderable=self._render, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> "ComparingDisplay":
         if self._live:
@@ -50,7 +57,6 @@ class ComparingDisplay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live:
-            self._live.update(Text())
             self._live.stop()
 
     def begin(self, number: int, model: str, what: str, comparison: Comparison) -> None:

@@ -7,6 +7,12 @@ from minigpt.records import Comparison, Contender, Points
 from minigpt.render.style import compact, duration
 
 NAMES = {"window": "dense window", "rnn": "RNN", "lstm": "LSTM", "gpt": "GPT"}
+NAMES |= {  # of a GPT without a part
+    "no-positions": "no positions",
+    "one-head": "one head",
+    "no-attention": "no attention",
+    "no-mlp": "no MLP",
+}
 _LEAST = 1e-12
 
 

@@ -96,3 +96,15 @@ def test_another_machine_cannot_go_on(compare: Run, minigpt: Run) -> None:
     result = minigpt("compare", "--resume", "latest")
     assert result.exit_code == 1
     assert "was begun on 4 CPU cores, and this is 1 CPU core" in " ".join(result.stderr.split())
+
+
+def test_the_parts_of_a_gpt_side_by_side(compare: Run, minigpt: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minigpt.comparison.ablation.training_rates", lambda *arguments: ((16.0, 10_000.0),))
+    result = compare("--ablate", "--html", "page.html")
+    assert result.exit_code == 0, result.stderr
+    assert "no positions" in " ".join(result.stdout.split())
+    assert "5 of 5  no MLP: training, with as many tokens as the others" in result.stderr
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    again = json.loads(minigpt("compare", "--resume", "latest", "--json").stdout)
+    assert again["ablation"] is True
+    assert again["contenders"][0]["model"] == "gpt"

@@ -9,7 +9,7 @@ import torch
 
 from minigpt.checkpoint.folder import load
 from minigpt.comparison.begin import reopened
-from minigpt.comparison.budget import RATES, USUAL_RATE
+from minigpt.comparison.budget import RATES, USUAL_RATES
 from minigpt.comparison.contest import Contest
 from minigpt.comparison.folder import COMPARISON, open_comparison
 
@@ -45,7 +45,7 @@ def test_a_whole_comparison(contest: Start) -> None:
     begun = contest()
     done = measure(begun)
     result = begun.comparison
-    assert len(done) == len(set(done)) == begun.total() == begun.done() == 40
+    assert len(done) == len(set(done)) == begun.total() == begun.done() == 44
     assert result.finished
     assert reopen(begun).comparison == result
     assert list(reopen(begun).pieces()) == []
@@ -70,7 +70,7 @@ def test_quick_tries_no_rates(contest: Start) -> None:
     begun = contest(quick=True)
     done = measure(begun)
     assert len(done) == begun.total() == begun.done() == 28
-    assert {contender.learning_rate for contender in begun.comparison.contenders} == {USUAL_RATE}
+    assert {contender.model: contender.learning_rate for contender in begun.comparison.contenders} == USUAL_RATES
 
 
 def test_each_piece_is_kept_at_once(contest: Start) -> None:
@@ -108,4 +108,4 @@ def test_a_rate_that_leads_nowhere_is_not_chosen(contest: Start, monkeypatch: py
     begun.comparison = replace(begun.comparison, tried_tokens=200)
     monkeypatch.setattr("minigpt.comparison.contest.train", lambda *arguments: iter(()))
     found = begun._try(contender, 0.01, never, unseen)
-    assert found == {"tried_rates": ((0.01, None),), "learning_rate": USUAL_RATE}
+    assert found == {"tried_rates": ((0.01, None),), "learning_rate": USUAL_RATES["gpt"]}
