@@ -93,7 +93,7 @@ def test_check_and_page_go_together(run: Run) -> None:
 
 
 def test_an_empty_prompt_begins_with_end_of_text(run: Run) -> None:
-    assert run("sample", "", "-n", "3", "--html", "a.html").exit_code == 0
+    assert run("sample", "", "-n", "3", "--ignore-end-of-text", "--html", "a.html").exit_code == 0
     (data,) = sections()
     assert data["given"] == 1
     assert len(data["steps"]) == 4
