@@ -235,7 +235,7 @@ def train(
                     runs, choices, settings, budget.unused = plans.runs, plans.choices, plans.settings, plans.unused
                     if plans.note:
                         note(plans.note, quiet=quiet)
-                    if dry_run:
+                    if dry_run and model == "gpt":
                         _show_plan(runs, budget.seconds, json=json)
                         return None
                 choices = choices.filled()

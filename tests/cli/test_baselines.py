@@ -92,3 +92,11 @@ def test_muon_is_refused(minigpt: Run, notes: str, kind: str) -> None:
 def test_the_shape_is_told(minigpt: Run, notes: str) -> None:
     result = minigpt("train", notes, "--model", "lstm", *SMALL, "--steps", "1")
     assert "1 layer × 16, an LSTM, context 32" in " ".join(result.stderr.split())
+
+
+def test_a_dry_run_with_minutes_shows_its_own_size(minigpt: Run, notes: str) -> None:
+    result = minigpt("train", notes, "--model", "lstm", "--minutes", "0.2", "--dry-run")
+    assert result.exit_code == 0, result.stderr
+    assert "2 layers × " in result.stdout
+    assert "an LSTM, context 128" in " ".join(result.stdout.split())
+    assert not Path("checkpoints").exists()
