@@ -239,7 +239,9 @@ def _rates(comparison: Comparison) -> str:
     if comparison.ablation:
         return "the whole GPT's learning rate for all, which may not be their best"
     tried = max((len(contender.tried_rates) for contender in comparison.contenders), default=0)
-    return f"each at the best of {tried} learning rates" if tried else "learning rates that did best elsewhere"
+    return (
+        f"each at the best of {tried} learning rates" if tried else "no sweep: learning rates that did best elsewhere"
+    )
 
 
 def _ahead(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:

@@ -99,4 +99,4 @@ def test_a_gradient_that_is_none_is_told_from_a_small_one(comparison: Comparison
 def test_without_a_sweep_that_is_said(comparison: Comparison) -> None:
     untried = replace(comparison, contenders=tuple(replace(c, tried_rates=()) for c in comparison.contenders))
     told = " ".join(text.plain for text in comparison_caption(untried, Screen(160, ASCII)))
-    assert "learning rates that did best elsewhere" in told
+    assert "no sweep: learning rates that did best elsewhere" in told
