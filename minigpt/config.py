@@ -71,13 +71,17 @@ class ModelConfig:
         require(self.model in MODELS, f"--model must be {', '.join(MODELS[:-1])} or {MODELS[-1]}, not {self.model}.")
         require(
             self.model == "gpt" or self.heads == 1,
-            f"--heads {self.heads} are for a GPT: --model {self.model} has none.",
+            f"--heads {self.heads} does not go with --model {self.model}, which has no attention.",
         )
         require(
             (self.window is not None) == (self.model == "window"),
             f"--window goes with --model window, not with --model {self.model}.",
         )
         require_at_least("--window", 1 if self.window is None else self.window, 1)
+        require(
+            self.window is None or self.window <= self.context,
+            f"--window {self.window} is more than the --context {self.context} that it is trained on.",
+        )
         require(
             self.width % self.heads == 0,
             f"--width {self.width} cannot be divided among --heads {self.heads}: take a multiple of {self.heads}.",

@@ -659,6 +659,7 @@ class RunSummary:
     date: str  # ISO 8601: when the run began; where that is not known, when it was last written
     age_seconds: float
     status: str
+    model: str | None  # gpt, lstm, rnn or window
     layers: int | None
     width: int | None
     parameters: int | None
@@ -683,7 +684,7 @@ class ContenderRun:
     folder: str  # of the run, in that of the comparison
     tokens: int
     seconds: float  # with its evaluations
-    bits_per_byte: float
+    bits_per_byte: float  # the best on the way, which is that of the model that is kept
     by_tokens: Points  # bits per byte on the way, after so many tokens
     by_seconds: Points
 
@@ -710,6 +711,16 @@ class Contender:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TextSource:
+    """A file that a text is made of; hash and size are of its bytes as stored."""
+
+    name: str
+    sha256: str
+    size: int
+    documents: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """Kinds of model with equal parameters on one text; None until it is known.
 
@@ -717,6 +728,7 @@ class Comparison:
     """
 
     name: str
+    sources: tuple[TextSource, ...] = ()
     text_bytes: int
     validation: str
     vocab_size: int

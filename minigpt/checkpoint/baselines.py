@@ -19,7 +19,8 @@ _SHAPE = ("vocab_size", "context", "layers", "width")
 
 def is_baseline(values: Mapping[str, Any]) -> bool:
     """Whether a config.json describes one."""
-    return values.get("model_type") in _TYPES
+    kind = values.get("model_type")
+    return isinstance(kind, str) and kind in _TYPES
 
 
 def config_to_json(config: ModelConfig, end_of_text: int, dtype: torch.dtype) -> dict[str, Any]:

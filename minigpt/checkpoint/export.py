@@ -13,6 +13,7 @@ from minigpt.checkpoint.folder import CONFIG, Checkpoint, save_description, save
 from minigpt.checkpoint.runs import RUN
 from minigpt.errors import ConfigError, OutputError
 from minigpt.models.kinds import gpt_of
+from minigpt.text.wording import shown
 
 DTYPES = ("float32", "bfloat16", "float16")
 _ELSEWHERE = (".bin", ".ckpt", ".ggml", ".onnx", ".pt", ".pth", ".safetensors")
@@ -63,7 +64,7 @@ def export_folder(folder: Path, checkpoint: Checkpoint, dtype: str) -> None:
     _check_range(checkpoint, kind)
     with _beside(folder) as temporary:
         save_description(temporary, checkpoint.model.config, checkpoint.tokenizer, kind)
-        write_text(temporary / "README.md", _card(folder.resolve().name, checkpoint, dtype))
+        write_text(temporary / "README.md", _card(shown(folder.resolve().name), checkpoint, dtype))
         save_weights(temporary, checkpoint.model, kind)
 
 

@@ -11,13 +11,15 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from minigpt.checkpoint.files import read_json_object
+from minigpt.checkpoint.files import check_file, read_json_object
 from minigpt.checkpoint.runs import LOG, RUN, TOKENIZER, WEIGHTS
+from minigpt.config import MODELS
 from minigpt.errors import CheckpointError
 from minigpt.records import RunSummary
 from minigpt.text.wording import shown
 
 _CONFIG = "config.json"
+_KINDS = {"gpt2": "gpt", **{f"minigpt-{model}": model for model in MODELS}}  # by config.json's model_type
 _SILENT_SECONDS = 3600.0  # after which a run that says it is running no longer is
 _TAIL_BYTES = 1 << 14  # of train.jsonl: its last line is in it
 _NEEDED = (_CONFIG, TOKENIZER, WEIGHTS)
@@ -53,6 +55,7 @@ def _summary(folder: Path, now: datetime) -> RunSummary:
         date=date.isoformat(),
         age_seconds=(now - date).total_seconds(),
         status="damaged" if problems else _status(folder, info, now),
+        model=_text(model.get("model")) or _KINDS.get(str(config.get("model_type"))),
         layers=_whole(model.get("layers", config.get("n_layer"))),
         width=_whole(model.get("width", config.get("n_embd"))),
         parameters=_whole(info.get("parameters")) or sum(map(prod, shapes)) or None,
@@ -75,7 +78,12 @@ def _read(path: Path) -> tuple[dict[str, Any], list[str]]:
     try:
         return read_json_object(path), []
     except CheckpointError as error:
-        return {}, [str(error).removeprefix(f"{path.parent}{os.sep}").rstrip(".")]
+        return {}, [_without_folder(error, path)]
+
+
+def _without_folder(error: CheckpointError, path: Path) -> str:
+    """What it says, of a file whose folder is known."""
+    return str(error).removeprefix(f"{path.parent}{os.sep}").rstrip(".")
 
 
 def _shapes(path: Path) -> tuple[list[list[int]], list[str]]:
@@ -83,8 +91,11 @@ def _shapes(path: Path) -> tuple[list[list[int]], list[str]]:
     if not path.exists():
         return [], []
     try:
+        check_file(path)
         with safe_open(path, framework="numpy") as file:
             return [file.get_slice(name).get_shape() for name in file.keys()], []  # noqa: SIM118
+    except CheckpointError as error:
+        return [], [_without_folder(error, path)]
     except (OSError, SafetensorError) as error:
         return [], [f"{WEIGHTS} cannot be read, or is damaged ({error})"]
 

@@ -4,14 +4,14 @@ import math
 import shlex
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from minigpt.cli.config_file import Config
-from minigpt.cli.given import build
+from minigpt.cli.given import build, given
 from minigpt.cli.guard import StopSignals, guarded, note, say, signals_raise, stderr, stdout
 from minigpt.cli.options import Device, Json, Quiet, Threads
 from minigpt.cli.page import Html, check_page
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from minigpt.training.plan import Plan
 
 _MINUTES, _QUICK_MINUTES = 30.0, 6.0
+_OF_THE_BEGINNING = {"corpus", "out", "seed", "quick", "ablate", "encoding", "field"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,26 +93,26 @@ def compare(
         go on with one that was stopped
     """
     started = time.perf_counter()
-    given = minutes if minutes is not None else (_QUICK_MINUTES if quick else _MINUTES)
-    require(0 < given < math.inf, f"--minutes must be above 0, not {given}.")
+    budget = minutes if minutes is not None else (_QUICK_MINUTES if quick else _MINUTES)
+    require(0 < budget < math.inf, f"--minutes must be above 0, not {budget}.")
     require_seed(seed)
     require(
         plot is None or plot.suffix.lower() in (".svg", ".png"),
         f"--plot {plot} must end in .svg or .png.",
     )
     require(
-        resume is None or not (corpus or out or quick or ablate or minutes),
-        "--resume keeps what the comparison began with: leave out CORPUS, --out, --minutes, --quick and --ablate.",
+        resume is None or not given(ctx).keys() & _OF_THE_BEGINNING,
+        "--resume keeps what the comparison began with: leave out CORPUS, --out, --seed, --quick and --ablate.",
     )
     check_page(html)
     from minigpt.cli.setup import use_device
 
     target = use_device(device, threads)
     if resume is None:
-        contest = _begin(build(_Asked, ctx.params | {"minutes": given}), target)
+        contest = _begin(build(_Asked, ctx.params | {"minutes": budget}), target)
         spent = time.perf_counter() - started
     else:
-        contest, spent = _reopen(resume, target), 0.0
+        contest, spent = _reopen(resume, target, minutes), 0.0
     stopped_by = _measure(contest, spent, quiet=quiet)
     if stopped_by is not None:
         name, where = signal.Signals(stopped_by).name, shlex.quote(str(contest.folder))
@@ -161,7 +162,7 @@ def _contest(folder: Path, comparison: "Comparison", plan: "Plan", device: "torc
     return (Ablation if comparison.ablation else Contest)(folder, comparison, plan, device)
 
 
-def _reopen(run: str, device: "torch.device") -> "Contest":
+def _reopen(run: str, device: "torch.device", minutes: float | None) -> "Contest":
     from minigpt.comparison.begin import machine, reopened
     from minigpt.comparison.folder import newest_comparison, open_comparison
 
@@ -172,6 +173,10 @@ def _reopen(run: str, device: "torch.device") -> "Contest":
         f"{folder} was begun on {comparison.machine}, and this is {machine(device)}: speeds of two machines say "
         "nothing beside each other. Go on where it was begun, or with its --device and --threads.",
     )
+    if minutes is not None:
+        settled = comparison.tokens is not None
+        require(not settled, "--resume keeps the --minutes that its trainings were planned for: leave them out.")
+        comparison = replace(comparison, minutes=minutes)
     return _contest(folder, comparison, reopened(comparison, tokenizer, data), device)
 
 

@@ -1,6 +1,6 @@
 """A text and the user's wishes in; a comparison with nothing measured, and the plan that all contenders share, out."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import torch
 
@@ -8,8 +8,8 @@ from minigpt.checkpoint.run import Scratch
 from minigpt.comparison.budget import USUAL_RATES
 from minigpt.config import PRESETS, Choices, ModelConfig, TrainConfig
 from minigpt.models.equal import equal_shape
-from minigpt.records import Comparison, Contender
-from minigpt.text.corpus import Corpus
+from minigpt.records import Comparison, Contender, TextSource
+from minigpt.text.corpus import Corpus, Source
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.training.plan import Plan, Stages, make_plan
@@ -39,6 +39,7 @@ def begin(
     contenders = (equal_shape(plan.model, kind) for kind in ORDER)
     comparison = Comparison(
         name=corpus.name,
+        sources=tuple(TextSource(**asdict(source)) for source in corpus.sources),
         text_bytes=corpus.utf8_bytes,
         validation=plan.validation,
         vocab_size=plan.model.vocab_size,
@@ -72,7 +73,9 @@ def reopened(comparison: Comparison, tokenizer: Tokenizer, data: TokenData) -> P
     """The plan of `begin`, of what a comparison's folder holds."""
     preset = PRESETS[PRESET]
     return Plan(
-        corpus=Corpus(comparison.name, (), utf8_bytes=comparison.text_bytes),
+        corpus=Corpus(
+            comparison.name, tuple(Source(**asdict(s)) for s in comparison.sources), utf8_bytes=comparison.text_bytes
+        ),
         tokenizer=tokenizer,
         data=data,
         model=ModelConfig(

@@ -13,7 +13,7 @@ from pathlib import Path
 from minigpt.checkpoint.files import write_text
 from minigpt.checkpoint.resume import RESUME, load_tokens, save_tokens
 from minigpt.checkpoint.run import claim
-from minigpt.checkpoint.runs import TOKENIZER
+from minigpt.checkpoint.runs import RUN, TOKENIZER
 from minigpt.errors import CheckpointError, OutputError
 from minigpt.records import Comparison, to_plain
 from minigpt.sampling.plain import Misfit, from_line, from_plain
@@ -27,6 +27,8 @@ def claim_comparison(name: str, out: Path | None) -> Path:
     """A new folder: `out`, or checkpoints/compare-NAME, compare-NAME-2, ... Raises OutputError; nothing is replaced."""
     if out is not None and (out / COMPARISON).exists():
         raise OutputError(f"--out {out} already holds a comparison. Go on with it: minigpt compare --resume {out}")
+    if out is not None and (out / RUN).exists():
+        raise OutputError(f"--out {out} already holds a run. Choose another folder.")
     return claim(f"compare-{name}", out, overwrite=False)
 
 

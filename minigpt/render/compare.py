@@ -113,7 +113,7 @@ def _speed_rows(comparison: Comparison) -> Iterator[_Row]:
             max,
             f"training speed at context {context:g}",
         )
-    yield _row(comparison, "memory to train", lambda c: c.peak_bytes or None, _size, min, "memory")
+    yield _row(comparison, "memory to train", lambda c: c.peak_bytes or None, _size)
 
 
 def _learning_rows(comparison: Comparison) -> Iterator[_Row]:
@@ -121,15 +121,20 @@ def _learning_rows(comparison: Comparison) -> Iterator[_Row]:
     bits = partial(_of, name="bits_per_byte")
     yield _row(
         comparison,
-        f"bits/byte after {tokens} tokens",
+        f"best bits/byte in {tokens} tokens",
         lambda c: bits(c.equal_tokens),
         _three,
         min,
         "bits per byte at equal tokens",
     )
-    yield _row(comparison, "   which took", lambda c: _of(c.equal_tokens, "seconds"), duration)
+    yield _row(comparison, "   all of which took", lambda c: _of(c.equal_tokens, "seconds"), duration)
     yield _row(
-        comparison, f"bits/byte after {time}", lambda c: bits(c.equal_time), _three, min, "bits per byte at equal time"
+        comparison,
+        f"best bits/byte in {time}",
+        lambda c: bits(c.equal_time),
+        _three,
+        min,
+        "bits per byte at equal time",
     )
     yield _row(comparison, "   tokens seen in it", lambda c: _of(c.equal_time, "tokens"), compact)
 
@@ -229,7 +234,10 @@ def comparison_caption(comparison: Comparison, screen: Screen) -> Iterator[Text]
         f"validation on {safe_text(comparison.validation)}",
     )
     yield screen.caption(
-        "AdamW in float32 for all", _rates(comparison), comparison.machine, f"{comparison.minutes:g} minutes in all"
+        "AdamW in float32 for all",
+        _rates(comparison),
+        f"{comparison.machine}, whose speeds hold while nothing else runs",
+        f"{comparison.minutes:g} minutes in all",
     )
     for name, ahead in _ahead(comparison):
         yield screen.caption(f"{name} is ahead in {', '.join(ahead)}")

@@ -45,7 +45,7 @@ def panels(comparison: Comparison) -> list[Panel]:
         _panel(
             comparison,
             "tokens",
-            f"bits per byte, each after {compact(comparison.tokens or 0)} tokens",
+            f"bits per byte, over {compact(comparison.tokens or 0)} tokens",
             "tokens",
             lambda c: c.equal_tokens.by_tokens[1:] if c.equal_tokens else (),
             log_x=False,
@@ -53,7 +53,7 @@ def panels(comparison: Comparison) -> list[Panel]:
         _panel(
             comparison,
             "time",
-            f"bits per byte, each after {duration(comparison.seconds or 0)}",
+            f"bits per byte, over {duration(comparison.seconds or 0)}",
             "seconds",
             lambda c: c.equal_time.by_seconds[1:] if c.equal_time else (),
             log_x=False,

@@ -98,7 +98,10 @@ def _indented(screen: Screen, text: str) -> Text:
 
 
 def _shape(run: RunSummary, symbols: Symbols) -> str:
-    return "-" if run.layers is None or run.width is None else f"{run.layers} {symbols.times} {run.width}"
+    if run.layers is None or run.width is None:
+        return "-"
+    kind = "" if run.model in (None, "gpt") else f"{visible(run.model or '', symbols)} "
+    return f"{kind}{run.layers} {symbols.times} {run.width}"
 
 
 def _last_part(text: str, symbols: Symbols) -> str:

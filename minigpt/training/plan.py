@@ -176,6 +176,8 @@ def choose(
         runs, kept = [given_model(model, choices, size, speed, seconds, twice=twice)], {*kept, "eval_tokens"}
     else:
         runs = candidates(choices, size, speed, seconds, fitted_law())
+        if choices.model != "gpt":  # when enough is learned, the law tells of a GPT alone
+            runs = [run for run in runs if run.share == 1]
     best = runs[0]
     train = paced(best, settings, best.share * seconds, kept)
     if choices.model != "gpt":

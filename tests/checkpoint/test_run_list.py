@@ -19,7 +19,7 @@ INFO = {
     "date": (NOW - timedelta(hours=3)).isoformat(),
     "status": "finished",
     "choices": {"tokenizer": "bpe"},
-    "model": {"vocab_size": 320, "layers": 2, "width": 16},
+    "model": {"model": "gpt", "vocab_size": 320, "layers": 2, "width": 16},
     "parameters": 12_345,
     "corpus": {"sources": [{"name": "a/notes.txt"}, {"name": "b.txt"}, {"name": "c.txt"}]},
     "saved": {"step": 20, "validation_loss_nats": 3.5, "validation_bits_per_byte": 2.25},
@@ -49,8 +49,8 @@ def test_a_run_says_what_it_is(make_run: Callable[..., Path]) -> None:
     size = sum(path.stat().st_size for path in folder.iterdir())
     assert listed(folder) == [
         RunSummary(
-            name="notes", path=str(folder), date=str(INFO["date"]), age_seconds=10_800.0, status="finished", layers=2,
-            width=16, parameters=12_345, tokenizer="bpe", vocab_size=320, text="a/notes.txt and 2 more", steps=30,
+            name="notes", path=str(folder), date=str(INFO["date"]), age_seconds=10_800.0, status="finished", model="gpt",
+            layers=2, width=16, parameters=12_345, tokenizer="bpe", vocab_size=320, text="a/notes.txt and 2 more", steps=30,
             saved_step=20, validation_loss_nats=3.5, validation_bits_per_byte=2.25, bytes=size,
         )
     ]  # fmt: skip
@@ -75,7 +75,8 @@ def test_a_model_without_a_run_is_listed_by_its_files(make_run: Callable[..., Pa
     (folder / "run.json").unlink()
     os.utime(folder / "model.safetensors", (0, NOW.timestamp() + 60))
     [run] = listed(folder, datetime.fromtimestamp(folder.stat().st_mtime + 7200, UTC))
-    assert (run.status, run.layers, run.width, run.vocab_size, run.text) == ("model", 2, 16, 320, None)
+    assert (run.status, run.model, run.layers, run.width, run.vocab_size) == ("model", "gpt", 2, 16, 320)
+    assert run.text is None
     assert run.parameters == 320 * 16 + 16 * 16 + 2 * (12 * 256 + 13 * 16) + 2 * 16
     assert 7000 < run.age_seconds <= 7200
 
@@ -126,6 +127,15 @@ def test_no_value_in_a_run_json_breaks_the_list(make_run: Callable[..., Path], v
     folder = make_run("notes", **dict.fromkeys(INFO, value))
     [run] = listed(folder)
     assert (run.name, run.problem, run.layers, run.saved_step) == ("notes", None, 2, None)
+
+
+def test_a_pipe_in_place_of_the_weights_is_not_waited_for(make_run: Callable[..., Path]) -> None:
+    folder = make_run("pipe")
+    (folder / "model.safetensors").unlink()
+    os.mkfifo(folder / "model.safetensors")
+    (run,) = listed(folder)
+    assert run.status == "damaged"
+    assert run.problem == "model.safetensors cannot be read: it is a folder or a special file"
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ def test_json_is_the_whole_record_and_a_finished_one_is_shown_again(compare: Run
         (("--html", "page.txt"), "--html page.txt must end in .html"),
         (("--seed", "-1"), "--seed must lie between 0"),
         (("--resume", "latest", "--quick"), "--resume keeps what the comparison began with"),
+        (("--resume", "latest", "--seed", "3"), "--resume keeps what the comparison began with"),
         (("--resume", "latest"), "There is no comparison in ./checkpoints yet."),
         (("--resume", "nowhere"), "nowhere holds no comparison"),
         (("nowhere.txt",), "nowhere.txt"),
@@ -68,6 +69,16 @@ def test_too_few_minutes_are_told(compare: Run) -> None:
     result = compare("--minutes", "0.01")
     assert result.exit_code == 1
     assert "--minutes 0.01 are too few here for a comparison" in " ".join(result.stderr.split())
+
+
+def test_more_minutes_can_be_given_until_they_are_shared_out(compare: Run, minigpt: Run) -> None:
+    assert compare("--minutes", "0.01").exit_code == 1
+    more = minigpt("compare", "--resume", "latest", "--minutes", "0.02")
+    assert "--minutes 0.02 are too few here" in " ".join(more.stderr.split())
+    assert compare("--quiet", "--out", "whole").exit_code == 0
+    late = minigpt("compare", "--resume", "whole", "--minutes", "9")
+    assert late.exit_code == 1
+    assert "--resume keeps the --minutes" in late.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -272,6 +272,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "smaller vocabulary": (lambda f: edit_config(f, vocab_size=270), "the tokenizer has 300 tokens, but the model only 270"),
     "width and heads": (lambda f: edit_config(f, n_head=5), "contradicts itself"),
     "another architecture": (lambda f: edit_config(f, model_type="llama"), "model_type is 'llama'"),
+    "no name of an architecture": (lambda f: edit_config(f, model_type=["gpt2"]), "model_type is ['gpt2']"),
     "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "tokenizer.json cannot be read"),
     "damaged tokenizer": (lambda f: (f / "tokenizer.json").write_text("{}"), "is not a tokenizer file, or is damaged"),
 }  # fmt: skip

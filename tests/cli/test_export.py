@@ -74,6 +74,12 @@ def test_mistakes_are_one_clear_line(minigpt: Run, trained: Path, arguments: lis
     assert os.listdir() == []
 
 
+def test_a_name_need_not_be_utf8(minigpt: Run, trained: Path) -> None:
+    result = minigpt("export", str(trained), "b\udcff")
+    assert result.exit_code == 0, result.stderr
+    assert "# b" in (Path("b\udcff") / "README.md").read_text("utf-8")
+
+
 def test_a_run_is_never_replaced(minigpt: Run, trained: Path) -> None:
     result = minigpt("export", str(trained), str(trained), "--overwrite")
     assert result.exit_code == 1

@@ -33,6 +33,8 @@ def test_the_plan_comes_back_from_what_the_folder_holds(text: Corpus, tmp_path: 
     again = reopened(comparison, plan.tokenizer, plan.data)
     assert (again.model, again.train.batch_size, again.train.optimizer) == (plan.model, 4, "adamw")
     assert again.has_validation
+    assert again.corpus.sources == text.sources
+    assert len(text.sources) > 0
     assert Contest(tmp_path, comparison, again, CPU).total() == 4 * 11
 
 

@@ -13,7 +13,7 @@ from minigpt.render.style import ASCII, UNICODE, Symbols
 
 RUN = RunSummary(
     name="notes", path="checkpoints/notes", date="2026-05-04T12:00:00+00:00", age_seconds=200.0, status="finished",
-    layers=5, width=256, parameters=4_312_345, tokenizer="bpe", vocab_size=2048, text="my/diary/notes.txt", steps=1_994,
+    model="gpt", layers=5, width=256, parameters=4_312_345, tokenizer="bpe", vocab_size=2048, text="my/diary/notes.txt", steps=1_994,
     saved_step=1_900, validation_loss_nats=3.5, validation_bits_per_byte=1.9142, bytes=31_000_000,
 )  # fmt: skip
 RUNS = [

@@ -85,7 +85,7 @@ def test_a_shape_that_is_given_stays(kind: str) -> None:
     ("choices", "settings", "message"),
     [
         (Choices(model="gru"), {}, "--model must be gpt, lstm, rnn or window, not gru."),
-        (Choices(model="lstm", heads=2), {}, "--heads 2 are for a GPT"),
+        (Choices(model="lstm", heads=2), {}, "--heads 2 does not go with --model lstm"),
         (Choices(window=4), {}, "--window goes with --model window, not with --model gpt."),
         (Choices(model="rnn"), {"positions": "none"}, "--positions none is for a GPT: --model rnn has no table"),
     ],
