@@ -49,9 +49,10 @@ def test_a_run_says_what_it_is(make_run: Callable[..., Path]) -> None:
     size = sum(path.stat().st_size for path in folder.iterdir())
     assert listed(folder) == [
         RunSummary(
-            name="notes", path=str(folder), date=str(INFO["date"]), age_seconds=10_800.0, status="finished", model="gpt",
-            layers=2, width=16, parameters=12_345, tokenizer="bpe", vocab_size=320, text="a/notes.txt and 2 more", steps=30,
-            saved_step=20, validation_loss_nats=3.5, validation_bits_per_byte=2.25, bytes=size,
+            name="notes", path=str(folder), date=str(INFO["date"]), age_seconds=10_800.0, status="finished",
+            model="gpt", layers=2, width=16, parameters=12_345, tokenizer="bpe", vocab_size=320,
+            text="a/notes.txt and 2 more", steps=30, saved_step=20,
+            validation_loss_nats=3.5, validation_bits_per_byte=2.25, bytes=size,
         )
     ]  # fmt: skip
 

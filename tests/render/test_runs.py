@@ -13,14 +13,16 @@ from minigpt.render.style import ASCII, UNICODE, Symbols
 
 RUN = RunSummary(
     name="notes", path="checkpoints/notes", date="2026-05-04T12:00:00+00:00", age_seconds=200.0, status="finished",
-    model="gpt", layers=5, width=256, parameters=4_312_345, tokenizer="bpe", vocab_size=2048, text="my/diary/notes.txt", steps=1_994,
-    saved_step=1_900, validation_loss_nats=3.5, validation_bits_per_byte=1.9142, bytes=31_000_000,
+    model="gpt", layers=5, width=256, parameters=4_312_345, tokenizer="bpe", vocab_size=2048,
+    text="my/diary/notes.txt", steps=1_994, saved_step=1_900,
+    validation_loss_nats=3.5, validation_bits_per_byte=1.9142, bytes=31_000_000,
 )  # fmt: skip
 RUNS = [
     RUN,
     replace(RUN, name="shakespeare-2", text="tiny-shakespeare.txt and 12 more", age_seconds=9e4, status="running"),
     replace(RUN, name="a-very-long-name-that-somebody-gave-to-a-run", layers=48, width=1600, parameters=1_557_611_200,
             steps=250_000, age_seconds=3e7, status="unfinished", validation_bits_per_byte=None),
+    replace(RUN, name="state", model="lstm", layers=2, width=212, text="notes.txt"),
     replace(RUN, name="gpt2", text=None, steps=None, validation_bits_per_byte=None, status="model", age_seconds=3e6),
     replace(RUN, name="broken", status="damaged", problem="run.json is not JSON: Expecting value: line 1 column 1 "
             "(char 0); model.safetensors is missing", layers=None, parameters=None, validation_bits_per_byte=None),
