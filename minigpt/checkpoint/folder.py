@@ -20,6 +20,7 @@ from minigpt.errors import CheckpointError
 from minigpt.models.baselines import Baseline
 from minigpt.models.kinds import Model
 from minigpt.text.tokenizer import Tokenizer
+from minigpt.text.wording import shown
 
 CONFIG = "config.json"
 _LARGEST_CONFIG = 1 << 24  # bytes
@@ -67,8 +68,8 @@ def find_folder(path: str | Path) -> Path:
         return fetch(model, _read_config)
     what = "is a file" if folder.exists() else "does not exist"
     raise CheckpointError(
-        f"{folder} {what}; --checkpoint takes a run folder, a Hugging Face GPT-2 folder, or a model of the Hub "
-        "such as openai-community/gpt2."
+        f"{shown(str(folder))} {what}; --checkpoint takes a run folder, a Hugging Face GPT-2 folder, or a model of the "
+        "Hub such as openai-community/gpt2."
     )
 
 

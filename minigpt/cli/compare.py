@@ -100,6 +100,7 @@ def compare(
         plot is None or plot.suffix.lower() in (".svg", ".png"),
         f"--plot {plot} must end in .svg or .png.",
     )
+    require(plot is None or plot.parent.is_dir(), f"--plot {plot}: there is no folder {plot and plot.parent}.")
     require(
         resume is None or not given(ctx).keys() & _OF_THE_BEGINNING,
         "--resume keeps what the comparison began with: leave out CORPUS, --out, --seed, --quick and --ablate.",
@@ -210,10 +211,9 @@ def _show(contest: "Contest", plot: Path | None, html: Path | None, *, json: boo
         print(to_json(comparison))
         return
     _print(comparison)
-    if comparison.ablation:
-        return
-    say(stdout(), f"{contest.folder}: every model is a run of its own, such as")
-    say(stdout(), f"  minigpt sample -c {shlex.quote(str(contest.folder / 'lstm-tokens'))}")
+    if not comparison.ablation:
+        say(stdout(), " every model is a run of its own, such as:")
+        say(stdout(), f"  minigpt sample -c {shlex.quote(str(contest.folder / 'lstm-tokens'))}")
 
 
 def _print(comparison: "Comparison") -> None:

@@ -1,5 +1,7 @@
 """`minigpt export`: a checkpoint in; a GGUF file for llama.cpp, or a clean Hugging Face folder, out."""
 
+import shlex
+from json import dumps as json_text
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +16,7 @@ from minigpt.records import Exported
 from minigpt.render.machine import to_json
 from minigpt.render.style import byte_count, compact, quantity, symbols_for
 from minigpt.render.work import WorkDisplay
+from minigpt.text.wording import shown
 
 if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint
@@ -95,9 +98,10 @@ def _tell(record: Exported, layers: int, width: int) -> None:
     out = stdout()
     times = symbols_for(out.encoding).times
     shape = f"{quantity(layers, 'layer')} {times} {width}, {compact(record.parameters)} parameters"
-    say(out, f"{record.path}: {shape} in {record.dtype}, {byte_count(record.bytes)}")
+    name = json_text(record.path)  # which Python reads too
+    say(out, f"{shown(record.path)}: {shape} in {record.dtype}, {byte_count(record.bytes)}")
     if record.format == "gguf":
-        say(out, f'  llama_cpp.Llama("{record.path}")')
+        say(out, f"  llama_cpp.Llama({name})")
     else:
-        say(out, f'  transformers.AutoModelForCausalLM.from_pretrained("{record.path}")')
-        say(out, f"  minigpt sample -c {record.path}")
+        say(out, f"  transformers.AutoModelForCausalLM.from_pretrained({name})")
+        say(out, f"  minigpt sample -c {shlex.quote(record.path)}")

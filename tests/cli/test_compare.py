@@ -49,6 +49,7 @@ def test_json_is_the_whole_record_and_a_finished_one_is_shown_again(compare: Run
         (("--minutes", "0"), "--minutes must be above 0, not 0.0."),
         (("--minutes", "nan"), "--minutes must be above 0, not nan."),
         (("--plot", "plot.pdf"), "--plot plot.pdf must end in .svg or .png."),
+        (("--plot", "no/plot.svg"), "--plot no/plot.svg: there is no folder no."),
         (("--html", "page.txt"), "--html page.txt must end in .html"),
         (("--seed", "-1"), "--seed must lie between 0"),
         (("--resume", "latest", "--quick"), "--resume keeps what the comparison began with"),

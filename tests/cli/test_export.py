@@ -77,6 +77,7 @@ def test_mistakes_are_one_clear_line(minigpt: Run, trained: Path, arguments: lis
 def test_a_name_need_not_be_utf8(minigpt: Run, trained: Path) -> None:
     result = minigpt("export", str(trained), "b\udcff")
     assert result.exit_code == 0, result.stderr
+    assert 'from_pretrained("b\\udcff")' in result.stdout
     assert "# b" in (Path("b\udcff") / "README.md").read_text("utf-8")
 
 
