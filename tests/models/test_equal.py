@@ -25,7 +25,7 @@ def test_a_gpt_stays_what_it_is() -> None:
     assert equal_shape(shape("nano", 70), "gpt") == shape("nano", 70)
 
 
-@pytest.mark.parametrize(("asked", "context", "window"), [(None, 256, 16), (None, 8, 8), (40, 256, 40), (40, 8, 40)])
+@pytest.mark.parametrize(("asked", "context", "window"), [(None, 256, 16), (None, 8, 8), (40, 256, 40), (5, 8, 5)])
 def test_a_window_is_as_long_as_asked_and_else_no_longer_than_the_context(
     asked: int | None, context: int, window: int
 ) -> None:
@@ -33,6 +33,6 @@ def test_a_window_is_as_long_as_asked_and_else_no_longer_than_the_context(
 
 
 def test_where_there_are_too_few_weights_to_be_equal_that_is_said() -> None:
-    tiny = ModelConfig(vocab_size=3, context=1, layers=1, heads=1, width=1)
-    with pytest.raises(ConfigError, match="No --model window has about as many weights as this GPT, 31"):
+    tiny = ModelConfig(vocab_size=3, context=100, layers=1, heads=1, width=1)
+    with pytest.raises(ConfigError, match="No --model window has about as many weights as this GPT, 130"):
         equal_shape(tiny, "window", 100)
