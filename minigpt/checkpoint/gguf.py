@@ -225,4 +225,5 @@ def _stored(entry: _Entry) -> np.ndarray:
     numbers = entry.tensor.contiguous().numpy()
     if float(np.abs(numbers).max()) > _LARGEST[entry.kind]:
         raise ConfigError(f"{entry.name} holds numbers beyond float16's range: export with --dtype float32.")
-    return gguf.quants.quantize(numbers, gguf.GGMLQuantizationType[entry.kind])
+    stored: np.ndarray = gguf.quants.quantize(numbers, gguf.GGMLQuantizationType[entry.kind])
+    return stored
