@@ -39,14 +39,8 @@ class ComparingDisplay:
         self._began = clock()
         self._before = 0.0  # seconds that were spent before this process
         redraws = console.is_terminal and not console.is_dumb_terminal
-        self._live = (
-            Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
-            if redraws
-            else None
-        )
-
-    def _new_live(self) -> Live:
-        return Live(console=self._console, get_renderable=self._render, refresh_per_second=4, transient=True)
+        live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
+        self._live = live if redraws else None
 
     def __enter__(self) -> "ComparingDisplay":
         if self._live:
