@@ -21,7 +21,8 @@ def described() -> dict[str, str]:
 
 def on_disk(folder: str) -> set[str]:
     files = (ROOT / folder).rglob("*")
-    names = {str(path.relative_to(ROOT)) for path in files if path.is_file() and "__pycache__" not in path.parts}
+    made = {"__pycache__", ".so", ".pyd"}  # by Python and by pip
+    names = {str(path.relative_to(ROOT)) for path in files if path.is_file() and not made & {*path.parts, path.suffix}}
     return {name for name in names if name.count("/") == 1 or not name.endswith("/__init__.py")}
 
 

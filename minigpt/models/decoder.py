@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minigpt.models.baselines import Baseline
-from minigpt.models.folded import FoldedStep, can_fold
 from minigpt.models.gpt import ACTIVATIONS, GPT, Block
 from minigpt.models.kv_cache import KVCache, window_start
+from minigpt.models.native import NativeStep, is_native
 from minigpt.models.precision import Int8GPT, Int8Product
 from minigpt.models.threads import StepThreads, one_thread_but_for_steps, step_threads
 
@@ -38,8 +38,7 @@ class Decoder:
     """Feeds a text to a model token by token and moves the window on when it is full.
 
     `ids` are all tokens so far; `start` is the index of the first one that the model still sees. The first step makes
-    what all of them need: of a small model a copy, of a larger one on a CPU a copy of its output head (154 MB for
-    GPT-2), as [C, V].
+    what all of them need.
     """
 
     def __init__(self, model: GPT) -> None:
@@ -50,11 +49,13 @@ class Decoder:
         self.start = 0
         most = step_threads() if model.device.type == "cpu" else 1
         self._threads, self._most = StepThreads(most), most
-        self._step: FoldedStep | FlatStep | None = None
-        self._begun = False
+        self._step: NativeStep | FlatStep | None = None
 
     def prefill(self, ids: Sequence[int]) -> Tensor:
         """Read `ids` (one or more) from the start, in one pass over the window; the logits [V] after the last."""
+        if len(ids) == 1:
+            self.ids, self.start, self.cache.length = [], 0, 0
+            return self.step(ids[0])
         return self.read(ids, last_only=True)[0]
 
     @torch.inference_mode()
@@ -64,46 +65,33 @@ class Decoder:
         self.start = window_start(len(self.ids), self.config.context)
         window = torch.tensor([self.ids[self.start :]], device=self.model.device)
         self.cache.length = 0
-        self._begun = False
         return self.model(window, self.cache, last_only=last_only)[0]
 
-    @torch.inference_mode()
     def step(self, token: int) -> Tensor:
         """Append one token; the logits [V] after it."""
         if window_start(len(self.ids) + 1, self.config.context) != self.start:
             return self.prefill([*self.ids, token])
         self.ids.append(token)
         step = self._step or self._make_step()
-        if not self._begun:
-            step.begin()
-            self._begun = True
         with self._threads:
             return step(token)
 
     def columns(self, first: int) -> tuple[Tensor, ...]:
         """Copies [layers, 2, 1, H, D] of the keys and values of each token of the window, from number `first` on."""
-        self._settle()
         return self.cache.kv[:, :, :, :, first : self.cache.length].clone().unbind(4)
 
     def resume(self, ids: Sequence[int], kept: int, columns: Sequence[Tensor]) -> None:
         """Stand behind `ids` without running the model. The first `kept` tokens of their window are those of the window
         so far; `columns` are those of the others, as they were when these very tokens were in the same places.
         """
-        self._settle()
-        self._begun = False
         self.ids, self.start = list(ids), window_start(len(ids), self.config.context)
         self.cache.length = kept + len(columns)
         if columns:
             self.cache.kv[:, :, :, :, kept : self.cache.length] = torch.stack(tuple(columns), dim=4)
 
-    def _settle(self) -> None:
-        """Put into the cache what the steps since the prefill have not."""
-        if self._step is not None and self._begun:
-            self._step.settle()
-
-    def _make_step(self) -> "FoldedStep | FlatStep":
-        fold = can_fold(self.model)
-        self._step = (FoldedStep if fold else FlatStep)(self.model, self.cache, self._most)
+    def _make_step(self) -> "NativeStep | FlatStep":
+        native = is_native(self.model)
+        self._step = NativeStep(self.model, self.cache) if native else FlatStep(self.model, self.cache, self._most)
         return self._step
 
 
@@ -120,12 +108,7 @@ class FlatStep:
         self._product, self._head = _product(model, threads), _head(model)
         self._activation, self._epsilon = ACTIVATIONS[model.config.activation], model.config.layer_norm_epsilon
 
-    def begin(self) -> None:
-        """Nothing to do: the cache is the one that a prefill fills."""
-
-    def settle(self) -> None:
-        """Nor here."""
-
+    @torch.inference_mode()
     def __call__(self, token: int) -> Tensor:
         product, C, position = self._product, self._config.width, self._cache.length
         shape, heads, head_width = (C,), self._config.heads, C // self._config.heads

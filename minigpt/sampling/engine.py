@@ -11,7 +11,7 @@ from torch import Tensor
 from minigpt.config import SEEDS, SampleConfig
 from minigpt.models.kinds import Model, batch_decoder_for, decoder_for
 from minigpt.records import SampleEnd, StepRecord
-from minigpt.sampling.distribution import distribution, step_record
+from minigpt.sampling.distribution import distribution, step_record, uniforms
 from minigpt.sampling.filters import build_stages
 from minigpt.sampling.text_stream import TextStream
 from minigpt.text.tokenizer import Tokenizer
@@ -123,10 +123,10 @@ class _Sample:
         self.number, self.ids, self.stopped_by = number, list(ids), ""
         self._tokenizer, self._prompt, self._config = tokenizer, prompt, config
         self._seed = (config.seed + number) % SEEDS
-        self._stages, self._generator = build_stages(config), torch.Generator().manual_seed(self._seed)
+        self._stages = build_stages(config)
+        self._uniforms = uniforms(torch.Generator().manual_seed(self._seed))
         self._stream, self._tally = TextStream(config.stop), _Tally()
 
-    @torch.inference_mode()
     def _draw(self, logits_V: Tensor) -> StepRecord:
         dist = distribution(logits_V, self._stages, self.ids)
         return step_record(
@@ -134,7 +134,7 @@ class _Sample:
             self._tokenizer.token_bytes,
             position=len(self.ids),
             top=self._config.top,
-            token=dist.draw(self._generator),
+            token=dist.draw(next(self._uniforms)),
             sample=self.number,
         )
 

@@ -18,6 +18,8 @@ class TextStream:
 
     def feed(self, data: bytes) -> bytes:
         """Take a token's bytes; return those that can be shown now."""
+        if not self._held and not self._stops and data.isascii():
+            return data
         self._held += data
         found = [at for at in (self._held.find(stop) for stop in self._stops) if at >= 0]
         if found:

@@ -22,6 +22,7 @@ from minigpt.sampling.distribution import (
     require_finite,
     step_record,
     token_text,
+    uniforms,
 )
 from minigpt.sampling.filters import build_stages
 from minigpt.sampling.trace import TraceHeader, TraceStep
@@ -77,7 +78,7 @@ class TokenTree:
         self, model: GPT, tokenizer: Tokenizer, prompt: str = "", *, seed: int = 1, kept_bytes: int = _KEPT_BYTES
     ) -> None:
         self._tokenizer, self._model, self._decoder = tokenizer, model, Decoder(model)
-        self._generator = torch.Generator().manual_seed(seed)
+        self._uniforms = uniforms(torch.Generator().manual_seed(seed))
         self._prompt, self._nodes, self._texts = prompt, list[_Node](), list[str]()
         self._live: tuple[int, ...] = ()  # the nodes whose columns the cache holds
         self._asked: dict[tuple[object, ...], Distribution] = {}
@@ -151,7 +152,7 @@ class TokenTree:
 
     def draw(self, node: int, config: SampleConfig) -> int:
         """Append what the model draws under `config`, from the tree's own generator."""
-        return self.append(node, self._distribution(node, config).draw(self._generator), config)
+        return self.append(node, self._distribution(node, config).draw(next(self._uniforms)), config)
 
     def as_trace(self, header: TraceHeader) -> tuple[TraceHeader, list[TraceStep]]:
         """The header and the steps of the tree's trace. `header` is the prompt's. Where a branch leaves in the middle

@@ -2,7 +2,9 @@
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import islice
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor
 from minigpt.config import SampleConfig
 from minigpt.errors import CheckpointError
 from minigpt.records import StepRecord
-from minigpt.sampling.distribution import Distribution, best_ids, distribution, step_record, token_text
+from minigpt.sampling.distribution import Distribution, best_ids, distribution, step_record, token_text, uniforms
 from minigpt.sampling.filters import build_stages
 
 LARGE = 50_257
@@ -239,15 +241,33 @@ def test_the_surprisal_of_what_is_nearly_impossible_is_a_number() -> None:
 # Drawing
 
 
+def uniforms_of(seed: int) -> Iterator[float]:
+    return uniforms(torch.Generator().manual_seed(seed))
+
+
+def test_uniform_numbers_are_those_that_are_asked_for_one_by_one() -> None:
+    generator = torch.Generator().manual_seed(3)
+    alone = [torch.rand((), generator=generator, dtype=torch.float64).item() for _ in range(150)]
+    assert list(islice(uniforms_of(3), 150)) == alone
+
+
+@pytest.mark.parametrize(("uniform", "token"), [(0.0, 0), (0.24, 0), (0.26, 2), (1 - 2**-53, 2)])
+def test_a_draw_by_hand(uniform: float, token: int) -> None:
+    dist = distribution(
+        torch.tensor([1.0, 1e-30, 3.0]).log(), build_stages(SampleConfig(temperature=1.0, top_k=2, top_p=1.0))
+    )
+    assert dist.draw(uniform) == token
+
+
 def test_a_draw_never_takes_what_was_cut() -> None:
     dist = distribution(random_logits(100), build_stages(SampleConfig(temperature=2.0, top_k=5, top_p=1.0)))
-    generator = torch.Generator().manual_seed(0)
-    assert {dist.draw(generator) for _ in range(500)} == set(best_ids(dist.logits_V, 5))
+    numbers = uniforms_of(0)
+    assert {dist.draw(next(numbers)) for _ in range(500)} == set(best_ids(dist.logits_V, 5))
 
 
 def test_a_draw_depends_on_the_generator_alone() -> None:
     dist = distribution(random_logits(100))
-    first, same = ([dist.draw(g) for _ in range(20)] for g in [torch.Generator().manual_seed(4) for _ in range(2)])
+    first, same = ([dist.draw(next(numbers)) for _ in range(200)] for numbers in (uniforms_of(4), uniforms_of(4)))
     assert first == same
     assert len(set(first)) > 1
 

@@ -1,0 +1,177 @@
+"""step.c says what GPT.forward says, in float32, bfloat16 and 8 bits, to the bit with any number of threads."""
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from minigpt.config import ModelConfig
+from minigpt.models import native
+from minigpt.models.decoder import Decoder, FlatStep
+from minigpt.models.gpt import GPT
+from minigpt.models.kv_cache import KVCache
+from minigpt.models.native import NativeStep, is_native
+from minigpt.models.precision import Int8GPT, Int8Product, stored
+
+TEXT = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7]
+SHAPES = {
+    "small": {"width": 16, "heads": 2},
+    "odd heads": {"width": 48, "heads": 3, "layers": 3},
+    "heads of 11": {"width": 176, "heads": 16},
+    "as in use": {"width": 128, "heads": 4, "layers": 4},
+    "narrow inside": {"width": 32, "heads": 1, "inner_width": 48},
+    "another epsilon": {"width": 32, "heads": 2, "layer_norm_epsilon": 1e-3},
+    "its own output": {"width": 32, "heads": 2, "tied": False},
+}
+
+needs_a_compiler = pytest.mark.skipif(
+    native._library() is None and shutil.which("cc") is None, reason="step.c was not compiled, without a C compiler"
+)
+
+
+def make_model(vocab_size: int, *, context: int = 16, layers: int = 2, **shape: Any) -> GPT:
+    """Every parameter random, and large enough that the logits are far from flat."""
+    config = ModelConfig(vocab_size=vocab_size, context=context, layers=layers, **{"width": 16, "heads": 2} | shape)
+    model, generator = GPT(config), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.normal_(1.0 if "ln_" in name and name.endswith("weight") else 0.0, 0.2, generator=generator)
+    return model.eval()
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@torch.inference_mode()
+def steps(model: GPT, prompt: list[int], rest: list[int]) -> torch.Tensor:
+    """The logits [T, V] after each of `rest`."""
+    cache = KVCache(model.config, dtype=model.wte.weight.dtype)
+    model(torch.tensor([prompt]), cache)
+    step = NativeStep(model, cache)
+    found = [step(token) for token in rest]
+    assert cache.length == len(prompt) + len(rest)
+    return torch.stack(found)
+
+
+@torch.inference_mode()
+def full_passes(model: GPT, prompt: list[int], rest: list[int]) -> torch.Tensor:
+    return model(torch.tensor([prompt + rest]))[0, len(prompt) :].float()
+
+
+def difference(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """Of the largest logit: random weights amplify rounding."""
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+@needs_a_compiler
+def test_it_is_there_where_there_is_a_compiler() -> None:
+    assert native._library() is not None
+
+
+@needs_a_compiler
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("vocab_size", [50, 67])
+def test_every_step_equals_a_full_pass(shape: dict[str, object], vocab_size: int) -> None:
+    model = make_model(vocab_size, **shape)
+    assert is_native(model)
+    found, expected = steps(model, TEXT[:3], TEXT[3:]), full_passes(model, TEXT[:3], TEXT[3:])
+    assert found.shape == (len(TEXT) - 3, vocab_size)
+    assert difference(found, expected) < 2e-5
+
+
+@needs_a_compiler
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("how", [("float32", "none"), ("bfloat16", "none"), ("float32", "int8")])
+def test_the_number_of_threads_changes_no_bit(how: tuple[str, str]) -> None:
+    model = stored(make_model(67, width=144, heads=3), *how)
+    found = []
+    for count in (1, 2, 3, 8):
+        torch.set_num_threads(count)
+        found.append(steps(model, TEXT[:1], TEXT[1:]))
+    assert all(torch.equal(logits, found[0]) for logits in found[1:])
+
+
+@needs_a_compiler
+def test_weights_in_8_bits_are_whole_numbers_times_their_scale() -> None:
+    """Against the same numbers in float32: what is left is the rounding of what meets them, to 13 bits or more."""
+    plain = make_model(50, width=32, tied=False)
+    quantized = stored(make_model(50, width=32, tied=False), quantize="int8")
+    assert isinstance(quantized, Int8GPT)
+    found = steps(quantized, TEXT[:1], TEXT[1:])
+    assert difference(found, full_passes(plain, TEXT[:1], TEXT[1:])) > 3e-3
+    with torch.no_grad():
+        plain.unembedding.copy_(as_float(quantized.int8_head))
+        for block, rounded in zip(plain.blocks, quantized.blocks, strict=True):
+            for name in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"):
+                block.get_submodule(name).weight.copy_(as_float(rounded.get_submodule(name)).T)
+    assert difference(found, full_passes(plain, TEXT[:1], TEXT[1:])) < 2.5e-3
+
+
+def as_float(part: torch.nn.Module) -> torch.Tensor:
+    assert isinstance(part, Int8Product)
+    return part.weight.float() * part.scale.float()[:, None]
+
+
+@needs_a_compiler
+def test_weights_in_bfloat16_are_used_as_they_are() -> None:
+    """Against the same numbers in float32: what is left is the rounding of the cache."""
+    half = stored(make_model(50, width=32, heads=2), "bfloat16")
+    plain = make_model(50, width=32, heads=2)
+    plain.load_state_dict({name: tensor.float() for name, tensor in half.state_dict().items()})
+    found = steps(half, TEXT[:1], TEXT[1:])
+    assert found.dtype == torch.float32
+    assert difference(found, full_passes(plain, TEXT[:1], TEXT[1:])) < 0.02
+
+
+@needs_a_compiler
+@pytest.mark.parametrize("damage", [float("nan"), float("inf")])
+@pytest.mark.parametrize("how", [("float32", "none"), ("bfloat16", "none")])
+def test_damaged_weights_show_in_the_logits(damage: float, how: tuple[str, str]) -> None:
+    model = make_model(50)
+    with torch.no_grad():
+        model.h[0].mlp.c_fc.bias[3] = damage
+    assert not torch.isfinite(steps(stored(model, *how), TEXT[:3], TEXT[3:4])).all()
+
+
+@needs_a_compiler
+def test_large_numbers_do_not_overflow() -> None:
+    model = make_model(50)
+    with torch.no_grad():
+        model.h[0].attn.c_attn.weight.mul_(1e4)
+        model.h[0].mlp.c_fc.weight.mul_(1e4)
+    expected = full_passes(model, TEXT[:3], TEXT[3:])
+    assert torch.isfinite(expected).all()
+    assert difference(steps(model, TEXT[:3], TEXT[3:]), expected) < 1e-3
+
+
+def test_what_it_does_not_know_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    for model in (make_model(50, activation="gelu"), make_model(50, width=24), make_model(50).to("meta")):
+        assert not is_native(model)
+    monkeypatch.setattr(native, "_library", lambda: None)
+    model = make_model(50)
+    assert not is_native(model)
+    decoder = Decoder(model)
+    decoder.prefill([1])
+    decoder.step(2)
+    assert isinstance(decoder._step, FlatStep)
+
+
+@needs_a_compiler
+def test_a_library_of_another_age_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "_Norm", native._Matrix)
+
+    class Longer(native._Model):
+        _fields_ = (("more", native.ctypes.c_long),)
+
+    monkeypatch.setattr(native, "_Model", Longer)
+    native._library.cache_clear()
+    assert native._library() is None
+    monkeypatch.undo()
+    native._library.cache_clear()
+    assert native._library() is not None
