@@ -30,6 +30,7 @@ try:
     from minigpt.config import PRESETS, ModelConfig, SampleConfig, TrainConfig
     from minigpt.models.decoder import Decoder
     from minigpt.models.gpt import GPT
+    from minigpt.models.native import has_library
     from minigpt.models.precision import stored
     from minigpt.sampling.engine import generate
     from minigpt.text.builtin_text import python_reference
@@ -440,6 +441,8 @@ def print_table(arguments: argparse.Namespace, results: list[Result]) -> None:
     console = Console(highlight=False)
     console.print(table)
     versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
+    if not steps:
+        versions += ", step.c compiled" if has_library() else ", step.c not compiled"
     vocabularies = ", ".join(f"{size:,}" for size in dict.fromkeys(row.vocab_size for row in results))
     console.print(f"Vocabulary {vocabularies}; {versions}.")
 

@@ -40,6 +40,8 @@ def check_target(path: Path, *, overwrite: bool) -> None:
 def _check_file(path: Path) -> None:
     if path.is_dir():
         raise OutputError(f"{path} is a folder; choose another name for the file.")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} is no file, but a pipe or a device; choose another name.")
     if not path.parent.is_dir():
         raise OutputError(f"{path}: there is no folder {path.parent}.")
 

@@ -27,7 +27,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        reason = reason or "only a part of it fitted on the disk"  # NumPy's writing gives no reason
         raise OutputError(f"{path} cannot be written: {reason}. What was saved before is untouched.") from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -69,12 +69,17 @@ def _library() -> ctypes.CDLL | None:
     return library if fits else None
 
 
+def has_library() -> bool:
+    """Whether step.c is compiled, and of the same age as this file."""
+    return _library() is not None
+
+
 def is_native(model: GPT) -> bool:
     """Whether `NativeStep` can take the model: a GELU as GPT-2's, widths that 16 divides, on a CPU, step.c compiled."""
     config = model.config
     plain = config.activation == "gelu_new" and not config.width % _LANES and not config.mlp_width % _LANES
     known = model.wte.weight.dtype in (torch.float32, torch.bfloat16)
-    return plain and known and model.device.type == "cpu" and _library() is not None
+    return plain and known and model.device.type == "cpu" and has_library()
 
 
 class NativeStep:

@@ -137,6 +137,12 @@ def test_a_place_that_allows_nothing_is_refused(tmp_path: Path, monkeypatch: pyt
         check_target(tmp_path / "deep" / "out", overwrite=False)
 
 
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.gguf")
+    with pytest.raises(OutputError, match="is no file, but a pipe or a device"):
+        check_target(tmp_path / "a.gguf", overwrite=True)
+
+
 def test_new_and_empty_places_are_fine(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for name in ("new", "deep/er", "empty", "a.gguf", "v1.0"):

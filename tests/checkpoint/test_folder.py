@@ -384,6 +384,14 @@ def test_a_full_disk_leaves_the_old_file_untouched(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_an_error_without_a_reason_is_given_one(tmp_path: Path) -> None:
+    def half_of_it(path: Path) -> None:  # as numpy.ndarray.tofile says it
+        raise OSError("4096 requested and 512 written")
+
+    with pytest.raises(OutputError, match="a cannot be written: only a part of it fitted on the disk"):
+        write_atomically(tmp_path / "a", half_of_it)
+
+
 def test_a_failed_first_write_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
         write_atomically(tmp_path / "new", full_disk)
