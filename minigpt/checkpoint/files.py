@@ -27,8 +27,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        reason = reason or "only a part of it fitted on the disk"  # NumPy's writing gives no reason
+        reason = str(error)
+        if isinstance(error, OSError):  # NumPy's say only how much was written
+            reason = error.strerror or f"{reason} (is the disk full?)"
         raise OutputError(f"{path} cannot be written: {reason}. What was saved before is untouched.") from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -384,11 +384,11 @@ def test_a_full_disk_leaves_the_old_file_untouched(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_an_error_without_a_reason_is_given_one(tmp_path: Path) -> None:
+def test_a_write_that_ends_too_early_names_the_disk(tmp_path: Path) -> None:
     def half_of_it(path: Path) -> None:  # as numpy.ndarray.tofile says it
         raise OSError("4096 requested and 512 written")
 
-    with pytest.raises(OutputError, match="a cannot be written: only a part of it fitted on the disk"):
+    with pytest.raises(OutputError, match="4096 requested and 512 written .is the disk full"):
         write_atomically(tmp_path / "a", half_of_it)
 
 
