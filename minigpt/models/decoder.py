@@ -53,9 +53,6 @@ class Decoder:
 
     def prefill(self, ids: Sequence[int]) -> Tensor:
         """Read `ids` (one or more) from the start, in one pass over the window; the logits [V] after the last."""
-        if len(ids) == 1:
-            self.ids, self.start, self.cache.length = [], 0, 0
-            return self.step(ids[0])
         return self.read(ids, last_only=True)[0]
 
     @torch.inference_mode()
