@@ -82,8 +82,7 @@ def distribution(logits_V: Tensor, stages: Sequence[SamplingStage] = (), history
     """Run `logits_V` [V] through the stages. `history`: the text's ids so far. CheckpointError on inf and NaN."""
     logits_V = logits_V.cpu().double()  # in this order: MPS has no float64
     require_finite(logits_V)
-    results = _apply(stages, logits_V, torch.tensor(history, dtype=torch.long)) if stages else ()
-    return Distribution(logits_V, logits_V.softmax(-1), tuple(results))
+    return Distribution(logits_V, logits_V.softmax(-1), tuple(_apply(stages, logits_V, history)))
 
 
 def require_finite(logits: Tensor) -> None:
@@ -94,7 +93,9 @@ def require_finite(logits: Tensor) -> None:
         )
 
 
-def _apply(stages: Sequence[SamplingStage], logits_V: Tensor, history_T: Tensor) -> Iterator[StageResult]:
+def _apply(stages: Sequence[SamplingStage], logits_V: Tensor, history: Sequence[int]) -> Iterator[StageResult]:
+    looked_at = history if any(stage.looks_back for stage in stages) else ()  # a long text takes a while to convert
+    history_T = torch.tensor(looked_at, dtype=torch.long)
     for stage in stages:
         logits_V = stage.apply(logits_V, history_T)
         yield StageResult(stage, logits_V > CUT, logits_V.softmax(-1))

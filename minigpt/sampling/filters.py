@@ -91,6 +91,11 @@ class SamplingStage:
     value: float
     apply: Filter
 
+    @property
+    def looks_back(self) -> bool:
+        """Whether it asks for the history."""
+        return self.name == "repetition-penalty"
+
 
 def build_stages(config: SampleConfig) -> tuple[SamplingStage, ...]:
     """The stages of `config.stages`, in that order; those at their neutral value are left out."""

@@ -36,10 +36,10 @@ def step_logits(
     listed logits for good.
     """
     logits_V = raw_logits_V = logits_V.cpu().double()
-    if stages and stages[0].name == "repetition-penalty":
+    if stages and stages[0].looks_back:
         logits_V = stages[0].apply(logits_V, torch.tensor(history, dtype=torch.long))
         stages = stages[1:]
-    assert all(stage.name != "repetition-penalty" for stage in stages)
+    assert not any(stage.looks_back for stage in stages)
     token = None if step.token is None else step.token.id
     listed = step_record(
         distribution(logits_V, stages), token_bytes, position=step.position, top=best, token=token, sample=step.sample
