@@ -6,6 +6,7 @@ turns; that they agree is checked first. Theirs is a teacher-forced pass in floa
 
 import argparse
 import math
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -40,6 +41,7 @@ CONFIG = {"context": 256, "layers": 6, "heads": 6, "width": 384}
 EXPECTED = 1.5  # times transformers
 VIEW_TOKENS, VIEW_SECONDS = 200, 1.0
 _WINDOWS = 32  # at once
+_CHECKED = 16_384  # tokens on which both are compared first
 
 
 def main() -> int:
@@ -53,7 +55,7 @@ def main() -> int:
     text = "\n\n".join(python_reference()[1])
     tokenizer = train_tokenizer("char", [text])
     ours = random_model(ModelConfig(vocab_size=tokenizer.vocab_size, **CONFIG))
-    ids = np.array(tokenizer.encode(text[: 4 * arguments.tokens])[: arguments.tokens], np.int64)
+    ids = np.resize(np.array(tokenizer.encode(text), np.int64), arguments.tokens)  # over again, where it is too short
     console = Console(highlight=False)
     console.print(scoring_table(ours, their_model(ours), tokenizer, ids, arguments.rounds))
     console.print(view_table(ours, tokenizer, text))
@@ -63,22 +65,26 @@ def main() -> int:
 def scoring_table(ours: GPT, theirs: Any, tokenizer: Tokenizer, ids: np.ndarray, rounds: int) -> Table:
     lengths = tokenizer.byte_lengths()
 
-    def our_nats(precision: str = "float32") -> float:
+    def our_nats(precision: str = "float32", ids: np.ndarray = ids) -> float:
         cast = partial(autocast, ours.device, precision)
         return score(ours, [Part(ids, True)], lengths, stride=ours.config.context, autocast=cast).total_nats
 
     @torch.inference_mode()
-    def their_nats() -> float:
+    def their_nats(ids: np.ndarray = ids) -> float:
         nats = 0.0
         for x, y in windows(ids, ours.config.context):
             logits = theirs(input_ids=x, use_cache=False).logits
             nats += float(F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum"))
         return nats
 
-    if not math.isclose(our_nats(), their_nats(), rel_tol=1e-5):
-        sys.exit(f"The two scores differ: {our_nats()} and {their_nats()} nats.")
+    nats, before = our_nats(ids=ids[:_CHECKED]), peak_megabytes()
+    our_nats()
+    memory = f"ours: {before:,.0f} MB for {min(_CHECKED, len(ids)):,} tokens, {peak_megabytes():,.0f} MB for all"
+    expected = their_nats(ids[:_CHECKED])
+    if not math.isclose(nats, expected, rel_tol=1e-5):
+        sys.exit(f"The two scores differ: {nats} and {expected} nats.")
     title = f"scoring {len(ids):,} tokens, 6 x 384, context {ours.config.context}"
-    table = Table("", "tokens/s", "ratio", "expected", title=title, box=SIMPLE_HEAD)
+    table = Table("", "tokens/s", "ratio", "expected", title=title, caption=memory, box=SIMPLE_HEAD)
     for precision in ("float32", "bfloat16") if has_bfloat16(ours.device) else ("float32",):
         turns = take_turns(partial(our_nats, precision), their_nats, rounds)
         mine, other = (sorted(seconds)[rounds // 2] for seconds in zip(*turns, strict=True))
@@ -86,6 +92,12 @@ def scoring_table(ours: GPT, theirs: Any, tokenizer: Tokenizer, ids: np.ndarray,
         table.add_row(f"ours, {precision}", f"{len(ids) / mine:,.0f}", f"{other / mine:.2f}x", goal)
     table.add_row("transformers, float32", f"{len(ids) / other:,.0f}", "", "")
     return table
+
+
+def peak_megabytes() -> float:
+    """Of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
 def windows(ids: np.ndarray, context: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
