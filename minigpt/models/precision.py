@@ -55,7 +55,8 @@ def _in_bfloat16(model: GPT) -> GPT:
 class Int8Product(nn.Module):
     """`y = x W + b` with W in whole numbers from -127 to 127, [out, in], and a scale for each output.
 
-    Its input and the product are rounded to bfloat16, whose units take the whole numbers as they are.
+    Its input and the product are rounded to bfloat16, whose units take the whole numbers as they are; in step.c, the
+    input is rounded to whole numbers too, of 12 bits or more.
     """
 
     weight: Tensor

@@ -142,19 +142,20 @@ FAST static void rows(float *restrict y, const float *restrict x, const float *r
 
 /* For W in 8 bits, x is rounded to up to 16, few enough that a sum of products cannot overflow: sums of whole numbers
    take a third of the time. */
-FAST static void dots_int8(float *restrict y, const float *restrict x, const int8_t *restrict w, const float *restrict scale,
-                           long in, long first, long end)
+FAST static void dots_int8(float *restrict y, const float *restrict x, const int8_t *restrict w,
+                           const float *restrict scale, long in, long first, long end)
 {
     int16_t whole[in];
-    float largest = 1e-30f, most = 2147483647 / 127 / in;
+    float largest = 1e-30f, most = 2147483647 / 127 / in, damage = 0; /* not a number where x has none somewhere */
     most = most < 32767 ? most : 32767;
+    for (long k = 0; k < in; k++) damage += 0 * x[k];
     for (long k = 0; k < in; k++) largest = fabsf(x[k]) > largest ? fabsf(x[k]) : largest;
     for (long k = 0; k < in; k++) whole[k] = (int16_t)rintf(x[k] * (most / largest));
     STREAMED(row, first, end) {
         const int8_t *weights = w + row * in;
         int32_t sum = 0;
         for (long k = 0; k < in; k++) sum += (int16_t)weights[k] * whole[k];
-        y[row] = sum * (largest / most) * scale[row];
+        y[row] = sum * (largest / most) * scale[row] + damage;
     }
 }
 

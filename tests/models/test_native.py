@@ -99,7 +99,7 @@ def test_the_number_of_threads_changes_no_bit(how: tuple[str, str]) -> None:
 
 @needs_a_compiler
 def test_weights_in_8_bits_are_whole_numbers_times_their_scale() -> None:
-    """Against the same numbers in float32: what is left is the rounding of what meets them, to 13 bits or more."""
+    """Against the same numbers in float32: what is left is the rounding of what meets them, to 12 bits or more."""
     plain = make_model(50, width=32, tied=False)
     quantized = stored(make_model(50, width=32, tied=False), quantize="int8")
     assert isinstance(quantized, Int8GPT)
@@ -131,7 +131,7 @@ def test_weights_in_bfloat16_are_used_as_they_are() -> None:
 
 @needs_a_compiler
 @pytest.mark.parametrize("damage", [float("nan"), float("inf")])
-@pytest.mark.parametrize("how", [("float32", "none"), ("bfloat16", "none")])
+@pytest.mark.parametrize("how", [("float32", "none"), ("bfloat16", "none"), ("float32", "int8")])
 def test_damaged_weights_show_in_the_logits(damage: float, how: tuple[str, str]) -> None:
     model = make_model(50)
     with torch.no_grad():
