@@ -14,12 +14,11 @@ from torch import Tensor
 from minigpt.config import require
 from minigpt.inspection.probs import perplexity
 from minigpt.models.baselines import Baseline, State
+from minigpt.models.device import windows_at_once
 from minigpt.models.kinds import Model
 from minigpt.models.kv_cache import window_step
 from minigpt.records import FileScore
 
-_BATCH_TOKENS = 8192  # at once: enough to keep a CPU busy
-_BATCH_LOGITS = 1 << 25  # or fewer, where the vocabulary is large: 128 MiB of them
 _STRETCH = 1024  # of a stream, at once
 _NOT_SCORED = -100  # the target that cross_entropy leaves out
 
@@ -78,7 +77,7 @@ def score(
     if isinstance(model, Baseline) and stride is None and not rolling:
         return _stream_score(model, parts, byte_lengths, name, autocast, progress)
     stride = checked_stride(context if rolling else stride, context)
-    rows = max(1, min(_BATCH_TOKENS, _BATCH_LOGITS // model.config.vocab_size) // context)
+    rows = windows_at_once(model.config, model.device)
     counted = _Documents(parts)
     tokens, byte_count, nats = 0, 0, 0.0
     ids = counted if prefix_token is None else _prefixed(counted, prefix_token)

@@ -4,8 +4,12 @@ from collections.abc import Mapping
 
 import torch
 
-from minigpt.config import require, require_precision
+from minigpt.config import ModelConfig, require, require_precision
 from minigpt.errors import ConfigError
+
+_TOKENS = 8192  # scored at once
+_TOKENS_CPU = 2048  # what lies between two products then stays in its cache: 1.15 times as fast at 6 x 384
+_LOGITS = 1 << 25  # or fewer, where the vocabulary is large: 128 MiB of them
 
 
 def resolve_device(name: str) -> torch.device:
@@ -51,3 +55,9 @@ def has_bfloat16(device: torch.device) -> bool:
     # Newer than the oldest torch that will do.
     capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def windows_at_once(config: ModelConfig, device: torch.device) -> int:
+    """How many windows of a whole context are best scored in one pass, without gradients."""
+    tokens = _TOKENS_CPU if device.type == "cpu" else _TOKENS
+    return max(1, min(tokens, _LOGITS // config.vocab_size) // config.context)

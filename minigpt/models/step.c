@@ -3,8 +3,8 @@
    A step reads every weight once, so it takes as long as that: each thread reads long stretches of memory from front
    to back, all threads stay together from the first layer to the last, and nothing is copied beforehand.
 
-   Letters as in gpt.py: C width, H heads, D head width, I inside the MLP, V vocabulary, T context. Float matrices lie as
-   [in, out], those of fewer bits, and the output head, as [out, in]. Widths are multiples of 16. */
+   Letters as in gpt.py: C width, H heads, D head width, I inside the MLP, V vocabulary, T context. Float matrices lie
+   as [in, out], those of fewer bits, and the output head, as [out, in]. Widths are multiples of 16. */
 
 #include <math.h>
 #include <stdint.h>
@@ -109,7 +109,7 @@ FAST static void normalise(float *restrict h, const float *restrict x, Norm norm
     for (long k = 0; k < C; k++) h[k] = (x[k] - mean) * factor * norm.scale[k] + norm.shift[k];
 }
 
-/* y = x W for some rows of a float W [in, out]: four rows at a time, so that y is read and written a quarter as often. */
+/* y = x W for some rows of a float W [in, out]: four at a time, so that y is read and written a quarter as often. */
 FAST static void rows(float *restrict y, const float *restrict x, const float *restrict w, long in, long out)
 {
     memset(y, 0, out * sizeof *y);
@@ -230,8 +230,8 @@ static void product(const Model *m, float *y, const float *x, const Matrix *w, l
 }
 
 /* What `product` left, added up, with the bias: the outputs from `first` to `end`, into `to` or onto it. */
-FAST static void finish(const Model *m, float *restrict to, const float *restrict y, const float *restrict bias, long out,
-                        long first, long end, int onto)
+FAST static void finish(const Model *m, float *restrict to, const float *restrict y, const float *restrict bias,
+                        long out, long first, long end, int onto)
 {
     for (long o = first; o < end; o++) {
         float sum = bias ? y[o] + bias[o] : y[o];
@@ -259,9 +259,9 @@ long step_model_size(void) { return sizeof(Model) + sizeof(Layer); }
 void step(const Model *m, long token, long position, float *logits, int threads)
 {
     long C = m->C, I = m->I;
-    float *sums_qkv = m->work, *sums_projection = sums_qkv + SLICES * 3 * C, *sums_outside = sums_projection + SLICES * C;
-    float *sums_inside = sums_outside + SLICES * C, *qkv = sums_inside + SLICES * I, *mixed = qkv + 3 * C;
-    float *inner = mixed + C, *shares = inner + I;
+    float *sums_qkv = m->work, *sums_projection = sums_qkv + SLICES * 3 * C;
+    float *sums_outside = sums_projection + SLICES * C, *sums_inside = sums_outside + SLICES * C;
+    float *qkv = sums_inside + SLICES * I, *mixed = qkv + 3 * C, *inner = mixed + C, *shares = inner + I;
 
 #pragma omp parallel num_threads(threads < SLICES ? threads : SLICES)
     {

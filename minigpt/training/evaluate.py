@@ -9,14 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from minigpt.models.device import windows_at_once
 from minigpt.models.kinds import Model
 from minigpt.records import TrainRecord
 from minigpt.text.shards import Ids
 from minigpt.training.distributed import ALONE, Ranks
 
 _STRETCHES, _SHORTEST_STRETCH = 16, 512
-_BATCH_TOKENS = 8192  # at once: enough to keep a CPU busy
-_BATCH_LOGITS = 1 << 25  # or fewer, where the vocabulary is large: 128 MiB of them
 _NO_TARGET = -100  # which cross_entropy leaves out
 
 
@@ -48,7 +47,7 @@ def evaluate(
     was_training = model.training
     model.eval()
     nats, counted, byte_count = 0.0, 0, 0
-    rows = max(1, min(_BATCH_TOKENS, _BATCH_LOGITS // model.config.vocab_size) // model.config.context)
+    rows = windows_at_once(model.config, model.device)
     for stretch in _stretches(ids, tokens):
         for x, y in _windows(stretch, model.config.context, rows * ranks.size):
             if stopped():

@@ -12,6 +12,7 @@ from minigpt.errors import ConfigError
 from minigpt.inspection import score as score_module
 from minigpt.inspection.probs import every_token, text_score
 from minigpt.inspection.score import Part, score, total_score
+from minigpt.models import device as device_module
 from minigpt.models.baselines import Baseline
 from minigpt.models.device import autocast
 from minigpt.models.gpt import GPT
@@ -103,7 +104,7 @@ def test_batches_make_no_difference(
 ) -> None:
     parts = document(ids) + document(ids[:20]) + document(ids[20:90])
     whole = score(model, parts, lengths)
-    monkeypatch.setattr(score_module, "_BATCH_TOKENS", 1)
+    monkeypatch.setattr(score_module, "windows_at_once", lambda config, device: 1)
     assert score(model, parts, lengths).total_nats == pytest.approx(whole.total_nats, rel=1e-6)
 
 
@@ -111,7 +112,7 @@ def test_a_large_vocabulary_makes_small_batches(
     model: GPT, ids: list[int], lengths: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[torch.Size] = []
-    monkeypatch.setattr(score_module, "_BATCH_LOGITS", 3 * 16 * model.config.vocab_size)
+    monkeypatch.setattr(device_module, "_LOGITS", 3 * 16 * model.config.vocab_size)
     handle = model.register_forward_hook(lambda module, given, logits: seen.append(logits.shape))
     score(model, document(ids), lengths)
     handle.remove()
@@ -121,7 +122,7 @@ def test_a_large_vocabulary_makes_small_batches(
 def test_only_a_batch_is_read_ahead(
     model: GPT, ids: list[int], lengths: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(score_module, "_BATCH_TOKENS", 32)
+    monkeypatch.setattr(score_module, "windows_at_once", lambda config, device: 2)
     taken = scored = furthest = 0
 
     def parts() -> Iterable[Part]:
