@@ -20,6 +20,7 @@ from minigpt.training.loop import train
 
 MEASURED = ((2, 64), (4, 128), (5, 256), (8, 512), (12, 768))  # layers, width
 _STEPS = 6  # of which the fastest counts: the first warm up, and what else the machine does only slows
+_NEXT = 4  # times as long as the shape before it is what a shape takes to measure
 _VOCABULARY = 1024
 
 
@@ -57,12 +58,17 @@ def measure_speed(
     processes: int = 1,
     shapes: Sequence[tuple[int, int]] = MEASURED,
 ) -> Speed:
-    """Train some steps of models of random weights, the smallest first, until `seconds` are over."""
+    """Train some steps of models of random weights, the smallest first, while that takes no more than `seconds`.
+
+    The smallest is trained once before: what torch does at its first steps would count as slowness.
+    """
     started, points = time.perf_counter(), list[tuple[int, float]]()
+    _flops_per_second(device, settings, *shapes[0])
     for layers, width in shapes:
+        began = time.perf_counter()
         points.append((width, _flops_per_second(device, settings, layers, width)))
-        spent = time.perf_counter() - started
-        if spent * 4 > seconds:  # the next shape takes several times as long as this one
+        now = time.perf_counter()
+        if now + _NEXT * (now - began) > started + seconds:
             break
     return Speed(tuple(points), processes)
 
