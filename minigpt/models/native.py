@@ -86,7 +86,7 @@ class NativeStep:
     """`step(token)` is the logits [V], float32, of the token after it, which goes into the cache.
 
     Reads the weights where they are. Of those in bfloat16, what lies between two products stays in float32. The number
-    of threads, torch's at that moment, changes no bit of a logit.
+    of threads, torch's at that moment, changes no bit of a logit. Raises IndexError for a token that there is not.
     """
 
     def __init__(self, model: GPT, cache: KVCache) -> None:
@@ -124,6 +124,8 @@ class NativeStep:
     def __call__(self, token: int) -> Tensor:
         position, logits_V = self._cache.length, torch.empty(self._vocab)
         assert position < self._cache.kv.size(4), "a full cache takes no more"
+        if not 0 <= token < self._vocab:  # C would read what lies beyond
+            raise IndexError(f"There is no token {token} in a vocabulary of {self._vocab}.")
         self._step(self._at_model, token, position, logits_V.data_ptr(), torch.get_num_threads())
         self._cache.length = position + 1
         return logits_V

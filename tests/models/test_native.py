@@ -150,6 +150,20 @@ def test_large_numbers_do_not_overflow() -> None:
     assert difference(steps(model, TEXT[:3], TEXT[3:]), expected) < 1e-3
 
 
+@needs_a_compiler
+def test_nothing_beyond_the_vocabulary_or_the_context_is_read() -> None:
+    model = make_model(50)
+    cache = KVCache(model.config)
+    step = NativeStep(model, cache)
+    for token in (-1, 50):
+        with pytest.raises(IndexError, match="in a vocabulary of 50"):
+            step(token)
+    for _ in range(16):
+        step(49)
+    with pytest.raises(AssertionError, match="a full cache takes no more"):
+        step(49)
+
+
 def test_what_it_does_not_know_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     for model in (make_model(50, activation="gelu"), make_model(50, width=24), make_model(50).to("meta")):
         assert not is_native(model)
