@@ -142,9 +142,9 @@ def _layer_tensors(block: Block) -> tuple[Any, ...]:
 
 def _head(model: GPT) -> Callable[[Tensor], Tensor]:
     """x [1, C] -> the logits. A large one on a CPU, in float32, from a copy [C, V] of the output's vectors."""
-    head = model.unembedding.detach()
-    if isinstance(model, Int8GPT) or head.device.type != "cpu":
+    if isinstance(model, Int8GPT) or model.device.type != "cpu":
         return model.head
+    head = model.unembedding.detach()
     if head.dtype == torch.bfloat16:
         return lambda x: torch.mv(head, x[0])
     return partial(torch.mm, mat2=head.T.contiguous() if head.numel() >= _HEAD_PARAMETERS else head.T)

@@ -24,6 +24,7 @@ from minigpt.config import ModelConfig
 from minigpt.models.attention import causal_attention
 from minigpt.models.dropout import dropout
 from minigpt.models.kv_cache import KVCache
+from minigpt.models.linear import linear
 
 INIT_STD = 0.02  # GPT-2's
 LAYER_NORM_EPS = ModelConfig.layer_norm_epsilon  # GPT-2's
@@ -53,8 +54,7 @@ class Conv1D(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = torch.addmm(self.bias, x.view(-1, x.size(-1)), self.weight)
-        return y.view(*x.shape[:-1], -1)
+        return linear(x, self.weight.T, self.bias)
 
 
 def explicit_attention(q_BHTD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,7 +91,6 @@ class CausalSelfAttention(nn.Module):
             y, layer_weights = explicit_attention(q, k, v)
             weights.append(layer_weights)
         else:
-            # A prefill starts on an empty cache (S = T) and is causal; a single token may see all that is cached.
             y = causal_attention(q, k, v)
         y = y.transpose(1, 2).reshape(B, T, C)
         return dropout(self.c_proj(y), self.dropout, self.training)
@@ -168,15 +167,13 @@ class GPT(nn.Module):
     ) -> Tensor:
         """Logits [B, T, V] for `ids_BT`, or [B, 1, V] for its last token alone.
 
-        With a `cache`, the ids go on where it ends: many on an empty cache (prefill), one at a time afterwards; by the
-        explicit path, any number.
+        With a `cache`, the ids go on where it ends.
         A list given as `weights` receives every layer's attention weights [B, H, T, S], by the explicit path; one given
         as `stream` receives the residual stream [B, T, C]: the embeddings, then what each block makes of it.
         """
         start = cache.length if cache is not None else 0
         T = ids_BT.size(1)
         assert start + T <= self.config.context, "more tokens than positions"
-        assert start == 0 or T == 1 or weights is not None, "the fused kernel takes one token behind a cache"
         x_BTC = self.wte(ids_BT) + self.wpe.weight[start : start + T]
         x_BTC = dropout(x_BTC, self.config.dropout, self.training)
         if stream is not None:
@@ -200,7 +197,7 @@ class GPT(nn.Module):
 
     def head(self, x_BTC: Tensor) -> Tensor:
         """A logit for each token: how well the vector fits the token's own."""
-        return F.linear(x_BTC, self.unembedding)
+        return linear(x_BTC, self.unembedding)
 
     @property
     def unembedding(self) -> Tensor:

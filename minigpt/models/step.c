@@ -28,7 +28,7 @@ enum { FLOAT, BFLOAT16, INT8 };
 
 /* A float matrix is read in slices of its rows, each with its own sum, however many threads there are: they all give
    the same bits. */
-enum { SLICES = 4, LANES = 16 };
+enum { SLICES = 4, LANES = 16, BLOCK = 256 };
 
 typedef struct {
     const void *weight;
@@ -61,6 +61,7 @@ typedef struct {
 
 typedef struct {
     long number, count; /* of this thread, and how many there are */
+    int16_t *whole;     /* [C or I], its own, for INT8 */
 } Thread;
 
 /* Where the part of a thread begins; that of the next is its end. */
@@ -144,12 +145,11 @@ FAST static void rows(float *restrict y, const float *restrict x, const float *r
         }                                                                                                              \
     }
 
-/* For W in 8 bits, x is rounded to up to 16, few enough that a sum of products cannot overflow: sums of whole numbers
-   take a third of the time. */
+/* For W in 8 bits, x is rounded to up to 16, into `whole` [in], few enough that a sum of products cannot overflow: sums
+   of whole numbers take a third of the time. */
 FAST static void dots_int8(float *restrict y, const float *restrict x, const int8_t *restrict w,
-                           const float *restrict scale, long in, long first, long end)
+                           const float *restrict scale, int16_t *restrict whole, long in, long first, long end)
 {
-    int16_t whole[in];
     float largest = 1e-30f, most = 2147483647 / 127 / in, damage = 0; /* not a number where x has none somewhere */
     most = most < 32767 ? most : 32767;
     for (long k = 0; k < in; k++) damage += 0 * x[k];
@@ -207,27 +207,31 @@ DOTS(uint16_t, bfloat16)
 ATTEND(float, float)
 ATTEND(uint16_t, bfloat16)
 
-/* GELU by tanh, as GPT-2 has it: (1 + tanh u) / 2 is 1 / (1 + e^-2u). */
+/* GELU by tanh, as GPT-2 has it: (1 + tanh u) / 2 is 1 / (1 + e^-2u). A block at a time, since a stack is small. */
 FAST static void gelu(float *restrict h, long n)
 {
-    float e[n + 1]; /* n may be 0 */
-    for (long k = 0; k < n; k++) e[k] = -1.5957691216f * (h[k] + 0.044715f * h[k] * h[k] * h[k]);
-    exponential(e, n);
-    for (long k = 0; k < n; k++) h[k] /= 1 + e[k];
+    float e[BLOCK];
+    for (long count; n > 0; h += count, n -= count) {
+        count = n < BLOCK ? n : BLOCK;
+        for (long k = 0; k < count; k++) e[k] = -1.5957691216f * (h[k] + 0.044715f * h[k] * h[k] * h[k]);
+        exponential(e, count);
+        for (long k = 0; k < count; k++) h[k] /= 1 + e[k];
+    }
 }
 
-static void dots(long type, float *y, const float *x, const Matrix *w, long in, long first, long end)
+static void dots(const Model *m, float *y, const float *x, const Matrix *w, long in, long first, long end, Thread me)
 {
+    long type = m->matrices;
     if (type == FLOAT) dots_float(y, x, w->weight, in, first, end);
     if (type == BFLOAT16) dots_bfloat16(y, x, w->weight, in, first, end);
-    if (type == INT8) dots_int8(y, x, w->weight, w->scale, in, first, end);
+    if (type == INT8) dots_int8(y, x, w->weight, w->scale, me.whole, in, first, end);
 }
 
 /* This thread's part of x W. y holds SLICES sums [out] that are yet to be added, or a single one. */
 static void product(const Model *m, float *y, const float *x, const Matrix *w, long in, long out, Thread me)
 {
     if (m->matrices != FLOAT)
-        return dots(m->matrices, y, x, w, in, part(out, me.number, me.count), part(out, me.number + 1, me.count));
+        return dots(m, y, x, w, in, part(out, me.number, me.count), part(out, me.number + 1, me.count), me);
     long first = SLICES * me.number / me.count, end = SLICES * (me.number + 1) / me.count, height = in / SLICES;
     for (long s = first; s < end; s++)
         rows(y + s * out, x + s * height, (const float *)w->weight + s * height * out, height, out);
@@ -253,8 +257,11 @@ static void embed(const Model *m, float *x, long token, long position)
         x[k] = m->embeddings == FLOAT ? wte[k] + wpe[k] : OF_bfloat16(te[k]) + OF_bfloat16(pe[k]);
 }
 
+/* What each thread has for itself: x and h [C], and whole numbers [C or I], two of them to a float. */
+static long own(const Model *m) { return 2 * m->C + (m->C > m->I ? m->C : m->I); }
+
 /* How many numbers `work` must hold. */
-long step_work(const Model *m) { return SLICES * (5 * m->C + m->I) + 4 * m->C + m->I + m->H * m->T; }
+long step_work(const Model *m) { return SLICES * (5 * m->C + m->I + own(m)) + 4 * m->C + m->I + m->H * m->T; }
 
 /* So that a library and a native.py of different ages are found out. */
 long step_model_size(void) { return sizeof(Model) + sizeof(Layer); }
@@ -265,12 +272,14 @@ void step(const Model *m, long token, long position, float *logits, int threads)
     long C = m->C, I = m->I;
     float *sums_qkv = m->work, *sums_projection = sums_qkv + SLICES * 3 * C;
     float *sums_outside = sums_projection + SLICES * C, *sums_inside = sums_outside + SLICES * C;
-    float *qkv = sums_inside + SLICES * I, *mixed = qkv + 3 * C, *inner = mixed + C, *shares = inner + I;
+    float *qkv = sums_inside + SLICES * I, *mixed = qkv + 3 * C, *inner = mixed + C;
+    float *of_threads = inner + I, *shares = of_threads + SLICES * own(m);
 
 #pragma omp parallel num_threads(threads < SLICES ? threads : SLICES)
     {
-        Thread me = {omp_get_thread_num(), omp_get_num_threads()};
-        float x[C], h[C]; /* the stream, and what a product is given: each thread has them whole */
+        /* The stream, and what a product is given: each thread has them whole. */
+        float *x = of_threads + omp_get_thread_num() * own(m), *h = x + C;
+        Thread me = {omp_get_thread_num(), omp_get_num_threads(), (int16_t *)(h + C)};
         embed(m, x, token, position);
         for (long l = 0; l < m->layers; l++) {
             const Layer *layer = &m->layer[l];
@@ -298,6 +307,6 @@ void step(const Model *m, long token, long position, float *logits, int threads)
             finish(m, x, sums_outside, layer->outside.bias, C, 0, C, 1);
         }
         normalise(h, x, m->last, C, m->epsilon);
-        dots(m->matrices, logits, h, &m->head, C, part(m->V, me.number, me.count), part(m->V, me.number + 1, me.count));
+        dots(m, logits, h, &m->head, C, part(m->V, me.number, me.count), part(m->V, me.number + 1, me.count), me);
     }
 }

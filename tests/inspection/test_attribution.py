@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from minigpt.errors import CorpusError
+from minigpt.inspection import attribution
 from minigpt.inspection.attribution import leave_one_out
 from minigpt.models.gpt import GPT
 from minigpt.text.tokenizer import Tokenizer
@@ -35,6 +36,17 @@ def test_an_effect_is_the_difference_of_two_whole_passes(
         assert effect.surprisal_bits == pytest.approx(-without, abs=1e-4)
         assert effect.effect_bits == pytest.approx(bits(model, ids, 200) - without, abs=1e-4)
     assert max(abs(effect.effect_bits) for effect in record.effects) > 0.1
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 9, 10, 99])
+def test_effects_do_not_depend_on_how_many_are_found_at_once(
+    model: GPT, bpe: Tokenizer, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attribution, "windows_at_once", lambda config, device: batch)
+    record = leave_one_out(model, bpe, IDS, token=200)
+    assert [(effect.position, effect.id) for effect in record.effects] == list(enumerate(IDS))
+    expected = [-bits(model, IDS[:i] + IDS[i + 1 :], 200) for i in range(len(IDS))]
+    assert [effect.surprisal_bits for effect in record.effects] == pytest.approx(expected, abs=1e-4)
 
 
 def test_without_a_choice_the_most_likely_token_is_explained(model: GPT, bpe: Tokenizer) -> None:

@@ -29,6 +29,13 @@ def test_written_out_it_is_the_fused_kernel_with_its_gradients() -> None:
         torch.testing.assert_close(a.grad, b.grad)
 
 
+@pytest.mark.parametrize("T", [1, 2, 23, 24])
+def test_the_last_tokens_alone_see_what_they_see_among_all(T: int) -> None:
+    q, k, v = inputs(torch.float32, grad=False)
+    whole = causal_attention(q, k, v)
+    torch.testing.assert_close(causal_attention(q[:, :, -T:], k, v), whole[:, :, -T:])
+
+
 def test_bfloat16_differs_by_its_rounding_alone() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         mine = causal_attention(*inputs(torch.bfloat16))

@@ -86,6 +86,14 @@ def test_every_step_equals_a_full_pass(shape: dict[str, object], vocab_size: int
 
 
 @needs_a_compiler
+@pytest.mark.parametrize("how", [("float32", "none"), ("float32", "int8")])
+def test_a_step_wider_than_a_stack_is_taken(how: tuple[str, str]) -> None:
+    """Whoever made a checkpoint chooses its widths, and 8 MiB are the usual stack."""
+    model = stored(make_model(3, context=3, layers=1, inner_width=4_000_000), *how)
+    assert bool(steps(model, [1], [2]).isfinite().all())
+
+
+@needs_a_compiler
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("how", [("float32", "none"), ("bfloat16", "none"), ("float32", "int8")])
 def test_the_number_of_threads_changes_no_bit(how: tuple[str, str]) -> None:

@@ -1,0 +1,93 @@
+"""Products of rows: the same by either library, and which of them is called when."""
+
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from minigpt.models import linear as module
+from minigpt.models.linear import linear
+
+
+def numbers(*shape: int, seed: int = 1) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def processor(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, object]]:
+    """What torch says of the processor, to be changed by a test; an AMD one with AVX-512 unless it is."""
+    told: dict[str, object] = {"cpu_name": "AMD Ryzen 7 9700X 8-Core Processor", "avx512_f": True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    module._onednn.cache_clear()
+    yield told
+    module._onednn.cache_clear()
+
+
+@pytest.fixture
+def products(processor: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The shapes of all x that oneDNN was given."""
+    shapes: list[tuple[int, ...]] = []
+    product = torch.ops.mkldnn._linear_pointwise
+
+    def spy(x: Tensor, *rest: object) -> Tensor:
+        shapes.append(tuple(x.shape))
+        y: Tensor = product(x, *rest)
+        return y
+
+    monkeypatch.setattr(module, "_onednn", cache(lambda: spy))
+    return shapes
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(2, 16), (1, 2, 16), (3, 5, 48), (200, 64)])
+def test_the_product_is_right_by_either_library(
+    shape: tuple[int, ...], bias: bool, products: list[tuple[int, ...]]
+) -> None:
+    x, weight = numbers(*shape), numbers(shape[-1], 24, seed=2)  # [in, out], as GPT-2 stores it
+    b = numbers(24, seed=3) if bias else None
+    exact = x.double() @ weight.double() + (0 if b is None else b.double())
+    for plain in (True, False):
+        with torch.set_grad_enabled(not plain):
+            y = linear(x, weight.T, b)
+        assert y.shape == (*shape[:-1], 24)
+        torch.testing.assert_close(y.double(), exact, atol=1e-4, rtol=1e-5)
+    assert products == [shape]
+
+
+def test_a_single_row_a_gradient_autocast_and_other_types_are_left_to_torch(products: list[tuple[int, ...]]) -> None:
+    x, weight = numbers(3, 16), numbers(8, 16, seed=2).requires_grad_()
+    linear(x, weight).sum().backward()
+    assert torch.allclose(weight.grad, x.sum(0).expand(8, 16))
+    with torch.no_grad():
+        assert torch.equal(linear(x[:1], weight), F.linear(x[:1], weight))
+        assert linear(x.bfloat16(), weight.bfloat16()).dtype == torch.bfloat16
+        assert linear(x.double(), weight.double()).dtype == torch.float64
+        with torch.autocast("cpu", torch.bfloat16):
+            assert linear(x, weight).dtype == torch.bfloat16
+    assert products == []
+
+
+@pytest.mark.parametrize(
+    ("name", "avx512", "chosen"),
+    [
+        ("AMD Ryzen 7 9700X 8-Core Processor", True, True),
+        ("AMD EPYC 7763 64-Core Processor", False, False),
+        ("Intel(R) Xeon(R) Platinum 8488C", True, False),
+        ("", True, False),
+    ],
+)
+def test_onednn_is_called_where_mkl_leaves_avx_512_unused(
+    processor: dict[str, object], name: str, avx512: bool, chosen: bool
+) -> None:
+    processor.update(cpu_name=name, avx512_f=avx512)
+    assert (module._onednn() is not None) == (chosen and torch.backends.mkldnn.is_available())
+
+
+def test_a_torch_that_says_nothing_of_the_processor_is_taken_at_its_default(
+    processor: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert module._onednn() is None
