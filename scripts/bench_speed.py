@@ -100,7 +100,10 @@ def main() -> int:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="scripts/bench", description="Our speed beside transformers', on the same random weights, on the CPU."
+        prog="scripts/bench",
+        description="Our speed beside transformers', on the same random weights, on the CPU.",
+        epilog="Also, each with a --help of its own: scripts/bench tokenize, save, corpus, watch, inspect, "
+        "train --recipe TEXT, train --device cuda.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="decode|train")
     shapes = list(DECODE_SHAPES)

@@ -1,5 +1,6 @@
 """A model and its tokenizer <-> a standard Hugging Face GPT-2 folder, of safetensors and JSON."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,10 +108,27 @@ def save_description(folder: Path, config: ModelConfig, tokenizer: Tokenizer, dt
 def save_weights(
     folder: Path, model: Model, dtype: torch.dtype = torch.float32, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write model.safetensors atomically; `metadata` goes into its header."""
+    """Write model.safetensors atomically; `metadata` goes into its header. Equal weights give equal bytes."""
     if isinstance(model, Baseline):
         tensors = baselines.weights_to_tensors(model, dtype)
     else:
         tensors = hf_gpt2.weights_to_tensors(model, dtype)
     header = {"format": "pt", **(metadata or {})}
-    write_atomically(folder / WEIGHTS, lambda temporary: save_file(tensors, temporary, header))
+
+    def write(temporary: Path) -> None:
+        save_file(tensors, temporary, header)
+        _sort_metadata(temporary)
+
+    write_atomically(folder / WEIGHTS, write)
+
+
+def _sort_metadata(weights: Path) -> None:
+    """safetensors writes it in another order each time: a JSON object, behind eight bytes of its length."""
+    with weights.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(length)
+        assert len(text) == length, "the same, in another order"
+        file.seek(8)
+        file.write(text)

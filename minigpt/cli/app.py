@@ -13,6 +13,7 @@ from minigpt.cli.embeddings import inspect_embeddings
 from minigpt.cli.evaluate import evaluate
 from minigpt.cli.explore import explore
 from minigpt.cli.export import export
+from minigpt.cli.guard import complain_of, leave_terminal
 from minigpt.cli.inspect import inspect_probs
 from minigpt.cli.plot import plot
 from minigpt.cli.runs import runs
@@ -77,7 +78,16 @@ def main() -> None:
             # A letter that the terminal's encoding lacks is written as \u2026 rather than raising an error.
             stream.reconfigure(errors="backslashreplace")
     try:
-        app(prog_name="minigpt")
+        try:
+            app(prog_name="minigpt")
+        finally:
+            sys.stdout.flush()
+    except OSError as error:  # --help and --version have no command around them
+        if isinstance(error, BrokenPipeError):
+            leave_terminal()
+        else:
+            complain_of(error)
+        raise SystemExit(1) from error
     except SystemExit as end:
         if launched_rank() is not None:
             _leave(end.code)

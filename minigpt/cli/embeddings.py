@@ -36,7 +36,7 @@ def inspect_embeddings(
 
     [bold]minigpt inspect-embeddings " the"[/bold]
         its vector and its neighbours
-    [bold]minigpt inspect-embeddings " he" " she"[/bold]
+    [bold]minigpt inspect-embeddings " is" " are"[/bold]
         and how near the two are
     """
     require(not (json and csv), "--json and --csv exclude each other.")

@@ -39,13 +39,8 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(1) from error
         except BrokenPipeError:
             _write_nowhere()  # nobody reads on
-        except OSError as error:  # without a name it is standard output, such as a full disk behind > FILE
-            _write_nowhere()
-            what = "standard output cannot be written" if error.filename is None else str(error.filename)
-            try:
-                complain(command.__name__.replace("_", "-"), f"{what}: {error.strerror}.")
-            except OSError:  # the terminal is gone, and with it whoever would read this
-                leave_terminal()
+        except OSError as error:
+            complain_of(error, command.__name__.replace("_", "-"))
             raise typer.Exit(1) from error
         except (MemoryError, RuntimeError) as error:
             if not _is_memory(error):
@@ -60,6 +55,16 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(128 + signal.SIGINT) from None
 
     return run
+
+
+def complain_of(error: OSError, command: str | None = None) -> None:
+    """Say which file it is about: without a name it is standard output, such as a full disk behind > FILE."""
+    _write_nowhere()
+    what = "standard output cannot be written" if error.filename is None else str(error.filename)
+    try:
+        complain(command, f"{what}: {error.strerror}.")
+    except OSError:  # the terminal is gone, and with it whoever would read this
+        leave_terminal()
 
 
 def _write_nowhere() -> None:
@@ -78,14 +83,15 @@ def _is_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)
 
 
-def complain(command: str, message: str, *, everywhere: bool = False) -> None:
-    """`minigpt COMMAND: message` on standard error; of several processes the first one says it, or each `everywhere`.
+def complain(command: str | None, message: str, *, everywhere: bool = False) -> None:
+    """`minigpt COMMAND: message` on standard error, without a COMMAND where there is none yet.
 
-    A MinigptError is one of all of them, or of the first.
+    Of several processes the first one says it, or each `everywhere`. A MinigptError is one of all of them, or of the
+    first.
     """
     console = stderr()
     console.quiet = console.quiet and not everywhere
-    say(console, f"minigpt {command}: {message}")
+    say(console, f"minigpt{f' {command}' if command else ''}: {message}")
 
 
 def note(message: str, *, quiet: bool = False) -> None:

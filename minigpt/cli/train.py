@@ -345,6 +345,8 @@ def _run(
         for record, _ in records:
             if resume and not history:
                 history = folder.logged()  # what came before, and this record
+                for earlier in history[:-1]:
+                    display.remember(earlier)
             else:
                 history.append(record)
             display.update(record)

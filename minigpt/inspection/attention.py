@@ -18,6 +18,7 @@ from minigpt.inspection.probs import named_token
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import window_start
 from minigpt.records import AttentionGrid, HeadSummary, LookedAt, SharedWord, WordInContext, WordLayer
+from minigpt.sampling.distribution import require_finite
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.text.wording import shown
 
@@ -37,7 +38,10 @@ class Attention:
 
 @torch.inference_mode()
 def attend(model: GPT, ids: Sequence[int]) -> Attention:
-    """One pass over `ids` (one or more) that writes down what the fused kernel keeps to itself."""
+    """One pass over `ids` (one or more) that writes down what the fused kernel keeps to itself.
+
+    Raises CheckpointError where the logits are not finite.
+    """
     start = window_start(len(ids), model.config.context)
     window = tuple(ids[start:])
     products: list[Tensor] = []
@@ -47,7 +51,7 @@ def attend(model: GPT, ids: Sequence[int]) -> Attention:
     hooks.append(model.blocks[0].register_forward_pre_hook(lambda _, given: stream.append(given[0])))
     weights: list[Tensor] = []
     try:
-        model(torch.tensor([window], device=model.device), weights=weights)
+        require_finite(model(torch.tensor([window], device=model.device), weights=weights).cpu())
     finally:
         for hook in hooks:
             hook.remove()

@@ -18,6 +18,7 @@ from minigpt.models.device import windows_at_once
 from minigpt.models.kinds import Model
 from minigpt.models.kv_cache import window_step
 from minigpt.records import FileScore
+from minigpt.sampling.distribution import require_finite
 
 _STRETCH = 1024  # of a stream, at once
 _NOT_SCORED = -100  # the target that cross_entropy leaves out
@@ -163,7 +164,7 @@ def _stretch_loss(
     with nullcontext() if autocast is None else autocast():
         logits_BTV, state = model.read(ids_T[None, :-1], state)
     losses = F.cross_entropy(logits_BTV[0].float(), ids_T[1:], reduction="none")
-    return float(_in_float64(losses)), state
+    return _nats(losses), state
 
 
 class _Documents:
@@ -230,9 +231,11 @@ def _loss(model: Model, batch: Sequence[_Window], autocast: Callable[[], torch.a
         with autocast():
             logits_BTV = model(x_BT)
     losses = F.cross_entropy(logits_BTV.float().flatten(0, 1), y_BT.flatten(), reduction="none")
-    return float(_in_float64(losses))
+    return _nats(losses)
 
 
-def _in_float64(losses: Tensor) -> Tensor:
-    """The sum; on the CPU where the device (mps) has no float64."""
-    return (losses.cpu() if losses.device.type == "mps" else losses).double().sum()
+def _nats(losses: Tensor) -> float:
+    """Their sum, in float64; on the CPU where the device (mps) has none. Raises CheckpointError on inf and NaN."""
+    total = (losses.cpu() if losses.device.type == "mps" else losses).double().sum().cpu()
+    require_finite(total)
+    return float(total)

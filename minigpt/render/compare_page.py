@@ -21,24 +21,38 @@ def comparison_sections(comparison: Comparison) -> list[Section]:
     """Two: numbers, and drawings, where there is something to draw."""
     screen = Screen(WIDEST)
     lines = chain(comparison_table(comparison, screen), comparison_caption(comparison, screen))
-    drawn = [_drawn(panel) for panel in panels(comparison) if panel.points]
+    shown = [panel for panel in panels(comparison) if panel.points]
+    names = list(dict.fromkeys(name for panel in shown for name, _ in panel.lines))
+    drawn = [_drawn(panel, names) for panel in shown]
     numbers = printed_section("Equal parameters, equal text", lines)
     if not drawn:
         return [numbers]
     return [
         numbers,
-        Section("panels", "What each claim looks like", {"panels": drawn, "width": _WIDTH, "height": _HEIGHT}, ()),
+        Section(
+            "panels",
+            "What each claim looks like",
+            {"names": names, "panels": drawn, "width": _WIDTH, "height": _HEIGHT},
+            (),
+        ),
     ]
 
 
-def _drawn(panel: Panel) -> dict[str, Any]:
-    """Everything that the template writes down: points and ticks, in the units of the drawing."""
+def _drawn(panel: Panel, names: Sequence[str]) -> dict[str, Any]:
+    """Everything that the template writes down: points and ticks, in the units of the drawing.
+
+    A line's series is its place among `names`, from 1; not every panel has all of them.
+    """
     places = _Places(panel)
     return {
         "title": panel.title,
         "x": panel.x,
         "lines": [
-            {"name": name, "points": " ".join(f"{places.x(x):.1f},{places.y(y):.1f}" for x, y in panel.drawn(points))}
+            {
+                "name": name,
+                "series": names.index(name) + 1,
+                "points": [(round(places.x(x), 1), round(places.y(y), 1)) for x, y in panel.drawn(points)],
+            }
             for name, points in panel.lines
         ],
         "x_ticks": [(round(places.x(x), 1), x_label(x)) for x in x_ticks(panel, _X_TICKS)],

@@ -75,11 +75,15 @@ class TrainDisplay:
             self._recent.append(record)
         if record.validation_loss_nats is not None:
             self._evaluated = record
-            best = self._best.validation_loss_nats if self._best else None
-            if best is None or record.validation_loss_nats < best:
-                self._best = record
+            self.remember(record)
         if not self._live and (record.validation_loss_nats is not None or record.step == self._steps):
             self._print(self._plain_line(record))
+
+    def remember(self, record: TrainRecord) -> None:
+        """What a record, also of an earlier session, says of the best step."""
+        best = self._best.validation_loss_nats if self._best else None
+        if record.validation_loss_nats is not None and (best is None or record.validation_loss_nats < best):
+            self._best = record
 
     def show_sample(self, text: str) -> None:
         """A few words of the model as it is now."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from minigpt.checkpoint.files import read_json_object, write_atomically, write_json
 from minigpt.checkpoint.folder import load, save_description, save_weights
+from minigpt.checkpoint.hf_gpt2 import weights_to_tensors
 from minigpt.config import ModelConfig
 from minigpt.errors import CheckpointError, OutputError
 from minigpt.models.gpt import GPT
@@ -151,6 +152,20 @@ def test_the_header_says_pt_and_what_it_is_given(checkpoint_folder: Path, model:
     save_weights(checkpoint_folder, model, metadata={"step": "12"})
     with safe_open(checkpoint_folder / "model.safetensors", "pt") as file:
         assert file.metadata() == {"format": "pt", "step": "12"}
+
+
+def test_equal_weights_are_equal_files(tmp_path: Path, model: GPT) -> None:
+    words = {letter: letter for letter in "qwertyuiopasdfgh"}
+    kept = []
+    for number in range(3):
+        (folder := tmp_path / str(number)).mkdir()
+        save_weights(folder, model, metadata=words)
+        kept.append((folder / "model.safetensors").read_bytes())
+        with safe_open(folder / "model.safetensors", "pt") as file:
+            assert file.metadata() == {"format": "pt", **words}
+            for name, tensor in weights_to_tensors(model, torch.float32).items():
+                assert torch.equal(file.get_tensor(name), tensor)
+    assert kept[0] == kept[1] == kept[2]
 
 
 # Folders of others

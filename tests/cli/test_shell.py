@@ -116,6 +116,12 @@ def test_closed_and_full_outputs(start: Start, trained: Path) -> None:
     assert end(full) == (1, "", "minigpt sample: standard output cannot be written: No space left on device.\n")
 
 
+@pytest.mark.parametrize("arguments", ["--version", "--help", "sample --help"])
+def test_help_onto_a_full_disk_says_so(start: Start, arguments: str) -> None:
+    done = start(shell=f"$M {arguments} >/dev/full")
+    assert end(done) == (1, "", "minigpt: standard output cannot be written: No space left on device.\n")
+
+
 def test_a_file_that_may_not_grow_leaves_nothing_behind(start: Start, notes: str, tiny: list[str]) -> None:
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -1,12 +1,13 @@
 """What heads look at, against attention written out again, the fused path, and toys whose answer is known."""
 
+import copy
 import math
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from minigpt.errors import ConfigError
+from minigpt.errors import CheckpointError, ConfigError
 from minigpt.inspection.attention import Attention, attend, attention_grid, head_summaries, shared_word
 from minigpt.models.gpt import GPT
 from minigpt.text.tokenizer import Tokenizer
@@ -30,6 +31,14 @@ def test_the_weights_are_the_softmax_of_the_scores_and_look_only_back(model: GPT
     torch.testing.assert_close(found.scores_LHTS.softmax(-1), found.weights_LHTS, atol=1e-6, rtol=0)
     assert found.weights_LHTS.triu(1).abs().max() == 0
     torch.testing.assert_close(found.weights_LHTS.sum(-1), torch.ones(layers, heads, tokens).double())
+
+
+def test_damaged_weights_are_refused(model: GPT, bpe: Tokenizer) -> None:
+    damaged = copy.deepcopy(model)
+    with torch.no_grad():
+        damaged.h[1].mlp.c_fc.weight[0, 0] = math.nan
+    with pytest.raises(CheckpointError, match="not finite"):
+        attend(damaged, bpe.encode(TEXT))
 
 
 def test_the_weights_are_those_of_the_fused_path(model: GPT, bpe: Tokenizer) -> None:

@@ -1,5 +1,6 @@
 """What whole texts cost: every token once, the same numbers as elsewhere, whatever the parts and windows."""
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from minigpt.errors import ConfigError
+from minigpt.errors import CheckpointError, ConfigError
 from minigpt.inspection import score as score_module
 from minigpt.inspection.probs import every_token, text_score
 from minigpt.inspection.score import Part, score, total_score
@@ -159,6 +160,15 @@ def test_a_model_without_sense_has_no_perplexity_but_no_crash(constant_model: Ca
     result = score(constant_model([1e4, 0.0]), document([0, 1, 1, 1]), np.ones(2))
     assert result.perplexity is None
     assert result.nats_per_token == pytest.approx(1e4)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_damaged_weights_are_refused(model: GPT, ids: list[int], lengths: np.ndarray, value: float) -> None:
+    damaged = copy.deepcopy(model)
+    with torch.no_grad():
+        damaged.h[0].mlp.c_fc.weight[0, 0] = value
+    with pytest.raises(CheckpointError, match="not finite"):
+        score(damaged, document(ids), lengths)
 
 
 def test_bfloat16_is_near(model: GPT, ids: list[int], lengths: np.ndarray) -> None:

@@ -24,6 +24,20 @@ def test_the_lines_stay_inside_their_frames(comparison: Comparison) -> None:
             assert 0 <= y <= 200
 
 
+def test_a_model_keeps_its_line_where_another_has_none_and_a_single_point_is_seen(comparison: Comparison) -> None:
+    first, second, *others = comparison.contenders
+    contenders = (
+        replace(first, recall_by_distance=None),
+        replace(second, recall_by_distance=((4.0, 0.5),)),
+        *(replace(other, recall_by_distance=((4.0, 0.5), (8.0, 0.2))) for other in others),
+    )
+    text = page("title", comparison_sections(replace(comparison, contenders=contenders)))
+    recall = text[text.index("<figcaption>keys recalled") :]
+    recall = recall[: recall.index("</figure>")]
+    assert re.findall(r'<polyline class="series-(\d)"', recall) == ["2", "3", "4"]
+    assert re.findall(r'<circle class="series-(\d)"', recall) == ["2"]
+
+
 def test_nothing_needs_a_style_that_the_policy_refuses(comparison: Comparison) -> None:
     assert "style=" not in page("title", comparison_sections(comparison))
 

@@ -102,6 +102,15 @@ def test_in_a_terminal_it_shows_the_bar_the_rest_of_the_time_and_the_best() -> N
     assert "\x1b[31m" not in text
 
 
+def test_the_best_step_may_be_of_an_earlier_session() -> None:
+    made, output = console(terminal=True)
+    with (display := TrainDisplay(made, 60)):
+        for earlier in (record(20, 5.0, 4.0), record(30, 5.0), record(40, 5.0, 4.5)):
+            display.remember(earlier)
+        display.update(record(60, 3.7, 4.2))
+    assert "best at step 20, saved" in output()
+
+
 @pytest.mark.parametrize("terminal", [False, True])
 def test_an_ascii_terminal_gets_ascii(terminal: bool) -> None:
     made, output = console(terminal=terminal, encoding="ascii")

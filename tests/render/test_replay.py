@@ -97,6 +97,13 @@ def test_all_tokens_are_said_to_be_all(rescoring: Rescoring) -> None:
     assert "all tokens, those first" in " ".join(table(replace(rescoring, tokens=6), 80).split())
 
 
+def test_the_same_numbers_are_said_to_be_the_same(rescoring: Rescoring) -> None:
+    rows = tuple(replace(row, other_surprisal_bits=row.surprisal_bits) for row in rescoring.most_different)
+    said = " ".join(table(replace(rescoring, most_different=rows), 80).split())
+    assert "A and B differ at no token" in said
+    assert "differ most" not in said
+
+
 def test_the_number_of_a_sample_is_shown_where_there_are_several(rescoring: Rescoring) -> None:
     assert "sample" not in table(rescoring, 80)
     several = replace(rescoring, most_different=(*rescoring.most_different, row(0, sample=3)))
