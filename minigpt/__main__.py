@@ -4,14 +4,11 @@ import signal
 
 
 def main() -> None:
-    """Ctrl-C ends quietly from the start: before a command runs, and can say so itself, all of them are imported."""
-    meanwhile = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if meanwhile:
+    """Until a command runs, and can say so itself, Ctrl-C ends all without a word: much is imported first."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from minigpt.cli.app import main
 
-    if meanwhile:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     main()
 
 

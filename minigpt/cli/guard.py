@@ -27,6 +27,8 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # __main__ has set it
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         if kwargs.get("quiet"):
             os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # huggingface_hub has no other way for all of its bars
         try:

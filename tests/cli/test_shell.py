@@ -280,3 +280,24 @@ def test_ctrl_c_leaves_the_seed(start: Start, trained: Path) -> None:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"again: --seed 41" in err
+
+
+# Ctrl-C while modules are imported
+
+
+def test_until_a_command_runs_ctrl_c_is_the_systems(monkeypatch: pytest.MonkeyPatch) -> None:
+    from minigpt import __main__ as entry
+    from minigpt.cli import app
+    from minigpt.cli.guard import guarded
+
+    found: list[object] = []
+    command = guarded(lambda: found.append(signal.getsignal(signal.SIGINT)))
+    monkeypatch.setattr(app, "main", lambda: (found.append(signal.getsignal(signal.SIGINT)), command()))
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        for given in (signal.default_int_handler, signal.SIG_IGN):  # nohup and a shell's & have it ignored
+            signal.signal(signal.SIGINT, given)
+            entry.main()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert found == [signal.SIG_DFL, signal.default_int_handler, signal.SIG_IGN, signal.SIG_IGN]
