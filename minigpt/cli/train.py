@@ -360,6 +360,8 @@ def _run(
                 if ranks.is_main and is_overfitting(history, every=plan.train.eval_every):
                     display.warn_overfitting(record, _best(history, folder))
         signal_number = int(ranks.farewell(stopped.received or 0)) or None
+        if signal_number is None and "stopped_early" not in folder.info:
+            display.finish()
     if ranks.is_main and "stopped_early" in folder.info and history:
         told = stopped_early(history[-1], _best(history, folder), plan.train.steps, plan.train.patience)
         note(told, quiet=manner.quiet)

@@ -9,7 +9,7 @@ from minigpt.records import Comparison
 from minigpt.render.compare import comparison_caption, comparison_table
 from minigpt.render.html import Section
 from minigpt.render.panel_plot import tick, x_label, x_ticks
-from minigpt.render.panels import Panel, panels
+from minigpt.render.panels import Panel, line_names, panels
 from minigpt.render.printed_page import printed_section
 from minigpt.render.screen import WIDEST, Screen
 
@@ -22,7 +22,7 @@ def comparison_sections(comparison: Comparison) -> list[Section]:
     screen = Screen(WIDEST)
     lines = chain(comparison_table(comparison, screen), comparison_caption(comparison, screen))
     shown = [panel for panel in panels(comparison) if panel.points]
-    names = list(dict.fromkeys(name for panel in shown for name, _ in panel.lines))
+    names = line_names(shown)
     drawn = [_drawn(panel, names) for panel in shown]
     numbers = printed_section("Equal parameters, equal text", lines)
     if not drawn:
@@ -39,10 +39,7 @@ def comparison_sections(comparison: Comparison) -> list[Section]:
 
 
 def _drawn(panel: Panel, names: Sequence[str]) -> dict[str, Any]:
-    """Everything that the template writes down: points and ticks, in the units of the drawing.
-
-    A line's series is its place among `names`, from 1; not every panel has all of them.
-    """
+    """Everything that the template writes down: points and ticks, in the units of the drawing."""
     places = _Places(panel)
     return {
         "title": panel.title,

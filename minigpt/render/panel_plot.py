@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from rich.text import Text
 
-from minigpt.render.panels import Panel
+from minigpt.render.panels import Panel, line_names
 from minigpt.render.plot import ASCII_FRAME, Look, load_plotext, multiples, round_up
 from minigpt.render.screen import Screen
 from minigpt.render.style import UNICODE, compact
@@ -18,7 +18,7 @@ _BETWEEN = 20  # points that are drawn along a line from one measured point to t
 
 def panel_plots(panels: Sequence[Panel], screen: Screen, *, coloured: bool = False) -> Iterator[Text]:
     """A title, the frame, and which line is whose, for each panel."""
-    names = list(dict.fromkeys(name for panel in panels for name, _ in panel.lines))
+    names = line_names(panels)
     looks = {name: Look.of(i, screen.symbols, alone=False, coloured=coloured) for i, name in enumerate(names)}
     for panel in panels:
         if panel.points:

@@ -1,6 +1,6 @@
 """A comparison in; the panels of its plot out: what each shows, and a line of points for every model."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from minigpt.records import Comparison, Contender, Points
@@ -99,6 +99,11 @@ def _panel(
 ) -> Panel:
     lines = tuple((NAMES[c.model], points) for c in comparison.contenders if (points := points_of(c)))
     return Panel(name, title, x, lines, log_x, log_y, percent)
+
+
+def line_names(panels: Sequence[Panel]) -> list[str]:
+    """Of all that have a line somewhere. What a line looks like goes by its place here: a panel may lack others."""
+    return list(dict.fromkeys(name for panel in panels for name, _ in panel.lines))
 
 
 def by_octaves(points: Points) -> Points:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from minigpt.errors import ConfigError
 from minigpt.records import LossCurves
-from minigpt.render.panels import Panel
+from minigpt.render.panels import Panel, line_names
 from minigpt.render.plot import AXES, mean_of, run_name, thinned
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _draw(axes: "Axes", curves: Sequence[LossCurves], log: bool) -> None:
 
 def _draw_panels(figure: "Figure", panels: Sequence[Panel], rows: int) -> None:
     """What is left of the last row holds the legend."""
-    names = list(dict.fromkeys(name for panel in panels for name, _ in panel.lines))
+    names = line_names(panels)
     handles: dict[str, Any] = {}
     for number, panel in enumerate(panels):
         axes = figure.add_subplot(rows, 2, number + 1)

@@ -49,6 +49,7 @@ class TrainDisplay:
         self._recent: deque[TrainRecord] = deque(maxlen=_SMOOTHED_STEPS)
         self._sample = ""
         self._warned = False
+        self._finished = False
         redraws = console.is_terminal and not console.is_dumb_terminal
         self._live = self._new_live() if redraws else None
 
@@ -84,6 +85,10 @@ class TrainDisplay:
         best = self._best.validation_loss_nats if self._best else None
         if record.validation_loss_nats is not None and (best is None or record.validation_loss_nats < best):
             self._best = record
+
+    def finish(self) -> None:
+        """Every planned step is done, or as many as there was time for: a plan in seconds only estimates them."""
+        self._finished = True
 
     def show_sample(self, text: str) -> None:
         """A few words of the model as it is now."""
@@ -142,17 +147,27 @@ class TrainDisplay:
         if record is None:
             return Text(" starting", "dim")
         lines: list[RenderableType] = [Text(), self._bar(record, screen)]
-        steps = f"step {record.step:,} of {'about ' if self._seconds is not None else ''}{self._steps:,}"
-        lines.append(screen.caption(steps, *self._numbers(record)))
+        lines.append(screen.caption(self._steps_of(record), *self._numbers(record)))
         if self._best is not None and self._best.step:
             lines.append(screen.caption(f"best at step {self._best.step:,}, saved"))
         if self._sample:
             lines += [Text(), Text(" " + quoted(self._sample, 2 * screen.width - 4, screen.symbols))]
         return Group(*lines)
 
+    def _steps_of(self, record: TrainRecord) -> str:
+        """With how many there will be: in a time, at the pace so far, or as many as planned before there is any."""
+        if self._seconds is None:
+            return f"step {record.step:,} of {self._steps:,}"
+        if self._finished:
+            return f"step {record.step:,}"
+        left = self._left(record) or 0.0
+        steps = record.step + round(left / self._seconds_a_step(record)) if self._recent else self._steps
+        return f"step {record.step:,} of about {steps:,}"
+
     def _bar(self, record: TrainRecord, screen: Screen) -> Table:
         share = record.step / self._steps if self._seconds is None else min(1.0, record.seconds / self._seconds)
-        left = self._left(record)
+        share = 1.0 if self._finished else share
+        left = None if self._finished else self._left(record)
         times = duration(record.seconds) + ("" if left is None else f", {duration(left)} left")
         row = Table.grid(padding=(0, 1), expand=False)
         bar = ProgressBar(total=1.0, completed=share, width=max(8, min(40, screen.width - 28)))

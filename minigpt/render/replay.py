@@ -131,11 +131,12 @@ def _row(row: RescoredToken, columns: _Columns, symbols: Symbols) -> Text:
 def _totals(rescoring: Rescoring, screen: Screen) -> Text:
     a, b = safe_text(rescoring.checkpoint), safe_text(rescoring.other_checkpoint)
     shown = len(rescoring.most_different)
-    which = f"the {shown:,} of {quantity(rescoring.tokens, 'token')} at which A and B differ most"
-    if shown == rescoring.tokens:
-        which = "all tokens, those first at which A and B differ most"
     if all(row.surprisal_bits == row.other_surprisal_bits for row in rescoring.most_different):
         which = "A and B differ at no token"
+    elif shown == rescoring.tokens:
+        which = "all tokens, those first at which A and B differ most"
+    else:
+        which = f"the {shown:,} of {quantity(rescoring.tokens, 'token')} at which A and B differ most"
     return Text("\n").join(
         [
             screen.caption(f"A {a}, from the trace", f"B {b}, on the same tokens"),
@@ -144,9 +145,6 @@ def _totals(rescoring: Rescoring, screen: Screen) -> Text:
                 f"A {rescoring.bits_per_token:.2f} bits per token",
                 f"B {rescoring.other_bits_per_token:.2f} bits per token",
             ),
-            screen.caption(
-                which,
-                "surprisal in bits, of the raw softmax",
-            ),
+            screen.caption(which, "surprisal in bits, of the raw softmax"),
         ]
     )

@@ -102,6 +102,27 @@ def test_in_a_terminal_it_shows_the_bar_the_rest_of_the_time_and_the_best() -> N
     assert "\x1b[31m" not in text
 
 
+def test_of_a_time_the_steps_are_estimated_by_their_pace_and_its_end_is_the_end() -> None:
+    made, output = console(terminal=True)
+    with (display := TrainDisplay(made, 20, seconds=240)):
+        display.update(RECORD)
+        assert "step 0 of about 20" in shown(display, made)
+        display.update(record(120, 3.7))  # after a minute
+        assert "step 120 of about 480" in shown(display, made)
+        assert "25% 1:00, 3:00 left" in shown(display, made)
+        display.finish()
+    end = output()[output().rindex("100%") :]
+    assert end.splitlines()[0].rstrip() == "100% 1:00"
+    assert "step 120 · " in end
+
+
+def shown(display: TrainDisplay, made: Console) -> str:
+    """What the display shows just now."""
+    with made.capture() as capture:
+        made.print(display._render())
+    return capture.get()
+
+
 def test_the_best_step_may_be_of_an_earlier_session() -> None:
     made, output = console(terminal=True)
     with (display := TrainDisplay(made, 60)):
