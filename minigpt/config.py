@@ -184,7 +184,8 @@ POSITIONS = ("learned", "sinusoidal", "none")  # how a model is told where a tok
 class TrainConfig:
     """How a model is trained. One step sees `batch_size * accumulation * context` tokens.
 
-    With `seconds`, the clock says when the run ends and how far its rates have fallen; `steps` are then those expected.
+    With `seconds`, the clock says when the run ends and how far its rates have fallen; `steps` are then those expected,
+    or, where they suffice (`steps_suffice`), the most that are taken.
     `eval_tokens` of the validation text are used, from all over it. `precision` is auto, which trains in float32, only
     until a plan has seen the device; mixed is float32 but for Muon's rounds, which are in bfloat16. `positions` that
     are not learned are given, and stay as they are.
@@ -192,6 +193,7 @@ class TrainConfig:
 
     steps: int = 600
     seconds: float | None = None
+    steps_suffice: bool = False
     batch_size: int = 16
     accumulation: int = 1
     positions: str = "learned"

@@ -275,6 +275,7 @@ class PlannedRun:
     tokens_per_second: float
     epochs: float
     share: float
+    accumulation: int = 1
     expected_bits_per_byte: float | None = None
 
 

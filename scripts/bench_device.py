@@ -159,9 +159,12 @@ def timed(
     begin: Callable[..., Iterator[object]], ids: np.ndarray, device: torch.device, arguments: argparse.Namespace
 ) -> tuple[float, int | None]:
     """Seconds a step, and the most memory that the device held."""
+    before = 0  # what the one before this has left there
     if device.type == "cuda":
+        torch.cuda.init()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
     steps = begin(ids, device, arguments)
     for _ in range(WARM_UP):
         next(steps)
@@ -171,7 +174,7 @@ def timed(
         next(steps)
     synchronise(device)
     seconds = (time.perf_counter() - started) / arguments.steps
-    return seconds, torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+    return seconds, torch.cuda.max_memory_allocated(device) - before if device.type == "cuda" else None
 
 
 def synchronise(device: torch.device) -> None:

@@ -1,5 +1,6 @@
 """Toy models and tokenizers, made here: nothing is downloaded, everything is seeded."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,6 +15,8 @@ from minigpt.models.baselines import Baseline
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import new_model
 from minigpt.text.tokenizer import Tokenizer, train_tokenizer
+
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what is equal to the bit is so on a CPU
 
 CORPUS = (
     "The quick brown fox jumps over the lazy dog; the dog doesn't mind, and the fox's running on.\n"

@@ -33,8 +33,8 @@ from minigpt.text.tokenizer import Tokenizer
 
 _RUNS = Path("checkpoints")
 SNAPSHOTS = "snapshots"
-TENSORBOARD = "tensorboard"
-_OWN = ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "README.md", RUN, LOG)
+TENSORBOARD, CARD = "tensorboard", "README.md"
+_OWN = ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", CARD, RUN, LOG)
 
 
 class RunFolder:
@@ -47,7 +47,7 @@ class RunFolder:
         """Write everything, the untrained model included, so that the folder can be loaded from now on; or nothing."""
         try:
             save_description(self.path, model.config, self.tokenizer, torch.float32)
-            write_text(self.path / "README.md", card)
+            write_text(self.path / CARD, card)
             save_weights(self.path, model, metadata={"step": "0"})
             _make(self.path / RESUME)
             save_tokens(self.path, data)
@@ -62,6 +62,16 @@ class RunFolder:
         """Change entries of run.json."""
         self.info |= changes
         write_json(self.path / RUN, self.info)
+
+    def tell(self, paragraph: str) -> None:
+        """Add a paragraph to README.md, once; what the user wrote there stays, and where it is gone, none is made."""
+        path = self.path / CARD
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            return
+        if paragraph not in text:
+            write_text(path, f"{text.rstrip()}\n\n{paragraph}\n")
 
     def log(self, record: TrainRecord) -> None:
         """Append one line to train.jsonl; null for what is no number, as JSON has none."""

@@ -60,6 +60,7 @@ def _further(plan: "Plan", base: str | None) -> dict[str, Any]:
 
 def _length(minutes: float | None, train: dict[str, Any]) -> dict[str, Any]:
     """How long a run trains: so many minutes, or so many steps."""
+    del train["steps_suffice"]
     if train.pop("seconds") is None:
         return train
     return {**train, "steps": None, "minutes": DEFAULT_MINUTES if minutes is None else minutes}

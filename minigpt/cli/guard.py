@@ -82,7 +82,8 @@ def leave_terminal() -> None:
 
 def _is_memory(error: Exception) -> bool:
     """torch's allocators raise RuntimeError, and a child of it on an accelerator."""
-    return isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)
+    told = ("allocate memory", "out of memory", "ALLOC_FAILED")  # the last by cuBLAS and cuDNN
+    return isinstance(error, MemoryError) or any(words in str(error) for words in told)
 
 
 def complain(command: str | None, message: str, *, everywhere: bool = False) -> None:

@@ -20,6 +20,7 @@ def use_device(name: str, threads: int | None, resolve: Callable[[str], torch.de
     """The device by name, with `threads` CPU threads from now on."""
     if threads is not None:
         torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = False  # or an LSTM's steps on a GPU would differ from its full passes
     return resolve(name)
 
 

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from minigpt.training.share import Begun
 
 _DEFAULTS = TrainConfig()
-_TEXT, _MODEL, _TRAINING, _OUTPUT = "Text", "Model", "Training", "Output"
+_TEXT, _MODEL, _TRAINING, _OPTIMIZER, _MACHINE, _OUTPUT = (
+    "Text", "Model", "Training", "Optimizer", "Machine", "Output"
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,16 +48,15 @@ class _Manner:
     quiet: bool
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Budget:
-    """Seconds since the command began, `unused` where more training would do no good."""
+    """Seconds since the command began."""
 
     seconds: float
     started: float
-    unused: float = 0.0
 
     def left(self) -> float:
-        return self.seconds - self.unused - (time.perf_counter() - self.started)
+        return self.seconds - (time.perf_counter() - self.started)
 
 
 # What may be said anew at every start; anything else belongs to the run.
@@ -129,19 +130,19 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan, and end.", rich_help_panel=_TRAINING)
     ] = False,
-    batch_size: Annotated[int | None, _flag("Windows per batch.", _TRAINING)] = None,
-    accumulation: Annotated[int, _flag("Batches per step.", _TRAINING)] = _DEFAULTS.accumulation,
+    batch_size: Annotated[int | None, _flag("Windows per batch.", _OPTIMIZER)] = None,
+    accumulation: Annotated[int, _flag("Batches per step.", _OPTIMIZER)] = _DEFAULTS.accumulation,
     optimizer: Annotated[
-        str, _flag("muon (with adamw for all but the blocks' matrices) or adamw.", _TRAINING)
+        str, _flag("muon (with adamw for all but the blocks' matrices) or adamw.", _OPTIMIZER)
     ] = _DEFAULTS.optimizer,
-    muon_learning_rate: Annotated[float, _flag("Muon's highest rate.", _TRAINING)] = _DEFAULTS.muon_learning_rate,
-    learning_rate: Annotated[float | None, _flag("AdamW's highest rate.", _TRAINING)] = None,
-    final_learning_rate: Annotated[float, _flag("Rate at the end.", _TRAINING)] = _DEFAULTS.final_learning_rate,
-    warmup_steps: Annotated[int, _flag("Steps up to the highest rate.", _TRAINING)] = _DEFAULTS.warmup_steps,
-    weight_decay: Annotated[float, _flag("AdamW's.", _TRAINING)] = _DEFAULTS.weight_decay,
-    beta1: Annotated[float, _flag("AdamW's.", _TRAINING)] = _DEFAULTS.beta1,
-    beta2: Annotated[float, _flag("AdamW's.", _TRAINING)] = _DEFAULTS.beta2,
-    clip_norm: Annotated[float, _flag("Largest gradient norm; 0 for any.", _TRAINING)] = _DEFAULTS.clip_norm,
+    muon_learning_rate: Annotated[float, _flag("Muon's highest rate.", _OPTIMIZER)] = _DEFAULTS.muon_learning_rate,
+    learning_rate: Annotated[float | None, _flag("AdamW's highest rate.", _OPTIMIZER)] = None,
+    final_learning_rate: Annotated[float, _flag("Rate at the end.", _OPTIMIZER)] = _DEFAULTS.final_learning_rate,
+    warmup_steps: Annotated[int, _flag("Steps up to the highest rate.", _OPTIMIZER)] = _DEFAULTS.warmup_steps,
+    weight_decay: Annotated[float, _flag("Of matrices and embeddings.", _OPTIMIZER)] = _DEFAULTS.weight_decay,
+    beta1: Annotated[float, _flag("AdamW's.", _OPTIMIZER)] = _DEFAULTS.beta1,
+    beta2: Annotated[float, _flag("AdamW's.", _OPTIMIZER)] = _DEFAULTS.beta2,
+    clip_norm: Annotated[float, _flag("Largest gradient norm; 0 for any.", _OPTIMIZER)] = _DEFAULTS.clip_norm,
     eval_every: Annotated[int, _flag("Steps between evaluations.", _TRAINING)] = _DEFAULTS.eval_every,
     eval_tokens: Annotated[
         int, _flag("Of a longer validation text so many tokens are used, from all over it.", _TRAINING)
@@ -150,21 +151,21 @@ def train(
         int, _flag("Evaluations without a better validation loss that end a run; 0 for none.", _TRAINING)
     ] = _DEFAULTS.patience,
     seed: Annotated[int, _flag("Of weights and batches.", _TRAINING)] = _DEFAULTS.seed,
-    precision: Annotated[str, _flag("auto, float32, mixed or bfloat16.", _TRAINING)] = _DEFAULTS.precision,
+    precision: Annotated[str, _flag("auto, float32, mixed or bfloat16.", _MACHINE)] = _DEFAULTS.precision,
     compile: Annotated[
-        bool, _flag("Through torch.compile: slow to begin, and then faster on a GPU.", _TRAINING, "--compile")
+        bool, _flag("Through torch.compile: slow to begin, and then faster on a GPU.", _MACHINE, "--compile")
     ] = False,
     gradient_checkpointing: Annotated[
         bool,
         _flag(
-            "Keep less in memory for the way back, and run each block twice. With --from, where it matters.", _TRAINING
+            "Keep less in memory for the way back, and run each block twice. With --from, where it matters.", _MACHINE
         ),
     ] = _DEFAULTS.gradient_checkpointing,
     device: Device = "auto",
     threads: Threads = None,
     shard: Annotated[
         bool,
-        _flag("With torchrun: divide a model that does not fit among the processes (FSDP).", _TRAINING, "--shard"),
+        _flag("With torchrun: divide a model that does not fit among the processes (FSDP).", _MACHINE, "--shard"),
     ] = False,
     out: Annotated[Path | None, _flag("The run's folder. By default checkpoints/NAME.", _OUTPUT)] = None,
     resume: Annotated[
@@ -232,7 +233,7 @@ def train(
                 if budget is not None:
                     work.begin("measuring this machine", None)
                     plans = choose(text, held_out, choices, settings, budget.left(), target, said, ranks.size, first)
-                    runs, choices, settings, budget.unused = plans.runs, plans.choices, plans.settings, plans.unused
+                    runs, choices, settings = plans.runs, plans.choices, plans.settings
                     if plans.note:
                         note(plans.note, quiet=quiet)
                     if dry_run and model == "gpt":
@@ -282,7 +283,7 @@ def _reopen(run: str, said: Mapping[str, Any]) -> "Begun | None":
     """A run that can go on; None, and it is said, where there is nothing left to do."""
     from minigpt.checkpoint.runs import newest_run
     from minigpt.training.resume import open_run
-    from minigpt.training.run import build_model
+    from minigpt.training.run import build_model, longer_note
 
     settings = {name: said[name] for name in sorted(said.keys() - _ANY_TIME)}
     path = newest_run() if run == "latest" else Path(run)
@@ -291,7 +292,10 @@ def _reopen(run: str, said: Mapping[str, Any]) -> "Begun | None":
         told = f"{path}: this run is finished, {_finish(plan, folder.info)}. Train it longer with --steps or --minutes."
         say(stdout(), told)
         return None
-    length = f"{plan.train.steps:,} steps" if plan.train.seconds is None else f"{plan.train.seconds / 60:.3g} minutes"
+    for part in folder.info.get("trained_longer", [])[-1:]:
+        folder.tell(longer_note(part))
+    minutes = None if plan.train.steps_suffice else plan.train.minutes
+    length = f"{plan.train.steps:,} steps" if minutes is None else f"{minutes:.3g} minutes"
     note(f"going on with {path}, which is to take {length}.", quiet=said.get("quiet", False))
     return plan, folder, build_model(plan)
 
@@ -338,7 +342,7 @@ def _run(
     samples = ranks.is_main and not ranks.shard and not manner.quiet  # a model in parts is too slow to sample from
     with (
         StopSignals() as stopped,
-        TrainDisplay(console, plan.train.steps, plan.train.seconds) as display,
+        TrainDisplay(console, plan.train.steps, None if plan.train.steps_suffice else plan.train.seconds) as display,
         EventFiles(folder.path / TENSORBOARD, folder.info) if writes_events else nullcontext() as events,
         closing(run(plan, model, folder, stopped, save_every=manner.save_every, resume=resume, ranks=ranks)) as records,
     ):

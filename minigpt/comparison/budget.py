@@ -1,5 +1,6 @@
 """The minutes for a comparison and the speed of its models in; how long each training may be out."""
 
+import math
 from dataclasses import replace
 
 from minigpt.comparison.positions import GRADIENT_WINDOWS, LOSS_WINDOWS
@@ -17,7 +18,7 @@ EVALUATIONS = 8  # on the way
 _TRIED, _TOKENS, _TIME, _RECALL = 0.25, 0.35, 0.25, 0.15
 _USED = 0.95
 _FEWEST_EVALUATED, _MOST_EVALUATED = 4096, 100_000  # tokens
-_FEWEST_STEPS, FEWEST_SECONDS = 10, 3.0
+_FEWEST_STEPS, FEWEST_SECONDS = 10, 8.0  # in 3 s a GPT may take no step besides its evaluations
 
 
 def shared(comparison: Comparison, recall_seconds: float) -> Comparison:
@@ -31,17 +32,14 @@ def shared(comparison: Comparison, recall_seconds: float) -> Comparison:
     looking = a_token * comparison.context * (LOSS_WINDOWS / 3 + GRADIENT_WINDOWS)  # forward is a third of a step
     left = 60 * comparison.minutes - comparison.spent_seconds - looking
     whole = _TOKENS + _TIME + _RECALL + (0 if comparison.quick else _TRIED)
+    fewest = _fewest_tokens(comparison)
+    least = max(fewest * a_token / _TOKENS, FEWEST_SECONDS * len(contenders) / _TIME)
     part = _USED * left / whole
-    tokens = round(part * _TOKENS / a_token)
-    fewest, seconds = _FEWEST_STEPS * comparison.batch_size * comparison.context, part * _TIME / len(contenders)
-    require(
-        tokens >= fewest and seconds >= FEWEST_SECONDS,
-        f"--minutes {comparison.minutes:g} are too few here for a comparison: give it more.",
-    )
+    _require_time(comparison, 60 * comparison.minutes - left + least * whole / _USED)
     return replace(
         comparison,
-        tokens=tokens,
-        seconds=seconds,
+        tokens=round(part * _TOKENS / a_token),
+        seconds=part * _TIME / len(contenders),
         tried_tokens=None if comparison.quick else max(fewest, round(part * _TRIED / len(RATES) / a_token)),
         recall_steps=max(_FEWEST_STEPS, round(part * _RECALL / recall_seconds)),
     )
@@ -51,14 +49,25 @@ def equally_shared(comparison: Comparison, rate: float) -> Comparison:
     """`comparison` with one training for each contender, none slower than `rate` tokens a second. Raises ConfigError
     where there is too little time for them.
     """
-    left = 60 * comparison.minutes - comparison.spent_seconds
-    seconds = _USED * left / len(comparison.contenders) - LOSS_WINDOWS * comparison.context / 3 / rate
-    tokens = round(seconds * rate)
+    left, models = 60 * comparison.minutes - comparison.spent_seconds, len(comparison.contenders)
+    looking = LOSS_WINDOWS * comparison.context / 3 / rate
+    least = _fewest_tokens(comparison) / rate
+    _require_time(comparison, comparison.spent_seconds + (looking + least) * models / _USED)
+    return replace(comparison, tokens=round((_USED * left / models - looking) * rate))
+
+
+def _fewest_tokens(comparison: Comparison) -> int:
+    return _FEWEST_STEPS * comparison.batch_size * comparison.context
+
+
+def _require_time(comparison: Comparison, seconds: float) -> None:
+    """Raise ConfigError where the comparison has less than so many seconds in all."""
+    least = math.ceil(seconds / 6) / 10
     require(
-        tokens >= _FEWEST_STEPS * comparison.batch_size * comparison.context,
-        f"--minutes {comparison.minutes:g} are too few here for {len(comparison.contenders)} models: give it more.",
+        comparison.minutes >= seconds / 60,
+        f"--minutes {comparison.minutes:g} are too few here for a comparison: it takes {least:g} at least.\n"
+        f"What is measured so far is kept: go on with --resume and --minutes {least:g}.",
     )
-    return replace(comparison, tokens=tokens)
 
 
 def tokens_in(contender: Contender, context: int, seconds: float) -> float:

@@ -41,7 +41,8 @@ def gradient_by_distance(model: Model, windows_NT: Tensor) -> Points:
     total_T = torch.zeros(windows_NT.size(1) - 1, dtype=torch.float64)
     for batch in torch.split(windows_NT.to(model.device), _AT_ONCE):
         stream: list[Tensor] = []
-        logits = model(batch[:, :-1], last_only=True, stream=stream)[:, 0].float()
+        with torch.backends.cudnn.flags(enabled=False):  # cuDNN has gradients of an RNN only where it is in training
+            logits = model(batch[:, :-1], last_only=True, stream=stream)[:, 0].float()
         loss = F.cross_entropy(logits, batch[:, -1], reduction="sum")
         (gradient_BTC,) = torch.autograd.grad(loss, stream[0])
         total_T += gradient_BTC.cpu().double().norm(dim=-1).sum(0)  # the square of a small float32 is 0

@@ -6,7 +6,7 @@ of them spend their weights alike.
 """
 
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -112,8 +112,15 @@ class RNN(Baseline):
         return self
 
     def advance(self, x_BTC: Tensor, state: State | None) -> tuple[Tensor, State]:
-        y_BTC, h_LBC = self.cells(x_BTC, None if state is None else _layers_first(state[0]))
+        y_BTC, h_LBC = self._through_cells(x_BTC, None if state is None else _layers_first(state[0]))
         return y_BTC, (h_LBC.transpose(0, 1),)
+
+    def _through_cells(self, x_BTC: Tensor, before: Any) -> Any:
+        """In float32 on a GPU: autocast would take cuDNN to float16, whatever it is asked for, and gradients to 0."""
+        if x_BTC.device.type != "cuda":
+            return self.cells(x_BTC, before)
+        with torch.autocast("cuda", enabled=False):
+            return self.cells(x_BTC.float(), before)
 
 
 class LSTM(RNN):
@@ -138,7 +145,7 @@ class LSTM(RNN):
         if state is not None and x_BTC.size(1) == 1:
             return self._step(x_BTC[:, 0], *state)
         before = None if state is None else tuple(map(_layers_first, state))
-        y_BTC, after = self.cells(x_BTC, before)
+        y_BTC, after = self._through_cells(x_BTC, before)
         return y_BTC, tuple(part.transpose(0, 1) for part in after)
 
     def _step(self, x_BC: Tensor, h_BLC: Tensor, c_BLC: Tensor) -> tuple[Tensor, State]:

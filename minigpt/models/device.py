@@ -15,7 +15,7 @@ _LOGITS = 1 << 25  # or fewer, where the vocabulary is large: 128 MiB of them
 def resolve_device(name: str) -> torch.device:
     """`auto` is CUDA, else MPS, else the CPU. Raises ConfigError for a device that this machine does not have."""
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        name = "cuda" if _has_usable_cuda() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -27,6 +27,14 @@ def resolve_device(name: str) -> torch.device:
     }
     require(available.get(device.type, False), f"--device {name}: this machine has none. Use --device auto or cpu.")
     return device
+
+
+def _has_usable_cuda() -> bool:
+    """Whether there is a GPU that this torch is made for: it sees older ones, and has no kernels for them."""
+    try:
+        return torch.cuda.is_available() and bool(torch.ones(1, device="cuda").add(1).item())
+    except RuntimeError:
+        return False
 
 
 def resolve_precision(name: str, device: torch.device, width: int) -> str:
@@ -50,8 +58,11 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 def has_bfloat16(device: torch.device) -> bool:
     """Whether the device has units for products of bfloat16, or would emulate them."""
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":
-        return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+        return True
     # Newer than the oldest torch that will do.
     capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -60,7 +60,7 @@ def score_picture(rounds: Sequence[Round], screen: Screen) -> Text:
         line = Text(f" {name:<8}").append(f"{yours:>7.2f}", "bold green" if yours < its else "")
         lines.append(line.append(f"{its:>8.2f}", "bold green" if its < yours else ""))
     right = sum(r.guess is not None and r.guess.id == r.came.id for r in rounds)
-    lines.append(screen.caption(f"{quantity(len(rounds), 'token')}, {right:,} guessed"))
+    lines.append(screen.caption(f"{quantity(len(rounds), 'token')}, {right:,} right"))
     return Text("\n").join(lines)
 
 

@@ -284,13 +284,16 @@ def fitting_context(tokens: int, context: int) -> int:
     return int(2 ** ((tokens // 2).bit_length() - 1))
 
 
-def random_batch(
-    ids: Ids, batch: int, context: int, generator: torch.Generator, part: slice = slice(None)
-) -> tuple[Tensor, Tensor]:
-    """Windows at random places: inputs [B, T] and, one token further on, targets [B, T], int64 on the CPU.
+def random_windows(ids: Ids, batch: int, context: int, generator: torch.Generator, part: slice = slice(None)) -> Tensor:
+    """Windows at random places [B, T + 1], int64 on the CPU.
 
     Of a batch that several processes share, only the rows of `part` are read.
     """
     starts = torch.randint(len(ids) - context, (batch, 1), generator=generator)[part].numpy()
-    windows = torch.from_numpy(ids[starts + np.arange(context + 1)].astype(np.int64))  # [B, T + 1]
+    return torch.from_numpy(ids[starts + np.arange(context + 1)].astype(np.int64))
+
+
+def random_batch(ids: Ids, batch: int, context: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Of `random_windows`, inputs [B, T] and, one token further on, targets [B, T]."""
+    windows = random_windows(ids, batch, context, generator)
     return windows[:, :-1], windows[:, 1:]

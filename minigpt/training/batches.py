@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from minigpt.config import TrainConfig
-from minigpt.text.shards import Ids, random_batch
+from minigpt.text.shards import Ids, random_windows
 from minigpt.training.distributed import Ranks
 
 Batch = tuple[Tensor, Tensor]  # inputs [B, T] and, one token further on, targets [B, T], int64
@@ -39,10 +39,12 @@ class Batches:
         return [self._placed() for _ in range(self._config.accumulation)]
 
     def _placed(self) -> Batch:
-        x, y = random_batch(self._ids, self._config.batch_size, self._context, self._generator, self._rows)
+        windows = random_windows(self._ids, self._config.batch_size, self._context, self._generator, self._rows)
         if self._device.type == "cuda":
-            x, y = x.pin_memory(), y.pin_memory()
-        return x.to(self._device, non_blocking=True), y.to(self._device, non_blocking=True)
+            windows = windows.pin_memory()
+        # Whole: a copy of what is not contiguous would wait.
+        windows = windows.to(self._device, non_blocking=True)
+        return windows[:, :-1], windows[:, 1:]
 
 
 def mixed(*numbers: int) -> int:

@@ -1,14 +1,15 @@
 """A text's size, a machine's speed and a number of seconds in; the choices of the best run that fits, and why, out."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from minigpt.config import PRESETS, Choices, ModelConfig, TrainConfig, require
 from minigpt.errors import ConfigError
 from minigpt.records import PlannedRun
 from minigpt.training.law import Law, Training
-from minigpt.training.speed import Speed, heads_of
+from minigpt.training.speed import GPU_TOKENS, Speed, heads_of
 
 # (layers, width): each about two to three times the work of the one before.
 SHAPES = ((2, 64), (3, 96), (4, 128), (4, 192), (5, 256), (6, 384), (8, 512), (10, 640), (12, 768))
@@ -23,6 +24,7 @@ _TRAINING_SHARE = 0.92  # of the time; the rest is for evaluations, saves and sa
 _EVALUATION_SHARE = 0.0025  # of the time, each
 _FEWEST_EVALUATED = 4096  # tokens
 _FEWEST_STEPS = 30
+_FEWEST_STEP_TOKENS = 1024
 _MOST_WEIGHTS_PER_BYTE = 45  # of text, in the blocks: the most that was measured
 _LARGEST_VOCABULARY = 4.1  # times the root of the bytes: 8,192 for 1 MB, at 10 minutes, ended 3 % behind 4,096
 
@@ -104,7 +106,8 @@ def _candidate(
     )
     length = text.utf8_bytes / text.characters if vocabulary is None else text.bytes_per_token[vocabulary]
     kind = "char" if vocabulary is None else "bpe"
-    run = _in_time(model, kind, length, text, share, seconds, speed.tokens_per_second(model), choices, speed.processes)
+    rate = partial(speed.tokens_per_second, model)
+    run = _in_time(model, kind, length, text, share, seconds, rate, choices, speed.processes)
     training = Training(
         block_parameters=12 * layers * width * width,
         embedding_parameters=model.vocab_size * width,
@@ -123,8 +126,11 @@ def given_model(
 
     No law says how good it will be. `twice`: whether the blocks run forward twice, by gradient checkpointing.
     """
-    rate = speed.tokens_per_second(model) * (0.75 if twice else 1)
     (length,) = text.bytes_per_token.values()
+
+    def rate(step_tokens: float) -> float:
+        return speed.tokens_per_second(model, step_tokens) * (0.75 if twice else 1)
+
     whole = _in_time(model, "given", length, text, 1.0, seconds, rate, choices, speed.processes)
     share = max(MOST_EPOCHS / max(whole.epochs, MOST_EPOCHS), _FEWEST_STEPS / max(whole.steps, _FEWEST_STEPS))
     return _in_time(model, "given", length, text, share, seconds, rate, choices, speed.processes)
@@ -137,13 +143,21 @@ def _in_time(
     text: TextSize,
     share: float,
     seconds: float,
-    tokens_per_second: float,
+    rate: Callable[[float], float],
     choices: Choices,
     processes: int,
 ) -> PlannedRun:
-    """What a model does in a `share` of `seconds`."""
-    tokens = round(share * seconds * _TRAINING_SHARE * tokens_per_second)
-    batch = choices.batch_size or _batch(tokens, model.context, processes)
+    """What a model does in a `share` of `seconds`. `rate`: tokens a second, of those in a batch of all processes."""
+    step_tokens = choices.batch_size * model.context if choices.batch_size else _FEWEST_STEP_TOKENS
+    while True:  # larger steps may be quicker, of which more fit, for which still larger ones may be better
+        at_once = min(step_tokens, processes * GPU_TOKENS)
+        tokens_per_second = rate(step_tokens if choices.batch_size else at_once)
+        tokens = round(share * seconds * _TRAINING_SHARE * tokens_per_second)
+        if choices.batch_size or _tokens_per_step(tokens) <= step_tokens:
+            break
+        step_tokens = _tokens_per_step(tokens)
+    batch = choices.batch_size or _batch(at_once, model.context, processes)
+    accumulation = 1 if choices.batch_size else max(1, step_tokens // at_once)
     return PlannedRun(
         tokenizer=tokenizer,
         vocab_size=model.vocab_size,
@@ -154,7 +168,8 @@ def _in_time(
         context=model.context,
         dropout=model.dropout,
         batch_size=batch,
-        steps=max(1, round(tokens / (batch * model.context))),
+        accumulation=accumulation,
+        steps=max(1, round(tokens / (batch * accumulation * model.context))),
         tokens=tokens,
         tokens_per_second=tokens_per_second,
         epochs=tokens * bytes_per_token / text.utf8_bytes,
@@ -163,14 +178,14 @@ def _in_time(
 
 
 def _batch(tokens: float, context: int, processes: int) -> int:
-    """Windows in a step, as many for each process."""
-    return processes * max(1, round(_tokens_per_step(tokens) / context / processes))
+    """Windows of so many tokens, as many for each process."""
+    return processes * max(1, round(tokens / context / processes))
 
 
 def _tokens_per_step(tokens: float) -> int:
     """1,024 for trainings of some two million tokens, as measured, and as the root of the tokens from there on."""
-    step = 1024
-    while step < 65536 and tokens > 3e6 * (step / 1024) ** 2:
+    step = _FEWEST_STEP_TOKENS
+    while step < 65536 and tokens > 3e6 * (step / _FEWEST_STEP_TOKENS) ** 2:
         step *= 2
     return step
 
@@ -197,13 +212,19 @@ def adamw_rate(width: int) -> float:
 
 
 def paced(run: PlannedRun, settings: TrainConfig, seconds: float, kept: Collection[str] = ()) -> TrainConfig:
-    """`settings` for `seconds`, into which the run's steps are expected to fit; those named in `kept` stay."""
-    steps = run.steps
+    """`settings` for `seconds`, into which the run's steps are expected to fit; those named in `kept` stay.
+
+    Of a run that is good for a share of them, the steps are what counts, whatever time they take.
+    """
+    accumulation = settings.accumulation if "accumulation" in kept else run.accumulation
+    steps = max(1, round(run.tokens / (run.batch_size * accumulation * run.context)))
     forward = 3 * run.tokens_per_second  # a third of the work of a step
     pace: dict[str, Any] = {
         "steps": steps,
+        "steps_suffice": run.share < 1,
+        "accumulation": accumulation,
         "eval_every": max(1, steps // EVALUATIONS),
-        "eval_tokens": max(_FEWEST_EVALUATED, round(seconds * _EVALUATION_SHARE * forward)),
+        "eval_tokens": max(_FEWEST_EVALUATED, round(run.share * seconds * _EVALUATION_SHARE * forward)),
         "warmup_steps": min(TrainConfig.warmup_steps, steps // 10),
     }
     return replace(settings, seconds=seconds, **{name: value for name, value in pace.items() if name not in kept})

@@ -282,16 +282,19 @@ def join(shard: bool = False) -> Iterator[Ranks]:
         yield ALONE
         return
     # By both, so that the few numbers on which ranks agree never wait for a GPU.
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=_PATIENCE)
+    has_nccl = torch.cuda.is_available() and dist.is_nccl_available()
+    dist.init_process_group("cpu:gloo,cuda:nccl" if has_nccl else "gloo", timeout=_PATIENCE)
     try:
         yield _Shards() if shard else _Replicas()
     except RuntimeError as error:
-        if isinstance(error, dist.DistError) or "gloo" in str(error):
-            raise RankError(
-                "Another process of this run has ended, and so this one ends too.\n"
-                "What it kept last is there: go on with --resume, with as many processes as you like."
-            ) from error
-        raise
+        said = str(error)
+        if "out of memory" in said or not (isinstance(error, dist.DistError) or "gloo" in said):
+            raise
+        why = f" ({said.splitlines()[0]})" if "nccl" in said.lower() else ""  # which fails by itself, too
+        raise RankError(
+            f"Another process of this run has ended, or cannot be reached{why}, and so this one ends too.\n"
+            "What it kept last is there: go on with --resume, with as many processes as you like."
+        ) from error
     except MinigptError:  # on all of them, or on rank 0
         _outlast_first()
         raise

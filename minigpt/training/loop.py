@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 from minigpt.config import TrainConfig
 from minigpt.models.device import autocast
@@ -46,7 +47,9 @@ class Trainer:
         self.model, self.data, self.config, self.byte_lengths = model.train(), data, config, byte_lengths
         model.gradient_checkpointing = config.gradient_checkpointing
         self.ranks, self._trained = ranks, ranks.trained(model)
-        self._loss = compiled(self._loss_of) if config.compile else self._loss_of
+        # Nothing here refers back to this trainer: a GPU's memory is free again as soon as nobody has it any more.
+        loss = _loss_of(self._trained, model.device, config)
+        self._loss = compiled(loss) if config.compile else loss
         self.optimizers = build_optimizers(model, config)
         self.batches = Batches(data.train, config, model.config.context, model.device, ranks)
         self.tokens_per_step = config.batch_size * config.accumulation * model.config.context
@@ -89,11 +92,17 @@ class Trainer:
                 return
 
     def _is_last(self) -> bool:
-        """Whether no step follows: all are taken, or there is no time for one more and for what comes at the end."""
-        if self.config.seconds is None:
-            return self.step >= self.config.steps
-        one_more = self._unreported.seconds if self._unreported is not None else 0.0
-        left = self.config.seconds - self._end_seconds() - self.elapsed() - one_more
+        """Whether no step follows: all are taken, or there is no time for one more and for what comes at the end. One
+        is always taken.
+        """
+        config = self.config
+        if self.step >= config.steps and (config.seconds is None or config.steps_suffice):
+            return True
+        if config.seconds is None or not self.step:
+            return False
+        compiles = config.compile and self.step == 1
+        one_more = 0.0 if self._unreported is None or compiles else self._unreported.seconds
+        left = config.seconds - self._end_seconds() - self.elapsed() - one_more
         return self.ranks.agree(left) <= 0
 
     def _end_seconds(self) -> float:
@@ -103,7 +112,8 @@ class Trainer:
         """The share of the time that is left for steps; None where steps are counted."""
         if self.config.seconds is None:
             return None
-        return max(0.0, 1 - self.ranks.agree(self.elapsed() / (self.config.seconds - self._end_seconds())))
+        for_steps = self.config.seconds - self._end_seconds()
+        return max(0.0, 1 - self.ranks.agree(self.elapsed() / for_steps if for_steps > 0 else 0.5))
 
     def _evaluate(self, stopped: Callable[[], bool]) -> Evaluation | None:
         started = time.perf_counter()
@@ -200,10 +210,16 @@ class Trainer:
         loss.backward()
         return loss.detach()
 
-    def _loss_of(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        with self.autocast():
-            logits = self._trained(x)
-        return F.cross_entropy(logits.float().flatten(0, 1), y.flatten()) / self.config.accumulation
+
+def _loss_of(trained: nn.Module, device: torch.device, config: TrainConfig) -> Callable[[Tensor, Tensor], Tensor]:
+    """Inputs and targets [B, T] -> the mean loss in nats, as its share of a step's."""
+
+    def loss(x_BT: Tensor, y_BT: Tensor) -> Tensor:
+        with autocast(device, config.precision):
+            logits_BTV = trained(x_BT)
+        return F.cross_entropy(logits_BTV.float().flatten(0, 1), y_BT.flatten()) / config.accumulation
+
+    return loss
 
 
 def train(

@@ -136,13 +136,12 @@ def _further_shape(choices: Choices, base: Base) -> tuple[ModelConfig, int, floa
 class Chosen:
     """The ways to use a time budget, best first, and the choices and settings of the first of them.
 
-    `unused`: seconds of the budget that would do no good. `note`: a sentence about the text, if there is one to say.
+    `note`: a sentence about the text, if there is one to say.
     """
 
     runs: list[PlannedRun]
     choices: Choices
     settings: TrainConfig
-    unused: float
     note: str = ""
 
 
@@ -179,12 +178,12 @@ def choose(
         if choices.model != "gpt":  # when enough is learned, the law tells of a GPT alone
             runs = [run for run in runs if run.share == 1]
     best = runs[0]
-    train = paced(best, settings, best.share * seconds, kept)
+    train = paced(best, settings, seconds, kept)
     if choices.model != "gpt":
         choices, train = _sized_as(best, choices, train, device, kept)
     elif base is None:
         choices = chosen(best, choices)
-    return Chosen(runs, choices, train, unused=(1 - best.share) * seconds, note=note)
+    return Chosen(runs, choices, train, note)
 
 
 def _lengths(sample: list[str], choices: Choices, base: Base | None) -> dict[int, float]:
@@ -209,8 +208,7 @@ def _sized_as(
     precision = resolve_precision(settings.precision, device, shape.width)
     trial = replace(settings, precision=precision, optimizer="adamw")
     faster = measure_rate(shape, device, trial, run.batch_size) / run.tokens_per_second
-    steps = max(1, round(run.steps * faster))
-    timed = paced(replace(run, steps=steps), settings, settings.seconds or 1.0, kept)
+    timed = paced(replace(run, tokens=round(run.tokens * faster)), settings, settings.seconds or 1.0, kept)
     return replace(filled, layers=shape.layers, heads=None, width=shape.width), timed
 
 

@@ -39,7 +39,10 @@ def open_run(
     _refuse_changed_text(plan.corpus)
     if longer is not None:
         info.pop("stopped_early", None)
-        told = [*info.get("trained_longer", []), {"from_step": info.get("steps_taken", 0), "steps": longer.steps}]
+        part = {"from_step": info.get("steps_taken", 0), "steps": longer.steps}
+        if minutes is not None:
+            part["minutes"] = minutes
+        told = [*info.get("trained_longer", []), part]
         info = {**info, "train": asdict(longer), "status": "running", "trained_longer": told}
         plan = replace(plan, train=longer)
     return plan, RunFolder(path, plan.tokenizer, info)
@@ -57,11 +60,12 @@ def _longer(
     if steps is not None and (train.seconds is not None or steps != train.steps):
         require(finished, f"--steps {steps:,} is not this run's {length}; first let it finish: leave it out.")
         require(steps > behind, f"--steps must be above the {behind:,} that this run has behind it.")
-        return replace(train, steps=steps, seconds=None)
+        return replace(train, steps=steps, seconds=None, steps_suffice=False)
     if minutes is not None and (finished or minutes != info.get("minutes")):
         require(finished, f"--minutes {minutes:g} is not this run's {length}; first let it finish: leave it out.")
         more = max(1, round(60 * minutes * behind / info["seconds_taken"]))
-        return replace(train, steps=behind + more, seconds=info["seconds_taken"] + 60 * minutes)
+        seconds = info["seconds_taken"] + 60 * minutes
+        return replace(train, steps=behind + more, seconds=seconds, steps_suffice=False)
     return None
 
 

@@ -4,7 +4,7 @@ import math
 import platform
 import shlex
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -232,6 +232,14 @@ def model_card(plan: Plan, command: Sequence[str] = ()) -> str:
 
     minigpt sample --checkpoint FOLDER
 {_LOADED_ELSEWHERE if plan.model.model == "gpt" else ""}{repeat}"""
+
+
+def longer_note(part: Mapping[str, Any]) -> str:
+    """What a run's README.md says of a part by which it was trained longer, as run.json keeps it."""
+    length = f"--minutes {part['minutes']:g}" if "minutes" in part else f"--steps {part['steps']}"
+    return (
+        f"It was then trained longer, from step {part['from_step']:,} on:\n\n    minigpt train --resume FOLDER {length}"
+    )
 
 
 _LOADED_ELSEWHERE = '    transformers.AutoModelForCausalLM.from_pretrained("FOLDER")\n'

@@ -7,15 +7,16 @@ def learning_rate(step: int, config: TrainConfig, left: float | None = None) -> 
     """The rate of step 1, 2, ..., config.steps: a linear warm-up, then a straight line down to the final rate, which
     the step after the last would have: one that learns nothing would be wasted.
 
-    `left`: the share of the run still to come, where the clock tells and not the number of the step.
+    `left`: the share of the run still to come, where the clock tells and not the number of the step; where the steps
+    suffice, whichever is less.
 
     Bergsma et al., "Straight to Zero", 2025, compare such lines with cosines.
     """
     warmup = min(config.warmup_steps, config.steps // 2)
     if step <= warmup:
         return config.learning_rate * step / warmup
-    if left is None:
-        left = (config.steps + 1 - step) / (config.steps + 1 - warmup)
+    if left is None or config.steps_suffice:
+        left = min(1.0 if left is None else left, (config.steps + 1 - step) / (config.steps + 1 - warmup))
     return config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * left
 
 

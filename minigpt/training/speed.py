@@ -19,6 +19,8 @@ from minigpt.text.tokenizer import train_tokenizer
 from minigpt.training.loop import train
 
 MEASURED = ((2, 64), (4, 128), (5, 256), (8, 512), (12, 768))  # layers, width
+GPU_TOKENS = 16384  # of a step that keeps a GPU busy
+_SMALL_TOKENS = 1024  # of one that keeps a CPU busy; on a GPU it takes as long as it takes to launch
 _STEPS = 6  # of which the fastest counts: the first warm up, and what else the machine does only slows
 _NEXT = 4  # times as long as the shape before it is what a shape takes to measure
 _VOCABULARY = 1024
@@ -26,16 +28,22 @@ _VOCABULARY = 1024
 
 @dataclass(frozen=True)
 class Speed:
-    """Points (width, flops per second), by width: interpolated between them, and beyond them the last holds."""
+    """Points (width, flops per second), by width: interpolated between them, and beyond them the last holds.
+
+    `seconds_a_layer`: a step takes no less, however few its tokens.
+    """
 
     points: tuple[tuple[int, float], ...]
     processes: int = 1  # that train together, each as fast
+    seconds_a_layer: float = 0.0
 
-    def tokens_per_second(self, model: ModelConfig) -> float:
-        """Of training, evaluations and saves apart."""
+    def tokens_per_second(self, model: ModelConfig, step_tokens: float = math.inf) -> float:
+        """Of training in batches of so many tokens of all processes, evaluations and saves apart."""
         widths, speeds = zip(*self.points, strict=True)
         flops = math.exp(np.interp(math.log(model.width), np.log(widths), np.log(speeds)))
-        return self.processes * flops / training_flops_per_token(model)
+        most = self.processes * flops / training_flops_per_token(model)
+        least_seconds = model.layers * self.seconds_a_layer
+        return min(most, step_tokens / least_seconds) if least_seconds else most
 
 
 def training_flops_per_token(model: ModelConfig) -> float:
@@ -60,17 +68,31 @@ def measure_speed(
 ) -> Speed:
     """Train some steps of models of random weights, the smallest first, while that takes no more than `seconds`.
 
-    The smallest is trained once before: what torch does at its first steps would count as slowness.
+    The smallest is trained once before: what torch does at its first steps would count as slowness. On a GPU each is
+    trained in small steps too; where its memory is too small for a shape, the shapes before it have to tell.
     """
     started, points = time.perf_counter(), list[tuple[int, float]]()
-    _flops_per_second(device, settings, *shapes[0])
+    is_gpu = device.type != "cpu"
+    tokens, a_layer = (GPU_TOKENS, math.inf) if is_gpu else (_SMALL_TOKENS, 0.0)
+    _rate(device, settings, *shapes[0], tokens)
     for layers, width in shapes:
         began = time.perf_counter()
-        points.append((width, _flops_per_second(device, settings, layers, width)))
+        try:
+            rate, config = _rate(device, settings, layers, width, tokens)
+            if is_gpu:
+                a_layer = min(
+                    a_layer, _SMALL_TOKENS / _rate(device, settings, layers, width, _SMALL_TOKENS)[0] / layers
+                )
+        except torch.OutOfMemoryError:
+            if not points:
+                raise
+            torch.cuda.empty_cache()
+            break
+        points.append((width, rate * training_flops_per_token(config)))
         now = time.perf_counter()
         if now + _NEXT * (now - began) > started + seconds:
             break
-    return Speed(tuple(points), processes)
+    return Speed(tuple(points), processes, a_layer)
 
 
 def tokenizing_speed(sample: Sequence[str]) -> float:
@@ -91,9 +113,12 @@ def measure_rate(config: ModelConfig, device: torch.device, settings: TrainConfi
     return max(record.tokens_per_second for record in records if record.step > 1)
 
 
-def _flops_per_second(device: torch.device, settings: TrainConfig, layers: int, width: int) -> float:
-    tokens, context = (1024, 128) if device.type == "cpu" else (16384, 256)
+def _rate(
+    device: torch.device, settings: TrainConfig, layers: int, width: int, tokens: int
+) -> tuple[float, ModelConfig]:
+    """Tokens a second of a model that trains on so many of them a step, and the model."""
+    context = 128 if tokens == _SMALL_TOKENS else 256
     config = ModelConfig(vocab_size=_VOCABULARY, context=context, layers=layers, heads=heads_of(width), width=width)
     precision = resolve_precision(settings.precision, device, width)
     trial = TrainConfig(optimizer=settings.optimizer, precision=precision)
-    return measure_rate(config, device, trial, tokens // context) * training_flops_per_token(config)
+    return measure_rate(config, device, trial, tokens // context), config

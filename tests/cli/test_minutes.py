@@ -53,8 +53,37 @@ def test_a_finished_run_is_trained_longer_by_minutes_or_by_steps(minigpt: Run, n
     assert taken > 4
     assert info()["status"] == "finished"
     assert "this run is finished" in minigpt("train", "--resume", "run").stdout
+    card = Path("run/README.md")
+    card.write_text(f"{card.read_text()}\nMine.\n")
     assert minigpt("train", "--resume", "run", "--steps", str(taken + 3), "-q").exit_code == 0
     assert info()["steps_taken"] == taken + 3
+    told = card.read_text()
+    by_minutes, mine, by_steps = (
+        "--resume FOLDER --minutes 0.03",
+        "\n\nMine.\n",
+        f"--resume FOLDER --steps {taken + 3}\n",
+    )
+    assert [told.count(part) for part in (by_minutes, mine, by_steps)] == [1, 1, 1]
+    assert told.index("from step 4 on") < told.index(by_minutes) < told.index(mine)
+    assert told.endswith(by_steps)
+    assert "this run is finished" in minigpt("train", "--resume", "run").stdout
+    assert card.read_text() == told
+
+
+def test_a_card_that_is_gone_is_not_missed(minigpt: Run, notes: str) -> None:
+    assert minigpt("train", notes, *SMALL, "--steps", "2", "--out", "run", "-q").exit_code == 0
+    Path("run/README.md").unlink()
+    assert minigpt("train", "--resume", "run", "--steps", "3", "-q").exit_code == 0
+    assert not Path("run/README.md").exists()
+
+
+def test_a_card_tells_once_of_a_longer_training_that_was_killed(minigpt: Run, notes: str) -> None:
+    assert minigpt("train", notes, *SMALL, "--steps", "2", "--out", "run", "-q").exit_code == 0
+    before = Path("run/run.json").read_bytes()
+    assert minigpt("train", "--resume", "run", "--steps", "3", "-q").exit_code == 0
+    Path("run/run.json").write_bytes(before)  # as if killed before anything else was written
+    assert minigpt("train", "--resume", "run", "--steps", "3", "-q").exit_code == 0
+    assert Path("run/README.md").read_text().count("--resume FOLDER --steps 3") == 1
 
 
 def test_a_dry_run_shows_the_plan_and_makes_nothing(minigpt: Run, notes: str, empty_folder: Path) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from minigpt.comparison.budget import RATES, evaluated_tokens, shared, tokens_in
+from minigpt.comparison.budget import FEWEST_SECONDS, RATES, equally_shared, evaluated_tokens, shared, tokens_in
 from minigpt.errors import ConfigError
 from minigpt.records import Comparison, Contender
 
@@ -63,6 +63,27 @@ def test_without_a_sweep_the_rest_is_longer() -> None:
 def test_too_little_time_is_told() -> None:
     with pytest.raises(ConfigError, match=r"--minutes 1\.1 are too few here for a comparison"):
         shared(replace(COMPARISON, minutes=1.1), 0.1)
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_the_least_time_is_told_and_is_enough(quick: bool) -> None:
+    with pytest.raises(ConfigError) as told:
+        shared(replace(COMPARISON, quick=quick, minutes=1.1), 0.1)
+    least = float(str(told.value).rpartition("--minutes ")[2].removesuffix("."))
+    assert shared(replace(COMPARISON, quick=quick, minutes=least), 0.1).seconds >= FEWEST_SECONDS - 1e-9
+    with pytest.raises(ConfigError):
+        shared(replace(COMPARISON, quick=quick, minutes=least - 0.1), 0.1)
+
+
+def test_the_least_time_of_equal_trainings_is_told_and_is_enough() -> None:
+    with pytest.raises(ConfigError) as told:
+        equally_shared(replace(COMPARISON, minutes=1.01), 4000.0)
+    least = float(str(told.value).rpartition("--minutes ")[2].removesuffix("."))
+    plan = equally_shared(replace(COMPARISON, minutes=least), 4000.0)
+    assert plan.tokens is not None
+    assert plan.tokens >= 10 * COMPARISON.batch_size * COMPARISON.context
+    with pytest.raises(ConfigError):
+        equally_shared(replace(COMPARISON, minutes=least - 0.1), 4000.0)
 
 
 def test_more_tokens_fit_into_the_same_time_of_a_faster_model() -> None:

@@ -41,7 +41,7 @@ def test_the_score_is_the_mean_of_both() -> None:
         " bits        you   model",
         " last       3.00    3.00",
         " a token    3.00    2.50",
-        " 3 tokens, 1 guessed",
+        " 3 tokens, 1 right",
     ]
     assert "guess" in score_picture([], Screen(28)).plain
     assert result(rounds) == "3 tokens: you paid 3.00 bits a token, the model 2.50."

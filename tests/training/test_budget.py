@@ -2,12 +2,12 @@
 
 import pytest
 
-from minigpt.config import Choices, TrainConfig
+from minigpt.config import Choices, ModelConfig, TrainConfig
 from minigpt.errors import ConfigError
 from minigpt.records import PlannedRun
 from minigpt.training.budget import SHAPES, TextSize, adamw_rate, candidates, chosen, paced
 from minigpt.training.law import fitted_law
-from minigpt.training.speed import Speed, heads_of, training_flops_per_token
+from minigpt.training.speed import GPU_TOKENS, Speed, heads_of, training_flops_per_token
 
 LENGTHS = {512: 1.95, 1024: 2.5, 2048: 2.9, 4096: 3.2}
 LAPTOP = Speed(((64, 60e9), (128, 100e9), (256, 170e9)))
@@ -91,12 +91,47 @@ def test_batches_are_divided_among_processes() -> None:
     assert run.tokens_per_second == pytest.approx(3 * LAPTOP.tokens_per_second(shape(run)))
 
 
-def shape(run: PlannedRun) -> object:
-    from minigpt.config import ModelConfig
-
+def shape(run: PlannedRun) -> ModelConfig:
     return ModelConfig(
         vocab_size=run.vocab_size, context=run.context, layers=run.layers, heads=run.heads, width=run.width
     )
+
+
+GPU = Speed(((64, 2e13), (128, 5e13), (256, 1e14), (768, 3e14)), seconds_a_layer=0.002)
+
+
+@pytest.mark.parametrize("utf8_bytes", [100_000, 1_000_000, 50_000_000, 2_000_000_000])
+@pytest.mark.parametrize("seconds", [60.0, 180.0, 3600.0])
+def test_what_is_planned_for_a_gpu_fits_into_its_time(utf8_bytes: int, seconds: float) -> None:
+    for run in plan(utf8_bytes, seconds, GPU):
+        at_once = run.batch_size * run.context
+        passes = run.steps * run.accumulation
+        least = passes * max(0.002 * run.layers, at_once / GPU.tokens_per_second(shape(run)))
+        assert least <= max(run.share * seconds, 1.1 * least / run.steps)
+        assert at_once <= GPU_TOKENS
+        assert passes * at_once == pytest.approx(run.tokens, rel=0.02, abs=at_once * run.accumulation)
+
+
+def test_a_gpu_has_larger_steps_the_more_of_them_there_are() -> None:
+    best = [plan(2_000_000_000, seconds, GPU, width=128)[0] for seconds in (2.0, 60.0, 3600.0, 36_000.0)]
+    step_tokens = [run.batch_size * run.accumulation * run.context for run in best]
+    assert step_tokens == sorted(step_tokens)
+    assert step_tokens[0] < step_tokens[-1]
+    assert step_tokens[-1] > GPU_TOKENS  # so large a step is done in parts, as the memory of more was not seen
+
+
+def test_what_is_good_for_a_text_is_counted_in_steps_and_all_else_in_seconds() -> None:
+    short, long = plan(100_000, 3600.0)[0], plan(50_000_000, 300.0)[0]
+    assert paced(short, TrainConfig(), 3600.0).steps_suffice
+    assert paced(short, TrainConfig(), 3600.0).steps == short.steps
+    assert paced(short, TrainConfig(), 3600.0).seconds == 3600.0
+    assert not paced(long, TrainConfig(), 300.0).steps_suffice
+
+
+def test_accumulated_batches_make_fewer_steps_of_as_many_tokens() -> None:
+    run = plan()[0]
+    train = paced(run, TrainConfig(accumulation=4), 180.0, kept={"accumulation"})
+    assert (train.accumulation, train.steps) == (4, round(run.steps / 4))
 
 
 def test_the_pace_leaves_what_was_given() -> None:
@@ -119,7 +154,7 @@ def test_the_ladder_grows() -> None:
 def test_flops_are_six_per_weight_and_attentions() -> None:
     run = plan(preset="nano", vocab_size=1024)[0]
     weights = 12 * 4 * 128 * 128 + 1024 * 128
-    assert training_flops_per_token(shape(run)) == 6 * weights + 12 * 4 * 128 * 128  # type: ignore[arg-type]
+    assert training_flops_per_token(shape(run)) == 6 * weights + 12 * 4 * 128 * 128
 
 
 def test_no_vocabulary_is_larger_for_its_text_than_those_that_were_measured() -> None:

@@ -1,6 +1,7 @@
 """Runs that end by the clock: a clock that is ours, so that nothing here depends on the machine."""
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -69,6 +70,44 @@ def test_the_rate_falls_with_the_time_to_almost_nothing(clock: Clock) -> None:
 @pytest.mark.parametrize("steps", [5, 5000])
 def test_the_expected_steps_do_not_end_a_run(clock: Clock, steps: int) -> None:
     assert 20 < len(list(trainer(steps=steps).records())) < 1000
+
+
+def test_steps_that_suffice_end_a_run_as_if_they_were_counted(clock: Clock) -> None:
+    counted, enough = (list(trainer(steps=15, **how).records()) for how in ({"seconds": None}, {"steps_suffice": True}))
+    assert [record.step for record in enough] == list(range(16))
+    assert [record.learning_rate for record in enough] == [record.learning_rate for record in counted]
+
+
+def test_steps_that_would_suffice_end_with_the_time(clock: Clock) -> None:
+    run = trainer(steps=5000, steps_suffice=True)
+    records = list(run.records())
+    assert run.is_over
+    assert SECONDS - 4 < clock.now <= SECONDS - run.reserved_seconds + 1
+    assert records[-1].learning_rate < 0.06 * TrainConfig.learning_rate
+
+
+def test_one_step_is_taken_however_little_time_there_is(clock: Clock) -> None:
+    run = trainer(seconds=0.1, warmup_steps=0)
+    records = list(run.records())
+    assert [record.step for record in records] == [0, 1]
+    assert run.is_over
+    assert 0 < records[1].learning_rate <= TrainConfig.learning_rate
+
+
+def test_the_time_that_compiling_takes_is_not_expected_of_the_next_step(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow_at_first(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        waits = iter([0.6 * SECONDS])
+
+        def call(*tensors: torch.Tensor) -> torch.Tensor:
+            clock.now += next(waits, 0.0)
+            return function(*tensors)
+
+        return call
+
+    monkeypatch.setattr(loop, "compiled", slow_at_first)
+    assert len(list(trainer(compile=True).records())) > 10
 
 
 def test_a_stopped_run_goes_on_with_the_time_that_is_left(clock: Clock) -> None:

@@ -26,7 +26,7 @@ from minigpt.errors import ConfigError, MinigptError
 from minigpt.models.gpt import GPT
 from minigpt.models.positions import give_positions
 from minigpt.text.corpus import Corpus
-from minigpt.text.shards import TokenData, random_batch
+from minigpt.text.shards import TokenData, random_batch, random_windows
 from minigpt.training.distributed import ALONE, Ranks, _Replicas, join
 from minigpt.training.loop import Trainer
 from minigpt.training.plan import make_plan
@@ -272,8 +272,8 @@ def test_ranks_share_a_batch_without_gap_or_overlap(size: int) -> None:
         ranks = Ranks()
         ranks.rank, ranks.size = rank, size
         generator = torch.Generator().manual_seed(3)
-        parts.append(random_batch(ids().train, 8, 16, generator, ranks.mine(8))[0])
-    whole, _ = random_batch(ids().train, 8, 16, torch.Generator().manual_seed(3))
+        parts.append(random_windows(ids().train, 8, 16, generator, ranks.mine(8)))
+    whole = random_windows(ids().train, 8, 16, torch.Generator().manual_seed(3))
     assert torch.equal(torch.cat(parts), whole)
 
 

@@ -33,14 +33,15 @@ def test_a_text_that_takes_too_long_is_used_in_part_and_that_is_said(corpus: Cor
     assert plans.choices.part == 0.19
     assert "would take about 17.5 minutes here" in plans.note
     assert "19% of it is used, in pieces from all over it (--part 0.19)" in plans.note
-    assert plans.settings.seconds == pytest.approx(plans.runs[0].share * (600 - 0.19 * 1050), rel=0.02)
+    assert plans.settings.seconds == pytest.approx(600 - 0.19 * 1050, rel=0.02)
+    assert plans.settings.steps_suffice == (plans.runs[0].share < 1)
     assert plans.runs[0].epochs > 1  # of that part
 
 
 def test_a_text_that_fits_is_used_whole_and_its_time_is_counted(corpus: Corpus) -> None:
     plans = chosen(corpus, 4000.0)
     assert (plans.choices.part, plans.note) == (1.0, "")
-    assert plans.unused + (plans.settings.seconds or 0) == pytest.approx(4000 - 1050, rel=0.02)
+    assert plans.settings.seconds == pytest.approx(4000 - 1050, rel=0.02)
 
 
 def test_a_part_that_was_given_stays(corpus: Corpus) -> None:

@@ -1,13 +1,13 @@
-"""How many shapes are measured in the time there is, and that the first is not measured cold."""
+"""How many shapes are measured in the time there is, that the first is not measured cold, and what a GPU tells."""
 
 import time
 
 import pytest
 import torch
 
-from minigpt.config import TrainConfig
+from minigpt.config import ModelConfig, TrainConfig
 from minigpt.training import speed as speed_module
-from minigpt.training.speed import MEASURED, measure_speed
+from minigpt.training.speed import MEASURED, Speed, measure_speed, training_flops_per_token
 
 
 @pytest.mark.parametrize(
@@ -24,14 +24,63 @@ def test_shapes_are_measured_while_there_is_time(
 ) -> None:
     now, trained = [0.0], []
 
-    def train(device: torch.device, settings: TrainConfig, layers: int, width: int) -> float:
-        now[0] += costs[MEASURED.index((layers, width))]
-        trained.append(width)
-        return 1e9 * len(trained)
+    def rate(model: ModelConfig, device: torch.device, settings: TrainConfig, batch_size: int) -> float:
+        now[0] += costs[MEASURED.index((model.layers, model.width))]
+        trained.append(model.width)
+        return 1e9 * len(trained) / training_flops_per_token(model)
 
-    monkeypatch.setattr(speed_module, "_flops_per_second", train)
+    monkeypatch.setattr(speed_module, "measure_rate", rate)
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     speed = measure_speed(torch.device("cpu"), TrainConfig(), seconds)
     widths = [width for _, width in MEASURED[:measured]]
     assert trained == [widths[0], *widths]
-    assert speed.points == tuple((width, 1e9 * (i + 2)) for i, width in enumerate(widths))
+    assert [point[0] for point in speed.points] == widths
+    assert [point[1] for point in speed.points] == pytest.approx([1e9 * (i + 2) for i in range(measured)])
+    assert speed.seconds_a_layer == 0
+
+
+class Gpu:
+    """Computes at 1e14 flops a second, and takes 2 ms to launch the work of a layer."""
+
+    def __init__(self, largest: int = 768) -> None:
+        self.largest = largest
+
+    def rate(self, model: ModelConfig, device: torch.device, settings: TrainConfig, batch_size: int) -> float:
+        if model.width > self.largest:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        tokens = batch_size * model.context
+        return tokens / max(0.002 * model.layers, tokens * training_flops_per_token(model) / 1e14)
+
+
+def measured(monkeypatch: pytest.MonkeyPatch, gpu: Gpu) -> Speed:
+    monkeypatch.setattr(speed_module, "measure_rate", gpu.rate)
+    return measure_speed(torch.device("cuda"), TrainConfig(precision="float32"), 1e9)
+
+
+@pytest.mark.parametrize("tokens", [256, 1024, 4096, 16384])
+def test_of_a_gpu_it_is_told_how_fast_small_steps_are(monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
+    gpu = Gpu()
+    speed = measured(monkeypatch, gpu)
+    assert speed.seconds_a_layer == pytest.approx(0.002)
+    for layers, width in MEASURED:
+        model = ModelConfig(vocab_size=1024, context=256, layers=layers, heads=1, width=width)
+        expected = gpu.rate(model, torch.device("cuda"), TrainConfig(), tokens // 256)
+        assert speed.tokens_per_second(model, tokens) == pytest.approx(expected)
+
+
+def test_a_gpu_is_measured_as_far_as_its_memory_reaches(monkeypatch: pytest.MonkeyPatch) -> None:
+    speed = measured(monkeypatch, Gpu(largest=300))
+    assert [width for width, _ in speed.points] == [64, 128, 256]
+
+
+def test_a_gpu_without_memory_for_anything_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(torch.OutOfMemoryError):
+        measured(monkeypatch, Gpu(largest=10))
+
+
+def test_several_processes_share_a_steps_tokens() -> None:
+    model = ModelConfig(vocab_size=1024, context=256, layers=4, heads=1, width=128)
+    alone = Speed(((128, 1e14),), seconds_a_layer=0.002)
+    two = Speed(((128, 1e14),), processes=2, seconds_a_layer=0.002)
+    assert two.tokens_per_second(model, 2048) == pytest.approx(2 * alone.tokens_per_second(model, 1024))
+    assert two.tokens_per_second(model) == pytest.approx(2 * alone.tokens_per_second(model))

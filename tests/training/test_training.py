@@ -1,6 +1,8 @@
 """Schedules by steps, losses against direct computations, and a toy that learns its text by heart."""
 
+import gc
 import math
+import weakref
 from collections.abc import Callable
 from itertools import count, pairwise
 
@@ -12,7 +14,7 @@ from minigpt.config import ModelConfig, TrainConfig
 from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT
 from minigpt.records import TrainRecord
-from minigpt.text.shards import TokenData, random_batch
+from minigpt.text.shards import TokenData, random_windows
 from minigpt.training import batches
 from minigpt.training.evaluate import evaluate, is_overfitting
 from minigpt.training.loop import train
@@ -285,15 +287,30 @@ def test_any_seed_is_one_of_its_own(seed: int) -> None:
     assert losses(toy(), config(seed=seed))[1:] != losses(toy(), config(seed=1))[1:]
 
 
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_a_trainer_that_nobody_has_any_more_is_gone_at_once(optimizer: str) -> None:
+    model = toy()
+    records = train(model, random_data(), config(optimizer=optimizer), ONE_BYTE)
+    next(records)
+    next(records)
+    gone = weakref.ref(model)
+    gc.disable()
+    try:
+        del model, records
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
 def test_every_step_draws_its_own_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[bytes] = []
 
-    def recording(*arguments: object) -> tuple[torch.Tensor, torch.Tensor]:
-        x, y = random_batch(*arguments)
-        drawn.append(x.numpy().tobytes())
-        return x, y
+    def recording(*arguments: object) -> torch.Tensor:
+        windows = random_windows(*arguments)
+        drawn.append(windows.numpy().tobytes())
+        return windows
 
-    monkeypatch.setattr(batches, "random_batch", recording)
+    monkeypatch.setattr(batches, "random_windows", recording)
     losses(toy(), config(steps=20, accumulation=2))
     losses(toy(), config(steps=20, accumulation=2, seed=2))
     assert len(drawn) == len(set(drawn)) == 80
