@@ -16,8 +16,17 @@ def require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+def _first(value: int | None, otherwise: int) -> int:
+    return otherwise if value is None else value
+
+
 def require_at_least(flag: str, value: int, least: int) -> None:
     require(value >= least, f"{flag} must be {least:,} or more, not {value:,}.")
+
+
+def require_minutes(value: float) -> None:
+    require(value > 0, f"--minutes must be above 0, not {value}.")
+    require(value <= MOST_MINUTES, f"--minutes must be {MOST_MINUTES:,} (a year) or fewer, not {value:g}.")
 
 
 def require_seed(value: int) -> None:
@@ -145,6 +154,7 @@ PRESETS: dict[str, Preset] = {
 
 
 DEFAULT_MINUTES = 3.0  # a first try
+MOST_MINUTES, MOST_STEPS = 60 * 24 * 366, 100_000_000
 
 # Where neither the user nor the preset nor the text decides.
 DEFAULT_CHOICES: dict[str, Any] = {"preset": "nano", "tokenizer": "bpe", "dropout": 0.0}
@@ -169,6 +179,11 @@ class Choices:
     val_fraction: float = 0.1
     part: float = 1.0  # of the text, in pieces from all over it
     base: str | None = None  # --from: the model to begin with, which makes most of the choices
+
+    def __post_init__(self) -> None:
+        require(self.model in MODELS, f"--model must be {', '.join(MODELS[:-1])} or {MODELS[-1]}, not {self.model}.")
+        for name in ("layers", "heads", "width", "context", "window", "batch_size"):
+            require_at_least(f"--{name.replace('_', '-')}", _first(getattr(self, name), 1), 1)
 
     def filled(self) -> "Choices":
         """These, with DEFAULT_CHOICES where nothing was chosen, nor by a model to begin with."""
@@ -219,11 +234,13 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulation", "eval_every", "eval_tokens"):
             require_at_least(f"--{name.replace('_', '-')}", getattr(self, name), 1)
+        require(self.steps <= MOST_STEPS, f"--steps must be {MOST_STEPS:,} or fewer, not {self.steps:,}.")
         for name in ("warmup_steps", "patience", "freeze"):
             require_at_least(f"--{name.replace('_', '-')}", getattr(self, name), 0)
         require(0 <= self.snapshots <= 1000, f"--snapshots must lie between 0 and 1,000, not {self.snapshots:,}.")
         require_seed(self.seed)
-        require(self.seconds is None or 0 < self.seconds < math.inf, f"--minutes must be above 0, not {self.minutes}.")
+        if self.minutes is not None:
+            require_minutes(self.minutes)
         require(
             math.isfinite(self.learning_rate) and self.learning_rate > 0,
             f"--learning-rate must be above 0, not {self.learning_rate}.",

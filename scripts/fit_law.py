@@ -31,7 +31,7 @@ from minigpt.models.gpt import GPT
 from minigpt.text.corpus import read_corpus
 from minigpt.text.shards import TokenData, tokenize
 from minigpt.text.split import Split
-from minigpt.text.tokenizer import train_tokenizer
+from minigpt.text.tokenizer import SMALLEST_VOCABULARY, train_tokenizer
 from minigpt.training.budget import SHAPES, adamw_rate
 from minigpt.training.evaluate import Evaluation, evaluate
 from minigpt.training.law import Law, Training, law_of
@@ -156,7 +156,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 def _key(line: dict[str, Any]) -> str:
     names = ("text", "layers", "width", "tokenizer", "dropout", "context", "batch_size")
     vocabulary = line["vocab_size"] if line["tokenizer"] == "bpe" else 0
-    return json.dumps([*(line[name] for name in names), vocabulary, round(line["tokens"] / 1e5)])
+    return json.dumps([*(line[name] for name in names), vocabulary, round(line["tokens"] / 1024)])  # steps
 
 
 # Where the fit begins; what few measurements tell about stays near it.
@@ -264,7 +264,7 @@ def _neighbours(plan: dict[str, Any]) -> list[tuple[str, list[str]]]:
     shapes = [SHAPES[i] for i in (at, at - 1, at + 1) if 0 <= i < len(SHAPES)]
     cuts = [_cut(plan["tokenizer"], plan["vocab_size"])]
     if plan["tokenizer"] == "bpe":
-        cuts += [_cut("bpe", plan["vocab_size"] // 2), _cut("bpe", plan["vocab_size"] * 2)]
+        cuts += [_cut("bpe", max(SMALLEST_VOCABULARY, plan["vocab_size"] // 2)), _cut("bpe", plan["vocab_size"] * 2)]
     cuts.append(_cut("char" if plan["tokenizer"] == "bpe" else "bpe", 1024))
     ways = [(shapes[0], cut) for cut in cuts] + [(shape, cuts[0]) for shape in shapes[1:]]
     dropout = ["--dropout", str(plan["dropout"])]

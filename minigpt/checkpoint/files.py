@@ -1,9 +1,11 @@
 """Bytes in, a file on disk out: whole and synced, or not there at all. And what is on disk, read with suspicion."""
 
+import errno
 import json
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ from safetensors import SafetensorError
 
 from minigpt.errors import CheckpointError, OutputError
 
-TEMPORARY = ".*tmp*"  # the names that a kill may leave behind: ours below, and safetensors' own .tmpXXXXXX
+# The names of files that a kill may leave behind: ours below, and safetensors' own.
+TEMPORARY = (".*.[0-9]*.tmp", ".tmp??????")
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -26,6 +29,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             os.chmod(temporary, 0o666 & ~_umask())  # safetensors would let nobody else read it
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        _sync_names(path.parent)
     except (OSError, SafetensorError) as error:
         reason = str(error)
         if isinstance(error, OSError):  # NumPy's say only how much was written
@@ -35,10 +39,43 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def _sync_names(folder: Path) -> None:
+    """What was moved into a folder stays there when the power fails. Not every system can be asked for that."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def _umask() -> int:
     """What is taken from the rights of new files; it can only be read by setting it."""
     os.umask(mask := os.umask(0))
     return mask
+
+
+def locked(path: Path, otherwise: str) -> int:
+    """`path`, open, and locked for this process until it closes this descriptor or ends, however it ends.
+
+    Raises OutputError, which says `otherwise`, while another process has it. Where a system or a disk knows no locks,
+    nothing is locked.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
+    try:
+        import fcntl
+
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:
+        pass
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            os.close(descriptor)
+            raise OutputError(otherwise) from error
+    return descriptor
 
 
 def write_text(path: Path, text: str) -> None:

@@ -49,8 +49,14 @@ def load_state(run: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise _unreadable(path, error) from error
 
 
+def has_tokens(run: Path) -> bool:
+    """Whether there are the ids of `save_tokens`."""
+    return (run / RESUME / TOKENS / MANIFEST).is_file()
+
+
 def has_state(run: Path) -> bool:
-    return (run / RESUME / _STATE).is_file() and (run / RESUME / TOKENS / MANIFEST).is_file()
+    """Whether there is a state to go on from, and the ids to go on with."""
+    return (run / RESUME / _STATE).is_file() and has_tokens(run)
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:

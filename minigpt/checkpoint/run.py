@@ -12,6 +12,7 @@ import json
 import math
 import os
 import shutil
+import weakref
 from contextlib import suppress
 from dataclasses import asdict
 from itertools import count
@@ -21,7 +22,7 @@ from typing import Any
 
 import torch
 
-from minigpt.checkpoint.files import TEMPORARY, write_json, write_text
+from minigpt.checkpoint.files import TEMPORARY, locked, write_json, write_text
 from minigpt.checkpoint.folder import save_description, save_weights
 from minigpt.checkpoint.resume import RESUME, TOKENS, save_tokens
 from minigpt.checkpoint.runs import LOG, RUN, WEIGHTS, read_log
@@ -33,7 +34,7 @@ from minigpt.text.tokenizer import Tokenizer
 
 _RUNS = Path("checkpoints")
 SNAPSHOTS = "snapshots"
-TENSORBOARD, CARD = "tensorboard", "README.md"
+TENSORBOARD, CARD, LOCK = "tensorboard", "README.md", "lock"
 _OWN = ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", CARD, RUN, LOG)
 
 
@@ -46,17 +47,23 @@ class RunFolder:
     def start(self, model: Model, card: str, data: TokenData) -> None:
         """Write everything, the untrained model included, so that the folder can be loaded from now on; or nothing."""
         try:
+            _make(self.path / RESUME)
+            self.hold()
             save_description(self.path, model.config, self.tokenizer, torch.float32)
             write_text(self.path / CARD, card)
             save_weights(self.path, model, metadata={"step": "0"})
-            _make(self.path / RESUME)
             save_tokens(self.path, data)
             self.update()
-        except OutputError:
+        except (OutputError, KeyboardInterrupt, SystemExit):
             _remove_run(self.path)
             with suppress(OSError):  # the user's own files may be there
                 self.path.rmdir()
             raise
+
+    def hold(self) -> None:
+        """Keep other processes from writing this run while this object lives. Raises OutputError where one does."""
+        lock = locked(self.path / RESUME / LOCK, f"{self.path} is being trained by another process.")
+        weakref.finalize(self, os.close, lock)
 
     def update(self, **changes: Any) -> None:
         """Change entries of run.json."""
@@ -81,6 +88,11 @@ class RunFolder:
         except OSError as error:
             raise OutputError(f"{self.path / LOG} cannot be written: {error.strerror}.") from error
 
+    def sync_log(self) -> None:
+        """So that no state that is kept is ahead of the log when the power fails."""
+        with suppress(FileNotFoundError), (self.path / LOG).open("rb") as file:
+            os.fsync(file.fileno())
+
     def logged(self) -> list[TrainRecord]:
         """The records of train.jsonl. Raises CheckpointError."""
         return read_log(self.path)
@@ -93,8 +105,9 @@ class RunFolder:
 
     def tidy(self) -> None:
         """Remove what was half written when the run was killed."""
-        for path in self.path.rglob(TEMPORARY):
-            path.unlink(missing_ok=True)
+        for path in (path for pattern in TEMPORARY for path in self.path.rglob(pattern)):
+            if path.is_file():
+                path.unlink(missing_ok=True)
 
     def save(self, model: Model, record: TrainRecord) -> None:
         """Make `model` the one at the root."""
@@ -118,6 +131,8 @@ class OthersFolder(RunFolder):
         self.info |= changes
 
     def log(self, record: TrainRecord) -> None: ...
+
+    def sync_log(self) -> None: ...
 
     def logged(self) -> list[TrainRecord]:
         return []
@@ -176,6 +191,15 @@ def claim(name: str, out: Path | None, *, overwrite: bool) -> Path:
     """
     if out is None:
         return _claim_name(_RUNS, name)
+    check_out(out, overwrite=overwrite)
+    if (out / RUN).exists():
+        _remove_run(out)
+    _make(out)
+    return out
+
+
+def check_out(out: Path, *, overwrite: bool) -> None:
+    """Raise OutputError where `out` cannot become a run's folder, so that it is said before any work is done."""
     try:
         os.fsencode(out).decode("utf-8")
     except UnicodeDecodeError as error:
@@ -187,11 +211,10 @@ def claim(name: str, out: Path | None, *, overwrite: bool) -> Path:
             raise OutputError(
                 f"--out {out} already holds a run. Choose another folder, or replace that run with --overwrite."
             )
-        _remove_run(out)
+        if (out / RESUME / LOCK).exists():
+            os.close(locked(out / RESUME / LOCK, f"--out {out} holds a run that another process is training."))
     elif out.is_dir() and any(out.iterdir()):
         raise OutputError(f"--out {out} is not empty and holds no run of minigpt. Choose a new or an empty folder.")
-    _make(out)
-    return out
 
 
 def _claim_name(root: Path, name: str) -> Path:
@@ -216,12 +239,15 @@ def _make(folder: Path) -> None:
 
 
 def _remove_run(folder: Path) -> None:
+    """What makes it a run goes last: until then, it can be tried again."""
     try:
-        for name in (WEIGHTS, *_OWN):
-            (folder / name).unlink(missing_ok=True)
         for part in [*(folder / SNAPSHOTS).glob("step-*"), folder / RESUME, folder / TENSORBOARD]:
-            if part.exists():
+            if part.is_symlink():
+                part.unlink()
+            elif part.exists():
                 shutil.rmtree(part)
+        for name in (WEIGHTS, *(name for name in _OWN if name != RUN), RUN):
+            (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot be emptied: {error.strerror} ({error.filename}).") from error
 

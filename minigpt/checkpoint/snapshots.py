@@ -27,7 +27,8 @@ def snapshots(run: Path) -> list[Snapshot]:
     Steps come from the files themselves. Raises CheckpointError where there are none, or where a folder's name, its
     file or its tokenizer says otherwise.
     """
-    folders = sorted((run / SNAPSHOTS).glob("step-*")) if run.is_dir() else []
+    # Of one whose writing was cut off, by a kill or a full disk, the weights are missing: they come last.
+    folders = sorted(path.parent for path in (run / SNAPSHOTS).glob(f"step-*/{WEIGHTS}")) if run.is_dir() else []
     if not folders:
         raise CheckpointError(
             f"{run} holds no snapshots of a training.\n"

@@ -1,6 +1,5 @@
 """`minigpt compare`: a text in; a dense window, an RNN, an LSTM and a GPT side by side out."""
 
-import math
 import shlex
 import signal
 import time
@@ -15,7 +14,7 @@ from minigpt.cli.given import build, given
 from minigpt.cli.guard import StopSignals, guarded, note, say, signals_raise, stderr, stdout
 from minigpt.cli.options import Device, Json, Quiet, Threads
 from minigpt.cli.page import Html, check_page
-from minigpt.config import require, require_seed
+from minigpt.config import require, require_minutes, require_seed
 
 if TYPE_CHECKING:
     import torch
@@ -94,7 +93,7 @@ def compare(
     """
     started = time.perf_counter()
     budget = minutes if minutes is not None else (_QUICK_MINUTES if quick else _MINUTES)
-    require(0 < budget < math.inf, f"--minutes must be above 0, not {budget}.")
+    require_minutes(budget)
     require_seed(seed)
     require(
         plot is None or plot.suffix.lower() in (".svg", ".png"),

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import ParamSpec
 
@@ -175,6 +175,9 @@ class StopSignals:
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
+            with suppress(OSError):
+                if os.isatty(2):
+                    os.write(2, b"\x1b[?25h")  # the cursor, which a live display hides
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         self.received = number

@@ -18,7 +18,16 @@ from minigpt.cli.config_file import Config
 from minigpt.cli.given import build, given
 from minigpt.cli.guard import StopSignals, guarded, note, say, signals_raise, stderr, stdout
 from minigpt.cli.options import Device, Json, Quiet, Threads
-from minigpt.config import DEFAULT_MINUTES, DEFAULT_WINDOW, PRESETS, Choices, SampleConfig, TrainConfig, require
+from minigpt.config import (
+    DEFAULT_MINUTES,
+    DEFAULT_WINDOW,
+    PRESETS,
+    Choices,
+    SampleConfig,
+    TrainConfig,
+    require,
+    require_minutes,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -199,7 +208,7 @@ def train(
     started = time.perf_counter()
     from minigpt.checkpoint.folder import load
     from minigpt.checkpoint.hub import pinned
-    from minigpt.checkpoint.run import RunFolder, Scratch, claim
+    from minigpt.checkpoint.run import RunFolder, Scratch, check_out, claim
     from minigpt.cli.setup import use_device
     from minigpt.render.work import WorkDisplay
     from minigpt.text.corpus import read_corpus
@@ -219,6 +228,8 @@ def train(
         settings, choices = build(TrainConfig, said), build(Choices, said)
         runs: list[PlannedRun] = []  # ways to use the budget, best first
         ranks.check_batch(choices.batch_size or 0)  # before all the work
+        if out is not None:
+            check_out(out, overwrite=overwrite)
         first = None
         if base is not None:
             first = Base(base, load(base))
@@ -269,14 +280,35 @@ def train(
             model == "gpt" or "optimizer" not in said or optimizer == "adamw",
             f"--optimizer muon is for the matrices of a GPT's blocks: --model {model} is trained by adamw.",
         )
-        require(minutes is None or 0 < minutes < math.inf, f"--minutes must be above 0, not {minutes}.")
+        if minutes is not None:
+            require_minutes(minutes)
         if tensorboard:
             check_installed()
+        if resume is not None and ranks.size == 1:
+            device, threads = _as_before(resume, said, device, threads)
         target = use_device(device, threads, ranks.device)
         begins = begin if resume is None else partial(_reopen, resume, said)
         signal_number = _train(begins, target, ranks, manner, resume=resume is not None)
     if signal_number is not None:
         raise typer.Exit(128 + signal_number)
+
+
+def _as_before(run: str, said: Mapping[str, Any], device: str, threads: int | None) -> tuple[str, int | None]:
+    """The CPU and the threads that a run began with, where no others are given: its losses are the same to the bit."""
+    from torch import get_num_threads
+
+    from minigpt.checkpoint.files import read_json_object
+    from minigpt.checkpoint.runs import RUN, newest_run
+    from minigpt.errors import CheckpointError
+
+    try:
+        info = read_json_object((newest_run() if run == "latest" else Path(run)) / RUN)
+    except CheckpointError:  # which is told where the run is opened
+        return device, threads
+    before = info.get("threads")
+    if "threads" not in said and isinstance(before, int) and before > 0:
+        threads = min(before, get_num_threads())
+    return "cpu" if "device" not in said and info.get("device") == "cpu" else device, threads
 
 
 def _reopen(run: str, said: Mapping[str, Any]) -> "Begun | None":
@@ -292,6 +324,7 @@ def _reopen(run: str, said: Mapping[str, Any]) -> "Begun | None":
         told = f"{path}: this run is finished, {_finish(plan, folder.info)}. Train it longer with --steps or --minutes."
         say(stdout(), told)
         return None
+    folder.hold()
     for part in folder.info.get("trained_longer", [])[-1:]:
         folder.tell(longer_note(part))
     minutes = None if plan.train.steps_suffice else plan.train.minutes
@@ -300,8 +333,9 @@ def _reopen(run: str, said: Mapping[str, Any]) -> "Begun | None":
     return plan, folder, build_model(plan)
 
 
-def _best(history: "list[TrainRecord]", folder: "RunFolder") -> "TrainRecord":
-    return next(record for record in history if record.step == folder.info["saved"]["step"])
+def _best(history: "list[TrainRecord]") -> "TrainRecord":
+    """The record with the lowest validation loss."""
+    return min(history, key=lambda r: math.inf if r.validation_loss_nats is None else r.validation_loss_nats)
 
 
 def _finish(plan: "Plan", info: Mapping[str, Any]) -> str:
@@ -362,12 +396,12 @@ def _run(
                 if samples:
                     display.show_sample(_short_sample(plan, model))
                 if ranks.is_main and is_overfitting(history, every=plan.train.eval_every):
-                    display.warn_overfitting(record, _best(history, folder))
+                    display.warn_overfitting(record, _best(history))
         signal_number = int(ranks.farewell(stopped.received or 0)) or None
         if signal_number is None and "stopped_early" not in folder.info:
             display.finish()
     if ranks.is_main and "stopped_early" in folder.info and history:
-        told = stopped_early(history[-1], _best(history, folder), plan.train.steps, plan.train.patience)
+        told = stopped_early(history[-1], _best(history), plan.train.steps, plan.train.patience)
         note(told, quiet=manner.quiet)
     if ranks.is_main and not manner.json:
         _conclude(folder, signal_number, quiet=manner.quiet)
@@ -497,7 +531,7 @@ def _short_sample(plan: "Plan", model: "Model") -> str:
 def _conclude(folder: "RunFolder", signal_number: int | None, *, quiet: bool) -> None:
     """Where the model is, how good it is, and the next two commands."""
     saved, where = folder.info.get("saved", {"step": 0}), str(folder.path)
-    if signal_number is not None:
+    if signal_number is not None and folder.info["status"] != "finished":
         name = signal.Signals(signal_number).name
         note(
             f"stopped by {name}; the run is saved. Go on with: minigpt train --resume {shlex.quote(where)}", quiet=quiet

@@ -185,6 +185,7 @@ class Contest:
         resume = has_state(path)
         if resume:
             plan, folder = open_run(path, {})
+            folder.hold()
         else:
             info = run_info(plan, Choices(model=contender.model), self._device)
             folder = RunFolder(path, plan.tokenizer, info)

@@ -199,20 +199,29 @@ def train_tokenizer(kind: str, documents: Iterable[str], vocab_size: int | None 
     `vocab_size`: for bpe, all tokens, end-of-text included (the corpus may be too short to fill it); by default it is
     chosen from the length of the corpus. char takes what the corpus holds.
     """
-    require(kind in KINDS, f"--tokenizer must be one of {', '.join(KINDS)}, not {kind}.")
+    check_tokenizer(kind, vocab_size)
     if kind == "char":
-        require(vocab_size is None, "--vocab-size goes with --tokenizer bpe: char takes one token per character.")
         return _tokenizer(_character_merges(documents))
     size = vocab_size
     if size is None:
         documents = list(documents)
         size = default_vocab_size(sum(map(utf8_length, documents)))
+    return _tokenizer(_learned_merges(documents, size - SMALLEST_VOCABULARY))
+
+
+def check_tokenizer(kind: str, vocab_size: int | None) -> None:
+    """Raise ConfigError where `train_tokenizer` could make none of this kind and size."""
+    require(kind in KINDS, f"--tokenizer must be one of {', '.join(KINDS)}, not {kind}.")
+    require(
+        kind != "char" or vocab_size is None,
+        "--vocab-size goes with --tokenizer bpe: char takes one token per character.",
+    )
+    size = SMALLEST_VOCABULARY if vocab_size is None else vocab_size
     require(
         SMALLEST_VOCABULARY <= size <= LARGEST_VOCABULARY,
         f"--vocab-size must be {SMALLEST_VOCABULARY} or more (256 bytes and end-of-text) and at most "
         f"{LARGEST_VOCABULARY:,}, not {size:,}.",
     )
-    return _tokenizer(_learned_merges(documents, size - SMALLEST_VOCABULARY))
 
 
 def default_vocab_size(utf8_bytes: int) -> int:

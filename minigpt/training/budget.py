@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from minigpt.config import PRESETS, Choices, ModelConfig, TrainConfig, require
+from minigpt.config import MOST_STEPS, PRESETS, Choices, ModelConfig, TrainConfig, require
 from minigpt.errors import ConfigError
 from minigpt.records import PlannedRun
 from minigpt.training.law import Law, Training
@@ -152,7 +152,7 @@ def _in_time(
     while True:  # larger steps may be quicker, of which more fit, for which still larger ones may be better
         at_once = min(step_tokens, processes * GPU_TOKENS)
         tokens_per_second = rate(step_tokens if choices.batch_size else at_once)
-        tokens = round(share * seconds * _TRAINING_SHARE * tokens_per_second)
+        tokens = max(1, round(share * seconds * _TRAINING_SHARE * tokens_per_second))
         if choices.batch_size or _tokens_per_step(tokens) <= step_tokens:
             break
         step_tokens = _tokens_per_step(tokens)
@@ -217,7 +217,7 @@ def paced(run: PlannedRun, settings: TrainConfig, seconds: float, kept: Collecti
     Of a run that is good for a share of them, the steps are what counts, whatever time they take.
     """
     accumulation = settings.accumulation if "accumulation" in kept else run.accumulation
-    steps = max(1, round(run.tokens / (run.batch_size * accumulation * run.context)))
+    steps = min(MOST_STEPS, max(1, round(run.tokens / (run.batch_size * accumulation * run.context))))
     forward = 3 * run.tokens_per_second  # a third of the work of a step
     pace: dict[str, Any] = {
         "steps": steps,

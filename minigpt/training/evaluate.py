@@ -15,7 +15,7 @@ from minigpt.records import TrainRecord
 from minigpt.text.shards import Ids
 from minigpt.training.distributed import ALONE, Ranks
 
-_STRETCHES, _SHORTEST_STRETCH = 16, 512
+_STRETCHES, _SHORTEST_STRETCH = 16, 512  # tokens, or two windows
 _NO_TARGET = -100  # which cross_entropy leaves out
 
 
@@ -48,7 +48,7 @@ def evaluate(
     model.eval()
     nats, counted, byte_count = 0.0, 0, 0
     rows = windows_at_once(model.config, model.device)
-    for stretch in _stretches(ids, tokens):
+    for stretch in _stretches(ids, tokens, model.config.context):
         for x, y in _windows(stretch, model.config.context, rows * ranks.size):
             if stopped():
                 break
@@ -62,12 +62,12 @@ def evaluate(
     return Evaluation(nats / counted, nats / math.log(2) / max(1, byte_count), counted)
 
 
-def _stretches(ids: Ids, tokens: int | None) -> Iterator[np.ndarray]:
+def _stretches(ids: Ids, tokens: int | None, context: int) -> Iterator[np.ndarray]:
     """All ids, or `tokens` of them (and one more each, to begin with) in stretches with equal distances."""
     if tokens is None or len(ids) - 1 <= tokens:
         yield ids[:].astype(np.int64)
         return
-    count = max(1, min(_STRETCHES, tokens // _SHORTEST_STRETCH))
+    count = max(1, min(_STRETCHES, tokens // max(_SHORTEST_STRETCH, 2 * context)))
     length = tokens // count
     for start in np.linspace(0, len(ids) - length - 1, count).astype(int):
         yield ids[start : start + length + 1].astype(np.int64)

@@ -17,7 +17,7 @@ from minigpt.records import TrainRecord
 from minigpt.text.shards import TokenData
 from minigpt.training.batches import Batch, Batches, mixed
 from minigpt.training.compiled import compiled
-from minigpt.training.distributed import ALONE, Ranks, divided_as, full
+from minigpt.training.distributed import ALONE, Ranks, divided_as, full, local
 from minigpt.training.evaluate import Evaluation, evaluate
 from minigpt.training.optim import build_optimizers, optimizer_state
 from minigpt.training.schedule import evaluation_steps, learning_rate
@@ -147,6 +147,11 @@ class Trainer:
     def elapsed(self) -> float:
         """Seconds of training, those before a stop included."""
         return self.seconds + time.perf_counter() - self._started
+
+    def is_finite(self) -> bool:
+        """Whether all weights are numbers. For all ranks together."""
+        broken = any(not bool(local(p.detach()).isfinite().all()) for p in self.model.parameters())
+        return not self.ranks.highest(broken)
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """On rank 0 everything that `restore` needs: tensors by name, and plain values."""

@@ -17,7 +17,7 @@ from minigpt.text.blocks import Progress, counted, unheard, utf8_length
 from minigpt.text.corpus import Corpus
 from minigpt.text.shards import TokenData, fitting_context, made_before, made_from, reuse_shards, tokenize
 from minigpt.text.split import Split
-from minigpt.text.tokenizer import Tokenizer, bytes_per_token, default_vocab_size, train_tokenizer
+from minigpt.text.tokenizer import Tokenizer, bytes_per_token, check_tokenizer, default_vocab_size, train_tokenizer
 from minigpt.training.budget import VOCABULARIES, TextSize, candidates, chosen, given_model, paced
 from minigpt.training.finetune import Base, further
 from minigpt.training.law import fitted_law
@@ -161,10 +161,11 @@ def choose(
     Measures the machine for some seconds, 10 at most. Raises ConfigError where no time is left.
     """
     require(seconds > 0, "Reading the text alone took all the --minutes. Give it more of them, or less text.")
+    check_tokenizer(choices.tokenizer or "bpe", choices.vocab_size)
     started = time.perf_counter()
-    split, spent, note = _tokenizable(
-        Split(corpus, held_out, choices.val_fraction, choices.part), seconds, cuts="part" not in kept
-    )
+    whole = Split(corpus, held_out, choices.val_fraction, choices.part)
+    require(whole.train_characters > 0, "There is no text left to train on: give a lower --val-fraction.")
+    split, spent, note = _tokenizable(whole, seconds, cuts="part" not in kept)
     choices = replace(choices, part=split.part)
     speed = measure_speed(device, settings, min(10.0, seconds / 30), processes)
     lengths = _lengths(_some_text(split, _COMPRESSED), choices, base)

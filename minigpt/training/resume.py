@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.checkpoint.files import read_json_object
-from minigpt.checkpoint.resume import has_state, load_tokens
+from minigpt.checkpoint.resume import RESUME, has_state, has_tokens, load_tokens
 from minigpt.checkpoint.run import RunFolder
-from minigpt.checkpoint.runs import RUN
+from minigpt.checkpoint.runs import LOG, RUN
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.config import ModelConfig, TrainConfig, require
 from minigpt.errors import CheckpointError, CorpusError
@@ -26,13 +26,17 @@ def open_run(
     `steps`, more of them in all, or `minutes`, so many more, train a finished run longer. Raises CorpusError if the
     text has changed since.
     """
-    if not has_state(path):
-        raise CheckpointError(f"{path} holds no run that can go on: there is no resume/ in it.")
+    if not has_tokens(path):
+        what = "there is no resume/ in it" if path.is_dir() else "there is no such folder"
+        raise CheckpointError(f"{path} holds no run that can go on: {what}.")
     info = read_json_object(path / RUN)
     try:
+        if not has_state(path) and (info["choices"].get("base") is not None or (path / LOG).exists()):
+            raise CheckpointError(f"{path} cannot go on: its state is gone from {path / RESUME}. Start it again.")
         plan = _plan(path, info)
         given = {name: value for name, value in given.items() if (name, value) != ("out", path)}
-        _refuse_differences(given, {**info["choices"], **info["model"], **info["train"], **info.get("text", {})})
+        became = {**info["choices"], **info["model"], **info["train"], **info.get("text", {})}
+        _refuse_differences(given, became, {**info["choices"], "precision": "auto"})
         longer = _longer(info, plan.train, steps, minutes)
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path / RUN} is not of this version of minigpt: {error}.") from error
@@ -54,14 +58,13 @@ def _longer(
     """The settings with a later end, where one is asked for; only a finished run may have one."""
     require(steps is None or minutes is None, "Give --steps or --minutes, not both.")
     finished, behind = info.get("status") == "finished", info.get("steps_taken", train.steps)
-    length = (
-        f"{train.steps:,} steps" if train.seconds is None else f"{info.get('minutes') or train.minutes:.3g} minutes"
-    )
+    asked = info.get("trained_longer", [{}])[-1].get("minutes", info.get("minutes"))  # the last --minutes
+    length = f"{train.steps:,} steps" if train.seconds is None else f"{asked or train.minutes:.3g} minutes"
     if steps is not None and (train.seconds is not None or steps != train.steps):
         require(finished, f"--steps {steps:,} is not this run's {length}; first let it finish: leave it out.")
         require(steps > behind, f"--steps must be above the {behind:,} that this run has behind it.")
         return replace(train, steps=steps, seconds=None, steps_suffice=False)
-    if minutes is not None and (finished or minutes != info.get("minutes")):
+    if minutes is not None and (finished or minutes != asked):
         require(finished, f"--minutes {minutes:g} is not this run's {length}; first let it finish: leave it out.")
         more = max(1, round(60 * minutes * behind / info["seconds_taken"]))
         seconds = info["seconds_taken"] + 60 * minutes
@@ -83,11 +86,15 @@ def _plan(path: Path, info: Mapping[str, Any]) -> Plan:
     )
 
 
-def _refuse_differences(given: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+def _refuse_differences(given: Mapping[str, Any], stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """What was asked for may be given again, whatever the text or the device made of it."""
     for name, value in given.items():
         flag = {"corpus": "CORPUS", "base": "--from"}.get(name, f"--{name.replace('_', '-')}")
         require(name in stored, f"{flag} does not go with --resume, which keeps what the run began with.")
-        require(value == stored[name], f"{flag} {value} differs from this run's {stored[name]}. Leave it out.")
+        require(
+            value in (stored[name], asked.get(name)),
+            f"{flag} {value} differs from this run's {stored[name]}. Leave it out.",
+        )
 
 
 def _refuse_changed_text(corpus: Corpus) -> None:

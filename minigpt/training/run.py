@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from minigpt.checkpoint.resume import load_state, save_state
+from minigpt.checkpoint.resume import has_state, load_state, save_state
 from minigpt.checkpoint.run import RunFolder
 from minigpt.config import Choices, ModelConfig
 from minigpt.errors import ConfigError
@@ -74,7 +74,7 @@ def run(
             # Step 0 is on disk already, and anything learned since is better than it, unless it had learned before.
             counts = record.step > 0 or plan.base is not None
             better = counts and (loss < keeper.best if loss is not None else not plan.has_validation)
-            save = better and (record.step in evaluated or trainer.is_over)
+            save = better and (record.step in evaluated or trainer.is_over) and trainer.is_finite()
             if save:
                 keeper.best, keeper.saved_step = (loss if loss is not None else keeper.best), record.step
                 folder.save(ranks.whole(model), record)
@@ -89,7 +89,8 @@ def run(
         if not early:
             stop.now()
     keeper.keep()
-    if record is not None and record.step and not keeper.saved_step and math.isinf(keeper.best):
+    untold = not keeper.saved_step and math.isinf(keeper.best)  # how good it is
+    if record is not None and record.step > keeper.saved_step and (untold or not plan.has_validation):
         folder.save(ranks.whole(model), record)
     taken = {"steps_taken": trainer.step, "seconds_taken": trainer.elapsed()}
     if early and not trainer.is_over:
@@ -126,11 +127,14 @@ class _StateKeeper:
         self._kept_step, self._kept_at, self._cost = 0, 0.0, 0.0
 
     def keep(self) -> None:
-        """Write resume/."""
+        """Write resume/; what is no number any more never takes the place of what was good."""
         started = time.perf_counter()
+        if not self.trainer.is_finite():
+            return
         tensors, values = self.trainer.state()
         best = None if math.isinf(self.best) else self.best
         if self.trainer.ranks.is_main:
+            self.folder.sync_log()
             save_state(self.folder.path, tensors, {**values, "best": best, "saved_step": self.saved_step})
         self._kept_step, self._kept_at = self.trainer.step, time.perf_counter()
         self._cost = self._kept_at - started
@@ -156,11 +160,19 @@ class _StateKeeper:
     def restore(self) -> int:
         """Go back to the state in the folder, and forget what was logged after it; the last step that was reported."""
         ranks = self.trainer.ranks
-        tensors, values = load_state(self.folder.path) if ranks.is_main else ({}, {})
+        if ranks.agree(has_state(self.folder.path)):
+            tensors, values = load_state(self.folder.path) if ranks.is_main else ({}, {})
+        else:  # killed before there was one
+            tensors, values = self.trainer.state()
+            values |= {"best": None, "saved_step": 0}
         values = ranks.tell(values)
         self.trainer.restore(tensors, values)
         self.best = float("inf") if values["best"] is None else values["best"]
         self.saved_step = values["saved_step"]
+        later = self.folder.info.get("saved", {})  # than the state: the run was killed after it
+        loss = later.get("validation_loss_nats")
+        if loss is not None and later["step"] > self.trainer.step and loss < self.best:
+            self.best, self.saved_step = loss, later["step"]
         reported = self.trainer.step - (values["unreported"] is not None)
         self.folder.tidy()
         self.folder.forget_after(reported)
@@ -169,8 +181,8 @@ class _StateKeeper:
 
 
 def _check_converges(record: TrainRecord, plan: Plan, folder: RunFolder, saved_step: int) -> None:
-    losses = (record.loss_nats, record.validation_loss_nats)
-    if all(loss is None or math.isfinite(loss) for loss in losses):
+    numbers = (record.loss_nats, record.gradient_norm, record.validation_loss_nats)
+    if all(number is None or math.isfinite(number) for number in numbers):
         return
     folder.update(status="diverged")
     raise ConfigError(
@@ -191,6 +203,7 @@ def run_info(plan: Plan, choices: Choices, device: torch.device) -> dict[str, An
         "parameters": plan.model.parameter_count(),
         "train": asdict(plan.train),
         "device": str(device),
+        "threads": torch.get_num_threads(),
         "seed": plan.train.seed,
         "corpus": {
             "sources": [asdict(source) for source in plan.corpus.sources],
@@ -264,4 +277,6 @@ def _trained(plan: Plan) -> str:
 
 def _repeat(command: Sequence[str]) -> str:
     text = ", given the same text on standard input again" if "-" in command else ""
+    if "--minutes" in command:
+        return f"\nThis trains such a model again{text}; how far it comes in the time, the machine decides:"
     return f"\nThis repeats the run{text}; on a CPU with as many threads and the same versions, to the bit:"

@@ -3,7 +3,9 @@
 import errno
 import json
 import os
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from minigpt.checkpoint import run as run_module
 from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.run import RunFolder, claim
 from minigpt.checkpoint.runs import newest_run
@@ -22,6 +25,7 @@ from minigpt.records import TrainRecord
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 INFO = {"date": "2026-01-01T00:00:00.000000+00:00", "status": "running"}
 RECORD = TrainRecord(
     step=7, tokens=896, epoch=0.5, seconds=1.0, tokens_per_second=900.0, loss_nats=3.5, learning_rate=1e-3,
@@ -82,6 +86,80 @@ def test_out_that_holds_a_run_is_refused_and_stays_as_it_is(folder: RunFolder) -
     with pytest.raises(OutputError, match=r"already holds a run.*--overwrite"):
         claim("notes", folder.path, overwrite=False)
     assert contents(folder.path) == before
+
+
+LOCKS = """
+import sys
+from pathlib import Path
+from minigpt.checkpoint.files import locked
+file = locked(Path(sys.argv[1]), "held")
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def held(model: GPT, bpe: Tokenizer) -> Iterator[tuple[Path, "subprocess.Popen[bytes]"]]:
+    """The folder of a run that another process is training, and that process."""
+    folder = RunFolder(claim("notes", None, overwrite=False), bpe, dict(INFO))
+    folder.start(model, "a card", DATA)
+    path = folder.path
+    del folder
+    command = [sys.executable, "-c", LOCKS, str(path / "resume" / "lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"locked\n"
+        yield path, other
+        other.kill()
+
+
+def test_a_run_that_another_process_trains_is_left_alone_until_that_ends(
+    held: tuple[Path, "subprocess.Popen[bytes]"], bpe: Tokenizer
+) -> None:
+    path, other = held
+    before = contents(path)
+    with pytest.raises(OutputError, match="is being trained by another process"):
+        RunFolder(path, bpe, dict(INFO)).hold()
+    with pytest.raises(OutputError, match="holds a run that another process is training"):
+        claim("notes", path, overwrite=True)
+    assert contents(path) == before
+    other.kill()
+    other.wait()
+    RunFolder(path, bpe, dict(INFO)).hold()
+    assert claim("notes", path, overwrite=True) == path
+
+
+def test_overwriting_unlinks_what_is_linked_and_can_be_tried_again(folder: RunFolder) -> None:
+    folder.path.joinpath("resume").rename("elsewhere")
+    folder.path.joinpath("resume").symlink_to(Path("elsewhere").absolute())
+    assert claim("notes", folder.path, overwrite=True) == folder.path
+    assert names(folder.path) == set()
+    assert Path("elsewhere/tokens").is_dir()
+
+
+def test_what_was_half_written_is_removed_and_nothing_of_yours(folder: RunFolder) -> None:
+    ours = (folder.path / ".model.safetensors.123.tmp", folder.path / "resume" / ".tmpA1b2C3")
+    yours = (folder.path / ".notes.tmp", folder.path / ".tmp.driveupload")
+    for path in (*ours, *yours):
+        path.write_text("")
+    (folder.path / ".~tmp~").mkdir()
+    (folder.path / ".a.1.tmp").mkdir()
+    folder.tidy()
+    assert [path.exists() for path in (*ours, *yours)] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+def test_an_interrupted_start_leaves_nothing(
+    model: GPT, bpe: Tokenizer, monkeypatch: pytest.MonkeyPatch, interrupt: type[BaseException]
+) -> None:
+    def stop(*_: object) -> None:
+        raise interrupt
+
+    monkeypatch.setattr(run_module, "save_tokens", stop)
+    made = RunFolder(claim("notes", Path("out"), overwrite=False), bpe, dict(INFO))
+    with pytest.raises(interrupt):
+        made.start(model, "a card", DATA)
+    assert not Path("out").exists()
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

@@ -90,6 +90,7 @@ def test_empty_standard_input(minigpt: Run) -> None:
 TRAIN_FLAGS = [
     (["--steps", "0"], 1, "--steps must be 1 or more"),
     (["--steps", "-5"], 1, "--steps must be 1 or more"),
+    (["--steps", "10000000000000000000000"], 1, "--steps must be 100,000,000 or fewer"),
     (["--steps", "many"], 2, "--steps"),
     (["--steps", "1.5"], 2, "--steps"),
     (["--width", "33", "--heads", "2"], 1, "--width 33 cannot be divided among --heads 2"),
@@ -158,6 +159,36 @@ def test_a_bad_flag_of_train(
 ) -> None:
     refused(minigpt("train", notes, *tiny, "--steps", "1", *flags), code, part)
     assert os.listdir() == []  # no checkpoints/notes either
+
+
+TIMED_FLAGS = [
+    (["--model", "gpt2"], "--model must be gpt, lstm, rnn or window, not gpt2"),
+    (["--tokenizer", "words"], "--tokenizer must be one of bpe, char, not words"),
+    (["--tokenizer", "char", "--vocab-size", "500"], "--vocab-size goes with --tokenizer bpe"),
+    (["--vocab-size", "0"], "--vocab-size must be 257 or more"),
+    (["--vocab-size", "1000000000"], "at most 1,048,576"),
+    (["--layers", "0"], "--layers must be 1 or more"),
+    (["--heads", "0"], "--heads must be 1 or more"),
+    (["--width", "0"], "--width must be 1 or more"),
+    (["--context", "0"], "--context must be 1 or more"),
+    (["--batch-size", "0"], "--batch-size must be 1 or more"),
+    (["--val-fraction", "0.9999999"], "There is no text left to train on: give a lower --val-fraction"),
+    (["--minutes", "1e308"], "--minutes must be 527,040 (a year) or fewer, not 1e+308"),
+]
+
+
+@pytest.mark.parametrize(("flags", "part"), TIMED_FLAGS, ids=[" ".join(flags) for flags, _ in TIMED_FLAGS])
+def test_a_bad_flag_of_train_by_the_clock(
+    minigpt: Run, notes: str, empty_folder: Path, flags: list[str], part: str
+) -> None:
+    refused(minigpt("train", notes, "--minutes", "0.01", *flags), 1, part)
+    assert os.listdir() == []
+
+
+def test_a_model_for_which_there_is_no_time_can_be_planned(minigpt: Run, notes: str) -> None:
+    result = minigpt("train", notes, "--preset", "gpt2-xl", "--minutes", "0.01", "--dry-run", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout.splitlines()[0])["steps"] == 1
 
 
 SAMPLE_FLAGS = [

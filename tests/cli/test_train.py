@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from minigpt.checkpoint.folder import load
 
@@ -172,6 +173,37 @@ def test_an_early_end_says_when_and_why(train: Run) -> None:
     longer = train("--resume", "latest", steps=61)
     assert longer.exit_code == 0, longer.stderr
     assert "going on with checkpoints/notes, which is to take 61 steps" in longer.stderr
+
+
+def test_a_run_goes_on_with_the_threads_that_it_began_with(train: Run, minigpt: Run) -> None:
+    before = torch.get_num_threads()
+    try:
+        assert train("--threads", "1", steps=2).exit_code == 0
+        torch.set_num_threads(2)
+        assert minigpt("train", "--resume", "latest").exit_code == 0
+        assert torch.get_num_threads() == 1
+        assert minigpt("train", "--resume", "latest", "--threads", "2").exit_code == 0
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_run_that_is_still_training_is_neither_resumed_nor_overwritten(
+    start: Run, minigpt: Run, notes: str, tiny: list[str]
+) -> None:
+    process = start("train", notes, *tiny, "--steps", "1000000", "--out", "run")
+    for line in process.stderr:
+        if b"step 0" in line:
+            break
+    resumed = minigpt("train", "--resume", "run")
+    assert resumed.exit_code == 1
+    assert "run is being trained by another process" in resumed.stderr
+    replaced = minigpt("train", notes, *tiny, "--steps", "1", "--out", "run", "--overwrite")
+    assert replaced.exit_code == 1
+    assert "--out run holds a run that another process is training" in replaced.stderr
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
 
 
 def test_a_diverging_run_ends_with_one_message(train: Run) -> None:

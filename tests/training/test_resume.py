@@ -128,6 +128,73 @@ def test_what_was_logged_after_the_last_state_is_forgotten(text: Corpus) -> None
     assert_same_run(whole, parts)
 
 
+def test_a_run_that_was_killed_before_its_first_state_begins_again(text: Corpus) -> None:
+    whole, parts = begin(text, "whole"), begin(text, "parts", StopAfter(0))
+    (parts / "resume/state.safetensors").unlink()
+    go_on(parts)
+    assert_same_run(whole, parts)
+
+
+def test_a_model_that_is_better_than_the_last_state_knew_stays(text: Corpus) -> None:
+    path = begin(text, "run", StopAfter(9))
+    info = json.loads((path / "run.json").read_text())
+    saved = {"step": 11, "validation_loss_nats": 0.5, "validation_bits_per_byte": 0.25}
+    (path / "run.json").write_text(json.dumps({**info, "saved": saved}))  # as a kill -9 leaves it
+    before = (path / "model.safetensors").read_bytes()
+    go_on(path)
+    assert json.loads((path / "run.json").read_text())["saved"] == saved
+    assert (path / "model.safetensors").read_bytes() == before
+
+
+def test_without_validation_a_stop_keeps_the_latest_model(text: Corpus) -> None:
+    plan = make_plan(text, None, replace(CHOICES, val_fraction=0), replace(SETTINGS, steps=40, eval_every=5))
+    folder = RunFolder(claim("", Path("run"), overwrite=False), plan.tokenizer, run_info(plan, CHOICES, CPU))
+    folder.start(build_model(plan, CPU), model_card(plan), plan.data)
+    list(run(plan, build_model(plan, CPU), folder, StopAfter(9)))
+    assert folder.info["saved"]["step"] == 8
+    state, _ = load_state(folder.path)
+    assert load(folder.path).model.wte.weight.equal(state["model.wte.weight"])
+
+
+def test_weights_that_are_no_numbers_are_never_kept(text: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that breaks them tells a loss of before it."""
+    steps = iter(range(1, 100))
+
+    class Breaks(run_module.Trainer):
+        def _take(self, step: int) -> Any:
+            taken = super()._take(step)
+            if next(steps) == 8:
+                self.model.wte.weight.detach().fill_(float("nan"))
+            return taken
+
+    monkeypatch.setattr(run_module, "Trainer", Breaks)
+    plan = make_plan(text, None, replace(CHOICES, val_fraction=0), replace(SETTINGS, eval_every=1))
+    folder = RunFolder(claim("", Path("run"), overwrite=False), plan.tokenizer, run_info(plan, CHOICES, CPU))
+    folder.start(build_model(plan, CPU), model_card(plan), plan.data)
+    with pytest.raises(ConfigError, match=r"At step 9 the loss is no number any more.*\n.*keeps the model of step 7"):
+        list(run(plan, build_model(plan, CPU), folder, lambda: False, save_every=1))
+    tensors, values = load_state(folder.path)
+    assert values["step"] == 7
+    assert all(bool(tensor.isfinite().all()) for tensor in tensors.values())
+    assert load(folder.path).model.wte.weight.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"), [({"vocab_size": 5000}, 5000), ({"precision": "auto"}, "auto"), ({"context": 16}, 16)]
+)
+def test_what_was_asked_for_may_be_given_again(text: Corpus, given: dict[str, Any], stored: object) -> None:
+    choices = replace(CHOICES, vocab_size=5000)  # more than the text gives
+    plan = make_plan(text, None, choices, replace(SETTINGS, steps=1))
+    assert plan.model.vocab_size < 5000
+    folder = RunFolder(claim("", Path("run"), overwrite=False), plan.tokenizer, run_info(plan, choices, CPU))
+    folder.start(build_model(plan), model_card(plan), plan.data)
+    list(run(plan, build_model(plan), folder, lambda: False))
+    assert open_run(folder.path, given)[1].info["choices"]["vocab_size"] == 5000
+    (name,) = given
+    with pytest.raises(ConfigError, match="differs from this run's"):
+        open_run(folder.path, {name: "other" if isinstance(stored, str) else 77})
+
+
 def test_a_finished_run_can_be_trained_longer(text: Corpus) -> None:
     path = begin(text, "run")
     before = log(path)

@@ -16,7 +16,7 @@ from minigpt.models.gpt import GPT
 from minigpt.records import TrainRecord
 from minigpt.text.shards import TokenData, random_windows
 from minigpt.training import batches
-from minigpt.training.evaluate import evaluate, is_overfitting
+from minigpt.training.evaluate import _stretches, evaluate, is_overfitting
 from minigpt.training.loop import train
 from minigpt.training.optim import build_optimizers
 from minigpt.training.schedule import evaluation_steps, is_out_of_patience, learning_rate, snapshot_steps
@@ -199,6 +199,13 @@ def test_of_a_long_text_stretches_from_all_over_it_count(constant_model: Callabl
     assert result.tokens == 16 * 512
     likely, unlikely = math.log(1 + math.exp(-3)), math.log(1 + math.exp(3))
     assert result.loss_nats == pytest.approx((12 * likely + 4 * unlikely) / 16, rel=1e-3)
+
+
+@pytest.mark.parametrize(("context", "stretches"), [(8, 16), (256, 16), (512, 8), (1024, 4), (8192, 1)])
+def test_a_stretch_has_room_for_two_windows(context: int, stretches: int) -> None:
+    found = list(_stretches(np.arange(50_000), 8192, context))
+    assert len(found) == stretches
+    assert {len(stretch) for stretch in found} == {8192 // stretches + 1}
 
 
 def test_stretches_are_no_longer_than_asked_for(constant_model: Callable[..., GPT]) -> None:
