@@ -43,7 +43,11 @@ def cached_tokens(tokenizer: Tokenizer, split: Split, progress: Progress = unhea
         with TemporaryDirectory(dir=folder.parent, prefix=".") as temporary:
             tokenize(tokenizer, split, Path(temporary) / "ids", progress)
             shutil.rmtree(folder, ignore_errors=True)
-            os.replace(Path(temporary) / "ids", folder)
+            try:
+                os.replace(Path(temporary) / "ids", folder)
+            except OSError:  # another process was quicker: its ids are the same
+                if not any(made_before([folder], wanted)):
+                    raise
         _forget(folder.parent)
     except OSError as error:
         told = f"{folder.parent} cannot be written: {error.strerror or error}."
@@ -53,6 +57,9 @@ def cached_tokens(tokenizer: Tokenizer, split: Split, progress: Progress = unhea
 
 def _forget(cache: Path) -> None:
     """Remove all but the last `KEPT`; a process that reads one of them still has its pages."""
-    folders = sorted(cache.glob("[!.]*"), key=lambda folder: folder.stat().st_mtime)
-    for folder in folders[:-KEPT]:
+    used = dict[Path, float]()
+    for folder in cache.glob("[!.]*"):
+        with suppress(OSError):  # another process has removed it
+            used[folder] = folder.stat().st_mtime
+    for folder in sorted(used, key=used.__getitem__)[:-KEPT]:
         shutil.rmtree(folder, ignore_errors=True)

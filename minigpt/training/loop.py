@@ -57,6 +57,7 @@ class Trainer:
         self.seconds = 0.0  # of training before this process
         self.reserved_seconds = 0.0  # for what comes after the last record
         self.is_over = False  # the last step is reported
+        self._unevaluated = False  # the latest one that is reported
         self._unreported: _Step | None = _Step()  # taken, but its record is still to come
         self._started = time.perf_counter()
         self._evaluation_seconds = 0.0  # of the latest
@@ -73,7 +74,8 @@ class Trainer:
         evaluated = evaluation_steps(self.config) if len(self.data.validation) > 1 else frozenset()
         while not stopped():
             if self._unreported is None:
-                if self._is_last():
+                # Where a save took the time of a step that was expected, that step is still taken, and evaluated.
+                if self._is_last() and not self._unevaluated:
                     self.is_over = True
                     return
                 self._unreported = self._take(self.step + 1)
@@ -86,7 +88,7 @@ class Trainer:
                 if result is None:
                     return
             taken, self._unreported = self._unreported, None
-            self.is_over = last
+            self.is_over, self._unevaluated = last, result is None and len(self.data.validation) > 1
             yield self._record(taken, result)
             if last:
                 return

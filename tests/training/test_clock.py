@@ -86,6 +86,17 @@ def test_steps_that_would_suffice_end_with_the_time(clock: Clock) -> None:
     assert records[-1].learning_rate < 0.06 * TrainConfig.learning_rate
 
 
+def test_a_run_whose_time_is_gone_unawares_is_evaluated_at_its_end(clock: Clock) -> None:
+    run, records = trainer(eval_every=1000), []
+    for record in run.records():
+        records.append(record)
+        if record.step == 10:
+            clock.now += SECONDS  # as a slow disk takes for a save
+    assert [record.step for record in records] == list(range(12))
+    assert records[-1].validation_loss_nats is not None
+    assert run.is_over
+
+
 def test_one_step_is_taken_however_little_time_there_is(clock: Clock) -> None:
     run = trainer(seconds=0.1, warmup_steps=0)
     records = list(run.records())
