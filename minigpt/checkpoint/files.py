@@ -55,11 +55,11 @@ def _umask() -> int:
     return mask
 
 
-def locked(path: Path, otherwise: str) -> int:
+def locked(path: Path, otherwise: str, *, surely: bool = False) -> int:
     """`path`, open, and locked for this process until it closes this descriptor or ends, however it ends.
 
-    Raises OutputError, which says `otherwise`, while another process has it. Where a system or a disk knows no locks,
-    nothing is locked.
+    Raises OutputError, which says `otherwise`, while another process has it; where a system or a disk knows no locks,
+    only if it has to be `surely` locked.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -69,10 +69,8 @@ def locked(path: Path, otherwise: str) -> int:
         import fcntl
 
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:
-        pass
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EAGAIN):
+    except (ImportError, OSError) as error:
+        if surely or getattr(error, "errno", None) in (errno.EACCES, errno.EAGAIN):
             os.close(descriptor)
             raise OutputError(otherwise) from error
     return descriptor

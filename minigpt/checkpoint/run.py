@@ -35,6 +35,7 @@ from minigpt.text.tokenizer import Tokenizer
 _RUNS = Path("checkpoints")
 SNAPSHOTS = "snapshots"
 TENSORBOARD, CARD, LOCK = "tensorboard", "README.md", "lock"
+_SCRATCH = ".tokens-"
 _OWN = ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", CARD, RUN, LOG)
 
 
@@ -156,11 +157,14 @@ class Scratch:
     def __init__(self, out: Path | None = None) -> None:
         self._runs = _RUNS if out is None else out.parent
         self._made: list[Path] = []
+        self._locks: list[int] = []
 
     def __enter__(self) -> "Scratch":
         return self
 
     def __exit__(self, *_: object) -> None:
+        for lock in self._locks:
+            os.close(lock)
         for folder in reversed(self._made):
             if folder == self._runs:
                 with suppress(OSError):  # a run is in it now
@@ -173,11 +177,21 @@ class Scratch:
         if not self._runs.exists():
             _make(self._runs)
             self._made.append(self._runs)
+        self._remove_forgotten()
         try:
-            self._made.append(Path(mkdtemp(prefix=".tokens-", dir=self._runs)))
+            self._made.append(Path(mkdtemp(prefix=_SCRATCH, dir=self._runs)))
         except OSError as error:
             raise OutputError(f"A folder in {self._runs} cannot be made: {error.strerror}.") from error
+        self._locks.append(locked(self._made[-1] / LOCK, "a new folder is in use"))
         return self._made[-1] / TOKENS
+
+    def _remove_forgotten(self) -> None:
+        """Gigabytes, perhaps, that a process left which was killed."""
+        for lock in self._runs.glob(f"{_SCRATCH}*/{LOCK}"):
+            if lock.parent not in self._made:
+                with suppress(OutputError):  # that process is at work
+                    os.close(locked(lock, "in use", surely=True))
+                    shutil.rmtree(lock.parent, ignore_errors=True)
 
     def older(self) -> list[Path]:
         """The ids of the runs that are there."""

@@ -17,7 +17,7 @@ from safetensors import safe_open
 
 from minigpt.checkpoint import run as run_module
 from minigpt.checkpoint.folder import load
-from minigpt.checkpoint.run import RunFolder, claim
+from minigpt.checkpoint.run import RunFolder, Scratch, claim
 from minigpt.checkpoint.runs import newest_run
 from minigpt.errors import CheckpointError, OutputError
 from minigpt.models.gpt import GPT
@@ -127,6 +127,38 @@ def test_a_run_that_another_process_trains_is_left_alone_until_that_ends(
     other.wait()
     RunFolder(path, bpe, dict(INFO)).hold()
     assert claim("notes", path, overwrite=True) == path
+
+
+def test_what_a_killed_process_left_of_a_text_is_removed_and_what_is_in_use_is_not() -> None:
+    left, used = Path("checkpoints/.tokens-left/tokens"), Path("checkpoints/.tokens-used/tokens")
+    for path in (left, used):
+        path.mkdir(parents=True)
+        path.with_name("lock").touch()
+    command = [sys.executable, "-c", LOCKS, str(used.with_name("lock"))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"locked\n"
+        with Scratch() as scratch:
+            places = [scratch.new() for _ in range(2)]
+            assert [place.parent.is_dir() for place in (*places, used, left)] == [True, True, True, False]
+        other.kill()
+    assert names(Path("checkpoints")) == {".tokens-used"}
+
+
+def test_a_disk_without_locks_locks_nothing_and_nothing_is_removed_there(
+    monkeypatch: pytest.MonkeyPatch, folder: RunFolder
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr("fcntl.lockf", refuse)
+    folder.hold()
+    used = Path("checkpoints/.tokens-used/lock")
+    used.parent.mkdir()
+    used.touch()
+    with Scratch() as scratch:
+        scratch.new()
+        assert used.exists()
 
 
 def test_overwriting_unlinks_what_is_linked_and_can_be_tried_again(folder: RunFolder) -> None:
