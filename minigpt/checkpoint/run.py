@@ -36,6 +36,7 @@ _RUNS = Path("checkpoints")
 SNAPSHOTS = "snapshots"
 TENSORBOARD, CARD, LOCK = "tensorboard", "README.md", "lock"
 _SCRATCH = ".tokens-"
+_IN_USE = "--out {} holds a run that another process is training."
 _OWN = ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", CARD, RUN, LOG)
 
 
@@ -47,9 +48,11 @@ class RunFolder:
 
     def start(self, model: Model, card: str, data: TokenData) -> None:
         """Write everything, the untrained model included, so that the folder can be loaded from now on; or nothing."""
+        _make(self.path / RESUME)
+        self.hold()
+        if (self.path / RUN).exists():  # of a process that was quicker
+            raise OutputError(f"{self.path} already holds a run. Choose another folder.")
         try:
-            _make(self.path / RESUME)
-            self.hold()
             save_description(self.path, model.config, self.tokenizer, torch.float32)
             write_text(self.path / CARD, card)
             save_weights(self.path, model, metadata={"step": "0"})
@@ -58,6 +61,8 @@ class RunFolder:
         except (OutputError, KeyboardInterrupt, SystemExit):
             _remove_run(self.path)
             with suppress(OSError):  # the user's own files may be there
+                (self.path / RESUME / LOCK).unlink()
+                (self.path / RESUME).rmdir()
                 self.path.rmdir()
             raise
 
@@ -78,7 +83,7 @@ class RunFolder:
             text = path.read_text("utf-8")
         except (OSError, UnicodeDecodeError):
             return
-        if paragraph not in text:
+        if f"{paragraph}\n" not in f"{text}\n":
             write_text(path, f"{text.rstrip()}\n\n{paragraph}\n")
 
     def log(self, record: TrainRecord) -> None:
@@ -132,6 +137,8 @@ class OthersFolder(RunFolder):
         self.info |= changes
 
     def log(self, record: TrainRecord) -> None: ...
+
+    def tell(self, paragraph: str) -> None: ...
 
     def sync_log(self) -> None: ...
 
@@ -206,7 +213,9 @@ def claim(name: str, out: Path | None, *, overwrite: bool) -> Path:
     if out is None:
         return _claim_name(_RUNS, name)
     check_out(out, overwrite=overwrite)
-    if (out / RUN).exists():
+    if (out / RUN).exists() or (out / RESUME / LOCK).exists():
+        _make(out / RESUME)
+        locked(out / RESUME / LOCK, _IN_USE.format(out))  # and never closed: the new run goes on holding it
         _remove_run(out)
     _make(out)
     return out
@@ -220,14 +229,13 @@ def check_out(out: Path, *, overwrite: bool) -> None:
         raise OutputError(f"--out {out} is not UTF-8; safetensors could not read the model there.") from error
     if out.exists() and not out.is_dir():
         raise OutputError(f"--out {out} is a file; a run needs a folder.")
-    if (out / RUN).exists():
-        if not overwrite:
-            raise OutputError(
-                f"--out {out} already holds a run. Choose another folder, or replace that run with --overwrite."
-            )
-        if (out / RESUME / LOCK).exists():
-            os.close(locked(out / RESUME / LOCK, f"--out {out} holds a run that another process is training."))
-    elif out.is_dir() and any(out.iterdir()):
+    if (out / RUN).exists() and not overwrite:
+        raise OutputError(
+            f"--out {out} already holds a run. Choose another folder, or replace that run with --overwrite."
+        )
+    if (out / RESUME / LOCK).exists():  # a run, or what one left that was killed at its start
+        os.close(locked(out / RESUME / LOCK, _IN_USE.format(out)))
+    elif not (out / RUN).exists() and out.is_dir() and any(out.iterdir()):
         raise OutputError(f"--out {out} is not empty and holds no run of minigpt. Choose a new or an empty folder.")
 
 
@@ -253,10 +261,12 @@ def _make(folder: Path) -> None:
 
 
 def _remove_run(folder: Path) -> None:
-    """What makes it a run goes last: until then, it can be tried again."""
+    """All of it but its lock. What makes it a run goes last: until then, it can be tried again."""
+    kept = [] if (folder / RESUME).is_symlink() else [path for path in (folder / RESUME).glob("*") if path.name != LOCK]
+    linked = [folder / RESUME] if (folder / RESUME).is_symlink() else []
     try:
-        for part in [*(folder / SNAPSHOTS).glob("step-*"), folder / RESUME, folder / TENSORBOARD]:
-            if part.is_symlink():
+        for part in [*(folder / SNAPSHOTS).glob("step-*"), *kept, *linked, folder / TENSORBOARD]:
+            if part.is_symlink() or part.is_file():
                 part.unlink()
             elif part.exists():
                 shutil.rmtree(part)

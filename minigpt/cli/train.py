@@ -315,21 +315,19 @@ def _reopen(run: str, said: Mapping[str, Any]) -> "Begun | None":
     """A run that can go on; None, and it is said, where there is nothing left to do."""
     from minigpt.checkpoint.runs import newest_run
     from minigpt.training.resume import open_run
-    from minigpt.training.run import build_model, longer_note
+    from minigpt.training.run import build_model
 
     settings = {name: said[name] for name in sorted(said.keys() - _ANY_TIME)}
-    path = newest_run() if run == "latest" else Path(run)
+    path = newest_run(otherwise="or name a run: --resume FOLDER") if run == "latest" else Path(run)
     plan, folder = open_run(path, settings, said.get("steps"), said.get("minutes"))
     if folder.info.get("status") == "finished":
         told = f"{path}: this run is finished, {_finish(plan, folder.info)}. Train it longer with --steps or --minutes."
         say(stdout(), told)
         return None
     folder.hold()
-    for part in folder.info.get("trained_longer", [])[-1:]:
-        folder.tell(longer_note(part))
     minutes = None if plan.train.steps_suffice else plan.train.minutes
     length = f"{plan.train.steps:,} steps" if minutes is None else f"{minutes:.3g} minutes"
-    note(f"going on with {path}, which is to take {length}.", quiet=said.get("quiet", False))
+    note(f"going on with {path}, which is to take {length} in all.", quiet=said.get("quiet", False))
     return plan, folder, build_model(plan)
 
 

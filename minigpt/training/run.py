@@ -177,6 +177,8 @@ class _StateKeeper:
         self.folder.tidy()
         self.folder.forget_after(reported)
         self.folder.update(status="running")
+        for part in self.folder.info.get("trained_longer", [])[-1:]:
+            self.folder.tell(longer_note(part))
         return reported
 
 

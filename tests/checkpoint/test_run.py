@@ -169,6 +169,20 @@ def test_overwriting_unlinks_what_is_linked_and_can_be_tried_again(folder: RunFo
     assert Path("elsewhere/tokens").is_dir()
 
 
+def test_of_two_that_start_in_one_folder_the_second_touches_nothing(
+    held: tuple[Path, Any], model: GPT, bpe: Tokenizer
+) -> None:
+    path, other = held
+    before = contents(path)
+    with pytest.raises(OutputError, match="is being trained by another process"):
+        RunFolder(path, bpe, dict(INFO)).start(model, "a card", DATA)
+    other.kill()
+    other.wait()
+    with pytest.raises(OutputError, match="already holds a run"):
+        RunFolder(path, bpe, dict(INFO)).start(model, "a card", DATA)
+    assert contents(path) == before
+
+
 def test_what_was_half_written_is_removed_and_nothing_of_yours(folder: RunFolder) -> None:
     ours = (folder.path / ".model.safetensors.123.tmp", folder.path / "resume" / ".tmpA1b2C3")
     yours = (folder.path / ".notes.tmp", folder.path / ".tmp.driveupload")
@@ -230,8 +244,16 @@ def test_overwriting_removes_the_run_and_keeps_what_is_yours(folder: RunFolder, 
     Path(folder.path, "notes of mine.txt").write_text("precious")
     Path(folder.path, "snapshots/mine").mkdir()
     assert claim("other", folder.path, overwrite=True) == folder.path
-    assert names(folder.path) == {"notes of mine.txt", "snapshots"}
+    assert names(folder.path) == {"notes of mine.txt", "snapshots", "resume"}
+    assert names(folder.path / "resume") == {"lock"}
     assert names(folder.path / "snapshots") == {"mine"}
+
+
+def test_what_a_kill_left_of_a_start_is_replaced(folder: RunFolder) -> None:
+    (folder.path / "run.json").unlink()
+    assert claim("other", folder.path, overwrite=False) == folder.path
+    assert names(folder.path) == {"resume"}
+    assert names(folder.path / "resume") == {"lock"}
 
 
 def test_overwriting_may_start_from_nothing() -> None:

@@ -23,7 +23,7 @@ def test_a_short_budget_trains_says_why_and_ends(minigpt: Run, notes: str) -> No
     result = minigpt("train", notes, "--minutes", "0.1", *SMALL, "--out", "run")
     assert result.exit_code == 0, result.stderr
     said = re.sub(r"\s+", " ", result.stderr)
-    assert re.search(r"0:0\d from the start", said)
+    assert re.search(r"0:0\d (from the start|of training)", said)
     assert re.search(r"bytes a token: (the text is seen|\d+% of the text)", said)
     assert "1 layer" in said
     assert info()["status"] == "finished"
@@ -70,6 +70,20 @@ def test_a_finished_run_is_trained_longer_by_minutes_or_by_steps(minigpt: Run, n
     assert card.read_text() == told
 
 
+def test_a_card_says_nothing_of_what_was_refused_and_tells_40_from_4000(minigpt: Run, notes: str) -> None:
+    assert minigpt("train", notes, *SMALL, "--steps", "2", "--out", "run", "-q").exit_code == 0
+    state, kept = Path("run/resume/state.safetensors"), Path("run/resume/state.safetensors").read_bytes()
+    state.write_bytes(b"")
+    assert minigpt("train", "--resume", "run", "--steps", "30", "-q").exit_code == 1
+    assert "trained longer" not in Path("run/README.md").read_text()
+    state.write_bytes(kept)
+    card = Path("run/README.md")
+    card.write_text(f"{card.read_text()}\nIt was then trained longer, from step 2 on:\n\n"
+                    "    minigpt train --resume FOLDER --steps 30\n")  # fmt: skip
+    assert minigpt("train", "--resume", "run", "--steps", "3", "-q").exit_code == 0
+    assert "--resume FOLDER --steps 3\n" in card.read_text()
+
+
 def test_a_card_that_is_gone_is_not_missed(minigpt: Run, notes: str) -> None:
     assert minigpt("train", notes, *SMALL, "--steps", "2", "--out", "run", "-q").exit_code == 0
     Path("run/README.md").unlink()
@@ -89,7 +103,7 @@ def test_a_card_tells_once_of_a_longer_training_that_was_killed(minigpt: Run, no
 def test_a_dry_run_shows_the_plan_and_makes_nothing(minigpt: Run, notes: str, empty_folder: Path) -> None:
     result = minigpt("train", notes, "--minutes", "2", "--dry-run")
     assert result.exit_code == 0
-    assert re.search(r"\d:\d\d from the start", result.stdout)
+    assert re.search(r"\d:\d\d (from the start|of training)", result.stdout)
     assert "best" in result.stdout
     assert list(empty_folder.iterdir()) == []
 
