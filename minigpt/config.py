@@ -16,10 +16,6 @@ def require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
-def _first(value: int | None, otherwise: int) -> int:
-    return otherwise if value is None else value
-
-
 def require_at_least(flag: str, value: int, least: int) -> None:
     require(value >= least, f"{flag} must be {least:,} or more, not {value:,}.")
 
@@ -183,7 +179,8 @@ class Choices:
     def __post_init__(self) -> None:
         require(self.model in MODELS, f"--model must be {', '.join(MODELS[:-1])} or {MODELS[-1]}, not {self.model}.")
         for name in ("layers", "heads", "width", "context", "window", "batch_size"):
-            require_at_least(f"--{name.replace('_', '-')}", _first(getattr(self, name), 1), 1)
+            if (value := getattr(self, name)) is not None:
+                require_at_least(f"--{name.replace('_', '-')}", value, 1)
 
     def filled(self) -> "Choices":
         """These, with DEFAULT_CHOICES where nothing was chosen, nor by a model to begin with."""

@@ -262,10 +262,10 @@ def _make(folder: Path) -> None:
 
 def _remove_run(folder: Path) -> None:
     """All of it but its lock. What makes it a run goes last: until then, it can be tried again."""
-    kept = [] if (folder / RESUME).is_symlink() else [path for path in (folder / RESUME).glob("*") if path.name != LOCK]
-    linked = [folder / RESUME] if (folder / RESUME).is_symlink() else []
+    resume = folder / RESUME
+    inside = [resume] if resume.is_symlink() else [path for path in resume.glob("*") if path.name != LOCK]
     try:
-        for part in [*(folder / SNAPSHOTS).glob("step-*"), *kept, *linked, folder / TENSORBOARD]:
+        for part in [*(folder / SNAPSHOTS).glob("step-*"), *inside, folder / TENSORBOARD]:
             if part.is_symlink() or part.is_file():
                 part.unlink()
             elif part.exists():

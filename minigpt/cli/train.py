@@ -293,16 +293,23 @@ def train(
         raise typer.Exit(128 + signal_number)
 
 
+def _named(run: str) -> Path:
+    """The folder that --resume names."""
+    from minigpt.checkpoint.runs import newest_run
+
+    return newest_run(otherwise="or name a run: --resume FOLDER") if run == "latest" else Path(run)
+
+
 def _as_before(run: str, said: Mapping[str, Any], device: str, threads: int | None) -> tuple[str, int | None]:
     """The CPU and the threads that a run began with, where no others are given: its losses are the same to the bit."""
     from torch import get_num_threads
 
     from minigpt.checkpoint.files import read_json_object
-    from minigpt.checkpoint.runs import RUN, newest_run
+    from minigpt.checkpoint.runs import RUN
     from minigpt.errors import CheckpointError
 
     try:
-        info = read_json_object((newest_run() if run == "latest" else Path(run)) / RUN)
+        info = read_json_object(_named(run) / RUN)
     except CheckpointError:  # which is told where the run is opened
         return device, threads
     before = info.get("threads")
@@ -313,12 +320,11 @@ def _as_before(run: str, said: Mapping[str, Any], device: str, threads: int | No
 
 def _reopen(run: str, said: Mapping[str, Any]) -> "Begun | None":
     """A run that can go on; None, and it is said, where there is nothing left to do."""
-    from minigpt.checkpoint.runs import newest_run
     from minigpt.training.resume import open_run
     from minigpt.training.run import build_model
 
     settings = {name: said[name] for name in sorted(said.keys() - _ANY_TIME)}
-    path = newest_run(otherwise="or name a run: --resume FOLDER") if run == "latest" else Path(run)
+    path = _named(run)
     plan, folder = open_run(path, settings, said.get("steps"), said.get("minutes"))
     if folder.info.get("status") == "finished":
         told = f"{path}: this run is finished, {_finish(plan, folder.info)}. Train it longer with --steps or --minutes."
