@@ -1,12 +1,7 @@
 """`minigpt train`: text in, a run's folder out."""
 
-import math
-import shlex
-import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,45 +11,29 @@ import typer
 from minigpt.cli.again import again
 from minigpt.cli.config_file import Config
 from minigpt.cli.given import build, given
-from minigpt.cli.guard import StopSignals, guarded, note, say, signals_raise, stderr, stdout
+from minigpt.cli.guard import guarded, note, signals_raise, stderr
+from minigpt.cli.introduction import introduce, places, show_plan, show_size
 from minigpt.cli.options import Device, Json, Quiet, Threads
+from minigpt.cli.resume import as_before, reopen
+from minigpt.cli.training import Manner, watched
 from minigpt.config import (
     DEFAULT_MINUTES,
     DEFAULT_WINDOW,
     PRESETS,
     Choices,
-    SampleConfig,
     TrainConfig,
     require,
     require_minutes,
 )
 
 if TYPE_CHECKING:
-    import torch
-    from rich.text import Text
-
-    from minigpt.checkpoint.run import RunFolder
-    from minigpt.models.kinds import Model
-    from minigpt.records import PlannedRun, TrainRecord
-    from minigpt.render.screen import Screen
-    from minigpt.training.distributed import Ranks
-    from minigpt.training.plan import Plan
+    from minigpt.records import PlannedRun
     from minigpt.training.share import Begun
 
 _DEFAULTS = TrainConfig()
 _TEXT, _MODEL, _TRAINING, _OPTIMIZER, _MACHINE, _OUTPUT = (
     "Text", "Model", "Training", "Optimizer", "Machine", "Output"
 )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Manner:
-    """How to go about it this time; by the flags' names."""
-
-    save_every: int | None
-    tensorboard: bool
-    json: bool
-    quiet: bool
 
 
 @dataclass(frozen=True)
@@ -66,12 +45,6 @@ class _Budget:
 
     def left(self) -> float:
         return self.seconds - (time.perf_counter() - self.started)
-
-
-# What may be said anew at every start; anything else belongs to the run.
-_ANY_TIME = {"steps", "minutes", "device", "threads", "shard", "resume", "config"} | {
-    field.name for field in fields(_Manner)
-}
 
 
 def _flag(help: str, panel: str, *names: str, **more: Any) -> Any:
@@ -218,7 +191,7 @@ def train(
     from minigpt.training.run import build_model, model_card, run_info
     from minigpt.training.tensorboard import check_installed
 
-    said, manner = given(ctx), build(_Manner, ctx.params)
+    said, manner = given(ctx), build(Manner, ctx.params)
 
     budget = None if steps is not None else _Budget(60 * (minutes or DEFAULT_MINUTES), started)
 
@@ -248,12 +221,12 @@ def train(
                     if plans.note:
                         note(plans.note, quiet=quiet)
                     if dry_run and model == "gpt":
-                        _show_plan(runs, budget.seconds, json=json)
+                        show_plan(runs, budget.seconds, json=json)
                         return None
                 choices = choices.filled()
                 plan = make_plan(text, held_out, choices, settings, target, scratch, work.begin, first)
             if dry_run:
-                _show_size(plan, choices, json=json)
+                show_size(plan, choices, json=json)
                 return None
             ranks.check_batch(plan.train.batch_size)
             begun = build_model(plan) if first is None else begun_with(first, plan.model, plan.train.freeze)
@@ -266,7 +239,7 @@ def train(
             folder.start(begun, model_card(plan, info["command"]), plan.data)
         if not quiet:
             whole = None if budget is None else budget.seconds
-            _introduce(plan, choices, runs, whole, folder.path, _places(ranks, target), builtin=not corpus)
+            introduce(plan, choices, runs, whole, folder.path, places(ranks, target), builtin=not corpus)
         if budget is not None:
             plan = plan.within(budget.left())
             folder.update(train=asdict(plan.train))
@@ -285,268 +258,9 @@ def train(
         if tensorboard:
             check_installed()
         if resume is not None and ranks.size == 1:
-            device, threads = _as_before(resume, said, device, threads)
+            device, threads = as_before(resume, said, device, threads)
         target = use_device(device, threads, ranks.device)
-        begins = begin if resume is None else partial(_reopen, resume, said)
-        signal_number = _train(begins, target, ranks, manner, resume=resume is not None)
+        begins = begin if resume is None else partial(reopen, resume, said)
+        signal_number = watched(begins, target, ranks, manner, resume=resume is not None)
     if signal_number is not None:
         raise typer.Exit(128 + signal_number)
-
-
-def _named(run: str) -> Path:
-    """The folder that --resume names."""
-    from minigpt.checkpoint.runs import newest_run
-
-    return newest_run(otherwise="or name a run: --resume FOLDER") if run == "latest" else Path(run)
-
-
-def _as_before(run: str, said: Mapping[str, Any], device: str, threads: int | None) -> tuple[str, int | None]:
-    """The CPU and the threads that a run began with, where no others are given: its losses are the same to the bit."""
-    from torch import get_num_threads
-
-    from minigpt.checkpoint.files import read_json_object
-    from minigpt.checkpoint.runs import RUN
-    from minigpt.errors import CheckpointError
-
-    try:
-        info = read_json_object(_named(run) / RUN)
-    except CheckpointError:  # which is told where the run is opened
-        return device, threads
-    before = info.get("threads")
-    if "threads" not in said and isinstance(before, int) and before > 0:
-        threads = min(before, get_num_threads())
-    return "cpu" if "device" not in said and info.get("device") == "cpu" else device, threads
-
-
-def _reopen(run: str, said: Mapping[str, Any]) -> "Begun | None":
-    """A run that can go on; None, and it is said, where there is nothing left to do."""
-    from minigpt.training.resume import open_run
-    from minigpt.training.run import build_model
-
-    settings = {name: said[name] for name in sorted(said.keys() - _ANY_TIME)}
-    path = _named(run)
-    plan, folder = open_run(path, settings, said.get("steps"), said.get("minutes"))
-    if folder.info.get("status") == "finished":
-        told = f"{path}: this run is finished, {_finish(plan, folder.info)}. Train it longer with --steps or --minutes."
-        say(stdout(), told)
-        return None
-    folder.hold()
-    minutes = None if plan.train.steps_suffice else plan.train.minutes
-    length = f"{plan.train.steps:,} steps" if minutes is None else f"{minutes:.3g} minutes"
-    note(f"going on with {path}, which is to take {length} in all.", quiet=said.get("quiet", False))
-    return plan, folder, build_model(plan)
-
-
-def _best(history: "list[TrainRecord]") -> "TrainRecord":
-    """The record with the lowest validation loss."""
-    return min(history, key=lambda r: math.inf if r.validation_loss_nats is None else r.validation_loss_nats)
-
-
-def _finish(plan: "Plan", info: Mapping[str, Any]) -> str:
-    early = info.get("stopped_early")
-    if early is None:
-        return f"after {info.get('steps_taken', plan.train.steps):,} steps"
-    return f"early, after {early:,} of {plan.train.steps:,} steps, as --patience {plan.train.patience} was at its end"
-
-
-def _train(
-    begin: "Callable[[], Begun | None]", device: "torch.device", ranks: "Ranks", manner: _Manner, *, resume: bool
-) -> int | None:
-    """Begin on rank 0, and train on all; the signal that stopped the run, if any."""
-    from minigpt.training.share import share_run
-
-    begun = share_run(ranks, begin)
-    if begun is None:
-        return None
-    plan, folder, model = begun
-    return _run(plan, ranks.place(model, device), folder, ranks, manner, resume=resume)
-
-
-def _run(
-    plan: "Plan", model: "Model", folder: "RunFolder", ranks: "Ranks", manner: _Manner, *, resume: bool
-) -> int | None:
-    """Train with a display, and end with what to type next; the signal that stopped the run, if any."""
-    from minigpt.checkpoint.run import TENSORBOARD
-    from minigpt.render.machine import to_json
-    from minigpt.render.progress import TrainDisplay, stopped_early
-    from minigpt.training.evaluate import is_overfitting
-    from minigpt.training.run import run
-    from minigpt.training.tensorboard import EventFiles
-
-    history: list[TrainRecord] = []
-    console = stderr()
-    console.quiet = manner.quiet or not ranks.is_main
-    writes_events = manner.tensorboard and ranks.is_main
-    samples = ranks.is_main and not ranks.shard and not manner.quiet  # a model in parts is too slow to sample from
-    with (
-        StopSignals() as stopped,
-        TrainDisplay(console, plan.train.steps, None if plan.train.steps_suffice else plan.train.seconds) as display,
-        EventFiles(folder.path / TENSORBOARD, folder.info) if writes_events else nullcontext() as events,
-        closing(run(plan, model, folder, stopped, save_every=manner.save_every, resume=resume, ranks=ranks)) as records,
-    ):
-        for record, _ in records:
-            if resume and not history:
-                history = folder.logged()  # what came before, and this record
-                for earlier in history[:-1]:
-                    display.remember(earlier)
-            else:
-                history.append(record)
-            display.update(record)
-            if events:
-                events.write(record)
-            if manner.json:
-                print(to_json(record), flush=True)
-            if record.step % plan.train.eval_every == 0 and not manner.quiet and not stopped():
-                if samples:
-                    display.show_sample(_short_sample(plan, model))
-                if ranks.is_main and is_overfitting(history, every=plan.train.eval_every):
-                    display.warn_overfitting(record, _best(history))
-        signal_number = int(ranks.farewell(stopped.received or 0)) or None
-        if signal_number is None and "stopped_early" not in folder.info:
-            display.finish()
-    if ranks.is_main and "stopped_early" in folder.info and history:
-        told = stopped_early(history[-1], _best(history), plan.train.steps, plan.train.patience)
-        note(told, quiet=manner.quiet)
-    if ranks.is_main and not manner.json:
-        _conclude(folder, signal_number, quiet=manner.quiet)
-    return signal_number
-
-
-def _show_plan(runs: "Sequence[PlannedRun]", seconds: float, *, json: bool) -> None:
-    """For --dry-run with a time budget, on standard output: why, and what else could be done with the time."""
-    from minigpt.render.machine import to_json
-    from minigpt.render.plan import plan_table, reasons
-    from minigpt.render.screen import Screen
-
-    console = stdout()
-    screen = Screen.of(console)
-    if json:
-        for run in runs:
-            print(to_json(run))
-        return
-    for line in reasons(runs, seconds, screen):
-        console.print(line)
-    if len(runs) > 1:
-        console.print(plan_table(runs, screen))
-
-
-def _show_size(plan: "Plan", choices: Choices, *, json: bool) -> None:
-    """For --dry-run with --steps, on standard output."""
-    from minigpt.render.machine import to_json
-    from minigpt.render.screen import Screen
-
-    if json:
-        print(to_json(plan.model), to_json(plan.train), sep="\n")
-        return
-    console = stdout()
-    for line in _size(plan, choices, Screen.of(console)):
-        console.print(line)
-
-
-def _introduce(
-    plan: "Plan",
-    choices: Choices,
-    runs: "Sequence[PlannedRun]",
-    seconds: float | None,
-    folder: Path,
-    places: str,
-    *,
-    builtin: bool,
-) -> None:
-    """Three lines: the text, the model, and where it goes; for a time budget, what was chosen and why."""
-    from minigpt.render.plan import reasons
-    from minigpt.render.screen import Screen
-    from minigpt.render.style import quantity
-
-    text, console = plan.corpus, stderr()
-    screen = Screen.of(console)
-    if builtin:
-        note("no text given, so this trains on Python's own language reference, which every Python brings.")
-    if text.skipped:
-        note(f"skipped what is not text: {quantity(len(text.skipped), 'file')}, such as {text.skipped[0]}.")
-    for sentence in plan.notes:
-        note(sentence)
-    chosen = seconds is not None and plan.model.model == "gpt"
-    for line in reasons(runs, seconds or 0.0, screen) if chosen else _size(plan, choices, screen):
-        console.print(line)
-    if plan.base is not None:
-        console.print(_given(plan, screen))
-    precision = plan.train.precision
-    where = f"{places} in {precision}{' precision' if precision == 'mixed' else ''}"
-    validation = f"validation on {plan.validation}" if plan.has_validation else "no validation"
-    console.print(screen.caption(where, validation, f"saved in {folder}"))
-
-
-def _given(plan: "Plan", screen: "Screen") -> "Text":
-    """What is done with a model that is given."""
-    train = plan.train
-    frozen = f"the embeddings and {train.freeze} of {plan.model.layers} layers frozen" if train.freeze else ""
-    return screen.caption(
-        f"begins with {plan.base}",
-        f"{train.optimizer} at {train.learning_rate:g}",
-        frozen,
-        "gradient checkpointing" if train.gradient_checkpointing else "",
-    )
-
-
-def _size(plan: "Plan", choices: Choices, screen: "Screen") -> "tuple[Text, Text]":
-    """Two lines: the text, and the model."""
-    from minigpt.models.kinds import NAMES
-    from minigpt.render.style import byte_count, compact, quantity
-
-    text, model, tokens = plan.corpus, plan.model, len(plan.data.train)
-    step_tokens = plan.train.batch_size * plan.train.accumulation * model.context
-    epochs = plan.train.steps * step_tokens / tokens
-    inside = quantity(model.heads, "head") if model.model == "gpt" else NAMES[model.model]
-    shape = f"{quantity(model.layers, 'layer')} {screen.symbols.times} {model.width}, {inside}"
-    return (
-        screen.caption(
-            f"{text.name}: {byte_count(text.utf8_bytes)} in {quantity(text.documents, 'document')}",
-            f"{choices.tokenizer or 'given vocabulary'} {model.vocab_size:,}, {plan.bytes_per_token:.2f} bytes a token",
-            f"{compact(tokens)} training tokens",
-        ),
-        screen.caption(
-            f"{shape}, context {model.context}, {compact(model.parameter_count())} parameters",
-            f"{quantity(plan.train.steps, 'step')} of {step_tokens:,} tokens, {epochs:.1f} epochs",
-        ),
-    )
-
-
-def _places(ranks: "Ranks", device: "torch.device") -> str:
-    """Where the training goes on."""
-    if ranks.size == 1:
-        return str(device)
-    return f"{ranks.size} processes on {device.type}{', each with a part of the model,' if ranks.shard else ''}"
-
-
-def _short_sample(plan: "Plan", model: "Model") -> str:
-    """Some forty tokens of the model as it is, and the model back in training."""
-    from minigpt.models.decoder import decoding_threads
-    from minigpt.sampling.engine import generate
-
-    settings = SampleConfig(max_tokens=40, top=1, seed=plan.train.seed, ignore_end_of_text=True)
-    model.eval()
-    with decoding_threads(model):
-        text = "".join(piece.text for piece in generate(model, plan.tokenizer, "\n", settings))
-    model.train()
-    return text.strip()
-
-
-def _conclude(folder: "RunFolder", signal_number: int | None, *, quiet: bool) -> None:
-    """Where the model is, how good it is, and the next two commands."""
-    saved, where = folder.info.get("saved", {"step": 0}), str(folder.path)
-    if signal_number is not None and folder.info["status"] != "finished":
-        name = signal.Signals(signal_number).name
-        note(
-            f"stopped by {name}; the run is saved. Go on with: minigpt train --resume {shlex.quote(where)}", quiet=quiet
-        )
-    bits = saved.get("validation_bits_per_byte")
-    quality = f", {bits:.3f} bits per byte on {folder.info['corpus']['validation']}" if bits is not None else ""
-    base = folder.info["choices"].get("base")
-    if base is not None and not saved["step"] and not signal_number:
-        note(f"no step made it better on that text: the model is {base} as it was.", quiet=quiet)
-    console = stdout()
-    best = "the best model, that of step" if bits is not None else "the model of step"
-    say(console, f"{where}: {best} {saved['step']:,}{quality}")
-    for command in ("sample", 'inspect-probs "The"'):
-        say(console, f"  minigpt {command} -c {shlex.quote(where)}")

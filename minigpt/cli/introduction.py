@@ -1,0 +1,124 @@
+"""A plan in; what is said of it before the training begins, or in place of it, out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minigpt.cli.guard import note, stderr, stdout
+from minigpt.config import Choices
+
+if TYPE_CHECKING:
+    import torch
+    from rich.text import Text
+
+    from minigpt.records import PlannedRun
+    from minigpt.render.screen import Screen
+    from minigpt.training.distributed import Ranks
+    from minigpt.training.plan import Plan
+
+
+def show_plan(runs: "Sequence[PlannedRun]", seconds: float, *, json: bool) -> None:
+    """For --dry-run with a time budget, on standard output: why, and what else could be done with the time."""
+    from minigpt.render.machine import to_json
+    from minigpt.render.plan import plan_table, reasons
+    from minigpt.render.screen import Screen
+
+    console = stdout()
+    screen = Screen.of(console)
+    if json:
+        for run in runs:
+            print(to_json(run))
+        return
+    for line in reasons(runs, seconds, screen):
+        console.print(line)
+    if len(runs) > 1:
+        console.print(plan_table(runs, screen))
+
+
+def show_size(plan: "Plan", choices: Choices, *, json: bool) -> None:
+    """For --dry-run with --steps, on standard output."""
+    from minigpt.render.machine import to_json
+    from minigpt.render.screen import Screen
+
+    if json:
+        print(to_json(plan.model), to_json(plan.train), sep="\n")
+        return
+    console = stdout()
+    for line in _size(plan, choices, Screen.of(console)):
+        console.print(line)
+
+
+def introduce(
+    plan: "Plan",
+    choices: Choices,
+    runs: "Sequence[PlannedRun]",
+    seconds: float | None,
+    folder: Path,
+    places: str,
+    *,
+    builtin: bool,
+) -> None:
+    """Three lines: the text, the model, and where it goes; for a time budget, what was chosen and why."""
+    from minigpt.render.plan import reasons
+    from minigpt.render.screen import Screen
+    from minigpt.render.style import quantity
+
+    text, console = plan.corpus, stderr()
+    screen = Screen.of(console)
+    if builtin:
+        note("no text given, so this trains on Python's own language reference, which every Python brings.")
+    if text.skipped:
+        note(f"skipped what is not text: {quantity(len(text.skipped), 'file')}, such as {text.skipped[0]}.")
+    for sentence in plan.notes:
+        note(sentence)
+    chosen = seconds is not None and plan.model.model == "gpt"
+    for line in reasons(runs, seconds or 0.0, screen) if chosen else _size(plan, choices, screen):
+        console.print(line)
+    if plan.base is not None:
+        console.print(_given(plan, screen))
+    precision = plan.train.precision
+    where = f"{places} in {precision}{' precision' if precision == 'mixed' else ''}"
+    validation = f"validation on {plan.validation}" if plan.has_validation else "no validation"
+    console.print(screen.caption(where, validation, f"saved in {folder}"))
+
+
+def _given(plan: "Plan", screen: "Screen") -> "Text":
+    """What is done with a model that is given."""
+    train = plan.train
+    frozen = f"the embeddings and {train.freeze} of {plan.model.layers} layers frozen" if train.freeze else ""
+    return screen.caption(
+        f"begins with {plan.base}",
+        f"{train.optimizer} at {train.learning_rate:g}",
+        frozen,
+        "gradient checkpointing" if train.gradient_checkpointing else "",
+    )
+
+
+def _size(plan: "Plan", choices: Choices, screen: "Screen") -> "tuple[Text, Text]":
+    """Two lines: the text, and the model."""
+    from minigpt.models.kinds import NAMES
+    from minigpt.render.style import byte_count, compact, quantity
+
+    text, model, tokens = plan.corpus, plan.model, len(plan.data.train)
+    step_tokens = plan.train.batch_size * plan.train.accumulation * model.context
+    epochs = plan.train.steps * step_tokens / tokens
+    inside = quantity(model.heads, "head") if model.model == "gpt" else NAMES[model.model]
+    shape = f"{quantity(model.layers, 'layer')} {screen.symbols.times} {model.width}, {inside}"
+    return (
+        screen.caption(
+            f"{text.name}: {byte_count(text.utf8_bytes)} in {quantity(text.documents, 'document')}",
+            f"{choices.tokenizer or 'given vocabulary'} {model.vocab_size:,}, {plan.bytes_per_token:.2f} bytes a token",
+            f"{compact(tokens)} training tokens",
+        ),
+        screen.caption(
+            f"{shape}, context {model.context}, {compact(model.parameter_count())} parameters",
+            f"{quantity(plan.train.steps, 'step')} of {step_tokens:,} tokens, {epochs:.1f} epochs",
+        ),
+    )
+
+
+def places(ranks: "Ranks", device: "torch.device") -> str:
+    """Where the training goes on."""
+    if ranks.size == 1:
+        return str(device)
+    return f"{ranks.size} processes on {device.type}{', each with a part of the model,' if ranks.shard else ''}"
