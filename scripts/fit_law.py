@@ -43,7 +43,8 @@ LAW = Path(__file__).parent.parent / "minigpt" / "training" / "law.json"
 CONTEXT, BATCH = 128, 8  # 1,024 tokens a step
 SMALL, MIDDLE, LARGE = (2, 64), (4, 128), (5, 256)  # layers, width
 SHORT, LONG, LONGER = 150_000, 500_000, 1_500_000  # tokens
-FEW_TIMES, MANY_TIMES = 1_331_200, 2_662_400  # tokens: tinyshakespeare is seen 4 and 9 times
+FEW_TIMES, MANY_TIMES = 1_331_200, 2_662_400  # tokens: tinyshakespeare is seen 4 and 8 times, by bpe 2,048
+MORE_TIMES, MOST_TIMES = 3_998_720, 7_700_480  # 12 and 22 times
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +88,17 @@ def grid() -> list[Setting]:
         _setting(LARGE, FEW_TIMES, vocab_size=4096, dropout=0.1),
         _setting(LARGE, MANY_TIMES, vocab_size=4096, dropout=0.1),
         _setting(LARGE, MANY_TIMES, vocab_size=4096, dropout=0.2),
+        _setting(LARGE, MANY_TIMES, vocab_size=4096),
+        _setting(LARGE, MANY_TIMES, vocab_size=1024, dropout=0.1),
+        _setting(LARGE, MANY_TIMES, vocab_size=2048, dropout=0.1),
+        _setting(LARGE, MANY_TIMES, vocab_size=1024, dropout=0.2),
+        _setting(LARGE, MORE_TIMES, vocab_size=512, dropout=0.2, batch_size=2 * BATCH),
+        *(
+            _setting(LARGE, tokens, vocab_size=size, dropout=dropout, batch_size=2 * BATCH)
+            for tokens in (MORE_TIMES, MOST_TIMES)
+            for size in (1024, 2048)
+            for dropout in (0.1, 0.2)
+        ),
     ]
 
 
@@ -176,6 +188,7 @@ START = Law(
     heart_dropout=6.0,
 )
 TIE = 0.01  # to START, in units of the residuals
+NEAR = 0.08  # of its text's best loss: what is further off counts ever less, as the law has to tell good runs apart
 
 
 class Fit:
@@ -187,18 +200,25 @@ class Fit:
         self.trainings = [_training(line) for line in lines]
         self.losses = np.log([line["bits_per_byte"] for line in lines])
         self.text_of = np.array([self.texts.index(line["text"]) for line in lines])
+        best = np.array([self.losses[self.text_of == text].min() for text in range(len(self.texts))])
+        self.weights = (1 + (np.expm1(self.losses - best[self.text_of]) / NEAR) ** 2) ** -0.5
         self.start = np.log([getattr(START, name) for name in self.names])
 
     def law(self, x: np.ndarray) -> Law:
         """All numbers are positive: `x` holds their logarithms."""
         return law_of(dict(zip(self.names, np.exp(np.clip(x, -20, 20)), strict=True)))
 
-    def residuals(self, x: np.ndarray) -> np.ndarray:
-        """Of the measurements, then of the tie."""
+    def errors(self, x: np.ndarray) -> np.ndarray:
+        """Of the logarithms of the losses, one a measurement."""
         law = self.law(x)
         errors = self.losses - np.log([law.bits_per_byte(training) for training in self.trainings])
-        factors = np.array([errors[self.text_of == text].mean() for text in range(len(self.texts))])
-        return np.concatenate([errors - factors[self.text_of], TIE * (x - self.start)])
+        of_text = [self.text_of == text for text in range(len(self.texts))]
+        factors = np.array([np.average(errors[these], weights=self.weights[these]) for these in of_text])
+        return errors - factors[self.text_of]
+
+    def residuals(self, x: np.ndarray) -> np.ndarray:
+        """Of the measurements, by their weights, then of the tie."""
+        return np.concatenate([self.weights * self.errors(x), TIE * (x - self.start)])
 
     def solve(self, rounds: int = 500) -> np.ndarray:
         x, damping = self.start, 1e-2
@@ -230,15 +250,22 @@ def fit(arguments: argparse.Namespace) -> None:
     lines = _lines(arguments.measurements)
     fitting = Fit(lines)
     x = fitting.solve()
-    errors = fitting.residuals(x)[: len(lines)]
+    errors = fitting.errors(x)
     for line, error in sorted(zip(lines, errors, strict=True), key=lambda pair: -abs(pair[1]))[:8]:
         cut = line["tokenizer"] if line["tokenizer"] == "char" else f"bpe {line['vocab_size']}"
         run = f"{line['layers']}x{line['width']} {cut} {line['tokens'] / 1e6:.2f}M tokens, dropout {line['dropout']}"
         print(f"{error:+.1%}  {line['text']} {run}: {line['bits_per_byte']}")
-    quality = {"runs": len(lines), "root_mean_square_error": float(np.sqrt((errors**2).mean()))}
+    quality = {
+        "runs": len(lines),
+        "root_mean_square_error": round(float(np.sqrt((errors**2).mean())), 4),
+        "weighted_root_mean_square_error": round(float(np.sqrt(np.average(errors**2, weights=fitting.weights**2))), 4),
+    }
     numbers = {name: round(value, 6) for name, value in asdict(fitting.law(x)).items()}
     LAW.write_text(json.dumps({"law": numbers, "fit": quality}, indent=2) + "\n")
-    print(f"{len(lines)} runs, error {quality['root_mean_square_error']:.2%} (root mean square); wrote {LAW.name}")
+    print(
+        f"{len(lines)} runs, error {quality['root_mean_square_error']:.2%} (root mean square), "
+        f"{quality['weighted_root_mean_square_error']:.2%} by their weights; wrote {LAW.name}"
+    )
 
 
 def check(arguments: argparse.Namespace) -> None:
