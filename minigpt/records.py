@@ -269,6 +269,7 @@ class PlannedRun:
     width: int
     context: int
     dropout: float
+    weight_decay: float
     batch_size: int
     steps: int
     tokens: int

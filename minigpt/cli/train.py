@@ -121,7 +121,9 @@ def train(
     learning_rate: Annotated[float | None, _flag("AdamW's highest rate.", _OPTIMIZER)] = None,
     final_learning_rate: Annotated[float, _flag("Rate at the end.", _OPTIMIZER)] = _DEFAULTS.final_learning_rate,
     warmup_steps: Annotated[int, _flag("Steps up to the highest rate.", _OPTIMIZER)] = _DEFAULTS.warmup_steps,
-    weight_decay: Annotated[float, _flag("Of matrices and embeddings.", _OPTIMIZER)] = _DEFAULTS.weight_decay,
+    weight_decay: Annotated[
+        float, _flag("Of matrices and embeddings. Chosen by --minutes.", _OPTIMIZER)
+    ] = _DEFAULTS.weight_decay,
     beta1: Annotated[float, _flag("AdamW's.", _OPTIMIZER)] = _DEFAULTS.beta1,
     beta2: Annotated[float, _flag("AdamW's.", _OPTIMIZER)] = _DEFAULTS.beta2,
     clip_norm: Annotated[float, _flag("Largest gradient norm; 0 for any.", _OPTIMIZER)] = _DEFAULTS.clip_norm,

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
+from minigpt.config import TrainConfig
 from minigpt.records import PlannedRun
 from minigpt.render.screen import Screen
 from minigpt.render.style import compact, duration, quantity
@@ -19,6 +20,7 @@ def reasons(runs: Sequence[PlannedRun], seconds: float, screen: Screen) -> tuple
         screen.caption(
             f"{_cut(best)}, {best.bytes_per_token:.2f} bytes a token: {_seen(best)}",
             f"dropout {best.dropout:g}" if best.dropout else "",
+            f"weight decay {best.weight_decay:g}" if best.weight_decay != TrainConfig.weight_decay else "",
             f"{_cut(other)} expected {_worse(other, best)}" if other else "",
         ),
         screen.caption(
@@ -73,18 +75,18 @@ def _neighbours(runs: Sequence[PlannedRun], best: PlannedRun, screen: Screen) ->
 
 
 def plan_table(runs: Sequence[PlannedRun], screen: Screen, rows: int = 10) -> Table:
-    """The best runs, each shape and tokenizer once; in a narrow terminal without steps and dropout."""
+    """The best runs, each shape and tokenizer once; in a narrow terminal without steps, dropout and decay."""
     shown: dict[tuple[object, ...], PlannedRun] = {}
     for run in runs:
         shown.setdefault((run.layers, run.width, run.tokenizer, run.vocab_size), run)
-    wide = screen.width >= 56
+    wide = screen.width >= 60
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     table.add_column(" model")
     table.add_column("tokens")
-    for name in ("dropout", "steps", "epochs", "expected") if wide else ("epochs", "expected"):
+    for name in ("dropout", "decay", "steps", "epochs", "expected") if wide else ("epochs", "expected"):
         table.add_column(name, justify="right")
     for run in list(shown.values())[:rows]:
         expected = "best" if run is runs[0] else f"+{_worse(run, runs[0]).removesuffix(' worse')}"
-        size = (f"{run.dropout:g}", f"{run.steps:,}") if wide else ()
+        size = (f"{run.dropout:g}", f"{run.weight_decay:g}", f"{run.steps:,}") if wide else ()
         table.add_row(f" {_shape(run, screen)}", _cut(run), *size, f"{run.epochs:.1f}", expected)
     return table

@@ -22,7 +22,7 @@ def overfitting(now: TrainRecord, best: TrainRecord) -> str:
     return (
         f"After {now.epoch:.1f} epochs the model is learning this text by heart: the training loss still falls, but "
         f"the best validation loss, that of epoch {best.epoch:.1f}, lies three or more evaluations back. The best "
-        "model is kept; a longer text, a smaller model or --dropout helps."
+        "model is kept; a longer text, a smaller model, more --weight-decay or --dropout helps."
     )
 
 

@@ -16,6 +16,9 @@ SHAPES = ((2, 64), (3, 96), (4, 128), (4, 192), (5, 256), (6, 384), (8, 512), (1
 VOCABULARIES = (512, 1024, 2048, 4096, 8192, 16384)
 DROPOUTS = (0.0, 0.1, 0.2)
 SHARES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.03, 0.02, 0.01)  # of the time: no more than is good
+# Three times the weight decay takes 0.4 to 7 % off the loss of a text that is seen ten times or more (at 4 x 128 and
+# 5 x 256, scripts/measurements.jsonl); of one that is seen four times or less it adds up to 1.4 %.
+OFTEN, REPEATED_DECAY = 8.0, 0.3
 # Of a model that is given: checkpoints/demo on 77 kB of other text was best after 5 to 8 of them (3.02 bits
 # per byte), and after 16 back at 3.32.
 MOST_EPOCHS = 5.0
@@ -38,14 +41,17 @@ class TextSize:
     bytes_per_token: Mapping[int, float]
 
 
-def candidates(choices: Choices, text: TextSize, speed: Speed, seconds: float, law: Law) -> list[PlannedRun]:
-    """All that `choices` leave open, best first. Raises ConfigError where nothing fits."""
+def candidates(
+    choices: Choices, text: TextSize, speed: Speed, seconds: float, law: Law, weight_decay: float | None = None
+) -> list[PlannedRun]:
+    """All that `choices` and `weight_decay` leave open, best first. Raises ConfigError where nothing fits."""
     found = [
-        _candidate(choices, text, speed, seconds, law, shape, vocabulary, dropout, share)
+        _regularized(run, dropout, _decay(run) if weight_decay is None else weight_decay, text, law)
         for shape in _shapes(choices)
         for vocabulary in _vocabularies(choices, text)
-        for dropout in (DROPOUTS if choices.dropout is None else (choices.dropout,))
         for share in SHARES
+        for run in (_candidate(choices, text, speed, seconds, shape, vocabulary, share),)
+        for dropout in (DROPOUTS if choices.dropout is None else (choices.dropout,))
     ]
     known = [run for run in found if 12 * run.layers * run.width**2 <= _MOST_WEIGHTS_PER_BYTE * text.utf8_bytes]
     fitting = [run for run in known or found if run.steps >= _FEWEST_STEPS] or found
@@ -89,12 +95,11 @@ def _candidate(
     text: TextSize,
     speed: Speed,
     seconds: float,
-    law: Law,
     shape: tuple[int, int, int],
     vocabulary: int | None,
-    dropout: float,
     share: float,
 ) -> PlannedRun:
+    """How far a model comes."""
     layers, heads, width = shape
     model = ModelConfig(
         vocab_size=vocabulary or 257,
@@ -102,21 +107,31 @@ def _candidate(
         layers=layers,
         heads=heads,
         width=width,
-        dropout=dropout,
     )
     length = text.utf8_bytes / text.characters if vocabulary is None else text.bytes_per_token[vocabulary]
     kind = "char" if vocabulary is None else "bpe"
     rate = partial(speed.tokens_per_second, model)
-    run = _in_time(model, kind, length, text, share, seconds, rate, choices, speed.processes)
+    return _in_time(model, kind, length, text, share, seconds, rate, choices, speed.processes)
+
+
+def _decay(run: PlannedRun) -> float:
+    """The weight decay that suits how often the text is seen."""
+    return REPEATED_DECAY if run.epochs >= OFTEN else TrainConfig.weight_decay
+
+
+def _regularized(run: PlannedRun, dropout: float, weight_decay: float, text: TextSize, law: Law) -> PlannedRun:
+    """`run` with these, and with the bits per byte to expect, for a text of average difficulty."""
     training = Training(
-        block_parameters=12 * layers * width * width,
-        embedding_parameters=model.vocab_size * width,
+        block_parameters=12 * run.layers * run.width**2,
+        embedding_parameters=run.vocab_size * run.width,
         tokens=run.tokens,
-        bytes_per_token=length,
+        bytes_per_token=run.bytes_per_token,
         text_bytes=text.utf8_bytes,
         dropout=dropout,
+        weight_decay=weight_decay,
     )
-    return replace(run, expected_bits_per_byte=law.bits_per_byte(training))
+    expected = law.bits_per_byte(training)
+    return replace(run, dropout=dropout, weight_decay=weight_decay, expected_bits_per_byte=expected)
 
 
 def given_model(
@@ -167,6 +182,7 @@ def _in_time(
         width=model.width,
         context=model.context,
         dropout=model.dropout,
+        weight_decay=TrainConfig.weight_decay,
         batch_size=batch,
         accumulation=accumulation,
         steps=max(1, round(tokens / (batch * accumulation * model.context))),
@@ -223,6 +239,7 @@ def paced(run: PlannedRun, settings: TrainConfig, seconds: float, kept: Collecti
         "steps": steps,
         "steps_suffice": run.share < 1,
         "accumulation": accumulation,
+        "weight_decay": run.weight_decay,
         "eval_every": max(1, steps // EVALUATIONS),
         "eval_tokens": max(_FEWEST_EVALUATED, round(run.share * seconds * _EVALUATION_SHARE * forward)),
         "warmup_steps": min(TrainConfig.warmup_steps, steps // 10),

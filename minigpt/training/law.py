@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
 
+from minigpt.config import TrainConfig
+
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
@@ -23,6 +25,7 @@ class Training:
     bytes_per_token: float  # 1 for characters of ASCII
     text_bytes: int  # of the training text
     dropout: float = 0.0
+    weight_decay: float = TrainConfig.weight_decay  # of Muon and AdamW
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +40,8 @@ class Law:
                                                                            P: N and the parameters of the embeddings
 
     A tokenizer that cuts longer tokens makes the model's work easier. Dropout takes from what is learned by heart, by
-    exp(-heart_dropout p), and makes learning slower, by 1 + data_dropout p.
+    exp(-heart_dropout p), and makes learning slower, by 1 + data_dropout p; so does weight decay above that which
+    TrainConfig begins with, by exp(-heart_decay w) and 1 + data_decay w.
     """
 
     floor: float
@@ -45,6 +49,7 @@ class Law:
     model_power: float
     model_bytes: float
     data_dropout: float
+    data_decay: float
     data_scale: float
     data_power: float
     data_bytes: float
@@ -53,6 +58,7 @@ class Law:
     heart_size: float
     heart_epochs: float
     heart_dropout: float
+    heart_decay: float
 
     def bits_per_byte(self, training: Training) -> float:
         """Bits per byte on text that was not trained on, for a text of average difficulty."""
@@ -62,11 +68,13 @@ class Law:
         model = self.model_scale * (t.block_parameters / 1e6) ** -self.model_power
         model *= t.bytes_per_token**-self.model_bytes
         data = self.data_scale * (worth / 1e6) ** -self.data_power * t.bytes_per_token**self.data_bytes
-        data *= 1 + self.data_dropout * t.dropout
+        decay = t.weight_decay - TrainConfig.weight_decay
+        data *= (1 + self.data_dropout * t.dropout) * (1 + self.data_decay * decay)
         tokens = t.text_bytes / t.bytes_per_token
         parameters = t.block_parameters + t.embedding_parameters
         heart = self.heart_scale * (parameters / tokens) ** self.heart_size * epochs**self.heart_epochs
-        return self.floor + model + data + heart * math.exp(-self.heart_dropout * t.dropout)
+        kept = math.exp(-self.heart_dropout * t.dropout - self.heart_decay * decay)
+        return self.floor + model + data + heart * kept
 
 
 @cache

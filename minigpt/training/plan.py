@@ -173,11 +173,14 @@ def choose(
     size = TextSize(split.train_bytes, split.train_characters, lengths)
     if base is not None:
         twice, model = settings.gradient_checkpointing, further(base.config, choices)
-        runs, kept = [given_model(model, choices, size, speed, seconds, twice=twice)], {*kept, "eval_tokens"}
+        run, kept = given_model(model, choices, size, speed, seconds, twice=twice), {*kept, "eval_tokens"}
+        runs = [replace(run, weight_decay=settings.weight_decay)]
     else:
-        runs = candidates(choices, size, speed, seconds, fitted_law())
-        if choices.model != "gpt":  # when enough is learned, the law tells of a GPT alone
-            runs = [run for run in runs if run.share == 1]
+        left_open = settings.optimizer == "muon" and "weight_decay" not in kept  # as was measured
+        decay = None if left_open else settings.weight_decay
+        runs = candidates(choices, size, speed, seconds, fitted_law(), decay)
+        if choices.model != "gpt":  # when enough is learned, and what decays, was measured of a GPT alone
+            runs, kept = [run for run in runs if run.share == 1], {*kept, "weight_decay"}
     best = runs[0]
     train = paced(best, settings, seconds, kept)
     if choices.model != "gpt":

@@ -114,7 +114,19 @@ def test_a_dry_run_as_json_is_a_way_a_line_best_first(minigpt: Run, notes: str) 
     expected = [run["expected_bits_per_byte"] for run in runs]
     assert len(runs) > 10
     assert expected == sorted(expected)
-    assert {"tokenizer", "width", "dropout", "epochs", "tokens_per_second"} <= runs[0].keys()
+    assert {"tokenizer", "width", "dropout", "weight_decay", "epochs", "tokens_per_second"} <= runs[0].keys()
+
+
+@pytest.mark.parametrize("flags", [["--weight-decay", "0.05"], ["--optimizer", "adamw"]])
+def test_weight_decay_is_chosen_only_where_it_was_measured_and_not_given(
+    minigpt: Run, notes: str, flags: list[str]
+) -> None:
+    chosen = minigpt("train", notes, "--minutes", "2", "--dry-run", "--json")
+    assert len({json.loads(line)["weight_decay"] for line in chosen.stdout.splitlines()}) > 1
+    kept = minigpt("train", notes, "--minutes", "2", "--dry-run", "--json", *flags)
+    assert {json.loads(line)["weight_decay"] for line in kept.stdout.splitlines()} == {
+        0.05 if "--weight-decay" in flags else 0.1
+    }
 
 
 def test_a_dry_run_by_steps_shows_the_size(minigpt: Run, notes: str, empty_folder: Path) -> None:

@@ -18,6 +18,7 @@ BEST = PlannedRun(
     width=128,
     context=128,
     dropout=0.1,
+    weight_decay=0.3,
     batch_size=8,
     steps=1371,
     tokens=1_404_000,
@@ -47,7 +48,7 @@ def test_it_says_all_at_any_width(width: int) -> None:
     assert max(map(len, lines)) <= width
     said = " ".join(" ".join(lines).split())
     assert "3:00 from the start: 4 × 128 trains at about 14,130 tokens/s here, so 1.4 M tokens fit" in said
-    assert "bpe 2,048, 2.94 bytes a token: the text is seen 4.1 times · dropout 0.1" in said
+    assert "bpe 2,048, 2.94 bytes a token: the text is seen 4.1 times · dropout 0.1 · weight decay 0.3" in said
     assert "characters expected 5.0% worse" in said
     assert "3 × 96 is expected 1.0% worse · 4 × 192 1.5% worse" in said
     assert "…" not in said
@@ -56,7 +57,7 @@ def test_it_says_all_at_any_width(width: int) -> None:
 def test_the_table_has_each_shape_and_tokenizer_once_with_what_it_is_expected_to_cost() -> None:
     rows = [line.split() for line in shown(80, RUNS)[-4:]]
     assert [row[-1] for row in rows] == ["best", "+1.0%", "+1.5%", "+5.0%"]
-    assert rows[0] == ["4", "×", "128", "bpe", "2,048", "0.1", "1,371", "4.1", "best"]
+    assert rows[0] == ["4", "×", "128", "bpe", "2,048", "0.1", "0.3", "1,371", "4.1", "best"]
 
 
 def test_a_part_of_the_time_and_a_part_of_the_text_are_told() -> None:

@@ -75,6 +75,11 @@ def test_choices_are_complete_and_keep_what_was_said() -> None:
     assert chosen(plan(tokenizer="char")[0], Choices()).vocab_size is None
 
 
+def test_a_text_that_is_often_repeated_gets_more_weight_decay() -> None:
+    assert plan(50_000_000, 300.0)[0].weight_decay == TrainConfig.weight_decay
+    assert plan(100_000, 3600.0)[0].weight_decay > TrainConfig.weight_decay
+
+
 def test_heads_that_divide_no_width_are_refused() -> None:
     with pytest.raises(ConfigError, match="--heads 7 divides no width"):
         plan(heads=7)
@@ -136,8 +141,9 @@ def test_accumulated_batches_make_fewer_steps_of_as_many_tokens() -> None:
 
 def test_the_pace_leaves_what_was_given() -> None:
     run = plan()[0]
-    train = paced(run, TrainConfig(eval_every=7), 120.0, kept={"eval_every"})
-    assert (train.seconds, train.steps, train.eval_every) == (120.0, run.steps, 7)
+    train = paced(run, TrainConfig(eval_every=7, weight_decay=0.7), 120.0, kept={"eval_every", "weight_decay"})
+    assert (train.seconds, train.steps, train.eval_every, train.weight_decay) == (120.0, run.steps, 7, 0.7)
+    assert paced(run, TrainConfig(weight_decay=0.7), 120.0).weight_decay == run.weight_decay
     assert paced(run, TrainConfig(), 120.0).eval_every == run.steps // 10
 
 
