@@ -186,7 +186,8 @@ class Scratch:
             self._made.append(self._runs)
         self._remove_forgotten()
         try:
-            self._made.append(Path(mkdtemp(prefix=_SCRATCH, dir=self._runs)))
+            made = Path(mkdtemp(prefix=_SCRATCH, dir=self._runs))  # absolute since Python 3.12
+            self._made.append(self._runs / made.name)
         except OSError as error:
             raise OutputError(f"A folder in {self._runs} cannot be made: {error.strerror}.") from error
         self._locks.append(locked(self._made[-1] / LOCK, "a new folder is in use"))

@@ -23,7 +23,7 @@ def again(
     """The entries of run.json that repeat a run: `text`, its flags about the text, and `command`, a list of arguments.
 
     Paths are as they were given; `base` names the model that the run begins with, if one is given. Where threads and
-    device are these too, the weights are the same to the bit on a CPU.
+    device are these too, the weights are the same to the bit on the same CPU.
     """
     import torch
 

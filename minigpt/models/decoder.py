@@ -25,7 +25,7 @@ _HEAD_PARAMETERS = 1 << 24  # from here on, the output head is worth a copy as [
 @contextmanager
 def decoding_threads(model: GPT | Baseline) -> Iterator[None]:
     """One thread for a narrow model on a CPU, which is no faster with two, and 40 times slower when another program
-    keeps one of the cores busy. The steps of a Decoder are: they choose their threads themselves, as they go.
+    keeps one of the cores busy. The steps that step.c takes are: they choose their threads themselves, as they go.
     """
     if model.config.width >= _SPLIT_WIDTH or model.device.type != "cpu":
         yield
@@ -47,9 +47,7 @@ class Decoder:
         self.cache = KVCache(model.config, device=model.device, dtype=model.wte.weight.dtype)
         self.ids: list[int] = []
         self.start = 0
-        most = step_threads() if model.device.type == "cpu" else 1
-        self._threads, self._most = StepThreads(most), most
-        self._step: NativeStep | FlatStep | None = None
+        self._step: Callable[[int], Tensor] | None = None
 
     def prefill(self, ids: Sequence[int]) -> Tensor:
         """Read `ids` (one or more) from the start, in one pass over the window; the logits [V] after the last."""
@@ -69,9 +67,9 @@ class Decoder:
         if window_start(len(self.ids) + 1, self.config.context) != self.start:
             return self.prefill([*self.ids, token])
         self.ids.append(token)
-        step = self._step or self._make_step()
-        with self._threads:
-            return step(token)
+        if self._step is None:
+            self._step = self._make_step()
+        return self._step(token)
 
     def columns(self, first: int) -> tuple[Tensor, ...]:
         """Copies [layers, 2, 1, H, D] of the keys and values of each token of the window, from number `first` on."""
@@ -86,10 +84,11 @@ class Decoder:
         if columns:
             self.cache.kv[:, :, :, :, kept : self.cache.length] = torch.stack(tuple(columns), dim=4)
 
-    def _make_step(self) -> "NativeStep | FlatStep":
-        native = is_native(self.model)
-        self._step = NativeStep(self.model, self.cache) if native else FlatStep(self.model, self.cache, self._most)
-        return self._step
+    def _make_step(self) -> Callable[[int], Tensor]:
+        """Only step.c may change its number of threads on the way: torch's products would change their last bits."""
+        if not is_native(self.model):
+            return FlatStep(self.model, self.cache, torch.get_num_threads())
+        return StepThreads(step_threads()).around(NativeStep(self.model, self.cache))
 
 
 class FlatStep:

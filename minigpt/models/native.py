@@ -86,7 +86,9 @@ class NativeStep:
     """`step(token)` is the logits [V], float32, of the token after it, which goes into the cache.
 
     Reads the weights where they are. Of those in bfloat16, what lies between two products stays in float32. The number
-    of threads, torch's at that moment, changes no bit of a logit. Raises IndexError for a token that there is not.
+    of threads, torch's at that moment, changes no bit of a logit: each sum is one thread's. What the cache held before
+    is the caller's, and torch's products behind it may depend on the threads. Raises IndexError for a token that there
+    is not.
     """
 
     def __init__(self, model: GPT, cache: KVCache) -> None:

@@ -9,6 +9,7 @@ from statistics import median_low
 from types import TracebackType
 
 import torch
+from torch import Tensor
 
 _TRIAL = 4  # steps that tell how fast a number of threads is
 _CLEARLY = 0.9  # of the time of one thread: what all of them must stay below to be worth their cores
@@ -50,6 +51,15 @@ class StepThreads:
         self._usual: dict[int, float] = {}
         self._rest = 0.0  # seconds until the next trial; none is due while all threads are best
         self._trying = most > 1
+
+    def around(self, step: Callable[[int], Tensor]) -> Callable[[int], Tensor]:
+        """`step`, each time with the threads that are best."""
+
+        def run(token: int) -> Tensor:
+            with self:
+                return step(token)
+
+        return run
 
     def __enter__(self) -> None:
         self._before = torch.get_num_threads()

@@ -281,4 +281,4 @@ def _repeat(command: Sequence[str]) -> str:
     text = ", given the same text on standard input again" if "-" in command else ""
     if "--minutes" in command:
         return f"\nThis trains such a model again{text}; how far it comes in the time, the machine decides:"
-    return f"\nThis repeats the run{text}; on a CPU with as many threads and the same versions, to the bit:"
+    return f"\nThis repeats the run{text}; on the same CPU with as many threads and the same versions, to the bit:"

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -143,6 +144,24 @@ def test_what_a_killed_process_left_of_a_text_is_removed_and_what_is_in_use_is_n
             assert [place.parent.is_dir() for place in (*places, used, left)] == [True, True, True, False]
         other.kill()
     assert names(Path("checkpoints")) == {".tokens-used"}
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_the_second_place_for_a_text_leaves_the_first_alone(absolute: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`mkdtemp` names an absolute path since Python 3.12, and the one that it was given before."""
+
+    def made(prefix: str, dir: Path) -> str:
+        name = tempfile.mkdtemp(prefix=prefix, dir=dir)
+        return os.path.abspath(name) if absolute else os.path.relpath(name)
+
+    monkeypatch.setattr("minigpt.checkpoint.run.mkdtemp", made)
+    with Scratch() as scratch:
+        first = scratch.new()
+        first.mkdir()
+        second = scratch.new()
+        assert first.is_dir()
+        assert second.parent.is_dir()
+    assert not Path("checkpoints").exists()
 
 
 def test_a_disk_without_locks_locks_nothing_and_nothing_is_removed_there(

@@ -1,7 +1,8 @@
-"""step.c says what GPT.forward says, in float32, bfloat16 and 8 bits, to the bit with any number of threads."""
+"""step.c says what GPT.forward says, in float32, bfloat16 and 8 bits, and the same with any number of threads."""
 
 import shutil
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -48,14 +49,24 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@torch.inference_mode()
 def steps(model: GPT, prompt: list[int], rest: list[int]) -> torch.Tensor:
     """The logits [T, V] after each of `rest`."""
+    return steps_behind(model, read(model, prompt), rest)
+
+
+@torch.inference_mode()
+def read(model: GPT, prompt: list[int]) -> KVCache:
+    """The cache of `prompt`, which torch makes: with other threads its last bits may be others."""
     cache = KVCache(model.config, dtype=model.wte.weight.dtype)
     model(torch.tensor([prompt]), cache)
-    step = NativeStep(model, cache)
+    return cache
+
+
+@torch.inference_mode()
+def steps_behind(model: GPT, cache: KVCache, rest: list[int]) -> torch.Tensor:
+    before, step = cache.length, NativeStep(model, cache)
     found = [step(token) for token in rest]
-    assert cache.length == len(prompt) + len(rest)
+    assert cache.length == before + len(rest)
     return torch.stack(found)
 
 
@@ -96,13 +107,29 @@ def test_a_step_wider_than_a_stack_is_taken(how: tuple[str, str]) -> None:
 @needs_a_compiler
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("how", [("float32", "none"), ("bfloat16", "none"), ("float32", "int8")])
-def test_the_number_of_threads_changes_no_bit(how: tuple[str, str]) -> None:
+def test_the_number_of_threads_changes_no_bit_behind_the_same_prompt(how: tuple[str, str]) -> None:
     model = stored(make_model(67, width=144, heads=3), *how)
-    found = []
+    prompt, found = read(model, TEXT[:1]), []
     for count in (1, 2, 3, 8):
         torch.set_num_threads(count)
-        found.append(steps(model, TEXT[:1], TEXT[1:]))
+        found.append(steps_behind(model, deepcopy(prompt), TEXT[1:]))
     assert all(torch.equal(logits, found[0]) for logits in found[1:])
+    assert bool((prompt.kv[..., 1:, :] == 0).all())  # each began behind the prompt alone
+
+
+@pytest.mark.parametrize("library", [pytest.param(True, marks=needs_a_compiler), False])
+def test_only_the_steps_of_c_change_their_number_of_threads(library: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's products would change their last bits, and a seed would give another text on a busy machine."""
+    asked = list[int]()
+    monkeypatch.setattr("minigpt.models.native.has_library", lambda: library)
+    monkeypatch.setattr("minigpt.models.decoder.step_threads", lambda: 3)
+    decoder = Decoder(make_model(50))
+    decoder.prefill(TEXT[:1])
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    for token in TEXT[1:]:
+        decoder.step(token)
+    assert (3 in asked) == library
+    assert library or not asked
 
 
 @needs_a_compiler
