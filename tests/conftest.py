@@ -1,20 +1,32 @@
-"""Toy models and tokenizers, made here: nothing is downloaded, everything is seeded."""
+"""Toy models and tokenizers, made here: nothing is downloaded, everything is seeded.
 
+Where torch is not installed, the test files that import it, themselves or through minigpt, are left out, and those of
+the command line that run a model; pytest's first line says so.
+"""
+
+import ast
+import importlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
 
-from minigpt.checkpoint.folder import save_description, save_weights
 from minigpt.config import PRESETS, ModelConfig
-from minigpt.models.baselines import Baseline
-from minigpt.models.gpt import GPT
-from minigpt.models.kinds import new_model
 from minigpt.text.tokenizer import Tokenizer, train_tokenizer
+
+if TYPE_CHECKING:
+    from minigpt.models.baselines import Baseline
+    from minigpt.models.gpt import GPT
+
+HAS_TORCH = find_spec("torch") is not None
+TORCH = {"torch", "transformers"}
+ROOT = Path(__file__).parent.parent
+COMMANDS_WITHOUT_TORCH = {"conftest.py", "test_completion.py", "test_given.py", "test_help.py"}
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what is equal to the bit is so on a CPU
 
@@ -56,10 +68,63 @@ HARD_STRINGS = {
 }
 
 
+def pytest_report_header() -> str | None:
+    return None if HAS_TORCH else "torch is not installed: only the tests of what does not need it are run"
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """A folder is left out where its conftest.py needs torch."""
+    file = collection_path / "conftest.py" if collection_path.is_dir() else collection_path
+    if HAS_TORCH or file.suffix != ".py" or not file.exists():
+        return None
+    if collection_path.parent.name == "cli" and file.name not in COMMANDS_WITHOUT_TORCH:
+        return True
+    return True if imports_torch(file) else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Left out without torch: what is marked so, and what asks for a model."""
+    left_out = [] if HAS_TORCH else [item for item in items if needs_torch(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not needs_torch(item)]
+
+
+def needs_torch(item: pytest.Item) -> bool:
+    makers = {"make_model", "make_baseline", "constant_model"}  # every model is made by one of these
+    return item.get_closest_marker("torch") is not None or not makers.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+def imports_torch(path: Path) -> bool:
+    """Whether the modules that `path` imports at its top cannot be imported without torch."""
+    for node in ast.parse(path.read_text("utf-8")).body:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [node.module, *filter(is_module, inner)]
+        for name in names:
+            try:
+                importlib.import_module(name)
+            except ModuleNotFoundError as error:
+                if error.name and error.name.partition(".")[0] in TORCH:
+                    return True
+                raise
+    return False
+
+
+def is_module(name: str) -> bool:
+    """Whether `minigpt.a.b` is a file or a folder of the package, and not a name in one."""
+    path = ROOT.joinpath(*name.split("."))
+    return name.startswith("minigpt.") and (path.is_dir() or path.with_suffix(".py").exists())
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """Toy models gain nothing from more, and lose much where the cores are busy."""
-    torch.set_num_threads(1)
+    if HAS_TORCH:
+        import torch
+
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(params=HARD_STRINGS.values(), ids=list(HARD_STRINGS))
@@ -97,10 +162,15 @@ def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
 
 
 @pytest.fixture(scope="session")
-def make_model() -> Callable[..., GPT]:
+def make_model() -> "Callable[..., GPT]":
     """A toy GPT, every parameter random and large enough that its logits are far from flat; in eval mode."""
+    import torch
 
-    def make(vocab_size: int, context: int = 16, *, layers: int = 2, heads: int = 2, width: int = 16, seed: int = 0):
+    from minigpt.models.gpt import GPT
+
+    def make(
+        vocab_size: int, context: int = 16, *, layers: int = 2, heads: int = 2, width: int = 16, seed: int = 0
+    ) -> "GPT":
         model = GPT(ModelConfig(vocab_size=vocab_size, context=context, layers=layers, heads=heads, width=width))
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
@@ -118,10 +188,15 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def make_baseline() -> Callable[..., Baseline]:
+def make_baseline() -> "Callable[..., Baseline]":
     """A toy of another kind, initialised as ever, but with token vectors large enough that its logits are not flat."""
+    import torch
 
-    def make(kind: str, vocab_size: int, context: int = 8, *, layers: int = 2, width: int = 16, window: int = 5):
+    from minigpt.models.kinds import new_model
+
+    def make(
+        kind: str, vocab_size: int, context: int = 8, *, layers: int = 2, width: int = 16, window: int = 5
+    ) -> "Baseline":
         seen = window if kind == "window" else None
         config = ModelConfig(
             model=kind, vocab_size=vocab_size, context=context, layers=layers, heads=1, width=width, window=seen
@@ -135,16 +210,19 @@ def make_baseline() -> Callable[..., Baseline]:
 
 
 @pytest.fixture(scope="session")
-def model(bpe: Tokenizer, make_model: Callable[..., GPT]) -> GPT:
+def model(bpe: Tokenizer, make_model: "Callable[..., GPT]") -> "GPT":
     """The toy model of `bpe`, context 16; not to be changed."""
     return make_model(bpe.vocab_size)
 
 
 @pytest.fixture(scope="session")
-def constant_model() -> Callable[..., GPT]:
+def constant_model() -> "Callable[..., GPT]":
     """A model that answers every text with the very logits it is given."""
+    import torch
 
-    def make(logits: Sequence[float], context: int = 16) -> GPT:
+    from minigpt.models.gpt import GPT
+
+    def make(logits: Sequence[float], context: int = 16) -> "GPT":
         model = GPT(ModelConfig(vocab_size=len(logits), context=context, layers=1, heads=1, width=2))
         with torch.no_grad():
             for parameter in model.parameters():
@@ -157,8 +235,12 @@ def constant_model() -> Callable[..., GPT]:
 
 
 @pytest.fixture
-def checkpoint_folder(tmp_path: Path, model: GPT, bpe: Tokenizer) -> Path:
+def checkpoint_folder(tmp_path: Path, model: "GPT", bpe: Tokenizer) -> Path:
     """`model` and `bpe` as a saved GPT-2 folder, a fresh one for each test."""
+    import torch
+
+    from minigpt.checkpoint.folder import save_description, save_weights
+
     folder = tmp_path / "toy"
     folder.mkdir()
     save_description(folder, model.config, bpe, torch.float32)

@@ -5,15 +5,18 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from minigpt.config import SampleConfig
 from minigpt.errors import OutputError
-from minigpt.models.gpt import GPT
 from minigpt.records import Candidate, Comparison, Contender, ContenderRun, Other, Stage, StepRecord
 from minigpt.render.explorer_session import Files, Session
-from minigpt.sampling.tree import TokenTree
+
+if TYPE_CHECKING:
+    from minigpt.models.gpt import GPT
+    from minigpt.sampling.tree import TokenTree
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -148,8 +151,9 @@ HOSTILE = (
 
 
 @pytest.fixture
-def make_tree(constant_model: Callable[..., GPT]) -> Callable[..., TokenTree]:
+def make_tree(constant_model: "Callable[..., GPT]") -> "Callable[..., TokenTree]":
     """A tree over a model that expects the lecture's list after every text, and the other words hardly ever."""
+    from minigpt.sampling.tree import TokenTree
 
     def make(prompt: str = PROMPT, seed: int = 1) -> TokenTree:
         rest = [*TRUNK, *HOSTILE]
@@ -182,7 +186,7 @@ def written() -> Written:
 
 
 @pytest.fixture
-def session(make_tree: Callable[..., TokenTree], written: Written) -> Session:
+def session(make_tree: "Callable[..., TokenTree]", written: Written) -> Session:
     """At the end of the lecture's text, with the default settings."""
     return Session(make_tree(), SampleConfig(), Files(written.save, written.export))
 

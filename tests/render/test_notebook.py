@@ -124,6 +124,7 @@ def test_what_has_no_table_is_said() -> None:
         repr(show([Token(id=1, text="a", bytes="61")]))
 
 
+@pytest.mark.torch
 def test_every_public_name_can_be_had() -> None:
     assert all(getattr(minigpt, name) is not None for name in minigpt.__all__)
     assert sorted(minigpt.__all__) == sorted(set(minigpt.__all__))

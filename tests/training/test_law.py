@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from minigpt.training.law import Training, fitted_law
 
@@ -50,6 +51,7 @@ def test_weight_decay_helps_only_where_the_text_is_repeated() -> None:
     assert bits(weight_decay=0.6, text_bytes=60_000) < bits(text_bytes=60_000)
 
 
+@pytest.mark.torch
 def test_law_json_is_what_the_measurements_give() -> None:
     """By what it expects of each of them: the numbers themselves may trade places a little on another machine."""
     path = Path(__file__).parent.parent.parent / "scripts" / "fit_law.py"

@@ -11,6 +11,8 @@ from minigpt.records import TrainRecord
 from minigpt.training import tensorboard
 from minigpt.training.tensorboard import EventFiles, check_installed
 
+pytestmark = pytest.mark.torch
+
 RECORD = TrainRecord(
     step=0, tokens=0, epoch=0.0, seconds=0.1, tokens_per_second=0.0, loss_nats=None, learning_rate=0.0,
     gradient_norm=None, validation_loss_nats=5.5, validation_bits_per_byte=3.5,
