@@ -20,10 +20,13 @@ _ELSEWHERE = (".bin", ".ckpt", ".ggml", ".onnx", ".pt", ".pth", ".safetensors")
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
-    """Before the work begins: raises OutputError where `path`, a .gguf file or else a folder, cannot be written."""
+    """Before the work begins: raises OutputError where `path`, a .gguf file or else a folder, cannot be written.
+
+    Raises ConfigError for a file of another kind.
+    """
     kind = path.suffix.lower()
     if kind in _ELSEWHERE:
-        raise OutputError(f"{path}: an export is a .gguf file, or a folder, whose weights are safetensors.")
+        raise ConfigError(f"{path}: an export is a .gguf file, or a folder, whose weights are safetensors.")
     if kind == ".gguf":
         _check_file(path)
     else:

@@ -19,7 +19,7 @@ from torch import Tensor
 from minigpt.checkpoint.files import write_atomically
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.hf_gpt2 import PREFIX, config_to_json, weights_to_tensors
-from minigpt.errors import CheckpointError, ConfigError
+from minigpt.errors import CheckpointError, ConfigError, PackageError
 from minigpt.models.kinds import gpt_of
 from minigpt.text.blocks import Progress, unheard
 from minigpt.text.wording import shown
@@ -53,9 +53,9 @@ _UNHEEDED = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte
 
 
 def check_installed() -> None:
-    """Raises ConfigError where the package gguf is not installed, so that it is said before any work is done."""
+    """Raises PackageError where the package gguf is not installed, so that it is said before any work is done."""
     if find_spec("gguf") is None:
-        raise ConfigError(
+        raise PackageError(
             "A .gguf file is written by the package gguf, not installed here.\n"
             "From your clone of minigpt: pip install -e '.[gguf]'"
         )

@@ -12,7 +12,7 @@ from minigpt.checkpoint.resume import RESUME, TOKENS
 from minigpt.checkpoint.run import SNAPSHOTS
 from minigpt.checkpoint.runs import RUN
 from minigpt.config import require
-from minigpt.errors import CheckpointError, CorpusError
+from minigpt.errors import CheckpointError, CorpusError, MinigptError
 from minigpt.records import CorpusText
 from minigpt.text.blocks import Progress, unheard
 from minigpt.text.corpus import Corpus, builtin_corpus, read_corpus
@@ -96,7 +96,7 @@ def _read_again(run: Path, told: str, progress: Stages) -> tuple[Corpus, float]:
         raise CorpusError(f"{told}, and its text came from standard input.\n{advice}")
     try:
         corpus = _read(specs, progress, **reading)
-    except CorpusError as error:
+    except MinigptError as error:
         raise CorpusError(f"{told}, and its text cannot be read: {str(error).splitlines()[0]}\n{advice}") from error
     if [source.sha256 for source in corpus.sources] != sources:
         if not specs:

@@ -15,6 +15,7 @@ from minigpt.cli.guard import StopSignals, guarded, note, say, signals_raise, st
 from minigpt.cli.options import Device, Json, Quiet, Threads
 from minigpt.cli.page import Html, check_page
 from minigpt.config import require, require_minutes, require_seed
+from minigpt.errors import OutputError, PackageError
 
 if TYPE_CHECKING:
     import torch
@@ -99,7 +100,8 @@ def compare(
         plot is None or plot.suffix.lower() in (".svg", ".png"),
         f"--plot {plot} must end in .svg or .png.",
     )
-    require(plot is None or plot.parent.is_dir(), f"--plot {plot}: there is no folder {plot and plot.parent}.")
+    if plot is not None and not plot.parent.is_dir():
+        raise OutputError(f"--plot {plot}: there is no folder {plot.parent}.")
     require(
         resume is None or not given(ctx).keys() & _OF_THE_BEGINNING,
         "--resume keeps what the comparison began with: leave out CORPUS, --out, --seed, --quick and --ablate.",
@@ -216,7 +218,6 @@ def _show(contest: "Contest", plot: Path | None, html: Path | None, *, json: boo
 
 
 def _print(comparison: "Comparison") -> None:
-    from minigpt.errors import ConfigError
     from minigpt.render.compare import comparison_caption, comparison_table
     from minigpt.render.panel_plot import panel_plots
     from minigpt.render.panels import panels
@@ -232,7 +233,7 @@ def _print(comparison: "Comparison") -> None:
     try:
         for line in panel_plots(panels(comparison), screen, coloured=coloured):
             console.print(line, soft_wrap=True)
-    except ConfigError as error:  # plotext is not installed; the table is there
+    except PackageError as error:  # plotext is not installed; the table is there
         note(str(error))
 
 

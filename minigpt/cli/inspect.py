@@ -19,7 +19,6 @@ from minigpt.cli.lens import show_attribution, show_by_layer
 from minigpt.cli.options import Boundary, Checkpoint, Device, Json, Quiet, Threads, Top
 from minigpt.cli.page import Html, ViewPage, check_page
 from minigpt.config import require
-from minigpt.errors import CorpusError
 from minigpt.render.boundary import boundary_tables
 from minigpt.render.machine import write_csv, write_steps
 from minigpt.render.screen import Screen
@@ -116,17 +115,13 @@ def inspect_probs(
     check_page(html)
     follows = history is not None or by_layer or attribution
     require(not track or follows, "--track goes with --history, --by-layer or --attribution.")
-    from minigpt.cli.setup import given_text, open_checkpoint
+    from minigpt.cli.setup import open_checkpoint, text_to_look_at
     from minigpt.text.choices import split_choices
     from minigpt.text.prompt import check_argument
 
     texts = split_choices(check_argument(choices)) if choices is not None else ()
-    prompt = given_text(text, file)
-    if not prompt:
-        raise CorpusError(
-            "There is no text to look at.\n"
-            'Give it as an argument (minigpt inspect-probs "Once upon a"), with --file, or on standard input.'
-        )
+    advice = 'Give it as an argument (minigpt inspect-probs "Once upon a"), with --file, or on standard input.'
+    prompt = text_to_look_at(text, file, advice=advice)
     loaded = open_checkpoint(checkpoint if history is None else history, device, threads)
     page = ViewPage(html, loaded, prompt, quiet)
     if cut:

@@ -54,7 +54,7 @@ def test_what_the_file_gives_counts_as_given_when_a_run_goes_on(minigpt: Run, no
     assert minigpt("train", notes, "--config", file, "--out", "run").exit_code == 0
     assert "finished" in minigpt("train", "--resume", "run", "--config", file).stdout
     other = minigpt("train", "--resume", "run", "--config", write("width = 64\n", "other.toml"))
-    assert other.exit_code == 1
+    assert other.exit_code == 2
     assert "--width 64 differs from this run's 32" in other.stderr
     assert "other.toml says width = 64." in other.stderr
 
@@ -74,7 +74,7 @@ def test_the_other_commands_take_a_file_too(minigpt: Run, trained: Path) -> None
     )
     assert evaluated.exit_code == 0, evaluated.stderr
     refused = minigpt("sample", "the", "--config", write(f'checkpoint = "{trained}"\ntop-p = 2.0\n'))
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
     assert refused.stderr.splitlines()[-1] == "s.toml says top_p = 2.0."
 
 

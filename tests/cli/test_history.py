@@ -68,7 +68,7 @@ def test_by_layer_is_one_token_at_every_depth(history: Run) -> None:
 )
 def test_what_does_not_go_with_it_is_refused(history: Run, arguments: tuple[str, ...], said: str) -> None:
     result = history(*arguments)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert said in " ".join(result.stderr.split())
 
 
@@ -80,5 +80,5 @@ def test_a_folder_without_snapshots_is_refused(minigpt: Run, checkpoint_folder: 
 
 def test_track_alone_is_refused(minigpt: Run, trained: Path) -> None:
     result = minigpt("inspect-probs", "The", "-c", str(trained), "--track", " ")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "--track goes with --history" in result.stderr

@@ -349,7 +349,7 @@ def test_a_stopped_run_of_it_is_resumed(further: Run, minigpt: Run) -> None:
     assert minigpt("train", "--resume", "run", "--steps", "6").exit_code == 0
     assert json.loads(Path("run/run.json").read_text())["steps_taken"] == 6
     other = minigpt("train", "--resume", "run", "--from", "another")
-    assert other.exit_code == 1
+    assert other.exit_code == 2
     assert "--from another differs from this run's" in other.stderr
 
 
@@ -374,7 +374,7 @@ def test_what_contradicts_a_given_model(further: Run, flags: tuple[str, ...], me
 
 def test_freezing_needs_a_given_model(train: Run) -> None:
     result = train("--freeze", "1")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "--freeze goes with --from CHECKPOINT." in result.stderr
 
 
