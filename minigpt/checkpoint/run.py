@@ -25,7 +25,7 @@ import torch
 from minigpt.checkpoint.files import TEMPORARY, locked, write_json, write_text
 from minigpt.checkpoint.folder import save_description, save_weights
 from minigpt.checkpoint.resume import RESUME, TOKENS, save_tokens
-from minigpt.checkpoint.runs import LOG, RUN, WEIGHTS, read_log
+from minigpt.checkpoint.runs import LOG, RUN, SNAPSHOTS, WEIGHTS, read_log
 from minigpt.errors import ConfigError, OutputError
 from minigpt.models.kinds import Model
 from minigpt.records import TrainRecord
@@ -33,7 +33,6 @@ from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 
 _RUNS = Path("checkpoints")
-SNAPSHOTS = "snapshots"
 TENSORBOARD, CARD, LOCK = "tensorboard", "README.md", "lock"
 _SCRATCH = ".tokens-"
 _IN_USE = "--out {} holds a run that another process is training."

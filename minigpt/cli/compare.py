@@ -165,10 +165,11 @@ def _contest(folder: Path, comparison: "Comparison", plan: "Plan", device: "torc
 
 
 def _reopen(run: str, device: "torch.device", minutes: float | None) -> "Contest":
+    from minigpt.checkpoint.runs import find_run
     from minigpt.comparison.begin import machine, reopened
     from minigpt.comparison.folder import newest_comparison, open_comparison
 
-    folder = newest_comparison() if run == "latest" else Path(run)
+    folder = newest_comparison() if run == "latest" else find_run(run)
     comparison, tokenizer, data = open_comparison(folder)
     require(
         comparison.finished or comparison.machine == machine(device),

@@ -27,7 +27,7 @@ def export(
     run: Annotated[
         Path,
         typer.Argument(
-            help="A run's folder, one of its snapshots, or any Hugging Face GPT-2 folder.",
+            help="A run by name or folder, one of its snapshots, or any Hugging Face GPT-2 folder.",
             autocompletion=complete_model,
         ),
     ],

@@ -13,8 +13,8 @@ Checkpoint = Annotated[
     typer.Option(
         "--checkpoint",
         "-c",
-        help="A run's folder, any Hugging Face GPT-2 folder, or a GPT-2 of the Hub such as openai-community/gpt2. By "
-        "default the newest run in ./checkpoints.",
+        help="A run of ./checkpoints by name, the folder of a run or of any Hugging Face GPT-2, or a GPT-2 of the Hub "
+        "such as openai-community/gpt2. By default the newest run.",
         show_default=False,
         envvar=VARIABLES["checkpoint"],
         autocompletion=complete_model,

@@ -21,7 +21,7 @@ def plot(
     run: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Folders of runs. By default the newest in ./checkpoints.",
+            help="Runs, by folder or by name. By default the newest in ./checkpoints.",
             show_default=False,
             autocompletion=complete_model,
         ),
@@ -65,10 +65,11 @@ def plot(
         out is None or out.suffix.lower() in (".svg", ".png"),
         f"--out {out} must end in .svg or .png.",
     )
-    from minigpt.checkpoint.runs import newest_run, read_run
+    from minigpt.checkpoint.runs import find_run, newest_run, read_run
     from minigpt.training.curves import cautions, loss_curves
 
-    logs = [read_run(folder) for folder in dict.fromkeys(run or [newest_run(otherwise="or name the folder of a run")])]
+    folders = map(find_run, run) if run else [newest_run(otherwise="or name the folder of a run")]
+    logs = [read_run(folder) for folder in dict.fromkeys(folders)]
     curves = loss_curves(logs, x=x, y=y, smooth=smooth, log=log)
     for sentence in cautions(logs, curves):
         note(sentence, quiet=quiet)

@@ -153,7 +153,7 @@ def train(
     ] = False,
     out: Annotated[Path | None, _flag("The run's folder. By default checkpoints/NAME.", _OUTPUT)] = None,
     resume: Annotated[
-        str | None, _flag("Go on with this run, or the latest one, exactly where it was.", _OUTPUT)
+        str | None, _flag("Go on with this run, by name or folder, or the latest, exactly where it was.", _OUTPUT)
     ] = None,
     save_every: Annotated[
         int | None, _flag("Steps between saves of what --resume needs. By default by time.", _OUTPUT, min=1)
