@@ -15,7 +15,6 @@ from minigpt.errors import ConfigError, OutputError
 from minigpt.models.kinds import gpt_of
 from minigpt.text.wording import shown
 
-DTYPES = ("float32", "bfloat16", "float16")
 _ELSEWHERE = (".bin", ".ckpt", ".ggml", ".onnx", ".pt", ".pth", ".safetensors")
 
 
@@ -59,7 +58,7 @@ def _check_folder(path: Path) -> None:
 
 
 def export_folder(folder: Path, checkpoint: Checkpoint, dtype: str) -> None:
-    """Write `checkpoint` as a GPT-2 folder with its weights in `dtype` (of DTYPES).
+    """Write `checkpoint` as a GPT-2 folder with its weights in `dtype` (of FOLDER_DTYPES).
 
     It appears whole or not at all; in a folder that is there, each file is replaced, and others stay. Raises
     OutputError, and ConfigError for weights beyond float16.

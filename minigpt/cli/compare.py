@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from minigpt.cli.completion import complete_resumed
 from minigpt.cli.config_file import Config
 from minigpt.cli.given import build, given
 from minigpt.cli.guard import StopSignals, guarded, note, say, signals_raise, stderr, stdout
@@ -71,7 +72,11 @@ def compare(
         Path | None, typer.Option(help="The comparison's folder. By default checkpoints/compare-NAME.")
     ] = None,
     resume: Annotated[
-        str | None, typer.Option(help="Go on with this comparison, or the latest one; a whole one is shown again.")
+        str | None,
+        typer.Option(
+            help="Go on with this comparison, or the latest one; a whole one is shown again.",
+            autocompletion=complete_resumed,
+        ),
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Also write a picture: FILE.svg or FILE.png.")] = None,
     html: Html = None,

@@ -9,8 +9,8 @@ import typer
 from minigpt.cli.completion import complete_model
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note, say, stdout
-from minigpt.cli.options import Json, Quiet
-from minigpt.config import require
+from minigpt.cli.options import Json, Quiet, choice
+from minigpt.config import X_AXES, Y_AXES, require
 
 if TYPE_CHECKING:
     from minigpt.records import LossCurves
@@ -26,12 +26,14 @@ def plot(
             autocompletion=complete_model,
         ),
     ] = None,
-    x: Annotated[str, typer.Option("--x", help="step, tokens or seconds.")] = "step",
+    x: Annotated[str, choice(X_AXES, "{values}.", "--x")] = "step",
     y: Annotated[
         str | None,
-        typer.Option(
+        choice(
+            Y_AXES,
+            "{values}. By default the first where it is known.",
             "--y",
-            help="bits-per-byte, which compares tokenizers, or nats per token. By default the first where it is known.",
+            remarks={"bits-per-byte": "which compares tokenizers", "nats": "per token"},
             show_default=False,
         ),
     ] = None,

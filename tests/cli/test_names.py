@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from minigpt.cli.app import app
-from minigpt.cli.completion import complete_model, complete_run
+from minigpt.cli.completion import complete_corpus, complete_model, complete_resumed
 
 Run = Callable[..., Any]
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -144,4 +144,5 @@ def test_runs_elsewhere_say_how_they_are_named(minigpt: Run, poem: Path) -> None
 def test_a_name_is_completed_where_no_path_begins_so(poem: Path) -> None:
     assert complete_model("po") == ["poem"]
     assert complete_model("checkpoints/p") == ["checkpoints/poem"]
-    assert complete_run("", "latest") == ["latest", "poem"]
+    assert complete_resumed("la") == ["latest"]
+    assert complete_corpus("") == ["run", "builtin", "checkpoints/", "checkpoints/poem"]

@@ -335,10 +335,13 @@ def test_a_checkpoint_is_trained_further(further: Run, trained: Path) -> None:
     assert not new.model.ln_f.weight.equal(old.model.ln_f.weight)
 
 
-@pytest.mark.parametrize("flags", [(), ("--context", "8", "--gradient-checkpointing", "--dropout", "0.1")])
+@pytest.mark.parametrize(
+    "flags", [("--no-gradient-checkpointing",), ("--context", "8", "--gradient-checkpointing", "--dropout", "0.1")]
+)
 def test_the_command_in_run_json_repeats_it(further: Run, minigpt: Run, flags: tuple[str, ...]) -> None:
     assert further("--steps", "4", "--out", "run", *flags).exit_code == 0
     command = json.loads(Path("run/run.json").read_text())["command"]
+    assert {flag for flag in flags if "gradient" in flag} <= {*command}
     assert minigpt(*command[1:], "--out", "again").exit_code == 0
     first, again = (load(folder).model.state_dict() for folder in ("run", "again"))
     assert all(again[name].equal(tensor) for name, tensor in first.items())

@@ -22,6 +22,7 @@ WRONG: list[tuple[str, list[str], str]] = [
     ("train", [NOTES, "--steps", "1", "--preset", "huge"], "--preset must be"),
     ("train", [NOTES, "--minutes", "-1"], "--minutes must be above 0"),
     ("train", [NOTES, "--shard"], "--shard divides a model"),
+    ("train", [NOTES, "--gradient-checkpointing", "--no-gradient-checkpointing"], "exclude each other"),
     ("train", ["--resume", RUN, "--width", "3"], "--width 3 differs from this run's 32"),
     ("sample", ["a", "-c", RUN, "--json", "--raw"], "exclude each other"),
     ("sample", ["a", "-c", RUN, "--table", "some"], "--table must be"),
