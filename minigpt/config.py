@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,9 +30,16 @@ def require_seed(value: int) -> None:
     require(0 <= value < SEEDS, f"--seed must lie between 0 and {SEEDS - 1:,}, not {value:,}.")
 
 
-def require_precision(name: str) -> None:
-    allowed = ("auto", "float32", "mixed", "bfloat16")
-    require(name in allowed, f"--precision must be {', '.join(allowed[:-1])} or {allowed[-1]}, not {name}.")
+def one_of(names: Iterable[str]) -> str:
+    """`a, b or c`."""
+    *some, last = names
+    return f"{', '.join(some)} or {last}" if some else last
+
+
+def require_choice(flag: str, value: str | None, values: Iterable[str]) -> None:
+    """Raise ConfigError unless `value` is one of `values`, or None where nothing was chosen."""
+    names = list(values)
+    require(value is None or value in names, f"{flag} must be {one_of(names)}, not {value}.")
 
 
 def launched_rank() -> int | None:
@@ -41,6 +49,14 @@ def launched_rank() -> int | None:
 
 ACTIVATIONS = ("gelu_new", "gelu", "quick_gelu", "relu", "silu", "tanh")  # gelu_new, by tanh, is GPT-2's
 MODELS = ("gpt", "lstm", "rnn", "window")
+TOKENIZERS = ("bpe", "char")
+OPTIMIZERS = ("muon", "adamw")
+PRECISIONS = ("auto", "float32", "mixed", "bfloat16")  # of training
+DTYPES, QUANTIZATIONS = ("float32", "bfloat16"), ("none", "int8")  # of weights that are sampled from
+FOLDER_DTYPES, GGUF_DTYPES = ("float32", "bfloat16", "float16"), ("float32", "float16", "q8_0")  # of exports
+DEVICES = ("auto", "cpu", "cuda", "mps")  # and cuda:1 and so on
+X_AXES, Y_AXES = ("step", "tokens", "seconds"), {"bits-per-byte": "bits_per_byte", "nats": "nats_per_token"}  # of plots
+TABLES = ("live", "every", "none")  # of a sample's distributions
 DEFAULT_WINDOW = 16
 
 
@@ -73,7 +89,7 @@ class ModelConfig:
         assert self.mlp_width > 0
         assert self.activation in ACTIVATIONS
         require(0 <= self.dropout < 1, f"--dropout must be at least 0 and below 1, not {self.dropout}.")
-        require(self.model in MODELS, f"--model must be {', '.join(MODELS[:-1])} or {MODELS[-1]}, not {self.model}.")
+        require_choice("--model", self.model, MODELS)
         require(
             self.model == "gpt" or self.heads == 1,
             f"--heads {self.heads} does not go with --model {self.model}, which has no attention.",
@@ -177,7 +193,9 @@ class Choices:
     base: str | None = None  # --from: the model to begin with, which makes most of the choices
 
     def __post_init__(self) -> None:
-        require(self.model in MODELS, f"--model must be {', '.join(MODELS[:-1])} or {MODELS[-1]}, not {self.model}.")
+        require_choice("--model", self.model, MODELS)
+        require_choice("--preset", self.preset, PRESETS)
+        require_choice("--tokenizer", self.tokenizer, TOKENIZERS)
         for name in ("layers", "heads", "width", "context", "window", "batch_size"):
             if (value := getattr(self, name)) is not None:
                 require_at_least(f"--{name.replace('_', '-')}", value, 1)
@@ -242,11 +260,8 @@ class TrainConfig:
             math.isfinite(self.learning_rate) and self.learning_rate > 0,
             f"--learning-rate must be above 0, not {self.learning_rate}.",
         )
-        require(
-            self.positions in POSITIONS,
-            f"--positions must be {', '.join(POSITIONS[:-1])} or {POSITIONS[-1]}, not {self.positions}.",
-        )
-        require(self.optimizer in ("muon", "adamw"), f"--optimizer must be muon or adamw, not {self.optimizer}.")
+        require_choice("--positions", self.positions, POSITIONS)
+        require_choice("--optimizer", self.optimizer, OPTIMIZERS)
         require(
             math.isfinite(self.muon_learning_rate) and self.muon_learning_rate > 0,
             f"--muon-learning-rate must be above 0, not {self.muon_learning_rate}.",
@@ -261,7 +276,7 @@ class TrainConfig:
         for name in ("beta1", "beta2"):
             value = getattr(self, name)
             require(0 <= value < 1, f"--{name} must be at least 0 and below 1, not {value}.")
-        require_precision(self.precision)
+        require_choice("--precision", self.precision, PRECISIONS)
 
     @property
     def minutes(self) -> float | None:

@@ -2,12 +2,15 @@
 
 MinigptError
 ├── CorpusError        the text to train on or to look at
-├── ConfigError        settings out of range or at odds with each other
+├── ConfigError        wrong usage: settings out of range, or at odds with each other
 ├── CheckpointError    a folder that cannot be loaded as a GPT-2
 ├── TraceError         a trace that is none, is damaged, or does not come out again
-└── OutputError        a place that cannot be written, or must not be overwritten
+├── OutputError        a place that cannot be written, or must not be overwritten
+├── TrainingError      a training whose numbers are none any more
+└── PackageError       a package that this needs, and that is not installed
 
-The command line prints the message and exits with 1; a program catches MinigptError.
+The command line prints the message and exits with 2 for a ConfigError, as for all wrong usage, and with 1 for any
+other; a program catches MinigptError.
 """
 
 
@@ -21,6 +24,14 @@ class CorpusError(MinigptError):
 
 class ConfigError(MinigptError):
     """A setting outside its range, or two that contradict each other, by the names of their flags."""
+
+
+class TrainingError(MinigptError):
+    """A training that cannot go on, as its loss is no number any more."""
+
+
+class PackageError(MinigptError):
+    """A package that is not installed, by the command that installs it."""
 
 
 class CheckpointError(MinigptError):

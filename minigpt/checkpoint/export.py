@@ -15,15 +15,17 @@ from minigpt.errors import ConfigError, OutputError
 from minigpt.models.kinds import gpt_of
 from minigpt.text.wording import shown
 
-DTYPES = ("float32", "bfloat16", "float16")
 _ELSEWHERE = (".bin", ".ckpt", ".ggml", ".onnx", ".pt", ".pth", ".safetensors")
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
-    """Before the work begins: raises OutputError where `path`, a .gguf file or else a folder, cannot be written."""
+    """Before the work begins: raises OutputError where `path`, a .gguf file or else a folder, cannot be written.
+
+    Raises ConfigError for a file of another kind.
+    """
     kind = path.suffix.lower()
     if kind in _ELSEWHERE:
-        raise OutputError(f"{path}: an export is a .gguf file, or a folder, whose weights are safetensors.")
+        raise ConfigError(f"{path}: an export is a .gguf file, or a folder, whose weights are safetensors.")
     if kind == ".gguf":
         _check_file(path)
     else:
@@ -56,7 +58,7 @@ def _check_folder(path: Path) -> None:
 
 
 def export_folder(folder: Path, checkpoint: Checkpoint, dtype: str) -> None:
-    """Write `checkpoint` as a GPT-2 folder with its weights in `dtype` (of DTYPES).
+    """Write `checkpoint` as a GPT-2 folder with its weights in `dtype` (of FOLDER_DTYPES).
 
     It appears whole or not at all; in a folder that is there, each file is replaced, and others stay. Raises
     OutputError, and ConfigError for weights beyond float16.

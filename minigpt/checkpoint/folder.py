@@ -13,7 +13,7 @@ from minigpt.checkpoint.files import read_json_object, write_atomically, write_j
 from minigpt.checkpoint.foreign import refuse_other_formats
 from minigpt.checkpoint.hf_gpt2 import QueryScale, query_scale
 from minigpt.checkpoint.hub import as_hub_model, fetch
-from minigpt.checkpoint.runs import TOKENIZER, WEIGHTS
+from minigpt.checkpoint.runs import TOKENIZER, WEIGHTS, find_run, near_run
 from minigpt.checkpoint.tensors import open_tensors
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.config import ModelConfig
@@ -61,16 +61,22 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
 
 
 def find_folder(path: str | Path) -> Path:
-    """A folder that is there, or that into which the Hub's model of this name is fetched. Raises CheckpointError."""
-    folder = Path(path)
+    """A folder that is there, a run of ./checkpoints, or where the Hub's model of this name is fetched to.
+
+    Raises CheckpointError.
+    """
+    folder = find_run(path)
     if folder.is_dir():
         return folder
     if not folder.exists() and (model := as_hub_model(str(path))):
-        return fetch(model, _read_config)
+        try:
+            return fetch(model, _read_config)
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}{near_run(path)}") from error
     what = "is a file" if folder.exists() else "does not exist"
     raise CheckpointError(
         f"{shown(str(folder))} {what}; --checkpoint takes a run folder, a Hugging Face GPT-2 folder, or a model of the "
-        "Hub such as openai-community/gpt2."
+        f"Hub such as openai-community/gpt2.{near_run(path)}"
     )
 
 

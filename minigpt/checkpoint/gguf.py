@@ -19,12 +19,11 @@ from torch import Tensor
 from minigpt.checkpoint.files import write_atomically
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.hf_gpt2 import PREFIX, config_to_json, weights_to_tensors
-from minigpt.errors import CheckpointError, ConfigError
+from minigpt.errors import CheckpointError, ConfigError, PackageError
 from minigpt.models.kinds import gpt_of
 from minigpt.text.blocks import Progress, unheard
 from minigpt.text.wording import shown
 
-DTYPES = ("float32", "float16", "q8_0")
 _FILE_TYPES = {"float32": "ALL_F32", "float16": "MOSTLY_F16", "q8_0": "MOSTLY_Q8_0"}
 _TENSOR_TYPES = {"float32": "F32", "float16": "F16", "q8_0": "Q8_0"}
 _BLOCK = 32  # numbers of a row that q8_0 stores with one scale, in float16, for the largest of them
@@ -53,9 +52,9 @@ _UNHEEDED = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte
 
 
 def check_installed() -> None:
-    """Raises ConfigError where the package gguf is not installed, so that it is said before any work is done."""
+    """Raises PackageError where the package gguf is not installed, so that it is said before any work is done."""
     if find_spec("gguf") is None:
-        raise ConfigError(
+        raise PackageError(
             "A .gguf file is written by the package gguf, not installed here.\n"
             "From your clone of minigpt: pip install -e '.[gguf]'"
         )
@@ -84,7 +83,7 @@ class _File:
 def save_gguf(
     path: Path, checkpoint: Checkpoint, dtype: str, begin: Callable[[int], Progress] = lambda total: unheard
 ) -> None:
-    """Write `checkpoint` to `path`, atomically: its matrices in `dtype` (of DTYPES), all else in float32.
+    """Write `checkpoint` to `path`, atomically: its matrices in `dtype` (of GGUF_DTYPES), all else in float32.
 
     Rows that are no multiple of 32 are stored in float16 where q8_0 is asked for. One tensor at a time is converted;
     `begin` is told of all bytes, and what it answers of those written. Raises CheckpointError for a model or a

@@ -1,6 +1,7 @@
 """What --corpus was given in; the ids of that text out, with which a model's answers can be compared."""
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,9 @@ from typing import Any
 from minigpt.checkpoint.files import read_json_object
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.resume import RESUME, TOKENS
-from minigpt.checkpoint.run import SNAPSHOTS
-from minigpt.checkpoint.runs import RUN
+from minigpt.checkpoint.runs import RUN, find_run, near_run, run_of
 from minigpt.config import require
-from minigpt.errors import CheckpointError, CorpusError
+from minigpt.errors import CheckpointError, CorpusError, MinigptError
 from minigpt.records import CorpusText
 from minigpt.text.blocks import Progress, unheard
 from minigpt.text.corpus import Corpus, builtin_corpus, read_corpus
@@ -46,20 +46,25 @@ def find_reference(
     Raises ConfigError for a mixture, CorpusError, CheckpointError and OutputError.
     """
     require("-" not in specs, "--corpus takes no standard input: give a file.")
-    runs = [spec for spec in specs if spec == OWN or (Path(spec) / RUN).is_file()]
+    runs = [spec for spec in specs if spec == OWN or (_run(spec) / RUN).is_file()]
     if not runs:
         require(BUILTIN not in specs or len(specs) == 1, f"--corpus {BUILTIN} stands alone.")
         corpus = builtin_corpus() if BUILTIN in specs else _read(specs, progress)
         skipped = f"skipped what is not text, such as {corpus.skipped[0]}." if corpus.skipped else ""
         return _reference(_name(corpus), "whole text", _tokens(corpus, 0.0, checkpoint.tokenizer, progress), skipped)
     require(len(specs) == 1, f"--corpus {shown(runs[0])} is a run, which stands alone.")
-    return _of_run(_own_run(checkpoint.path) if runs[0] == OWN else Path(runs[0]), checkpoint.tokenizer, progress)
+    return _of_run(_own_run(checkpoint.path) if runs[0] == OWN else _run(runs[0]), checkpoint.tokenizer, progress)
+
+
+def _run(spec: str) -> Path:
+    """The run that is meant, unless a file is."""
+    return Path(spec) if Path(spec).is_file() else find_run(spec)
 
 
 def _own_run(folder: Path) -> Path:
     """The run that a checkpoint or a snapshot belongs to."""
-    run = folder.parent.parent if folder.parent.name == SNAPSHOTS else folder
-    if (run / RUN).is_file():
+    run = run_of(folder)
+    if run is not None:
         return run
     raise CheckpointError(
         f"{shown(str(folder))} is no run of minigpt ({RUN} is not there), so it does not say what it learned from.\n"
@@ -96,7 +101,7 @@ def _read_again(run: Path, told: str, progress: Stages) -> tuple[Corpus, float]:
         raise CorpusError(f"{told}, and its text came from standard input.\n{advice}")
     try:
         corpus = _read(specs, progress, **reading)
-    except CorpusError as error:
+    except MinigptError as error:
         raise CorpusError(f"{told}, and its text cannot be read: {str(error).splitlines()[0]}\n{advice}") from error
     if [source.sha256 for source in corpus.sources] != sources:
         if not specs:
@@ -106,7 +111,11 @@ def _read_again(run: Path, told: str, progress: Stages) -> tuple[Corpus, float]:
 
 
 def _read(specs: Sequence[str], progress: Stages, **reading: Any) -> Corpus:
-    return read_corpus(specs, progress=progress("reading", None), to_learn=False, **reading)
+    try:
+        return read_corpus(specs, progress=progress("reading", None), to_learn=False, **reading)
+    except CorpusError as error:
+        missing = next((spec for spec in specs if not os.path.exists(spec)), "")
+        raise CorpusError(f"{error}{near_run(missing)}") from error
 
 
 def _tokens(corpus: Corpus, fraction: float, tokenizer: Tokenizer, progress: Stages) -> TokenData:

@@ -25,15 +25,14 @@ import torch
 from minigpt.checkpoint.files import TEMPORARY, locked, write_json, write_text
 from minigpt.checkpoint.folder import save_description, save_weights
 from minigpt.checkpoint.resume import RESUME, TOKENS, save_tokens
-from minigpt.checkpoint.runs import LOG, RUN, WEIGHTS, read_log
-from minigpt.errors import OutputError
+from minigpt.checkpoint.runs import LOG, RUN, SNAPSHOTS, WEIGHTS, read_log
+from minigpt.errors import ConfigError, OutputError
 from minigpt.models.kinds import Model
 from minigpt.records import TrainRecord
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 
 _RUNS = Path("checkpoints")
-SNAPSHOTS = "snapshots"
 TENSORBOARD, CARD, LOCK = "tensorboard", "README.md", "lock"
 _SCRATCH = ".tokens-"
 _IN_USE = "--out {} holds a run that another process is training."
@@ -227,7 +226,7 @@ def check_out(out: Path, *, overwrite: bool) -> None:
     try:
         os.fsencode(out).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise OutputError(f"--out {out} is not UTF-8; safetensors could not read the model there.") from error
+        raise ConfigError(f"--out {out} is not UTF-8; safetensors could not read the model there.") from error
     if out.exists() and not out.is_dir():
         raise OutputError(f"--out {out} is a file; a run needs a folder.")
     if (out / RUN).exists() and not overwrite:

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ from typing import Any
 from minigpt.checkpoint.files import read_json_object
 from minigpt.errors import CheckpointError
 from minigpt.records import TrainRecord
+from minigpt.text.wording import shown
 
 WEIGHTS = "model.safetensors"
 TOKENIZER = "tokenizer.json"
 RUN = "run.json"
 LOG = "train.jsonl"
+SNAPSHOTS = "snapshots"
+RUNS = Path("checkpoints")  # where runs are made
 _MAY_BE_NULL = ("loss_nats", "gradient_norm", "validation_loss_nats", "validation_bits_per_byte")
 
 
@@ -29,7 +33,30 @@ class RunLog:
     tokenizer: str | None
 
 
-def newest_run(root: Path = Path("checkpoints"), *, otherwise: str = "or name one with --checkpoint FOLDER") -> Path:
+def find_run(name: str | Path) -> Path:
+    """The folder that `name` stands for: that path where it is a folder, else the run of ./checkpoints called so.
+
+    Where there is neither, `name` as a path.
+    """
+    path, run = Path(name), RUNS / name
+    return run if not path.is_dir() and run.is_dir() else path
+
+
+def near_run(name: str | Path) -> str:
+    """A line that ends the message about a `name` that is no folder: the run with the nearest name; or nothing."""
+    names = [path.name for path in RUNS.iterdir() if path.is_dir()] if RUNS.is_dir() else []
+    spelled = {other.lower(): other for other in names if not other.startswith(".")}
+    near = get_close_matches(Path(name).name.lower(), spelled, 1)
+    return f"\nDid you mean {shown(str(RUNS / spelled[near[0]]))}?" if near else ""
+
+
+def run_of(folder: Path) -> Path | None:
+    """The run of minigpt that a checkpoint is, or that a snapshot belongs to."""
+    run = folder.parent.parent if folder.parent.name == SNAPSHOTS else folder
+    return run if (run / RUN).is_file() else None
+
+
+def newest_run(root: Path = RUNS, *, otherwise: str = "or name one with --checkpoint FOLDER") -> Path:
     """The run folder below `root` whose run.json has the latest date.
 
     Raises CheckpointError if there is none, with what to do `otherwise` than to train one.
@@ -51,10 +78,13 @@ def _run_date(path: Path) -> str:
 
 
 def read_run(folder: Path) -> RunLog:
-    """What `folder` says of its training. Raises CheckpointError where that is nothing."""
+    """What `folder`, or the run of that name, says of its training. Raises CheckpointError where that is nothing."""
+    folder = find_run(folder)
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
-        raise CheckpointError(f"{folder} {what}; a run's folder is needed, such as checkpoints/NAME.")
+        raise CheckpointError(
+            f"{shown(str(folder))} {what}; a run's folder is needed, such as checkpoints/NAME.{near_run(folder)}"
+        )
     records = read_log(folder)
     if not records:
         raise CheckpointError(f"{folder} holds no {LOG} with a record of a training in it.{_runs_inside(folder)}")

@@ -6,8 +6,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from minigpt.checkpoint.files import check_file
-from minigpt.checkpoint.run import SNAPSHOTS
-from minigpt.checkpoint.runs import TOKENIZER, WEIGHTS
+from minigpt.checkpoint.runs import SNAPSHOTS, TOKENIZER, WEIGHTS
 from minigpt.errors import CheckpointError
 
 

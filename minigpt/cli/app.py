@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with [bold]minigpt train notes.txt[/bold] and [bold]minigpt sample[/bold]; "
-    "each command has a --help of its own.",
+    "each command has a --help of its own. They end with 0 when done, 2 when typed wrongly, 1 for any other error.",
 )
 app.command()(train)
 app.command()(sample)

@@ -10,7 +10,6 @@ from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads
 from minigpt.cli.page import Html, ViewPage, check_page
 from minigpt.cli.view import print_view
 from minigpt.config import require
-from minigpt.errors import CorpusError
 from minigpt.render.attention import grid_table, head_table, shared_word_table
 
 _LOOKED_AT = 6  # tokens of a word's attention
@@ -58,14 +57,13 @@ def inspect_attention(
     require(other is None or layer is None, "--with and --layer exclude each other.")
     check_page(html)
     require(word is None or other is not None, "--word goes with --with.")
-    from minigpt.cli.setup import given_text, open_checkpoint
+    from minigpt.cli.setup import open_checkpoint, text_to_look_at
     from minigpt.inspection.attention import attend, attention_grid, head_summaries, shared_word
     from minigpt.models.kinds import gpt_of
     from minigpt.text.prompt import check_argument
 
-    given = given_text(text)
-    if not given or other == "":
-        raise CorpusError('There is no text to look at.\nGive one: minigpt inspect-attention "Once upon a time"')
+    given = text_to_look_at(text, advice='Give one: minigpt inspect-attention "Once upon a time"')
+    require(other != "", "--with needs a text that is not empty.")
     loaded = open_checkpoint(checkpoint, device, threads)
     model, tokenizer = gpt_of(loaded.model, "inspect-attention shows attention"), loaded.tokenizer
     page = ViewPage(html, loaded, given, quiet)

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from minigpt.cli.completion import complete_resumed
 from minigpt.cli.config_file import Config
 from minigpt.cli.given import build, given
 from minigpt.cli.guard import StopSignals, guarded, note, say, signals_raise, stderr, stdout
 from minigpt.cli.options import Device, Json, Quiet, Threads
 from minigpt.cli.page import Html, check_page
 from minigpt.config import require, require_minutes, require_seed
+from minigpt.errors import OutputError, PackageError
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +72,11 @@ def compare(
         Path | None, typer.Option(help="The comparison's folder. By default checkpoints/compare-NAME.")
     ] = None,
     resume: Annotated[
-        str | None, typer.Option(help="Go on with this comparison, or the latest one; a whole one is shown again.")
+        str | None,
+        typer.Option(
+            help="Go on with this comparison, or the latest one; a whole one is shown again.",
+            autocompletion=complete_resumed,
+        ),
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Also write a picture: FILE.svg or FILE.png.")] = None,
     html: Html = None,
@@ -99,7 +105,8 @@ def compare(
         plot is None or plot.suffix.lower() in (".svg", ".png"),
         f"--plot {plot} must end in .svg or .png.",
     )
-    require(plot is None or plot.parent.is_dir(), f"--plot {plot}: there is no folder {plot and plot.parent}.")
+    if plot is not None and not plot.parent.is_dir():
+        raise OutputError(f"--plot {plot}: there is no folder {plot.parent}.")
     require(
         resume is None or not given(ctx).keys() & _OF_THE_BEGINNING,
         "--resume keeps what the comparison began with: leave out CORPUS, --out, --seed, --quick and --ablate.",
@@ -163,10 +170,11 @@ def _contest(folder: Path, comparison: "Comparison", plan: "Plan", device: "torc
 
 
 def _reopen(run: str, device: "torch.device", minutes: float | None) -> "Contest":
+    from minigpt.checkpoint.runs import find_run
     from minigpt.comparison.begin import machine, reopened
     from minigpt.comparison.folder import newest_comparison, open_comparison
 
-    folder = newest_comparison() if run == "latest" else Path(run)
+    folder = newest_comparison() if run == "latest" else find_run(run)
     comparison, tokenizer, data = open_comparison(folder)
     require(
         comparison.finished or comparison.machine == machine(device),
@@ -216,7 +224,6 @@ def _show(contest: "Contest", plot: Path | None, html: Path | None, *, json: boo
 
 
 def _print(comparison: "Comparison") -> None:
-    from minigpt.errors import ConfigError
     from minigpt.render.compare import comparison_caption, comparison_table
     from minigpt.render.panel_plot import panel_plots
     from minigpt.render.panels import panels
@@ -232,7 +239,7 @@ def _print(comparison: "Comparison") -> None:
     try:
         for line in panel_plots(panels(comparison), screen, coloured=coloured):
             console.print(line, soft_wrap=True)
-    except ConfigError as error:  # plotext is not installed; the table is there
+    except PackageError as error:  # plotext is not installed; the table is there
         note(str(error))
 
 

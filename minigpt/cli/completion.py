@@ -3,14 +3,45 @@
 from contextlib import suppress
 from pathlib import Path
 
+from minigpt.config import STAGES
+
 _RUNS = "checkpoints"
 
 
 def complete_model(incomplete: str) -> list[str]:
-    """Folders of models whose path begins so: those in ./checkpoints, and those where the path leads."""
+    """Folders of models whose path begins so: those in ./checkpoints, and those where the path leads.
+
+    Or else the runs of ./checkpoints whose name begins so.
+    """
     place = incomplete.rpartition("/")[0] + "/" if "/" in incomplete else ""
     found = {name for folder in {_RUNS + "/", place} for name in _folders(folder)}
-    return sorted(name for name in found if name.startswith(incomplete))
+    return sorted(name for name in found if name.startswith(incomplete)) or _names(incomplete)
+
+
+def complete_resumed(incomplete: str) -> list[str]:
+    """What --resume takes."""
+    return _words(incomplete, "latest")
+
+
+def complete_corpus(incomplete: str) -> list[str]:
+    """What --corpus takes, but for files, which a shell completes where this finds nothing."""
+    return _words(incomplete, "run", "builtin")
+
+
+def _words(incomplete: str, *words: str) -> list[str]:
+    return [word for word in words if word.startswith(incomplete)] + complete_model(incomplete)
+
+
+def _names(incomplete: str) -> list[str]:
+    names = (name.removeprefix(_RUNS + "/") for name in _folders(_RUNS + "/") if not name.endswith("/"))
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def complete_stages(incomplete: str) -> list[str]:
+    """The stages that may come behind those before the last comma."""
+    before, comma, name = incomplete.rpartition(",")
+    left = [stage for stage in STAGES if stage not in before.split(",")]
+    return [before + comma + stage for stage in left if stage.startswith(name)]
 
 
 def _folders(place: str) -> list[str]:

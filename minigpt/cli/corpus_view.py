@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from minigpt.cli.completion import complete_corpus
 from minigpt.cli.guard import note, signals_raise, stderr, stdout
 from minigpt.cli.page import ViewPage
 from minigpt.config import require
@@ -27,7 +28,13 @@ _USUAL_BYTES = 32  # of text in the shortest span that is marked: about six word
 _SOURCES = "run (what the checkpoint learned from), a run's folder, builtin, or a text. May be given several times."
 BesideCorpus = Annotated[
     list[str] | None,
-    typer.Option("--corpus", metavar="SOURCE", help=f"How often each token follows in {_SOURCES}", show_default=False),
+    typer.Option(
+        "--corpus",
+        metavar="SOURCE",
+        help=f"How often each token follows in {_SOURCES}",
+        show_default=False,
+        autocompletion=complete_corpus,
+    ),
 ]
 Suffix = Annotated[
     int | None,
@@ -39,7 +46,13 @@ Suffix = Annotated[
 ]
 InCorpus = Annotated[
     list[str] | None,
-    typer.Option("--corpus", metavar="SOURCE", help=f"Mark what stands verbatim in {_SOURCES}", show_default=False),
+    typer.Option(
+        "--corpus",
+        metavar="SOURCE",
+        help=f"Mark what stands verbatim in {_SOURCES}",
+        show_default=False,
+        autocompletion=complete_corpus,
+    ),
 ]
 Verbatim = Annotated[
     int | None,

@@ -9,8 +9,8 @@ import typer
 
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note, stderr, stdout
-from minigpt.cli.options import Checkpoint, Device, Dtype, Json, Quantize, Quiet, Threads
-from minigpt.config import require
+from minigpt.cli.options import Checkpoint, Device, Dtype, Json, Quantize, Quiet, Threads, choice
+from minigpt.config import PRECISIONS, require
 from minigpt.errors import CorpusError
 from minigpt.render.machine import to_json
 from minigpt.render.screen import Screen
@@ -57,7 +57,7 @@ def evaluate(
     dtype: Dtype = "float32",
     quantize: Quantize = "none",
     threads: Threads = None,
-    precision: Annotated[str, typer.Option(help="float32, or bfloat16 where speed matters more.")] = "float32",
+    precision: Annotated[str, choice(PRECISIONS, "{values}; bfloat16 where speed matters more.")] = "float32",
     quiet: Quiet = False,
 ) -> None:
     """Measure a model on whole texts: nats per token, bits per byte, perplexity.

@@ -12,7 +12,7 @@ from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, leave_terminal, stdout
 from minigpt.cli.options import Checkpoint, Device, MinP, RepetitionPenalty, Temperature, Threads, TopK, TopP
 from minigpt.config import SampleConfig
-from minigpt.errors import ConfigError, OutputError
+from minigpt.errors import ConfigError, OutputError, PackageError
 from minigpt.render.explorer_session import Files, Session
 from minigpt.render.style import safe_text, symbols_for
 
@@ -72,7 +72,7 @@ def explore(
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != "textual":
             raise
-        raise ConfigError(
+        raise PackageError(
             "The explorer needs the package textual, not installed here.\n"
             "From your clone of minigpt: pip install -e '.[explore]'"
         ) from error

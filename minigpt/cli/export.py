@@ -10,8 +10,8 @@ import typer
 from minigpt.cli.completion import complete_model
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, say, signals_raise, stderr, stdout
-from minigpt.cli.options import Json, Quiet
-from minigpt.config import require
+from minigpt.cli.options import Json, Quiet, choice
+from minigpt.config import FOLDER_DTYPES, GGUF_DTYPES, one_of, require
 from minigpt.records import Exported
 from minigpt.render.machine import to_json
 from minigpt.render.style import byte_count, compact, quantity, symbols_for
@@ -27,7 +27,7 @@ def export(
     run: Annotated[
         Path,
         typer.Argument(
-            help="A run's folder, one of its snapshots, or any Hugging Face GPT-2 folder.",
+            help="A run by name or folder, one of its snapshots, or any Hugging Face GPT-2 folder.",
             autocompletion=complete_model,
         ),
     ],
@@ -35,7 +35,12 @@ def export(
         Path, typer.Argument(help="FILE.gguf for llama.cpp; any other name is a folder for transformers and the like.")
     ],
     dtype: Annotated[
-        str, typer.Option(help="float32 or float16; for FILE.gguf also q8_0 (8 bits), for a folder also bfloat16.")
+        str,
+        choice(
+            dict.fromkeys(FOLDER_DTYPES + GGUF_DTYPES),
+            "{values}.",
+            remarks={"bfloat16": "only for a folder", "q8_0": "8 bits, only for FILE.gguf"},
+        ),
     ] = "float32",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
     config: Config = None,
@@ -49,14 +54,13 @@ def export(
     [bold]minigpt export checkpoints/demo demo-folder --dtype bfloat16[/bold]
         for transformers, in half of them
     """
-    from minigpt.checkpoint.export import DTYPES, check_target
-    from minigpt.checkpoint.gguf import DTYPES as GGUF_DTYPES
+    from minigpt.checkpoint.export import check_target
     from minigpt.checkpoint.gguf import check_installed
     from minigpt.cli.setup import open_checkpoint
 
     is_gguf = target.suffix.lower() == ".gguf"
-    kinds, where = (GGUF_DTYPES, "in a .gguf file") if is_gguf else (DTYPES, "in a folder")
-    require(dtype in kinds, f"--dtype must be {', '.join(kinds[:-1])} or {kinds[-1]} {where}, not {dtype}.")
+    kinds, where = (GGUF_DTYPES, "in a .gguf file") if is_gguf else (FOLDER_DTYPES, "in a folder")
+    require(dtype in kinds, f"--dtype must be {one_of(kinds)} {where}, not {dtype}.")
     check_target(target, overwrite=overwrite)
     if is_gguf:
         check_installed()

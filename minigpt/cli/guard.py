@@ -16,14 +16,18 @@ from rich.text import Text
 from minigpt.cli.config_file import ConfigFile
 from minigpt.cli.environment import blamed
 from minigpt.config import launched_rank
-from minigpt.errors import MinigptError
+from minigpt.errors import ConfigError, MinigptError
 from minigpt.render.style import safe_text
 
 P = ParamSpec("P")
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """Run `command` so that it ends with an exit code and never with a traceback for what is not our mistake."""
+    """Run `command` so that it ends with an exit code and never with a traceback for what is not our mistake.
+
+    2 for wrong usage (a ConfigError, as for what typer refuses), 1 for any other error, 128 and the signal's number for
+    one that stopped it.
+    """
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -38,7 +42,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             config, message = kwargs.get("config"), str(error)
             told = config.blamed(message, kwargs) if isinstance(config, ConfigFile) else message
             complain(command.__name__.replace("_", "-"), blamed(told, kwargs))
-            raise typer.Exit(1) from error
+            raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from error
         except BrokenPipeError:
             _write_nowhere()  # nobody reads on
         except OSError as error:

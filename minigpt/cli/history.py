@@ -1,15 +1,42 @@
 """`inspect-probs --history`: a run and a text in; what its models expected, as it learned, out."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minigpt.cli.page import ViewPage
 from minigpt.cli.view import print_view
 from minigpt.config import require
+from minigpt.errors import CheckpointError
 from minigpt.render.history import history_table, layer_table
 
 if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint
+
+
+_OWN = "run"  # the one of the checkpoint, as for --corpus
+
+
+def history_run(named: Path, checkpoint: Path | None, *, both: bool) -> Path:
+    """The run of --history: `run` is that of `checkpoint`, or the newest.
+
+    Raises ConfigError where `both` are given, and are of two runs.
+    """
+    from minigpt.checkpoint.folder import find_folder
+    from minigpt.checkpoint.runs import find_run, newest_run, run_of
+
+    run = find_run(named)
+    if str(named) != _OWN or run.is_dir():
+        of = run_of(find_folder(checkpoint)) if both and checkpoint is not None else None
+        require(
+            of is None or of.resolve() == run.resolve(),
+            f"--history {named} and --checkpoint {checkpoint} are of two trainings: leave one of them out.",
+        )
+        return run
+    own = newest_run() if checkpoint is None else run_of(find_folder(checkpoint))
+    if own is None:
+        raise CheckpointError(f"{checkpoint} is no run of minigpt, so it keeps no history of its training.")
+    return own
 
 
 def show_history(run: "Checkpoint", text: str, tracked: Sequence[str], top: int, *, json: bool, page: ViewPage) -> None:

@@ -9,17 +9,17 @@ import typer
 from minigpt.cli.against import show_against
 from minigpt.cli.boundary import NO_BOUNDARY, find_boundary, print_boundary, tell_of_boundary
 from minigpt.cli.choices import show_choices
+from minigpt.cli.completion import complete_model
 from minigpt.cli.config_file import Config
 from minigpt.cli.corpus_view import BesideCorpus, Suffix, show_corpus
 from minigpt.cli.cut import show_tokens
 from minigpt.cli.given import given
 from minigpt.cli.guard import guarded, note, stdout
-from minigpt.cli.history import show_history, show_history_by_layer
+from minigpt.cli.history import history_run, show_history, show_history_by_layer
 from minigpt.cli.lens import show_attribution, show_by_layer
 from minigpt.cli.options import Boundary, Checkpoint, Device, Json, Quiet, Threads, Top
 from minigpt.cli.page import Html, ViewPage, check_page
 from minigpt.config import require
-from minigpt.errors import CorpusError
 from minigpt.render.boundary import boundary_tables
 from minigpt.render.machine import write_csv, write_steps
 from minigpt.render.screen import Screen
@@ -61,11 +61,20 @@ def inspect_probs(
     boundary: Boundary = False,
     against: Annotated[
         Path | None,
-        typer.Option(help="Another checkpoint: both side by side; with --all, stretch by stretch.", show_default=False),
+        typer.Option(
+            help="Another checkpoint: both side by side; with --all, stretch by stretch.",
+            show_default=False,
+            autocompletion=complete_model,
+        ),
     ] = None,
     history: Annotated[
         Path | None,
-        typer.Option(help="A run: what its models expected as they learned, a row a snapshot.", show_default=False),
+        typer.Option(
+            help="What the models of a run expected as they learned, a row a snapshot; run for the checkpoint's own.",
+            metavar="RUN",
+            show_default=False,
+            autocompletion=complete_model,
+        ),
     ] = None,
     by_layer: Annotated[
         bool, typer.Option("--by-layer", help="What each layer would predict: the logit lens.")
@@ -111,23 +120,20 @@ def inspect_probs(
     require(len(asked) < 2 or asked in _TOGETHER, f"{' and '.join(asked)} exclude each other.")
     for flag in asked:
         require(not csv or flag in ("--all", "--choices"), f"{flag} has no --csv; --json has its numbers.")
-    require(history is None or "checkpoint" not in given(ctx), "--history names the run, so leave out --checkpoint.")
     require(suffix is None or bool(corpus), "--suffix goes with --corpus SOURCE.")
     check_page(html)
     follows = history is not None or by_layer or attribution
     require(not track or follows, "--track goes with --history, --by-layer or --attribution.")
-    from minigpt.cli.setup import given_text, open_checkpoint
+    from minigpt.cli.setup import open_checkpoint, text_to_look_at
     from minigpt.text.choices import split_choices
     from minigpt.text.prompt import check_argument
 
     texts = split_choices(check_argument(choices)) if choices is not None else ()
-    prompt = given_text(text, file)
-    if not prompt:
-        raise CorpusError(
-            "There is no text to look at.\n"
-            'Give it as an argument (minigpt inspect-probs "Once upon a"), with --file, or on standard input.'
-        )
-    loaded = open_checkpoint(checkpoint if history is None else history, device, threads)
+    advice = 'Give it as an argument (minigpt inspect-probs "Once upon a"), with --file, or on standard input.'
+    prompt = text_to_look_at(text, file, advice=advice)
+    if history is not None:
+        checkpoint = history_run(history, checkpoint, both="checkpoint" in given(ctx))
+    loaded = open_checkpoint(checkpoint, device, threads)
     page = ViewPage(html, loaded, prompt, quiet)
     if cut:
         show_tokens(loaded.tokenizer, prompt, json=json, page=page)

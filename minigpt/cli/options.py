@@ -1,26 +1,43 @@
 """The flags that several commands share, each written once."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from minigpt.cli.completion import complete_model
 from minigpt.cli.environment import VARIABLES
+from minigpt.config import DEVICES, DTYPES, QUANTIZATIONS, one_of
+
+
+def choice(values: Iterable[str], help: str, *names: str, remarks: Mapping[str, str] | None = None, **more: Any) -> Any:
+    """A flag with a fixed set of `values`: its help names them where it says {values}, and a shell completes them.
+
+    `remarks`, by value, stand behind it in parentheses. Whoever takes the value checks it, by `require_choice`.
+    """
+    known = tuple(values)
+    told = one_of(f"{value} ({remarks[value]})" if remarks and value in remarks else value for value in known)
+
+    def complete(incomplete: str) -> list[str]:
+        return [value for value in known if value.startswith(incomplete)]
+
+    return typer.Option(*names, help=help.format(values=told), autocompletion=complete, **more)
+
 
 Checkpoint = Annotated[
     Path | None,
     typer.Option(
         "--checkpoint",
         "-c",
-        help="A run's folder, any Hugging Face GPT-2 folder, or a GPT-2 of the Hub such as openai-community/gpt2. By "
-        "default the newest run in ./checkpoints.",
+        help="A run of ./checkpoints by name, the folder of a run or of any Hugging Face GPT-2, or a GPT-2 of the Hub "
+        "such as openai-community/gpt2. By default the newest run.",
         show_default=False,
         envvar=VARIABLES["checkpoint"],
         autocompletion=complete_model,
     ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", envvar=VARIABLES["device"])]
+Device = Annotated[str, choice(DEVICES, "{values}; of several GPUs also cuda:1 and so on.", envvar=VARIABLES["device"])]
 Threads = Annotated[
     int | None,
     typer.Option(
@@ -31,9 +48,16 @@ Threads = Annotated[
         envvar=VARIABLES["threads"],
     ),
 ]
-Dtype = Annotated[str, typer.Option(help="float32, or bfloat16: half of the memory, and faster for large models.")]
+Dtype = Annotated[
+    str, choice(DTYPES, "{values}.", remarks={"bfloat16": "half of the memory, and faster for large models"})
+]
 Quantize = Annotated[
-    str, typer.Option(help="none, or int8: products in 8 bits on a CPU, the fastest for large models, and a bit worse.")
+    str,
+    choice(
+        QUANTIZATIONS,
+        "{values}.",
+        remarks={"int8": "products in 8 bits on a CPU, the fastest for large models, and a bit worse"},
+    ),
 ]
 Top = Annotated[int, typer.Option(min=1, help="How many tokens to list; all others are summed as one row.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, for other programs.")]

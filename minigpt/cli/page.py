@@ -11,7 +11,7 @@ import typer
 from minigpt.cli.guard import note
 from minigpt.cli.view import Lines, print_view
 from minigpt.config import SampleConfig, require
-from minigpt.errors import OutputError
+from minigpt.errors import ConfigError, OutputError
 from minigpt.records import StepRecord
 from minigpt.render.screen import WIDEST, Screen
 
@@ -40,11 +40,11 @@ _MOST_WEIGHTS = 400_000  # of attention: 1 MB
 
 
 def check_page(path: Path | None) -> None:
-    """Before the work begins: raises OutputError where no page can be written."""
+    """Before the work begins: raises ConfigError for another ending, OutputError where no page can be written."""
     if path is None:
         return
     if path.suffix.lower() not in (".html", ".htm"):
-        raise OutputError(f"--html {path} must end in .html: it would be overwritten.")
+        raise ConfigError(f"--html {path} must end in .html: it would be overwritten.")
     if not path.parent.is_dir():
         raise OutputError(f"--html {path}: there is no folder {path.parent}.")
     if path.is_dir() or not os.access(path.parent, os.W_OK):

@@ -9,8 +9,8 @@ import typer
 from minigpt.cli.completion import complete_model
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note, say, stdout
-from minigpt.cli.options import Json, Quiet
-from minigpt.config import require
+from minigpt.cli.options import Json, Quiet, choice
+from minigpt.config import X_AXES, Y_AXES, require
 
 if TYPE_CHECKING:
     from minigpt.records import LossCurves
@@ -21,17 +21,19 @@ def plot(
     run: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Folders of runs. By default the newest in ./checkpoints.",
+            help="Runs, by folder or by name. By default the newest in ./checkpoints.",
             show_default=False,
             autocompletion=complete_model,
         ),
     ] = None,
-    x: Annotated[str, typer.Option("--x", help="step, tokens or seconds.")] = "step",
+    x: Annotated[str, choice(X_AXES, "{values}.", "--x")] = "step",
     y: Annotated[
         str | None,
-        typer.Option(
+        choice(
+            Y_AXES,
+            "{values}. By default the first where it is known.",
             "--y",
-            help="bits-per-byte, which compares tokenizers, or nats per token. By default the first where it is known.",
+            remarks={"bits-per-byte": "which compares tokenizers", "nats": "per token"},
             show_default=False,
         ),
     ] = None,
@@ -65,10 +67,11 @@ def plot(
         out is None or out.suffix.lower() in (".svg", ".png"),
         f"--out {out} must end in .svg or .png.",
     )
-    from minigpt.checkpoint.runs import newest_run, read_run
+    from minigpt.checkpoint.runs import find_run, newest_run, read_run
     from minigpt.training.curves import cautions, loss_curves
 
-    logs = [read_run(folder) for folder in dict.fromkeys(run or [newest_run(otherwise="or name the folder of a run")])]
+    folders = map(find_run, run) if run else [newest_run(otherwise="or name the folder of a run")]
+    logs = [read_run(folder) for folder in dict.fromkeys(folders)]
     curves = loss_curves(logs, x=x, y=y, smooth=smooth, log=log)
     for sentence in cautions(logs, curves):
         note(sentence, quiet=quiet)

@@ -20,9 +20,9 @@ _ANY_TIME = {"steps", "minutes", "device", "threads", "shard", "resume", "config
 
 def _named(run: str) -> Path:
     """The folder that --resume names."""
-    from minigpt.checkpoint.runs import newest_run
+    from minigpt.checkpoint.runs import find_run, newest_run
 
-    return newest_run(otherwise="or name a run: --resume FOLDER") if run == "latest" else Path(run)
+    return newest_run(otherwise="or name a run: --resume FOLDER") if run == "latest" else find_run(run)
 
 
 def as_before(run: str, said: Mapping[str, Any], device: str, threads: int | None) -> tuple[str, int | None]:

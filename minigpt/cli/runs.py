@@ -1,5 +1,6 @@
 """`minigpt runs`: a folder of runs in; what is in it out."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,7 @@ def runs(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """List the models that are there: size, text, loss, age, the newest first.
+    """List the models that are there: size, text, loss, age, the newest first. Other commands take their names.
 
     [bold]minigpt runs[/bold]
         those in ./checkpoints
@@ -28,6 +29,7 @@ def runs(
         another folder, for another program
     """
     from minigpt.checkpoint.run_list import list_runs
+    from minigpt.checkpoint.runs import RUNS
 
     found = list_runs(folder)
     if json:
@@ -39,3 +41,5 @@ def runs(
         console = stdout()
         for line in runs_table(found, str(folder), Screen.of(console)):
             console.print(line, soft_wrap=True)
+        if folder.resolve() != RUNS.resolve():
+            note(f"a command finds one of these by its path: -c {shlex.quote(found[0].path)}", quiet=quiet)

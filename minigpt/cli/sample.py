@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from minigpt.cli.boundary import tell_of_boundary
+from minigpt.cli.completion import complete_stages
 from minigpt.cli.config_file import Config
 from minigpt.cli.corpus_view import InCorpus, Verbatim, VerbatimWatch
 from minigpt.cli.given import given
@@ -31,11 +32,12 @@ from minigpt.cli.options import (
     Top,
     TopK,
     TopP,
+    choice,
 )
 from minigpt.cli.page import Html, SamplePage, check_page
 from minigpt.cli.replay import ReplayFile, TraceFile, traced
 from minigpt.cli.replay import replay as replay_trace
-from minigpt.config import STAGES, SampleConfig, require
+from minigpt.config import STAGES, TABLES, SampleConfig, require, require_choice
 from minigpt.errors import MinigptError
 from minigpt.records import CacheReport, SampleEnd, StepRecord
 from minigpt.render.heat import SCALES, Scale
@@ -68,9 +70,11 @@ def sample(
     stages: Annotated[
         str | None,
         typer.Option(
-            help="The stages to apply, in another order, such as top-k,temperature; what is left out is not applied.",
+            help=f"Which of {', '.join(STAGES)} to apply, in another order, such as top-k,temperature; what is left "
+            "out is not applied.",
             rich_help_panel=CHOOSING,
             show_default=False,
+            autocompletion=complete_stages,
         ),
     ] = None,
     seed: Annotated[
@@ -87,13 +91,18 @@ def sample(
     ignore_end_of_text: Annotated[bool, typer.Option("--ignore-end-of-text", help="Go on after end-of-text.")] = False,
     table: Annotated[
         str | None,
-        typer.Option(help="live, every (one table a step) or none. By default live in a terminal.", show_default=False),
+        choice(
+            TABLES,
+            "{values}. By default live in a terminal.",
+            remarks={"every": "one table a step"},
+            show_default=False,
+        ),
     ] = None,
     top: Top = _DEFAULTS.top,
     boundary: Boundary = False,
     heat: Annotated[
         str | None,
-        typer.Option(help="Colour the text by probability, entropy or rank of each token.", show_default=False),
+        choice(SCALES, "Colour the text by {values} of each token.", show_default=False),
     ] = None,
     pace: Annotated[
         float | None, typer.Option(help="At most so many tokens a second, to watch.", show_default=False)
@@ -129,9 +138,9 @@ def sample(
     if replay is not None:
         replay_trace(replay, given(ctx))
         return
-    require(table in (None, "live", "every", "none"), f"--table must be live, every or none, not {table}.")
+    require_choice("--table", table, TABLES)
     require(not (json and raw), "--json and --raw exclude each other.")
-    require(heat is None or heat in SCALES, f"--heat must be {', '.join(SCALES)}, not {heat}.")
+    require_choice("--heat", heat, SCALES)
     require(heat is None or not (json or raw), f"--{'json' if json else 'raw'} shows no colours: leave out --heat.")
     check_page(html)
     require(pace is None or pace >= 0.001, f"--pace must be 0.001 or more, not {pace}.")

@@ -9,7 +9,7 @@ import torch
 
 from minigpt.checkpoint.folder import Checkpoint, load
 from minigpt.checkpoint.runs import newest_run
-from minigpt.errors import ConfigError
+from minigpt.errors import ConfigError, CorpusError
 from minigpt.models.device import resolve_device
 from minigpt.models.kinds import gpt_of
 from minigpt.models.precision import stored
@@ -45,3 +45,12 @@ def given_text(argument: str | None, file: Path | None = None) -> str:
     if argument == "-" or (argument is None and not sys.stdin.isatty()):
         return read_prompt()
     return check_argument(argument or "")
+
+
+def text_to_look_at(argument: str | None, file: Path | None = None, *, advice: str) -> str:
+    """As `given_text`, where an empty text is no answer: it is wrong usage unless a file or a pipe gave it."""
+    text = given_text(argument, file)
+    if not text:
+        elsewhere = file is not None or argument == "-" or (argument is None and not sys.stdin.isatty())
+        raise (CorpusError if elsewhere else ConfigError)(f"There is no text to look at.\n{advice}")
+    return text

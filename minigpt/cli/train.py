@@ -9,17 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from minigpt.cli.again import again
+from minigpt.cli.completion import complete_model, complete_resumed
 from minigpt.cli.config_file import Config
 from minigpt.cli.given import build, given
 from minigpt.cli.guard import guarded, note, signals_raise, stderr
 from minigpt.cli.introduction import introduce, places, show_plan, show_size
-from minigpt.cli.options import Device, Json, Quiet, Threads
+from minigpt.cli.options import Device, Json, Quiet, Threads, choice
 from minigpt.cli.resume import as_before, reopen
 from minigpt.cli.training import Manner, watched
 from minigpt.config import (
     DEFAULT_MINUTES,
     DEFAULT_WINDOW,
+    MODELS,
+    OPTIMIZERS,
+    POSITIONS,
+    PRECISIONS,
     PRESETS,
+    TOKENIZERS,
     Choices,
     TrainConfig,
     require,
@@ -73,15 +79,28 @@ def train(
     ] = Choices.part,
     tokenizer: Annotated[
         str | None,
-        _flag("bpe (learned pieces of words; with --steps the default) or char (one token per character).", _TEXT),
+        choice(
+            TOKENIZERS,
+            "{values}.",
+            remarks={"bpe": "learned pieces of words; with --steps the default", "char": "one token per character"},
+            rich_help_panel=_TEXT,
+        ),
     ] = None,
     vocab_size: Annotated[
         int | None, _flag("Tokens of a bpe tokenizer. By default from the text's size.", _TEXT)
     ] = None,
     model: Annotated[
-        str, _flag("gpt, or what came before: lstm, rnn, or window, a dense network over the last tokens.", _MODEL)
+        str,
+        choice(
+            MODELS,
+            "{values}; those behind gpt are what came before it.",
+            remarks={"window": "a dense network over the last tokens"},
+            rich_help_panel=_MODEL,
+        ),
     ] = Choices.model,
-    preset: Annotated[str | None, _flag(f"{', '.join(PRESETS)}. With --steps by default nano.", _MODEL)] = None,
+    preset: Annotated[
+        str | None, choice(PRESETS, "{values}. With --steps by default nano.", rich_help_panel=_MODEL)
+    ] = None,
     layers: Annotated[int | None, _flag("Blocks.", _MODEL)] = None,
     heads: Annotated[int | None, _flag("Attention heads.", _MODEL)] = None,
     width: Annotated[int | None, _flag("Channels.", _MODEL)] = None,
@@ -91,11 +110,22 @@ def train(
     ] = None,
     dropout: Annotated[float | None, _flag("Share of activations dropped. With --steps by default 0.", _MODEL)] = None,
     positions: Annotated[
-        str, _flag("learned, sinusoidal (a fixed table) or none, to see what order is worth.", _MODEL)
+        str,
+        choice(
+            POSITIONS,
+            "{values}, to see what order is worth.",
+            remarks={"sinusoidal": "a fixed table"},
+            rich_help_panel=_MODEL,
+        ),
     ] = _DEFAULTS.positions,
     base: Annotated[
         str | None,
-        _flag("Begin with this checkpoint, as -c takes it, and keep its shape and its tokenizer.", _MODEL, "--from"),
+        _flag(
+            "Begin with this checkpoint, as -c takes it, and keep its shape and its tokenizer.",
+            _MODEL,
+            "--from",
+            autocompletion=complete_model,
+        ),
     ] = None,
     freeze: Annotated[
         int, _flag("With --from: so many layers, the first, and the embeddings stay as they are.", _MODEL)
@@ -115,7 +145,13 @@ def train(
     batch_size: Annotated[int | None, _flag("Windows per batch.", _OPTIMIZER)] = None,
     accumulation: Annotated[int, _flag("Batches per step.", _OPTIMIZER)] = _DEFAULTS.accumulation,
     optimizer: Annotated[
-        str, _flag("muon (with adamw for all but the blocks' matrices) or adamw.", _OPTIMIZER)
+        str,
+        choice(
+            OPTIMIZERS,
+            "{values}.",
+            remarks={"muon": "with adamw for all but the blocks' matrices"},
+            rich_help_panel=_OPTIMIZER,
+        ),
     ] = _DEFAULTS.optimizer,
     muon_learning_rate: Annotated[float, _flag("Muon's highest rate.", _OPTIMIZER)] = _DEFAULTS.muon_learning_rate,
     learning_rate: Annotated[float | None, _flag("AdamW's highest rate.", _OPTIMIZER)] = None,
@@ -135,16 +171,21 @@ def train(
         int, _flag("Evaluations without a better validation loss that end a run; 0 for none.", _TRAINING)
     ] = _DEFAULTS.patience,
     seed: Annotated[int, _flag("Of weights and batches.", _TRAINING)] = _DEFAULTS.seed,
-    precision: Annotated[str, _flag("auto, float32, mixed or bfloat16.", _MACHINE)] = _DEFAULTS.precision,
+    precision: Annotated[str, choice(PRECISIONS, "{values}.", rich_help_panel=_MACHINE)] = _DEFAULTS.precision,
     compile: Annotated[
         bool, _flag("Through torch.compile: slow to begin, and then faster on a GPU.", _MACHINE, "--compile")
     ] = False,
     gradient_checkpointing: Annotated[
         bool,
         _flag(
-            "Keep less in memory for the way back, and run each block twice. With --from, where it matters.", _MACHINE
+            "Keep less in memory for the way back, and run each block twice. With --from, where it matters.",
+            _MACHINE,
+            "--gradient-checkpointing",
         ),
     ] = _DEFAULTS.gradient_checkpointing,
+    no_gradient_checkpointing: Annotated[
+        bool, _flag("Not even with --from.", _MACHINE, "--no-gradient-checkpointing")
+    ] = False,
     device: Device = "auto",
     threads: Threads = None,
     shard: Annotated[
@@ -153,7 +194,12 @@ def train(
     ] = False,
     out: Annotated[Path | None, _flag("The run's folder. By default checkpoints/NAME.", _OUTPUT)] = None,
     resume: Annotated[
-        str | None, _flag("Go on with this run, or the latest one, exactly where it was.", _OUTPUT)
+        str | None,
+        _flag(
+            "Go on with this run, by name or folder, or the latest, exactly where it was.",
+            _OUTPUT,
+            autocompletion=complete_resumed,
+        ),
     ] = None,
     save_every: Annotated[
         int | None, _flag("Steps between saves of what --resume needs. By default by time.", _OUTPUT, min=1)
@@ -194,7 +240,8 @@ def train(
     from minigpt.training.tensorboard import check_installed
 
     said, manner = given(ctx), build(Manner, ctx.params)
-
+    if said.pop("no_gradient_checkpointing", False):  # a flag of its own, as two so long have no room on a line of help
+        said.setdefault("gradient_checkpointing", False)
     budget = None if steps is not None else _Budget(60 * (minutes or DEFAULT_MINUTES), started)
 
     def begin() -> "Begun | None":
@@ -251,6 +298,10 @@ def train(
         require(not overwrite or out is not None, "--overwrite goes with --out FOLDER.")
         require(not freeze or base is not None or resume is not None, "--freeze goes with --from CHECKPOINT.")
         require(minutes is None or steps is None, "Give --minutes or --steps, not both.")
+        require(
+            not (gradient_checkpointing and no_gradient_checkpointing),
+            "--gradient-checkpointing and --no-gradient-checkpointing exclude each other.",
+        )
         require(
             model == "gpt" or "optimizer" not in said or optimizer == "adamw",
             f"--optimizer muon is for the matrices of a GPT's blocks: --model {model} is trained by adamw.",

@@ -13,7 +13,7 @@ from pathlib import Path
 from minigpt.checkpoint.files import write_text
 from minigpt.checkpoint.resume import RESUME, load_tokens, save_tokens
 from minigpt.checkpoint.run import claim
-from minigpt.checkpoint.runs import RUN, TOKENIZER
+from minigpt.checkpoint.runs import RUN, TOKENIZER, near_run
 from minigpt.errors import CheckpointError, OutputError
 from minigpt.records import Comparison, to_plain
 from minigpt.sampling.plain import Misfit, from_line, from_plain
@@ -62,7 +62,9 @@ def open_comparison(folder: Path) -> tuple[Comparison, Tokenizer, TokenData]:
     try:
         comparison = from_plain(Comparison, from_line(path.read_bytes()))
     except FileNotFoundError as error:
-        raise CheckpointError(f"{folder} holds no comparison: there is no {COMPARISON} in it.") from error
+        raise CheckpointError(
+            f"{folder} holds no comparison: there is no {COMPARISON} in it.{near_run(folder)}"
+        ) from error
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
     except Misfit as error:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from minigpt.config import require
+from minigpt.errors import CorpusError
 from minigpt.inspection.probs import named_token
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import window_start
@@ -77,8 +78,9 @@ def _scores(qkv_BTC: Tensor, heads: int) -> Tensor:
 
 
 def head_summaries(attention: Attention) -> list[HeadSummary]:
-    """Every head, by layer. Needs a text of two tokens or more in the window."""
-    require(len(attention.ids) > 1, "A single token can only look at itself: give a text of two tokens or more.")
+    """Every head, by layer. Raises CorpusError where the window holds fewer than two tokens."""
+    if len(attention.ids) < 2:
+        raise CorpusError("A single token can only look at itself: give a text of two tokens or more.")
     layers, heads = attention.weights_LHTS.shape[:2]
     same = _same_before(attention.ids)
     return [

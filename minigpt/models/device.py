@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from minigpt.config import ModelConfig, require, require_precision
+from minigpt.config import DEVICES, PRECISIONS, ModelConfig, one_of, require, require_choice
 from minigpt.errors import ConfigError
 
 _TOKENS = 8192  # scored at once
@@ -19,7 +19,7 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError(f"--device {name!r} is not a device. Use auto, cpu, cuda, cuda:1 or mps.") from error
+        raise ConfigError(f"--device {name!r} is not a device. Use {one_of((*DEVICES, 'cuda:1'))}.") from error
     available = {
         "cpu": True,
         "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
@@ -43,7 +43,7 @@ def resolve_precision(name: str, device: torch.device, width: int) -> str:
     On CUDA; on a CPU from a width of 96: a training step of 3 layers x 96 then takes 0.82 of the time of mixed, of
     4 x 128 0.80, of 4 x 192 0.70, but of 2 x 64 0.93.
     """
-    require_precision(name)
+    require_choice("--precision", name, PRECISIONS)
     if name != "auto":
         return name
     if not has_bfloat16(device):

@@ -8,7 +8,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from minigpt.config import require
+from minigpt.config import DTYPES, QUANTIZATIONS, require, require_choice
 from minigpt.models.device import has_bfloat16
 from minigpt.models.gpt import GPT, Conv1D
 
@@ -18,8 +18,8 @@ INT8_ROW = 16  # torch's kernel reads so many numbers at once, and beyond the en
 
 def stored(model: GPT, dtype: str = "float32", quantize: str = "none") -> GPT:
     """`model`, moved to bfloat16, or with its products in 8 bits. Raises ConfigError where the device cannot."""
-    require(dtype in ("float32", "bfloat16"), f"--dtype must be float32 or bfloat16, not {dtype}.")
-    require(quantize in ("none", "int8"), f"--quantize must be none or int8, not {quantize}.")
+    require_choice("--dtype", dtype, DTYPES)
+    require_choice("--quantize", quantize, QUANTIZATIONS)
     require(
         quantize == "none" or dtype == "float32",
         "--quantize int8 keeps in float32 what it does not quantize: leave out --dtype bfloat16.",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from minigpt.errors import ConfigError
+from minigpt.errors import PackageError
 from minigpt.records import LossCurves
 from minigpt.render.panels import Panel, line_names
 from minigpt.render.plot import AXES, mean_of, run_name, thinned
@@ -25,13 +25,13 @@ _MARKED = 32  # points of a panel's line
 def loss_picture(curves: Sequence[LossCurves], format: str, *, log: bool = False) -> bytes:
     """A picture of the curves; `format` is svg or png. The same curves give the same bytes.
 
-    `log`: x is logarithmic, and every x positive. Raises ConfigError where matplotlib is not installed.
+    `log`: x is logarithmic, and every x positive. Raises PackageError where matplotlib is not installed.
     """
     return _picture(format, _INCHES, lambda figure: _draw(figure.add_subplot(), curves, log))
 
 
 def panel_picture(panels: Sequence[Panel], format: str) -> bytes:
-    """A picture of panels, two beside each other. The same ones give the same bytes. Raises ConfigError as above."""
+    """A picture of panels, two beside each other. The same ones give the same bytes. Raises PackageError as above."""
     rows = -(-(len(panels) + 1) // 2)
     return _picture(format, (10.0, 3.0 * rows), lambda figure: _draw_panels(figure, panels, rows))
 
@@ -41,7 +41,7 @@ def _picture(format: str, inches: tuple[float, float], draw: "Callable[[Figure],
         import matplotlib
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ConfigError(
+        raise PackageError(
             "A picture needs the package matplotlib, not installed here.\n"
             "From your clone of minigpt: pip install -e '.[plot]'"
         ) from error

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
-from minigpt.errors import ConfigError
+from minigpt.errors import PackageError
 from minigpt.records import LossCurves
 from minigpt.render.screen import Screen
 from minigpt.render.style import UNICODE, Symbols, compact, duration, fit, quantity, safe_text
@@ -54,7 +54,7 @@ def loss_plot(
     """The curves in a frame as wide as the screen and `height` lines high; below it, what is what, run by run.
 
     `log`: x is logarithmic, and every x positive. `coloured`: a colour a run; else runs differ by their signs alone.
-    Raises ConfigError where plotext is not installed.
+    Raises PackageError where plotext is not installed.
     """
     looks = [Look.of(index, screen.symbols, alone=len(curves) == 1, coloured=coloured) for index in range(len(curves))]
     drawn = _draw(curves, looks, max(screen.width, _LEAST_WIDTH), max(height, _LEAST_HEIGHT), log)
@@ -90,7 +90,7 @@ def load_plotext() -> Any:
     try:
         import plotext
     except ImportError as error:
-        raise ConfigError(
+        raise PackageError(
             "A plot in the terminal needs the package plotext, not installed here.\n"
             "From your clone of minigpt: pip install -e '.[plot]'"
         ) from error

@@ -13,7 +13,7 @@ from pathlib import PurePath
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
-from minigpt.errors import CorpusError
+from minigpt.errors import ConfigError, CorpusError
 from minigpt.text.blocks import Block, blocks
 from minigpt.text.compression import decompress, inner_path, is_compressed
 from minigpt.text.sources import File, Stored
@@ -72,14 +72,14 @@ def not_blank(chunks: Iterator[str]) -> Iterator[str]:
 
 
 def check_encoding(encoding: str) -> None:
-    """Raises CorpusError unless `encoding` names a text encoding that Python knows."""
+    """Raises ConfigError unless `encoding` names a text encoding that Python knows."""
     try:
         "a".encode(encoding)  # codecs.lookup would also take zip and hex
         known = codecs.lookup(encoding).name not in NOT_FOR_FILES
     except (LookupError, ValueError):
         known = False
     if not known:
-        raise CorpusError(f"--encoding {shown(encoding)} is not an encoding.\nTry utf-8, utf-16, latin-1 or cp1252.")
+        raise ConfigError(f"--encoding {shown(encoding)} is not an encoding.\nTry utf-8, utf-16, latin-1 or cp1252.")
 
 
 def decode(chunks: Iterable[bytes], file: File, encoding: str) -> Iterator[str]:

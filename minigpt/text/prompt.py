@@ -1,6 +1,6 @@
 """A file or standard input in; its text out, to be continued or looked at rather than learned from."""
 
-from minigpt.errors import CorpusError
+from minigpt.errors import ConfigError, CorpusError
 from minigpt.text.formats import ENCODINGS, clean
 from minigpt.text.sources import find, find_local
 from minigpt.text.wording import shown
@@ -20,8 +20,11 @@ def read_prompt() -> str:
 
 
 def check_argument(text: str) -> str:
-    """`text` from the command line, whose bytes are UTF-8 whatever the locale says. Raises CorpusError otherwise."""
-    return _decode(text.encode("utf-8", "surrogateescape"), "the text on the command line")
+    """`text` from the command line, whose bytes are UTF-8 whatever the locale says. Raises ConfigError otherwise."""
+    try:
+        return _decode(text.encode("utf-8", "surrogateescape"), "the text on the command line")
+    except CorpusError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _decode(data: bytes, name: str) -> str:

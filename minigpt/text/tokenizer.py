@@ -22,12 +22,11 @@ import numpy as np
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Engine
 
-from minigpt.config import require
+from minigpt.config import TOKENIZERS, require, require_choice
 from minigpt.errors import CheckpointError
 from minigpt.text.blocks import Block, pieces, utf8_length
 
 END_OF_TEXT = "<|endoftext|>"
-KINDS = ("bpe", "char")
 SMALLEST_VOCABULARY = 257  # 256 bytes and end-of-text
 LARGEST_VOCABULARY = 1 << 20  # four times the largest in use; the trainer reserves room for all of it at once
 
@@ -211,7 +210,7 @@ def train_tokenizer(kind: str, documents: Iterable[str], vocab_size: int | None 
 
 def check_tokenizer(kind: str, vocab_size: int | None) -> None:
     """Raise ConfigError where `train_tokenizer` could make none of this kind and size."""
-    require(kind in KINDS, f"--tokenizer must be one of {', '.join(KINDS)}, not {kind}.")
+    require_choice("--tokenizer", kind, TOKENIZERS)
     require(
         kind != "char" or vocab_size is None,
         "--vocab-size goes with --tokenizer bpe: char takes one token per character.",

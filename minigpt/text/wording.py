@@ -1,6 +1,6 @@
 """A name from outside in; out the form in which a message may show it, and the advice that messages share."""
 
-from minigpt.errors import CorpusError
+from minigpt.errors import PackageError
 
 
 def shown(name: str) -> str:
@@ -15,9 +15,9 @@ def listed(names: list[str], most: int = 20) -> str:
     return ", ".join(f'"{shown(name)}"' for name in names[:most]) + more
 
 
-def needs_extra(name: str, packages: str, extra: str) -> CorpusError:
+def needs_extra(name: str, packages: str, extra: str) -> PackageError:
     """The error for `name`, which only `packages` can open; `extra` is the name in pyproject.toml that brings them."""
-    return CorpusError(
+    return PackageError(
         f"{name} cannot be opened without {packages}, not installed here.\n"
         f"From your clone of minigpt: pip install -e '.[{extra}]'"
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from minigpt.config import MOST_STEPS, PRESETS, Choices, ModelConfig, TrainConfig, require
+from minigpt.config import MOST_STEPS, PRESETS, Choices, ModelConfig, TrainConfig
 from minigpt.errors import ConfigError
 from minigpt.records import PlannedRun
 from minigpt.training.law import Law, Training
@@ -61,7 +61,6 @@ def candidates(
 def _shapes(choices: Choices) -> list[tuple[int, int, int]]:
     """(layers, heads, width), each once."""
     if choices.preset is not None:
-        require(choices.preset in PRESETS, f"--preset must be one of {', '.join(PRESETS)}, not {choices.preset}.")
         preset = PRESETS[choices.preset]
         ladder = [(preset.layers, preset.width)]
     else:

@@ -5,12 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
 from minigpt.checkpoint.runs import RunLog
-from minigpt.config import require
+from minigpt.config import X_AXES, Y_AXES, require_choice
 from minigpt.errors import CheckpointError
 from minigpt.records import LossCurves, TrainRecord
 
-X_AXES = {"step": "step", "tokens": "tokens", "seconds": "seconds"}
-Y_AXES = {"bits-per-byte": "bits_per_byte", "nats": "nats_per_token"}
 _MEANS_A_RUN = 50  # a training point is the mean of a fiftieth of the run
 
 
@@ -23,15 +21,10 @@ def loss_curves(
     of `smooth` steps. `log` leaves out what lies at or below x = 0. Raises ConfigError, and CheckpointError
     for a run that has no loss in this unit.
     """
-    require(x in X_AXES, f"--x must be {_listed(X_AXES)}, not {x}.")
-    require(y is None or y in Y_AXES, f"--y must be {_listed(Y_AXES)}, not {y}.")
+    require_choice("--x", x, X_AXES)
+    require_choice("--y", y, Y_AXES)
     unit = y or ("bits-per-byte" if all(map(_has_bits, runs)) else "nats")
-    return [_curves(run, X_AXES[x], Y_AXES[unit], smooth, log) for run in runs]
-
-
-def _listed(names: Iterable[str]) -> str:
-    *some, last = names
-    return f"{', '.join(some)} or {last}"
+    return [_curves(run, x, Y_AXES[unit], smooth, log) for run in runs]
 
 
 def _has_bits(run: RunLog) -> bool:

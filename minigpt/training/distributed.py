@@ -194,14 +194,16 @@ class _Replicas(Ranks):
         return ids if copy is None else copy
 
     def together(self, work: Callable[[], T]) -> T:
-        message, result = "", None
+        message, usage, result = "", False, None
         try:
             result = work()
         except MinigptError as error:
-            message = str(error)
+            message, usage = str(error), isinstance(error, ConfigError)
         for rank in range(self.size):
-            if told := self._told(rank, message):
-                raise MinigptError(told if rank == 0 else f"Process {rank}: {told}")
+            told, its_usage = self._told(rank, [message, usage])
+            if told:
+                kind = ConfigError if its_usage else MinigptError
+                raise kind(told if rank == 0 else f"Process {rank}: {told}")
         return result  # type: ignore[return-value]
 
     def device(self, name: str) -> torch.device:

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 
 from minigpt.checkpoint.run import Scratch
-from minigpt.config import MODELS, PRESETS, Choices, ModelConfig, TrainConfig, require
+from minigpt.config import PRESETS, Choices, ModelConfig, TrainConfig, require
 from minigpt.errors import CheckpointError
 from minigpt.models.device import resolve_precision
 from minigpt.models.equal import equal_shape
@@ -115,7 +115,6 @@ def make_plan(
 def _new_shape(choices: Choices, settings: TrainConfig) -> tuple[ModelConfig, int, float]:
     """Of a preset, where nothing else is chosen; with the batch and the rate that go with it."""
     assert choices.preset is not None
-    require(choices.preset in PRESETS, f"--preset must be one of {', '.join(PRESETS)}, not {choices.preset}.")
     require(
         choices.model == "gpt" or settings.positions == "learned",
         f"--positions {settings.positions} is for a GPT: --model {choices.model} has no table of positions.",
@@ -235,7 +234,6 @@ def _shape(choices: Choices, vocab_size: int) -> ModelConfig:
 
 def _baseline(choices: Choices, gpt: ModelConfig) -> ModelConfig:
     """One with as many weights as this GPT, unless it is given layers or a width of its own."""
-    require(choices.model in MODELS, f"--model must be {', '.join(MODELS[:-1])} or {MODELS[-1]}, not {choices.model}.")
     shape = replace(equal_shape(gpt, choices.model, choices.window), heads=choices.heads or 1)
     if choices.window is not None:
         shape = replace(shape, window=choices.window)

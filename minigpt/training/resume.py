@@ -9,7 +9,7 @@ from typing import Any
 from minigpt.checkpoint.files import read_json_object
 from minigpt.checkpoint.resume import RESUME, has_state, has_tokens, load_tokens
 from minigpt.checkpoint.run import RunFolder
-from minigpt.checkpoint.runs import LOG, RUN
+from minigpt.checkpoint.runs import LOG, RUN, near_run
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.config import ModelConfig, TrainConfig, require
 from minigpt.errors import CheckpointError, CorpusError
@@ -27,8 +27,8 @@ def open_run(
     text has changed since.
     """
     if not has_tokens(path):
-        what = "there is no resume/ in it" if path.is_dir() else "there is no such folder"
-        raise CheckpointError(f"{path} holds no run that can go on: {what}.")
+        what = "there is no resume/ in it." if path.is_dir() else f"there is no such folder.{near_run(path)}"
+        raise CheckpointError(f"{path} holds no run that can go on: {what}")
     info = read_json_object(path / RUN)
     try:
         if not has_state(path) and (info["choices"].get("base") is not None or (path / LOG).exists()):

@@ -15,7 +15,7 @@ import torch
 from minigpt.checkpoint.resume import has_state, load_state, save_state
 from minigpt.checkpoint.run import RunFolder
 from minigpt.config import Choices, ModelConfig
-from minigpt.errors import ConfigError
+from minigpt.errors import TrainingError
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import NAMES, Model, new_model
 from minigpt.models.positions import give_positions
@@ -54,7 +54,7 @@ def run(
     a given model is trained further, that may be the given one. A
     run stopped, or closed, before its first evaluation saves what it has. With `resume`, it goes on from the state in
     the folder, to the bit. The state is kept every `save_every` steps, by default by time. Several `ranks` train
-    together, and stop together when one is to. Raises ConfigError when the loss is no number any more.
+    together, and stop together when one is to. Raises TrainingError when the loss is no number any more.
     """
     ranks.check_batch(plan.train.batch_size)
     trainer = Trainer(model, plan.data, plan.train, plan.tokenizer.byte_lengths(), ranks)
@@ -187,7 +187,7 @@ def _check_converges(record: TrainRecord, plan: Plan, folder: RunFolder, saved_s
     if all(number is None or math.isfinite(number) for number in numbers):
         return
     folder.update(status="diverged")
-    raise ConfigError(
+    raise TrainingError(
         f"At step {record.step:,} the loss is no number any more: --learning-rate {plan.train.learning_rate:g} is too "
         f"high.\n{folder.path} keeps the model of step {saved_step:,}. Try a tenth of that rate."
     )

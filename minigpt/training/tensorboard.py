@@ -10,16 +10,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from minigpt.errors import ConfigError, OutputError
+from minigpt.errors import OutputError, PackageError
 from minigpt.records import TrainRecord
 
 _SECONDS_BETWEEN_WRITES = 10  # what a kill may cost; TensorBoard's own is 120
 
 
 def check_installed() -> None:
-    """Raises ConfigError where TensorBoard is not installed, so that it is said before any work is done."""
+    """Raises PackageError where TensorBoard is not installed, so that it is said before any work is done."""
     if find_spec("tensorboard") is None:
-        raise ConfigError(
+        raise PackageError(
             "--tensorboard needs the package tensorboard, not installed here.\n"
             "From your clone of minigpt: pip install -e '.[tensorboard]'"
         )

@@ -112,9 +112,14 @@ TARGETS: dict[str, tuple[str, Callable[[Path], object], str, bool]] = {  # name,
     "a folder for a file": ("a.gguf", lambda path: path.mkdir(), "is a folder", True),
     "a file": ("a.gguf", lambda path: path.write_text("x"), "replace it with --overwrite", False),
     "a file nowhere": ("no/a.gguf", lambda path: None, "there is no folder", True),
-    "another format": ("a.safetensors", lambda path: None, "an export is a .gguf file, or a folder", True),
     "inside a file": ("file/out", lambda path: path.parent.write_text("x"), "does not allow it", True),
 }
+
+
+def test_a_file_of_another_format_is_wrong_usage(tmp_path: Path) -> None:
+    for overwrite in (False, True):
+        with pytest.raises(ConfigError, match=r"an export is a \.gguf file, or a folder"):
+            check_target(tmp_path / "a.safetensors", overwrite=overwrite)
 
 
 @pytest.mark.parametrize(("name", "make", "message", "always"), TARGETS.values(), ids=list(TARGETS))

@@ -18,7 +18,7 @@ from tokenizers import models, pre_tokenizers
 
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.gguf import DTYPES, save_gguf
-from minigpt.errors import CheckpointError, ConfigError, OutputError
+from minigpt.errors import CheckpointError, ConfigError, OutputError, PackageError
 from minigpt.models.gpt import GPT
 from minigpt.text.tokenizer import Tokenizer
 
@@ -238,5 +238,5 @@ def test_without_the_library_the_message_says_what_to_install(
     checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "gguf", None)
-    with pytest.raises(ConfigError, match=r"not installed here.\nFrom your clone of minigpt: pip install -e"):
+    with pytest.raises(PackageError, match=r"not installed here.\nFrom your clone of minigpt: pip install -e"):
         save_gguf(tmp_path / "a.gguf", checkpoint, "float32")

@@ -20,7 +20,7 @@ from minigpt.checkpoint import run as run_module
 from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.run import RunFolder, Scratch, claim
 from minigpt.checkpoint.runs import newest_run
-from minigpt.errors import CheckpointError, OutputError
+from minigpt.errors import CheckpointError, ConfigError, OutputError
 from minigpt.models.gpt import GPT
 from minigpt.records import TrainRecord
 from minigpt.text.shards import TokenData
@@ -246,7 +246,7 @@ def test_a_file_is_refused(overwrite: bool) -> None:
 
 
 def test_a_name_that_is_not_utf8_is_refused_since_it_could_not_be_loaded() -> None:
-    with pytest.raises(OutputError, match="not UTF-8"):
+    with pytest.raises(ConfigError, match="not UTF-8"):
         claim("notes", Path(os.fsdecode(b"\xff")), overwrite=False)
     assert names(Path()) == set()
 

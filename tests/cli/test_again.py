@@ -75,5 +75,5 @@ def test_a_run_goes_on_with_the_very_flags_it_began_with(minigpt: Run, notes: st
     assert "finished" in minigpt("train", *flags, "--resume", "run").stdout
     Path("b.txt").write_text("b")
     refused = minigpt("train", "b.txt", "--resume", "run")
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
     assert "CORPUS ['b.txt'] differs from this run's" in refused.stderr

@@ -62,5 +62,5 @@ def test_the_same_folder_twice_has_two_names(against: Run, trained: Path) -> Non
 @pytest.mark.parametrize("flag", ["--boundary", "--csv"])
 def test_what_does_not_go_with_it_is_refused(against: Run, flag: str) -> None:
     result = against(flag)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "--against" in result.stderr

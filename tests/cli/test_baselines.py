@@ -60,7 +60,7 @@ def test_a_text_is_one_stream_unless_a_stride_is_given(minigpt: Run, run: str, n
 )
 def test_what_needs_a_gpt_says_so(minigpt: Run, run: str, arguments: tuple[str, ...]) -> None:
     result = minigpt(*arguments, "-c", run)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert ", which only a GPT has: this model is a" in " ".join(result.stderr.split())
     assert result.stdout == ""
 
@@ -79,13 +79,13 @@ def test_it_goes_on_exactly_where_it_was(minigpt: Run, run: str, notes: str, kin
     records = [json.loads(line) for line in (Path(run) / "train.jsonl").read_text("utf-8").splitlines()]
     assert [record["step"] for record in records] == [0, 1, 2, 3, 4, 5]
     refused = minigpt("train", "--resume", run, "--steps", "6", "--model", "gpt")
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
     assert f"--model gpt differs from this run's {kind}. Leave it out." in refused.stderr
 
 
 def test_muon_is_refused(minigpt: Run, notes: str, kind: str) -> None:
     result = minigpt("train", notes, "--model", kind, "--optimizer", "muon", "--steps", "3")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert f"--model {kind} is trained by adamw." in " ".join(result.stderr.split())
 
 

@@ -108,7 +108,7 @@ def test_one_token_has_only_what_comes_next(inspect: Run, sample: Run, columns: 
 @pytest.mark.parametrize("flags", [["--all"], ["--choices", "a,b"], ["--csv"]])
 def test_what_does_not_go_together_is_refused(inspect: Run, flags: list[str]) -> None:
     result = inspect("The cat ", "--boundary", *flags)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert result.stdout == ""
     assert "--boundary" in result.stderr
     assert flags[0] in result.stderr

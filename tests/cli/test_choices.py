@@ -131,7 +131,7 @@ REFUSED = [
 @pytest.mark.parametrize(("given", "part"), REFUSED)
 def test_what_cannot_be_compared_is_refused(choose: Run, given: str, part: str) -> None:
     result = choose("The cat", given)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert result.stdout == ""
     assert part in result.stderr
 
@@ -139,7 +139,7 @@ def test_what_cannot_be_compared_is_refused(choose: Run, given: str, part: str) 
 def test_an_empty_prompt_and_other_ways_of_looking_are_refused(choose: Run) -> None:
     assert "There is no text to look at" in choose("", "a,b").stderr
     both = choose("The cat", " a, b", "--all")
-    assert both.exit_code == 1
+    assert both.exit_code == 2
     assert "--all and --choices exclude each other." in both.stderr
 
 

@@ -103,7 +103,7 @@ def test_the_table_keeps_to_the_screen(
 )
 def test_nonsense_is_one_clear_line(inspect: Run, flags: list[str], told: str) -> None:
     result = inspect("The cat", *flags)
-    assert result.exit_code == 1
+    assert result.exit_code in (1, 2)
     assert result.stdout == ""
     assert told in words(result.stderr)
     assert "Traceback" not in result.stderr
@@ -161,7 +161,7 @@ def test_by_default_a_span_has_about_32_bytes(sample: Run, trained: Path) -> Non
 
 def test_verbatim_needs_a_corpus(sample: Run) -> None:
     result = sample("the", "--verbatim", "4")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "--verbatim goes with --corpus SOURCE" in result.stderr
 
 

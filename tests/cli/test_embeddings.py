@@ -69,5 +69,5 @@ def test_a_missing_space_is_suggested(inspect: Run, trained: Path) -> None:
     word = next(w for w in words if w.startswith(" ") and w.isascii() and len(tokenizer.encode(w[1:])) > 1)
     assert inspect(word).exit_code == 0
     refused = inspect(word[1:])
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
     assert f'"{word}", with a space before it, is one.' in refused.stderr

@@ -29,7 +29,7 @@ def refused(result: Any, code: int, *parts: str) -> None:
         assert part in message
     assert "Traceback" not in message
     assert not any(ord(c) < 32 and c != "\n" for c in result.stderr)
-    if code == 1:
+    if "─ Error ─" not in result.stderr:  # as typer has it
         assert result.stderr.startswith("minigpt ")
         assert result.stderr.count("\n") <= 3
         assert len(message) < 500
@@ -88,62 +88,62 @@ def test_empty_standard_input(minigpt: Run) -> None:
 # Flags
 
 TRAIN_FLAGS = [
-    (["--steps", "0"], 1, "--steps must be 1 or more"),
-    (["--steps", "-5"], 1, "--steps must be 1 or more"),
-    (["--steps", "10000000000000000000000"], 1, "--steps must be 100,000,000 or fewer"),
+    (["--steps", "0"], 2, "--steps must be 1 or more"),
+    (["--steps", "-5"], 2, "--steps must be 1 or more"),
+    (["--steps", "10000000000000000000000"], 2, "--steps must be 100,000,000 or fewer"),
     (["--steps", "many"], 2, "--steps"),
     (["--steps", "1.5"], 2, "--steps"),
-    (["--width", "33", "--heads", "2"], 1, "--width 33 cannot be divided among --heads 2"),
-    (["--heads", "0"], 1, "--heads must be 1 or more"),
-    (["--layers", "0"], 1, "--layers must be 1 or more"),
-    (["--context", "0"], 1, "--context must be 1 or more"),
-    (["--vocab-size", "256"], 1, "--vocab-size must be 257 or more"),
-    (["--vocab-size", "1000000000"], 1, "at most 1,048,576"),
-    (["--tokenizer", "char"], 1, "--vocab-size goes with --tokenizer bpe"),
-    (["--tokenizer", "words"], 1, "--tokenizer must be one of bpe, char"),
-    (["--preset", "huge"], 1, "--preset must be one of nano, micro"),
-    (["--device", "toaster"], 1, "--device 'toaster' is not a device"),
-    (["--device", "meta"], 1, "this machine has none"),
-    (["--device", "cuda:77"], 1, "this machine has none"),
-    (["--precision", "float8"], 1, "--precision must be auto, float32, mixed or bfloat16"),
-    (["--dropout", "1"], 1, "--dropout"),
-    (["--dropout", "nan"], 1, "--dropout"),
-    (["--batch-size", "0"], 1, "--batch-size must be 1 or more"),
-    (["--accumulation", "0"], 1, "--accumulation must be 1 or more"),
-    (["--eval-every", "0"], 1, "--eval-every must be 1 or more"),
-    (["--learning-rate", "0"], 1, "--learning-rate must be above 0"),
-    (["--learning-rate", "nan"], 1, "--learning-rate"),
-    (["--learning-rate", "inf"], 1, "--learning-rate"),
-    (["--final-learning-rate", "1"], 1, "--final-learning-rate must lie between"),
-    (["--final-learning-rate", "nan"], 1, "--final-learning-rate"),
-    (["--warmup-steps", "-1"], 1, "--warmup-steps must be 0 or more"),
-    (["--weight-decay", "nan"], 1, "--weight-decay"),
-    (["--weight-decay", "-1"], 1, "--weight-decay"),
-    (["--beta1", "1"], 1, "--beta1"),
-    (["--beta2", "nan"], 1, "--beta2"),
-    (["--clip-norm", "-1"], 1, "--clip-norm"),
-    (["--clip-norm", "nan"], 1, "--clip-norm"),
-    (["--seed", "-1"], 1, "--seed must lie between"),
-    (["--seed", "4294967296"], 1, "--seed must lie between"),
-    (["--val-fraction", "1"], 1, "--val-fraction"),
-    (["--val-fraction", "-0.1"], 1, "--val-fraction"),
-    (["--val-fraction", "nan"], 1, "--val-fraction"),
+    (["--width", "33", "--heads", "2"], 2, "--width 33 cannot be divided among --heads 2"),
+    (["--heads", "0"], 2, "--heads must be 1 or more"),
+    (["--layers", "0"], 2, "--layers must be 1 or more"),
+    (["--context", "0"], 2, "--context must be 1 or more"),
+    (["--vocab-size", "256"], 2, "--vocab-size must be 257 or more"),
+    (["--vocab-size", "1000000000"], 2, "at most 1,048,576"),
+    (["--tokenizer", "char"], 2, "--vocab-size goes with --tokenizer bpe"),
+    (["--tokenizer", "words"], 2, "--tokenizer must be bpe or char"),
+    (["--preset", "huge"], 2, "--preset must be nano, micro"),
+    (["--device", "toaster"], 2, "--device 'toaster' is not a device"),
+    (["--device", "meta"], 2, "this machine has none"),
+    (["--device", "cuda:77"], 2, "this machine has none"),
+    (["--precision", "float8"], 2, "--precision must be auto, float32, mixed or bfloat16"),
+    (["--dropout", "1"], 2, "--dropout"),
+    (["--dropout", "nan"], 2, "--dropout"),
+    (["--batch-size", "0"], 2, "--batch-size must be 1 or more"),
+    (["--accumulation", "0"], 2, "--accumulation must be 1 or more"),
+    (["--eval-every", "0"], 2, "--eval-every must be 1 or more"),
+    (["--learning-rate", "0"], 2, "--learning-rate must be above 0"),
+    (["--learning-rate", "nan"], 2, "--learning-rate"),
+    (["--learning-rate", "inf"], 2, "--learning-rate"),
+    (["--final-learning-rate", "1"], 2, "--final-learning-rate must lie between"),
+    (["--final-learning-rate", "nan"], 2, "--final-learning-rate"),
+    (["--warmup-steps", "-1"], 2, "--warmup-steps must be 0 or more"),
+    (["--weight-decay", "nan"], 2, "--weight-decay"),
+    (["--weight-decay", "-1"], 2, "--weight-decay"),
+    (["--beta1", "1"], 2, "--beta1"),
+    (["--beta2", "nan"], 2, "--beta2"),
+    (["--clip-norm", "-1"], 2, "--clip-norm"),
+    (["--clip-norm", "nan"], 2, "--clip-norm"),
+    (["--seed", "-1"], 2, "--seed must lie between"),
+    (["--seed", "4294967296"], 2, "--seed must lie between"),
+    (["--val-fraction", "1"], 2, "--val-fraction"),
+    (["--val-fraction", "-0.1"], 2, "--val-fraction"),
+    (["--val-fraction", "nan"], 2, "--val-fraction"),
     (["--val-fraction", "0.99999"], 1, "too short to learn from"),
-    (["--encoding", "klingon"], 1, "--encoding klingon is not an encoding"),
+    (["--encoding", "klingon"], 2, "--encoding klingon is not an encoding"),
     (["--encoding", "utf-32"], 1, "is not UTF-32"),
-    (["--overwrite"], 1, "--overwrite goes with --out"),
+    (["--overwrite"], 2, "--overwrite goes with --out"),
     (["--threads", "0"], 2, "--threads"),
     (["--threads", "100000"], 2, "--threads"),
     (["--out"], 2, "--out"),
-    (["--out", NOT_UTF8], 1, "is not UTF-8"),
+    (["--out", NOT_UTF8], 2, "is not UTF-8"),
     (["--width", "4000000000000", "--heads", "1"], 1, "more memory than the machine has"),
     (["--nonsense"], 2, "No such option: --nonsense"),
     (["--resume"], 2, "--resume"),
     (["--resume", "nowhere"], 1, "nowhere holds no run that can go on"),
     (["--save-every", "0"], 2, "--save-every"),
-    (["--snapshots", "-1"], 1, "--snapshots must lie between 0 and 1,000, not -1"),
-    (["--patience", "-1"], 1, "--patience must be 0 or more"),
-    (["--patience", "2", "--val-fraction", "0"], 1, "--patience needs a validation text: give a higher --val-fraction"),
+    (["--snapshots", "-1"], 2, "--snapshots must lie between 0 and 1,000, not -1"),
+    (["--patience", "-1"], 2, "--patience must be 0 or more"),
+    (["--patience", "2", "--val-fraction", "0"], 2, "--patience needs a validation text: give a higher --val-fraction"),
     (["--config"], 2, "--config"),
     (["--config", "nowhere.toml"], 2, "nowhere.toml cannot be read: No such file"),
 ]
@@ -163,7 +163,7 @@ def test_a_bad_flag_of_train(
 
 TIMED_FLAGS = [
     (["--model", "gpt2"], "--model must be gpt, lstm, rnn or window, not gpt2"),
-    (["--tokenizer", "words"], "--tokenizer must be one of bpe, char, not words"),
+    (["--tokenizer", "words"], "--tokenizer must be bpe or char, not words"),
     (["--tokenizer", "char", "--vocab-size", "500"], "--vocab-size goes with --tokenizer bpe"),
     (["--vocab-size", "0"], "--vocab-size must be 257 or more"),
     (["--vocab-size", "1000000000"], "at most 1,048,576"),
@@ -181,7 +181,7 @@ TIMED_FLAGS = [
 def test_a_bad_flag_of_train_by_the_clock(
     minigpt: Run, notes: str, empty_folder: Path, flags: list[str], part: str
 ) -> None:
-    refused(minigpt("train", notes, "--minutes", "0.01", *flags), 1, part)
+    refused(minigpt("train", notes, "--minutes", "0.01", *flags), 2, part)
     assert os.listdir() == []
 
 
@@ -192,35 +192,35 @@ def test_a_model_for_which_there_is_no_time_can_be_planned(minigpt: Run, notes: 
 
 
 SAMPLE_FLAGS = [
-    (["--top-p", "2"], 1, "--top-p must be above 0 and at most 1"),
-    (["--top-p", "0"], 1, "--top-p"),
-    (["--top-p", "nan"], 1, "--top-p"),
+    (["--top-p", "2"], 2, "--top-p must be above 0 and at most 1"),
+    (["--top-p", "0"], 2, "--top-p"),
+    (["--top-p", "nan"], 2, "--top-p"),
     (["--top-p", "much"], 2, "--top-p"),
-    (["--temperature", "-1"], 1, "--temperature must be 0"),
-    (["--temperature", "nan"], 1, "--temperature"),
-    (["--temperature", "inf"], 1, "--temperature"),
-    (["--top-k", "-1"], 1, "--top-k must be 0 (off) or more"),
+    (["--temperature", "-1"], 2, "--temperature must be 0"),
+    (["--temperature", "nan"], 2, "--temperature"),
+    (["--temperature", "inf"], 2, "--temperature"),
+    (["--top-k", "-1"], 2, "--top-k must be 0 (off) or more"),
     (["--top-k", "2.5"], 2, "--top-k"),
-    (["--min-p", "1.5"], 1, "--min-p"),
-    (["--min-p", "nan"], 1, "--min-p"),
-    (["--repetition-penalty", "0"], 1, "--repetition-penalty"),
-    (["--repetition-penalty", "nan"], 1, "--repetition-penalty"),
+    (["--min-p", "1.5"], 2, "--min-p"),
+    (["--min-p", "nan"], 2, "--min-p"),
+    (["--repetition-penalty", "0"], 2, "--repetition-penalty"),
+    (["--repetition-penalty", "nan"], 2, "--repetition-penalty"),
     (["--seed", "-1"], 2, "--seed"),
-    (["--seed", "99999999999"], 1, "--seed must lie between"),
+    (["--seed", "99999999999"], 2, "--seed must lie between"),
     (["--max-tokens", "0"], 2, "--max-tokens"),
     (["--num-samples", "0"], 2, "--num-samples"),
-    (["--stop", ""], 1, "--stop needs a text"),
-    (["--stop", NOT_UTF8], 1, "is not UTF-8: byte 0xff at offset 0"),
-    (["--table", "some"], 1, "--table must be live, every or none, not some"),
+    (["--stop", ""], 2, "--stop needs a text"),
+    (["--stop", NOT_UTF8], 2, "is not UTF-8: byte 0xff at offset 0"),
+    (["--table", "some"], 2, "--table must be live, every or none, not some"),
     (["--table"], 2, "--table"),
-    (["--pace", "0"], 1, "--pace must be"),
-    (["--pace", "nan"], 1, "--pace must be"),
-    (["--pace", "1e-320"], 1, "--pace must be"),
-    (["--json", "--raw"], 1, "--json and --raw exclude each other"),
-    (["--json", "--table", "every"], 1, "--json shows no table"),
-    (["--raw", "--table", "live"], 1, "--raw shows no table"),
+    (["--pace", "0"], 2, "--pace must be"),
+    (["--pace", "nan"], 2, "--pace must be"),
+    (["--pace", "1e-320"], 2, "--pace must be"),
+    (["--json", "--raw"], 2, "--json and --raw exclude each other"),
+    (["--json", "--table", "every"], 2, "--json shows no table"),
+    (["--raw", "--table", "live"], 2, "--raw shows no table"),
     (["--top", "0"], 2, "--top"),
-    (["--device", "toaster"], 1, "is not a device"),
+    (["--device", "toaster"], 2, "is not a device"),
     (["another prompt"], 2, "unexpected extra argument"),
 ]
 
@@ -235,13 +235,13 @@ def test_a_bad_flag_of_sample(minigpt: Run, trained: Path, flags: list[str], cod
 
 
 INSPECT = [
-    (["a", "--json", "--csv"], 1, "--json and --csv exclude each other"),
-    (["a", "--file", "b"], 1, "as an argument or with --file, not both"),
+    (["a", "--json", "--csv"], 2, "--json and --csv exclude each other"),
+    (["a", "--file", "b"], 2, "as an argument or with --file, not both"),
     (["--file", "nowhere.txt"], 1, "nowhere.txt does not exist"),
     (["--file", "."], 1, "is not one file"),
-    ([NOT_UTF8], 1, "the text on the command line is not UTF-8: byte 0xff at offset 0"),
+    ([NOT_UTF8], 2, "the text on the command line is not UTF-8: byte 0xff at offset 0"),
     (["a", "--top", "0"], 2, "--top"),
-    ([""], 1, "There is no text to look at"),
+    ([""], 2, "There is no text to look at"),
 ]
 
 
@@ -359,7 +359,7 @@ def test_a_bad_flag_loses_no_run_that_it_would_have_replaced(
     before = everything(empty_folder)
     for flags in (["--width", "33", "--heads", "2"], ["--val", "nowhere"], ["--seed", "-1"], ["--preset", "huge"]):
         result = minigpt("train", notes, *tiny, "--steps", "1", "--out", "run", "--overwrite", *flags)
-        assert result.exit_code == 1
+        assert result.exit_code in (1, 2)
     assert everything(empty_folder) == before
 
 

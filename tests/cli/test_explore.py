@@ -180,7 +180,7 @@ def test_mistakes_are_one_clear_line(start: Start, trained: Path) -> None:
 
 def test_it_needs_a_terminal(minigpt: Callable[..., Any], trained: Path) -> None:
     result = minigpt("explore", "a", "-c", str(trained), input="x")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert result.stderr.startswith("minigpt explore: This is a full-screen application")
     assert "minigpt sample --json" in result.stderr
 

@@ -1,15 +1,17 @@
-"""Every --help has examples, and every example, there and in the README, is a command that exists."""
+"""Every --help has examples that exist, there and in the README; it shows choices, and cuts no name."""
 
+import inspect
 import re
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 import typer
 
 from minigpt.cli.app import app
+from minigpt.config import STAGES
 
 ROOT = Path(__file__).parent.parent.parent
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -75,3 +77,89 @@ def test_the_first_help_names_every_command(minigpt: Callable[..., Any]) -> None
     shown = minigpt("--help").stdout
     assert all(f"│ {name} " in shown for name in COMMANDS)
     assert "Start with minigpt train notes.txt and minigpt sample" in " ".join(shown.split())
+
+
+# Choices: of options that take one word, those that refuse any other word by naming what they take.
+
+# What else a command needs so that it runs, and ends soon; RUN is a trained one, NOTES its text.
+AROUND = {
+    "train": ["NOTES", "--steps", "1", "--dry-run"],
+    "sample": ["a", "-n", "1", "-c", "RUN"],
+    "inspect-probs": ["a", "-c", "RUN"],
+    "explore": ["a", "-c", "RUN"],
+    "inspect-attention": ["the cat", "-c", "RUN"],
+    "inspect-embeddings": [" the", "-c", "RUN"],
+    "evaluate": ["NOTES", "-c", "RUN"],
+    "plot": ["RUN", "--json"],
+    "compare": ["nowhere.txt"],
+    "runs": [],
+    "export": ["RUN", "out"],
+}
+WORDS = [
+    (name, parameter)
+    for name, command in COMMANDS.items()
+    for parameter in command.params
+    if get_type_hints(inspect.unwrap(command.callback))[parameter.name] in (str, str | None)
+    and any(option.startswith("--") for option in parameter.opts)
+]
+
+
+def completed(command: Any, parameter: Any, incomplete: str = "") -> list[str]:
+    context = command.make_context(command.name, [], resilient_parsing=True)
+    return [item.value for item in parameter.shell_complete(context, incomplete)]
+
+
+def refused_choices(minigpt: Callable[..., Any], name: str, flag: str, run: Path) -> list[str]:
+    """What `flag` takes, by the message that refuses another word; nothing where that is taken."""
+    places = {"RUN": str(run), "NOTES": str(run.parent / "notes.txt")}
+    result = minigpt(name, *(places.get(word, word) for word in AROUND[name]), flag, "zzz")
+    found = re.search(rf"{flag} must be (.+?)(?: in a folder)?, not zzz\.", " ".join(result.stderr.split()))
+    if not found:
+        return []
+    assert result.exit_code == 2
+    return re.split(", | or ", found[1])
+
+
+@pytest.mark.parametrize(("name", "parameter"), WORDS, ids=[f"{name} {p.opts[0]}" for name, p in WORDS])
+def test_a_choice_is_shown_and_completed_and_any_other_word_is_refused_by_naming_it(
+    minigpt: Callable[..., Any], trained: Path, name: str, parameter: Any
+) -> None:
+    taken = refused_choices(minigpt, name, parameter.opts[0], trained)
+    assert set(taken) <= set(completed(COMMANDS[name], parameter))
+    for value in taken:
+        assert re.search(rf"(?<![\w-]){re.escape(value)}(?![\w-])", parameter.help)
+        assert value in completed(COMMANDS[name], parameter, value[:2])
+
+
+def test_choices_are_found(minigpt: Callable[..., Any], trained: Path) -> None:
+    found = {(name, p.opts[0]) for name, p in WORDS if refused_choices(minigpt, name, p.opts[0], trained)}
+    train = {f"--{name}" for name in ("tokenizer", "model", "preset", "positions", "optimizer", "precision")}
+    assert found == {
+        *(("train", flag) for flag in train),
+        *(("sample", flag) for flag in ("--table", "--heat", "--dtype", "--quantize")),
+        *(("evaluate", flag) for flag in ("--dtype", "--quantize", "--precision")),
+        *(("plot", flag) for flag in ("--x", "--y")),
+        ("export", "--dtype"),
+    }
+
+
+def test_devices_and_stages_are_shown_and_completed_too() -> None:
+    for name, command in COMMANDS.items():
+        for parameter in command.params:
+            if "--device" in parameter.opts:
+                assert completed(command, parameter) == ["auto", "cpu", "cuda", "mps"], name
+                assert "auto, cpu, cuda or mps" in parameter.help
+    (stages,) = [parameter for parameter in COMMANDS["sample"].params if "--stages" in parameter.opts]
+    assert all(stage in stages.help for stage in STAGES)
+    assert completed(COMMANDS["sample"], stages, "top-k,t") == ["top-k,temperature", "top-k,top-p"]
+
+
+# Widths
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("columns", [80, 100, 160])
+def test_no_name_of_an_option_is_cut(minigpt: Callable[..., Any], name: str, columns: int) -> None:
+    shown = set(re.split(r"[\s,│]+", minigpt(name, "--help", COLUMNS=str(columns)).stdout))
+    for parameter in COMMANDS[name].params:
+        assert {*parameter.opts, *parameter.secondary_opts} <= shown | {parameter.name}

@@ -147,7 +147,7 @@ def test_a_dry_run_by_steps_shows_the_size(minigpt: Run, notes: str, empty_folde
 )
 def test_contradictions_are_refused(minigpt: Run, notes: str, flags: list[str], message: str) -> None:
     result = minigpt("train", notes, *flags)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert message in result.stderr
 
 
@@ -157,7 +157,7 @@ def test_other_minutes_are_refused_while_a_run_is_not_finished(minigpt: Run, not
     told["train"]["seconds"] = 290.0
     Path("run/run.json").write_text(json.dumps(told))
     result = minigpt("train", "--resume", "run", "--minutes", "6")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "--minutes 6 is not this run's 5 minutes; first let it finish" in result.stderr
 
 

@@ -273,7 +273,7 @@ def test_a_tree_is_scored_again(replay: Run, trained: Path) -> None:
 def test_a_replay_takes_no_settings(sample: Run, replay: Run, flags: list[str], part: str) -> None:
     sample()
     result = replay(*flags)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert f"minigpt sample: --replay takes the prompt and all settings from the trace: {part}." in result.stderr
 
 
@@ -281,7 +281,7 @@ def test_settings_of_a_config_file_are_settings(sample: Run, replay: Run) -> Non
     sample()
     Path("mine.toml").write_text("temperature = 0.5\n")
     result = replay("--config", "mine.toml")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "leave out --temperature" in result.stderr
     assert "mine.toml says temperature = 0.5" in result.stderr
 

@@ -206,14 +206,14 @@ def test_the_stages_run_in_the_order_that_is_given(sample: Run) -> None:
 
 def test_a_flag_of_a_stage_that_is_left_out_is_refused(sample: Run) -> None:
     result = sample("The cat", "--stages", "top-p", "--top-k", "5")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "--top-k 5 is given, but --stages leaves top-k out" in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize(("stages", "said"), [("top-k,top-q", "no stage 'top-q'"), ("top-k,top-k", "top-k twice")])
 def test_stages_that_are_unknown_or_named_twice_are_refused(sample: Run, stages: str, said: str) -> None:
     result = sample("The cat", "--stages", stages)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert said in result.stderr
 
 
@@ -255,7 +255,7 @@ def test_heat_is_refused_where_it_means_nothing(sample: Run) -> None:
     assert "--heat must be probability, entropy, rank, not warm" in sample("a", "--heat", "warm").stderr
     for flag in ("--json", "--raw"):
         result = sample("a", "--heat", "rank", flag)
-        assert result.exit_code == 1
+        assert result.exit_code == 2
         assert f"{flag} shows no colours" in result.stderr
 
 
@@ -304,5 +304,5 @@ def test_it_samples_from_smaller_weights(sample: Run, option: tuple[str, str]) -
 )
 def test_smaller_weights_that_there_are_not_are_refused(sample: Run, options: tuple[str, ...], reason: str) -> None:
     result = sample("The cat", *options)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert reason in " ".join(result.stderr.split())

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from minigpt.errors import CheckpointError, ConfigError
+from minigpt.errors import CheckpointError, ConfigError, CorpusError
 from minigpt.inspection.attention import Attention, attend, attention_grid, head_summaries, shared_word
 from minigpt.models.gpt import GPT
 from minigpt.text.tokenizer import Tokenizer
@@ -102,7 +102,7 @@ def test_heads_are_named_by_where_half_of_their_attention_goes() -> None:
 
 
 def test_a_single_token_has_nothing_to_look_at(model: GPT) -> None:
-    with pytest.raises(ConfigError, match="two tokens or more"):
+    with pytest.raises(CorpusError, match="two tokens or more"):
         head_summaries(attend(model, [5]))
 
 

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from minigpt.errors import ConfigError
+from minigpt.errors import PackageError
 from minigpt.records import Comparison, LossCurves
 from minigpt.render.panels import panels
 from minigpt.render.picture import loss_picture, panel_picture
@@ -61,7 +61,7 @@ def test_a_long_run_stays_a_small_picture() -> None:
 
 def test_without_matplotlib_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ConfigError, match=r"pip install -e '\.\[plot\]'"):
+    with pytest.raises(PackageError, match=r"pip install -e '\.\[plot\]'"):
         loss_picture([CURVES], "svg")
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from minigpt.errors import ConfigError
+from minigpt.errors import PackageError
 from minigpt.records import LossCurves
 from minigpt.render.plot import loss_plot, thinned
 from minigpt.render.screen import Screen
@@ -112,5 +112,5 @@ def test_thinning_keeps_the_ends() -> None:
 
 def test_without_plotext_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "plotext", None)
-    with pytest.raises(ConfigError, match=r"pip install -e '\.\[plot\]'"):
+    with pytest.raises(PackageError, match=r"pip install -e '\.\[plot\]'"):
         loss_plot(TWO, Screen(80))

@@ -20,7 +20,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from minigpt.errors import CorpusError
+from minigpt.errors import ConfigError, CorpusError, PackageError
 from minigpt.text import compression, sources
 from minigpt.text.builtin_text import without_repeats
 from minigpt.text.corpus import Corpus, folder_name, read_corpus
@@ -69,7 +69,7 @@ def texts(corpus: Corpus) -> tuple[str, ...]:
 
 
 def message(*specs: str, **options: str) -> str:
-    with pytest.raises(CorpusError) as caught:
+    with pytest.raises((CorpusError, ConfigError, PackageError)) as caught:
         read_corpus(specs, **options)
     return str(caught.value)
 

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from minigpt.checkpoint.resume import load_state
 from minigpt.checkpoint.run import OthersFolder, RunFolder, claim
 from minigpt.config import Choices, ModelConfig, TrainConfig
-from minigpt.errors import ConfigError, MinigptError
+from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT
 from minigpt.models.positions import give_positions
 from minigpt.text.corpus import Corpus
@@ -124,7 +124,7 @@ def things_together(ranks: Ranks, folder: Path) -> dict[str, Any]:
     try:
         ranks.together(fails_on_the_second)
         message = ""
-    except MinigptError as error:
+    except ConfigError as error:
         message = str(error)
     whole = ids() if first else TokenData(ids().train[:0], ids().validation[:0])
     unseen = _shared_ids(ranks, whole, OthersFolder(folder / "nowhere", None, {"date": "2026"}))  # type: ignore[arg-type]

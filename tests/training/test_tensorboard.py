@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from minigpt.errors import ConfigError, OutputError
+from minigpt.errors import OutputError, PackageError
 from minigpt.records import TrainRecord
 from minigpt.training import tensorboard
 from minigpt.training.tensorboard import EventFiles, check_installed
@@ -72,5 +72,5 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tensorboard, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install -e '\.\[tensorboard\]'"):
+    with pytest.raises(PackageError, match=r"pip install -e '\.\[tensorboard\]'"):
         check_installed()
