@@ -6,7 +6,28 @@ A probability is a share of 1, never a percentage; bits are log2, nats are the n
 import math
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """What a number may be that is read from a file, as the second part of an `Annotated`: both ends included."""
+
+    least: float
+    most: float
+    words: str
+
+    def holds(self, number: float) -> bool:
+        return self.least <= number <= self.most
+
+
+# Any of these can be summed and squared without an overflow.
+_MOST = 1e60  # far beyond what float32 holds, and so any loss
+Count = Annotated[int, Within(0, math.inf, "0 or more")]
+Several = Annotated[int, Within(1, math.inf, "1 or more")]
+Amount = Annotated[float, Within(0, _MOST, "a number of 0 or more that is not too large")]
+Positive = Annotated[float, Within(1e-60, _MOST, "a number above 0 that is neither too small nor too large")]
+Share = Annotated[float, Within(0, 1, "a number from 0 to 1")]
 
 
 class _Shown:
@@ -242,16 +263,16 @@ class LossCurves:
 class TrainRecord:
     """One optimizer step. `validation_*` are None on steps without evaluation."""
 
-    step: int
-    tokens: int  # seen so far
-    epoch: float  # times the training text was seen
-    seconds: float  # since the start
-    tokens_per_second: float
-    loss_nats: float | None  # of this step's batch, per token; None at step 0
-    learning_rate: float
-    gradient_norm: float | None  # before clipping
-    validation_loss_nats: float | None = None
-    validation_bits_per_byte: float | None = None
+    step: Count
+    tokens: Count  # seen so far
+    epoch: Amount  # times the training text was seen
+    seconds: Amount  # since the start
+    tokens_per_second: Amount
+    loss_nats: Amount | None  # of this step's batch, per token; None at step 0
+    learning_rate: Amount
+    gradient_norm: Amount | None  # before clipping
+    validation_loss_nats: Amount | None = None
+    validation_bits_per_byte: Amount | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from minigpt.errors import CheckpointError, OutputError
+from minigpt.plain import read_object
 
 # The names of files that a kill may leave behind: ours below, and safetensors' own.
 TEMPORARY = (".*.[0-9]*.tmp", ".tmp??????")
@@ -117,12 +118,4 @@ def _leads_to_own_blob(path: Path) -> bool:
 def read_json_object(path: Path, most: int | None = None) -> dict[str, Any]:
     """The JSON object in `path`, of at most `most` bytes. Raises CheckpointError if it cannot be read or is none."""
     check_file(path, most)
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not JSON: {error}.") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path} does not hold a JSON object.")
-    return value
+    return read_object(path)

@@ -15,8 +15,8 @@ from minigpt.checkpoint.resume import RESUME, load_tokens, save_tokens
 from minigpt.checkpoint.run import claim
 from minigpt.checkpoint.runs import RUN, TOKENIZER
 from minigpt.errors import CheckpointError, OutputError
+from minigpt.plain import Misfit, from_line, from_plain
 from minigpt.records import Comparison, to_plain
-from minigpt.sampling.plain import Misfit, from_line, from_plain
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 
