@@ -697,7 +697,7 @@ class RunSummary:
     problem: str | None = None
 
 
-Points = tuple[tuple[float, float], ...]  # x and y
+Points = tuple[tuple[Amount, Amount], ...]  # x and y
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -705,9 +705,9 @@ class ContenderRun:
     """One training of a contender, and what it came to on the validation text."""
 
     folder: str  # of the run, in that of the comparison
-    tokens: int
-    seconds: float  # with its evaluations
-    bits_per_byte: float  # the best on the way, which is that of the model that is kept
+    tokens: Count
+    seconds: Amount  # with its evaluations
+    bits_per_byte: Amount  # the best on the way, which is that of the model that is kept
     by_tokens: Points  # bits per byte on the way, after so many tokens
     by_seconds: Points
 
@@ -717,15 +717,15 @@ class Contender:
     """A model of a comparison, with what was measured of it; what is yet to come is None."""
 
     model: str  # gpt, lstm, rnn or window; of an ablation, what the GPT is without
-    layers: int
-    width: int
-    window: int | None
-    parameters: int
-    learning_rate: float  # the best of those tried, where any were
-    tried_rates: tuple[tuple[float, float | None], ...] = ()  # bits per byte; None where the loss was no number
+    layers: Several
+    width: Several
+    window: Several | None
+    parameters: Several
+    learning_rate: Positive  # the best of those tried, where any were
+    tried_rates: tuple[tuple[Positive, Amount | None], ...] = ()  # bits per byte; None where the loss was no number
     training_tokens_per_second: Points | None = None  # by the context, with as many tokens in a step
     step_milliseconds: Points | None = None  # of generating, by the number of the token
-    peak_bytes: int | None = None  # of training: what the process needs beyond what it has before; 0: cannot be told
+    peak_bytes: Count | None = None  # of training: what the process needs beyond what it has before; 0: cannot be told
     equal_tokens: ContenderRun | None = None
     equal_time: ContenderRun | None = None
     loss_nats_by_position: Points | None = None  # by the number of tokens that are seen
@@ -739,8 +739,8 @@ class TextSource:
 
     name: str
     sha256: str
-    size: int
-    documents: int
+    size: Count
+    documents: Count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -752,21 +752,21 @@ class Comparison:
 
     name: str
     sources: tuple[TextSource, ...] = ()
-    text_bytes: int
+    text_bytes: Count
     validation: str
-    vocab_size: int
-    context: int
-    batch_size: int
-    minutes: float
+    vocab_size: Several
+    context: Several
+    batch_size: Several
+    minutes: Positive
     quick: bool  # no learning rates are tried
     ablation: bool = False  # of a GPT with itself, a part taken out: trained with equal tokens alone
-    seed: int
+    seed: Count
     machine: str  # in general terms
-    spent_seconds: float = 0.0
-    tokens: int | None = None
-    seconds: float | None = None
-    tried_tokens: int | None = None
-    recall_steps: int | None = None
+    spent_seconds: Amount = 0.0
+    tokens: Several | None = None
+    seconds: Positive | None = None
+    tried_tokens: Count | None = None
+    recall_steps: Count | None = None
     contenders: tuple[Contender, ...]
 
     @property

@@ -44,7 +44,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
     """
     folder = find_folder(path)
     refuse_other_formats(folder)
-    config, scale = _read_config(folder)
+    config, scale = read_config(folder)
     tokenizer = read_tokenizer(folder)
     if tokenizer.vocab_size > config.vocab_size:
         raise CheckpointError(
@@ -66,7 +66,7 @@ def find_folder(path: str | Path) -> Path:
     if folder.is_dir():
         return folder
     if not folder.exists() and (model := as_hub_model(str(path))):
-        return fetch(model, _read_config)
+        return fetch(model, read_config)
     what = "is a file" if folder.exists() else "does not exist"
     raise CheckpointError(
         f"{shown(str(folder))} {what}; --checkpoint takes a run folder, a Hugging Face GPT-2 folder, or a model of the "
@@ -74,7 +74,7 @@ def find_folder(path: str | Path) -> Path:
     )
 
 
-def _read_config(folder: Path) -> tuple[ModelConfig, QueryScale | None]:
+def read_config(folder: Path) -> tuple[ModelConfig, QueryScale | None]:
     """The model's shape, and how its queries are scaled, if it is a GPT-2."""
     where = str(folder / CONFIG)
     values = read_json_object(folder / CONFIG, _LARGEST_CONFIG)
