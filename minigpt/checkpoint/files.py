@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import stat
 from collections.abc import Callable
 from contextlib import suppress
@@ -32,12 +33,19 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         os.replace(temporary, path)
         _sync_names(path.parent)
     except (OSError, SafetensorError) as error:
-        reason = str(error)
-        if isinstance(error, OSError):  # NumPy's say only how much was written
-            reason = error.strerror or f"{reason} (is the disk full?)"
-        raise OutputError(f"{path} cannot be written: {reason}. What was saved before is untouched.") from error
+        told = f"{path} cannot be written: {_reason(error)}. What was saved before is untouched."
+        raise OutputError(told) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that is read-only refuses even what is not there
+            temporary.unlink(missing_ok=True)
+
+
+def _reason(error: OSError | SafetensorError) -> str:
+    """What the system said. NumPy tells only how much was written, and safetensors a temporary file of its own."""
+    if isinstance(error, OSError):
+        return error.strerror or f"{error} (is the disk full?)"
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return os.strerror(int(number[1])) if number else str(error)
 
 
 def _sync_names(folder: Path) -> None:
