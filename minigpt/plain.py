@@ -35,10 +35,10 @@ class Misfit(ValueError):
         return f"{path} is damaged, or is not of this version of minigpt: {what}."
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path, constant: Callable[[str], Any] | None = None) -> dict[str, Any]:
     """The JSON object in a file, as `from_line` reads it. Raises CheckpointError, which names the file."""
     try:
-        return from_line(path.read_bytes())
+        return from_line(path.read_bytes(), constant)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
     except Misfit as error:

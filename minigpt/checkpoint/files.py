@@ -124,6 +124,15 @@ def _leads_to_own_blob(path: Path) -> bool:
 
 
 def read_json_object(path: Path, most: int | None = None) -> dict[str, Any]:
-    """The JSON object in `path`, of at most `most` bytes. Raises CheckpointError if it cannot be read or is none."""
+    """The JSON object in `path`, of at most `most` bytes. Raises CheckpointError if it cannot be read or is none.
+
+    NaN and infinity are what Python's own writer, and so other programs, make of them.
+    """
     check_file(path, most)
+    return read_object(path, float)
+
+
+def read_own_json(path: Path) -> dict[str, Any]:
+    """The same of a file that is ours, which holds neither."""
+    check_file(path)
     return read_object(path)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from minigpt.checkpoint.files import read_json_object
+from minigpt.checkpoint.files import read_own_json
 from minigpt.plain import record_of
 from minigpt.records import Amount, Count, Positive, Several, Share, TextSource
 
@@ -90,4 +90,4 @@ class RunInfo:
 
 def read_run_info(path: Path) -> RunInfo:
     """Of a run.json. Raises CheckpointError where it cannot be read or is damaged."""
-    return record_of(RunInfo, read_json_object(path), path)
+    return record_of(RunInfo, read_own_json(path), path)

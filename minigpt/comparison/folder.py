@@ -10,7 +10,7 @@ gpt-time/ ...     and with as much time
 import json
 from pathlib import Path
 
-from minigpt.checkpoint.files import read_json_object, write_text
+from minigpt.checkpoint.files import read_own_json, write_text
 from minigpt.checkpoint.resume import RESUME, load_tokens, save_tokens
 from minigpt.checkpoint.run import claim
 from minigpt.checkpoint.runs import RUN, TOKENIZER
@@ -61,7 +61,7 @@ def open_comparison(folder: Path) -> tuple[Comparison, Tokenizer, TokenData]:
     path = folder / COMPARISON
     if not path.exists():
         raise CheckpointError(f"{folder} holds no comparison: there is no {COMPARISON} in it.")
-    values = read_json_object(path)
+    values = read_own_json(path)
     try:
         comparison = from_plain(Comparison, values)
     except Misfit as error:

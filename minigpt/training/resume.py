@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from minigpt.checkpoint.files import read_json_object
+from minigpt.checkpoint.files import read_own_json
 from minigpt.checkpoint.folder import CONFIG, read_config
 from minigpt.checkpoint.resume import RESUME, has_state, has_tokens, load_tokens
 from minigpt.checkpoint.run import RunFolder
@@ -33,7 +33,7 @@ def open_run(
     if not has_tokens(path):
         what = "there is no resume/ in it" if path.is_dir() else "there is no such folder"
         raise CheckpointError(f"{path} holds no run that can go on: {what}.")
-    info = read_json_object(path / RUN)
+    info = read_own_json(path / RUN)
     told, kept = record_of(RunInfo, info, path / RUN), record_of(_Kept, info, path / RUN)
     if not has_state(path) and (told.choices.base is not None or (path / LOG).exists()):
         raise CheckpointError(f"{path} cannot go on: its state is gone from {path / RESUME}. Start it again.")

@@ -410,9 +410,8 @@ def test_a_write_that_ends_too_early_names_the_disk(tmp_path: Path) -> None:
         write_atomically(tmp_path / "a", half_of_it)
 
 
-@pytest.fixture
-def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk on which nothing can be written, nor removed, not even what is not there."""
+def make_read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk: nothing can be written, nor removed, not even what is not there."""
 
     def refuse(path: Path, *_: Any, **__: Any) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
@@ -421,7 +420,6 @@ def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Path, name, refuse)
 
 
-@pytest.mark.usefixtures("read_only")
 @pytest.mark.parametrize(
     "write",
     [
@@ -431,8 +429,13 @@ def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_read_only_disk_is_told_of_the_file_that_was_asked_for(
-    tmp_path: Path, model: GPT, bpe: Tokenizer, write: Callable[[Path, Checkpoint], None]
+    tmp_path: Path,
+    model: GPT,
+    bpe: Tokenizer,
+    write: Callable[[Path, Checkpoint], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    make_read_only(monkeypatch)
     with pytest.raises(OutputError) as caught:
         write(tmp_path / "asked-for", Checkpoint(tmp_path, model, bpe))
     assert str(caught.value).startswith(f"{tmp_path / 'asked-for'} cannot be written: Read-only file system.")
@@ -440,10 +443,10 @@ def test_a_read_only_disk_is_told_of_the_file_that_was_asked_for(
 
 
 def test_what_a_killed_write_left_is_no_name_to_tell(
-    checkpoint_folder: Path, bpe: Tokenizer, request: pytest.FixtureRequest
+    checkpoint_folder: Path, bpe: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (checkpoint_folder / ".config.json.77.tmp").write_text("{")
-    request.getfixturevalue("read_only")
+    make_read_only(monkeypatch)
     with pytest.raises(OutputError, match=f"^{checkpoint_folder} cannot be written: Read-only file system"):
         RunFolder(checkpoint_folder, bpe, {}).tidy()
 
