@@ -6,7 +6,28 @@ A probability is a share of 1, never a percentage; bits are log2, nats are the n
 import math
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """What a number may be that is read from a file, as the second part of an `Annotated`: both ends included."""
+
+    least: float
+    most: float
+    words: str
+
+    def holds(self, number: float) -> bool:
+        return self.least <= number <= self.most
+
+
+# Any of these can be summed and squared without an overflow.
+_MOST = 1e60  # far beyond what float32 holds, and so any loss
+Count = Annotated[int, Within(0, math.inf, "0 or more")]
+Several = Annotated[int, Within(1, math.inf, "1 or more")]
+Amount = Annotated[float, Within(0, _MOST, "a number of 0 or more that is not too large")]
+Positive = Annotated[float, Within(1e-60, _MOST, "a number above 0 that is neither too small nor too large")]
+Share = Annotated[float, Within(0, 1, "a number from 0 to 1")]
 
 
 class _Shown:
@@ -242,16 +263,16 @@ class LossCurves:
 class TrainRecord:
     """One optimizer step. `validation_*` are None on steps without evaluation."""
 
-    step: int
-    tokens: int  # seen so far
-    epoch: float  # times the training text was seen
-    seconds: float  # since the start
-    tokens_per_second: float
-    loss_nats: float | None  # of this step's batch, per token; None at step 0
-    learning_rate: float
-    gradient_norm: float | None  # before clipping
-    validation_loss_nats: float | None = None
-    validation_bits_per_byte: float | None = None
+    step: Count
+    tokens: Count  # seen so far
+    epoch: Amount  # times the training text was seen
+    seconds: Amount  # since the start
+    tokens_per_second: Amount
+    loss_nats: Amount | None  # of this step's batch, per token; None at step 0
+    learning_rate: Amount
+    gradient_norm: Amount | None  # before clipping
+    validation_loss_nats: Amount | None = None
+    validation_bits_per_byte: Amount | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -676,7 +697,7 @@ class RunSummary:
     problem: str | None = None
 
 
-Points = tuple[tuple[float, float], ...]  # x and y
+Points = tuple[tuple[Amount, Amount], ...]  # x and y
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -684,9 +705,9 @@ class ContenderRun:
     """One training of a contender, and what it came to on the validation text."""
 
     folder: str  # of the run, in that of the comparison
-    tokens: int
-    seconds: float  # with its evaluations
-    bits_per_byte: float  # the best on the way, which is that of the model that is kept
+    tokens: Count
+    seconds: Amount  # with its evaluations
+    bits_per_byte: Amount  # the best on the way, which is that of the model that is kept
     by_tokens: Points  # bits per byte on the way, after so many tokens
     by_seconds: Points
 
@@ -696,15 +717,15 @@ class Contender:
     """A model of a comparison, with what was measured of it; what is yet to come is None."""
 
     model: str  # gpt, lstm, rnn or window; of an ablation, what the GPT is without
-    layers: int
-    width: int
-    window: int | None
-    parameters: int
-    learning_rate: float  # the best of those tried, where any were
-    tried_rates: tuple[tuple[float, float | None], ...] = ()  # bits per byte; None where the loss was no number
+    layers: Several
+    width: Several
+    window: Several | None
+    parameters: Several
+    learning_rate: Positive  # the best of those tried, where any were
+    tried_rates: tuple[tuple[Positive, Amount | None], ...] = ()  # bits per byte; None where the loss was no number
     training_tokens_per_second: Points | None = None  # by the context, with as many tokens in a step
     step_milliseconds: Points | None = None  # of generating, by the number of the token
-    peak_bytes: int | None = None  # of training: what the process needs beyond what it has before; 0: cannot be told
+    peak_bytes: Count | None = None  # of training: what the process needs beyond what it has before; 0: cannot be told
     equal_tokens: ContenderRun | None = None
     equal_time: ContenderRun | None = None
     loss_nats_by_position: Points | None = None  # by the number of tokens that are seen
@@ -718,8 +739,8 @@ class TextSource:
 
     name: str
     sha256: str
-    size: int
-    documents: int
+    size: Count
+    documents: Count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -731,21 +752,21 @@ class Comparison:
 
     name: str
     sources: tuple[TextSource, ...] = ()
-    text_bytes: int
+    text_bytes: Count
     validation: str
-    vocab_size: int
-    context: int
-    batch_size: int
-    minutes: float
+    vocab_size: Several
+    context: Several
+    batch_size: Several
+    minutes: Positive
     quick: bool  # no learning rates are tried
     ablation: bool = False  # of a GPT with itself, a part taken out: trained with equal tokens alone
-    seed: int
+    seed: Count
     machine: str  # in general terms
-    spent_seconds: float = 0.0
-    tokens: int | None = None
-    seconds: float | None = None
-    tried_tokens: int | None = None
-    recall_steps: int | None = None
+    spent_seconds: Amount = 0.0
+    tokens: Several | None = None
+    seconds: Positive | None = None
+    tried_tokens: Count | None = None
+    recall_steps: Count | None = None
     contenders: tuple[Contender, ...]
 
     @property

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import stat
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +13,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from minigpt.errors import CheckpointError, OutputError
+from minigpt.plain import read_object
 
 # The names of files that a kill may leave behind: ours below, and safetensors' own.
 TEMPORARY = (".*.[0-9]*.tmp", ".tmp??????")
@@ -31,12 +33,19 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         os.replace(temporary, path)
         _sync_names(path.parent)
     except (OSError, SafetensorError) as error:
-        reason = str(error)
-        if isinstance(error, OSError):  # NumPy's say only how much was written
-            reason = error.strerror or f"{reason} (is the disk full?)"
-        raise OutputError(f"{path} cannot be written: {reason}. What was saved before is untouched.") from error
+        told = f"{path} cannot be written: {_reason(error)}. What was saved before is untouched."
+        raise OutputError(told) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that is read-only refuses even what is not there
+            temporary.unlink(missing_ok=True)
+
+
+def _reason(error: OSError | SafetensorError) -> str:
+    """What the system said. NumPy tells only how much was written, and safetensors a temporary file of its own."""
+    if isinstance(error, OSError):
+        return error.strerror or f"{error} (is the disk full?)"
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return os.strerror(int(number[1])) if number else str(error)
 
 
 def _sync_names(folder: Path) -> None:
@@ -115,14 +124,15 @@ def _leads_to_own_blob(path: Path) -> bool:
 
 
 def read_json_object(path: Path, most: int | None = None) -> dict[str, Any]:
-    """The JSON object in `path`, of at most `most` bytes. Raises CheckpointError if it cannot be read or is none."""
+    """The JSON object in `path`, of at most `most` bytes. Raises CheckpointError if it cannot be read or is none.
+
+    NaN and infinity are what Python's own writer, and so other programs, make of them.
+    """
     check_file(path, most)
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not JSON: {error}.") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path} does not hold a JSON object.")
-    return value
+    return read_object(path, float)
+
+
+def read_own_json(path: Path) -> dict[str, Any]:
+    """The same of a file that is ours, which holds neither."""
+    check_file(path)
+    return read_object(path)

@@ -44,7 +44,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
     """
     folder = find_folder(path)
     refuse_other_formats(folder)
-    config, scale = _read_config(folder)
+    config, scale = read_config(folder)
     tokenizer = read_tokenizer(folder)
     if tokenizer.vocab_size > config.vocab_size:
         raise CheckpointError(
@@ -70,7 +70,7 @@ def find_folder(path: str | Path) -> Path:
         return folder
     if not folder.exists() and (model := as_hub_model(str(path))):
         try:
-            return fetch(model, _read_config)
+            return fetch(model, read_config)
         except CheckpointError as error:
             raise CheckpointError(f"{error}{near_run(path)}") from error
     what = "is a file" if folder.exists() else "does not exist"
@@ -80,7 +80,7 @@ def find_folder(path: str | Path) -> Path:
     )
 
 
-def _read_config(folder: Path) -> tuple[ModelConfig, QueryScale | None]:
+def read_config(folder: Path) -> tuple[ModelConfig, QueryScale | None]:
     """The model's shape, and how its queries are scaled, if it is a GPT-2."""
     where = str(folder / CONFIG)
     values = read_json_object(folder / CONFIG, _LARGEST_CONFIG)

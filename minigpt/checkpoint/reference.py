@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minigpt.checkpoint.files import read_json_object
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.resume import RESUME, TOKENS
+from minigpt.checkpoint.run_info import read_run_info
 from minigpt.checkpoint.runs import RUN, find_run, near_run, run_of
 from minigpt.config import require
 from minigpt.errors import CheckpointError, CorpusError, MinigptError
@@ -76,11 +76,11 @@ def _of_run(run: Path, tokenizer: Tokenizer, progress: Stages) -> Reference:
     """The ids that it keeps, else its text read again."""
     name = shown(str(run))
     try:
-        kept = read_manifest(run / RESUME / TOKENS)["made_from"]
-        if kept["tokenizer_sha256"] == hashlib.sha256(tokenizer.to_json().encode()).hexdigest():
+        kept = read_manifest(run / RESUME / TOKENS).made_from
+        if kept.get("tokenizer_sha256") == hashlib.sha256(tokenizer.to_json().encode()).hexdigest():
             return _reference(name, "training text", open_shards(run / RESUME / TOKENS))
         reason = "keeps tokens of another tokenizer"
-    except (CheckpointError, KeyError, TypeError):  # gone, damaged, or of another version
+    except CheckpointError:  # gone, damaged, or of another version
         reason = "keeps no tokens"
     corpus, fraction = _read_again(run, f"{name} {reason}", progress)
     data = _tokens(corpus, fraction, tokenizer, progress)
@@ -89,18 +89,16 @@ def _of_run(run: Path, tokenizer: Tokenizer, progress: Stages) -> Reference:
 
 def _read_again(run: Path, told: str, progress: Stages) -> tuple[Corpus, float]:
     """The text that a run was trained on, and what part of it validates; CorpusError where it is no longer there."""
-    info = read_json_object(run / RUN)
+    info = read_run_info(run / RUN)
     advice = "Give the text that it learned from: --corpus FILE"
-    try:
-        specs, sources = list(info["text"]["corpus"]), [source["sha256"] for source in info["corpus"]["sources"]]
-        fraction = 0.0 if info["text"]["val"] else float(info["choices"]["val_fraction"])
-        reading = {name: info["text"][name] for name in ("encoding", "field")}
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{shown(str(run / RUN))} does not say what the run learned from.\n{advice}") from error
+    if info.text is None or not info.corpus.sources:
+        raise CheckpointError(f"{shown(str(run / RUN))} does not say what the run learned from.\n{advice}")
+    specs, sources = info.text.corpus, [source.sha256 for source in info.corpus.sources]
+    fraction = 0.0 if info.text.val else info.choices.val_fraction
     if "-" in specs:
         raise CorpusError(f"{told}, and its text came from standard input.\n{advice}")
     try:
-        corpus = _read(specs, progress, **reading)
+        corpus = _read(specs, progress, encoding=info.text.encoding, field=info.text.field)
     except MinigptError as error:
         raise CorpusError(f"{told}, and its text cannot be read: {str(error).splitlines()[0]}\n{advice}") from error
     if [source.sha256 for source in corpus.sources] != sources:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from minigpt.checkpoint.files import write_atomically
 from minigpt.errors import CheckpointError
+from minigpt.plain import Misfit, from_line, from_plain
+from minigpt.records import Amount, Count
 from minigpt.text.shards import MANIFEST, TokenData, keep_shards, open_shards
 
 RESUME = "resume"
@@ -38,15 +41,39 @@ def save_state(run: Path, tensors: Mapping[str, Tensor], values: Mapping[str, An
     write_atomically(run / RESUME / _STATE, lambda temporary: save_file(whole, temporary, header))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Unreported:
+    """A step that was taken, and whose record is still to come."""
+
+    loss_nats: Amount | None
+    learning_rate: Amount
+    gradient_norm: Amount | None
+    seconds: Amount
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Values:
+    """What a state says beside its tensors."""
+
+    step: Count
+    seconds: Amount
+    unreported: _Unreported | None
+    best: Amount | None
+    saved_step: Count
+
+
 def load_state(run: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and values of `save_state`. Raises CheckpointError."""
     path = run / RESUME / _STATE
     try:
         with safe_open(path, framework="pt") as file:
-            values = json.loads(file.metadata()["state"])
+            values = from_line((file.metadata() or {}).get("state", "").encode("utf-8", "surrogatepass"))
+            from_plain(_Values, values)
             return {name: file.get_tensor(name) for name in list(file.keys())}, values
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise _unreadable(path, error) from error
+    except Misfit as error:
+        raise unreadable_state(run, f"what it says of its step is damaged: {str(error).removeprefix('.')}") from error
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise unreadable_state(run, str(error)) from error
 
 
 def has_tokens(run: Path) -> bool:
@@ -59,5 +86,6 @@ def has_state(run: Path) -> bool:
     return (run / RESUME / _STATE).is_file() and has_tokens(run)
 
 
-def _unreadable(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{path} cannot be read, so this run cannot go on: {error}.")
+def unreadable_state(run: Path, why: str) -> CheckpointError:
+    """The error about a state that does not fit."""
+    return CheckpointError(f"{run / RESUME / _STATE} cannot be read, so this run cannot go on: {why}.")

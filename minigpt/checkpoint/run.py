@@ -110,9 +110,12 @@ class RunFolder:
 
     def tidy(self) -> None:
         """Remove what was half written when the run was killed."""
-        for path in (path for pattern in TEMPORARY for path in self.path.rglob(pattern)):
-            if path.is_file():
-                path.unlink(missing_ok=True)
+        try:
+            for path in (path for pattern in TEMPORARY for path in self.path.rglob(pattern)):
+                if path.is_file():
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self.path} cannot be written: {error.strerror}.") from error
 
     def save(self, model: Model, record: TrainRecord) -> None:
         """Make `model` the one at the root."""

@@ -1,28 +1,33 @@
 """A folder of runs in; what each of them is, and how its training went, out, the newest first. Loads no torch."""
 
-import json
-import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from safetensors import SafetensorError, safe_open
 
 from minigpt.checkpoint.files import check_file, read_json_object
+from minigpt.checkpoint.run_info import RunInfo, read_run_info
 from minigpt.checkpoint.runs import LOG, RUN, TOKENIZER, WEIGHTS
 from minigpt.config import MODELS
 from minigpt.errors import CheckpointError
-from minigpt.records import RunSummary
+from minigpt.plain import Misfit, from_line, from_plain, record_of
+from minigpt.records import Count, RunSummary, Several
 from minigpt.text.wording import shown
+
+T = TypeVar("T")
 
 _CONFIG = "config.json"
 _KINDS = {"gpt2": "gpt", **{f"minigpt-{model}": model for model in MODELS}}  # by config.json's model_type
 _SILENT_SECONDS = 3600.0  # after which a run that says it is running no longer is
 _TAIL_BYTES = 1 << 14  # of train.jsonl: its last line is in it
 _NEEDED = (_CONFIG, TOKENIZER, WEIGHTS)
+_LATEST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 
 def list_runs(root: Path, now: datetime | None = None) -> list[RunSummary]:
@@ -32,9 +37,20 @@ def list_runs(root: Path, now: datetime | None = None) -> list[RunSummary]:
     """
     if not root.is_dir():
         raise CheckpointError(f"There is no folder {shown(str(root))}.\nminigpt runs --dir FOLDER looks elsewhere.")
-    folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    runs = [_summary(path, now or datetime.now(UTC)) for path in folders if _is_model(path)]
-    return sorted(runs, key=lambda run: (-run.age_seconds, run.name), reverse=True)
+    try:
+        folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    except OSError as error:
+        raise CheckpointError(f"{shown(str(root))} cannot be read: {error.strerror}.") from error
+    found = [_listed(path, now or datetime.now(UTC)) for path in folders]
+    return sorted((run for run in found if run), key=lambda run: (-run.age_seconds, run.name), reverse=True)
+
+
+def _listed(folder: Path, now: datetime) -> RunSummary | None:
+    """None for a folder that holds neither a run nor a model."""
+    try:
+        return _summary(folder, now) if _is_model(folder) else None
+    except OSError as error:  # it is another user's, or is being removed
+        return _described(folder, now, [f"it cannot be read: {error.strerror}"])
 
 
 def _is_model(folder: Path) -> bool:
@@ -42,101 +58,120 @@ def _is_model(folder: Path) -> bool:
 
 
 def _summary(folder: Path, now: datetime) -> RunSummary:
-    info, problems = _read(folder / RUN)
-    config, more = _read(folder / _CONFIG)
-    problems += more + [f"{name} is missing" for name in _NEEDED if not (folder / name).exists()]
-    shapes, damage = _shapes(folder / WEIGHTS)
-    problems += damage
-    saved, model = _part(info, "saved"), _part(info, "model")
-    date = _date(info.get("date")) or datetime.fromtimestamp(_written(folder), UTC)
+    problems: list[str] = []
+    info = _tried(read_run_info, folder / RUN, RunInfo(), problems)
+    config = _tried(_read_config, folder / _CONFIG, _Config(), problems)
+    problems += [f"{name} is missing" for name in _NEEDED if not (folder / name).exists()]
+    shapes = _tried(_shapes, folder / WEIGHTS, list[list[int]](), problems)
+    return _described(folder, now, problems, info, config, sum(map(prod, shapes)))
+
+
+def _tried(read: Callable[[Path], T], path: Path, otherwise: T, problems: list[str]) -> T:
+    """What a file says; `otherwise` where it is missing or damaged, and then the damage goes to `problems`."""
+    try:
+        return read(path) if path.exists() else otherwise
+    except CheckpointError as error:
+        problems.append(str(error).removeprefix(f"{path.parent}{os.sep}").rstrip("."))
+        return otherwise
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Config:
+    """What is shown of a config.json, of GPT-2 or of ours."""
+
+    model_type: str | None = None
+    n_layer: Several | None = None
+    layers: Several | None = None
+    n_embd: Several | None = None
+    width: Several | None = None
+    vocab_size: Several | None = None
+
+
+def _read_config(path: Path) -> _Config:
+    return record_of(_Config, read_json_object(path), path)
+
+
+def _described(
+    folder: Path,
+    now: datetime,
+    problems: list[str],
+    info: RunInfo = RunInfo(),
+    config: _Config = _Config(),
+    numbers: int = 0,
+) -> RunSummary:
+    """`numbers`: how many the weights are."""
+    model, saved = info.model, info.saved
+    date = info.date or datetime.fromtimestamp(_written(folder), UTC)
     return RunSummary(
         name=folder.name,
         path=str(folder),
         date=date.isoformat(),
         age_seconds=(now - date).total_seconds(),
         status="damaged" if problems else _status(folder, info, now),
-        model=_text(model.get("model")) or _KINDS.get(str(config.get("model_type"))),
-        layers=_whole(model.get("layers", config.get("n_layer"))),
-        width=_whole(model.get("width", config.get("n_embd"))),
-        parameters=_whole(info.get("parameters")) or sum(map(prod, shapes)) or None,
-        tokenizer=_text(_part(info, "choices").get("tokenizer")),
-        vocab_size=_whole(model.get("vocab_size", config.get("vocab_size"))),
+        model=model.model or _KINDS.get(config.model_type or ""),
+        layers=model.layers or config.n_layer or config.layers,
+        width=model.width or config.n_embd or config.width,
+        parameters=info.parameters or numbers or None,
+        tokenizer=info.choices.tokenizer,
+        vocab_size=model.vocab_size or config.vocab_size,
         text=_source(info),
-        steps=_whole(info.get("steps_taken")) or _last_step(folder),
-        saved_step=_whole(saved.get("step")),
-        validation_loss_nats=_number(saved.get("validation_loss_nats")),
-        validation_bits_per_byte=_number(saved.get("validation_bits_per_byte")),
+        steps=info.steps_taken or _last_step(folder),
+        saved_step=saved.step if saved else None,
+        validation_loss_nats=saved.validation_loss_nats if saved else None,
+        validation_bits_per_byte=saved.validation_bits_per_byte if saved else None,
         bytes=_bytes(folder),
         problem="; ".join(problems) or None,
     )
 
 
-def _read(path: Path) -> tuple[dict[str, Any], list[str]]:
-    """What stands in a file of JSON, and what is wrong with it; nothing of both where it is missing."""
-    if not path.exists():
-        return {}, []
+def _shapes(path: Path) -> list[list[int]]:
+    """The shapes of the tensors, whose sizes are those of the file."""
+    check_file(path)
     try:
-        return read_json_object(path), []
-    except CheckpointError as error:
-        return {}, [_without_folder(error, path)]
-
-
-def _without_folder(error: CheckpointError, path: Path) -> str:
-    """What it says, of a file whose folder is known."""
-    return str(error).removeprefix(f"{path.parent}{os.sep}").rstrip(".")
-
-
-def _shapes(path: Path) -> tuple[list[list[int]], list[str]]:
-    """The shapes of the tensors, whose sizes are those of the file, and what is wrong with it."""
-    if not path.exists():
-        return [], []
-    try:
-        check_file(path)
         with safe_open(path, framework="numpy") as file:
-            return [file.get_slice(name).get_shape() for name in file.keys()], []  # noqa: SIM118
-    except CheckpointError as error:
-        return [], [_without_folder(error, path)]
+            return [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        return [], [f"{WEIGHTS} cannot be read, or is damaged ({error})"]
+        raise CheckpointError(f"{path} cannot be read, or is damaged ({error}).") from error
 
 
-def _status(folder: Path, info: Mapping[str, Any], now: datetime) -> str:
-    if not info:
+def _status(folder: Path, info: RunInfo, now: datetime) -> str:
+    if not (folder / RUN).exists():
         return "model"
-    status = _text(info.get("status")) or "unfinished"
-    return "unfinished" if status == "running" and now.timestamp() - _written(folder) > _SILENT_SECONDS else status
+    silent = now.timestamp() - _written(folder) > _SILENT_SECONDS
+    return "unfinished" if info.status is None or (info.status == "running" and silent) else info.status
 
 
 def _written(folder: Path) -> float:
     """When something was last written."""
-    return max(path.stat().st_mtime for path in (folder, folder / LOG, folder / RUN, folder / WEIGHTS) if path.exists())
+    times = []
+    for path in (folder, folder / LOG, folder / RUN, folder / WEIGHTS):
+        with suppress(OSError):
+            times.append(path.lstat().st_mtime)
+    return min(max(times, default=0.0), _LATEST)
 
 
-def _date(value: Any) -> datetime | None:
-    try:
-        date = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
-
-
-def _source(info: Mapping[str, Any]) -> str | None:
+def _source(info: RunInfo) -> str | None:
     """The name of the text, and how many more there were."""
-    sources = _part(info, "corpus").get("sources")
-    if not isinstance(sources, list) or not sources or not isinstance(sources[0], dict):
-        return None
+    sources = info.corpus.sources
     more = f" and {len(sources) - 1:,} more" if len(sources) > 1 else ""
-    return f"{sources[0].get('name')}{more}"
+    return f"{sources[0].name}{more}" if sources else None
+
+
+@dataclass(frozen=True)
+class _Line:
+    step: Count
 
 
 def _last_step(folder: Path) -> int | None:
     """The last whole line of train.jsonl tells it."""
+    path = folder / LOG
     try:
-        with (folder / LOG).open("rb") as file:
+        check_file(path)
+        with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
             lines = file.read().split(b"\n")
-        return _whole(json.loads(lines[-2])["step"])
-    except (OSError, ValueError, IndexError, KeyError, TypeError):
+        return from_plain(_Line, from_line(lines[-2]), exact=False).step
+    except (CheckpointError, OSError, IndexError, Misfit):
         return None
 
 
@@ -150,20 +185,3 @@ def _bytes(folder: Path) -> int:
             except OSError:
                 continue
     return total
-
-
-def _part(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = values.get(name)
-    return part if isinstance(part, dict) else {}
-
-
-def _whole(value: Any) -> int | None:
-    return value if type(value) is int else None
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if type(value) in (int, float) and math.isfinite(value) else None
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None

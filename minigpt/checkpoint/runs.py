@@ -1,15 +1,14 @@
 """Folders of training runs in; which is newest, and what one says of its training, out. Loads no torch."""
 
-import json
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from minigpt.checkpoint.files import read_json_object
+from minigpt.checkpoint.run_info import RunInfo, read_run_info
 from minigpt.errors import CheckpointError
+from minigpt.plain import Misfit, from_line, from_plain
 from minigpt.records import TrainRecord
 from minigpt.text.wording import shown
 
@@ -19,7 +18,6 @@ RUN = "run.json"
 LOG = "train.jsonl"
 SNAPSHOTS = "snapshots"
 RUNS = Path("checkpoints")  # where runs are made
-_MAY_BE_NULL = ("loss_nats", "gradient_norm", "validation_loss_nats", "validation_bits_per_byte")
 
 
 @dataclass(frozen=True)
@@ -72,9 +70,10 @@ def newest_run(root: Path = RUNS, *, otherwise: str = "or name one with --checkp
 def _run_date(path: Path) -> str:
     """The date in a run.json; one that is damaged comes before all others."""
     try:
-        return str(read_json_object(path).get("date", ""))
+        date = read_json_object(path).get("date")
     except CheckpointError:
         return ""
+    return date if isinstance(date, str) else ""
 
 
 def read_run(folder: Path) -> RunLog:
@@ -88,15 +87,12 @@ def read_run(folder: Path) -> RunLog:
     records = read_log(folder)
     if not records:
         raise CheckpointError(f"{folder} holds no {LOG} with a record of a training in it.{_runs_inside(folder)}")
-    info = read_json_object(folder / RUN) if (folder / RUN).exists() else {}
-    corpus = info.get("corpus")
-    corpus = corpus if isinstance(corpus, dict) else {}
-    ratio = corpus.get("bytes_per_token")
+    corpus = (read_run_info(folder / RUN) if (folder / RUN).exists() else RunInfo()).corpus
     return RunLog(
         name=folder.resolve().name,
         records=tuple(records),
-        bytes_per_token=ratio if isinstance(ratio, float) and 0 < ratio < math.inf else None,
-        text=json.dumps([corpus["sources"], corpus.get("validation")]) if "sources" in corpus else None,
+        bytes_per_token=corpus.bytes_per_token,
+        text=f"{corpus.sources} {corpus.validation}" if corpus.sources else None,
         tokenizer=_hash(folder / TOKENIZER),
     )
 
@@ -117,25 +113,16 @@ def read_log(folder: Path) -> list[TrainRecord]:
     records = []
     for number, line in enumerate(lines, start=1):
         try:
-            records.append(_record(json.loads(line)))
-        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            records.append(from_plain(TrainRecord, from_line(line, _no_number), exact=False))
+        except Misfit as error:
             if number < len(lines):
-                raise CheckpointError(f"{path} line {number:,} is no record of a training step: {error}.") from error
+                what = str(error).removeprefix(".")
+                raise CheckpointError(f"{path} line {number:,} is no record of a training step: {what}.") from error
     return records
 
 
-def _record(values: Any) -> TrainRecord:
-    """Raises TypeError or ValueError."""
-    if not isinstance(values, dict):
-        raise TypeError("it is no JSON object")
-    known: dict[str, Any] = {}
-    for field in fields(TrainRecord):
-        value: Any = values.get(field.name)
-        is_number = type(value) in (int, float) and math.isfinite(value)
-        if not (is_number or ((value is None or type(value) is float) and field.name in _MAY_BE_NULL)):
-            raise TypeError(f"{field.name} is not there, or is no number")
-        known[field.name] = value if is_number else None
-    return TrainRecord(**known)
+def _no_number(constant: str) -> None:
+    """What an older version wrote as NaN or Infinity."""
 
 
 def _hash(path: Path) -> str | None:

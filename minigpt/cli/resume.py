@@ -29,18 +29,17 @@ def as_before(run: str, said: Mapping[str, Any], device: str, threads: int | Non
     """The CPU and the threads that a run began with, where no others are given: its losses are the same to the bit."""
     from torch import get_num_threads
 
-    from minigpt.checkpoint.files import read_json_object
+    from minigpt.checkpoint.run_info import read_run_info
     from minigpt.checkpoint.runs import RUN
     from minigpt.errors import CheckpointError
 
     try:
-        info = read_json_object(_named(run) / RUN)
+        before = read_run_info(_named(run) / RUN)
     except CheckpointError:  # which is told where the run is opened
         return device, threads
-    before = info.get("threads")
-    if "threads" not in said and isinstance(before, int) and before > 0:
-        threads = min(before, get_num_threads())
-    return "cpu" if "device" not in said and info.get("device") == "cpu" else device, threads
+    if "threads" not in said and before.threads is not None:
+        threads = min(before.threads, get_num_threads())
+    return "cpu" if "device" not in said and before.device == "cpu" else device, threads
 
 
 def reopen(run: str, said: Mapping[str, Any]) -> "Begun | None":
@@ -65,5 +64,5 @@ def reopen(run: str, said: Mapping[str, Any]) -> "Begun | None":
 def _finish(plan: "Plan", info: Mapping[str, Any]) -> str:
     early = info.get("stopped_early")
     if early is None:
-        return f"after {info.get('steps_taken', plan.train.steps):,} steps"
+        return f"after {info.get('steps_taken') or plan.train.steps:,} steps"
     return f"early, after {early:,} of {plan.train.steps:,} steps, as --patience {plan.train.patience} was at its end"

@@ -115,7 +115,7 @@ def _short_sample(plan: "Plan", model: "Model") -> str:
 
 def _conclude(folder: "RunFolder", signal_number: int | None, *, quiet: bool) -> None:
     """Where the model is, how good it is, and the next two commands."""
-    saved, where = folder.info.get("saved", {"step": 0}), str(folder.path)
+    saved, where = folder.info.get("saved") or {"step": 0}, str(folder.path)
     if signal_number is not None and folder.info["status"] != "finished":
         name = signal.Signals(signal_number).name
         note(

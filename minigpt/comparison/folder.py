@@ -10,13 +10,13 @@ gpt-time/ ...     and with as much time
 import json
 from pathlib import Path
 
-from minigpt.checkpoint.files import write_text
+from minigpt.checkpoint.files import read_own_json, write_text
 from minigpt.checkpoint.resume import RESUME, load_tokens, save_tokens
 from minigpt.checkpoint.run import claim
 from minigpt.checkpoint.runs import RUN, TOKENIZER, near_run
 from minigpt.errors import CheckpointError, OutputError
+from minigpt.plain import Misfit, from_plain
 from minigpt.records import Comparison, to_plain
-from minigpt.sampling.plain import Misfit, from_line, from_plain
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 
@@ -59,14 +59,14 @@ def save(folder: Path, comparison: Comparison) -> None:
 def open_comparison(folder: Path) -> tuple[Comparison, Tokenizer, TokenData]:
     """What `keep` and `save` wrote. Raises CheckpointError."""
     path = folder / COMPARISON
+    if not path.exists():
+        raise CheckpointError(f"{folder} holds no comparison: there is no {COMPARISON} in it.{near_run(folder)}")
+    values = read_own_json(path)
     try:
-        comparison = from_plain(Comparison, from_line(path.read_bytes()))
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"{folder} holds no comparison: there is no {COMPARISON} in it.{near_run(folder)}"
-        ) from error
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
+        comparison = from_plain(Comparison, values)
     except Misfit as error:
-        raise CheckpointError(f"{path} is damaged, or is not of this version of minigpt: {error}.") from error
-    return comparison, Tokenizer.from_file(folder / TOKENIZER), load_tokens(folder)
+        raise CheckpointError(error.of(path)) from error
+    tokenizer, data = Tokenizer.from_file(folder / TOKENIZER), load_tokens(folder)
+    if tokenizer.vocab_size != comparison.vocab_size or len(data.train) <= comparison.context:
+        raise CheckpointError(f"{folder} cannot be gone on with: its tokenizer, its ids and {path.name} do not fit.")
+    return comparison, tokenizer, data

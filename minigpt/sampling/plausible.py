@@ -2,9 +2,9 @@
 
 import json
 
+from minigpt.plain import Misfit
 from minigpt.records import Candidate, StepRecord
 from minigpt.sampling.distribution import token_text
-from minigpt.sampling.plain import Misfit
 
 _ROUNDING = 1e-9  # by which a sum of probabilities may miss 1
 

@@ -28,8 +28,8 @@ from minigpt.checkpoint.tensors import weight_files
 from minigpt.checkpoint.tokenizer_files import tokenizer_files
 from minigpt.config import SampleConfig
 from minigpt.errors import CheckpointError, ConfigError, OutputError, TraceError
+from minigpt.plain import Misfit, from_line, from_plain
 from minigpt.records import SampleEnd, StepRecord, to_plain
-from minigpt.sampling.plain import Misfit, from_line, from_plain
 from minigpt.sampling.plausible import check_id, check_record
 from minigpt.text.wording import shown
 

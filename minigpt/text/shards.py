@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 
 from minigpt.errors import CheckpointError, CorpusError, OutputError
+from minigpt.plain import read_object, record_of
+from minigpt.records import Count, Several
 from minigpt.text.blocks import Progress, counted, unheard
 from minigpt.text.split import Split
 from minigpt.text.tokenizer import Tokenizer
@@ -24,6 +26,7 @@ from minigpt.text.tokenizer import Tokenizer
 SHORTEST_CONTEXT = 8
 MANIFEST = "manifest.json"
 _FORMAT = 1
+_DTYPES = ("uint16", "uint32")
 _SHARD = 1 << 26  # ids in a file, about
 _IN_MEMORY = 1 << 24  # ids: so few are read rather than mapped
 
@@ -72,6 +75,36 @@ def _map(file: Path) -> mmap.mmap:
 
 
 Ids = np.ndarray | Shards
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardFile:
+    """A file of ids, as the manifest has it."""
+
+    file: str
+    tokens: Several
+    bytes: Several
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardFiles:
+    """Those of both parts of a text."""
+
+    train: tuple[ShardFile, ...]
+    validation: tuple[ShardFile, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What lies in a folder of ids, and what it was made from."""
+
+    format: int
+    dtype: str
+    made_from: Mapping[str, Any]
+    sources: tuple[Mapping[str, Any], ...]
+    train_bytes: Count
+    shards: ShardFiles
 
 
 @dataclass(frozen=True)
@@ -172,45 +205,43 @@ def _write_synced(file: Path, chunks: Iterable[bytes]) -> tuple[int, str]:
     return size, sha256.hexdigest()
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> Manifest:
     """The manifest in `folder`. Raises CheckpointError where there is none, or one of another version."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-        if manifest["format"] != _FORMAT:
-            raise CheckpointError(f"{folder / MANIFEST} is of another version of minigpt.")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / MANIFEST} cannot be read: {error}.") from error
-    return dict(manifest)
+    path = folder / MANIFEST
+    values = read_object(path)
+    if values.get("format") != _FORMAT:
+        raise CheckpointError(f"{path} is of another version of minigpt, or is damaged.")
+    return record_of(Manifest, values, path)
 
 
 def open_shards(folder: Path) -> TokenData:
     """The ids in `folder`, mapped where they are many. Raises CheckpointError where a file is not what was written."""
     manifest = read_manifest(folder)
+    if manifest.dtype not in _DTYPES:
+        raise CheckpointError(f"{folder / MANIFEST} is damaged: dtype is not one of {', '.join(_DTYPES)}.")
+    dtype = np.dtype(manifest.dtype).newbyteorder("<")
     try:
-        dtype = np.dtype(manifest["dtype"]).newbyteorder("<")
-        parts = {name: [_checked(folder, shard) for shard in shards] for name, shards in manifest["shards"].items()}
-        tokens = sum(shard["tokens"] for shards in manifest["shards"].values() for shard in shards)
-        ids = {name: Shards(files, dtype) for name, files in parts.items()}
-        return TokenData(
-            train=ids["train"] if tokens > _IN_MEMORY else ids["train"][:],
-            validation=ids["validation"] if tokens > _IN_MEMORY else ids["validation"][:],
-            train_bytes=manifest["train_bytes"],
-            made_from=manifest["made_from"],
-            sources=tuple(manifest["sources"]),
-            folder=folder,
-        )
+        parts = [
+            Shards([_checked(folder, shard, dtype.itemsize) for shard in shards], dtype)
+            for shards in (manifest.shards.train, manifest.shards.validation)
+        ]
     except OSError as error:
         raise CheckpointError(f"{error.filename} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{folder / MANIFEST} is damaged: {error!r}.") from error
+    are_many = sum(map(len, parts)) > _IN_MEMORY
+    train, validation = (part if are_many else part[:] for part in parts)
+    return TokenData(
+        train, validation, manifest.train_bytes, manifest.made_from, sources=manifest.sources, folder=folder
+    )
 
 
-def _checked(folder: Path, shard: Mapping[str, Any]) -> Path:
-    file = folder / Path(shard["file"]).name
-    if (size := file.stat().st_size) != shard["bytes"]:
-        raise CheckpointError(f"{file} has {size:,} bytes, and should have {shard['bytes']:,}: it is damaged.")
+def _checked(folder: Path, shard: ShardFile, itemsize: int) -> Path:
+    file = folder / Path(shard.file).name
+    if shard.bytes != shard.tokens * itemsize:
+        raise CheckpointError(f"{folder / MANIFEST} is damaged: {file.name} cannot have as many bytes as it says.")
+    if (size := file.stat().st_size) != shard.bytes:
+        raise CheckpointError(f"{file} has {size:,} bytes, and should have {shard.bytes:,}: it is damaged.")
     with file.open("rb") as stream:
-        if hashlib.file_digest(stream, "sha256").hexdigest() != shard["sha256"]:
+        if hashlib.file_digest(stream, "sha256").hexdigest() != shard.sha256:
             raise CheckpointError(f"{file} does not hold what was written: it is damaged.")
     return file
 
@@ -232,7 +263,7 @@ def made_before(folders: Iterable[Path], wanted: Mapping[str, Any]) -> Iterator[
     """Those of `folders` whose ids are made from what is `wanted`, as their manifests say."""
     for folder in folders:
         with suppress(CheckpointError):  # of another version, or no manifest
-            if read_manifest(folder).get("made_from") == wanted:
+            if read_manifest(folder).made_from == wanted:
                 yield folder
 
 

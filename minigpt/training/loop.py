@@ -19,7 +19,7 @@ from minigpt.training.batches import Batch, Batches, mixed
 from minigpt.training.compiled import compiled
 from minigpt.training.distributed import ALONE, Ranks, divided_as, full, local
 from minigpt.training.evaluate import Evaluation, evaluate
-from minigpt.training.optim import build_optimizers, optimizer_state
+from minigpt.training.optim import build_optimizers, optimizer_state, remembered
 from minigpt.training.schedule import evaluation_steps, learning_rate
 
 
@@ -162,6 +162,30 @@ class Trainer:
             tensors[f"optimizer.{key}.{name}"] = self.ranks.kept(value)
         unreported = None if self._unreported is None else asdict(self._unreported)
         return tensors, {"step": self.step, "seconds": self.elapsed(), "unreported": unreported}
+
+    def misfit(self, tensors: Mapping[str, torch.Tensor]) -> str | None:
+        """Why these cannot be the tensors of a `state` of this model and these optimizers, if they cannot."""
+        parameters = dict(self.model.named_parameters())
+        shapes = {f"model.{name}": tuple(p.shape) for name, p in parameters.items()}
+        whole = [list(shapes)]  # of each of these lists, all are there, or none are
+        for optimizer in self.optimizers:
+            learned = {id(p) for group in optimizer.param_groups for p in group["params"]}
+            for name, p in parameters.items():
+                if id(p) in learned:
+                    of_one = {
+                        f"optimizer.{key}.{name}": () if key == "step" else tuple(p.shape)
+                        for key in remembered(optimizer)
+                    }
+                    shapes |= of_one
+                    whole.append(list(of_one))
+        for name, tensor in tensors.items():
+            if (tuple(tensor.shape), tensor.dtype) != (shapes.get(name), torch.float32):
+                return f"{name} is {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+        for names in whole:
+            lacking = [name for name in names if name not in tensors]
+            if lacking and (names is whole[0] or len(lacking) < len(names)):
+                return f"{lacking[0]} is not there"
+        return None
 
     def restore(self, tensors: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> None:
         """Go back to rank 0's `state`, to the bit: what follows is what would have followed then."""

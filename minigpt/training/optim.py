@@ -131,6 +131,11 @@ def orthogonalised(
     return x
 
 
+def remembered(optimizer: torch.optim.Optimizer) -> tuple[str, ...]:
+    """The names of what an optimizer remembers of each parameter."""
+    return ("momentum_buffer",) if isinstance(optimizer, Muon) else ("step", "exp_avg", "exp_avg_sq")
+
+
 def optimizer_state(
     optimizers: Iterable[torch.optim.Optimizer], parameters: dict[str, Tensor]
 ) -> Iterator[tuple[str, str, Tensor]]:

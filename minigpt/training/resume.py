@@ -2,17 +2,21 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from minigpt.checkpoint.files import read_json_object
+from minigpt.checkpoint.files import read_own_json
+from minigpt.checkpoint.folder import CONFIG, read_config
 from minigpt.checkpoint.resume import RESUME, has_state, has_tokens, load_tokens
 from minigpt.checkpoint.run import RunFolder
+from minigpt.checkpoint.run_info import RunInfo
 from minigpt.checkpoint.runs import LOG, RUN, near_run
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
-from minigpt.config import ModelConfig, TrainConfig, require
-from minigpt.errors import CheckpointError, CorpusError
+from minigpt.config import MOST_STEPS, ModelConfig, TrainConfig, require
+from minigpt.errors import CheckpointError, ConfigError, CorpusError
+from minigpt.plain import record_of
+from minigpt.records import Count
 from minigpt.text.corpus import Corpus, Source
 from minigpt.training.plan import Plan
 
@@ -29,36 +33,52 @@ def open_run(
     if not has_tokens(path):
         what = "there is no resume/ in it." if path.is_dir() else f"there is no such folder.{near_run(path)}"
         raise CheckpointError(f"{path} holds no run that can go on: {what}")
-    info = read_json_object(path / RUN)
-    try:
-        if not has_state(path) and (info["choices"].get("base") is not None or (path / LOG).exists()):
-            raise CheckpointError(f"{path} cannot go on: its state is gone from {path / RESUME}. Start it again.")
-        plan = _plan(path, info)
-        given = {name: value for name, value in given.items() if (name, value) != ("out", path)}
-        became = {**info["choices"], **info["model"], **info["train"], **info.get("text", {})}
-        _refuse_differences(given, became, {**info["choices"], "precision": "auto"})
-        longer = _longer(info, plan.train, steps, minutes)
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{path / RUN} is not of this version of minigpt: {error}.") from error
+    info = read_own_json(path / RUN)
+    told, kept = record_of(RunInfo, info, path / RUN), record_of(_Kept, info, path / RUN)
+    if not has_state(path) and (told.choices.base is not None or (path / LOG).exists()):
+        raise CheckpointError(f"{path} cannot go on: its state is gone from {path / RESUME}. Start it again.")
+    plan = _plan(path, kept, told.choices.base)
+    given = {name: value for name, value in given.items() if (name, value) != ("out", path)}
+    became = {**kept.choices, **asdict(kept.model), **asdict(kept.train), **(info.get("text") or {})}
+    _refuse_differences(given, became, {**kept.choices, "precision": "auto"})
+    longer = _longer(told, plan.train, steps, minutes)
     _refuse_changed_text(plan.corpus)
     if longer is not None:
         info.pop("stopped_early", None)
-        part = {"from_step": info.get("steps_taken", 0), "steps": longer.steps}
+        part: dict[str, Any] = {"from_step": told.steps_taken or 0, "steps": longer.steps}
         if minutes is not None:
             part["minutes"] = minutes
-        told = [*info.get("trained_longer", []), part]
-        info = {**info, "train": asdict(longer), "status": "running", "trained_longer": told}
+        parts = [*info.get("trained_longer", []), part]
+        info = {**info, "train": asdict(longer), "status": "running", "trained_longer": parts}
         plan = replace(plan, train=longer)
     return plan, RunFolder(path, plan.tokenizer, info)
 
 
-def _longer(
-    info: Mapping[str, Any], train: TrainConfig, steps: int | None, minutes: float | None
-) -> TrainConfig | None:
+@dataclass(frozen=True, kw_only=True)
+class _KeptText:
+    """The text, as a run keeps it."""
+
+    sources: tuple[Source, ...]
+    bytes: Count
+    validation: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    """What of run.json it takes to go on."""
+
+    name: str
+    choices: Mapping[str, Any]
+    model: ModelConfig
+    train: TrainConfig
+    corpus: _KeptText
+
+
+def _longer(info: RunInfo, train: TrainConfig, steps: int | None, minutes: float | None) -> TrainConfig | None:
     """The settings with a later end, where one is asked for; only a finished run may have one."""
     require(steps is None or minutes is None, "Give --steps or --minutes, not both.")
-    finished, behind = info.get("status") == "finished", info.get("steps_taken", train.steps)
-    asked = info.get("trained_longer", [{}])[-1].get("minutes", info.get("minutes"))  # the last --minutes
+    finished, behind = info.status == "finished", train.steps if info.steps_taken is None else info.steps_taken
+    asked = next((part.minutes for part in info.trained_longer[-1:] if part.minutes), info.minutes)  # the last time
     length = f"{train.steps:,} steps" if train.seconds is None else f"{asked or train.minutes:.3g} minutes"
     if steps is not None and (train.seconds is not None or steps != train.steps):
         require(finished, f"--steps {steps:,} is not this run's {length}; first let it finish: leave it out.")
@@ -66,23 +86,31 @@ def _longer(
         return replace(train, steps=steps, seconds=None, steps_suffice=False)
     if minutes is not None and (finished or minutes != asked):
         require(finished, f"--minutes {minutes:g} is not this run's {length}; first let it finish: leave it out.")
-        more = max(1, round(60 * minutes * behind / info["seconds_taken"]))
-        seconds = info["seconds_taken"] + 60 * minutes
-        return replace(train, steps=behind + more, seconds=seconds, steps_suffice=False)
+        taken = info.seconds_taken
+        if taken is None:
+            raise ConfigError("--minutes needs a run that says how long it took so far, as this one does not: --steps.")
+        more = max(1, round(60 * minutes * behind / taken))
+        seconds = taken + 60 * minutes
+        return replace(train, steps=min(behind + more, MOST_STEPS), seconds=seconds, steps_suffice=False)
     return None
 
 
-def _plan(path: Path, info: Mapping[str, Any]) -> Plan:
-    sources = tuple(Source(**source) for source in info["corpus"]["sources"])
+def _plan(path: Path, kept: _Kept, base: str | None) -> Plan:
+    shape, _ = read_config(path)
+    if replace(shape, dropout=kept.model.dropout) != kept.model:
+        raise CheckpointError(f"{path / RUN} has another model than {path / CONFIG}: one of them is damaged.")
+    tokenizer, data = read_tokenizer(path), load_tokens(path)
+    if tokenizer.vocab_size > kept.model.vocab_size or len(data.train) <= kept.model.context:
+        raise CheckpointError(f"{path} cannot go on: its tokenizer, its ids and its model do not belong together.")
     return Plan(
-        corpus=Corpus(info["name"], sources, utf8_bytes=info["corpus"]["bytes"]),
-        tokenizer=read_tokenizer(path),
-        data=load_tokens(path),
-        model=ModelConfig(**info["model"]),
-        train=TrainConfig(**info["train"]),
-        validation=info["corpus"]["validation"],
+        corpus=Corpus(kept.name, kept.corpus.sources, utf8_bytes=kept.corpus.bytes),
+        tokenizer=tokenizer,
+        data=data,
+        model=kept.model,
+        train=kept.train,
+        validation=kept.corpus.validation,
         notes=(),
-        base=info["choices"].get("base"),
+        base=base,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from minigpt.checkpoint.resume import has_state, load_state, save_state
+from minigpt.checkpoint.resume import has_state, load_state, save_state, unreadable_state
 from minigpt.checkpoint.run import RunFolder
 from minigpt.config import Choices, ModelConfig
 from minigpt.errors import TrainingError
@@ -154,7 +154,7 @@ class _StateKeeper:
 
         It follows from steps that are kept, so that a run which goes on ends where it would have ended.
         """
-        longer = self.folder.info.get("trained_longer", [{"from_step": 0}])
+        longer = self.folder.info.get("trained_longer") or [{"from_step": 0}]
         return is_out_of_patience(step, max(self.saved_step, longer[-1]["from_step"]), self.trainer.config)
 
     def restore(self) -> int:
@@ -162,6 +162,8 @@ class _StateKeeper:
         ranks = self.trainer.ranks
         if ranks.agree(has_state(self.folder.path)):
             tensors, values = load_state(self.folder.path) if ranks.is_main else ({}, {})
+            if ranks.is_main and (why := self.trainer.misfit(tensors)):
+                raise unreadable_state(self.folder.path, why)
         else:  # killed before there was one
             tensors, values = self.trainer.state()
             values |= {"best": None, "saved_step": 0}
@@ -169,7 +171,7 @@ class _StateKeeper:
         self.trainer.restore(tensors, values)
         self.best = float("inf") if values["best"] is None else values["best"]
         self.saved_step = values["saved_step"]
-        later = self.folder.info.get("saved", {})  # than the state: the run was killed after it
+        later = self.folder.info.get("saved") or {}  # than the state: the run was killed after it
         loss = later.get("validation_loss_nats")
         if loss is not None and later["step"] > self.trainer.step and loss < self.best:
             self.best, self.saved_step = loss, later["step"]
@@ -177,7 +179,7 @@ class _StateKeeper:
         self.folder.tidy()
         self.folder.forget_after(reported)
         self.folder.update(status="running")
-        for part in self.folder.info.get("trained_longer", [])[-1:]:
+        for part in (self.folder.info.get("trained_longer") or [])[-1:]:
             self.folder.tell(longer_note(part))
         return reported
 

@@ -13,8 +13,9 @@ import transformers
 from safetensors.torch import load_file
 
 from minigpt.checkpoint import export as module
-from minigpt.checkpoint.export import DTYPES, check_target, export_folder
+from minigpt.checkpoint.export import check_target, export_folder
 from minigpt.checkpoint.folder import Checkpoint, load
+from minigpt.config import FOLDER_DTYPES
 from minigpt.errors import ConfigError, OutputError
 
 FILES = {"README.md", "config.json", "generation_config.json", "model.safetensors", "tokenizer.json"}
@@ -26,7 +27,7 @@ def checkpoint(checkpoint_folder: Path) -> Checkpoint:
     return load(checkpoint_folder)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FOLDER_DTYPES)
 def test_the_folder_holds_the_standard_files_alone(checkpoint: Checkpoint, tmp_path: Path, dtype: str) -> None:
     export_folder(tmp_path / "out", checkpoint, dtype)
     assert set(os.listdir(tmp_path / "out")) == FILES
@@ -35,7 +36,7 @@ def test_the_folder_holds_the_standard_files_alone(checkpoint: Checkpoint, tmp_p
     assert f"in {dtype}, exported by minigpt" in (tmp_path / "out" / "README.md").read_text()
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FOLDER_DTYPES)
 def test_transformers_and_minigpt_read_the_same_model(checkpoint: Checkpoint, tmp_path: Path, dtype: str) -> None:
     export_folder(tmp_path / "out", checkpoint, dtype)
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32)

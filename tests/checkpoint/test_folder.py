@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from minigpt.checkpoint.files import read_json_object, write_atomically, write_json
-from minigpt.checkpoint.folder import load, save_description, save_weights
+from minigpt.checkpoint.export import export_folder
+from minigpt.checkpoint.files import read_json_object, write_atomically, write_json, write_text
+from minigpt.checkpoint.folder import Checkpoint, load, save_description, save_weights
 from minigpt.checkpoint.hf_gpt2 import weights_to_tensors
+from minigpt.checkpoint.run import RunFolder
 from minigpt.config import ModelConfig
 from minigpt.errors import CheckpointError, OutputError
 from minigpt.models.gpt import GPT
@@ -407,6 +410,47 @@ def test_a_write_that_ends_too_early_names_the_disk(tmp_path: Path) -> None:
         write_atomically(tmp_path / "a", half_of_it)
 
 
+def make_read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk: nothing can be written, nor removed, not even what is not there."""
+
+    def refuse(path: Path, *_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    for name in ("write_bytes", "write_text", "unlink", "mkdir"):
+        monkeypatch.setattr(Path, name, refuse)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path, checkpoint: write_atomically(path, lambda temporary: temporary.write_bytes(b"a picture")),
+        lambda path, checkpoint: write_text(path, "a page"),
+        lambda path, checkpoint: export_folder(path, checkpoint, "float32"),
+    ],
+)
+def test_a_read_only_disk_is_told_of_the_file_that_was_asked_for(
+    tmp_path: Path,
+    model: GPT,
+    bpe: Tokenizer,
+    write: Callable[[Path, Checkpoint], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_read_only(monkeypatch)
+    with pytest.raises(OutputError) as caught:
+        write(tmp_path / "asked-for", Checkpoint(tmp_path, model, bpe))
+    assert str(caught.value).startswith(f"{tmp_path / 'asked-for'} cannot be written: Read-only file system.")
+    assert ".tmp" not in str(caught.value)
+
+
+def test_what_a_killed_write_left_is_no_name_to_tell(
+    checkpoint_folder: Path, bpe: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (checkpoint_folder / ".config.json.77.tmp").write_text("{")
+    make_read_only(monkeypatch)
+    with pytest.raises(OutputError, match=f"^{checkpoint_folder} cannot be written: Read-only file system"):
+        RunFolder(checkpoint_folder, bpe, {}).tidy()
+
+
 def test_a_failed_first_write_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
         write_atomically(tmp_path / "new", full_disk)
@@ -438,7 +482,7 @@ def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path: Path) -> None:
 
 
 def test_weights_that_cannot_be_written(checkpoint_folder: Path, model: GPT) -> None:
-    with pytest.raises(OutputError, match=r"none/model\.safetensors cannot be written"):
+    with pytest.raises(OutputError, match=r"none/model\.safetensors cannot be written: No such file or directory\. "):
         save_weights(checkpoint_folder / "none", model)
 
 

@@ -17,7 +17,8 @@ from tokenizers import Tokenizer as Engine
 from tokenizers import models, pre_tokenizers
 
 from minigpt.checkpoint.folder import Checkpoint
-from minigpt.checkpoint.gguf import DTYPES, save_gguf
+from minigpt.checkpoint.gguf import save_gguf
+from minigpt.config import GGUF_DTYPES
 from minigpt.errors import CheckpointError, ConfigError, OutputError, PackageError
 from minigpt.models.gpt import GPT
 from minigpt.text.tokenizer import Tokenizer
@@ -148,7 +149,7 @@ def test_rows_that_are_no_whole_blocks_are_float16(
     assert kinds["blk.0.ffn_down.bias"] == kinds["position_embd.weight"] == "F32"
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", GGUF_DTYPES)
 def test_progress_ends_at_what_was_told(checkpoint: Checkpoint, tmp_path: Path, dtype: str) -> None:
     told, done = [], []
 

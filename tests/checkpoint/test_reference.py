@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def make_run(folder: Path, model: GPT, tokenizer: Tokenizer, notes: Path, **text
     info = {
         "text": {"corpus": [str(notes)], "encoding": "utf-8", "field": "text", "val": None, **text},
         "choices": {"val_fraction": FRACTION},
-        "corpus": {"sources": [{"sha256": source.sha256} for source in corpus.sources]},
+        "corpus": {"sources": [asdict(source) for source in corpus.sources]},
     }
     (folder / "run.json").write_text(json.dumps(info))
     return Checkpoint(folder, model, tokenizer)

@@ -1,9 +1,11 @@
 """What is in a folder of runs: whole ones, other models, running ones, damaged ones."""
 
+import errno
 import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,11 @@ INFO = {
     "choices": {"tokenizer": "bpe"},
     "model": {"model": "gpt", "vocab_size": 320, "layers": 2, "width": 16},
     "parameters": 12_345,
-    "corpus": {"sources": [{"name": "a/notes.txt"}, {"name": "b.txt"}, {"name": "c.txt"}]},
+    "corpus": {
+        "sources": [
+            {"name": name, "sha256": "aa", "size": 9, "documents": 1} for name in ("a/notes.txt", "b.txt", "c.txt")
+        ]
+    },
     "saved": {"step": 20, "validation_loss_nats": 3.5, "validation_bits_per_byte": 2.25},
     "steps_taken": 30,
 }
@@ -123,11 +129,46 @@ def test_a_damaged_run_is_listed_with_what_is_wrong(
     assert runs["whole"].problem is None
 
 
-@pytest.mark.parametrize("value", [None, 7, "x", [], {"sources": [7]}, {"sources": {}}, {"step": "x"}, float("nan")])
-def test_no_value_in_a_run_json_breaks_the_list(make_run: Callable[..., Path], value: Any) -> None:
-    folder = make_run("notes", **dict.fromkeys(INFO, value))
-    [run] = listed(folder)
-    assert (run.name, run.problem, run.layers, run.saved_step) == ("notes", None, 2, None)
+EVIL = {"tokenizer": [], "layers": 0, "sources": [7], "step": "x"}
+
+
+@pytest.mark.parametrize("name", INFO)
+@pytest.mark.parametrize("value", [7.5, [], EVIL, float("nan"), 10**400])
+def test_no_value_in_a_run_json_breaks_the_list(make_run: Callable[..., Path], name: str, value: Any) -> None:
+    make_run("whole")
+    folder = make_run("notes", **{name: value})
+    runs = {run.name: run for run in listed(folder)}
+    assert runs["whole"] == replace(runs["whole"], status="finished", saved_step=20, problem=None)
+    assert runs["notes"].status == "damaged"
+    assert (runs["notes"].problem or "").startswith("run.json ")
+
+
+def test_a_folder_that_cannot_be_read_is_a_line_of_the_list(
+    make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_run("locked")
+    make_run("whole")
+    is_there = Path.exists
+
+    def exists(path: Path) -> bool:
+        if path.parent == folder:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return is_there(path)
+
+    monkeypatch.setattr(Path, "exists", exists)
+    runs = {run.name: run for run in listed(folder)}
+    assert (runs["locked"].status, runs["locked"].problem) == ("damaged", "it cannot be read: Permission denied")
+    assert runs["whole"].problem is None
+
+
+@pytest.mark.parametrize("seconds", [-(10**6), 10**13])
+def test_a_clock_that_was_wrong_breaks_no_list(make_run: Callable[..., Path], seconds: int) -> None:
+    folder = make_run("notes", date=None)
+    info = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**info, "date": None}))
+    for path in (folder / "run.json", folder / "model.safetensors", folder):
+        os.utime(path, (seconds, seconds))
+    assert [run.problem for run in listed(folder)] == [None]
 
 
 def test_a_pipe_in_place_of_the_weights_is_not_waited_for(make_run: Callable[..., Path]) -> None:

@@ -15,6 +15,7 @@ RECORD = TrainRecord(
     gradient_norm=None, validation_loss_nats=5.5, validation_bits_per_byte=3.5,
 )  # fmt: skip
 RECORDS = [RECORD, *(replace(RECORD, step=step, loss_nats=5.0 - step, gradient_norm=1.0) for step in (1, 2))]
+SOURCE = {"name": "notes.txt", "sha256": "aa", "size": 9, "documents": 1}
 LINES = [json.dumps(asdict(record)) for record in RECORDS]
 
 
@@ -23,7 +24,7 @@ def run(tmp_path: Path) -> Path:
     folder = tmp_path / "notes"
     folder.mkdir()
     (folder / "train.jsonl").write_text("\n".join(LINES) + "\n")
-    corpus = {"sources": [{"sha256": "aa"}], "validation": "the last 10 %", "bytes_per_token": 2.5}
+    corpus = {"sources": [SOURCE], "validation": "the last 10 %", "bytes_per_token": 2.5}
     (folder / "run.json").write_text(json.dumps({"corpus": corpus}))
     (folder / "tokenizer.json").write_text("{}")
     return folder
@@ -80,10 +81,28 @@ def test_a_run_says_what_it_knows(run: Path) -> None:
     assert log.tokenizer is not None
 
 
-@pytest.mark.parametrize("info", [{}, {"corpus": None}, {"corpus": {"bytes_per_token": 0}}, {"corpus": {"sources": 1}}])
+@pytest.mark.parametrize("info", [{}, {"corpus": {}}, {"corpus": {"sources": [], "later": 1}}, {"later": [[]]}])
 def test_what_run_json_does_not_say_is_not_known(run: Path, info: object) -> None:
     (run / "run.json").write_text(json.dumps(info))
-    assert read_run(run).bytes_per_token is None
+    log = read_run(run)
+    assert (log.bytes_per_token, log.text) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("info", "what"),
+    [
+        ({"corpus": None}, "corpus is null, where an object must be"),
+        ({"corpus": {"bytes_per_token": 0}}, "corpus.bytes_per_token is 0.0, where a number above 0"),
+        ({"corpus": {"sources": [SOURCE, 1]}}, r"corpus.sources\[1\] is 1, where an object must be"),
+        ({"trained_longer": [{"steps": 9}]}, r"trained_longer\[0\] has no from_step"),
+        ({"saved": {"step": -1}}, "saved.step is -1, where 0 or more must be"),
+        ({"date": "yesterday"}, 'date is "yesterday", where a date must be'),
+    ],
+)
+def test_a_damaged_run_json_is_told_with_the_place(run: Path, info: object, what: str) -> None:
+    (run / "run.json").write_text(json.dumps(info))
+    with pytest.raises(CheckpointError, match=rf"run\.json is damaged, or is not of this version of minigpt: {what}"):
+        read_run(run)
 
 
 def test_the_log_alone_will_do(run: Path) -> None:

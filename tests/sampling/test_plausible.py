@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from minigpt.plain import Misfit
 from minigpt.records import SampleEnd, StepRecord
-from minigpt.sampling.plain import Misfit
 from minigpt.sampling.plausible import check_id, check_record
 from minigpt.sampling.trace import TraceStep
 

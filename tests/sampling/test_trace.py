@@ -335,7 +335,8 @@ def test_what_is_no_json_of_ours(trace_file: Path, old: bytes, new: bytes, part:
     ("change", "part"),
     [
         ({"position": -1}, "position is -1, where 2 must be"),
-        ({"position": 10**20}, "where 2 must be"),
+        ({"position": 10**18}, "where 2 must be"),
+        ({"position": 10**20}, "position is a number too large"),
         ({"sample": 2}, "sample is 2, where there are 2, from 0"),
         ({"sample": -1}, "sample is -1"),
         ({"token": None}, "it has no token"),

@@ -131,14 +131,12 @@ def folder(bpe: Tokenizer, split: Split, tmp_path: Path) -> Path:
 
 def test_the_manifest_says_what_the_ids_are(folder: Path, bpe: Tokenizer, split: Split) -> None:
     manifest = read_manifest(folder)
-    assert manifest["made_from"] == made_from(bpe, split)
-    assert manifest["made_from"]["text_sha256"] == split.corpus.sha256
-    assert [source["name"] for source in manifest["sources"]] == ["notes"]
-    (train,), (validation,) = manifest["shards"]["train"], manifest["shards"]["validation"]
-    assert train["bytes"] == 2 * train["tokens"] == (folder / train["file"]).stat().st_size
-    assert train["tokens"] + validation["tokens"] == len(tokenize(bpe, split).train) + len(
-        tokenize(bpe, split).validation
-    )
+    assert manifest.made_from == made_from(bpe, split)
+    assert manifest.made_from["text_sha256"] == split.corpus.sha256
+    assert [source["name"] for source in manifest.sources] == ["notes"]
+    (train,), (validation,) = manifest.shards.train, manifest.shards.validation
+    assert train.bytes == 2 * train.tokens == (folder / train.file).stat().st_size
+    assert train.tokens + validation.tokens == len(tokenize(bpe, split).train) + len(tokenize(bpe, split).validation)
 
 
 def test_moved_or_written_they_are_the_same(folder: Path, bpe: Tokenizer, split: Split, tmp_path: Path) -> None:
@@ -188,7 +186,7 @@ def flip(file: Path) -> None:
         ("train-00000.bin", cut_short, r"train-00000.bin has [\d,]+ bytes, and should have [\d,]+: it is damaged"),
         ("train-00000.bin", flip, "train-00000.bin does not hold what was written: it is damaged"),
         ("train-00000.bin", Path.unlink, "train-00000.bin cannot be read: No such file"),
-        ("manifest.json", cut_short, "manifest.json cannot be read"),
+        ("manifest.json", cut_short, "manifest.json is not JSON"),
         ("manifest.json", Path.unlink, "manifest.json cannot be read"),
         ("manifest.json", lambda file: file.write_text('{"format": 1}'), "manifest.json is damaged"),
         ("manifest.json", lambda file: file.write_text('{"format": 2}'), "manifest.json is of another version"),

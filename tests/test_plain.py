@@ -7,8 +7,8 @@ import pytest
 
 from minigpt.config import SampleConfig
 from minigpt.errors import ConfigError
+from minigpt.plain import Misfit, from_line, from_plain
 from minigpt.records import Candidate, Other, SampleEnd, Stage, StepRecord, Token, to_plain
-from minigpt.sampling.plain import Misfit, from_line, from_plain
 
 CANDIDATE = Candidate(id=7, text=" a", bytes="2061", logit=-1.5, raw_prob=0.1, after=(0.30000000000000004, 5e-324),
                       prob=5e-324, rank=3, cut_by=None)  # fmt: skip
@@ -37,7 +37,7 @@ class Outer:
         StepRecord(sample=0, position=0, token=Token(id=3, text=None, bytes="e2"), candidates=(), other=None,
                    entropy_bits=None, surprisal_bits=None, stages=()),
         SampleConfig(stop=("\n", "速"), temperature=0.1 + 0.2),
-        Outer(count=-(2**70), inner=(Inner(numbers=(), name=None), Inner(numbers=(1e308, -0.0), name="é")), flag=True),
+        Outer(count=-(2**63), inner=(Inner(numbers=(), name=None), Inner(numbers=(1e308, -0.0), name="é")), flag=True),
     ],
 )  # fmt: skip
 def test_there_and_back(record: object) -> None:
@@ -66,6 +66,7 @@ def test_a_sample_end_comes_back_whatever_fields_it_has() -> None:
          ".inner[0].numbers[0] is null, where a number must be"),
         ({"count": 1, "inner": [{"numbers": [10**400], "name": None}], "flag": True},
          ".inner[0].numbers[0] is a number too large"),
+        ({"count": 2**63, "inner": [], "flag": True}, ".count is a number too large"),
         ({"count": 1, "inner": [{"numbers": [], "name": "\ud83d"}], "flag": True},
          ".inner[0].name is a text with half a character in it"),
     ],

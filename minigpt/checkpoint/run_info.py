@@ -1,0 +1,93 @@
+"""A run.json in; what it says of a training, each part of its type, out. Loads no torch."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from minigpt.checkpoint.files import read_own_json
+from minigpt.plain import record_of
+from minigpt.records import Amount, Count, Positive, Several, Share, TextSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunShape:
+    """The model of a run, in short."""
+
+    model: str | None = None
+    layers: Several | None = None
+    width: Several | None = None
+    vocab_size: Several | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunChoices:
+    """What was chosen for a run, as far as it is asked for again."""
+
+    tokenizer: str | None = None
+    val_fraction: Share = 0.1
+    base: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunText:
+    """The text of a run, as it was read."""
+
+    sources: tuple[TextSource, ...] = ()
+    bytes_per_token: Positive | None = None
+    validation: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunReading:
+    """How the text of a run was named."""
+
+    corpus: tuple[str, ...]
+    encoding: str
+    field: str
+    val: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSaved:
+    """The model at the root."""
+
+    step: Count
+    loss_nats: Amount | None = None
+    validation_loss_nats: Amount | None = None
+    validation_bits_per_byte: Amount | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLonger:
+    """A part by which a run was trained longer."""
+
+    from_step: Count
+    steps: Count
+    minutes: Positive | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """What a run.json says; None is what it does not say, as of an older version or a run that still goes on."""
+
+    name: str | None = None
+    date: datetime | None = None
+    status: str | None = None
+    device: str | None = None
+    threads: Several | None = None
+    parameters: Count | None = None
+    model: RunShape = RunShape()
+    choices: RunChoices = RunChoices()
+    corpus: RunText = RunText()
+    text: RunReading | None = None
+    minutes: Positive | None = None
+    saved: RunSaved | None = None
+    steps_taken: Count | None = None
+    seconds_taken: Positive | None = None
+    stopped_early: Count | None = None
+    trained_longer: tuple[RunLonger, ...] = ()
+
+
+def read_run_info(path: Path) -> RunInfo:
+    """Of a run.json. Raises CheckpointError where it cannot be read or is damaged."""
+    return record_of(RunInfo, read_own_json(path), path)

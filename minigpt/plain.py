@@ -1,0 +1,293 @@
+"""JSON, as any file may hold it, in; the frozen records that it stands for out, strictly: the way back of `to_plain`.
+
+The annotations of a record's fields say what is read, so that a new field needs no line here.
+"""
+
+import json
+import math
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from minigpt.config import Choices, ModelConfig, SampleConfig, TrainConfig
+from minigpt.errors import CheckpointError, ConfigError
+from minigpt.records import Candidate, Token, Within
+
+T = TypeVar("T")
+_Reader = Callable[[Any], Any]
+_SETTINGS = (Choices, ModelConfig, SampleConfig, TrainConfig)
+_MOST = 2**63  # whole numbers are 64 bits wide wherever they go
+
+
+class Misfit(ValueError):
+    """A value that is not what it should be: where it stands, what it is, what must be there."""
+
+    def of(self, path: Path) -> str:
+        """The sentence about the file in which it stands."""
+        told = str(self)
+        if told.startswith("it "):
+            return f"{path} {told[3:]}."
+        what = told[1:] if told[0] == "." else f"it {told}"
+        return f"{path} is damaged, or is not of this version of minigpt: {what}."
+
+
+def read_object(path: Path, constant: Callable[[str], Any] | None = None) -> dict[str, Any]:
+    """The JSON object in a file, as `from_line` reads it. Raises CheckpointError, which names the file."""
+    try:
+        return from_line(path.read_bytes(), constant)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
+    except Misfit as error:
+        raise CheckpointError(error.of(path)) from error
+
+
+def record_of(kind: type[T], value: Any, path: Path) -> T:
+    """`from_plain`, not exactly, of what stands in a file. Raises CheckpointError, which names the file."""
+    try:
+        return from_plain(kind, value, exact=False)
+    except Misfit as error:
+        raise CheckpointError(error.of(path)) from error
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def from_line(line: bytes, constant: Callable[[str], Any] | None = None) -> dict[str, Any]:
+    """The JSON object in UTF-8. Raises Misfit; a name given twice is no JSON here.
+
+    Nor are NaN and infinity, unless `constant` says what they stand for.
+    """
+    try:
+        value = json.loads(line.decode("utf-8"), parse_constant=constant or _refuse_constant, object_pairs_hook=_unique)
+    except UnicodeDecodeError as error:
+        raise Misfit(f"it is not UTF-8: byte {error.object[error.start]:#04x} at {error.start:,}") from error
+    except json.JSONDecodeError as error:
+        raise Misfit(f"it is not JSON: {error.msg}, at {error.pos:,}") from error
+    except RecursionError as error:
+        raise Misfit("it is not JSON that can be read: it is nested too deeply") from error
+    except Misfit:
+        raise
+    except ValueError as error:  # a number of more digits than Python reads
+        raise Misfit("it holds a number of too many digits") from error
+    if not isinstance(value, dict):
+        raise Misfit("it does not hold a JSON object")
+    return value
+
+
+def from_plain(kind: type[T], value: Any, *, exact: bool = True) -> T:
+    """The record of `kind` (a dataclass) that `value` stands for: every field there, no other, each of its type.
+
+    Not `exact`, what has a default may be missing, as an older version did not write it, and what is unknown, as of a
+    newer one, is left out; but for a setting, without which a run would not be the same.
+
+    Raises Misfit, also for a null that stands for no finite number where a number must be, and for text that is not
+    Unicode. What a record itself refuses comes as it raises it.
+    """
+    record: T = _reader(cast(Hashable, kind), exact)(value)
+    return record
+
+
+def _refuse_constant(name: str) -> None:
+    raise Misfit(f"it holds {name}, which is no JSON")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise Misfit(f"it gives {json.dumps(twice)} twice")
+    return values
+
+
+@cache
+def _reader(kind: Any, exact: bool) -> _Reader:
+    """What reads a value of a type."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if kind is Token:
+        return _read_token
+    if is_dataclass(kind):
+        return _object_reader(kind, exact)
+    if origin is Annotated:
+        return _range_reader(_reader(parts[0], exact), parts[1])
+    if origin is tuple and parts[-1] is not Ellipsis:
+        return _row_reader([_reader(part, exact) for part in parts])
+    if origin is tuple:
+        return _list_reader(_reader(parts[0], exact))
+    if origin is Mapping:
+        return _mapping_reader(_reader(parts[1], exact))
+    if origin in (Union, UnionType):
+        (inner,) = (part for part in parts if part is not NoneType)
+        read = _reader(inner, exact)
+        return lambda value: None if value is None else read(value)
+    scalar: _Reader = _SCALARS[kind]
+    return scalar
+
+
+def _object_reader(kind: Any, exact: bool) -> _Reader:
+    hints = get_type_hints(kind, include_extras=True)
+    readers = {field.name: _reader(hints[field.name], exact) for field in fields(kind)}
+    optional = {f.name for f in fields(kind) if f.default is not MISSING or f.default_factory is not MISSING}
+    needed = readers.keys() - (() if exact else optional)
+    takes_any = not exact and kind not in _SETTINGS
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise _wrong(value, "an object")
+        if value.keys() != readers.keys():
+            missing = next((name for name in readers if name in needed and name not in value), None)
+            unknown = next((name for name in value if name not in readers), None)
+            if missing:
+                raise Misfit(f"has no {missing}")
+            if unknown is not None and not takes_any:
+                raise Misfit(f"has an unknown name, {_shown(unknown)}")
+        name, found = "", {}
+        try:
+            for name, reader in readers.items():
+                if name in value:
+                    found[name] = reader(value[name])
+        except Misfit as error:
+            raise _inside(f".{name}", error) from None
+        return kind(**found)
+
+    return read
+
+
+def _range_reader(read_number: _Reader, within: Within) -> _Reader:
+    def read(value: Any) -> Any:
+        number = read_number(value)
+        if not within.holds(number):
+            raise _wrong(number, within.words)
+        return number
+
+    return read
+
+
+def _list_reader(item: _Reader) -> _Reader:
+    def read(value: Any) -> Any:
+        if not isinstance(value, list):
+            raise _wrong(value, "a list")
+        found: list[Any] = []
+        try:
+            for inner in value:
+                found.append(item(inner))
+        except Misfit as error:
+            raise _inside(f"[{len(found)}]", error) from None
+        return tuple(found)
+
+    return read
+
+
+def _row_reader(items: list[_Reader]) -> _Reader:
+    """A list of so many values, each of its own type."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, list) or len(value) != len(items):
+            raise _wrong(value, f"a list of {len(items)}")
+        found: list[Any] = []
+        try:
+            for item, inner in zip(items, value, strict=True):
+                found.append(item(inner))
+        except Misfit as error:
+            raise _inside(f"[{len(found)}]", error) from None
+        return tuple(found)
+
+    return read
+
+
+def _mapping_reader(item: _Reader) -> _Reader:
+    def read(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise _wrong(value, "an object")
+        name, found = "", {}
+        try:
+            for name, inner in value.items():
+                found[_read_text(name)] = item(inner)
+        except Misfit as error:
+            raise _inside(f".{_shown(name)}", error) from None
+        return found
+
+    return read
+
+
+def _read_token(value: Any) -> Token:
+    """A candidate, or a bare token where the numbers of one are null."""
+    if isinstance(value, dict) and value.get("rank", 0) is None:
+        bare: Token = _object_reader(Token, True)({name: value.get(name) for name in ("id", "text", "bytes")})
+        return bare
+    candidate: Token = _reader(Candidate, True)(value)
+    return candidate
+
+
+def _read_int(value: Any) -> int:
+    if type(value) is not int:
+        raise _wrong(value, "a whole number")
+    if not -_MOST <= value < _MOST:
+        raise Misfit("is a number too large")
+    return value
+
+
+def _read_float(value: Any) -> float:
+    if type(value) not in (int, float):
+        raise _wrong(value, "a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise Misfit("is a number too large")
+    return number
+
+
+def _read_text(value: Any) -> str:
+    if type(value) is not str:
+        raise _wrong(value, "a text")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise Misfit("is a text with half a character in it") from error
+    return value
+
+
+def _read_bool(value: Any) -> bool:
+    if type(value) is not bool:
+        raise _wrong(value, "true or false")
+    return value
+
+
+def _read_date(value: Any) -> datetime:
+    """One without a time zone is of UTC."""
+    try:
+        date = datetime.fromisoformat(_read_text(value))
+    except ValueError as error:
+        raise _wrong(value, "a date") from error
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def _read_anything(value: Any) -> Any:
+    return value
+
+
+_SCALARS: dict[Any, _Reader] = {
+    int: _read_int, float: _read_float, str: _read_text, bool: _read_bool, datetime: _read_date, Any: _read_anything,
+}  # fmt: skip
+
+
+def _inside(where: str, error: Misfit) -> Misfit:
+    """The same error, seen from outside."""
+    inner = str(error)
+    return Misfit(where + (inner if inner[0] in ".[" else f" {inner}"))
+
+
+def _wrong(value: Any, wanted: str) -> Misfit:
+    if isinstance(value, (list, dict)):
+        return Misfit(f"is {'a list' if isinstance(value, list) else 'an object'}, where {wanted} must be")
+    return Misfit(f"is {_shown(value)}, where {wanted} must be")
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else text[:37] + "..."
