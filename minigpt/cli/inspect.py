@@ -18,6 +18,7 @@ from minigpt.cli.history import show_history, show_history_by_layer
 from minigpt.cli.lens import show_attribution, show_by_layer
 from minigpt.cli.options import Boundary, Checkpoint, Device, Json, Quiet, Threads, Top
 from minigpt.cli.page import Html, ViewPage, check_page
+from minigpt.cli.untrained import tell_untrained
 from minigpt.config import require
 from minigpt.errors import CorpusError
 from minigpt.render.boundary import boundary_tables
@@ -133,6 +134,7 @@ def inspect_probs(
         show_tokens(loaded.tokenizer, prompt, json=json, page=page)
         return
     ids = loaded.tokenizer.encode(prompt)
+    tell_untrained(loaded.path, quiet=quiet)
     tracked = [check_argument(token) for token in track or ()]
     _tell_of_windows(loaded, len(ids), _more_tokens(loaded, texts) - every, quiet=quiet)
     if not every and not boundary:

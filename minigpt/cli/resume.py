@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from minigpt.cli.guard import note, say, stdout
 from minigpt.cli.training import Manner
+from minigpt.render.style import quantity
 
 if TYPE_CHECKING:
     from minigpt.training.plan import Plan
@@ -45,13 +46,14 @@ def as_before(run: str, said: Mapping[str, Any], device: str, threads: int | Non
 
 def reopen(run: str, said: Mapping[str, Any]) -> "Begun | None":
     """A run that can go on; None, and it is said, where there is nothing left to do."""
+    from minigpt.checkpoint.learned import FINISHED
     from minigpt.training.resume import open_run
     from minigpt.training.run import build_model
 
     settings = {name: said[name] for name in sorted(said.keys() - _ANY_TIME)}
     path = _named(run)
     plan, folder = open_run(path, settings, said.get("steps"), said.get("minutes"))
-    if folder.info.get("status") == "finished":
+    if folder.info.get("status") in FINISHED:
         told = f"{path}: this run is finished, {_finish(plan, folder.info)}. Train it longer with --steps or --minutes."
         say(stdout(), told)
         return None
@@ -65,5 +67,5 @@ def reopen(run: str, said: Mapping[str, Any]) -> "Begun | None":
 def _finish(plan: "Plan", info: Mapping[str, Any]) -> str:
     early = info.get("stopped_early")
     if early is None:
-        return f"after {info.get('steps_taken', plan.train.steps):,} steps"
+        return f"after {quantity(info.get('steps_taken', plan.train.steps), 'step')}"
     return f"early, after {early:,} of {plan.train.steps:,} steps, as --patience {plan.train.patience} was at its end"

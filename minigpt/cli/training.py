@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from minigpt.cli.guard import StopSignals, note, say, stderr, stdout
+from minigpt.cli.untrained import untrained
 from minigpt.config import SampleConfig
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def _run(
     if ranks.is_main and "stopped_early" in folder.info and history:
         told = stopped_early(history[-1], _best(history), plan.train.steps, plan.train.patience)
         note(told, quiet=manner.quiet)
+    if ranks.is_main and folder.info["status"] == "untrained":
+        note(untrained(folder.info, folder.path), quiet=manner.quiet)
     if ranks.is_main and not manner.json:
         _conclude(folder, signal_number, quiet=manner.quiet)
     return signal_number
@@ -115,8 +118,10 @@ def _short_sample(plan: "Plan", model: "Model") -> str:
 
 def _conclude(folder: "RunFolder", signal_number: int | None, *, quiet: bool) -> None:
     """Where the model is, how good it is, and the next two commands."""
+    from minigpt.checkpoint.learned import FINISHED
+
     saved, where = folder.info.get("saved", {"step": 0}), str(folder.path)
-    if signal_number is not None and folder.info["status"] != "finished":
+    if signal_number is not None and folder.info["status"] not in FINISHED:
         name = signal.Signals(signal_number).name
         note(
             f"stopped by {name}; the run is saved. Go on with: minigpt train --resume {shlex.quote(where)}", quiet=quiet
@@ -128,6 +133,7 @@ def _conclude(folder: "RunFolder", signal_number: int | None, *, quiet: bool) ->
         note(f"no step made it better on that text: the model is {base} as it was.", quiet=quiet)
     console = stdout()
     best = "the best model, that of step" if bits is not None else "the model of step"
+    best = "untrained, the model of step" if folder.info["status"] == "untrained" else best
     say(console, f"{where}: {best} {saved['step']:,}{quality}")
     for command in ("sample", 'inspect-probs "The"'):
         say(console, f"  minigpt {command} -c {shlex.quote(where)}")

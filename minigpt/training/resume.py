@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.checkpoint.files import read_json_object
+from minigpt.checkpoint.learned import FINISHED
 from minigpt.checkpoint.resume import RESUME, has_state, has_tokens, load_tokens
 from minigpt.checkpoint.run import RunFolder
 from minigpt.checkpoint.runs import LOG, RUN
@@ -57,7 +58,7 @@ def _longer(
 ) -> TrainConfig | None:
     """The settings with a later end, where one is asked for; only a finished run may have one."""
     require(steps is None or minutes is None, "Give --steps or --minutes, not both.")
-    finished, behind = info.get("status") == "finished", info.get("steps_taken", train.steps)
+    finished, behind = info.get("status") in FINISHED, info.get("steps_taken", train.steps)
     asked = info.get("trained_longer", [{}])[-1].get("minutes", info.get("minutes"))  # the last --minutes
     length = f"{train.steps:,} steps" if train.seconds is None else f"{asked or train.minutes:.3g} minutes"
     if steps is not None and (train.seconds is not None or steps != train.steps):
