@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from minigpt.training.share import Begun
 
 # What may be said anew at every start; anything else belongs to the run.
-_ANY_TIME = {"steps", "minutes", "device", "threads", "shard", "resume", "config"} | {
+_ANY_TIME = {"steps", "minutes", "device", "threads", "shard", "resume", "config", "save_every"} | {
     field.name for field in fields(Manner)
 }
 
@@ -47,8 +47,7 @@ def as_before(run: str, said: Mapping[str, Any], device: str, threads: int | Non
 def reopen(run: str, said: Mapping[str, Any]) -> "Begun | None":
     """A run that can go on; None, and it is said, where there is nothing left to do."""
     from minigpt.checkpoint.learned import FINISHED
-    from minigpt.training.resume import open_run
-    from minigpt.training.run import build_model
+    from minigpt.training.resume import begun_model, open_run
 
     settings = {name: said[name] for name in sorted(said.keys() - _ANY_TIME)}
     path = _named(run)
@@ -58,10 +57,12 @@ def reopen(run: str, said: Mapping[str, Any]) -> "Begun | None":
         say(stdout(), told)
         return None
     folder.hold()
+    if "save_every" in said:
+        folder.info["save_every"] = said["save_every"]  # written as the training begins
     minutes = None if plan.train.steps_suffice else plan.train.minutes
     length = f"{plan.train.steps:,} steps" if minutes is None else f"{minutes:.3g} minutes"
     note(f"going on with {path}, which is to take {length} in all.", quiet=said.get("quiet", False))
-    return plan, folder, build_model(plan)
+    return plan, folder, begun_model(path, plan)
 
 
 def _finish(plan: "Plan", info: Mapping[str, Any]) -> str:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 class Manner:
     """How to go about it this time; by the flags' names."""
 
-    save_every: int | None
     tensorboard: bool
     json: bool
     quiet: bool
@@ -55,18 +54,20 @@ def _run(
     from minigpt.render.progress import TrainDisplay, stopped_early
     from minigpt.training.evaluate import is_overfitting
     from minigpt.training.run import run
-    from minigpt.training.tensorboard import EventFiles
+    from minigpt.training.tensorboard import EventFiles, is_installed
 
     history: list[TrainRecord] = []
     console = stderr()
     console.quiet = manner.quiet or not ranks.is_main
-    writes_events = manner.tensorboard and ranks.is_main
+    events_before = resume and is_installed() and (folder.path / TENSORBOARD).is_dir()
+    writes_events = (manner.tensorboard or events_before) and ranks.is_main
+    save_every = folder.info.get("save_every")
     samples = ranks.is_main and not ranks.shard and not manner.quiet  # a model in parts is too slow to sample from
     with (
         StopSignals() as stopped,
         TrainDisplay(console, plan.train.steps, None if plan.train.steps_suffice else plan.train.seconds) as display,
         EventFiles(folder.path / TENSORBOARD, folder.info) if writes_events else nullcontext() as events,
-        closing(run(plan, model, folder, stopped, save_every=manner.save_every, resume=resume, ranks=ranks)) as records,
+        closing(run(plan, model, folder, stopped, save_every=save_every, resume=resume, ranks=ranks)) as records,
     ):
         for record, _ in records:
             if resume and not history:

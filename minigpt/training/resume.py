@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.checkpoint.files import read_json_object
+from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.learned import FINISHED
 from minigpt.checkpoint.resume import RESUME, has_state, has_tokens, load_tokens
 from minigpt.checkpoint.run import RunFolder
@@ -14,8 +15,11 @@ from minigpt.checkpoint.runs import LOG, RUN
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.config import ModelConfig, TrainConfig, require
 from minigpt.errors import CheckpointError, CorpusError
+from minigpt.models.kinds import Model
 from minigpt.text.corpus import Corpus, Source
+from minigpt.training.finetune import Base, begun_with
 from minigpt.training.plan import Plan
+from minigpt.training.run import build_model
 
 
 def open_run(
@@ -32,13 +36,15 @@ def open_run(
         raise CheckpointError(f"{path} holds no run that can go on: {what}.")
     info = read_json_object(path / RUN)
     try:
-        if not has_state(path) and (info["choices"].get("base") is not None or (path / LOG).exists()):
+        if not has_state(path) and ((path / LOG).exists() or "saved" in info):
             raise CheckpointError(f"{path} cannot go on: its state is gone from {path / RESUME}. Start it again.")
         plan = _plan(path, info)
         given = {name: value for name, value in given.items() if (name, value) != ("out", path)}
         became = {**info["choices"], **info["model"], **info["train"], **info.get("text", {})}
         _refuse_differences(given, became, {**info["choices"], "precision": "auto"})
         longer = _longer(info, plan.train, steps, minutes)
+        if not _is_save_every(info.get("save_every")):
+            raise TypeError("save_every is no number of steps")
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path / RUN} is not of this version of minigpt: {error}.") from error
     _refuse_changed_text(plan.corpus)
@@ -53,6 +59,19 @@ def open_run(
     return plan, RunFolder(path, plan.tokenizer, info)
 
 
+def _is_save_every(value: Any) -> bool:
+    return value is None or (type(value) is int and value > 0)
+
+
+def begun_model(path: Path, plan: Plan) -> Model:
+    """The model with which the run in `path` goes on: a state brings its weights. Where there is none, as the run was
+    killed before it, it is the one with which the run began; that of a given model stands at the folder's root.
+    """
+    if plan.base is None or has_state(path):
+        return build_model(plan)
+    return begun_with(Base(plan.base, load(path)), plan.model, plan.train.freeze)
+
+
 def _longer(
     info: Mapping[str, Any], train: TrainConfig, steps: int | None, minutes: float | None
 ) -> TrainConfig | None:
@@ -63,7 +82,10 @@ def _longer(
     length = f"{train.steps:,} steps" if train.seconds is None else f"{asked or train.minutes:.3g} minutes"
     if steps is not None and (train.seconds is not None or steps != train.steps):
         require(finished, f"--steps {steps:,} is not this run's {length}; first let it finish: leave it out.")
-        require(steps > behind, f"--steps must be above the {behind:,} that this run has behind it.")
+        require(
+            steps > behind,
+            f"--steps {steps:,} is the total, of which this run has {behind:,} behind it: give more than that.",
+        )
         return replace(train, steps=steps, seconds=None, steps_suffice=False)
     if minutes is not None and (finished or minutes != asked):
         require(finished, f"--minutes {minutes:g} is not this run's {length}; first let it finish: leave it out.")

@@ -260,7 +260,7 @@ def test_a_run_that_ended_early_can_be_trained_longer_with_new_patience(
 ) -> None:
     rising_from(9, monkeypatch)
     path = begin(text, "run", settings=PATIENT)
-    with pytest.raises(ConfigError, match=r"--steps must be above the 16 that this run has behind it"):
+    with pytest.raises(ConfigError, match=r"--steps 16 is the total, of which this run has 16 behind it: give more"):
         open_run(path, {}, 16)
     assert open_run(path, {}, 40)[1].info["status"] in FINISHED  # the same again is no change
     go_on(path, steps=60)
