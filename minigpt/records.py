@@ -672,9 +672,10 @@ class Exported:
 class RunSummary:
     """A folder with a model, as a list of them shows it. What is not known is None.
 
-    `status`: running, finished, stopped (by the user), diverged, unfinished (said to run, but silent for an hour),
-    model (no run of minigpt), or damaged; `problem` then says what is wrong. The losses are those of the model that is
-    kept, at `saved_step`; `bytes` is what the whole folder takes on disk.
+    `status`: running, finished, untrained (finished, but no better than the frequencies of tokens), stopped (by the
+    user), diverged, unfinished (said to run, but silent for an hour), model (no run of minigpt), or damaged; `problem`
+    then says what is wrong. The losses are those of the model that is kept, at `saved_step`; `bytes` is what the whole
+    folder takes on disk.
     """
 
     name: str

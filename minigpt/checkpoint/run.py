@@ -234,7 +234,8 @@ def check_out(out: Path, *, overwrite: bool) -> None:
         raise OutputError(f"--out {out} is a file; a run needs a folder.")
     if (out / RUN).exists() and not overwrite:
         raise OutputError(
-            f"--out {out} already holds a run. Choose another folder, or replace that run with --overwrite."
+            f"--out {out} already holds a run. Go on with it (--resume {out}), choose another folder, or replace that "
+            "run with --overwrite."
         )
     if (out / RESUME / LOCK).exists():  # a run, or what one left that was killed at its start
         os.close(locked(out / RESUME / LOCK, _IN_USE.format(out)))
@@ -268,7 +269,8 @@ def _remove_run(folder: Path) -> None:
     resume = folder / RESUME
     inside = [resume] if resume.is_symlink() else [path for path in resume.glob("*") if path.name != LOCK]
     try:
-        for part in [*(folder / SNAPSHOTS).glob("step-*"), *inside, folder / TENSORBOARD]:
+        cut_off = [path for pattern in TEMPORARY for path in folder.glob(pattern) if path.is_file()]
+        for part in [*(folder / SNAPSHOTS).glob("step-*"), *inside, folder / TENSORBOARD, *cut_off]:
             if part.is_symlink() or part.is_file():
                 part.unlink()
             elif part.exists():

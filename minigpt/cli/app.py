@@ -13,7 +13,7 @@ from minigpt.cli.embeddings import inspect_embeddings
 from minigpt.cli.evaluate import evaluate
 from minigpt.cli.explore import explore
 from minigpt.cli.export import export
-from minigpt.cli.guard import complain_of, leave_terminal
+from minigpt.cli.guard import complain_of, leave_terminal, release_stderr
 from minigpt.cli.inspect import inspect_probs
 from minigpt.cli.plot import plot
 from minigpt.cli.runs import runs
@@ -82,6 +82,7 @@ def main() -> None:
             app(prog_name="minigpt")
         finally:
             sys.stdout.flush()
+            release_stderr()
     except OSError as error:  # --help and --version have no command around them
         if isinstance(error, BrokenPipeError):
             leave_terminal()

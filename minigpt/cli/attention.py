@@ -8,6 +8,7 @@ from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note
 from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads
 from minigpt.cli.page import Html, ViewPage, check_page
+from minigpt.cli.untrained import tell_untrained
 from minigpt.cli.view import print_view
 from minigpt.config import require
 from minigpt.render.attention import grid_table, head_table, shared_word_table
@@ -65,6 +66,7 @@ def inspect_attention(
     given = text_to_look_at(text, advice='Give one: minigpt inspect-attention "Once upon a time"')
     require(other != "", "--with needs a text that is not empty.")
     loaded = open_checkpoint(checkpoint, device, threads)
+    tell_untrained(loaded.path, quiet=quiet)
     model, tokenizer = gpt_of(loaded.model, "inspect-attention shows attention"), loaded.tokenizer
     page = ViewPage(html, loaded, given, quiet)
     if other is not None:

@@ -9,6 +9,7 @@ from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded
 from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads
 from minigpt.cli.page import Html, ViewPage, check_page
+from minigpt.cli.untrained import tell_untrained
 from minigpt.cli.view import print_view
 from minigpt.config import require
 from minigpt.render.embeddings import embedding_view, write_vectors
@@ -47,6 +48,7 @@ def inspect_embeddings(
     from minigpt.text.single import single_token
 
     loaded = open_checkpoint(checkpoint, device, threads)
+    tell_untrained(loaded.path, quiet=quiet)
     ids = [single_token(loaded.tokenizer, check_argument(token)) for token in tokens]
     vectors = token_vectors(loaded.model, loaded.tokenizer, ids, top=top)
     tied = loaded.model.config.tied

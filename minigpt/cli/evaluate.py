@@ -10,6 +10,7 @@ import typer
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note, stderr, stdout
 from minigpt.cli.options import Checkpoint, Device, Dtype, Json, Quantize, Quiet, Threads, choice
+from minigpt.cli.untrained import tell_untrained
 from minigpt.config import PRECISIONS, require
 from minigpt.errors import CorpusError
 from minigpt.render.machine import to_json
@@ -74,6 +75,7 @@ def evaluate(
     from minigpt.text.corpus import read_corpus
 
     loaded = open_checkpoint(checkpoint, device, threads, dtype, quantize)
+    tell_untrained(loaded.path, quiet=quiet)
     if stride is not None or loaded.model.config.limit is not None:
         stride = checked_stride(stride, loaded.model.config.context)
     precision = resolve_precision(precision, loaded.model.device, loaded.model.config.width)

@@ -11,6 +11,7 @@ from rich.text import Text
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, leave_terminal, stdout
 from minigpt.cli.options import Checkpoint, Device, MinP, RepetitionPenalty, Temperature, Threads, TopK, TopP
+from minigpt.cli.untrained import tell_untrained
 from minigpt.config import SampleConfig
 from minigpt.errors import ConfigError, OutputError, PackageError
 from minigpt.render.explorer_session import Files, Session
@@ -84,6 +85,7 @@ def explore(
 
     text = given_text(prompt, file)
     loaded = open_checkpoint(checkpoint, device, threads)
+    tell_untrained(loaded.path, quiet=False)
     model = gpt_of(loaded.model, "explore goes back and forth in keys and values")
     tree = TokenTree(model, loaded.tokenizer, text, seed=settings.seed)
     header = TraceHeader.of(loaded, text, settings, made_by="explore")

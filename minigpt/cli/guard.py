@@ -2,12 +2,13 @@
 
 import functools
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
-from typing import ParamSpec
+from typing import IO, Any, ParamSpec, cast
 
 import typer
 from rich.console import Console
@@ -85,9 +86,15 @@ def leave_terminal() -> None:
 
 
 def _is_memory(error: Exception) -> bool:
-    """torch's allocators raise RuntimeError, and a child of it on an accelerator."""
+    """torch's allocators raise RuntimeError, and a child of it on an accelerator; oneDNN only says what it could not
+    do.
+    """
     told = ("allocate memory", "out of memory", "ALLOC_FAILED")  # the last by cuBLAS and cuDNN
-    return isinstance(error, MemoryError) or any(words in str(error) for words in told)
+    return isinstance(error, MemoryError) or any(words in str(error) for words in told) or _is_onednn(error)
+
+
+def _is_onednn(error: Exception) -> bool:
+    return re.match("could not (create|execute) an? (memory|primitive|stream|engine)", str(error)) is not None
 
 
 def complain(command: str | None, message: str, *, everywhere: bool = False) -> None:
@@ -119,6 +126,45 @@ class _Console(Console):
         raise BrokenPipeError
 
 
+class _Unfailing:
+    """Standard error, but what cannot be written there, as where the disk behind it is full, ends nothing: it is tried
+    again with what comes next. A closed pipe is told.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with _pipes_only():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with _pipes_only():
+            self._stream.flush()
+
+
+@contextmanager
+def _pipes_only() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass
+
+
+def release_stderr() -> None:
+    """Python flushes standard error once more at its end; where that cannot be, it would end with a code of its own."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 def stdout() -> Console:
     """For results; colour and redraws only in a terminal. Of several processes, only the first one shows any."""
     return _Console(file=sys.stdout, highlight=False, markup=False, emoji=False, quiet=bool(launched_rank()))
@@ -126,7 +172,9 @@ def stdout() -> Console:
 
 def stderr() -> Console:
     """For progress, notes and errors."""
-    return _Console(file=sys.stderr, highlight=False, markup=False, emoji=False, quiet=bool(launched_rank()))
+    stream = getattr(sys.stderr, "rich_proxied_file", sys.stderr)  # while a display redraws
+    file = cast("IO[str]", _Unfailing(stream))
+    return _Console(file=file, highlight=False, markup=False, emoji=False, quiet=bool(launched_rank()))
 
 
 @contextmanager

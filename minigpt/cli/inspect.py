@@ -19,6 +19,7 @@ from minigpt.cli.history import history_run, show_history, show_history_by_layer
 from minigpt.cli.lens import show_attribution, show_by_layer
 from minigpt.cli.options import Boundary, Checkpoint, Device, Json, Quiet, Threads, Top
 from minigpt.cli.page import Html, ViewPage, check_page
+from minigpt.cli.untrained import tell_untrained
 from minigpt.config import require
 from minigpt.render.boundary import boundary_tables
 from minigpt.render.machine import write_csv, write_steps
@@ -139,6 +140,7 @@ def inspect_probs(
         show_tokens(loaded.tokenizer, prompt, json=json, page=page)
         return
     ids = loaded.tokenizer.encode(prompt)
+    tell_untrained(loaded.path, quiet=quiet)
     tracked = [check_argument(token) for token in track or ()]
     _tell_of_windows(loaded, len(ids), _more_tokens(loaded, texts) - every, quiet=quiet)
     if not every and not boundary:

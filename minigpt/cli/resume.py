@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from minigpt.cli.guard import note, say, stdout
 from minigpt.cli.training import Manner
+from minigpt.render.style import quantity
 
 if TYPE_CHECKING:
     from minigpt.training.plan import Plan
     from minigpt.training.share import Begun
 
 # What may be said anew at every start; anything else belongs to the run.
-_ANY_TIME = {"steps", "minutes", "device", "threads", "shard", "resume", "config"} | {
+_ANY_TIME = {"steps", "minutes", "device", "threads", "shard", "resume", "config", "save_every"} | {
     field.name for field in fields(Manner)
 }
 
@@ -44,25 +45,27 @@ def as_before(run: str, said: Mapping[str, Any], device: str, threads: int | Non
 
 def reopen(run: str, said: Mapping[str, Any]) -> "Begun | None":
     """A run that can go on; None, and it is said, where there is nothing left to do."""
-    from minigpt.training.resume import open_run
-    from minigpt.training.run import build_model
+    from minigpt.checkpoint.learned import FINISHED
+    from minigpt.training.resume import begun_model, open_run
 
     settings = {name: said[name] for name in sorted(said.keys() - _ANY_TIME)}
     path = _named(run)
     plan, folder = open_run(path, settings, said.get("steps"), said.get("minutes"))
-    if folder.info.get("status") == "finished":
+    if folder.info.get("status") in FINISHED:
         told = f"{path}: this run is finished, {_finish(plan, folder.info)}. Train it longer with --steps or --minutes."
         say(stdout(), told)
         return None
     folder.hold()
+    if "save_every" in said:
+        folder.info["save_every"] = said["save_every"]  # written as the training begins
     minutes = None if plan.train.steps_suffice else plan.train.minutes
     length = f"{plan.train.steps:,} steps" if minutes is None else f"{minutes:.3g} minutes"
     note(f"going on with {path}, which is to take {length} in all.", quiet=said.get("quiet", False))
-    return plan, folder, build_model(plan)
+    return plan, folder, begun_model(path, plan)
 
 
 def _finish(plan: "Plan", info: Mapping[str, Any]) -> str:
     early = info.get("stopped_early")
     if early is None:
-        return f"after {info.get('steps_taken') or plan.train.steps:,} steps"
+        return f"after {quantity(info.get('steps_taken') or plan.train.steps, 'step')}"
     return f"early, after {early:,} of {plan.train.steps:,} steps, as --patience {plan.train.patience} was at its end"

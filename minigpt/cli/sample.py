@@ -37,6 +37,7 @@ from minigpt.cli.options import (
 from minigpt.cli.page import Html, SamplePage, check_page
 from minigpt.cli.replay import ReplayFile, TraceFile, traced
 from minigpt.cli.replay import replay as replay_trace
+from minigpt.cli.untrained import tell_untrained
 from minigpt.config import STAGES, TABLES, SampleConfig, require, require_choice
 from minigpt.errors import MinigptError
 from minigpt.records import CacheReport, SampleEnd, StepRecord
@@ -169,6 +170,7 @@ def sample(
 
     text = given_text(prompt)
     loaded = open_checkpoint(checkpoint, device, threads, dtype, quantize)
+    tell_untrained(loaded.path, quiet=quiet)
     out = stdout()
     how = _way_of_showing(table, out, json=json, raw=raw, quiet=quiet)
     if heat is not None and out.color_system is None:

@@ -282,7 +282,7 @@ def train(
             plan = plan.within(budget.left()) if budget is not None else plan
             origin = None if first is None else pinned(first.name, first.checkpoint.path)
             info = run_info(plan, choices, target) | again(ctx.params, plan, choices, target, origin)
-            info["minutes"] = None if budget is None else budget.seconds / 60
+            info |= {"minutes": None if budget is None else budget.seconds / 60, "save_every": save_every}
             path = claim(plan.corpus.name, out, overwrite=overwrite)
             folder = RunFolder(path, plan.tokenizer, info)
             folder.start(begun, model_card(plan, info["command"]), plan.data)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from minigpt.cli.guard import StopSignals, note, say, stderr, stdout
+from minigpt.cli.untrained import untrained
 from minigpt.config import SampleConfig
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 class Manner:
     """How to go about it this time; by the flags' names."""
 
-    save_every: int | None
     tensorboard: bool
     json: bool
     quiet: bool
@@ -54,18 +54,20 @@ def _run(
     from minigpt.render.progress import TrainDisplay, stopped_early
     from minigpt.training.evaluate import is_overfitting
     from minigpt.training.run import run
-    from minigpt.training.tensorboard import EventFiles
+    from minigpt.training.tensorboard import EventFiles, is_installed
 
     history: list[TrainRecord] = []
     console = stderr()
     console.quiet = manner.quiet or not ranks.is_main
-    writes_events = manner.tensorboard and ranks.is_main
+    events_before = resume and is_installed() and (folder.path / TENSORBOARD).is_dir()
+    writes_events = (manner.tensorboard or events_before) and ranks.is_main
+    save_every = folder.info.get("save_every")
     samples = ranks.is_main and not ranks.shard and not manner.quiet  # a model in parts is too slow to sample from
     with (
         StopSignals() as stopped,
         TrainDisplay(console, plan.train.steps, None if plan.train.steps_suffice else plan.train.seconds) as display,
         EventFiles(folder.path / TENSORBOARD, folder.info) if writes_events else nullcontext() as events,
-        closing(run(plan, model, folder, stopped, save_every=manner.save_every, resume=resume, ranks=ranks)) as records,
+        closing(run(plan, model, folder, stopped, save_every=save_every, resume=resume, ranks=ranks)) as records,
     ):
         for record, _ in records:
             if resume and not history:
@@ -90,6 +92,8 @@ def _run(
     if ranks.is_main and "stopped_early" in folder.info and history:
         told = stopped_early(history[-1], _best(history), plan.train.steps, plan.train.patience)
         note(told, quiet=manner.quiet)
+    if ranks.is_main and folder.info["status"] == "untrained":
+        note(untrained(folder.info, folder.path), quiet=manner.quiet)
     if ranks.is_main and not manner.json:
         _conclude(folder, signal_number, quiet=manner.quiet)
     return signal_number
@@ -115,8 +119,10 @@ def _short_sample(plan: "Plan", model: "Model") -> str:
 
 def _conclude(folder: "RunFolder", signal_number: int | None, *, quiet: bool) -> None:
     """Where the model is, how good it is, and the next two commands."""
+    from minigpt.checkpoint.learned import FINISHED
+
     saved, where = folder.info.get("saved") or {"step": 0}, str(folder.path)
-    if signal_number is not None and folder.info["status"] != "finished":
+    if signal_number is not None and folder.info["status"] not in FINISHED:
         name = signal.Signals(signal_number).name
         note(
             f"stopped by {name}; the run is saved. Go on with: minigpt train --resume {shlex.quote(where)}", quiet=quiet
@@ -128,6 +134,7 @@ def _conclude(folder: "RunFolder", signal_number: int | None, *, quiet: bool) ->
         note(f"no step made it better on that text: the model is {base} as it was.", quiet=quiet)
     console = stdout()
     best = "the best model, that of step" if bits is not None else "the model of step"
+    best = "untrained, the model of step" if folder.info["status"] == "untrained" else best
     say(console, f"{where}: {best} {saved['step']:,}{quality}")
     for command in ("sample", 'inspect-probs "The"'):
         say(console, f"  minigpt {command} -c {shlex.quote(where)}")

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from minigpt.checkpoint.folder import load
+from minigpt.checkpoint.learned import FINISHED
 from minigpt.checkpoint.resume import RESUME, TOKENS, has_state
 from minigpt.checkpoint.run import RunFolder
 from minigpt.comparison import budget, recall
@@ -191,10 +192,10 @@ class Contest:
             folder = RunFolder(path, plan.tokenizer, info)
             self._start(folder, plan)
         model = build_model(plan, self._device)
-        if folder.info.get("status") != "finished":
+        if folder.info.get("status") not in FINISHED:
             for record, _ in run(plan, model, folder, stopped, resume=resume):
                 progress(record.step, plan.train.steps, record.loss_nats)
-        return _contender_run(folder) if folder.info["status"] == "finished" else None
+        return _contender_run(folder) if folder.info["status"] in FINISHED else None
 
     def _start(self, folder: RunFolder, plan: Plan) -> None:
         folder.path.mkdir(exist_ok=True)

@@ -28,7 +28,7 @@ def history_table(rows: Sequence[HistoryRow], after: str, screen: Screen) -> Ite
     yield from tracked_lines(tracked, screen)
     yield screen.caption(f"after {quoted(after, screen.width - 10, symbols)}", "raw softmax", "#1 is the top rank")
     yield screen.caption(
-        f"final is the model of step {rows[-1].step:,}",
+        _which_is_final(rows),
         "bits/byte: its validation loss",
         "entropy and divergence in bits",
         "divergence: what the final model's tokens cost more when coded by this one",
@@ -46,12 +46,26 @@ def layer_table(rows: Sequence[LayerHistoryRow], after: str, screen: Screen) -> 
         f"{token_label(token, symbols)} after {quoted(after, screen.width - 30, symbols)}",
         "raw softmax",
         "a column a step",
-        f"final is the model of step {rows[-1].step:,}",
+        _which_is_final(rows),
         "* the top rank there",
     )
     yield screen.caption(
         f"layer 0: the embeddings; layer {depth - 1}: the model's output; no other was trained to be read so"
     )
+
+
+def _which_is_final(rows: Sequence[HistoryRow] | Sequence[LayerHistoryRow]) -> str:
+    """With the reason, where the snapshot of the same step has other numbers."""
+    *before, final = rows
+    told = f"final is the model of step {final.step:,}"
+    same = next((row for row in before if row.step == final.step), None)
+    if same is None or _numbers(same) == _numbers(final):
+        return told
+    return f"{told}, whose snapshot is rounded to bfloat16 and so differs in the last digits"
+
+
+def _numbers(row: HistoryRow | LayerHistoryRow) -> list[float]:
+    return [candidate.raw_prob for candidate in (row.tracked if isinstance(row, HistoryRow) else row.layers)]
 
 
 def _marked(candidate: Candidate) -> str:

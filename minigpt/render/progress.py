@@ -108,8 +108,15 @@ class TrainDisplay:
     def _plain_line(self, record: TrainRecord) -> str:
         end = f"step {record.step:,}/{self._steps:,}"
         if self._seconds is not None:
-            end = f"{duration(record.seconds)}/{duration(self._seconds)}  step {record.step:,}"
+            over = self._over(record)
+            rest = f", {over}" if over else f"/{duration(self._seconds)}"
+            end = f"{duration(record.seconds)}{rest}  step {record.step:,}"
         return "  ".join([end, *self._numbers(record)])
+
+    def _over(self, record: TrainRecord) -> str:
+        """By how much a run takes longer than it was to: a step and an evaluation there are always."""
+        more = 0 if self._seconds is None else round(record.seconds) - round(self._seconds)
+        return f"{duration(more)} over" if more > 0 else ""
 
     def _numbers(self, record: TrainRecord) -> list[str]:
         numbers = [f"loss {self._loss():.3f}"] if self._recent else []
@@ -168,7 +175,8 @@ class TrainDisplay:
         share = record.step / self._steps if self._seconds is None else min(1.0, record.seconds / self._seconds)
         share = 1.0 if self._finished else share
         left = None if self._finished else self._left(record)
-        times = duration(record.seconds) + ("" if left is None else f", {duration(left)} left")
+        rest = self._over(record) or ("" if left is None else f"{duration(left)} left")
+        times = duration(record.seconds) + (f", {rest}" if rest else "")
         row = Table.grid(padding=(0, 1), expand=False)
         bar = ProgressBar(total=1.0, completed=share, width=max(8, min(40, screen.width - 28)))
         row.add_row("", bar, f"{share:4.0%}", times)

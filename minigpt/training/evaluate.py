@@ -16,6 +16,7 @@ from minigpt.text.shards import Ids
 from minigpt.training.distributed import ALONE, Ranks
 
 _STRETCHES, _SHORTEST_STRETCH = 16, 512  # tokens, or two windows
+_COUNTED = 1 << 22  # tokens, to know how often each occurs
 _NO_TARGET = -100  # which cross_entropy leaves out
 
 
@@ -60,6 +61,19 @@ def evaluate(
         return None
     nats = ranks.total(nats)
     return Evaluation(nats / counted, nats / math.log(2) / max(1, byte_count), counted)
+
+
+def unigram_loss(train: Ids, ids: Ids, vocab_size: int, *, tokens: int, context: int) -> float:
+    """Nats per token of `ids` for a model that knows no context, only how often each token occurs in `train`, and once
+    more: what a model has to beat to have learned anything. Of a longer text `evaluate` uses the same `tokens`, and no
+    more than a few million are counted.
+    """
+    counts = np.ones(vocab_size)
+    for stretch in _stretches(train, _COUNTED, context):
+        counts += np.bincount(stretch, minlength=vocab_size)
+    nats = -np.log(counts / counts.sum())
+    targets = np.concatenate([stretch[1:] for stretch in _stretches(ids, tokens, context)])
+    return float(nats[targets].mean())
 
 
 def _stretches(ids: Ids, tokens: int | None, context: int) -> Iterator[np.ndarray]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.checkpoint.files import read_own_json
-from minigpt.checkpoint.folder import CONFIG, read_config
+from minigpt.checkpoint.folder import CONFIG, load, read_config
+from minigpt.checkpoint.learned import FINISHED
 from minigpt.checkpoint.resume import RESUME, has_state, has_tokens, load_tokens
 from minigpt.checkpoint.run import RunFolder
 from minigpt.checkpoint.run_info import RunInfo
@@ -15,10 +16,13 @@ from minigpt.checkpoint.runs import LOG, RUN, near_run
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.config import MOST_STEPS, ModelConfig, TrainConfig, require
 from minigpt.errors import CheckpointError, ConfigError, CorpusError
+from minigpt.models.kinds import Model
 from minigpt.plain import record_of
-from minigpt.records import Count
+from minigpt.records import Count, Several
 from minigpt.text.corpus import Corpus, Source
+from minigpt.training.finetune import Base, begun_with
 from minigpt.training.plan import Plan
+from minigpt.training.run import build_model
 
 
 def open_run(
@@ -35,7 +39,7 @@ def open_run(
         raise CheckpointError(f"{path} holds no run that can go on: {what}")
     info = read_own_json(path / RUN)
     told, kept = record_of(RunInfo, info, path / RUN), record_of(_Kept, info, path / RUN)
-    if not has_state(path) and (told.choices.base is not None or (path / LOG).exists()):
+    if not has_state(path) and ((path / LOG).exists() or told.saved is not None):
         raise CheckpointError(f"{path} cannot go on: its state is gone from {path / RESUME}. Start it again.")
     plan = _plan(path, kept, told.choices.base)
     given = {name: value for name, value in given.items() if (name, value) != ("out", path)}
@@ -72,17 +76,30 @@ class _Kept:
     model: ModelConfig
     train: TrainConfig
     corpus: _KeptText
+    save_every: Several | None = None
+
+
+def begun_model(path: Path, plan: Plan) -> Model:
+    """The model with which the run in `path` goes on: a state brings its weights. Where there is none, as the run was
+    killed before it, it is the one with which the run began; that of a given model stands at the folder's root.
+    """
+    if plan.base is None or has_state(path):
+        return build_model(plan)
+    return begun_with(Base(plan.base, load(path)), plan.model, plan.train.freeze)
 
 
 def _longer(info: RunInfo, train: TrainConfig, steps: int | None, minutes: float | None) -> TrainConfig | None:
     """The settings with a later end, where one is asked for; only a finished run may have one."""
     require(steps is None or minutes is None, "Give --steps or --minutes, not both.")
-    finished, behind = info.status == "finished", train.steps if info.steps_taken is None else info.steps_taken
+    finished, behind = info.status in FINISHED, train.steps if info.steps_taken is None else info.steps_taken
     asked = next((part.minutes for part in info.trained_longer[-1:] if part.minutes), info.minutes)  # the last time
     length = f"{train.steps:,} steps" if train.seconds is None else f"{asked or train.minutes:.3g} minutes"
     if steps is not None and (train.seconds is not None or steps != train.steps):
         require(finished, f"--steps {steps:,} is not this run's {length}; first let it finish: leave it out.")
-        require(steps > behind, f"--steps must be above the {behind:,} that this run has behind it.")
+        require(
+            steps > behind,
+            f"--steps {steps:,} is the total, of which this run has {behind:,} behind it: give more than that.",
+        )
         return replace(train, steps=steps, seconds=None, steps_suffice=False)
     if minutes is not None and (finished or minutes != asked):
         require(finished, f"--minutes {minutes:g} is not this run's {length}; first let it finish: leave it out.")

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from minigpt.checkpoint.learned import is_untrained
 from minigpt.checkpoint.resume import has_state, load_state, save_state, unreadable_state
 from minigpt.checkpoint.run import RunFolder
 from minigpt.config import Choices, ModelConfig
@@ -21,6 +22,7 @@ from minigpt.models.kinds import NAMES, Model, new_model
 from minigpt.models.positions import give_positions
 from minigpt.records import TrainRecord
 from minigpt.training.distributed import ALONE, Ranks
+from minigpt.training.evaluate import unigram_loss
 from minigpt.training.finetune import freeze
 from minigpt.training.loop import Trainer
 from minigpt.training.plan import Plan
@@ -92,11 +94,12 @@ def run(
     untold = not keeper.saved_step and math.isinf(keeper.best)  # how good it is
     if record is not None and record.step > keeper.saved_step and (untold or not plan.has_validation):
         folder.save(ranks.whole(model), record)
+    finished = "untrained" if is_untrained(folder.info) else "finished"
     taken = {"steps_taken": trainer.step, "seconds_taken": trainer.elapsed()}
     if early and not trainer.is_over:
-        folder.update(status="finished", stopped_early=trainer.step, **taken)
+        folder.update(status=finished, stopped_early=trainer.step, **taken)
     else:
-        folder.update(status="finished" if trainer.is_over else "stopped", **taken)
+        folder.update(status=finished if trainer.is_over else "stopped", **taken)
 
 
 def seconds_between_states(cost_seconds: float) -> float:
@@ -218,6 +221,7 @@ def run_info(plan: Plan, choices: Choices, device: torch.device) -> dict[str, An
             "train_tokens": len(plan.data.train),
             "validation_tokens": len(plan.data.validation),
             "validation": plan.validation,
+            "unigram_loss_nats": _unigram_loss(plan),
         },
         "versions": {
             "python": platform.python_version(),
@@ -225,6 +229,13 @@ def run_info(plan: Plan, choices: Choices, device: torch.device) -> dict[str, An
             "torch": torch.__version__,  # with its build, such as +cpu, which a package's version may lack
         },
     }
+
+
+def _unigram_loss(plan: Plan) -> float:
+    """What a model has to beat, on what validates, or on what trains where nothing does."""
+    train, measured = plan.data.train, plan.data.validation if plan.has_validation else plan.data.train
+    vocabulary, context = plan.tokenizer.vocab_size, plan.model.context
+    return unigram_loss(train, measured, vocabulary, tokens=plan.train.eval_tokens, context=context)
 
 
 def model_card(plan: Plan, command: Sequence[str] = ()) -> str:

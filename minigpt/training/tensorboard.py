@@ -16,9 +16,13 @@ from minigpt.records import TrainRecord
 _SECONDS_BETWEEN_WRITES = 10  # what a kill may cost; TensorBoard's own is 120
 
 
+def is_installed() -> bool:
+    return find_spec("tensorboard") is not None
+
+
 def check_installed() -> None:
     """Raises PackageError where TensorBoard is not installed, so that it is said before any work is done."""
-    if find_spec("tensorboard") is None:
+    if not is_installed():
         raise PackageError(
             "--tensorboard needs the package tensorboard, not installed here.\n"
             "From your clone of minigpt: pip install -e '.[tensorboard]'"

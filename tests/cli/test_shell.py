@@ -116,6 +116,14 @@ def test_closed_and_full_outputs(start: Start, trained: Path) -> None:
     assert end(full) == (1, "", "minigpt sample: standard output cannot be written: No space left on device.\n")
 
 
+def test_a_training_goes_on_where_its_progress_cannot_be_written(start: Start, notes: str, tiny: list[str]) -> None:
+    done = start(shell=f"$M train {notes} {' '.join(tiny)} --steps 20 --learning-rate 0.01 --out run 2>/dev/full")
+    code, out, _ = end(done)
+    assert code == 0
+    assert out.startswith("run: the best model, that of step 20, ")
+    assert json.loads(Path("run/run.json").read_text())["status"] == "finished"
+
+
 @pytest.mark.parametrize("arguments", ["--version", "--help", "sample --help"])
 def test_help_onto_a_full_disk_says_so(start: Start, arguments: str) -> None:
     done = start(shell=f"$M {arguments} >/dev/full")

@@ -35,6 +35,23 @@ def test_golden_history(rows: list[HistoryRow], width: int, golden: Callable[[st
     golden(f"history_{width}", "\n".join(map(str, history_table(rows, PROMPT, Screen(width)))))
 
 
+def caption(rows: list[HistoryRow]) -> str:
+    return " ".join(" ".join(map(str, history_table(rows, PROMPT, Screen(100)))).split())
+
+
+def test_a_snapshot_that_differs_from_the_final_model_of_the_same_step_is_explained(rows: list[HistoryRow]) -> None:
+    told = "whose snapshot is rounded to bfloat16 and so differs in the last digits"
+    assert "final is the model of step 1,500 · bits/byte" in caption(rows)  # both rows are alike
+    first, *others = rows[-1].tracked
+    final = replace(rows[-1], tracked=(replace(first, raw_prob=first.raw_prob + 1e-6), *others))
+    assert f"final is the model of step 1,500, {told}" in caption([*rows[:-1], final])
+    assert told not in caption([*rows[:-1], replace(final, step=1400)])  # the best model is of another step
+    layers = [
+        LayerHistoryRow(step=5, final=f, layers=(replace(first, raw_prob=p),)) for f, p in ((False, 0.1), (True, 0.2))
+    ]
+    assert told in " ".join(" ".join(map(str, layer_table(layers, PROMPT, Screen(100)))).split())
+
+
 @pytest.mark.parametrize("symbols", [UNICODE, ASCII], ids=["unicode", "ascii"])
 @pytest.mark.parametrize("width", range(40, 101))
 def test_every_token_is_shown_and_no_line_is_too_wide(rows: list[HistoryRow], width: int, symbols: Symbols) -> None:

@@ -63,6 +63,21 @@ def test_into_a_pipe_goes_one_line_a_report_and_no_escape() -> None:
     assert "<ESC>[31mROMEO:⏎What [bold]say[/bold] the lord :smile:" in text
 
 
+@pytest.mark.parametrize(
+    ("seconds", "time"), [(0.6, "0:01/0:01"), (1.4, "0:01/0:01"), (4.0, "0:04, 0:03 over"), (64.0, "1:04, 1:03 over")]
+)
+def test_more_time_than_there_was_to_be_is_said_to_be_over(seconds: float, time: str) -> None:
+    made, output = console()
+    with TrainDisplay(made, 1, seconds=1.0) as display:
+        display.update(replace(record(1, 3.0, 3.0), seconds=seconds))
+    assert output().startswith(f"{time}  step 1  loss 3.000")
+    live, shown = console(terminal=True)
+    with TrainDisplay(live, 1, seconds=1.0) as display:
+        display.update(replace(record(1, 3.0, 3.0), seconds=seconds))
+    assert ("over" in shown()) == ("over" in time)
+    assert "0:00 left" not in shown() or "over" not in time
+
+
 def test_an_early_end_is_told_with_steps_and_epochs() -> None:
     now, best = record(90, 3.0), record(60, 3.5)
     assert stopped_early(now, best, 600, 3) == (

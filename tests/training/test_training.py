@@ -16,7 +16,7 @@ from minigpt.models.gpt import GPT
 from minigpt.records import TrainRecord
 from minigpt.text.shards import TokenData, random_windows
 from minigpt.training import batches
-from minigpt.training.evaluate import _stretches, evaluate, is_overfitting
+from minigpt.training.evaluate import _stretches, evaluate, is_overfitting, unigram_loss
 from minigpt.training.loop import train
 from minigpt.training.optim import build_optimizers
 from minigpt.training.schedule import evaluation_steps, is_out_of_patience, learning_rate, snapshot_steps
@@ -439,3 +439,9 @@ def test_evaluations_at_snapshots_say_nothing_about_overfitting() -> None:
 def test_a_single_noisy_batch_does_not_hide_it() -> None:
     training = [5.0, 4.0, 3.0, 2.0, 1.0, 0.9, 2.1, 0.8, 0.7]
     assert is_overfitting(history(training, [5.0, 4.0, 3.0, 2.5, None, None, 3.0, 3.1, 3.2]))
+
+
+def test_the_frequencies_of_tokens_are_what_a_model_has_to_beat() -> None:
+    train, held_out = np.array([0, 0, 0, 1], np.uint16), np.array([9, 0, 1], np.uint16)
+    loss = unigram_loss(train, held_out, 4, tokens=100, context=8)
+    assert loss == pytest.approx(-(math.log(4 / 8) + math.log(2 / 8)) / 2)  # each is counted once more

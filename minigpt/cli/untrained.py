@@ -1,0 +1,56 @@
+"""What is said of a model that has learned nothing: at the end of its training, and before it is used."""
+
+import math
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from minigpt.cli.guard import note
+from minigpt.config import DEFAULT_MINUTES, TrainConfig
+
+_LONGER = 10  # times as long, for what was longer than the default
+
+
+def tell_untrained(folder: Path, *, quiet: bool) -> None:
+    """A note about the model in `folder`, if it is untrained, before it is used."""
+    from minigpt.checkpoint.files import read_json_object
+    from minigpt.checkpoint.learned import is_untrained
+    from minigpt.checkpoint.runs import RUN
+    from minigpt.errors import CheckpointError
+
+    try:
+        info = read_json_object(folder / RUN)
+    except CheckpointError:  # not every model is of a run, and this one could be loaded
+        return
+    if is_untrained(info):
+        note(untrained(info, folder), quiet=quiet)
+
+
+def untrained(info: Mapping[str, Any], folder: Path) -> str:
+    """How little an untrained run has learned, and what to type next. `info`: the contents of its run.json."""
+    told = "this model is untrained: it predicts no better than the frequencies of the tokens do."
+    return f"{_fitted(info)}; {told} {_advice(info, folder)}"
+
+
+def _fitted(info: Mapping[str, Any]) -> str:
+    from minigpt.checkpoint.learned import fitted_steps
+    from minigpt.render.style import quantity
+
+    steps = fitted_steps(info)
+    return f"only {quantity(steps, 'step')} fitted" if steps < TrainConfig.steps else f"{steps:,} steps were taken"
+
+
+def _advice(info: Mapping[str, Any], folder: Path) -> str:
+    """What to type next."""
+    from minigpt.checkpoint.learned import FINISHED, fitted_steps
+
+    steps, minutes = fitted_steps(info), info.get("minutes")
+    if info.get("status") not in FINISHED:
+        return f"Go on with: minigpt train --resume {shlex.quote(str(folder))}"
+    if steps >= TrainConfig.steps:
+        return "There may be no order in the text to learn, or its --learning-rate does not suit it."
+    if isinstance(minutes, int | float):
+        longer = DEFAULT_MINUTES if minutes < DEFAULT_MINUTES else math.ceil(_LONGER * minutes)
+        return f"Try --minutes {longer:g}."
+    return f"Try --steps {TrainConfig.steps}."

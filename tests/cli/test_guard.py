@@ -1,0 +1,106 @@
+"""What stands around every command: memory that runs out, and standard error that cannot be written."""
+
+import errno
+import os
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import typer
+
+from minigpt.cli import guard
+from minigpt.cli.guard import guarded, note, release_stderr, stderr
+
+MEMORY = [
+    # oneDNN's own words, as the library of torch 2.13 holds them
+    RuntimeError("could not create a memory object"),
+    RuntimeError("could not create a memory"),
+    RuntimeError("could not create a primitive"),
+    RuntimeError("could not execute a primitive"),
+    RuntimeError("could not create a primitive descriptor for the matmul primitive. Run workload with environment ..."),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried to"),
+    RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("error", MEMORY, ids=str)
+def test_memory_that_runs_out_is_one_message(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    @guarded
+    def train() -> None:
+        raise error
+
+    with pytest.raises(typer.Exit) as end:
+        train()
+    assert end.value.exit_code == 1
+    told = capsys.readouterr().err
+    assert told.startswith("minigpt train: This needs more memory than the machine has.\n")
+    assert "--batch-size" in told
+
+
+@pytest.mark.parametrize("message", ["mat1 and mat2 shapes cannot be multiplied", "could not create a graph", ""])
+def test_a_mistake_of_ours_is_not_taken_for_memory(message: str) -> None:
+    @guarded
+    def train() -> None:
+        raise RuntimeError(message)
+
+    with pytest.raises(RuntimeError):
+        train()
+
+
+class FullDisk:
+    """A standard error behind which the disk is full, until it is not."""
+
+    encoding, full = "utf-8", errno.ENOSPC
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def isatty(self) -> bool:
+        return False
+
+    def write(self, text: str) -> int:
+        self.text += text
+        return len(text)
+
+    def flush(self) -> None:
+        if self.full:
+            raise OSError(self.full, os.strerror(self.full))
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> FullDisk:
+    stream = FullDisk()
+    monkeypatch.setattr(guard, "sys", SimpleNamespace(stderr=stream, stdout=sys.stdout))
+    return stream
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT], ids=errno.errorcode.get)
+def test_what_cannot_be_said_ends_nothing(full: FullDisk, number: int) -> None:
+    full.full = number
+    note("first")
+    stderr().print("second")
+    full.full = 0
+    note("third")
+    assert full.text == "note: first\nsecond\nnote: third\n"
+
+
+def test_a_closed_pipe_is_told(full: FullDisk) -> None:
+    full.full = errno.EPIPE
+    with pytest.raises(BrokenPipeError):
+        note("first")
+
+
+def test_at_the_end_standard_error_leads_nowhere_where_it_cannot_be_written(
+    full: FullDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(os, "dup2", lambda *numbers: moved.append(numbers))
+    monkeypatch.setattr(FullDisk, "fileno", lambda self: 2, raising=False)
+    release_stderr()
+    assert [target for _, target in moved] == [2]
+    full.full = 0
+    release_stderr()
+    assert len(moved) == 1
