@@ -15,7 +15,8 @@ import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, pairwise
+from functools import partial
+from itertools import chain, pairwise, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ from tokenizers import Tokenizer as Engine
 
 from minigpt.config import require
 from minigpt.errors import CheckpointError
-from minigpt.text.blocks import Block, pieces, utf8_length
+from minigpt.text.blocks import Block, pieces, short_pieces, utf8_length
+from minigpt.text.interruptible import interruptible
 
 END_OF_TEXT = "<|endoftext|>"
 KINDS = ("bpe", "char")
@@ -32,6 +34,7 @@ SMALLEST_VOCABULARY = 257  # 256 bytes and end-of-text
 LARGEST_VOCABULARY = 1 << 20  # four times the largest in use; the trainer reserves room for all of it at once
 
 _BATCH = 1 << 20  # characters encoded at once: the library needs about a hundred bytes for each token of them
+_LONG = 1 << 16  # characters: more take so long that a thread of its own costs nothing beside it
 
 
 def _printable_bytes() -> dict[int, str]:
@@ -67,8 +70,13 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`; no end-of-text is added, and none is read out of it."""
-        encoded = self._engine.encode_batch_fast(pieces(text), add_special_tokens=False)
-        return [token for piece in encoded for token in piece.ids]
+        return [token for batch in _batches([Block(text, True)]) for ids in self._encoded(batch) for token in ids]
+
+    def _encoded(self, batch: list[Block]) -> Iterator[list[int]]:
+        texts = [text for text, _ in batch]
+        work = partial(self._engine.encode_batch_fast, texts, add_special_tokens=False)
+        is_long = sum(map(len, texts)) > _LONG
+        return (encoding.ids for encoding in (interruptible(lambda left: work()) if is_long else work()))
 
     @property
     def dtype(self) -> np.dtype:
@@ -78,10 +86,9 @@ class Tokenizer:
     def encode_blocks(self, blocks: Iterable[Block]) -> Iterator[np.ndarray]:
         """The ids of all blocks, a few at a time, end-of-text between documents; only so many are in memory."""
         for batch in _batches(blocks):
-            encoded = self._engine.encode_batch_fast([text for text, _ in batch], add_special_tokens=False)
             rows = (
-                chain((self.end_of_text,) if begins else (), piece.ids)
-                for (_, begins), piece in zip(batch, encoded, strict=True)
+                chain((self.end_of_text,) if begins else (), ids)
+                for (_, begins), ids in zip(batch, self._encoded(batch), strict=True)
             )
             yield np.fromiter(chain.from_iterable(rows), self.dtype)
 
@@ -255,7 +262,8 @@ def _learned_merges(documents: Iterable[str], count: int) -> list[tuple[str, str
         initial_alphabet=list(BYTE_TO_LETTER.values()),
         show_progress=False,
     )
-    engine.train_from_iterator((piece for document in documents for piece in pieces(document)), trainer)
+    parts = (part for document in documents for part in short_pieces(document))
+    interruptible(lambda left: engine.train_from_iterator(takewhile(lambda _: not left(), parts), trainer))
     return [(left, right) for left, right in json.loads(engine.to_str())["model"]["merges"]]
 
 
@@ -295,9 +303,9 @@ def _batches(blocks: Iterable[Block]) -> Iterator[list[Block]]:
             batch.append(Block(text, block.begins and number == 0 and not is_first))
             is_first = False
             size += len(text)
-        if size >= _BATCH:
-            yield batch
-            batch, size = [], 0
+            if size >= _BATCH:
+                yield batch
+                batch, size = [], 0
     if batch:
         yield batch
 
