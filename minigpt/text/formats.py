@@ -21,6 +21,8 @@ from minigpt.text.wording import listed, needs_extra, shown
 
 _ROWS = 64  # of parquet at once: each may be a book
 _IN_MEMORY = 1 << 24  # bytes: a larger parquet file that is compressed once more is unpacked to a temporary file
+_LONGEST_LINE = 1 << 26  # characters of JSON, which is read whole
+_BLANKS = 1 << 20  # characters: a file that begins with more of them is taken for text
 JSON_LINES = (".jsonl", ".ndjson")
 # Codecs that Python keeps for domain names, mail and its own source; their text may hold lone surrogates.
 NOT_FOR_FILES = ("idna", "punycode", "utf-7", "unicode-escape", "raw-unicode-escape")
@@ -59,11 +61,11 @@ def clean(text: str) -> str:
 
 
 def not_blank(chunks: Iterator[str]) -> Iterator[str]:
-    """All of `chunks`, or nothing where all are blank."""
+    """All of `chunks`, or nothing where all are blank, as long as these can be held."""
     beginning = ""
     for chunk in chunks:
         beginning += chunk
-        if beginning and not beginning.isspace():
+        if (chunk and not chunk.isspace()) or len(beginning) > _BLANKS:
             yield beginning
             yield from chunks
 
@@ -195,22 +197,32 @@ def can_convert(file: File) -> bool:
 
 def json_lines_field(chunks: Iterable[str], name: str, field: str) -> Iterator[str]:
     """The string under `field` of each line's object; blank lines are left out."""
-    for number, line in enumerate(split_lines(chunks), start=1):
+    for number, line in enumerate(split_lines(chunks, name), start=1):
         if line.strip():
             where = f"{name} line {number:,}"
             yield json_field(parse_json(line, where), where, field)
 
 
-def split_lines(chunks: Iterable[str]) -> Iterator[str]:
-    """Only newlines end a line: JSON may hold the other signs that Python's own splitting takes for ends."""
+def split_lines(chunks: Iterable[str], name: str) -> Iterator[str]:
+    """Only newlines end a line: JSON may hold the other signs that Python's own splitting takes for ends.
+
+    Raises CorpusError for a line of the file `name` that is too long to be held.
+    """
     parts: list[str] = []  # of the line that is not over yet
+    size = number = 0
     for chunk in chunks:
         first, *others = chunk.split("\n")
         parts.append(first)
+        size += len(first)
         if others:
             yield "".join(parts)
             yield from others[:-1]
             parts = others[-1:]
+            size = len(parts[0])
+            number += len(others)
+        if size > _LONGEST_LINE:
+            told = f"{name} line {number + 1:,} has more than {_LONGEST_LINE:,} characters, which are held in memory."
+            raise CorpusError(f"{told}\n{json_advice()}; a longer text can be given as .txt.")
     yield "".join(parts)
 
 

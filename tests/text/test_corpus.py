@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +21,7 @@ import pyarrow.parquet
 import pytest
 
 from minigpt.errors import CorpusError
-from minigpt.text import compression, sources
+from minigpt.text import compression, formats, sources
 from minigpt.text.builtin_text import without_repeats
 from minigpt.text.corpus import Corpus, folder_name, read_corpus
 
@@ -445,6 +445,24 @@ class TestCompressed:
 def test_damage_inside() -> None:
     data = gzip.compress(TEXT * 50)
     assert "damaged" in message(put("fox.gz", data[:12] + b"\xff" * 8 + data[20:]))
+
+
+def test_blanks_without_an_end_are_not_held() -> None:
+    taken = 0
+
+    def chunks() -> Iterator[str]:
+        nonlocal taken
+        for taken in range(1000):  # noqa: B007 - counted
+            yield " \n" * 100_000
+
+    assert next(formats.not_blank(chunks())).isspace()
+    assert taken < 10
+
+
+def test_a_line_of_json_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "_LONGEST_LINE", 100)
+    put("a.jsonl", '{"text": "a"}\n' + json.dumps({"text": "b" * 300}))
+    assert message("a.jsonl").startswith("a.jsonl line 2 has more than 100 characters, which are held in memory.\n")
 
 
 def test_lines_of_json_may_be_compressed() -> None:
