@@ -111,6 +111,8 @@ class _Decoder:
             text = self._characters.decode(chunk, final)
         except UnicodeDecodeError as error:
             raise self._wrong(error) from error
+        except UnicodeError as error:  # of UTF-16 and UTF-32, which say so of a missing mark
+            raise self._unmarked() from error
         if "\0" in text:
             # In UTF-16, not every zero byte is a NUL; there, encoding writes a mark first.
             before = len(text[: text.index("\0")].encode(self.encoding)) - (len("".encode(self.encoding)) * bool(start))
@@ -119,6 +121,15 @@ class _Decoder:
         self._lines += text.count("\n")
         self._is_ascii = self._is_ascii and text.isascii()
         return text
+
+    def _unmarked(self) -> CorpusError:
+        name = codecs.lookup(self.encoding).name
+        beginning = b"".join(islice(contents(self.file), 1))
+        orders = {order: f"{name}-{order}" for order in ("le", "be")}
+        fitting = [encoding for encoding in orders.values() if 0 in beginning and can_decode(self.file, encoding)]
+        guess = orders["be" if beginning[:1] == b"\0" else "le"]
+        advice = encoding_advice(self.file, guess if guess in fitting else guess_encoding(self.file))
+        return CorpusError(f"{self.file.name} does not begin with the byte order mark of {name.upper()}.\n{advice}")
 
     def _wrong(self, error: UnicodeDecodeError) -> CorpusError:
         guess = guess_encoding(self.file)
@@ -171,7 +182,7 @@ def can_decode(file: File, encoding: str) -> bool:
     try:
         for _ in codecs.iterdecode(contents(file), encoding):
             pass
-    except UnicodeDecodeError:
+    except UnicodeError:
         return False
     return True
 

@@ -1,16 +1,20 @@
 """What each kind of argument is read as, and the whole message for each that cannot be read."""
 
 import bz2
+import codecs
+import encodings
 import gzip
 import hashlib
 import io
 import json
 import lzma
 import os
+import pkgutil
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -401,6 +405,44 @@ def test_utf8_is_advised_where_the_named_encoding_is_wrong() -> None:
 
 def test_a_nul_in_utf16_is_found_where_it_is() -> None:
     assert "NUL byte at offset 6." in message(put("a.txt", "Āa\0b".encode("utf-16")), encoding="utf-16")
+
+
+CODECS = sorted(module.name for module in pkgutil.iter_modules(encodings.__path__))
+ANY_BYTES = (b"d\xe9j\xe0 vu\r\n", "déjà 語\n".encode(), b"plain\n", b"a\0b", b"odd", b"\xff" * 5, bytes(range(256)))
+
+
+@pytest.mark.parametrize("encoding", CODECS)
+def test_every_codec_of_python_reads_its_own_text_and_tells_of_any_other(encoding: str) -> None:
+    for data in ANY_BYTES:
+        with suppress(CorpusError):
+            read_corpus([put("a.txt", data)], encoding=encoding)
+    text = "plain text, one two\n" * 5
+    try:
+        put("own.txt", text.encode(encoding))
+        codecs.lookup(encoding)
+    except Exception:  # no encoding, one that is no text's, or one of another system
+        assert "is not an encoding" in message("own.txt", encoding=encoding)
+        return
+    if codecs.lookup(encoding).name in formats.NOT_FOR_FILES:
+        assert "is not an encoding" in message("own.txt", encoding=encoding)
+    else:
+        assert texts(read_corpus(["own.txt"], encoding=encoding)) == (text,)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_a_missing_mark_is_told_with_the_order_that_fits(encoding: str, order: str) -> None:
+    put("notes.txt", "some text\n".encode(f"{encoding}-{order}"))
+    told = message("notes.txt", encoding=encoding)
+    if "mark" in told:  # UTF-32 in the order that is not this machine's is no UTF-32 at all
+        assert told.startswith(f"notes.txt does not begin with the byte order mark of {encoding.upper()}.\n")
+        assert f"Try --encoding {encoding}-{order}, or convert it: iconv" in told
+    assert texts(read_corpus(["notes.txt"], encoding=f"{encoding}-{order}")) == ("some text\n",)
+
+
+def test_a_text_that_is_no_utf16_at_all_is_told_what_it_is() -> None:
+    told = message(put("notes.txt", b"plain text\n"), encoding="utf-16")
+    assert told == "notes.txt does not begin with the byte order mark of UTF-16.\nTry --encoding utf-8."
 
 
 @pytest.mark.parametrize("encoding", ["klingon", "hex", "rot13", "idna", "punycode", "utf-7", "undefined", "", "\0"])
