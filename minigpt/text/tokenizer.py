@@ -213,7 +213,7 @@ def train_tokenizer(kind: str, documents: Iterable[str], vocab_size: int | None 
     if size is None:
         documents = list(documents)
         size = default_vocab_size(sum(map(utf8_length, documents)))
-    return _tokenizer(_learned_merges(documents, size - SMALLEST_VOCABULARY))
+    return _tokenizer(learned_merges(documents, size - SMALLEST_VOCABULARY))
 
 
 def check_tokenizer(kind: str, vocab_size: int | None) -> None:
@@ -240,22 +240,23 @@ def default_vocab_size(utf8_bytes: int) -> int:
     return 1 << min(15, max(10, round(math.log2(max(1, utf8_bytes)) / 2)))
 
 
-def bytes_per_token(documents: Sequence[str], sizes: Iterable[int]) -> dict[int, float]:
-    """How well a bpe tokenizer of each of the `sizes` (vocabularies) compresses text like `documents`.
-
-    Merges are learned from every other 1,000 characters and counted on the others; sizes that the text cannot fill are
-    left out.
-    """
-    parts = [d[i : i + 1000] for d in documents for i in range(0, len(d), 1000)]
-    merges = _learned_merges(parts[::2], max(sizes := list(sizes)) - SMALLEST_VOCABULARY)
-    counted = parts[1::2] or parts
-    whole = sum(map(utf8_length, counted))
-    fitting = [size for size in sizes if size - SMALLEST_VOCABULARY <= len(merges)] or [min(sizes)]
-    tokenizers = {size: _tokenizer(merges[: size - SMALLEST_VOCABULARY]) for size in fitting}
-    return {size: whole / max(1, len(t.encode_documents(["".join(counted)]))) for size, t in tokenizers.items()}
+def fitting_tokenizers(merges: Sequence[tuple[str, str]], sizes: Sequence[int]) -> dict[int, Tokenizer]:
+    """A bpe tokenizer of each of the `sizes` (vocabularies) for which there are `merges`, or one of all of them."""
+    most = SMALLEST_VOCABULARY + len(merges)
+    return {
+        size: _tokenizer(merges[: size - SMALLEST_VOCABULARY])
+        for size in [size for size in sizes if size <= most] or [most]
+    }
 
 
-def _learned_merges(documents: Iterable[str], count: int) -> list[tuple[str, str]]:
+def bytes_per_token(tokenizer: Tokenizer, documents: Sequence[str]) -> float:
+    """How well it compresses them, in UTF-8."""
+    whole = sum(map(utf8_length, documents))
+    return whole / max(1, len(tokenizer.encode_documents(["".join(documents)])))
+
+
+def learned_merges(documents: Iterable[str], count: int) -> list[tuple[str, str]]:
+    """So many of them, or as many as there are to learn, the most frequent pair first."""
     engine = _engine(models.BPE())
     trainer = trainers.BpeTrainer(
         vocab_size=256 + count,
@@ -279,10 +280,10 @@ def _character_merges(documents: Iterable[str]) -> list[tuple[str, str]]:
     return list(merges)
 
 
-def _tokenizer(merges: list[tuple[str, str]]) -> Tokenizer:
+def _tokenizer(merges: Sequence[tuple[str, str]]) -> Tokenizer:
     # Two merges can build the same token; it has one id.
     tokens = dict.fromkeys([*BYTE_TO_LETTER.values(), *(left + right for left, right in merges), END_OF_TEXT])
-    engine = _engine(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=merges))
+    engine = _engine(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=list(merges)))
     engine.add_special_tokens([END_OF_TEXT])
     return Tokenizer(engine)
 

@@ -6,6 +6,7 @@ import encodings
 import gzip
 import hashlib
 import io
+import itertools
 import json
 import lzma
 import os
@@ -26,6 +27,7 @@ import pytest
 
 from minigpt.errors import CorpusError
 from minigpt.text import compression, formats, sources
+from minigpt.text import corpus as corpus_module
 from minigpt.text.builtin_text import without_repeats
 from minigpt.text.corpus import Corpus, folder_name, read_corpus
 
@@ -355,6 +357,44 @@ def test_a_source_that_grows_meanwhile_is_told() -> None:
     put("a.jsonl", '{"text": "one"}\n' * 5)
     with pytest.raises(CorpusError, match="has changed while it was being read"):
         deque((deque(blocks) for _, blocks in corpus.by_source()), maxlen=0)
+
+
+# --- a text that takes too long to read
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second goes by each time that somebody looks."""
+    ticks = itertools.count()
+    monkeypatch.setattr(corpus_module, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
+
+
+@pytest.mark.usefixtures("clock")
+def test_in_a_given_time_the_beginning_is_read_and_read_again() -> None:
+    text = "".join(f"line {number:09}\n" for number in range(100_000))
+    put("a.txt.gz", gzip.compress(text.encode(), 1))
+    put("b.txt", "never read")
+    corpus = read_corpus(["a.txt.gz", "b.txt"], seconds=2.0)
+    assert not corpus.whole
+    assert names(corpus) == ["a.txt.gz"]
+    (read,) = texts(corpus)
+    assert text.startswith(read)
+    assert 0 < corpus.characters == len(read) < len(text)
+    assert texts(corpus) == (read,)
+
+
+@pytest.mark.usefixtures("clock")
+def test_one_block_is_read_in_no_time_at_all_and_what_has_changed_is_told() -> None:
+    corpus = read_corpus([put("a.txt", "some words\n" * 100_000), put("b.txt")], seconds=0.0)
+    assert 0 < corpus.characters < 1_100_000
+    put("a.txt", "other word\n" * 100_000)
+    with pytest.raises(CorpusError, match="has changed"):
+        texts(corpus)
+
+
+def test_with_time_enough_all_of_it_is_read() -> None:
+    assert read_corpus([put("a.txt"), put("b.txt")], seconds=1e6).whole
+    assert read_corpus([put("a.txt"), put("b.txt")]).whole
 
 
 # --- encodings

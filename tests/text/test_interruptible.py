@@ -92,7 +92,7 @@ def test_one_enormous_word_is_learned_in_parts(letters: str, monkeypatch: pytest
             return '{"model": {"merges": []}}'
 
     monkeypatch.setattr(tokenizer_module, "_engine", lambda model: Engine())
-    tokenizer_module._learned_merges([letters * 50_000], 10)
+    tokenizer_module.learned_merges([letters * 50_000], 10)
     assert "".join(parts) == letters * 50_000
     assert max(map(len, parts)) <= 512
 
