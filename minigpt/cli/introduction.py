@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from minigpt.records import PlannedRun
     from minigpt.render.screen import Screen
+    from minigpt.text.corpus import Corpus
     from minigpt.training.distributed import Ranks
     from minigpt.training.plan import Plan
 
@@ -46,6 +47,16 @@ def show_size(plan: "Plan", choices: Choices, *, json: bool) -> None:
     console = stdout()
     for line in _size(plan, choices, Screen.of(console)):
         console.print(line)
+
+
+def part_was_read(text: "Corpus") -> str:
+    """A sentence about a text that there was no time to read to its end."""
+    from minigpt.render.style import byte_count
+
+    return (
+        f"to read all of {text.sources[0].name if len(text.sources) == 1 else text.name} again and again would take "
+        f"too much of the time: its first {byte_count(text.utf8_bytes)} are used. More --minutes use more."
+    )
 
 
 def introduce(

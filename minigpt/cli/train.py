@@ -13,7 +13,7 @@ from minigpt.cli.completion import complete_model, complete_resumed
 from minigpt.cli.config_file import Config
 from minigpt.cli.given import build, given
 from minigpt.cli.guard import guarded, note, signals_raise, stderr
-from minigpt.cli.introduction import introduce, places, show_plan, show_size
+from minigpt.cli.introduction import introduce, part_was_read, places, show_plan, show_size
 from minigpt.cli.options import Device, Json, Quiet, Threads, choice
 from minigpt.cli.resume import as_before, reopen
 from minigpt.cli.training import Manner, watched
@@ -44,13 +44,14 @@ _TEXT, _MODEL, _TRAINING, _OPTIMIZER, _MACHINE, _OUTPUT = (
 
 @dataclass(frozen=True)
 class _Budget:
-    """Seconds since the command began."""
+    """Seconds since the command began. However much was spent, `least` of them, a share, are left for training."""
 
     seconds: float
     started: float
+    least: float
 
     def left(self) -> float:
-        return self.seconds - (time.perf_counter() - self.started)
+        return max(self.least * self.seconds, self.seconds - (time.perf_counter() - self.started))
 
 
 def _flag(help: str, panel: str, *names: str, **more: Any) -> Any:
@@ -235,20 +236,21 @@ def train(
     from minigpt.text.corpus import read_corpus
     from minigpt.training.distributed import join
     from minigpt.training.finetune import Base, begun_with, gentle
-    from minigpt.training.plan import choose, make_plan
+    from minigpt.training.plan import LEAST_TRAINING_SHARE, READING_SHARE, choose, make_plan
     from minigpt.training.run import build_model, model_card, run_info
     from minigpt.training.tensorboard import check_installed
 
     said, manner = given(ctx), build(Manner, ctx.params)
     if said.pop("no_gradient_checkpointing", False):  # a flag of its own, as two so long have no room on a line of help
         said.setdefault("gradient_checkpointing", False)
-    budget = None if steps is not None else _Budget(60 * (minutes or DEFAULT_MINUTES), started)
+    budget = None if steps is not None else _Budget(60 * (minutes or DEFAULT_MINUTES), started, LEAST_TRAINING_SHARE)
 
     def begin() -> "Begun | None":
         """A new run; None for a plan that is only to be shown."""
         # By name: a flag whose name is a field's goes there, and where it was not given, the field's default stands.
         settings, choices = build(TrainConfig, said), build(Choices, said)
         runs: list[PlannedRun] = []  # ways to use the budget, best first
+        most_learned: int | None = None
         ranks.check_batch(choices.batch_size or 0)  # before all the work
         if out is not None:
             check_out(out, overwrite=overwrite)
@@ -260,20 +262,26 @@ def train(
         console.quiet = quiet
         with signals_raise(), Scratch(out) as scratch:
             with WorkDisplay(console) as work:
-                read = partial(read_corpus, encoding=encoding, field=field, progress=work.begin("reading", None))
+                progress = work.begin("reading", None)
+                most = None if budget is None else READING_SHARE * budget.seconds
+                read = partial(read_corpus, encoding=encoding, field=field, progress=progress, seconds=most)
                 text = read(corpus or [])
                 held_out = read([val]) if val is not None else None
+                for each in (text, held_out):
+                    if each is not None and not each.whole:
+                        note(part_was_read(each), quiet=quiet)
                 if budget is not None:
                     work.begin("measuring this machine", None)
                     plans = choose(text, held_out, choices, settings, budget.left(), target, said, ranks.size, first)
                     runs, choices, settings = plans.runs, plans.choices, plans.settings
+                    most_learned = plans.most_learned
                     if plans.note:
                         note(plans.note, quiet=quiet)
                     if dry_run and model == "gpt":
                         show_plan(runs, budget.seconds, json=json)
                         return None
                 choices = choices.filled()
-                plan = make_plan(text, held_out, choices, settings, target, scratch, work.begin, first)
+                plan = make_plan(text, held_out, choices, settings, target, scratch, work.begin, first, most_learned)
             if dry_run:
                 show_size(plan, choices, json=json)
                 return None

@@ -9,6 +9,7 @@ from typing import NamedTuple
 _SAFE_CUT = re.compile(r"(?<=\S\n)(?=\S)|(?<=\S)(?= \S)")
 BLOCK = 1 << 18  # characters: what is in memory at once
 _PIECE = 1 << 14  # characters: what one thread encodes at a time
+_WORD = 1 << 8  # characters: learning a tokenizer takes the square of a word's length, so longer ones may be cut
 
 Progress = Callable[[int], None]  # told how many more units, such as bytes or characters, are done
 
@@ -49,6 +50,11 @@ def blocks(chunks: Iterable[str]) -> Iterator[Block]:
 def pieces(text: str) -> list[str]:
     """`text` in small parts for many threads, cut at safe places only."""
     return list(cut([text], _PIECE, len(text)))
+
+
+def short_pieces(text: str) -> Iterator[str]:
+    """`text` in parts of which none is longer than two words may be: cut at safe places as long as there are any."""
+    return cut([text], _WORD, 2 * _WORD)
 
 
 def utf8_length(text: str) -> int:

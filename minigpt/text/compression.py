@@ -11,6 +11,58 @@ from typing import Any
 from minigpt.errors import CorpusError
 from minigpt.text.wording import needs_extra
 
+_MOST = 1 << 18  # bytes that come out at once, about
+_FEW = 64  # bytes that zstandard is given at once: it knows no bound, and makes at most 128 kB of four of them
+
+
+class _Gzip:
+    """zlib's stream, by the names that the others have."""
+
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj(wbits=31)
+
+    def decompress(self, data: bytes, most: int) -> bytes:
+        return self._stream.decompress(self._stream.unconsumed_tail + data, most)
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._stream.unconsumed_tail
+
+    @property
+    def eof(self) -> bool:
+        return self._stream.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._stream.unused_data
+
+
+class _Zstandard:
+    """A stream of the package zstandard, by the names that the others have."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self._rest = stream, memoryview(b"")
+
+    def decompress(self, data: bytes, most: int) -> bytes:
+        self._rest = memoryview(bytes(self._rest) + data) if data else self._rest
+        parts, size = list[bytes](), 0
+        while self._rest and size < most and not self._stream.eof:
+            parts.append(self._stream.decompress(self._rest[:_FEW]))
+            self._rest, size = self._rest[_FEW:], size + len(parts[-1])
+        return b"".join(parts)
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._rest
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._stream.eof)
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._stream.unused_data + self._rest)
+
 
 def zst_decompressor() -> Any:
     """Raises ImportError where nothing here reads zstd."""
@@ -20,12 +72,13 @@ def zst_decompressor() -> Any:
         return zstd.ZstdDecompressor()
     import zstandard
 
-    return zstandard.ZstdDecompressor().decompressobj()
+    return _Zstandard(zstandard.ZstdDecompressor().decompressobj())
 
 
-# Each makes an object for one stream: .decompress(bytes), .eof, and .unused_data, where the next stream begins.
+# Each makes an object for one stream: .decompress(bytes, most), .needs_input once nothing more comes of them, .eof, and
+# .unused_data, where the next stream begins.
 DECOMPRESSORS: dict[str, Callable[[], Any]] = {
-    ".gz": lambda: zlib.decompressobj(wbits=31),
+    ".gz": _Gzip,
     ".bz2": bz2.BZ2Decompressor,
     ".xz": lzma.LZMADecompressor,
     ".zst": zst_decompressor,
@@ -68,12 +121,17 @@ def reading_errors() -> tuple[type[Exception], ...]:
 
 
 def _streams(chunks: Iterable[bytes], new: Callable[[], Any]) -> Iterator[bytes]:
-    """What is inside one stream after another, as pigz, zstd and cat make them; zeros between them are padding."""
+    """What is inside one stream after another, as pigz, zstd and cat make them; zeros between them are padding.
+
+    A few bytes may hold gigabytes: they come out in pieces, of which only one is in memory.
+    """
     stream = None
     for chunk in chunks:
         while chunk := chunk if stream else chunk.lstrip(b"\0"):
             stream = stream or new()
-            yield stream.decompress(chunk)
+            yield stream.decompress(chunk, _MOST)
+            while not (stream.eof or stream.needs_input):
+                yield stream.decompress(b"", _MOST)
             chunk = stream.unused_data if stream.eof else b""
             stream = None if stream.eof else stream
     if stream is not None:

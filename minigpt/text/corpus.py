@@ -1,13 +1,15 @@
 """Files, directories, globs, URLs and - in; a Corpus out: text to go through, and a record of where it came from."""
 
 import hashlib
+import math
 import re
+import time
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import accumulate, groupby
+from itertools import accumulate, groupby, islice
 
 from minigpt.errors import CorpusError
 from minigpt.text import blocks, builtin_text
@@ -32,7 +34,7 @@ class Corpus:
 
     They are not in memory: `blocks` reads them again, from the first, and raises CorpusError where a source has
     changed. `sha256` is that of the text in UTF-8, so that encodings and fields count; `skipped` names what was found
-    in directories and by globs and is not text.
+    in directories and by globs and is not text. Where it is not `whole`, there was no time to read the rest.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Corpus:
     characters: int = 0
     utf8_bytes: int = 0
     sha256: str = ""
+    whole: bool = True
     blocks: Callable[[], Iterator[Block]] = field(default=lambda: iter(()), compare=False, repr=False)
 
     @property
@@ -60,16 +63,32 @@ class Corpus:
             yield self.sources[number], group
 
 
+class _Clock:
+    """Runs from the first block on: what comes before, such as a download or a person who types, is no reading."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds, self._end = seconds, math.inf
+        self.left_out = False  # whether there was more to read
+
+    def look(self) -> None:
+        if self._seconds is not None and math.isinf(self._end):
+            self._end = time.perf_counter() + self._seconds
+
+    def is_over(self) -> bool:
+        return time.perf_counter() > self._end
+
+
 class _Tally:
     """What the blocks of one file come to."""
 
     def __init__(self) -> None:
-        self.documents = self.characters = self.utf8_bytes = 0
+        self.blocks = self.documents = self.characters = self.utf8_bytes = 0
         self.first, self.is_varied = "", False
         self._hash = hashlib.sha256()
 
     def add(self, block: Block) -> None:
         data = block.text.encode()
+        self.blocks += 1
         self.documents += block.begins
         self.characters += len(block.text)
         self.utf8_bytes += len(data)
@@ -101,27 +120,34 @@ def read_corpus(
     field: str = "text",
     progress: Progress = unheard,
     to_learn: bool = True,
+    seconds: float | None = None,
 ) -> Corpus:
     """The corpus that `specs` stand for: files, directories, globs, URLs, -; without any, Python's own reference.
 
-    Everything is read once, to be hashed, counted and checked. A file reached twice is read once. `field` is what
-    holds the text in .jsonl and .parquet; `progress` is told of bytes as stored. Raises CorpusError for what is
-    missing, unreadable, damaged, not text, in another encoding, or empty; and, `to_learn`, for a single character.
+    Everything is read once, to be hashed, counted and checked, or as much as can be in so many `seconds`. A file
+    reached twice is read once. `field` is what holds the text in .jsonl and .parquet; `progress` is told of bytes as
+    stored. Raises CorpusError for what is missing, unreadable, damaged, not text, in another encoding, or empty; and,
+    `to_learn`, for a single character.
     """
     check_encoding(encoding)
     if not specs:
         return builtin_corpus()
     places = [find(spec) for spec in specs]
     results: dict[str, _Result] = {}
+    clock = _Clock(seconds)
     for place in places:
         for file in place.files:
-            if file.key not in results:
+            if file.key in results:
+                continue
+            clock.left_out = clock.left_out or clock.is_over()
+            if not clock.left_out:
                 read = partial(read_blocks, file, encoding=encoding, field=field)
-                results[file.key] = read_file(file, read, progress, named=place.named)
-        check_any_text(place, results)
+                results[file.key] = read_file(file, read, progress, clock, named=place.named)
+        if not clock.left_out:
+            check_any_text(place, results)
     skipped = [result.source.name for result in results.values() if not result.is_text]
     skipped += [name for place in places for name in place.passed_over]
-    return assemble(places[0].label, results.values(), skipped, to_learn=to_learn)
+    return assemble(places[0].label, results.values(), skipped, to_learn=to_learn, whole=not clock.left_out)
 
 
 def builtin_corpus() -> Corpus:
@@ -143,27 +169,38 @@ def corpus_of(name: str, documents: Sequence[str], source: str = "", stored: byt
 
 
 def read_file(
-    file: File, read: Callable[[Iterable[bytes]], Iterator[Block]], progress: Progress, *, named: bool
+    file: File, read: Callable[[Iterable[bytes]], Iterator[Block]], progress: Progress, clock: _Clock, *, named: bool
 ) -> _Result:
-    """Goes through `file` once. Only one that was `named` must hold text."""
+    """Goes through `file` once, while there is time. Only one that was `named` must hold text."""
     stored, tally, is_text = Stored(file, progress), _Tally(), True
     try:
         for block in read(stored):
+            if clock.is_over():
+                clock.left_out = True
+                break
             tally.add(block)
+            clock.look()
     except NotText:
         if named:
             raise
         tally, is_text = _Tally(), False
-    if named and not tally.documents:
+    if named and not tally.documents and not clock.left_out:
         what = "holds nothing but blanks" if stored.size else "is empty"
         raise CorpusError(f"{file.name} {what}.\nGive a file with text.")
     source = Source(file.name, stored.sha256, stored.size, tally.documents)
-    return _Result(source, tally, partial(read_again, file, read, source), is_text)
+    count = tally.blocks if clock.left_out else None
+    return _Result(source, tally, partial(read_again, file, read, source, count), is_text)
 
 
-def read_again(file: File, read: Callable[[Iterable[bytes]], Iterator[Block]], source: Source) -> Iterator[Block]:
+def read_again(
+    file: File, read: Callable[[Iterable[bytes]], Iterator[Block]], source: Source, count: int | None
+) -> Iterator[Block]:
+    """All blocks, or so many as were read before the time was over."""
     stored = Stored(file)
-    yield from read(stored)
+    found = read(stored)
+    yield from islice(found, count)
+    if count is not None:
+        next(found, None)  # which was looked at too
     if stored.sha256 != source.sha256:
         raise CorpusError(f"{file.name} has changed while it was being read.\nStart again when it no longer changes.")
 
@@ -176,7 +213,9 @@ def check_any_text(place: Place, results: dict[str, _Result]) -> None:
     raise CorpusError(f"{told}\nGive a directory or file with text in it.")
 
 
-def assemble(label: str, results: Iterable[_Result], skipped: list[str], *, to_learn: bool = True) -> Corpus:
+def assemble(
+    label: str, results: Iterable[_Result], skipped: list[str], *, to_learn: bool = True, whole: bool = True
+) -> Corpus:
     """The corpus made of `results`. Raises CorpusError where there is nothing `to_learn`."""
     filled = [result for result in results if result.source.documents]
     tallies = [result.tally for result in filled]
@@ -190,6 +229,7 @@ def assemble(label: str, results: Iterable[_Result], skipped: list[str], *, to_l
         characters=sum(tally.characters for tally in tallies),
         utf8_bytes=sum(tally.utf8_bytes for tally in tallies),
         sha256=hashlib.sha256("".join(tally.sha256 for tally in tallies).encode()).hexdigest(),
+        whole=whole,
         blocks=lambda: (block for result in filled for block in result.blocks()),
     )
 

@@ -21,6 +21,8 @@ from minigpt.text.wording import listed, needs_extra, shown
 
 _ROWS = 64  # of parquet at once: each may be a book
 _IN_MEMORY = 1 << 24  # bytes: a larger parquet file that is compressed once more is unpacked to a temporary file
+_LONGEST_LINE = 1 << 26  # characters of JSON, which is read whole
+_BLANKS = 1 << 20  # characters: a file that begins with more of them is taken for text
 JSON_LINES = (".jsonl", ".ndjson")
 # Codecs that Python keeps for domain names, mail and its own source; their text may hold lone surrogates.
 NOT_FOR_FILES = ("idna", "punycode", "utf-7", "unicode-escape", "raw-unicode-escape")
@@ -59,11 +61,11 @@ def clean(text: str) -> str:
 
 
 def not_blank(chunks: Iterator[str]) -> Iterator[str]:
-    """All of `chunks`, or nothing where all are blank."""
+    """All of `chunks`, or nothing where all are blank, as long as these can be held."""
     beginning = ""
     for chunk in chunks:
         beginning += chunk
-        if beginning and not beginning.isspace():
+        if (chunk and not chunk.isspace()) or len(beginning) > _BLANKS:
             yield beginning
             yield from chunks
 
@@ -109,6 +111,8 @@ class _Decoder:
             text = self._characters.decode(chunk, final)
         except UnicodeDecodeError as error:
             raise self._wrong(error) from error
+        except UnicodeError as error:  # of UTF-16 and UTF-32, which say so of a missing mark
+            raise self._unmarked() from error
         if "\0" in text:
             # In UTF-16, not every zero byte is a NUL; there, encoding writes a mark first.
             before = len(text[: text.index("\0")].encode(self.encoding)) - (len("".encode(self.encoding)) * bool(start))
@@ -117,6 +121,15 @@ class _Decoder:
         self._lines += text.count("\n")
         self._is_ascii = self._is_ascii and text.isascii()
         return text
+
+    def _unmarked(self) -> CorpusError:
+        name = codecs.lookup(self.encoding).name
+        beginning = b"".join(islice(contents(self.file), 1))
+        orders = {order: f"{name}-{order}" for order in ("le", "be")}
+        fitting = [encoding for encoding in orders.values() if 0 in beginning and can_decode(self.file, encoding)]
+        guess = orders["be" if beginning[:1] == b"\0" else "le"]
+        advice = encoding_advice(self.file, guess if guess in fitting else guess_encoding(self.file))
+        return CorpusError(f"{self.file.name} does not begin with the byte order mark of {name.upper()}.\n{advice}")
 
     def _wrong(self, error: UnicodeDecodeError) -> CorpusError:
         guess = guess_encoding(self.file)
@@ -169,7 +182,7 @@ def can_decode(file: File, encoding: str) -> bool:
     try:
         for _ in codecs.iterdecode(contents(file), encoding):
             pass
-    except UnicodeDecodeError:
+    except UnicodeError:
         return False
     return True
 
@@ -195,22 +208,32 @@ def can_convert(file: File) -> bool:
 
 def json_lines_field(chunks: Iterable[str], name: str, field: str) -> Iterator[str]:
     """The string under `field` of each line's object; blank lines are left out."""
-    for number, line in enumerate(split_lines(chunks), start=1):
+    for number, line in enumerate(split_lines(chunks, name), start=1):
         if line.strip():
             where = f"{name} line {number:,}"
             yield json_field(parse_json(line, where), where, field)
 
 
-def split_lines(chunks: Iterable[str]) -> Iterator[str]:
-    """Only newlines end a line: JSON may hold the other signs that Python's own splitting takes for ends."""
+def split_lines(chunks: Iterable[str], name: str) -> Iterator[str]:
+    """Only newlines end a line: JSON may hold the other signs that Python's own splitting takes for ends.
+
+    Raises CorpusError for a line of the file `name` that is too long to be held.
+    """
     parts: list[str] = []  # of the line that is not over yet
+    size = number = 0
     for chunk in chunks:
         first, *others = chunk.split("\n")
         parts.append(first)
+        size += len(first)
         if others:
             yield "".join(parts)
             yield from others[:-1]
             parts = others[-1:]
+            size = len(parts[0])
+            number += len(others)
+        if size > _LONGEST_LINE:
+            told = f"{name} line {number + 1:,} has more than {_LONGEST_LINE:,} characters, which are held in memory."
+            raise CorpusError(f"{told}\n{json_advice()}; a longer text can be given as .txt.")
     yield "".join(parts)
 
 

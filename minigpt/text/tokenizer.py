@@ -15,7 +15,8 @@ import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, pairwise
+from functools import partial
+from itertools import chain, pairwise, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +25,15 @@ from tokenizers import Tokenizer as Engine
 
 from minigpt.config import TOKENIZERS, require, require_choice
 from minigpt.errors import CheckpointError
-from minigpt.text.blocks import Block, pieces, utf8_length
+from minigpt.text.blocks import Block, pieces, short_pieces, utf8_length
+from minigpt.text.interruptible import interruptible
 
 END_OF_TEXT = "<|endoftext|>"
 SMALLEST_VOCABULARY = 257  # 256 bytes and end-of-text
 LARGEST_VOCABULARY = 1 << 20  # four times the largest in use; the trainer reserves room for all of it at once
 
 _BATCH = 1 << 20  # characters encoded at once: the library needs about a hundred bytes for each token of them
+_LONG = 1 << 16  # characters: more take so long that a thread of its own costs nothing beside it
 
 
 def _printable_bytes() -> dict[int, str]:
@@ -66,8 +69,13 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`; no end-of-text is added, and none is read out of it."""
-        encoded = self._engine.encode_batch_fast(pieces(text), add_special_tokens=False)
-        return [token for piece in encoded for token in piece.ids]
+        return [token for batch in _batches([Block(text, True)]) for ids in self._encoded(batch) for token in ids]
+
+    def _encoded(self, batch: list[Block]) -> Iterator[list[int]]:
+        texts = [text for text, _ in batch]
+        work = partial(self._engine.encode_batch_fast, texts, add_special_tokens=False)
+        is_long = sum(map(len, texts)) > _LONG
+        return (encoding.ids for encoding in (interruptible(lambda left: work()) if is_long else work()))
 
     @property
     def dtype(self) -> np.dtype:
@@ -77,10 +85,9 @@ class Tokenizer:
     def encode_blocks(self, blocks: Iterable[Block]) -> Iterator[np.ndarray]:
         """The ids of all blocks, a few at a time, end-of-text between documents; only so many are in memory."""
         for batch in _batches(blocks):
-            encoded = self._engine.encode_batch_fast([text for text, _ in batch], add_special_tokens=False)
             rows = (
-                chain((self.end_of_text,) if begins else (), piece.ids)
-                for (_, begins), piece in zip(batch, encoded, strict=True)
+                chain((self.end_of_text,) if begins else (), ids)
+                for (_, begins), ids in zip(batch, self._encoded(batch), strict=True)
             )
             yield np.fromiter(chain.from_iterable(rows), self.dtype)
 
@@ -205,7 +212,7 @@ def train_tokenizer(kind: str, documents: Iterable[str], vocab_size: int | None 
     if size is None:
         documents = list(documents)
         size = default_vocab_size(sum(map(utf8_length, documents)))
-    return _tokenizer(_learned_merges(documents, size - SMALLEST_VOCABULARY))
+    return _tokenizer(learned_merges(documents, size - SMALLEST_VOCABULARY))
 
 
 def check_tokenizer(kind: str, vocab_size: int | None) -> None:
@@ -232,29 +239,31 @@ def default_vocab_size(utf8_bytes: int) -> int:
     return 1 << min(15, max(10, round(math.log2(max(1, utf8_bytes)) / 2)))
 
 
-def bytes_per_token(documents: Sequence[str], sizes: Iterable[int]) -> dict[int, float]:
-    """How well a bpe tokenizer of each of the `sizes` (vocabularies) compresses text like `documents`.
-
-    Merges are learned from every other 1,000 characters and counted on the others; sizes that the text cannot fill are
-    left out.
-    """
-    parts = [d[i : i + 1000] for d in documents for i in range(0, len(d), 1000)]
-    merges = _learned_merges(parts[::2], max(sizes := list(sizes)) - SMALLEST_VOCABULARY)
-    counted = parts[1::2] or parts
-    whole = sum(map(utf8_length, counted))
-    fitting = [size for size in sizes if size - SMALLEST_VOCABULARY <= len(merges)] or [min(sizes)]
-    tokenizers = {size: _tokenizer(merges[: size - SMALLEST_VOCABULARY]) for size in fitting}
-    return {size: whole / max(1, len(t.encode_documents(["".join(counted)]))) for size, t in tokenizers.items()}
+def fitting_tokenizers(merges: Sequence[tuple[str, str]], sizes: Sequence[int]) -> dict[int, Tokenizer]:
+    """A bpe tokenizer of each of the `sizes` (vocabularies) for which there are `merges`, or one of all of them."""
+    most = SMALLEST_VOCABULARY + len(merges)
+    return {
+        size: _tokenizer(merges[: size - SMALLEST_VOCABULARY])
+        for size in [size for size in sizes if size <= most] or [most]
+    }
 
 
-def _learned_merges(documents: Iterable[str], count: int) -> list[tuple[str, str]]:
+def bytes_per_token(tokenizer: Tokenizer, documents: Sequence[str]) -> float:
+    """How well it compresses them, in UTF-8."""
+    whole = sum(map(utf8_length, documents))
+    return whole / max(1, len(tokenizer.encode_documents(["".join(documents)])))
+
+
+def learned_merges(documents: Iterable[str], count: int) -> list[tuple[str, str]]:
+    """So many of them, or as many as there are to learn, the most frequent pair first."""
     engine = _engine(models.BPE())
     trainer = trainers.BpeTrainer(
         vocab_size=256 + count,
         initial_alphabet=list(BYTE_TO_LETTER.values()),
         show_progress=False,
     )
-    engine.train_from_iterator((piece for document in documents for piece in pieces(document)), trainer)
+    parts = (part for document in documents for part in short_pieces(document))
+    interruptible(lambda left: engine.train_from_iterator(takewhile(lambda _: not left(), parts), trainer))
     return [(left, right) for left, right in json.loads(engine.to_str())["model"]["merges"]]
 
 
@@ -270,10 +279,10 @@ def _character_merges(documents: Iterable[str]) -> list[tuple[str, str]]:
     return list(merges)
 
 
-def _tokenizer(merges: list[tuple[str, str]]) -> Tokenizer:
+def _tokenizer(merges: Sequence[tuple[str, str]]) -> Tokenizer:
     # Two merges can build the same token; it has one id.
     tokens = dict.fromkeys([*BYTE_TO_LETTER.values(), *(left + right for left, right in merges), END_OF_TEXT])
-    engine = _engine(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=merges))
+    engine = _engine(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=list(merges)))
     engine.add_special_tokens([END_OF_TEXT])
     return Tokenizer(engine)
 
@@ -294,9 +303,9 @@ def _batches(blocks: Iterable[Block]) -> Iterator[list[Block]]:
             batch.append(Block(text, block.begins and number == 0 and not is_first))
             is_first = False
             size += len(text)
-        if size >= _BATCH:
-            yield batch
-            batch, size = [], 0
+            if size >= _BATCH:
+                yield batch
+                batch, size = [], 0
     if batch:
         yield batch
 

@@ -13,20 +13,25 @@ from minigpt.errors import CheckpointError
 from minigpt.models.device import resolve_precision
 from minigpt.models.equal import equal_shape
 from minigpt.records import PlannedRun
-from minigpt.text.blocks import Progress, counted, unheard, utf8_length
+from minigpt.text.blocks import Progress, counted, unheard
 from minigpt.text.corpus import Corpus
 from minigpt.text.shards import TokenData, fitting_context, made_before, made_from, reuse_shards, tokenize
 from minigpt.text.split import Split
-from minigpt.text.tokenizer import Tokenizer, bytes_per_token, check_tokenizer, default_vocab_size, train_tokenizer
+from minigpt.text.tokenizer import Tokenizer, check_tokenizer, default_vocab_size, train_tokenizer
 from minigpt.training.budget import VOCABULARIES, TextSize, candidates, chosen, given_model, paced
 from minigpt.training.finetune import Base, further
 from minigpt.training.law import fitted_law
-from minigpt.training.speed import measure_rate, measure_speed, tokenizing_speed
+from minigpt.training.speed import TextSpeed, measure_rate, measure_speed, measure_text
 
 _COMPRESSED = 300_000  # characters, to see how well they compress
-_TOKENIZED = 1 << 20  # characters, to see how long it takes
-_TOKENIZING_SHARE = 1 / 3  # of the time, at most
-_READINGS = 5  # of a large text: to count, to see how it compresses, to learn a tokenizer, to tokenize both parts
+_FEWEST_LEARNED = 1 << 14  # characters that a tokenizer learns from, however short the time
+# Of the time, at most:
+_TOKENIZING_SHARE = 1 / 3
+_LEARNING_SHARE = 1 / 8
+_MEASURING_SHARE = 1 / 10  # of how the text is cut
+READING_SHARE = 1 / 40  # once; it is read _READINGS times more
+LEAST_TRAINING_SHARE = 1 / 4  # whatever came before: what was begun is trained, if longer than was asked for
+_READINGS = 5  # of the text: to count, to see how it compresses, to learn a tokenizer, to tokenize both parts
 BASELINE_RATES = {"lstm": 1e-2, "rnn": 1e-3, "window": 1e-2}  # AdamW's: the best of 1, 3, 10 and 30 thousandths
 T = TypeVar("T")
 Stages = Callable[[str, int], Progress]  # told what begins and how many characters it is for
@@ -65,12 +70,14 @@ def make_plan(
     scratch: Scratch | None = None,
     progress: Stages = lambda name, total: unheard,
     base: Base | None = None,
+    most_learned: int | None = None,
 ) -> Plan:
     """Tokenize and size. `held_out`: the validation text, where it is not the end of the corpus. With a `base`, its
     shape and its tokenizer are kept, and `choices` are those that suit it.
 
     `settings` come with every value that depends neither on the preset nor on the device. The ids of a large text go
-    to `scratch`; without one, they are held in memory. Raises ConfigError, CorpusError and OutputError.
+    to `scratch`; without one, they are held in memory. A bpe tokenizer learns from `most_learned` characters at most.
+    Raises ConfigError, CorpusError and OutputError.
     """
     choices = choices.filled()
     # Contradictions show before the work of reading and tokenizing is done; the vocabulary's size is known later.
@@ -78,7 +85,7 @@ def make_plan(
     split = Split(corpus, held_out, choices.val_fraction, choices.part)
     if base is None:
         assert choices.tokenizer is not None
-        tokenizer = learn_tokenizer(split, choices.tokenizer, choices.vocab_size, progress)
+        tokenizer = learn_tokenizer(split, choices.tokenizer, choices.vocab_size, progress, most_learned)
     else:
         tokenizer = base.checkpoint.tokenizer
     data, said = encode(tokenizer, split, scratch, progress)
@@ -105,7 +112,7 @@ def make_plan(
         bytes_per_token=data.train_bytes / len(data.train),
         base=None if base is None else base.name,
         notes=(
-            *_sample_notes(split, choices.tokenizer),
+            *_sample_notes(split, choices.tokenizer, most_learned),
             *said,
             *_notes(model.context, context, data, choices, tokenizer),
         ),
@@ -135,13 +142,14 @@ def _further_shape(choices: Choices, base: Base) -> tuple[ModelConfig, int, floa
 class Chosen:
     """The ways to use a time budget, best first, and the choices and settings of the first of them.
 
-    `note`: a sentence about the text, if there is one to say.
+    `note`: a sentence about the text, if there is one to say. `most_learned`: characters to learn a tokenizer from.
     """
 
     runs: list[PlannedRun]
     choices: Choices
     settings: TrainConfig
     note: str = ""
+    most_learned: int | None = None
 
 
 def choose(
@@ -157,18 +165,25 @@ def choose(
 ) -> Chosen:
     """What to do in a run of so many `seconds`. What is named in `kept` stays as it is; so is a model that is given.
 
-    Measures the machine for some seconds, 10 at most. Raises ConfigError where no time is left.
+    Measures the machine for some seconds, 10 at most, and the text for a tenth of the time. What is to be read,
+    learned from and tokenized is bounded by shares of the time, and leaves a quarter of it for training at least.
     """
-    require(seconds > 0, "Reading the text alone took all the --minutes. Give it more of them, or less text.")
     check_tokenizer(choices.tokenizer or "bpe", choices.vocab_size)
     started = time.perf_counter()
     whole = Split(corpus, held_out, choices.val_fraction, choices.part)
     require(whole.train_characters > 0, "There is no text left to train on: give a lower --val-fraction.")
-    split, spent, note = _tokenizable(whole, seconds, cuts="part" not in kept)
-    choices = replace(choices, part=split.part)
     speed = measure_speed(device, settings, min(10.0, seconds / 30), processes)
-    lengths = _lengths(_some_text(split, _COMPRESSED), choices, base)
-    seconds = max(1.0, seconds - spent - (time.perf_counter() - started))
+    sample, reading = _some_text(whole)
+    text_speed = _text_speed(sample, choices, base, seconds * _MEASURING_SHARE)
+    split, tokenizing, note = _tokenizable(whole, text_speed, seconds, cuts="part" not in kept)
+    most_learned = int(
+        min(split.sampled_characters, max(_FEWEST_LEARNED, seconds * _LEARNING_SHARE * text_speed.learned))
+    )
+    learning = most_learned / text_speed.learned
+    choices = replace(choices, part=split.part)
+    spent = reading + tokenizing + learning + time.perf_counter() - started
+    seconds = max(LEAST_TRAINING_SHARE * seconds, seconds - spent)
+    lengths = {} if choices.tokenizer == "char" and base is None else text_speed.lengths
     size = TextSize(split.train_bytes, split.train_characters, lengths)
     if base is not None:
         twice, model = settings.gradient_checkpointing, further(base.config, choices)
@@ -186,17 +201,14 @@ def choose(
         choices, train = _sized_as(best, choices, train, device, kept)
     elif base is None:
         choices = chosen(best, choices)
-    return Chosen(runs, choices, train, note)
+    return Chosen(runs, choices, train, note, most_learned)
 
 
-def _lengths(sample: list[str], choices: Choices, base: Base | None) -> dict[int, float]:
-    """Bytes of a token by the size of a bpe vocabulary; a given tokenizer has one."""
-    if base is not None:
-        tokenizer = base.checkpoint.tokenizer
-        return {tokenizer.vocab_size: sum(map(utf8_length, sample)) / max(1, len(tokenizer.encode_documents(sample)))}
-    if choices.tokenizer == "char":
-        return {}
-    return bytes_per_token(sample, VOCABULARIES if choices.vocab_size is None else (choices.vocab_size,))
+def _text_speed(sample: list[str], choices: Choices, base: Base | None, seconds: float) -> TextSpeed:
+    """Of the vocabularies that are in question; a given tokenizer has one."""
+    sizes = VOCABULARIES if choices.vocab_size is None else (choices.vocab_size,)
+    sizes = (default_vocab_size(0),) if choices.tokenizer == "char" else sizes
+    return measure_text(sample, sizes, seconds, None if base is None else base.checkpoint.tokenizer)
 
 
 def _sized_as(
@@ -242,30 +254,29 @@ def _baseline(choices: Choices, gpt: ModelConfig) -> ModelConfig:
     return replace(shape, layers=_first(choices.layers, shape.layers), width=_first(choices.width, gpt.width))
 
 
-def _tokenizable(split: Split, seconds: float, *, cuts: bool) -> tuple[Split, float, str]:
+def _tokenizable(split: Split, speed: TextSpeed, seconds: float, *, cuts: bool) -> tuple[Split, float, str]:
     """`split`, or as much of it as can be tokenized in a third of `seconds`, where it may be cut; the seconds that this
-    and reading it will take, of a text so large that they count; and a note on what was cut."""
-    if not split.is_large:
-        return split, 0.0, ""
-    started = time.perf_counter()
-    sample = _some_text(split, _TOKENIZED)
-    reading = _READINGS * (time.perf_counter() - started)
-    tokenizing = split.characters / tokenizing_speed(sample)
+    will take; and a note on what was cut."""
+    tokenizing = split.characters / speed.encoded
     if tokenizing <= _TOKENIZING_SHARE * seconds or not cuts:
-        return split, reading + tokenizing, ""
+        return split, tokenizing, ""
     part = float(f"{_TOKENIZING_SHARE * seconds / tokenizing:.2g}")
-    return replace(split, part=part), reading + part * tokenizing, _part_note(tokenizing, part)
+    return replace(split, part=part), part * tokenizing, _part_note(tokenizing, part)
 
 
-def _some_text(split: Split, characters: int) -> list[str]:
-    """So much of what trains, from all over it, or all."""
-    return [block.text for block in split.sample(min(characters, split.train_characters))] or [""]
+def _some_text(split: Split) -> tuple[list[str], float]:
+    """A sample from all over what trains, or all; and the seconds that going through the text so often will take."""
+    started = time.perf_counter()
+    characters = min(_COMPRESSED, split.train_characters)
+    sample = [block.text for block in split.sample(characters)] or [""]
+    return sample, _READINGS * (time.perf_counter() - started)
 
 
 def _part_note(seconds: float, part: float) -> str:
     share = f"{part:.0%}" if part >= 0.01 else f"{part:.2%}"
+    length = f"{seconds / 60:,.1f} minutes" if seconds >= 60 else f"{max(1, round(seconds))} seconds"
     return (
-        f"to tokenize all of this text would take about {seconds / 60:,.1f} minutes here, more than a third of the "
+        f"to tokenize all of this text would take about {length} here, more than a third of the "
         f"time: {share} of it is used, in pieces from all over it (--part {part:g})."
     )
 
@@ -274,12 +285,15 @@ def _first(chosen: T | None, otherwise: T) -> T:
     return otherwise if chosen is None else chosen
 
 
-def learn_tokenizer(split: Split, kind: str, vocab_size: int | None, progress: Stages) -> Tokenizer:
+def learn_tokenizer(
+    split: Split, kind: str, vocab_size: int | None, progress: Stages, most_learned: int | None = None
+) -> Tokenizer:
     """A char tokenizer knows all characters that train; what bpe learns from is bounded."""
     if kind == "char":
         blocks, total = split.train(), split.train_characters
     else:
-        blocks, total = split.sample(), split.sampled_characters
+        total = _learned_characters(split, most_learned)
+        blocks = split.sample(total)
         vocab_size = default_vocab_size(split.train_bytes) if vocab_size is None else vocab_size
     heard = progress("learning a tokenizer", total)
     return train_tokenizer(kind, (block.text for block in counted(blocks, heard)), vocab_size)
@@ -303,10 +317,14 @@ def encode(
     return tokenize(tokenizer, split, folder, heard), notes
 
 
-def _sample_notes(split: Split, kind: str | None) -> list[str]:
-    if kind != "bpe" or split.sampled_characters == split.train_characters:
+def _learned_characters(split: Split, most: int | None) -> int:
+    return split.sampled_characters if most is None else min(most, split.sampled_characters)
+
+
+def _sample_notes(split: Split, kind: str | None, most_learned: int | None) -> list[str]:
+    sampled, whole = _learned_characters(split, most_learned), split.train_characters
+    if kind != "bpe" or sampled == whole:
         return []
-    sampled, whole = split.sampled_characters, split.train_characters
     return [f"The tokenizer is learned from about {sampled:,} of the {whole:,} training characters."]
 
 

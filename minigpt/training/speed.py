@@ -1,11 +1,11 @@
 """A device in; the tokens per second that a model of any shape trains at on it out: some measured, others by them.
 
-And a text in; the characters of it that are tokenized in a second out.
+And a text in; how it is cut into tokens, and how fast, out.
 """
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,13 @@ from minigpt.config import ModelConfig, TrainConfig
 from minigpt.models.device import resolve_precision
 from minigpt.models.kinds import new_model
 from minigpt.text.shards import TokenData
-from minigpt.text.tokenizer import train_tokenizer
+from minigpt.text.tokenizer import (
+    SMALLEST_VOCABULARY,
+    Tokenizer,
+    bytes_per_token,
+    fitting_tokenizers,
+    learned_merges,
+)
 from minigpt.training.loop import train
 
 MEASURED = ((2, 64), (4, 128), (5, 256), (8, 512), (12, 768))  # layers, width
@@ -24,6 +30,8 @@ _SMALL_TOKENS = 1024  # of one that keeps a CPU busy; on a GPU it takes as long 
 _STEPS = 6  # of which the fastest counts: the first warm up, and what else the machine does only slows
 _NEXT = 4  # times as long as the shape before it is what a shape takes to measure
 _VOCABULARY = 1024
+_PART = 1000  # characters: of these parts a text is learned from and counted in turn
+_STRIDES = (64, 16, 4, 1)  # of so many of them one: a little of a text, then ever more of it
 
 
 @dataclass(frozen=True)
@@ -95,12 +103,58 @@ def measure_speed(
     return Speed(tuple(points), processes, a_layer)
 
 
-def tokenizing_speed(sample: Sequence[str]) -> float:
-    """Characters a second that a tokenizer encodes of text like `sample`; it is learned from the half of it."""
-    tokenizer = train_tokenizer("bpe", sample[: (len(sample) + 1) // 2], _VOCABULARY)
+@dataclass(frozen=True)
+class TextSpeed:
+    """How a text is cut into tokens, and the characters a second that this takes.
+
+    `lengths`: bytes of a token by the size of a bpe vocabulary. `learned`: of learning one of the largest of these.
+    """
+
+    lengths: Mapping[int, float]
+    learned: float
+    encoded: float
+
+
+def measure_text(
+    sample: Sequence[str], sizes: Sequence[int], seconds: float, tokenizer: Tokenizer | None = None
+) -> TextSpeed:
+    """Try text like `sample` with vocabularies of these `sizes`, or with the `tokenizer` that is given.
+
+    First with a little of the sample, then with ever more of it, while that takes no more than `seconds`. Every other
+    thousand characters are learned from, and the others counted.
+    """
+    parts = [text[i : i + _PART] for text in sample for i in range(0, len(text), _PART)]
     started = time.perf_counter()
-    tokenizer.encode_documents(sample)
-    return sum(map(len, sample)) / (time.perf_counter() - started)
+    for stride in _STRIDES:
+        began = time.perf_counter()
+        some = parts[::stride]
+        found = _measure_parts(some, sizes) if tokenizer is None else _measure_given(some, tokenizer)
+        now = time.perf_counter()
+        if len(some) == len(parts) or now + _NEXT * (now - began) > started + seconds:
+            break
+    return found
+
+
+def _measure_parts(parts: Sequence[str], sizes: Sequence[int]) -> TextSpeed:
+    learned, counted = parts[::2], parts[1::2] or parts
+    started = time.perf_counter()
+    merges = learned_merges(learned, max(sizes) - SMALLEST_VOCABULARY)
+    learning = time.perf_counter() - started
+    tokenizers = fitting_tokenizers(merges, sizes)
+    started = time.perf_counter()
+    lengths = {size: bytes_per_token(tokenizer, counted) for size, tokenizer in tokenizers.items()}
+    encoding = (time.perf_counter() - started) / len(tokenizers)
+    return TextSpeed(lengths, _characters(learned) / learning, _characters(counted) / encoding)
+
+
+def _measure_given(parts: Sequence[str], tokenizer: Tokenizer) -> TextSpeed:
+    started = time.perf_counter()
+    lengths = {tokenizer.vocab_size: bytes_per_token(tokenizer, parts)}
+    return TextSpeed(lengths, math.inf, _characters(parts) / (time.perf_counter() - started))
+
+
+def _characters(parts: Sequence[str]) -> int:
+    return max(1, sum(map(len, parts)))
 
 
 def measure_rate(config: ModelConfig, device: torch.device, settings: TrainConfig, batch_size: int) -> float:

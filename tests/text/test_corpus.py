@@ -1,16 +1,21 @@
 """What each kind of argument is read as, and the whole message for each that cannot be read."""
 
 import bz2
+import codecs
+import encodings
 import gzip
 import hashlib
 import io
+import itertools
 import json
 import lzma
 import os
+import pkgutil
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +26,8 @@ import pyarrow.parquet
 import pytest
 
 from minigpt.errors import ConfigError, CorpusError, PackageError
-from minigpt.text import compression, sources
+from minigpt.text import compression, formats, sources
+from minigpt.text import corpus as corpus_module
 from minigpt.text.builtin_text import without_repeats
 from minigpt.text.corpus import Corpus, folder_name, read_corpus
 
@@ -353,6 +359,44 @@ def test_a_source_that_grows_meanwhile_is_told() -> None:
         deque((deque(blocks) for _, blocks in corpus.by_source()), maxlen=0)
 
 
+# --- a text that takes too long to read
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second goes by each time that somebody looks."""
+    ticks = itertools.count()
+    monkeypatch.setattr(corpus_module, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
+
+
+@pytest.mark.usefixtures("clock")
+def test_in_a_given_time_the_beginning_is_read_and_read_again() -> None:
+    text = "".join(f"line {number:09}\n" for number in range(100_000))
+    put("a.txt.gz", gzip.compress(text.encode(), 1))
+    put("b.txt", "never read")
+    corpus = read_corpus(["a.txt.gz", "b.txt"], seconds=2.0)
+    assert not corpus.whole
+    assert names(corpus) == ["a.txt.gz"]
+    (read,) = texts(corpus)
+    assert text.startswith(read)
+    assert 0 < corpus.characters == len(read) < len(text)
+    assert texts(corpus) == (read,)
+
+
+@pytest.mark.usefixtures("clock")
+def test_one_block_is_read_in_no_time_at_all_and_what_has_changed_is_told() -> None:
+    corpus = read_corpus([put("a.txt", "some words\n" * 100_000), put("b.txt")], seconds=0.0)
+    assert 0 < corpus.characters < 1_100_000
+    put("a.txt", "other word\n" * 100_000)
+    with pytest.raises(CorpusError, match="has changed"):
+        texts(corpus)
+
+
+def test_with_time_enough_all_of_it_is_read() -> None:
+    assert read_corpus([put("a.txt"), put("b.txt")], seconds=1e6).whole
+    assert read_corpus([put("a.txt"), put("b.txt")]).whole
+
+
 # --- encodings
 
 
@@ -403,6 +447,44 @@ def test_a_nul_in_utf16_is_found_where_it_is() -> None:
     assert "NUL byte at offset 6." in message(put("a.txt", "Āa\0b".encode("utf-16")), encoding="utf-16")
 
 
+CODECS = sorted(module.name for module in pkgutil.iter_modules(encodings.__path__))
+ANY_BYTES = (b"d\xe9j\xe0 vu\r\n", "déjà 語\n".encode(), b"plain\n", b"a\0b", b"odd", b"\xff" * 5, bytes(range(256)))
+
+
+@pytest.mark.parametrize("encoding", CODECS)
+def test_every_codec_of_python_reads_its_own_text_and_tells_of_any_other(encoding: str) -> None:
+    for data in ANY_BYTES:
+        with suppress(CorpusError):
+            read_corpus([put("a.txt", data)], encoding=encoding)
+    text = "plain text, one two\n" * 5
+    try:
+        put("own.txt", text.encode(encoding))
+        codecs.lookup(encoding)
+    except Exception:  # no encoding, one that is no text's, or one of another system
+        assert "is not an encoding" in message("own.txt", encoding=encoding)
+        return
+    if codecs.lookup(encoding).name in formats.NOT_FOR_FILES:
+        assert "is not an encoding" in message("own.txt", encoding=encoding)
+    else:
+        assert texts(read_corpus(["own.txt"], encoding=encoding)) == (text,)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_a_missing_mark_is_told_with_the_order_that_fits(encoding: str, order: str) -> None:
+    put("notes.txt", "some text\n".encode(f"{encoding}-{order}"))
+    told = message("notes.txt", encoding=encoding)
+    if "mark" in told:  # UTF-32 in the order that is not this machine's is no UTF-32 at all
+        assert told.startswith(f"notes.txt does not begin with the byte order mark of {encoding.upper()}.\n")
+        assert f"Try --encoding {encoding}-{order}, or convert it: iconv" in told
+    assert texts(read_corpus(["notes.txt"], encoding=f"{encoding}-{order}")) == ("some text\n",)
+
+
+def test_a_text_that_is_no_utf16_at_all_is_told_what_it_is() -> None:
+    told = message(put("notes.txt", b"plain text\n"), encoding="utf-16")
+    assert told == "notes.txt does not begin with the byte order mark of UTF-16.\nTry --encoding utf-8."
+
+
 @pytest.mark.parametrize("encoding", ["klingon", "hex", "rot13", "idna", "punycode", "utf-7", "undefined", "", "\0"])
 def test_what_is_no_encoding(encoding: str) -> None:
     assert message(put("a.txt"), encoding=encoding).endswith(
@@ -445,6 +527,24 @@ class TestCompressed:
 def test_damage_inside() -> None:
     data = gzip.compress(TEXT * 50)
     assert "damaged" in message(put("fox.gz", data[:12] + b"\xff" * 8 + data[20:]))
+
+
+def test_blanks_without_an_end_are_not_held() -> None:
+    taken = 0
+
+    def chunks() -> Iterator[str]:
+        nonlocal taken
+        for taken in range(1000):  # noqa: B007 - counted
+            yield " \n" * 100_000
+
+    assert next(formats.not_blank(chunks())).isspace()
+    assert taken < 10
+
+
+def test_a_line_of_json_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "_LONGEST_LINE", 100)
+    put("a.jsonl", '{"text": "a"}\n' + json.dumps({"text": "b" * 300}))
+    assert message("a.jsonl").startswith("a.jsonl line 2 has more than 100 characters, which are held in memory.\n")
 
 
 def test_lines_of_json_may_be_compressed() -> None:

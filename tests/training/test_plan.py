@@ -1,5 +1,6 @@
 """What a time budget does with a text that takes long to tokenize, and with a model that is no GPT."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -7,21 +8,22 @@ import torch
 
 from minigpt.config import Choices, TrainConfig
 from minigpt.errors import ConfigError
-from minigpt.text import split as split_module
 from minigpt.text.corpus import Corpus, corpus_of
+from minigpt.text.tokenizer import Tokenizer
 from minigpt.training import plan as plan_module
+from minigpt.training import speed as speed_module
 from minigpt.training.plan import BASELINE_RATES, Chosen, Plan, choose, make_plan
-from minigpt.training.speed import Speed, tokenizing_speed
+from minigpt.training.speed import Speed, TextSpeed, measure_text
 
 SAID = Choices(layers=1, heads=1, width=16, context=16, batch_size=2, vocab_size=300)
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def corpus(monkeypatch: pytest.MonkeyPatch) -> Corpus:
-    """100,000 characters, which count as many, and are tokenized at 100 a second."""
-    monkeypatch.setattr(split_module, "LARGE", 1000)
-    monkeypatch.setattr(plan_module, "tokenizing_speed", lambda sample: 100.0)
+def long_corpus(monkeypatch: pytest.MonkeyPatch) -> Corpus:
+    """100,000 characters, which are tokenized at 100 a second and learned from at 50."""
+    speed = TextSpeed({300: 1.5}, learned=50.0, encoded=100.0)
+    monkeypatch.setattr(plan_module, "measure_text", lambda *arguments: speed)
     monkeypatch.setattr(plan_module, "measure_speed", lambda *arguments: Speed(((16, 1e9),)))
     return corpus_of("many", ["all work and no play " * 5000])
 
@@ -30,37 +32,84 @@ def chosen(corpus: Corpus, seconds: float, choices: Choices = SAID, *kept: str) 
     return choose(corpus, None, choices, TrainConfig(), seconds, CPU, kept)
 
 
-def test_a_text_that_takes_too_long_is_used_in_part_and_that_is_said(corpus: Corpus) -> None:
-    plans = chosen(corpus, 600.0)  # 1,050 seconds are needed, and 200 are to be had
+def test_a_text_that_takes_too_long_is_used_in_part_and_that_is_said(long_corpus: Corpus) -> None:
+    plans = chosen(long_corpus, 600.0)  # 1,050 seconds are needed, and 200 are to be had
     assert plans.choices.part == 0.19
+    assert plans.most_learned == 16_384  # the fewest; 3,750 could be had in an eighth of the time
     assert "would take about 17.5 minutes here" in plans.note
     assert "19% of it is used, in pieces from all over it (--part 0.19)" in plans.note
-    assert plans.settings.seconds == pytest.approx(600 - 0.19 * 1050, rel=0.02)
+    assert plans.settings.seconds == pytest.approx(150)  # a quarter of it, at least
     assert plans.settings.steps_suffice == (plans.runs[0].share < 1)
     assert plans.runs[0].epochs > 1  # of that part
 
 
-def test_a_text_that_fits_is_used_whole_and_its_time_is_counted(corpus: Corpus) -> None:
-    plans = chosen(corpus, 4000.0)
+def test_a_text_that_fits_is_used_whole_and_its_time_is_counted(long_corpus: Corpus) -> None:
+    plans = chosen(long_corpus, 4000.0)
     assert (plans.choices.part, plans.note) == (1.0, "")
-    assert plans.settings.seconds == pytest.approx(4000 - 1050, rel=0.02)
+    assert plans.settings.seconds == pytest.approx(4000 - 1050 - 25_000 / 50, rel=0.02)
+    assert plans.most_learned == 25_000
 
 
-def test_a_part_that_was_given_stays(corpus: Corpus) -> None:
+def test_a_part_that_was_given_stays(long_corpus: Corpus) -> None:
     given = Choices(**{**vars(SAID), "part": 0.9})
-    plans = chosen(corpus, 600.0, given, "part")
+    plans = chosen(long_corpus, 600.0, given, "part")
     assert (plans.choices.part, plans.note) == (0.9, "")
     assert plans.settings.seconds is not None
 
 
-def test_no_time_at_all_is_told(corpus: Corpus) -> None:
-    with pytest.raises(ConfigError, match="Reading the text alone took all the --minutes"):
-        chosen(corpus, -1.0)
+@pytest.mark.parametrize("seconds", [0.01, 1.0, 30.0])
+def test_however_short_the_time_a_run_that_can_train_trains(long_corpus: Corpus, seconds: float) -> None:
+    plans = chosen(long_corpus, seconds)
+    assert plans.settings.seconds == pytest.approx(seconds / 4)
+    assert 0 < plans.choices.part < 1
+    assert plans.settings.steps >= 1
 
 
-def test_the_speed_of_tokenizing_is_measured() -> None:
-    assert tokenizing_speed(["some text to go through " * 50] * 4) > 0
-    assert tokenizing_speed(["a"]) > 0
+def test_a_tokenizer_learns_from_no_more_than_there_is_time_for() -> None:
+    text = corpus_of("many", [f"{number:05} is a number. " * 5 for number in range(3000)])
+    whole, bounded = (
+        make_plan(text, None, Choices(vocab_size=300), TrainConfig(), most_learned=most) for most in (None, 70_000)
+    )
+    assert whole.notes == ()
+    (note,) = bounded.notes
+    assert note.startswith("The tokenizer is learned from about 70,000 of the 2")
+
+
+class TestMeasuringAText:
+    TEXT = ("some text to go through, and some more of it; " * 50,) * 40
+
+    def test_lengths_are_those_of_the_vocabularies_that_it_can_fill(self) -> None:
+        varied = " ".join(f"{number * 7919 % 99_991}" for number in range(20_000))
+        found = measure_text([varied], (300, 400, 100_000), 60.0)
+        assert list(found.lengths) == [300, 400]
+        assert 1 < found.lengths[300] < found.lengths[400]
+        assert found.learned > 0
+        assert found.encoded > 0
+
+    def test_of_a_text_that_can_fill_none_it_is_what_there_is(self) -> None:
+        (size,) = measure_text(["ab ab"], (512, 1024), 60.0).lengths
+        assert 257 <= size < 300
+
+    def test_without_time_it_tries_a_little_of_the_text(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        learned = list[int]()
+
+        def learn(parts: Sequence[str], count: int) -> list[tuple[str, str]]:
+            learned.append(sum(map(len, parts)))
+            return []
+
+        monkeypatch.setattr(speed_module, "learned_merges", learn)
+        measure_text(self.TEXT, (512,), 0.0)
+        assert learned == [1000]
+        measure_text(self.TEXT, (512,), 1e9)
+        assert learned[1:] == sorted(learned[1:])
+        assert learned[-1] == pytest.approx(sum(map(len, self.TEXT)) / 2, rel=0.1)
+
+    def test_a_given_tokenizer_is_the_one_that_is_tried(self, bpe: Tokenizer) -> None:
+        found = measure_text(self.TEXT, (512,), 60.0, bpe)
+        assert list(found.lengths) == [bpe.vocab_size]
+
+    def test_an_empty_text_is_no_trouble(self) -> None:
+        assert measure_text([""], (512,), 60.0).encoded > 0
 
 
 # Other kinds of model

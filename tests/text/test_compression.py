@@ -1,0 +1,69 @@
+"""What is compressed is never in memory as a whole, however few bytes it came in."""
+
+import bz2
+import gzip
+import hashlib
+import lzma
+import sys
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from minigpt.text import compression
+from minigpt.text.corpus import read_corpus
+
+LINE = b"the same line again and again\n"
+
+
+def zst_compress(data: bytes) -> bytes:
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+
+        return zstd.compress(data)
+    import zstandard
+
+    return zstandard.ZstdCompressor().compress(data)
+
+
+COMPRESSORS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zst_compress}
+TIMES = {".gz": 500_000, ".bz2": 60_000, ".xz": 500_000, ".zst": 500_000}  # bz2 takes long to pack what repeats
+
+
+@pytest.mark.parametrize("suffix", COMPRESSORS)
+def test_much_in_few_bytes_comes_out_in_pieces(suffix: str) -> None:
+    text = LINE * TIMES[suffix]
+    data = COMPRESSORS[suffix](text)
+    assert len(data) < len(text) / 100
+    for parts in (1, 3):
+        sizes, sha256 = list[int](), hashlib.sha256()
+        for piece in compression.decompress([data * parts], f"a{suffix}", "a"):
+            sizes.append(len(piece))
+            sha256.update(piece)
+        assert max(sizes) <= (1 << 18 if suffix != ".zst" else 1 << 22)
+        assert sha256.digest() == hashlib.sha256(text * parts).digest()
+
+
+@pytest.mark.parametrize("suffix", COMPRESSORS)
+def test_what_is_read_of_it_is_not_held(suffix: str, tmp_path: Path) -> None:
+    whole = LINE * 1_000_000 if suffix != ".bz2" else LINE * 10_000
+    (file := tmp_path / f"a.txt{suffix}").write_bytes(
+        COMPRESSORS[suffix](whole) * (len(LINE) * 1_000_000 // len(whole))
+    )
+    tracemalloc.start()
+    corpus = read_corpus([str(file)])
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert corpus.utf8_bytes == 30_000_000
+    assert most < 15_000_000
+
+
+def test_what_is_compressed_twice_comes_out_in_pieces_too() -> None:
+    pieces = compression.decompress([gzip.compress(lzma.compress(b"x" * 15_000_000))], "a.xz.gz", "a")
+    assert max(map(len, pieces)) <= 1 << 18
+
+
+def test_zstandard_needs_no_more_than_a_few_bytes_at_once() -> None:
+    data = zst_compress(LINE * 1000)
+    pieces = compression.decompress((data[i : i + 1] for i in range(len(data))), "a.zst", "a")
+    assert b"".join(pieces) == LINE * 1000
