@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from minigpt.config import require
+from minigpt.errors import CorpusError
 from minigpt.inspection.probs import named_token
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import window_start
@@ -169,7 +170,9 @@ def _last_token_of(tokenizer: Tokenizer, ids: Sequence[int], text: str, word: st
         seen += len(tokenizer.token_bytes(token))
         if seen >= end:
             return index
-    raise AssertionError("the tokens of a text have its bytes")
+    raise CorpusError(
+        "This model's tokenizer changes the text, such as its spaces, so the tokens of a word in it cannot be told."
+    )
 
 
 def _in_context(attention: Attention, tokenizer: Tokenizer, text: str, word: str, at: int, top: int) -> WordInContext:
