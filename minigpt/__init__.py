@@ -1,60 +1,60 @@
 """minigpt: train a small GPT on your own text, and see the probabilities behind every token.
 
-For programs and notebooks: `load` a checkpoint, `generate` from it, look at the `next_token` or `every_token` of a
-text, or ask what else the command line asks; each answer is a record, which `show` shows. Names are imported when they
-are first used, so that `import minigpt` alone costs nothing.
+    checkpoint = minigpt.load("checkpoints/demo")
+    checkpoint.next("The value of")
+
+A checkpoint is asked with text, and answers with records, which a notebook shows as tables:
+
+    load          a run's folder, a GPT-2 folder, or a GPT-2 of the Hub, as a Checkpoint
+    train         a text becomes a Checkpoint: train("notes.txt", minutes=3)
+    Checkpoint    what can be asked:
+                    next(text)           what may come next
+                    every_token(text)    the distribution behind each token
+                    score(text)          nats, bits per byte, perplexity
+                    sample(text)         the text goes on, piece by piece, with a record a step
+                    choose(text, ...)    how probable each of several continuations is
+                    attend(text)         where each attention head looks
+                    shared_word(a, b)    a word in two texts, layer by layer
+                    by_layer(text)       what each layer would predict: the logit lens
+                    attribution(text)    what each token did for the next one
+                    history(text)        what the models of a training expected
+                    compare(other, text) two models side by side
+                    embeddings(a, ...)   tokens' vectors, and the tokens nearest to them
+                    tokenize(text)       how a text is cut, and by which merges
+    show          records as a notebook or a terminal shows them
+    snapshots     the models that a run kept on the way
+    MinigptError  what can go wrong; its text is the whole message
+    GPT, Tokenizer, ModelConfig, TrainConfig, SampleConfig
+                  a checkpoint's parts, and the settings
+
+Names are imported when they are first used, so that `import minigpt` alone costs nothing.
 """
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from minigpt.checkpoint.folder import Checkpoint, load
+    from minigpt.api import Checkpoint, load, train
     from minigpt.checkpoint.snapshots import snapshots
     from minigpt.config import ModelConfig, SampleConfig, TrainConfig
     from minigpt.errors import MinigptError
-    from minigpt.inspection.against import compare_next, compare_text
-    from minigpt.inspection.attention import attend, attention_grid, head_summaries, shared_word
-    from minigpt.inspection.attribution import leave_one_out
-    from minigpt.inspection.choices import weigh
-    from minigpt.inspection.embeddings import token_vectors
-    from minigpt.inspection.history import history, history_by_layer
-    from minigpt.inspection.lens import by_layer
-    from minigpt.inspection.probs import every_token, next_token, text_score
     from minigpt.models.gpt import GPT
     from minigpt.render.notebook import show
-    from minigpt.sampling.engine import generate
-    from minigpt.text.single import single_token
     from minigpt.text.tokenizer import Tokenizer
 
 _HOMES = {
     "GPT": "models.gpt",
-    "Checkpoint": "checkpoint.folder",
+    "Checkpoint": "api",
     "MinigptError": "errors",
     "ModelConfig": "config",
     "SampleConfig": "config",
     "Tokenizer": "text.tokenizer",
     "TrainConfig": "config",
-    "attend": "inspection.attention",
-    "attention_grid": "inspection.attention",
-    "by_layer": "inspection.lens",
-    "compare_next": "inspection.against",
-    "compare_text": "inspection.against",
-    "every_token": "inspection.probs",
-    "generate": "sampling.engine",
-    "head_summaries": "inspection.attention",
-    "history": "inspection.history",
-    "history_by_layer": "inspection.history",
-    "leave_one_out": "inspection.attribution",
-    "load": "checkpoint.folder",
-    "next_token": "inspection.probs",
-    "shared_word": "inspection.attention",
+    "load": "api",
     "show": "render.notebook",
-    "single_token": "text.single",
     "snapshots": "checkpoint.snapshots",
-    "text_score": "inspection.probs",
-    "token_vectors": "inspection.embeddings",
-    "weigh": "inspection.choices",
+    "train": "api",
 }
 
 __all__ = [
@@ -65,30 +65,43 @@ __all__ = [
     "SampleConfig",
     "Tokenizer",
     "TrainConfig",
-    "attend",
-    "attention_grid",
-    "by_layer",
-    "compare_next",
-    "compare_text",
-    "every_token",
-    "generate",
-    "head_summaries",
-    "history",
-    "history_by_layer",
-    "leave_one_out",
     "load",
-    "next_token",
-    "shared_word",
     "show",
-    "single_token",
     "snapshots",
-    "text_score",
-    "token_vectors",
-    "weigh",
+    "train",
 ]
+
+# Functions of models and ids, from before a Checkpoint could be asked: where they are, and what takes their place.
+_FORMER = {
+    "attend": ("inspection.attention", "checkpoint.attend(text)"),
+    "attention_grid": ("inspection.attention", "checkpoint.attend(text, layer=1)"),
+    "by_layer": ("inspection.lens", "checkpoint.by_layer(text)"),
+    "compare_next": ("inspection.against", "checkpoint.compare(other, text)"),
+    "compare_text": ("inspection.against", "minigpt.inspection.against.compare_text"),
+    "every_token": ("inspection.probs", "checkpoint.every_token(text)"),
+    "generate": ("sampling.engine", "checkpoint.sample(text)"),
+    "head_summaries": ("inspection.attention", "checkpoint.attend(text)"),
+    "history": ("inspection.history", "checkpoint.history(text)"),
+    "history_by_layer": ("inspection.history", "minigpt.inspection.history.history_by_layer"),
+    "leave_one_out": ("inspection.attribution", "checkpoint.attribution(text)"),
+    "next_token": ("inspection.probs", "checkpoint.next(text)"),
+    "shared_word": ("inspection.attention", "checkpoint.shared_word(text, other_text)"),
+    "single_token": ("text.single", "checkpoint.tokenizer.encode(text)"),
+    "text_score": ("inspection.probs", "checkpoint.score(text)"),
+    "token_vectors": ("inspection.embeddings", "checkpoint.embeddings(token)"),
+    "weigh": ("inspection.choices", "checkpoint.choose(text, choices)"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'minigpt' has no attribute {name!r}")
-    return getattr(import_module(f"minigpt.{_HOMES[name]}"), name)
+    if name in _HOMES:
+        return getattr(import_module(f"minigpt.{_HOMES[name]}"), name)
+    if name in _FORMER:
+        home, instead = _FORMER[name]
+        warnings.warn(f"minigpt.{name} is deprecated: use {instead}", DeprecationWarning, stacklevel=2)
+        return getattr(import_module(f"minigpt.{home}"), name)
+    raise AttributeError(f"module 'minigpt' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__} - {"Any", "TYPE_CHECKING", "import_module", "warnings"})

@@ -18,6 +18,7 @@ FLOORS = {
     "sampling": 3, "training": 3,
     "inspection": 4, "comparison": 4, "render": 4,
     "cli": 5,
+    "api": 6,
 }  # fmt: skip
 DOORS = ("minigpt", "minigpt.__main__")  # exempt from the floors
 LATE = "minigpt.cli.setup"  # what the commands share once they run; loads torch, and is itself imported in functions

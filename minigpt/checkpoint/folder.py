@@ -19,7 +19,7 @@ from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.config import ModelConfig
 from minigpt.errors import CheckpointError
 from minigpt.models.baselines import Baseline
-from minigpt.models.kinds import Model
+from minigpt.models.kinds import NAMES, Model
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.text.wording import shown
 
@@ -27,13 +27,21 @@ CONFIG = "config.json"
 _LARGEST_CONFIG = 1 << 24  # bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Checkpoint:
     """A model, ready to be asked, with its tokenizer and where both come from."""
 
     path: Path
     model: Model
     tokenizer: Tokenizer
+
+    def __repr__(self) -> str:
+        shape = self.model.config
+        return (
+            f"<Checkpoint {shown(str(self.path))}: {NAMES[shape.model]}, {shape.parameter_count():,} parameters, "
+            f"{shape.layers} × {shape.width}, context {shape.context:,}, vocabulary {shape.vocab_size:,}, "
+            f"on {self.model.device}>"
+        )
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:

@@ -18,6 +18,7 @@ from minigpt.render.screen import Screen
 from minigpt.render.style import quantity
 from minigpt.render.tables import file_score_caption, score_table
 from minigpt.render.work import WorkDisplay
+from minigpt.text.wording import shown
 
 if TYPE_CHECKING:
     import torch
@@ -124,16 +125,19 @@ def _scores(
     byte_lengths = tokenizer.byte_lengths()
     for source, blocks in corpus.by_source():
         parts = (Part(np.array(tokenizer.encode(text), np.int64), begins) for text, begins in blocks)
-        yield score(
-            loaded.model,
-            parts,
-            byte_lengths,
-            name=source.name,
-            stride=stride,
-            prefix_token=tokenizer.end_of_text if rolling else None,
-            autocast=autocast,
-            progress=progress,
-        )
+        try:
+            yield score(
+                loaded.model,
+                parts,
+                byte_lengths,
+                name=source.name,
+                stride=stride,
+                prefix_token=tokenizer.end_of_text if rolling else None,
+                autocast=autocast,
+                progress=progress,
+            )
+        except CorpusError as error:
+            raise CorpusError(f"{shown(source.name)}: {error}") from error
 
 
 def _print_table(scores: "Sequence[FileScore]", total: "FileScore") -> None:

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from minigpt.checkpoint.folder import Checkpoint
-from minigpt.errors import CheckpointError
+from minigpt.errors import CheckpointError, CorpusError
 from minigpt.inspection.divergence import divergence_bits
 from minigpt.inspection.probs import named_token, position_logits, surprisal
 from minigpt.models.kinds import decoder_for
@@ -115,8 +116,11 @@ def _stretches(ones: Iterator[_Cost], others: Iterator[_Cost]) -> Iterator[Compa
         side, costs, sign = (mine, ones, 1) if ahead <= 0 else (theirs, others, -1)
         cost = next(costs, None)
         if cost is None:
-            assert not mine
-            assert not theirs
+            if mine or theirs or any(True for _ in chain(ones, others)):
+                raise CorpusError(
+                    "One of the two tokenizers changes the text, such as its capitals or its spaces, so their tokens "
+                    "do not meet.\nCompare the models by evaluate, each with its own tokens."
+                )
             return
         side.append(cost)
         ahead += sign * (len(cost.token.bytes) // 2)

@@ -171,7 +171,9 @@ def _last_token_of(tokenizer: Tokenizer, ids: Sequence[int], text: str, word: st
         seen += len(tokenizer.token_bytes(token))
         if seen >= end:
             return index
-    raise AssertionError("the tokens of a text have its bytes")
+    raise CorpusError(
+        "This model's tokenizer changes the text, such as its spaces, so the tokens of a word in it cannot be told."
+    )
 
 
 def _in_context(attention: Attention, tokenizer: Tokenizer, text: str, word: str, at: int, top: int) -> WordInContext:

@@ -2,7 +2,7 @@
 
 import re
 
-from minigpt.errors import ConfigError
+from minigpt.errors import ConfigError, CorpusError
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.text.wording import shown
 
@@ -20,8 +20,18 @@ def single_token(tokenizer: Tokenizer, text: str) -> int:
     if not ids:
         raise ConfigError("A token is needed, such as ' the' or #262, not an empty text.")
     cut = " + ".join(f'"{shown(tokenizer.token_bytes(i).decode("utf-8", "replace"))}"' for i in ids[:6])
-    spaced = tokenizer.encode(f" {text}")
-    hint = f'" {shown(text)}", with a space before it, is one.' if len(spaced) == 1 else "Name one of these, or #ID."
+    hint = (
+        f'" {shown(text)}", with a space before it, is one.'
+        if _is_one(tokenizer, f" {text}")
+        else "Name one of these, or #ID."
+    )
     raise ConfigError(
         f'"{shown(text)}" is {len(ids)} tokens of this vocabulary: {cut}{" ..." * (len(ids) > 6)}.\n{hint}'
     )
+
+
+def _is_one(tokenizer: Tokenizer, text: str) -> bool:
+    try:
+        return len(tokenizer.encode(text)) == 1
+    except CorpusError:
+        return False

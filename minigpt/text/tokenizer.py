@@ -24,9 +24,11 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Engine
 
 from minigpt.config import TOKENIZERS, require, require_choice
-from minigpt.errors import CheckpointError
+from minigpt.errors import CheckpointError, CorpusError
 from minigpt.text.blocks import Block, pieces, short_pieces, utf8_length
 from minigpt.text.interruptible import interruptible
+from minigpt.text.panics import Panic, panics_raised, quiet_panics
+from minigpt.text.wording import shown
 
 END_OF_TEXT = "<|endoftext|>"
 SMALLEST_VOCABULARY = 257  # 256 bytes and end-of-text
@@ -66,16 +68,46 @@ class Tokenizer:
         self.end_of_text: int = end_of_text
         self.end_of_text_name = end_of_text_name
         self.vocab_size: int = 1 + max(engine.get_vocab(with_added_tokens=True).values())  # ids may have gaps
+        self._holes = _missing_bytes(engine)
 
     def encode(self, text: str) -> list[int]:
-        """The ids of `text`; no end-of-text is added, and none is read out of it."""
-        return [token for batch in _batches([Block(text, True)]) for ids in self._encoded(batch) for token in ids]
+        """The ids of `text`; no end-of-text is added, and none is read out of it.
 
-    def _encoded(self, batch: list[Block]) -> Iterator[list[int]]:
+        Raises CorpusError where the tokenizer has no token for a part of the text, or none for all of it.
+        """
+        ids = [token for batch in _batches([Block(text, True)]) for piece in self._encoded(batch) for token in piece]
+        if text and not ids:
+            raise _without_tokens(text)
+        return ids
+
+    def _encoded(self, batch: Sequence[Block]) -> Iterator[list[int]]:
+        """The ids of each block; none for one that the tokenizer leaves out as a whole, such as white space."""
         texts = [text for text, _ in batch]
         work = partial(self._engine.encode_batch_fast, texts, add_special_tokens=False)
         is_long = sum(map(len, texts)) > _LONG
-        return (encoding.ids for encoding in (interruptible(lambda left: work()) if is_long else work()))
+        try:
+            with panics_raised():
+                encoded = interruptible(lambda left: work()) if is_long else work()
+        except MemoryError:
+            raise
+        except Panic as error:
+            raise CheckpointError("The tokenizer is damaged: the library breaks down over this text.") from error
+        except Exception as error:  # an unknown token, that the vocabulary lacks, where the alphabet has a hole
+            for text in texts:
+                self._check_spelled(text, [])
+            raise CorpusError(f"This model's tokenizer cannot read the text: {error}.") from error
+        for text, piece in zip(texts, encoded, strict=True):
+            self._check_spelled(text, piece.ids)
+            yield piece.ids
+
+    def _check_spelled(self, text: str, ids: Sequence[int]) -> None:
+        """Raises CorpusError where `ids` lack something of `text` for which the vocabulary has no token."""
+        if not self._holes:
+            return
+        normalizer = self._engine.normalizer
+        read = text if normalizer is None else normalizer.normalize_str(text)
+        if not self._holes.isdisjoint(read.encode()) and self.decode_bytes(ids) != read.encode():
+            raise _without_tokens(next(char for char in read if not self._holes.isdisjoint(char.encode())))
 
     @property
     def dtype(self) -> np.dtype:
@@ -83,13 +115,21 @@ class Tokenizer:
         return np.dtype("<u2" if self.vocab_size <= 1 << 16 else "<u4")
 
     def encode_blocks(self, blocks: Iterable[Block]) -> Iterator[np.ndarray]:
-        """The ids of all blocks, a few at a time, end-of-text between documents; only so many are in memory."""
+        """The ids of all blocks, a few at a time, end-of-text between documents; only so many are in memory.
+
+        Raises CorpusError as `encode` does.
+        """
+        first, has_token = "", False
         for batch in _batches(blocks):
             rows = (
                 chain((self.end_of_text,) if begins else (), ids)
                 for (_, begins), ids in zip(batch, self._encoded(batch), strict=True)
             )
-            yield np.fromiter(chain.from_iterable(rows), self.dtype)
+            ids_N = np.fromiter(chain.from_iterable(rows), self.dtype)
+            first, has_token = first or batch[0].text, has_token or bool((ids_N != self.end_of_text).any())
+            yield ids_N
+        if first and not has_token:
+            raise _without_tokens(first)
 
     def encode_documents(self, documents: Iterable[str]) -> np.ndarray:
         """The ids of all documents in one row, end-of-text between them."""
@@ -146,7 +186,8 @@ class Tokenizer:
             raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise CheckpointError(f"{path} is not a tokenizer file, or is damaged.") from error
-        if not byte_level:
+        # Of WordPiece. With it the library reads beyond the end of tokens, and ends the process.
+        if not byte_level or layout["model"].get("continuing_subword_prefix"):
             raise CheckpointError(f"{path} is not a byte-level BPE tokenizer, the kind that GPT-2 has.")
         return cls._made(lambda: Engine.from_str(text), path, special or Special())
 
@@ -164,12 +205,17 @@ class Tokenizer:
     @classmethod
     def _made(cls, make: Callable[[], Engine], path: Path, special: "Special") -> "Tokenizer":
         try:
-            engine = make()
-            special.give(engine)
-            name = END_OF_TEXT if engine.token_to_id(END_OF_TEXT) is not None else special.end_of_text
-            return cls(engine, name)
-        except CheckpointError:
+            with quiet_panics():
+                engine = make()
+                special.give(engine)
+                name = END_OF_TEXT if engine.token_to_id(END_OF_TEXT) is not None else special.end_of_text
+                return cls(engine, name)
+        except (CheckpointError, MemoryError):
             raise
+        except Panic as error:
+            raise CheckpointError(
+                f"{path} is damaged: the library that reads tokenizers breaks down over it."
+            ) from error
         except Exception as error:  # the library raises nothing more precise
             raise CheckpointError(f"{path} is not a tokenizer that can be read: {error}") from error
 
@@ -308,6 +354,18 @@ def _batches(blocks: Iterable[Block]) -> Iterator[list[Block]]:
                 batch, size = [], 0
     if batch:
         yield batch
+
+
+def _missing_bytes(engine: Engine) -> frozenset[int]:
+    """The bytes for which text finds no token in the vocabulary: of a GPT-2's, none."""
+    special = {number for number, token in engine.get_added_tokens_decoder().items() if token.special}
+    ids = {byte: engine.token_to_id(letter) for byte, letter in BYTE_TO_LETTER.items()}
+    return frozenset(byte for byte, number in ids.items() if number is None or number in special)
+
+
+def _without_tokens(text: str) -> CorpusError:
+    told = shown(text if len(text) <= 40 else text[:39] + "…")
+    return CorpusError(f'This model\'s tokenizer has no token for "{told}", so the model cannot read the text.')
 
 
 def _letters_to_bytes(token: str) -> bytes:

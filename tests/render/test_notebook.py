@@ -122,9 +122,3 @@ def test_what_every_view_shows_a_notebook_can_show(lecture: StepRecord) -> None:
 def test_what_has_no_table_is_said() -> None:
     with pytest.raises(TypeError, match="no table for a Token"):
         repr(show([Token(id=1, text="a", bytes="61")]))
-
-
-@pytest.mark.torch
-def test_every_public_name_can_be_had() -> None:
-    assert all(getattr(minigpt, name) is not None for name in minigpt.__all__)
-    assert sorted(minigpt.__all__) == sorted(set(minigpt.__all__))

@@ -1,0 +1,260 @@
+"""The public names: found by dir, help and type checkers, loaded late; what they answer is what the parts answer."""
+
+import pydoc
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import minigpt
+from minigpt import api
+from minigpt.checkpoint import folder as on_disk
+from minigpt.config import Choices, TrainConfig
+from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptError, OutputError
+from minigpt.inspection.attention import attend, attention_grid, head_summaries
+from minigpt.inspection.choices import weigh
+from minigpt.inspection.lens import by_layer
+from minigpt.inspection.probs import every_token, next_token, text_score
+from minigpt.records import SampleEnd, TrainRecord
+
+TEXT = "The quick brown fox"
+TINY: dict[str, Any] = {
+    "layers": 1, "heads": 1, "width": 32, "context": 16, "batch_size": 4, "vocab_size": 280, "device": "cpu",
+}  # fmt: skip
+
+
+@pytest.fixture
+def checkpoint(checkpoint_folder: Path) -> api.Checkpoint:
+    return minigpt.load(checkpoint_folder)
+
+
+@pytest.fixture
+def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "notes.txt"
+    path.write_text("The quick brown fox jumps over the lazy dog, and the dog sleeps on.\n" * 60, "utf-8")
+    return path
+
+
+# Names
+
+
+def test_every_public_name_can_be_had_and_is_listed() -> None:
+    assert all(getattr(minigpt, name) is not None for name in minigpt.__all__)
+    assert sorted(minigpt.__all__) == sorted(set(minigpt.__all__))
+    assert [name for name in dir(minigpt) if name in minigpt._HOMES] == sorted(minigpt.__all__)
+    assert {name for name in dir(minigpt) if not name.startswith("_")} >= set(minigpt.__all__)
+    assert not {"import_module", "warnings", "Any"} & set(dir(minigpt))
+
+
+def test_help_says_what_each_name_is_for() -> None:
+    assert minigpt.__doc__
+    for name in minigpt.__all__:
+        assert name in minigpt.__doc__
+    asked = [name for name in vars(api.Checkpoint) if not name.startswith("_")]
+    assert len(asked) > 10
+    for name in asked:
+        assert f" {name}(" in minigpt.__doc__
+        assert getattr(api.Checkpoint, name).__doc__
+    told = pydoc.render_doc(minigpt, renderer=pydoc.plaintext)
+    assert "next(self, text: str" in told
+    assert "train(" in told
+
+
+def test_importing_it_loads_nothing_heavy() -> None:
+    script = "import sys, minigpt; dir(minigpt); print('torch' in sys.modules, 'numpy' in sys.modules)"
+    root = Path(minigpt.__file__).parent.parent
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=True)
+    assert result.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize("name", minigpt._FORMER)
+def test_former_names_work_and_say_what_takes_their_place(name: str) -> None:
+    with pytest.warns(DeprecationWarning, match=rf"minigpt\.{name} is deprecated: use "):
+        former = getattr(minigpt, name)
+    assert callable(former)
+    assert name not in dir(minigpt)
+
+
+def test_a_former_function_answers_as_ever(checkpoint: api.Checkpoint) -> None:
+    ids = checkpoint.tokenizer.encode(TEXT)
+    with pytest.warns(DeprecationWarning, match="use checkpoint.next"):
+        record = minigpt.next_token(checkpoint.model, checkpoint.tokenizer, ids, top=5)
+    assert record == checkpoint.next(TEXT, top=5)
+
+
+def test_there_is_no_other_name() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = minigpt.nonsense
+
+
+# A checkpoint
+
+
+def test_a_checkpoint_is_one_line(checkpoint: api.Checkpoint, checkpoint_folder: Path) -> None:
+    assert repr(checkpoint) == repr(on_disk.load(checkpoint_folder))
+    assert "\n" not in repr(checkpoint)
+    assert f"<Checkpoint {checkpoint_folder}: a GPT-2, " in repr(checkpoint)
+    assert "2 × 16, context 16, vocabulary 320, on cpu>" in repr(checkpoint)
+
+
+def test_it_answers_as_its_parts_do(checkpoint: api.Checkpoint) -> None:
+    model, tokenizer, ids = checkpoint.model, checkpoint.tokenizer, checkpoint.tokenizer.encode(TEXT)
+    assert checkpoint.next(TEXT, top=4) == next_token(model, tokenizer, ids, top=4)
+    assert checkpoint.every_token(TEXT, top=2) == tuple(every_token(model, tokenizer, ids, top=2))
+    assert checkpoint.score(TEXT) == text_score(every_token(model, tokenizer, ids, top=1))
+    assert checkpoint.choose(TEXT, [" a", " the"]) == weigh(model, tokenizer, ids, [" a", " the"])
+    attention = attend(model, ids)
+    assert checkpoint.attend(TEXT) == tuple(head_summaries(attention))
+    assert checkpoint.attend(TEXT, layer=2) == attention_grid(attention, tokenizer, 2, None)
+    assert checkpoint.attend(TEXT, layer=1, head=2) == attention_grid(attention, tokenizer, 1, 2)
+    assert checkpoint.by_layer(TEXT, track="#5") == tuple(by_layer(model, tokenizer, ids, tracked=[5]))
+    assert checkpoint.attribution(TEXT).token == checkpoint.next(TEXT, top=1).candidates[0]
+    assert checkpoint.attribution(TEXT, "#7").token.id == 7
+    assert [vector.id for vector in checkpoint.embeddings("#5", "#9", top=2)] == [5, 9]
+    assert [token.id for token in checkpoint.tokenize(TEXT)] == ids
+    assert checkpoint.compare(checkpoint, TEXT, top=3).divergence_bits == 0
+    assert checkpoint.shared_word("The fox runs", "A fox").first.word == "fox"
+
+
+def test_sampling_is_a_stream_of_steps(checkpoint: api.Checkpoint) -> None:
+    pieces = list(checkpoint.sample(TEXT, max_tokens=5, seed=3, ignore_end_of_text=True))
+    end = pieces[-1].record
+    assert isinstance(end, SampleEnd)
+    assert (end.tokens, end.seed, len(pieces)) == (5, 3, 6)
+    assert end.text == TEXT + b"".join(piece.data for piece in pieces).decode("utf-8", "replace")
+    twice = list(checkpoint.sample("", count=2, max_tokens=2))
+    assert {piece.record.sample for piece in twice} == {0, 1}
+
+
+def test_records_show_themselves(checkpoint: api.Checkpoint) -> None:
+    rows = checkpoint.by_layer(TEXT)
+    assert "<pre" in rows._repr_html_()
+    assert f"after “{TEXT}”" in str(rows)
+    assert "<span" in checkpoint.every_token(TEXT)._repr_html_()
+    assert str(checkpoint.attend(TEXT)).startswith(" layer head")
+
+
+@pytest.mark.parametrize(
+    ("ask", "error", "message"),
+    [
+        (lambda c: c.next(""), CorpusError, "There is no text to look at"),
+        (lambda c: c.next("a", top=0), ConfigError, "^top= must be 1 or more, not 0"),
+        (lambda c: c.sample("a", top_k=-1), ConfigError, "^top_k= must be 0"),
+        (lambda c: c.sample("a", topk=1), ConfigError, "no setting topk=. There are repetition_penalty, "),
+        (lambda c: c.sample("a", count=0), ConfigError, "^count= must be 1 or more"),
+        (lambda c: c.attend("a b", layer=9), ConfigError, "^layer= must be from 1 to 2"),
+        (lambda c: c.attend("a b", head=1), ConfigError, "^head= needs a layer="),
+        (lambda c: c.choose("a", ["", "b"]), ConfigError, "^choices= needs"),
+        (lambda c: c.by_layer("a", track=[""]), ConfigError, "A token is needed"),
+        (lambda c: c.history("a"), CheckpointError, "holds no snapshots"),
+        (lambda c: minigpt.load("nowhere"), CheckpointError, "path= takes a run folder"),
+        (lambda c: minigpt.load(c.path, "abacus"), ConfigError, "^device= 'abacus' is not a device"),
+        (lambda c: minigpt.train("x", minutes=0), ConfigError, "^minutes= must be above 0"),
+        (lambda c: minigpt.train("x", minutes=1, steps=1), ConfigError, "^Give minutes= or steps=, not both"),
+        (lambda c: minigpt.train("x", steps=0), ConfigError, "^steps= must be 1 or more"),
+        (lambda c: minigpt.train("x", steps=1, lr=1), ConfigError, "no setting lr=. There are accumulation, "),
+        (lambda c: minigpt.train("x", steps=1, freeze=1), ConfigError, "^freeze= goes with base="),
+        (lambda c: minigpt.train("x", steps=1, save_every=0), ConfigError, "^save_every= must be 1 or more"),
+        (lambda c: minigpt.train("x", overwrite=True), ConfigError, "^overwrite= goes with out="),
+        (lambda c: minigpt.train("x", steps=1, out=c.path), OutputError, "is not empty"),
+        (lambda c: minigpt.train("nowhere.txt", steps=1), CorpusError, "nowhere.txt does not exist"),
+        (lambda c: minigpt.train("x", steps=1, base=c.path, width=8), ConfigError, "^width= does not go with base="),
+    ],
+)
+def test_errors_name_arguments_as_python_has_them(
+    checkpoint: api.Checkpoint, ask: Callable[[api.Checkpoint], Any], error: type[MinigptError], message: str
+) -> None:
+    with pytest.raises(error, match=message) as caught:
+        ask(checkpoint)
+    assert "--" not in str(caught.value)
+
+
+def test_command_lines_in_messages_stay_as_they_are_typed() -> None:
+    told = api._spelled("--top-k 3 is more than --min-p.\nGo on with: minigpt train --resume run")
+    assert told == "top_k=3 is more than min_p=.\nGo on with: minigpt train --resume run"
+
+
+# Training
+
+
+def test_training_returns_the_best_model_and_says_nothing(notes: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    steps: list[TrainRecord] = []
+    told: list[str] = []
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    handlers = []
+
+    def watch(record: TrainRecord) -> None:
+        steps.append(record)
+        handlers.append([signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)])
+
+    trained = minigpt.train(
+        "notes.txt", steps=4, eval_every=2, out="run", learning_rate=0.01, on_step=watch, on_note=told.append, **TINY
+    )
+    assert capfd.readouterr() == ("", "")
+    assert [record.step for record in steps] == [0, 1, 2, 3, 4]
+    assert all(seen == before for seen in handlers)
+    assert trained.path == Path("run")
+    assert trained.model.config.width == 32
+    assert not trained.model.training
+    assert trained.next("The quick").candidates
+    assert [row.final for row in trained.history("The")][-1]
+    assert all("." in sentence for sentence in told)
+
+
+def test_the_run_is_the_commands_own(notes: Path) -> None:
+    from typer.testing import CliRunner
+
+    from minigpt.cli.app import app
+
+    here = minigpt.train(notes, steps=3, out="here", seed=5, **TINY)
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items()]
+    there = ["train", str(notes), "--steps", "3", "--out", "there", "--seed", "5", "--quiet", *flags]
+    assert CliRunner().invoke(app, there).exit_code == 0
+    weights = [Path(run, "model.safetensors").read_bytes() for run in ("here", "there")]
+    assert weights[0] == weights[1]
+    assert minigpt.load("there").next("The") == here.next("The")
+
+
+def test_a_given_model_is_trained_further(notes: Path, checkpoint: api.Checkpoint) -> None:
+    further = minigpt.train([notes], steps=2, base=checkpoint.path, out="further", device="cpu")
+    assert further.model.config.width == checkpoint.model.config.width
+    assert further.tokenizer.to_json() == checkpoint.tokenizer.to_json()
+
+
+def test_a_training_can_be_stopped(notes: Path) -> None:
+    steps: list[TrainRecord] = []
+    stopped = minigpt.train(
+        notes, steps=50, out="run", on_step=steps.append, stopped=lambda: len(steps) > 3, eval_every=1, **TINY
+    )
+    assert 3 < len(steps) < 50
+    assert stopped.next("The").candidates
+
+
+def test_what_a_watcher_raises_passes_and_the_run_is_kept(notes: Path) -> None:
+    def watch(record: TrainRecord) -> None:
+        if record.step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        minigpt.train(notes, steps=50, out="run", on_step=watch, **TINY)
+    assert minigpt.load("run").next("The").candidates
+
+
+def test_minutes_plan_the_training(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from minigpt.training import run
+
+    monkeypatch.setattr(run, "_LAST_SECONDS", 0.0)
+    given = {name: value for name, value in TINY.items() if name != "vocab_size"}
+    trained = minigpt.train(notes, minutes=0.05, out="run", **given)
+    assert trained.path == Path("run")
+
+
+def test_the_settings_are_the_commands() -> None:
+    names = {field.name for kind in (Choices, TrainConfig) for field in fields(kind)}
+    assert names - set(api._SETTINGS) == {"seconds", "steps_suffice", "base", "steps"}

@@ -1,0 +1,140 @@
+"""Tokenizers that load, but have no token for some texts: one sentence, whoever asks."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer as Engine
+from tokenizers import decoders, models, normalizers, pre_tokenizers
+from typer.testing import CliRunner
+
+from minigpt.checkpoint.folder import save_description, save_weights
+from minigpt.cli.app import app
+from minigpt.errors import CorpusError
+from minigpt.models.gpt import GPT
+from minigpt.text.blocks import Block
+from minigpt.text.single import single_token
+from minigpt.text.tokenizer import BYTE_TO_LETTER, END_OF_TEXT, Tokenizer
+
+SENTENCE = 'This model\'s tokenizer has no token for "{}", so the model cannot read the text.'
+
+
+def made(without: str = "", normalizer: Any = None, unknown: str | None = None, *, known: bool = False) -> Tokenizer:
+    """Bytes alone, but for those of `without`."""
+    names = [letter for byte, letter in BYTE_TO_LETTER.items() if chr(byte) not in without] + [END_OF_TEXT]
+    names += [unknown] if unknown and known else []
+    engine = Engine(models.BPE(vocab={name: i for i, name in enumerate(names)}, merges=[], unk_token=unknown))
+    engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    engine.decoder = decoders.ByteLevel()
+    engine.add_special_tokens([END_OF_TEXT])
+    if normalizer is not None:
+        engine.normalizer = normalizer
+    return Tokenizer(engine)
+
+
+TOKENIZERS = {
+    "hole": lambda: made("z"),
+    "unknown token": lambda: made("z", unknown="<unk>", known=True),
+    "unknown token that is missing": lambda: made("z", unknown="<unk>"),
+    "strip": lambda: made(normalizer=normalizers.Strip()),
+    "remove": lambda: made(normalizer=normalizers.Replace("z", "")),
+}
+NOTHING = {name: "  " if name == "strip" else "z" for name in TOKENIZERS}  # a text for which each has no token
+
+
+@pytest.fixture(params=TOKENIZERS)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def test_the_sentence_names_the_text(name: str) -> None:
+    tokenizer, text = TOKENIZERS[name](), NOTHING[name]
+    with pytest.raises(CorpusError) as caught:
+        tokenizer.encode(text)
+    assert str(caught.value) == SENTENCE.format(text)
+    assert tokenizer.encode("") == []
+    assert tokenizer.decode(tokenizer.encode("abc")) == "abc"
+    with pytest.raises(CorpusError, match="has no token for"):
+        single_token(tokenizer, text)
+
+
+@pytest.mark.parametrize("name", ["hole", "unknown token", "unknown token that is missing"], indirect=True)
+def test_a_letter_inside_a_text_is_missed_too(name: str) -> None:
+    tokenizer = TOKENIZERS[name]()
+    with pytest.raises(CorpusError) as caught:
+        tokenizer.encode("a puzzle")
+    assert str(caught.value) == SENTENCE.format("z")
+    with pytest.raises(CorpusError, match='no token for "z"'):
+        list(tokenizer.encode_blocks([Block("a puzzle", begins=True)]))
+
+
+def test_a_long_text_is_shortened() -> None:
+    with pytest.raises(CorpusError) as caught:
+        made(normalizer=normalizers.Strip()).encode(" " * 10_000)
+    assert len(str(caught.value)) < 130
+
+
+def test_a_normalizer_that_fills_the_hole_is_no_fault() -> None:
+    tokenizer = made("ABC", normalizers.Lowercase())
+    assert tokenizer.decode(tokenizer.encode("A CAB")) == "a cab"
+
+
+def test_a_corpus_without_a_token_is_refused_and_a_blank_document_is_not() -> None:
+    tokenizer = made(normalizer=normalizers.Strip())
+    blank, text = Block("  \n", begins=True), Block("text", begins=True)
+    with pytest.raises(CorpusError, match="has no token for"):
+        list(tokenizer.encode_blocks([blank, blank]))
+    rows = np.concatenate(list(tokenizer.encode_blocks([blank, text])))
+    assert tokenizer.decode(rows.tolist()).endswith("text")
+
+
+@pytest.fixture
+def folder(name: str, tmp_path: Path, make_model: Callable[..., GPT]) -> Path:
+    tokenizer, folder = TOKENIZERS[name](), tmp_path / "holed"
+    folder.mkdir()
+    model = make_model(tokenizer.vocab_size)
+    save_description(folder, model.config, tokenizer, torch.float32)
+    save_weights(folder, model)
+    return folder
+
+
+def test_every_command_says_it(folder: Path, name: str, checkpoint_folder: Path, tmp_path: Path) -> None:
+    nothing, page, there = NOTHING[name], str(tmp_path / "page.html"), ["-c", str(folder)]
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("a puzzle\n", "utf-8")
+    probs, attention = ["inspect-probs", nothing], ["inspect-attention", nothing]
+    commands = [
+        probs, [*probs, "--all"], [*probs, "--tokens"], [*probs, "--choices", "a,b"], [*probs, "--html", page],
+        [*probs, "--all", "--html", page], [*probs, "--by-layer"], [*probs, "--attribution"], [*probs, "--boundary"],
+        [*probs, "--against", str(folder)], [*probs, "--against", str(checkpoint_folder), "--all"],
+        ["inspect-probs", "ab", "--choices", f"{nothing},a"],
+        ["inspect-probs", "ab", "--by-layer", "--track", nothing],
+        attention, [*attention, "--layer", "1"], ["inspect-attention", "a b", "--with", f"b {nothing}"],
+        ["sample", nothing], ["sample", nothing, "--html", page], ["inspect-embeddings", nothing],
+    ]  # fmt: skip
+    if name in ("strip", "remove"):  # what is left of it is a text
+        commands.remove(["inspect-attention", "a b", "--with", f"b {nothing}"])
+    for command in commands:
+        result = CliRunner().invoke(app, [*command, *there])
+        assert result.exit_code == 1, (command, result.output, result.exception)
+        assert SENTENCE.format(nothing) in result.stderr, command
+    if name not in ("strip", "remove"):
+        for command in (["evaluate", str(corpus), *there], ["inspect-probs", "ab", "--corpus", str(corpus), *there]):
+            result = CliRunner().invoke(app, command)
+            assert result.exit_code == 1, (command, result.output, result.exception)
+            assert SENTENCE.format("z") in result.stderr
+        trained = CliRunner().invoke(app, ["train", str(corpus), "--from", str(folder), "--steps", "1"])
+        assert trained.exit_code == 1
+        assert SENTENCE.format("z") in trained.stderr
+
+
+@pytest.mark.parametrize("name", ["strip"], indirect=True)
+def test_tokens_that_do_not_meet_are_said_to_change_the_text(folder: Path, checkpoint_folder: Path) -> None:
+    command = ["inspect-probs", "  b", "--all", "--against", str(checkpoint_folder), "-c", str(folder)]
+    result = CliRunner().invoke(app, command)
+    assert (result.exit_code, "tokenizers changes the text" in result.stderr) == (1, True), result.output
+    result = CliRunner().invoke(app, ["inspect-attention", "   b", "--with", "   b", "-c", str(folder)])
+    assert (result.exit_code, "changes the text" in result.stderr) == (1, True), result.output
