@@ -6,7 +6,7 @@ import typer
 
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note
-from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads
+from minigpt.cli.options import Checkpoint, Device, Json, Quiet, TextFile, Threads
 from minigpt.cli.page import Html, ViewPage, check_page
 from minigpt.cli.view import print_view
 from minigpt.config import require
@@ -21,6 +21,7 @@ def inspect_attention(
         str | None,
         typer.Argument(help="The text to look at; - or nothing reads standard input.", show_default=False),
     ] = None,
+    file: TextFile = None,
     checkpoint: Checkpoint = None,
     layer: Annotated[
         int | None, typer.Option(help="The grid of this layer, from 1: the mean of its heads.", show_default=False)
@@ -62,7 +63,7 @@ def inspect_attention(
     from minigpt.models.kinds import gpt_of
     from minigpt.text.prompt import check_argument
 
-    given = text_to_look_at(text, advice='Give one: minigpt inspect-attention "Once upon a time"')
+    given = text_to_look_at(text, file, advice='Give one: minigpt inspect-attention "Once upon a time"')
     require(other != "", "--with needs a text that is not empty.")
     loaded = open_checkpoint(checkpoint, device, threads)
     model, tokenizer = gpt_of(loaded.model, "inspect-attention shows attention"), loaded.tokenizer

@@ -17,7 +17,7 @@ from minigpt.cli.given import given
 from minigpt.cli.guard import guarded, note, stdout
 from minigpt.cli.history import history_run, show_history, show_history_by_layer
 from minigpt.cli.lens import show_attribution, show_by_layer
-from minigpt.cli.options import Boundary, Checkpoint, Device, Json, Quiet, Threads, Top
+from minigpt.cli.options import Boundary, Checkpoint, Device, Json, Quiet, TextFile, Threads, Top
 from minigpt.cli.page import Html, ViewPage, check_page
 from minigpt.config import require
 from minigpt.render.boundary import boundary_tables
@@ -43,9 +43,7 @@ def inspect_probs(
         str | None,
         typer.Argument(help="The text to look at; - or nothing reads standard input.", show_default=False),
     ] = None,
-    file: Annotated[
-        Path | None, typer.Option(help="Take the text from this file, with the newline at its end.", show_default=False)
-    ] = None,
+    file: TextFile = None,
     checkpoint: Checkpoint = None,
     every: Annotated[
         bool, typer.Option("--all", help="Score every token of the text, not only what comes next.")

@@ -59,6 +59,10 @@ Quantize = Annotated[
         remarks={"int8": "products in 8 bits on a CPU, the fastest for large models, and a bit worse"},
     ),
 ]
+TextFile = Annotated[
+    Path | None,
+    typer.Option("--file", help="Take the text from this file, with the newline at its end.", show_default=False),
+]
 Top = Annotated[int, typer.Option(min=1, help="How many tokens to list; all others are summed as one row.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, for other programs.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress on standard error.")]

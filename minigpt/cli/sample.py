@@ -28,6 +28,7 @@ from minigpt.cli.options import (
     Quiet,
     RepetitionPenalty,
     Temperature,
+    TextFile,
     Threads,
     Top,
     TopK,
@@ -61,6 +62,7 @@ def sample(
         str | None,
         typer.Argument(help="The text to continue; - or nothing reads standard input.", show_default=False),
     ] = None,
+    file: TextFile = None,
     checkpoint: Checkpoint = None,
     repetition_penalty: RepetitionPenalty = _DEFAULTS.repetition_penalty,
     temperature: Temperature = _DEFAULTS.temperature,
@@ -167,7 +169,7 @@ def sample(
     from minigpt.sampling.check import CacheCheck
     from minigpt.sampling.engine import by_sample, generate
 
-    text = given_text(prompt)
+    text = given_text(prompt, file)
     loaded = open_checkpoint(checkpoint, device, threads, dtype, quantize)
     out = stdout()
     how = _way_of_showing(table, out, json=json, raw=raw, quiet=quiet)
