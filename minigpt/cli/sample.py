@@ -22,7 +22,6 @@ from minigpt.cli.options import (
     Checkpoint,
     Device,
     Dtype,
-    Json,
     MinP,
     Quantize,
     Quiet,
@@ -34,6 +33,7 @@ from minigpt.cli.options import (
     TopK,
     TopP,
     choice,
+    json_flag,
 )
 from minigpt.cli.page import Html, SamplePage, check_page
 from minigpt.cli.replay import ReplayFile, TraceFile, traced
@@ -109,7 +109,7 @@ def sample(
     pace: Annotated[
         float | None, typer.Option(help="At most so many tokens a second, to watch.", show_default=False)
     ] = None,
-    json: Json = False,
+    json: Annotated[bool, json_flag("a line a token, and one of totals a sample; with --replay one document")] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Afterwards, compare every cached step with a full pass; fail above 1e-4.")
     ] = False,
@@ -164,7 +164,7 @@ def sample(
         ignore_end_of_text=ignore_end_of_text,
         top=top,
     )
-    from minigpt.cli.setup import given_text, open_checkpoint
+    from minigpt.cli.setup import about, given_text, open_checkpoint
     from minigpt.models.decoder import decoding_threads
     from minigpt.sampling.check import CacheCheck
     from minigpt.sampling.engine import by_sample, generate
@@ -186,6 +186,9 @@ def sample(
             if watcher is not None:
                 watcher.watch(*step)
 
+    def told(record: StepRecord | SampleEnd) -> dict[str, Any]:
+        return about(loaded) if isinstance(record, SampleEnd) else {}
+
     pieces = generate(loaded.model, loaded.tokenizer, text, settings, count=num_samples, watch=watch)
     pieces = copied.watch(page.keep(pieces) if page else pieces)
     said: list[str] = []
@@ -196,7 +199,7 @@ def sample(
     ):
         pieces = keep(pieces)
         if how == "json":
-            _print_json(_watched(pieces, pace, said), copied.fields)
+            _print_json(_watched(pieces, pace, said), lambda record: {**copied.fields(record), **told(record)})
         for number, mine in enumerate(by_sample(pieces, range(0 if how == "json" else num_samples))):
             if number and how != "raw":
                 out.print()
