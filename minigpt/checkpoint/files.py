@@ -1,11 +1,12 @@
 """Bytes in, a file on disk out: whole and synced, or not there at all. And what is on disk, read with suspicion."""
 
 import errno
+import hashlib
 import json
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -136,3 +137,20 @@ def read_own_json(path: Path) -> dict[str, Any]:
     """The same of a file that is ours, which holds neither."""
     check_file(path)
     return read_object(path)
+
+
+def sha256_of(paths: Sequence[Path]) -> str:
+    """The SHA-256 of a file, in hexadecimal; of several files, that of theirs. Raises CheckpointError."""
+    hashes = []
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def storable(path: str | Path) -> str:
+    """`path` as JSON can hold it, with bytes escaped that are no UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from minigpt.cli.page import ViewPage
 from minigpt.cli.view import print_view
@@ -25,14 +25,20 @@ def show_against(
 ) -> None:
     """What may come after `text`, or with `every` each stretch of it."""
     from minigpt.checkpoint.folder import load
+    from minigpt.cli.setup import described
     from minigpt.inspection.against import ComparedTally, compare_next, compare_text
 
     second = load(other, one.model.device)
     names = _names(one.path, second.path)
+
+    def about() -> dict[str, Any]:
+        return {**page.about(), "against": described(second.path)}
+
     if not every:
         record = compare_next(one, second, text, top=top)
         title = "What two models expect"
-        page.show(title, lambda screen: [compared_next_table(record, text, names, screen)], record, json=json)
+        page.printed(title, lambda screen: [compared_next_table(record, text, names, screen)])
+        print_view(record, lambda screen: [compared_next_table(record, text, names, screen)], json=json, about=about)
         return
 
     def lines(screen: Screen) -> "Iterator[Text]":
@@ -42,9 +48,9 @@ def show_against(
     if json:
         tally = ComparedTally()
         spans = tally.watch(compare_text(one, second, text))
-        write_steps(spans, lambda: {"totals": tally.totals()}, sys.stdout, name="spans")
+        write_steps(spans, lambda: {"totals": tally.totals(), **about()}, sys.stdout, name="spans")
     else:
-        print_view(None, lines, json=False)
+        print_view(None, lines, json=False, about=about)
 
 
 def _text_lines(spans: "Iterable[ComparedSpan]", names: tuple[str, str], screen: Screen) -> "Iterator[Text]":

@@ -1,17 +1,20 @@
 """`minigpt inspect-attention`: a text in; which earlier tokens each of its tokens looks at, out."""
 
+import sys
 from typing import Annotated
 
 import typer
 
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note
-from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads
+from minigpt.cli.options import Checkpoint, Device, Json, Quiet, TextFile, Threads, csv_flag
 from minigpt.cli.page import Html, ViewPage, check_page
 from minigpt.cli.untrained import tell_untrained
 from minigpt.cli.view import print_view
 from minigpt.config import require
+from minigpt.records import HeadSummary
 from minigpt.render.attention import grid_table, head_table, shared_word_table
+from minigpt.render.machine import write_grid, write_rows
 
 _LOOKED_AT = 6  # tokens of a word's attention
 
@@ -22,6 +25,7 @@ def inspect_attention(
         str | None,
         typer.Argument(help="The text to look at; - or nothing reads standard input.", show_default=False),
     ] = None,
+    file: TextFile = None,
     checkpoint: Checkpoint = None,
     layer: Annotated[
         int | None, typer.Option(help="The grid of this layer, from 1: the mean of its heads.", show_default=False)
@@ -38,6 +42,9 @@ def inspect_attention(
         str | None, typer.Option(help="The shared word. By default the longest.", show_default=False)
     ] = None,
     json: Json = False,
+    csv: Annotated[
+        bool, csv_flag("A row a head; with --layer, a row for each token and each that it looks at")
+    ] = False,
     html: Html = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -53,6 +60,8 @@ def inspect_attention(
     [bold]minigpt inspect-attention "can I have the check?" --with "I check the list"[/bold]
         a word in two texts
     """
+    require(not (json and csv), "--json and --csv exclude each other.")
+    require(not csv or other is None, "--with has no --csv; --json has its numbers.")
     require(head is None or layer is not None, "--head needs a --layer.")
     require(not scores or layer is not None, "--scores needs a --layer, and shows its grid.")
     require(other is None or layer is None, "--with and --layer exclude each other.")
@@ -63,7 +72,7 @@ def inspect_attention(
     from minigpt.models.kinds import gpt_of
     from minigpt.text.prompt import check_argument
 
-    given = text_to_look_at(text, advice='Give one: minigpt inspect-attention "Once upon a time"')
+    given = text_to_look_at(text, file, advice='Give one: minigpt inspect-attention "Once upon a time"')
     require(other != "", "--with needs a text that is not empty.")
     loaded = open_checkpoint(checkpoint, device, threads)
     tell_untrained(loaded.path, quiet=quiet)
@@ -80,7 +89,13 @@ def inspect_attention(
     page.attention(attention)
     if layer is None:
         heads = head_summaries(attention)
-        print_view({"heads": heads}, lambda screen: [head_table(heads, screen)], json=json)
+        if csv:
+            write_rows(HeadSummary, heads, sys.stdout)
+            return
+        print_view({"heads": heads}, lambda screen: [head_table(heads, screen)], json=json, about=page.about)
     else:
         grid = attention_grid(attention, tokenizer, layer, head)
-        print_view(grid, lambda screen: grid_table(grid, screen, scores=scores), json=json)
+        if csv:
+            write_grid(grid, sys.stdout)
+            return
+        print_view(grid, lambda screen: grid_table(grid, screen, scores=scores), json=json, about=page.about)

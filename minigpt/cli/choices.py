@@ -39,7 +39,9 @@ def show_choices(
     if csv:
         write_choices_csv(choices, sys.stdout)
     else:
-        print_view({"choices": choices}, lambda screen: [choices_table(choices, prompt, screen)], json=json)
+        print_view(
+            {"choices": choices}, lambda screen: [choices_table(choices, prompt, screen)], json=json, about=page.about
+        )
 
 
 def _about_spaces(prompt: str, texts: Sequence[str]) -> Iterator[str]:

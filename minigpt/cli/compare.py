@@ -207,6 +207,9 @@ def _measure(contest: "Contest", spent: float, *, quiet: bool) -> int | None:
 
 
 def _show(contest: "Contest", plot: Path | None, html: Path | None, *, json: bool, quiet: bool) -> None:
+    from importlib.metadata import version
+
+    from minigpt.checkpoint.files import storable
     from minigpt.render.machine import to_json
 
     comparison = contest.comparison
@@ -215,7 +218,7 @@ def _show(contest: "Contest", plot: Path | None, html: Path | None, *, json: boo
     if html is not None:
         _write_page(comparison, contest.folder, html, quiet=quiet)
     if json:
-        print(to_json(comparison))
+        print(to_json(comparison, path=storable(contest.folder), version=version("minigpt")))
         return
     _print(comparison)
     if not comparison.ablation:

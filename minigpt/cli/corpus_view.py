@@ -96,7 +96,7 @@ def show_corpus(
     record = corpus_step(loaded.model, loaded.tokenizer, ids, corpus.ids, corpus.text, top=top, suffix=suffix)
     page.printed("Beside what a text says", lambda screen: [corpus_table(record, text, screen)])
     if json:
-        write_steps([record], dict, sys.stdout)
+        write_steps([record], page.about, sys.stdout)
     else:
         console = stdout()
         console.print(corpus_table(record, text, Screen.of(console)), soft_wrap=True)

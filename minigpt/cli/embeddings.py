@@ -7,7 +7,7 @@ import typer
 
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded
-from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads
+from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads, csv_flag
 from minigpt.cli.page import Html, ViewPage, check_page
 from minigpt.cli.untrained import tell_untrained
 from minigpt.cli.view import print_view
@@ -26,7 +26,7 @@ def inspect_embeddings(
     checkpoint: Checkpoint = None,
     top: Annotated[int, typer.Option(min=0, help="How many of the nearest tokens to list.")] = 10,
     json: Json = False,
-    csv: Annotated[bool, typer.Option("--csv", help="A column for each token, for a spreadsheet.")] = False,
+    csv: Annotated[bool, csv_flag("A column for each token")] = False,
     html: Html = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -42,7 +42,7 @@ def inspect_embeddings(
     """
     require(not (json and csv), "--json and --csv exclude each other.")
     check_page(html)
-    from minigpt.cli.setup import open_checkpoint
+    from minigpt.cli.setup import about, open_checkpoint
     from minigpt.inspection.embeddings import token_vectors
     from minigpt.text.prompt import check_argument
     from minigpt.text.single import single_token
@@ -57,4 +57,9 @@ def inspect_embeddings(
     if csv:
         write_vectors(vectors, sys.stdout)
     else:
-        print_view({"tokens": vectors}, lambda screen: embedding_view(vectors, screen, tied=tied), json=json)
+        print_view(
+            {"tokens": vectors},
+            lambda screen: embedding_view(vectors, screen, tied=tied),
+            json=json,
+            about=lambda: about(loaded),
+        )

@@ -9,11 +9,12 @@ import typer
 
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note, stderr, stdout
-from minigpt.cli.options import Checkpoint, Device, Dtype, Json, Quantize, Quiet, Threads, choice
+from minigpt.cli.options import Checkpoint, Device, Dtype, Quantize, Quiet, Threads, choice, csv_flag, json_flag
 from minigpt.cli.untrained import tell_untrained
 from minigpt.config import PRECISIONS, require
 from minigpt.errors import CorpusError
-from minigpt.render.machine import to_json
+from minigpt.records import FileScore
+from minigpt.render.machine import to_json, write_rows
 from minigpt.render.screen import Screen
 from minigpt.render.style import quantity
 from minigpt.render.tables import file_score_caption, score_table
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     import torch
 
     from minigpt.checkpoint.folder import Checkpoint as Loaded
-    from minigpt.records import FileScore
     from minigpt.text.corpus import Corpus
 
 
@@ -54,7 +54,8 @@ def evaluate(
     encoding: Annotated[str, typer.Option(help="The text's encoding.")] = "utf-8",
     field: Annotated[str, typer.Option(help="What holds the text in .jsonl and .parquet.")] = "text",
     config: Config = None,
-    json: Json = False,
+    json: Annotated[bool, json_flag("a line a file, then one of the total")] = False,
+    csv: Annotated[bool, csv_flag("A row a file, and one of the total of several")] = False,
     device: Device = "auto",
     dtype: Dtype = "float32",
     quantize: Quantize = "none",
@@ -69,8 +70,9 @@ def evaluate(
     [bold]minigpt evaluate texts/ -c checkpoints/demo[/bold]
         a model on each text of a folder
     """
+    require(not (json and csv), "--json and --csv exclude each other.")
     require(not rolling or stride is None, "--rolling has windows of its own: leave out --stride.")
-    from minigpt.cli.setup import open_checkpoint
+    from minigpt.cli.setup import about, open_checkpoint
     from minigpt.inspection.score import checked_stride, total_score
     from minigpt.models.device import autocast, resolve_precision
     from minigpt.text.corpus import read_corpus
@@ -103,7 +105,9 @@ def evaluate(
             "Give a text of two tokens or more."
         )
     if json:
-        print(to_json(total))
+        print(to_json(total, **about(loaded)))
+    elif csv:
+        write_rows(FileScore, _rows(scores, total), sys.stdout)
     else:
         _print_table(scores, total)
 
@@ -143,7 +147,10 @@ def _scores(
 def _print_table(scores: "Sequence[FileScore]", total: "FileScore") -> None:
     console = stdout()
     screen = Screen.of(console)
-    rows = [*scores, total] if len(scores) > 1 else scores
-    for line in score_table(rows, screen):
+    for line in score_table(_rows(scores, total), screen):
         console.print(line, soft_wrap=True)
     console.print(file_score_caption(total, screen), soft_wrap=True)
+
+
+def _rows(scores: "Sequence[FileScore]", total: "FileScore") -> "Sequence[FileScore]":
+    return [*scores, total] if len(scores) > 1 else scores

@@ -10,7 +10,17 @@ from rich.text import Text
 
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, leave_terminal, stdout
-from minigpt.cli.options import Checkpoint, Device, MinP, RepetitionPenalty, Temperature, Threads, TopK, TopP
+from minigpt.cli.options import (
+    Checkpoint,
+    Device,
+    MinP,
+    RepetitionPenalty,
+    Temperature,
+    TextFile,
+    Threads,
+    TopK,
+    TopP,
+)
 from minigpt.cli.untrained import tell_untrained
 from minigpt.config import SampleConfig
 from minigpt.errors import ConfigError, OutputError, PackageError
@@ -30,7 +40,7 @@ def explore(
     prompt: Annotated[
         str | None, typer.Argument(help="The text to start from; without it, the start of a text.", show_default=False)
     ] = None,
-    file: Annotated[Path | None, typer.Option(help="Start from the text of this file.", show_default=False)] = None,
+    file: TextFile = None,
     checkpoint: Checkpoint = None,
     repetition_penalty: RepetitionPenalty = _DEFAULTS.repetition_penalty,
     temperature: Temperature = _DEFAULTS.temperature,

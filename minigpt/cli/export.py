@@ -56,7 +56,7 @@ def export(
     """
     from minigpt.checkpoint.export import check_target
     from minigpt.checkpoint.gguf import check_installed
-    from minigpt.cli.setup import open_checkpoint
+    from minigpt.cli.setup import about, open_checkpoint
 
     is_gguf = target.suffix.lower() == ".gguf"
     kinds, where = (GGUF_DTYPES, "in a .gguf file") if is_gguf else (FOLDER_DTYPES, "in a folder")
@@ -69,7 +69,7 @@ def export(
         _write(loaded, target, dtype, is_gguf=is_gguf, quiet=quiet)
     record = _record(loaded, target, dtype, is_gguf=is_gguf)
     if json:
-        print(to_json(record))
+        print(to_json(record, **about(loaded)))
     else:
         _tell(record, loaded.model.config.layers, loaded.model.config.width)
 

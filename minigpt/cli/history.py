@@ -57,7 +57,7 @@ def show_history(run: "Checkpoint", text: str, tracked: Sequence[str], top: int,
         )
     )
     page.history(rows)
-    print_view({"rows": rows}, lambda screen: history_table(rows, text, screen), json=json)
+    print_view({"rows": rows}, lambda screen: history_table(rows, text, screen), json=json, about=page.about)
 
 
 def show_history_by_layer(

@@ -17,7 +17,7 @@ from minigpt.cli.given import given
 from minigpt.cli.guard import guarded, note, stdout
 from minigpt.cli.history import history_run, show_history, show_history_by_layer
 from minigpt.cli.lens import show_attribution, show_by_layer
-from minigpt.cli.options import Boundary, Checkpoint, Device, Json, Quiet, Threads, Top
+from minigpt.cli.options import Boundary, Checkpoint, Device, Json, Quiet, TextFile, Threads, Top, csv_flag
 from minigpt.cli.page import Html, ViewPage, check_page
 from minigpt.cli.untrained import tell_untrained
 from minigpt.config import require
@@ -44,9 +44,7 @@ def inspect_probs(
         str | None,
         typer.Argument(help="The text to look at; - or nothing reads standard input.", show_default=False),
     ] = None,
-    file: Annotated[
-        Path | None, typer.Option(help="Take the text from this file, with the newline at its end.", show_default=False)
-    ] = None,
+    file: TextFile = None,
     checkpoint: Checkpoint = None,
     every: Annotated[
         bool, typer.Option("--all", help="Score every token of the text, not only what comes next.")
@@ -96,7 +94,7 @@ def inspect_probs(
     suffix: Suffix = None,
     top: Top = 10,
     json: Json = False,
-    csv: Annotated[bool, typer.Option("--csv", help="A row per candidate, for a spreadsheet.")] = False,
+    csv: Annotated[bool, csv_flag("A row per candidate")] = False,
     html: Html = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -162,12 +160,12 @@ def inspect_probs(
         show_choices(loaded, prompt, ids, texts, json=json, csv=csv, page=page, quiet=quiet)
     elif every:
         page.every_token(ids)
-        _show_every_token(loaded, ids, top, json=json, csv=csv)
+        _show_every_token(loaded, ids, top, json=json, csv=csv, page=page)
     elif boundary:
         _show_boundary(loaded, prompt, ids, top, json=json, page=page, quiet=quiet)
     else:
         page.next_token(ids)
-        _show_next_token(loaded, prompt, ids, top, json=json, csv=csv)
+        _show_next_token(loaded, prompt, ids, top, json=json, csv=csv, page=page)
 
 
 def _more_tokens(loaded: "Loaded", texts: "Sequence[str]") -> int:
@@ -189,12 +187,14 @@ def _tell_of_windows(loaded: "Loaded", tokens: int, more: int, *, quiet: bool) -
         )
 
 
-def _show_next_token(loaded: "Loaded", text: str, ids: list[int], top: int, *, json: bool, csv: bool) -> None:
+def _show_next_token(
+    loaded: "Loaded", text: str, ids: list[int], top: int, *, json: bool, csv: bool, page: ViewPage
+) -> None:
     from minigpt.inspection.probs import next_token
 
     record = next_token(loaded.model, loaded.tokenizer, ids, top=top)
     if json:
-        write_steps([record], dict, sys.stdout)
+        write_steps([record], page.about, sys.stdout)
     elif csv:
         write_csv([record], sys.stdout)
     else:
@@ -215,20 +215,20 @@ def _show_boundary(
         lambda screen: [boundary_tables(record, end, text, screen) if end else next_token_table(record, text, screen)],
     )
     if json:
-        write_steps([record], lambda: {"boundary": end}, sys.stdout)
+        write_steps([record], lambda: {"boundary": end, **page.about()}, sys.stdout)
     elif end is None:
         _print_next_token(record, text)
     else:
         print_boundary(stdout(), record, end, text)
 
 
-def _show_every_token(loaded: "Loaded", ids: list[int], top: int, *, json: bool, csv: bool) -> None:
+def _show_every_token(loaded: "Loaded", ids: list[int], top: int, *, json: bool, csv: bool, page: ViewPage) -> None:
     from minigpt.inspection.probs import TextTally, every_token, first_token
 
     tally = TextTally()
     records = tally.watch(every_token(loaded.model, loaded.tokenizer, ids, top=top))
     if json:
-        write_steps(records, lambda: _totals(tally.score()), sys.stdout)
+        write_steps(records, lambda: {**_totals(tally.score()), **page.about()}, sys.stdout)
     elif csv:
         write_csv(records, sys.stdout)
     else:

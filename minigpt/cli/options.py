@@ -11,6 +11,16 @@ from minigpt.cli.environment import VARIABLES
 from minigpt.config import DEVICES, DTYPES, QUANTIZATIONS, one_of
 
 
+def json_flag(form: str) -> Any:
+    """--json, whose help says what comes: one document, or a line for each of something."""
+    return typer.Option("--json", help=f"JSON on standard output, for other programs: {form}.")
+
+
+def csv_flag(form: str) -> Any:
+    """--csv, whose help says what its rows are."""
+    return typer.Option("--csv", help=f"{form}, for a spreadsheet.")
+
+
 def choice(values: Iterable[str], help: str, *names: str, remarks: Mapping[str, str] | None = None, **more: Any) -> Any:
     """A flag with a fixed set of `values`: its help names them where it says {values}, and a shell completes them.
 
@@ -59,8 +69,12 @@ Quantize = Annotated[
         remarks={"int8": "products in 8 bits on a CPU, the fastest for large models, and a bit worse"},
     ),
 ]
+TextFile = Annotated[
+    Path | None,
+    typer.Option("--file", help="Take the text from this file, with the newline at its end.", show_default=False),
+]
 Top = Annotated[int, typer.Option(min=1, help="How many tokens to list; all others are summed as one row.")]
-Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, for other programs.")]
+Json = Annotated[bool, json_flag("one document")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress on standard error.")]
 Boundary = Annotated[
     bool, typer.Option("--boundary", help="Show too how the end of the prompt could be cut differently.")

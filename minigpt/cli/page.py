@@ -108,7 +108,13 @@ class ViewPage:
     def show(self, title: str, lines: Lines, record: Any, *, json: bool) -> None:
         """What the terminal shows, there and on the page; or JSON and the page."""
         self.printed(title, lines)
-        print_view(record, lines, json=json)
+        print_view(record, lines, json=json, about=self.about)
+
+    def about(self) -> dict[str, Any]:
+        """What the view's JSON says of itself."""
+        from minigpt.cli.setup import about
+
+        return about(self.checkpoint, prompt=self.text)
 
     def printed(self, title: str, lines: Lines) -> None:
         """What the terminal shows, for a screen as wide as tables may be."""

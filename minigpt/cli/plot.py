@@ -9,7 +9,7 @@ import typer
 from minigpt.cli.completion import complete_model
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note, say, stdout
-from minigpt.cli.options import Json, Quiet, choice
+from minigpt.cli.options import Quiet, choice, json_flag
 from minigpt.config import X_AXES, Y_AXES, require
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def plot(
         Path | None, typer.Option(help="Write a picture instead: FILE.svg or FILE.png.", show_default=False)
     ] = None,
     config: Config = None,
-    json: Json = False,
+    json: Annotated[bool, json_flag("a line a run")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Show how the losses of one or several trainings went.
@@ -70,24 +70,26 @@ def plot(
     from minigpt.checkpoint.runs import find_run, newest_run, read_run
     from minigpt.training.curves import cautions, loss_curves
 
-    folders = map(find_run, run) if run else [newest_run(otherwise="or name the folder of a run")]
-    logs = [read_run(folder) for folder in dict.fromkeys(folders)]
+    named = map(find_run, run) if run else [newest_run(otherwise="or name the folder of a run")]
+    folders = list(dict.fromkeys(named))
+    logs = [read_run(folder) for folder in folders]
     curves = loss_curves(logs, x=x, y=y, smooth=smooth, log=log)
     for sentence in cautions(logs, curves):
         note(sentence, quiet=quiet)
     if json:
-        _print_json(curves)
+        _print_json(folders, curves)
     elif out is not None:
         _write_picture(curves, out, log=log)
     else:
         _print_plot(curves, log=log)
 
 
-def _print_json(curves: "Sequence[LossCurves]") -> None:
+def _print_json(folders: "Sequence[Path]", curves: "Sequence[LossCurves]") -> None:
+    from minigpt.checkpoint.files import storable
     from minigpt.render.machine import to_json
 
-    for curve in curves:
-        print(to_json(curve))
+    for folder, curve in zip(folders, curves, strict=True):
+        print(to_json(curve, path=storable(folder)))
 
 
 def _write_picture(curves: "Sequence[LossCurves]", out: Path, *, log: bool) -> None:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -120,6 +121,7 @@ def _make_again(path: Path, trace: "Trace", checkpoint: "Checkpoint", given: Map
 
     Raises TraceError where something else comes out.
     """
+    from minigpt.cli.setup import about
     from minigpt.models.decoder import decoding_threads
     from minigpt.sampling.replay import ReplayTally, changes, check_tokens, redraw, rescore
 
@@ -138,13 +140,16 @@ def _make_again(path: Path, trace: "Trace", checkpoint: "Checkpoint", given: Map
             for step, _, record in rescore(trace, checkpoint):
                 tally.compare(step.record, record)
                 advance(1)
-    _tell(path, tally.result(different), [texts[sample] for sample in sorted(texts)], given)
+    told = [texts[sample] for sample in sorted(texts)]
+    _tell(path, tally.result(different), told, given, partial(about, checkpoint, prompt=trace.header.prompt))
 
 
-def _tell(path: Path, result: "Replay", texts: list[str], given: Mapping[str, Any]) -> None:
+def _tell(
+    path: Path, result: "Replay", texts: list[str], given: Mapping[str, Any], about: Callable[[], Mapping[str, Any]]
+) -> None:
     out, err = stdout(), stderr()
     if given.get("json"):
-        print(to_json(result), flush=True)
+        print(to_json(result, **about()), flush=True)
     if not result.agrees:
         raise TraceError(replay_finding(str(path), result, symbols_for(err.encoding)))
     if given.get("json"):
@@ -159,6 +164,7 @@ def _tell(path: Path, result: "Replay", texts: list[str], given: Mapping[str, An
 
 def _score_elsewhere(trace: "Trace", checkpoint: "Checkpoint", given: Mapping[str, Any]) -> None:
     """The table of the tokens at which another checkpoint differs most."""
+    from minigpt.cli.setup import about
     from minigpt.models.decoder import decoding_threads
     from minigpt.sampling.replay import RescoringTally, check_tokens, rescore
 
@@ -169,7 +175,8 @@ def _score_elsewhere(trace: "Trace", checkpoint: "Checkpoint", given: Mapping[st
             tally.add(step, before, record)
             advance(1)
     result = tally.result(trace.header.checkpoint, str(checkpoint.path), given.get("top", SampleConfig().top))
-    print_view(result, lambda screen: rescoring_table(result, screen), json=bool(given.get("json")))
+    describe = partial(about, checkpoint, prompt=trace.header.prompt)
+    print_view(result, lambda screen: rescoring_table(result, screen), json=bool(given.get("json")), about=describe)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """`minigpt runs`: a folder of runs in; what is in it out."""
 
 import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,8 +9,10 @@ import typer
 
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note, stdout
-from minigpt.cli.options import Json, Quiet
-from minigpt.render.machine import to_json
+from minigpt.cli.options import Quiet, csv_flag, json_flag
+from minigpt.config import require
+from minigpt.records import RunSummary
+from minigpt.render.machine import to_json, write_rows
 from minigpt.render.runs import runs_table
 from minigpt.render.screen import Screen
 
@@ -18,7 +21,8 @@ from minigpt.render.screen import Screen
 def runs(
     folder: Annotated[Path, typer.Option("--dir", help="The folder of runs.")] = Path("checkpoints"),
     config: Config = None,
-    json: Json = False,
+    json: Annotated[bool, json_flag("a line a run")] = False,
+    csv: Annotated[bool, csv_flag("A row a run")] = False,
     quiet: Quiet = False,
 ) -> None:
     """List the models that are there: size, text, loss, age, the newest first. Other commands take their names.
@@ -28,6 +32,7 @@ def runs(
     [bold]minigpt runs --dir elsewhere --json[/bold]
         another folder, for another program
     """
+    require(not (json and csv), "--json and --csv exclude each other.")
     from minigpt.checkpoint.run_list import list_runs
     from minigpt.checkpoint.runs import RUNS
 
@@ -35,6 +40,8 @@ def runs(
     if json:
         for run in found:
             print(to_json(run))
+    elif csv:
+        write_rows(RunSummary, found, sys.stdout)
     elif not found:
         note(f"no model is in {folder} yet. Train one with: minigpt train YOUR-TEXT.txt", quiet=quiet)
     else:

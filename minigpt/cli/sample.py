@@ -22,17 +22,18 @@ from minigpt.cli.options import (
     Checkpoint,
     Device,
     Dtype,
-    Json,
     MinP,
     Quantize,
     Quiet,
     RepetitionPenalty,
     Temperature,
+    TextFile,
     Threads,
     Top,
     TopK,
     TopP,
     choice,
+    json_flag,
 )
 from minigpt.cli.page import Html, SamplePage, check_page
 from minigpt.cli.replay import ReplayFile, TraceFile, traced
@@ -62,6 +63,7 @@ def sample(
         str | None,
         typer.Argument(help="The text to continue; - or nothing reads standard input.", show_default=False),
     ] = None,
+    file: TextFile = None,
     checkpoint: Checkpoint = None,
     repetition_penalty: RepetitionPenalty = _DEFAULTS.repetition_penalty,
     temperature: Temperature = _DEFAULTS.temperature,
@@ -108,7 +110,7 @@ def sample(
     pace: Annotated[
         float | None, typer.Option(help="At most so many tokens a second, to watch.", show_default=False)
     ] = None,
-    json: Json = False,
+    json: Annotated[bool, json_flag("a line a token, and one of totals a sample; with --replay one document")] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Afterwards, compare every cached step with a full pass; fail above 1e-4.")
     ] = False,
@@ -163,12 +165,12 @@ def sample(
         ignore_end_of_text=ignore_end_of_text,
         top=top,
     )
-    from minigpt.cli.setup import given_text, open_checkpoint
+    from minigpt.cli.setup import about, given_text, open_checkpoint
     from minigpt.models.decoder import decoding_threads
     from minigpt.sampling.check import CacheCheck
     from minigpt.sampling.engine import by_sample, generate
 
-    text = given_text(prompt)
+    text = given_text(prompt, file)
     loaded = open_checkpoint(checkpoint, device, threads, dtype, quantize)
     tell_untrained(loaded.path, quiet=quiet)
     out = stdout()
@@ -186,6 +188,9 @@ def sample(
             if watcher is not None:
                 watcher.watch(*step)
 
+    def told(record: StepRecord | SampleEnd) -> dict[str, Any]:
+        return about(loaded) if isinstance(record, SampleEnd) else {}
+
     pieces = generate(loaded.model, loaded.tokenizer, text, settings, count=num_samples, watch=watch)
     pieces = copied.watch(page.keep(pieces) if page else pieces)
     said: list[str] = []
@@ -196,7 +201,7 @@ def sample(
     ):
         pieces = keep(pieces)
         if how == "json":
-            _print_json(_watched(pieces, pace, said), copied.fields)
+            _print_json(_watched(pieces, pace, said), lambda record: {**copied.fields(record), **told(record)})
         for number, mine in enumerate(by_sample(pieces, range(0 if how == "json" else num_samples))):
             if number and how != "raw":
                 out.print()

@@ -3,12 +3,16 @@
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from minigpt.checkpoint.files import sha256_of, storable
 from minigpt.checkpoint.folder import Checkpoint, load
 from minigpt.checkpoint.runs import newest_run
+from minigpt.checkpoint.tensors import weight_files
 from minigpt.errors import ConfigError, CorpusError
 from minigpt.models.device import resolve_device
 from minigpt.models.kinds import gpt_of
@@ -54,3 +58,13 @@ def text_to_look_at(argument: str | None, file: Path | None = None, *, advice: s
         elsewhere = file is not None or argument == "-" or (argument is None and not sys.stdin.isatty())
         raise (CorpusError if elsewhere else ConfigError)(f"There is no text to look at.\n{advice}")
     return text
+
+
+def about(loaded: Checkpoint, **asked: Any) -> dict[str, Any]:
+    """What JSON says of itself behind its numbers: what was `asked`, of which weights, and by which minigpt."""
+    return {**asked, "checkpoint": described(loaded.path), "version": version("minigpt")}
+
+
+def described(folder: Path) -> dict[str, str]:
+    """A checkpoint by its path and the SHA-256 of its weights: of model.safetensors, as it lies on the disk."""
+    return {"path": storable(folder), "sha256": sha256_of(weight_files(folder))}

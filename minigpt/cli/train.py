@@ -14,7 +14,7 @@ from minigpt.cli.config_file import Config
 from minigpt.cli.given import build, given
 from minigpt.cli.guard import guarded, note, signals_raise, stderr
 from minigpt.cli.introduction import introduce, part_was_read, places, show_plan, show_size
-from minigpt.cli.options import Device, Json, Quiet, Threads, choice
+from minigpt.cli.options import Device, Quiet, Threads, choice, json_flag
 from minigpt.cli.resume import as_before, reopen
 from minigpt.cli.training import Manner, watched
 from minigpt.config import (
@@ -213,7 +213,7 @@ def train(
         bool, _flag("Write RUN/tensorboard/ too, for TensorBoard.", _OUTPUT, "--tensorboard")
     ] = False,
     config: Config = None,
-    json: Json = False,
+    json: Annotated[bool, json_flag("a line a step")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a small GPT on a text, and keep the best model.

@@ -1,6 +1,6 @@
 """A record, and the lines that show it, in; JSON or these lines on standard output out."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rich.text import Text
@@ -12,10 +12,10 @@ from minigpt.render.screen import Screen
 Lines = Callable[[Screen], Iterable[Text]]
 
 
-def print_view(record: Any, lines: Lines, *, json: bool) -> None:
-    """`lines` are asked for the screen that there is."""
+def print_view(record: Any, lines: Lines, *, json: bool, about: Callable[[], Mapping[str, Any]]) -> None:
+    """`lines` are asked for the screen that there is, `about` for what the JSON says of itself."""
     if json:
-        print(to_json(record))
+        print(to_json(record, **about()))
         return
     console = stdout()
     for line in lines(Screen.of(console)):

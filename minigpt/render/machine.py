@@ -3,9 +3,10 @@
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
 from typing import Any, TextIO
 
-from minigpt.records import StepRecord, Token, to_plain
+from minigpt.records import AttentionGrid, StepRecord, Token, to_plain
 from minigpt.render.style import safe_text
 
 
@@ -55,3 +56,35 @@ def _csv_rows(record: StepRecord) -> Iterator[list[Any]]:
 
 def _text(token: Token) -> str | None:
     return None if token.text is None else safe_text(token.text)
+
+
+def write_rows(kind: type[Any], records: Iterable[Any], file: TextIO) -> None:
+    """A header, the names of the fields of `kind`, then a row a record. None is an empty cell; yes is 1, and no 0."""
+    names = [field.name for field in fields(kind)]
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_cell(getattr(record, name)) for name in names] for record in records)
+
+
+GRID_COLUMNS = (
+    *("layer", "head"),  # no head for the mean of the layer's
+    *("position", "id", "text", "bytes"),  # of the token that looks
+    *("at_position", "at_id", "at_text", "at_bytes"),  # of the one that it looks at
+    *("weight", "score"),
+)
+
+
+def write_grid(grid: AttentionGrid, file: TextIO) -> None:
+    """A header, then a row for each token and each that it looks at."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(GRID_COLUMNS)
+    tokens = [(position, token.id, _text(token), token.bytes) for position, token in enumerate(grid.tokens)]
+    for token, weights, scores in zip(tokens, grid.weights, grid.scores, strict=True):
+        for looked_at, weight, score in zip(tokens, weights, scores, strict=False):
+            writer.writerow([grid.layer, grid.head, *token, *looked_at, weight, score])
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return safe_text(value)
+    return int(value) if isinstance(value, bool) else value

@@ -9,12 +9,9 @@ A tree, such as the explorer makes, has two more names in each step: its own num
 of the step before it or null for one that follows the prompt.
 """
 
-import hashlib
 import io
 import json
-import os
 import platform
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,11 +20,12 @@ from typing import Any
 
 import torch
 
+from minigpt.checkpoint.files import sha256_of, storable
 from minigpt.checkpoint.folder import CONFIG, Checkpoint
 from minigpt.checkpoint.tensors import weight_files
 from minigpt.checkpoint.tokenizer_files import tokenizer_files
 from minigpt.config import SampleConfig
-from minigpt.errors import CheckpointError, ConfigError, OutputError, TraceError
+from minigpt.errors import ConfigError, OutputError, TraceError
 from minigpt.plain import Misfit, from_line, from_plain
 from minigpt.records import SampleEnd, StepRecord, to_plain
 from minigpt.sampling.plausible import check_id, check_record
@@ -51,9 +49,9 @@ class Fingerprint:
     def of(cls, folder: Path) -> "Fingerprint":
         """Raises CheckpointError where one of the files cannot be read."""
         return cls(
-            weights=_sha256(weight_files(folder)),
-            tokenizer=_sha256(tokenizer_files(folder)),
-            config=_sha256([folder / CONFIG]),
+            weights=sha256_of(weight_files(folder)),
+            tokenizer=sha256_of(tokenizer_files(folder)),
+            config=sha256_of([folder / CONFIG]),
         )
 
     def changes(self, other: "Fingerprint") -> list[str]:
@@ -117,7 +115,7 @@ class TraceHeader:
             prompt_ids=tuple(tokenizer.encode(prompt) or [tokenizer.end_of_text]),
             num_samples=num_samples,
             settings=settings,
-            checkpoint=os.fsencode(checkpoint.path).decode("utf-8", "backslashreplace"),
+            checkpoint=storable(checkpoint.path),
             fingerprint=Fingerprint.of(checkpoint.path),
             vocab_size=model.config.vocab_size,
             versions=Versions.here(),
@@ -370,15 +368,3 @@ def _check_header(header: TraceHeader) -> None:
         raise Misfit("prompt_ids is empty")
     for token in header.prompt_ids:
         check_id(token, header.vocab_size)
-
-
-def _sha256(paths: Sequence[Path]) -> str:
-    """Of a file; of several, one of theirs."""
-    hashes = []
-    for path in paths:
-        try:
-            with path.open("rb") as file:
-                hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
-        except OSError as error:
-            raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()

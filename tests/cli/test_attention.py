@@ -39,6 +39,12 @@ def test_a_grid_has_a_row_for_each_token(attention: Run) -> None:
     assert len(shown.splitlines()) >= len(grid["tokens"]) + 2
 
 
+def test_a_text_may_come_from_a_file(attention: Run) -> None:
+    Path("a.txt").write_text(TEXT)
+    assert attention("--file", "a.txt", "--json").stdout == attention(TEXT, "--json").stdout
+    assert attention(TEXT, "--file", "a.txt").exit_code == 2
+
+
 def test_a_word_is_followed_in_two_texts(attention: Run) -> None:
     result = attention("The cat sat.", "--with", "a dog and the cat", "--word", "Cat")
     assert result.exit_code == 0, result.stderr

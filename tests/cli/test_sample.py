@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from torch import Tensor
 
 from minigpt.checkpoint.folder import load
+from minigpt.cli.app import app
 from minigpt.models.decoder import Decoder
 
 Run = Callable[..., Any]
@@ -157,6 +159,22 @@ def test_beyond_the_context_there_is_one_note(sample: Run, trained: Path) -> Non
 )
 def test_standard_input_loses_one_final_newline(sample: Run, arguments: list[str], given: str, prompt: str) -> None:
     assert json_lines(sample("--json", *arguments, input=given))[-1]["prompt"] == prompt
+
+
+def test_a_file_keeps_its_newline_as_for_the_views(sample: Run, minigpt: Run) -> None:
+    Path("poem.txt").write_bytes(b"\xef\xbb\xbfThe\r\ncat\n")
+    assert json_lines(sample("--json", "--file", "poem.txt"))[-1]["prompt"] == "The\ncat\n"
+    refused = sample("The", "--file", "poem.txt")
+    assert refused.exit_code == 2
+    assert "as an argument or with --file, not both" in refused.stderr
+    assert sample("--file", "nowhere.txt").exit_code == 1
+
+
+def test_what_takes_a_text_takes_a_file_of_it_too() -> None:
+    for name in ("sample", "inspect-probs", "inspect-attention", "explore"):
+        command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+        flags = {option for parameter in command.params for option in parameter.opts}
+        assert "--file" in flags, name
 
 
 def test_an_argument_loses_nothing(sample: Run) -> None:
