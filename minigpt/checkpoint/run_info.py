@@ -35,6 +35,7 @@ class RunText:
     sources: tuple[TextSource, ...] = ()
     bytes_per_token: Positive | None = None
     validation: str | None = None
+    unigram_loss_nats: Amount | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +82,7 @@ class RunInfo:
     corpus: RunText = RunText()
     text: RunReading | None = None
     minutes: Positive | None = None
+    save_every: Several | None = None
     saved: RunSaved | None = None
     steps_taken: Count | None = None
     seconds_taken: Positive | None = None
