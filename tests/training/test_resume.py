@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from minigpt.checkpoint.folder import load
-from minigpt.checkpoint.resume import load_state, load_tokens
+from minigpt.checkpoint.resume import load_state, load_tokens, save_state
 from minigpt.checkpoint.run import RunFolder, claim
 from minigpt.config import TrainConfig
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, OutputError
@@ -337,6 +337,59 @@ def test_damaged_files_are_one_clear_error(text: Corpus, name: str, damage: byte
     file = path / "resume" / name
     file.unlink() if damage is None else file.write_bytes(damage)
     with pytest.raises(CheckpointError, match="go on"):
+        go_on(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"parameters": 10**400}, "parameters is a number too large"),
+        ({"name": 7}, "name is 7, where a text must be"),
+        ({"choices": 1.5}, "choices is 1.5, where an object must be"),
+        ({"trained_longer": [{}]}, r"trained_longer\[0\] has no from_step"),
+        ({"seconds_taken": 0}, "seconds_taken is 0.0, where a number above 0"),
+        ({"corpus": {"sources": []}}, "corpus has no bytes"),
+        ({"train": {"later": 1}}, 'train has an unknown name, "later"'),
+        ({"train": {"steps": 0}}, "--steps must be 1 or more"),
+        ({"text": {"corpus": ["\ud800"]}}, "half a character"),
+    ],
+)
+def test_a_damaged_run_json_is_told_with_the_place(text: Corpus, change: dict[str, Any], what: str) -> None:
+    path = begin(text, "run", StopAfter(5))
+    info = json.loads((path / "run.json").read_text())
+    (path / "run.json").write_text(json.dumps({**info, **change}))
+    with pytest.raises(CheckpointError, match=rf"^run/run\.json.*{what}"):
+        open_run(path, {}, None)
+
+
+def test_an_empty_list_of_longer_trainings_is_none(text: Corpus) -> None:
+    path = begin(text, "run")
+    info = json.loads((path / "run.json").read_text())
+    (path / "run.json").write_text(json.dumps({**info, "trained_longer": [], "saved": None}))
+    go_on(path, steps=14)
+    assert json.loads((path / "run.json").read_text())["trained_longer"] == [{"from_step": 12, "steps": 14}]
+
+
+def test_another_model_than_that_of_the_folder_is_refused_before_it_is_built(text: Corpus) -> None:
+    path = begin(text, "run", StopAfter(5))
+    info = json.loads((path / "run.json").read_text())
+    info["model"]["width"] = 2**30
+    (path / "run.json").write_text(json.dumps(info))
+    with pytest.raises(CheckpointError, match=r"run/run\.json has another model than run/config\.json"):
+        open_run(path, {}, None)
+
+
+@pytest.mark.parametrize("names", [["model.wte.weight"], ["optimizer.exp_avg.wte.weight"], ["extra"], ["reshaped"]])
+def test_a_state_of_other_tensors_is_refused(text: Corpus, names: list[str]) -> None:
+    path = begin(text, "run", StopAfter(9))
+    tensors, values = load_state(path)
+    kept = {name: tensor for name, tensor in tensors.items() if name not in names}
+    if names == ["extra"]:
+        kept["optimizer.exp_avg.nothing"] = torch.zeros(3)
+    if names == ["reshaped"]:
+        kept["model.ln_f.bias"] = torch.zeros(3)
+    save_state(path, kept, values)
+    with pytest.raises(CheckpointError, match=r"run/resume/state\.safetensors cannot be read, .*go on: (model|optim)"):
         go_on(path)
 
 
