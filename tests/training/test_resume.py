@@ -33,6 +33,7 @@ CPU = torch.device("cpu")
 CHOICES = Choices(
     layers=2, heads=2, width=16, context=16, batch_size=2, vocab_size=300, learning_rate=1e-2, dropout=0.2
 )
+MODEL = {"vocab_size": 300, "context": 16, "layers": 2, "heads": 2, "width": 16}
 SETTINGS = TrainConfig(steps=12, eval_every=4, warmup_steps=2)
 
 
@@ -347,10 +348,13 @@ def test_damaged_files_are_one_clear_error(text: Corpus, name: str, damage: byte
         ({"name": 7}, "name is 7, where a text must be"),
         ({"choices": 1.5}, "choices is 1.5, where an object must be"),
         ({"trained_longer": [{}]}, r"trained_longer\[0\] has no from_step"),
-        ({"seconds_taken": 0}, "seconds_taken is 0.0, where a number above 0"),
+        ({"seconds_taken": 0}, "seconds_taken is 0.0, where a number of seconds above 0"),
+        ({"seconds_taken": 1e19}, "seconds_taken is 1e\\+19, where a number of seconds above 0"),
         ({"corpus": {"sources": []}}, "corpus has no bytes"),
         ({"train": {"later": 1}}, 'train has an unknown name, "later"'),
         ({"train": {"steps": 0}}, "--steps must be 1 or more"),
+        ({"model": {**MODEL, "inner_width": 0}}, "The MLP's width must be 1 or more"),
+        ({"model": {**MODEL, "activation": "x"}}, "The activation must be one of"),
         ({"text": {"corpus": ["\ud800"]}}, "half a character"),
     ],
 )
