@@ -98,7 +98,7 @@ def run_and_check(path: Path, edit: Edit, arguments: list[str], seeds: range) ->
         assert result.exit_code in (0, 1, 2), told
         if result.exit_code:
             assert f"minigpt {arguments[0]}: " in result.stderr, told
-            assert any(name in result.stderr for name in (*path.parts[1:], "notes.txt")), told  # the last: its text
+            assert any(name in result.stderr for name in (*path.parts[1:], "notes.txt", "this run's")), told
             assert len(result.stderr.splitlines()) <= 5, told
         for file in path.parent.rglob("*"):
             if file.is_file() and file not in files:
