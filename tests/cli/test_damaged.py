@@ -17,7 +17,7 @@ from minigpt.records import Comparison, Contender, ContenderRun, to_plain
 from minigpt.training import run as run_module
 
 Edit = Callable[[bytes, random.Random], bytes]
-SEEDS = range(15)  # of every file and command; more find no more, as many thousands have shown
+SEEDS = range(15)  # of every file and command, for every change; some thousands find what is rarer
 DEEP = "@deep@"
 EVIL = [
     None, True, False, 0, -1, 1, 1.5, 7, 10**19, 10**400, 1e-320, 1e308, -1e308, float("nan"), float("inf"),
