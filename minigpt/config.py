@@ -86,8 +86,11 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context", "layers", "heads", "width"):
             require_at_least(f"--{name.replace('_', '-')}", getattr(self, name), 1)
-        assert self.mlp_width > 0
-        assert self.activation in ACTIVATIONS
+        require(self.mlp_width > 0, f"The MLP's width must be 1 or more, not {self.mlp_width:,}.")
+        known = ", ".join(ACTIVATIONS)
+        require(self.activation in ACTIVATIONS, f"The activation must be one of {known}, not {self.activation}.")
+        epsilon = self.layer_norm_epsilon
+        require(0 <= epsilon < 1, f"The layer norm's epsilon must be at least 0 and below 1, not {epsilon}.")
         require(0 <= self.dropout < 1, f"--dropout must be at least 0 and below 1, not {self.dropout}.")
         require_choice("--model", self.model, MODELS)
         require(

@@ -1,14 +1,16 @@
 """Every record comes back from JSON as it went, by its annotations alone; anything else is a Misfit that says where."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 
 import pytest
 
 from minigpt.config import SampleConfig
 from minigpt.errors import ConfigError
 from minigpt.plain import Misfit, from_line, from_plain
-from minigpt.records import Candidate, Other, SampleEnd, Stage, StepRecord, Token, to_plain
+from minigpt.records import Candidate, Other, SampleEnd, Share, Stage, StepRecord, Token, to_plain
 
 CANDIDATE = Candidate(id=7, text=" a", bytes="2061", logit=-1.5, raw_prob=0.1, after=(0.30000000000000004, 5e-324),
                       prob=5e-324, rank=3, cut_by=None)  # fmt: skip
@@ -80,6 +82,49 @@ def test_a_misfit_says_where_and_what(values: object, message: str) -> None:
 def test_what_a_record_refuses_itself_comes_as_it_raises_it() -> None:
     with pytest.raises(ConfigError, match="--top-p"):
         from_plain(SampleConfig, {**to_plain(SampleConfig()), "top_p": 0})
+
+
+def test_a_name_given_twice_is_refused_at_any_depth() -> None:
+    with pytest.raises(Misfit, match=r'^it gives "a" twice$'):
+        from_line(b'{"b": [{"a": 1, "a": 1}]}')
+
+
+@dataclass(frozen=True)
+class Rows:
+    pairs: tuple[tuple[float, int | None], ...]
+    named: Mapping[str, Share]
+    on: datetime | None = None
+
+
+def test_rows_names_dates_and_ranges() -> None:
+    read = from_plain(Rows, {"pairs": [[1, None], [2.5, 3]], "named": {"x": 1}, "on": "2026-05-04"})
+    assert read == Rows(((1.0, None), (2.5, 3)), {"x": 1.0}, datetime(2026, 5, 4, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pairs": [[1]]}, ".pairs[0] is a list, where a list of 2 must be"),
+        ({"pairs": [[1, 2], [1, 2.5]]}, ".pairs[1][1] is 2.5, where a whole number must be"),
+        ({"named": {"a b": 1.5}}, '."a b" is 1.5, where a number from 0 to 1 must be'),
+        ({"named": []}, ".named is a list, where an object must be"),
+        ({"on": "soon"}, '.on is "soon", where a date must be'),
+    ],
+)
+def test_what_does_not_fit_in_them(change: dict[str, object], message: str) -> None:
+    with pytest.raises(Misfit) as caught:
+        from_plain(Rows, {"pairs": [], "named": {}, "on": None, **change})
+    assert str(caught.value).endswith(message)
+
+
+def test_what_is_not_read_exactly_may_lack_a_default_and_have_more_but_no_unknown_setting() -> None:
+    values = {"count": 1, "inner": [{"numbers": [], "name": None, "later": 1}], "later": 1}
+    assert from_plain(Outer, values, exact=False) == Outer(1, (Inner((), None),))
+    with pytest.raises(Misfit, match=r"^\.inner\[0\] has no name$"):
+        from_plain(Outer, {"count": 1, "inner": [{"numbers": []}]}, exact=False)
+    assert from_plain(SampleConfig, {}, exact=False) == SampleConfig()
+    with pytest.raises(Misfit, match=r'^has an unknown name, "later"$'):
+        from_plain(SampleConfig, {"later": 1}, exact=False)
 
 
 @pytest.mark.parametrize("line", [b"[]", b"3", b"null", b'"a"', b"", b"{", b"{]", b"\xff", b'{"a": -Infinity}'])

@@ -134,9 +134,14 @@ def read_json_object(path: Path, most: int | None = None) -> dict[str, Any]:
 
 
 def read_own_json(path: Path) -> dict[str, Any]:
-    """The same of a file that is ours, which holds neither."""
+    """The same of a file that is ours: it holds neither, and no half of a character, since it is written again."""
     check_file(path)
-    return read_object(path)
+    values = read_object(path)
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise CheckpointError(f"{path} is damaged: it holds a text with half a character in it.") from error
+    return values
 
 
 def sha256_of(paths: Sequence[Path]) -> str:

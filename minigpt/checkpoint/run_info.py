@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 
 from minigpt.checkpoint.files import read_own_json
+from minigpt.config import MOST_MINUTES
 from minigpt.plain import record_of
-from minigpt.records import Amount, Count, Positive, Several, Share, TextSource
+from minigpt.records import Amount, Count, Positive, Several, Share, TextSource, Within
+
+Taken = Annotated[float, Within(1e-60, 60 * MOST_MINUTES, "a number of seconds above 0, and no more than a year,")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,7 @@ class RunText:
     sources: tuple[TextSource, ...] = ()
     bytes_per_token: Positive | None = None
     validation: str | None = None
+    unigram_loss_nats: Amount | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +86,10 @@ class RunInfo:
     corpus: RunText = RunText()
     text: RunReading | None = None
     minutes: Positive | None = None
+    save_every: Several | None = None
     saved: RunSaved | None = None
     steps_taken: Count | None = None
-    seconds_taken: Positive | None = None
+    seconds_taken: Taken | None = None
     stopped_early: Count | None = None
     trained_longer: tuple[RunLonger, ...] = ()
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.learned import FINISHED
-from minigpt.checkpoint.resume import load_state, load_tokens
+from minigpt.checkpoint.resume import load_state, load_tokens, save_state
 from minigpt.checkpoint.run import RunFolder, claim
 from minigpt.config import TrainConfig
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, OutputError, TrainingError
@@ -34,6 +34,7 @@ CPU = torch.device("cpu")
 CHOICES = Choices(
     layers=2, heads=2, width=16, context=16, batch_size=2, vocab_size=300, learning_rate=1e-2, dropout=0.2
 )
+MODEL = {"vocab_size": 300, "context": 16, "layers": 2, "heads": 2, "width": 16}
 SETTINGS = TrainConfig(steps=12, eval_every=4, warmup_steps=2)
 
 
@@ -339,6 +340,62 @@ def test_damaged_files_are_one_clear_error(text: Corpus, name: str, damage: byte
     file = path / "resume" / name
     file.unlink() if damage is None else file.write_bytes(damage)
     with pytest.raises(CheckpointError, match="go on"):
+        go_on(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"parameters": 10**400}, "parameters is a number too large"),
+        ({"name": 7}, "name is 7, where a text must be"),
+        ({"choices": 1.5}, "choices is 1.5, where an object must be"),
+        ({"trained_longer": [{}]}, r"trained_longer\[0\] has no from_step"),
+        ({"seconds_taken": 0}, "seconds_taken is 0.0, where a number of seconds above 0"),
+        ({"seconds_taken": 1e19}, "seconds_taken is 1e\\+19, where a number of seconds above 0"),
+        ({"corpus": {"sources": []}}, "corpus has no bytes"),
+        ({"train": {"later": 1}}, 'train has an unknown name, "later"'),
+        ({"train": {"steps": 0}}, "--steps must be 1 or more"),
+        ({"model": {**MODEL, "inner_width": 0}}, "The MLP's width must be 1 or more"),
+        ({"model": {**MODEL, "activation": "x"}}, "The activation must be one of"),
+        ({"text": {"corpus": ["\ud800"]}}, "half a character"),
+    ],
+)
+def test_a_damaged_run_json_is_told_with_the_place(text: Corpus, change: dict[str, Any], what: str) -> None:
+    path = begin(text, "run", StopAfter(5))
+    info = json.loads((path / "run.json").read_text())
+    (path / "run.json").write_text(json.dumps({**info, **change}))
+    with pytest.raises(CheckpointError, match=rf"^run/run\.json.*{what}"):
+        open_run(path, {}, None)
+
+
+def test_an_empty_list_of_longer_trainings_is_none(text: Corpus) -> None:
+    path = begin(text, "run")
+    info = json.loads((path / "run.json").read_text())
+    (path / "run.json").write_text(json.dumps({**info, "trained_longer": [], "saved": None}))
+    go_on(path, steps=14)
+    assert json.loads((path / "run.json").read_text())["trained_longer"] == [{"from_step": 12, "steps": 14}]
+
+
+def test_another_model_than_that_of_the_folder_is_refused_before_it_is_built(text: Corpus) -> None:
+    path = begin(text, "run", StopAfter(5))
+    info = json.loads((path / "run.json").read_text())
+    info["model"]["width"] = 2**30
+    (path / "run.json").write_text(json.dumps(info))
+    with pytest.raises(CheckpointError, match=r"run/run\.json has another model than run/config\.json"):
+        open_run(path, {}, None)
+
+
+@pytest.mark.parametrize("names", [["model.wte.weight"], ["optimizer.exp_avg.wte.weight"], ["extra"], ["reshaped"]])
+def test_a_state_of_other_tensors_is_refused(text: Corpus, names: list[str]) -> None:
+    path = begin(text, "run", StopAfter(9))
+    tensors, values = load_state(path)
+    kept = {name: tensor for name, tensor in tensors.items() if name not in names}
+    if names == ["extra"]:
+        kept["optimizer.exp_avg.nothing"] = torch.zeros(3)
+    if names == ["reshaped"]:
+        kept["model.ln_f.bias"] = torch.zeros(3)
+    save_state(path, kept, values)
+    with pytest.raises(CheckpointError, match=r"run/resume/state\.safetensors cannot be read, .*go on: (model|optim)"):
         go_on(path)
 
 
