@@ -7,6 +7,7 @@ import typer
 
 from minigpt.cli.completion import complete_model
 from minigpt.cli.environment import VARIABLES
+from minigpt.config import RANGES
 
 Checkpoint = Annotated[
     Path | None,
@@ -24,8 +25,8 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", envva
 Threads = Annotated[
     int | None,
     typer.Option(
-        min=1,
-        max=1024,
+        min=RANGES["threads"].least,
+        max=RANGES["threads"].most,
         help="CPU threads. By default all cores.",
         show_default=False,
         envvar=VARIABLES["threads"],
@@ -35,7 +36,9 @@ Dtype = Annotated[str, typer.Option(help="float32, or bfloat16: half of the memo
 Quantize = Annotated[
     str, typer.Option(help="none, or int8: products in 8 bits on a CPU, the fastest for large models, and a bit worse.")
 ]
-Top = Annotated[int, typer.Option(min=1, help="How many tokens to list; all others are summed as one row.")]
+Top = Annotated[
+    int, typer.Option(min=RANGES["top"].least, help="How many tokens to list; all others are summed as one row.")
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, for other programs.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress on standard error.")]
 Boundary = Annotated[

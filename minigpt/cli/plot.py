@@ -10,7 +10,7 @@ from minigpt.cli.completion import complete_model
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note, say, stdout
 from minigpt.cli.options import Json, Quiet
-from minigpt.config import require
+from minigpt.config import RANGES, require
 
 if TYPE_CHECKING:
     from minigpt.records import LossCurves
@@ -39,7 +39,7 @@ def plot(
     smooth: Annotated[
         int | None,
         typer.Option(
-            min=1,
+            min=RANGES["smooth"].least,
             help="Show the training loss as the mean of so many steps. By default a fiftieth of the run.",
             show_default=False,
         ),

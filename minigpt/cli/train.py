@@ -20,10 +20,10 @@ from minigpt.config import (
     DEFAULT_MINUTES,
     DEFAULT_WINDOW,
     PRESETS,
+    RANGES,
     Choices,
     TrainConfig,
     require,
-    require_minutes,
 )
 
 if TYPE_CHECKING:
@@ -156,7 +156,10 @@ def train(
         str | None, _flag("Go on with this run, or the latest one, exactly where it was.", _OUTPUT)
     ] = None,
     save_every: Annotated[
-        int | None, _flag("Steps between saves of what --resume needs. By default by time.", _OUTPUT, min=1)
+        int | None,
+        _flag(
+            "Steps between saves of what --resume needs. By default by time.", _OUTPUT, min=RANGES["save_every"].least
+        ),
     ] = None,
     snapshots: Annotated[
         int, _flag("Models kept along the way, evenly in the logarithm of the step; 0 for none.", _OUTPUT)
@@ -255,8 +258,6 @@ def train(
             model == "gpt" or "optimizer" not in said or optimizer == "adamw",
             f"--optimizer muon is for the matrices of a GPT's blocks: --model {model} is trained by adamw.",
         )
-        if minutes is not None:
-            require_minutes(minutes)
         if tensorboard:
             check_installed()
         if resume is not None and ranks.size == 1:
