@@ -18,7 +18,7 @@ from minigpt.text.corpus import Corpus
 from minigpt.text.shards import TokenData, fitting_context, made_before, made_from, reuse_shards, tokenize
 from minigpt.text.split import Split
 from minigpt.text.tokenizer import Tokenizer, bytes_per_token, check_tokenizer, default_vocab_size, train_tokenizer
-from minigpt.training.budget import VOCABULARIES, TextSize, candidates, chosen, given_model, paced
+from minigpt.training.budget import VOCABULARIES, TextSize, candidates, chosen, given_model, known, paced
 from minigpt.training.finetune import Base, further
 from minigpt.training.law import fitted_law
 from minigpt.training.speed import measure_rate, measure_speed, tokenizing_speed
@@ -181,6 +181,7 @@ def choose(
         runs = candidates(choices, size, speed, seconds, fitted_law(), decay)
         if choices.model != "gpt":  # when enough is learned, and what decays, was measured of a GPT alone
             runs, kept = [run for run in runs if run.share == 1], {*kept, "weight_decay"}
+        runs = known(runs, size, fitted_law())
     best = runs[0]
     train = paced(best, settings, seconds, kept)
     if choices.model != "gpt":
