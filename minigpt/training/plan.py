@@ -19,7 +19,7 @@ from minigpt.text.shards import TokenData, fitting_context, made_before, made_fr
 from minigpt.text.split import Split
 from minigpt.text.tokenizer import Tokenizer, bytes_per_token, check_tokenizer, default_vocab_size, train_tokenizer
 from minigpt.training.budget import VOCABULARIES, TextSize, candidates, chosen, given_model, known, paced
-from minigpt.training.finetune import Base, further
+from minigpt.training.finetune import Base, further, misfit
 from minigpt.training.law import fitted_law
 from minigpt.training.speed import measure_rate, measure_speed, tokenizing_speed
 
@@ -108,6 +108,7 @@ def make_plan(
             *_sample_notes(split, choices.tokenizer),
             *said,
             *_notes(model.context, context, data, choices, tokenizer),
+            *_misfit(base, split, data),
         ),
     )
 
@@ -311,6 +312,12 @@ def _sample_notes(split: Split, kind: str | None) -> list[str]:
         return []
     sampled, whole = split.sampled_characters, split.train_characters
     return [f"The tokenizer is learned from about {sampled:,} of the {whole:,} training characters."]
+
+
+def _misfit(base: Base | None, split: Split, data: TokenData) -> list[str]:
+    tokens = len(data.train)
+    told = "" if base is None else misfit(base, data.train_bytes / tokens, split.train_characters / tokens)
+    return [told] if told else []
 
 
 def _validation_name(held_out: Corpus | None, fraction: float, data: TokenData, eval_tokens: int) -> str:

@@ -401,3 +401,17 @@ def test_a_plan_for_a_given_model_is_shown(further: Run, minigpt: Run) -> None:
     assert "expected" not in result.stdout
     (line,) = further("--minutes", "0.1", "--dry-run", "--json").stdout.splitlines()
     assert json.loads(line)["expected_bits_per_byte"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [("the cat sat on a mat and the dog is not here. " * 40, True), ("Ελλάδα και 日本語 " * 60, False)],
+    ids=["like its own", "another script"],
+)
+def test_a_tokenizer_that_does_not_fit_is_told(minigpt: Run, trained: Path, text: str, fits: bool) -> None:
+    Path("text.txt").write_text(text, "utf-8")
+    result = minigpt("train", "text.txt", "--from", str(trained), "--steps", "1", "--out", "run")
+    assert result.exit_code == 0, result.stderr
+    told = " ".join(result.stderr.split())
+    words = r"does not fit this text: it cuts it into tokens of 1\.\d bytes, so the model begins far behind"
+    assert (re.search(words, told) is None) is fits
