@@ -20,14 +20,14 @@ from minigpt.checkpoint.hub import pinned
 from minigpt.checkpoint.run import RunFolder, Scratch, check_out, claim
 from minigpt.checkpoint.snapshots import Snapshot, snapshots
 from minigpt.cli.again import again
+from minigpt.cli.introduction import part_was_read
 from minigpt.config import (
     DEFAULT_MINUTES,
     Choices,
     SampleConfig,
     TrainConfig,
+    check_ranges,
     require,
-    require_at_least,
-    require_minutes,
 )
 from minigpt.errors import ConfigError, CorpusError, MinigptError
 from minigpt.inspection.against import compare_next
@@ -62,7 +62,7 @@ from minigpt.sampling.engine import Piece, generate
 from minigpt.text.corpus import read_corpus
 from minigpt.text.single import single_token
 from minigpt.training.finetune import Base, begun_with, gentle
-from minigpt.training.plan import choose, make_plan
+from minigpt.training.plan import LEAST_TRAINING_SHARE, READING_SHARE, choose, make_plan
 from minigpt.training.run import build_model, model_card, run, run_info
 
 T = TypeVar("T")
@@ -149,7 +149,7 @@ class Checkpoint(on_disk.Checkpoint):
         `settings` are the fields of SampleConfig, such as `temperature=0.8`, `top_k=40`, `max_tokens=200`, `seed=1`.
         The last piece of each of `count` samples holds its totals, a SampleEnd, whose `text` is the whole.
         """
-        require_at_least("--count", count, 1)
+        require(count > 0, f"--count must be 1 or more, not {count}.")
         config = SampleConfig(**_known(settings, [field.name for field in fields(SampleConfig)]))
         self.tokenizer.encode(text)  # now, not when the first piece is asked for
         return generate(self.model, self.tokenizer, text, config, count=count)
@@ -292,16 +292,14 @@ def train(
     require(minutes is None or steps is None, "Give --minutes or --steps, not both.")
     require(not overwrite or out is not None, "--overwrite goes with --out.")
     require(not said.get("freeze") or base is not None, "--freeze goes with --from.")
-    if minutes is not None:
-        require_minutes(minutes)
-    if save_every is not None:
-        require_at_least("--save-every", save_every, 1)
+    check_ranges({"minutes": minutes, "save_every": save_every})
     seconds = None if steps is not None else 60 * (minutes or DEFAULT_MINUTES)
     specs = [str(spec) for spec in ([corpus] if isinstance(corpus, str | Path) else corpus)]
     folder = None if out is None else Path(out)
 
     def left() -> float:
-        return (seconds or 0.0) - (time.perf_counter() - started)
+        total = seconds or 0.0
+        return max(LEAST_TRAINING_SHARE * total, total - (time.perf_counter() - started))
 
     if folder is not None:
         check_out(folder, overwrite=overwrite)
@@ -311,15 +309,20 @@ def train(
         first = Base(str(base), on_disk.load(base))
         choices, config = gentle(first, choices, config, said, target)
     with Scratch(folder) as scratch:
-        read = partial(read_corpus, encoding=encoding, field=field)
+        most = None if seconds is None else READING_SHARE * seconds
+        read = partial(read_corpus, encoding=encoding, field=field, seconds=most)
         text, held_out = read(specs), None if val is None else read([str(val)])
+        most_learned = None
+        for each in (text, held_out):
+            if each is not None and not each.whole:
+                on_note(part_was_read(each))
         if seconds is not None:
             plans = choose(text, held_out, choices, config, left(), target, said, 1, first)
-            choices, config = plans.choices, plans.settings
+            choices, config, most_learned = plans.choices, plans.settings, plans.most_learned
             if plans.note:
                 on_note(plans.note)
         choices = choices.filled()
-        plan = make_plan(text, held_out, choices, config, target, scratch, base=first)
+        plan = make_plan(text, held_out, choices, config, target, scratch, base=first, most_learned=most_learned)
         for sentence in plan.notes:
             on_note(sentence)
         model = build_model(plan) if first is None else begun_with(first, plan.model, plan.train.freeze)
@@ -352,4 +355,4 @@ def _made(kind: type[T], values: Mapping[str, Any]) -> T:
 
 
 def _check_top(top: int) -> None:
-    require_at_least("--top", top, 1)
+    check_ranges({"top": top})

@@ -1,8 +1,7 @@
 """Settings, as frozen dataclasses that refuse contradictions by the name of the flag; presets as data."""
 
-import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,17 +16,118 @@ def require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
-def require_at_least(flag: str, value: int, least: int) -> None:
-    require(value >= least, f"{flag} must be {least:,} or more, not {value:,}.")
+@dataclass(frozen=True)
+class Range:
+    """What a number may be: from `least` to `most`, or `above` the one and `below` the other. `least_is` and `most_is`
+    say what these mean. A message tells both ends where `most` lies in the nature of the setting, and else the one that
+    was passed: the other only keeps out what no machine could compute with.
+    """
+
+    least: float
+    most: float
+    above: bool = False
+    below: bool = False
+    both: bool = False
+    least_is: str = ""
+    most_is: str = ""
+
+    def check(self, flag: str, value: float) -> None:
+        """Raise ConfigError, by the name of the flag, for what lies outside or is no number."""
+        low = value > self.least if self.above else value >= self.least
+        high = value < self.most if self.below else value <= self.most
+        told = self._told() if self.both else self._least() if not low else self._most()
+        require(low and high, f"{flag} must {told}, not {_short(value)}.")
+
+    def _told(self) -> str:
+        least, most = _with(self.least, self.least_is), _with(self.most, self.most_is)
+        if not self.above and not self.below:
+            return f"lie between {least} and {most}"
+        return f"be {'above' if self.above else 'at least'} {least} and {'below' if self.below else 'at most'} {most}"
+
+    def _least(self) -> str:
+        return (
+            f"be {'above ' if self.above else ''}{_with(self.least, self.least_is)}{'' if self.above else ' or more'}"
+        )
+
+    def _most(self) -> str:
+        return f"be {_with(self.most, self.most_is)} or {'fewer' if isinstance(self.most, int) else 'less'}"
 
 
-def require_minutes(value: float) -> None:
-    require(value > 0, f"--minutes must be above 0, not {value}.")
-    require(value <= MOST_MINUTES, f"--minutes must be {MOST_MINUTES:,} (a year) or fewer, not {value:g}.")
+def _with(number: float, meaning: str) -> str:
+    return f"{number:,}{f' ({meaning})' if meaning else ''}"
 
 
-def require_seed(value: int) -> None:
-    require(0 <= value < SEEDS, f"--seed must lie between 0 and {SEEDS - 1:,}, not {value:,}.")
+def _short(value: float) -> str:
+    text = f"{value:,}"
+    return text if len(text) <= 40 else f"{text[:40]}..."
+
+
+MOST_MINUTES, MOST_STEPS = 60 * 24 * 366, 100_000_000
+_MANY = 1_000_000_000
+_HUGE = 1e15  # float32 ends at 3e38, and there is to be room for products
+
+# Of every number that a command, a file of settings or a program gives, by the setting's name in Python.
+RANGES: dict[str, Range] = {
+    # The text
+    "val_fraction": Range(0, 1, below=True, both=True, least_is="no validation"),
+    "part": Range(0, 1, above=True, both=True, most_is="the whole text"),
+    # What a tokenizer learns: the largest is four times the largest in use, and the trainer reserves room for all of it
+    "vocab_size": Range(257, 1 << 20, least_is="256 bytes and end-of-text"),
+    # The model
+    "layers": Range(1, 10_000),
+    "heads": Range(1, 1 << 20),
+    "width": Range(1, 1 << 20),
+    "context": Range(1, _MANY),
+    "window": Range(1, 1 << 16),
+    "dropout": Range(0, 1, below=True, both=True),
+    "freeze": Range(0, 10_000),
+    # Its training
+    "minutes": Range(0, MOST_MINUTES, above=True, most_is="a year"),
+    "steps": Range(1, MOST_STEPS),
+    "batch_size": Range(1, 1 << 20),
+    "accumulation": Range(1, 1 << 20),
+    "learning_rate": Range(0, _HUGE, above=True),
+    "muon_learning_rate": Range(0, _HUGE, above=True),
+    "final_learning_rate": Range(0, _HUGE),
+    "warmup_steps": Range(0, MOST_STEPS),
+    "weight_decay": Range(0, 1000.0),
+    "beta1": Range(0, 1, below=True, both=True),
+    "beta2": Range(0, 1, below=True, both=True),
+    "clip_norm": Range(0, _HUGE, least_is="off"),
+    "eval_every": Range(1, MOST_STEPS),
+    "eval_tokens": Range(1, _MANY),
+    "patience": Range(0, MOST_STEPS),
+    "snapshots": Range(0, 1000, both=True),
+    "save_every": Range(1, MOST_STEPS),
+    "seed": Range(0, SEEDS - 1, both=True),
+    "threads": Range(1, 1024, both=True),
+    # How a token is chosen, and how many
+    "repetition_penalty": Range(0.001, 1000, both=True),
+    "temperature": Range(0, _HUGE, least_is="the most likely token"),
+    "top_k": Range(0, _MANY, least_is="off"),
+    "top_p": Range(0, 1, above=True, both=True, most_is="off"),
+    "min_p": Range(0, 1, both=True, least_is="off"),
+    "max_tokens": Range(1, _MANY),
+    "num_samples": Range(1, 1_000_000),
+    "pace": Range(0.001, 1e9),
+    # What is shown
+    "top": Range(1, _MANY),
+    "nearest": Range(0, _MANY),
+    "suffix": Range(1, _MANY),
+    "verbatim": Range(2, _MANY),
+    "layer": Range(1, 10_000),
+    "head": Range(1, 1 << 20),
+    "stride": Range(1, _MANY),
+    "smooth": Range(1, MOST_STEPS),
+}
+_VOCABULARY = Range(1, 1 << 30)  # of a model, whose tokenizer may be of others
+
+
+def check_ranges(values: Mapping[str, Any]) -> None:
+    """Raise ConfigError for the first of `values` that is a number outside the range of its name."""
+    for name, value in values.items():
+        if name in RANGES and type(value) in (int, float):
+            RANGES[name].check(f"--{name.replace('_', '-')}", value)
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -84,14 +184,13 @@ class ModelConfig:
     window: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "context", "layers", "heads", "width"):
-            require_at_least(f"--{name.replace('_', '-')}", getattr(self, name), 1)
+        _VOCABULARY.check("--vocab-size", self.vocab_size)
+        check_ranges({name: value for name, value in vars(self).items() if name != "vocab_size"})
         require(self.mlp_width > 0, f"The MLP's width must be 1 or more, not {self.mlp_width:,}.")
         known = ", ".join(ACTIVATIONS)
         require(self.activation in ACTIVATIONS, f"The activation must be one of {known}, not {self.activation}.")
         epsilon = self.layer_norm_epsilon
         require(0 <= epsilon < 1, f"The layer norm's epsilon must be at least 0 and below 1, not {epsilon}.")
-        require(0 <= self.dropout < 1, f"--dropout must be at least 0 and below 1, not {self.dropout}.")
         require_choice("--model", self.model, MODELS)
         require(
             self.model == "gpt" or self.heads == 1,
@@ -101,7 +200,6 @@ class ModelConfig:
             (self.window is not None) == (self.model == "window"),
             f"--window goes with --model window, not with --model {self.model}.",
         )
-        require_at_least("--window", 1 if self.window is None else self.window, 1)
         require(
             self.window is None or self.window <= self.context,
             f"--window {self.window} is more than the --context {self.context} that it is trained on.",
@@ -169,7 +267,6 @@ PRESETS: dict[str, Preset] = {
 
 
 DEFAULT_MINUTES = 3.0  # a first try
-MOST_MINUTES, MOST_STEPS = 60 * 24 * 366, 100_000_000
 
 # Where neither the user nor the preset nor the text decides.
 DEFAULT_CHOICES: dict[str, Any] = {"preset": "nano", "tokenizer": "bpe", "dropout": 0.0}
@@ -199,9 +296,7 @@ class Choices:
         require_choice("--model", self.model, MODELS)
         require_choice("--preset", self.preset, PRESETS)
         require_choice("--tokenizer", self.tokenizer, TOKENIZERS)
-        for name in ("layers", "heads", "width", "context", "window", "batch_size"):
-            if (value := getattr(self, name)) is not None:
-                require_at_least(f"--{name.replace('_', '-')}", value, 1)
+        check_ranges(vars(self))
 
     def filled(self) -> "Choices":
         """These, with DEFAULT_CHOICES where nothing was chosen, nor by a model to begin with."""
@@ -250,35 +345,16 @@ class TrainConfig:
     gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulation", "eval_every", "eval_tokens"):
-            require_at_least(f"--{name.replace('_', '-')}", getattr(self, name), 1)
-        require(self.steps <= MOST_STEPS, f"--steps must be {MOST_STEPS:,} or fewer, not {self.steps:,}.")
-        for name in ("warmup_steps", "patience", "freeze"):
-            require_at_least(f"--{name.replace('_', '-')}", getattr(self, name), 0)
-        require(0 <= self.snapshots <= 1000, f"--snapshots must lie between 0 and 1,000, not {self.snapshots:,}.")
-        require_seed(self.seed)
+        check_ranges(vars(self))
         if self.minutes is not None:
-            require_minutes(self.minutes)
-        require(
-            math.isfinite(self.learning_rate) and self.learning_rate > 0,
-            f"--learning-rate must be above 0, not {self.learning_rate}.",
-        )
+            check_ranges({"minutes": self.minutes})
         require_choice("--positions", self.positions, POSITIONS)
         require_choice("--optimizer", self.optimizer, OPTIMIZERS)
-        require(
-            math.isfinite(self.muon_learning_rate) and self.muon_learning_rate > 0,
-            f"--muon-learning-rate must be above 0, not {self.muon_learning_rate}.",
-        )
         require(
             0 <= self.final_learning_rate <= self.learning_rate,
             f"--final-learning-rate must lie between 0 and --learning-rate {self.learning_rate}, "
             f"not {self.final_learning_rate}.",
         )
-        require(0 <= self.weight_decay < math.inf, f"--weight-decay must be 0 or more, not {self.weight_decay}.")
-        require(0 <= self.clip_norm < math.inf, f"--clip-norm must be 0 (off) or more, not {self.clip_norm}.")
-        for name in ("beta1", "beta2"):
-            value = getattr(self, name)
-            require(0 <= value < 1, f"--{name} must be at least 0 and below 1, not {value}.")
         require_choice("--precision", self.precision, PRECISIONS)
 
     @property
@@ -315,21 +391,8 @@ class SampleConfig:
     top: int = 10
 
     def __post_init__(self) -> None:
-        require(
-            0.001 <= self.repetition_penalty <= 1000,
-            f"--repetition-penalty must lie between 0.001 and 1000 (1 switches it off), not {self.repetition_penalty}.",
-        )
-        require(
-            0 <= self.temperature < math.inf,
-            f"--temperature must be 0 (the most likely token) or more, not {self.temperature}.",
-        )
-        require(self.top_k >= 0, f"--top-k must be 0 (off) or more, not {self.top_k}.")
-        require(0 < self.top_p <= 1, f"--top-p must be above 0 and at most 1 (off), not {self.top_p}.")
-        require(0 <= self.min_p <= 1, f"--min-p must lie between 0 (off) and 1, not {self.min_p}.")
+        check_ranges(vars(self))
         _require_stages(self.stages)
-        require_at_least("--max-tokens", self.max_tokens, 1)
-        require_at_least("--top", self.top, 1)
-        require_seed(self.seed)
         require(all(self.stop), "--stop needs a text that is not empty.")
 
 

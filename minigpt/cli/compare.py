@@ -15,7 +15,7 @@ from minigpt.cli.given import build, given
 from minigpt.cli.guard import StopSignals, guarded, note, say, signals_raise, stderr, stdout
 from minigpt.cli.options import Device, Json, Quiet, Threads
 from minigpt.cli.page import Html, check_page
-from minigpt.config import require, require_minutes, require_seed
+from minigpt.config import require
 from minigpt.errors import OutputError, PackageError
 
 if TYPE_CHECKING:
@@ -99,8 +99,6 @@ def compare(
     """
     started = time.perf_counter()
     budget = minutes if minutes is not None else (_QUICK_MINUTES if quick else _MINUTES)
-    require_minutes(budget)
-    require_seed(seed)
     require(
         plot is None or plot.suffix.lower() in (".svg", ".png"),
         f"--plot {plot} must end in .svg or .png.",

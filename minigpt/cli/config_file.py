@@ -23,7 +23,9 @@ class ConfigFile:
     def blamed(self, message: str, final: Mapping[str, Any]) -> str:
         """`message`, and those settings of the file that it is about, where they are the ones that were used."""
         names = [
-            n for n in self.values if final.get(n) == self.values[n] and re.search(_flag(n) + r"(?![\w-])", message)
+            n
+            for n in self.values
+            if str(final.get(n)) == str(self.values[n]) and re.search(_flag(n) + r"(?![\w-])", message)  # nan too
         ]
         told = ", ".join(f"{name} = {self.values[name]}" for name in names)
         return f"{message}\n{self.path} says {told}." if names else message

@@ -11,7 +11,7 @@ from rich.console import Console
 from minigpt.cli.completion import complete_corpus
 from minigpt.cli.guard import note, signals_raise, stderr, stdout
 from minigpt.cli.page import ViewPage
-from minigpt.config import require
+from minigpt.config import RANGES, require
 from minigpt.records import SampleEnd, StepRecord
 from minigpt.render.corpus import corpus_table, verbatim_caption, verbatim_text
 from minigpt.render.machine import write_steps
@@ -39,7 +39,7 @@ BesideCorpus = Annotated[
 Suffix = Annotated[
     int | None,
     typer.Option(
-        min=1,
+        min=RANGES["suffix"].least,
         help="With --corpus, look for so many of the last tokens. By default as many as stand there.",
         show_default=False,
     ),
@@ -57,7 +57,7 @@ InCorpus = Annotated[
 Verbatim = Annotated[
     int | None,
     typer.Option(
-        min=2,
+        min=RANGES["verbatim"].least,
         help=f"With --corpus, the fewest tokens of a span. By default those of about {_USUAL_BYTES} bytes.",
         show_default=False,
     ),

@@ -11,7 +11,7 @@ from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads, csv_fl
 from minigpt.cli.page import Html, ViewPage, check_page
 from minigpt.cli.untrained import tell_untrained
 from minigpt.cli.view import print_view
-from minigpt.config import require
+from minigpt.config import RANGES, require
 from minigpt.render.embeddings import embedding_view, write_vectors
 
 
@@ -24,7 +24,15 @@ def inspect_embeddings(
         ),
     ],
     checkpoint: Checkpoint = None,
-    top: Annotated[int, typer.Option(min=0, help="How many of the nearest tokens to list.")] = 10,
+    nearest: Annotated[
+        int,
+        typer.Option(
+            "--top",
+            min=RANGES["nearest"].least,
+            max=RANGES["nearest"].most,
+            help="How many of the nearest tokens to list.",
+        ),
+    ] = 10,
     json: Json = False,
     csv: Annotated[bool, csv_flag("A column for each token")] = False,
     html: Html = None,
@@ -50,7 +58,7 @@ def inspect_embeddings(
     loaded = open_checkpoint(checkpoint, device, threads)
     tell_untrained(loaded.path, quiet=quiet)
     ids = [single_token(loaded.tokenizer, check_argument(token)) for token in tokens]
-    vectors = token_vectors(loaded.model, loaded.tokenizer, ids, top=top)
+    vectors = token_vectors(loaded.model, loaded.tokenizer, ids, top=nearest)
     tied = loaded.model.config.tied
     page = ViewPage(html, loaded, " ".join(tokens), quiet)
     page.printed("Vectors of tokens, and their neighbours", lambda screen: embedding_view(vectors, screen, tied=tied))

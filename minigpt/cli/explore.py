@@ -22,7 +22,7 @@ from minigpt.cli.options import (
     TopP,
 )
 from minigpt.cli.untrained import tell_untrained
-from minigpt.config import SampleConfig
+from minigpt.config import RANGES, SampleConfig
 from minigpt.errors import ConfigError, OutputError, PackageError
 from minigpt.render.explorer_session import Files, Session
 from minigpt.render.style import safe_text, symbols_for
@@ -49,9 +49,11 @@ def explore(
     min_p: MinP = _DEFAULTS.min_p,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, help="The same seed and keys give the same tokens.", show_default=False),
+        typer.Option(min=RANGES["seed"].least, help="The same seed and keys give the same tokens.", show_default=False),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many tokens each record of a saved tree lists.")] = _DEFAULTS.top,
+    top: Annotated[
+        int, typer.Option(min=RANGES["top"].least, help="How many tokens each record of a saved tree lists.")
+    ] = _DEFAULTS.top,
     device: Device = "auto",
     threads: Threads = None,
     config: Config = None,

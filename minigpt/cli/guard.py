@@ -16,7 +16,7 @@ from rich.text import Text
 
 from minigpt.cli.config_file import ConfigFile
 from minigpt.cli.environment import blamed
-from minigpt.config import launched_rank
+from minigpt.config import check_ranges, launched_rank
 from minigpt.errors import ConfigError, MinigptError
 from minigpt.render.style import safe_text
 
@@ -37,6 +37,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         if kwargs.get("quiet"):
             os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # huggingface_hub has no other way for all of its bars
         try:
+            check_ranges(kwargs)
             command(*args, **kwargs)
             sys.stdout.flush()
         except MinigptError as error:

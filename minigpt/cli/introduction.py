@@ -19,16 +19,18 @@ if TYPE_CHECKING:
 
 
 def show_plan(runs: "Sequence[PlannedRun]", seconds: float, *, json: bool) -> None:
-    """For --dry-run with a time budget, on standard output: why, and what else could be done with the time."""
+    """For --dry-run with a time budget, on standard output: why, and what else could be done with the time, in ten ways
+    at most.
+    """
     from minigpt.render.machine import to_json
-    from minigpt.render.plan import plan_table, reasons
+    from minigpt.render.plan import best_of_each, plan_table, reasons
     from minigpt.render.screen import Screen
 
     console = stdout()
     screen = Screen.of(console)
     if json:
-        for run in runs:
-            print(to_json(run))
+        for number, run in enumerate(best_of_each(runs)):
+            print(to_json(run, chosen=number == 0))
         return
     for line in reasons(runs, seconds, screen):
         console.print(line)

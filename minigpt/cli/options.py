@@ -8,7 +8,7 @@ import typer
 
 from minigpt.cli.completion import complete_model
 from minigpt.cli.environment import VARIABLES
-from minigpt.config import DEVICES, DTYPES, QUANTIZATIONS, one_of
+from minigpt.config import DEVICES, DTYPES, QUANTIZATIONS, RANGES, one_of
 
 
 def json_flag(form: str) -> Any:
@@ -51,8 +51,8 @@ Device = Annotated[str, choice(DEVICES, "{values}; of several GPUs also cuda:1 a
 Threads = Annotated[
     int | None,
     typer.Option(
-        min=1,
-        max=1024,
+        min=RANGES["threads"].least,
+        max=RANGES["threads"].most,
         help="CPU threads. By default all cores.",
         show_default=False,
         envvar=VARIABLES["threads"],
@@ -73,7 +73,9 @@ TextFile = Annotated[
     Path | None,
     typer.Option("--file", help="Take the text from this file, with the newline at its end.", show_default=False),
 ]
-Top = Annotated[int, typer.Option(min=1, help="How many tokens to list; all others are summed as one row.")]
+Top = Annotated[
+    int, typer.Option(min=RANGES["top"].least, help="How many tokens to list; all others are summed as one row.")
+]
 Json = Annotated[bool, json_flag("one document")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress on standard error.")]
 Boundary = Annotated[

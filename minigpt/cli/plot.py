@@ -10,7 +10,7 @@ from minigpt.cli.completion import complete_model
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note, say, stdout
 from minigpt.cli.options import Quiet, choice, json_flag
-from minigpt.config import X_AXES, Y_AXES, require
+from minigpt.config import RANGES, X_AXES, Y_AXES, require
 
 if TYPE_CHECKING:
     from minigpt.records import LossCurves
@@ -41,7 +41,7 @@ def plot(
     smooth: Annotated[
         int | None,
         typer.Option(
-            min=1,
+            min=RANGES["smooth"].least,
             help="Show the training loss as the mean of so many steps. By default a fiftieth of the run.",
             show_default=False,
         ),

@@ -39,7 +39,7 @@ from minigpt.cli.page import Html, SamplePage, check_page
 from minigpt.cli.replay import ReplayFile, TraceFile, traced
 from minigpt.cli.replay import replay as replay_trace
 from minigpt.cli.untrained import tell_untrained
-from minigpt.config import STAGES, TABLES, SampleConfig, require, require_choice
+from minigpt.config import RANGES, STAGES, TABLES, SampleConfig, require, require_choice
 from minigpt.errors import MinigptError
 from minigpt.records import CacheReport, SampleEnd, StepRecord
 from minigpt.render.heat import SCALES, Scale
@@ -83,11 +83,15 @@ def sample(
     seed: Annotated[
         int | None,
         typer.Option(
-            min=0, help="The same seed gives the same text. By default another each time.", show_default=False
+            min=RANGES["seed"].least,
+            help="The same seed gives the same text. By default another each time.",
+            show_default=False,
         ),
     ] = None,
-    max_tokens: Annotated[int, typer.Option("--max-tokens", "-n", min=1, help="How many tokens at most.")] = 200,
-    num_samples: Annotated[int, typer.Option(min=1, help="How many samples.")] = 1,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", "-n", min=RANGES["max_tokens"].least, help="How many tokens at most.")
+    ] = 200,
+    num_samples: Annotated[int, typer.Option(min=RANGES["num_samples"].least, help="How many samples.")] = 1,
     stop: Annotated[
         list[str] | None, typer.Option(help="End before this text; may be given several times.", show_default=False)
     ] = None,
@@ -146,7 +150,6 @@ def sample(
     require_choice("--heat", heat, SCALES)
     require(heat is None or not (json or raw), f"--{'json' if json else 'raw'} shows no colours: leave out --heat.")
     check_page(html)
-    require(pace is None or pace >= 0.001, f"--pace must be 0.001 or more, not {pace}.")
     smaller = (dtype, quantize) != ("float32", "none")
     require(not (check and smaller), "--check compares in float32: leave out --dtype and --quantize.")
     require(trace is None or not smaller, "--trace is replayed in float32: leave out --dtype and --quantize.")

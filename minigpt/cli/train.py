@@ -25,11 +25,11 @@ from minigpt.config import (
     POSITIONS,
     PRECISIONS,
     PRESETS,
+    RANGES,
     TOKENIZERS,
     Choices,
     TrainConfig,
     require,
-    require_minutes,
 )
 
 if TYPE_CHECKING:
@@ -203,7 +203,10 @@ def train(
         ),
     ] = None,
     save_every: Annotated[
-        int | None, _flag("Steps between saves of what --resume needs. By default by time.", _OUTPUT, min=1)
+        int | None,
+        _flag(
+            "Steps between saves of what --resume needs. By default by time.", _OUTPUT, min=RANGES["save_every"].least
+        ),
     ] = None,
     snapshots: Annotated[
         int, _flag("Models kept along the way, evenly in the logarithm of the step; 0 for none.", _OUTPUT)
@@ -314,8 +317,6 @@ def train(
             model == "gpt" or "optimizer" not in said or optimizer == "adamw",
             f"--optimizer muon is for the matrices of a GPT's blocks: --model {model} is trained by adamw.",
         )
-        if minutes is not None:
-            require_minutes(minutes)
         if tensorboard:
             check_installed()
         if resume is not None and ranks.size == 1:

@@ -74,18 +74,23 @@ def _neighbours(runs: Sequence[PlannedRun], best: PlannedRun, screen: Screen) ->
         yield f"{_shape(run, screen)} {_worse(run, best)}"
 
 
-def plan_table(runs: Sequence[PlannedRun], screen: Screen, rows: int = 10) -> Table:
-    """The best runs, each shape and tokenizer once; in a narrow terminal without steps, dropout and decay."""
+def best_of_each(runs: Sequence[PlannedRun], most: int = 10) -> list[PlannedRun]:
+    """The best run of each shape and tokenizer, `most` of them, the chosen one first."""
     shown: dict[tuple[object, ...], PlannedRun] = {}
     for run in runs:
         shown.setdefault((run.layers, run.width, run.tokenizer, run.vocab_size), run)
+    return list(shown.values())[:most]
+
+
+def plan_table(runs: Sequence[PlannedRun], screen: Screen) -> Table:
+    """The best runs, each shape and tokenizer once; in a narrow terminal without steps, dropout and decay."""
     wide = screen.width >= 60
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     table.add_column(" model")
     table.add_column("tokens")
     for name in ("dropout", "decay", "steps", "epochs", "expected") if wide else ("epochs", "expected"):
         table.add_column(name, justify="right")
-    for run in list(shown.values())[:rows]:
+    for run in best_of_each(runs):
         expected = "best" if run is runs[0] else f"+{_worse(run, runs[0]).removesuffix(' worse')}"
         size = (f"{run.dropout:g}", f"{run.weight_decay:g}", f"{run.steps:,}") if wide else ()
         table.add_row(f" {_shape(run, screen)}", _cut(run), *size, f"{run.epochs:.1f}", expected)

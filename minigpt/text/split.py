@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from minigpt.config import require
+from minigpt.config import check_ranges
 from minigpt.text.blocks import Block, beyond, cut, up_to, utf8_length
 from minigpt.text.corpus import Corpus
 
@@ -27,9 +27,7 @@ class Split:
     part: float = 1.0
 
     def __post_init__(self) -> None:
-        told = f"--val-fraction must be at least 0 (no validation) and below 1, not {self.fraction}."
-        require(0 <= self.fraction < 1, told)
-        require(0 < self.part <= 1, f"--part must be above 0 and at most 1 (the whole text), not {self.part}.")
+        check_ranges({"val_fraction": self.fraction, "part": self.part})
 
     @property
     def _train_end(self) -> int:

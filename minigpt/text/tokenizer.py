@@ -23,7 +23,7 @@ import numpy as np
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Engine
 
-from minigpt.config import TOKENIZERS, require, require_choice
+from minigpt.config import RANGES, TOKENIZERS, require, require_choice
 from minigpt.errors import CheckpointError, CorpusError
 from minigpt.text.blocks import Block, pieces, short_pieces, utf8_length
 from minigpt.text.interruptible import interruptible
@@ -31,8 +31,7 @@ from minigpt.text.panics import Panic, panics_raised, quiet_panics
 from minigpt.text.wording import shown
 
 END_OF_TEXT = "<|endoftext|>"
-SMALLEST_VOCABULARY = 257  # 256 bytes and end-of-text
-LARGEST_VOCABULARY = 1 << 20  # four times the largest in use; the trainer reserves room for all of it at once
+SMALLEST_VOCABULARY = int(RANGES["vocab_size"].least)
 
 _BATCH = 1 << 20  # characters encoded at once: the library needs about a hundred bytes for each token of them
 _LONG = 1 << 16  # characters: more take so long that a thread of its own costs nothing beside it
@@ -268,12 +267,8 @@ def check_tokenizer(kind: str, vocab_size: int | None) -> None:
         kind != "char" or vocab_size is None,
         "--vocab-size goes with --tokenizer bpe: char takes one token per character.",
     )
-    size = SMALLEST_VOCABULARY if vocab_size is None else vocab_size
-    require(
-        SMALLEST_VOCABULARY <= size <= LARGEST_VOCABULARY,
-        f"--vocab-size must be {SMALLEST_VOCABULARY} or more (256 bytes and end-of-text) and at most "
-        f"{LARGEST_VOCABULARY:,}, not {size:,}.",
-    )
+    if vocab_size is not None:
+        RANGES["vocab_size"].check("--vocab-size", vocab_size)
 
 
 def default_vocab_size(utf8_bytes: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 from minigpt.config import MOST_STEPS, PRESETS, Choices, ModelConfig, TrainConfig
 from minigpt.errors import ConfigError
 from minigpt.records import PlannedRun
-from minigpt.training.law import Law, Training
+from minigpt.training.law import MOST_WEIGHTS_PER_BYTE, Law, Training
 from minigpt.training.speed import GPU_TOKENS, Speed, heads_of
 
 # (layers, width): each about two to three times the work of the one before.
@@ -28,7 +28,6 @@ _EVALUATION_SHARE = 0.0025  # of the time, each
 _FEWEST_EVALUATED = 4096  # tokens
 _FEWEST_STEPS = 30
 _FEWEST_STEP_TOKENS = 1024
-_MOST_WEIGHTS_PER_BYTE = 45  # of text, in the blocks: the most that was measured
 _LARGEST_VOCABULARY = 4.1  # times the root of the bytes: 8,192 for 1 MB, at 10 minutes, ended 3 % behind 4,096
 
 
@@ -53,9 +52,19 @@ def candidates(
         for run in (_candidate(choices, text, speed, seconds, shape, vocabulary, share),)
         for dropout in (DROPOUTS if choices.dropout is None else (choices.dropout,))
     ]
-    known = [run for run in found if 12 * run.layers * run.width**2 <= _MOST_WEIGHTS_PER_BYTE * text.utf8_bytes]
+    known = [run for run in found if 12 * run.layers * run.width**2 <= MOST_WEIGHTS_PER_BYTE * text.utf8_bytes]
     fitting = [run for run in known or found if run.steps >= _FEWEST_STEPS] or found
     return sorted(fitting, key=lambda run: run.expected_bits_per_byte or 0.0)
+
+
+def known(runs: list[PlannedRun], text: TextSize, law: Law) -> list[PlannedRun]:
+    """The best of `runs`, and those others that the law has seen the like of. Where it has not seen the like of the
+    best, nothing is expected of it, and it stands alone.
+    """
+    best, *others = runs
+    if not law.has_seen(_training(best, text)):
+        return [replace(best, expected_bits_per_byte=None)]
+    return [best, *(run for run in others if law.has_seen(_training(run, text)))]
 
 
 def _shapes(choices: Choices) -> list[tuple[int, int, int]]:
@@ -120,17 +129,20 @@ def _decay(run: PlannedRun) -> float:
 
 def _regularized(run: PlannedRun, dropout: float, weight_decay: float, text: TextSize, law: Law) -> PlannedRun:
     """`run` with these, and with the bits per byte to expect, for a text of average difficulty."""
-    training = Training(
+    run = replace(run, dropout=dropout, weight_decay=weight_decay)
+    return replace(run, expected_bits_per_byte=law.bits_per_byte(_training(run, text)))
+
+
+def _training(run: PlannedRun, text: TextSize) -> Training:
+    return Training(
         block_parameters=12 * run.layers * run.width**2,
         embedding_parameters=run.vocab_size * run.width,
         tokens=run.tokens,
         bytes_per_token=run.bytes_per_token,
         text_bytes=text.utf8_bytes,
-        dropout=dropout,
-        weight_decay=weight_decay,
+        dropout=run.dropout,
+        weight_decay=run.weight_decay,
     )
-    expected = law.bits_per_byte(training)
-    return replace(run, dropout=dropout, weight_decay=weight_decay, expected_bits_per_byte=expected)
 
 
 def given_model(

@@ -22,6 +22,9 @@ _STEP_TOKENS_ELSEWHERE = 8192
 _EVALUATED = 8192  # tokens: a few steps' work
 _SMALL = 1 << 24  # parameters: a dozen snapshots of more would fill a disk
 _FEW_SNAPSHOTS = 2
+_LONGEST_CHARACTER = 4  # bytes of UTF-8
+_FEW_BYTES = 1.5  # in a token of a tokenizer that knows words: its own text has 2 to 5 of them
+_WHOLE_CHARACTERS = 0.95  # in a token: below it, characters are cut into bytes
 _MOST_ACTIVATIONS = 1 << 30  # bytes that may be kept between a step's two passes
 
 
@@ -73,6 +76,21 @@ def gentle(
         "gradient_checkpointing": activation_bytes(model, choices.batch_size * context) > _MOST_ACTIVATIONS,
     }
     return choices, replace(settings, **{name: value for name, value in suits.items() if name not in said})
+
+
+def misfit(base: Base, bytes_per_token: float, characters_per_token: float) -> str:
+    """A sentence where the base's tokenizer does not fit the text, as it cuts it into little more than bytes; else "".
+
+    A tokenizer of single characters fits where it knows them.
+    """
+    tokenizer = base.checkpoint.tokenizer
+    knows_words = int(tokenizer.byte_lengths().max()) > _LONGEST_CHARACTER
+    if characters_per_token >= _WHOLE_CHARACTERS and (not knows_words or bytes_per_token >= _FEW_BYTES):
+        return ""
+    return (
+        f"the tokenizer of {base.name} does not fit this text: it cuts it into tokens of {bytes_per_token:.1f} bytes, "
+        "so the model begins far behind. Without --from, a new model has a tokenizer of its own."
+    )
 
 
 def gentle_rate(width: int) -> float:

@@ -14,6 +14,13 @@ from importlib.resources import files
 
 from minigpt.config import TrainConfig
 
+# What was measured (scripts/measurements.jsonl): training tokens, parameters of the blocks and for each byte of text,
+# bytes of text, times that it was seen, bytes of a token.
+FEWEST_TOKENS, MOST_TOKENS = 149_504, 7_700_480
+MOST_WEIGHTS, MOST_WEIGHTS_PER_BYTE = 3_932_160, 45
+SHORTEST_TEXT, MOST_EPOCHS, LONGEST_TOKENS = 90_000, 28.5, 4.16
+MOST_DROPOUT, MOST_DECAY = 0.2, 0.6
+
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
@@ -59,6 +66,23 @@ class Law:
     heart_epochs: float
     heart_dropout: float
     heart_decay: float
+
+    def has_seen(self, training: Training) -> bool:
+        """Whether trainings like this one were measured: none so short, so often repeated, so large for its text or so
+        strongly regularized stands alone. Beyond the largest model and the longest training that were measured, a law
+        is for telling, and is trusted for ten times as much.
+        """
+        t = training
+        return (
+            FEWEST_TOKENS <= t.tokens <= 10 * MOST_TOKENS
+            and t.block_parameters <= 10 * MOST_WEIGHTS
+            and t.text_bytes >= SHORTEST_TEXT
+            and t.block_parameters <= MOST_WEIGHTS_PER_BYTE * t.text_bytes
+            and t.tokens * t.bytes_per_token <= MOST_EPOCHS * t.text_bytes
+            and t.bytes_per_token <= LONGEST_TOKENS
+            and t.dropout <= MOST_DROPOUT
+            and t.weight_decay <= MOST_DECAY
+        )
 
     def bits_per_byte(self, training: Training) -> float:
         """Bits per byte on text that was not trained on, for a text of average difficulty."""

@@ -18,8 +18,8 @@ from minigpt.text.corpus import Corpus
 from minigpt.text.shards import TokenData, fitting_context, made_before, made_from, reuse_shards, tokenize
 from minigpt.text.split import Split
 from minigpt.text.tokenizer import Tokenizer, check_tokenizer, default_vocab_size, train_tokenizer
-from minigpt.training.budget import VOCABULARIES, TextSize, candidates, chosen, given_model, paced
-from minigpt.training.finetune import Base, further
+from minigpt.training.budget import VOCABULARIES, TextSize, candidates, chosen, given_model, known, paced
+from minigpt.training.finetune import Base, further, misfit
 from minigpt.training.law import fitted_law
 from minigpt.training.speed import TextSpeed, measure_rate, measure_speed, measure_text
 
@@ -115,6 +115,7 @@ def make_plan(
             *_sample_notes(split, choices.tokenizer, most_learned),
             *said,
             *_notes(model.context, context, data, choices, tokenizer),
+            *_misfit(base, split, data),
         ),
     )
 
@@ -195,6 +196,7 @@ def choose(
         runs = candidates(choices, size, speed, seconds, fitted_law(), decay)
         if choices.model != "gpt":  # when enough is learned, and what decays, was measured of a GPT alone
             runs, kept = [run for run in runs if run.share == 1], {*kept, "weight_decay"}
+        runs = known(runs, size, fitted_law())
     best = runs[0]
     train = paced(best, settings, seconds, kept)
     if choices.model != "gpt":
@@ -326,6 +328,12 @@ def _sample_notes(split: Split, kind: str | None, most_learned: int | None) -> l
     if kind != "bpe" or sampled == whole:
         return []
     return [f"The tokenizer is learned from about {sampled:,} of the {whole:,} training characters."]
+
+
+def _misfit(base: Base | None, split: Split, data: TokenData) -> list[str]:
+    tokens = len(data.train)
+    told = "" if base is None else misfit(base, data.train_bytes / tokens, split.train_characters / tokens)
+    return [told] if told else []
 
 
 def _validation_name(held_out: Corpus | None, fraction: float, data: TokenData, eval_tokens: int) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.learned import FINISHED
+from minigpt.training.speed import Speed
 
 Run = Callable[..., Any]
 SMALL = ["--layers", "1", "--heads", "1", "--width", "16", "--context", "16", "--batch-size", "2"]
@@ -101,30 +102,53 @@ def test_a_card_tells_once_of_a_longer_training_that_was_killed(minigpt: Run, no
     assert Path("run/README.md").read_text().count("--resume FOLDER --steps 3") == 1
 
 
-def test_a_dry_run_shows_the_plan_and_makes_nothing(minigpt: Run, notes: str, empty_folder: Path) -> None:
-    result = minigpt("train", notes, "--minutes", "2", "--dry-run")
+@pytest.fixture
+def laptop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is as fast at any load."""
+    speed = Speed(((64, 60e9), (128, 100e9), (256, 170e9)))
+    monkeypatch.setattr("minigpt.training.plan.measure_speed", lambda *_: speed)
+
+
+@pytest.mark.usefixtures("laptop")
+def test_a_dry_run_shows_the_plan_and_makes_nothing(minigpt: Run, empty_folder: Path) -> None:
+    result = minigpt("train", "--minutes", "2", "--dry-run")
     assert result.exit_code == 0
     assert re.search(r"\d:\d\d (from the start|of training)", result.stdout)
     assert "best" in result.stdout
     assert list(empty_folder.iterdir()) == []
 
 
-def test_a_dry_run_as_json_is_a_way_a_line_best_first(minigpt: Run, notes: str) -> None:
-    result = minigpt("train", notes, "--minutes", "2", "--dry-run", "--json")
+@pytest.mark.usefixtures("laptop")
+def test_a_dry_run_as_json_is_a_way_a_line_the_chosen_one_first(minigpt: Run) -> None:
+    result = minigpt("train", "--minutes", "2", "--dry-run", "--json")
     runs = [json.loads(line) for line in result.stdout.splitlines()]
     expected = [run["expected_bits_per_byte"] for run in runs]
-    assert len(runs) > 10
+    assert 1 < len(runs) <= 10
+    assert [run["chosen"] for run in runs] == [True] + [False] * (len(runs) - 1)
     assert expected == sorted(expected)
+    assert expected[-1] < 3.3  # the worst that was measured
+    assert len({(run["layers"], run["width"], run["tokenizer"], run["vocab_size"]) for run in runs}) == len(runs)
     assert {"tokenizer", "width", "dropout", "weight_decay", "epochs", "tokens_per_second"} <= runs[0].keys()
 
 
-@pytest.mark.parametrize("flags", [["--weight-decay", "0.05"], ["--optimizer", "adamw"]])
-def test_weight_decay_is_chosen_only_where_it_was_measured_and_not_given(
-    minigpt: Run, notes: str, flags: list[str]
+@pytest.mark.parametrize("flags", [("--minutes", "2"), ("--minutes", "0.05", "--preset", "gpt2")], ids=" ".join)
+@pytest.mark.usefixtures("laptop")
+def test_nothing_is_expected_of_a_plan_whose_like_was_never_measured(
+    minigpt: Run, notes: str, flags: tuple[str, ...]
 ) -> None:
-    chosen = minigpt("train", notes, "--minutes", "2", "--dry-run", "--json")
-    assert len({json.loads(line)["weight_decay"] for line in chosen.stdout.splitlines()}) > 1
-    kept = minigpt("train", notes, "--minutes", "2", "--dry-run", "--json", *flags)
+    [run] = [json.loads(line) for line in minigpt("train", notes, *flags, "--dry-run", "--json").stdout.splitlines()]
+    assert (run["chosen"], run["expected_bits_per_byte"]) == (True, None)
+    shown = minigpt("train", notes, *flags, "--dry-run")
+    assert shown.exit_code == 0
+    assert "expected" not in shown.stdout
+
+
+@pytest.mark.parametrize("flags", [["--weight-decay", "0.05"], ["--optimizer", "adamw"]])
+@pytest.mark.usefixtures("laptop")
+def test_weight_decay_is_chosen_only_where_it_was_measured_and_not_given(minigpt: Run, flags: list[str]) -> None:
+    chosen = minigpt("train", "--minutes", "4", "--dry-run", "--json")
+    assert 0.3 in {json.loads(line)["weight_decay"] for line in chosen.stdout.splitlines()}
+    kept = minigpt("train", "--minutes", "4", "--dry-run", "--json", *flags)
     assert {json.loads(line)["weight_decay"] for line in kept.stdout.splitlines()} == {
         0.05 if "--weight-decay" in flags else 0.1
     }

@@ -181,7 +181,9 @@ def test_a_short_text_cannot_fill_the_vocabulary(documents: list[str], size: int
 
 @pytest.mark.parametrize("size", [256, 1, 0, -5])
 def test_a_vocabulary_too_small_for_the_bytes_is_refused(size: int) -> None:
-    with pytest.raises(ConfigError, match=f"--vocab-size must be 257 or more .* not {size}"):
+    with pytest.raises(
+        ConfigError, match=rf"--vocab-size must be 257 \(256 bytes and end-of-text\) or more, not {size}"
+    ):
         train_tokenizer("bpe", ["text"], size)
 
 

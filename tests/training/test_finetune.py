@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,17 @@ from minigpt.text.corpus import Corpus
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.training import run as run_module
 from minigpt.training.budget import MOST_EPOCHS
-from minigpt.training.finetune import OWN, Base, activation_bytes, begun_with, freeze, gentle, gentle_rate, refuse_own
+from minigpt.training.finetune import (
+    OWN,
+    Base,
+    activation_bytes,
+    begun_with,
+    freeze,
+    gentle,
+    gentle_rate,
+    misfit,
+    refuse_own,
+)
 from minigpt.training.optim import build_optimizers
 from minigpt.training.plan import Plan, choose, make_plan
 from minigpt.training.resume import open_run
@@ -302,3 +313,25 @@ def test_a_budget_chooses_steps_alone(
     plan = make_plan(text, None, found.choices, found.settings, base=base)
     assert plan.train.steps == only.steps
     assert plan.train.optimizer == "adamw"
+
+
+@pytest.mark.parametrize(
+    ("kind", "bytes_per_token", "characters_per_token", "fits"),
+    [
+        ("bpe", 2.2, 2.2, True),
+        ("bpe", 1.2, 1.2, False),  # DNA, or tables of numbers
+        ("bpe", 2.0, 0.7, False),  # half of each character of Japanese
+        ("char", 1.0, 1.0, True),
+        ("char", 1.8, 1.0, True),
+        ("char", 1.0, 0.5, False),  # characters that it has never seen
+    ],
+)
+def test_a_tokenizer_fits_that_does_not_cut_into_bytes(
+    request: pytest.FixtureRequest, kind: str, bytes_per_token: float, characters_per_token: float, fits: bool
+) -> None:
+    base = Base("gpt2", SimpleNamespace(tokenizer=request.getfixturevalue(kind)))  # type: ignore[arg-type]
+    told = misfit(base, bytes_per_token, characters_per_token)
+    assert (told == "") is fits
+    assert (
+        fits or f"the tokenizer of gpt2 does not fit this text: it cuts it into tokens of {bytes_per_token} b" in told
+    )

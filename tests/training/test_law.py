@@ -1,6 +1,7 @@
 """The law: what each term must do, and that the numbers in law.json are those that its measurements give."""
 
 import importlib.util
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minigpt.training import law as law_module
 from minigpt.training.law import Training, fitted_law
 
 RUN = Training(
@@ -67,3 +69,42 @@ def test_law_json_is_what_the_measurements_give() -> None:
     np.testing.assert_allclose(errors, again, atol=0.01)
     assert np.sqrt(np.mean(again**2)) < 0.04
     assert np.sqrt(np.average(again**2, weights=fitting.weights**2)) < 0.025
+
+
+def test_the_bounds_of_what_it_has_seen_are_those_of_its_measurements() -> None:
+    path = Path(__file__).parent.parent.parent / "scripts" / "measurements.jsonl"
+    runs = [json.loads(line) for line in path.read_text().splitlines()]
+    weights = [12 * run["layers"] * run["width"] ** 2 for run in runs]
+    assert min(run["tokens"] for run in runs) == law_module.FEWEST_TOKENS
+    assert max(run["tokens"] for run in runs) == law_module.MOST_TOKENS
+    assert max(weights) == law_module.MOST_WEIGHTS
+    assert min(run["train_bytes"] for run in runs) == law_module.SHORTEST_TEXT
+    per_byte = max(w / run["train_bytes"] for w, run in zip(weights, runs, strict=True))
+    assert law_module.MOST_WEIGHTS_PER_BYTE - 2 < per_byte < law_module.MOST_WEIGHTS_PER_BYTE
+    epochs = max(run["tokens"] / run["train_tokens"] for run in runs)
+    assert law_module.MOST_EPOCHS - 0.1 < epochs < law_module.MOST_EPOCHS
+    longest = max(run["train_bytes"] / run["train_tokens"] for run in runs)
+    assert law_module.LONGEST_TOKENS - 0.02 < longest < law_module.LONGEST_TOKENS
+    assert max(run["dropout"] for run in runs) == law_module.MOST_DROPOUT
+    assert max(run["weight_decay"] for run in runs) == law_module.MOST_DECAY
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tokens": 100_000},
+        {"tokens": 1e8},
+        {"tokens": 4_000_000, "text_bytes": 200_000},  # fifty times
+        {"block_parameters": 10**8, "text_bytes": 10**8},
+        {"text_bytes": 50_000},
+        {"block_parameters": 5_000_000, "text_bytes": 100_000},
+        {"bytes_per_token": 8.0},
+        {"dropout": 0.5},
+        {"weight_decay": 1.0},
+    ],
+)
+def test_it_knows_what_it_has_not_seen(changes: dict[str, float]) -> None:
+    law = fitted_law()
+    assert law.has_seen(RUN)
+    assert law.has_seen(replace(RUN, block_parameters=30_000_000, tokens=50_000_000))  # what a law is for
+    assert not law.has_seen(replace(RUN, **changes))  # type: ignore[arg-type]
