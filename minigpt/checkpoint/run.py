@@ -111,9 +111,7 @@ class RunFolder:
     def tidy(self) -> None:
         """Remove what was half written when the run was killed."""
         try:
-            for path in (path for pattern in TEMPORARY for path in self.path.rglob(pattern)):
-                if path.is_file():
-                    path.unlink(missing_ok=True)
+            _remove_half_written(self.path)
         except OSError as error:
             raise OutputError(f"{self.path} cannot be written: {error.strerror}.") from error
 
@@ -250,11 +248,31 @@ def _claim_name(root: Path, name: str) -> Path:
         try:
             folder.mkdir()  # fails if it exists, so that two runs never take the same
         except FileExistsError:
+            if _was_killed_at_its_start(folder):
+                return folder
             continue
         except OSError as error:
             raise OutputError(f"{folder} cannot be made: {error.strerror}.") from error
         return folder
     raise AssertionError("count() never ends")
+
+
+def _was_killed_at_its_start(folder: Path) -> bool:
+    """Whether `folder` is what a process left that was killed before there was a run in it; then it is emptied."""
+    if (folder / RUN).exists() or (folder / LOG).exists() or not (folder / RESUME / LOCK).is_file():
+        return False  # a log is of a run that got further, whose model may be somebody's
+    with suppress(OutputError):  # that process is at work
+        locked(folder / RESUME / LOCK, "in use", surely=True)  # and never closed, as in `claim`
+        if not (folder / RUN).exists():
+            _remove_run(folder)
+            return True
+    return False
+
+
+def _remove_half_written(folder: Path) -> None:
+    for path in (path for pattern in TEMPORARY for path in folder.rglob(pattern)):
+        if path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def _make(folder: Path) -> None:
@@ -269,8 +287,8 @@ def _remove_run(folder: Path) -> None:
     resume = folder / RESUME
     inside = [resume] if resume.is_symlink() else [path for path in resume.glob("*") if path.name != LOCK]
     try:
-        cut_off = [path for pattern in TEMPORARY for path in folder.glob(pattern) if path.is_file()]
-        for part in [*(folder / SNAPSHOTS).glob("step-*"), *inside, folder / TENSORBOARD, *cut_off]:
+        _remove_half_written(folder)
+        for part in [*(folder / SNAPSHOTS).glob("step-*"), *inside, folder / TENSORBOARD]:
             if part.is_symlink() or part.is_file():
                 part.unlink()
             elif part.exists():

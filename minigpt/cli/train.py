@@ -239,7 +239,7 @@ def train(
     from minigpt.text.corpus import read_corpus
     from minigpt.training.distributed import join
     from minigpt.training.finetune import Base, begun_with, gentle
-    from minigpt.training.plan import LEAST_TRAINING_SHARE, READING_SHARE, choose, make_plan
+    from minigpt.training.plan import LEAST_TRAINING_SHARE, READING_SHARE, as_it_is, choose, make_plan
     from minigpt.training.run import build_model, model_card, run_info
     from minigpt.training.tensorboard import check_installed
 
@@ -285,6 +285,7 @@ def train(
                         return None
                 choices = choices.filled()
                 plan = make_plan(text, held_out, choices, settings, target, scratch, work.begin, first, most_learned)
+                runs[:1] = [as_it_is(run, plan) for run in runs[:1]]
             if dry_run:
                 show_size(plan, choices, json=json)
                 return None

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from minigpt.training.plan import Plan
     from minigpt.training.share import Begun
 
+_OPENING = 256  # tokens of the text, in which some words are sought to begin with
+
 
 @dataclass(frozen=True, kw_only=True)
 class Manner:
@@ -95,7 +97,7 @@ def _run(
     if ranks.is_main and folder.info["status"] == "untrained":
         note(untrained(folder.info, folder.path), quiet=manner.quiet)
     if ranks.is_main and not manner.json:
-        _conclude(folder, signal_number, quiet=manner.quiet)
+        _conclude(folder, signal_number, _prompt(plan), quiet=manner.quiet)
     return signal_number
 
 
@@ -117,7 +119,14 @@ def _short_sample(plan: "Plan", model: "Model") -> str:
     return text.strip()
 
 
-def _conclude(folder: "RunFolder", signal_number: int | None, *, quiet: bool) -> None:
+def _prompt(plan: "Plan") -> str:
+    """Words of the text that the model was trained on."""
+    from minigpt.text.prompt import opening_words
+
+    return opening_words(plan.tokenizer.decode(plan.data.train[:_OPENING].tolist()))
+
+
+def _conclude(folder: "RunFolder", signal_number: int | None, prompt: str, *, quiet: bool) -> None:
     """Where the model is, how good it is, and the next two commands."""
     from minigpt.checkpoint.learned import FINISHED
 
@@ -136,5 +145,5 @@ def _conclude(folder: "RunFolder", signal_number: int | None, *, quiet: bool) ->
     best = "the best model, that of step" if bits is not None else "the model of step"
     best = "untrained, the model of step" if folder.info["status"] == "untrained" else best
     say(console, f"{where}: {best} {saved['step']:,}{quality}")
-    for command in ("sample", 'inspect-probs "The"'):
+    for command in ("sample", f"inspect-probs {shlex.quote(prompt)}")[: 2 if prompt else 1]:
         say(console, f"  minigpt {command} -c {shlex.quote(where)}")

@@ -50,6 +50,11 @@ class Corpus:
     def documents(self) -> int:
         return sum(source.documents for source in self.sources)
 
+    @property
+    def called(self) -> str:
+        """The names of its sources in a sentence."""
+        return names_told([source.name for source in self.sources])
+
     def by_source(self) -> Iterator[tuple[Source, Iterator[Block]]]:
         """Each source and its blocks, which are to be gone through before the next."""
         ends, begun = list(accumulate(source.documents for source in self.sources)), 0
@@ -220,7 +225,9 @@ def assemble(
     filled = [result for result in results if result.source.documents]
     tallies = [result.tally for result in filled]
     if to_learn and len({tally.first for tally in tallies}) == 1 and not any(tally.is_varied for tally in tallies):
-        told = f"This is a corpus of one character, {tallies[0].first!r}: there is nothing to learn."
+        names = names_told([result.source.name for result in filled])
+        told = f"{names} {'hold' if len(filled) > 1 else 'holds'} one character, {tallies[0].first!r}, and no other: "
+        told += "there is nothing to learn."
         raise CorpusError(f"{told}\nGive a text with more in it.")
     return Corpus(
         name=folder_name(label),
@@ -232,6 +239,11 @@ def assemble(
         whole=whole,
         blocks=lambda: (block for result in filled for block in result.blocks()),
     )
+
+
+def names_told(names: Sequence[str]) -> str:
+    """One or two names, or the first of more."""
+    return " and ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1:,} others"
 
 
 def folder_name(label: str) -> str:

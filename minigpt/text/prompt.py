@@ -1,9 +1,14 @@
 """A file or standard input in; its text out, to be continued or looked at rather than learned from."""
 
+import re
+from itertools import takewhile
+
 from minigpt.errors import ConfigError, CorpusError
 from minigpt.text.formats import ENCODINGS, clean
 from minigpt.text.sources import find, find_local
 from minigpt.text.wording import shown
+
+_WITHOUT_END = 12  # characters of a word that is longer than a line of advice
 
 
 def read_text(path: str) -> str:
@@ -25,6 +30,14 @@ def check_argument(text: str) -> str:
         return _decode(text.encode("utf-8", "surrogateescape"), "the text on the command line")
     except CorpusError as error:
         raise ConfigError(str(error)) from error
+
+
+def opening_words(text: str) -> str:
+    """Some words that `text` begins with, to try as a prompt: at most 24 characters of a line; empty without a word."""
+    start = re.search(r"\w.*", text)
+    line = "".join(takewhile(lambda char: char.isprintable() and char != "\ufffd", start[0] if start else ""))
+    whole = re.match(r"\w(?:.{0,22}\w)?\b", line)
+    return whole[0] if whole else line[:_WITHOUT_END]
 
 
 def _decode(data: bytes, name: str) -> str:

@@ -300,16 +300,16 @@ def _writing(folder: Path, *temporary: Path) -> Iterator[None]:
 # --- batches
 
 
-def fitting_context(tokens: int, context: int) -> int:
+def fitting_context(tokens: int, context: int, text: str = "The text") -> int:
     """`context`, or the largest power of two that leaves at least two windows in a text of `tokens` training tokens.
 
-    Raises CorpusError when even the shortest sensible context does not fit.
+    Raises CorpusError, in which it is called `text`, when even the shortest sensible context does not fit.
     """
     if tokens > context:
         return context
     if tokens < 2 * SHORTEST_CONTEXT:
         raise CorpusError(
-            f"The text is too short to learn from: {tokens:,} training tokens, and at least {2 * SHORTEST_CONTEXT} are "
+            f"{text} is too short to learn from: {tokens:,} training tokens, and at least {2 * SHORTEST_CONTEXT} are "
             f"needed (two windows of {SHORTEST_CONTEXT}). Give it a longer text."
         )
     return int(2 ** ((tokens // 2).bit_length() - 1))

@@ -89,7 +89,7 @@ def make_plan(
     else:
         tokenizer = base.checkpoint.tokenizer
     data, said = encode(tokenizer, split, scratch, progress)
-    context = fitting_context(len(data.train), model.context)
+    context = fitting_context(len(data.train), model.context, corpus.called)
     fitting = replace(choices, context=context)
     shape = _shape(fitting, tokenizer.vocab_size) if base is None else further(base.config, fitting)
     require(
@@ -172,7 +172,10 @@ def choose(
     check_tokenizer(choices.tokenizer or "bpe", choices.vocab_size)
     started = time.perf_counter()
     whole = Split(corpus, held_out, choices.val_fraction, choices.part)
-    require(whole.train_characters > 0, "There is no text left to train on: give a lower --val-fraction.")
+    require(
+        whole.train_characters > 0,
+        f"There is no text of {corpus.called} left to train on: give a lower --val-fraction.",
+    )
     speed = measure_speed(device, settings, min(10.0, seconds / 30), processes)
     sample, reading = _some_text(whole)
     text_speed = _text_speed(sample, choices, base, seconds * _MEASURING_SHARE)
@@ -345,12 +348,24 @@ def _validation_name(held_out: Corpus | None, fraction: float, data: TokenData, 
     return whole
 
 
+def as_it_is(run: PlannedRun, plan: Plan) -> PlannedRun:
+    """`run` with the vocabulary that the text gave in the end, and as often as it is seen with that."""
+    return replace(
+        run,
+        vocab_size=plan.tokenizer.vocab_size,
+        bytes_per_token=plan.bytes_per_token,
+        epochs=run.epochs * plan.bytes_per_token / run.bytes_per_token,
+    )
+
+
 def _notes(asked: int, context: int, data: TokenData, choices: Choices, tokenizer: Tokenizer) -> list[str]:
     notes = []
     if context < asked:
         notes.append(f"The text has only {len(data.train):,} training tokens: context {context} instead of {asked}.")
     if choices.vocab_size is not None and tokenizer.vocab_size < choices.vocab_size:
-        notes.append(f"The text gives only {tokenizer.vocab_size:,} tokens, not --vocab-size {choices.vocab_size:,}.")
+        notes.append(
+            f"The text gives a vocabulary of only {tokenizer.vocab_size:,} tokens, not {choices.vocab_size:,}."
+        )
     if len(data.validation) < 2:
         notes.append("There is no validation text: the latest model is kept, not the best.")
     return notes

@@ -275,6 +275,52 @@ def test_what_a_kill_left_of_a_start_is_replaced(folder: RunFolder) -> None:
     assert names(folder.path / "resume") == {"lock"}
 
 
+HALF_WRITTEN = (".model.safetensors.123.tmp", ".tmpA1b2C3", "resume/.state.json.77.tmp")
+
+
+def killed_at_its_start(folder: RunFolder) -> None:
+    (folder.path / "run.json").unlink()
+    for name in HALF_WRITTEN:
+        (folder.path / name).write_text("half")
+    (folder.path / "resume/.tokens.123.tmp").mkdir()
+
+
+def test_of_what_a_kill_left_of_a_start_nothing_is_left_when_it_is_given_again(folder: RunFolder) -> None:
+    killed_at_its_start(folder)
+    (folder.path / "mine.tmp").write_text("precious")
+    assert claim("notes", folder.path, overwrite=False) == folder.path
+    assert names(folder.path) == {"resume", "mine.tmp"}
+    assert names(folder.path / "resume") == {"lock"}
+
+
+def test_a_name_whose_start_was_killed_is_taken_again(model: GPT, bpe: Tokenizer) -> None:
+    made = RunFolder(claim("notes", None, overwrite=False), bpe, dict(INFO))
+    made.start(model, "a card", DATA)
+    killed_at_its_start(made)
+    path = claim("notes", None, overwrite=False)
+    assert path == made.path
+    assert names(path) == {"resume"}
+    RunFolder(path, bpe, dict(INFO)).start(model, "a card", DATA)
+    assert load(path).model.config == model.config
+    assert claim("notes", None, overwrite=False) != path
+
+
+def test_a_name_is_not_taken_again_where_a_run_got_further_or_is_at_work(
+    held: tuple[Path, "subprocess.Popen[bytes]"],
+) -> None:
+    path, other = held
+    (path / "run.json").unlink()  # as before it is written
+    before = contents(path)
+    assert claim("notes", None, overwrite=False) != path
+    other.kill()
+    other.wait()
+    (path / "train.jsonl").write_text("")
+    assert claim("notes", None, overwrite=False) != path
+    (path / "train.jsonl").unlink()
+    assert contents(path) == before
+    assert claim("notes", None, overwrite=False) == path
+
+
 def test_overwriting_may_start_from_nothing() -> None:
     assert claim("notes", Path("new"), overwrite=True).is_dir()
 

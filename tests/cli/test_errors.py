@@ -51,12 +51,12 @@ CORPORA: dict[str, tuple[Callable[[], object], list[str], str]] = {
     "directory without text": (lambda: Path("d/e").mkdir(parents=True), ["d"], "d holds no text"),
     "glob without match": (lambda: None, ["*.txt"], "matches no file"),
     "invalid UTF-8": (lambda: Path("a.txt").write_bytes(b"caf\xe9 au lait\n" * 9), ["a.txt"], "a.txt is not UTF-8: byte 0xe9 at offset 3"),
-    "one character": (lambda: Path("a.txt").write_text("aaaa" * 999), ["a.txt"], "one character, 'a'"),
+    "one character": (lambda: Path("a.txt").write_text("aaaa" * 999), ["a.txt"], "a.txt holds one character, 'a'"),
     "JSON line that is no object": (lambda: Path("a.jsonl").write_text('{"text": "a b"}\n[1]\n'), ["a.jsonl"], "a.jsonl line 2 is a list, not a JSON object"),
     "JSON line that is no JSON": (lambda: Path("a.jsonl").write_text('{"text": "a b"\n'), ["a.jsonl"], "a.jsonl line 1 is not valid JSON"),
     "JSON without the field": (lambda: Path("a.jsonl").write_text('{"body": "a b"}\n'), ["a.jsonl"], "Try --field body"),
     "damaged gzip": (lambda: Path("a.txt.gz").write_bytes(b"\x1f\x8b\x08nonsense"), ["a.txt.gz"], "a.txt.gz"),
-    "too short": (lambda: Path("a.txt").write_text("abcdef"), ["a.txt"], "are needed"),
+    "too short": (lambda: Path("a.txt").write_text("abcdef"), ["a.txt"], "a.txt is too short to learn from"),
     "one of two is missing": (lambda: Path("a.txt").write_text("abc " * 99), ["a.txt", "b.txt"], "b.txt does not exist"),
     "name that is not UTF-8": (lambda: None, [NOT_UTF8], "does not exist"),
     "name that steers": (lambda: None, ["\x1b[31m\u202e.txt"], "matches no file"),
@@ -74,7 +74,7 @@ def test_a_bad_corpus(
     before = sorted(os.listdir())
     given = [notes, "--val", arguments[-1]] if validation else arguments
     result = minigpt("train", *given, *tiny, "--steps", "1")
-    if validation and "needed" in part:  # a short text may validate
+    if validation and "too short" in part:  # a short text may validate
         assert result.exit_code == 0
         return
     refused(result, 1, "minigpt train: ", part)
@@ -173,7 +173,7 @@ TIMED_FLAGS = [
     (["--width", "0"], "--width must be 1 or more"),
     (["--context", "0"], "--context must be 1 or more"),
     (["--batch-size", "0"], "--batch-size must be 1 or more"),
-    (["--val-fraction", "0.9999999"], "There is no text left to train on: give a lower --val-fraction"),
+    (["--val-fraction", "0.9999999"], "notes.txt left to train on: give a lower --val-fraction"),
     (["--minutes", "1e308"], "--minutes must be 527,040 (a year) or fewer, not 1e+308"),
 ]
 

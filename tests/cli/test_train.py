@@ -13,6 +13,7 @@ import torch
 
 from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.learned import FINISHED
+from minigpt.text.prompt import opening_words
 
 Run = Callable[..., Any]
 RECORD = [
@@ -30,7 +31,7 @@ def train(minigpt: Run, notes: str, tiny: list[str]) -> Run:
     return run
 
 
-def test_a_run_ends_with_the_two_commands_to_type(train: Run) -> None:
+def test_a_run_ends_with_the_two_commands_to_type(train: Run, notes: str) -> None:
     result = train("--learning-rate", "0.01", steps=20)
     assert result.exit_code == 0, result.stderr
     first, *commands = result.stdout.splitlines()
@@ -38,9 +39,25 @@ def test_a_run_ends_with_the_two_commands_to_type(train: Run) -> None:
     assert first.endswith(" bits per byte on the last 10 % of the text")
     assert commands == [
         "  minigpt sample -c checkpoints/notes",
-        '  minigpt inspect-probs "The" -c checkpoints/notes',
+        f"  minigpt inspect-probs '{opening_words(Path(notes).read_text('utf-8'))}' -c checkpoints/notes",
     ]
     load("checkpoints/notes")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("date,rain\n2024-01-01,3\n", "date,rain"), ("ACGTTGCA" * 9, "ACGTTGCAACGT"), ("Ἄνδρα μοι", "'Ἄνδρα μοι'")],
+)
+@pytest.mark.parametrize("longer", [False, True])
+def test_the_command_to_type_has_words_of_the_text(
+    minigpt: Run, train: Run, line: str, words: str, longer: bool
+) -> None:
+    Path("own.txt").write_text(f"{line}\n" * 50, "utf-8")
+    result = train("own.txt", "--out", "run")
+    if longer:
+        result = minigpt("train", "--resume", "run", "--steps", "4")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == f"  minigpt inspect-probs {words} -c run"
 
 
 def test_progress_goes_to_standard_error_as_plain_lines(train: Run) -> None:

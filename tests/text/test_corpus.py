@@ -333,8 +333,11 @@ def test_a_binary_file_without_nul() -> None:
 
 def test_a_corpus_of_one_character() -> None:
     assert message(put("a.txt", "aaa"), put("b.txt", "a")) == (
-        "This is a corpus of one character, 'a': there is nothing to learn.\nGive a text with more in it."
+        "a.txt and b.txt hold one character, 'a', and no other: there is nothing to learn.\n"
+        "Give a text with more in it."
     )
+    assert message("a.txt").startswith("a.txt holds one character, 'a', and no other")
+    assert message("a.txt", "b.txt", put("c.txt", "aa")).startswith("a.txt and 2 others hold one character")
     assert read_corpus(["a.txt", put("c.txt", "b")]).characters == 4
     assert read_corpus(["a.txt"], to_learn=False).characters == 3
 

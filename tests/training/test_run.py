@@ -18,9 +18,12 @@ from minigpt.errors import ConfigError, CorpusError, TrainingError
 from minigpt.models.gpt import GPT
 from minigpt.text.corpus import Corpus, corpus_of, read_corpus
 from minigpt.training import run as run_module
+from minigpt.training.budget import TextSize, candidates
 from minigpt.training.evaluate import evaluate
-from minigpt.training.plan import Choices, Plan, make_plan
+from minigpt.training.law import fitted_law
+from minigpt.training.plan import Choices, Plan, as_it_is, make_plan
 from minigpt.training.run import build_model, model_card, run, run_info
+from minigpt.training.speed import Speed
 
 CPU = torch.device("cpu")
 TINY = Choices(layers=1, heads=1, width=16, context=16, batch_size=2, vocab_size=300, learning_rate=1e-2)
@@ -253,14 +256,26 @@ def test_a_short_text_shrinks_the_context_and_says_so(text: Corpus) -> None:
 
 
 def test_a_text_that_is_too_short_says_how_many_tokens_are_needed(text: Corpus) -> None:
-    with pytest.raises(CorpusError, match=r"\d+ training tokens?, and at least \d+ are needed"):
+    with pytest.raises(CorpusError, match=r"short is too .* \d+ training tokens?, and at least \d+ are needed"):
         make_plan(corpus_of("short", ["abcdef"]), None, TINY, SETTINGS)
 
 
 def test_a_vocabulary_that_the_text_cannot_fill_is_noted(text: Corpus) -> None:
     plan = make_plan(text, None, replace(TINY, vocab_size=30_000), SETTINGS)
     assert plan.model.vocab_size == plan.tokenizer.vocab_size < 30_000
-    assert any("not --vocab-size 30,000" in note for note in plan.notes)
+    told = f"The text gives a vocabulary of only {plan.tokenizer.vocab_size:,} tokens, not 30,000."
+    assert told in plan.notes  # which names no flag: the number may be the plan's
+
+
+def test_a_planned_run_is_told_with_the_vocabulary_that_the_text_gave(text: Corpus) -> None:
+    plan = make_plan(text, None, replace(TINY, vocab_size=30_000), SETTINGS)
+    size = TextSize(text.utf8_bytes, text.characters, {30_000: 4.0})
+    run = candidates(replace(TINY, vocab_size=30_000), size, Speed(((16, 1e9),)), 60.0, fitted_law())[0]
+    told = as_it_is(run, plan)
+    assert told.vocab_size == plan.model.vocab_size < 30_000
+    assert told.bytes_per_token == plan.bytes_per_token
+    assert told.epochs * run.bytes_per_token == pytest.approx(run.epochs * told.bytes_per_token)
+    assert told.steps == run.steps
 
 
 @pytest.mark.parametrize(("held_out", "name"), [(None, "the last 10 % of the text"), ("held.txt", "held.txt")])
