@@ -78,7 +78,9 @@ def uniforms(generator: torch.Generator) -> Iterator[float]:
         yield from torch.rand(64, generator=generator, dtype=torch.float64).tolist()
 
 
-def distribution(logits_V: Tensor, stages: Sequence[SamplingStage] = (), history: Sequence[int] | Tensor = ()) -> Distribution:
+def distribution(
+    logits_V: Tensor, stages: Sequence[SamplingStage] = (), history: Sequence[int] | Tensor = ()
+) -> Distribution:
     """Run `logits_V` [V] through the stages. `history`: the text's ids so far, each at least once; a tensor is not
     converted. CheckpointError on inf and NaN.
     """

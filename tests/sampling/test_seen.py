@@ -1,6 +1,6 @@
 """The history as it grows: each token once, and no step converts the text again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -39,7 +39,7 @@ def test_room_is_made_seldom() -> None:
     for token in range(1, 5000):
         seen.add(token)
         storages.append(seen.ids.data_ptr())
-    moves = sum(one != other for one, other in zip(storages, storages[1:], strict=False))
+    moves = sum(one != other for one, other in pairwise(storages))
     assert moves <= 7  # 64 and twice as many each time
 
 
@@ -55,7 +55,9 @@ def histories(monkeypatch: pytest.MonkeyPatch) -> Histories:
     """What each distribution is given as the history."""
     given: Histories = []
 
-    def noted(logits_V: Tensor, stages: Sequence[SamplingStage] = (), history: Sequence[int] | Tensor = ()) -> Distribution:
+    def noted(
+        logits_V: Tensor, stages: Sequence[SamplingStage] = (), history: Sequence[int] | Tensor = ()
+    ) -> Distribution:
         given.append(history)
         return distribution(logits_V, stages, history)
 
