@@ -1,6 +1,7 @@
 """The history as it grows: each token once, and no step converts the text again."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 import torch
