@@ -118,13 +118,19 @@ def compare(
         spent = time.perf_counter() - started
     else:
         contest, spent = _reopen(resume, target, minutes), 0.0
+    contest.again += _same_machine(device, threads)
     stopped_by = _measure(contest, spent, quiet=quiet)
     if stopped_by is not None:
-        name, where = signal.Signals(stopped_by).name, shlex.quote(str(contest.folder))
-        told = f"stopped by {name}; what is measured is kept. Go on with: minigpt compare --resume {where}"
+        name = signal.Signals(stopped_by).name
+        told = f"stopped by {name}; what is measured is kept. Go on with: {contest.again}"
         note(told, quiet=quiet)
         raise typer.Exit(128 + stopped_by)
     _show(contest, plot, html, json=json, quiet=quiet)
+
+
+def _same_machine(device: str, threads: int | None) -> str:
+    """The flags with which a comparison goes on at the same speed."""
+    return ("" if device == "auto" else f" --device {device}") + ("" if threads is None else f" --threads {threads}")
 
 
 def _begin(asked: _Asked, device: "torch.device") -> "Contest":

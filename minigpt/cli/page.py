@@ -170,15 +170,18 @@ def _open_step(checkpoint: "Checkpoint", ids: list[int], best: int) -> "Step":
 def _every_step(checkpoint: "Checkpoint", ids: list[int], config: SampleConfig, best: int) -> "Iterator[Step]":
     from minigpt.inspection.probs import first_token, position_logits
     from minigpt.sampling.distribution import distribution, step_record
+    from minigpt.sampling.seen import SeenTokens
 
     pages = _Steps(checkpoint, config, best)
     if ids:
         yield first_token(checkpoint.tokenizer, ids[0])
+    seen = SeenTokens(ids[:1])
     for position, logits_V in position_logits(checkpoint.model, ids):
         record = step_record(
             distribution(logits_V), checkpoint.tokenizer.token_bytes, position=position, top=1, token=ids[position]
         )
-        yield pages.of(logits_V, ids[:position], record)
+        yield pages.of(logits_V, seen.ids, record)
+        seen.add(ids[position])
 
 
 class _Steps:
@@ -192,7 +195,7 @@ class _Steps:
         self._stages = build_stages(config)
         self._temperatures = sorted({*TEMPERATURES, config.temperature})
 
-    def of(self, logits_V: "Tensor", ids: Sequence[int], record: StepRecord) -> "Step":
+    def of(self, logits_V: "Tensor", ids: "Sequence[int] | Tensor", record: StepRecord) -> "Step":
         from minigpt.sampling.step_logits import step_logits
 
         return step_logits(

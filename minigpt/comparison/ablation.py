@@ -34,7 +34,7 @@ class Ablation(Contest):
             ((_, rate),) = training_rates(
                 self._plan.model, self._plan.train, self._device, tokens, (self.comparison.context,)
             )
-            self._set(budget.equally_shared(self.comparison, rate))
+            self._set(budget.equally_shared(self.comparison, rate, self.again))
         for contender in self.comparison.contenders:
             if contender.equal_tokens is None:
                 yield Piece(contender.model, "equal_tokens", partial(self._without, contender))

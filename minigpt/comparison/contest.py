@@ -1,7 +1,8 @@
 """A comparison in a folder in; piece after piece of it measured, and kept at once, out: what was stopped goes on."""
 
 import math
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -59,18 +60,30 @@ class Contest:
 
     def __init__(self, folder: Path, comparison: Comparison, plan: Plan, device: torch.device) -> None:
         self.folder, self.comparison, self._plan, self._device = folder, comparison, plan, device
+        self.again = f"minigpt compare --resume {shlex.quote(str(folder))}"  # the command that goes on
 
     def pieces(self) -> Iterator[Piece]:
         """Those that are still to be measured, one after the other, for as long as each is taken (`take`)."""
-        for what in _UNTRAINED:
-            yield from self._missing(what)
+        for kind, what in enumerate(_UNTRAINED):
+            yield from self._at_a_pace(list(self._missing(what)), len(_UNTRAINED) - kind - 1)
         if self.comparison.tokens is None:
-            self._set(budget.shared(self.comparison, self._recall_seconds()))
+            self._set(budget.shared(self.comparison, self._recall_seconds(), self.again))
         if not self.comparison.quick:
             for rate in budget.RATES:
                 yield from self._untried(rate)
         for what in _TRAINED:
             yield from self._missing(what)
+
+    def _at_a_pace(self, pieces: Sequence[Piece], kinds: int) -> Iterator[Piece]:
+        """The same pieces, all of a kind, while the minutes can suffice; so many `kinds` are measured after them."""
+        seconds: list[float] = []
+        for number, piece in enumerate(pieces, 1):
+            before = self.comparison.spent_seconds
+            yield piece
+            seconds.append(self.comparison.spent_seconds - before)
+            if number > 1 and self.comparison.tokens is None:
+                later = kinds * len(self.comparison.contenders)
+                budget.require_pace(self.comparison, seconds, len(pieces) - number, later, self.again)
 
     def total(self) -> int:
         """How many pieces there are in all."""

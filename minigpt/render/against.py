@@ -107,15 +107,16 @@ def compared_text_caption(total: ComparedText, names: tuple[str, str], screen: S
     """What the whole text costs both models."""
     if total.bits_per_byte is None or total.other_bits_per_byte is None:
         return screen.caption("nothing in this text has a context in both models: there is no total")
-    better = names[0] if total.bits_per_byte <= total.other_bits_per_byte else names[1]
+    first, second = f"{total.bits_per_byte:.4f}", f"{total.other_bits_per_byte:.4f}"
+    better = names[0] if total.bits_per_byte < total.other_bits_per_byte else names[1]
     mean = total.divergence_bits_per_token
     return Text("\n").join(
         [
             screen.caption(
-                f"{names[0]}: {total.bits_per_byte:.4f} bits per byte, in {quantity(total.tokens, 'token')}",
-                f"{names[1]}: {total.other_bits_per_byte:.4f}, in {quantity(total.other_tokens, 'token')}",
+                f"{names[0]}: {first} bits per byte, in {quantity(total.tokens, 'token')}",
+                f"{names[1]}: {second}, in {quantity(total.other_tokens, 'token')}",
                 f"over the same {quantity(total.bytes, 'byte')}",
-                f"{better} is better" if total.bits_per_byte != total.other_bits_per_byte else "",
+                "the two are level" if first == second else f"{better} is better",
             ),
             screen.caption(
                 "surprisal in bits, of the raw softmax",

@@ -36,10 +36,15 @@ class Columns:
         return self.token + (self.bar + 2 if self.bar else 0)
 
 
-def heading(columns: Columns, *numbers: tuple[str, int]) -> Text:
-    """The numbers' names stand over their right edge; a name may reach into the bar's room. Each: (name, cells)."""
+def heading(columns: Columns, *numbers: tuple[str, int], bar: str = "") -> Text:
+    """The numbers' names stand over their right edge; a name may reach into the bar's room. Each: (name, cells).
+    `bar` says what the bars show, where there are any and it has room above them.
+    """
     line, width = " rank  token", RANK + columns.both + sum(cells for _, cells in numbers)
     right = "".join(name.rjust(cells) for name, cells in numbers).lstrip()
+    named = f"{line:<{RANK + columns.token}}  {bar}"
+    if bar and columns.bar and len(named) < width - len(right):
+        line = named
     return Text(line + right.rjust(max(width - len(line), len(right) + 1)), "bold")
 
 

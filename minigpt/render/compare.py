@@ -1,4 +1,4 @@
-"""A comparison in; its table, and in words who is ahead in what, out."""
+"""A comparison in; its table, and in words who is ahead or level in what, out."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,12 +28,15 @@ class _Row:
     better: Callable[[Sequence[float]], float] | None = None
     short: str = ""
 
-    def best(self) -> float | None:
-        """The best value, where all have one and they are not all the same to the eye."""
+    def leaders(self) -> tuple[int, ...]:
+        """The numbers of those that have the best value as it is shown, where something can be better and all have a
+        value: one is ahead, several are level.
+        """
         known = [value for value in self.values if value is not None]
-        if self.better is None or len(known) < len(self.values) or len(set(map(self.show, known))) < 2:
-            return None
-        return self.better(known)
+        if self.better is None or len(known) < len(self.values):
+            return ()
+        best = self.show(self.better(known))
+        return tuple(number for number, value in enumerate(known) if self.show(value) == best)
 
 
 def comparison_table(comparison: Comparison, screen: Screen) -> Iterator[Text]:
@@ -45,12 +48,11 @@ def comparison_table(comparison: Comparison, screen: Screen) -> Iterator[Text]:
     for row, shown in zip(rows, cells, strict=True):
         if not indent:
             yield Text(f" {row.label}", "dim")
-        best = row.best()
+        leaders = row.leaders()
         line = _line(row.label if indent else "", shown, widths, indent)
-        for number, value in enumerate(row.values):
-            if best is not None and _cell(row, value) == row.show(best):
-                end = indent + 1 + sum(widths[: number + 1]) + _GAP * (number + 1)
-                line.stylize("bold", end - len(shown[number]), end)
+        for number in leaders if len(leaders) < len(row.values) else ():
+            end = indent + 1 + sum(widths[: number + 1]) + _GAP * (number + 1)
+            line.stylize("bold", end - len(shown[number]), end)
         yield line
 
 
@@ -227,7 +229,7 @@ def _small(value: float) -> str:
 
 
 def comparison_caption(comparison: Comparison, screen: Screen) -> Iterator[Text]:
-    """What was equal, on what, and who is ahead in what, the baselines too."""
+    """What was equal, on what, and who is ahead or level in what, the baselines too."""
     yield screen.caption(
         f"{safe_text(comparison.name)}: {byte_count(comparison.text_bytes)}, vocabulary {comparison.vocab_size:,}",
         f"context {comparison.context}, batch {comparison.batch_size}",
@@ -239,8 +241,10 @@ def comparison_caption(comparison: Comparison, screen: Screen) -> Iterator[Text]
         f"{comparison.machine}, whose speeds hold while nothing else runs",
         f"{comparison.minutes:g} minutes in all",
     )
-    for name, ahead in _ahead(comparison):
-        yield screen.caption(f"{name} is ahead in {', '.join(ahead)}")
+    standings = list(_standings(comparison))
+    yield from map(screen.caption, standings)
+    if any(" level" in standing for standing in standings):
+        yield screen.caption("level: equal in the digits that are shown")
 
 
 def _rates(comparison: Comparison) -> str:
@@ -252,9 +256,19 @@ def _rates(comparison: Comparison) -> str:
     )
 
 
-def _ahead(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:
-    rows = [row for row in _rows(comparison) if row.best() is not None]
-    for number, contender in enumerate(comparison.contenders):
-        ahead = [row.short for row in rows if _cell(row, row.values[number]) == row.show(row.best() or 0.0)]
-        if ahead:
-            yield NAMES[contender.model], ahead
+def _standings(comparison: Comparison) -> Iterator[str]:
+    """Who is ahead in what, then who share the best number as it is shown, then what all have alike."""
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for row in _rows(comparison):
+        if leaders := row.leaders():
+            groups.setdefault(leaders, []).append(row.short)
+    names = [NAMES[contender.model] for contender in comparison.contenders]
+    for leaders, what in sorted(groups.items(), key=lambda group: (len(group[0]), group[0])):
+        *others, last = (names[number] for number in leaders)
+        if not others:
+            who = f"{last} is ahead"
+        elif len(leaders) == len(names):
+            who = "all are level"
+        else:
+            who = f"{', '.join(others)} and {last} are level, ahead of the rest,"
+        yield f"{who} in {', '.join(what)}"

@@ -56,7 +56,13 @@ def _candidates(record: CorpusStep, screen: Screen) -> list[Text]:
         return cells.append(f"{told}{times:>{count},}", "" if times else "dim")
 
     lines = [
-        heading(columns, ("model", PERCENT), ("corpus", PERCENT + (second + 2 if second else 0)), ("times", count))
+        heading(
+            columns,
+            ("model", PERCENT),
+            ("corpus", PERCENT + (second + 2 if second else 0)),
+            ("times", count),
+            bar="" if second else "bar: model",
+        )
     ]
     for candidate, label in zip(record.candidates, labels, strict=True):
         line = row(record, candidate, label, columns, symbols, longest).append(

@@ -57,8 +57,9 @@ def score_picture(rounds: Sequence[Round], screen: Screen) -> Text:
         ("last", person[-1], model[-1]),
         ("a token", sum(person) / len(rounds), sum(model) / len(rounds)),
     ):
-        line = Text(f" {name:<8}").append(f"{yours:>7.2f}", "bold green" if yours < its else "")
-        lines.append(line.append(f"{its:>8.2f}", "bold green" if its < yours else ""))
+        level = f"{yours:.2f}" == f"{its:.2f}"
+        line = Text(f" {name:<8}").append(f"{yours:>7.2f}", "bold green" if yours < its and not level else "")
+        lines.append(line.append(f"{its:>8.2f}", "bold green" if its < yours and not level else ""))
     right = sum(r.guess is not None and r.guess.id == r.came.id for r in rounds)
     lines.append(screen.caption(f"{quantity(len(rounds), 'token')}, {right:,} right"))
     return Text("\n").join(lines)

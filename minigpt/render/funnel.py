@@ -40,7 +40,7 @@ def step_table(record: StepRecord, screen: Screen, *, sums: bool = True) -> Text
     numbers = numbers or _both_ends(record)
     labels = [token_label(candidate, symbols) for candidate in record.candidates]
     columns = Columns.fitting(labels, screen, _cells(numbers))
-    lines = [heading(columns, *((column.name, column.cells) for column in numbers))]
+    lines = [heading(columns, *((column.name, column.cells) for column in numbers), bar="bar: raw")]
     for candidate, label in zip(record.candidates, labels, strict=True):
         style = "dim" if candidate.cut_by else ""
         line = row(record, candidate, label, columns, symbols)

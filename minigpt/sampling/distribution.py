@@ -78,8 +78,12 @@ def uniforms(generator: torch.Generator) -> Iterator[float]:
         yield from torch.rand(64, generator=generator, dtype=torch.float64).tolist()
 
 
-def distribution(logits_V: Tensor, stages: Sequence[SamplingStage] = (), history: Sequence[int] = ()) -> Distribution:
-    """Run `logits_V` [V] through the stages. `history`: the text's ids so far. CheckpointError on inf and NaN."""
+def distribution(
+    logits_V: Tensor, stages: Sequence[SamplingStage] = (), history: Sequence[int] | Tensor = ()
+) -> Distribution:
+    """Run `logits_V` [V] through the stages. `history`: the text's ids so far, each at least once; a tensor is not
+    converted. CheckpointError on inf and NaN.
+    """
     logits_V = logits_V.cpu().double()  # in this order: MPS has no float64
     require_finite(logits_V)
     return Distribution(logits_V, logits_V.softmax(-1), tuple(_apply(stages, logits_V, history)))
@@ -93,9 +97,9 @@ def require_finite(logits: Tensor) -> None:
         )
 
 
-def _apply(stages: Sequence[SamplingStage], logits_V: Tensor, history: Sequence[int]) -> Iterator[StageResult]:
+def _apply(stages: Sequence[SamplingStage], logits_V: Tensor, history: Sequence[int] | Tensor) -> Iterator[StageResult]:
     looked_at = history if any(stage.looks_back for stage in stages) else ()  # a long text takes a while to convert
-    history_T = torch.tensor(looked_at, dtype=torch.long)
+    history_T = torch.as_tensor(looked_at, dtype=torch.long)
     for stage in stages:
         logits_V = stage.apply(logits_V, history_T)
         yield StageResult(stage, logits_V > CUT, logits_V.softmax(-1))

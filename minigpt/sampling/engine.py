@@ -13,6 +13,7 @@ from minigpt.models.kinds import Model, batch_decoder_for, decoder_for
 from minigpt.records import SampleEnd, StepRecord
 from minigpt.sampling.distribution import distribution, step_record, uniforms
 from minigpt.sampling.filters import build_stages
+from minigpt.sampling.seen import SeenTokens
 from minigpt.sampling.text_stream import TextStream
 from minigpt.text.tokenizer import Tokenizer
 
@@ -123,12 +124,12 @@ class _Sample:
         self.number, self.ids, self.stopped_by = number, list(ids), ""
         self._tokenizer, self._prompt, self._config = tokenizer, prompt, config
         self._seed = (config.seed + number) % SEEDS
-        self._stages = build_stages(config)
+        self._stages, self._seen = build_stages(config), SeenTokens(ids)
         self._uniforms = uniforms(torch.Generator().manual_seed(self._seed))
         self._stream, self._tally = TextStream(config.stop), _Tally()
 
     def _draw(self, logits_V: Tensor) -> StepRecord:
-        dist = distribution(logits_V, self._stages, self.ids)
+        dist = distribution(logits_V, self._stages, self._seen.ids)
         return step_record(
             dist,
             self._tokenizer.token_bytes,
@@ -144,6 +145,7 @@ class _Sample:
         assert record.token is not None
         token = record.token.id
         self.ids.append(token)
+        self._seen.add(token)
         self._tally.add(record)
         ended = token == self._tokenizer.end_of_text and not config.ignore_end_of_text
         data = stream.flush() if ended else stream.feed(self._tokenizer.token_bytes(token))

@@ -1,8 +1,9 @@
 """Logits in, logits out: what may happen to a distribution before a token is drawn, one small function a stage.
 
 Each takes `logits_BV` (any batch dimensions, the vocabulary last) and returns new ones, -inf where it cuts; none
-edits its input. Softmax of the result is the distribution after the stage. To add a stage: write its function, check
-its range, put one line into `build_stages`, and its name into config.STAGES.
+edits its input. `history_BT` holds the ids of the text so far, each at least once. Softmax of the result is the
+distribution after the stage. To add a stage: write its function, check its range, put one line into `build_stages`, and
+its name into config.STAGES.
 """
 
 import math

@@ -23,7 +23,7 @@ TEMPERATURES = (
 def step_logits(
     logits_V: Tensor,
     stages: Sequence[SamplingStage],
-    history: Sequence[int],
+    history: Sequence[int] | Tensor,
     token_bytes: TokenBytes,
     *,
     step: StepRecord,
@@ -37,7 +37,7 @@ def step_logits(
     """
     logits_V = raw_logits_V = logits_V.cpu().double()
     if stages and stages[0].looks_back:
-        logits_V = stages[0].apply(logits_V, torch.tensor(history, dtype=torch.long))
+        logits_V = stages[0].apply(logits_V, torch.as_tensor(history, dtype=torch.long))
         stages = stages[1:]
     assert not any(stage.looks_back for stage in stages)
     token = None if step.token is None else step.token.id

@@ -25,6 +25,7 @@ from minigpt.sampling.distribution import (
     uniforms,
 )
 from minigpt.sampling.filters import build_stages
+from minigpt.sampling.seen import SeenTokens
 from minigpt.sampling.trace import TraceHeader, TraceStep
 from minigpt.text.tokenizer import Tokenizer
 
@@ -82,6 +83,7 @@ class TokenTree:
         self._prompt, self._nodes, self._texts = prompt, list[_Node](), list[str]()
         self._live: tuple[int, ...] = ()  # the nodes whose columns the cache holds
         self._asked: dict[tuple[object, ...], Distribution] = {}
+        self._seen: tuple[int | None, SeenTokens] = (None, SeenTokens())  # up to a node
         c = model.config
         column = c.layers * 2 * c.width * model.wte.weight.element_size()
         self._logits = _Recent[int](max(c.context, kept_bytes // (4 * c.vocab_size)))
@@ -230,8 +232,19 @@ class TokenTree:
         stages = build_stages(config)
         wanted = (node, *((stage.name, stage.value) for stage in stages))
         if wanted not in self._asked:
-            self._asked = {wanted: distribution(self._logits_after(node), stages, self.ids(node) if stages else ())}
+            seen = self._seen_by(node) if any(stage.looks_back for stage in stages) else ()
+            self._asked = {wanted: distribution(self._logits_after(node), stages, seen)}
         return self._asked[wanted]
+
+    def _seen_by(self, node: int) -> Tensor:
+        """The different tokens up to and with `node`; walking on adds one to those of the node before."""
+        last, seen = self._seen
+        if last is not None and self._nodes[node].parent == last:
+            seen.add(self._nodes[node].token)
+        elif last != node:
+            seen = SeenTokens(self.ids(node))
+        self._seen = node, seen
+        return seen.ids
 
     def _add(self, token: int, parent: int | None) -> int:
         self._nodes.append(_Node(token, parent, 1 if parent is None else self._nodes[parent].depth + 1))

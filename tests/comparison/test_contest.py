@@ -12,6 +12,7 @@ from minigpt.comparison.begin import reopened
 from minigpt.comparison.budget import RATES, USUAL_RATES
 from minigpt.comparison.contest import Contest
 from minigpt.comparison.folder import COMPARISON, open_comparison
+from minigpt.errors import ConfigError
 
 CPU = torch.device("cpu")
 Start = Callable[..., Contest]
@@ -109,3 +110,18 @@ def test_a_rate_that_leads_nowhere_is_not_chosen(contest: Start, monkeypatch: py
     monkeypatch.setattr("minigpt.comparison.contest.train", lambda *arguments: iter(()))
     found = begun._try(contender, 0.01, never, unseen)
     assert found == {"tried_rates": ((0.01, None),), "learning_rate": USUAL_RATES["gpt"]}
+
+
+def test_a_slow_machine_is_refused_after_two_pieces(contest: Start) -> None:
+    slow = contest(quick=True)
+    taken = []
+
+    def measure() -> None:
+        for piece in slow.pieces():
+            taken.append((piece.model, piece.what))
+            slow.take(piece, {piece.what: ((256.0, 1000.0),)}, 60.0)
+
+    with pytest.raises(ConfigError, match=f"minigpt compare --resume {slow.folder} --minutes "):
+        measure()
+    assert taken == [("window", "training_tokens_per_second"), ("rnn", "training_tokens_per_second")]
+    assert slow.comparison.spent_seconds == 120.0

@@ -1,6 +1,7 @@
 """Two models side by side, at any width, with hostile tokens."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -88,3 +89,13 @@ def test_a_text_without_totals_says_so() -> None:
         bytes=0, tokens=0, other_tokens=0, bits_per_byte=None, other_bits_per_byte=None, divergence_bits_per_token=None
     )
     assert "there is no total" in str(compared_text_caption(none, NAMES, Screen(80)))
+
+
+def test_totals_that_are_shown_alike_are_level() -> None:
+    assert TOTALS.bits_per_byte is not None
+    near = replace(TOTALS, other_bits_per_byte=TOTALS.bits_per_byte + 1e-6)
+    told = " ".join(str(compared_text_caption(near, NAMES, Screen(80))).split())
+    assert "the two are level" in told
+    assert "is better" not in told
+    apart = replace(TOTALS, other_bits_per_byte=TOTALS.bits_per_byte + 1e-3)
+    assert f"{NAMES[0]} is better" in " ".join(str(compared_text_caption(apart, NAMES, Screen(80))).split())

@@ -46,15 +46,34 @@ def test_who_is_ahead_is_said_of_baselines_too(comparison: Comparison) -> None:
     assert "LSTM is ahead in" not in told
 
 
-def test_equal_numbers_make_nobody_the_best_and_some_share_it(comparison: Comparison) -> None:
+def test_equal_numbers_as_they_are_shown_are_level(comparison: Comparison) -> None:
     rates = {"training_tokens_per_second": ((32.0, 9000.0), (512.0, 9000.0))}
     same = replace(comparison, contenders=tuple(replace(c, **rates) for c in comparison.contenders))
-    told = " ".join(text.plain for text in comparison_caption(same, Screen(160)))
-    assert "training speed" not in told
+    told = captions(same)
+    assert "all are level in training speed at context 32, training speed at context 512" in told
+    assert not any(bold(text) for text in comparison_table(same, Screen(80)) if "trains tokens/s" in text.plain)
     *others, lstm, gpt = comparison.contenders
     both = replace(comparison, contenders=(*others, replace(lstm, recall_by_distance=gpt.recall_by_distance), gpt))
-    told = " ".join(text.plain for text in comparison_caption(both, Screen(160)))
-    assert "LSTM is ahead in recall over 8 tokens" in told
+    assert "LSTM and GPT are level, ahead of the rest, in recall over 8 tokens" in captions(both)
+    assert "level: equal in the digits that are shown" in captions(both)
+    rows = {text.plain.split("  ")[0].strip(): text for text in comparison_table(both, Screen(80))}
+    assert len(bold(rows["recalls a key 8 back"])) == 2
+
+
+def test_a_difference_that_is_not_shown_puts_nobody_ahead(comparison: Comparison) -> None:
+    *others, lstm, gpt = comparison.contenders
+    assert lstm.equal_tokens is not None
+    near = replace(gpt, equal_tokens=replace(lstm.equal_tokens, bits_per_byte=0.9564))
+    level = replace(lstm, equal_tokens=replace(lstm.equal_tokens, bits_per_byte=0.9557))
+    told = captions(replace(comparison, contenders=(*others, level, near)))
+    assert "LSTM and GPT are level, ahead of the rest, in bits per byte at equal tokens" in told
+    near = replace(gpt, equal_tokens=replace(lstm.equal_tokens, bits_per_byte=0.9566))
+    told = captions(replace(comparison, contenders=(*others, level, near)))
+    assert "LSTM is ahead in bits per byte at equal tokens" in told
+
+
+def captions(comparison: Comparison) -> str:
+    return " ".join(" ".join(text.plain.split()) for text in comparison_caption(comparison, Screen(160)))
 
 
 def test_what_is_not_measured_yet_is_left_out(comparison: Comparison) -> None:

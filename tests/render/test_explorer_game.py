@@ -48,6 +48,13 @@ def test_the_score_is_the_mean_of_both() -> None:
     assert result([]) == ""
 
 
+@pytest.mark.parametrize(("person", "model", "best"), [(3.001, 3.004, []), (3.0, 3.02, ["3.00"] * 2)])
+def test_nobody_leads_with_a_cost_that_is_shown_alike(person: float, model: float, best: list[str]) -> None:
+    text = score_picture([played(CAME, person, model)], Screen(28))
+    marked = [text.plain[s.start : s.end].strip() for s in text.spans if s.style == "bold green" and s.end > s.start]
+    assert marked == best
+
+
 @pytest.mark.parametrize("goes_on", [True, False])
 @pytest.mark.parametrize(("width", "height"), [(40, 14), (80, 8)])
 def test_the_rules_fit_on_a_small_screen(goes_on: bool, width: int, height: int) -> None:

@@ -45,7 +45,7 @@ def test_a_narrow_screen_tells_the_stages_in_words(step: StepRecord) -> None:
 
 def test_every_stage_has_a_column_and_says_what_it_left(step: StepRecord) -> None:
     heading, *rows = lines(step_table(step, Screen(80)))
-    assert heading.split() == ["rank", "token", "logit", "raw", "temp.", "0.8", "top-k", "6", "top-p", "0.9"]
+    assert headed(step, 80) == ["rank", "token", "logit", "raw", "temp.", "0.8", "top-k", "6", "top-p", "0.9"]
     assert rows[0].split()[-9:] == ["-1.00", *["21.40", "%", "28.10", "%", "42.57", "%", "47.82", "%"]]
     assert rows[4].split()[-8:] == ["-5.00", *["4.01", "%", "3.77", "%", "5.71", "%", "cut"]]
     assert rows[6].split()[-7:] == ["-7.00", *["1.08", "%", "0.68", "%", "cut", "·"]]
@@ -56,7 +56,7 @@ def test_every_stage_has_a_column_and_says_what_it_left(step: StepRecord) -> Non
 
 
 def test_where_there_is_no_room_the_logits_go_first(step: StepRecord) -> None:
-    headings = {width: lines(step_table(step, Screen(width)))[0].split() for width in range(40, 80)}
+    headings = {width: headed(step, width) for width in range(40, 80)}
     assert headings[40][2:] == ["raw", "drawn", "from"]
     assert [width for width in headings if headings[width][2] == "logit"] == list(range(63, 80))
     assert [width for width in headings if headings[width][2:4] == ["raw", "temp."]] == list(range(55, 63))
@@ -102,3 +102,21 @@ def test_what_is_not_shown_is_added_to_other(step: StepRecord) -> None:
     assert fewer.other.raw_prob == pytest.approx(1 - 0.2140 - 0.1242)
     assert fewer.other.after == pytest.approx((1 - 0.2810 - 0.1424, 0.1453 + 0.1036 + 0.0571 + 0.0526, 0.1631 + 0.1164))
     assert fewer.other.prob == pytest.approx(0.1631 + 0.1164)
+
+
+def headed(step: StepRecord, width: int) -> list[str]:
+    """The names of the columns of text and numbers."""
+    return lines(step_table(step, Screen(width)))[0].replace("bar: raw", "").split()
+
+
+@pytest.mark.parametrize(("width", "named"), [(40, False), (80, True), (100, True)])
+def test_the_bars_say_what_they_show_where_there_are_any(step: StepRecord, width: int, named: bool) -> None:
+    """The raw share of a row in the top one's, whatever the stages make of it."""
+    head, first, second, *_ = step_table(step, Screen(width)).plain.split("\n")
+    assert ("bar: raw" in head) == named == ("█" in first)
+    if named:
+        at = head.index("bar: raw")
+        assert first[at] == "█"
+        whole, part = (line[at : at + 60].split(" ")[0] for line in (first, second))
+        raw = [candidate.raw_prob for candidate in step.candidates]
+        assert len(part) == pytest.approx(len(whole) * raw[1] / raw[0], abs=1)

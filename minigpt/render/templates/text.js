@@ -214,7 +214,8 @@ class TextView {
   }
 
   headings(results) {
-    const names = ["rank", "token", "", "raw", ...results.map(({ name, value }) => `${name}\n${value}`)];
+    const bars = results.length ? "bar: drawn from\nhollow: raw, cut" : "bar: raw";
+    const names = ["rank", "token", bars, "raw", ...results.map(({ name, value }) => `${name}\n${value}`)];
     return element("tr", {}, names.map((text) => element("th", { scope: "col", text })));
   }
 

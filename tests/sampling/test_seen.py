@@ -1,0 +1,102 @@
+"""The history as it grows: each token once, and no step converts the text again."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from minigpt.config import SampleConfig
+from minigpt.models.gpt import GPT
+from minigpt.sampling import engine, tree
+from minigpt.sampling.distribution import Distribution, distribution
+from minigpt.sampling.engine import generate
+from minigpt.sampling.filters import SamplingStage, build_stages
+from minigpt.sampling.seen import SeenTokens
+from minigpt.sampling.tree import TokenTree
+from minigpt.text.tokenizer import Tokenizer
+
+CONFIG = SampleConfig(repetition_penalty=1.3, max_tokens=100, ignore_end_of_text=True)
+Histories = list[Sequence[int] | Tensor]
+
+
+def test_each_token_is_kept_once_in_the_order_in_which_it_came() -> None:
+    seen = SeenTokens([5, 3, 5])
+    early = seen.ids
+    for token in [3, 9, *range(100, 300), 9]:
+        seen.add(token)
+    assert seen.ids.tolist() == [5, 3, 9, *range(100, 300)]
+    assert early.tolist() == [5, 3]
+
+
+def test_a_text_without_a_token_has_an_empty_history() -> None:
+    assert SeenTokens().ids.tolist() == []
+    assert SeenTokens().ids.dtype == torch.long
+
+
+def test_room_is_made_seldom() -> None:
+    seen, storages = SeenTokens([0]), []
+    for token in range(1, 5000):
+        seen.add(token)
+        storages.append(seen.ids.data_ptr())
+    moves = sum(one != other for one, other in pairwise(storages))
+    assert moves <= 7  # 64 and twice as many each time
+
+
+def test_the_penalty_is_the_same_of_a_text_and_of_its_different_tokens() -> None:
+    stages = build_stages(SampleConfig(repetition_penalty=2.0, temperature=0.7, top_p=0.9))
+    logits_V = torch.tensor([2.0, -1.0, 0.5, 0.25])
+    whole, once = (distribution(logits_V, stages, history) for history in ([1, 0, 1, 1], SeenTokens([1, 0, 1, 1]).ids))
+    assert once.final_V.tolist() == whole.final_V.tolist()
+
+
+@pytest.fixture
+def histories(monkeypatch: pytest.MonkeyPatch) -> Histories:
+    """What each distribution is given as the history."""
+    given: Histories = []
+
+    def noted(
+        logits_V: Tensor, stages: Sequence[SamplingStage] = (), history: Sequence[int] | Tensor = ()
+    ) -> Distribution:
+        given.append(history)
+        return distribution(logits_V, stages, history)
+
+    for module in (engine, tree):
+        monkeypatch.setattr(module, "distribution", noted)
+    return given
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_sample_converts_no_text(model: GPT, bpe: Tokenizer, histories: Histories, count: int) -> None:
+    pieces = list(generate(model, bpe, "The quick", CONFIG, count=count))
+    assert len(histories) == count * CONFIG.max_tokens
+    assert all(isinstance(history, Tensor) and len(history) <= bpe.vocab_size for history in histories)
+    ids = bpe.encode("The quick")
+    for number in range(count):
+        drawn = [p.record.token.id for p in pieces if p.record.sample == number and getattr(p.record, "token", None)]
+        for step, history in enumerate(histories[number::count]):
+            assert history.tolist() == list(dict.fromkeys([*ids, *drawn[:step]]))
+
+
+def test_a_tree_that_walks_on_converts_no_text_and_a_jump_is_right(
+    model: GPT, bpe: Tokenizer, histories: Histories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    class Counted(SeenTokens):
+        def __init__(self, ids: Sequence[int] = ()) -> None:
+            made.append(len(ids))
+            super().__init__(ids)
+
+    grown = TokenTree(model, bpe, "The quick")
+    monkeypatch.setattr(tree, "SeenTokens", Counted)
+    node = grown.prompt_end
+    for _ in range(20):
+        node = grown.draw(node, CONFIG)
+    assert len(made) == 1
+    assert isinstance(histories[-1], Tensor)
+    middle = grown.path(node)[len(bpe.encode("The quick")) + 4]
+    for there in (node, middle, node):
+        grown.next(there, CONFIG)
+        assert histories[-1].tolist() == list(dict.fromkeys(grown.ids(there)))  # type: ignore[union-attr]
