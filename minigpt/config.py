@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from minigpt.errors import ConfigError
+from minigpt.errors import ConfigError, brief
 
 SEEDS = 1 << 32  # torch's CPU generator reads 32 bits of a seed
 
@@ -18,7 +18,7 @@ def require(condition: bool, message: str) -> None:
 
 
 def require_at_least(flag: str, value: int, least: int) -> None:
-    require(value >= least, f"{flag} must be {least:,} or more, not {value:,}.")
+    require(value >= least, f"{flag} must be {least:,} or more, not {brief(f'{value:,}')}.")
 
 
 def require_minutes(value: float) -> None:
@@ -27,7 +27,7 @@ def require_minutes(value: float) -> None:
 
 
 def require_seed(value: int) -> None:
-    require(0 <= value < SEEDS, f"--seed must lie between 0 and {SEEDS - 1:,}, not {value:,}.")
+    require(0 <= value < SEEDS, f"--seed must lie between 0 and {SEEDS - 1:,}, not {brief(f'{value:,}')}.")
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -39,7 +39,7 @@ def one_of(names: Iterable[str]) -> str:
 def require_choice(flag: str, value: str | None, values: Iterable[str]) -> None:
     """Raise ConfigError unless `value` is one of `values`, or None where nothing was chosen."""
     names = list(values)
-    require(value is None or value in names, f"{flag} must be {one_of(names)}, not {value}.")
+    require(value is None or value in names, f"{flag} must be {one_of(names)}, not {brief(value or '')}.")
 
 
 def launched_rank() -> int | None:
@@ -332,5 +332,5 @@ class SampleConfig:
 
 def _require_stages(names: tuple[str, ...]) -> None:
     for i, name in enumerate(names):
-        require(name in STAGES, f"--stages: there is no stage {name!r}. The stages are {', '.join(STAGES)}.")
-        require(name not in names[:i], f"--stages names {name} twice.")
+        require(name in STAGES, f"--stages: there is no stage {brief(repr(name))}. The stages are {', '.join(STAGES)}.")
+        require(name not in names[:i], f"--stages names {brief(name)} twice.")

@@ -11,6 +11,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+from minigpt.errors import brief
 from minigpt.records import Candidate, Token
 
 T = TypeVar("T")
@@ -59,7 +60,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for i, name in enumerate(names) if name in names[:i])
-        raise Misfit(f"it gives {json.dumps(twice)} twice")
+        raise Misfit(f"it gives {brief(json.dumps(twice))} twice")
     return values
 
 
@@ -90,7 +91,7 @@ def _object_reader(kind: Any) -> _Reader:
         if value.keys() != readers.keys():
             missing = next((name for name in readers if name not in value), None)
             unknown = next((name for name in value if name not in readers), None)
-            raise Misfit(f"has no {missing}" if missing else f"has an unknown name, {json.dumps(unknown)}")
+            raise Misfit(f"has no {missing}" if missing else f"has an unknown name, {brief(json.dumps(unknown))}")
         name, found = "", {}
         try:
             for name, reader in readers.items():
@@ -172,5 +173,4 @@ def _inside(where: str, error: Misfit) -> Misfit:
 def _wrong(value: Any, wanted: str) -> Misfit:
     if isinstance(value, (list, dict)):
         return Misfit(f"is {'a list' if isinstance(value, list) else 'an object'}, where {wanted} must be")
-    text = json.dumps(value)
-    return Misfit(f"is {text if len(text) <= 40 else text[:37] + '...'}, where {wanted} must be")
+    return Misfit(f"is {brief(json.dumps(value))}, where {wanted} must be")

@@ -23,7 +23,7 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Engine
 
 from minigpt.config import TOKENIZERS, require, require_choice
-from minigpt.errors import CheckpointError
+from minigpt.errors import CheckpointError, brief
 from minigpt.text.blocks import Block, pieces, utf8_length
 
 END_OF_TEXT = "<|endoftext|>"
@@ -186,8 +186,8 @@ class Special:
         for number, token in sorted(self.added.items()):
             if engine.token_to_id(token.content) != number:
                 raise CheckpointError(
-                    f"The added token {token.content!r} is said to have the id {number:,}, but the vocabulary gives it "
-                    f"{engine.token_to_id(token.content)}."
+                    f"The added token {brief(repr(token.content))} is said to have the id {number:,}, but the "
+                    f"vocabulary gives it {engine.token_to_id(token.content)}."
                 )
         engine.add_special_tokens([name for name in self.names if engine.token_to_id(name) is not None])
 

@@ -12,7 +12,7 @@ from minigpt.checkpoint.run import RunFolder
 from minigpt.checkpoint.runs import LOG, RUN, near_run
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.config import ModelConfig, TrainConfig, require
-from minigpt.errors import CheckpointError, CorpusError
+from minigpt.errors import CheckpointError, CorpusError, brief
 from minigpt.text.corpus import Corpus, Source
 from minigpt.training.plan import Plan
 
@@ -93,7 +93,7 @@ def _refuse_differences(given: Mapping[str, Any], stored: Mapping[str, Any], ask
         require(name in stored, f"{flag} does not go with --resume, which keeps what the run began with.")
         require(
             value in (stored[name], asked.get(name)),
-            f"{flag} {value} differs from this run's {stored[name]}. Leave it out.",
+            f"{flag} {brief(str(value))} differs from this run's {brief(str(stored[name]))}. Leave it out.",
         )
 
 
