@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from minigpt.errors import ConfigError
+from minigpt.errors import ConfigError, brief
 
 SEEDS = 1 << 32  # torch's CPU generator reads 32 bits of a seed
 
@@ -36,7 +36,7 @@ class Range:
         low = value > self.least if self.above else value >= self.least
         high = value < self.most if self.below else value <= self.most
         told = self._told() if self.both else self._least() if not low else self._most()
-        require(low and high, f"{flag} must {told}, not {_short(value)}.")
+        require(low and high, f"{flag} must {told}, not {brief(f'{value:,}')}.")
 
     def _told(self) -> str:
         least, most = _with(self.least, self.least_is), _with(self.most, self.most_is)
@@ -55,11 +55,6 @@ class Range:
 
 def _with(number: float, meaning: str) -> str:
     return f"{number:,}{f' ({meaning})' if meaning else ''}"
-
-
-def _short(value: float) -> str:
-    text = f"{value:,}"
-    return text if len(text) <= 40 else f"{text[:40]}..."
 
 
 MOST_MINUTES, MOST_STEPS = 60 * 24 * 366, 100_000_000
@@ -139,7 +134,7 @@ def one_of(names: Iterable[str]) -> str:
 def require_choice(flag: str, value: str | None, values: Iterable[str]) -> None:
     """Raise ConfigError unless `value` is one of `values`, or None where nothing was chosen."""
     names = list(values)
-    require(value is None or value in names, f"{flag} must be {one_of(names)}, not {value}.")
+    require(value is None or value in names, f"{flag} must be {one_of(names)}, not {brief(value or '')}.")
 
 
 def launched_rank() -> int | None:
@@ -398,5 +393,5 @@ class SampleConfig:
 
 def _require_stages(names: tuple[str, ...]) -> None:
     for i, name in enumerate(names):
-        require(name in STAGES, f"--stages: there is no stage {name!r}. The stages are {', '.join(STAGES)}.")
-        require(name not in names[:i], f"--stages names {name} twice.")
+        require(name in STAGES, f"--stages: there is no stage {brief(repr(name))}. The stages are {', '.join(STAGES)}.")
+        require(name not in names[:i], f"--stages names {brief(name)} twice.")

@@ -13,6 +13,27 @@ The command line prints the message and exits with 2 for a ConfigError, as for a
 other; a program catches MinigptError.
 """
 
+import re
+
+_LONGEST_VALUE = 40  # characters of a value that a message repeats
+_LONGEST_WORD = 500  # without a space: no path that is really there, and no command to be typed
+_LONGEST_TEXT = 1200  # of a whole message
+
+
+def brief(value: str) -> str:
+    """`value`, which came from outside and may be of any length, as a message repeats it."""
+    return value if len(value) <= _LONGEST_VALUE else value[: _LONGEST_VALUE - 3] + "..."
+
+
+def bounded(message: str) -> str:
+    """`message` without what no message needs to repeat, such as a path of thousands of characters."""
+    words = re.sub(rf"\S{{{_LONGEST_WORD},}}", lambda word: _without_middle(word[0], 200), message)
+    return words if len(words) <= _LONGEST_TEXT else _without_middle(words, _LONGEST_TEXT)
+
+
+def _without_middle(text: str, left: int) -> str:
+    return f"{text[: left // 2]}...{text[-left // 2 :]}"
+
 
 class MinigptError(Exception):
     """Base of every error that is the user's to mend; `str(error)` is the whole message."""

@@ -14,7 +14,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from minigpt.config import Choices, ModelConfig, SampleConfig, TrainConfig
-from minigpt.errors import CheckpointError, ConfigError
+from minigpt.errors import CheckpointError, ConfigError, brief
 from minigpt.records import Candidate, Token, Within
 
 T = TypeVar("T")
@@ -99,7 +99,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for i, name in enumerate(names) if name in names[:i])
-        raise Misfit(f"it gives {json.dumps(twice)} twice")
+        raise Misfit(f"it gives {_shown(twice)} twice")
     return values
 
 
@@ -289,5 +289,4 @@ def _wrong(value: Any, wanted: str) -> Misfit:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+    return brief(json.dumps(value))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from minigpt.checkpoint.hf_gpt2 import Stored
 from minigpt.config import MODELS, ModelConfig
-from minigpt.errors import CheckpointError, ConfigError
+from minigpt.errors import CheckpointError, ConfigError, brief
 from minigpt.models.baselines import Baseline
 from minigpt.models.kinds import new_model
 
@@ -42,7 +42,7 @@ def config_from_json(values: Mapping[str, Any], where: str) -> ModelConfig:
     names = (*_SHAPE, "window") if model == "window" else _SHAPE
     for name in names:
         if type(values.get(name)) is not int or values[name] < 1:
-            given = f"is {values[name]!r}" if name in values else "is missing"
+            given = f"is {brief(repr(values[name]))}" if name in values else "is missing"
             raise CheckpointError(f"{where}: {name} {given}; it must be a whole number of 1 or more.")
     try:
         return ModelConfig(model=model, heads=1, **{name: values[name] for name in names})

@@ -19,7 +19,7 @@ from torch import Tensor
 from minigpt.checkpoint.files import write_atomically
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.hf_gpt2 import PREFIX, config_to_json, weights_to_tensors
-from minigpt.errors import CheckpointError, ConfigError, PackageError
+from minigpt.errors import CheckpointError, ConfigError, PackageError, brief
 from minigpt.models.kinds import gpt_of
 from minigpt.text.blocks import Progress, unheard
 from minigpt.text.wording import shown
@@ -103,7 +103,7 @@ def _check_computed(values: Mapping[str, Any], where: Path) -> None:
     for key, expected in _COMPUTED.items():
         if values[key] != expected:
             raise CheckpointError(
-                f"{where}: {key} is {values[key]!r}, but llama.cpp computes every GPT-2 with {expected!r}.\n"
+                f"{where}: {key} is {brief(repr(values[key]))}, but llama.cpp computes every GPT-2 with {expected!r}.\n"
                 "Export it as a folder: give a name that does not end in .gguf."
             )
 

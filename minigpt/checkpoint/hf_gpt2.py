@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from minigpt.config import ModelConfig
-from minigpt.errors import CheckpointError, ConfigError
+from minigpt.errors import CheckpointError, ConfigError, brief
 from minigpt.models.gpt import GPT
 
 PREFIX = "transformer."  # of GPT2LMHeadModel; GPT2Model's own files have none
@@ -90,7 +90,9 @@ def config_from_json(values: Mapping[str, Any], where: str) -> ModelConfig:
     for key, expected in FIXED.items():
         given = values.get(key, None if key == "model_type" else expected)
         if given != expected:
-            raise CheckpointError(f"{where}: {key} is {given!r}; a GPT-2 with {expected!r} is what can be loaded.")
+            raise CheckpointError(
+                f"{where}: {key} is {brief(repr(given))}; a GPT-2 with {expected!r} is what can be loaded."
+            )
     shape: dict[str, Any] = {ours: _positive_integer(values, theirs, where) for ours, theirs in SHAPE_KEYS.items()}
     inner = None if values.get("n_inner") is None else _positive_integer(values, "n_inner", where)
     try:
@@ -122,14 +124,14 @@ def _activation(values: Mapping[str, Any], where: str) -> str:
     given = values.get("activation_function", "gelu_new")
     if not isinstance(given, str) or given not in ACTIVATION_NAMES:
         known = ", ".join(ACTIVATION_NAMES)
-        raise CheckpointError(f"{where}: activation_function is {given!r}; these can be loaded: {known}.")
+        raise CheckpointError(f"{where}: activation_function is {brief(repr(given))}; these can be loaded: {known}.")
     return ACTIVATION_NAMES[given]
 
 
 def _epsilon(values: Mapping[str, Any], where: str) -> float:
     given = values.get("layer_norm_epsilon", ModelConfig.layer_norm_epsilon)
     if type(given) not in (int, float) or not 0 <= given < 1:
-        raise CheckpointError(f"{where}: layer_norm_epsilon is {given!r}; it must be a number from 0 to 1.")
+        raise CheckpointError(f"{where}: layer_norm_epsilon is {brief(repr(given))}; it must be a number from 0 to 1.")
     return float(given)
 
 
@@ -137,21 +139,21 @@ def _dropout(values: Mapping[str, Any], where: str) -> float:
     """Only training asks for it."""
     given = values.get("resid_pdrop", 0.0)
     if type(given) not in (int, float) or not 0 <= given < 1:
-        raise CheckpointError(f"{where}: resid_pdrop is {given!r}; it must be at least 0 and below 1.")
+        raise CheckpointError(f"{where}: resid_pdrop is {brief(repr(given))}; it must be at least 0 and below 1.")
     return float(given)
 
 
 def _switch(values: Mapping[str, Any], key: str, usual: bool, where: str) -> bool:
     given = values.get(key, usual)
     if type(given) is not bool:
-        raise CheckpointError(f"{where}: {key} is {given!r}; it must be true or false.")
+        raise CheckpointError(f"{where}: {key} is {brief(repr(given))}; it must be true or false.")
     return given
 
 
 def _positive_integer(values: Mapping[str, Any], key: str, where: str) -> int:
     value = values.get(key)
     if type(value) is not int or value < 1:
-        given = f"is {value!r}" if key in values else "is missing"
+        given = f"is {brief(repr(value))}" if key in values else "is missing"
         raise CheckpointError(f"{where}: {key} {given}; it must be a whole number of 1 or more.")
     return value
 
@@ -225,4 +227,4 @@ def _check_shapes(weights: Mapping[str, Stored], expected: Mapping[str, tuple[in
             raise CheckpointError(f"{where}: {name} holds {weights[name].dtype}, not floating-point numbers.")
     unknown = sorted(set(weights) - set(expected))
     if unknown:
-        raise CheckpointError(f"{where} holds {unknown[0]!r}, which no GPT-2 has.")
+        raise CheckpointError(f"{where} holds {brief(repr(unknown[0]))}, which no GPT-2 has.")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from minigpt.checkpoint.files import check_file, read_json_object
 from minigpt.checkpoint.runs import WEIGHTS
-from minigpt.errors import CheckpointError
+from minigpt.errors import CheckpointError, brief
 
 INDEX = "model.safetensors.index.json"
 _LARGEST_HEADER = 1 << 24  # bytes; that of gpt2-xl has 70 thousand
@@ -71,11 +71,13 @@ def _of_shards(folder: Path, opened: ExitStack) -> dict[str, StoredTensor]:
         for tensor, stored in _open(folder / name, opened).items():
             if placed.get(tensor) != name:
                 where = f"places in {placed[tensor]}" if tensor in placed else "does not name"
-                raise CheckpointError(f"{folder / name} holds {tensor!r}, which {path.name} {where}.")
+                raise CheckpointError(f"{folder / name} holds {brief(repr(tensor))}, which {path.name} {where}.")
             found[tensor] = stored
     missing = sorted(set(placed) - set(found))
     if missing:
-        raise CheckpointError(f"{folder / placed[missing[0]]} lacks {missing[0]!r}, which {path.name} places there.")
+        raise CheckpointError(
+            f"{folder / placed[missing[0]]} lacks {brief(repr(missing[0]))}, which {path.name} places there."
+        )
     return found
 
 
@@ -93,7 +95,9 @@ def _shards(path: Path) -> list[str]:
 def _checked_name(name: object, index: Path) -> str:
     """A shard is a file beside its index."""
     if not isinstance(name, str) or not name.endswith(".safetensors") or Path(name).name != name or "\\" in name:
-        raise CheckpointError(f"{index} names {name!r}; what it may name is a .safetensors file in its own folder.")
+        raise CheckpointError(
+            f"{index} names {brief(repr(name))}; what it may name is a .safetensors file in its own folder."
+        )
     return name
 
 

@@ -8,7 +8,7 @@ from tokenizers import AddedToken
 
 from minigpt.checkpoint.files import check_file, read_json_object
 from minigpt.checkpoint.runs import TOKENIZER
-from minigpt.errors import CheckpointError
+from minigpt.errors import CheckpointError, brief
 from minigpt.text.tokenizer import END_OF_TEXT, Special, Tokenizer
 
 VOCABULARY, MERGES = "vocab.json", "merges.txt"
@@ -42,7 +42,9 @@ def _ids(path: Path, most: int = _LARGEST_SMALL_FILE) -> dict[str, int]:
     ids = read_json_object(path, most)
     wrong = next((token for token, number in ids.items() if type(number) is not int or number < 0), None)
     if wrong is not None:
-        raise CheckpointError(f"{path}: the id of {wrong!r} is {ids[wrong]!r}; an id is a whole number from 0 on.")
+        raise CheckpointError(
+            f"{path}: the id of {brief(repr(wrong))} is {brief(repr(ids[wrong]))}; an id is a whole number from 0 on."
+        )
     return ids
 
 

@@ -2,10 +2,12 @@
 
 import os
 import sys
-from contextlib import suppress
-from typing import Annotated, NoReturn
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from minigpt.cli.attention import inspect_attention
 from minigpt.cli.compare import compare
@@ -20,9 +22,34 @@ from minigpt.cli.runs import runs
 from minigpt.cli.sample import sample
 from minigpt.cli.train import train
 from minigpt.config import launched_rank
+from minigpt.errors import bounded
+
+
+class _Group(TyperGroup):
+    """What typer says of a command line repeats it, whatever its length."""
+
+    def make_context(self, *args: Any, **more: Any) -> Any:
+        with _bounded():
+            return super().make_context(*args, **more)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _bounded():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if isinstance(message := getattr(error, "message", None), str):
+            error.message = bounded(message)  # type: ignore[attr-defined]
+        raise
+
 
 app = typer.Typer(
     name="minigpt",
+    cls=_Group,
     help="Train a small GPT on your own text, and see the probabilities behind every token.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

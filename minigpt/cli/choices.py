@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from minigpt.cli.guard import note
 from minigpt.cli.page import ViewPage
 from minigpt.cli.view import print_view
+from minigpt.errors import brief
 from minigpt.render.choices import choices_table, write_choices_csv
 from minigpt.text.choices import joined_choices, running_together
 from minigpt.text.wording import shown
@@ -50,7 +51,7 @@ def _about_spaces(prompt: str, texts: Sequence[str]) -> Iterator[str]:
     if together:
         asked = shlex.quote(joined_choices([" " + text if text in together else text for text in texts]))
         end = shown(prompt[-12:] + together[0])
-        yield f'the text and "{shown(together[0])}" run together: "{end}". Spaces count: --choices {asked}'
+        yield f'the text and "{brief(shown(together[0]))}" run together: "{end}". Spaces count: --choices {asked}'
     elif spaced and len(spaced) < len(texts):
         asked = shlex.quote(joined_choices([text.removeprefix(" ") for text in texts]))
         yield f"some choices begin with a space and others do not. Spaces count: --choices {asked}"
@@ -62,4 +63,5 @@ def _about_beginnings(choices: Sequence["Choice"]) -> Iterator[str]:
     for short in ids:
         longer = next((text for text in ids if text != short and ids[text][: len(ids[short])] == ids[short]), None)
         if longer is not None:
-            yield f'"{shown(short)}" is the beginning of "{shown(longer)}", so its probability includes that one\'s.'
+            part, whole = brief(shown(short)), brief(shown(longer))
+            yield f'"{part}" is the beginning of "{whole}", so its probability includes that one\'s.'

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from minigpt.errors import bounded, brief
 from minigpt.render.style import safe_text
 
 
@@ -27,7 +28,7 @@ class ConfigFile:
             for n in self.values
             if str(final.get(n)) == str(self.values[n]) and re.search(_flag(n) + r"(?![\w-])", message)  # nan too
         ]
-        told = ", ".join(f"{name} = {self.values[name]}" for name in names)
+        told = ", ".join(f"{name} = {_shown(self.values[name])}" for name in names)
         return f"{message}\n{self.path} says {told}." if names else message
 
 
@@ -61,7 +62,7 @@ def _apply(ctx: typer.Context, file: ConfigFile | None) -> ConfigFile | None:
             raise _refusal(f"{file.path}: {_unknown(key, name, list(known))}")
         if parameter.name in values:
             raise _refusal(f"{file.path} gives {name} twice, spelled differently.")
-        values[parameter.name] = _convert(ctx, parameter, value, f"{key!r} in {file.path}")
+        values[parameter.name] = _convert(ctx, parameter, value, f"{brief(repr(key))} in {file.path}")
     ctx.default_map = values
     return ConfigFile(file.path, values)
 
@@ -78,14 +79,14 @@ def _parameters(ctx: typer.Context) -> dict[str, Any]:
 
 def _check_shape(path: str, key: str, value: Any) -> None:
     if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value)):
-        raise _refusal(f"{path}: {key} is a table. Write every setting at the top, without [{key}].")
+        raise _refusal(f"{path}: {brief(key)} is a table. Write every setting at the top, without [{brief(key)}].")
 
 
 def _unknown(key: str, name: str, known: list[str]) -> str:
     if name == "config":
         return "config cannot be set here: a file names no other file."
     near = get_close_matches(name, known, 1)
-    return f"there is no setting {key!r}. " + (
+    return f"there is no setting {brief(repr(key))}. " + (
         f"Did you mean {near[0].replace('_', '-')}?" if near else "The names are those of the flags."
     )
 
@@ -107,7 +108,7 @@ def _convert(ctx: typer.Context, parameter: Any, value: Any, where: str) -> Any:
 
 
 def _shown(value: Any) -> str:
-    return safe_text(str(value).lower() if isinstance(value, bool) else str(value))
+    return brief(safe_text(str(value).lower() if isinstance(value, bool) else str(value)))
 
 
 def _flag(name: str) -> str:
@@ -115,7 +116,7 @@ def _flag(name: str) -> str:
 
 
 def _refusal(message: str) -> typer.BadParameter:
-    return typer.BadParameter(safe_text(message))
+    return typer.BadParameter(bounded(safe_text(message)))
 
 
 Config = Annotated[

@@ -17,7 +17,7 @@ from rich.text import Text
 from minigpt.cli.config_file import ConfigFile
 from minigpt.cli.environment import blamed
 from minigpt.config import check_ranges, launched_rank
-from minigpt.errors import ConfigError, MinigptError
+from minigpt.errors import ConfigError, MinigptError, bounded
 from minigpt.render.style import safe_text
 
 P = ParamSpec("P")
@@ -67,7 +67,8 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 
 def complain_of(error: OSError, command: str | None = None) -> None:
     """Say which file it is about: without a name it is standard output, such as a full disk behind > FILE."""
-    _write_nowhere()
+    if error.filename is None:
+        _write_nowhere()
     what = "standard output cannot be written" if error.filename is None else str(error.filename)
     try:
         complain(command, f"{what}: {error.strerror}.")
@@ -106,13 +107,13 @@ def complain(command: str | None, message: str, *, everywhere: bool = False) -> 
     """
     console = stderr()
     console.quiet = console.quiet and not everywhere
-    say(console, f"minigpt{f' {command}' if command else ''}: {message}")
+    say(console, bounded(f"minigpt{f' {command}' if command else ''}: {message}"))
 
 
 def note(message: str, *, quiet: bool = False) -> None:
     """A sentence on standard error about what was done differently from what was asked."""
     if not quiet:
-        say(stderr(), f"note: {message}")
+        say(stderr(), bounded(f"note: {message}"))
 
 
 def say(console: Console, message: str) -> None:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from minigpt.config import require
-from minigpt.errors import CorpusError
+from minigpt.errors import CorpusError, brief
 from minigpt.inspection.probs import named_token
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import window_start
@@ -147,7 +147,9 @@ def shared_word(model: GPT, tokenizer: Tokenizer, texts: tuple[str, str], word: 
     for text in texts:
         attention = attend(model, ids := tokenizer.encode(text))
         at = _last_token_of(tokenizer, ids, text, word) - attention.start
-        require(at >= 0, f'"{shown(word)}" stands outside the last {model.config.context} tokens, all that is seen.')
+        require(
+            at >= 0, f'"{brief(shown(word))}" stands outside the last {model.config.context} tokens, all that is seen.'
+        )
         contexts.append(_in_context(attention, tokenizer, text, word, at, top))
         vectors.append(attention.stream_LTC[:, at])
     cosines = F.cosine_similarity(vectors[0], vectors[1], dim=-1)
@@ -165,7 +167,7 @@ def _common_word(one: str, other: str) -> str:
 def _last_token_of(tokenizer: Tokenizer, ids: Sequence[int], text: str, word: str) -> int:
     """The index of the token that ends the last occurrence of `word` in `text`."""
     found = list(re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE))
-    require(bool(found), f'The word "{shown(word)}" does not stand in "{shown(text)}".')
+    require(bool(found), f'The word "{brief(shown(word))}" does not stand in "{brief(shown(text))}".')
     end, seen = len(text[: found[-1].end()].encode()), 0
     for index, token in enumerate(ids):
         seen += len(tokenizer.token_bytes(token))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 
 from minigpt.config import DEVICES, PRECISIONS, ModelConfig, one_of, require, require_choice
-from minigpt.errors import ConfigError
+from minigpt.errors import ConfigError, brief
 
 _TOKENS = 8192  # scored at once
 _TOKENS_CPU = 2048  # what lies between two products then stays in its cache: 1.15 times as fast at 6 x 384
@@ -19,13 +19,17 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError(f"--device {name!r} is not a device. Use {one_of((*DEVICES, 'cuda:1'))}.") from error
+        raise ConfigError(
+            f"--device {brief(repr(name))} is not a device. Use {one_of((*DEVICES, 'cuda:1'))}."
+        ) from error
     available = {
         "cpu": True,
         "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
         "mps": torch.backends.mps.is_available(),
     }
-    require(available.get(device.type, False), f"--device {name}: this machine has none. Use --device auto or cpu.")
+    require(
+        available.get(device.type, False), f"--device {brief(name)}: this machine has none. Use --device auto or cpu."
+    )
     return device
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+from minigpt.errors import brief
 from minigpt.plain import Misfit
 from minigpt.records import Candidate, StepRecord
 from minigpt.sampling.distribution import token_text
@@ -56,4 +57,4 @@ def _bytes(text: str) -> bytes:
     try:
         return bytes.fromhex(text)
     except ValueError as error:
-        raise Misfit(f"bytes is {json.dumps(text[:40])}, which is not hexadecimal") from error
+        raise Misfit(f"bytes is {brief(json.dumps(text))}, which is not hexadecimal") from error

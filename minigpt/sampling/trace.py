@@ -25,7 +25,7 @@ from minigpt.checkpoint.folder import CONFIG, Checkpoint
 from minigpt.checkpoint.tensors import weight_files
 from minigpt.checkpoint.tokenizer_files import tokenizer_files
 from minigpt.config import SampleConfig
-from minigpt.errors import ConfigError, OutputError, TraceError
+from minigpt.errors import ConfigError, OutputError, TraceError, brief
 from minigpt.plain import Misfit, from_line, from_plain
 from minigpt.records import SampleEnd, StepRecord, to_plain
 from minigpt.sampling.plausible import check_id, check_record
@@ -360,7 +360,7 @@ class _Place:
 
 def _check_header(header: TraceHeader) -> None:
     if header.made_by not in MADE_BY:
-        raise Misfit(f"made_by is {json.dumps(header.made_by[:40])}, where {' or '.join(MADE_BY)} must be")
+        raise Misfit(f"made_by is {brief(json.dumps(header.made_by))}, where {' or '.join(MADE_BY)} must be")
     for name in ("num_samples", "vocab_size", "threads"):
         if getattr(header, name) < 1:
             raise Misfit(f"{name} is {getattr(header, name)}, where 1 or more must be")

@@ -13,7 +13,7 @@ from pathlib import PurePath
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
-from minigpt.errors import ConfigError, CorpusError
+from minigpt.errors import ConfigError, CorpusError, brief
 from minigpt.text.blocks import Block, blocks
 from minigpt.text.compression import decompress, inner_path, is_compressed
 from minigpt.text.sources import File, Stored
@@ -81,7 +81,9 @@ def check_encoding(encoding: str) -> None:
     except (LookupError, ValueError):
         known = False
     if not known:
-        raise ConfigError(f"--encoding {shown(encoding)} is not an encoding.\nTry utf-8, utf-16, latin-1 or cp1252.")
+        raise ConfigError(
+            f"--encoding {brief(shown(encoding))} is not an encoding.\nTry utf-8, utf-16, latin-1 or cp1252."
+        )
 
 
 def decode(chunks: Iterable[bytes], file: File, encoding: str) -> Iterator[str]:
@@ -259,9 +261,9 @@ def json_type(value: object) -> str:
 def json_field(record: dict[str, Any], where: str, field: str) -> str:
     texts = [name for name, value in record.items() if isinstance(value, str)]
     if field not in record:
-        raise no_field(f'{where} has no field "{shown(field)}"', "fields", list(record), texts)
+        raise no_field(f'{where} has no field "{brief(shown(field))}"', "fields", list(record), texts)
     if field not in texts:
-        told = f'{where}: field "{shown(field)}" is {json_type(record[field])}, not a string'
+        told = f'{where}: field "{brief(shown(field))}" is {json_type(record[field])}, not a string'
         raise no_field(told, "fields", list(record), texts)
     return whole_characters(record[field], where, field)
 
@@ -272,7 +274,9 @@ def whole_characters(text: str, where: str, field: str) -> str:
         text.encode()
     except UnicodeEncodeError as error:
         half = f"\\u{ord(text[error.start]):04x}, half of a surrogate pair"
-        raise CorpusError(f'{where}: field "{shown(field)}" holds {half}.\nWrite both halves, or \\ufffd.') from error
+        raise CorpusError(
+            f'{where}: field "{brief(shown(field))}" holds {half}.\nWrite both halves, or \\ufffd.'
+        ) from error
     return text
 
 
@@ -298,7 +302,7 @@ def parquet_column(chunks: Iterable[bytes], file: File, field: str) -> Iterator[
             table = ParquetFile(stream, pre_buffer=False)
             schema = table.schema_arrow
             if field not in schema.names:
-                told = f'{file.name} has no column "{shown(field)}"'
+                told = f'{file.name} has no column "{brief(shown(field))}"'
                 raise no_field(told, "columns", schema.names, text_columns(schema))
             for batch in table.iter_batches(_ROWS, columns=[field]):
                 yield from column_texts(batch.column(0).to_pylist(), schema, file.name, field)
@@ -324,7 +328,7 @@ def seekable(chunks: Iterable[bytes], file: File) -> Iterator[IO[bytes]]:
 def column_texts(values: list[Any], schema: Any, name: str, field: str) -> list[str]:
     present = [value for value in values if value is not None]
     if not all(isinstance(value, str) for value in present):
-        told = f'{name}: column "{shown(field)}" is {schema.field(field).type}, not text'
+        told = f'{name}: column "{brief(shown(field))}" is {schema.field(field).type}, not text'
         raise no_field(told, "columns", schema.names, text_columns(schema))
     return present
 

@@ -2,7 +2,7 @@
 
 import re
 
-from minigpt.errors import ConfigError, CorpusError
+from minigpt.errors import ConfigError, CorpusError, brief
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.text.wording import shown
 
@@ -13,20 +13,22 @@ def single_token(tokenizer: Tokenizer, text: str) -> int:
         token = int(text[1:])
         if token < tokenizer.vocab_size:
             return token
-        raise ConfigError(f"{text} is no token: the ids of this vocabulary go from 0 to {tokenizer.vocab_size - 1:,}.")
+        raise ConfigError(
+            f"{brief(text)} is no token: the ids of this vocabulary go from 0 to {tokenizer.vocab_size - 1:,}."
+        )
     ids = tokenizer.encode(text)
     if len(ids) == 1:
         return ids[0]
     if not ids:
         raise ConfigError("A token is needed, such as ' the' or #262, not an empty text.")
-    cut = " + ".join(f'"{shown(tokenizer.token_bytes(i).decode("utf-8", "replace"))}"' for i in ids[:6])
+    cut = " + ".join(f'"{brief(shown(tokenizer.token_bytes(i).decode("utf-8", "replace")))}"' for i in ids[:6])
     hint = (
         f'" {shown(text)}", with a space before it, is one.'
         if _is_one(tokenizer, f" {text}")
         else "Name one of these, or #ID."
     )
     raise ConfigError(
-        f'"{shown(text)}" is {len(ids)} tokens of this vocabulary: {cut}{" ..." * (len(ids) > 6)}.\n{hint}'
+        f'"{brief(shown(text))}" is {len(ids)} tokens of this vocabulary: {cut}{" ..." * (len(ids) > 6)}.\n{hint}'
     )
 
 

@@ -24,7 +24,7 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Engine
 
 from minigpt.config import RANGES, TOKENIZERS, require, require_choice
-from minigpt.errors import CheckpointError, CorpusError
+from minigpt.errors import CheckpointError, CorpusError, brief
 from minigpt.text.blocks import Block, pieces, short_pieces, utf8_length
 from minigpt.text.interruptible import interruptible
 from minigpt.text.panics import Panic, panics_raised, quiet_panics
@@ -238,8 +238,8 @@ class Special:
         for number, token in sorted(self.added.items()):
             if engine.token_to_id(token.content) != number:
                 raise CheckpointError(
-                    f"The added token {token.content!r} is said to have the id {number:,}, but the vocabulary gives it "
-                    f"{engine.token_to_id(token.content)}."
+                    f"The added token {brief(repr(token.content))} is said to have the id {number:,}, but the "
+                    f"vocabulary gives it {engine.token_to_id(token.content)}."
                 )
         engine.add_special_tokens([name for name in self.names if engine.token_to_id(name) is not None])
 

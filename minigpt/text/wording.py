@@ -1,6 +1,6 @@
 """A name from outside in; out the form in which a message may show it, and the advice that messages share."""
 
-from minigpt.errors import PackageError
+from minigpt.errors import PackageError, brief
 
 
 def shown(name: str) -> str:
@@ -12,7 +12,7 @@ def shown(name: str) -> str:
 def listed(names: list[str], most: int = 20) -> str:
     """`names` in quotes on one line, the first `most` of them."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(f'"{shown(name)}"' for name in names[:most]) + more
+    return ", ".join(f'"{brief(shown(name))}"' for name in names[:most]) + more
 
 
 def needs_extra(name: str, packages: str, extra: str) -> PackageError:

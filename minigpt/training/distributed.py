@@ -23,7 +23,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from minigpt.config import launched_rank, require
-from minigpt.errors import ConfigError, MinigptError
+from minigpt.errors import ConfigError, MinigptError, brief
 from minigpt.models.device import resolve_device
 from minigpt.models.kinds import Model, gpt_of, new_model
 from minigpt.text.shards import Ids
@@ -314,7 +314,7 @@ def _outlast_first() -> None:
 
 def _local_device(name: str) -> torch.device:
     """CUDA device number LOCAL_RANK, or the CPU."""
-    require(name in ("auto", "cuda", "cpu"), f"--device {name}: with torchrun, use auto, cuda or cpu.")
+    require(name in ("auto", "cuda", "cpu"), f"--device {brief(name)}: with torchrun, use auto, cuda or cpu.")
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     index, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()

@@ -15,7 +15,7 @@ from minigpt.checkpoint.run_info import RunInfo
 from minigpt.checkpoint.runs import LOG, RUN, near_run
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.config import MOST_STEPS, ModelConfig, TrainConfig, require
-from minigpt.errors import CheckpointError, ConfigError, CorpusError
+from minigpt.errors import CheckpointError, ConfigError, CorpusError, brief
 from minigpt.models.kinds import Model
 from minigpt.plain import record_of
 from minigpt.records import Count, Several
@@ -138,7 +138,7 @@ def _refuse_differences(given: Mapping[str, Any], stored: Mapping[str, Any], ask
         require(name in stored, f"{flag} does not go with --resume, which keeps what the run began with.")
         require(
             value in (stored[name], asked.get(name)),
-            f"{flag} {value} differs from this run's {stored[name]}. Leave it out.",
+            f"{flag} {brief(str(value))} differs from this run's {brief(str(stored[name]))}. Leave it out.",
         )
 
 

@@ -59,6 +59,26 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def around(trained: Path) -> Callable[[str], list[str]]:
+    """What a command needs besides so that it runs, and ends soon."""
+    run, notes = str(trained), str(trained.parent / "notes.txt")
+    words = {
+        "train": [notes, "--steps", "1", "--dry-run"],
+        "sample": ["a", "-n", "1", "-c", run],
+        "inspect-probs": ["a", "-c", run],
+        "explore": ["a", "-c", run],
+        "inspect-attention": ["the cat", "-c", run],
+        "inspect-embeddings": [" the", "-c", run],
+        "evaluate": [notes, "-c", run],
+        "plot": [run, "--json"],
+        "compare": ["nowhere.txt"],
+        "runs": [],
+        "export": [run, "out"],
+    }
+    return lambda command: words[command]
+
+
+@pytest.fixture
 def minigpt() -> Callable[..., Any]:
     """Run a command in this process; the result has exit_code, stdout and stderr."""
 

@@ -78,7 +78,7 @@ def test_more_minutes_can_be_given_until_they_are_shared_out(compare: Run, minig
     assert "--minutes 0.02 are too few here" in " ".join(more.stderr.split())
     assert compare("--quiet", "--out", "whole").exit_code == 0
     late = minigpt("compare", "--resume", "whole", "--minutes", "9")
-    assert late.exit_code == 1
+    assert late.exit_code == 2
     assert "--resume keeps the --minutes" in late.stderr
 
 

@@ -47,7 +47,7 @@ def test_threads_and_device_are_those_of_the_variables(
 @pytest.mark.parametrize(
     ("variable", "value", "code", "message"),
     [
-        ("MINIGPT_DEVICE", "toaster", 1, "--device 'toaster' is not a device. Use auto, cpu, cuda, cuda:1 or mps.\n"),
+        ("MINIGPT_DEVICE", "toaster", 2, "--device 'toaster' is not a device. Use auto, cpu, cuda, mps or cuda:1.\n"),
         ("MINIGPT_CHECKPOINT", "nowhere", 1, "nowhere does not exist"),
         ("MINIGPT_THREADS", "many", 2, "Invalid value for '--threads' (env var: 'MINIGPT_THREADS')"),
         ("MINIGPT_THREADS", "0", 2, "Invalid value for '--threads' (env var: 'MINIGPT_THREADS')"),

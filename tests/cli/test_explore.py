@@ -168,13 +168,13 @@ def test_a_missing_package_is_told_with_what_to_install(start: Start, trained: P
 
 
 def test_mistakes_are_one_clear_line(start: Start, trained: Path) -> None:
-    for arguments, message in (
-        (["a", "-c", "nowhere"], "nowhere does not exist"),
-        (["a", "-c", str(trained), "--top-p", "2"], "--top-p must be above 0 and at most 1"),
-        (["a", "--file", "b"], "Give the text as an argument or with --file, not both."),
+    for arguments, expected, message in (
+        (["a", "-c", "nowhere"], 1, "nowhere does not exist"),
+        (["a", "-c", str(trained), "--top-p", "2"], 2, "--top-p must be above 0 and at most 1"),
+        (["a", "--file", "b"], 2, "Give the text as an argument or with --file, not both."),
     ):
         code, sent = Terminal(start, "explore", *arguments).end()
-        assert (code, "Traceback" in sent) == (1, False)
+        assert (code, "Traceback" in sent) == (expected, False)
         assert message in " ".join(sent.split())
 
 
@@ -187,7 +187,7 @@ def test_it_needs_a_terminal(minigpt: Callable[..., Any], trained: Path) -> None
 
 def test_it_needs_a_terminal_that_redraws(start: Start, trained: Path) -> None:
     code, sent = Terminal(start, "explore", "a", "-c", str(trained), TERM="dumb").end()
-    assert code == 1
+    assert code == 2
     assert "\x1b" not in sent
     assert "a terminal that can redraw" in " ".join(sent.split())
 

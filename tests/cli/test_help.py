@@ -81,20 +81,6 @@ def test_the_first_help_names_every_command(minigpt: Callable[..., Any]) -> None
 
 # Choices: of options that take one word, those that refuse any other word by naming what they take.
 
-# What else a command needs so that it runs, and ends soon; RUN is a trained one, NOTES its text.
-AROUND = {
-    "train": ["NOTES", "--steps", "1", "--dry-run"],
-    "sample": ["a", "-n", "1", "-c", "RUN"],
-    "inspect-probs": ["a", "-c", "RUN"],
-    "explore": ["a", "-c", "RUN"],
-    "inspect-attention": ["the cat", "-c", "RUN"],
-    "inspect-embeddings": [" the", "-c", "RUN"],
-    "evaluate": ["NOTES", "-c", "RUN"],
-    "plot": ["RUN", "--json"],
-    "compare": ["nowhere.txt"],
-    "runs": [],
-    "export": ["RUN", "out"],
-}
 WORDS = [
     (name, parameter)
     for name, command in COMMANDS.items()
@@ -109,10 +95,9 @@ def completed(command: Any, parameter: Any, incomplete: str = "") -> list[str]:
     return [item.value for item in parameter.shell_complete(context, incomplete)]
 
 
-def refused_choices(minigpt: Callable[..., Any], name: str, flag: str, run: Path) -> list[str]:
+def refused_choices(minigpt: Callable[..., Any], around: Callable[[str], list[str]], name: str, flag: str) -> list[str]:
     """What `flag` takes, by the message that refuses another word; nothing where that is taken."""
-    places = {"RUN": str(run), "NOTES": str(run.parent / "notes.txt")}
-    result = minigpt(name, *(places.get(word, word) for word in AROUND[name]), flag, "zzz")
+    result = minigpt(name, *around(name), flag, "zzz")
     found = re.search(rf"{flag} must be (.+?)(?: in a folder)?, not zzz\.", " ".join(result.stderr.split()))
     if not found:
         return []
@@ -122,17 +107,17 @@ def refused_choices(minigpt: Callable[..., Any], name: str, flag: str, run: Path
 
 @pytest.mark.parametrize(("name", "parameter"), WORDS, ids=[f"{name} {p.opts[0]}" for name, p in WORDS])
 def test_a_choice_is_shown_and_completed_and_any_other_word_is_refused_by_naming_it(
-    minigpt: Callable[..., Any], trained: Path, name: str, parameter: Any
+    minigpt: Callable[..., Any], around: Callable[[str], list[str]], name: str, parameter: Any
 ) -> None:
-    taken = refused_choices(minigpt, name, parameter.opts[0], trained)
+    taken = refused_choices(minigpt, around, name, parameter.opts[0])
     assert set(taken) <= set(completed(COMMANDS[name], parameter))
     for value in taken:
         assert re.search(rf"(?<![\w-]){re.escape(value)}(?![\w-])", parameter.help)
         assert value in completed(COMMANDS[name], parameter, value[:2])
 
 
-def test_choices_are_found(minigpt: Callable[..., Any], trained: Path) -> None:
-    found = {(name, p.opts[0]) for name, p in WORDS if refused_choices(minigpt, name, p.opts[0], trained)}
+def test_choices_are_found(minigpt: Callable[..., Any], around: Callable[[str], list[str]]) -> None:
+    found = {(name, p.opts[0]) for name, p in WORDS if refused_choices(minigpt, around, name, p.opts[0])}
     train = {f"--{name}" for name in ("tokenizer", "model", "preset", "positions", "optimizer", "precision")}
     assert found == {
         *(("train", flag) for flag in train),

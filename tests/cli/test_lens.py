@@ -27,8 +27,8 @@ def document(result: Any) -> dict[str, Any]:
     return json.loads(line)
 
 
-def refused(result: Any, *parts: str) -> None:
-    assert (result.exit_code, result.stdout) == (1, "")
+def refused(result: Any, *parts: str, code: int = 2) -> None:
+    assert (result.exit_code, result.stdout) == (code, "")
     for part in parts:
         assert part in result.stderr
 
@@ -92,5 +92,5 @@ def test_mistakes_are_told_in_a_sentence(inspect: Run) -> None:
     refused(inspect("a b", "--by-layer", "--track", "qqqq"), '"qqqq" is 4 tokens of this vocabulary', "#ID")
     refused(inspect("a b", "--by-layer", "--track", "#300"), "the ids of this vocabulary go from 0 to 299")
     refused(inspect("a b", "--by-layer", "--track", ""), "not an empty text")
-    refused(inspect("a", "--attribution"), "two tokens or more")
+    refused(inspect("a", "--attribution"), "two tokens or more", code=1)
     refused(inspect("", "--by-layer"), "There is no text to look at")

@@ -270,7 +270,7 @@ def test_heat_colours_the_text_and_explains_the_colours(start: Run, trained: Pat
 
 
 def test_heat_is_refused_where_it_means_nothing(sample: Run) -> None:
-    assert "--heat must be probability, entropy, rank, not warm" in sample("a", "--heat", "warm").stderr
+    assert "--heat must be probability, entropy or rank, not warm" in sample("a", "--heat", "warm").stderr
     for flag in ("--json", "--raw"):
         result = sample("a", "--heat", "rank", flag)
         assert result.exit_code == 2

@@ -388,7 +388,7 @@ def test_a_stopped_run_of_it_is_resumed(further: Run, minigpt: Run) -> None:
 )
 def test_what_contradicts_a_given_model(further: Run, flags: tuple[str, ...], message: str) -> None:
     result = further("--steps", "4", *flags)
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
     assert not Path("checkpoints").exists()
 
