@@ -187,7 +187,11 @@ def choose(
     choices = replace(choices, part=split.part)
     spent = reading + tokenizing + learning + time.perf_counter() - started
     seconds = max(LEAST_TRAINING_SHARE * seconds, seconds - spent)
-    lengths = {} if choices.tokenizer == "char" and base is None else text_speed.lengths
+    lengths = text_speed.lengths
+    if base is None and choices.tokenizer == "char":
+        lengths = {}
+    elif base is None and choices.vocab_size is not None:  # which the sample may not have filled
+        lengths = {choices.vocab_size: next(iter(lengths.values()))}
     size = TextSize(split.train_bytes, split.train_characters, lengths)
     if base is not None:
         twice, model = settings.gradient_checkpointing, further(base.config, choices)

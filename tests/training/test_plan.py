@@ -65,6 +65,12 @@ def test_however_short_the_time_a_run_that_can_train_trains(long_corpus: Corpus,
     assert plans.settings.steps >= 1
 
 
+def test_a_vocabulary_that_is_given_is_planned_with_even_where_a_sample_cannot_fill_it(long_corpus: Corpus) -> None:
+    plans = chosen(long_corpus, 30.0, Choices(**{**vars(SAID), "vocab_size": 5000}))
+    assert [run.vocab_size for run in plans.runs[:1]] == [5000]
+    assert plans.choices.vocab_size == 5000
+
+
 def test_a_tokenizer_learns_from_no_more_than_there_is_time_for() -> None:
     text = corpus_of("many", [f"{number:05} is a number. " * 5 for number in range(3000)])
     whole, bounded = (
