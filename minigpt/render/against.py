@@ -8,7 +8,7 @@ from rich.text import Text
 from minigpt.records import ComparedNext, ComparedSpan, ComparedText, ComparedToken, Token
 from minigpt.render.columns import PERCENT
 from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, bar, fit, fit_end, percent, quantity, quoted, token_label
+from minigpt.render.style import Symbols, bar, fit, fit_end, following, percent, quantity, token_label
 
 _SHORTEST_BAR = 4
 _SHORTEST_OTHER = 12  # cells for `other 50,257`
@@ -64,7 +64,9 @@ def _next_captions(record: ComparedNext, after: str, names: tuple[str, str], scr
     apart = [token for token in record.moved if token.raw_prob != token.other_raw_prob]
     moved = ", ".join(_moved(token, screen.symbols) for token in apart)
     return [
-        screen.caption(f"next token after {quoted(after, screen.width - 20, screen.symbols)}", "raw softmax", *sums),
+        screen.caption(
+            f"next token {following(after, screen.width - 20, screen.symbols)}".rstrip(), "raw softmax", *sums
+        ),
         screen.caption(
             f"entropy {record.entropy_bits:.2f} and {record.other_entropy_bits:.2f} bits",
             f"divergence {record.divergence_bits:.3f} bits of the second from the first, "

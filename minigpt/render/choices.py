@@ -10,7 +10,7 @@ from rich.text import Text
 
 from minigpt.records import Choice
 from minigpt.render.screen import Screen
-from minigpt.render.style import bar, fit, percent, quoted, safe_text, visible
+from minigpt.render.style import bar, fit, following, percent, safe_text, visible
 
 
 def _share(value: float) -> str:
@@ -57,7 +57,7 @@ def _caption(choices: Sequence[Choice], prompt: str, columns: set[str], screen: 
     total = 100 * math.fsum(choice.share for choice in choices)
     return Text("\n").join(
         [
-            screen.caption(f"after {quoted(prompt, screen.width - 8, screen.symbols)}"),
+            screen.caption(following(prompt, screen.width - 8, screen.symbols)),
             screen.caption(
                 f"share: of the {together} of raw probability that the {len(choices):,} choices have together; shares "
                 f"add up to {total:.8g} %",

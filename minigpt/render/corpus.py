@@ -18,7 +18,19 @@ from minigpt.render.columns import (
     row,
 )
 from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, bar, fit, fit_end, percent, quantity, quoted, safe_text, token_label, visible
+from minigpt.render.style import (
+    Symbols,
+    bar,
+    fit,
+    fit_end,
+    following,
+    percent,
+    quantity,
+    quoted,
+    safe_text,
+    token_label,
+    visible,
+)
 
 VERBATIM = "underline"  # how a verbatim span looks
 _SHORTEST_BARS = 12  # cells for two bars side by side and their gap; a single one where there are fewer
@@ -76,7 +88,7 @@ def _candidates(record: CorpusStep, screen: Screen) -> list[Text]:
 
 def _captions(record: CorpusStep, after: str, screen: Screen) -> list[Text]:
     whole = adds_up("model: shown", raw_shown(record), record.other.raw_prob)
-    question = f"next token after {quoted(after, screen.width - 20, screen.symbols)}"
+    question = f"next token {following(after, screen.width - 20, screen.symbols)}".rstrip()
     first = screen.caption(question, f"vocabulary {counted(record):,}", entropy(record), whole)
     return [first, *_corpus_captions(record, screen)]
 

@@ -7,7 +7,7 @@ from rich.text import Text
 from minigpt.records import Candidate, HistoryRow, LayerHistoryRow
 from minigpt.render.blocks import Column, Row, blocks
 from minigpt.render.screen import Screen
-from minigpt.render.style import percent, quoted, token_label
+from minigpt.render.style import following, percent, token_label
 from minigpt.render.tracked import tracked_columns, tracked_lines
 
 _STEP = 8  # cells with a gap
@@ -26,7 +26,7 @@ def history_table(rows: Sequence[HistoryRow], after: str, screen: Screen) -> Ite
     yield from blocks("step", _STEP, names, [*columns, *tracked_columns(tracked, symbols)], screen)
     yield Text()
     yield from tracked_lines(tracked, screen)
-    yield screen.caption(f"after {quoted(after, screen.width - 10, symbols)}", "raw softmax", "#1 is the top rank")
+    yield screen.caption(following(after, screen.width - 10, symbols), "raw softmax", "#1 is the top rank")
     yield screen.caption(
         _which_is_final(rows),
         "bits/byte: its validation loss",
@@ -43,7 +43,7 @@ def layer_table(rows: Sequence[LayerHistoryRow], after: str, screen: Screen) -> 
     columns = [Column("final" if row.final else f"{row.step:,}", 11, list(map(_marked, row.layers))) for row in rows]
     yield from blocks("layer", _STEP, names, columns, screen)
     yield screen.caption(
-        f"{token_label(token, symbols)} after {quoted(after, screen.width - 30, symbols)}",
+        f"{token_label(token, symbols)} {following(after, screen.width - 30, symbols)}".rstrip(),
         "raw softmax",
         "a column a step",
         _which_is_final(rows),

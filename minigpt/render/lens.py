@@ -8,7 +8,7 @@ from rich.text import Text
 from minigpt.records import LensRow
 from minigpt.render.blocks import Column, Row, blocks
 from minigpt.render.screen import Screen
-from minigpt.render.style import fit, percent, quantity, quoted, token_label
+from minigpt.render.style import fit, following, percent, quantity, token_label
 from minigpt.render.tracked import tracked_columns, tracked_lines
 
 _LAYER = 7  # cells
@@ -28,7 +28,7 @@ def lens_table(rows: Sequence[LensRow], after: str, screen: Screen) -> Iterator[
     yield from tracked_lines(tracked, screen)
     vocabulary = quantity(len(rows[0].candidates) + rows[0].other.count, "token")
     yield screen.caption(
-        f"after {quoted(after, screen.width - 10, screen.symbols)}",
+        following(after, screen.width - 10, screen.symbols),
         f"raw softmax over {vocabulary}",
         "#1 is the top rank",
         "entropy and divergence in bits",

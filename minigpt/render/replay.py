@@ -120,7 +120,8 @@ def rescoring_table(rescoring: Rescoring, screen: Screen) -> Iterator[Text]:
 def _row(row: RescoredToken, columns: _Columns, symbols: Symbols) -> Text:
     line = Text(" " + "".join(f"{_place(row, name):>{cells}}  " for name, cells in columns.places.items()))
     if columns.before:
-        line.append(fit(quoted(row.before, columns.before, symbols), columns.before, symbols) + "  ", "dim")
+        before = quoted(row.before, columns.before, symbols) if row.before else "(nothing)"
+        line.append(fit(before, columns.before, symbols) + "  ", "dim")
     line.append(fit(token_label(row, symbols), columns.token, symbols), "bold")
     line.append(f"{row.surprisal_bits:>{_NUMBER}.2f}{row.other_surprisal_bits:>{_NUMBER}.2f}")
     if columns.ranks:

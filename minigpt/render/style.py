@@ -119,6 +119,11 @@ def quoted(text: str, width: int, symbols: Symbols = UNICODE) -> str:
     return symbols.quotes[0] + line + symbols.quotes[1]
 
 
+def following(text: str, width: int, symbols: Symbols = UNICODE) -> str:
+    """`after “text”`, its end in at most `width` cells; nothing where no text is known to stand before."""
+    return f"after {quoted(text, width, symbols)}" if text else ""
+
+
 def fit(text: str, width: int, symbols: Symbols = UNICODE) -> str:
     """`text` padded to `width` cells, or cut there with an ellipsis."""
     if cell_len(text) > width:

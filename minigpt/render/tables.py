@@ -12,7 +12,7 @@ from minigpt.records import FileScore, SampleEnd, StepRecord, TextScore, Token
 from minigpt.render.columns import PERCENT, Columns, adds_up, counted, entropy, heading, other_row, raw_shown, row
 from minigpt.render.heat import SCALES
 from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, fit, fit_end, percent, quantity, quoted, safe_text, token_label
+from minigpt.render.style import Symbols, fit, fit_end, following, percent, quantity, safe_text, token_label
 
 _SHORTEST_NAME = 14  # cells for the name of a file
 
@@ -32,7 +32,7 @@ def next_token_table(record: StepRecord, after: str, screen: Screen) -> Text:
     return Text("\n").join(
         [
             *lines,
-            screen.caption(f"next token after {quoted(after, screen.width - 20, symbols)}", "raw softmax"),
+            screen.caption(f"next token {following(after, screen.width - 20, symbols)}".rstrip(), "raw softmax"),
             screen.caption(f"vocabulary {counted(record):,}", entropy(record), whole),
         ]
     )

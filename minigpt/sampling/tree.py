@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from minigpt.config import SampleConfig
+from minigpt.errors import CorpusError
 from minigpt.models.decoder import Decoder
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import window_start
@@ -122,8 +123,11 @@ class TokenTree:
         return self._token(self._nodes[node].token)
 
     def first_token(self, text: str) -> Token | None:
-        """The token with which `text` begins, or None where it is empty."""
-        ids = self._tokenizer.encode(text)
+        """The token with which `text` begins, or None where it is empty, or the tokenizer has no token for it."""
+        try:
+            ids = self._tokenizer.encode(text)
+        except CorpusError:
+            return None
         return self._token(ids[0]) if ids else None
 
     # Steps

@@ -7,7 +7,18 @@ from html.parser import HTMLParser
 import pytest
 
 import minigpt
-from minigpt.records import AttentionGrid, HeadSummary, LensRow, StepRecord, Token
+from minigpt.records import (
+    AttentionGrid,
+    Choice,
+    ComparedNext,
+    ComparedToken,
+    HeadSummary,
+    HistoryRow,
+    LayerHistoryRow,
+    LensRow,
+    StepRecord,
+    Token,
+)
 from minigpt.render.notebook import show
 
 BAD = "<script>alert(1)</script>\"'\x00\u202e"
@@ -122,3 +133,64 @@ def test_what_every_view_shows_a_notebook_can_show(lecture: StepRecord) -> None:
 def test_what_has_no_table_is_said() -> None:
     with pytest.raises(TypeError, match="no table for a Token"):
         repr(show([Token(id=1, text="a", bytes="61")]))
+
+
+def test_without_a_text_before_no_caption_names_one(lecture: StepRecord) -> None:
+    candidates = {"candidates": lecture.candidates[:1], "other": lecture.other, "tracked": lecture.candidates[:1]}
+    row = LensRow(layer=0, entropy_bits=1.0, divergence_bits=0.5, **candidates)
+    step = HistoryRow(
+        step=1, final=True, validation_loss_nats=None, validation_bits_per_byte=None, entropy_bits=1.0,
+        divergence_bits=0.0, tracked=lecture.candidates[:1],
+    )  # fmt: skip
+    layers = LayerHistoryRow(step=1, final=True, layers=lecture.candidates[:2])
+    choice = Choice(
+        text=" a", tokens=(), bytes=2, raw_prob=0.5, total_nats=0.7, nats_per_byte=0.35, bits_per_byte=0.5, share=1.0,
+        share_per_byte=1.0,
+    )  # fmt: skip
+    token = ComparedToken(id=1, text="a", bytes="61", raw_prob=0.5, other_raw_prob=0.4, rank=1, other_rank=1)
+    both = ComparedNext(
+        tokens=(token,), moved=(token,), rest=5, rest_raw_prob=1.0, rest_other_raw_prob=1.0, entropy_bits=1.0,
+        other_entropy_bits=1.0, divergence_bits=0.0, other_divergence_bits=0.0,
+    )  # fmt: skip
+    for record in (row, step, layers, choice, both):
+        told, bare = (" ".join(repr(show([record], after)).split()) for after in ("To be", ""))
+        assert "after “To be”" in told
+        assert "after" not in bare
+        assert "“" not in bare
+
+
+# The rules of JupyterLab 4.6 that reach a table or a <pre> in an output, from @jupyterlab/rendermime's base.css.
+JUPYTERLAB = {
+    "pre": {"font-family": "var(--jp-code-font-family)", "font-size": "inherit", "white-space": "pre-wrap",
+            "line-height": "var(--jp-code-line-height)"},
+    "table": {"font-size": "var(--jp-ui-font-size1)", "table-layout": "fixed", "border-collapse": "collapse",
+              "margin": "auto"},
+    "cell": {"white-space": "normal", "text-align": "right", "padding": "0.5em"},
+}  # fmt: skip
+
+
+def styles(html: str, tag: str) -> list[dict[str, str]]:
+    """The inline styles of every `tag`."""
+    found = [re.search(r'style="([^"]*)"', opening) for opening in re.findall(rf"<{tag}\b[^>]*>", html)]
+    return [dict(part.split(": ", 1) for part in (match[1] if match else "").split("; ") if part) for match in found]
+
+
+def test_a_notebooks_own_rules_for_tables_are_answered_inline(step: StepRecord) -> None:
+    html = step._repr_html_()
+    (table,) = styles(html, "table")
+    assert JUPYTERLAB["table"].keys() <= table.keys()
+    assert table["font-family"].endswith("monospace")
+    cells = [*styles(html, "td"), *styles(html, "th")]
+    assert len(cells) > 40
+    for cell in cells:
+        assert JUPYTERLAB["cell"].keys() <= cell.keys()
+        assert (cell["white-space"], cell["font-family"]) == ("pre", "inherit")
+
+
+def test_so_are_those_for_what_a_terminal_shows_and_for_a_text(step: StepRecord, lecture: StepRecord) -> None:
+    grid = AttentionGrid(layer=1, head=None, tokens=lecture.candidates[:1], weights=((1.0,),), scores=((0.0,),))
+    (pre,) = styles(grid._repr_html_(), "pre")
+    assert JUPYTERLAB["pre"].keys() <= pre.keys()
+    assert pre["white-space"] == "pre"
+    assert pre["font-family"].endswith("monospace")
+    assert styles(show([step, step])._repr_html_(), "p")[0]["font-family"].endswith("monospace")

@@ -15,6 +15,7 @@ from minigpt.checkpoint.folder import save_description, save_weights
 from minigpt.cli.app import app
 from minigpt.errors import CorpusError
 from minigpt.models.gpt import GPT
+from minigpt.sampling.tree import TokenTree
 from minigpt.text.blocks import Block
 from minigpt.text.single import single_token
 from minigpt.text.tokenizer import BYTE_TO_LETTER, END_OF_TEXT, Tokenizer
@@ -138,3 +139,13 @@ def test_tokens_that_do_not_meet_are_said_to_change_the_text(folder: Path, check
     assert (result.exit_code, "tokenizers changes the text" in result.stderr) == (1, True), result.output
     result = CliRunner().invoke(app, ["inspect-attention", "   b", "--with", "   b", "-c", str(folder)])
     assert (result.exit_code, "changes the text" in result.stderr) == (1, True), result.output
+
+
+@pytest.mark.parametrize("name", ["hole", "strip", "unknown token that is missing"], indirect=True)
+def test_a_guess_without_a_token_is_none(name: str, make_model: Callable[..., GPT]) -> None:
+    tokenizer = TOKENIZERS[name]()
+    tree = TokenTree(make_model(tokenizer.vocab_size), tokenizer, "ab")
+    assert tree.first_token(NOTHING[name]) is None
+    assert tree.first_token("a").text == "a"
+    with pytest.raises(CorpusError, match="has no token for"):
+        TokenTree(make_model(tokenizer.vocab_size), tokenizer, NOTHING[name])

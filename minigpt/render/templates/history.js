@@ -13,6 +13,7 @@ views.history = (section, { after, tokens, frames }) => {
   const names = ["token", "", "probability", "rank"].map((text) => element("th", { scope: "col", text }));
   find(".tracked").append(element("thead", {}, [element("tr", {}, names)]), element("tbody", {}, rows.map(({ row }) => row)));
   find(".prompt").textContent = after;
+  find(".after").hidden = !after;
 
   function show(n) {
     const { step, final, bitsPerByte, entropy, divergence, shares, ranks } = frames[n];
