@@ -12,7 +12,7 @@ from minigpt.render.screen import Screen
 Lines = Callable[[Screen], Iterable[Text]]
 
 
-def print_view(record: Any, lines: Lines, *, json: bool, about: Callable[[], Mapping[str, Any]]) -> None:
+def print_view(record: Any, lines: Lines, *, json: bool, about: Callable[[], Mapping[str, Any]] = dict) -> None:
     """`lines` are asked for the screen that there is, `about` for what the JSON says of itself."""
     if json:
         print(to_json(record, **about()))

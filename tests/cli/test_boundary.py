@@ -83,7 +83,7 @@ def test_sample_shows_them_on_standard_error(sample: Run) -> None:
 
 def test_json_has_what_the_model_says(inspect: Run, trained: Path) -> None:
     found = json.loads(inspect("The cat ", "--boundary", "--json", "--top", "4").stdout)
-    assert set(found) == {"steps", "boundary"}
+    assert set(found) == {"steps", "boundary", "prompt", "checkpoint", "version"}
     assert found["steps"] == json.loads(inspect("The cat ", "--json", "--top", "4").stdout)["steps"]
     loaded = load(trained)
     expected = boundary(loaded.model, loaded.tokenizer, loaded.tokenizer.encode("The cat "), top=4)

@@ -25,8 +25,7 @@ def choose(minigpt: Run, trained: Path) -> Run:
 def choices(result: Any) -> list[dict[str, Any]]:
     assert result.exit_code == 0, result.stderr
     (line,) = result.stdout.splitlines()
-    (found,) = json.loads(line).values()
-    return found
+    return json.loads(line)["choices"]
 
 
 def test_the_table_has_a_row_for_each(choose: Run) -> None:

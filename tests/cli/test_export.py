@@ -41,7 +41,7 @@ def test_a_snapshot_goes_out_too_and_json_says_what_was_written(minigpt: Run, tr
     result = minigpt("export", str(snapshot), target, "--dtype", "float16", "--json")
     assert result.exit_code == 0, result.stderr
     record = json.loads(result.stdout)
-    assert list(record) == ["path", "format", "dtype", "parameters", "bytes"]
+    assert list(record) == ["path", "format", "dtype", "parameters", "bytes", "checkpoint", "version"]
     assert (record["path"], record["dtype"]) == (target, "float16")
     assert record["format"] == ("gguf" if target == "a.gguf" else "huggingface")
     files = [Path(target)] if target == "a.gguf" else list(Path(target).iterdir())

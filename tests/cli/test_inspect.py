@@ -12,6 +12,7 @@ import pytest
 from rich.cells import cell_len
 
 Run = Callable[..., Any]
+ABOUT = ("prompt", "checkpoint", "version")
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_the_table_keeps_to_the_screen(inspect: Run, columns: int, all_: list[st
 
 def test_json_is_one_document(inspect: Run) -> None:
     found = document(inspect("The cat", "--json"))
-    assert set(found) == {"steps"}
+    assert set(found) == {"steps", *ABOUT}
     (step,) = found["steps"]
     assert step["token"] is None
     assert step["surprisal_bits"] is None
@@ -63,7 +64,7 @@ def test_json_of_all_adds_up(inspect: Run) -> None:
     text = "The cat sat on a mat, Über and not here.\n" * 8
     result = inspect(text, "--all", "--json", "--top", "3")
     found = document(result)
-    assert set(found) == {"steps", "total_nats", "bits_per_byte", "perplexity", "bytes", "tokens"}
+    assert set(found) == {"steps", "total_nats", "bits_per_byte", "perplexity", "bytes", "tokens", *ABOUT}
     first, *rest = found["steps"]
     assert first["candidates"] == []
     assert first["surprisal_bits"] is None

@@ -100,9 +100,10 @@ def test_every_setting_comes_from_the_trace(sample: Run, replay: Run, flags: lis
 
 
 def test_the_trace_holds_the_very_records_of_json(sample: Run) -> None:
-    shown = sample("--json").stdout.splitlines()
-    _, *kept, _ = Path("cat.jsonl").read_text().splitlines()
+    *shown, end = sample("--json").stdout.splitlines()
+    _, *kept, last, _ = Path("cat.jsonl").read_text().splitlines()
     assert kept == shown
+    assert json.loads(last).items() <= json.loads(end).items()  # which also says of what it is, as the first line does
 
 
 def test_the_summary_says_how_to_replay(sample: Run, minigpt: Run, trained: Path) -> None:
