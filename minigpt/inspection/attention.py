@@ -182,7 +182,7 @@ def joined_words(tokenizer: Tokenizer, ids: Sequence[int], start: int, text: str
     ends: list[int] = []
     for part in re.findall(r"\s*\w+|\s*[^\w\s]+|\s+", text):
         ends.append((ends[-1] if ends else 0) + len(part.encode()))
-    words, last, at = [], -1, 0
+    words, last, at = list[range](), -1, 0
     for index, token in enumerate(ids):
         data = tokenizer.token_bytes(token)
         spaces = len(data) - len(data.lstrip())
