@@ -410,24 +410,39 @@ class LookedAt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LookedAtWord:
+    """A word that another one looks at: the pieces that it is cut into, joined."""
+
+    position: int  # of its first token
+    tokens: int
+    text: str
+    weight: float  # summed over its tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WordLayer:
-    """A word's vector after one layer, and where it looked in it."""
+    """A word's vector (the mean of its tokens') after one layer, and where it looked in it."""
 
     layer: int  # from 1; 0 is the embedding, token and position added
     cosine_to_embedding: float
     moved: float  # the length of the way from the embedding, in lengths of the embedding
-    looked_at: tuple[LookedAt, ...]  # mean of the layer's heads, the largest first; none in layer 0
+    looked_at: tuple[LookedAt, ...]  # by its last token, mean of the layer's heads, the largest first; none in layer 0
+    words: tuple[LookedAtWord, ...] = ()  # by the mean of its tokens, over whole words; words + other_weight = 1
+    other_words: int = 0  # that are not listed
+    other_weight: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordInContext:
-    """One word of a text, layer by layer: its last token, which has seen all of it."""
+    """One word of a text, layer by layer. `position` and `token` are its last token's, which has seen all of it."""
 
     text: str
     word: str
     position: int
     token: Token
     layers: tuple[WordLayer, ...]
+    tokens: int = 1  # that it is cut into
+    first: bool = False  # whether nothing stands before it in what the model sees
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,8 +117,13 @@ def note(message: str, *, quiet: bool = False) -> None:
 
 
 def say(console: Console, message: str) -> None:
-    """A sentence: broken between words in a terminal, one line elsewhere."""
-    console.print(Text(safe_text(message)), soft_wrap=not console.is_terminal)
+    """A sentence: broken between words in a terminal, each line with the margin of the first; one line elsewhere."""
+    text = Text(safe_text(message))
+    if console.is_terminal:
+        margin = len(message) - len(message.lstrip(" "))
+        lines = Text(text.plain[margin:]).wrap(console, max(1, console.width - margin))
+        text = Text("\n").join(Text(" " * margin).append_text(line) for line in lines)
+    console.print(text, soft_wrap=True)
 
 
 class _Console(Console):

@@ -5,6 +5,7 @@ Layers and heads count from 1; layer 0 is the embedding. A text beyond the conte
 
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +19,7 @@ from minigpt.errors import CorpusError, brief
 from minigpt.inspection.probs import named_token
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import window_start
-from minigpt.records import AttentionGrid, HeadSummary, LookedAt, SharedWord, WordInContext, WordLayer
+from minigpt.records import AttentionGrid, HeadSummary, LookedAt, LookedAtWord, SharedWord, WordInContext, WordLayer
 from minigpt.sampling.distribution import require_finite
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.text.wording import shown
@@ -150,8 +151,9 @@ def shared_word(model: GPT, tokenizer: Tokenizer, texts: tuple[str, str], word: 
         require(
             at >= 0, f'"{brief(shown(word))}" stands outside the last {model.config.context} tokens, all that is seen.'
         )
-        contexts.append(_in_context(attention, tokenizer, text, word, at, top))
-        vectors.append(attention.stream_LTC[:, at])
+        context = _in_context(attention, tokenizer, text, word, at, top)
+        contexts.append(context)
+        vectors.append(attention.stream_LTC[:, at + 1 - context.tokens : at + 1].mean(1))
     cosines = F.cosine_similarity(vectors[0], vectors[1], dim=-1)
     return SharedWord(first=contexts[0], second=contexts[1], cosines=tuple(cosines.tolist()))
 
@@ -178,12 +180,48 @@ def _last_token_of(tokenizer: Tokenizer, ids: Sequence[int], text: str, word: st
     )
 
 
+def joined_words(tokenizer: Tokenizer, ids: Sequence[int], start: int, text: str) -> list[range]:
+    """The tokens from `start` on as words of `text`: letters and digits, or other signs, with the space before them.
+
+    Ranges count from `start`. A token that reaches into two words is part of the first of which it has a letter.
+    """
+    ends: list[int] = []
+    for part in re.findall(r"\s*\w+|\s*[^\w\s]+|\s+", text):
+        ends.append((ends[-1] if ends else 0) + len(part.encode()))
+    words, last, at = list[range](), -1, 0
+    for index, token in enumerate(ids):
+        data = tokenizer.token_bytes(token)
+        spaces = len(data) - len(data.lstrip())
+        word = bisect_right(ends, at + min(spaces, max(0, len(data) - 1)))
+        at += len(data)
+        if index < start:
+            continue
+        if words and word == last:
+            words[-1] = range(words[-1].start, index + 1 - start)
+        else:
+            words.append(range(index - start, index + 1 - start))
+        last = word
+    return words
+
+
+def word_weights(weights_TS: Tensor, word: range, words: Sequence[range]) -> list[float]:
+    """How much a word looks at each of `words`: the mean over its tokens of the sum over the other's."""
+    mean_S = weights_TS[list(word)].mean(0)
+    return [float(mean_S[list(other)].sum()) for other in words]
+
+
 def _in_context(attention: Attention, tokenizer: Tokenizer, text: str, word: str, at: int, top: int) -> WordInContext:
-    stream_LC, weights_LS = attention.stream_LTC[:, at], attention.weights_LHTS[:, :, at].mean(1)
+    weights_LTS, weights_LS = attention.weights_LHTS.mean(1), attention.weights_LHTS[:, :, at].mean(1)
+    words = joined_words(tokenizer, tokenizer.encode(text), attention.start, text)
+    mine = next(number for number, tokens in enumerate(words) if at in tokens)
+    joined = range(words[mine].start, at + 1)
+    words = [*words[:mine], joined]
+    stream_LC = attention.stream_LTC[:, list(joined)].mean(1)
     embedding = stream_LC[0]
     tokens = [named_token(tokenizer, token) for token in attention.ids]
     layers = []
     for layer, vector in enumerate(stream_LC):
+        listed, others, rest = _listed_words(attention, tokenizer, words, weights_LTS[layer - 1], top)
         looked_at = tuple(
             LookedAt(position=attention.start + position, token=tokens[position], weight=weight)
             for weight, position in _largest(weights_LS[layer - 1, : at + 1], top)
@@ -194,9 +232,38 @@ def _in_context(attention: Attention, tokenizer: Tokenizer, text: str, word: str
                 cosine_to_embedding=float(F.cosine_similarity(vector, embedding, dim=0)),
                 moved=float((vector - embedding).norm() / embedding.norm()),
                 looked_at=looked_at if layer else (),
+                words=listed if layer else (),
+                other_words=others if layer else 0,
+                other_weight=rest if layer else 0.0,
             )
         )
-    return WordInContext(text=text, word=word, position=attention.start + at, token=tokens[at], layers=tuple(layers))
+    return WordInContext(
+        text=text,
+        word=word,
+        position=attention.start + at,
+        token=tokens[at],
+        layers=tuple(layers),
+        tokens=len(joined),
+        first=mine == 0,
+    )
+
+
+def _listed_words(
+    attention: Attention, tokenizer: Tokenizer, words: Sequence[range], weights_TS: Tensor, top: int
+) -> tuple[tuple[LookedAtWord, ...], int, float]:
+    """The `top` words that the last of `words` looks at most, how many others there are, and their weight."""
+    weights = word_weights(weights_TS, words[-1], words)
+    order = sorted(range(len(words)), key=lambda number: -weights[number])
+    listed = tuple(
+        LookedAtWord(
+            position=attention.start + words[number].start,
+            tokens=len(words[number]),
+            text=tokenizer.decode([attention.ids[i] for i in words[number]]),
+            weight=weights[number],
+        )
+        for number in order[:top]
+    )
+    return listed, len(words) - len(listed), math.fsum(weights[number] for number in order[top:])
 
 
 def _largest(weights_S: Tensor, top: int) -> list[tuple[float, int]]:

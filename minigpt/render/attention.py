@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.records import AttentionGrid, HeadSummary, LookedAt, SharedWord, WordInContext
+from minigpt.records import AttentionGrid, HeadSummary, LookedAtWord, SharedWord, WordInContext, WordLayer
 from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, fit, percent, quantity, quoted, token_label
+from minigpt.render.style import Symbols, fit, percent, quantity, quoted, token_label, visible
 
 _NUMBER = 4  # cells of `100` and a gap
 _SCORE = 7  # cells of `-12.34` and a gap
@@ -113,7 +113,7 @@ def shared_word_table(shared: SharedWord, screen: Screen) -> Text:
         screen.caption(
             "moved: the way from the embedding, in lengths of the embedding",
             "cosine: to the embedding, which is token and position",
-            "looks at: mean of the layer's heads, raw softmax",
+            "looks at: whole words, the weights of their tokens added up; mean of the layer's heads, raw softmax",
         )
     )
     return Text("\n").join(parts)
@@ -121,19 +121,34 @@ def shared_word_table(shared: SharedWord, screen: Screen) -> Text:
 
 def _word_lines(context: WordInContext, screen: Screen) -> Iterator[Text]:
     symbols = screen.symbols
-    label = token_label(context.token, symbols)
-    yield screen.caption(quoted(context.text, screen.width - 4, symbols), f"token {context.position + 1}: {label}")
+    pieces = "" if context.tokens == 1 else f"its {context.tokens} tokens joined: the mean of their vectors and looks"
+    last = context.position + 1
+    at = f"token {last}" if context.tokens == 1 else f"tokens {last + 1 - context.tokens} to {last}"
+    word = visible(context.word, symbols)
+    yield screen.caption(quoted(context.text, screen.width - 4, symbols), f"{at}: {word}", pieces)
+    if context.first:
+        yield screen.caption(
+            "nothing stands before it: the model reads from left to right, so here it has nothing to look back to, and "
+            "what comes later cannot change it"
+        )
     yield Text(" layer  cosine  moved  looks at", "bold")
     for layer in context.layers:
         line = Text(f" {layer.layer:>5} {layer.cosine_to_embedding:>7.2f} {layer.moved:>6.2f}")
-        yield line.append(_looks(layer.looked_at, screen.width - 22, symbols), "dim")
+        yield line.append(_looks(layer, screen.width - 21, symbols), "dim")
 
 
-def _looks(looked_at: Sequence[LookedAt], room: int, symbols: Symbols) -> str:
-    text = ""
-    for seen in looked_at:
-        item = f"  {token_label(seen.token, symbols)} {100 * seen.weight:.0f}%"
-        if cell_len(text + item) > room:
-            break
-        text += item
-    return text
+def _looks(layer: WordLayer, room: int, symbols: Symbols) -> str:
+    """As many words as fit, and the weight of all others."""
+    for count in range(len(layer.words), -1, -1):
+        others = layer.other_words + len(layer.words) - count
+        rest = math.fsum([layer.other_weight, *(seen.weight for seen in layer.words[count:])])
+        looks = "".join(f"  {_share(seen, symbols)}" for seen in layer.words[:count])
+        names = (f"{others:,} other{'s' if others > 1 else ''}", "rest") if others else ()
+        texts = [f"{looks}  {name} {100 * rest:.0f}%" for name in names] or [looks]
+        if fitting := [text for text in texts if cell_len(text) <= room]:
+            return fitting[0]
+    return ""
+
+
+def _share(seen: LookedAtWord, symbols: Symbols) -> str:
+    return f"{visible(seen.text, symbols)} {100 * seen.weight:.0f}%"

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from minigpt.records import Candidate, Token
 from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, percent, quantity, token_label
+from minigpt.render.style import Symbols, percent, quantity, token_label, visible
 
 SHARES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)  # what can be put on a guess
 FIRST_SHARE = 3
@@ -30,6 +30,7 @@ class Round:
     drawn: bool  # by the model, rather than standing in the text
     person_bits: float
     model_bits: float
+    typed: str = ""  # of which the guess is the first token
 
 
 def verdict(last: Round, symbols: Symbols) -> str:
@@ -37,10 +38,13 @@ def verdict(last: Round, symbols: Symbols) -> str:
     came = f"{'drawn:' if last.drawn else 'it was'} {_quoted(last.came, symbols)}, rank {last.came.rank:,}"
     if last.guess is None or last.guess_bits is None:
         return f"{came} {symbols.dot} no guess"
+    whole = not last.typed or bytes.fromhex(last.guess.bytes) == last.typed.encode()
+    typed = symbols.quotes[0] + visible(last.typed, symbols) + symbols.quotes[1]
+    taken = "" if whole else f"of {typed} the token {_quoted(last.guess, symbols)} was taken"
     if last.guess.id == last.came.id:
-        return f"{came} {symbols.dot} right, with {percent(last.share, 0)} on it"
+        return f"{came} {symbols.dot} {taken and taken + ': '}right, with {percent(last.share, 0)} on it"
     guess = f"rank {last.guess.rank:,}, {percent(last.guess.raw_prob)}, {last.guess_bits:.2f} bits"
-    return f"{came} {symbols.dot} you said {_quoted(last.guess, symbols)}: {guess}"
+    return f"{came} {symbols.dot} {taken or 'you said ' + _quoted(last.guess, symbols)}: {guess}"
 
 
 def _quoted(token: Token, symbols: Symbols) -> str:

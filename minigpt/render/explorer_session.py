@@ -230,6 +230,7 @@ class Session:
                 came=found[0],
                 drawn=after is None,
                 person_bits=model_bits if guess is None else self.tree.bet_bits(here, came, guess.id, self.share),
+                typed=self.typed,
                 model_bits=model_bits,
             )
         )

@@ -1,6 +1,7 @@
-"""What stands around every command: memory that runs out, and standard error that cannot be written."""
+"""What stands around every command: memory that runs out, standard error that cannot be written, and sentences."""
 
 import errno
+import io
 import os
 import sys
 from types import SimpleNamespace
@@ -8,9 +9,10 @@ from typing import Any
 
 import pytest
 import typer
+from rich.console import Console
 
 from minigpt.cli import guard
-from minigpt.cli.guard import guarded, note, release_stderr, stderr
+from minigpt.cli.guard import guarded, note, release_stderr, say, stderr
 
 MEMORY = [
     # oneDNN's own words, as the library of torch 2.13 holds them
@@ -104,3 +106,17 @@ def test_at_the_end_standard_error_leads_nowhere_where_it_cannot_be_written(
     full.full = 0
     release_stderr()
     assert len(moved) == 1
+
+
+@pytest.mark.parametrize("margin", [0, 1, 2])
+def test_every_line_of_a_sentence_has_the_margin_of_the_first(margin: int) -> None:
+    sentence = " " * margin + "every model is a run of its own, and each can be sampled from, such as:"
+    shown = io.StringIO()
+    say(Console(file=shown, width=40, force_terminal=True, color_system=None), sentence)
+    lines = shown.getvalue().splitlines()
+    assert len(lines) > 1
+    assert all(len(line) - len(line.lstrip()) == margin and len(line) <= 40 for line in lines)
+    assert " ".join(shown.getvalue().split()) == sentence.strip()
+    piped = io.StringIO()
+    say(Console(file=piped, width=40), sentence)
+    assert piped.getvalue() == sentence + "\n"

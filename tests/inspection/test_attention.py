@@ -8,7 +8,15 @@ import torch
 import torch.nn.functional as F
 
 from minigpt.errors import CheckpointError, ConfigError, CorpusError
-from minigpt.inspection.attention import Attention, attend, attention_grid, head_summaries, shared_word
+from minigpt.inspection.attention import (
+    Attention,
+    attend,
+    attention_grid,
+    head_summaries,
+    joined_words,
+    shared_word,
+    word_weights,
+)
 from minigpt.models.gpt import GPT
 from minigpt.text.tokenizer import Tokenizer
 
@@ -143,7 +151,7 @@ def test_a_word_is_found_in_both_whatever_its_case(model: GPT, bpe: Tokenizer) -
         before = b"".join(bpe.token_bytes(i) for i in ids[: context.position + 1]).decode()
         assert before.lower().endswith("dog")
         found = attend(model, ids)
-        stream = found.stream_LTC[:, context.position]
+        stream = found.stream_LTC[:, context.position + 1 - context.tokens : context.position + 1].mean(1)
         assert [layer.layer for layer in context.layers] == [0, 1, 2]
         assert context.layers[0].cosine_to_embedding == pytest.approx(1)
         assert context.layers[0].moved == 0
@@ -177,3 +185,44 @@ def test_words_that_are_not_shared_are_said(
 ) -> None:
     with pytest.raises(ConfigError, match=said):
         shared_word(model, bpe, texts, word, top=2)
+
+
+# Words
+
+
+def test_tokens_are_joined_into_words(bpe: Tokenizer) -> None:
+    text = "The quick-witted, lazy zyxwv dog."
+    ids = bpe.encode(text)
+    words = joined_words(bpe, ids, 0, text)
+    assert [bpe.decode([ids[i] for i in word]) for word in words] == [
+        "The", " quick", "-", "witted", ",", " lazy", " zyxwv", " dog", "."
+    ]  # fmt: skip
+    assert [i for word in words for i in word] == list(range(len(ids)))
+    cut = joined_words(bpe, ids, 1, text)
+    assert [i for word in cut for i in word] == list(range(len(ids) - 1))
+
+
+def test_a_words_look_is_the_mean_over_its_tokens_of_the_sum_over_the_others() -> None:
+    weights = torch.tensor(
+        [[1.0, 0, 0, 0], [0.5, 0.5, 0, 0], [0.25, 0.25, 0.5, 0], [0.5, 0.125, 0.125, 0.25]], dtype=torch.float64
+    )
+    assert word_weights(weights, range(2, 4), [range(2), range(2, 4)]) == [0.5625, 0.4375]
+    assert word_weights(weights, range(3, 4), [range(1), range(1, 3), range(3, 4)]) == [0.5, 0.25, 0.25]
+
+
+def test_a_word_of_several_tokens_is_their_mean_and_the_last_occurrence_is_taken(model: GPT, bpe: Tokenizer) -> None:
+    text = "zyxwv a zyxwv"
+    shared = shared_word(model, bpe, (text, "zyxwv"), None, top=2)
+    found, count = attend(model, bpe.encode(text)), shared.first.tokens
+    assert count > 1
+    at = shared.first.position
+    assert at == len(found.ids) - 1
+    stream = found.stream_LTC[:, at + 1 - count :].mean(1)
+    for layer in shared.first.layers[1:]:
+        assert layer.moved == pytest.approx(float((stream[layer.layer] - stream[0]).norm() / stream[0].norm()))
+        assert math.fsum([*(word.weight for word in layer.words), layer.other_weight]) == pytest.approx(1)
+        assert len(layer.words) + layer.other_words == 3
+        assert layer.looked_at[0].weight == float(found.weights_LHTS[layer.layer - 1, :, at].mean(0).max())
+    assert not shared.first.first
+    assert shared.second.first
+    assert [word.text for word in shared.second.layers[1].words] == ["zyxwv"]

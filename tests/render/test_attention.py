@@ -1,11 +1,21 @@
 """Heads, grids and words in two texts, at any width, with hostile tokens."""
 
+import re
 from collections.abc import Callable
 
 import pytest
 from rich.cells import cell_len
 
-from minigpt.records import AttentionGrid, HeadSummary, LookedAt, SharedWord, Token, WordInContext, WordLayer
+from minigpt.records import (
+    AttentionGrid,
+    HeadSummary,
+    LookedAt,
+    LookedAtWord,
+    SharedWord,
+    Token,
+    WordInContext,
+    WordLayer,
+)
 from minigpt.render.attention import grid_table, head_table, shared_word_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII, UNICODE, Symbols
@@ -38,11 +48,20 @@ HEADS = [
 
 def word(text: str) -> WordInContext:
     looked = tuple(LookedAt(position=i, token=named(i, t), weight=0.5 / (i + 1)) for i, t in enumerate(TEXTS))
+    words = tuple(LookedAtWord(position=2 * i, tokens=2, text=t, weight=0.3 / (i + 1)) for i, t in enumerate(WORDS))
     layers = tuple(
-        WordLayer(layer=n, cosine_to_embedding=1 - n / 4, moved=3.0 * n, looked_at=looked if n else ())
+        WordLayer(
+            layer=n, cosine_to_embedding=1 - n / 4, moved=3.0 * n, looked_at=looked if n else (),
+            words=words if n else (), other_words=2 if n else 0, other_weight=0.375 if n else 0.0,
+        )
         for n in range(3)
-    )
-    return WordInContext(text=text, word="server", position=4, token=named(4, " server"), layers=layers)
+    )  # fmt: skip
+    return WordInContext(
+        text=text, word="server", position=4, token=named(4, " server"), layers=layers, tokens=2, first="check" in text
+    )  # fmt: skip
+
+
+WORDS = ("The", " cat", "\x1b[31m", " sat")
 
 
 SHARED = SharedWord(
@@ -88,3 +107,18 @@ def test_a_grid_that_does_not_fit_says_what_the_others_got() -> None:
     hidden = 120 - max(len(line) for line in lines[1:121]) + lines[0].index("older ") + len("older ")
     assert lines[120].split()[2] == f"{100 * hidden * 0.5 / 119:.0f}"
     assert f"the first {hidden} tokens have no column" in " ".join(" ".join(lines[121:]).split())
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100])
+def test_what_a_word_looks_at_adds_up(width: int) -> None:
+    lines = [line for line in shown(Screen(width))["word"] if line.strip().startswith(("1 ", "2 ")) and "%" in line]
+    assert len(lines) == 4
+    for line in lines:
+        assert "other" in line or "rest" in line
+        assert sum(int(share) for share in re.findall(r"(\d+)%", line)) == pytest.approx(100, abs=2)
+
+
+def test_a_word_says_that_its_tokens_are_joined_and_that_nothing_stands_before_it() -> None:
+    told = " ".join(" ".join(shown(Screen(80))["word"]).split())
+    assert told.count("tokens 4 to 5: server · its 2 tokens joined: the mean of their vectors and looks") == 2
+    assert told.count("nothing stands before it: the model reads from left to right") == 1

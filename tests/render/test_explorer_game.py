@@ -1,5 +1,7 @@
 """The guessing game: what is said about a round, and that the score adds up."""
 
+from dataclasses import replace
+
 import pytest
 from rich.cells import cell_len
 
@@ -74,3 +76,15 @@ def test_the_token_of_a_guess_is_shown() -> None:
     assert guess_label(" th", token, UNICODE) == "the token “␣th”"
     assert guess_label(" thing", token, UNICODE) == "the token “␣th” alone"
     assert guess_label("", None, UNICODE) == ""
+
+
+def test_a_guess_that_is_cut_says_which_token_was_taken() -> None:
+    cut = replace(played(OTHER, 3, 2), typed=" cats")
+    assert verdict(cut, UNICODE) == (
+        "it was “␣the”, rank 1 · of “␣cats” the token “␣cat” was taken: rank 12, 1.23 %, 6.35 bits"
+    )  # fmt: skip
+    right = replace(played(CAME, 1, 2), typed=" then")
+    assert verdict(right, UNICODE) == (
+        "it was “␣the”, rank 1 · of “␣then” the token “␣the” was taken: right, with 50 % on it"
+    )  # fmt: skip
+    assert verdict(replace(cut, typed=" cat"), UNICODE) == verdict(played(OTHER, 3, 2), UNICODE)

@@ -37,8 +37,11 @@ views.attention = (section, { tokens, grids }) => {
   function showRow() {
     const { layer, head, weights } = grid();
     rows.forEach((row, i) => row.classList.toggle("shown", i === at.row));
-    const looked = weights[at.row].map((weight, j) => [weight, j]).sort(([a], [b]) => b - a).slice(0, LISTED);
+    const ordered = weights[at.row].map((weight, j) => [weight, j]).sort(([a], [b]) => b - a);
+    const [looked, others] = [ordered.slice(0, LISTED), ordered.slice(LISTED)];
     const list = looked.map(([weight, j]) => `${tokens[j]} (${j + 1}) ${share(weight)}`);
+    const rest = others.reduce((sum, [weight]) => sum + weight, 0);
+    if (others.length) list.push(`${others.length} other${others.length > 1 ? "s" : ""} ${share(rest)}`);
     const name = head === null ? `mean of layer ${layer}` : `layer ${layer}, head ${head}`;
     find(".looks").textContent = `${name}: ${tokens[at.row]} (${at.row + 1}) looks at ${list.join(", ")}`;
   }
