@@ -72,8 +72,14 @@ def _next_captions(record: ComparedNext, after: str, names: tuple[str, str], scr
             f"divergence {record.divergence_bits:.3f} bits of the second from the first, "
             f"{record.other_divergence_bits:.3f} of the first from the second",
         ),
-        screen.caption(f"moved most: {moved}") if moved else Text(),
+        screen.caption(f"moved most: {moved}{_others(len(record.tokens) + record.rest - len(apart))}")
+        if moved
+        else Text(),
     ]
+
+
+def _others(count: int) -> str:
+    return f"; {quantity(count, 'other token')} by less" if count else ""
 
 
 def _moved(token: ComparedToken, symbols: Symbols) -> str:

@@ -1,5 +1,6 @@
 """A record in; a table of it for a terminal out, as rich Text of a given width."""
 
+import math
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -147,12 +148,14 @@ def sample_caption(end: SampleEnd, screen: Screen, trace: Path | None = None) ->
 
 
 def _alternatives(record: StepRecord, room: int, symbols: Symbols) -> str:
-    """As many of the best candidates as fit, each with its share."""
-    text = ""
-    for candidate in record.candidates:
-        label = token_label(candidate, symbols)
-        item = f"  {label} {re.sub(' %$', '%', percent(candidate.raw_prob, 1))}"
-        if cell_len(text + item) > room:
+    """As many of the best candidates as fit, each with its share, and that of all others."""
+    text, rest = "", record.other.raw_prob if record.other else 0.0
+    for count in range(len(record.candidates) + 1):
+        listed, left = record.candidates[:count], record.candidates[count:]
+        items = [(token_label(candidate, symbols), candidate.raw_prob) for candidate in listed]
+        others = ("other", math.fsum([rest, *(candidate.raw_prob for candidate in left)]))
+        longer = "".join(f"  {label} {re.sub(' %$', '%', percent(share, 1))}" for label, share in [*items, others])
+        if cell_len(longer) > room:
             break
-        text += item
+        text = longer
     return text

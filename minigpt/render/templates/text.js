@@ -192,7 +192,8 @@ class TextView {
     if (!step.logits) return `${this.heading(step)}. ${this.numbers(step)}`;
     const { raw } = this.computed(step);
     const likely = step.candidates.slice(0, 3).map((token, n) => `${this.label(token)} ${percent(raw.shares[n], 1)}`);
-    return `${this.heading(step)}. ${this.numbers(step)}. Most likely: ${likely.join(", ")}.`;
+    const others = raw.shares.slice(3).reduce((total, share) => total + share, raw.other);
+    return `${this.heading(step)}. ${this.numbers(step)}. Most likely: ${likely.join(", ")}, all others ${percent(others, 1)}.`;
   }
 
   showFunnel(step, { raw, results, cutBy }) {
