@@ -147,11 +147,12 @@ def shared_word(model: GPT, tokenizer: Tokenizer, texts: tuple[str, str], word: 
     vectors: list[Tensor] = []
     for text in texts:
         attention = attend(model, ids := tokenizer.encode(text))
-        at = _last_token_of(tokenizer, ids, text, word) - attention.start
+        place = _last_occurrence(text, word)
+        at = _token_that_ends(tokenizer, ids, text[: place.end()]) - attention.start
         require(
             at >= 0, f'"{brief(shown(word))}" stands outside the last {model.config.context} tokens, all that is seen.'
         )
-        context = _in_context(attention, tokenizer, text, word, at, top)
+        context = _in_context(attention, tokenizer, text, place[0], at, top)
         contexts.append(context)
         vectors.append(attention.stream_LTC[:, at + 1 - context.tokens : at + 1].mean(1))
     cosines = F.cosine_similarity(vectors[0], vectors[1], dim=-1)
@@ -166,11 +167,15 @@ def _common_word(one: str, other: str) -> str:
     return max(common, key=len)
 
 
-def _last_token_of(tokenizer: Tokenizer, ids: Sequence[int], text: str, word: str) -> int:
-    """The index of the token that ends the last occurrence of `word` in `text`."""
+def _last_occurrence(text: str, word: str) -> re.Match[str]:
     found = list(re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE))
     require(bool(found), f'The word "{brief(shown(word))}" does not stand in "{brief(shown(text))}".')
-    end, seen = len(text[: found[-1].end()].encode()), 0
+    return found[-1]
+
+
+def _token_that_ends(tokenizer: Tokenizer, ids: Sequence[int], beginning: str) -> int:
+    """The index of the token with which `beginning`, the first part of a text, ends."""
+    end, seen = len(beginning.encode()), 0
     for index, token in enumerate(ids):
         seen += len(tokenizer.token_bytes(token))
         if seen >= end:

@@ -146,6 +146,7 @@ def test_there_is_no_grid_of_what_is_not_there(model: GPT, bpe: Tokenizer, layer
 def test_a_word_is_found_in_both_whatever_its_case(model: GPT, bpe: Tokenizer) -> None:
     texts = ("Dog, be lazy?", "A fox is no dog.")
     shared = shared_word(model, bpe, texts, None, top=3)
+    assert (shared.first.word, shared.second.word) == ("Dog", "dog")
     for context, text in zip((shared.first, shared.second), texts, strict=True):
         ids = bpe.encode(text)
         before = b"".join(bpe.token_bytes(i) for i in ids[: context.position + 1]).decode()
