@@ -2,9 +2,9 @@
 # tokenizers 0.23.3 (Python 3.11): a BPE trainer learns its own special tokens by heart, letter by letter.
 #
 # When a text is encoded, special tokens are cut out before anything else. When a tokenizer is trained, they are not: the
-# "<|endoftext|>" between two documents is text like any other, although the trainer was told that it is special. It is
-# one of the most frequent strings of a corpus of short documents, so its pieces are merged first. Those merges can never be used
-# afterwards, and each has taken the place, and the row in the embedding, of one that could.
+# "<|endoftext|>" between two documents is text like any other, although the trainer was told that it is special. In a
+# corpus of short documents it is one of the most frequent strings, so its pieces are merged first. Those merges can
+# never be used afterwards, and each has taken the place, and the row in the embedding, of one that could.
 #
 # Expected: the separators have no part in training. Output seen:
 #   separators in the text: 10 of 50 merges are pieces of it that encoding never uses
