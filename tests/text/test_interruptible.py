@@ -27,6 +27,14 @@ def test_an_error_comes_out(error: BaseException) -> None:
         interruptible(fail)
 
 
+@pytest.fixture(autouse=True)
+def interrupts() -> Iterator[None]:
+    """Ctrl-C raises, also where whoever started the tests had it ignored, as a shell does for what runs behind."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def ended() -> Iterator[threading.Event]:
     """What lets the work of a test end at last."""
