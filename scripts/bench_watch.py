@@ -27,7 +27,7 @@ print(time.perf_counter() - started)
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/bench watch",
-        description="checkpoints/demo (4 x 128): seconds from the end of `import torch` to the first token, in a new "
+        description="checkpoints/demo (2 x 64): seconds from the end of `import torch` to the first token, in a new "
         "process; and the share of a watched sample's time that drawing takes, by turns with samples nobody watches.",
     )
     parser.add_argument("--rounds", type=int, default=7, help="turns of each (default: 7)")

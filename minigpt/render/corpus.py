@@ -111,7 +111,7 @@ def _corpus_captions(record: CorpusStep, screen: Screen) -> list[Text]:
 
 
 def corpus_name(corpus: CorpusText) -> str:
-    """`the training text of checkpoints/demo (116,182 tokens, validation left out)`."""
+    """`the training text of checkpoints/demo (188,675 tokens, validation left out)`."""
     left_out = ", validation left out" if corpus.part == "training text" else ""
     return f"the {corpus.part} of {corpus.name} ({quantity(corpus.tokens, 'token')}{left_out})"
 

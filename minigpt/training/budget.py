@@ -19,8 +19,8 @@ SHARES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.03, 0.02, 0.01)  
 # Three times the weight decay took 0.4 to 7 % off the loss of a text that is seen ten times or more (at 4 x 128 and
 # 5 x 256, scripts/measurements.jsonl); of one that is seen eight times or less it added up to 2 %.
 OFTEN, REPEATED_DECAY = 10.0, 0.3
-# Of a model that is given: checkpoints/demo on 77 kB of other text was best after 5 to 8 of them (3.02 bits
-# per byte), and after 16 back at 3.32.
+# Of a model that is given: one of 4 x 128 on 77 kB of other text was best after 5 to 8 of them (3.02 bits per
+# byte), and after 16 back at 3.32.
 MOST_EPOCHS = 5.0
 EVALUATIONS = 10  # on the way, besides those of the snapshots
 _TRAINING_SHARE = 0.92  # of the time; the rest is for evaluations, saves and samples
