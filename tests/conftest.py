@@ -91,7 +91,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def needs_torch(item: pytest.Item) -> bool:
-    makers = {"make_model", "make_baseline", "constant_model"}  # every model is made by one of these
+    makers = {"make_model", "make_baseline", "constant_model", "trained"}  # every model is made by one of these
     return item.get_closest_marker("torch") is not None or not makers.isdisjoint(getattr(item, "fixturenames", ()))
 
 
