@@ -1,5 +1,6 @@
 """Settings, as frozen dataclasses that refuse contradictions by the name of the flag; presets as data."""
 
+import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -115,7 +116,6 @@ RANGES: dict[str, Range] = {
     "stride": Range(1, _MANY),
     "smooth": Range(1, MOST_STEPS),
 }
-_VOCABULARY = Range(1, 1 << 30)  # of a model, whose tokenizer may be of others
 
 
 def check_ranges(values: Mapping[str, Any]) -> None:
@@ -179,8 +179,10 @@ class ModelConfig:
     window: int | None = None
 
     def __post_init__(self) -> None:
-        _VOCABULARY.check("--vocab-size", self.vocab_size)
-        check_ranges({name: value for name, value in vars(self).items() if name != "vocab_size"})
+        for name in ("vocab_size", "context", "layers", "heads", "width", "window"):
+            if (value := getattr(self, name)) is not None:  # of other people's models, too, which have no upper limit
+                Range(1, math.inf).check(f"--{name.replace('_', '-')}", value)
+        check_ranges({"dropout": self.dropout})
         require(self.mlp_width > 0, f"The MLP's width must be 1 or more, not {self.mlp_width:,}.")
         known = ", ".join(ACTIVATIONS)
         require(self.activation in ACTIVATIONS, f"The activation must be one of {known}, not {self.activation}.")

@@ -97,16 +97,23 @@ def test_so_is_one_in_a_variable(minigpt: Run, value: str) -> None:
     one_sentence(result, "--threads")
 
 
-@pytest.mark.parametrize("kind", [TrainConfig, SampleConfig, Choices, ModelConfig])
+@pytest.mark.parametrize("kind", [TrainConfig, SampleConfig, Choices])
 def test_so_is_one_that_a_program_gives(kind: type) -> None:
-    required = {"vocab_size": 300, "context": 8, "layers": 1, "heads": 1, "width": 8} if kind is ModelConfig else {}
     names = [name for name in kind.__dataclass_fields__ if name in RANGES]  # type: ignore[attr-defined]
     assert len(names) > 3
     for name in names:
         for value in (10**400, 2**63, -1, 1e300, float("nan"), float("inf")):
             with pytest.raises(ConfigError, match=rf"--{name.replace('_', '-')} must ") as error:
-                kind(**{**required, name: value})
+                kind(**{name: value})
             assert len(str(error.value)) < 150
+
+
+@pytest.mark.parametrize("name", ["vocab_size", "context", "layers", "heads", "width"])
+@pytest.mark.parametrize("value", [0, -1, float("nan")])
+def test_a_model_of_no_size_is_refused_and_how_large_one_is_its_weights_decide(name: str, value: float) -> None:
+    size = {"vocab_size": 300, "context": 8, "layers": 1, "heads": 1, "width": 8}
+    with pytest.raises(ConfigError, match=rf"--{name.replace('_', '-')} must be 1 or more"):
+        ModelConfig(**{**size, name: value})
 
 
 @pytest.mark.parametrize(

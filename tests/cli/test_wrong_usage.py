@@ -50,7 +50,7 @@ WRONG: list[tuple[str, list[str], str]] = [
     ("inspect-embeddings", ["the", "-c", RUN, "--json", "--csv"], "exclude each other"),
     ("inspect-embeddings", ["", "-c", RUN], "not an empty text"),
     ("evaluate", [NOTES, "-c", RUN, "--rolling", "--stride", "3"], "leave out --stride"),
-    ("evaluate", [NOTES, "-c", RUN, "--stride", "0"], "--stride must be from 1"),
+    ("evaluate", [NOTES, "-c", RUN, "--stride", "0"], "--stride must be 1 or more, not 0"),
     ("evaluate", [NOTES, "-c", RUN, "--dtype", "float8"], "--dtype must be"),
     ("evaluate", [NOTES, "-c", RUN, "--encoding", "klingon"], "klingon is not an encoding"),
     ("plot", [RUN, "--json", "--out", "a.svg"], "exclude each other"),

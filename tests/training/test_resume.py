@@ -279,7 +279,7 @@ def test_other_steps_for_a_run_that_is_not_finished_are_refused(text: Corpus) ->
 
 
 def test_fewer_steps_for_a_finished_run_are_refused(text: Corpus) -> None:
-    with pytest.raises(ConfigError, match=r"--steps must be above the 12"):
+    with pytest.raises(ConfigError, match=r"--steps 5 is the total, of which this run has 12 behind it"):
         open_run(begin(text, "run"), {}, 5)
 
 

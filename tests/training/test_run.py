@@ -170,7 +170,7 @@ def test_without_validation_the_latest_model_is_kept(text: Corpus) -> None:
     assert info(folder)["saved"]["validation_loss_nats"] is None
 
 
-@pytest.mark.parametrize("rate", [1e6, 1e30])
+@pytest.mark.parametrize("rate", [1e6, 1e15])
 def test_a_run_that_diverges_says_so_and_keeps_the_last_good_model(text: Corpus, rate: float) -> None:
     plan = make_plan(text, None, replace(TINY, learning_rate=rate), replace(SETTINGS, clip_norm=0.0))
     model, folder = start(plan)
@@ -298,8 +298,8 @@ def test_no_validation_is_noted(text: Corpus) -> None:
         ({"preset": "huge"}, "--preset must be nano"),
         ({"tokenizer": "words"}, "--tokenizer must be bpe or char"),
         ({"tokenizer": "char"}, "--vocab-size goes with --tokenizer bpe"),
-        ({"vocab_size": 256}, "--vocab-size must be 257 or more"),
-        ({"vocab_size": 10**9}, "--vocab-size .* at most 1,048,576"),
+        ({"vocab_size": 256}, "--vocab-size must be 257 .* or more"),
+        ({"vocab_size": 10**9}, "--vocab-size must be 1,048,576 or fewer"),
         ({"heads": 3}, "--width 16 cannot be divided among --heads 3"),
         ({"layers": 0}, "--layers must be 1 or more"),
         ({"context": 0}, "--context"),
