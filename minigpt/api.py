@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, get_type_hints, overload
 
 import torch
 
@@ -29,7 +29,7 @@ from minigpt.config import (
     check_ranges,
     require,
 )
-from minigpt.errors import ConfigError, CorpusError, MinigptError
+from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptError, brief
 from minigpt.inspection.against import compare_next
 from minigpt.inspection.attention import attend, attention_grid, head_summaries, shared_word
 from minigpt.inspection.attribution import leave_one_out
@@ -42,6 +42,7 @@ from minigpt.inspection.probs import every_token, next_token, text_score
 from minigpt.models.device import resolve_device
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import Model, gpt_of
+from minigpt.plain import Misfit, from_plain
 from minigpt.records import (
     AttentionGrid,
     Attribution,
@@ -249,10 +250,16 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
 
     Raises CheckpointError with what does not fit what. Nothing in a folder is executed.
     """
-    loaded = on_disk.load(path, resolve_device(str(device)))
+    try:
+        loaded = on_disk.load(path, resolve_device(str(device)))
+    except OSError as error:  # such as a name that is too long for the disk
+        raise CheckpointError(f"{brief(str(path))} cannot be opened: {error.strerror}.") from error
     return Checkpoint(loaded.path, loaded.model, loaded.tokenizer)
 
 
+_TYPES = {
+    name: kind for config in (Choices, TrainConfig, SampleConfig) for name, kind in get_type_hints(config).items()
+} | {"minutes": float | None, "save_every": int | None}
 _OWN = ("seconds", "steps_suffice", "base", "steps")  # decided here
 _SETTINGS = sorted({field.name for kind in (Choices, TrainConfig) for field in fields(kind)} - set(_OWN))
 
@@ -285,13 +292,16 @@ def train(
 
     Nothing is printed and no signal is caught. `on_step` is told of each step, `on_note` of what was done differently
     from what was asked, and the training ends, saved, when `stopped()` is true. A run that is interrupted goes on with
-    `minigpt train --resume`. Raises ConfigError, CorpusError and OutputError.
+    `minigpt train --resume` from its last state, which is kept every few minutes, or every `save_every` steps. Raises
+    ConfigError, CorpusError and OutputError.
     """
     started = time.perf_counter()
     said = _known(settings, _SETTINGS) | ({} if steps is None else {"steps": steps})
     require(minutes is None or steps is None, "Give --minutes or --steps, not both.")
     require(not overwrite or out is not None, "--overwrite goes with --out.")
     require(not said.get("freeze") or base is not None, "--freeze goes with --from.")
+    for name, value in {"minutes": minutes, "save_every": save_every, "steps": 1 if steps is None else steps}.items():
+        _check_type(name, value)
     check_ranges({"minutes": minutes, "save_every": save_every})
     seconds = None if steps is not None else 60 * (minutes or DEFAULT_MINUTES)
     specs = [str(spec) for spec in ([corpus] if isinstance(corpus, str | Path) else corpus)]
@@ -346,7 +356,17 @@ def _known(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     unknown = next((name for name in settings if name not in names), None)
     if unknown is not None:
         raise ConfigError(f"There is no setting {unknown}=. There are {', '.join(names)}.")
+    for name, value in settings.items():
+        _check_type(name, value)
     return dict(settings)
+
+
+def _check_type(name: str, value: Any) -> None:
+    """Raises ConfigError for a value of another type than the setting's: nothing else checks it before the work."""
+    try:
+        from_plain(_TYPES[name], list(value) if isinstance(value, tuple) else value)
+    except Misfit as error:
+        raise ConfigError(f"{name}= {error}.") from error
 
 
 def _made(kind: type[T], values: Mapping[str, Any]) -> T:

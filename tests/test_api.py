@@ -258,3 +258,30 @@ def test_minutes_plan_the_training(notes: Path, monkeypatch: pytest.MonkeyPatch)
 def test_the_settings_are_the_commands() -> None:
     names = {field.name for kind in (Choices, TrainConfig) for field in fields(kind)}
     assert names - set(api._SETTINGS) == {"seconds", "steps_suffice", "base", "steps"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"steps": "x"}, 'steps= is "x", where a whole number must be.'),
+        ({"steps": 1.5}, "steps= is 1.5, where a whole number must be."),
+        ({"steps": 1, "dropout": "0.1"}, 'dropout= is "0.1", where a number must be.'),
+        ({"minutes": "3"}, 'minutes= is "3", where a number must be.'),
+        ({"steps": 1, "tokenizer": 7}, "tokenizer= is 7, where a text must be."),
+        ({"steps": 1, "save_every": True}, "save_every= is true, where a whole number must be."),
+    ],
+)
+def test_a_setting_of_another_type_is_refused_before_anything_is_written(
+    setting: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("some text " * 100)
+    with pytest.raises(ConfigError) as error:
+        minigpt.train(tmp_path / "a.txt", out=tmp_path / "run", **setting)
+    assert str(error.value) == message
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_name_that_no_disk_takes_is_no_checkpoint() -> None:
+    with pytest.raises(minigpt.MinigptError) as error:
+        minigpt.load("x" * 5000)
+    assert len(str(error.value)) < 200

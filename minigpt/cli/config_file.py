@@ -33,6 +33,7 @@ class ConfigFile:
 
 
 def _read(path: str) -> ConfigFile:
+    text = ""
     try:
         text = Path(path).read_text("utf-8-sig")
         return ConfigFile(path, tomllib.loads(text))

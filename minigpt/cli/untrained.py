@@ -38,7 +38,9 @@ def _fitted(info: Mapping[str, Any]) -> str:
     from minigpt.render.style import quantity
 
     steps = fitted_steps(info)
-    return f"only {quantity(steps, 'step')} fitted" if steps < TrainConfig.steps else f"{steps:,} steps were taken"
+    if info.get("minutes") is not None and steps < TrainConfig.steps:
+        return f"only {quantity(steps, 'step')} fitted"
+    return "1 step was taken" if steps == 1 else f"{steps:,} steps were taken"
 
 
 def _advice(info: Mapping[str, Any], folder: Path) -> str:

@@ -95,14 +95,18 @@ def _longer(info: RunInfo, train: TrainConfig, steps: int | None, minutes: float
     asked = next((part.minutes for part in info.trained_longer[-1:] if part.minutes), info.minutes)  # the last time
     length = f"{train.steps:,} steps" if train.seconds is None else f"{asked or train.minutes:.3g} minutes"
     if steps is not None and (train.seconds is not None or steps != train.steps):
-        require(finished, f"--steps {steps:,} is not this run's {length}; first let it finish: leave it out.")
+        require(
+            finished, f"This run of {length} is not finished: go on without --steps. Then it can be trained longer."
+        )
         require(
             steps > behind,
             f"--steps {steps:,} is the total, of which this run has {behind:,} behind it: give more than that.",
         )
         return replace(train, steps=steps, seconds=None, steps_suffice=False)
     if minutes is not None and (finished or minutes != asked):
-        require(finished, f"--minutes {minutes:g} is not this run's {length}; first let it finish: leave it out.")
+        require(
+            finished, f"This run of {length} is not finished: go on without --minutes. Then it can be trained longer."
+        )
         taken = info.seconds_taken
         if taken is None:
             raise ConfigError("--minutes needs a run that says how long it took so far, as this one does not: --steps.")

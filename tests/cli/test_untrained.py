@@ -29,7 +29,7 @@ def told(result: Any) -> str:
 def test_it_says_so_in_words_in_its_status_and_in_the_list(minigpt: Run, notes: str, tiny: list[str]) -> None:
     result = one_step(minigpt, notes, tiny)
     assert result.exit_code == 0
-    assert f"note: only 1 step fitted; {WORDS} Try --steps 600." in told(result)
+    assert f"note: 1 step was taken; {WORDS} Try --steps 600." in told(result)
     assert result.stdout.startswith("run: untrained, the model of step 1, ")
     assert "best" not in result.stdout
     assert info()["status"] == "untrained"
@@ -64,7 +64,7 @@ def test_it_is_said_before_the_model_is_used(minigpt: Run, notes: str, tiny: lis
     Path("notes.txt").write_text("the cat sat on a mat")
     result = minigpt(*command, "-c", "run")
     assert result.exit_code == 0, result.stderr
-    assert f"note: only 1 step fitted; {WORDS}" in told(result)
+    assert f"note: 1 step was taken; {WORDS}" in told(result)
     assert minigpt(*command, "-c", "run", "-q").stderr == ""
 
 
@@ -99,7 +99,7 @@ def test_it_is_trained_longer_as_any_finished_run_is(minigpt: Run, notes: str, t
         ({"status": "untrained", "minutes": None, "steps_taken": 5000}, "5,000 steps were taken; "),
         ({"status": "untrained", "minutes": None, "steps_taken": 5000}, "no order in the text to learn"),
         ({"status": "stopped", "minutes": 3.0, "steps_taken": 2}, "Go on with: minigpt train --resume 'my run'"),
-        ({"status": "running"}, "only 0 steps fitted; "),
+        ({"status": "running"}, "0 steps were taken; "),
     ],
 )
 def test_the_advice_fits_the_run(values: dict[str, Any], advice: str) -> None:
