@@ -111,10 +111,11 @@ class _Decoder:
         self._bytes += len(chunk)
         try:
             text = self._characters.decode(chunk, final)
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
+            # A missing mark is a UnicodeError up to Python 3.12, a UnicodeDecodeError from 3.13 on.
+            if self._lacks_mark() or not isinstance(error, UnicodeDecodeError):
+                raise self._unmarked() from error
             raise self._wrong(error) from error
-        except UnicodeError as error:  # of UTF-16 and UTF-32, which say so of a missing mark
-            raise self._unmarked() from error
         if "\0" in text:
             # In UTF-16, not every zero byte is a NUL; there, encoding writes a mark first.
             before = len(text[: text.index("\0")].encode(self.encoding)) - (len("".encode(self.encoding)) * bool(start))
@@ -124,9 +125,16 @@ class _Decoder:
         self._is_ascii = self._is_ascii and text.isascii()
         return text
 
+    def _lacks_mark(self) -> bool:
+        marks = dict(ENCODINGS[:2]).get(codecs.lookup(self.encoding).name, ())
+        return bool(marks) and not self._beginning().startswith(marks)
+
+    def _beginning(self) -> bytes:
+        return b"".join(islice(contents(self.file), 1))
+
     def _unmarked(self) -> CorpusError:
         name = codecs.lookup(self.encoding).name
-        beginning = b"".join(islice(contents(self.file), 1))
+        beginning = self._beginning()
         orders = {order: f"{name}-{order}" for order in ("le", "be")}
         fitting = [encoding for encoding in orders.values() if 0 in beginning and can_decode(self.file, encoding)]
         guess = orders["be" if beginning[:1] == b"\0" else "le"]
