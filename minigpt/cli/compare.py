@@ -110,7 +110,7 @@ def compare(
         "--resume keeps what the comparison began with: leave out CORPUS, --out, --seed, --quick and --ablate.",
     )
     check_page(html)
-    from minigpt.cli.setup import use_device
+    from minigpt.app.opening import use_device
 
     target = use_device(device, threads)
     if resume is None:

@@ -89,7 +89,7 @@ def explore(
             "The explorer needs the package textual, not installed here.\n"
             "From your clone of minigpt: pip install -e '.[explore]'"
         ) from error
-    from minigpt.cli.setup import given_text, open_checkpoint
+    from minigpt.app.opening import given_text, open_checkpoint
     from minigpt.models.decoder import decoding_threads
     from minigpt.models.kinds import gpt_of
     from minigpt.sampling.trace import TraceHeader
