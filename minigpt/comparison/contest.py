@@ -25,10 +25,10 @@ from minigpt.comparison.positions import (
     windows,
 )
 from minigpt.comparison.speed import training_rates
-from minigpt.config import Choices, ModelConfig, TrainConfig
 from minigpt.models.equal import equal_shape
 from minigpt.models.kinds import new_model
 from minigpt.records import Comparison, Contender, ContenderRun
+from minigpt.settings import Choices, ModelConfig, TrainConfig
 from minigpt.text.shards import reuse_shards
 from minigpt.training.loop import train
 from minigpt.training.plan import Plan

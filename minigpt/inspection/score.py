@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minigpt.config import require
 from minigpt.inspection.probs import perplexity
 from minigpt.models.baselines import Baseline, State
 from minigpt.models.device import windows_at_once
@@ -19,6 +18,7 @@ from minigpt.models.kinds import Model
 from minigpt.models.kv_cache import window_step
 from minigpt.records import FileScore
 from minigpt.sampling.distribution import require_finite
+from minigpt.settings import require
 
 _STRETCH = 1024  # of a stream, at once
 _NOT_SCORED = -100  # the target that cross_entropy leaves out

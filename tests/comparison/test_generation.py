@@ -5,8 +5,8 @@ import torch
 
 from minigpt.comparison import generation
 from minigpt.comparison.generation import step_costs
-from minigpt.config import ModelConfig
 from minigpt.models.equal import equal_shape
+from minigpt.settings import ModelConfig
 
 GPT = ModelConfig(vocab_size=20, context=4, layers=1, heads=1, width=32)
 

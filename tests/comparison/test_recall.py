@@ -17,7 +17,7 @@ from minigpt.comparison.recall import (
     seconds_a_step,
     sequences,
 )
-from minigpt.config import ModelConfig
+from minigpt.settings import ModelConfig
 
 CPU = torch.device("cpu")
 SMALL = ModelConfig(vocab_size=VOCABULARY, context=CONTEXT, layers=1, heads=1, width=16)

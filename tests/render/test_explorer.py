@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from minigpt.config import SampleConfig
 from minigpt.render.explorer import Explorer
 from minigpt.render.explorer_session import Files, Session
 from minigpt.sampling.tree import TokenTree
+from minigpt.settings import SampleConfig
 
 Golden = Callable[[str, str], None]
 Act = Callable[[Pilot[None]], Awaitable[None]]

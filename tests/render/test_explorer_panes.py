@@ -6,13 +6,13 @@ from collections.abc import Callable
 import pytest
 from rich.cells import cell_len
 
-from minigpt.config import SampleConfig
 from minigpt.render.explorer_help import help_picture
 from minigpt.render.explorer_panes import Panes
 from minigpt.render.explorer_session import Files, Session
 from minigpt.render.explorer_tree import leaf_under
 from minigpt.render.style import ASCII
 from minigpt.sampling.tree import TokenTree
+from minigpt.settings import SampleConfig
 
 Press = Callable[..., None]
 

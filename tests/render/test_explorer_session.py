@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from minigpt.config import SampleConfig
 from minigpt.render.explorer_game import result
 from minigpt.render.explorer_keys import SETTINGS
 from minigpt.render.explorer_session import Session
 from minigpt.sampling.tree import TokenTree
+from minigpt.settings import SampleConfig
 
 Press = Callable[..., None]
 
