@@ -33,7 +33,9 @@ def from_settings(command: Command) -> Command:
     hints = get_type_hints(command, include_extras=True)
     own = inspect.signature(command).parameters
     groups = {name: hints[name] for name in own if _is_group(hints[name])}
-    renamed = {name: f"--{each.flag}" for kind in groups.values() for name, each in settings_of(kind).items() if each.flag}
+    renamed = {
+        name: f"--{each.flag}" for kind in groups.values() for name, each in settings_of(kind).items() if each.flag
+    }
     flags = [inspect.Parameter("ctx", _KEYWORD, annotation=typer.Context)]
     for name, parameter in own.items():
         if name in groups:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from minigpt.errors import named
 from minigpt.inspection.probs import perplexity
 from minigpt.models.baselines import Baseline, State
 from minigpt.models.device import windows_at_once
@@ -42,7 +43,9 @@ def checked_stride(stride: int | None, context: int) -> int:
     """By how many tokens windows move on; by default as in sampling. Raises ConfigError out of 1 to `context`."""
     if stride is None:
         return window_step(context)
-    require(1 <= stride <= context, f"--stride must be from 1 to the model's context, {context:,}, not {stride:,}.")
+    require(
+        1 <= stride <= context, f"{named('stride')} must be from 1 to the model's context, {context:,}, not {stride:,}."
+    )
     return stride
 
 

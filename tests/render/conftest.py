@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from minigpt.errors import OutputError
+from minigpt.explore.session import Files, Session
 from minigpt.records import Candidate, Comparison, Contender, ContenderRun, Other, Stage, StepRecord
-from minigpt.render.explorer_session import Files, Session
 from minigpt.settings import SampleConfig
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from minigpt.render.explorer import Explorer
-from minigpt.render.explorer_session import Files, Session
+from minigpt.explore.app import Explorer
+from minigpt.explore.session import Files, Session
 from minigpt.sampling.tree import TokenTree
 from minigpt.settings import SampleConfig
 

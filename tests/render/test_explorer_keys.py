@@ -3,7 +3,7 @@
 import pytest
 from rich.cells import cell_len
 
-from minigpt.render.explorer_keys import (
+from minigpt.explore.keys import (
     BROWSE,
     GAME,
     SETTINGS,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from rich.cells import cell_len
 
-from minigpt.render.explorer_tree import leaf_under, leaves, tree_picture
+from minigpt.explore.tree import leaf_under, leaves, tree_picture
 from minigpt.render.style import ASCII, UNICODE
 from minigpt.sampling.tree import TokenTree
 from minigpt.settings import SampleConfig

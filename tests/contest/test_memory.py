@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from minigpt.comparison import memory
-from minigpt.comparison.memory import peak_bytes
+from minigpt.contest import memory
+from minigpt.contest.memory import peak_bytes
 from minigpt.settings import ModelConfig, TrainConfig
 
 CONFIG = ModelConfig(vocab_size=50, context=64, layers=2, heads=1, width=256)

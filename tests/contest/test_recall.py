@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from minigpt.comparison import recall
-from minigpt.comparison.recall import (
+from minigpt.contest import recall
+from minigpt.contest.recall import (
     CONTEXT,
     DISTANCES,
     KEYS,

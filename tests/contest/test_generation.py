@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from minigpt.comparison import generation
-from minigpt.comparison.generation import step_costs
+from minigpt.contest import generation
+from minigpt.contest.generation import step_costs
 from minigpt.models.equal import equal_shape
 from minigpt.settings import ModelConfig
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.errors import MinigptError
+from minigpt.explore.game import FIRST_SHARE, SHARES, Round, result
+from minigpt.explore.keys import SETTINGS, neighbour
+from minigpt.explore.tree import Tree, leaf_under, leaves
 from minigpt.records import StepRecord
-from minigpt.render.explorer_game import FIRST_SHARE, SHARES, Round, result
-from minigpt.render.explorer_keys import SETTINGS, neighbour
-from minigpt.render.explorer_tree import Tree, leaf_under, leaves
 from minigpt.render.heat import SCALES
 from minigpt.settings import SampleConfig
 
