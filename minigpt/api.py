@@ -21,14 +21,6 @@ from minigpt.checkpoint.run import RunFolder, Scratch, check_out, claim
 from minigpt.checkpoint.snapshots import Snapshot, snapshots
 from minigpt.cli.again import again
 from minigpt.cli.introduction import part_was_read
-from minigpt.config import (
-    DEFAULT_MINUTES,
-    Choices,
-    SampleConfig,
-    TrainConfig,
-    check_ranges,
-    require,
-)
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptError, brief
 from minigpt.inspection.against import compare_next
 from minigpt.inspection.attention import attend, attention_grid, head_summaries, shared_word
@@ -60,6 +52,14 @@ from minigpt.records import (
 )
 from minigpt.render.notebook import show
 from minigpt.sampling.engine import Piece, generate
+from minigpt.settings import (
+    DEFAULT_MINUTES,
+    Choices,
+    SampleConfig,
+    TrainConfig,
+    check_ranges,
+    require,
+)
 from minigpt.text.corpus import read_corpus
 from minigpt.text.single import single_token
 from minigpt.training.finetune import Base, begun_with, gentle
