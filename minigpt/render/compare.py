@@ -99,10 +99,12 @@ def _training_rows(comparison: Comparison) -> Iterator[_Row]:
     yield row("memory to train", lambda c: c.peak_bytes or None, lambda size: byte_count(round(size)))
     tokens, time = compact(comparison.tokens or 0), duration(comparison.seconds or 0)
     at_equal = "bits per byte at equal"
-    yield row(f"best bits/byte in {tokens} tokens", _bits("equal_tokens"), _THREE, min, f"{at_equal} tokens")
-    yield row("   all of which took", lambda c: c.equal_tokens and c.equal_tokens.seconds, duration)
-    yield row(f"best bits/byte in {time}", _bits("equal_time"), _THREE, min, f"{at_equal} time")
-    yield row("   tokens seen in it", lambda c: c.equal_time and c.equal_time.tokens, compact)
+    yield row(
+        f"best bits/byte in {tokens} tokens", _of("equal_tokens", "bits_per_byte"), _THREE, min, f"{at_equal} tokens"
+    )
+    yield row("   all of which took", _of("equal_tokens", "seconds"), duration)
+    yield row(f"best bits/byte in {time}", _of("equal_time", "bits_per_byte"), _THREE, min, f"{at_equal} time")
+    yield row("   tokens seen in it", _of("equal_time", "tokens"), compact)
 
 
 def _memory_rows(comparison: Comparison) -> Iterator[_Row]:
@@ -130,9 +132,9 @@ def _row(
     return _Row(label, tuple(map(value, comparison.contenders)), show, better, short)
 
 
-def _bits(name: str) -> _Value:
-    """Of the training of that name."""
-    return lambda contender: getattr(getattr(contender, name), "bits_per_byte", None)
+def _of(run: str, name: str) -> _Value:
+    """A number of one of the two trainings."""
+    return lambda contender: getattr(getattr(contender, run), name, None)
 
 
 def _at(name: str, x: float) -> _Value:
