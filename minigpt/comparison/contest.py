@@ -24,11 +24,11 @@ from minigpt.comparison.positions import (
     loss_by_position,
     windows,
 )
+from minigpt.comparison.records import Comparison, Contender, ContenderRun
 from minigpt.comparison.speed import training_rates
 from minigpt.config import Choices, ModelConfig, TrainConfig
 from minigpt.models.equal import equal_shape
 from minigpt.models.kinds import new_model
-from minigpt.records import Comparison, Contender, ContenderRun
 from minigpt.text.shards import reuse_shards
 from minigpt.training.loop import train
 from minigpt.training.plan import Plan

@@ -6,7 +6,6 @@ from dataclasses import replace
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.records import StepRecord
 from minigpt.render.explorer_game import guess_label, rules, score_picture, verdict
 from minigpt.render.explorer_keys import BROWSE, BROWSE_NARROW, FILE, FIND, GAME, HELP, keys_picture, legend_picture
 from minigpt.render.explorer_session import Session
@@ -16,6 +15,7 @@ from minigpt.render.funnel import fewer_candidates, step_table
 from minigpt.render.heat import SCALES, UNKNOWN, heat_legend
 from minigpt.render.screen import WIDEST, Screen
 from minigpt.render.style import UNICODE, Symbols, fit_end, percent, quantity, safe_text, token_label, visible
+from minigpt.sampling.records import StepRecord
 
 SMALLEST = (40, 24)  # columns and lines in which everything can be read
 NARROW = 64  # columns below which the tree stands under the text

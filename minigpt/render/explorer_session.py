@@ -7,11 +7,11 @@ from typing import Any
 
 from minigpt.config import SampleConfig
 from minigpt.errors import MinigptError
-from minigpt.records import StepRecord
 from minigpt.render.explorer_game import FIRST_SHARE, SHARES, Round, result
 from minigpt.render.explorer_keys import SETTINGS, neighbour
 from minigpt.render.explorer_tree import Tree, leaf_under, leaves
 from minigpt.render.heat import SCALES
+from minigpt.sampling.records import StepRecord
 
 _ESCAPES = (("\\n", "\n"), ("\\t", "\t"), ("⏎", "\n"), ("⇥", "\t"), ("␣", " "))
 
