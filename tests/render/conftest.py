@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from minigpt.comparison.records import Comparison, Contender, ContenderRun
 from minigpt.config import SampleConfig
+from minigpt.contest.records import Comparison, Contender, ContenderRun
 from minigpt.errors import OutputError
-from minigpt.render.explorer_session import Files, Session
+from minigpt.explore.session import Files, Session
 from minigpt.sampling.records import Candidate, Other, Stage, StepRecord
 
 if TYPE_CHECKING:

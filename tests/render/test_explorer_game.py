@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from minigpt.render.explorer_game import SHARES, Round, guess_label, result, rules, score_picture, verdict
+from minigpt.explore.game import SHARES, Round, guess_label, result, rules, score_picture, verdict
 from minigpt.render.screen import Screen
 from minigpt.render.style import UNICODE
 from minigpt.sampling.records import Candidate

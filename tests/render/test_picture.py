@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from minigpt.comparison.records import Comparison
+from minigpt.contest.records import Comparison
 from minigpt.errors import PackageError
 from minigpt.render.panels import panels
 from minigpt.render.picture import loss_picture, panel_picture

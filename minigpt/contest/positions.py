@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minigpt.comparison.records import Points
+from minigpt.contest.records import Points
 from minigpt.models.kinds import Model
 from minigpt.text.shards import Ids
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from minigpt.comparison.budget import (
+from minigpt.contest.budget import (
     FEWEST_SECONDS,
     RATES,
     equally_shared,
@@ -13,7 +13,7 @@ from minigpt.comparison.budget import (
     shared,
     tokens_in,
 )
-from minigpt.comparison.records import Comparison, Contender
+from minigpt.contest.records import Comparison, Contender
 from minigpt.errors import ConfigError
 
 

@@ -5,9 +5,9 @@ from dataclasses import asdict, replace
 import torch
 
 from minigpt.checkpoint.run import Scratch
-from minigpt.comparison.budget import USUAL_RATES
-from minigpt.comparison.records import Comparison, Contender
 from minigpt.config import PRESETS, Choices, ModelConfig, TrainConfig
+from minigpt.contest.budget import USUAL_RATES
+from minigpt.contest.records import Comparison, Contender
 from minigpt.models.equal import equal_shape
 from minigpt.text.corpus import Corpus, Source
 from minigpt.text.records import TextSource

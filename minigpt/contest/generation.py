@@ -8,8 +8,8 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from minigpt.comparison.records import Points
 from minigpt.config import ModelConfig
+from minigpt.contest.records import Points
 from minigpt.models.decoder import decoding_threads
 from minigpt.models.kinds import decoder_for, new_model
 

@@ -6,12 +6,12 @@ from functools import partial
 from typing import Any
 
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.comparison import budget
-from minigpt.comparison.ablated import PARTS, ablated, learned_parameters
-from minigpt.comparison.contest import Contest, Piece, Progress, Stopped
-from minigpt.comparison.positions import LOSS_WINDOWS, loss_by_position, windows
-from minigpt.comparison.records import Comparison, Contender, ContenderRun
-from minigpt.comparison.speed import training_rates
+from minigpt.contest import budget
+from minigpt.contest.ablated import PARTS, ablated, learned_parameters
+from minigpt.contest.contest import Contest, Piece, Progress, Stopped
+from minigpt.contest.positions import LOSS_WINDOWS, loss_by_position, windows
+from minigpt.contest.records import Comparison, Contender, ContenderRun
+from minigpt.contest.speed import training_rates
 from minigpt.models.gpt import GPT
 from minigpt.training.loop import train
 from minigpt.training.plan import Plan

@@ -7,9 +7,9 @@ from typing import Any
 
 from minigpt.config import SampleConfig
 from minigpt.errors import MinigptError
-from minigpt.render.explorer_game import FIRST_SHARE, SHARES, Round, result
-from minigpt.render.explorer_keys import SETTINGS, neighbour
-from minigpt.render.explorer_tree import Tree, leaf_under, leaves
+from minigpt.explore.game import FIRST_SHARE, SHARES, Round, result
+from minigpt.explore.keys import SETTINGS, neighbour
+from minigpt.explore.tree import Tree, leaf_under, leaves
 from minigpt.render.heat import SCALES
 from minigpt.sampling.records import StepRecord
 
