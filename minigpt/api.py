@@ -30,6 +30,7 @@ from minigpt.plain import Misfit, from_plain
 from minigpt.render.notebook import show
 from minigpt.sampling.engine import Piece, generate
 from minigpt.sampling.records import StepRecord
+from minigpt.settings import DEFAULT_MINUTES, Choices, SampleConfig, TrainConfig, check_ranges, require
 from minigpt.text.corpus import read_corpus
 from minigpt.text.single import single_token
 from minigpt.training.finetune import Base, begun_with, gentle

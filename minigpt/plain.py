@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, g
 
 from minigpt.errors import CheckpointError, ConfigError, brief
 from minigpt.records import Within
+from minigpt.settings import Choices, ModelConfig, SampleConfig, TrainConfig
 
 T = TypeVar("T")
 _Reader = Callable[[Any], Any]

@@ -23,7 +23,6 @@ from rich.console import Console
 from rich.table import Table
 
 from minigpt.checkpoint.folder import Checkpoint
-from minigpt.config import ModelConfig
 from minigpt.models.device import autocast, has_bfloat16
 from minigpt.models.gpt import GPT
 from minigpt.settings import ModelConfig

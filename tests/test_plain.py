@@ -11,6 +11,7 @@ from minigpt.errors import ConfigError
 from minigpt.plain import Misfit, from_line, from_plain
 from minigpt.records import Share, to_plain
 from minigpt.sampling.records import BareToken, Candidate, Other, SampleEnd, Stage, StepRecord
+from minigpt.settings import SampleConfig
 
 CANDIDATE = Candidate(id=7, text=" a", bytes="2061", logit=-1.5, raw_prob=0.1, after=(0.30000000000000004, 5e-324),
                       prob=5e-324, rank=3, cut_by=None)  # fmt: skip

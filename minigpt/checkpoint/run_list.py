@@ -18,6 +18,7 @@ from minigpt.checkpoint.runs import LOG, RUN, TOKENIZER, WEIGHTS
 from minigpt.errors import CheckpointError
 from minigpt.plain import Misfit, from_line, from_plain, record_of
 from minigpt.records import Count, Several
+from minigpt.settings import MODELS
 from minigpt.text.wording import shown
 
 T = TypeVar("T")

@@ -13,6 +13,7 @@ from minigpt.cli.view import Lines, print_view
 from minigpt.errors import ConfigError, OutputError
 from minigpt.render.screen import WIDEST, Screen
 from minigpt.sampling.records import StepRecord
+from minigpt.settings import SampleConfig, require
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -18,6 +18,7 @@ from minigpt.render.screen import Screen
 from minigpt.render.style import safe_text, symbols_for
 from minigpt.render.work import WorkDisplay
 from minigpt.sampling.records import SampleEnd
+from minigpt.settings import SampleConfig
 
 if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint

@@ -46,6 +46,7 @@ from minigpt.render.screen import Screen
 from minigpt.render.style import quantity
 from minigpt.render.tables import sample_caption
 from minigpt.sampling.records import CacheReport, SampleEnd, StepRecord
+from minigpt.settings import CHOOSING, RANGES, STAGES, TABLES, SampleConfig, require, require_choice
 
 if TYPE_CHECKING:
     from minigpt.sampling.engine import Piece

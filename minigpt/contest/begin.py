@@ -8,6 +8,7 @@ from minigpt.checkpoint.run import Scratch
 from minigpt.contest.budget import USUAL_RATES
 from minigpt.contest.records import Comparison, Contender
 from minigpt.models.equal import equal_shape
+from minigpt.settings import PRESETS, Choices, ModelConfig, TrainConfig
 from minigpt.text.corpus import Corpus, Source
 from minigpt.text.records import TextSource
 from minigpt.text.shards import TokenData

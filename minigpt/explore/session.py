@@ -11,6 +11,7 @@ from minigpt.explore.keys import SETTINGS, neighbour
 from minigpt.explore.tree import Tree, leaf_under, leaves
 from minigpt.render.heat import SCALES
 from minigpt.sampling.records import StepRecord
+from minigpt.settings import SampleConfig
 
 _ESCAPES = (("\\n", "\n"), ("\\t", "\t"), ("⏎", "\n"), ("⇥", "\t"), ("␣", " "))
 

@@ -29,6 +29,7 @@ from minigpt.plain import Misfit, from_line, from_plain
 from minigpt.records import to_plain
 from minigpt.sampling.plausible import check_id, check_record
 from minigpt.sampling.records import SampleEnd, StepRecord
+from minigpt.settings import SampleConfig
 from minigpt.text.wording import shown
 
 FORMAT = "minigpt trace"

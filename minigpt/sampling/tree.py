@@ -27,6 +27,7 @@ from minigpt.sampling.filters import build_stages
 from minigpt.sampling.records import Candidate, StepRecord
 from minigpt.sampling.seen import SeenTokens
 from minigpt.sampling.trace import TraceHeader, TraceStep
+from minigpt.settings import SampleConfig
 from minigpt.text.records import Token
 from minigpt.text.tokenizer import Tokenizer
 

@@ -7,6 +7,7 @@ from itertools import accumulate
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.runs import RunLog
 from minigpt.errors import CheckpointError
+from minigpt.settings import X_AXES, Y_AXES, require_choice
 from minigpt.training.records import LossCurves
 
 _MEANS_A_RUN = 50  # a training point is the mean of a fiftieth of the run

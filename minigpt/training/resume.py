@@ -141,7 +141,7 @@ def _refuse_differences(given: Mapping[str, Any], stored: Mapping[str, Any], ask
         flag = {"corpus": "CORPUS", "base": "--from"}.get(name, f"--{name.replace('_', '-')}")
         require(name in stored, f"{flag} does not go with --resume, which keeps what the run began with.")
         require(
-            (list(value) if isinstance(value, tuple) else value) in (stored[name], asked.get(name)),
+            value in (stored[name], asked.get(name)),
             f"{flag} {brief(str(value))} differs from this run's {brief(str(stored[name]))}. Leave it out.",
         )
 

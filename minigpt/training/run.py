@@ -20,6 +20,7 @@ from minigpt.errors import TrainingError
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import NAMES, Model, new_model
 from minigpt.models.positions import give_positions
+from minigpt.settings import Choices, ModelConfig
 from minigpt.training.distributed import ALONE, Ranks
 from minigpt.training.evaluate import unigram_loss
 from minigpt.training.finetune import freeze

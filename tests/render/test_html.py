@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 
-from minigpt.config import SampleConfig
 from minigpt.render.html import page, running_text
 from minigpt.render.text_page import text_section
 from minigpt.sampling.distribution import distribution, step_record

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 
-from minigpt.config import SampleConfig
 from minigpt.render.html import page
 from minigpt.render.text_page import text_section
 from minigpt.sampling.distribution import distribution, step_record

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from minigpt.checkpoint.folder import Checkpoint, load
-from minigpt.config import SampleConfig
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.engine import generate
 from minigpt.sampling.records import SampleEnd

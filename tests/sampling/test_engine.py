@@ -16,6 +16,7 @@ from minigpt.sampling.distribution import distribution
 from minigpt.sampling.engine import Piece, by_sample, generate
 from minigpt.sampling.filters import build_stages
 from minigpt.sampling.records import SampleEnd, StepRecord
+from minigpt.settings import SampleConfig
 from minigpt.text.tokenizer import Tokenizer
 
 PROMPT = "The quick"

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from minigpt.config import SampleConfig
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import build_stages
 from minigpt.sampling.records import StepLogits

@@ -3,6 +3,7 @@
 import pytest
 
 from minigpt.errors import ConfigError
+from minigpt.settings import Choices, ModelConfig, TrainConfig
 from minigpt.training.budget import SHAPES, TextSize, adamw_rate, candidates, chosen, paced
 from minigpt.training.law import fitted_law
 from minigpt.training.records import PlannedRun
