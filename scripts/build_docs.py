@@ -3,33 +3,33 @@
 Markers are HTML comments, which a reader of the page does not see:
 
     <!-- run -->              the commands (`$ ...`) of the block below are run, and what they print stands under each
-    <!-- run: 9 lines -->     the same, cut after nine lines
+    <!-- run: 9+2 lines -->   the same, but of what a command prints only the first nine lines and the last two
     <!-- recorded -->         a block that depends on the clock or on the version of Python: run with --recorded only
     <!-- flags: sample -->    the flags of a command, up to <!-- end -->
     <!-- files -->            the files of the repository and what each is for, up to <!-- end -->
 
-Commands run in this process, in a temporary folder that holds checkpoints/demo and the license.
+Commands run in this process, in a temporary folder with checkpoints/demo, LICENSE, and notes.txt, which is the log.
 """
 
 import argparse
 import ast
+import json
 import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-COLUMNS = 80
-LEFT_OUT = "[...]"
 
 # What needs no docstring of its own: data, and the parts of pages.
 PURPOSES = {
@@ -49,98 +49,119 @@ PURPOSES = {
 
 
 def rebuilt(page: str, recorded: bool = False) -> str:
-    """The page with everything between its markers made anew."""
-    page = re.sub(r"(?ms)^<!-- flags: (\S+) -->\n.*?^(?=<!-- end -->)", lambda m: m[0].split("\n")[0] + "\n\n" + flags(m[1]) + "\n", page)
-    page = re.sub(r"(?ms)^(<!-- files -->\n).*?^(?=<!-- end -->)", lambda m: f"{m[1]}\n{files()}\n", page)
-    kinds = "run|recorded" if recorded else "run"
+    """The page with what stands between its markers made anew."""
+    return TRANSCRIPT.sub(lambda m: again(m) if recorded or m["kind"] == "run" else m[0], with_tables(page))
 
-    def transcript(match: re.Match[str]) -> str:
-        most = int(match[2] or 1_000)
-        return f"{match[1]}```console\n{ran(commands(match[3]), most)}```\n"
 
-    return re.sub(rf"(?ms)^(<!-- (?:{kinds})(?:: (\d+) lines)? -->\n+)```console\n(.*?)^```\n", transcript, page)
+def with_tables(page: str) -> str:
+    """The page with its tables of flags and files made anew."""
+
+    def table(found: re.Match[str]) -> str:
+        return f"{found[1]}\n{flags(found[2]) if found[2] else files()}\n"
+
+    return re.sub(r"(?ms)^(<!-- (?:flags: (\S+)|files) -->\n).*?^(?=<!-- end -->)", table, page)
 
 
 # Transcripts
+
+TRANSCRIPT = re.compile(
+    r"(?ms)^(?P<marker><!-- (?P<kind>run|recorded)(?:: (?P<first>\d+)\+(?P<last>\d+) lines)? -->\n)"
+    r"```console\n(?P<block>.*?)^```\n"
+)
+
+
+def again(transcript: re.Match[str]) -> str:
+    """The same block, its commands run anew; as it is where only such numbers differ as a processor or a clock may."""
+    first, last = (int(transcript[end] or 1_000) for end in ("first", "last"))
+    shown = "".join(f"$ {line}\n{shortened(output(line), first, last)}" for line in commands(transcript["block"]))
+    kept = transcript["block"] if not difference(transcript["block"], shown) else shown
+    return f"{transcript['marker']}```console\n{kept}```\n"
 
 
 def commands(block: str) -> list[str]:
     return re.findall(r"(?m)^\$ (.*)$", block)
 
 
-def ran(lines: list[str], most: int = 1_000) -> str:
-    """Each of the command lines, and below it what it prints, at most so many lines of it."""
-    return "".join(f"$ {line}\n{shortened(output(line), most)}" for line in lines)
-
-
-def shortened(text: str, most: int) -> str:
-    lines = text.rstrip().splitlines()
-    kept = lines if len(lines) <= most else [*lines[:most], LEFT_OUT]
-    return "".join(f"{line.rstrip()}\n" for line in kept)
+def shortened(text: str, first: int, last: int) -> str:
+    lines = [line.rstrip() for line in text.rstrip().splitlines()]
+    if len(lines) > first + last:
+        lines[first:-last] = ["[...]"]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def output(line: str) -> str:
-    """What a terminal without colours, 80 columns wide, would show of `minigpt ...`, or of `... | minigpt ...`."""
+    """What a terminal without colours, 80 columns wide, would show of `minigpt ...`."""
     from typer.testing import CliRunner
 
     from minigpt.cli.app import app
 
-    before, _, command = line.rpartition(" | ")
-    typed = subprocess.run(before, shell=True, capture_output=True, check=True).stdout if before else None
-    result = CliRunner().invoke(app, shlex.split(command)[1:], input=typed, env={"COLUMNS": str(COLUMNS)})
+    result = CliRunner().invoke(app, shlex.split(line)[1:], env={"COLUMNS": "80"})
     if result.exit_code:
         raise SystemExit(f"{line}\nended with {result.exit_code}:\n{result.output}")
     return result.output
 
 
 @contextmanager
-def workplace() -> Iterator[Path]:
-    """A temporary folder with what the transcripts are about; the current one, for as long as it is there."""
+def workplace() -> Iterator[None]:
+    """A temporary folder with what the transcripts are about, as the current one for as long as it is there."""
     with tempfile.TemporaryDirectory() as name, chdir(name):
         shutil.copytree(ROOT / "checkpoints" / "demo", "checkpoints/demo")
         shutil.copy(ROOT / "LICENSE", "LICENSE")
+        shutil.copy(ROOT / "docs" / "log.md", "notes.txt")
+        info = Path("checkpoints/demo/run.json")
+        two_days_ago = datetime.now(UTC) - timedelta(days=2.5)  # so that its age is the same each time
+        info.write_text(json.dumps(json.loads(info.read_text("utf-8")) | {"date": two_days_ago.isoformat()}), "utf-8")
         for variable in [name for name in os.environ if name.startswith("MINIGPT_")]:
             del os.environ[variable]
-        yield Path(name)
+        yield
 
 
-# Two transcripts, of which numbers may differ as they do between processors
+# Two transcripts, which may differ as they do between processors
 
 NUMBER = re.compile(r"[<>#+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
-TIMES = re.compile(r"\d[\d,.:]*(?= (?:a second|tokens/s|min|s|h|ms)\b)|\d+:\d\d")
-BARS = re.compile(r"[▁▂▃▄▅▆▇█▉▊▋▌▍▎▏▐▯]+")
+TIME = re.compile(r"\d[\d,.]*\s+(?:a\s+second|tokens/s)|\d+:\d\d")
+BAR = re.compile(r"[▁▂▃▄▅▆▇█▉▊▋▌▍▎▏▐▯]+")
 
 
-def differs(shown: str, made: str) -> str:
-    """The first line in which two transcripts differ by more than a processor may make them; "" where they do not.
+def difference(before: str, after: str) -> str:
+    """Where two transcripts first differ by more than a processor or a clock may make them; "" where they do not.
 
-    Words and the order of rows have to be the same. Numbers may differ by two units of their last digit, bars by one
-    cell; how long something took may differ at will, and so may the space between columns.
+    Words, tokens and their order must be the same. A number may differ by two units of its last digit, a bar by one
+    cell. How long something took may differ at will, and so may the space between columns and the places where lines
+    are broken, which depend on it. A training rounds thousands of times: of what it prints, all numbers may differ,
+    and so may the text that the model writes.
     """
-    old, new = shown.splitlines(), made.splitlines()
-    for number, (before, after) in enumerate(zip(old, new, strict=False), 1):
-        if not alike(before, after):
-            return f"line {number}:\n- {before}\n+ {after}"
-    return "" if len(old) == len(new) else f"{len(old)} lines, now {len(new)}"
+    for old, new in zip_longest(by_command(before), by_command(after), fillvalue=""):
+        trains = old.startswith("$ minigpt train")
+        for left, right in zip_longest(words(old, trains), words(new, trains), fillvalue=""):
+            if not alike(left, right, trains):
+                return f"{old.partition(chr(10))[0]}: {left!r} is now {right!r}"
+    return ""
 
 
-def alike(before: str, after: str) -> bool:
-    before, after = (TIMES.sub("0", line) for line in (before, after))
-    if words(before) != words(after):
+def by_command(block: str) -> list[str]:
+    return re.split(r"(?m)^(?=\$ )", block)
+
+
+def words(shown: str, trains: bool) -> list[str]:
+    written = re.sub(r"(?m)^ *“.*”\n", "", shown) if trains else shown
+    return TIME.sub("", written).split()
+
+
+def alike(before: str, after: str, trains: bool) -> bool:
+    if BAR.sub("=", NUMBER.sub("0", before)) != BAR.sub("=", NUMBER.sub("0", after)):
         return False
-    pairs = zip(NUMBER.findall(before), NUMBER.findall(after), strict=True)
-    bars = zip(BARS.findall(before), BARS.findall(after), strict=True)
-    return all(near(*pair) for pair in pairs) and all(abs(len(a) - len(b)) <= 1 for a, b in bars)
-
-
-def words(line: str) -> list[str]:
-    return BARS.sub("=", NUMBER.sub("0", line)).split()
+    bars = zip(BAR.findall(before), BAR.findall(after), strict=True)
+    numbers = zip(NUMBER.findall(before), NUMBER.findall(after), strict=True)
+    close = all(abs(len(old) - len(new)) <= 1 for old, new in bars) and all(near(*pair) for pair in numbers)
+    return trains or close
 
 
 def near(before: str, after: str) -> bool:
-    digits = len(before.partition("e")[0].partition(".")[2])
-    old, new = (float(re.sub(r"[<>#,]", "", number)) for number in (before, after))
-    return abs(old - new) <= 2.001 * 10**-digits if digits else old == new
+    old, new = (float(number.lstrip("<>#").replace(",", "")) for number in (before, after))
+    mantissa, _, power = before.partition("e")
+    digits = len(mantissa.partition(".")[2]) - int(power or 0)
+    return old == new or ("." in before and abs(old - new) <= 2.001 * 10.0**-digits)
 
 
 # Flags
@@ -158,15 +179,18 @@ def flags(name: str) -> str:
         if parameter.opts[0].startswith("-") and not getattr(parameter, "hidden", False) and parameter.help:
             panel = getattr(parameter, "rich_help_panel", None) or "Options"
             panels.setdefault(panel, []).append(row(parameter))
-    return "\n".join(f"**{title}**\n\n| flag | what it does | default |\n| --- | --- | --- |\n{''.join(rows)}" for title, rows in panels.items())
+    return "\n".join(
+        f"**{title}**\n\n| flag | what it does | default |\n| --- | --- | --- |\n{''.join(rows)}"
+        for title, rows in panels.items()
+    )
 
 
 def row(parameter: Any) -> str:
     names = " ".join(f"`{name}`" for name in [*parameter.opts, *parameter.secondary_opts])
     help = " ".join(parameter.help.replace("|", "\\|").split())
-    default = parameter.default
-    shown = parameter.show_default and not (default is None or default is False or default == []) and not callable(default)
-    return f"| {names} | {help} | {f'`{str(default).lower() if isinstance(default, bool) else default}`' if shown else ''} |\n"
+    default = str(parameter.default)
+    shown = parameter.show_default and default not in ("None", "False", "[]") and not callable(parameter.default)
+    return f"| {names} | {help} | {f'`{default}`' if shown else ''} |\n"
 
 
 # Files
@@ -180,10 +204,10 @@ def files() -> str:
         bare = path.name == "__init__.py" and path.parent.name != "minigpt"
         if path.is_file() and not bare and not made & {*path.parts, path.suffix}:
             folders.setdefault(path.parent, []).append(path)
-    return "\n".join(table(folder, paths) for folder, paths in folders.items())
+    return "\n".join(folder_table(folder, paths) for folder, paths in folders.items())
 
 
-def table(folder: Path, paths: list[Path]) -> str:
+def folder_table(folder: Path, paths: list[Path]) -> str:
     about = folder / "__init__.py"
     title = f"**{folder.relative_to(ROOT)}/**"
     if folder != ROOT / "minigpt" and about.exists() and (said := purpose(about)):
@@ -207,17 +231,18 @@ def purpose(path: Path) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/docs", description=__doc__.partition("\n")[0])
-    parser.add_argument("--recorded", action="store_true", help="repeat the recorded transcripts too, which takes minutes")
+    parser.add_argument(
+        "--recorded", action="store_true", help="repeat the recorded transcripts too, which takes minutes"
+    )
     parser.add_argument("pages", nargs="*", type=Path, help="these pages only")
     given = parser.parse_args()
-    pages = [path.resolve() for path in given.pages] or PAGES
-    with workplace():
-        for path in pages:
-            before = path.read_text("utf-8")
+    for path in [path.resolve() for path in given.pages] or PAGES:
+        before = path.read_text("utf-8")
+        with workplace():
             after = rebuilt(before, given.recorded)
-            if after != before:
-                path.write_text(after, "utf-8")
-                print(f"{path} rewritten", file=sys.stderr)
+        if after != before:
+            path.write_text(after, "utf-8")
+            print(f"{path.name} rewritten", file=sys.stderr)
 
 
 if __name__ == "__main__":
