@@ -33,7 +33,7 @@ from minigpt.config import (
 )
 
 if TYPE_CHECKING:
-    from minigpt.records import PlannedRun
+    from minigpt.training.records import PlannedRun
     from minigpt.training.share import Begun
 
 _DEFAULTS = TrainConfig()

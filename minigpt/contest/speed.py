@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from minigpt.config import ModelConfig, TrainConfig
-from minigpt.records import Points
+from minigpt.contest.records import Points
 from minigpt.training.speed import measure_rate
 
 CONTEXTS = (32, 64, 128, 256, 512)

@@ -8,8 +8,9 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from minigpt.config import SampleConfig
-from minigpt.records import Candidate, StepRecord, Token
 from minigpt.render.style import Symbols, fit, token_label
+from minigpt.sampling.records import Candidate, StepRecord
+from minigpt.text.records import Token
 
 
 class Tree(Protocol):
