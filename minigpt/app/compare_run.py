@@ -12,8 +12,8 @@ from minigpt.contest.ablation import Ablation, ablation_of
 from minigpt.contest.begin import begin, machine_name, reopened
 from minigpt.contest.contest import Contest
 from minigpt.contest.folder import claim_comparison, keep, newest_comparison, open_comparison
+from minigpt.contest.records import Comparison
 from minigpt.errors import named
-from minigpt.records import Comparison
 from minigpt.settings import ContestSettings, CorpusSettings, Machine, require
 from minigpt.text.corpus import read_corpus
 from minigpt.training.plan import Plan

@@ -8,8 +8,8 @@ from minigpt.app.opening import Stages, about, open_checkpoint
 from minigpt.checkpoint.export import check_target, export_folder
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.gguf import check_installed, save_gguf
+from minigpt.checkpoint.records import Exported
 from minigpt.errors import named
-from minigpt.records import Exported
 from minigpt.settings import FOLDER_DTYPES, GGUF_DTYPES, one_of, require
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from minigpt.checkpoint.files import storable
 from minigpt.checkpoint.runs import find_run, newest_run, read_run
-from minigpt.records import LossCurves
 from minigpt.settings import CurveSettings
 from minigpt.training.curves import cautions, loss_curves
+from minigpt.training.records import LossCurves
 
 
 @dataclass(frozen=True)

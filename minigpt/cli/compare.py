@@ -14,8 +14,8 @@ from minigpt.cli.flags import Given, from_settings
 from minigpt.cli.guard import StopSignals, colours, guarded, note, say, signals_raise, stderr, stdout
 from minigpt.cli.options import Json, Quiet
 from minigpt.cli.page import Html, check_page
+from minigpt.contest.records import Comparison
 from minigpt.errors import OutputError, PackageError, named
-from minigpt.records import Comparison
 from minigpt.render.compare import comparison_caption, comparison_table
 from minigpt.render.compare_page import comparison_page
 from minigpt.render.comparing import ComparingDisplay

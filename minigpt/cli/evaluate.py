@@ -12,13 +12,13 @@ from minigpt.cli.guard import guarded, note, stderr, stdout
 from minigpt.cli.options import Checkpoint, Quiet, csv_flag, json_flag
 from minigpt.cli.untrained import tell_untrained
 from minigpt.errors import named
-from minigpt.records import FileScore
 from minigpt.render.machine import to_json, write_rows
 from minigpt.render.screen import Screen
 from minigpt.render.style import quantity
 from minigpt.render.tables import file_score_caption, score_table
 from minigpt.render.work import WorkDisplay
 from minigpt.settings import Machine, TextFormat, Weights, Windows, require
+from minigpt.views.records import FileScore
 
 
 @guarded

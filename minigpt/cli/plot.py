@@ -14,13 +14,13 @@ from minigpt.cli.flags import from_settings
 from minigpt.cli.guard import colours, guarded, note, say, stdout
 from minigpt.cli.options import Quiet, json_flag
 from minigpt.errors import named
-from minigpt.records import LossCurves
 from minigpt.render.machine import to_json
 from minigpt.render.picture import check_picture, loss_picture, picture_format
 from minigpt.render.plot import loss_plot
 from minigpt.render.screen import Screen
 from minigpt.render.style import symbols_for
 from minigpt.settings import CurveSettings, require
+from minigpt.training.records import LossCurves
 
 
 @guarded

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from minigpt.contest import lengths
 from minigpt.contest.contest import Contest, Measurement, Progress, Stopped, contender_run
 from minigpt.contest.positions import LOSS_WINDOWS, loss_by_position, windows
+from minigpt.contest.records import Comparison, Contender
 from minigpt.contest.speed import training_rates
 from minigpt.models.gpt import GPT
 from minigpt.models.positions import give_positions
-from minigpt.records import Comparison, Contender
 from minigpt.settings import ModelConfig
 from minigpt.training.plan import Plan
 

@@ -14,6 +14,7 @@ import torch
 from minigpt.checkpoint.files import storable
 from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.learned import FINISHED
+from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.resume import RESUME, TOKENS, has_state
 from minigpt.checkpoint.run import RunFolder
 from minigpt.contest import lengths, recall
@@ -27,11 +28,11 @@ from minigpt.contest.positions import (
     loss_by_position,
     windows,
 )
+from minigpt.contest.records import Comparison, Contender, ContenderRun
 from minigpt.contest.speed import training_rates
 from minigpt.errors import named
 from minigpt.models.equal import equal_shape
 from minigpt.models.kinds import Model, new_model
-from minigpt.records import Comparison, Contender, ContenderRun, TrainRecord
 from minigpt.settings import Choices, ModelConfig, TrainConfig
 from minigpt.text.shards import reuse_shards
 from minigpt.training.loop import train

@@ -9,7 +9,7 @@ from operator import attrgetter
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.records import Comparison, Contender, Points
+from minigpt.contest.records import Comparison, Contender, Points
 from minigpt.render.panels import NAMES, octaves, relative
 from minigpt.render.screen import Screen
 from minigpt.render.style import byte_count, compact, duration, safe_text

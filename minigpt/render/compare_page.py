@@ -6,7 +6,7 @@ from math import log2, log10
 from pathlib import Path
 from typing import Any
 
-from minigpt.records import Comparison
+from minigpt.contest.records import Comparison
 from minigpt.render.compare import comparison_caption, comparison_table
 from minigpt.render.html import Section, page
 from minigpt.render.panel_plot import tick, x_label, x_ticks

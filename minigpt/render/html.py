@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from minigpt.records import Token
 from minigpt.render.style import safe_text, token_label
+from minigpt.text.records import Token
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minigpt.errors import PackageError, named
-from minigpt.records import LossCurves
 from minigpt.render.panels import Panel, line_names
 from minigpt.render.plot import AXES, mean_of, run_name, thinned
 from minigpt.settings import require
+from minigpt.training.records import LossCurves
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
