@@ -9,7 +9,7 @@ from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import CheckpointError, CorpusError
 from minigpt.inspection.divergence import divergence_bits
 from minigpt.inspection.probs import named_token, position_logits, surprisal
-from minigpt.models.kinds import decoder_for
+from minigpt.models.decoder import decoder_for
 from minigpt.records import ComparedNext, ComparedSpan, ComparedText, ComparedToken, Token
 from minigpt.sampling.distribution import Distribution, best_ids, distribution, step_record, sum_without, token_text
 from minigpt.text.tokenizer import Tokenizer
@@ -30,7 +30,7 @@ def compare_next(one: Checkpoint, other: Checkpoint, text: str, *, top: int, mov
             "one.\nWith --all, they are compared stretch by stretch of the text."
         )
     ids = one.tokenizer.encode(text)
-    first, second = (distribution(decoder_for(checkpoint.model).prefill(ids)) for checkpoint in (one, other))
+    first, second = (distribution(decoder_for(checkpoint.model).prefill(ids)[0]) for checkpoint in (one, other))
     return _compared(first, second, one.tokenizer, top, moved)
 
 

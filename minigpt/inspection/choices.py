@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 from minigpt.inspection.continuation import scored
-from minigpt.models.kinds import Model, batch_decoder_for
+from minigpt.models.decoder import decoder_for
+from minigpt.models.kinds import Model
 from minigpt.records import Choice, ScoredToken
 from minigpt.sampling.distribution import distribution
 from minigpt.text.tokenizer import Tokenizer
@@ -48,7 +49,7 @@ def _scored(
     model: Model, tokenizer: Tokenizer, ids: Sequence[int], texts: Sequence[Sequence[int]]
 ) -> list[list[ScoredToken]]:
     """Every token of every text: `ids` are read once, then all texts go on together, each until it ends."""
-    decoder, found = batch_decoder_for(model, len(texts)), [list[ScoredToken]() for _ in texts]
+    decoder, found = decoder_for(model, len(texts)), [list[ScoredToken]() for _ in texts]
     logits_BV, rows = decoder.prefill(ids), list(range(len(texts)))
     while True:
         for row, logits_V in zip(rows, logits_BV, strict=True):

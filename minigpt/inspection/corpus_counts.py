@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from minigpt.models.kinds import Model, decoder_for
+from minigpt.models.decoder import decoder_for
+from minigpt.models.kinds import Model
 from minigpt.records import (
     CorpusCandidate,
     CorpusOther,
@@ -59,7 +60,7 @@ def corpus_step(
     Listed are the `top` best of the model and the `top` most frequent of the corpus. Shares are of what followed the
     last `suffix` tokens, or as many of them as the corpus holds; by default the longest suffix that it holds.
     """
-    dist = distribution(decoder_for(model).prefill(ids))
+    dist = distribution(decoder_for(model).prefill(ids)[0])
     rows = nested(followers(corpus, ids))
     suffixes = [_suffix(dist, tokenizer, ids[-tokens:], found) for tokens, found in rows]
     followed = [i for i, row in enumerate(suffixes) if row.followed]

@@ -7,7 +7,8 @@ import torch
 from minigpt.checkpoint.snapshots import Snapshot
 from minigpt.inspection.divergence import divergence_bits
 from minigpt.inspection.lens import layer_logits
-from minigpt.models.kinds import Model, decoder_for, gpt_of
+from minigpt.models.decoder import decoder_for
+from minigpt.models.kinds import Model, gpt_of
 from minigpt.records import HistoryRow, LayerHistoryRow, StepRecord
 from minigpt.sampling.distribution import Distribution, best_ids, distribution, step_record
 from minigpt.text.tokenizer import Tokenizer
@@ -59,7 +60,7 @@ def history_by_layer(
 
 def _after(model: Model, ids: Sequence[int]) -> Distribution:
     with torch.inference_mode():
-        return distribution(decoder_for(model).prefill(ids))
+        return distribution(decoder_for(model).prefill(ids)[0])
 
 
 def _row(snapshot: Snapshot, records: Sequence[StepRecord], divergence: float, *, final: bool) -> HistoryRow:

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from minigpt.models.baselines import Baseline
-from minigpt.models.kinds import Model, decoder_for
+from minigpt.models.decoder import decoder_for, read_stretches
+from minigpt.models.kinds import Model
 from minigpt.models.kv_cache import window_start
-from minigpt.models.stream_decoder import read_stretches
 from minigpt.records import NamedToken, StepRecord, TextScore, Token
 from minigpt.sampling.distribution import distribution, step_record, token_text
 from minigpt.text.tokenizer import Tokenizer
@@ -17,7 +17,7 @@ from minigpt.text.tokenizer import Tokenizer
 
 def next_token(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> StepRecord:
     """What comes after `ids` (one or more): the softmax of the logits, nothing filtered, nothing drawn."""
-    logits_V = decoder_for(model).prefill(ids)
+    logits_V = decoder_for(model).prefill(ids)[0]
     return step_record(distribution(logits_V), tokenizer.token_bytes, position=len(ids), top=top)
 
 
