@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from minigpt.checkpoint.records import Exported
 from minigpt.cli.completion import complete_model
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, say, signals_raise, stderr, stdout
 from minigpt.cli.options import Json, Quiet, choice
 from minigpt.config import FOLDER_DTYPES, GGUF_DTYPES, one_of, require
-from minigpt.records import Exported
 from minigpt.render.machine import to_json
 from minigpt.render.style import byte_count, compact, quantity, symbols_for
 from minigpt.render.work import WorkDisplay
@@ -54,9 +54,9 @@ def export(
     [bold]minigpt export checkpoints/demo demo-folder --dtype bfloat16[/bold]
         for transformers, in half of them
     """
+    from minigpt.app.opening import about, open_checkpoint
     from minigpt.checkpoint.export import check_target
     from minigpt.checkpoint.gguf import check_installed
-    from minigpt.cli.setup import about, open_checkpoint
 
     is_gguf = target.suffix.lower() == ".gguf"
     kinds, where = (GGUF_DTYPES, "in a .gguf file") if is_gguf else (FOLDER_DTYPES, "in a folder")

@@ -13,17 +13,17 @@ from minigpt.cli.guard import stderr, stdout
 from minigpt.cli.view import print_view
 from minigpt.config import SampleConfig
 from minigpt.errors import ConfigError, TraceError
-from minigpt.records import SampleEnd
 from minigpt.render.machine import to_json
 from minigpt.render.replay import replay_caption, replay_finding, rescoring_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import safe_text, symbols_for
 from minigpt.render.work import WorkDisplay
+from minigpt.sampling.records import SampleEnd
 
 if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint
-    from minigpt.records import Replay
     from minigpt.sampling.engine import Piece
+    from minigpt.sampling.records import Replay
     from minigpt.sampling.trace import Trace, TraceHeader
 
 _KEEPING = "To see it again"
@@ -98,7 +98,7 @@ def replay(path: Path, given: Mapping[str, Any]) -> None:
 
 def _open(path: Path, header: "TraceHeader", given: Mapping[str, Any]) -> "Checkpoint":
     """The checkpoint that was given, or the trace's own; device and threads too."""
-    from minigpt.cli.setup import open_checkpoint
+    from minigpt.app.opening import open_checkpoint
     from minigpt.models.device import resolve_device
 
     folder = given.get("checkpoint", Path(header.checkpoint))
@@ -121,7 +121,7 @@ def _make_again(path: Path, trace: "Trace", checkpoint: "Checkpoint", given: Map
 
     Raises TraceError where something else comes out.
     """
-    from minigpt.cli.setup import about
+    from minigpt.app.opening import about
     from minigpt.models.decoder import decoding_threads
     from minigpt.sampling.replay import ReplayTally, changes, check_tokens, redraw, rescore
 
@@ -164,7 +164,7 @@ def _tell(
 
 def _score_elsewhere(trace: "Trace", checkpoint: "Checkpoint", given: Mapping[str, Any]) -> None:
     """The table of the tokens at which another checkpoint differs most."""
-    from minigpt.cli.setup import about
+    from minigpt.app.opening import about
     from minigpt.models.decoder import decoding_threads
     from minigpt.sampling.replay import RescoringTally, check_tokens, rescore
 

@@ -41,13 +41,13 @@ from minigpt.cli.replay import replay as replay_trace
 from minigpt.cli.untrained import tell_untrained
 from minigpt.config import RANGES, STAGES, TABLES, SampleConfig, require, require_choice
 from minigpt.errors import MinigptError
-from minigpt.records import CacheReport, SampleEnd, StepRecord
 from minigpt.render.heat import SCALES, Scale
 from minigpt.render.live import last_record, print_every_table, show_live, stream_text
 from minigpt.render.machine import to_json
 from minigpt.render.screen import Screen
 from minigpt.render.style import quantity
 from minigpt.render.tables import sample_caption
+from minigpt.sampling.records import CacheReport, SampleEnd, StepRecord
 
 if TYPE_CHECKING:
     from minigpt.sampling.engine import Piece
@@ -168,7 +168,7 @@ def sample(
         ignore_end_of_text=ignore_end_of_text,
         top=top,
     )
-    from minigpt.cli.setup import about, given_text, open_checkpoint
+    from minigpt.app.opening import about, given_text, open_checkpoint
     from minigpt.models.decoder import decoding_threads
     from minigpt.sampling.check import CacheCheck
     from minigpt.sampling.engine import by_sample, generate

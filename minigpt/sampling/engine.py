@@ -11,9 +11,9 @@ from torch import Tensor
 from minigpt.config import SEEDS, SampleConfig
 from minigpt.models.decoder import decoder_for
 from minigpt.models.kinds import Model
-from minigpt.records import SampleEnd, StepRecord
 from minigpt.sampling.distribution import distribution, step_record, uniforms
 from minigpt.sampling.filters import build_stages
+from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.sampling.seen import SeenTokens
 from minigpt.sampling.text_stream import TextStream
 from minigpt.text.tokenizer import Tokenizer

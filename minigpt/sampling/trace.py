@@ -27,8 +27,9 @@ from minigpt.checkpoint.tokenizer_files import tokenizer_files
 from minigpt.config import SampleConfig
 from minigpt.errors import ConfigError, OutputError, TraceError, brief
 from minigpt.plain import Misfit, from_line, from_plain
-from minigpt.records import SampleEnd, StepRecord, to_plain
+from minigpt.records import to_plain
 from minigpt.sampling.plausible import check_id, check_record
+from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.text.wording import shown
 
 FORMAT = "minigpt trace"

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from minigpt.config import SampleConfig
+from minigpt.contest.records import Comparison, Contender, ContenderRun
 from minigpt.errors import OutputError
-from minigpt.records import Candidate, Comparison, Contender, ContenderRun, Other, Stage, StepRecord
-from minigpt.render.explorer_session import Files, Session
+from minigpt.explore.session import Files, Session
+from minigpt.sampling.records import Candidate, Other, Stage, StepRecord
 
 if TYPE_CHECKING:
     from minigpt.models.gpt import GPT

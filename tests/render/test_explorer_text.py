@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import pytest
 from rich.cells import cell_len
 
-from minigpt.records import Token
-from minigpt.render.explorer_text import text_picture
+from minigpt.explore.text import text_picture
 from minigpt.render.style import UNICODE
+from minigpt.text.records import Token
 
 
 def tokens(*words: str | bytes) -> list[Token]:

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from minigpt.config import SampleConfig
-from minigpt.records import StepLogits
 from minigpt.render.html import page, running_text
 from minigpt.render.text_page import text_section
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import build_stages
+from minigpt.sampling.records import StepLogits
 from minigpt.sampling.step_logits import step_logits
 
 BAD = """</script><script>alert(1)</script> " ' < > & {{ 7 * 7 }} <!-- \x00 \u202e \u2028"""

@@ -9,9 +9,9 @@ import pytest
 
 from minigpt.checkpoint.folder import Checkpoint, load
 from minigpt.config import SampleConfig
-from minigpt.records import SampleEnd
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.engine import generate
+from minigpt.sampling.records import SampleEnd
 from minigpt.sampling.trace import TraceHeader, TraceStep, TraceWriter
 
 PROMPT = "The quick"

@@ -12,11 +12,11 @@ from minigpt.config import SampleConfig
 from minigpt.errors import CheckpointError
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import window_start
-from minigpt.records import SampleEnd, StepRecord
 from minigpt.sampling import engine
 from minigpt.sampling.distribution import distribution
 from minigpt.sampling.engine import Piece, by_sample, generate
 from minigpt.sampling.filters import build_stages
+from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.text.tokenizer import Tokenizer
 
 PROMPT = "The quick"

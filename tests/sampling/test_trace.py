@@ -15,8 +15,8 @@ import pytest
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.config import SampleConfig
 from minigpt.errors import CheckpointError, OutputError, TraceError
-from minigpt.records import SampleEnd
 from minigpt.sampling import trace as trace_module
+from minigpt.sampling.records import SampleEnd
 from minigpt.sampling.trace import Fingerprint, TraceHeader, TraceStep, TraceWriter, read_trace
 
 Entries = list[TraceStep | SampleEnd]

@@ -1,0 +1,70 @@
+"""Opens what a command was given: the checkpoint, the device and the text."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from minigpt.checkpoint.files import sha256_of, storable
+from minigpt.checkpoint.folder import Checkpoint, load
+from minigpt.checkpoint.runs import newest_run
+from minigpt.checkpoint.tensors import weight_files
+from minigpt.errors import ConfigError, CorpusError
+from minigpt.models.device import resolve_device
+from minigpt.models.kinds import gpt_of
+from minigpt.models.precision import stored
+from minigpt.text.prompt import check_argument, read_prompt, read_text
+
+
+def use_device(name: str, threads: int | None, resolve: Callable[[str], torch.device] = resolve_device) -> torch.device:
+    """The device by name, with `threads` CPU threads from now on."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = False  # or an LSTM's steps on a GPU would differ from its full passes
+    return resolve(name)
+
+
+def open_checkpoint(
+    path: Path | None, device: str, threads: int | None, dtype: str = "float32", quantize: str = "none"
+) -> Checkpoint:
+    """The checkpoint by path, or the newest run, its weights stored as `dtype` and `quantize` say."""
+    target = use_device(device, threads)
+    loaded = load(path if path is not None else newest_run(), target)
+    if (dtype, quantize) == ("float32", "none"):
+        return loaded
+    model = gpt_of(loaded.model, "--dtype and --quantize are for the products of blocks")
+    return replace(loaded, model=stored(model, dtype, quantize))
+
+
+def given_text(argument: str | None, file: Path | None = None) -> str:
+    """The text from the argument, `--file`, or standard input (`-`, or no argument and not typed at a terminal)."""
+    if argument is not None and file is not None:
+        raise ConfigError("Give the text as an argument or with --file, not both.")
+    if file is not None:
+        return read_text(str(file))
+    if argument == "-" or (argument is None and not sys.stdin.isatty()):
+        return read_prompt()
+    return check_argument(argument or "")
+
+
+def text_to_look_at(argument: str | None, file: Path | None = None, *, advice: str) -> str:
+    """As `given_text`, where an empty text is no answer: it is wrong usage unless a file or a pipe gave it."""
+    text = given_text(argument, file)
+    if not text:
+        elsewhere = file is not None or argument == "-" or (argument is None and not sys.stdin.isatty())
+        raise (CorpusError if elsewhere else ConfigError)(f"There is no text to look at.\n{advice}")
+    return text
+
+
+def about(loaded: Checkpoint, **asked: Any) -> dict[str, Any]:
+    """What JSON says of itself behind its numbers: what was `asked`, of which weights, and by which minigpt."""
+    return {**asked, "checkpoint": described(loaded.path), "version": version("minigpt")}
+
+
+def described(folder: Path) -> dict[str, str]:
+    """A checkpoint by its path and the SHA-256 of its weights: of model.safetensors, as it lies on the disk."""
+    return {"path": storable(folder), "sha256": sha256_of(weight_files(folder))}

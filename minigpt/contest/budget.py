@@ -1,0 +1,109 @@
+"""The minutes for a comparison and the speed of its models in; how long each training may be out."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from minigpt.config import require
+from minigpt.contest.positions import GRADIENT_WINDOWS, LOSS_WINDOWS
+from minigpt.contest.records import Comparison, Contender
+from minigpt.contest.speed import rate_at
+from minigpt.training.plan import BASELINE_RATES
+
+RATES = (3e-4, 1e-3, 3e-3, 1e-2)  # tried for each model
+USUAL_RATES = {**BASELINE_RATES, "gpt": 1e-3}  # where none is tried: the best on the built-in text
+WARMUP_PART = 20  # one in so many steps
+EVALUATIONS = 8  # on the way
+
+# How the time that is left once speeds are measured is shared out; loading and saving take the rest.
+_TRIED, _TOKENS, _TIME, _RECALL = 0.25, 0.35, 0.25, 0.15
+_USED = 0.95
+_AGAIN = "minigpt compare --resume latest"
+_FEWEST_EVALUATED, _MOST_EVALUATED = 4096, 100_000  # tokens
+_FEWEST_STEPS, FEWEST_SECONDS = 10, 8.0  # in 3 s a GPT may take no step besides its evaluations
+
+
+def shared(comparison: Comparison, recall_seconds: float, again: str = _AGAIN) -> Comparison:
+    """`comparison` with the lengths of its trainings. `recall_seconds`: of a step of that task, all models together.
+
+    Equal tokens take as long as the models' speeds say; the sweep's share is given to the rest where there is none.
+    Raises ConfigError where there is too little time for anything; `again` is the command that goes on.
+    """
+    contenders = comparison.contenders
+    a_token = sum(1 / _speed(contender, comparison.context) for contender in contenders)
+    looking = a_token * comparison.context * (LOSS_WINDOWS / 3 + GRADIENT_WINDOWS)  # forward is a third of a step
+    left = 60 * comparison.minutes - comparison.spent_seconds - looking
+    fewest = _fewest_tokens(comparison)
+    part = _USED * left / _parts(comparison)
+    _require_time(comparison, comparison.spent_seconds + looking + _least(comparison, fewest * a_token), again)
+    return replace(
+        comparison,
+        tokens=round(part * _TOKENS / a_token),
+        seconds=part * _TIME / len(contenders),
+        tried_tokens=None if comparison.quick else max(fewest, round(part * _TRIED / len(RATES) / a_token)),
+        recall_steps=max(_FEWEST_STEPS, round(part * _RECALL / recall_seconds)),
+    )
+
+
+def _parts(comparison: Comparison) -> float:
+    """The shares that are asked for, together."""
+    return _TOKENS + _TIME + _RECALL + (0 if comparison.quick else _TRIED)
+
+
+def _least(comparison: Comparison, seconds: float) -> float:
+    """What all trainings take, where those with the fewest tokens take so many `seconds`."""
+    least = max(seconds / _TOKENS, FEWEST_SECONDS * len(comparison.contenders) / _TIME)
+    return least * _parts(comparison) / _USED
+
+
+def require_pace(comparison: Comparison, seconds: Sequence[float], left: int, later: int, again: str = _AGAIN) -> None:
+    """Raise ConfigError as soon as measuring the speeds shows that the minutes cannot suffice.
+
+    `seconds` are those of the pieces so far, two or more of a kind; `left` are still to come of that kind, and `later`
+    of others. None of the first is taken to be faster than the fastest, and the others to take no time: what is refused
+    would have been too long in the end. What is advised counts them all at the mean.
+    """
+    trainings = _least(comparison, 0.0)
+    if comparison.spent_seconds + left * min(seconds) + trainings > 60 * comparison.minutes:
+        mean = sum(seconds) / len(seconds)
+        _require_time(comparison, comparison.spent_seconds + (left + later) * mean + trainings, again)
+
+
+def equally_shared(comparison: Comparison, rate: float, again: str = _AGAIN) -> Comparison:
+    """`comparison` with one training for each contender, none slower than `rate` tokens a second. Raises ConfigError
+    where there is too little time for them.
+    """
+    left, models = 60 * comparison.minutes - comparison.spent_seconds, len(comparison.contenders)
+    looking = LOSS_WINDOWS * comparison.context / 3 / rate
+    least = _fewest_tokens(comparison) / rate
+    _require_time(comparison, comparison.spent_seconds + (looking + least) * models / _USED, again)
+    return replace(comparison, tokens=round((_USED * left / models - looking) * rate))
+
+
+def _fewest_tokens(comparison: Comparison) -> int:
+    return _FEWEST_STEPS * comparison.batch_size * comparison.context
+
+
+def _require_time(comparison: Comparison, seconds: float, again: str) -> None:
+    """Raise ConfigError where the comparison has less than so many seconds in all."""
+    least = math.ceil(seconds / 6) / 10
+    require(
+        comparison.minutes >= seconds / 60,
+        f"--minutes {comparison.minutes:g} are too few here for a comparison: it takes {least:g} at least.\n"
+        f"What is measured so far is kept. Go on with: {again} --minutes {least:g}",
+    )
+
+
+def tokens_in(contender: Contender, context: int, seconds: float) -> float:
+    """How many tokens a contender trains on in so many seconds, about."""
+    return seconds * _speed(contender, context)
+
+
+def evaluated_tokens(tokens: float) -> int:
+    """Of a training of so many tokens, each evaluation takes so many; it is about three times as fast."""
+    return round(min(_MOST_EVALUATED, max(_FEWEST_EVALUATED, tokens / 50)))
+
+
+def _speed(contender: Contender, context: int) -> float:
+    assert contender.training_tokens_per_second is not None
+    return rate_at(contender.training_tokens_per_second, context)

@@ -1,0 +1,260 @@
+"""A comparison in a folder in; piece after piece of it measured, and kept at once, out: what was stopped goes on."""
+
+import math
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from minigpt.checkpoint.folder import load
+from minigpt.checkpoint.learned import FINISHED
+from minigpt.checkpoint.resume import RESUME, TOKENS, has_state
+from minigpt.checkpoint.run import RunFolder
+from minigpt.config import Choices, ModelConfig, TrainConfig
+from minigpt.contest import budget, recall
+from minigpt.contest.folder import save
+from minigpt.contest.generation import step_costs
+from minigpt.contest.memory import peak_bytes
+from minigpt.contest.positions import (
+    GRADIENT_WINDOWS,
+    LOSS_WINDOWS,
+    gradient_by_distance,
+    loss_by_position,
+    windows,
+)
+from minigpt.contest.records import Comparison, Contender, ContenderRun
+from minigpt.contest.speed import training_rates
+from minigpt.models.equal import equal_shape
+from minigpt.models.kinds import new_model
+from minigpt.text.shards import reuse_shards
+from minigpt.training.loop import train
+from minigpt.training.plan import Plan
+from minigpt.training.resume import open_run
+from minigpt.training.run import build_model, model_card, run, run_info
+
+Progress = Callable[[int, int, float | None], None]  # steps done, of how many, and a loss in nats where there is one
+Stopped = Callable[[], bool]
+
+# What is measured of each contender, in this order; between the two, the learning rates.
+_UNTRAINED = ("training_tokens_per_second", "step_milliseconds", "peak_bytes")
+_TRAINED = ("equal_tokens", "equal_time", "loss_nats_by_position", "recall_by_distance")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One measurement: of which model, what (the name of a field, or of what is tried), and how to make it.
+
+    `measure` returns the changes to the contender, or None where it was stopped.
+    """
+
+    model: str
+    what: str
+    measure: Callable[[Stopped, Progress], dict[str, Any] | None]
+
+
+class Contest:
+    """Carries out a comparison. `plan` is that of the GPT, whose text, tokenizer and context all have."""
+
+    def __init__(self, folder: Path, comparison: Comparison, plan: Plan, device: torch.device) -> None:
+        self.folder, self.comparison, self._plan, self._device = folder, comparison, plan, device
+        self.again = f"minigpt compare --resume {shlex.quote(str(folder))}"  # the command that goes on
+
+    def pieces(self) -> Iterator[Piece]:
+        """Those that are still to be measured, one after the other, for as long as each is taken (`take`)."""
+        for kind, what in enumerate(_UNTRAINED):
+            yield from self._at_a_pace(list(self._missing(what)), len(_UNTRAINED) - kind - 1)
+        if self.comparison.tokens is None:
+            self._set(budget.shared(self.comparison, self._recall_seconds(), self.again))
+        if not self.comparison.quick:
+            for rate in budget.RATES:
+                yield from self._untried(rate)
+        for what in _TRAINED:
+            yield from self._missing(what)
+
+    def _at_a_pace(self, pieces: Sequence[Piece], kinds: int) -> Iterator[Piece]:
+        """The same pieces, all of a kind, while the minutes can suffice; so many `kinds` are measured after them."""
+        seconds: list[float] = []
+        for number, piece in enumerate(pieces, 1):
+            before = self.comparison.spent_seconds
+            yield piece
+            seconds.append(self.comparison.spent_seconds - before)
+            if number > 1 and self.comparison.tokens is None:
+                later = kinds * len(self.comparison.contenders)
+                budget.require_pace(self.comparison, seconds, len(pieces) - number, later, self.again)
+
+    def total(self) -> int:
+        """How many pieces there are in all."""
+        return len(self.comparison.contenders) * (
+            len(_UNTRAINED + _TRAINED) + (0 if self.comparison.quick else len(budget.RATES))
+        )
+
+    def done(self) -> int:
+        """How many of them are measured."""
+        fields = (*_UNTRAINED, *_TRAINED)
+        return sum(
+            len(contender.tried_rates) + sum(getattr(contender, name) is not None for name in fields)
+            for contender in self.comparison.contenders
+        )
+
+    def take(self, piece: Piece, found: dict[str, Any], seconds: float) -> None:
+        """Keep what a piece has found, on which so many seconds were spent."""
+        contenders = tuple(
+            replace(contender, **found) if contender.model == piece.model else contender
+            for contender in self.comparison.contenders
+        )
+        spent = self.comparison.spent_seconds + seconds
+        self._set(replace(self.comparison, contenders=contenders, spent_seconds=spent))
+
+    def _set(self, comparison: Comparison) -> None:
+        self.comparison = comparison
+        save(self.folder, comparison)
+
+    def _missing(self, what: str) -> Iterator[Piece]:
+        measures = {
+            "training_tokens_per_second": self._speed,
+            "step_milliseconds": self._generation,
+            "peak_bytes": self._memory,
+            "equal_tokens": self._equal_tokens,
+            "equal_time": self._equal_time,
+            "loss_nats_by_position": self._positions,
+            "recall_by_distance": self._recall,
+        }
+        for contender in self.comparison.contenders:
+            if getattr(contender, what) is None:
+                yield Piece(contender.model, what, lambda *watch, one=contender: measures[what](one, *watch))
+
+    def _untried(self, rate: float) -> Iterator[Piece]:
+        for contender in self.comparison.contenders:
+            if rate not in (tried for tried, _ in contender.tried_rates):
+                yield Piece(contender.model, f"{rate:g}", lambda *watch, one=contender: self._try(one, rate, *watch))
+
+    def _config(self, contender: Contender) -> ModelConfig:
+        return equal_shape(self._plan.model, contender.model)
+
+    def _settings(self, contender: Contender, tokens: float, seconds: float | None = None) -> TrainConfig:
+        """AdamW for all, in float32, with the rate and the pace of this contender."""
+        steps = max(1, round(tokens / self._plan.train.batch_size / self._plan.model.context))
+        return replace(
+            self._plan.train,
+            steps=steps,
+            seconds=seconds,
+            learning_rate=contender.learning_rate,
+            warmup_steps=max(1, steps // budget.WARMUP_PART),
+            eval_every=max(1, steps // budget.EVALUATIONS),
+            eval_tokens=budget.evaluated_tokens(tokens),
+        )
+
+    # Each measures one thing of one contender
+
+    def _speed(self, contender: Contender, stopped: Stopped, progress: Progress) -> dict[str, Any]:
+        config, train_config = self._config(contender), self._plan.train
+        tokens = train_config.batch_size * config.context
+        return {"training_tokens_per_second": training_rates(config, train_config, self._device, tokens)}
+
+    def _generation(self, contender: Contender, stopped: Stopped, progress: Progress) -> dict[str, Any]:
+        return {"step_milliseconds": step_costs(self._config(contender), self._device)}
+
+    def _memory(self, contender: Contender, stopped: Stopped, progress: Progress) -> dict[str, Any]:
+        return {"peak_bytes": peak_bytes(self._config(contender), self._plan.train, self._device)}
+
+    def _try(self, contender: Contender, rate: float, stopped: Stopped, progress: Progress) -> dict[str, Any] | None:
+        """Train with one learning rate, and choose the best of those tried so far."""
+        assert self.comparison.tried_tokens is not None
+        settings = self._settings(replace(contender, learning_rate=rate), self.comparison.tried_tokens)
+        settings = replace(settings, eval_every=settings.steps)
+        model = new_model(self._config(contender)).initialise(torch.Generator().manual_seed(settings.seed))
+        bits: float | None = None
+        for record in train(
+            model.to(self._device), self._plan.data, settings, self._plan.tokenizer.byte_lengths(), stopped
+        ):
+            progress(record.step, settings.steps, record.loss_nats)
+            bits = record.validation_bits_per_byte
+        if stopped():
+            return None
+        tried = (*contender.tried_rates, (rate, bits if bits is not None and math.isfinite(bits) else None))
+        known = [(bits, rate) for rate, bits in tried if bits is not None]
+        return {"tried_rates": tried, "learning_rate": min(known)[1] if known else contender.learning_rate}
+
+    def _equal_tokens(self, contender: Contender, stopped: Stopped, progress: Progress) -> dict[str, Any] | None:
+        assert self.comparison.tokens is not None
+        found = self._train(contender, "tokens", self._settings(contender, self.comparison.tokens), stopped, progress)
+        return None if found is None else {"equal_tokens": found}
+
+    def _equal_time(self, contender: Contender, stopped: Stopped, progress: Progress) -> dict[str, Any] | None:
+        assert self.comparison.seconds is not None
+        expected = budget.tokens_in(contender, self.comparison.context, self.comparison.seconds)
+        settings = self._settings(contender, expected, self.comparison.seconds)
+        found = self._train(contender, "time", settings, stopped, progress)
+        return None if found is None else {"equal_time": found}
+
+    def _train(
+        self, contender: Contender, length: str, settings: TrainConfig, stopped: Stopped, progress: Progress
+    ) -> ContenderRun | None:
+        """A run in a folder of its own, which goes on where it was stopped."""
+        path = self.folder / f"{contender.model}-{length}"
+        plan = replace(self._plan, model=self._config(contender), train=settings)
+        resume = has_state(path)
+        if resume:
+            plan, folder = open_run(path, {})
+            folder.hold()
+        else:
+            info = run_info(plan, Choices(model=contender.model), self._device)
+            folder = RunFolder(path, plan.tokenizer, info)
+            self._start(folder, plan)
+        model = build_model(plan, self._device)
+        if folder.info.get("status") not in FINISHED:
+            for record, _ in run(plan, model, folder, stopped, resume=resume):
+                progress(record.step, plan.train.steps, record.loss_nats)
+        return _contender_run(folder) if folder.info["status"] in FINISHED else None
+
+    def _start(self, folder: RunFolder, plan: Plan) -> None:
+        folder.path.mkdir(exist_ok=True)
+        linked = reuse_shards(self.folder / RESUME / TOKENS, folder.path / f".{TOKENS}")
+        folder.start(build_model(plan), model_card(plan), linked)
+
+    def _positions(self, contender: Contender, stopped: Stopped, progress: Progress) -> dict[str, Any]:
+        """Of the model that was trained with equal tokens."""
+        assert contender.equal_tokens is not None
+        model = load(self.folder / contender.equal_tokens.folder, self._device).model
+        held_out, context = self._plan.data.validation, self._plan.model.context
+        return {
+            "loss_nats_by_position": loss_by_position(model, windows(held_out, context, LOSS_WINDOWS)),
+            "gradient_by_distance": gradient_by_distance(model, windows(held_out, context, GRADIENT_WINDOWS)),
+        }
+
+    def _recall(self, contender: Contender, stopped: Stopped, progress: Progress) -> dict[str, Any] | None:
+        assert self.comparison.recall_steps is not None
+        steps, seed = self.comparison.recall_steps, self.comparison.seed
+        model = recall.learn_recall(
+            equal_shape(recall.SHAPE, contender.model),
+            steps,
+            contender.learning_rate,
+            seed,
+            self._device,
+            stopped,
+            lambda step, loss: progress(step, steps, loss),
+        )
+        return None if model is None else {"recall_by_distance": recall.recalled(model, seed)}
+
+    def _recall_seconds(self) -> float:
+        """What a step of that task takes, of all contenders together."""
+        shapes = (equal_shape(recall.SHAPE, contender.model) for contender in self.comparison.contenders)
+        return sum(recall.seconds_a_step(shape, self._device) for shape in shapes)
+
+
+def _contender_run(folder: RunFolder) -> ContenderRun:
+    records = folder.logged()
+    known = [record for record in records if record.validation_bits_per_byte is not None]
+    by_tokens = tuple((float(r.tokens), r.validation_bits_per_byte or 0.0) for r in known)
+    by_seconds = tuple((r.seconds, r.validation_bits_per_byte or 0.0) for r in known)
+    return ContenderRun(
+        folder=folder.path.name,
+        tokens=records[-1].tokens,
+        seconds=records[-1].seconds,
+        bits_per_byte=min(bits for _, bits in by_tokens),  # of the model that is kept
+        by_tokens=by_tokens,
+        by_seconds=by_seconds,
+    )

@@ -1,0 +1,34 @@
+"""A model's shape in; how long a token takes that it generates, by how many came before, out."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from minigpt.config import ModelConfig
+from minigpt.contest.records import Points
+from minigpt.models.decoder import decoder_for, decoding_threads
+from minigpt.models.kinds import new_model
+
+TOKENS = (1, 64, 128, 256, 512, 1024)
+_AROUND = 16  # steps whose median is taken: those after this one
+
+
+def step_costs(config: ModelConfig, device: torch.device, tokens: Sequence[int] = TOKENS) -> Points:
+    """(number of the token, milliseconds), of a model of random weights whose context holds them all."""
+    model = new_model(replace(config, context=tokens[-1] + _AROUND + 1))
+    model = model.initialise(torch.Generator().manual_seed(0)).to(device).eval()
+    with decoding_threads(model):
+        decoder = decoder_for(model)
+        decoder.prefill([0])
+        times = [_timed(decoder.step) for _ in range(tokens[-1] + _AROUND)]
+    return tuple((number, 1000 * median(times[number - 1 : number - 1 + _AROUND])) for number in tokens)
+
+
+def _timed(step: Callable[[Sequence[int]], Tensor]) -> float:
+    started = time.perf_counter()
+    float(step([0])[0, 0])  # a GPU is waited for
+    return time.perf_counter() - started

@@ -1,0 +1,65 @@
+"""A model's shape in; the most memory that training it takes out, from a process of its own on a CPU.
+
+`python -m minigpt.contest.memory` is that process: it reads what to train as JSON, and writes a number of bytes.
+"""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from minigpt.config import ModelConfig, TrainConfig
+from minigpt.training.speed import measure_rate
+
+
+def peak_bytes(config: ModelConfig, settings: TrainConfig, device: torch.device) -> int:
+    """What some steps take beyond what was taken before: weights, gradients, moments, and all between them.
+
+    0 where it cannot be told, as where Python has no module `resource`.
+    """
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        measure_rate(config, device, settings, settings.batch_size)
+        return torch.cuda.max_memory_allocated(device) - before
+    told = {"model": asdict(config), "train": asdict(settings), "threads": torch.get_num_threads()}
+    result = subprocess.run(
+        [sys.executable, "-m", "minigpt.contest.memory"],
+        input=json.dumps(told),
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,  # Ctrl-C is for the comparison
+    )
+    return int(result.stdout) if result.returncode == 0 else 0
+
+
+def _main() -> None:
+    told = json.load(sys.stdin)
+    torch.set_num_threads(told["threads"])
+    tiny = ModelConfig(vocab_size=8, context=4, layers=1, heads=1, width=8)
+    settings = TrainConfig(**told["train"])
+    measure_rate(tiny, torch.device("cpu"), replace(settings, batch_size=1), 1)  # what is loaded at the first step
+    before = _most_resident()
+    measure_rate(ModelConfig(**told["model"]), torch.device("cpu"), settings, settings.batch_size)
+    print(_most_resident() - before)
+
+
+def _most_resident() -> int:
+    """Of this process so far. Linux counts it anew for every program; its `getrusage` goes on from the parent's."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return 1024 * int(line.split()[1])
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
+
+
+if __name__ == "__main__":
+    _main()

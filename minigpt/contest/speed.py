@@ -1,0 +1,31 @@
+"""A model's shape in; how many tokens a second it trains at, by the length of its context, out."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from minigpt.config import ModelConfig, TrainConfig
+from minigpt.contest.records import Points
+from minigpt.training.speed import measure_rate
+
+CONTEXTS = (32, 64, 128, 256, 512)
+
+
+def training_rates(
+    config: ModelConfig,
+    settings: TrainConfig,
+    device: torch.device,
+    tokens_per_step: int,
+    contexts: Sequence[int] = CONTEXTS,
+) -> Points:
+    """(context, tokens a second), always with so many tokens in a step: as a context doubles, the batch halves."""
+    return tuple(
+        (length, measure_rate(replace(config, context=length), device, settings, max(1, tokens_per_step // length)))
+        for length in contexts
+    )
+
+
+def rate_at(rates: Points, context: int) -> float:
+    """Of the measured length that is nearest to `context`."""
+    return min(rates, key=lambda point: abs(point[0] - context))[1]

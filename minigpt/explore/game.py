@@ -1,0 +1,108 @@
+"""Guesses and what came instead in; what they cost a person and the model, and how the game is explained, out.
+
+Shannon let people guess a text on, letter by letter ("Prediction and Entropy of Printed English", 1951); Cover and King
+let them bet, which turns a guess into a probability ("A Convergent Gambling Estimate of the Entropy of English", 1978).
+So it is here: a person puts a share of the probability on one token, and the rest is spread over all others as the
+model has them. Both then pay -log2 of what they had put on the token that came.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from minigpt.render.screen import Screen
+from minigpt.render.style import Symbols, percent, quantity, token_label, visible
+from minigpt.sampling.records import Candidate
+from minigpt.text.records import Token
+
+SHARES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)  # what can be put on a guess
+FIRST_SHARE = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """One token of the game. A round without a guess costs a person what it costs the model."""
+
+    guess: Candidate | None
+    guess_bits: float | None  # what the guess would have cost the model
+    share: float
+    came: Candidate
+    drawn: bool  # by the model, rather than standing in the text
+    person_bits: float
+    model_bits: float
+    typed: str = ""  # of which the guess is the first token
+
+
+def verdict(last: Round, symbols: Symbols) -> str:
+    """What came, and what the guess was worth to the model."""
+    came = f"{'drawn:' if last.drawn else 'it was'} {_quoted(last.came, symbols)}, rank {last.came.rank:,}"
+    if last.guess is None or last.guess_bits is None:
+        return f"{came} {symbols.dot} no guess"
+    whole = not last.typed or bytes.fromhex(last.guess.bytes) == last.typed.encode()
+    typed = symbols.quotes[0] + visible(last.typed, symbols) + symbols.quotes[1]
+    taken = "" if whole else f"of {typed} the token {_quoted(last.guess, symbols)} was taken"
+    if last.guess.id == last.came.id:
+        return f"{came} {symbols.dot} {taken and taken + ': '}right, with {percent(last.share, 0)} on it"
+    guess = f"rank {last.guess.rank:,}, {percent(last.guess.raw_prob)}, {last.guess_bits:.2f} bits"
+    return f"{came} {symbols.dot} {taken or 'you said ' + _quoted(last.guess, symbols)}: {guess}"
+
+
+def _quoted(token: Token, symbols: Symbols) -> str:
+    return symbols.quotes[0] + token_label(token, symbols) + symbols.quotes[1]
+
+
+def score_picture(rounds: Sequence[Round], screen: Screen) -> Text:
+    """The costs of the last token and of all, side by side."""
+    if not rounds:
+        return Text("\n").join([Text(" the game", "bold"), screen.caption("guess, and press enter")])
+    lines = [Text(f" {'bits':<8}{'you':>7}{'model':>8}", "bold")]
+    person, model = _bits(rounds)
+    for name, yours, its in (
+        ("last", person[-1], model[-1]),
+        ("a token", sum(person) / len(rounds), sum(model) / len(rounds)),
+    ):
+        level = f"{yours:.2f}" == f"{its:.2f}"
+        line = Text(f" {name:<8}").append(f"{yours:>7.2f}", "bold green" if yours < its and not level else "")
+        lines.append(line.append(f"{its:>8.2f}", "bold green" if its < yours and not level else ""))
+    right = sum(r.guess is not None and r.guess.id == r.came.id for r in rounds)
+    lines.append(screen.caption(f"{quantity(len(rounds), 'token')}, {right:,} right"))
+    return Text("\n").join(lines)
+
+
+def result(rounds: Sequence[Round]) -> str:
+    """How the game went, in a line; nothing where it was not played."""
+    if not rounds:
+        return ""
+    person, model = (sum(bits) / len(rounds) for bits in _bits(rounds))
+    return f"{quantity(len(rounds), 'token')}: you paid {person:.2f} bits a token, the model {model:.2f}."
+
+
+def _bits(rounds: Sequence[Round]) -> tuple[list[float], list[float]]:
+    """What a person paid, and the model."""
+    return [r.person_bits for r in rounds], [r.model_bits for r in rounds]
+
+
+def rules(screen: Screen, *, goes_on: bool) -> list[Text]:
+    """How it is played and what is counted. `goes_on`: the text has a next token, rather than the model drawing it."""
+    comes = (
+        "What comes stands in the text and is hidden."
+        if goes_on
+        else "The model draws what comes. (For a text of yours: start with it, press home, g.)"
+    )
+    paragraphs = (
+        f"Type the next token, with the space before it. {comes}",
+        "Up and down say how much of the probability is on your guess. The rest goes to all other tokens as the model "
+        "has them: together a distribution, like the model's.",
+        "Both pay -log2 of what they had on the token that comes, the model by its raw softmax: half is 1 bit, an "
+        "eighth is 3. The lower mean is the better.",
+        "No guess: you pay what it pays.",
+    )
+    return [screen.caption(paragraph) for paragraph in paragraphs]
+
+
+def guess_label(typed: str, token: Token | None, symbols: Symbols) -> str:
+    """What of the typed text is the token that is guessed."""
+    if token is None:
+        return ""
+    return f"the token {_quoted(token, symbols)}" + (" alone" if bytes.fromhex(token.bytes) != typed.encode() else "")

@@ -1,0 +1,245 @@
+"""A tree of tokens and key presses in; where a person stands in the tree, and what they are doing there, out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from minigpt.config import SampleConfig
+from minigpt.errors import MinigptError
+from minigpt.explore.game import FIRST_SHARE, SHARES, Round, result
+from minigpt.explore.keys import SETTINGS, neighbour
+from minigpt.explore.tree import Tree, leaf_under, leaves
+from minigpt.render.heat import SCALES
+from minigpt.sampling.records import StepRecord
+
+_ESCAPES = (("\\n", "\n"), ("\\t", "\t"), ("⏎", "\n"), ("⇥", "\t"), ("␣", " "))
+
+
+@dataclass(frozen=True)
+class Files:
+    """How to write what was explored; both raise OutputError rather than write over a file."""
+
+    save: Callable[[Path], None]  # the whole tree
+    export: Callable[[Path, int], None]  # the text up to a node
+
+
+class Session:
+    """One person in a tree. `here` is the node at which they stand, on the branch that ends in `tip`; `cursor` counts
+    the candidates above the marked one. `mode` is browse, find, save, export, game or help: what keys are for.
+    """
+
+    def __init__(self, tree: Tree, config: SampleConfig, files: Files) -> None:
+        self.tree, self.config, self._files = tree, config, files
+        self.here = self.tip = tree.prompt_end
+        self.mode = "browse"
+        self.heat: str | None = None
+        self.cursor = 0
+        self.rows = 1  # candidates on a page: the screen says how many
+        self.typed = ""
+        self.said = ""  # the answer to the last key, where it has one
+        self.rounds: list[Round] = []
+        self._share = FIRST_SHARE
+        self.left = False
+
+    # What is there
+
+    def branch(self) -> tuple[int, ...]:
+        """The nodes from the first one to the tip."""
+        return self.tree.path(self.tip)
+
+    def after(self, node: int) -> int | None:
+        """The node that follows on the branch."""
+        branch = self.branch()
+        at = branch.index(node) + 1
+        return branch[at] if at < len(branch) else None
+
+    @property
+    def share(self) -> float:
+        """What is put on the next guess."""
+        return SHARES[self._share]
+
+    def page(self, first: int, rows: int) -> tuple[StepRecord, int]:
+        """The list from candidate `first` on, `rows` of it, and how many there are in all."""
+        config = replace(self.config, top=max(1, rows))
+        if self.mode == "find":
+            return self.tree.find(self.here, _meant(self.typed), config, first=first)
+        record = self.tree.next(self.here, config, first=first)
+        return record, len(record.candidates) + (record.other.count if record.other else 0)
+
+    def marked_page(self) -> tuple[StepRecord, int]:
+        """The page on which the mark is, and where on it."""
+        first = self.cursor // self.rows * self.rows
+        return self.page(first, self.rows)[0], self.cursor - first
+
+    # Keys
+
+    def press(self, key: str, character: str | None = None) -> None:
+        """Do what `key` is for; a mistake is told in `said`, and the tree stays as it is."""
+        self.said = ""
+        keys = {
+            "browse": self._browse,
+            "find": self._find,
+            "save": lambda key, character: self._name_file(key, character, self._files.save),
+            "export": lambda key, character: self._name_file(key, character, self._export),
+            "game": self._play,
+            "help": self._read,
+        }
+        try:
+            keys[self.mode](key, character)
+        except MinigptError as error:
+            self.said = " ".join(str(error).split("\n"))
+
+    def paste(self, text: str) -> None:
+        """Text that comes at once: only where something is being typed."""
+        if self.mode in ("find", "save", "export", "game"):
+            self.typed += text.removesuffix("\n")
+            self.cursor = 0
+
+    def _browse(self, key: str, character: str | None) -> None:
+        acts: dict[str, Callable[[], None]] = {
+            "enter": self._append,
+            "space": lambda: self._go(self.tree.draw(self.here, self.config)),
+            "left": lambda: self._move(-1),
+            "backspace": lambda: self._move(-1),
+            "right": lambda: self._move(1),
+            "shift+left": lambda: self._move(-10),
+            "shift+right": lambda: self._move(10),
+            "home": lambda: self._go(0),
+            "end": lambda: self._go(self.tip),
+            "tab": lambda: self._turn(1),
+            "shift+tab": lambda: self._turn(-1),
+            "slash": lambda: self._begin("find"),
+            "h": self._next_heat,
+            "g": lambda: self._begin("game"),
+            "s": lambda: self._begin("save", "tree.jsonl"),
+            "e": lambda: self._begin("export", "branch.txt"),
+            "question_mark": lambda: self._begin("help"),
+            "q": self._leave,
+        }
+        if key in acts:
+            acts[key]()
+        elif not self._choose(key):
+            self._set(character or "")
+
+    def _find(self, key: str, character: str | None) -> None:
+        if key == "enter":
+            self._append()
+        elif not self._choose(key):
+            self._type(key, character)
+
+    def _name_file(self, key: str, character: str | None, write: Callable[[Path], None]) -> None:
+        if key != "enter":
+            self._type(key, character)
+        elif self.typed.strip():
+            write(Path(self.typed).expanduser())
+            self.said = f"{self.typed} is written."
+            self._begin("browse")
+
+    def _play(self, key: str, character: str | None) -> None:
+        if key == "enter":
+            self._bet()
+        elif key in ("up", "down"):
+            self._share = max(0, min(self._share + (1 if key == "up" else -1), len(SHARES) - 1))
+        else:
+            self._type(key, character)
+            self.said = result(self.rounds) if self.mode != "game" else ""
+
+    def _read(self, key: str, character: str | None) -> None:
+        if key in ("escape", "enter", "q", "question_mark"):
+            self._begin("browse")
+
+    def _type(self, key: str, character: str | None) -> None:
+        """A letter more, or less; escape leaves the line."""
+        if key == "escape":
+            self._begin("browse")
+        elif key == "backspace":
+            self.typed = self.typed[:-1]
+        elif key == "ctrl+u":
+            self.typed = ""
+        elif character and character.isprintable():
+            self.typed += character
+        self.cursor = 0
+
+    # What they do
+
+    def _leave(self) -> None:
+        self.left = True
+
+    def _begin(self, mode: str, typed: str = "") -> None:
+        self.mode, self.typed, self.cursor = mode, typed, 0
+        if mode == "game":
+            self.rounds, self._share = [], FIRST_SHARE
+
+    def _choose(self, key: str) -> bool:
+        """Move the mark in the list; whether `key` is for that."""
+        steps = {"up": -1, "down": 1, "pageup": -self.rows, "pagedown": self.rows}
+        if key in steps:
+            self.cursor = max(0, min(self.cursor + steps[key], self.page(0, 1)[1] - 1))
+        return key in steps
+
+    def _go(self, node: int) -> None:
+        """Stand at `node`, on the branch that one is on if it goes through it, else on the newest one that does."""
+        self.tip = self.tip if node in self.branch() else leaf_under(self.tree, node)
+        self.here, self.cursor = node, 0
+
+    def _move(self, by: int) -> None:
+        """So many tokens on along the branch, or back."""
+        branch = self.branch()
+        self._go(branch[max(0, min(branch.index(self.here) + by, len(branch) - 1))])
+
+    def _append(self) -> None:
+        """Append the marked token, if any is listed."""
+        record, at = self.marked_page()
+        if record.candidates:
+            self._go(self.tree.append(self.here, record.candidates[at].id, self.config))
+            self._begin("browse")
+
+    def _turn(self, by: int) -> None:
+        """Stand at the tip of the next branch in the picture, or of the one before."""
+        tips = leaves(self.tree)
+        self._go(tips[(tips.index(self.tip) + by) % len(tips)])
+
+    def _set(self, letter: str) -> None:
+        """A setting's letter: small for less, capital for more. The logits are kept, so nothing is run again."""
+        for key, field, _, values, _ in SETTINGS:
+            if letter.lower() == key:
+                value = neighbour(values, getattr(self.config, field), more=letter.isupper())
+                changed: dict[str, Any] = {field: int(value) if field == "top_k" else value}
+                self.config = replace(self.config, **changed)
+
+    def _next_heat(self) -> None:
+        names = [None, *SCALES]
+        self.heat = names[(names.index(self.heat) + 1) % len(names)]
+
+    def _export(self, path: Path) -> None:
+        self._files.export(path, self.here)
+
+    def _bet(self) -> None:
+        """Close a round: what comes next, and what it costs both."""
+        guess, here, after = self.tree.first_token(self.typed), self.here, self.after(self.here)
+        node = self.tree.draw(here, self.config) if after is None else after
+        came = self.tree.token(node).id
+        found = self.tree.candidates(here, [came] if guess is None else [came, guess.id], self.config)
+        model_bits = self.tree.bits(here, came)
+        self.rounds.append(
+            Round(
+                guess=None if guess is None else found[1],
+                guess_bits=None if guess is None else self.tree.bits(here, guess.id),
+                share=self.share,
+                came=found[0],
+                drawn=after is None,
+                person_bits=model_bits if guess is None else self.tree.bet_bits(here, came, guess.id, self.share),
+                typed=self.typed,
+                model_bits=model_bits,
+            )
+        )
+        self._go(node)
+        self.typed = ""
+
+
+def _meant(typed: str) -> str:
+    """What is searched: a newline and a tab are typed as programs write them, or as they are shown."""
+    for written, meant in _ESCAPES:
+        typed = typed.replace(written, meant)
+    return typed

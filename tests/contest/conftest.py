@@ -1,0 +1,39 @@
+"""A comparison of tiny models on a few sentences."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from minigpt.contest.begin import begin
+from minigpt.contest.contest import Contest
+from minigpt.contest.folder import keep
+from minigpt.text.blocks import unheard
+from minigpt.text.corpus import Corpus, corpus_of
+
+CPU = torch.device("cpu")
+WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "then", "a", "dog", "came", "by"]
+
+
+@pytest.fixture
+def text() -> Corpus:
+    source = random.Random(1)
+    return corpus_of("notes", [" ".join(source.choice(WORDS) for _ in range(2000))])
+
+
+@pytest.fixture
+def contest(small_contest: None, text: Corpus, tmp_path: Path) -> Callable[..., Contest]:
+    """One that has just begun, in a folder of its own."""
+
+    def start(*, quick: bool = False) -> Contest:
+        folder = tmp_path / f"compare-{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        comparison, plan = begin(
+            text, minutes=0.06 if quick else 0.09, quick=quick, seed=1, device=CPU, progress=lambda *_: unheard
+        )
+        keep(folder, comparison, plan.tokenizer, plan.data)
+        return Contest(folder, comparison, plan, CPU)
+
+    return start
