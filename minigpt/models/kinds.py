@@ -1,9 +1,9 @@
 """The kinds of model in one table."""
 
-from minigpt.config import ModelConfig
 from minigpt.errors import ConfigError
 from minigpt.models.baselines import LSTM, RNN, Baseline, WindowNet
 from minigpt.models.gpt import GPT
+from minigpt.settings import ModelConfig
 
 Model = GPT | Baseline
 

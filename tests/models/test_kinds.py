@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from minigpt.config import MODELS
 from minigpt.errors import ConfigError
 from minigpt.models.baselines import Baseline
 from minigpt.models.decoder import CachedDecoder, StateDecoder, decoder_for
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import NAMES, gpt_of
+from minigpt.settings import MODELS
 
 
 def test_every_kind_has_a_name_for_people() -> None:
