@@ -17,8 +17,7 @@ from minigpt.models.device import windows_at_once
 from minigpt.models.kinds import Model
 from minigpt.models.kv_cache import window_step
 from minigpt.sampling.distribution import require_finite
-from minigpt.views.probs import perplexity
-from minigpt.views.records import FileScore
+from minigpt.sampling.records import FileScore, perplexity
 
 _STRETCH = 1024  # of a stream, at once
 _NOT_SCORED = -100  # the target that cross_entropy leaves out
