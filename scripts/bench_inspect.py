@@ -23,10 +23,10 @@ from rich.console import Console
 from rich.table import Table
 
 from minigpt.checkpoint.folder import Checkpoint
-from minigpt.config import ModelConfig
 from minigpt.models.device import autocast, has_bfloat16
 from minigpt.models.gpt import GPT
 from minigpt.sampling.score import Part, score
+from minigpt.settings import ModelConfig
 from minigpt.text.builtin_text import python_reference
 from minigpt.text.tokenizer import Tokenizer, train_tokenizer
 from minigpt.views.against import compare_next, compare_text

@@ -11,9 +11,9 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from minigpt.config import require
 from minigpt.errors import CorpusError, brief
 from minigpt.records import Record
+from minigpt.settings import require
 from minigpt.text.records import Token
 from minigpt.text.wording import shown
 
