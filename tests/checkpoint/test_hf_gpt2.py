@@ -12,10 +12,10 @@ from minigpt.checkpoint.files import read_json_object
 from minigpt.checkpoint.folder import load, save_description, save_weights
 from minigpt.models.decoder import CachedDecoder
 from minigpt.models.gpt import GPT
+from minigpt.models.inside import layer_logits
 from minigpt.models.precision import stored
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.views.attention import attend
-from minigpt.views.lens import layer_logits
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "usual": {},
