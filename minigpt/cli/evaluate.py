@@ -17,8 +17,8 @@ from minigpt.render.screen import Screen
 from minigpt.render.style import quantity
 from minigpt.render.tables import file_score_caption, score_table
 from minigpt.render.work import WorkDisplay
+from minigpt.sampling.records import FileScore
 from minigpt.settings import Machine, TextFormat, Weights, Windows, require
-from minigpt.views.records import FileScore
 
 
 @guarded
