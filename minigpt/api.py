@@ -22,14 +22,6 @@ from minigpt.checkpoint.run import RunFolder, Scratch, check_out, claim
 from minigpt.checkpoint.snapshots import Snapshot, snapshots
 from minigpt.cli.again import again
 from minigpt.cli.introduction import part_was_read
-from minigpt.config import (
-    DEFAULT_MINUTES,
-    Choices,
-    SampleConfig,
-    TrainConfig,
-    check_ranges,
-    require,
-)
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptError, brief
 from minigpt.models.device import resolve_device
 from minigpt.models.gpt import GPT
@@ -38,6 +30,7 @@ from minigpt.plain import Misfit, from_plain
 from minigpt.render.notebook import show
 from minigpt.sampling.engine import Piece, generate
 from minigpt.sampling.records import StepRecord
+from minigpt.settings import DEFAULT_MINUTES, Choices, SampleConfig, TrainConfig, check_ranges, require
 from minigpt.text.corpus import read_corpus
 from minigpt.text.single import single_token
 from minigpt.training.finetune import Base, begun_with, gentle

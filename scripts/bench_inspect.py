@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.table import Table
 
 from minigpt.checkpoint.folder import Checkpoint
-from minigpt.config import ModelConfig
 from minigpt.models.device import autocast, has_bfloat16
 from minigpt.models.gpt import GPT
+from minigpt.settings import ModelConfig
 from minigpt.text.builtin_text import python_reference
 from minigpt.text.tokenizer import Tokenizer, train_tokenizer
 from minigpt.views.against import compare_next, compare_text

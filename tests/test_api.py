@@ -15,9 +15,9 @@ import minigpt
 from minigpt import api
 from minigpt.checkpoint import folder as on_disk
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.config import Choices, TrainConfig
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptError, OutputError
 from minigpt.sampling.records import SampleEnd
+from minigpt.settings import Choices, TrainConfig
 from minigpt.views.attention import attend, attention_grid, head_summaries
 from minigpt.views.choices import weigh
 from minigpt.views.lens import by_layer

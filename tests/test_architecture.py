@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "minigpt"
 FLOORS = {
-    "errors": 0, "config": 0, "records": 0, "plain": 0,
+    "errors": 0, "settings": 0, "records": 0, "plain": 0,
     "text": 1, "models": 1,
     "checkpoint": 2,
     "sampling": 3, "training": 3,

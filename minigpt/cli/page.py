@@ -10,10 +10,10 @@ import typer
 
 from minigpt.cli.guard import note
 from minigpt.cli.view import Lines, print_view
-from minigpt.config import SampleConfig, require
 from minigpt.errors import ConfigError, OutputError
 from minigpt.render.screen import WIDEST, Screen
 from minigpt.sampling.records import StepRecord
+from minigpt.settings import SampleConfig, require
 
 if TYPE_CHECKING:
     from torch import Tensor

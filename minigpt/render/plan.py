@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from minigpt.config import TrainConfig
 from minigpt.render.screen import Screen
 from minigpt.render.style import compact, duration, quantity
+from minigpt.settings import TrainConfig
 from minigpt.training.records import PlannedRun
 
 

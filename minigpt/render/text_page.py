@@ -4,11 +4,11 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from minigpt.config import STAGES, SampleConfig
 from minigpt.render.heat import SCALES
 from minigpt.render.html import Section, running_text, text_before
 from minigpt.render.style import token_label
 from minigpt.sampling.records import Candidate, StepLogits, StepRecord
+from minigpt.settings import STAGES, SampleConfig
 from minigpt.text.records import Token
 
 _PENALTY = "repetition-penalty"

@@ -9,7 +9,6 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from minigpt.config import SampleConfig
 from minigpt.errors import CorpusError
 from minigpt.models.decoder import Decoder
 from minigpt.models.gpt import GPT
@@ -28,6 +27,7 @@ from minigpt.sampling.filters import build_stages
 from minigpt.sampling.records import Candidate, StepRecord
 from minigpt.sampling.seen import SeenTokens
 from minigpt.sampling.trace import TraceHeader, TraceStep
+from minigpt.settings import SampleConfig
 from minigpt.text.records import Token
 from minigpt.text.tokenizer import Tokenizer
 

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.config import TrainConfig
 from minigpt.models.device import autocast
 from minigpt.models.kinds import Model
+from minigpt.settings import TrainConfig
 from minigpt.text.shards import TokenData
 from minigpt.training.batches import Batch, Batches, mixed
 from minigpt.training.compiled import compiled

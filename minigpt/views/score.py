@@ -11,12 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minigpt.config import require
+from minigpt.errors import named
 from minigpt.models.baselines import Baseline, State
 from minigpt.models.device import windows_at_once
 from minigpt.models.kinds import Model
 from minigpt.models.kv_cache import window_step
 from minigpt.sampling.distribution import require_finite
+from minigpt.settings import require
 from minigpt.views.probs import perplexity
 from minigpt.views.records import FileScore
 
@@ -42,7 +43,9 @@ def checked_stride(stride: int | None, context: int) -> int:
     """By how many tokens windows move on; by default as in sampling. Raises ConfigError out of 1 to `context`."""
     if stride is None:
         return window_step(context)
-    require(1 <= stride <= context, f"--stride must be from 1 to the model's context, {context:,}, not {stride:,}.")
+    require(
+        1 <= stride <= context, f"{named('stride')} must be from 1 to the model's context, {context:,}, not {stride:,}."
+    )
     return stride
 
 

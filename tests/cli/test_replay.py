@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from minigpt.checkpoint.folder import load
-from minigpt.config import SampleConfig
 from minigpt.sampling.trace import TraceHeader, TraceStep, TraceWriter, read_trace
+from minigpt.settings import SampleConfig
 from minigpt.views.probs import every_token
 
 Run = Callable[..., Any]

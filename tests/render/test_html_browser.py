@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 
-from minigpt.config import SampleConfig
 from minigpt.render.attention_page import attention_section
 from minigpt.render.history_page import history_section
 from minigpt.render.html import Section, page
@@ -22,6 +21,7 @@ from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import build_stages
 from minigpt.sampling.records import BareToken, StepLogits
 from minigpt.sampling.step_logits import TEMPERATURES, step_logits
+from minigpt.settings import SampleConfig
 from minigpt.text.records import Token
 from minigpt.views.records import AttentionGrid, HistoryRow
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.config import ModelConfig, TrainConfig
 from minigpt.models.gpt import GPT
+from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.shards import TokenData
 from minigpt.training import loop
 from minigpt.training.loop import Trainer

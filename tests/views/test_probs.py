@@ -8,12 +8,12 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from minigpt.config import SampleConfig
 from minigpt.models.baselines import Baseline
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import window_start
 from minigpt.sampling.engine import generate
 from minigpt.sampling.records import BareToken, Candidate, StepRecord
+from minigpt.settings import SampleConfig
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.views.probs import every_token, first_token, next_token, text_score
 
