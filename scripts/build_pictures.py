@@ -125,7 +125,7 @@ def page() -> None:
         raise SystemExit("The picture of a page needs Chromium, which is not installed here.")
     with tempfile.TemporaryDirectory() as folder:
         html = Path(folder) / "sample.html"
-        command = ["sample", "The value of", "--seed", "6", "-n", "32", "--quiet", "--html", str(html)]
+        command = ["sample", "The value of", "--seed", "6", "-n", "60", "--quiet", "--html", str(html)]
         subprocess.run([*MINIGPT, *command, *DEMO], check=True, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)})
         flags = [
             "--headless",
@@ -134,7 +134,7 @@ def page() -> None:
             "--hide-scrollbars",
             f"--user-data-dir={folder}/profile",
         ]
-        size = ["--window-size=1100,700", "--force-device-scale-factor=1"]
+        size = ["--window-size=1100,740", "--force-device-scale-factor=1"]
         shot = f"--screenshot={IMAGES / 'page.png'}"
         subprocess.run([chromium, *flags, *size, shot, html.as_uri()], check=True, capture_output=True)
 
