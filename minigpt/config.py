@@ -2,8 +2,8 @@
 
 import math
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from minigpt.errors import ConfigError, brief
@@ -97,12 +97,7 @@ RANGES: dict[str, Range] = {
     "save_every": Range(1, MOST_STEPS),
     "seed": Range(0, SEEDS - 1, both=True),
     "threads": Range(1, 1024, both=True),
-    # How a token is chosen, and how many
-    "repetition_penalty": Range(0.001, 1000, both=True),
-    "temperature": Range(0, _HUGE, least_is="the most likely token"),
-    "top_k": Range(0, _MANY, least_is="off"),
-    "top_p": Range(0, 1, above=True, both=True, most_is="off"),
-    "min_p": Range(0, 1, both=True, least_is="off"),
+    # How much is sampled
     "max_tokens": Range(1, _MANY),
     "num_samples": Range(1, 1_000_000),
     "pace": Range(0.001, 1e9),
@@ -359,41 +354,208 @@ class TrainConfig:
         return None if self.seconds is None else self.seconds / 60
 
 
-STAGES = ("repetition-penalty", "temperature", "top-k", "top-p", "min-p")  # in the usual order
+TEMPERATURES = (
+    *(0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+    *(1.1, 1.2, 1.3, 1.4, 1.5, 1.75, 2.0, 2.5, 3.0, 5.0),
+)  # fmt: skip
+_PENALTIES = (-2.0, -1.5, -1.0, -0.7, -0.5, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)
+_SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 1.0)
+
+TokenBias = tuple[int, float]  # a token's id, and what is added to its logit
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterSpec:
+    """A sampling filter, but for its arithmetic: the function of the same name in sampling/filters.py.
+
+    The field of SampleConfig that carries it is the filter's setting; the order of those fields is the order in which
+    filters are applied by default. Flags, range checks, tables, the explorer and pages read this.
+    """
+
+    setting: str = ""  # the field's name
+    neutral: Any  # the value at which the filter changes nothing, and is left out
+    range: Range
+    help: str = ""
+    label: str = ""  # in the head of a table; by default the name
+    cuts: Callable[[float], bool] = lambda value: False  # whether it removes tokens, at this value
+    by_token: bool = False  # whether it changes the logits of certain tokens: those of the history, or those given
+    history: str = (
+        ""  # what it asks of the text so far: nothing, each token "once", or "each" as often as it stands there
+    )
+    counts_tokens: bool = False  # whether its value is a number of tokens
+    key: str = ""  # in the explorer: the small letter for less, the capital for more
+    steps: tuple[float, ...] = ()  # the values to which the keys lead, ascending; a neutral 0 at the end is the most
+    usual: bool = False  # whether the explorer shows it while it is neutral
+    slider: tuple[float, ...] = ()  # on a page, where funnel.js can compute it; without, a page shows it as it was used
+
+    @property
+    def name(self) -> str:
+        """As tables, JSON and --stages have it."""
+        return self.setting.replace("_", "-")
+
+    @property
+    def words(self) -> str:
+        """As a sentence has it."""
+        return self.name.replace("-penalty", " penalty")
+
+    @property
+    def heading(self) -> str:
+        """As the head of a column has it."""
+        return self.label or self.name
+
+    def check(self, flag: str, value: Any) -> None:
+        """Raise ConfigError, by the name of the flag, for a value out of range; for a bias, of any of its numbers."""
+        for number in (amount for _, amount in value) if isinstance(value, tuple) else (value,):
+            self.range.check(flag, number)
+
+
+def _filter(default: Any, **spec: Any) -> Any:
+    """A field whose filter has these properties."""
+    return field(default=default, metadata={"filter": FilterSpec(**spec)})
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleConfig:
-    """How a token is chosen. The neutral value of each stage (the second column) leaves it out.
+    """How a token is chosen: the settings of the filters, then how much is drawn and what is told of it.
 
-    `stages` are the names of those that are applied, in that order.
-
-    repetition_penalty  1.0   above 1 makes tokens already in the text less likely (Keskar et al., 2019)
-    temperature         1.0   below 1 sharpens, above 1 flattens; 0 always takes the most likely token
-    top_k               0     keep the k most likely tokens (Fan et al., 2018)
-    top_p               1.0   keep the fewest tokens that hold p of the probability (Holtzman et al., 2020)
-    min_p               0.0   keep tokens with at least this share of the top token's probability (Nguyen et al., 2024)
+    `stages` are the names of the filters that are applied, in that order.
     """
 
-    repetition_penalty: float = 1.0
-    temperature: float = 0.8
-    top_k: int = 0
-    top_p: float = 0.95
-    min_p: float = 0.0
-    stages: tuple[str, ...] = STAGES
+    bias: tuple[TokenBias, ...] = _filter(
+        (),
+        neutral=(),
+        range=Range(-1000, 1000, both=True),  # of each amount
+        label="biases",
+        by_token=True,
+    )
+    repetition_penalty: float = _filter(  # Keskar et al., 2019
+        1.0,
+        neutral=1.0,
+        range=Range(0.001, 1000, both=True),
+        help="Above 1, tokens already in the text become less likely.",
+        label="rep.",
+        by_token=True,
+        history="once",
+        key="r",
+        steps=(0.8, 0.9, 1.0, 1.05, 1.1, 1.2, 1.3, 1.5, 2.0, 3.0, 5.0),
+        usual=True,
+    )
+    presence_penalty: float = _filter(
+        0.0,
+        neutral=0.0,
+        range=Range(-100, 100, both=True),
+        help="Subtract this from the logits of tokens already in the text; 0 for none.",
+        label="pres.",
+        by_token=True,
+        history="once",
+        key="a",
+        steps=_PENALTIES,
+    )
+    frequency_penalty: float = _filter(
+        0.0,
+        neutral=0.0,
+        range=Range(-100, 100, both=True),
+        help="Subtract this from a token's logit each time it stands in the text; 0 for none.",
+        label="freq.",
+        by_token=True,
+        history="each",
+        key="f",
+        steps=_PENALTIES,
+    )
+    temperature: float = _filter(
+        0.8,
+        neutral=1.0,
+        range=Range(0, _HUGE, least_is="the most likely token"),
+        help="Below 1 more conservative, above 1 more random; 0 takes the top token.",
+        label="temp.",
+        cuts=lambda value: value == 0,
+        key="t",
+        steps=(*TEMPERATURES[:14], 1.5, 1.75, 2.0, 3.0, 5.0, 10.0),
+        usual=True,
+        slider=TEMPERATURES,
+    )
+    top_n_sigma: float = _filter(  # Tang et al., 2024
+        0.0,
+        neutral=0.0,
+        range=Range(0, _HUGE, least_is="off"),
+        help="Keep tokens within n standard deviations of the largest logit; 0 for all.",
+        label="n-sigma",
+        cuts=lambda value: True,
+        key="n",
+        steps=(0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 0.0),
+        slider=(0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0),
+    )
+    top_k: int = _filter(  # Fan et al., 2018
+        0,
+        neutral=0,
+        range=Range(0, _MANY, least_is="off"),
+        help="Keep the k most likely tokens; 0 for all.",
+        cuts=lambda value: True,
+        counts_tokens=True,
+        key="k",
+        steps=(1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 40, 50, 100, 200, 500, 1000, 0),
+        usual=True,
+        slider=tuple(range(51)),
+    )
+    typical_p: float = _filter(  # Meister et al., 2022
+        1.0,
+        neutral=1.0,
+        range=Range(0, 1, above=True, both=True, most_is="off"),
+        help="Keep the tokens nearest to the expected surprisal that hold this share; 1 for all.",
+        cuts=lambda value: True,
+        key="l",
+        steps=_SHARES,
+    )
+    top_p: float = _filter(  # Holtzman et al., 2020
+        0.95,
+        neutral=1.0,
+        range=Range(0, 1, above=True, both=True, most_is="off"),
+        help="Keep the fewest tokens that hold this share; 1 for all.",
+        cuts=lambda value: True,
+        key="p",
+        steps=_SHARES,
+        usual=True,
+        slider=(*(n / 20 for n in range(1, 19)), 0.92, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999, 1.0),
+    )
+    min_p: float = _filter(  # Nguyen et al., 2024
+        0.0,
+        neutral=0.0,
+        range=Range(0, 1, both=True, least_is="off"),
+        help="Keep tokens with this share of the top one's; 0 for all.",
+        cuts=lambda value: True,
+        key="m",
+        steps=(0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0),
+        usual=True,
+        slider=(0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0),
+    )
+    stages: tuple[str, ...] = field(default_factory=lambda: tuple(FILTERS))
     max_tokens: int = 200
     seed: int = 1
     stop: tuple[str, ...] = ()
     ignore_end_of_text: bool = False
     top: int = 10
 
+    @property
+    def active(self) -> tuple[FilterSpec, ...]:
+        """The filters that are applied and are not neutral, in their order."""
+        specs = (FILTERS[name] for name in self.stages)
+        return tuple(spec for spec in specs if getattr(self, spec.setting) != spec.neutral)
+
     def __post_init__(self) -> None:
         check_ranges(vars(self))
+        for spec in FILTERS.values():
+            spec.check(f"--{spec.name}", getattr(self, spec.setting))
         _require_stages(self.stages)
         require(all(self.stop), "--stop needs a text that is not empty.")
 
 
+# By name, in the usual order.
+_SPECS = [replace(f.metadata["filter"], setting=f.name) for f in fields(SampleConfig) if "filter" in f.metadata]
+FILTERS: dict[str, FilterSpec] = {spec.name: spec for spec in _SPECS}
+
+
 def _require_stages(names: tuple[str, ...]) -> None:
+    known = ", ".join(FILTERS)
     for i, name in enumerate(names):
-        require(name in STAGES, f"--stages: there is no stage {brief(repr(name))}. The stages are {', '.join(STAGES)}.")
+        require(name in FILTERS, f"--stages: there is no stage {brief(repr(name))}. The stages are {known}.")
         require(name not in names[:i], f"--stages names {brief(name)} twice.")

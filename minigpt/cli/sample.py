@@ -39,7 +39,7 @@ from minigpt.cli.page import Html, SamplePage, check_page
 from minigpt.cli.replay import ReplayFile, TraceFile, traced
 from minigpt.cli.replay import replay as replay_trace
 from minigpt.cli.untrained import tell_untrained
-from minigpt.config import RANGES, STAGES, TABLES, SampleConfig, require, require_choice
+from minigpt.config import FILTERS, RANGES, TABLES, SampleConfig, require, require_choice
 from minigpt.errors import MinigptError
 from minigpt.records import CacheReport, SampleEnd, StepRecord
 from minigpt.render.heat import SCALES, Scale
@@ -73,7 +73,7 @@ def sample(
     stages: Annotated[
         str | None,
         typer.Option(
-            help=f"Which of {', '.join(STAGES)} to apply, in another order, such as top-k,temperature; what is left "
+            help=f"Which of {', '.join(FILTERS)} to apply, in another order, such as top-k,temperature; what is left "
             "out is not applied.",
             rich_help_panel=CHOOSING,
             show_default=False,
@@ -234,9 +234,9 @@ def _seed_on_interrupt(seed: int, *, quiet: bool) -> Iterator[None]:
 def _chosen_stages(listed: str | None, values: Mapping[str, Any]) -> tuple[str, ...]:
     """The stages by their names; what was given for one that is left out is an error."""
     if listed is None:
-        return STAGES
+        return tuple(FILTERS)
     names = tuple(name.strip() for name in listed.split(",") if name.strip())
-    for name in STAGES:
+    for name in FILTERS:
         value = values.get(name.replace("-", "_"))
         require(
             value is None or name in names,

@@ -7,6 +7,7 @@ from functools import partial
 
 from rich.text import Text
 
+from minigpt.config import FILTERS
 from minigpt.records import Candidate, Other, Stage, StepRecord
 from minigpt.render.columns import (
     PERCENT,
@@ -144,7 +145,7 @@ def _drawn(candidate: Candidate) -> str:
 
 
 def _short(stage: str) -> str:
-    return {"temperature": "temp.", "repetition-penalty": "rep."}.get(stage, stage)
+    return FILTERS[stage].heading if stage in FILTERS else stage
 
 
 def _stages(stages: Sequence[Stage], symbols: Symbols) -> str:
@@ -154,6 +155,6 @@ def _stages(stages: Sequence[Stage], symbols: Symbols) -> str:
 
 
 def _stage(stage: Stage) -> str:
-    cuts = stage.name in ("top-k", "top-p", "min-p") or (stage.name == "temperature" and stage.value == 0)
+    cuts = stage.name in FILTERS and FILTERS[stage.name].cuts(stage.value)
     left = f": {stage.kept:,} left, {percent(stage.mass)} of the raw mass" if cuts else ""
     return f"{stage.name} {stage.value:g}{left}"

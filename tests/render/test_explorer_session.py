@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from minigpt.config import SampleConfig
+from minigpt.config import FilterSpec, SampleConfig
 from minigpt.render.explorer_game import result
 from minigpt.render.explorer_keys import SETTINGS
 from minigpt.render.explorer_session import Session
@@ -94,15 +94,16 @@ def test_the_branches_own_token_goes_on_along_it(session: Session, press: Press)
 # Settings
 
 
-@pytest.mark.parametrize(("key", "field", "off"), [(key, field, off) for key, field, _, _, off in SETTINGS])
-def test_every_setting_goes_down_and_up_and_off(session: Session, press: Press, key: str, field: str, off: Any) -> None:
+@pytest.mark.parametrize(("key", "spec"), SETTINGS.items())
+def test_every_setting_goes_down_and_up_and_off(session: Session, press: Press, key: str, spec: FilterSpec) -> None:
+    field = spec.setting
     start = getattr(session.config, field)
     seen = {start}
     for letter in (key, key.upper()):
         for _ in range(25):
             press(letter)
             seen.add(getattr(session.config, field))
-    assert off in seen
+    assert spec.neutral in seen
     assert len(seen) >= 10
 
 
