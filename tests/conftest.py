@@ -251,7 +251,7 @@ def checkpoint_folder(tmp_path: Path, model: "GPT", bpe: Tokenizer) -> Path:
 @pytest.fixture
 def small_contest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Comparisons of tiny models, with speeds that need no measuring."""
-    from minigpt.comparison import begin, budget, contest, recall
+    from minigpt.contest import begin, budget, contest, recall
     from minigpt.training import run
 
     monkeypatch.setitem(PRESETS, "nano", replace(PRESETS["nano"], layers=1, heads=1, width=32))

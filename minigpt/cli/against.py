@@ -24,8 +24,8 @@ def show_against(
     one: "Checkpoint", other: Path, text: str, top: int, *, every: bool, json: bool, page: ViewPage
 ) -> None:
     """What may come after `text`, or with `every` each stretch of it."""
+    from minigpt.app.opening import described
     from minigpt.checkpoint.folder import load
-    from minigpt.cli.setup import described
     from minigpt.inspection.against import ComparedTally, compare_next, compare_text
 
     second = load(other, one.model.device)

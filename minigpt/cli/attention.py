@@ -67,7 +67,7 @@ def inspect_attention(
     require(other is None or layer is None, "--with and --layer exclude each other.")
     check_page(html)
     require(word is None or other is not None, "--word goes with --with.")
-    from minigpt.cli.setup import open_checkpoint, text_to_look_at
+    from minigpt.app.opening import open_checkpoint, text_to_look_at
     from minigpt.inspection.attention import attend, attention_grid, head_summaries, shared_word
     from minigpt.models.kinds import gpt_of
     from minigpt.text.prompt import check_argument

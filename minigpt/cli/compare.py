@@ -21,7 +21,7 @@ from minigpt.errors import OutputError, PackageError
 if TYPE_CHECKING:
     import torch
 
-    from minigpt.comparison.contest import Contest
+    from minigpt.contest.contest import Contest
     from minigpt.records import Comparison
     from minigpt.training.plan import Plan
 
@@ -110,7 +110,7 @@ def compare(
         "--resume keeps what the comparison began with: leave out CORPUS, --out, --seed, --quick and --ablate.",
     )
     check_page(html)
-    from minigpt.cli.setup import use_device
+    from minigpt.app.opening import use_device
 
     target = use_device(device, threads)
     if resume is None:
@@ -135,9 +135,9 @@ def _same_machine(device: str, threads: int | None) -> str:
 
 def _begin(asked: _Asked, device: "torch.device") -> "Contest":
     from minigpt.checkpoint.run import Scratch
-    from minigpt.comparison.ablation import ablation_of
-    from minigpt.comparison.begin import begin
-    from minigpt.comparison.folder import claim_comparison, keep
+    from minigpt.contest.ablation import ablation_of
+    from minigpt.contest.begin import begin
+    from minigpt.contest.folder import claim_comparison, keep
     from minigpt.render.work import WorkDisplay
     from minigpt.text.corpus import read_corpus
 
@@ -167,16 +167,16 @@ def _begin(asked: _Asked, device: "torch.device") -> "Contest":
 
 
 def _contest(folder: Path, comparison: "Comparison", plan: "Plan", device: "torch.device") -> "Contest":
-    from minigpt.comparison.ablation import Ablation
-    from minigpt.comparison.contest import Contest
+    from minigpt.contest.ablation import Ablation
+    from minigpt.contest.contest import Contest
 
     return (Ablation if comparison.ablation else Contest)(folder, comparison, plan, device)
 
 
 def _reopen(run: str, device: "torch.device", minutes: float | None) -> "Contest":
     from minigpt.checkpoint.runs import find_run
-    from minigpt.comparison.begin import machine, reopened
-    from minigpt.comparison.folder import newest_comparison, open_comparison
+    from minigpt.contest.begin import machine, reopened
+    from minigpt.contest.folder import newest_comparison, open_comparison
 
     folder = newest_comparison() if run == "latest" else find_run(run)
     comparison, tokenizer, data = open_comparison(folder)

@@ -50,7 +50,7 @@ def inspect_embeddings(
     """
     require(not (json and csv), "--json and --csv exclude each other.")
     check_page(html)
-    from minigpt.cli.setup import about, open_checkpoint
+    from minigpt.app.opening import about, open_checkpoint
     from minigpt.inspection.embeddings import token_vectors
     from minigpt.text.prompt import check_argument
     from minigpt.text.single import single_token

@@ -72,7 +72,7 @@ def evaluate(
     """
     require(not (json and csv), "--json and --csv exclude each other.")
     require(not rolling or stride is None, "--rolling has windows of its own: leave out --stride.")
-    from minigpt.cli.setup import about, open_checkpoint
+    from minigpt.app.opening import about, open_checkpoint
     from minigpt.inspection.score import checked_stride, total_score
     from minigpt.models.device import autocast, resolve_precision
     from minigpt.text.corpus import read_corpus

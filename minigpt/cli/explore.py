@@ -24,7 +24,7 @@ from minigpt.cli.options import (
 from minigpt.cli.untrained import tell_untrained
 from minigpt.config import RANGES, SampleConfig
 from minigpt.errors import ConfigError, OutputError, PackageError
-from minigpt.render.explorer_session import Files, Session
+from minigpt.explore.session import Files, Session
 from minigpt.render.style import safe_text, symbols_for
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def explore(
         top=top,
     )
     try:
-        from minigpt.render.explorer import Explorer
+        from minigpt.explore.app import Explorer
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != "textual":
             raise
@@ -89,7 +89,7 @@ def explore(
             "The explorer needs the package textual, not installed here.\n"
             "From your clone of minigpt: pip install -e '.[explore]'"
         ) from error
-    from minigpt.cli.setup import given_text, open_checkpoint
+    from minigpt.app.opening import given_text, open_checkpoint
     from minigpt.models.decoder import decoding_threads
     from minigpt.models.kinds import gpt_of
     from minigpt.sampling.trace import TraceHeader

@@ -54,9 +54,9 @@ def export(
     [bold]minigpt export checkpoints/demo demo-folder --dtype bfloat16[/bold]
         for transformers, in half of them
     """
+    from minigpt.app.opening import about, open_checkpoint
     from minigpt.checkpoint.export import check_target
     from minigpt.checkpoint.gguf import check_installed
-    from minigpt.cli.setup import about, open_checkpoint
 
     is_gguf = target.suffix.lower() == ".gguf"
     kinds, where = (GGUF_DTYPES, "in a .gguf file") if is_gguf else (FOLDER_DTYPES, "in a folder")

@@ -123,7 +123,7 @@ def inspect_probs(
     check_page(html)
     follows = history is not None or by_layer or attribution
     require(not track or follows, "--track goes with --history, --by-layer or --attribution.")
-    from minigpt.cli.setup import open_checkpoint, text_to_look_at
+    from minigpt.app.opening import open_checkpoint, text_to_look_at
     from minigpt.text.choices import split_choices
     from minigpt.text.prompt import check_argument
 

@@ -113,7 +113,7 @@ class ViewPage:
 
     def about(self) -> dict[str, Any]:
         """What the view's JSON says of itself."""
-        from minigpt.cli.setup import about
+        from minigpt.app.opening import about
 
         return about(self.checkpoint, prompt=self.text)
 

@@ -98,7 +98,7 @@ def replay(path: Path, given: Mapping[str, Any]) -> None:
 
 def _open(path: Path, header: "TraceHeader", given: Mapping[str, Any]) -> "Checkpoint":
     """The checkpoint that was given, or the trace's own; device and threads too."""
-    from minigpt.cli.setup import open_checkpoint
+    from minigpt.app.opening import open_checkpoint
     from minigpt.models.device import resolve_device
 
     folder = given.get("checkpoint", Path(header.checkpoint))
@@ -121,7 +121,7 @@ def _make_again(path: Path, trace: "Trace", checkpoint: "Checkpoint", given: Map
 
     Raises TraceError where something else comes out.
     """
-    from minigpt.cli.setup import about
+    from minigpt.app.opening import about
     from minigpt.models.decoder import decoding_threads
     from minigpt.sampling.replay import ReplayTally, changes, check_tokens, redraw, rescore
 
@@ -164,7 +164,7 @@ def _tell(
 
 def _score_elsewhere(trace: "Trace", checkpoint: "Checkpoint", given: Mapping[str, Any]) -> None:
     """The table of the tokens at which another checkpoint differs most."""
-    from minigpt.cli.setup import about
+    from minigpt.app.opening import about
     from minigpt.models.decoder import decoding_threads
     from minigpt.sampling.replay import RescoringTally, check_tokens, rescore
 

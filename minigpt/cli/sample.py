@@ -168,7 +168,7 @@ def sample(
         ignore_end_of_text=ignore_end_of_text,
         top=top,
     )
-    from minigpt.cli.setup import about, given_text, open_checkpoint
+    from minigpt.app.opening import about, given_text, open_checkpoint
     from minigpt.models.decoder import decoding_threads
     from minigpt.sampling.check import CacheCheck
     from minigpt.sampling.engine import by_sample, generate

@@ -231,10 +231,10 @@ def train(
         GPT-2, trained further on your notes
     """
     started = time.perf_counter()
+    from minigpt.app.opening import use_device
     from minigpt.checkpoint.folder import load
     from minigpt.checkpoint.hub import pinned
     from minigpt.checkpoint.run import RunFolder, Scratch, check_out, claim
-    from minigpt.cli.setup import use_device
     from minigpt.render.work import WorkDisplay
     from minigpt.text.corpus import read_corpus
     from minigpt.training.distributed import join

@@ -97,7 +97,8 @@ def _grid_caption(grid: AttentionGrid, first: int, cells: int, screen: Screen, *
         how: tuple[str, ...] = ("query · key / √head width, before the softmax",)
     else:
         signs = f"every tenth column has a mark; {screen.symbols.levels[-1]} is all" if cells == 1 else "in percent"
-        how = ("a row is what its token looks at, itself last", "each row adds up to 100 %", signs)
+        sums = "a row adds up to 100 %, before each share is rounded"
+        how = ("a row is what its token looks at, itself last", sums, signs)
     hidden = f"the first {quantity(first, 'token')} have no column" if first else ""
     return screen.caption(which, *how, hidden)
 
@@ -131,10 +132,14 @@ def _word_lines(context: WordInContext, screen: Screen) -> Iterator[Text]:
             "nothing stands before it: the model reads from left to right, so here it has nothing to look back to, and "
             "what comes later cannot change it"
         )
-    yield Text(" layer  cosine  moved  looks at", "bold")
+    # Where a line has no room for a few words, they stand on a line of their own.
+    indent = 21 if screen.width >= 60 else 7
+    between = "" if indent == 21 else "\n" + indent * " "
+    yield Text(f" layer  cosine  moved{between}  looks at", "bold")
     for layer in context.layers:
+        looks = _looks(layer, screen.width - indent, symbols)
         line = Text(f" {layer.layer:>5} {layer.cosine_to_embedding:>7.2f} {layer.moved:>6.2f}")
-        yield line.append(_looks(layer, screen.width - 21, symbols), "dim")
+        yield line.append(between * bool(looks) + looks, "dim")
 
 
 def _looks(layer: WordLayer, room: int, symbols: Symbols) -> str:

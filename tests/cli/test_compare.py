@@ -111,7 +111,7 @@ def test_another_machine_cannot_go_on(compare: Run, minigpt: Run) -> None:
 
 
 def test_the_parts_of_a_gpt_side_by_side(compare: Run, minigpt: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minigpt.comparison.ablation.training_rates", lambda *arguments: ((16.0, 10_000.0),))
+    monkeypatch.setattr("minigpt.contest.ablation.training_rates", lambda *arguments: ((16.0, 10_000.0),))
     result = compare("--ablate", "--html", "page.html")
     assert result.exit_code == 0, result.stderr
     assert "no positions" in " ".join(result.stdout.split())

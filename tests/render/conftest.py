@@ -11,8 +11,8 @@ import pytest
 
 from minigpt.config import SampleConfig
 from minigpt.errors import OutputError
+from minigpt.explore.session import Files, Session
 from minigpt.records import Candidate, Comparison, Contender, ContenderRun, Other, Stage, StepRecord
-from minigpt.render.explorer_session import Files, Session
 
 if TYPE_CHECKING:
     from minigpt.models.gpt import GPT

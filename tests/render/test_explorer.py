@@ -9,8 +9,8 @@ import pytest
 from textual.pilot import Pilot
 
 from minigpt.config import SampleConfig
-from minigpt.render.explorer import Explorer
-from minigpt.render.explorer_session import Files, Session
+from minigpt.explore.app import Explorer
+from minigpt.explore.session import Files, Session
 from minigpt.sampling.tree import TokenTree
 
 Golden = Callable[[str, str], None]

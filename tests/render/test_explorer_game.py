@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
+from minigpt.explore.game import SHARES, Round, guess_label, result, rules, score_picture, verdict
 from minigpt.records import Candidate, Token
-from minigpt.render.explorer_game import SHARES, Round, guess_label, result, rules, score_picture, verdict
 from minigpt.render.screen import Screen
 from minigpt.render.style import UNICODE
 

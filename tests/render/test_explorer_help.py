@@ -3,8 +3,8 @@
 import pytest
 from rich.cells import cell_len
 
-from minigpt.render.explorer_help import help_picture
-from minigpt.render.explorer_keys import SETTINGS
+from minigpt.explore.help import help_picture
+from minigpt.explore.keys import SETTINGS
 from minigpt.render.screen import Screen
 
 

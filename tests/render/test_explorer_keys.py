@@ -4,7 +4,7 @@ import pytest
 from rich.cells import cell_len
 
 from minigpt.config import FILTERS, FilterSpec, SampleConfig
-from minigpt.render.explorer_keys import (
+from minigpt.explore.keys import (
     BROWSE,
     GAME,
     SETTINGS,

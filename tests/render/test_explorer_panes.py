@@ -7,10 +7,10 @@ import pytest
 from rich.cells import cell_len
 
 from minigpt.config import SampleConfig
-from minigpt.render.explorer_help import help_picture
-from minigpt.render.explorer_panes import Panes
-from minigpt.render.explorer_session import Files, Session
-from minigpt.render.explorer_tree import leaf_under
+from minigpt.explore.help import help_picture
+from minigpt.explore.panes import Panes
+from minigpt.explore.session import Files, Session
+from minigpt.explore.tree import leaf_under
 from minigpt.render.style import ASCII
 from minigpt.sampling.tree import TokenTree
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from minigpt.config import FilterSpec, SampleConfig
-from minigpt.render.explorer_game import result
-from minigpt.render.explorer_keys import SETTINGS
-from minigpt.render.explorer_session import Session
+from minigpt.explore.game import result
+from minigpt.explore.keys import SETTINGS
+from minigpt.explore.session import Session
 from minigpt.sampling.tree import TokenTree
 
 Press = Callable[..., None]

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import pytest
 from rich.cells import cell_len
 
+from minigpt.explore.text import text_picture
 from minigpt.records import Token
-from minigpt.render.explorer_text import text_picture
 from minigpt.render.style import UNICODE
 
 

@@ -6,7 +6,7 @@ import pytest
 from rich.cells import cell_len
 
 from minigpt.config import SampleConfig
-from minigpt.render.explorer_tree import leaf_under, leaves, tree_picture
+from minigpt.explore.tree import leaf_under, leaves, tree_picture
 from minigpt.render.style import ASCII, UNICODE
 from minigpt.sampling.tree import TokenTree
 

@@ -2,7 +2,7 @@
 
 from rich.text import Text
 
-from minigpt.render.explorer_keys import SETTINGS
+from minigpt.explore.keys import SETTINGS
 from minigpt.render.screen import Screen
 
 _WORDS = (

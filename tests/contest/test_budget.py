@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from minigpt.comparison.budget import (
+from minigpt.contest.budget import (
     FEWEST_SECONDS,
     RATES,
     equally_shared,

@@ -1,4 +1,4 @@
-"""Flags in; a loaded checkpoint, a device and a text out. Imports torch, so commands import it when they run."""
+"""Opens what a command was given: the checkpoint, the device and the text."""
 
 import sys
 from collections.abc import Callable

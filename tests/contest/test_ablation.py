@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from minigpt.comparison import ablation as ablation_module
-from minigpt.comparison.ablated import PARTS
-from minigpt.comparison.ablation import Ablation, ablation_of
-from minigpt.comparison.contest import Contest
-from minigpt.comparison.folder import open_comparison, save
+from minigpt.contest import ablation as ablation_module
+from minigpt.contest.ablated import PARTS
+from minigpt.contest.ablation import Ablation, ablation_of
+from minigpt.contest.contest import Contest
+from minigpt.contest.folder import open_comparison, save
 
 Start = Callable[..., Contest]
 

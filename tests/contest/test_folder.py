@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from minigpt.comparison.contest import Contest
-from minigpt.comparison.folder import COMPARISON, claim_comparison, newest_comparison, open_comparison
+from minigpt.contest.contest import Contest
+from minigpt.contest.folder import COMPARISON, claim_comparison, newest_comparison, open_comparison
 from minigpt.errors import CheckpointError, OutputError
 
 

@@ -13,19 +13,19 @@ from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.learned import FINISHED
 from minigpt.checkpoint.resume import RESUME, TOKENS, has_state
 from minigpt.checkpoint.run import RunFolder
-from minigpt.comparison import budget, recall
-from minigpt.comparison.folder import save
-from minigpt.comparison.generation import step_costs
-from minigpt.comparison.memory import peak_bytes
-from minigpt.comparison.positions import (
+from minigpt.config import Choices, ModelConfig, TrainConfig
+from minigpt.contest import budget, recall
+from minigpt.contest.folder import save
+from minigpt.contest.generation import step_costs
+from minigpt.contest.memory import peak_bytes
+from minigpt.contest.positions import (
     GRADIENT_WINDOWS,
     LOSS_WINDOWS,
     gradient_by_distance,
     loss_by_position,
     windows,
 )
-from minigpt.comparison.speed import training_rates
-from minigpt.config import Choices, ModelConfig, TrainConfig
+from minigpt.contest.speed import training_rates
 from minigpt.models.equal import equal_shape
 from minigpt.models.kinds import new_model
 from minigpt.records import Comparison, Contender, ContenderRun

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from minigpt.checkpoint.folder import load
-from minigpt.comparison.begin import reopened
-from minigpt.comparison.budget import RATES, USUAL_RATES
-from minigpt.comparison.contest import Contest
-from minigpt.comparison.folder import COMPARISON, open_comparison
+from minigpt.contest.begin import reopened
+from minigpt.contest.budget import RATES, USUAL_RATES
+from minigpt.contest.contest import Contest
+from minigpt.contest.folder import COMPARISON, open_comparison
 from minigpt.errors import ConfigError
 
 CPU = torch.device("cpu")
@@ -107,7 +107,7 @@ def test_a_rate_that_leads_nowhere_is_not_chosen(contest: Start, monkeypatch: py
     begun = contest()
     *_, contender = begun.comparison.contenders
     begun.comparison = replace(begun.comparison, tried_tokens=200)
-    monkeypatch.setattr("minigpt.comparison.contest.train", lambda *arguments: iter(()))
+    monkeypatch.setattr("minigpt.contest.contest.train", lambda *arguments: iter(()))
     found = begun._try(contender, 0.01, never, unseen)
     assert found == {"tried_rates": ((0.01, None),), "learning_rate": USUAL_RATES["gpt"]}
 

@@ -1,6 +1,6 @@
 """A model's shape in; the most memory that training it takes out, from a process of its own on a CPU.
 
-`python -m minigpt.comparison.memory` is that process: it reads what to train as JSON, and writes a number of bytes.
+`python -m minigpt.contest.memory` is that process: it reads what to train as JSON, and writes a number of bytes.
 """
 
 import json
@@ -28,7 +28,7 @@ def peak_bytes(config: ModelConfig, settings: TrainConfig, device: torch.device)
         return torch.cuda.max_memory_allocated(device) - before
     told = {"model": asdict(config), "train": asdict(settings), "threads": torch.get_num_threads()}
     result = subprocess.run(
-        [sys.executable, "-m", "minigpt.comparison.memory"],
+        [sys.executable, "-m", "minigpt.contest.memory"],
         input=json.dumps(told),
         capture_output=True,
         text=True,

@@ -6,12 +6,12 @@ from dataclasses import replace
 from rich.cells import cell_len
 from rich.text import Text
 
+from minigpt.explore.game import guess_label, rules, score_picture, verdict
+from minigpt.explore.keys import BROWSE, BROWSE_NARROW, FILE, FIND, GAME, HELP, keys_picture, legend_picture
+from minigpt.explore.session import Session
+from minigpt.explore.text import text_picture
+from minigpt.explore.tree import tree_picture
 from minigpt.records import StepRecord
-from minigpt.render.explorer_game import guess_label, rules, score_picture, verdict
-from minigpt.render.explorer_keys import BROWSE, BROWSE_NARROW, FILE, FIND, GAME, HELP, keys_picture, legend_picture
-from minigpt.render.explorer_session import Session
-from minigpt.render.explorer_text import text_picture
-from minigpt.render.explorer_tree import tree_picture
 from minigpt.render.funnel import fewer_candidates, step_table
 from minigpt.render.heat import SCALES, UNKNOWN, heat_legend
 from minigpt.render.screen import WIDEST, Screen

@@ -5,8 +5,8 @@ from dataclasses import asdict, replace
 import torch
 
 from minigpt.checkpoint.run import Scratch
-from minigpt.comparison.budget import USUAL_RATES
 from minigpt.config import PRESETS, Choices, ModelConfig, TrainConfig
+from minigpt.contest.budget import USUAL_RATES
 from minigpt.models.equal import equal_shape
 from minigpt.records import Comparison, Contender, TextSource
 from minigpt.text.corpus import Corpus, Source

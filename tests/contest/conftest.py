@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from minigpt.comparison.begin import begin
-from minigpt.comparison.contest import Contest
-from minigpt.comparison.folder import keep
+from minigpt.contest.begin import begin
+from minigpt.contest.contest import Contest
+from minigpt.contest.folder import keep
 from minigpt.text.blocks import unheard
 from minigpt.text.corpus import Corpus, corpus_of
 

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from minigpt.comparison.positions import GRADIENT_WINDOWS, LOSS_WINDOWS
-from minigpt.comparison.speed import rate_at
 from minigpt.config import require
+from minigpt.contest.positions import GRADIENT_WINDOWS, LOSS_WINDOWS
+from minigpt.contest.speed import rate_at
 from minigpt.records import Comparison, Contender
 from minigpt.training.plan import BASELINE_RATES
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from minigpt.comparison import budget
-from minigpt.comparison.ablated import PARTS, ablated, learned_parameters
-from minigpt.comparison.contest import Contest, Piece, Progress, Stopped
-from minigpt.comparison.positions import LOSS_WINDOWS, loss_by_position, windows
-from minigpt.comparison.speed import training_rates
+from minigpt.contest import budget
+from minigpt.contest.ablated import PARTS, ablated, learned_parameters
+from minigpt.contest.contest import Contest, Piece, Progress, Stopped
+from minigpt.contest.positions import LOSS_WINDOWS, loss_by_position, windows
+from minigpt.contest.speed import training_rates
 from minigpt.models.gpt import GPT
 from minigpt.records import Comparison, Contender, ContenderRun, TrainRecord
 from minigpt.training.loop import train

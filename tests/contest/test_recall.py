@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from minigpt.comparison import recall
-from minigpt.comparison.recall import (
+from minigpt.config import ModelConfig
+from minigpt.contest import recall
+from minigpt.contest.recall import (
     CONTEXT,
     DISTANCES,
     KEYS,
@@ -17,7 +18,6 @@ from minigpt.comparison.recall import (
     seconds_a_step,
     sequences,
 )
-from minigpt.config import ModelConfig
 
 CPU = torch.device("cpu")
 SMALL = ModelConfig(vocab_size=VOCABULARY, context=CONTEXT, layers=1, heads=1, width=16)

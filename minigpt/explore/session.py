@@ -7,10 +7,10 @@ from typing import Any
 
 from minigpt.config import SampleConfig
 from minigpt.errors import MinigptError
+from minigpt.explore.game import FIRST_SHARE, SHARES, Round, result
+from minigpt.explore.keys import SETTINGS, neighbour
+from minigpt.explore.tree import Tree, leaf_under, leaves
 from minigpt.records import StepRecord
-from minigpt.render.explorer_game import FIRST_SHARE, SHARES, Round, result
-from minigpt.render.explorer_keys import SETTINGS, neighbour
-from minigpt.render.explorer_tree import Tree, leaf_under, leaves
 from minigpt.render.heat import SCALES
 
 _ESCAPES = (("\\n", "\n"), ("\\t", "\t"), ("⏎", "\n"), ("⇥", "\t"), ("␣", " "))

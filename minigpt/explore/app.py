@@ -14,10 +14,10 @@ from textual.containers import Container, VerticalScroll
 from textual.geometry import Size
 from textual.widget import Widget
 
-from minigpt.render.explorer_help import help_picture
-from minigpt.render.explorer_keys import settings_picture
-from minigpt.render.explorer_panes import NARROW, SMALLEST, Panes
-from minigpt.render.explorer_session import Session
+from minigpt.explore.help import help_picture
+from minigpt.explore.keys import settings_picture
+from minigpt.explore.panes import NARROW, SMALLEST, Panes
+from minigpt.explore.session import Session
 from minigpt.render.style import UNICODE, Symbols
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from minigpt.comparison.begin import ORDER, begin, machine, reopened
-from minigpt.comparison.contest import Contest
+from minigpt.contest.begin import ORDER, begin, machine, reopened
+from minigpt.contest.contest import Contest
 from minigpt.text.blocks import unheard
 from minigpt.text.corpus import Corpus
 

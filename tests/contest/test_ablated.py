@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from minigpt.comparison.ablated import PARTS, ablated, learned_parameters
 from minigpt.config import ModelConfig
+from minigpt.contest.ablated import PARTS, ablated, learned_parameters
 
 CONFIG = ModelConfig(vocab_size=20, context=8, layers=2, heads=2, width=16)
 C, L = CONFIG.width, CONFIG.layers

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from minigpt.comparison import generation
-from minigpt.comparison.generation import step_costs
 from minigpt.config import ModelConfig
+from minigpt.contest import generation
+from minigpt.contest.generation import step_costs
 from minigpt.models.equal import equal_shape
 
 GPT = ModelConfig(vocab_size=20, context=4, layers=1, heads=1, width=32)
