@@ -37,20 +37,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from minigpt.api import Checkpoint, load, train
     from minigpt.checkpoint.snapshots import snapshots
-    from minigpt.config import ModelConfig, SampleConfig, TrainConfig
     from minigpt.errors import MinigptError
     from minigpt.models.gpt import GPT
     from minigpt.render.notebook import show
+    from minigpt.settings import ModelConfig, SampleConfig, TrainConfig
     from minigpt.text.tokenizer import Tokenizer
 
 _HOMES = {
     "GPT": "models.gpt",
     "Checkpoint": "api",
     "MinigptError": "errors",
-    "ModelConfig": "config",
-    "SampleConfig": "config",
+    "ModelConfig": "settings",
+    "SampleConfig": "settings",
     "Tokenizer": "text.tokenizer",
-    "TrainConfig": "config",
+    "TrainConfig": "settings",
     "load": "api",
     "show": "render.notebook",
     "snapshots": "checkpoint.snapshots",

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from minigpt.config import Choices, ModelConfig, SampleConfig, TrainConfig
 from minigpt.errors import CheckpointError, ConfigError, brief
 from minigpt.records import Candidate, Token, Within
+from minigpt.settings import Choices, ModelConfig, SampleConfig, TrainConfig
 
 T = TypeVar("T")
 _Reader = Callable[[Any], Any]

@@ -23,7 +23,6 @@ from rich.console import Console
 from rich.table import Table
 
 from minigpt.checkpoint.folder import Checkpoint
-from minigpt.config import ModelConfig
 from minigpt.inspection.against import compare_next, compare_text
 from minigpt.inspection.attention import attend, attention_grid, head_summaries
 from minigpt.inspection.attribution import leave_one_out
@@ -34,6 +33,7 @@ from minigpt.inspection.probs import every_token, next_token
 from minigpt.inspection.score import Part, score
 from minigpt.models.device import autocast, has_bfloat16
 from minigpt.models.gpt import GPT
+from minigpt.settings import ModelConfig
 from minigpt.text.builtin_text import python_reference
 from minigpt.text.tokenizer import Tokenizer, train_tokenizer
 

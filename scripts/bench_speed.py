@@ -27,12 +27,12 @@ try:
 
     from minigpt.checkpoint.folder import load
     from minigpt.checkpoint.hf_gpt2 import HEAD, config_to_json, weights_to_tensors
-    from minigpt.config import PRESETS, ModelConfig, SampleConfig, TrainConfig
     from minigpt.models.decoder import Decoder
     from minigpt.models.gpt import GPT
     from minigpt.models.native import has_library
     from minigpt.models.precision import stored
     from minigpt.sampling.engine import generate
+    from minigpt.settings import PRESETS, ModelConfig, SampleConfig, TrainConfig
     from minigpt.text.builtin_text import python_reference
     from minigpt.text.shards import TokenData, random_batch
     from minigpt.text.tokenizer import train_tokenizer

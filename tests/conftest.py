@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from minigpt.config import PRESETS, ModelConfig
+from minigpt.settings import PRESETS, ModelConfig
 from minigpt.text.tokenizer import Tokenizer, train_tokenizer
 
 if TYPE_CHECKING:

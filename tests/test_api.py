@@ -14,13 +14,13 @@ import pytest
 import minigpt
 from minigpt import api
 from minigpt.checkpoint import folder as on_disk
-from minigpt.config import Choices, TrainConfig
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptError, OutputError
 from minigpt.inspection.attention import attend, attention_grid, head_summaries
 from minigpt.inspection.choices import weigh
 from minigpt.inspection.lens import by_layer
 from minigpt.inspection.probs import every_token, next_token, text_score
 from minigpt.records import SampleEnd, TrainRecord
+from minigpt.settings import Choices, TrainConfig
 
 TEXT = "The quick brown fox"
 TINY: dict[str, Any] = {

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "minigpt"
 FLOORS = {
-    "errors": 0, "config": 0, "records": 0, "plain": 0,
+    "errors": 0, "settings": 0, "records": 0, "plain": 0,
     "text": 1, "models": 1,
     "checkpoint": 2,
     "sampling": 3, "training": 3,
@@ -25,7 +25,7 @@ FLOORS = {
 DOORS = ("minigpt", "minigpt.__main__")  # exempt from the floors
 FACES = {("minigpt.records", "minigpt.render.notebook")}  # _repr_html_, which only a notebook asks for
 HEAVY = {"torch", "tokenizers", "safetensors", "transformers"}
-RENDER_MAY_IMPORT = {"errors", "config", "records", "render"}
+RENDER_MAY_IMPORT = {"errors", "settings", "records", "render"}
 
 
 def module_name(path: Path) -> str:
@@ -122,7 +122,7 @@ def test_imports_go_to_lower_floors_or_stay_in_the_folder(module: str) -> None:
     for name in sorted(own(imported(module))):
         assert name not in DOORS, f"{module} imports {name}, the door of the house"
         there = FLOORS[part(name)]
-        lower = there < here or here == 0  # errors, config, records and plain may know one another
+        lower = there < here or here == 0  # errors, settings, records and plain may know one another
         if (module, name) in FACES:
             assert name not in imported(module, everywhere=False)
             continue

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from minigpt.config import SampleConfig
 from minigpt.errors import ConfigError
 from minigpt.plain import Misfit, from_line, from_plain
 from minigpt.records import Candidate, Other, SampleEnd, Share, Stage, StepRecord, Token, to_plain
+from minigpt.settings import SampleConfig
 
 CANDIDATE = Candidate(id=7, text=" a", bytes="2061", logit=-1.5, raw_prob=0.1, after=(0.30000000000000004, 5e-324),
                       prob=5e-324, rank=3, cut_by=None)  # fmt: skip
@@ -80,7 +80,7 @@ def test_a_misfit_says_where_and_what(values: object, message: str) -> None:
 
 
 def test_what_a_record_refuses_itself_comes_as_it_raises_it() -> None:
-    with pytest.raises(ConfigError, match="--top-p"):
+    with pytest.raises(ConfigError, match="top_p="):
         from_plain(SampleConfig, {**to_plain(SampleConfig()), "top_p": 0})
 
 

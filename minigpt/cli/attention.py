@@ -11,10 +11,10 @@ from minigpt.cli.options import Checkpoint, Device, Json, Quiet, TextFile, Threa
 from minigpt.cli.page import Html, ViewPage, check_page
 from minigpt.cli.untrained import tell_untrained
 from minigpt.cli.view import print_view
-from minigpt.config import require
 from minigpt.records import HeadSummary
 from minigpt.render.attention import grid_table, head_table, shared_word_table
 from minigpt.render.machine import write_grid, write_rows
+from minigpt.settings import require
 
 _LOOKED_AT = 6  # tokens of a word's attention
 

@@ -11,12 +11,12 @@ from rich.console import Console
 from minigpt.cli.completion import complete_corpus
 from minigpt.cli.guard import note, signals_raise, stderr, stdout
 from minigpt.cli.page import ViewPage
-from minigpt.config import RANGES, require
 from minigpt.records import SampleEnd, StepRecord
 from minigpt.render.corpus import corpus_table, verbatim_caption, verbatim_text
 from minigpt.render.machine import write_steps
 from minigpt.render.screen import Screen
 from minigpt.render.work import WorkDisplay
+from minigpt.settings import RANGES, require
 
 if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint

@@ -11,8 +11,8 @@ from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads, csv_fl
 from minigpt.cli.page import Html, ViewPage, check_page
 from minigpt.cli.untrained import tell_untrained
 from minigpt.cli.view import print_view
-from minigpt.config import RANGES, require
 from minigpt.render.embeddings import embedding_view, write_vectors
+from minigpt.settings import RANGES, require
 
 
 @guarded

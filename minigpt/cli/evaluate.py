@@ -11,7 +11,6 @@ from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note, stderr, stdout
 from minigpt.cli.options import Checkpoint, Device, Dtype, Quantize, Quiet, Threads, choice, csv_flag, json_flag
 from minigpt.cli.untrained import tell_untrained
-from minigpt.config import PRECISIONS, require
 from minigpt.errors import CorpusError
 from minigpt.records import FileScore
 from minigpt.render.machine import to_json, write_rows
@@ -19,6 +18,7 @@ from minigpt.render.screen import Screen
 from minigpt.render.style import quantity
 from minigpt.render.tables import file_score_caption, score_table
 from minigpt.render.work import WorkDisplay
+from minigpt.settings import PRECISIONS, require
 from minigpt.text.wording import shown
 
 if TYPE_CHECKING:

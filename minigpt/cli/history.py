@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from minigpt.cli.page import ViewPage
 from minigpt.cli.view import print_view
-from minigpt.config import require
 from minigpt.errors import CheckpointError
 from minigpt.render.history import history_table, layer_table
+from minigpt.settings import require
 
 if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint

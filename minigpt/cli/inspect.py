@@ -20,11 +20,11 @@ from minigpt.cli.lens import show_attribution, show_by_layer
 from minigpt.cli.options import Boundary, Checkpoint, Device, Json, Quiet, TextFile, Threads, Top, csv_flag
 from minigpt.cli.page import Html, ViewPage, check_page
 from minigpt.cli.untrained import tell_untrained
-from minigpt.config import require
 from minigpt.render.boundary import boundary_tables
 from minigpt.render.machine import write_csv, write_steps
 from minigpt.render.screen import Screen
 from minigpt.render.tables import every_token_table, next_token_table, score_caption
+from minigpt.settings import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

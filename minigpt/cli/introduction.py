@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minigpt.cli.guard import note, stderr, stdout
-from minigpt.config import Choices
+from minigpt.settings import Choices
 
 if TYPE_CHECKING:
     import torch

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from minigpt.cli.guard import stderr
 from minigpt.cli.page import ViewPage
-from minigpt.config import require
 from minigpt.render.attribution import attribution_table
 from minigpt.render.lens import lens_table
 from minigpt.render.work import WorkDisplay
+from minigpt.settings import require
 
 if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint

@@ -11,10 +11,10 @@ import typer
 
 from minigpt.cli.guard import note
 from minigpt.cli.view import Lines, print_view
-from minigpt.config import TEMPERATURES, SampleConfig, require
 from minigpt.errors import ConfigError, OutputError
 from minigpt.records import StepRecord
 from minigpt.render.screen import WIDEST, Screen
+from minigpt.settings import TEMPERATURES, SampleConfig, require
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,24 +15,18 @@ from minigpt.cli.boundary import tell_of_boundary
 from minigpt.cli.completion import complete_stages
 from minigpt.cli.config_file import Config
 from minigpt.cli.corpus_view import InCorpus, Verbatim, VerbatimWatch
-from minigpt.cli.given import given
+from minigpt.cli.flags import Given, from_settings
 from minigpt.cli.guard import guarded, note, say, stderr, stdout
 from minigpt.cli.options import (
-    CHOOSING,
+    Bias,
     Boundary,
     Checkpoint,
     Device,
     Dtype,
-    MinP,
     Quantize,
     Quiet,
-    RepetitionPenalty,
-    Temperature,
     TextFile,
     Threads,
-    Top,
-    TopK,
-    TopP,
     choice,
     json_flag,
 )
@@ -39,7 +34,6 @@ from minigpt.cli.page import Html, SamplePage, check_page
 from minigpt.cli.replay import ReplayFile, TraceFile, traced
 from minigpt.cli.replay import replay as replay_trace
 from minigpt.cli.untrained import tell_untrained
-from minigpt.config import FILTERS, RANGES, TABLES, SampleConfig, require, require_choice
 from minigpt.errors import MinigptError
 from minigpt.records import CacheReport, SampleEnd, StepRecord
 from minigpt.render.heat import SCALES, Scale
@@ -48,28 +42,26 @@ from minigpt.render.machine import to_json
 from minigpt.render.screen import Screen
 from minigpt.render.style import quantity
 from minigpt.render.tables import sample_caption
+from minigpt.settings import CHOOSING, FILTERS, RANGES, TABLES, SampleConfig, require, require_choice
 
 if TYPE_CHECKING:
     from minigpt.sampling.engine import Piece
 
-_DEFAULTS = SampleConfig()
 _LARGEST_DIFFERENCE = 1e-4  # between the logits of a cached step and of a full pass, in float32
 
 
 @guarded
+@from_settings
 def sample(
-    ctx: typer.Context,
+    given: Given,
+    choosing: SampleConfig,
     prompt: Annotated[
         str | None,
         typer.Argument(help="The text to continue; - or nothing reads standard input.", show_default=False),
     ] = None,
     file: TextFile = None,
     checkpoint: Checkpoint = None,
-    repetition_penalty: RepetitionPenalty = _DEFAULTS.repetition_penalty,
-    temperature: Temperature = _DEFAULTS.temperature,
-    top_k: TopK = _DEFAULTS.top_k,
-    top_p: TopP = _DEFAULTS.top_p,
-    min_p: MinP = _DEFAULTS.min_p,
+    bias: Bias = None,
     stages: Annotated[
         str | None,
         typer.Option(
@@ -88,14 +80,7 @@ def sample(
             show_default=False,
         ),
     ] = None,
-    max_tokens: Annotated[
-        int, typer.Option("--max-tokens", "-n", min=RANGES["max_tokens"].least, help="How many tokens at most.")
-    ] = 200,
     num_samples: Annotated[int, typer.Option(min=RANGES["num_samples"].least, help="How many samples.")] = 1,
-    stop: Annotated[
-        list[str] | None, typer.Option(help="End before this text; may be given several times.", show_default=False)
-    ] = None,
-    ignore_end_of_text: Annotated[bool, typer.Option("--ignore-end-of-text", help="Go on after end-of-text.")] = False,
     table: Annotated[
         str | None,
         choice(
@@ -105,7 +90,6 @@ def sample(
             show_default=False,
         ),
     ] = None,
-    top: Top = _DEFAULTS.top,
     boundary: Boundary = False,
     heat: Annotated[
         str | None,
@@ -143,11 +127,11 @@ def sample(
         the same again, from --trace cat.jsonl
     """
     if replay is not None:
-        replay_trace(replay, given(ctx))
+        replay_trace(replay, given)
         return
-    require_choice("--table", table, TABLES)
+    require_choice("table", table, TABLES)
     require(not (json and raw), "--json and --raw exclude each other.")
-    require_choice("--heat", heat, SCALES)
+    require_choice("heat", heat, SCALES)
     require(heat is None or not (json or raw), f"--{'json' if json else 'raw'} shows no colours: leave out --heat.")
     check_page(html)
     smaller = (dtype, quantize) != ("float32", "none")
@@ -155,33 +139,28 @@ def sample(
     require(trace is None or not smaller, "--trace is replayed in float32: leave out --dtype and --quantize.")
     from minigpt.text.prompt import check_argument
 
-    settings = SampleConfig(
-        repetition_penalty=repetition_penalty,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        stages=_chosen_stages(stages, given(ctx)),
-        max_tokens=max_tokens,
+    settings = replace(
+        choosing,
+        stages=_chosen_stages(stages, given),
         seed=secrets.randbelow(1_000_000) if seed is None else seed,
-        stop=tuple(map(check_argument, stop or ())),
-        ignore_end_of_text=ignore_end_of_text,
-        top=top,
+        stop=tuple(map(check_argument, choosing.stop)),
     )
     from minigpt.app.opening import about, given_text, open_checkpoint
     from minigpt.models.decoder import decoding_threads
+    from minigpt.sampling.biases import read_biases
     from minigpt.sampling.check import CacheCheck
     from minigpt.sampling.engine import by_sample, generate
 
     text = given_text(prompt, file)
     loaded = open_checkpoint(checkpoint, device, threads, dtype, quantize)
+    settings = replace(settings, bias=read_biases(loaded.tokenizer, bias or ()))
     tell_untrained(loaded.path, quiet=quiet)
     out = stdout()
     how = _way_of_showing(table, out, json=json, raw=raw, quiet=quiet)
     if heat is not None and out.color_system is None:
         note("there are no colours here, so --heat shows none.", quiet=quiet)
         heat = None
-    tell_of_boundary(loaded, text, top=top, show=boundary, quiet=quiet)
+    tell_of_boundary(loaded, text, top=settings.top, show=boundary, quiet=quiet)
     checked = CacheCheck(loaded.model) if check else None
     copied = VerbatimWatch(loaded, corpus, verbatim, quiet=quiet)
     page = SamplePage(html, loaded, text, settings, num_samples) if html else None

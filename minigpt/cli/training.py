@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from minigpt.cli.guard import StopSignals, note, say, stderr, stdout
 from minigpt.cli.untrained import untrained
-from minigpt.config import SampleConfig
+from minigpt.settings import SampleConfig
 
 if TYPE_CHECKING:
     import torch

@@ -5,10 +5,10 @@ from dataclasses import asdict, replace
 import torch
 
 from minigpt.checkpoint.run import Scratch
-from minigpt.config import PRESETS, Choices, ModelConfig, TrainConfig
 from minigpt.contest.budget import USUAL_RATES
 from minigpt.models.equal import equal_shape
 from minigpt.records import Comparison, Contender, TextSource
+from minigpt.settings import PRESETS, Choices, ModelConfig, TrainConfig
 from minigpt.text.corpus import Corpus, Source
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer

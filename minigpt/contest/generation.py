@@ -8,10 +8,10 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from minigpt.config import ModelConfig
 from minigpt.models.decoder import decoding_threads
 from minigpt.models.kinds import decoder_for, new_model
 from minigpt.records import Points
+from minigpt.settings import ModelConfig
 
 TOKENS = (1, 64, 128, 256, 512, 1024)
 _AROUND = 16  # steps whose median is taken: those after this one

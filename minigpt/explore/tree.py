@@ -7,9 +7,9 @@ from typing import Protocol
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.config import SampleConfig
 from minigpt.records import Candidate, StepRecord, Token
 from minigpt.render.style import Symbols, fit, token_label
+from minigpt.settings import SampleConfig
 
 
 class Tree(Protocol):

@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minigpt.config import require
 from minigpt.errors import CorpusError, brief
 from minigpt.inspection.probs import named_token
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import window_start
 from minigpt.records import AttentionGrid, HeadSummary, LookedAt, LookedAtWord, SharedWord, WordInContext, WordLayer
 from minigpt.sampling.distribution import require_finite
+from minigpt.settings import require
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.text.wording import shown
 

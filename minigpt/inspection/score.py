@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minigpt.config import require
+from minigpt.errors import named
 from minigpt.inspection.probs import perplexity
 from minigpt.models.baselines import Baseline, State
 from minigpt.models.device import windows_at_once
@@ -19,6 +19,7 @@ from minigpt.models.kinds import Model
 from minigpt.models.kv_cache import window_step
 from minigpt.records import FileScore
 from minigpt.sampling.distribution import require_finite
+from minigpt.settings import require
 
 _STRETCH = 1024  # of a stream, at once
 _NOT_SCORED = -100  # the target that cross_entropy leaves out
@@ -42,7 +43,9 @@ def checked_stride(stride: int | None, context: int) -> int:
     """By how many tokens windows move on; by default as in sampling. Raises ConfigError out of 1 to `context`."""
     if stride is None:
         return window_step(context)
-    require(1 <= stride <= context, f"--stride must be from 1 to the model's context, {context:,}, not {stride:,}.")
+    require(
+        1 <= stride <= context, f"{named('stride')} must be from 1 to the model's context, {context:,}, not {stride:,}."
+    )
     return stride
 
 

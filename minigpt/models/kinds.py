@@ -1,12 +1,12 @@
 """The kinds of model in one table: a configuration in, a model of its kind out; a model in, what decodes it out."""
 
-from minigpt.config import ModelConfig
 from minigpt.errors import ConfigError
 from minigpt.models.baselines import LSTM, RNN, Baseline, WindowNet
 from minigpt.models.batch_decoder import BatchDecoder
 from minigpt.models.decoder import Decoder
 from minigpt.models.gpt import GPT
 from minigpt.models.stream_decoder import StreamBatchDecoder, StreamDecoder
+from minigpt.settings import ModelConfig
 
 Model = GPT | Baseline
 

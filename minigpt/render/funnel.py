@@ -7,7 +7,6 @@ from functools import partial
 
 from rich.text import Text
 
-from minigpt.config import FILTERS
 from minigpt.records import Candidate, Other, Stage, StepRecord
 from minigpt.render.columns import (
     PERCENT,
@@ -24,6 +23,7 @@ from minigpt.render.columns import (
 )
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, percent, token_label
+from minigpt.settings import FILTERS
 
 _SHORTEST_TOKEN = 8
 _DRAWN = 14  # cells for `cut by min-p` and a gap

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from minigpt.config import SEEDS, SampleConfig
 from minigpt.models.kinds import Model, batch_decoder_for, decoder_for
 from minigpt.records import SampleEnd, StepRecord
 from minigpt.sampling.distribution import distribution, step_record, uniforms
 from minigpt.sampling.filters import build_stages, count_tokens
 from minigpt.sampling.seen import SeenTokens
 from minigpt.sampling.text_stream import TextStream
+from minigpt.settings import SEEDS, SampleConfig
 from minigpt.text.tokenizer import Tokenizer
 
 BATCH = 32  # samples that are decoded at once: more are hardly faster each, and their caches take memory

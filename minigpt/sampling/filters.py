@@ -4,7 +4,7 @@ A filter takes `logits_BV` (any batch dimensions, the vocabulary last), the ids 
 its setting. It returns new logits, -inf where it cuts, never edits its input, and checks the range of its setting. The
 softmax of the result is the distribution after the filter. Of equal logits, those with the lowest ids are kept.
 
-To add a filter, write its function here and a field of the same name in SampleConfig, with its FilterSpec.
+To add a filter, write its function here and a field of the same name in FilterSettings, with its FilterSpec.
 """
 
 import math
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minigpt.config import FilterSpec, SampleConfig, TokenBias, require
+from minigpt.settings import FilterSpec, SampleConfig, TokenBias, require
 
 Filter = Callable[[Tensor, Tensor, Any], Tensor]  # (logits_BV, history_BT, setting) -> logits_BV
 

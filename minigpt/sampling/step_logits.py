@@ -11,10 +11,10 @@ from itertools import takewhile
 import torch
 from torch import Tensor
 
-from minigpt.config import TEMPERATURES
 from minigpt.records import StepLogits, StepRecord
 from minigpt.sampling.distribution import TokenBytes, distribution, step_record, sum_without
 from minigpt.sampling.filters import SamplingStage, look_back
+from minigpt.settings import TEMPERATURES
 
 
 def step_logits(

@@ -9,7 +9,6 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from minigpt.config import SampleConfig
 from minigpt.errors import CorpusError
 from minigpt.models.decoder import Decoder
 from minigpt.models.gpt import GPT
@@ -28,6 +27,7 @@ from minigpt.sampling.distribution import (
 from minigpt.sampling.filters import build_stages, count_tokens, look_back
 from minigpt.sampling.seen import SeenTokens
 from minigpt.sampling.trace import TraceHeader, TraceStep
+from minigpt.settings import SampleConfig
 from minigpt.text.tokenizer import Tokenizer
 
 _KEPT_BYTES = 256 << 20  # of logits, and as much again of keys and values: about 1,300 nodes of GPT-2's

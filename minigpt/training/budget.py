@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from minigpt.config import MOST_STEPS, PRESETS, Choices, ModelConfig, TrainConfig
 from minigpt.errors import ConfigError
 from minigpt.records import PlannedRun
+from minigpt.settings import MOST_STEPS, PRESETS, Choices, ModelConfig, TrainConfig
 from minigpt.training.law import MOST_WEIGHTS_PER_BYTE, Law, Training
 from minigpt.training.speed import GPU_TOKENS, Speed, heads_of
 

@@ -8,11 +8,11 @@ from typing import TypeVar
 import torch
 
 from minigpt.checkpoint.run import Scratch
-from minigpt.config import PRESETS, Choices, ModelConfig, TrainConfig, require
 from minigpt.errors import CheckpointError
 from minigpt.models.device import resolve_precision
 from minigpt.models.equal import equal_shape
 from minigpt.records import PlannedRun
+from minigpt.settings import PRESETS, Choices, ModelConfig, TrainConfig, require
 from minigpt.text.blocks import Progress, counted, unheard
 from minigpt.text.corpus import Corpus
 from minigpt.text.shards import TokenData, fitting_context, made_before, made_from, reuse_shards, tokenize

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from minigpt.cli.app import app
-from minigpt.config import FILTERS
+from minigpt.settings import FILTERS
 
 ROOT = Path(__file__).parent.parent.parent
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]

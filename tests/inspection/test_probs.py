@@ -8,13 +8,13 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from minigpt.config import SampleConfig
 from minigpt.inspection.probs import every_token, first_token, next_token, text_score
 from minigpt.models.baselines import Baseline
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import window_start
 from minigpt.records import Candidate, StepRecord, Token
 from minigpt.sampling.engine import generate
+from minigpt.settings import SampleConfig
 from minigpt.text.tokenizer import Tokenizer
 
 

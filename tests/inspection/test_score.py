@@ -180,7 +180,7 @@ def test_bfloat16_is_near(model: GPT, ids: list[int], lengths: np.ndarray) -> No
 
 @pytest.mark.parametrize("stride", [-1, 0, 17])
 def test_a_stride_beyond_the_context_is_refused(model: GPT, lengths: np.ndarray, stride: int) -> None:
-    with pytest.raises(ConfigError, match=f"--stride must be from 1 to the model's context, 16, not {stride}"):
+    with pytest.raises(ConfigError, match=f"stride= must be from 1 to the model's context, 16, not {stride}"):
         score(model, [], lengths, stride=stride)
 
 

@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
-from minigpt.config import MODELS
 from minigpt.errors import ConfigError
 from minigpt.models.baselines import Baseline
 from minigpt.models.decoder import Decoder
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import NAMES, batch_decoder_for, decoder_for, gpt_of
 from minigpt.models.stream_decoder import StreamBatchDecoder, StreamDecoder
+from minigpt.settings import MODELS
 
 
 def test_every_kind_has_a_name_for_people() -> None:

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from minigpt.config import ModelConfig
 from minigpt.models import native
 from minigpt.models.decoder import Decoder, FlatStep
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import KVCache
 from minigpt.models.native import NativeStep, is_native
 from minigpt.models.precision import Int8GPT, Int8Product, stored
+from minigpt.settings import ModelConfig
 
 TEXT = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7]
 SHAPES = {

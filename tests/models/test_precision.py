@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from minigpt.config import ModelConfig
 from minigpt.errors import ConfigError
 from minigpt.models.decoder import Decoder
 from minigpt.models.gpt import GPT
 from minigpt.models.precision import INT8_ROW, Int8Product, stored
+from minigpt.settings import ModelConfig
 
 MakeModel = Callable[..., GPT]
 
@@ -91,8 +91,8 @@ def test_a_product_in_8_bits_by_hand() -> None:
 @pytest.mark.parametrize(
     ("dtype", "quantize", "reason"),
     [
-        ("float16", "none", "--dtype must be float32 or bfloat16, not float16"),
-        ("float32", "int4", "--quantize must be none or int8, not int4"),
+        ("float16", "none", "dtype= must be float32 or bfloat16, not float16"),
+        ("float32", "int4", "quantize= must be none or int8, not int4"),
         ("bfloat16", "int8", "leave out --dtype bfloat16"),
     ],
 )

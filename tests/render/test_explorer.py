@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from minigpt.config import SampleConfig
 from minigpt.explore.app import Explorer
 from minigpt.explore.session import Files, Session
 from minigpt.sampling.tree import TokenTree
+from minigpt.settings import SampleConfig
 
 Golden = Callable[[str, str], None]
 Act = Callable[[Pilot[None]], Awaitable[None]]

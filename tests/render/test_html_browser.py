@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 
-from minigpt.config import SampleConfig
 from minigpt.records import AttentionGrid, HistoryRow, StepLogits, Token
 from minigpt.render.attention_page import attention_section
 from minigpt.render.history_page import history_section
@@ -22,6 +21,7 @@ from minigpt.render.text_page import text_section
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import build_stages
 from minigpt.sampling.step_logits import TEMPERATURES, step_logits
+from minigpt.settings import SampleConfig
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (

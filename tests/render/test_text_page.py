@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from minigpt.config import SampleConfig
 from minigpt.records import StepLogits, StepRecord, Token
 from minigpt.render.html import page
 from minigpt.render.text_page import text_section
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import build_stages
 from minigpt.sampling.step_logits import step_logits
+from minigpt.settings import SampleConfig
 
 
 def spelled(token: int) -> bytes:

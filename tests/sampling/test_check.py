@@ -5,12 +5,12 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from minigpt.config import SampleConfig
 from minigpt.models.baselines import Baseline
 from minigpt.models.decoder import Decoder
 from minigpt.models.gpt import GPT
 from minigpt.sampling.check import CacheCheck
 from minigpt.sampling.engine import generate
+from minigpt.settings import SampleConfig
 from minigpt.text.tokenizer import Tokenizer
 
 PROMPT = "The quick brown"

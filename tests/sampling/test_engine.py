@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from minigpt.config import SampleConfig
 from minigpt.errors import CheckpointError
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import window_start
@@ -17,6 +16,7 @@ from minigpt.sampling import engine
 from minigpt.sampling.distribution import distribution
 from minigpt.sampling.engine import Piece, by_sample, generate
 from minigpt.sampling.filters import build_stages
+from minigpt.settings import SampleConfig
 from minigpt.text.tokenizer import Tokenizer
 
 PROMPT = "The quick"

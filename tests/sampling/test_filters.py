@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from minigpt.config import FILTERS, SampleConfig
 from minigpt.errors import ConfigError
 from minigpt.sampling import filters
 from minigpt.sampling.filters import build_stages
+from minigpt.settings import FILTERS, SampleConfig
 
 NAN, INF = math.nan, math.inf
 NO_HISTORY = torch.zeros(0, dtype=torch.long)
@@ -397,8 +397,10 @@ def test_settings_out_of_range_are_refused_by_their_flag(setting: dict[str, obje
 
 # build_stages
 
-NEUTRAL = {"repetition_penalty": 1.0, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0,
-           "bias": (), "presence_penalty": 0.0, "frequency_penalty": 0.0, "top_n_sigma": 0.0, "typical_p": 1.0}  # fmt: skip
+NEUTRAL: dict[str, Any] = {
+    "repetition_penalty": 1.0, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0,
+    "bias": (), "presence_penalty": 0.0, "frequency_penalty": 0.0, "top_n_sigma": 0.0, "typical_p": 1.0,
+}  # fmt: skip
 ACTIVE: dict[str, Any] = {
     "bias": ((1, 2.0), (3, -1.0)), "repetition_penalty": 1.3, "presence_penalty": 0.1, "frequency_penalty": 0.2,
     "temperature": 0.7, "top_n_sigma": 2.0, "top_k": 40, "typical_p": 0.8, "top_p": 0.9, "min_p": 0.05,

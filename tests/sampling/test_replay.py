@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from minigpt.checkpoint.folder import Checkpoint
-from minigpt.config import SampleConfig
 from minigpt.errors import TraceError
 from minigpt.inspection.probs import every_token
 from minigpt.models.gpt import GPT
@@ -16,6 +15,7 @@ from minigpt.records import Replay, SampleEnd, StepRecord
 from minigpt.sampling.engine import generate
 from minigpt.sampling.replay import ReplayTally, RescoringTally, changes, check_tokens, redraw, rescore
 from minigpt.sampling.trace import Trace, TraceHeader, TraceStep, TraceWriter, read_trace
+from minigpt.settings import SampleConfig
 from minigpt.text.tokenizer import Tokenizer
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from minigpt.checkpoint.folder import Checkpoint
-from minigpt.config import SampleConfig
 from minigpt.errors import CheckpointError, OutputError, TraceError
 from minigpt.records import SampleEnd, to_plain
 from minigpt.sampling import trace as trace_module
 from minigpt.sampling.trace import Fingerprint, TraceHeader, TraceStep, TraceWriter, read_trace
+from minigpt.settings import SampleConfig
 
 Entries = list[TraceStep | SampleEnd]
 Edit = Callable[[Path, int, Callable[[dict[str, Any]], object]], None]
@@ -304,7 +304,8 @@ def test_a_value_of_another_type_or_out_of_range_is_never_taken(trace_file: Path
 def _harmless(path: tuple[Any, ...], old: object, wrong: object) -> bool:
     """Numbers that another sample may well have; what may be missing."""
     free = {"seconds", "tokens_per_second", "bits_per_token", "entropy_bits_per_token", "top_token_share", "logit",
-            "value", "temperature", "presence_penalty", "frequency_penalty", "entropy_bits", "surprisal_bits"}  # fmt: skip
+            "value", "temperature", "presence_penalty", "frequency_penalty",
+            "entropy_bits", "surprisal_bits"}  # fmt: skip
     number = isinstance(wrong, (int, float)) and not isinstance(wrong, bool)
     return (number and path[-1] in free) or (path[-1] in ("text", "cut_by") and (wrong is None or old is None))
 
@@ -372,7 +373,10 @@ def test_a_step_that_cannot_stand_there(trace_file: Path, edit: Edit, change: di
         ({"prompt_ids": [320]}, "there is no token 320 in a vocabulary of 320"),
         ({"prompt_ids": [-1]}, "there is no token -1"),
         ({"prompt_ids": ["1"]}, 'prompt_ids[0] is "1", where a whole number must be'),
-        ({"settings": {**to_plain(SampleConfig()), "bias": [[320, 1.0]]}}, "there is no token 320 in a vocabulary of 320"),
+        (
+            {"settings": {**to_plain(SampleConfig()), "bias": [[320, 1.0]]}},
+            "there is no token 320 in a vocabulary of 320",
+        ),
         ({"settings": {**to_plain(SampleConfig()), "bias": [[3]]}}, "where a list of 2 must be"),
         ({"made_by": "hand"}, 'made_by is "hand"'),
         ({"num_samples": 3}, "sample 2 has no end"),
@@ -389,7 +393,7 @@ def test_a_header_that_cannot_be(trace_file: Path, edit: Edit, change: dict[str,
 
 def test_settings_that_no_flag_would_take_are_told_by_the_flag(trace_file: Path, edit: Edit) -> None:
     edit(trace_file, 0, lambda values: values["settings"].update(top_p=1.5))
-    assert "is damaged, in line 1: --top-p must be above 0" in refusal(trace_file)
+    assert "is damaged, in line 1: top_p= must be above 0" in refusal(trace_file)
 
 
 @pytest.mark.parametrize(

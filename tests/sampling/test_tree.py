@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from minigpt.checkpoint.folder import Checkpoint
-from minigpt.config import SampleConfig
 from minigpt.errors import CheckpointError
 from minigpt.models.decoder import Decoder
 from minigpt.models.gpt import GPT
@@ -20,6 +19,7 @@ from minigpt.sampling.engine import generate
 from minigpt.sampling.filters import build_stages
 from minigpt.sampling.trace import Trace, TraceHeader, TraceWriter, read_trace
 from minigpt.sampling.tree import TokenTree
+from minigpt.settings import SampleConfig
 from minigpt.text.tokenizer import Tokenizer
 
 MakeModel = Callable[..., GPT]

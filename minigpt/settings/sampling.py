@@ -1,0 +1,227 @@
+"""How a token is chosen: the filters and their settings; and how much is sampled."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from minigpt.errors import brief, named
+from minigpt.settings.fields import Range, Setting, Settings, require, setting, settings_of
+from minigpt.settings.machine import HUGE, MANY, SEED
+
+CHOOSING = "How a token is chosen, in this order"  # the panel
+TABLES = ("live", "every", "none")  # of a sample's distributions
+TOP = Range(1, MANY)
+
+TEMPERATURES = (
+    *(0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+    *(1.1, 1.2, 1.3, 1.4, 1.5, 1.75, 2.0, 2.5, 3.0, 5.0),
+)  # fmt: skip
+_PENALTIES = (-2.0, -1.5, -1.0, -0.7, -0.5, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)
+_SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 1.0)
+
+TokenBias = tuple[int, float]  # a token's id, and what is added to its logit
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterSpec(Setting):
+    """A sampling filter, but for its arithmetic: the function of the same name in sampling/filters.py.
+
+    The field of FilterSettings that carries it is the filter's setting; the order of those fields is the order in which
+    filters are applied by default. Flags, range checks, tables, the explorer and pages read this.
+    """
+
+    setting: str = ""  # the field's name
+    neutral: Any  # the value at which the filter changes nothing, and is left out
+    label: str = ""  # in the head of a table; by default the name
+    cuts: Callable[[float], bool] = lambda value: False  # whether it removes tokens, at this value
+    by_token: bool = False  # whether it changes the logits of certain tokens: those of the history, or those given
+    history: str = (
+        ""  # what it asks of the text so far: nothing, each token "once", or "each" as often as it stands there
+    )
+    counts_tokens: bool = False  # whether its value is a number of tokens
+    key: str = ""  # in the explorer: the small letter for less, the capital for more
+    steps: tuple[float, ...] = ()  # the values to which the keys lead, ascending; a neutral 0 at the end is the most
+    usual: bool = False  # whether the explorer shows it while it is neutral
+    slider: tuple[float, ...] = ()  # on a page, where funnel.js can compute it; without, a page shows it as it was used
+
+    @property
+    def name(self) -> str:
+        """As tables, JSON and --stages have it."""
+        return self.setting.replace("_", "-")
+
+    @property
+    def words(self) -> str:
+        """As a sentence has it."""
+        return self.name.replace("-penalty", " penalty")
+
+    @property
+    def heading(self) -> str:
+        """As the head of a column has it."""
+        return self.label or self.name
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise ConfigError for a value out of range; of biases, for any of their amounts."""
+        for number in (amount for _, amount in value) if isinstance(value, tuple) else (value,):
+            super().check(name, number)
+
+
+def _filter(default: Any, **described: Any) -> Any:
+    """A field whose filter has these properties."""
+    return setting(default, kind=FilterSpec, panel=CHOOSING, **described)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterSettings(Settings):
+    """The setting of each filter, in the usual order of the filters."""
+
+    bias: tuple[TokenBias, ...] = _filter(
+        (),
+        neutral=(),
+        range=Range(-1000, 1000, both=True),  # of each amount
+        label="biases",
+        by_token=True,
+    )
+    repetition_penalty: float = _filter(  # Keskar et al., 2019
+        1.0,
+        neutral=1.0,
+        range=Range(0.001, 1000, both=True),
+        help="Above 1, tokens already in the text become less likely.",
+        label="rep.",
+        by_token=True,
+        history="once",
+        key="r",
+        steps=(0.8, 0.9, 1.0, 1.05, 1.1, 1.2, 1.3, 1.5, 2.0, 3.0, 5.0),
+        usual=True,
+    )
+    presence_penalty: float = _filter(
+        0.0,
+        neutral=0.0,
+        range=Range(-100, 100, both=True),
+        help="Subtract this from the logits of tokens already in the text; 0 for none.",
+        label="pres.",
+        by_token=True,
+        history="once",
+        key="a",
+        steps=_PENALTIES,
+    )
+    frequency_penalty: float = _filter(
+        0.0,
+        neutral=0.0,
+        range=Range(-100, 100, both=True),
+        help="Subtract this from a token's logit each time it stands in the text; 0 for none.",
+        label="freq.",
+        by_token=True,
+        history="each",
+        key="f",
+        steps=_PENALTIES,
+    )
+    temperature: float = _filter(
+        0.8,
+        neutral=1.0,
+        range=Range(0, HUGE, least_is="the most likely token"),
+        help="Below 1 more conservative, above 1 more random; 0 takes the top token.",
+        label="temp.",
+        cuts=lambda value: value == 0,
+        key="t",
+        steps=(*TEMPERATURES[:14], 1.5, 1.75, 2.0, 3.0, 5.0, 10.0),
+        usual=True,
+        slider=TEMPERATURES,
+    )
+    top_n_sigma: float = _filter(  # Tang et al., 2024
+        0.0,
+        neutral=0.0,
+        range=Range(0, HUGE, least_is="off"),
+        help="Keep tokens within n standard deviations of the largest logit; 0 for all.",
+        label="n-sigma",
+        cuts=lambda value: True,
+        key="n",
+        steps=(0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 0.0),
+        slider=(0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0),
+    )
+    top_k: int = _filter(  # Fan et al., 2018
+        0,
+        neutral=0,
+        range=Range(0, MANY, least_is="off"),
+        help="Keep the k most likely tokens; 0 for all.",
+        cuts=lambda value: True,
+        counts_tokens=True,
+        key="k",
+        steps=(1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 40, 50, 100, 200, 500, 1000, 0),
+        usual=True,
+        slider=tuple(range(51)),
+    )
+    typical_p: float = _filter(  # Meister et al., 2022
+        1.0,
+        neutral=1.0,
+        range=Range(0, 1, above=True, both=True, most_is="off"),
+        help="Keep the tokens nearest to the expected surprisal that hold this share; 1 for all.",
+        cuts=lambda value: True,
+        key="l",
+        steps=_SHARES,
+    )
+    top_p: float = _filter(  # Holtzman et al., 2020
+        0.95,
+        neutral=1.0,
+        range=Range(0, 1, above=True, both=True, most_is="off"),
+        help="Keep the fewest tokens that hold this share; 1 for all.",
+        cuts=lambda value: True,
+        key="p",
+        steps=_SHARES,
+        usual=True,
+        slider=(*(n / 20 for n in range(1, 19)), 0.92, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999, 1.0),
+    )
+    min_p: float = _filter(  # Nguyen et al., 2024
+        0.0,
+        neutral=0.0,
+        range=Range(0, 1, both=True, least_is="off"),
+        help="Keep tokens with this share of the top one's; 0 for all.",
+        cuts=lambda value: True,
+        key="m",
+        steps=(0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0),
+        usual=True,
+        slider=(0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleConfig(FilterSettings):
+    """How tokens are chosen, how many, and what is told of them.
+
+    `stages` are the names of the filters that are applied, in that order; those whose setting is neutral are left out.
+    """
+
+    stages: tuple[str, ...] = field(default_factory=lambda: tuple(FILTERS))
+    max_tokens: int = setting(200, help="How many tokens at most.", short="-n", range=Range(1, MANY), shows_range=True)
+    seed: int = setting(1, range=SEED)
+    stop: tuple[str, ...] = setting((), help="End before this text; may be given several times.")
+    ignore_end_of_text: bool = setting(False, help="Go on after end-of-text.")
+    top: int = setting(
+        10, help="How many tokens to list; all others are summed as one row.", range=TOP, shows_range=True
+    )
+
+    @property
+    def active(self) -> tuple[FilterSpec, ...]:
+        """The filters that are applied and are not neutral, in their order."""
+        specs = (FILTERS[name] for name in self.stages)
+        return tuple(spec for spec in specs if getattr(self, spec.setting) != spec.neutral)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_stages(self.stages)
+        require(all(self.stop), f"{named('stop')} needs a text that is not empty.")
+
+
+# By name, in the usual order.
+_SPECS = {name: each for name, each in settings_of(FilterSettings).items() if isinstance(each, FilterSpec)}
+FILTERS: dict[str, FilterSpec] = {
+    spec.name: spec for spec in (replace(each, setting=name) for name, each in _SPECS.items())
+}
+
+
+def _require_stages(names: tuple[str, ...]) -> None:
+    for i, name in enumerate(names):
+        require(
+            name in FILTERS,
+            f"{named('stages')}: there is no stage {brief(repr(name))}. The stages are {', '.join(FILTERS)}.",
+        )
+        require(name not in names[:i], f"{named('stages')} names {brief(name)} twice.")
