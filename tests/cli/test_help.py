@@ -136,7 +136,9 @@ def test_devices_and_stages_are_shown_and_completed_too() -> None:
                 assert "auto, cpu, cuda or mps" in parameter.help
     (stages,) = [parameter for parameter in COMMANDS["sample"].params if "--stages" in parameter.opts]
     assert all(stage in stages.help for stage in FILTERS)
-    assert completed(COMMANDS["sample"], stages, "top-k,t") == ["top-k,temperature", "top-k,top-p"]
+    assert completed(COMMANDS["sample"], stages, "top-k,t") == [
+        "top-k,temperature", "top-k,top-n-sigma", "top-k,typical-p", "top-k,top-p",
+    ]  # fmt: skip
 
 
 # Widths
