@@ -17,25 +17,37 @@ import torch
 
 from minigpt.checkpoint import folder as on_disk
 from minigpt.checkpoint.hub import pinned
+from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.run import RunFolder, Scratch, check_out, claim
 from minigpt.checkpoint.snapshots import Snapshot, snapshots
 from minigpt.cli.again import again
 from minigpt.cli.introduction import part_was_read
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptError, brief
-from minigpt.inspection.against import compare_next
-from minigpt.inspection.attention import attend, attention_grid, head_summaries, shared_word
-from minigpt.inspection.attribution import leave_one_out
-from minigpt.inspection.choices import weigh
-from minigpt.inspection.cut import cut
-from minigpt.inspection.embeddings import token_vectors
-from minigpt.inspection.history import history
-from minigpt.inspection.lens import by_layer
-from minigpt.inspection.probs import every_token, next_token, text_score
 from minigpt.models.device import resolve_device
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import Model, gpt_of
 from minigpt.plain import Misfit, from_plain
-from minigpt.records import (
+from minigpt.records import to_plain
+from minigpt.render.notebook import show
+from minigpt.sampling.biases import token_biases
+from minigpt.sampling.engine import Piece, generate
+from minigpt.sampling.records import StepRecord
+from minigpt.settings import DEFAULT_MINUTES, Choices, SampleConfig, TrainConfig, check_ranges, require
+from minigpt.text.corpus import read_corpus
+from minigpt.text.single import single_token
+from minigpt.training.finetune import Base, begun_with, gentle
+from minigpt.training.plan import LEAST_TRAINING_SHARE, READING_SHARE, choose, make_plan
+from minigpt.training.run import build_model, model_card, run, run_info
+from minigpt.views.against import compare_next
+from minigpt.views.attention import attend, attention_grid, head_summaries, shared_word
+from minigpt.views.attribution import leave_one_out
+from minigpt.views.choices import weigh
+from minigpt.views.cut import cut
+from minigpt.views.embeddings import token_vectors
+from minigpt.views.history import history
+from minigpt.views.lens import by_layer
+from minigpt.views.probs import every_token, next_token, text_score
+from minigpt.views.records import (
     AttentionGrid,
     Attribution,
     Choice,
@@ -45,28 +57,9 @@ from minigpt.records import (
     HistoryRow,
     LensRow,
     SharedWord,
-    StepRecord,
     TextScore,
     TokenVector,
-    TrainRecord,
-    to_plain,
 )
-from minigpt.render.notebook import show
-from minigpt.sampling.biases import token_biases
-from minigpt.sampling.engine import Piece, generate
-from minigpt.settings import (
-    DEFAULT_MINUTES,
-    Choices,
-    SampleConfig,
-    TrainConfig,
-    check_ranges,
-    require,
-)
-from minigpt.text.corpus import read_corpus
-from minigpt.text.single import single_token
-from minigpt.training.finetune import Base, begun_with, gentle
-from minigpt.training.plan import LEAST_TRAINING_SHARE, READING_SHARE, choose, make_plan
-from minigpt.training.run import build_model, model_card, run, run_info
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from minigpt.contest.contest import Contest
-    from minigpt.records import Comparison
+    from minigpt.contest.records import Comparison
     from minigpt.training.plan import Plan
 
 _MINUTES, _QUICK_MINUTES = 30.0, 6.0

@@ -51,9 +51,9 @@ def inspect_embeddings(
     require(not (json and csv), "--json and --csv exclude each other.")
     check_page(html)
     from minigpt.app.opening import about, open_checkpoint
-    from minigpt.inspection.embeddings import token_vectors
     from minigpt.text.prompt import check_argument
     from minigpt.text.single import single_token
+    from minigpt.views.embeddings import token_vectors
 
     loaded = open_checkpoint(checkpoint, device, threads)
     tell_untrained(loaded.path, quiet=quiet)

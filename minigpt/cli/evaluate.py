@@ -12,7 +12,6 @@ from minigpt.cli.guard import guarded, note, stderr, stdout
 from minigpt.cli.options import Checkpoint, Device, Dtype, Quantize, Quiet, Threads, choice, csv_flag, json_flag
 from minigpt.cli.untrained import tell_untrained
 from minigpt.errors import CorpusError
-from minigpt.records import FileScore
 from minigpt.render.machine import to_json, write_rows
 from minigpt.render.screen import Screen
 from minigpt.render.style import quantity
@@ -20,6 +19,7 @@ from minigpt.render.tables import file_score_caption, score_table
 from minigpt.render.work import WorkDisplay
 from minigpt.settings import PRECISIONS, require
 from minigpt.text.wording import shown
+from minigpt.views.records import FileScore
 
 if TYPE_CHECKING:
     import torch
@@ -73,9 +73,9 @@ def evaluate(
     require(not (json and csv), "--json and --csv exclude each other.")
     require(not rolling or stride is None, "--rolling has windows of its own: leave out --stride.")
     from minigpt.app.opening import about, open_checkpoint
-    from minigpt.inspection.score import checked_stride, total_score
     from minigpt.models.device import autocast, resolve_precision
     from minigpt.text.corpus import read_corpus
+    from minigpt.views.score import checked_stride, total_score
 
     loaded = open_checkpoint(checkpoint, device, threads, dtype, quantize)
     tell_untrained(loaded.path, quiet=quiet)
@@ -123,7 +123,7 @@ def _scores(
     """One for each file."""
     import numpy as np
 
-    from minigpt.inspection.score import Part, score
+    from minigpt.views.score import Part, score
 
     tokenizer = loaded.tokenizer
     byte_lengths = tokenizer.byte_lengths()

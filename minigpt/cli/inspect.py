@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from minigpt.checkpoint.folder import Checkpoint as Loaded
-    from minigpt.inspection.probs import TextTally
-    from minigpt.records import StepRecord, TextScore, Token
+    from minigpt.sampling.records import StepRecord
+    from minigpt.text.records import Token
+    from minigpt.views.probs import TextTally
+    from minigpt.views.records import TextScore
 
 _FOLLOWED = 4  # tokens, through a history, by default
 _TOGETHER = (["--all", "--against"], ["--history", "--by-layer"])  # views that make one
@@ -190,7 +192,7 @@ def _tell_of_windows(loaded: "Loaded", tokens: int, more: int, *, quiet: bool) -
 def _show_next_token(
     loaded: "Loaded", text: str, ids: list[int], top: int, *, json: bool, csv: bool, page: ViewPage
 ) -> None:
-    from minigpt.inspection.probs import next_token
+    from minigpt.views.probs import next_token
 
     record = next_token(loaded.model, loaded.tokenizer, ids, top=top)
     if json:
@@ -204,7 +206,7 @@ def _show_next_token(
 def _show_boundary(
     loaded: "Loaded", text: str, ids: list[int], top: int, *, json: bool, page: ViewPage, quiet: bool
 ) -> None:
-    from minigpt.inspection.probs import next_token
+    from minigpt.views.probs import next_token
 
     end = find_boundary(loaded, ids, top)
     if end is None:
@@ -223,7 +225,7 @@ def _show_boundary(
 
 
 def _show_every_token(loaded: "Loaded", ids: list[int], top: int, *, json: bool, csv: bool, page: ViewPage) -> None:
-    from minigpt.inspection.probs import TextTally, every_token, first_token
+    from minigpt.views.probs import TextTally, every_token, first_token
 
     tally = TextTally()
     records = tally.watch(every_token(loaded.model, loaded.tokenizer, ids, top=top))
@@ -251,7 +253,7 @@ def _print_next_token(record: "StepRecord", text: str) -> None:
     console.print(next_token_table(record, text, Screen.of(console)), soft_wrap=True)
 
 
-def _print_every_token(records: "Iterable[StepRecord]", tokens: "list[Token]", tally: "TextTally") -> None:
+def _print_every_token(records: "Iterable[StepRecord]", tokens: "Sequence[Token]", tally: "TextTally") -> None:
     console = stdout()
     screen = Screen.of(console)
     for line in every_token_table(records, tokens, screen):

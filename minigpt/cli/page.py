@@ -12,19 +12,19 @@ import typer
 from minigpt.cli.guard import note
 from minigpt.cli.view import Lines, print_view
 from minigpt.errors import ConfigError, OutputError
-from minigpt.records import StepRecord
 from minigpt.render.screen import WIDEST, Screen
+from minigpt.sampling.records import StepRecord
 from minigpt.settings import TEMPERATURES, SampleConfig, require
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from minigpt.checkpoint.folder import Checkpoint
-    from minigpt.inspection.attention import Attention
-    from minigpt.records import AttentionGrid, HistoryRow
     from minigpt.render.html import Section
     from minigpt.render.text_page import Step
     from minigpt.sampling.engine import Piece
+    from minigpt.views.attention import Attention
+    from minigpt.views.records import AttentionGrid, HistoryRow
 
 Html = Annotated[
     Path | None,
@@ -127,7 +127,7 @@ class ViewPage:
 
 def _every_grid(checkpoint: "Checkpoint", attention: "Attention") -> "list[AttentionGrid]":
     """In each layer, the mean of its heads and every head. Raises ConfigError where they are too large for a page."""
-    from minigpt.inspection.attention import attention_grid
+    from minigpt.views.attention import attention_grid
 
     config, count = checkpoint.model.config, len(attention.ids)
     weights = config.layers * (config.heads + 1) * count * (count + 1) // 2
@@ -169,9 +169,9 @@ def _open_step(checkpoint: "Checkpoint", ids: list[int], best: int) -> "Step":
 
 
 def _every_step(checkpoint: "Checkpoint", ids: list[int], config: SampleConfig, best: int) -> "Iterator[Step]":
-    from minigpt.inspection.probs import first_token, position_logits
     from minigpt.sampling.distribution import distribution, step_record
     from minigpt.sampling.seen import SeenTokens
+    from minigpt.views.probs import first_token, position_logits
 
     pages = _Steps(checkpoint, config, best)
     if ids:

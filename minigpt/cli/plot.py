@@ -13,7 +13,7 @@ from minigpt.cli.options import Quiet, choice, json_flag
 from minigpt.settings import RANGES, X_AXES, Y_AXES, require
 
 if TYPE_CHECKING:
-    from minigpt.records import LossCurves
+    from minigpt.training.records import LossCurves
 
 
 @guarded

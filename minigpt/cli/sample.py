@@ -35,13 +35,13 @@ from minigpt.cli.replay import ReplayFile, TraceFile, traced
 from minigpt.cli.replay import replay as replay_trace
 from minigpt.cli.untrained import tell_untrained
 from minigpt.errors import MinigptError
-from minigpt.records import CacheReport, SampleEnd, StepRecord
 from minigpt.render.heat import SCALES, Scale
 from minigpt.render.live import last_record, print_every_table, show_live, stream_text
 from minigpt.render.machine import to_json
 from minigpt.render.screen import Screen
 from minigpt.render.style import quantity
 from minigpt.render.tables import sample_caption
+from minigpt.sampling.records import CacheReport, SampleEnd, StepRecord
 from minigpt.settings import CHOOSING, FILTERS, RANGES, TABLES, SampleConfig, require, require_choice
 
 if TYPE_CHECKING:

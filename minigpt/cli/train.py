@@ -27,7 +27,7 @@ from minigpt.settings import (
 )
 
 if TYPE_CHECKING:
-    from minigpt.records import PlannedRun
+    from minigpt.training.records import PlannedRun
     from minigpt.training.share import Begun
 
 

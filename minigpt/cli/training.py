@@ -15,9 +15,9 @@ from minigpt.settings import SampleConfig
 if TYPE_CHECKING:
     import torch
 
+    from minigpt.checkpoint.records import TrainRecord
     from minigpt.checkpoint.run import RunFolder
     from minigpt.models.kinds import Model
-    from minigpt.records import TrainRecord
     from minigpt.training.distributed import Ranks
     from minigpt.training.plan import Plan
     from minigpt.training.share import Begun

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from minigpt.contest.positions import GRADIENT_WINDOWS, LOSS_WINDOWS
+from minigpt.contest.records import Comparison, Contender
 from minigpt.contest.speed import rate_at
-from minigpt.records import Comparison, Contender
 from minigpt.settings import require
 from minigpt.training.plan import BASELINE_RATES
 

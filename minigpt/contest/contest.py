@@ -24,10 +24,10 @@ from minigpt.contest.positions import (
     loss_by_position,
     windows,
 )
+from minigpt.contest.records import Comparison, Contender, ContenderRun
 from minigpt.contest.speed import training_rates
 from minigpt.models.equal import equal_shape
 from minigpt.models.kinds import new_model
-from minigpt.records import Comparison, Contender, ContenderRun
 from minigpt.settings import Choices, ModelConfig, TrainConfig
 from minigpt.text.shards import reuse_shards
 from minigpt.training.loop import train

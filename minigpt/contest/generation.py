@@ -8,9 +8,9 @@ from statistics import median
 import torch
 from torch import Tensor
 
+from minigpt.contest.records import Points
 from minigpt.models.decoder import decoding_threads
 from minigpt.models.kinds import decoder_for, new_model
-from minigpt.records import Points
 from minigpt.settings import ModelConfig
 
 TOKENS = (1, 64, 128, 256, 512, 1024)

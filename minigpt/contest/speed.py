@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from minigpt.records import Points
+from minigpt.contest.records import Points
 from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.training.speed import measure_rate
 

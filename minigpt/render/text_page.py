@@ -4,11 +4,12 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from minigpt.records import Candidate, StepLogits, StepRecord, Token
 from minigpt.render.heat import SCALES
 from minigpt.render.html import Section, running_text, text_before
 from minigpt.render.style import quantity, token_label
+from minigpt.sampling.records import Candidate, StepLogits, StepRecord
 from minigpt.settings import FILTERS, FilterSpec, SampleConfig
+from minigpt.text.records import Token
 
 Step = StepRecord | StepLogits  # the first token of a text has no logits
 

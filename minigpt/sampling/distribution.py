@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from minigpt.errors import CheckpointError
-from minigpt.records import Candidate, Other, Stage, StepRecord
 from minigpt.sampling.filters import CUT, SamplingStage, look_back
+from minigpt.sampling.records import Candidate, Other, Stage, StepRecord
 
 TokenBytes = Callable[[int], bytes]
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from minigpt.models.kinds import Model, batch_decoder_for, decoder_for
-from minigpt.records import SampleEnd, StepRecord
 from minigpt.sampling.distribution import distribution, step_record, uniforms
 from minigpt.sampling.filters import build_stages, count_tokens
+from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.sampling.seen import SeenTokens
 from minigpt.sampling.text_stream import TextStream
 from minigpt.settings import SEEDS, SampleConfig

@@ -11,9 +11,18 @@ import torch
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import TraceError
 from minigpt.models.kinds import decoder_for
-from minigpt.records import Candidate, Change, Divergence, Replay, RescoredToken, Rescoring, SampleEnd, StepRecord
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.engine import Piece, generate
+from minigpt.sampling.records import (
+    Candidate,
+    Change,
+    Divergence,
+    Replay,
+    RescoredToken,
+    Rescoring,
+    SampleEnd,
+    StepRecord,
+)
 from minigpt.sampling.trace import Trace, TraceHeader, TraceStep, Versions
 
 ROUNDING = 1e-3  # a larger difference between probabilities, or in bits, is none of rounding

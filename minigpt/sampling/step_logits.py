@@ -11,9 +11,9 @@ from itertools import takewhile
 import torch
 from torch import Tensor
 
-from minigpt.records import StepLogits, StepRecord
 from minigpt.sampling.distribution import TokenBytes, distribution, step_record, sum_without
 from minigpt.sampling.filters import SamplingStage, look_back
+from minigpt.sampling.records import StepLogits, StepRecord
 from minigpt.settings import TEMPERATURES
 
 

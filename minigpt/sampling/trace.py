@@ -26,8 +26,9 @@ from minigpt.checkpoint.tensors import weight_files
 from minigpt.checkpoint.tokenizer_files import tokenizer_files
 from minigpt.errors import ConfigError, OutputError, TraceError, brief
 from minigpt.plain import Misfit, from_line, from_plain
-from minigpt.records import SampleEnd, StepRecord, to_plain
+from minigpt.records import to_plain
 from minigpt.sampling.plausible import check_id, check_record
+from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.settings import FILTERS, SampleConfig
 from minigpt.text.wording import shown
 

@@ -13,7 +13,6 @@ from minigpt.errors import CorpusError
 from minigpt.models.decoder import Decoder
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import window_start
-from minigpt.records import Candidate, StepRecord, Token
 from minigpt.sampling.distribution import (
     Distribution,
     best_ids,
@@ -25,9 +24,11 @@ from minigpt.sampling.distribution import (
     uniforms,
 )
 from minigpt.sampling.filters import build_stages, count_tokens, look_back
+from minigpt.sampling.records import Candidate, StepRecord
 from minigpt.sampling.seen import SeenTokens
 from minigpt.sampling.trace import TraceHeader, TraceStep
 from minigpt.settings import SampleConfig
+from minigpt.text.records import Token
 from minigpt.text.tokenizer import Tokenizer
 
 _KEPT_BYTES = 256 << 20  # of logits, and as much again of keys and values: about 1,300 nodes of GPT-2's

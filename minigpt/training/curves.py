@@ -4,10 +4,11 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
+from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.runs import RunLog
 from minigpt.errors import CheckpointError
-from minigpt.records import LossCurves, TrainRecord
 from minigpt.settings import X_AXES, Y_AXES, require_choice
+from minigpt.training.records import LossCurves
 
 _MEANS_A_RUN = 50  # a training point is the mean of a fiftieth of the run
 

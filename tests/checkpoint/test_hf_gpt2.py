@@ -10,13 +10,13 @@ from torch import Tensor
 
 from minigpt.checkpoint.files import read_json_object
 from minigpt.checkpoint.folder import load, save_description, save_weights
-from minigpt.inspection.attention import attend
-from minigpt.inspection.lens import layer_logits
 from minigpt.models.batch_decoder import BatchDecoder
 from minigpt.models.decoder import Decoder
 from minigpt.models.gpt import GPT
 from minigpt.models.precision import stored
 from minigpt.text.tokenizer import Tokenizer
+from minigpt.views.attention import attend
+from minigpt.views.lens import layer_logits
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "usual": {},

@@ -13,7 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from minigpt.cli.app import app
-from minigpt.records import Comparison, Contender, ContenderRun, to_plain
+from minigpt.contest.records import Comparison, Contender, ContenderRun
+from minigpt.records import to_plain
 from minigpt.training import run as run_module
 
 Edit = Callable[[bytes, random.Random], bytes]

@@ -85,11 +85,11 @@ def test_a_deterministic_text_is_learned_to_near_zero(kind: str) -> None:
     ("changes", "message"),
     [
         ({"model": "gru"}, "model= must be gpt, lstm, rnn or window, not gru."),
-        ({"model": "lstm", "heads": 2}, "--heads 2 does not go with --model lstm"),
+        ({"model": "lstm", "heads": 2}, "heads=2 does not go with model=lstm"),
         ({"model": "rnn", "window": 3}, "window= goes with model=window, not with model=rnn."),
         ({"model": "window"}, "window= goes with model=window, not with model=window."),
         ({"model": "window", "window": 0}, "window= must be 1 or more, not 0."),
-        ({"model": "window", "window": 9}, "--window 9 is more than the --context 8 that it is trained on."),
+        ({"model": "window", "window": 9}, "window=9 is more than the context=8 that it is trained on."),
     ],
 )
 def test_contradictions_are_named(changes: dict[str, object], message: str) -> None:

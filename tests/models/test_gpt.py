@@ -161,12 +161,12 @@ def test_the_heads_of_a_preset_are_32_or_64_wide(name: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"width": 10, "heads": 3}, "--width 10 cannot be divided among --heads 3"),
+        ({"width": 10, "heads": 3}, "width=10 cannot be divided among heads=3"),
         ({"layers": 0}, "layers= must be 1 or more, not 0"),
         ({"context": -1}, "context= must be 1 or more"),
         ({"vocab_size": 0}, "vocab_size= must be 1 or more"),
         ({"dropout": 1.0}, "dropout= must be at least 0 and below 1"),
-        ({"dropout": float("nan")}, "--dropout"),
+        ({"dropout": float("nan")}, "dropout="),
     ],
 )
 def test_a_shape_that_cannot_be_is_refused(changes: dict[str, float], message: str) -> None:

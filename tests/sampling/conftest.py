@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from minigpt.checkpoint.folder import Checkpoint, load
-from minigpt.records import SampleEnd
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.engine import generate
+from minigpt.sampling.records import SampleEnd
 from minigpt.sampling.trace import TraceHeader, TraceStep, TraceWriter
 from minigpt.settings import SampleConfig
 

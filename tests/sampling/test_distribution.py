@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from minigpt.errors import CheckpointError
-from minigpt.records import StepRecord
 from minigpt.sampling.distribution import Distribution, best_ids, distribution, step_record, token_text, uniforms
 from minigpt.sampling.filters import build_stages
+from minigpt.sampling.records import StepRecord
 from minigpt.settings import SampleConfig
 
 LARGE = 50_257

@@ -11,11 +11,11 @@ from torch import Tensor
 from minigpt.errors import CheckpointError
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import window_start
-from minigpt.records import SampleEnd, StepRecord
 from minigpt.sampling import engine
 from minigpt.sampling.distribution import distribution
 from minigpt.sampling.engine import Piece, by_sample, generate
 from minigpt.sampling.filters import build_stages
+from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.settings import SampleConfig
 from minigpt.text.tokenizer import Tokenizer
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from minigpt.records import StepLogits
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import build_stages
+from minigpt.sampling.records import StepLogits
 from minigpt.sampling.step_logits import TEMPERATURES, step_logits
 from minigpt.settings import SampleConfig
 

@@ -14,8 +14,9 @@ import pytest
 
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import CheckpointError, OutputError, TraceError
-from minigpt.records import SampleEnd, to_plain
+from minigpt.records import to_plain
 from minigpt.sampling import trace as trace_module
+from minigpt.sampling.records import SampleEnd
 from minigpt.sampling.trace import Fingerprint, TraceHeader, TraceStep, TraceWriter, read_trace
 from minigpt.settings import SampleConfig
 

@@ -3,10 +3,10 @@
 import pytest
 
 from minigpt.errors import ConfigError
-from minigpt.records import PlannedRun
 from minigpt.settings import Choices, ModelConfig, TrainConfig
 from minigpt.training.budget import SHAPES, TextSize, adamw_rate, candidates, chosen, paced
 from minigpt.training.law import fitted_law
+from minigpt.training.records import PlannedRun
 from minigpt.training.speed import GPU_TOKENS, Speed, heads_of, training_flops_per_token
 
 LENGTHS = {512: 1.95, 1024: 2.5, 2048: 2.9, 4096: 3.2}

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from minigpt.checkpoint.records import TrainRecord
 from minigpt.models.gpt import GPT
-from minigpt.records import TrainRecord
 from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.shards import TokenData
 from minigpt.training import loop

@@ -117,8 +117,8 @@ def test_a_step_changes_every_parameter(make_model: Callable[..., GPT]) -> None:
     [
         ({"optimizer": "sgd"}, "optimizer= must be muon or adamw"),
         ({"positions": "rotary"}, "positions= must be learned, sinusoidal or none, not rotary"),
-        ({"muon_learning_rate": 0.0}, "--muon-learning-rate"),
-        ({"muon_learning_rate": float("nan")}, "--muon-learning-rate"),
+        ({"muon_learning_rate": 0.0}, "muon_learning_rate="),
+        ({"muon_learning_rate": float("nan")}, "muon_learning_rate="),
     ],
 )
 def test_settings_are_checked(changes: dict[str, object], flag: str) -> None:

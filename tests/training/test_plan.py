@@ -143,7 +143,7 @@ def test_a_shape_that_is_given_stays(kind: str) -> None:
     ("said", "settings", "message"),
     [
         ({"model": "gru"}, {}, "model= must be gpt, lstm, rnn or window, not gru."),
-        ({"model": "lstm", "heads": 2}, {}, "--heads 2 does not go with --model lstm"),
+        ({"model": "lstm", "heads": 2}, {}, "heads=2 does not go with model=lstm"),
         ({"window": 4}, {}, "window= goes with model=window, not with model=gpt."),
         ({"model": "rnn"}, {"positions": "none"}, "--positions none is for a GPT: --model rnn has no table"),
     ],

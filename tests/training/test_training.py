@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from minigpt.checkpoint.records import TrainRecord
 from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT
-from minigpt.records import TrainRecord
 from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.shards import TokenData, random_windows
 from minigpt.training import batches

@@ -1,0 +1,182 @@
+"""Two models and one text in; where they agree and where they differ, out."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+from minigpt.checkpoint.folder import Checkpoint
+from minigpt.errors import CheckpointError, CorpusError
+from minigpt.models.kinds import decoder_for
+from minigpt.sampling.distribution import Distribution, best_ids, distribution, step_record, sum_without, token_text
+from minigpt.text.records import Token
+from minigpt.text.tokenizer import Tokenizer
+from minigpt.views.divergence import divergence_bits
+from minigpt.views.probs import named_token, position_logits, surprisal
+from minigpt.views.records import ComparedNext, ComparedSpan, ComparedText, ComparedToken
+
+
+def same_vocabulary(one: Tokenizer, other: Tokenizer) -> bool:
+    """Whether every id stands for the same bytes in both."""
+    return one.vocab_size == other.vocab_size and all(
+        one.token_bytes(token) == other.token_bytes(token) for token in range(one.vocab_size)
+    )
+
+
+def compare_next(one: Checkpoint, other: Checkpoint, text: str, *, top: int, moved: int = 3) -> ComparedNext:
+    """What may come after `text` (not empty), by both. Raises CheckpointError where their vocabularies differ."""
+    if not same_vocabulary(one.tokenizer, other.tokenizer):
+        raise CheckpointError(
+            f"{one.path} and {other.path} have different vocabularies, so their next tokens cannot be compared one by "
+            "one.\nWith --all, they are compared stretch by stretch of the text."
+        )
+    ids = one.tokenizer.encode(text)
+    first, second = (distribution(decoder_for(checkpoint.model).prefill(ids)) for checkpoint in (one, other))
+    return _compared(first, second, one.tokenizer, top, moved)
+
+
+def _compared(first: Distribution, second: Distribution, tokenizer: Tokenizer, top: int, moved: int) -> ComparedNext:
+    def told(ids: Iterable[int]) -> tuple[ComparedToken, ...]:
+        return tuple(_compared_token(first, second, tokenizer, token) for token in ids)
+
+    listed = best_ids(first.raw_V.maximum(second.raw_V), top)
+    entropies = [step_record(dist, tokenizer.token_bytes, position=0, top=1).entropy_bits for dist in (first, second)]
+    assert entropies[0] is not None
+    assert entropies[1] is not None
+    return ComparedNext(
+        tokens=told(listed),
+        moved=told(best_ids((first.raw_V - second.raw_V).abs(), moved)),
+        rest=len(first.raw_V) - len(listed),
+        rest_raw_prob=sum_without(first.raw_V, listed),
+        rest_other_raw_prob=sum_without(second.raw_V, listed),
+        entropy_bits=entropies[0],
+        other_entropy_bits=entropies[1],
+        divergence_bits=divergence_bits(first.logits_V, second.logits_V),
+        other_divergence_bits=divergence_bits(second.logits_V, first.logits_V),
+    )
+
+
+def _compared_token(first: Distribution, second: Distribution, tokenizer: Tokenizer, token: int) -> ComparedToken:
+    data = tokenizer.token_bytes(token)
+    return ComparedToken(
+        id=token,
+        text=token_text(data),
+        bytes=data.hex(),
+        raw_prob=float(first.raw_V[token]),
+        other_raw_prob=float(second.raw_V[token]),
+        rank=_rank(first, token),
+        other_rank=_rank(second, token),
+    )
+
+
+def _rank(dist: Distribution, token: int) -> int:
+    return 1 + int((dist.logits_V > dist.logits_V[token]).sum())
+
+
+def compare_text(one: Checkpoint, other: Checkpoint, text: str) -> Iterator[ComparedSpan]:
+    """`text` stretch by stretch, each model reading it in its own tokens and windows; only a window is held of each."""
+    if same_vocabulary(one.tokenizer, other.tokenizer):
+        yield from _token_by_token(one, other, one.tokenizer.encode(text))
+    else:
+        yield from _stretches(_costs(one, text), _costs(other, text))
+
+
+def _token_by_token(one: Checkpoint, other: Checkpoint, ids: Sequence[int]) -> Iterator[ComparedSpan]:
+    if ids:
+        yield _span(
+            [_Cost(named_token(one.tokenizer, ids[0]), None)], [_Cost(named_token(other.tokenizer, ids[0]), None)]
+        )
+    both = zip(position_logits(one.model, ids), position_logits(other.model, ids), strict=True)
+    for (position, logits_V), (_, other_V) in both:
+        token = named_token(one.tokenizer, ids[position])
+        costs = [_Cost(token, surprisal(values_V, token.id)) for values_V in (logits_V, other_V)]
+        yield _span(costs[:1], costs[1:], divergence_bits(logits_V, other_V))
+
+
+class _Cost(NamedTuple):
+    """A token of a text and its surprisal in bits; None for the first one, which has no context."""
+
+    token: Token
+    bits: float | None
+
+
+def _costs(checkpoint: Checkpoint, text: str) -> Iterator[_Cost]:
+    tokenizer, ids = checkpoint.tokenizer, checkpoint.tokenizer.encode(text)
+    if ids:
+        yield _Cost(named_token(tokenizer, ids[0]), None)
+    for position, logits_V in position_logits(checkpoint.model, ids):
+        yield _Cost(named_token(tokenizer, ids[position]), surprisal(logits_V, ids[position]))
+
+
+def _stretches(ones: Iterator[_Cost], others: Iterator[_Cost]) -> Iterator[ComparedSpan]:
+    """Two cuts of one text -> the shortest stretches that end a token in both."""
+    mine: list[_Cost] = []
+    theirs: list[_Cost] = []
+    ahead = 0  # bytes by which the first is further on
+    while True:
+        side, costs, sign = (mine, ones, 1) if ahead <= 0 else (theirs, others, -1)
+        cost = next(costs, None)
+        if cost is None:
+            if mine or theirs or any(True for _ in chain(ones, others)):
+                raise CorpusError(
+                    "One of the two tokenizers changes the text, such as its capitals or its spaces, so their tokens "
+                    "do not meet.\nCompare the models by evaluate, each with its own tokens."
+                )
+            return
+        side.append(cost)
+        ahead += sign * (len(cost.token.bytes) // 2)
+        if ahead == 0 and mine and theirs:
+            yield _span(mine, theirs)
+            mine, theirs = [], []
+
+
+def _span(mine: Sequence[_Cost], theirs: Sequence[_Cost], divergence: float | None = None) -> ComparedSpan:
+    return ComparedSpan(
+        tokens=tuple(cost.token for cost in mine),
+        other_tokens=tuple(cost.token for cost in theirs),
+        surprisal_bits=_total(mine),
+        other_surprisal_bits=_total(theirs),
+        divergence_bits=divergence,
+    )
+
+
+def _total(costs: Sequence[_Cost]) -> float | None:
+    bits = [cost.bits for cost in costs]
+    known = [value for value in bits if value is not None]
+    return math.fsum(known) if len(known) == len(bits) else None
+
+
+class ComparedTally:
+    """Adds up what a text costs both models while its stretches pass by."""
+
+    def __init__(self) -> None:
+        self._bytes, self._tokens, self._other_tokens = 0, 0, 0
+        self._bits: list[float] = []
+        self._other_bits: list[float] = []
+        self._divergences: list[float] = []
+
+    def watch(self, spans: Iterable[ComparedSpan]) -> Iterator[ComparedSpan]:
+        """The same stretches; those that cost something in both models are counted."""
+        for span in spans:
+            if span.surprisal_bits is not None and span.other_surprisal_bits is not None:
+                self._bytes += sum(len(token.bytes) // 2 for token in span.tokens)
+                self._tokens += len(span.tokens)
+                self._other_tokens += len(span.other_tokens)
+                self._bits.append(span.surprisal_bits)
+                self._other_bits.append(span.other_surprisal_bits)
+            if span.divergence_bits is not None:
+                self._divergences.append(span.divergence_bits)
+            yield span
+
+    def totals(self) -> ComparedText:
+        """Over all stretches so far."""
+        return ComparedText(
+            bytes=self._bytes,
+            tokens=self._tokens,
+            other_tokens=self._other_tokens,
+            bits_per_byte=math.fsum(self._bits) / self._bytes if self._bytes else None,
+            other_bits_per_byte=math.fsum(self._other_bits) / self._bytes if self._bytes else None,
+            divergence_bits_per_token=(
+                math.fsum(self._divergences) / len(self._divergences) if self._divergences else None
+            ),
+        )
