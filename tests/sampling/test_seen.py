@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from minigpt.models.gpt import GPT
-from minigpt.records import StepRecord
+from minigpt.sampling.records import StepRecord
 from minigpt.sampling import engine, tree
 from minigpt.sampling.distribution import Distribution, distribution
 from minigpt.sampling.engine import generate
