@@ -12,7 +12,6 @@ from minigpt.cli.config_file import Config
 from minigpt.cli.flags import from_settings
 from minigpt.cli.guard import guarded, leave_terminal, stdout
 from minigpt.cli.options import (
-    Bias,
     Checkpoint,
     Device,
     TextFile,
@@ -22,7 +21,7 @@ from minigpt.cli.untrained import tell_untrained
 from minigpt.errors import ConfigError, OutputError, PackageError
 from minigpt.explore.session import Files, Session
 from minigpt.render.style import safe_text, symbols_for
-from minigpt.settings import RANGES, FilterSettings, SampleConfig
+from minigpt.settings import RANGES, AskedFilters, SampleConfig, build
 
 if TYPE_CHECKING:
     from minigpt.sampling.trace import TraceHeader
@@ -34,13 +33,12 @@ _HANGUP = 129  # what ends with SIGHUP
 @guarded
 @from_settings
 def explore(
-    filters: FilterSettings,
+    filters: AskedFilters,
     prompt: Annotated[
         str | None, typer.Argument(help="The text to start from; without it, the start of a text.", show_default=False)
     ] = None,
     file: TextFile = None,
     checkpoint: Checkpoint = None,
-    bias: Bias = None,
     seed: Annotated[
         int | None,
         typer.Option(min=RANGES["seed"].least, help="The same seed and keys give the same tokens.", show_default=False),
@@ -85,11 +83,9 @@ def explore(
     loaded = open_checkpoint(checkpoint, device, threads)
     tell_untrained(loaded.path, quiet=False)
     model = gpt_of(loaded.model, "explore goes back and forth in keys and values")
-    settings = SampleConfig(
-        **{**vars(filters), "bias": read_biases(loaded.tokenizer, bias or ())},
-        seed=secrets.randbelow(1_000_000) if seed is None else seed,
-        top=top,
-    )
+    bias = read_biases(loaded.tokenizer, filters.biases)
+    drawn = {"seed": secrets.randbelow(1_000_000) if seed is None else seed, "top": top}
+    settings = build(SampleConfig, {**vars(filters), **drawn, "bias": bias})
     tree = TokenTree(model, loaded.tokenizer, text, seed=settings.seed)
     header = TraceHeader.of(loaded, text, settings, made_by="explore")
     session = Session(tree, settings, _files(tree, header))

@@ -122,6 +122,7 @@ def _option(name: str, about: Setting, renamed: Mapping[str, str], *, shown: boo
         as_flag(name, None, renamed),
         *([about.short] if about.short else []),
         help=spelled(about.text, lambda other, value: as_flag(other, value, renamed)),
+        metavar=about.metavar,
         rich_help_panel=about.panel,
         show_default=shown and about.shows_default,
         envvar=about.variable,

@@ -9,7 +9,7 @@ import typer
 from minigpt.cli.completion import complete_model
 from minigpt.cli.environment import VARIABLES
 from minigpt.cli.flags import flag_of
-from minigpt.settings import CHOOSING, Machine, SampleConfig, Weights, one_of
+from minigpt.settings import Machine, SampleConfig, Weights, one_of
 
 
 def json_flag(form: str) -> Any:
@@ -61,14 +61,4 @@ Json = Annotated[bool, json_flag("one document")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress on standard error.")]
 Boundary = Annotated[
     bool, typer.Option("--boundary", help="Show too how the end of the prompt could be cut differently.")
-]
-Bias = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--bias",
-        metavar="TOKEN=NUMBER",
-        help="Add a number to the logit of a token, as in ' the=-2' or '#262=-2'; may be given several times.",
-        show_default=False,
-        rich_help_panel=CHOOSING,
-    ),
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from minigpt.errors import brief, named
@@ -9,7 +10,9 @@ from minigpt.settings.fields import Range, Setting, Settings, require, setting, 
 from minigpt.settings.machine import HUGE, MANY, SEED
 
 CHOOSING = "How a token is chosen, in this order"  # the panel
+AGAIN = "To see it again"  # the panel of traces
 TABLES = ("live", "every", "none")  # of a sample's distributions
+HEATS = ("probability", "entropy", "rank")  # what a text can be coloured by
 TOP = Range(1, MANY)
 
 TEMPERATURES = (
@@ -184,20 +187,26 @@ class FilterSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleConfig(FilterSettings):
+class SampleLimits(Settings):
+    """Where a sample ends, and how many tokens its records list."""
+
+    max_tokens: int = setting(200, help="How many tokens at most.", short="-n", range=Range(1, MANY), shows_range=True)
+    stop: tuple[str, ...] = setting((), help="End before this text; may be given several times.")
+    ignore_end_of_text: bool = setting(False, help="Go on after end-of-text.")
+    top: int = setting(
+        10, help="How many tokens to list; all others are summed as one row.", range=TOP, shows_range=True
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleConfig(FilterSettings, SampleLimits):
     """How tokens are chosen, how many, and what is told of them.
 
     `stages` are the names of the filters that are applied, in that order; those whose setting is neutral are left out.
     """
 
     stages: tuple[str, ...] = field(default_factory=lambda: tuple(FILTERS))
-    max_tokens: int = setting(200, help="How many tokens at most.", short="-n", range=Range(1, MANY), shows_range=True)
     seed: int = setting(1, range=SEED)
-    stop: tuple[str, ...] = setting((), help="End before this text; may be given several times.")
-    ignore_end_of_text: bool = setting(False, help="Go on after end-of-text.")
-    top: int = setting(
-        10, help="How many tokens to list; all others are summed as one row.", range=TOP, shows_range=True
-    )
 
     @property
     def active(self) -> tuple[FilterSpec, ...]:
@@ -225,3 +234,112 @@ def _require_stages(names: tuple[str, ...]) -> None:
             f"{named('stages')}: there is no stage {brief(repr(name))}. The stages are {', '.join(FILTERS)}.",
         )
         require(name not in names[:i], f"{named('stages')} names {brief(name)} twice.")
+
+
+# What the command line asks, before a checkpoint is open
+
+
+@dataclass(frozen=True, kw_only=True)
+class _BiasTexts(Settings):
+    """Biases by the texts of tokens: which ids they are, only the checkpoint's tokenizer knows."""
+
+    biases: tuple[str, ...] = setting(
+        (),
+        help="Add a number to the logit of a token, as in ' the=-2' or '#262=-2'; may be given several times.",
+        flag="bias",
+        metavar="TOKEN=NUMBER",
+        panel=CHOOSING,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedFilters(FilterSettings, _BiasTexts):
+    """The filters as the command line asks for them, which has the flag of `biases` first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleSource(Settings):
+    """What is continued, and by which model."""
+
+    prompt: str | None = setting(None, help="The text to continue; - or nothing reads standard input.", argument=True)
+    file: Path | None = setting(None, help="Take the text from this file, with the newline at its end.")
+    checkpoint: Path | None = setting(
+        None,
+        help="A run of ./checkpoints by name, the folder of a run or of any Hugging Face GPT-2, or a GPT-2 of the Hub "
+        "such as openai-community/gpt2. By default the newest run.",
+        short="-c",
+        variable="MINIGPT_CHECKPOINT",
+        completes="model",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing(SampleLimits):
+    """How often and from where samples are drawn; with `stages` None, all filters are applied."""
+
+    stages: str | None = setting(
+        None,
+        help=f"Which of {', '.join(FILTERS)} to apply, in another order, such as top-k,temperature; what is left out "
+        "is not applied.",
+        panel=CHOOSING,
+        completes="stages",
+    )
+    seed: int | None = setting(
+        None, help="The same seed gives the same text. By default another each time.", range=SEED
+    )
+    num_samples: int = setting(1, help="How many samples.", range=Range(1, 1_000_000), shows_range=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleShown(Settings):
+    """What is shown of a sample while it is made."""
+
+    table: str | None = setting(
+        None,
+        help="{values}. By default live in a terminal.",
+        choices=TABLES,
+        remarks={"every": "one table a step"},
+    )
+    boundary: bool = setting(False, help="Show too how the end of the prompt could be cut differently.")
+    heat: str | None = setting(None, help="Colour the text by {values} of each token.", choices=HEATS)
+    pace: float | None = setting(None, help="At most so many tokens a second, to watch.", range=Range(0.001, 1e9))
+    json: bool = setting(
+        False,
+        help="JSON on standard output, for other programs: a line a token, and one of totals a sample; with "
+        f"{named('replay')} one document.",
+    )
+    raw: bool = setting(False, help="Write the very bytes, control characters too.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleKept(Settings):
+    """What a sample is written to, made from and compared with."""
+
+    check: bool = setting(False, help="Afterwards, compare every cached step with a full pass; fail above 1e-4.")
+    corpus: tuple[str, ...] = setting(
+        (),
+        help="Mark what stands verbatim in run (what the checkpoint learned from), a run's folder, builtin, or a text. "
+        "May be given several times.",
+        metavar="SOURCE",
+        completes="corpus",
+    )
+    verbatim: int | None = setting(
+        None,
+        help=f"With {named('corpus')}, the fewest tokens of a span. By default those of about 32 bytes.",
+        range=Range(2, MANY),
+        shows_range=True,
+    )
+    html: Path | None = setting(None, help="Also write a page for a browser: FILE.html, which needs no network.")
+    trace: Path | None = setting(
+        None,
+        help="Write a new file of JSON lines: all that it takes to make the same again.",
+        metavar="FILE",
+        panel=AGAIN,
+    )
+    replay: Path | None = setting(
+        None,
+        help=f"Make a trace again, id for id, and compare the numbers; with another {named('checkpoint')}, score the "
+        "same tokens there.",
+        metavar="FILE",
+        panel=AGAIN,
+    )

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from minigpt.models.gpt import GPT
-from minigpt.sampling.records import StepRecord
 from minigpt.sampling import engine, tree
 from minigpt.sampling.distribution import Distribution, distribution
 from minigpt.sampling.engine import generate
 from minigpt.sampling.filters import SamplingStage, build_stages
+from minigpt.sampling.records import StepRecord
 from minigpt.sampling.seen import SeenTokens
 from minigpt.sampling.tree import TokenTree
 from minigpt.settings import SampleConfig
