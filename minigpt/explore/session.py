@@ -1,4 +1,4 @@
-"""A tree of tokens and key presses in; where a person stands in the tree, and what they are doing there, out."""
+"""Where a person stands in a tree of tokens, and what each key does there. Knows no terminal."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,9 +8,10 @@ from typing import Any
 from minigpt.errors import MinigptError
 from minigpt.explore.game import FIRST_SHARE, SHARES, Round, result
 from minigpt.explore.keys import SETTINGS, neighbour
-from minigpt.explore.tree import Tree, leaf_under, leaves
+from minigpt.explore.tree import leaf_under, leaves
 from minigpt.render.heat import SCALES
 from minigpt.sampling.records import StepRecord
+from minigpt.sampling.tree import TokenTree
 from minigpt.settings import SampleConfig
 
 _ESCAPES = (("\\n", "\n"), ("\\t", "\t"), ("⏎", "\n"), ("⇥", "\t"), ("␣", " "))
@@ -29,7 +30,7 @@ class Session:
     the candidates above the marked one. `mode` is browse, find, save, export, game or help: what keys are for.
     """
 
-    def __init__(self, tree: Tree, config: SampleConfig, files: Files) -> None:
+    def __init__(self, tree: TokenTree, config: SampleConfig, files: Files) -> None:
         self.tree, self.config, self._files = tree, config, files
         self.here = self.tip = tree.prompt_end
         self.mode = "browse"
@@ -202,11 +203,10 @@ class Session:
 
     def _set(self, letter: str) -> None:
         """A setting's letter: small for less, capital for more. The logits are kept, so nothing is run again."""
-        for key, field, _, values, _ in SETTINGS:
-            if letter.lower() == key:
-                value = neighbour(values, getattr(self.config, field), more=letter.isupper())
-                changed: dict[str, Any] = {field: int(value) if field == "top_k" else value}
-                self.config = replace(self.config, **changed)
+        spec = SETTINGS.get(letter.lower())
+        if spec is not None:
+            value: Any = neighbour(spec.steps, getattr(self.config, spec.setting), more=letter.isupper())
+            self.config = replace(self.config, **{spec.setting: value})
 
     def _next_heat(self) -> None:
         names = [None, *SCALES]
