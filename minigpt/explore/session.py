@@ -38,7 +38,7 @@ class Session:
         self.cursor = 0
         self.rows = 1  # candidates on a page: the screen says how many
         self.typed = ""
-        self.said = ""  # the answer to the last key, where it has one
+        self.message = ""  # the answer to the last key, where it has one
         self.rounds: list[Round] = []
         self._share = FIRST_SHARE
         self.left = False
@@ -76,8 +76,8 @@ class Session:
     # Keys
 
     def press(self, key: str, character: str | None = None) -> None:
-        """Do what `key` is for; a mistake is told in `said`, and the tree stays as it is."""
-        self.said = ""
+        """Do what `key` is for; a mistake is told in `message`, and the tree stays as it is."""
+        self.message = ""
         keys = {
             "browse": self._browse,
             "find": self._find,
@@ -89,7 +89,7 @@ class Session:
         try:
             keys[self.mode](key, character)
         except MinigptError as error:
-            self.said = " ".join(str(error).split("\n"))
+            self.message = " ".join(str(error).split("\n"))
 
     def paste(self, text: str) -> None:
         """Text that comes at once: only where something is being typed."""
@@ -134,7 +134,7 @@ class Session:
             self._type(key, character)
         elif self.typed.strip():
             write(Path(self.typed).expanduser())
-            self.said = f"{self.typed} is written."
+            self.message = f"{self.typed} is written."
             self._begin("browse")
 
     def _play(self, key: str, character: str | None) -> None:
@@ -144,7 +144,7 @@ class Session:
             self._share = max(0, min(self._share + (1 if key == "up" else -1), len(SHARES) - 1))
         else:
             self._type(key, character)
-            self.said = result(self.rounds) if self.mode != "game" else ""
+            self.message = result(self.rounds) if self.mode != "game" else ""
 
     def _read(self, key: str, character: str | None) -> None:
         if key in ("escape", "enter", "q", "question_mark"):
