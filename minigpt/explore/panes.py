@@ -1,4 +1,4 @@
-"""A session in; what each part of its screen shows, as rich Text of a given width and height, out."""
+"""What each part of the explorer's screen shows, as rich Text of a given width and height."""
 
 from collections.abc import Sequence
 from dataclasses import replace

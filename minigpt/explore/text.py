@@ -1,4 +1,4 @@
-"""The tokens of a text in; the text in their colours, with the current one in sight, out."""
+"""A text in the colours of its tokens, with the current one in sight."""
 
 import codecs
 from collections.abc import Callable, Sequence
