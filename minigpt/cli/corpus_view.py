@@ -44,24 +44,6 @@ Suffix = Annotated[
         show_default=False,
     ),
 ]
-InCorpus = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--corpus",
-        metavar="SOURCE",
-        help=f"Mark what stands verbatim in {_SOURCES}",
-        show_default=False,
-        autocompletion=complete_corpus,
-    ),
-]
-Verbatim = Annotated[
-    int | None,
-    typer.Option(
-        min=RANGES["verbatim"].least,
-        help=f"With --corpus, the fewest tokens of a span. By default those of about {_USUAL_BYTES} bytes.",
-        show_default=False,
-    ),
-]
 
 
 def open_corpus(loaded: "Checkpoint", sources: list[str], *, quiet: bool) -> "Reference":

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ from minigpt.cli.view import Lines, print_view
 from minigpt.errors import ConfigError, OutputError
 from minigpt.render.screen import WIDEST, Screen
 from minigpt.sampling.records import StepRecord
-from minigpt.settings import SampleConfig, require
+from minigpt.settings import TEMPERATURES, SampleConfig, require
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -177,7 +178,7 @@ def _every_step(checkpoint: "Checkpoint", ids: list[int], config: SampleConfig, 
     pages = _Steps(checkpoint, config, best)
     if ids:
         yield first_token(checkpoint.tokenizer, ids[0])
-    seen = SeenTokens(ids[:1])
+    seen = SeenTokens(ids[:1], counted=True)
     for position, logits_V in position_logits(checkpoint.model, ids):
         record = step_record(
             distribution(logits_V), checkpoint.tokenizer.token_bytes, position=position, top=1, token=ids[position]
@@ -191,7 +192,6 @@ class _Steps:
 
     def __init__(self, checkpoint: "Checkpoint", config: SampleConfig, best: int) -> None:
         from minigpt.sampling.filters import build_stages
-        from minigpt.sampling.step_logits import TEMPERATURES
 
         self._token_bytes, self._best = checkpoint.tokenizer.token_bytes, best
         self._stages = build_stages(config)
@@ -215,11 +215,11 @@ class SamplePage:
     """`sample --html`: keeps what each step was drawn from, and writes the page at the end."""
 
     def __init__(self, path: Path, checkpoint: "Checkpoint", prompt: str, config: SampleConfig, count: int) -> None:
-        active = _active_stages(config)
-        require(
-            "repetition-penalty" not in active[1:],
-            "--html shows a repetition penalty only as the first of the --stages: put it there, or leave out --html.",
-        )
+        later = dropwhile(lambda spec: spec.by_token, config.active)
+        for spec in (spec for spec in later if spec.by_token):
+            raise ConfigError(
+                f"--html shows a {spec.words} only as the first of the --stages: put it there, or leave out --html."
+            )
         self._path, self._checkpoint, self._prompt, self._config = path, checkpoint, prompt, config
         self._ids = checkpoint.tokenizer.encode(prompt) or [checkpoint.tokenizer.end_of_text]
         self._best = _listed(count * (len(self._ids) + config.max_tokens))
@@ -252,9 +252,3 @@ class SamplePage:
 
 def _name(number: int, count: int) -> str:
     return "The prompt and its continuation" if count == 1 else f"Sample {number + 1} of {count}"
-
-
-def _active_stages(config: SampleConfig) -> list[str]:
-    from minigpt.sampling.filters import build_stages
-
-    return [stage.name for stage in build_stages(config)]

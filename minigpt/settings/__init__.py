@@ -3,6 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from minigpt.settings.commands import (
+    X_AXES,
+    Y_AXES,
+    ContestSettings,
+    CurveSettings,
+    Windows,
+)
 from minigpt.settings.fields import (
     Range,
     Setting,
@@ -28,7 +35,23 @@ from minigpt.settings.machine import (
     launched_rank,
 )
 from minigpt.settings.model import ACTIVATIONS, DEFAULT_WINDOW, MODELS, PRESETS, ModelConfig, Preset
-from minigpt.settings.sampling import CHOOSING, STAGES, TABLES, SampleConfig
+from minigpt.settings.sampling import (
+    CHOOSING,
+    FILTERS,
+    HEATS,
+    TABLES,
+    TEMPERATURES,
+    AskedFilters,
+    Drawing,
+    FilterSettings,
+    FilterSpec,
+    SampleConfig,
+    SampleKept,
+    SampleLimits,
+    SampleShown,
+    SampleSource,
+    TokenBias,
+)
 from minigpt.settings.training import (
     DEFAULT_CHOICES,
     DEFAULT_MINUTES,
@@ -39,19 +62,19 @@ from minigpt.settings.training import (
     POSITIONS,
     TOKENIZERS,
     Choices,
+    CorpusSettings,
     Length,
     Output,
+    TextFormat,
     TextSettings,
     TrainConfig,
     TrainMachine,
 )
 
-X_AXES, Y_AXES = ("step", "tokens", "seconds"), {"bits-per-byte": "bits_per_byte", "nats": "nats_per_token"}  # of plots
-
 # Of every number that a command takes, by the setting's name: of the fields above, and of flags that are no field yet.
 RANGES: dict[str, Range] = {
     name: described.range
-    for kind in (Choices, Length, TrainConfig, TrainMachine, Output, SampleConfig)
+    for kind in (Choices, Length, TrainConfig, TrainMachine, Output, SampleConfig, Windows, CurveSettings)
     for name, described in settings_of(kind).items()
     if described.range is not None
 } | {
@@ -62,8 +85,6 @@ RANGES: dict[str, Range] = {
     "verbatim": Range(2, MANY),
     "layer": Range(1, 10_000),
     "head": Range(1, 1 << 20),
-    "stride": Range(1, MANY),
-    "smooth": Range(1, MOST_STEPS),
 }
 
 
@@ -82,8 +103,10 @@ __all__ = [
     "DEFAULT_WINDOW",
     "DEVICES",
     "DTYPES",
+    "FILTERS",
     "FOLDER_DTYPES",
     "GGUF_DTYPES",
+    "HEATS",
     "MODELS",
     "MOST_MINUTES",
     "MOST_STEPS",
@@ -95,12 +118,19 @@ __all__ = [
     "QUANTIZATIONS",
     "RANGES",
     "SEEDS",
-    "STAGES",
     "TABLES",
+    "TEMPERATURES",
     "TOKENIZERS",
     "X_AXES",
     "Y_AXES",
+    "AskedFilters",
     "Choices",
+    "ContestSettings",
+    "CorpusSettings",
+    "CurveSettings",
+    "Drawing",
+    "FilterSettings",
+    "FilterSpec",
     "Length",
     "Machine",
     "ModelConfig",
@@ -108,12 +138,19 @@ __all__ = [
     "Preset",
     "Range",
     "SampleConfig",
+    "SampleKept",
+    "SampleLimits",
+    "SampleShown",
+    "SampleSource",
     "Setting",
     "Settings",
+    "TextFormat",
     "TextSettings",
+    "TokenBias",
     "TrainConfig",
     "TrainMachine",
     "Weights",
+    "Windows",
     "build",
     "check_ranges",
     "launched_rank",
