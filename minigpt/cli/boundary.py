@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from minigpt.cli.guard import note, stderr
 from minigpt.render.boundary import boundary_note, boundary_tables
 from minigpt.render.screen import Screen
+from minigpt.views.boundary import NO_BOUNDARY
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint
     from minigpt.sampling.records import StepRecord
     from minigpt.views.boundary import Boundary
-
-NO_BOUNDARY = "the prompt has fewer than two tokens: nothing stands before its end, from where --boundary could look."
 
 
 def tell_of_boundary(loaded: "Checkpoint", prompt: str, *, top: int, show: bool, quiet: bool) -> None:

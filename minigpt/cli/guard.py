@@ -115,7 +115,8 @@ def complain(command: str | None, message: str, *, everywhere: bool = False) -> 
 def note(message: str, *, quiet: bool = False) -> None:
     """A sentence on standard error about what was done differently from what was asked."""
     if not quiet:
-        say(stderr(), bounded(f"note: {message}"))
+        sentence = spelled(message, lambda name, value: as_flag(name, value, {}))
+        say(stderr(), bounded(f"note: {sentence}"))
 
 
 def say(console: Console, message: str) -> None:
