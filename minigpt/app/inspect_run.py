@@ -1,7 +1,6 @@
 """What the inspect commands do: open a checkpoint, and put a view's question about a text, or about some tokens."""
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from minigpt.app.opening import about, open_checkpoint, text_to_look_at
@@ -15,31 +14,42 @@ from minigpt.views.view import Answer, Question, View
 Note = Callable[[str], None]
 
 
-def about_text(
-    view: View, flags: Settings, source: Source, machine: Machine, top: int, given: Mapping[str, Any], note: Note
+def question(
+    view: View,
+    flags: Settings,
+    source: Source,
+    machine: Machine,
+    note: Note,
+    *,
+    tokens: Sequence[str] = (),
+    top: int | None = None,
+    explicit: bool = False,
 ) -> Question:
-    """The question about a text. `given`: the settings that were given explicitly."""
+    """What the view is asked: about a text, or about `tokens`, each given as its text or as #ID.
+
+    `top`: how many tokens are listed, by default as many as the view usually does. `explicit`: whether the checkpoint
+    was named on the command line or in a file of settings, and not by the environment.
+    """
     _check_texts(flags)
-    advice = f'Give it as an argument (minigpt {view.command} "Once upon a"), with --file, or on standard input.'
-    text = text_to_look_at(source.text, source.file, advice=advice)
-    path = view.checkpoint(flags, source.checkpoint, "checkpoint" in given)
+    text = " ".join(tokens)
+    if not view.of_tokens:
+        advice = f'Give it as an argument (minigpt {view.command} "Once upon a"), with --file, or on standard input.'
+        text = text_to_look_at(source.text, source.file, advice=advice)
+    path = view.checkpoint(flags, source.checkpoint, explicit)
     loaded = open_checkpoint(path, machine.device, machine.threads)
-    ids = loaded.tokenizer.encode(text) if view.runs_model else ()
-    top = top if "top" in given else view.usual_top
+    ids: Sequence[int] = ()
+    if view.of_tokens:
+        ids = [single_token(loaded.tokenizer, check_argument(token)) for token in tokens]
+    elif view.runs_model:
+        ids = loaded.tokenizer.encode(text)
+    top = view.usual_top if top is None else top
     return Question(checkpoint=loaded, text=text, ids=ids, flags=flags, top=top, note=note)
-
-
-def about_tokens(
-    checkpoint: Path | None, tokens: Sequence[str], flags: Settings, machine: Machine, top: int, note: Note
-) -> Question:
-    """The question about tokens, each given as its text or as #ID."""
-    loaded = open_checkpoint(checkpoint, machine.device, machine.threads)
-    ids = [single_token(loaded.tokenizer, check_argument(token)) for token in tokens]
-    return Question(checkpoint=loaded, text=" ".join(tokens), ids=ids, flags=flags, top=top, note=note)
 
 
 def window_note(view: View, question: Question) -> str | None:
     """A sentence where the model reads more tokens than its context holds: those of the text, and perhaps more."""
+    if view.tokens_ahead is None:
+        return None
     config, tokens, ahead = question.checkpoint.model.config, len(question.ids), view.tokens_ahead(question)
     if not window_start(tokens + ahead, config.limit):
         return None

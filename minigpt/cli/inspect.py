@@ -26,7 +26,7 @@ from minigpt.render.views import faces_of
 from minigpt.render.work import WorkDisplay
 from minigpt.settings import RANGES, Machine, Settings, require
 from minigpt.settings.source import Source
-from minigpt.views.view import Answer, Question, chosen_view, flags_of
+from minigpt.views.view import Answer, chosen_view, flags_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,11 +84,9 @@ def inspect_probs(
     [bold]minigpt inspect-probs "The cat" --corpus run[/bold]
         beside what its own text says
     """
+    listed, explicit = top if "top" in given else None, "checkpoint" in given
     output = _Output(json, csv, html, quiet)
-    face = _chosen_face("inspect-probs", flags, output)
-    from minigpt.app.inspect_run import about_text
-
-    _show(face, about_text(face.view, flags, source, machine, top, given, output.note), output)
+    _inspect("inspect-probs", flags, output, source=source, machine=machine, top=listed, explicit=explicit)
 
 
 @guarded
@@ -96,7 +94,6 @@ def inspect_probs(
 @_with_views("inspect-attention")
 def inspect_attention(
     *,
-    given: Given,
     source: Source,
     flags: Settings,
     json: Json = False,
@@ -117,11 +114,7 @@ def inspect_attention(
     [bold]minigpt inspect-attention "can I have the check?" --with "I check the list"[/bold]
         a word in two texts
     """
-    output = _Output(json, csv, html, quiet)
-    face = _chosen_face("inspect-attention", flags, output)
-    from minigpt.app.inspect_run import about_text
-
-    _show(face, about_text(face.view, flags, source, machine, 0, given, output.note), output)
+    _inspect("inspect-attention", flags, _Output(json, csv, html, quiet), source=source, machine=machine)
 
 
 @guarded
@@ -160,11 +153,8 @@ def inspect_embeddings(
     [bold]minigpt inspect-embeddings " is" " are"[/bold]
         and how near the two are
     """
-    output = _Output(json, csv, html, quiet)
-    face = _chosen_face("inspect-embeddings", flags, output)
-    from minigpt.app.inspect_run import about_tokens
-
-    _show(face, about_tokens(checkpoint, tokens, flags, machine, nearest, output.note), output)
+    output, source = _Output(json, csv, html, quiet), Source(checkpoint=checkpoint)
+    _inspect("inspect-embeddings", flags, output, source=source, machine=machine, tokens=tokens, top=nearest)
 
 
 def _chosen_face(command: str, flags: Settings, output: _Output) -> Face:
@@ -174,20 +164,23 @@ def _chosen_face(command: str, flags: Settings, output: _Output) -> Face:
     view = chosen_view([face.view for face in faces], flags)
     face = next(face for face in faces if face.view is view)
     if output.csv and face.csv is None:
-        without = {face.view.asked_by[0] for face in faces if face.csv is None and face.view.asked_by}
+        without = {face.view.asked_by[0] for face in faces if face.csv is None and len(face.view.asked_by) == 1}
         name = next(name for name in view.asked_by if name in without)
         require(False, f"{named(name)} has no {named('csv')}; {named('json')} has its numbers.")
     check_page(output.html)
     return face
 
 
-def _show(face: Face, question: Question, output: _Output) -> None:
-    from minigpt.app.inspect_run import json_about, page_answer, window_note
-
+def _inspect(command: str, flags: Settings, output: _Output, **asked: Any) -> None:
+    """Ask the view that the flags choose, and show its answer. `asked`: for `minigpt.app.inspect_run.question`."""
+    face = _chosen_face(command, flags, output)
     view = face.view
+    from minigpt.app import inspect_run
+
+    question = inspect_run.question(view, flags, note=output.note, **asked)
     if view.runs_model:
         tell_untrained(question.checkpoint.path, quiet=output.quiet)
-        if sentence := window_note(view, question):
+        if sentence := inspect_run.window_note(view, question):
             output.note(sentence)
         if view.at_end:
             tell_of_boundary(question.checkpoint, question.text, top=1, show=False, quiet=output.quiet)
@@ -196,10 +189,10 @@ def _show(face: Face, question: Question, output: _Output) -> None:
     with signals_raise(), WorkDisplay(console) as work:
         answer = view.ask(replace(question, stages=work.begin))
     if output.html is not None:
-        sections = [face.on_page(page_answer(view, question, answer))]
+        sections = [face.on_page(inspect_run.page_answer(view, question, answer))]
         write_page(output.html, page_title(question.text), sections, question.checkpoint, quiet=output.quiet)
     if output.json:
-        _print_json(face, answer, lambda: json_about(view, question))
+        _print_json(face, answer, lambda: inspect_run.json_about(view, question))
     elif output.csv and face.csv is not None:
         face.csv(answer, sys.stdout)
     else:

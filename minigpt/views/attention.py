@@ -417,6 +417,7 @@ HEADS = View(
     ask=_ask_heads,
     title="Which earlier tokens each token looks at",
     page=_every_grid,
+    tokens_ahead=None,
     at_end=False,
 )
 GRID = View(
@@ -428,6 +429,7 @@ GRID = View(
     asked_by=("layer",),
     takes=("head", "scores"),
     page=_every_grid,
+    tokens_ahead=None,
     at_end=False,
 )
 WORD = View(
@@ -438,5 +440,6 @@ WORD = View(
     settings=WordFlags,
     asked_by=("other",),
     takes=("word",),
+    tokens_ahead=None,
     at_end=False,
 )

@@ -88,6 +88,7 @@ VIEW = View(
     key="tokens",
     ask=_ask,
     title="Vectors of tokens, and their neighbours",
+    tokens_ahead=None,
     at_end=False,
     of_tokens=True,
 )

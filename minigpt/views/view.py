@@ -85,7 +85,8 @@ class View:
     key: str | None = None  # of the records in the JSON; without one the only record is the whole
     page: Callable[[Question, Answer], Iterable[Any]] | None = None  # the page's own records, where it has others
     usual_top: int = 10
-    tokens_ahead: Callable[[Question], int] = lambda question: 0  # how many the model reads behind those of the text
+    # How many tokens the model reads behind those of the text; None where a text is not read in windows.
+    tokens_ahead: Callable[[Question], int] | None = lambda question: 0
     at_end: bool = True  # whether it matters how the end of the text is cut
     runs_model: bool = True
     of_tokens: bool = False  # asked about tokens rather than a text
