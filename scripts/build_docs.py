@@ -212,7 +212,7 @@ def folder_table(folder: Path, paths: list[Path]) -> str:
     about = folder / "__init__.py"
     title = f"**{folder.relative_to(ROOT)}/**"
     if folder != ROOT / "minigpt" and about.exists() and (said := purpose(about)):
-        title += f": {said[0].lower()}{said[1:]}"
+        title += f": {said}"
     rows = "".join(f"| `{path.name}` | {purpose(path)} |\n" for path in paths)
     return f"{title}\n\n| file | what it is for |\n| --- | --- |\n{rows}"
 

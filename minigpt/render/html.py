@@ -73,7 +73,7 @@ def text_before(text: str) -> str:
 
 @cache
 def _environment() -> "Environment":
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # which takes a while: not to start every command
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # only for those who want a page
 
     environment = Environment(
         loader=PackageLoader("minigpt.render"),

@@ -53,13 +53,15 @@ def boundary(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int
     inside a word. Of the three pieces the one of the smallest share is taken; the shortest, where no token goes on.
     `top` of the longer tokens are listed. None where no token has one before it.
     """
+    from minigpt.models.decoder import decoding_threads
     from minigpt.sampling.continuation import before_each, scored
 
     furthest = min(_FURTHEST, len(ids) - 1)
     if furthest < 1:
         return None
     tokens = ids[-furthest:]
-    steps = list(before_each(model, ids[:-furthest], tokens))
+    with decoding_threads(model):
+        steps = list(before_each(model, ids[:-furthest], tokens))
     own = [scored(dist, tokenizer, token) for dist, token in zip(steps, tokens, strict=True)]
     ends = [_boundary(steps[-n], tokenizer, own[-n:], len(ids) - n, top) for n in range(1, furthest + 1)]
     return min(ends, key=lambda end: end.share)
@@ -107,11 +109,8 @@ class Flags(Settings):
 
 
 def _ask(question: Question) -> Answer:
-    from minigpt.models.decoder import decoding_threads
-
     model, tokenizer = question.checkpoint.model, question.checkpoint.tokenizer
-    with decoding_threads(model):
-        end = boundary(model, tokenizer, question.ids, top=question.top)
+    end = boundary(model, tokenizer, question.ids, top=question.top)
     if end is None:
         question.note(NO_BOUNDARY)
     record = next_token(model, tokenizer, question.ids, top=question.top)
