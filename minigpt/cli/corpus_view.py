@@ -23,21 +23,38 @@ if TYPE_CHECKING:
     from minigpt.views.corpus import VerbatimReport
 
 _USUAL_BYTES = 32  # of text in the shortest span that is marked: about six words of English
+<<<<<<< HEAD
 InCorpus = Annotated[
+=======
+_SOURCES = "run (what the checkpoint learned from), a run's folder, builtin, or a text. May be given several times."
+BesideCorpus = Annotated[
+>>>>>>> main
     list[str] | None,
     typer.Option(
         "--corpus",
         metavar="SOURCE",
+<<<<<<< HEAD
         help=f"Mark what stands verbatim in {SOURCES}",
+=======
+        help=f"How often each token follows in {_SOURCES}",
+>>>>>>> main
         show_default=False,
         autocompletion=complete_corpus,
     ),
 ]
+<<<<<<< HEAD
 Verbatim = Annotated[
     int | None,
     typer.Option(
         min=RANGES["verbatim"].least,
         help=f"With --corpus, the fewest tokens of a span. By default those of about {_USUAL_BYTES} bytes.",
+=======
+Suffix = Annotated[
+    int | None,
+    typer.Option(
+        min=RANGES["suffix"].least,
+        help="With --corpus, look for so many of the last tokens. By default as many as stand there.",
+>>>>>>> main
         show_default=False,
     ),
 ]

@@ -85,8 +85,10 @@ class StepLogits:
     """
 
     step: StepRecord  # as it was drawn or read
-    listed: StepRecord  # the same with more candidates, of the logits after the repetition penalty, if there was one
-    # Before the penalty: of listed.candidates, of the tokens not listed, and ln of the sum of exp(logit) over all.
+    listed: StepRecord  # the same with more candidates, of the logits after penalties and biases, if there were any
+    sigma: float  # the standard deviation of all those logits
+    # Before penalties and biases: of listed.candidates, of the tokens not listed, and ln of the sum of exp(logit) over
+    # all.
     raw_logits: tuple[float, ...]
     other_raw_prob: float
     log_sum: float
