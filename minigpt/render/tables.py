@@ -3,18 +3,26 @@
 import math
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from rich.cells import cell_len
 from rich.text import Text
 
 from minigpt.render.columns import PERCENT, Columns, adds_up, counted, entropy, heading, other_row, raw_shown, row
+from minigpt.render.face import Face
 from minigpt.render.heat import SCALES
+from minigpt.render.html import Section
+from minigpt.render.machine import write_csv
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, fit, fit_end, following, percent, quantity, safe_text, token_label
+from minigpt.render.table import Column, fitting, headings, texts, width_of
+from minigpt.render.text_page import text_section
 from minigpt.sampling.records import FileScore, SampleEnd, StepRecord, TextScore
 from minigpt.text.records import Token
+from minigpt.views import probs
+from minigpt.views.view import Answer
 
 _SHORTEST_NAME = 14  # cells for the name of a file
 
@@ -78,31 +86,25 @@ def score_caption(score: TextScore, screen: Screen) -> Text:
     return Text("\n").join([totals, meaning])
 
 
-_SCORE_COLUMNS: tuple[tuple[str, int, Callable[[FileScore], str]], ...] = (  # name, cells with a gap, number
-    ("tokens", 12, lambda score: f"{score.tokens:,}"),
-    ("bytes", 13, lambda score: f"{score.bytes:,}"),
-    ("nats/token", 12, lambda score: _number(score.nats_per_token)),
-    ("bits/token", 12, lambda score: _number(score.bits_per_token)),
-    ("bits/byte", 11, lambda score: _number(score.bits_per_byte)),
-    ("perplexity", 12, lambda score: _number(score.perplexity, 2)),
+_SCORE_COLUMNS = (
+    Column[FileScore]("tokens", 12, lambda score: f"{score.tokens:,}", drop=3),
+    Column[FileScore]("bytes", 13, lambda score: f"{score.bytes:,}", drop=1),
+    Column[FileScore]("nats/token", 12, lambda score: _number(score.nats_per_token), drop=4),
+    Column[FileScore]("bits/token", 12, lambda score: _number(score.bits_per_token), drop=2),
+    Column[FileScore]("bits/byte", 11, lambda score: _number(score.bits_per_byte)),
+    Column[FileScore]("perplexity", 12, lambda score: _number(score.perplexity, 2), drop=5),
 )
-_FIRST_TO_GO = ("bytes", "bits/token", "tokens", "nats/token", "perplexity")  # where the screen is too narrow
 
 
 def score_table(scores: Sequence[FileScore], screen: Screen) -> Iterator[Text]:
     """A heading, then a line for each score; a narrow screen has fewer columns."""
     longest = max([_SHORTEST_NAME, *(cell_len(score.file or "total") for score in scores)])
-    columns = list(_SCORE_COLUMNS)
-    for gone in _FIRST_TO_GO:
-        room = screen.width - 1 - sum(cells for _, cells, _ in columns)
-        if room < _SHORTEST_NAME:
-            columns = [column for column in columns if column[0] != gone]
-    width = min(longest, screen.width - 1 - sum(cells for _, cells, _ in columns))
-    yield Text(f" {'file':<{width}}" + "".join(name.rjust(cells) for name, cells, _ in columns), "bold")
+    columns = fitting(_SCORE_COLUMNS, screen.width - 1 - _SHORTEST_NAME)
+    width = min(longest, screen.width - 1 - width_of(columns))
+    yield Text(f" {'file':<{width}}{headings(columns)}", "bold")
     for score in scores:
         label = fit_end(score.file or "total", width, screen.symbols)
-        numbers = "".join(number(score).rjust(cells) for _, cells, number in columns)
-        yield Text(f" {label}{numbers}", "" if score.file else "bold")
+        yield Text(f" {label}{texts(columns, score)}", "" if score.file else "bold")
 
 
 def _number(value: float | None, decimals: int = 4) -> str:
@@ -160,3 +162,31 @@ def _alternatives(record: StepRecord, room: int, symbols: Symbols) -> str:
             break
         text = longer
     return text
+
+
+def _next_table(answer: Answer, screen: Screen) -> Iterator[Text]:
+    return (next_token_table(record, answer.text, screen) for record in answer.records)
+
+
+def _every_table(answer: Answer, screen: Screen) -> Iterator[Text]:
+    tally = probs.TextTally()
+    yield from every_token_table(tally.watch(answer.records), answer.facts["tokens"], screen)
+    yield score_caption(tally.score(), screen)
+
+
+def _csv(answer: Answer, file: TextIO) -> None:
+    write_csv(answer.records, file)
+
+
+def _next_section(title: str, answer: Answer) -> Section:
+    return text_section(title, answer.records, before=answer.text)
+
+
+def _every_section(title: str, answer: Answer) -> Section:
+    return text_section(title, answer.records)
+
+
+FACES = (
+    Face(view=probs.NEXT, table=_next_table, csv=_csv, section=_next_section),
+    Face(view=probs.EVERY, table=_every_table, csv=_csv, section=_every_section),
+)

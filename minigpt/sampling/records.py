@@ -2,9 +2,13 @@
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from minigpt.records import Record
 from minigpt.text.records import Token
+
+if TYPE_CHECKING:
+    from minigpt.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,3 +231,17 @@ def perplexity(total_nats: float, tokens: int) -> float | None:
         return math.exp(total_nats / tokens) if tokens else None
     except OverflowError:
         return None
+
+
+def first_token(tokenizer: "Tokenizer", token: int) -> StepRecord:
+    """The record of a text's first token: nothing stands before it, so nothing predicts it."""
+    return StepRecord(
+        sample=0,
+        position=0,
+        token=BareToken.of(tokenizer, token),
+        candidates=(),
+        other=None,
+        entropy_bits=None,
+        surprisal_bits=None,
+        stages=(),
+    )
