@@ -292,8 +292,8 @@ def test_each_of_several_samples_is_what_its_seed_gives(sample: Run) -> None:
 def test_heat_colours_the_text_and_explains_the_colours(start: Run, trained: Path, by: str, table: str) -> None:
     flags = ["-c", str(trained), "--seed", "3", "-n", "8", "--heat", by, "--table", table]
     coloured = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": "100"}
-    out, _ = start("sample", "The cat", *flags, env=coloured).communicate(timeout=60)
-    plain, err = start("sample", "The cat", *flags, env={"COLUMNS": "100"}).communicate(timeout=60)
+    out, _ = start("sample", "The cat", *flags, env=coloured).communicate(timeout=600)
+    plain, err = start("sample", "The cat", *flags, env={"COLUMNS": "100"}).communicate(timeout=600)
     text = out.decode()
     assert text.count("\x1b[3") > 5  # five in the legend, and those of the text
     legend = text.rstrip("\n").splitlines()[-1]
