@@ -37,20 +37,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from minigpt.api import Checkpoint, load, train
     from minigpt.checkpoint.snapshots import snapshots
-    from minigpt.config import ModelConfig, SampleConfig, TrainConfig
     from minigpt.errors import MinigptError
     from minigpt.models.gpt import GPT
     from minigpt.render.notebook import show
+    from minigpt.settings import ModelConfig, SampleConfig, TrainConfig
     from minigpt.text.tokenizer import Tokenizer
 
 _HOMES = {
     "GPT": "models.gpt",
     "Checkpoint": "api",
     "MinigptError": "errors",
-    "ModelConfig": "config",
-    "SampleConfig": "config",
+    "ModelConfig": "settings",
+    "SampleConfig": "settings",
     "Tokenizer": "text.tokenizer",
-    "TrainConfig": "config",
+    "TrainConfig": "settings",
     "load": "api",
     "show": "render.notebook",
     "snapshots": "checkpoint.snapshots",
@@ -73,23 +73,23 @@ __all__ = [
 
 # Functions of models and ids, from before a Checkpoint could be asked: where they are, and what takes their place.
 _FORMER = {
-    "attend": ("inspection.attention", "checkpoint.attend(text)"),
-    "attention_grid": ("inspection.attention", "checkpoint.attend(text, layer=1)"),
-    "by_layer": ("inspection.lens", "checkpoint.by_layer(text)"),
-    "compare_next": ("inspection.against", "checkpoint.compare(other, text)"),
-    "compare_text": ("inspection.against", "minigpt.inspection.against.compare_text"),
-    "every_token": ("inspection.probs", "checkpoint.every_token(text)"),
+    "attend": ("views.attention", "checkpoint.attend(text)"),
+    "attention_grid": ("views.attention", "checkpoint.attend(text, layer=1)"),
+    "by_layer": ("views.lens", "checkpoint.by_layer(text)"),
+    "compare_next": ("views.against", "checkpoint.compare(other, text)"),
+    "compare_text": ("views.against", "minigpt.views.against.compare_text"),
+    "every_token": ("views.probs", "checkpoint.every_token(text)"),
     "generate": ("sampling.engine", "checkpoint.sample(text)"),
-    "head_summaries": ("inspection.attention", "checkpoint.attend(text)"),
-    "history": ("inspection.history", "checkpoint.history(text)"),
-    "history_by_layer": ("inspection.history", "minigpt.inspection.history.history_by_layer"),
-    "leave_one_out": ("inspection.attribution", "checkpoint.attribution(text)"),
-    "next_token": ("inspection.probs", "checkpoint.next(text)"),
-    "shared_word": ("inspection.attention", "checkpoint.shared_word(text, other_text)"),
+    "head_summaries": ("views.attention", "checkpoint.attend(text)"),
+    "history": ("views.history", "checkpoint.history(text)"),
+    "history_by_layer": ("views.history", "minigpt.views.history.history_by_layer"),
+    "leave_one_out": ("views.attribution", "checkpoint.attribution(text)"),
+    "next_token": ("views.probs", "checkpoint.next(text)"),
+    "shared_word": ("views.attention", "checkpoint.shared_word(text, other_text)"),
     "single_token": ("text.single", "checkpoint.tokenizer.encode(text)"),
-    "text_score": ("inspection.probs", "checkpoint.score(text)"),
-    "token_vectors": ("inspection.embeddings", "checkpoint.embeddings(token)"),
-    "weigh": ("inspection.choices", "checkpoint.choose(text, choices)"),
+    "text_score": ("views.probs", "checkpoint.score(text)"),
+    "token_vectors": ("views.embeddings", "checkpoint.embeddings(token)"),
+    "weigh": ("views.choices", "checkpoint.choose(text, choices)"),
 }
 
 
@@ -99,6 +99,7 @@ def __getattr__(name: str) -> Any:
     if name in _FORMER:
         home, instead = _FORMER[name]
         warnings.warn(f"minigpt.{name} is deprecated: use {instead}", DeprecationWarning, stacklevel=2)
+        import_module("minigpt.render.notebook")  # so that the records show their tables
         return getattr(import_module(f"minigpt.{home}"), name)
     raise AttributeError(f"module 'minigpt' has no attribute {name!r}")
 

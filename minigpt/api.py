@@ -17,54 +17,42 @@ import torch
 
 from minigpt.checkpoint import folder as on_disk
 from minigpt.checkpoint.hub import pinned
+from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.run import RunFolder, Scratch, check_out, claim
 from minigpt.checkpoint.snapshots import Snapshot, snapshots
 from minigpt.cli.again import again
 from minigpt.cli.introduction import part_was_read
-from minigpt.config import (
-    DEFAULT_MINUTES,
-    Choices,
-    SampleConfig,
-    TrainConfig,
-    check_ranges,
-    require,
-)
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptError, brief
-from minigpt.inspection.against import compare_next
-from minigpt.inspection.attention import attend, attention_grid, head_summaries, shared_word
-from minigpt.inspection.attribution import leave_one_out
-from minigpt.inspection.choices import weigh
-from minigpt.inspection.cut import cut
-from minigpt.inspection.embeddings import token_vectors
-from minigpt.inspection.history import history
-from minigpt.inspection.lens import by_layer
-from minigpt.inspection.probs import every_token, next_token, text_score
 from minigpt.models.device import resolve_device
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import Model, gpt_of
 from minigpt.plain import Misfit, from_plain
-from minigpt.records import (
-    AttentionGrid,
-    Attribution,
-    Choice,
-    ComparedNext,
-    CutToken,
-    HeadSummary,
-    HistoryRow,
-    LensRow,
-    SharedWord,
-    StepRecord,
-    TextScore,
-    TokenVector,
-    TrainRecord,
-)
 from minigpt.render.notebook import show
 from minigpt.sampling.engine import Piece, generate
+from minigpt.sampling.records import StepRecord, TextScore
+from minigpt.settings import DEFAULT_MINUTES, Choices, SampleConfig, TrainConfig, check_ranges, require
 from minigpt.text.corpus import read_corpus
 from minigpt.text.single import single_token
 from minigpt.training.finetune import Base, begun_with, gentle
 from minigpt.training.plan import LEAST_TRAINING_SHARE, READING_SHARE, choose, make_plan
 from minigpt.training.run import build_model, model_card, run, run_info
+from minigpt.views.against import ComparedNext, compare_next
+from minigpt.views.attention import (
+    AttentionGrid,
+    HeadSummary,
+    SharedWord,
+    attend,
+    attention_grid,
+    head_summaries,
+    shared_word,
+)
+from minigpt.views.attribution import Attribution, leave_one_out
+from minigpt.views.choices import Choice, weigh
+from minigpt.views.cut import CutToken, cut
+from minigpt.views.embeddings import TokenVector, token_vectors
+from minigpt.views.history import HistoryRow, history
+from minigpt.views.lens import LensRow, by_layer
+from minigpt.views.probs import every_token, next_token, text_score
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -11,9 +11,12 @@ MinigptError
 
 The command line prints the message and exits with 2 for a ConfigError, as for all wrong usage, and with 1 for any
 other; a program catches MinigptError.
+
+A message names a setting by `named("top_k", 3)`: `top_k=3` for a program, and --top-k 3 on the command line.
 """
 
 import re
+from collections.abc import Callable
 
 _LONGEST_VALUE = 40  # characters of a value that a message repeats
 _LONGEST_WORD = 500  # without a space: no path that is really there, and no command to be typed
@@ -35,8 +38,50 @@ def _without_middle(text: str, left: int) -> str:
     return f"{text[: left // 2]}...{text[-left // 2 :]}"
 
 
+_NAMED = re.compile("\x02([a-z0-9_]+)(?:\x1f(.*?))?\x03", re.DOTALL)
+Spelling = Callable[[str, str | None], str]
+
+
+def named(name: str, value: object = None) -> str:
+    """A setting, and its value where there is one, for a message. Whoever shows the message spells them, see `spelled`.
+
+    In the text they stand between control characters that nobody types.
+    """
+    given = "" if value is None else "\x1f" + re.sub("[\x02\x03\x1f]", "", str(value))
+    return f"\x02{name}{given}\x03"
+
+
+def as_argument(name: str, value: str | None) -> str:
+    """A setting as a program gives it: `top_k=3`."""
+    return f"{name}={value or ''}"
+
+
+def spelled(message: str, spelling: Spelling = as_argument) -> str:
+    """`message` with each setting that it names as `spelling` has it."""
+    return _NAMED.sub(lambda found: spelling(found[1], found[2]), message)
+
+
 class MinigptError(Exception):
-    """Base of every error that is the user's to mend; `str(error)` is the whole message."""
+    """Base of every error that is the user's to mend; `str(error)` is the whole message, in the words of Python.
+
+    `message` is the text as it was given, with its `named` settings; whoever quotes one error in another quotes that.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.about: tuple[str, ...] = ()  # settings that caused the error without being named in it
+
+    def __str__(self) -> str:
+        return spelled(self.message)
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0])
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The names of the settings that the error is about."""
+        return (*(found[1] for found in _NAMED.finditer(self.message)), *self.about)
 
 
 class CorpusError(MinigptError):
@@ -44,7 +89,7 @@ class CorpusError(MinigptError):
 
 
 class ConfigError(MinigptError):
-    """A setting outside its range, or two that contradict each other, by the names of their flags."""
+    """A setting outside its range, or two that contradict each other."""
 
 
 class TrainingError(MinigptError):

@@ -6,6 +6,7 @@ The annotations of a record's fields say what is read, so that a new field needs
 import json
 import math
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -13,9 +14,9 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from minigpt.config import Choices, ModelConfig, SampleConfig, TrainConfig
 from minigpt.errors import CheckpointError, ConfigError, brief
-from minigpt.records import Candidate, Token, Within
+from minigpt.records import Within
+from minigpt.settings import Choices, ModelConfig, SampleConfig, TrainConfig
 
 T = TypeVar("T")
 _Reader = Callable[[Any], Any]
@@ -107,8 +108,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _reader(kind: Any, exact: bool) -> _Reader:
     """What reads a value of a type."""
     origin, parts = get_origin(kind), get_args(kind)
-    if kind is Token:
-        return _read_token
     if is_dataclass(kind):
         return _object_reader(kind, exact)
     if origin is Annotated:
@@ -120,9 +119,7 @@ def _reader(kind: Any, exact: bool) -> _Reader:
     if origin is Mapping:
         return _mapping_reader(_reader(parts[1], exact))
     if origin in (Union, UnionType):
-        (inner,) = (part for part in parts if part is not NoneType)
-        read = _reader(inner, exact)
-        return lambda value: None if value is None else read(value)
+        return _choice_reader([_reader(part, exact) for part in parts if part is not NoneType], NoneType in parts)
     scalar: _Reader = _SCALARS[kind]
     return scalar
 
@@ -213,13 +210,27 @@ def _mapping_reader(item: _Reader) -> _Reader:
     return read
 
 
-def _read_token(value: Any) -> Token:
-    """A candidate, or a bare token where the numbers of one are null."""
-    if isinstance(value, dict) and value.get("rank", 0) is None:
-        bare: Token = _object_reader(Token, True)({name: value.get(name) for name in ("id", "text", "bytes")})
-        return bare
-    candidate: Token = _reader(Candidate, True)(value)
-    return candidate
+def _choice_reader(readers: list[_Reader], may_be_null: bool) -> _Reader:
+    """A value of the first type that it fits; where it fits none, the first one says why."""
+    usual, *others = readers
+
+    def read(value: Any) -> Any:
+        if value is None and may_be_null:
+            return None
+        try:
+            return usual(value)
+        except Misfit:
+            for reader in others:
+                with suppress(Misfit):
+                    return reader(value)
+            raise
+
+    return read
+
+
+def _read_null(value: Any) -> None:
+    if value is not None:
+        raise _wrong(value, "null")
 
 
 def _read_int(value: Any) -> int:
@@ -272,7 +283,8 @@ def _read_anything(value: Any) -> Any:
 
 
 _SCALARS: dict[Any, _Reader] = {
-    int: _read_int, float: _read_float, str: _read_text, bool: _read_bool, datetime: _read_date, Any: _read_anything,
+    int: _read_int, float: _read_float, str: _read_text, bool: _read_bool, NoneType: _read_null,
+    datetime: _read_date, Any: _read_anything,
 }  # fmt: skip
 
 

@@ -28,10 +28,10 @@ try:
     from rich.console import Console
     from rich.table import Table
 
-    from minigpt.config import ModelConfig, TrainConfig
     from minigpt.errors import MinigptError
     from minigpt.models.device import autocast, resolve_device
     from minigpt.models.gpt import GPT
+    from minigpt.settings import ModelConfig, TrainConfig
     from minigpt.text.shards import TokenData, random_batch
     from minigpt.training.loop import train
     from minigpt.training.speed import heads_of, training_flops_per_token

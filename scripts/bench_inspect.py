@@ -23,19 +23,19 @@ from rich.console import Console
 from rich.table import Table
 
 from minigpt.checkpoint.folder import Checkpoint
-from minigpt.config import ModelConfig
-from minigpt.inspection.against import compare_next, compare_text
-from minigpt.inspection.attention import attend, attention_grid, head_summaries
-from minigpt.inspection.attribution import leave_one_out
-from minigpt.inspection.boundary import boundary
-from minigpt.inspection.choices import weigh
-from minigpt.inspection.lens import by_layer
-from minigpt.inspection.probs import every_token, next_token
-from minigpt.inspection.score import Part, score
 from minigpt.models.device import autocast, has_bfloat16
 from minigpt.models.gpt import GPT
+from minigpt.sampling.score import Part, score
+from minigpt.settings import ModelConfig
 from minigpt.text.builtin_text import python_reference
 from minigpt.text.tokenizer import Tokenizer, train_tokenizer
+from minigpt.views.against import compare_next, compare_text
+from minigpt.views.attention import attend, attention_grid, head_summaries
+from minigpt.views.attribution import leave_one_out
+from minigpt.views.boundary import boundary
+from minigpt.views.choices import weigh
+from minigpt.views.lens import by_layer
+from minigpt.views.probs import every_token, next_token
 
 CONFIG = {"context": 256, "layers": 6, "heads": 6, "width": 384}
 EXPECTED = 1.5  # times transformers

@@ -23,8 +23,8 @@ import torch
 import torch.nn.functional as F
 
 from minigpt.checkpoint.folder import load
-from minigpt.config import ModelConfig, TrainConfig
 from minigpt.models.gpt import GPT
+from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.corpus import read_corpus
 from minigpt.text.shards import TokenData, random_batch, tokenize
 from minigpt.text.split import Split

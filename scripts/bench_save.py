@@ -28,9 +28,9 @@ try:
 
     from minigpt.checkpoint.resume import RESUME, save_state
     from minigpt.checkpoint.run import RunFolder
-    from minigpt.config import PRESETS, ModelConfig, TrainConfig
     from minigpt.models.device import resolve_precision
     from minigpt.models.gpt import GPT
+    from minigpt.settings import PRESETS, ModelConfig, TrainConfig
     from minigpt.text.shards import TokenData
     from minigpt.text.tokenizer import train_tokenizer
     from minigpt.training.loop import Trainer

@@ -53,9 +53,9 @@ def drawing(tokens: int, rounds: int) -> tuple[float, float]:
     from rich.console import Console
 
     from minigpt.checkpoint.folder import load
-    from minigpt.config import SampleConfig
     from minigpt.render.live import last_record, show_live
     from minigpt.sampling.engine import generate
+    from minigpt.settings import SampleConfig
 
     checkpoint, prompt = load(DEMO), "The value of"
     config = SampleConfig(max_tokens=tokens, ignore_end_of_text=True)

@@ -25,9 +25,9 @@ import numpy as np
 import torch
 
 from minigpt.checkpoint.folder import load
-from minigpt.config import ModelConfig, TrainConfig
 from minigpt.models.device import resolve_precision
 from minigpt.models.gpt import GPT
+from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.corpus import read_corpus
 from minigpt.text.shards import TokenData, tokenize
 from minigpt.text.split import Split

@@ -25,7 +25,7 @@ import typer
 from typer.testing import CliRunner
 
 from minigpt.__main__ import main
-from minigpt.config import PRESETS, ModelConfig
+from minigpt.settings import PRESETS, ModelConfig
 from minigpt.text.tokenizer import Tokenizer, train_tokenizer
 
 if TYPE_CHECKING:

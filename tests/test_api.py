@@ -14,13 +14,14 @@ import pytest
 import minigpt
 from minigpt import api
 from minigpt.checkpoint import folder as on_disk
-from minigpt.config import Choices, TrainConfig
+from minigpt.checkpoint.records import TrainRecord
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptError, OutputError
-from minigpt.inspection.attention import attend, attention_grid, head_summaries
-from minigpt.inspection.choices import weigh
-from minigpt.inspection.lens import by_layer
-from minigpt.inspection.probs import every_token, next_token, text_score
-from minigpt.records import SampleEnd, TrainRecord
+from minigpt.sampling.records import SampleEnd
+from minigpt.settings import Choices, TrainConfig
+from minigpt.views.attention import attend, attention_grid, head_summaries
+from minigpt.views.choices import weigh
+from minigpt.views.lens import by_layer
+from minigpt.views.probs import every_token, next_token, text_score
 
 TEXT = "The quick brown fox"
 TINY: dict[str, Any] = {

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from minigpt.config import SampleConfig
 from minigpt.errors import ConfigError
 from minigpt.plain import Misfit, from_line, from_plain
-from minigpt.records import Candidate, Other, SampleEnd, Share, Stage, StepRecord, Token, to_plain
+from minigpt.records import Share, to_plain
+from minigpt.sampling.records import BareToken, Candidate, Other, SampleEnd, Stage, StepRecord
+from minigpt.settings import SampleConfig
 
 CANDIDATE = Candidate(id=7, text=" a", bytes="2061", logit=-1.5, raw_prob=0.1, after=(0.30000000000000004, 5e-324),
                       prob=5e-324, rank=3, cut_by=None)  # fmt: skip
@@ -36,7 +37,7 @@ class Outer:
         StepRecord(sample=1, position=4, token=CANDIDATE, candidates=(CANDIDATE,), entropy_bits=1 / 3,
                    other=Other(count=2, raw_prob=0.9, prob=0.0), surprisal_bits=0.1,
                    stages=(Stage(name="top-k", value=6, kept=6, mass=1.0),)),
-        StepRecord(sample=0, position=0, token=Token(id=3, text=None, bytes="e2"), candidates=(), other=None,
+        StepRecord(sample=0, position=0, token=BareToken(id=3, text=None, bytes="e2"), candidates=(), other=None,
                    entropy_bits=None, surprisal_bits=None, stages=()),
         SampleConfig(stop=("\n", "速"), temperature=0.1 + 0.2),
         Outer(count=-(2**63), inner=(Inner(numbers=(), name=None), Inner(numbers=(1e308, -0.0), name="é")), flag=True),
@@ -80,7 +81,7 @@ def test_a_misfit_says_where_and_what(values: object, message: str) -> None:
 
 
 def test_what_a_record_refuses_itself_comes_as_it_raises_it() -> None:
-    with pytest.raises(ConfigError, match="--top-p"):
+    with pytest.raises(ConfigError, match="top_p="):
         from_plain(SampleConfig, {**to_plain(SampleConfig()), "top_p": 0})
 
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from minigpt.checkpoint.hf_gpt2 import Stored
-from minigpt.config import MODELS, ModelConfig
 from minigpt.errors import CheckpointError, ConfigError, brief
 from minigpt.models.baselines import Baseline
 from minigpt.models.kinds import new_model
+from minigpt.settings import MODELS, ModelConfig
 
 _TYPES = {f"minigpt-{model}": model for model in MODELS if model != "gpt"}  # model_type -> model
 _SHAPE = ("vocab_size", "context", "layers", "width")

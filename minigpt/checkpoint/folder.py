@@ -16,10 +16,10 @@ from minigpt.checkpoint.hub import as_hub_model, fetch
 from minigpt.checkpoint.runs import TOKENIZER, WEIGHTS, find_run, near_run
 from minigpt.checkpoint.tensors import open_tensors
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
-from minigpt.config import ModelConfig
 from minigpt.errors import CheckpointError
 from minigpt.models.baselines import Baseline
 from minigpt.models.kinds import NAMES, Model
+from minigpt.settings import ModelConfig
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.text.wording import shown
 

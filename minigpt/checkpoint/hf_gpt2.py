@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from minigpt.config import ModelConfig
 from minigpt.errors import CheckpointError, ConfigError, brief
 from minigpt.models.gpt import GPT
+from minigpt.settings import ModelConfig
 
 PREFIX = "transformer."  # of GPT2LMHeadModel; GPT2Model's own files have none
 HEAD = "lm_head.weight"  # beside the transformer; where it is tied to wte, only older files carry it

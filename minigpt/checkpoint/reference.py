@@ -11,11 +11,11 @@ from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.resume import RESUME, TOKENS
 from minigpt.checkpoint.run_info import read_run_info
 from minigpt.checkpoint.runs import RUN, find_run, near_run, run_of
-from minigpt.config import require
 from minigpt.errors import CheckpointError, CorpusError, MinigptError
-from minigpt.records import CorpusText
+from minigpt.settings import require
 from minigpt.text.blocks import Progress, unheard
 from minigpt.text.corpus import Corpus, builtin_corpus, read_corpus
+from minigpt.text.records import CorpusText
 from minigpt.text.shards import Ids, TokenData, open_shards, read_manifest
 from minigpt.text.split import Split
 from minigpt.text.token_cache import cached_tokens

@@ -24,11 +24,11 @@ import torch
 
 from minigpt.checkpoint.files import TEMPORARY, locked, write_json, write_text
 from minigpt.checkpoint.folder import save_description, save_weights
+from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.resume import RESUME, TOKENS, save_tokens
 from minigpt.checkpoint.runs import LOG, RUN, SNAPSHOTS, WEIGHTS, read_log
 from minigpt.errors import ConfigError, OutputError
 from minigpt.models.kinds import Model
-from minigpt.records import TrainRecord
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 from minigpt.checkpoint.files import read_own_json
-from minigpt.config import MOST_MINUTES
 from minigpt.plain import record_of
-from minigpt.records import Amount, Count, Positive, Several, Share, TextSource, Within
+from minigpt.records import Amount, Count, Positive, Several, Share, Within
+from minigpt.settings import MOST_MINUTES
+from minigpt.text.records import TextSource
 
 Taken = Annotated[float, Within(1e-60, 60 * MOST_MINUTES, "a number of seconds above 0, and no more than a year,")]
 

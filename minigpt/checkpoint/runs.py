@@ -6,10 +6,10 @@ from hashlib import sha256
 from pathlib import Path
 
 from minigpt.checkpoint.files import read_json_object
+from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.run_info import RunInfo, read_run_info
 from minigpt.errors import CheckpointError
 from minigpt.plain import Misfit, from_line, from_plain
-from minigpt.records import TrainRecord
 from minigpt.text.wording import shown
 
 WEIGHTS = "model.safetensors"

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from minigpt.config import DEFAULT_MINUTES, Choices
+from minigpt.settings import DEFAULT_MINUTES, Choices
 
 if TYPE_CHECKING:
     import torch

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from minigpt.checkpoint.folder import Checkpoint
-    from minigpt.records import ComparedSpan
+    from minigpt.views.against import ComparedSpan
 
 
 def show_against(
@@ -26,7 +26,7 @@ def show_against(
     """What may come after `text`, or with `every` each stretch of it."""
     from minigpt.app.opening import described
     from minigpt.checkpoint.folder import load
-    from minigpt.inspection.against import ComparedTally, compare_next, compare_text
+    from minigpt.views.against import ComparedTally, compare_next, compare_text
 
     second = load(other, one.model.device)
     names = _names(one.path, second.path)
@@ -54,7 +54,7 @@ def show_against(
 
 
 def _text_lines(spans: "Iterable[ComparedSpan]", names: tuple[str, str], screen: Screen) -> "Iterator[Text]":
-    from minigpt.inspection.against import ComparedTally
+    from minigpt.views.against import ComparedTally
 
     tally = ComparedTally()
     yield from compared_text_table(tally.watch(spans), names, screen)

@@ -21,8 +21,8 @@ from minigpt.cli.plot import plot
 from minigpt.cli.runs import runs
 from minigpt.cli.sample import sample
 from minigpt.cli.train import train
-from minigpt.config import launched_rank
 from minigpt.errors import bounded
+from minigpt.settings import launched_rank
 
 
 class _Group(TyperGroup):

@@ -11,10 +11,10 @@ from minigpt.cli.options import Checkpoint, Device, Json, Quiet, TextFile, Threa
 from minigpt.cli.page import Html, ViewPage, check_page
 from minigpt.cli.untrained import tell_untrained
 from minigpt.cli.view import print_view
-from minigpt.config import require
-from minigpt.records import HeadSummary
 from minigpt.render.attention import grid_table, head_table, shared_word_table
 from minigpt.render.machine import write_grid, write_rows
+from minigpt.settings import require
+from minigpt.views.attention import HeadSummary
 
 _LOOKED_AT = 6  # tokens of a word's attention
 
@@ -68,9 +68,9 @@ def inspect_attention(
     check_page(html)
     require(word is None or other is not None, "--word goes with --with.")
     from minigpt.app.opening import open_checkpoint, text_to_look_at
-    from minigpt.inspection.attention import attend, attention_grid, head_summaries, shared_word
     from minigpt.models.kinds import gpt_of
     from minigpt.text.prompt import check_argument
+    from minigpt.views.attention import attend, attention_grid, head_summaries, shared_word
 
     given = text_to_look_at(text, file, advice='Give one: minigpt inspect-attention "Once upon a time"')
     require(other != "", "--with needs a text that is not empty.")

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from minigpt.checkpoint.folder import Checkpoint
-    from minigpt.records import Boundary, StepRecord
+    from minigpt.sampling.records import StepRecord
+    from minigpt.views.boundary import Boundary
 
 NO_BOUNDARY = "the prompt has fewer than two tokens: nothing stands before its end, from where --boundary could look."
 
@@ -22,7 +23,7 @@ def tell_of_boundary(loaded: "Checkpoint", prompt: str, *, top: int, show: bool,
     ids = loaded.tokenizer.encode(prompt)
     end = find_boundary(loaded, ids, top)
     if show and end is not None:
-        from minigpt.inspection.probs import next_token
+        from minigpt.views.probs import next_token
 
         print_boundary(stderr(), next_token(loaded.model, loaded.tokenizer, ids, top=top), end, prompt)
     elif show:
@@ -32,8 +33,8 @@ def tell_of_boundary(loaded: "Checkpoint", prompt: str, *, top: int, show: bool,
 
 
 def find_boundary(loaded: "Checkpoint", ids: list[int], top: int) -> "Boundary | None":
-    from minigpt.inspection.boundary import boundary
     from minigpt.models.decoder import decoding_threads
+    from minigpt.views.boundary import boundary
 
     with decoding_threads(loaded.model):
         return boundary(loaded.model, loaded.tokenizer, ids, top=top)

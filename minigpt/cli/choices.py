@@ -15,7 +15,7 @@ from minigpt.text.wording import shown
 
 if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint
-    from minigpt.records import Choice
+    from minigpt.views.choices import Choice
 
 
 def show_choices(
@@ -29,8 +29,8 @@ def show_choices(
     page: ViewPage,
     quiet: bool,
 ) -> None:
-    from minigpt.inspection.choices import weigh
     from minigpt.models.decoder import decoding_threads
+    from minigpt.views.choices import weigh
 
     with decoding_threads(loaded.model):
         choices = weigh(loaded.model, loaded.tokenizer, ids, texts)

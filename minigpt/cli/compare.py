@@ -11,18 +11,18 @@ import typer
 
 from minigpt.cli.completion import complete_resumed
 from minigpt.cli.config_file import Config
-from minigpt.cli.given import build, given
+from minigpt.cli.given import given
 from minigpt.cli.guard import StopSignals, guarded, note, say, signals_raise, stderr, stdout
 from minigpt.cli.options import Device, Json, Quiet, Threads
 from minigpt.cli.page import Html, check_page
-from minigpt.config import require
 from minigpt.errors import OutputError, PackageError
+from minigpt.settings import build, require
 
 if TYPE_CHECKING:
     import torch
 
     from minigpt.contest.contest import Contest
-    from minigpt.records import Comparison
+    from minigpt.contest.records import Comparison
     from minigpt.training.plan import Plan
 
 _MINUTES, _QUICK_MINUTES = 30.0, 6.0

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
-from minigpt.config import STAGES
+from minigpt.settings import STAGES
 
 _RUNS = "checkpoints"
 
@@ -50,3 +50,12 @@ def _folders(place: str) -> list[str]:
         folders = [path for path in Path(place or ".").iterdir() if path.is_dir() and not path.name.startswith(".")]
         return [f"{place}{path.name}{'' if (path / 'config.json').is_file() else '/'}" for path in folders]
     return []
+
+
+# What a shell completes, by the name in `Setting.completes`.
+COMPLETIONS = {
+    "model": complete_model,
+    "resumed": complete_resumed,
+    "corpus": complete_corpus,
+    "stages": complete_stages,
+}

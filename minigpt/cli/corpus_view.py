@@ -11,18 +11,18 @@ from rich.console import Console
 from minigpt.cli.completion import complete_corpus
 from minigpt.cli.guard import note, signals_raise, stderr, stdout
 from minigpt.cli.page import ViewPage
-from minigpt.config import RANGES, require
-from minigpt.records import SampleEnd, StepRecord
 from minigpt.render.corpus import corpus_table, verbatim_caption, verbatim_text
 from minigpt.render.machine import write_steps
 from minigpt.render.screen import Screen
 from minigpt.render.work import WorkDisplay
+from minigpt.sampling.records import SampleEnd, StepRecord
+from minigpt.settings import RANGES, require
 
 if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint
     from minigpt.checkpoint.reference import Reference
-    from minigpt.records import VerbatimReport
     from minigpt.sampling.engine import Piece
+    from minigpt.views.corpus import VerbatimReport
 
 _USUAL_BYTES = 32  # of text in the shortest span that is marked: about six words of English
 _SOURCES = "run (what the checkpoint learned from), a run's folder, builtin, or a text. May be given several times."
@@ -90,7 +90,7 @@ def show_corpus(
     page: ViewPage,
     quiet: bool,
 ) -> None:
-    from minigpt.inspection.corpus_counts import corpus_step
+    from minigpt.views.corpus import corpus_step
 
     corpus = open_corpus(loaded, sources, quiet=quiet)
     record = corpus_step(loaded.model, loaded.tokenizer, ids, corpus.ids, corpus.text, top=top, suffix=suffix)
@@ -136,7 +136,7 @@ class VerbatimWatch:
             stderr().print(verbatim_caption(report, Screen.of(stderr())), soft_wrap=True)
 
     def _report(self, sample: int) -> "VerbatimReport":
-        from minigpt.inspection.corpus_counts import SHORTEST_SPAN, verbatim
+        from minigpt.views.corpus import SHORTEST_SPAN, verbatim
 
         assert self._corpus is not None
         drawn = self._drawn.pop(sample)

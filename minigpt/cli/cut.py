@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def show_tokens(tokenizer: "Tokenizer", text: str, *, json: bool, page: ViewPage) -> None:
     """Each token of `text`, and the merges that built it; no model runs."""
-    from minigpt.inspection.cut import cut
+    from minigpt.views.cut import cut
 
     tokens = cut(tokenizer, text)
     sizes = tokenizer.vocab_size, len(tokenizer.merges())

@@ -11,8 +11,8 @@ from minigpt.cli.options import Checkpoint, Device, Json, Quiet, Threads, csv_fl
 from minigpt.cli.page import Html, ViewPage, check_page
 from minigpt.cli.untrained import tell_untrained
 from minigpt.cli.view import print_view
-from minigpt.config import RANGES, require
 from minigpt.render.embeddings import embedding_view, write_vectors
+from minigpt.settings import RANGES, require
 
 
 @guarded
@@ -51,9 +51,9 @@ def inspect_embeddings(
     require(not (json and csv), "--json and --csv exclude each other.")
     check_page(html)
     from minigpt.app.opening import about, open_checkpoint
-    from minigpt.inspection.embeddings import token_vectors
     from minigpt.text.prompt import check_argument
     from minigpt.text.single import single_token
+    from minigpt.views.embeddings import token_vectors
 
     loaded = open_checkpoint(checkpoint, device, threads)
     tell_untrained(loaded.path, quiet=quiet)

@@ -11,14 +11,14 @@ from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note, stderr, stdout
 from minigpt.cli.options import Checkpoint, Device, Dtype, Quantize, Quiet, Threads, choice, csv_flag, json_flag
 from minigpt.cli.untrained import tell_untrained
-from minigpt.config import PRECISIONS, require
 from minigpt.errors import CorpusError
-from minigpt.records import FileScore
 from minigpt.render.machine import to_json, write_rows
 from minigpt.render.screen import Screen
 from minigpt.render.style import quantity
 from minigpt.render.tables import file_score_caption, score_table
 from minigpt.render.work import WorkDisplay
+from minigpt.sampling.records import FileScore
+from minigpt.settings import PRECISIONS, require
 from minigpt.text.wording import shown
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ def evaluate(
     require(not (json and csv), "--json and --csv exclude each other.")
     require(not rolling or stride is None, "--rolling has windows of its own: leave out --stride.")
     from minigpt.app.opening import about, open_checkpoint
-    from minigpt.inspection.score import checked_stride, total_score
     from minigpt.models.device import autocast, resolve_precision
+    from minigpt.sampling.score import checked_stride, total_score
     from minigpt.text.corpus import read_corpus
 
     loaded = open_checkpoint(checkpoint, device, threads, dtype, quantize)
@@ -123,7 +123,7 @@ def _scores(
     """One for each file."""
     import numpy as np
 
-    from minigpt.inspection.score import Part, score
+    from minigpt.sampling.score import Part, score
 
     tokenizer = loaded.tokenizer
     byte_lengths = tokenizer.byte_lengths()

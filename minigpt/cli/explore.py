@@ -22,10 +22,10 @@ from minigpt.cli.options import (
     TopP,
 )
 from minigpt.cli.untrained import tell_untrained
-from minigpt.config import RANGES, SampleConfig
 from minigpt.errors import ConfigError, OutputError, PackageError
 from minigpt.explore.session import Files, Session
 from minigpt.render.style import safe_text, symbols_for
+from minigpt.settings import RANGES, SampleConfig
 
 if TYPE_CHECKING:
     from minigpt.sampling.trace import TraceHeader

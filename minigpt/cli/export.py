@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from minigpt.checkpoint.records import Exported
 from minigpt.cli.completion import complete_model
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, say, signals_raise, stderr, stdout
 from minigpt.cli.options import Json, Quiet, choice
-from minigpt.config import FOLDER_DTYPES, GGUF_DTYPES, one_of, require
-from minigpt.records import Exported
 from minigpt.render.machine import to_json
 from minigpt.render.style import byte_count, compact, quantity, symbols_for
 from minigpt.render.work import WorkDisplay
+from minigpt.settings import FOLDER_DTYPES, GGUF_DTYPES, one_of, require
 from minigpt.text.wording import shown
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ from rich.text import Text
 
 from minigpt.cli.config_file import ConfigFile
 from minigpt.cli.environment import blamed
-from minigpt.config import check_ranges, launched_rank
-from minigpt.errors import ConfigError, MinigptError, bounded
+from minigpt.cli.flags import as_flag, renamed_flags
+from minigpt.errors import ConfigError, MinigptError, bounded, spelled
 from minigpt.render.style import safe_text
+from minigpt.settings import check_ranges, launched_rank
 
 P = ParamSpec("P")
 
@@ -41,7 +42,8 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             command(*args, **kwargs)
             sys.stdout.flush()
         except MinigptError as error:
-            config, message = kwargs.get("config"), str(error)
+            config, renamed = kwargs.get("config"), renamed_flags(command)
+            message = spelled(error.message, lambda name, value: as_flag(name, value, renamed))
             told = config.blamed(message, kwargs) if isinstance(config, ConfigFile) else message
             complain(command.__name__.replace("_", "-"), blamed(told, kwargs))
             raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from error

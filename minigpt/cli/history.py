@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from minigpt.cli.page import ViewPage
 from minigpt.cli.view import print_view
-from minigpt.config import require
 from minigpt.errors import CheckpointError
 from minigpt.render.history import history_table, layer_table
+from minigpt.settings import require
 
 if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint
@@ -43,8 +43,8 @@ def show_history(run: "Checkpoint", text: str, tracked: Sequence[str], top: int,
     """`tracked`: texts that are each one token, or `#ID`; without them the `top` best of the final model."""
     from minigpt.checkpoint.folder import load
     from minigpt.checkpoint.snapshots import snapshots
-    from minigpt.inspection.history import history
     from minigpt.text.single import single_token
+    from minigpt.views.history import history
 
     rows = list(
         history(
@@ -66,8 +66,8 @@ def show_history_by_layer(
     """Of one token, by its text or `#ID`; without one, the final model's favourite."""
     from minigpt.checkpoint.folder import load
     from minigpt.checkpoint.snapshots import snapshots
-    from minigpt.inspection.history import history_by_layer
     from minigpt.text.single import single_token
+    from minigpt.views.history import history_by_layer
 
     require(len(tracked) < 2, f"--history --by-layer follows one token, not {len(tracked)}: give --track once.")
     token = single_token(run.tokenizer, tracked[0]) if tracked else None

@@ -20,18 +20,19 @@ from minigpt.cli.lens import show_attribution, show_by_layer
 from minigpt.cli.options import Boundary, Checkpoint, Device, Json, Quiet, TextFile, Threads, Top, csv_flag
 from minigpt.cli.page import Html, ViewPage, check_page
 from minigpt.cli.untrained import tell_untrained
-from minigpt.config import require
 from minigpt.render.boundary import boundary_tables
 from minigpt.render.machine import write_csv, write_steps
 from minigpt.render.screen import Screen
 from minigpt.render.tables import every_token_table, next_token_table, score_caption
+from minigpt.settings import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from minigpt.checkpoint.folder import Checkpoint as Loaded
-    from minigpt.inspection.probs import TextTally
-    from minigpt.records import StepRecord, TextScore, Token
+    from minigpt.sampling.records import StepRecord, TextScore
+    from minigpt.text.records import Token
+    from minigpt.views.probs import TextTally
 
 _FOLLOWED = 4  # tokens, through a history, by default
 _TOGETHER = (["--all", "--against"], ["--history", "--by-layer"])  # views that make one
@@ -190,7 +191,7 @@ def _tell_of_windows(loaded: "Loaded", tokens: int, more: int, *, quiet: bool) -
 def _show_next_token(
     loaded: "Loaded", text: str, ids: list[int], top: int, *, json: bool, csv: bool, page: ViewPage
 ) -> None:
-    from minigpt.inspection.probs import next_token
+    from minigpt.views.probs import next_token
 
     record = next_token(loaded.model, loaded.tokenizer, ids, top=top)
     if json:
@@ -204,7 +205,7 @@ def _show_next_token(
 def _show_boundary(
     loaded: "Loaded", text: str, ids: list[int], top: int, *, json: bool, page: ViewPage, quiet: bool
 ) -> None:
-    from minigpt.inspection.probs import next_token
+    from minigpt.views.probs import next_token
 
     end = find_boundary(loaded, ids, top)
     if end is None:
@@ -223,7 +224,7 @@ def _show_boundary(
 
 
 def _show_every_token(loaded: "Loaded", ids: list[int], top: int, *, json: bool, csv: bool, page: ViewPage) -> None:
-    from minigpt.inspection.probs import TextTally, every_token, first_token
+    from minigpt.views.probs import TextTally, every_token, first_token
 
     tally = TextTally()
     records = tally.watch(every_token(loaded.model, loaded.tokenizer, ids, top=top))
@@ -251,7 +252,7 @@ def _print_next_token(record: "StepRecord", text: str) -> None:
     console.print(next_token_table(record, text, Screen.of(console)), soft_wrap=True)
 
 
-def _print_every_token(records: "Iterable[StepRecord]", tokens: "list[Token]", tally: "TextTally") -> None:
+def _print_every_token(records: "Iterable[StepRecord]", tokens: "Sequence[Token]", tally: "TextTally") -> None:
     console = stdout()
     screen = Screen.of(console)
     for line in every_token_table(records, tokens, screen):

@@ -5,17 +5,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minigpt.cli.guard import note, stderr, stdout
-from minigpt.config import Choices
+from minigpt.settings import Choices
 
 if TYPE_CHECKING:
     import torch
     from rich.text import Text
 
-    from minigpt.records import PlannedRun
     from minigpt.render.screen import Screen
     from minigpt.text.corpus import Corpus
     from minigpt.training.distributed import Ranks
     from minigpt.training.plan import Plan
+    from minigpt.training.records import PlannedRun
 
 
 def show_plan(runs: "Sequence[PlannedRun]", seconds: float, *, json: bool) -> None:

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from minigpt.cli.guard import stderr
 from minigpt.cli.page import ViewPage
-from minigpt.config import require
 from minigpt.render.attribution import attribution_table
 from minigpt.render.lens import lens_table
 from minigpt.render.work import WorkDisplay
+from minigpt.settings import require
 
 if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint
@@ -18,9 +18,9 @@ def show_by_layer(
     loaded: "Checkpoint", text: str, ids: list[int], tracked: Sequence[str], top: int, *, json: bool, page: ViewPage
 ) -> None:
     """`tracked`: texts that are each one token, or `#ID`; without them the most likely one."""
-    from minigpt.inspection.lens import by_layer
     from minigpt.models.kinds import gpt_of
     from minigpt.text.single import single_token
+    from minigpt.views.lens import by_layer
 
     followed = [single_token(loaded.tokenizer, token) for token in tracked]
     model = gpt_of(loaded.model, "--by-layer reads the stream from layer to layer")
@@ -33,11 +33,11 @@ def show_attribution(
     loaded: "Checkpoint", ids: list[int], tracked: Sequence[str], *, json: bool, page: ViewPage, quiet: bool
 ) -> None:
     """`tracked`: the token to explain; without it the most likely one."""
-    from minigpt.inspection.attribution import leave_one_out
     from minigpt.models.decoder import decoding_threads
     from minigpt.models.kinds import gpt_of
     from minigpt.models.kv_cache import window_start
     from minigpt.text.single import single_token
+    from minigpt.views.attribution import leave_one_out
 
     require(len(tracked) < 2, f"--attribution explains one token, not {len(tracked)}: give --track once.")
     explained = single_token(loaded.tokenizer, tracked[0]) if tracked else None

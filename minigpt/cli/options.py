@@ -8,7 +8,8 @@ import typer
 
 from minigpt.cli.completion import complete_model
 from minigpt.cli.environment import VARIABLES
-from minigpt.config import DEVICES, DTYPES, QUANTIZATIONS, RANGES, one_of
+from minigpt.cli.flags import flag_of
+from minigpt.settings import Machine, SampleConfig, Weights, one_of
 
 
 def json_flag(form: str) -> Any:
@@ -47,35 +48,15 @@ Checkpoint = Annotated[
         autocompletion=complete_model,
     ),
 ]
-Device = Annotated[str, choice(DEVICES, "{values}; of several GPUs also cuda:1 and so on.", envvar=VARIABLES["device"])]
-Threads = Annotated[
-    int | None,
-    typer.Option(
-        min=RANGES["threads"].least,
-        max=RANGES["threads"].most,
-        help="CPU threads. By default all cores.",
-        show_default=False,
-        envvar=VARIABLES["threads"],
-    ),
-]
-Dtype = Annotated[
-    str, choice(DTYPES, "{values}.", remarks={"bfloat16": "half of the memory, and faster for large models"})
-]
-Quantize = Annotated[
-    str,
-    choice(
-        QUANTIZATIONS,
-        "{values}.",
-        remarks={"int8": "products in 8 bits on a CPU, the fastest for large models, and a bit worse"},
-    ),
-]
+Device = Annotated[str, flag_of(Machine, "device")]
+Threads = Annotated[int | None, flag_of(Machine, "threads")]
+Dtype = Annotated[str, flag_of(Weights, "dtype")]
+Quantize = Annotated[str, flag_of(Weights, "quantize")]
 TextFile = Annotated[
     Path | None,
     typer.Option("--file", help="Take the text from this file, with the newline at its end.", show_default=False),
 ]
-Top = Annotated[
-    int, typer.Option(min=RANGES["top"].least, help="How many tokens to list; all others are summed as one row.")
-]
+Top = Annotated[int, flag_of(SampleConfig, "top")]
 Json = Annotated[bool, json_flag("one document")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress on standard error.")]
 Boundary = Annotated[
@@ -84,17 +65,8 @@ Boundary = Annotated[
 
 # How a token is chosen; the order is that of the stages.
 
-CHOOSING = "How a token is chosen, in this order"
-RepetitionPenalty = Annotated[
-    float, typer.Option(help="Above 1, tokens already in the text become less likely.", rich_help_panel=CHOOSING)
-]
-Temperature = Annotated[
-    float, typer.Option(help="Below 1 bolder, above 1 wilder; 0 takes the top token.", rich_help_panel=CHOOSING)
-]
-TopK = Annotated[int, typer.Option(help="Keep the k most likely tokens; 0 for all.", rich_help_panel=CHOOSING)]
-TopP = Annotated[
-    float, typer.Option(help="Keep the fewest tokens that hold this share; 1 for all.", rich_help_panel=CHOOSING)
-]
-MinP = Annotated[
-    float, typer.Option(help="Keep tokens with this share of the top one's; 0 for all.", rich_help_panel=CHOOSING)
-]
+RepetitionPenalty = Annotated[float, flag_of(SampleConfig, "repetition_penalty")]
+Temperature = Annotated[float, flag_of(SampleConfig, "temperature")]
+TopK = Annotated[int, flag_of(SampleConfig, "top_k")]
+TopP = Annotated[float, flag_of(SampleConfig, "top_p")]
+MinP = Annotated[float, flag_of(SampleConfig, "min_p")]

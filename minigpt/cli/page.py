@@ -10,20 +10,21 @@ import typer
 
 from minigpt.cli.guard import note
 from minigpt.cli.view import Lines, print_view
-from minigpt.config import SampleConfig, require
 from minigpt.errors import ConfigError, OutputError
-from minigpt.records import StepRecord
 from minigpt.render.screen import WIDEST, Screen
+from minigpt.sampling.records import StepRecord
+from minigpt.settings import SampleConfig, require
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from minigpt.checkpoint.folder import Checkpoint
-    from minigpt.inspection.attention import Attention
-    from minigpt.records import AttentionGrid, HistoryRow
+    from minigpt.models.inside import Attention
     from minigpt.render.html import Section
     from minigpt.render.text_page import Step
     from minigpt.sampling.engine import Piece
+    from minigpt.views.attention import AttentionGrid
+    from minigpt.views.history import HistoryRow
 
 Html = Annotated[
     Path | None,
@@ -126,7 +127,7 @@ class ViewPage:
 
 def _every_grid(checkpoint: "Checkpoint", attention: "Attention") -> "list[AttentionGrid]":
     """In each layer, the mean of its heads and every head. Raises ConfigError where they are too large for a page."""
-    from minigpt.inspection.attention import attention_grid
+    from minigpt.views.attention import attention_grid
 
     config, count = checkpoint.model.config, len(attention.ids)
     weights = config.layers * (config.heads + 1) * count * (count + 1) // 2
@@ -157,20 +158,21 @@ def _listed(tokens: int) -> int:
 
 
 def _open_step(checkpoint: "Checkpoint", ids: list[int], best: int) -> "Step":
-    from minigpt.models.kinds import decoder_for
+    from minigpt.models.decoder import decoder_for
     from minigpt.sampling.distribution import distribution, step_record
     from minigpt.sampling.step_logits import step_logits
 
     token_bytes = checkpoint.tokenizer.token_bytes
-    logits_V = decoder_for(checkpoint.model).prefill(ids)
+    logits_V = decoder_for(checkpoint.model).prefill(ids)[0]
     step = step_record(distribution(logits_V), token_bytes, position=len(ids), top=1)
     return step_logits(logits_V, (), ids, token_bytes, step=step, best=best)
 
 
 def _every_step(checkpoint: "Checkpoint", ids: list[int], config: SampleConfig, best: int) -> "Iterator[Step]":
-    from minigpt.inspection.probs import first_token, position_logits
+    from minigpt.models.reading import position_logits
     from minigpt.sampling.distribution import distribution, step_record
     from minigpt.sampling.seen import SeenTokens
+    from minigpt.views.probs import first_token
 
     pages = _Steps(checkpoint, config, best)
     if ids:

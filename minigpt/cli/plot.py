@@ -10,10 +10,10 @@ from minigpt.cli.completion import complete_model
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note, say, stdout
 from minigpt.cli.options import Quiet, choice, json_flag
-from minigpt.config import RANGES, X_AXES, Y_AXES, require
+from minigpt.settings import RANGES, X_AXES, Y_AXES, require
 
 if TYPE_CHECKING:
-    from minigpt.records import LossCurves
+    from minigpt.training.records import LossCurves
 
 
 @guarded

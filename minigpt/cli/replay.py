@@ -11,19 +11,19 @@ import typer
 
 from minigpt.cli.guard import stderr, stdout
 from minigpt.cli.view import print_view
-from minigpt.config import SampleConfig
 from minigpt.errors import ConfigError, TraceError
-from minigpt.records import SampleEnd
 from minigpt.render.machine import to_json
 from minigpt.render.replay import replay_caption, replay_finding, rescoring_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import safe_text, symbols_for
 from minigpt.render.work import WorkDisplay
+from minigpt.sampling.records import SampleEnd
+from minigpt.settings import SampleConfig
 
 if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint
-    from minigpt.records import Replay
     from minigpt.sampling.engine import Piece
+    from minigpt.sampling.records import Replay
     from minigpt.sampling.trace import Trace, TraceHeader
 
 _KEEPING = "To see it again"

@@ -49,6 +49,8 @@ def reopen(run: str, said: Mapping[str, Any]) -> "Begun | None":
     from minigpt.training.resume import begun_model, open_run
 
     settings = {name: said[name] for name in sorted(said.keys() - _ANY_TIME)}
+    if "corpus" in settings:
+        settings["corpus"] = list(settings["corpus"])  # as JSON has it
     path = _named(run)
     plan, folder = open_run(path, settings, said.get("steps"), said.get("minutes"))
     if folder.info.get("status") in FINISHED:

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
+from minigpt.checkpoint.records import RunSummary
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note, stdout
 from minigpt.cli.options import Quiet, csv_flag, json_flag
-from minigpt.config import require
-from minigpt.records import RunSummary
 from minigpt.render.machine import to_json, write_rows
 from minigpt.render.runs import runs_table
 from minigpt.render.screen import Screen
+from minigpt.settings import require
 
 
 @guarded

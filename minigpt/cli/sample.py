@@ -17,7 +17,6 @@ from minigpt.cli.corpus_view import InCorpus, Verbatim, VerbatimWatch
 from minigpt.cli.given import given
 from minigpt.cli.guard import guarded, note, say, stderr, stdout
 from minigpt.cli.options import (
-    CHOOSING,
     Boundary,
     Checkpoint,
     Device,
@@ -39,15 +38,15 @@ from minigpt.cli.page import Html, SamplePage, check_page
 from minigpt.cli.replay import ReplayFile, TraceFile, traced
 from minigpt.cli.replay import replay as replay_trace
 from minigpt.cli.untrained import tell_untrained
-from minigpt.config import RANGES, STAGES, TABLES, SampleConfig, require, require_choice
 from minigpt.errors import MinigptError
-from minigpt.records import CacheReport, SampleEnd, StepRecord
 from minigpt.render.heat import SCALES, Scale
 from minigpt.render.live import last_record, print_every_table, show_live, stream_text
 from minigpt.render.machine import to_json
 from minigpt.render.screen import Screen
 from minigpt.render.style import quantity
 from minigpt.render.tables import sample_caption
+from minigpt.sampling.records import CacheReport, SampleEnd, StepRecord
+from minigpt.settings import CHOOSING, RANGES, STAGES, TABLES, SampleConfig, require, require_choice
 
 if TYPE_CHECKING:
     from minigpt.sampling.engine import Piece
@@ -145,9 +144,9 @@ def sample(
     if replay is not None:
         replay_trace(replay, given(ctx))
         return
-    require_choice("--table", table, TABLES)
+    require_choice("table", table, TABLES)
     require(not (json and raw), "--json and --raw exclude each other.")
-    require_choice("--heat", heat, SCALES)
+    require_choice("heat", heat, SCALES)
     require(heat is None or not (json or raw), f"--{'json' if json else 'raw'} shows no colours: leave out --heat.")
     check_page(html)
     smaller = (dtype, quantize) != ("float32", "none")

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from minigpt.cli.guard import StopSignals, note, say, stderr, stdout
 from minigpt.cli.untrained import untrained
-from minigpt.config import SampleConfig
+from minigpt.settings import SampleConfig
 
 if TYPE_CHECKING:
     import torch
 
+    from minigpt.checkpoint.records import TrainRecord
     from minigpt.checkpoint.run import RunFolder
     from minigpt.models.kinds import Model
-    from minigpt.records import TrainRecord
     from minigpt.training.distributed import Ranks
     from minigpt.training.plan import Plan
     from minigpt.training.share import Begun

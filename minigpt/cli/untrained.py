@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.cli.guard import note
-from minigpt.config import DEFAULT_MINUTES, TrainConfig
+from minigpt.settings import DEFAULT_MINUTES, TrainConfig
 
 _LONGER = 10  # times as long, for what was longer than the default
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from minigpt.config import ModelConfig
 from minigpt.models.gpt import GPT
 from minigpt.models.positions import give_positions
+from minigpt.settings import ModelConfig
 
 PARTS = ("gpt", "no-positions", "one-head", "no-attention", "no-mlp")  # the whole one first
 

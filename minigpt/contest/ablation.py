@@ -5,13 +5,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from minigpt.checkpoint.records import TrainRecord
 from minigpt.contest import budget
 from minigpt.contest.ablated import PARTS, ablated, learned_parameters
 from minigpt.contest.contest import Contest, Piece, Progress, Stopped
 from minigpt.contest.positions import LOSS_WINDOWS, loss_by_position, windows
+from minigpt.contest.records import Comparison, Contender, ContenderRun
 from minigpt.contest.speed import training_rates
 from minigpt.models.gpt import GPT
-from minigpt.records import Comparison, Contender, ContenderRun, TrainRecord
 from minigpt.training.loop import train
 from minigpt.training.plan import Plan
 

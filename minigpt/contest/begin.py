@@ -5,11 +5,12 @@ from dataclasses import asdict, replace
 import torch
 
 from minigpt.checkpoint.run import Scratch
-from minigpt.config import PRESETS, Choices, ModelConfig, TrainConfig
 from minigpt.contest.budget import USUAL_RATES
+from minigpt.contest.records import Comparison, Contender
 from minigpt.models.equal import equal_shape
-from minigpt.records import Comparison, Contender, TextSource
+from minigpt.settings import PRESETS, Choices, ModelConfig, TrainConfig
 from minigpt.text.corpus import Corpus, Source
+from minigpt.text.records import TextSource
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.training.plan import Plan, Stages, make_plan

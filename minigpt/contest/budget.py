@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from minigpt.config import require
 from minigpt.contest.positions import GRADIENT_WINDOWS, LOSS_WINDOWS
+from minigpt.contest.records import Comparison, Contender
 from minigpt.contest.speed import rate_at
-from minigpt.records import Comparison, Contender
+from minigpt.settings import require
 from minigpt.training.plan import BASELINE_RATES
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)  # tried for each model

@@ -13,7 +13,6 @@ from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.learned import FINISHED
 from minigpt.checkpoint.resume import RESUME, TOKENS, has_state
 from minigpt.checkpoint.run import RunFolder
-from minigpt.config import Choices, ModelConfig, TrainConfig
 from minigpt.contest import budget, recall
 from minigpt.contest.folder import save
 from minigpt.contest.generation import step_costs
@@ -25,10 +24,11 @@ from minigpt.contest.positions import (
     loss_by_position,
     windows,
 )
+from minigpt.contest.records import Comparison, Contender, ContenderRun
 from minigpt.contest.speed import training_rates
 from minigpt.models.equal import equal_shape
 from minigpt.models.kinds import new_model
-from minigpt.records import Comparison, Contender, ContenderRun
+from minigpt.settings import Choices, ModelConfig, TrainConfig
 from minigpt.text.shards import reuse_shards
 from minigpt.training.loop import train
 from minigpt.training.plan import Plan

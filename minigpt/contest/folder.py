@@ -14,9 +14,10 @@ from minigpt.checkpoint.files import read_own_json, write_text
 from minigpt.checkpoint.resume import RESUME, load_tokens, save_tokens
 from minigpt.checkpoint.run import claim
 from minigpt.checkpoint.runs import RUN, TOKENIZER, near_run
+from minigpt.contest.records import Comparison
 from minigpt.errors import CheckpointError, OutputError
 from minigpt.plain import Misfit, from_plain
-from minigpt.records import Comparison, to_plain
+from minigpt.records import to_plain
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from minigpt.config import ModelConfig, TrainConfig
+from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.training.speed import measure_rate
 
 

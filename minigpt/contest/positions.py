@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from minigpt.contest.records import Points
 from minigpt.models.kinds import Model
-from minigpt.records import Points
 from minigpt.text.shards import Ids
 
 LOSS_WINDOWS, GRADIENT_WINDOWS = 256, 32

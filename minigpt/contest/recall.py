@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minigpt.config import ModelConfig, TrainConfig
 from minigpt.models.kinds import Model, new_model
+from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.training.optim import build_optimizers
 from minigpt.training.schedule import learning_rate
 

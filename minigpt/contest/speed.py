@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import torch
 
-from minigpt.config import ModelConfig, TrainConfig
-from minigpt.records import Points
+from minigpt.contest.records import Points
+from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.training.speed import measure_rate
 
 CONTEXTS = (32, 64, 128, 256, 512)

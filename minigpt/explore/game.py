@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from minigpt.records import Candidate, Token
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, percent, quantity, token_label, visible
+from minigpt.sampling.records import Candidate
+from minigpt.text.records import Token
 
 SHARES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)  # what can be put on a guess
 FIRST_SHARE = 3

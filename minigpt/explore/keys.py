@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.config import SampleConfig
 from minigpt.render.screen import Screen
 from minigpt.render.style import UNICODE, Symbols
+from minigpt.settings import SampleConfig
 
 BROWSE = (
     ("↑↓", "choose"),

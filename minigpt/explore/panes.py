@@ -11,11 +11,11 @@ from minigpt.explore.keys import BROWSE, BROWSE_NARROW, FILE, FIND, GAME, HELP, 
 from minigpt.explore.session import Session
 from minigpt.explore.text import text_picture
 from minigpt.explore.tree import tree_picture
-from minigpt.records import StepRecord
 from minigpt.render.funnel import fewer_candidates, step_table
 from minigpt.render.heat import SCALES, UNKNOWN, heat_legend
 from minigpt.render.screen import WIDEST, Screen
 from minigpt.render.style import UNICODE, Symbols, fit_end, percent, quantity, safe_text, token_label, visible
+from minigpt.sampling.records import StepRecord
 
 SMALLEST = (40, 24)  # columns and lines in which everything can be read
 NARROW = 64  # columns below which the tree stands under the text

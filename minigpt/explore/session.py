@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from minigpt.config import SampleConfig
 from minigpt.errors import MinigptError
 from minigpt.explore.game import FIRST_SHARE, SHARES, Round, result
 from minigpt.explore.keys import SETTINGS, neighbour
 from minigpt.explore.tree import Tree, leaf_under, leaves
-from minigpt.records import StepRecord
 from minigpt.render.heat import SCALES
+from minigpt.sampling.records import StepRecord
+from minigpt.settings import SampleConfig
 
 _ESCAPES = (("\\n", "\n"), ("\\t", "\t"), ("⏎", "\n"), ("⇥", "\t"), ("␣", " "))
 

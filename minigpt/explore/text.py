@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.text import Span, Text
 
-from minigpt.records import Token
 from minigpt.render.style import Symbols, safe_text, token_label
+from minigpt.text.records import Token
 
 _HERE = "reverse"
 

@@ -7,9 +7,10 @@ from typing import Protocol
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.config import SampleConfig
-from minigpt.records import Candidate, StepRecord, Token
 from minigpt.render.style import Symbols, fit, token_label
+from minigpt.sampling.records import Candidate, StepRecord
+from minigpt.settings import SampleConfig
+from minigpt.text.records import Token
 
 
 class Tree(Protocol):

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minigpt.config import ModelConfig
 from minigpt.models.dropout import dropout
 from minigpt.models.gpt import embedding
+from minigpt.settings import ModelConfig
 
 State = tuple[Tensor, ...]  # each [B, ...]: all that a model knows of the tokens so far
 Self = TypeVar("Self", bound="Baseline")

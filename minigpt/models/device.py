@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import torch
 
-from minigpt.config import DEVICES, PRECISIONS, ModelConfig, one_of, require, require_choice
 from minigpt.errors import ConfigError, brief
+from minigpt.settings import DEVICES, PRECISIONS, ModelConfig, one_of, require, require_choice
 
 _TOKENS = 8192  # scored at once
 _TOKENS_CPU = 2048  # what lies between two products then stays in its cache: 1.15 times as fast at 6 x 384
@@ -47,7 +47,7 @@ def resolve_precision(name: str, device: torch.device, width: int) -> str:
     On CUDA; on a CPU from a width of 96: a training step of 3 layers x 96 then takes 0.82 of the time of mixed, of
     4 x 128 0.80, of 4 x 192 0.70, but of 2 x 64 0.93.
     """
-    require_choice("--precision", name, PRECISIONS)
+    require_choice("precision", name, PRECISIONS)
     if name != "auto":
         return name
     if not has_bfloat16(device):

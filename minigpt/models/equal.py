@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 
-from minigpt.config import DEFAULT_WINDOW, ModelConfig
 from minigpt.errors import ConfigError
+from minigpt.settings import DEFAULT_WINDOW, ModelConfig
 
 TOLERANCE = 0.05  # of the weights
 _CLOSE = 0.01  # near enough not to try widths that are less round

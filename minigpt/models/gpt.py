@@ -20,11 +20,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from minigpt.config import ModelConfig
 from minigpt.models.attention import causal_attention
 from minigpt.models.dropout import dropout
 from minigpt.models.kv_cache import KVCache
 from minigpt.models.linear import linear
+from minigpt.settings import ModelConfig
 
 INIT_STD = 0.02  # GPT-2's
 LAYER_NORM_EPS = ModelConfig.layer_norm_epsilon  # GPT-2's

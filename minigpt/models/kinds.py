@@ -1,12 +1,9 @@
-"""The kinds of model in one table: a configuration in, a model of its kind out; a model in, what decodes it out."""
+"""The kinds of model in one table."""
 
-from minigpt.config import ModelConfig
 from minigpt.errors import ConfigError
 from minigpt.models.baselines import LSTM, RNN, Baseline, WindowNet
-from minigpt.models.batch_decoder import BatchDecoder
-from minigpt.models.decoder import Decoder
 from minigpt.models.gpt import GPT
-from minigpt.models.stream_decoder import StreamBatchDecoder, StreamDecoder
+from minigpt.settings import ModelConfig
 
 Model = GPT | Baseline
 
@@ -17,16 +14,6 @@ NAMES = {"gpt": "a GPT-2", "lstm": "an LSTM", "rnn": "an RNN", "window": "a dens
 def new_model(config: ModelConfig) -> Model:
     """Not yet initialised."""
     return _KINDS[config.model](config)
-
-
-def decoder_for(model: Model) -> Decoder | StreamDecoder:
-    """For one text."""
-    return StreamDecoder(model) if isinstance(model, Baseline) else Decoder(model)
-
-
-def batch_decoder_for(model: Model, batch: int) -> BatchDecoder | StreamBatchDecoder:
-    """For `batch` texts of equal length that begin alike."""
-    return StreamBatchDecoder(model, batch) if isinstance(model, Baseline) else BatchDecoder(model, batch)
 
 
 def gpt_of(model: Model, what: str) -> GPT:

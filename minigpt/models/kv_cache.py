@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from minigpt.config import ModelConfig
+from minigpt.settings import ModelConfig
 
 
 def window_start(length: int, context: int | None) -> int:

@@ -8,9 +8,9 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from minigpt.config import DTYPES, QUANTIZATIONS, require, require_choice
 from minigpt.models.device import has_bfloat16
 from minigpt.models.gpt import GPT, Conv1D
+from minigpt.settings import DTYPES, QUANTIZATIONS, require, require_choice
 
 LARGEST_INT8 = 127
 INT8_ROW = 16  # torch's kernel reads so many numbers at once, and beyond the end of a row that is no multiple
@@ -18,8 +18,8 @@ INT8_ROW = 16  # torch's kernel reads so many numbers at once, and beyond the en
 
 def stored(model: GPT, dtype: str = "float32", quantize: str = "none") -> GPT:
     """`model`, moved to bfloat16, or with its products in 8 bits. Raises ConfigError where the device cannot."""
-    require_choice("--dtype", dtype, DTYPES)
-    require_choice("--quantize", quantize, QUANTIZATIONS)
+    require_choice("dtype", dtype, DTYPES)
+    require_choice("quantize", quantize, QUANTIZATIONS)
     require(
         quantize == "none" or dtype == "float32",
         "--quantize int8 keeps in float32 what it does not quantize: leave out --dtype bfloat16.",

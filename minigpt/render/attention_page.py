@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from minigpt.records import AttentionGrid
 from minigpt.render.html import Section
 from minigpt.render.style import token_label
+from minigpt.views.attention import AttentionGrid
 
 
 def attention_section(title: str, grids: Sequence[AttentionGrid]) -> Section:

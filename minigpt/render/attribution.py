@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.records import Attribution
 from minigpt.render.screen import Screen
 from minigpt.render.style import fit, percent, quantity, token_label, two_sided_bar
+from minigpt.views.attribution import Attribution
 
 _POSITION, _NUMBER = 9, 10  # cells; the second with a gap
 _SHORTEST_BAR, _LONGEST_TOKEN = 9, 24

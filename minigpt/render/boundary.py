@@ -6,10 +6,12 @@ from itertools import zip_longest
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.records import Boundary, Other, ScoredToken, StepRecord, Token
 from minigpt.render.screen import Screen
 from minigpt.render.style import UNICODE, Symbols, bar, fit, percent, quoted, token_label
 from minigpt.render.tables import next_token_table
+from minigpt.sampling.records import Other, ScoredToken, StepRecord
+from minigpt.text.records import Token
+from minigpt.views.boundary import Boundary
 
 _NARROWEST = 70  # columns for two lists beside each other
 _GAP = 3

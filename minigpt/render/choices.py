@@ -8,9 +8,9 @@ from typing import TextIO
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.records import Choice
 from minigpt.render.screen import Screen
 from minigpt.render.style import bar, fit, following, percent, safe_text, visible
+from minigpt.views.choices import Choice
 
 
 def _share(value: float) -> str:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.records import Candidate, StepRecord
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, bar, fit, percent, quantity
+from minigpt.sampling.records import Candidate, StepRecord
 
 RANK = 7  # cells for the mark, the rank and a gap
 PERCENT = 9  # cells for `100.00 %` and a gap

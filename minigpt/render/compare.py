@@ -7,7 +7,7 @@ from functools import partial
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.records import Comparison, Contender, ContenderRun, Points
+from minigpt.contest.records import Comparison, Contender, ContenderRun, Points
 from minigpt.render.panels import NAMES, octaves, relative
 from minigpt.render.screen import Screen
 from minigpt.render.style import byte_count, compact, duration, safe_text

@@ -5,7 +5,7 @@ from itertools import chain
 from math import log2, log10
 from typing import Any
 
-from minigpt.records import Comparison
+from minigpt.contest.records import Comparison
 from minigpt.render.compare import comparison_caption, comparison_table
 from minigpt.render.html import Section
 from minigpt.render.panel_plot import tick, x_label, x_ticks

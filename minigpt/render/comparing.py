@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from minigpt.records import Comparison
+from minigpt.contest.records import Comparison
 from minigpt.render.compare import comparison_table
 from minigpt.render.panels import NAMES
 from minigpt.render.screen import Screen

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.records import CorpusStep, CorpusSuffix, CorpusText, VerbatimReport, VerbatimSpan
 from minigpt.render.columns import (
     PERCENT,
     Columns,
@@ -31,6 +30,8 @@ from minigpt.render.style import (
     token_label,
     visible,
 )
+from minigpt.text.records import CorpusText
+from minigpt.views.corpus import CorpusStep, CorpusSuffix, VerbatimReport, VerbatimSpan
 
 VERBATIM = "underline"  # how a verbatim span looks
 _SHORTEST_BARS = 12  # cells for two bars side by side and their gap; a single one where there are fewer

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.records import CutToken, Merge
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, bytes_label, fit, quantity, token_label
+from minigpt.views.cut import CutToken, Merge
 
 _POSITION, _ID = 9, 10  # cells; the second with a gap
 _LONGEST_TOKEN = 24

@@ -7,7 +7,6 @@ from functools import partial
 
 from rich.text import Text
 
-from minigpt.records import Candidate, Other, Stage, StepRecord
 from minigpt.render.columns import (
     PERCENT,
     RANK,
@@ -23,6 +22,7 @@ from minigpt.render.columns import (
 )
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, percent, token_label
+from minigpt.sampling.records import Candidate, Other, Stage, StepRecord
 
 _SHORTEST_TOKEN = 8
 _DRAWN = 14  # cells for `cut by min-p` and a gap

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from minigpt.records import StepRecord
 from minigpt.render.screen import Screen
+from minigpt.sampling.records import StepRecord
 
 COLOURS = ("green", "cyan", "yellow", "magenta", "red")  # from expected to surprising
 UNKNOWN = "dim"  # the first token of a text

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
-from minigpt.records import Candidate, HistoryRow, LayerHistoryRow
 from minigpt.render.blocks import Column, Row, blocks
 from minigpt.render.screen import Screen
 from minigpt.render.style import following, percent, token_label
 from minigpt.render.tracked import tracked_columns, tracked_lines
+from minigpt.sampling.records import Candidate
+from minigpt.views.history import HistoryRow, LayerHistoryRow
 
 _STEP = 8  # cells with a gap
 _NUMBERS = (("bits/byte", 11), ("entropy", 9), ("divergence", 12))  # name, cells with a gap

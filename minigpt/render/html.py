@@ -19,8 +19,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from minigpt.records import Token
 from minigpt.render.style import safe_text, token_label
+from minigpt.text.records import Token
 
 _MOST_BEFORE = 2000  # characters
 

@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from typing import Any, TextIO
 
-from minigpt.records import AttentionGrid, StepRecord, Token, to_plain
+from minigpt.records import to_plain
 from minigpt.render.style import safe_text
+from minigpt.sampling.records import StepRecord
+from minigpt.text.records import Token
+from minigpt.views.attention import AttentionGrid
 
 
 def to_json(record: Any, **more: Any) -> str:

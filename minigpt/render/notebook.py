@@ -5,20 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
-from minigpt.records import (
-    AttentionGrid,
-    Attribution,
-    Choice,
-    ComparedNext,
-    HeadSummary,
-    HistoryRow,
-    LayerHistoryRow,
-    LensRow,
-    SharedWord,
-    StepRecord,
-    Token,
-    TokenVector,
-)
+from minigpt.records import Record
 from minigpt.render.against import compared_next_table
 from minigpt.render.attention import grid_table, head_table, shared_word_table
 from minigpt.render.attribution import attribution_table
@@ -32,6 +19,15 @@ from minigpt.render.lens import lens_table
 from minigpt.render.printed_page import printed_parts
 from minigpt.render.screen import Screen
 from minigpt.render.style import percent, quantity, token_label
+from minigpt.sampling.records import StepRecord
+from minigpt.text.records import Token
+from minigpt.views.against import ComparedNext
+from minigpt.views.attention import AttentionGrid, HeadSummary, SharedWord
+from minigpt.views.attribution import Attribution
+from minigpt.views.choices import Choice
+from minigpt.views.embeddings import TokenVector
+from minigpt.views.history import HistoryRow, LayerHistoryRow
+from minigpt.views.lens import LensRow
 
 # From expected to surprising, translucent, so that they go with a light notebook and a dark one.
 _TINTS = (0.0, 0.15, 0.35, 0.6, 0.85)
@@ -98,6 +94,13 @@ def show(records: Any, after: str = "") -> Shown:
     """
     one = not isinstance(records, Iterable)
     return Shown((records,) if one else tuple(records), after)
+
+
+def _as_html(record: Record) -> str:
+    return show(record)._repr_html_()
+
+
+Record.as_html = _as_html
 
 
 def step_html(record: StepRecord) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from minigpt.records import Comparison, Contender, Points
+from minigpt.contest.records import Comparison, Contender, Points
 from minigpt.render.style import compact, duration
 
 NAMES = {"window": "dense window", "rnn": "RNN", "lstm": "LSTM", "gpt": "GPT"}

@@ -6,9 +6,9 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from minigpt.errors import PackageError
-from minigpt.records import LossCurves
 from minigpt.render.panels import Panel, line_names
 from minigpt.render.plot import AXES, mean_of, run_name, thinned
+from minigpt.training.records import LossCurves
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

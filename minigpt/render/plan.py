@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from minigpt.config import TrainConfig
-from minigpt.records import PlannedRun
 from minigpt.render.screen import Screen
 from minigpt.render.style import compact, duration, quantity
+from minigpt.settings import TrainConfig
+from minigpt.training.records import PlannedRun
 
 
 def reasons(runs: Sequence[PlannedRun], seconds: float, screen: Screen) -> tuple[Text, Text, Text]:

@@ -9,9 +9,9 @@ from typing import Any
 from rich.text import Text
 
 from minigpt.errors import PackageError
-from minigpt.records import LossCurves
 from minigpt.render.screen import Screen
 from minigpt.render.style import UNICODE, Symbols, compact, duration, fit, quantity, safe_text
+from minigpt.training.records import LossCurves
 
 AXES = {
     "step": "steps",

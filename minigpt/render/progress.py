@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from minigpt.records import TrainRecord
+from minigpt.checkpoint.records import TrainRecord
 from minigpt.render.screen import Screen
 from minigpt.render.style import duration, quoted, safe_text
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.records import Candidate, Replay, RescoredToken, Rescoring
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, fit, quantity, quoted, safe_text, token_label
+from minigpt.sampling.records import Candidate, Replay, RescoredToken, Rescoring
 
 _NUMBER = 8  # cells for a surprisal or a rank, with its gap
 _NUMBERS, _FEWER_NUMBERS = 4 * _NUMBER, 2 * _NUMBER  # two of each; without the ranks

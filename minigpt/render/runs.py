@@ -7,7 +7,7 @@ from typing import TypeVar
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.records import RunSummary
+from minigpt.checkpoint.records import RunSummary
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, byte_count, compact, fit, quantity, safe_text, visible
 

@@ -6,7 +6,7 @@ from dataclasses import astuple, dataclass
 
 from rich.cells import cell_len, set_cell_size
 
-from minigpt.records import Token
+from minigpt.text.records import Token
 
 
 @dataclass(frozen=True)

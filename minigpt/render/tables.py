@@ -9,11 +9,12 @@ from pathlib import Path
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.records import FileScore, SampleEnd, StepRecord, TextScore, Token
 from minigpt.render.columns import PERCENT, Columns, adds_up, counted, entropy, heading, other_row, raw_shown, row
 from minigpt.render.heat import SCALES
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, fit, fit_end, following, percent, quantity, safe_text, token_label
+from minigpt.sampling.records import FileScore, SampleEnd, StepRecord, TextScore
+from minigpt.text.records import Token
 
 _SHORTEST_NAME = 14  # cells for the name of a file
 

@@ -4,11 +4,12 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from minigpt.config import STAGES, SampleConfig
-from minigpt.records import Candidate, StepLogits, StepRecord, Token
 from minigpt.render.heat import SCALES
 from minigpt.render.html import Section, running_text, text_before
 from minigpt.render.style import token_label
+from minigpt.sampling.records import Candidate, StepLogits, StepRecord
+from minigpt.settings import STAGES, SampleConfig
+from minigpt.text.records import Token
 
 _PENALTY = "repetition-penalty"
 _TOP_PS = (*(n / 20 for n in range(1, 19)), 0.92, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999, 1.0)

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.records import Candidate
 from minigpt.render.blocks import Column
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, fit, percent, sparkline, token_label
+from minigpt.sampling.records import Candidate
 
 
 def tracked_columns(rows: Sequence[Sequence[Candidate]], symbols: Symbols) -> list[Column]:

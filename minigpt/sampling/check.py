@@ -8,7 +8,7 @@ from torch import Tensor
 
 from minigpt.models.kinds import Model
 from minigpt.models.kv_cache import window_start
-from minigpt.records import CacheReport
+from minigpt.sampling.records import CacheReport
 
 
 @dataclass

@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from minigpt.config import SampleConfig, require
+from minigpt.settings import SampleConfig, require
 
 Filter = Callable[[Tensor, Tensor], Tensor]  # (logits_BV, history_BT) -> logits_BV
 

@@ -10,10 +10,19 @@ import torch
 
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import TraceError
-from minigpt.models.kinds import decoder_for
-from minigpt.records import Candidate, Change, Divergence, Replay, RescoredToken, Rescoring, SampleEnd, StepRecord
+from minigpt.models.decoder import decoder_for
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.engine import Piece, generate
+from minigpt.sampling.records import (
+    Candidate,
+    Change,
+    Divergence,
+    Replay,
+    RescoredToken,
+    Rescoring,
+    SampleEnd,
+    StepRecord,
+)
 from minigpt.sampling.trace import Trace, TraceHeader, TraceStep, Versions
 
 ROUNDING = 1e-3  # a larger difference between probabilities, or in bits, is none of rounding
@@ -39,7 +48,7 @@ def rescore(trace: Trace, checkpoint: Checkpoint) -> Iterator[tuple[TraceStep, s
         for number, step in enumerate(run):
             assert step.record.token is not None
             with torch.inference_mode():
-                logits_V = decoder.step(ids[-1]) if number else decoder.prefill(ids)
+                logits_V = (decoder.step(ids[-1:]) if number else decoder.prefill(ids))[0]
                 record = step_record(
                     distribution(logits_V),
                     tokenizer.token_bytes,

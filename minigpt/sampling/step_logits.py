@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from minigpt.records import StepLogits, StepRecord
 from minigpt.sampling.distribution import TokenBytes, distribution, step_record, sum_without
 from minigpt.sampling.filters import SamplingStage
+from minigpt.sampling.records import StepLogits, StepRecord
 
 TEMPERATURES = (
     *(0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),

@@ -24,11 +24,12 @@ from minigpt.checkpoint.files import sha256_of, storable
 from minigpt.checkpoint.folder import CONFIG, Checkpoint
 from minigpt.checkpoint.tensors import weight_files
 from minigpt.checkpoint.tokenizer_files import tokenizer_files
-from minigpt.config import SampleConfig
 from minigpt.errors import ConfigError, OutputError, TraceError, brief
 from minigpt.plain import Misfit, from_line, from_plain
-from minigpt.records import SampleEnd, StepRecord, to_plain
+from minigpt.records import to_plain
 from minigpt.sampling.plausible import check_id, check_record
+from minigpt.sampling.records import SampleEnd, StepRecord
+from minigpt.settings import SampleConfig
 from minigpt.text.wording import shown
 
 FORMAT = "minigpt trace"

@@ -5,8 +5,8 @@ import io
 import unicodedata
 from collections.abc import Sequence
 
-from minigpt.config import require
 from minigpt.errors import ConfigError, brief
+from minigpt.settings import require
 from minigpt.text.wording import shown
 
 _OPENING = "([{<\"'“‘«¿¡/\\-_=@#$"  # after these a word may follow without a space

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from minigpt.config import check_ranges
+from minigpt.settings import check_ranges
 from minigpt.text.blocks import Block, beyond, cut, up_to, utf8_length
 from minigpt.text.corpus import Corpus
 

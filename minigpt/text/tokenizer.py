@@ -23,8 +23,8 @@ import numpy as np
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Engine
 
-from minigpt.config import RANGES, TOKENIZERS, require, require_choice
 from minigpt.errors import CheckpointError, CorpusError, brief
+from minigpt.settings import RANGES, TOKENIZERS, require, require_choice
 from minigpt.text.blocks import Block, pieces, short_pieces, utf8_length
 from minigpt.text.interruptible import interruptible
 from minigpt.text.panics import Panic, panics_raised, quiet_panics
@@ -262,13 +262,13 @@ def train_tokenizer(kind: str, documents: Iterable[str], vocab_size: int | None 
 
 def check_tokenizer(kind: str, vocab_size: int | None) -> None:
     """Raise ConfigError where `train_tokenizer` could make none of this kind and size."""
-    require_choice("--tokenizer", kind, TOKENIZERS)
+    require_choice("tokenizer", kind, TOKENIZERS)
     require(
         kind != "char" or vocab_size is None,
         "--vocab-size goes with --tokenizer bpe: char takes one token per character.",
     )
     if vocab_size is not None:
-        RANGES["vocab_size"].check("--vocab-size", vocab_size)
+        RANGES["vocab_size"].check("vocab_size", vocab_size)
 
 
 def default_vocab_size(utf8_bytes: int) -> int:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minigpt.config import TrainConfig
+from minigpt.settings import TrainConfig
 from minigpt.text.shards import Ids, random_windows
 from minigpt.training.distributed import Ranks
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from minigpt.config import MOST_STEPS, PRESETS, Choices, ModelConfig, TrainConfig
 from minigpt.errors import ConfigError
-from minigpt.records import PlannedRun
+from minigpt.settings import MOST_STEPS, PRESETS, Choices, ModelConfig, TrainConfig
 from minigpt.training.law import MOST_WEIGHTS_PER_BYTE, Law, Training
+from minigpt.training.records import PlannedRun
 from minigpt.training.speed import GPU_TOKENS, Speed, heads_of
 
 # (layers, width): each about two to three times the work of the one before.

@@ -4,10 +4,11 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
+from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.runs import RunLog
-from minigpt.config import X_AXES, Y_AXES, require_choice
 from minigpt.errors import CheckpointError
-from minigpt.records import LossCurves, TrainRecord
+from minigpt.settings import X_AXES, Y_AXES, require_choice
+from minigpt.training.records import LossCurves
 
 _MEANS_A_RUN = 50  # a training point is the mean of a fiftieth of the run
 
@@ -21,8 +22,8 @@ def loss_curves(
     of `smooth` steps. `log` leaves out what lies at or below x = 0. Raises ConfigError, and CheckpointError
     for a run that has no loss in this unit.
     """
-    require_choice("--x", x, X_AXES)
-    require_choice("--y", y, Y_AXES)
+    require_choice("x", x, X_AXES)
+    require_choice("y", y, Y_AXES)
     unit = y or ("bits-per-byte" if all(map(_has_bits, runs)) else "nats")
     return [_curves(run, x, Y_AXES[unit], smooth, log) for run in runs]
 

@@ -22,10 +22,10 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from minigpt.config import launched_rank, require
 from minigpt.errors import ConfigError, MinigptError, brief
 from minigpt.models.device import resolve_device
 from minigpt.models.kinds import Model, gpt_of, new_model
+from minigpt.settings import launched_rank, require
 from minigpt.text.shards import Ids
 
 T = TypeVar("T")

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from minigpt.checkpoint.records import TrainRecord
 from minigpt.models.device import windows_at_once
 from minigpt.models.kinds import Model
-from minigpt.records import TrainRecord
 from minigpt.text.shards import Ids
 from minigpt.training.distributed import ALONE, Ranks
 

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from minigpt.checkpoint.folder import Checkpoint
-from minigpt.config import Choices, ModelConfig, TrainConfig, require
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import gpt_of
+from minigpt.settings import Choices, ModelConfig, TrainConfig, require
 
 # A given model's own, to be kept.
 OWN = ("preset", "tokenizer", "vocab_size", "model", "layers", "heads", "width", "window", "positions")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
 
-from minigpt.config import TrainConfig
+from minigpt.settings import TrainConfig
 
 # What was measured (scripts/measurements.jsonl): training tokens, parameters of the blocks and for each byte of text,
 # bytes of text, times that it was seen, bytes of a token.

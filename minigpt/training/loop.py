@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minigpt.config import TrainConfig
+from minigpt.checkpoint.records import TrainRecord
 from minigpt.models.device import autocast
 from minigpt.models.kinds import Model
-from minigpt.records import TrainRecord
+from minigpt.settings import TrainConfig
 from minigpt.text.shards import TokenData
 from minigpt.training.batches import Batch, Batches, mixed
 from minigpt.training.compiled import compiled

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from minigpt.config import TrainConfig
 from minigpt.models.kinds import Model
+from minigpt.settings import TrainConfig
 from minigpt.training.distributed import full, local, own_rows
 
 # Quintics a x + b x³ + c x⁵, one a round. Three that differ (as in Amsel et al., "The Polar Express", 2025), each the

@@ -8,11 +8,10 @@ from typing import TypeVar
 import torch
 
 from minigpt.checkpoint.run import Scratch
-from minigpt.config import PRESETS, Choices, ModelConfig, TrainConfig, require
 from minigpt.errors import CheckpointError
 from minigpt.models.device import resolve_precision
 from minigpt.models.equal import equal_shape
-from minigpt.records import PlannedRun
+from minigpt.settings import PRESETS, Choices, ModelConfig, TrainConfig, require
 from minigpt.text.blocks import Progress, counted, unheard
 from minigpt.text.corpus import Corpus
 from minigpt.text.shards import TokenData, fitting_context, made_before, made_from, reuse_shards, tokenize
@@ -21,6 +20,7 @@ from minigpt.text.tokenizer import Tokenizer, check_tokenizer, default_vocab_siz
 from minigpt.training.budget import VOCABULARIES, TextSize, candidates, chosen, given_model, known, paced
 from minigpt.training.finetune import Base, further, misfit
 from minigpt.training.law import fitted_law
+from minigpt.training.records import PlannedRun
 from minigpt.training.speed import TextSpeed, measure_rate, measure_speed, measure_text
 
 _COMPRESSED = 300_000  # characters, to see how well they compress

@@ -14,11 +14,11 @@ from minigpt.checkpoint.run import RunFolder
 from minigpt.checkpoint.run_info import RunInfo
 from minigpt.checkpoint.runs import LOG, RUN, near_run
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
-from minigpt.config import MOST_STEPS, ModelConfig, TrainConfig, require
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, brief
 from minigpt.models.kinds import Model
 from minigpt.plain import record_of
 from minigpt.records import Count, Several
+from minigpt.settings import MOST_STEPS, ModelConfig, TrainConfig, require
 from minigpt.text.corpus import Corpus, Source
 from minigpt.training.finetune import Base, begun_with
 from minigpt.training.plan import Plan

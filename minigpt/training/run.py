@@ -13,14 +13,14 @@ from typing import Any
 import torch
 
 from minigpt.checkpoint.learned import is_untrained
+from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.resume import has_state, load_state, save_state, unreadable_state
 from minigpt.checkpoint.run import RunFolder
-from minigpt.config import Choices, ModelConfig
 from minigpt.errors import TrainingError
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import NAMES, Model, new_model
 from minigpt.models.positions import give_positions
-from minigpt.records import TrainRecord
+from minigpt.settings import Choices, ModelConfig
 from minigpt.training.distributed import ALONE, Ranks
 from minigpt.training.evaluate import unigram_loss
 from minigpt.training.finetune import freeze

@@ -1,6 +1,6 @@
 """A step in; its learning rate out, and whether to evaluate or to keep a snapshot."""
 
-from minigpt.config import TrainConfig
+from minigpt.settings import TrainConfig
 
 
 def learning_rate(step: int, config: TrainConfig, left: float | None = None) -> float:

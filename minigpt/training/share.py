@@ -12,9 +12,9 @@ from minigpt.checkpoint.files import read_json_object
 from minigpt.checkpoint.resume import load_tokens
 from minigpt.checkpoint.run import OthersFolder, RunFolder
 from minigpt.checkpoint.runs import RUN
-from minigpt.config import ModelConfig, TrainConfig
 from minigpt.errors import CheckpointError
 from minigpt.models.kinds import Model
+from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.corpus import Corpus
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer

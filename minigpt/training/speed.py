@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from minigpt.config import ModelConfig, TrainConfig
 from minigpt.models.device import resolve_precision
 from minigpt.models.kinds import new_model
+from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import (
     SMALLEST_VOCABULARY,

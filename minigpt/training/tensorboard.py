@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from minigpt.checkpoint.records import TrainRecord
 from minigpt.errors import OutputError, PackageError
-from minigpt.records import TrainRecord
 
 _SECONDS_BETWEEN_WRITES = 10  # what a kill may cost; TensorBoard's own is 120
 

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from minigpt.checkpoint import export as module
 from minigpt.checkpoint.export import check_target, export_folder
 from minigpt.checkpoint.folder import Checkpoint, load
-from minigpt.config import FOLDER_DTYPES
 from minigpt.errors import ConfigError, OutputError
+from minigpt.settings import FOLDER_DTYPES
 
 FILES = {"README.md", "config.json", "generation_config.json", "model.safetensors", "tokenizer.json"}
 FILES |= {"tokenizer_config.json"}

@@ -19,9 +19,9 @@ from minigpt.checkpoint.files import read_json_object, write_atomically, write_j
 from minigpt.checkpoint.folder import Checkpoint, load, save_description, save_weights
 from minigpt.checkpoint.hf_gpt2 import weights_to_tensors
 from minigpt.checkpoint.run import RunFolder
-from minigpt.config import ModelConfig
 from minigpt.errors import CheckpointError, OutputError
 from minigpt.models.gpt import GPT
+from minigpt.settings import ModelConfig
 from minigpt.text.tokenizer import END_OF_TEXT, Tokenizer
 
 Tensors = dict[str, Tensor]

@@ -18,9 +18,9 @@ from tokenizers import models, pre_tokenizers
 
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.gguf import save_gguf
-from minigpt.config import GGUF_DTYPES
 from minigpt.errors import CheckpointError, ConfigError, OutputError, PackageError
 from minigpt.models.gpt import GPT
+from minigpt.settings import GGUF_DTYPES
 from minigpt.text.tokenizer import Tokenizer
 
 ROOMY = {"layers": 2, "heads": 2, "width": 64}  # rows that q8_0 divides into blocks

@@ -18,11 +18,11 @@ from safetensors import safe_open
 
 from minigpt.checkpoint import run as run_module
 from minigpt.checkpoint.folder import load
+from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.run import RunFolder, Scratch, claim
 from minigpt.checkpoint.runs import newest_run
 from minigpt.errors import CheckpointError, ConfigError, OutputError
 from minigpt.models.gpt import GPT
-from minigpt.records import TrainRecord
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from minigpt.checkpoint.records import RunSummary
 from minigpt.checkpoint.run_list import list_runs
 from minigpt.errors import CheckpointError
-from minigpt.records import RunSummary
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 INFO = {

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.runs import newest_run, read_log, read_run
 from minigpt.errors import CheckpointError
-from minigpt.records import TrainRecord
 
 RECORD = TrainRecord(
     step=0, tokens=0, epoch=0.0, seconds=0.1, tokens_per_second=0.0, loss_nats=None, learning_rate=0.0,

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from minigpt.records import Comparison, Contender, ContenderRun, to_plain
+from minigpt.contest.records import Comparison, Contender, ContenderRun
+from minigpt.records import to_plain
 from minigpt.training import run as run_module
 
 Run = Callable[..., Any]

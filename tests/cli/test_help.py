@@ -1,4 +1,4 @@
-"""Every --help has examples that exist, there and in the README; it shows choices, and cuts no name."""
+"""Every --help has examples that exist, there and in the documentation; it shows choices, and cuts no name."""
 
 import inspect
 import re
@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from minigpt.cli.app import app
-from minigpt.config import STAGES
+from minigpt.settings import STAGES
 
 ROOT = Path(__file__).parent.parent.parent
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -22,12 +22,13 @@ def examples(command: Any) -> list[tuple[str, str]]:
     return re.findall(r"\[bold](.*?)\[/bold]\n +(.*)", command.help)
 
 
-def readme_lines() -> Iterator[str]:
-    """What the README tells to type: behind a $, or indented on a line of its own."""
-    for line in (ROOT / "README.md").read_text("utf-8").splitlines():
-        found = re.match(r"(?:\$ |    )((?:.* \| )?minigpt .*)", line)
-        if found and "..." not in line:
-            yield found[1].split("  #")[0]
+def documented_lines() -> Iterator[str]:
+    """What README.md and docs/ tell to type: behind a $, or indented on a line of its own."""
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for line in page.read_text("utf-8").splitlines():
+            found = re.match(r"(?:\$ |    )((?:.* \| )?minigpt .*)", line)
+            if found and "..." not in line:
+                yield found[1].split("  #")[0]
 
 
 def parse(line: str) -> None:
@@ -60,8 +61,8 @@ def test_examples_stand_on_lines_of_their_own(minigpt: Callable[..., Any], name:
         assert re.search(f"^{broken[0]}\n{broken[1]}$", stripped, re.MULTILINE), "broken between words, if at all"
 
 
-def test_what_the_readme_says_can_be_typed() -> None:
-    lines = list(readme_lines())
+def test_what_the_documentation_says_can_be_typed() -> None:
+    lines = list(documented_lines())
     assert len(lines) >= 30
     for line in lines:
         parse(line)

@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 import typer
 
+from minigpt.checkpoint.records import RunSummary
 from minigpt.cli.app import app
-from minigpt.records import FileScore, HeadSummary, RunSummary
 from minigpt.render.machine import GRID_COLUMNS
+from minigpt.sampling.records import FileScore
+from minigpt.views.attention import HeadSummary
 
 Run = Callable[..., Any]
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]

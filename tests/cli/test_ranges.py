@@ -9,8 +9,8 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import pytest
 
 from minigpt.cli.app import app
-from minigpt.config import RANGES, Choices, ModelConfig, Range, SampleConfig, TrainConfig
 from minigpt.errors import ConfigError
+from minigpt.settings import RANGES, Choices, ModelConfig, Range, SampleConfig, TrainConfig
 
 Run = Callable[..., Any]
 ABSURD = ("9" * 19 + "9", str(2**63), "-1", "1e300", "nan", "inf", "-inf", "9" * 400)
@@ -103,7 +103,7 @@ def test_so_is_one_that_a_program_gives(kind: type) -> None:
     assert len(names) > 3
     for name in names:
         for value in (10**400, 2**63, -1, 1e300, float("nan"), float("inf")):
-            with pytest.raises(ConfigError, match=rf"--{name.replace('_', '-')} must ") as error:
+            with pytest.raises(ConfigError, match=rf"{name}= must ") as error:
                 kind(**{name: value})
             assert len(str(error.value)) < 150
 
@@ -112,35 +112,35 @@ def test_so_is_one_that_a_program_gives(kind: type) -> None:
 @pytest.mark.parametrize("value", [0, -1, float("nan")])
 def test_a_model_of_no_size_is_refused_and_how_large_one_is_its_weights_decide(name: str, value: float) -> None:
     size = {"vocab_size": 300, "context": 8, "layers": 1, "heads": 1, "width": 8}
-    with pytest.raises(ConfigError, match=rf"--{name.replace('_', '-')} must be 1 or more"):
+    with pytest.raises(ConfigError, match=rf"{name}= must be 1 or more"):
         ModelConfig(**{**size, name: value})
 
 
 @pytest.mark.parametrize(
     ("range_", "value", "message"),
     [
-        (Range(1, 5), 0, "--x must be 1 or more, not 0."),
-        (Range(1, 5000), 5001, "--x must be 5,000 or fewer, not 5,001."),
-        (Range(0, 5.0, above=True), 0.0, "--x must be above 0, not 0.0."),
-        (Range(0, 5.0), 6.0, "--x must be 5.0 or less, not 6.0."),
-        (Range(0, 1, below=True, both=True), 1.0, "--x must be at least 0 and below 1, not 1.0."),
-        (Range(0, 1, above=True, both=True, most_is="off"), 2, "--x must be above 0 and at most 1 (off), not 2."),
-        (Range(0, 10, both=True), -1, "--x must lie between 0 and 10, not -1."),
-        (Range(0, 10, least_is="off"), float("nan"), "--x must be 0 (off) or more, not nan."),
-        (Range(0, 10), 10**400, "--x must be 10 or fewer, not " + f"{10**400:,}"[:37] + "...."),
+        (Range(1, 5), 0, "x= must be 1 or more, not 0."),
+        (Range(1, 5000), 5001, "x= must be 5,000 or fewer, not 5,001."),
+        (Range(0, 5.0, above=True), 0.0, "x= must be above 0, not 0.0."),
+        (Range(0, 5.0), 6.0, "x= must be 5.0 or less, not 6.0."),
+        (Range(0, 1, below=True, both=True), 1.0, "x= must be at least 0 and below 1, not 1.0."),
+        (Range(0, 1, above=True, both=True, most_is="off"), 2, "x= must be above 0 and at most 1 (off), not 2."),
+        (Range(0, 10, both=True), -1, "x= must lie between 0 and 10, not -1."),
+        (Range(0, 10, least_is="off"), float("nan"), "x= must be 0 (off) or more, not nan."),
+        (Range(0, 10), 10**400, "x= must be 10 or fewer, not " + f"{10**400:,}"[:37] + "...."),
     ],
     ids=range(9),
 )
 def test_what_is_said(range_: Range, value: float, message: str) -> None:
     with pytest.raises(ConfigError) as error:
-        range_.check("--x", value)
+        range_.check("x", value)
     assert str(error.value) == message
 
 
 @pytest.mark.parametrize("range_", [Range(1, 5), Range(0.001, 1000, both=True)])
 def test_both_ends_are_within(range_: Range) -> None:
-    range_.check("--x", range_.least)
-    range_.check("--x", range_.most)
+    range_.check("x", range_.least)
+    range_.check("x", range_.most)
 
 
 # The ends of the ranges reach torch and do no harm there

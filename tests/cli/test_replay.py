@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from minigpt.checkpoint.folder import load
-from minigpt.config import SampleConfig
-from minigpt.inspection.probs import every_token
 from minigpt.sampling.trace import TraceHeader, TraceStep, TraceWriter, read_trace
+from minigpt.settings import SampleConfig
+from minigpt.views.probs import every_token
 
 Run = Callable[..., Any]
 

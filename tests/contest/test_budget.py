@@ -13,8 +13,8 @@ from minigpt.contest.budget import (
     shared,
     tokens_in,
 )
+from minigpt.contest.records import Comparison, Contender
 from minigpt.errors import ConfigError
-from minigpt.records import Comparison, Contender
 
 
 def contender(model: str, rate: float) -> Contender:

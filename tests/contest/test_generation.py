@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from minigpt.config import ModelConfig
 from minigpt.contest import generation
 from minigpt.contest.generation import step_costs
 from minigpt.models.equal import equal_shape
+from minigpt.settings import ModelConfig
 
 GPT = ModelConfig(vocab_size=20, context=4, layers=1, heads=1, width=32)
 

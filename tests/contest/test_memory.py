@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from minigpt.config import ModelConfig, TrainConfig
 from minigpt.contest import memory
 from minigpt.contest.memory import peak_bytes
+from minigpt.settings import ModelConfig, TrainConfig
 
 CONFIG = ModelConfig(vocab_size=50, context=64, layers=2, heads=1, width=256)
 SETTINGS = TrainConfig(batch_size=2, optimizer="adamw", precision="float32")

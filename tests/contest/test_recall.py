@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from minigpt.config import ModelConfig
 from minigpt.contest import recall
 from minigpt.contest.recall import (
     CONTEXT,
@@ -18,6 +17,7 @@ from minigpt.contest.recall import (
     seconds_a_step,
     sequences,
 )
+from minigpt.settings import ModelConfig
 
 CPU = torch.device("cpu")
 SMALL = ModelConfig(vocab_size=VOCABULARY, context=CONTEXT, layers=1, heads=1, width=16)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from minigpt.config import ModelConfig, TrainConfig
 from minigpt.contest import speed
 from minigpt.contest.speed import rate_at, training_rates
+from minigpt.settings import ModelConfig, TrainConfig
 
 CONFIG = ModelConfig(vocab_size=20, context=8, layers=1, heads=1, width=8)
 

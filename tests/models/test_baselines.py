@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minigpt.config import ModelConfig, TrainConfig
 from minigpt.errors import ConfigError
 from minigpt.models.baselines import Baseline
 from minigpt.models.kinds import new_model
+from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.shards import TokenData
 from minigpt.training.loop import train
 
@@ -84,12 +84,12 @@ def test_a_deterministic_text_is_learned_to_near_zero(kind: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": "gru"}, "--model must be gpt, lstm, rnn or window, not gru."),
-        ({"model": "lstm", "heads": 2}, "--heads 2 does not go with --model lstm"),
-        ({"model": "rnn", "window": 3}, "--window goes with --model window, not with --model rnn."),
-        ({"model": "window"}, "--window goes with --model window, not with --model window."),
-        ({"model": "window", "window": 0}, "--window must be 1 or more, not 0."),
-        ({"model": "window", "window": 9}, "--window 9 is more than the --context 8 that it is trained on."),
+        ({"model": "gru"}, "model= must be gpt, lstm, rnn or window, not gru."),
+        ({"model": "lstm", "heads": 2}, "heads=2 does not go with model=lstm"),
+        ({"model": "rnn", "window": 3}, "window= goes with model=window, not with model=rnn."),
+        ({"model": "window"}, "window= goes with model=window, not with model=window."),
+        ({"model": "window", "window": 0}, "window= must be 1 or more, not 0."),
+        ({"model": "window", "window": 9}, "window=9 is more than the context=8 that it is trained on."),
     ],
 )
 def test_contradictions_are_named(changes: dict[str, object], message: str) -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from minigpt.config import PRESETS, ModelConfig
 from minigpt.errors import ConfigError
 from minigpt.models.equal import TOLERANCE, equal_shape
+from minigpt.settings import PRESETS, ModelConfig
 
 
 def shape(preset: str, vocab_size: int, context: int = 256) -> ModelConfig:

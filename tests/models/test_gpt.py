@@ -9,10 +9,10 @@ import transformers
 from torch import Tensor
 
 from minigpt.checkpoint.hf_gpt2 import PREFIX, config_to_json, weights_to_tensors
-from minigpt.config import PRESETS, ModelConfig
 from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT, Conv1D, explicit_attention
 from minigpt.models.kv_cache import KVCache
+from minigpt.settings import PRESETS, ModelConfig
 
 MakeModel = Callable[..., GPT]
 
@@ -161,12 +161,12 @@ def test_the_heads_of_a_preset_are_32_or_64_wide(name: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"width": 10, "heads": 3}, "--width 10 cannot be divided among --heads 3"),
-        ({"layers": 0}, "--layers must be 1 or more, not 0"),
-        ({"context": -1}, "--context must be 1 or more"),
-        ({"vocab_size": 0}, "--vocab-size must be 1 or more"),
-        ({"dropout": 1.0}, "--dropout must be at least 0 and below 1"),
-        ({"dropout": float("nan")}, "--dropout"),
+        ({"width": 10, "heads": 3}, "width=10 cannot be divided among heads=3"),
+        ({"layers": 0}, "layers= must be 1 or more, not 0"),
+        ({"context": -1}, "context= must be 1 or more"),
+        ({"vocab_size": 0}, "vocab_size= must be 1 or more"),
+        ({"dropout": 1.0}, "dropout= must be at least 0 and below 1"),
+        ({"dropout": float("nan")}, "dropout="),
     ],
 )
 def test_a_shape_that_cannot_be_is_refused(changes: dict[str, float], message: str) -> None:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from minigpt.config import SampleConfig
+from minigpt.contest.records import Comparison, Contender, ContenderRun
 from minigpt.errors import OutputError
 from minigpt.explore.session import Files, Session
-from minigpt.records import Candidate, Comparison, Contender, ContenderRun, Other, Stage, StepRecord
+from minigpt.sampling.records import Candidate, Other, Stage, StepRecord
+from minigpt.settings import SampleConfig
 
 if TYPE_CHECKING:
     from minigpt.models.gpt import GPT

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from minigpt.records import ComparedNext, ComparedSpan, ComparedText, ComparedToken, Token
 from minigpt.render.against import compared_next_table, compared_text_caption, compared_text_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII, UNICODE, Symbols
+from minigpt.text.records import Token
+from minigpt.views.against import ComparedNext, ComparedSpan, ComparedText, ComparedToken
 
 NAMES = ("notes", "shakespeare/step-001500")
 Golden = Callable[[str, str], None]

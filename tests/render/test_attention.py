@@ -6,19 +6,19 @@ from collections.abc import Callable
 import pytest
 from rich.cells import cell_len
 
-from minigpt.records import (
+from minigpt.render.attention import grid_table, head_table, shared_word_table
+from minigpt.render.screen import Screen
+from minigpt.render.style import ASCII, UNICODE, Symbols
+from minigpt.text.records import Token
+from minigpt.views.attention import (
     AttentionGrid,
     HeadSummary,
     LookedAt,
     LookedAtWord,
     SharedWord,
-    Token,
     WordInContext,
     WordLayer,
 )
-from minigpt.render.attention import grid_table, head_table, shared_word_table
-from minigpt.render.screen import Screen
-from minigpt.render.style import ASCII, UNICODE, Symbols
 
 Golden = Callable[[str, str], None]
 TEXTS = ["The", " cat", "\x1b[31m", None, " incomprehensibilities", "[/INST]"]

@@ -1,8 +1,9 @@
 """The section of attention: every weight, rounded to what is shown."""
 
-from minigpt.records import AttentionGrid, Token
 from minigpt.render.attention_page import attention_section
 from minigpt.render.html import page
+from minigpt.text.records import Token
+from minigpt.views.attention import AttentionGrid
 
 
 def grid(layer: int, head: int | None, *rows: tuple[float, ...]) -> AttentionGrid:

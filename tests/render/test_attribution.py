@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 import pytest
 from rich.cells import cell_len
 
-from minigpt.records import Attribution, Candidate, TokenEffect
 from minigpt.render.attribution import attribution_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII, UNICODE, Symbols
+from minigpt.sampling.records import Candidate
+from minigpt.views.attribution import Attribution, TokenEffect
 
 Make = Callable[..., Candidate]
 EFFECTS = [("The", 0.004), (" cat", 7.25), ("\x1b[31m", -0.001), ("速い狐", -3.0), (None, 0.0), ("x" * 90, -0.9)]

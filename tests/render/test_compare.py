@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from minigpt.records import Comparison
+from minigpt.contest.records import Comparison
 from minigpt.render.compare import comparison_caption, comparison_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII

@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from minigpt.records import Comparison
+from minigpt.contest.records import Comparison
 from minigpt.render.compare_page import comparison_sections
 from minigpt.render.html import page
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from minigpt.records import Comparison
+from minigpt.contest.records import Comparison
 from minigpt.render.comparing import ComparingDisplay
 
 

@@ -9,22 +9,20 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from minigpt.records import (
-    Candidate,
+from minigpt.render.corpus import corpus_table, verbatim_caption, verbatim_text
+from minigpt.render.screen import Screen
+from minigpt.render.style import ASCII
+from minigpt.sampling.records import BareToken, Candidate, StepRecord
+from minigpt.text.records import CorpusText
+from minigpt.views.corpus import (
     CorpusCandidate,
     CorpusOther,
     CorpusStep,
     CorpusSuffix,
-    CorpusText,
-    StepRecord,
-    Token,
     VerbatimPiece,
     VerbatimReport,
     VerbatimSpan,
 )
-from minigpt.render.corpus import corpus_table, verbatim_caption, verbatim_text
-from minigpt.render.screen import Screen
-from minigpt.render.style import ASCII
 
 Golden = Callable[[str, str], None]
 WIDTHS = (40, 80, 160)
@@ -46,7 +44,7 @@ def suffix(
         occurrences=occurrences,
         followed=followed,
         next_tokens=different,
-        likeliest=Token(id=1, text=" the", bytes=b" the".hex()) if followed else None,
+        likeliest=BareToken(id=1, text=" the", bytes=b" the".hex()) if followed else None,
         likeliest_share=share if followed else None,
         divergence_bits=8 / occurrences if followed else None,
     )

@@ -6,9 +6,10 @@ import pytest
 from rich.cells import cell_len
 
 from minigpt.explore.game import SHARES, Round, guess_label, result, rules, score_picture, verdict
-from minigpt.records import Candidate, Token
 from minigpt.render.screen import Screen
 from minigpt.render.style import UNICODE
+from minigpt.sampling.records import Candidate
+from minigpt.text.records import Token
 
 
 def candidate(number: int, text: str, share: float) -> Candidate:

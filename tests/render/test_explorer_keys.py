@@ -3,7 +3,6 @@
 import pytest
 from rich.cells import cell_len
 
-from minigpt.config import SampleConfig
 from minigpt.explore.keys import (
     BROWSE,
     GAME,
@@ -15,6 +14,7 @@ from minigpt.explore.keys import (
 )
 from minigpt.render.heat import SCALES, heat_legend
 from minigpt.render.screen import Screen
+from minigpt.settings import SampleConfig
 
 
 @pytest.mark.parametrize("width", [40, 80, 160])

@@ -6,13 +6,13 @@ from collections.abc import Callable
 import pytest
 from rich.cells import cell_len
 
-from minigpt.config import SampleConfig
 from minigpt.explore.help import help_picture
 from minigpt.explore.panes import Panes
 from minigpt.explore.session import Files, Session
 from minigpt.explore.tree import leaf_under
 from minigpt.render.style import ASCII
 from minigpt.sampling.tree import TokenTree
+from minigpt.settings import SampleConfig
 
 Press = Callable[..., None]
 

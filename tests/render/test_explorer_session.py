@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from minigpt.config import SampleConfig
 from minigpt.explore.game import result
 from minigpt.explore.keys import SETTINGS
 from minigpt.explore.session import Session
 from minigpt.sampling.tree import TokenTree
+from minigpt.settings import SampleConfig
 
 Press = Callable[..., None]
 

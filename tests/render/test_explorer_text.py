@@ -6,8 +6,8 @@ import pytest
 from rich.cells import cell_len
 
 from minigpt.explore.text import text_picture
-from minigpt.records import Token
 from minigpt.render.style import UNICODE
+from minigpt.text.records import Token
 
 
 def tokens(*words: str | bytes) -> list[Token]:

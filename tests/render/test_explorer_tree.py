@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 from rich.cells import cell_len
 
-from minigpt.config import SampleConfig
 from minigpt.explore.tree import leaf_under, leaves, tree_picture
 from minigpt.render.style import ASCII, UNICODE
 from minigpt.sampling.tree import TokenTree
+from minigpt.settings import SampleConfig
 
 MakeTree = Callable[..., TokenTree]
 CONFIG = SampleConfig()

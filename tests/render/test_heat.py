@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from minigpt.records import Candidate, StepRecord, Token
 from minigpt.render.heat import COLOURS, SCALES, HeatedText, heat_legend
 from minigpt.render.screen import Screen
+from minigpt.sampling.records import BareToken, Candidate, StepRecord
+from minigpt.text.records import Token
 
 Make = Callable[..., Candidate]
 
@@ -35,7 +36,7 @@ def test_each_scale_has_five_colours(
 
 @pytest.mark.parametrize("by", SCALES)
 def test_the_first_token_of_a_text_has_none_of_them(step: StepRecord, by: str) -> None:
-    first = record_of(step, Token(id=1, text="a", bytes="61"), surprisal_bits=None, entropy_bits=None)
+    first = record_of(step, BareToken(id=1, text="a", bytes="61"), surprisal_bits=None, entropy_bits=None)
     assert SCALES[by].style(first) == "dim"
 
 

@@ -2,8 +2,9 @@
 
 import json
 
-from minigpt.records import Candidate, HistoryRow
 from minigpt.render.history_page import history_section
+from minigpt.sampling.records import Candidate
+from minigpt.views.history import HistoryRow
 
 
 def row(step: int, *tracked: Candidate, final: bool = False) -> HistoryRow:

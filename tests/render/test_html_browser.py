@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 import torch
 
-from minigpt.config import SampleConfig
-from minigpt.records import AttentionGrid, HistoryRow, StepLogits, Token
 from minigpt.render.attention_page import attention_section
 from minigpt.render.history_page import history_section
 from minigpt.render.html import Section, page
@@ -21,7 +19,12 @@ from minigpt.render.style import visible
 from minigpt.render.text_page import text_section
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import build_stages
+from minigpt.sampling.records import BareToken, StepLogits
 from minigpt.sampling.step_logits import TEMPERATURES, step_logits
+from minigpt.settings import SampleConfig
+from minigpt.text.records import Token
+from minigpt.views.attention import AttentionGrid
+from minigpt.views.history import HistoryRow
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
@@ -414,7 +417,7 @@ def text_page(write: Callable[..., Path]) -> Path:
 
 
 def step_without_context(step: Any) -> Any:
-    token = Token(id=step.token.id, text=step.token.text, bytes=step.token.bytes)
+    token = BareToken(id=step.token.id, text=step.token.text, bytes=step.token.bytes)
     return replace(step, token=token, candidates=(), other=None, entropy_bits=None, surprisal_bits=None, stages=())
 
 

@@ -5,10 +5,11 @@ from collections.abc import Callable
 import pytest
 from rich.cells import cell_len
 
-from minigpt.records import Candidate, LensRow, Other
 from minigpt.render.lens import lens_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII, UNICODE, Symbols
+from minigpt.sampling.records import Candidate, Other
+from minigpt.views.lens import LensRow
 
 Make = Callable[..., Candidate]
 PROMPT = "To date, the cleverest thinker of all time was"

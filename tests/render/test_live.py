@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from minigpt.records import SampleEnd, StepRecord
 from minigpt.render.live import LiveSample, print_every_table, show_live, stream_text
+from minigpt.sampling.records import SampleEnd, StepRecord
 
 TEXTS = [" the", "\n", " [/INST]", "\x1b[31m", " :smile:", " 速い", "\u202e"]
 

@@ -6,8 +6,8 @@ import json
 import math
 from dataclasses import replace
 
-from minigpt.records import StepRecord, Token
 from minigpt.render.machine import CSV_COLUMNS, to_json, write_csv
+from minigpt.sampling.records import BareToken, StepRecord
 
 CANDIDATE = {"id", "text", "bytes", "logit", "raw_prob", "after", "prob", "rank", "cut_by"}
 
@@ -41,7 +41,7 @@ def test_what_is_no_number_becomes_null(lecture: StepRecord) -> None:
 
 
 def test_a_token_without_context_has_the_names_but_no_numbers(lecture: StepRecord) -> None:
-    token = json.loads(to_json(replace(lecture, token=Token(id=3, text="a", bytes="61"))))["token"]
+    token = json.loads(to_json(replace(lecture, token=BareToken(id=3, text="a", bytes="61"))))["token"]
     assert set(token) == CANDIDATE
     assert (token["id"], token["text"], token["bytes"]) == (3, "a", "61")
     assert [name for name, value in token.items() if value is not None] == ["id", "text", "bytes"]
@@ -74,6 +74,8 @@ def test_csv_survives_any_token(lecture: StepRecord) -> None:
 
 
 def test_csv_of_a_first_token_says_that_nothing_is_known(lecture: StepRecord) -> None:
-    record = replace(lecture, token=Token(id=3, text=None, bytes="e2"), candidates=(), other=None, entropy_bits=None)
+    record = replace(
+        lecture, token=BareToken(id=3, text=None, bytes="e2"), candidates=(), other=None, entropy_bits=None
+    )
     (row,) = rows(record)
     assert (row["actual"], row["id"], row["text"], row["bytes"], row["raw_prob"]) == ("1", "3", "", "e2", "")

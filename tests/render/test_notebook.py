@@ -7,19 +7,14 @@ from html.parser import HTMLParser
 import pytest
 
 import minigpt
-from minigpt.records import (
-    AttentionGrid,
-    Choice,
-    ComparedNext,
-    ComparedToken,
-    HeadSummary,
-    HistoryRow,
-    LayerHistoryRow,
-    LensRow,
-    StepRecord,
-    Token,
-)
 from minigpt.render.notebook import show
+from minigpt.sampling.records import BareToken, StepRecord
+from minigpt.text.records import Token
+from minigpt.views.against import ComparedNext, ComparedToken
+from minigpt.views.attention import AttentionGrid, HeadSummary
+from minigpt.views.choices import Choice
+from minigpt.views.history import HistoryRow, LayerHistoryRow
+from minigpt.views.lens import LensRow
 
 BAD = "<script>alert(1)</script>\"'\x00\u202e"
 
@@ -74,7 +69,7 @@ def test_an_open_question_has_probabilities_alone(lecture: StepRecord) -> None:
 
 
 def test_several_are_a_text_in_colours(step: StepRecord) -> None:
-    bare = Token(id=7, text="The\n", bytes=b"The\n".hex())
+    bare = BareToken(id=7, text="The\n", bytes=b"The\n".hex())
     first = replace(step, token=bare, candidates=(), other=None, surprisal_bits=None, entropy_bits=None, stages=())
     shown = show([first, step, replace(step, surprisal_bits=12.0)])._repr_html_()
     tags = Tags(shown)

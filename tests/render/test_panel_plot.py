@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from rich.cells import cell_len
 
-from minigpt.records import Comparison
+from minigpt.contest.records import Comparison
 from minigpt.render.panel_plot import panel_plots, tick, x_label, x_ticks
 from minigpt.render.panels import Panel, panels
 from minigpt.render.screen import Screen

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from minigpt.records import Comparison
+from minigpt.contest.records import Comparison
 from minigpt.render.panels import by_octaves, octaves, panels, relative
 
 

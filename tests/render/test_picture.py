@@ -7,10 +7,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+from minigpt.contest.records import Comparison
 from minigpt.errors import PackageError
-from minigpt.records import Comparison, LossCurves
 from minigpt.render.panels import panels
 from minigpt.render.picture import loss_picture, panel_picture
+from minigpt.training.records import LossCurves
 
 CURVES = LossCurves(
     run="$x_{2}^ <&> 速い",

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from minigpt.records import PlannedRun
 from minigpt.render.plan import plan_table, reasons
 from minigpt.render.screen import Screen
+from minigpt.training.records import PlannedRun
 
 BEST = PlannedRun(
     tokenizer="bpe",

@@ -8,7 +8,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from minigpt.records import TrainRecord
+from minigpt.checkpoint.records import TrainRecord
 from minigpt.render.progress import TrainDisplay, stopped_early
 
 RECORD = TrainRecord(

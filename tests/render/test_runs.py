@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from minigpt.records import RunSummary
+from minigpt.checkpoint.records import RunSummary
 from minigpt.render.runs import age, runs_table
 from minigpt.render.screen import WIDEST, Screen
 from minigpt.render.style import ASCII, UNICODE, Symbols

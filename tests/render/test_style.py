@@ -5,7 +5,6 @@ from dataclasses import astuple
 import pytest
 from rich.cells import cell_len
 
-from minigpt.records import Token
 from minigpt.render.style import (
     ASCII,
     UNICODE,
@@ -25,6 +24,7 @@ from minigpt.render.style import (
     two_sided_bar,
     visible,
 )
+from minigpt.text.records import Token
 
 HOSTILE = [
     "[/INST]",

@@ -12,7 +12,6 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from minigpt.records import Candidate, FileScore, Other, SampleEnd, StepRecord, TextScore, Token
 from minigpt.render.funnel import step_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII, UNICODE, Symbols
@@ -24,6 +23,7 @@ from minigpt.render.tables import (
     score_caption,
     score_table,
 )
+from minigpt.sampling.records import BareToken, Candidate, FileScore, Other, SampleEnd, StepRecord, TextScore
 
 Golden = Callable[[str, str], None]
 Make = Callable[..., Candidate]
@@ -48,7 +48,7 @@ HOSTILE = [
 @pytest.fixture
 def text_records(step: StepRecord, candidate: Make) -> list[StepRecord]:
     """A first token, an expected one, a surprising one, half a character and hostile ones."""
-    first = Token(id=9, text="The", bytes="546865")
+    first = BareToken(id=9, text="The", bytes="546865")
     records = [replace(step, position=0, token=first, candidates=(), other=None, entropy_bits=None,
                        surprisal_bits=None, stages=())]  # fmt: skip
     for position, (text, rank, bits) in enumerate(

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from minigpt.config import SampleConfig
-from minigpt.records import StepLogits, StepRecord, Token
 from minigpt.render.html import page
 from minigpt.render.text_page import text_section
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import build_stages
+from minigpt.sampling.records import BareToken, StepLogits, StepRecord
 from minigpt.sampling.step_logits import step_logits
+from minigpt.settings import SampleConfig
 
 
 def spelled(token: int) -> bytes:
@@ -53,7 +53,7 @@ def test_logits_in_double_precision_are_whole(logits: torch.Tensor) -> None:
 
 
 def test_the_first_token_has_no_numbers() -> None:
-    token = Token(id=0, text=" w0", bytes=b" w0".hex())
+    token = BareToken(id=0, text=" w0", bytes=b" w0".hex())
     first = StepRecord(
         sample=0, position=0, token=token, candidates=(), other=None, entropy_bits=None, surprisal_bits=None, stages=()
     )

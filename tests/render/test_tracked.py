@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from minigpt.records import Candidate
 from minigpt.render.screen import Screen
 from minigpt.render.style import UNICODE
 from minigpt.render.tracked import tracked_columns, tracked_lines
+from minigpt.sampling.records import Candidate
 
 
 def test_a_column_has_each_rows_share_and_rank(candidate: Callable[..., Candidate]) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from minigpt.checkpoint.folder import Checkpoint, load
-from minigpt.config import SampleConfig
-from minigpt.records import SampleEnd
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.engine import generate
+from minigpt.sampling.records import SampleEnd
 from minigpt.sampling.trace import TraceHeader, TraceStep, TraceWriter
+from minigpt.settings import SampleConfig
 
 PROMPT = "The quick"
 SETTINGS = SampleConfig(max_tokens=8, top_k=40, stop=("never there",), repetition_penalty=1.1, top=3, seed=5)

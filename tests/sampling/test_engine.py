@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from minigpt.config import SampleConfig
 from minigpt.errors import CheckpointError
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import window_start
-from minigpt.records import SampleEnd, StepRecord
 from minigpt.sampling import engine
 from minigpt.sampling.distribution import distribution
 from minigpt.sampling.engine import Piece, by_sample, generate
 from minigpt.sampling.filters import build_stages
+from minigpt.sampling.records import SampleEnd, StepRecord
+from minigpt.settings import SampleConfig
 from minigpt.text.tokenizer import Tokenizer
 
 PROMPT = "The quick"
@@ -49,7 +49,7 @@ def script(monkeypatch: pytest.MonkeyPatch, bpe: Tokenizer) -> Callable[[list[in
 
     def use(ids: list[int]) -> None:
         class Scripted:
-            def __init__(self, model: GPT) -> None:
+            def __init__(self, model: GPT, rows: int) -> None:
                 self.ids: list[int] = []
                 self.start, self.left = 0, list(ids)
 
@@ -57,14 +57,14 @@ def script(monkeypatch: pytest.MonkeyPatch, bpe: Tokenizer) -> Callable[[list[in
                 self.ids = list(prompt)
                 return self.next()
 
-            def step(self, token: int) -> Tensor:
-                self.ids.append(token)
+            def step(self, tokens: list[int]) -> Tensor:
+                self.ids += tokens
                 return self.next()
 
             def next(self) -> Tensor:
                 logits = torch.zeros(bpe.vocab_size)
                 logits[self.left.pop(0)] = 100.0
-                return logits
+                return logits[None]
 
         monkeypatch.setattr(engine, "decoder_for", Scripted)
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from minigpt.config import STAGES, SampleConfig
 from minigpt.errors import ConfigError
 from minigpt.sampling import filters
 from minigpt.sampling.filters import build_stages
+from minigpt.settings import STAGES, SampleConfig
 
 NAN, INF = math.nan, math.inf
 NO_HISTORY = torch.zeros(0, dtype=torch.long)

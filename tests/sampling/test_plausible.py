@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from minigpt.plain import Misfit
-from minigpt.records import SampleEnd, StepRecord
 from minigpt.sampling.plausible import check_id, check_record
+from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.sampling.trace import TraceStep
 
 VOCABULARY = 320

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from minigpt.checkpoint.folder import Checkpoint
-from minigpt.config import SampleConfig
 from minigpt.errors import TraceError
-from minigpt.inspection.probs import every_token
 from minigpt.models.gpt import GPT
-from minigpt.records import Replay, SampleEnd, StepRecord
 from minigpt.sampling.engine import generate
+from minigpt.sampling.records import Replay, SampleEnd, StepRecord
 from minigpt.sampling.replay import ReplayTally, RescoringTally, changes, check_tokens, redraw, rescore
 from minigpt.sampling.trace import Trace, TraceHeader, TraceStep, TraceWriter, read_trace
+from minigpt.settings import SampleConfig
 from minigpt.text.tokenizer import Tokenizer
+from minigpt.views.probs import every_token
 
 
 def traced(path: Path, toy: Checkpoint, prompt: str, samples: int = 1, **settings: Any) -> Trace:

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from minigpt.config import SampleConfig
 from minigpt.models.gpt import GPT
 from minigpt.sampling import engine, tree
 from minigpt.sampling.distribution import Distribution, distribution
@@ -15,6 +14,7 @@ from minigpt.sampling.engine import generate
 from minigpt.sampling.filters import SamplingStage, build_stages
 from minigpt.sampling.seen import SeenTokens
 from minigpt.sampling.tree import TokenTree
+from minigpt.settings import SampleConfig
 from minigpt.text.tokenizer import Tokenizer
 
 CONFIG = SampleConfig(repetition_penalty=1.3, max_tokens=100, ignore_end_of_text=True)

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from minigpt.config import SampleConfig
-from minigpt.records import StepLogits
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import build_stages
+from minigpt.sampling.records import StepLogits
 from minigpt.sampling.step_logits import TEMPERATURES, step_logits
+from minigpt.settings import SampleConfig
 
 OFF = SampleConfig(temperature=1.0, top_p=1.0)
 

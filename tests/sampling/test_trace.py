@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from minigpt.checkpoint.folder import Checkpoint
-from minigpt.config import SampleConfig
 from minigpt.errors import CheckpointError, OutputError, TraceError
-from minigpt.records import SampleEnd
 from minigpt.sampling import trace as trace_module
+from minigpt.sampling.records import SampleEnd
 from minigpt.sampling.trace import Fingerprint, TraceHeader, TraceStep, TraceWriter, read_trace
+from minigpt.settings import SampleConfig
 
 Entries = list[TraceStep | SampleEnd]
 Edit = Callable[[Path, int, Callable[[dict[str, Any]], object]], None]
@@ -374,7 +374,7 @@ def test_a_header_that_cannot_be(trace_file: Path, edit: Edit, change: dict[str,
 
 def test_settings_that_no_flag_would_take_are_told_by_the_flag(trace_file: Path, edit: Edit) -> None:
     edit(trace_file, 0, lambda values: values["settings"].update(top_p=1.5))
-    assert "is damaged, in line 1: --top-p must be above 0" in refusal(trace_file)
+    assert "is damaged, in line 1: top_p= must be above 0" in refusal(trace_file)
 
 
 @pytest.mark.parametrize(

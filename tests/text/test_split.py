@@ -73,7 +73,7 @@ def test_with_a_text_held_out_everything_trains() -> None:
 
 @pytest.mark.parametrize("fraction", [1.0, 1.5, -0.1, float("nan")])
 def test_a_fraction_out_of_range_is_refused(fraction: float) -> None:
-    with pytest.raises(ConfigError, match="--val-fraction"):
+    with pytest.raises(ConfigError, match="val_fraction="):
         split(["text"], fraction)
 
 
@@ -159,5 +159,5 @@ def test_the_whole_is_as_it_is_without_a_part() -> None:
 
 @pytest.mark.parametrize("part", [0.0, -0.5, 1.01, float("nan")])
 def test_a_part_that_is_none_is_refused(part: float) -> None:
-    with pytest.raises(ConfigError, match="--part must be above 0 and at most 1"):
+    with pytest.raises(ConfigError, match="part= must be above 0 and at most 1"):
         Split(corpus_of("", ["text"]), None, 0.1, part)

@@ -182,7 +182,7 @@ def test_a_short_text_cannot_fill_the_vocabulary(documents: list[str], size: int
 @pytest.mark.parametrize("size", [256, 1, 0, -5])
 def test_a_vocabulary_too_small_for_the_bytes_is_refused(size: int) -> None:
     with pytest.raises(
-        ConfigError, match=rf"--vocab-size must be 257 \(256 bytes and end-of-text\) or more, not {size}"
+        ConfigError, match=rf"vocab_size= must be 257 \(256 bytes and end-of-text\) or more, not {size}"
     ):
         train_tokenizer("bpe", ["text"], size)
 
@@ -193,7 +193,7 @@ def test_char_takes_no_vocabulary_size() -> None:
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(ConfigError, match="--tokenizer must be bpe or char, not word"):
+    with pytest.raises(ConfigError, match="tokenizer= must be bpe or char, not word"):
         train_tokenizer("word", ["text"])
 
 

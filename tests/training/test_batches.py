@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from minigpt.config import TrainConfig
+from minigpt.settings import TrainConfig
 from minigpt.text.shards import random_batch
 from minigpt.training.batches import Batches, mixed
 from minigpt.training.distributed import ALONE

@@ -2,11 +2,11 @@
 
 import pytest
 
-from minigpt.config import Choices, ModelConfig, TrainConfig
 from minigpt.errors import ConfigError
-from minigpt.records import PlannedRun
+from minigpt.settings import Choices, ModelConfig, TrainConfig
 from minigpt.training.budget import SHAPES, TextSize, adamw_rate, candidates, chosen, paced
 from minigpt.training.law import fitted_law
+from minigpt.training.records import PlannedRun
 from minigpt.training.speed import GPU_TOKENS, Speed, heads_of, training_flops_per_token
 
 LENGTHS = {512: 1.95, 1024: 2.5, 2048: 2.9, 4096: 3.2}
@@ -86,7 +86,7 @@ def test_heads_that_divide_no_width_are_refused() -> None:
 
 
 def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(ConfigError, match="--preset must be"):
+    with pytest.raises(ConfigError, match="preset= must be"):
         plan(preset="huge")
 
 

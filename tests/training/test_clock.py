@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from minigpt.config import ModelConfig, TrainConfig
+from minigpt.checkpoint.records import TrainRecord
 from minigpt.models.gpt import GPT
-from minigpt.records import TrainRecord
+from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.shards import TokenData
 from minigpt.training import loop
 from minigpt.training.loop import Trainer

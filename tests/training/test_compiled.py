@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from minigpt.config import ModelConfig, TrainConfig
 from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT
+from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.shards import TokenData
 from minigpt.training.compiled import compiled
 from minigpt.training.loop import Trainer

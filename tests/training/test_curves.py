@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.runs import RunLog
 from minigpt.errors import CheckpointError, ConfigError
-from minigpt.records import TrainRecord
 from minigpt.training.curves import cautions, loss_curves
 
 

@@ -21,10 +21,10 @@ from safetensors.torch import load_file, save_file
 
 from minigpt.checkpoint.resume import load_state
 from minigpt.checkpoint.run import OthersFolder, RunFolder, claim
-from minigpt.config import Choices, ModelConfig, TrainConfig
 from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT
 from minigpt.models.positions import give_positions
+from minigpt.settings import Choices, ModelConfig, TrainConfig
 from minigpt.text.corpus import Corpus
 from minigpt.text.shards import TokenData, random_batch, random_windows
 from minigpt.training.distributed import ALONE, Ranks, _Replicas, join

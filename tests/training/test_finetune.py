@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 
 from minigpt.checkpoint.folder import Checkpoint, load, save_description, save_weights
 from minigpt.checkpoint.run import RunFolder, claim
-from minigpt.config import Choices, ModelConfig, TrainConfig
 from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT
+from minigpt.settings import Choices, ModelConfig, TrainConfig
 from minigpt.text.corpus import Corpus
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.training import run as run_module
@@ -113,8 +113,8 @@ def test_what_is_the_model_s_own_cannot_be_said(name: str) -> None:
     [
         ({"context": 17}, "--context 17 is more than the 16 of given"),
         ({"freeze": 4}, "--freeze 4 is more than its 3 layers"),
-        ({"freeze": -1}, "--freeze must be 0 or more"),
-        ({"dropout": 1.5}, "--dropout must be at least 0"),
+        ({"freeze": -1}, "freeze= must be 0 or more"),
+        ({"dropout": 1.5}, "dropout= must be at least 0"),
     ],
 )
 def test_what_does_not_fit_the_model(base: Base, text: Corpus, said: dict[str, Any], message: str) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from minigpt.config import TrainConfig
 from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT
+from minigpt.settings import TrainConfig
 from minigpt.training.optim import JORDAN, MINIMAX, Muon, build_optimizers, orthogonalised
 
 
@@ -115,10 +115,10 @@ def test_a_step_changes_every_parameter(make_model: Callable[..., GPT]) -> None:
 @pytest.mark.parametrize(
     ("changes", "flag"),
     [
-        ({"optimizer": "sgd"}, "--optimizer must be muon or adamw"),
-        ({"positions": "rotary"}, "--positions must be learned, sinusoidal or none, not rotary"),
-        ({"muon_learning_rate": 0.0}, "--muon-learning-rate"),
-        ({"muon_learning_rate": float("nan")}, "--muon-learning-rate"),
+        ({"optimizer": "sgd"}, "optimizer= must be muon or adamw"),
+        ({"positions": "rotary"}, "positions= must be learned, sinusoidal or none, not rotary"),
+        ({"muon_learning_rate": 0.0}, "muon_learning_rate="),
+        ({"muon_learning_rate": float("nan")}, "muon_learning_rate="),
     ],
 )
 def test_settings_are_checked(changes: dict[str, object], flag: str) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from minigpt.config import Choices, TrainConfig
 from minigpt.errors import ConfigError
+from minigpt.settings import Choices, TrainConfig
 from minigpt.text.corpus import Corpus, corpus_of
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.training import plan as plan_module
@@ -142,9 +142,9 @@ def test_a_shape_that_is_given_stays(kind: str) -> None:
 @pytest.mark.parametrize(
     ("said", "settings", "message"),
     [
-        ({"model": "gru"}, {}, "--model must be gpt, lstm, rnn or window, not gru."),
-        ({"model": "lstm", "heads": 2}, {}, "--heads 2 does not go with --model lstm"),
-        ({"window": 4}, {}, "--window goes with --model window, not with --model gpt."),
+        ({"model": "gru"}, {}, "model= must be gpt, lstm, rnn or window, not gru."),
+        ({"model": "lstm", "heads": 2}, {}, "heads=2 does not go with model=lstm"),
+        ({"window": 4}, {}, "window= goes with model=window, not with model=gpt."),
         ({"model": "rnn"}, {"positions": "none"}, "--positions none is for a GPT: --model rnn has no table"),
     ],
 )

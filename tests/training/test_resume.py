@@ -18,8 +18,8 @@ from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.learned import FINISHED
 from minigpt.checkpoint.resume import load_state, load_tokens, save_state
 from minigpt.checkpoint.run import RunFolder, claim
-from minigpt.config import TrainConfig
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, OutputError, TrainingError
+from minigpt.settings import TrainConfig
 from minigpt.text import shards
 from minigpt.text.corpus import Corpus
 from minigpt.training import loop as loop_module
@@ -352,7 +352,7 @@ def test_damaged_files_are_one_clear_error(text: Corpus, name: str, damage: byte
         ({"seconds_taken": 1e19}, "seconds_taken is 1e\\+19, where a number of seconds above 0"),
         ({"corpus": {"sources": []}}, "corpus has no bytes"),
         ({"train": {"later": 1}}, 'train has an unknown name, "later"'),
-        ({"train": {"steps": 0}}, "--steps must be 1 or more"),
+        ({"train": {"steps": 0}}, "steps= must be 1 or more"),
         ({"model": {**MODEL, "inner_width": 0}}, "The MLP's width must be 1 or more"),
         ({"model": {**MODEL, "activation": "x"}}, "The activation must be one of"),
         ({"text": {"corpus": ["\ud800"]}}, "half a character"),

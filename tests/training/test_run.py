@@ -13,9 +13,9 @@ import torch
 from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.learned import FINISHED
 from minigpt.checkpoint.run import RunFolder, claim
-from minigpt.config import ModelConfig, TrainConfig
 from minigpt.errors import ConfigError, CorpusError, TrainingError
 from minigpt.models.gpt import GPT
+from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.corpus import Corpus, corpus_of, read_corpus
 from minigpt.training import run as run_module
 from minigpt.training.budget import TextSize, candidates
@@ -295,19 +295,19 @@ def test_no_validation_is_noted(text: Corpus) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"preset": "huge"}, "--preset must be nano"),
-        ({"tokenizer": "words"}, "--tokenizer must be bpe or char"),
+        ({"preset": "huge"}, "preset= must be nano"),
+        ({"tokenizer": "words"}, "tokenizer= must be bpe or char"),
         ({"tokenizer": "char"}, "--vocab-size goes with --tokenizer bpe"),
-        ({"vocab_size": 256}, "--vocab-size must be 257 .* or more"),
-        ({"vocab_size": 10**9}, "--vocab-size must be 1,048,576 or fewer"),
+        ({"vocab_size": 256}, "vocab_size= must be 257 .* or more"),
+        ({"vocab_size": 10**9}, "vocab_size= must be 1,048,576 or fewer"),
         ({"heads": 3}, "--width 16 cannot be divided among --heads 3"),
-        ({"layers": 0}, "--layers must be 1 or more"),
+        ({"layers": 0}, "layers= must be 1 or more"),
         ({"context": 0}, "--context"),
-        ({"width": -1}, "--width must be 1 or more"),
+        ({"width": -1}, "width= must be 1 or more"),
         ({"dropout": 1.0}, "--dropout"),
         ({"dropout": float("nan")}, "--dropout"),
-        ({"batch_size": 0}, "--batch-size must be 1 or more"),
-        ({"learning_rate": float("nan")}, "--learning-rate must be above 0"),
+        ({"batch_size": 0}, "batch_size= must be 1 or more"),
+        ({"learning_rate": float("nan")}, "learning_rate= must be above 0"),
         ({"val_fraction": 1.0}, "--val-fraction"),
         ({"val_fraction": float("nan")}, "--val-fraction"),
     ],

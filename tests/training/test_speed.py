@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from minigpt.config import ModelConfig, TrainConfig
+from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.training import speed as speed_module
 from minigpt.training.speed import MEASURED, Speed, measure_speed, training_flops_per_token
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from minigpt.checkpoint.records import TrainRecord
 from minigpt.errors import OutputError, PackageError
-from minigpt.records import TrainRecord
 from minigpt.training import tensorboard
 from minigpt.training.tensorboard import EventFiles, check_installed
 

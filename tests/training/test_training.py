@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from minigpt.config import ModelConfig, TrainConfig
+from minigpt.checkpoint.records import TrainRecord
 from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT
-from minigpt.records import TrainRecord
+from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.shards import TokenData, random_windows
 from minigpt.training import batches
 from minigpt.training.evaluate import _stretches, evaluate, is_overfitting, unigram_loss

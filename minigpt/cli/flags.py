@@ -1,0 +1,156 @@
+"""A command's flags, generated from groups of settings: `train` takes dataclasses, and typer sees a flag per field."""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import typer
+from typer.models import ArgumentInfo, OptionInfo
+
+from minigpt.cli.completion import COMPLETIONS
+from minigpt.errors import named, spelled
+from minigpt.settings import PANELS, Setting, Settings, build, require, settings_of
+
+Command = Callable[..., None]
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+
+
+class Given(dict[str, Any]):
+    """What was given explicitly, on the command line or in a file of settings, by the settings' names.
+
+    A command that takes one beside its groups can tell what its user chose from what is only a default.
+    """
+
+
+def from_settings(command: Command) -> Command:
+    """Make the command that typer sees: a parameter that is a group of settings becomes a flag for each of its fields.
+
+    Other parameters stay as they are. A field that several groups have is one flag, described by the first group that
+    describes it, and all of them get its value. --help lists the panels of `PANELS` in their order.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    own = inspect.signature(command).parameters
+    groups = {name: hints[name] for name in own if _is_group(hints[name])}
+    renamed = {
+        name: f"--{each.flag}" for kind in groups.values() for name, each in settings_of(kind).items() if each.flag
+    }
+    flags = [inspect.Parameter("ctx", _KEYWORD, annotation=typer.Context)]
+    for name, parameter in own.items():
+        if name in groups:
+            known = {flag.name for flag in flags}
+            flags += [flag for flag in _flags_of(groups[name], renamed) if flag.name not in known]
+        elif hints[name] is not Given:
+            flags.append(parameter.replace(kind=_KEYWORD, annotation=hints[name]))
+
+    @functools.wraps(command)
+    def run(ctx: typer.Context, **values: Any) -> None:
+        chosen, given = _chosen(ctx, values)
+        built = {name: build(kind, chosen) for name, kind in groups.items()}
+        rest = {name: given if hints[name] is Given else values[name] for name in own.keys() - groups.keys()}
+        command(**built, **rest)
+
+    del run.__wrapped__  # which has another signature
+    run.__signature__ = inspect.Signature(sorted(flags, key=_rank))  # type: ignore[attr-defined]
+    run.__annotations__ = {flag.name: flag.annotation for flag in flags}
+    return run
+
+
+def as_flag(name: str, value: str | None, renamed: Mapping[str, str]) -> str:
+    """A setting as the command line gives it: `--top-k 3`. `renamed`: flags that are not named as their setting is."""
+    flag = renamed.get(name) or f"--{name.replace('_', '-')}"
+    return flag if value is None else f"{flag} {value}"
+
+
+def renamed_flags(command: Callable[..., Any]) -> dict[str, str]:
+    """The flags of a command that are not named as their setting is: `--from` for base, CORPUS for an argument."""
+    found = {}
+    for name, parameter in inspect.signature(command).parameters.items():
+        for made in get_args(parameter.annotation)[1:]:
+            if isinstance(made, ArgumentInfo):
+                found[name] = name.upper()
+            elif isinstance(made, OptionInfo):  # which holds the first name as its default
+                names = [str(each) for each in (made.default, *(made.param_decls or ()))]
+                found.update((name, each) for each in names[::-1] if each.startswith("--"))
+    return found
+
+
+def _is_group(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Settings)
+
+
+def _rank(flag: inspect.Parameter) -> int:
+    """Those of the panels of a training in the panels' order; all others where they are, before them."""
+    panel = next((getattr(about, "rich_help_panel", None) for about in get_args(flag.annotation)[1:]), None)
+    return PANELS.index(panel) + 1 if panel in PANELS else 0
+
+
+def _flags_of(kind: Any, renamed: Mapping[str, str]) -> Iterator[inspect.Parameter]:
+    """A parameter for each field that has a help text, and one more for a switch that can be turned off."""
+    hints, described = get_type_hints(kind), settings_of(kind)
+    for each in fields(kind):
+        about = described.get(each.name)
+        if about is None or not about.help:
+            continue
+        hint, default = hints[each.name], each.default
+        if get_origin(hint) is tuple:  # typer would take one value of several parts
+            hint, default = list[get_args(hint)[0]] | None, default or None  # type: ignore[misc]
+        yield _flag(each.name, hint, default, about, renamed)
+        if about.off:
+            yield _flag(f"no_{each.name}", bool, False, Setting(help=about.off, panel=about.panel), renamed)
+
+
+def _flag(name: str, hint: Any, default: Any, about: Setting, renamed: Mapping[str, str]) -> inspect.Parameter:
+    made = _argument(about) if about.argument else _option(name, about, renamed, shown=default is not None)
+    return inspect.Parameter(name, _KEYWORD, default=default, annotation=Annotated[hint, made])
+
+
+def flag_of(kind: type[Settings], name: str) -> Any:
+    """The flag of one field, for a command that does not take the whole group."""
+    return _option(name, settings_of(kind)[name], {})
+
+
+def _argument(about: Setting) -> Any:
+    return typer.Argument(help=about.text, show_default=False)
+
+
+def _option(name: str, about: Setting, renamed: Mapping[str, str], *, shown: bool = True) -> Any:
+    return typer.Option(
+        as_flag(name, None, renamed),
+        *([about.short] if about.short else []),
+        help=spelled(about.text, lambda other, value: as_flag(other, value, renamed)),
+        rich_help_panel=about.panel,
+        show_default=shown and about.shows_default,
+        envvar=about.variable,
+        autocompletion=_completion(about),
+        **_bounds(about),
+    )
+
+
+def _bounds(about: Setting) -> dict[str, Any]:
+    """What typer checks itself, and shows in --help; the upper end where it lies in the nature of the setting."""
+    if about.range is None or not about.shows_range:
+        return {}
+    return {"min": about.range.least} | ({"max": about.range.most} if about.range.both else {})
+
+
+def _completion(about: Setting) -> Callable[[str], list[str]] | None:
+    if about.completes is not None:
+        return COMPLETIONS[about.completes]
+    if not about.choices:
+        return None
+    return lambda incomplete: [value for value in about.choices if value.startswith(incomplete)]
+
+
+def _chosen(ctx: typer.Context, values: Mapping[str, Any]) -> tuple[dict[str, Any], Given]:
+    """The values that are not defaults, and those of them that were given explicitly rather than by a variable."""
+    sources = {name: getattr(ctx.get_parameter_source(name), "name", "DEFAULT") for name in values}
+    chosen = {name: values[name] for name, source in sources.items() if source != "DEFAULT"}
+    chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()}
+    for off in [name for name in chosen if name.startswith("no_") and name.removeprefix("no_") in values]:
+        on = off.removeprefix("no_")
+        if chosen.pop(off):
+            require(not chosen.get(on), f"{named(on)} and {named(off)} exclude each other.")
+            chosen[on], sources[on] = False, sources[off]
+    return chosen, Given({name: chosen[name] for name in chosen if sources[name] != "ENVIRONMENT"})

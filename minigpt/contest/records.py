@@ -1,0 +1,78 @@
+"""What a comparison tells: the contenders, and everything that was measured of them."""
+
+from dataclasses import dataclass, fields
+
+from minigpt.records import Amount, Count, Positive, Several
+from minigpt.text.records import TextSource
+
+Points = tuple[tuple[Amount, Amount], ...]  # x and y
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContenderRun:
+    """One training of a contender, and what it came to on the validation text."""
+
+    folder: str  # of the run, in that of the comparison
+    tokens: Count
+    seconds: Amount  # with its evaluations
+    bits_per_byte: Amount  # the best on the way, which is that of the model that is kept
+    by_tokens: Points  # bits per byte on the way, after so many tokens
+    by_seconds: Points
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """A model of a comparison, with what was measured of it; what is yet to come is None."""
+
+    model: str  # gpt, lstm, rnn or window; of an ablation, what the GPT is without
+    layers: Several
+    width: Several
+    window: Several | None
+    parameters: Several
+    learning_rate: Positive  # the best of those tried, where any were
+    tried_rates: tuple[tuple[Positive, Amount | None], ...] = ()  # bits per byte; None where the loss was no number
+    training_tokens_per_second: Points | None = None  # by the context, with as many tokens in a step
+    step_milliseconds: Points | None = None  # of generating, by the number of the token
+    peak_bytes: Count | None = None  # of training: what the process needs beyond what it has before; 0: cannot be told
+    equal_tokens: ContenderRun | None = None
+    equal_time: ContenderRun | None = None
+    loss_nats_by_position: Points | None = None  # by the number of tokens that are seen
+    gradient_by_distance: Points | None = None  # norm, of the last loss of a window by the input so many tokens before
+    recall_by_distance: Points | None = None  # share of keys recalled after so many tokens
+
+
+_MEASURED = [field.name for field in fields(Contender)][6:]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Kinds of model with equal parameters on one text; None until it is known.
+
+    `tokens` and `seconds` are those of each training, `tried_tokens` those of each learning rate that is tried.
+    """
+
+    name: str
+    sources: tuple[TextSource, ...] = ()
+    text_bytes: Count
+    validation: str
+    vocab_size: Several
+    context: Several
+    batch_size: Several
+    minutes: Positive
+    quick: bool  # no learning rates are tried
+    ablation: bool = False  # of a GPT with itself, a part taken out: trained with equal tokens alone
+    seed: Count
+    machine: str  # in general terms
+    spent_seconds: Amount = 0.0
+    tokens: Several | None = None
+    seconds: Positive | None = None
+    tried_tokens: Count | None = None
+    recall_steps: Count | None = None
+    contenders: tuple[Contender, ...]
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to be measured."""
+        if self.ablation:
+            return all(contender.equal_tokens is not None for contender in self.contenders)
+        return all(None not in (getattr(c, name) for name in _MEASURED) for c in self.contenders)

@@ -1,0 +1,26 @@
+"""A text's ids and tokens that follow it in; the distribution before each of them, and what each costs, out."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from minigpt.models.decoder import decoder_for
+from minigpt.models.kinds import Model
+from minigpt.sampling.distribution import Distribution, distribution
+from minigpt.sampling.records import ScoredToken
+from minigpt.text.tokenizer import Tokenizer
+
+
+def before_each(model: Model, ids: Sequence[int], tokens: Sequence[int]) -> Iterator[Distribution]:
+    """The distribution before each of `tokens` (one or more) that follow `ids` (one or more), as sampling sees it."""
+    decoder = decoder_for(model)
+    yield distribution(decoder.prefill(ids)[0])
+    for token in tokens[:-1]:
+        yield distribution(decoder.step([token])[0])
+
+
+def scored(dist: Distribution, tokenizer: Tokenizer, token: int) -> ScoredToken:
+    """`token` with its numbers in `dist`; the cost by its distance to the best one, as of 1e-400 there is no float."""
+    logits_V, raw_V = dist.logits_V.numpy(), dist.raw_V.numpy()
+    best = int(logits_V.argmax())
+    nats = float(logits_V[best] - logits_V[token]) - math.log(raw_V[best])
+    return ScoredToken.of(tokenizer, token, raw_prob=float(raw_V[token]), nats=nats)

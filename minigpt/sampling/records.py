@@ -1,0 +1,227 @@
+"""What sampling tells: the distribution of a step, a whole sample, and how a replay of a trace came out."""
+
+import math
+from dataclasses import dataclass
+
+from minigpt.records import Record
+from minigpt.text.records import Token
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate(Token):
+    """A token that could come next, with its numbers."""
+
+    logit: float
+    raw_prob: float  # softmax of the logits over the whole vocabulary in float64, before any stage
+    after: tuple[float, ...]  # its renormalised probability after each stage
+    prob: float  # the last of these; raw_prob where there is no stage
+    rank: int  # 1 + how many tokens have a strictly greater logit
+    cut_by: str | None  # the stage that removed it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BareToken(Token):
+    """A token in the place of a candidate, without numbers: nothing stands before it, so nothing predicts it."""
+
+    logit: None = None
+    raw_prob: None = None
+    after: None = None
+    prob: None = None
+    rank: None = None
+    cut_by: None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Other:
+    """All tokens that are not listed, summed."""
+
+    count: int
+    raw_prob: float
+    prob: float
+    after: tuple[float, ...] = ()  # as of a candidate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One sampling stage: how many tokens, and how much of the raw probability, are left after it."""
+
+    name: str
+    value: float
+    kept: int
+    mass: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRecord(Record):
+    """The distribution of one step: candidates + other = 1, for raw_prob and for prob.
+
+    `token` is the one that was drawn, or that stands in the text, or None when the question is open. The first token
+    of a text has no context: no candidates, and no numbers.
+    """
+
+    sample: int  # from 0, where there are several
+    position: int  # from 0, of the token that is predicted
+    token: Candidate | BareToken | None  # a Candidate wherever there is context
+    candidates: tuple[Candidate, ...]  # the best by logit, ties by id; `token` behind them if it is not among them
+    other: Other | None
+    entropy_bits: float | None  # of the unfiltered distribution
+    surprisal_bits: float | None  # of `token`, unfiltered
+    stages: tuple[Stage, ...]  # in the order applied
+
+    @property
+    def chosen(self) -> Candidate | None:
+        """`token` with its numbers."""
+        return self.token if isinstance(self.token, Candidate) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepLogits:
+    """A step with its best logits and what all others weigh at some temperatures: enough to compute its funnel again,
+    exactly, at other settings.
+    """
+
+    step: StepRecord  # as it was drawn or read
+    listed: StepRecord  # the same with more candidates, of the logits after the repetition penalty, if there was one
+    # Before the penalty: of listed.candidates, of the tokens not listed, and ln of the sum of exp(logit) over all.
+    raw_logits: tuple[float, ...]
+    other_raw_prob: float
+    log_sum: float
+    place: int  # how many tokens come before the last candidate, by logit, ties by id
+    temperatures: tuple[float, ...]
+    # At each temperature T, ln of the sum of exp((logit - largest logit) / T) over the tokens not listed. None where
+    # that sum is 0, and for T = 0.
+    rest_log_sums: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleEnd:
+    """The last line of a sample: the whole text, prompt included, and how it went."""
+
+    sample: int
+    prompt: str
+    text: str
+    tokens: int  # drawn, an end-of-text included
+    seconds: float
+    tokens_per_second: float
+    bits_per_token: float  # mean surprisal, unfiltered
+    entropy_bits_per_token: float  # mean entropy, unfiltered: the surprisal to expect of raw draws
+    top_token_share: float  # how often the most likely token was drawn
+    stopped_by: str  # max-tokens, end-of-text, stop
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What is not as it was when a trace was made, such as the version of torch."""
+
+    name: str
+    then: str
+    now: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Divergence:
+    """The first token of a replay that is not the one of its trace. None where that one had ended."""
+
+    sample: int
+    step: int  # from 1, of its sample
+    expected: Candidate | None
+    drawn: Candidate | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """How a generation came out when it was made again from its trace, on the same checkpoint."""
+
+    tokens: int  # that are the same
+    drawn: bool  # False for tokens that a person chose, which were only scored again
+    divergence: Divergence | None
+    agrees: bool  # no divergence, and the numbers differ by no more than rounding
+    same_numbers: bool  # to the last bit
+    largest_difference: float  # between two probabilities
+    largest_difference_bits: float  # between two surprisals or entropies
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RescoredToken(Token):
+    """A token of a trace, as the model of the trace saw it and as another one does (`other_`)."""
+
+    sample: int
+    node: int | None  # its number, in a tree
+    position: int
+    before: str  # the end of the text before it
+    surprisal_bits: float
+    other_surprisal_bits: float
+    rank: int
+    other_rank: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescoring:
+    """The tokens of a trace on another checkpoint (`other_`), and those at which the two surprisals differ most."""
+
+    checkpoint: str
+    other_checkpoint: str
+    tokens: int
+    bits_per_token: float
+    other_bits_per_token: float
+    most_different: tuple[RescoredToken, ...]  # the largest difference first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheReport:
+    """Cached steps against full passes over the same ids."""
+
+    steps: int  # that were compared
+    largest_difference: float  # between two logits, in absolute terms
+    sample: int  # where it is
+    position: int  # of the token that these logits predict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredToken(Token):
+    """A token, and what it costs after those before it."""
+
+    raw_prob: float
+    nats: float  # -ln raw_prob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextScore:
+    """What a whole text costs a model. `tokens` and `bytes` count what was scored: all but the first token."""
+
+    tokens: int
+    bytes: int
+    total_nats: float
+    bits_per_byte: float | None
+    perplexity: float | None  # exp(nats per token)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileScore:
+    """What the documents of a file cost a model. `tokens` and `bytes` count what was scored: all but first tokens.
+
+    `rolling`: those too, after end-of-text, as lm-evaluation-harness does it.
+    """
+
+    file: str | None  # None for the total of several
+    documents: int
+    tokens: int
+    bytes: int
+    total_nats: float
+    nats_per_token: float | None
+    bits_per_token: float | None
+    bits_per_byte: float | None
+    perplexity: float | None  # exp(nats per token)
+    context: int | None  # tokens that the model sees at once; None for one that carries a state through a document
+    stride: int | None  # tokens by which its window moves on
+    rolling: bool = False
+
+
+def perplexity(total_nats: float, tokens: int) -> float | None:
+    """exp(nats per token). None without a token, or where it is too large for a float, as of a diverged model."""
+    try:
+        return math.exp(total_nats / tokens) if tokens else None
+    except OverflowError:
+        return None

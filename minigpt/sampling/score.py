@@ -1,0 +1,243 @@
+"""Documents of ids in, a part at a time; what they cost a model out: nats, bits and perplexity over all of them."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from minigpt.errors import named
+from minigpt.models.baselines import Baseline, State
+from minigpt.models.device import windows_at_once
+from minigpt.models.kinds import Model
+from minigpt.models.kv_cache import window_step
+from minigpt.sampling.distribution import require_finite
+from minigpt.sampling.records import FileScore, perplexity
+from minigpt.settings import require
+
+_STRETCH = 1024  # of a stream, at once
+_NOT_SCORED = -100  # the target that cross_entropy leaves out
+
+
+class Part(NamedTuple):
+    """Ids [N] that follow each other in a document; `begins` where the document does."""
+
+    ids: np.ndarray
+    begins: bool
+
+
+class _Window(NamedTuple):
+    """What the model sees at once, and the token after it: ids [2 to context + 1], the first `seen` scored already."""
+
+    ids: np.ndarray
+    seen: int
+
+
+def checked_stride(stride: int | None, context: int) -> int:
+    """By how many tokens windows move on; by default as in sampling. Raises ConfigError out of 1 to `context`."""
+    if stride is None:
+        return window_step(context)
+    require(
+        1 <= stride <= context, f"{named('stride')} must be from 1 to the model's context, {context:,}, not {stride:,}."
+    )
+    return stride
+
+
+@torch.inference_mode()
+def score(
+    model: Model,
+    parts: Iterable[Part],
+    byte_lengths: np.ndarray,
+    *,
+    name: str | None = None,
+    stride: int | None = None,
+    prefix_token: int | None = None,
+    autocast: Callable[[], torch.autocast] | None = None,
+    progress: Callable[[int], None] = lambda byte_count: None,
+) -> FileScore:
+    """The loss of a model in evaluation mode over every token of every document but the first, each scored once.
+
+    A document is scored apart from those before it: its first token has no context and is left out, whereas training
+    puts end-of-text between documents. It is read in windows of a context's length that move on by `stride` tokens, so
+    that every token has at least context - stride before it, where the text has as many. With the default, half the
+    context, it is seen as by `every_token` and by sampling; a stride of the whole context gives windows without sight
+    of each other, as in the validation loss of a training. `byte_lengths` [V]; `progress` is told of bytes scored.
+    Only one batch is in memory. Logits are in float32, or as `autocast` has it; sums are in float64.
+
+    With a `prefix_token`, end-of-text, it is the rolling log-likelihood of EleutherAI's lm-evaluation-harness: first
+    tokens are scored after that token, windows move on by the whole context, and the last one of a longer document
+    reaches back until it is full.
+
+    A model with a state reads a document as one stream, unless a stride or that token is given: every token has all
+    before it.
+    """
+    context, rolling = model.config.context, prefix_token is not None
+    if isinstance(model, Baseline) and stride is None and not rolling:
+        return _stream_score(model, parts, byte_lengths, name, autocast, progress)
+    stride = checked_stride(context if rolling else stride, context)
+    rows = windows_at_once(model.config, model.device)
+    counted = _Documents(parts)
+    tokens, byte_count, nats = 0, 0, 0.0
+    ids = counted if prefix_token is None else _prefixed(counted, prefix_token)
+    for batch in _batches(_windows(ids, context, stride, reach_back=rolling), rows):
+        nats += _loss(model, batch, autocast)
+        scored = np.concatenate([window.ids[1 + window.seen :] for window in batch])
+        tokens += len(scored)
+        byte_count += (new := int(byte_lengths[scored].sum()))
+        progress(new)
+    return _file_score(name, counted.documents, tokens, byte_count, nats, context, stride, rolling)
+
+
+def total_score(scores: Sequence[FileScore]) -> FileScore:
+    """All of `scores`, one or more of the same context and stride, as if they were one file without a name."""
+    return _file_score(
+        None,
+        sum(score.documents for score in scores),
+        sum(score.tokens for score in scores),
+        sum(score.bytes for score in scores),
+        math.fsum(score.total_nats for score in scores),
+        scores[0].context,
+        scores[0].stride,
+        scores[0].rolling,
+    )
+
+
+def _file_score(
+    name: str | None,
+    documents: int,
+    tokens: int,
+    byte_count: int,
+    nats: float,
+    context: int | None,
+    stride: int | None,
+    rolling: bool = False,
+) -> FileScore:
+    return FileScore(
+        file=name,
+        documents=documents,
+        tokens=tokens,
+        bytes=byte_count,
+        total_nats=nats,
+        nats_per_token=nats / tokens if tokens else None,
+        bits_per_token=nats / math.log(2) / tokens if tokens else None,
+        bits_per_byte=nats / math.log(2) / byte_count if byte_count else None,
+        perplexity=perplexity(nats, tokens),
+        context=context,
+        stride=stride,
+        rolling=rolling,
+    )
+
+
+def _stream_score(
+    model: Baseline,
+    parts: Iterable[Part],
+    byte_lengths: np.ndarray,
+    name: str | None,
+    autocast: Callable[[], torch.autocast] | None,
+    progress: Callable[[int], None],
+) -> FileScore:
+    """As `score`, with the state carried from part to part of a document."""
+    counted, state, last = _Documents(parts), None, np.zeros(0, np.int64)
+    tokens, byte_count, nats = 0, 0, 0.0
+    for ids, begins in counted:
+        if begins:
+            state, last = None, last[:0]
+        ids = np.concatenate([last, ids])
+        last = ids[-1:]
+        for first in range(0, len(ids) - 1, _STRETCH):
+            stretch = ids[first : first + _STRETCH + 1]
+            loss, state = _stretch_loss(model, stretch, state, autocast)
+            nats, tokens = nats + loss, tokens + len(stretch) - 1
+            byte_count += (new := int(byte_lengths[stretch[1:]].sum()))
+            progress(new)
+    return _file_score(name, counted.documents, tokens, byte_count, nats, None, None)
+
+
+def _stretch_loss(
+    model: Baseline, ids: np.ndarray, state: State | None, autocast: Callable[[], torch.autocast] | None
+) -> tuple[float, State]:
+    """Summed nats of all but the first of `ids`, which go on where `state` ends, and the state before the last."""
+    ids_T = torch.from_numpy(ids.astype(np.int64)).to(model.device)
+    with nullcontext() if autocast is None else autocast():
+        logits_BTV, state = model.read(ids_T[None, :-1], state)
+    losses = F.cross_entropy(logits_BTV[0].float(), ids_T[1:], reduction="none")
+    return _nats(losses), state
+
+
+class _Documents:
+    """The same parts; counts the documents that begin."""
+
+    def __init__(self, parts: Iterable[Part]) -> None:
+        self._parts, self.documents = parts, 0
+
+    def __iter__(self) -> Iterator[Part]:
+        for part in self._parts:
+            self.documents += part.begins
+            yield part
+
+
+def _prefixed(parts: Iterable[Part], token: int) -> Iterator[Part]:
+    """The same, with `token` before each document."""
+    for ids, begins in parts:
+        yield Part(np.concatenate([[token], ids]) if begins else ids, begins)
+
+
+def _windows(parts: Iterable[Part], context: int, stride: int, *, reach_back: bool = False) -> Iterator[_Window]:
+    """Windows that score every token but the first of each document once.
+
+    With `reach_back`, the last one of a document begins before what is left, as far as its context allows.
+    """
+    nothing = np.zeros(0, np.int64)
+    held, seen, before = nothing, 0, nothing
+    for ids, begins in parts:
+        if begins:
+            yield from _rest(held, seen, before, context)
+            held, seen, before = nothing, 0, nothing
+        held = np.concatenate([held, ids])
+        while len(held) > context:
+            yield _Window(held[: context + 1], seen)
+            held, seen, before = held[stride:], context - stride, held[:stride] if reach_back else nothing
+    yield from _rest(held, seen, before, context)
+
+
+def _rest(held: np.ndarray, seen: int, before: np.ndarray, context: int) -> Iterator[_Window]:
+    """The last window of a document, where something in it is not scored yet."""
+    if len(held) - 1 > seen:
+        again = before[len(before) - min(len(before), context + 1 - len(held)) :]
+        yield _Window(np.concatenate([again, held]), seen + len(again))
+
+
+def _batches(windows: Iterator[_Window], rows: int) -> Iterator[list[_Window]]:
+    while batch := list(islice(windows, rows)):
+        yield batch
+
+
+def _loss(model: Model, batch: Sequence[_Window], autocast: Callable[[], torch.autocast] | None) -> float:
+    """Summed nats. Shorter windows are filled up behind their end, where no token before it sees."""
+    length = max(len(window.ids) for window in batch) - 1
+    x_BT = torch.zeros(len(batch), length, dtype=torch.int64)
+    y_BT = torch.full((len(batch), length), _NOT_SCORED)
+    for row, (ids, seen) in enumerate(batch):
+        window = torch.from_numpy(ids.astype(np.int64))
+        x_BT[row, : len(ids) - 1] = window[:-1]
+        y_BT[row, seen : len(ids) - 1] = window[1 + seen :]
+    x_BT, y_BT = x_BT.to(model.device), y_BT.to(model.device)
+    if autocast is None:
+        logits_BTV = model(x_BT)
+    else:
+        with autocast():
+            logits_BTV = model(x_BT)
+    losses = F.cross_entropy(logits_BTV.float().flatten(0, 1), y_BT.flatten(), reduction="none")
+    return _nats(losses)
+
+
+def _nats(losses: Tensor) -> float:
+    """Their sum, in float64; on the CPU where the device (mps) has none. Raises CheckpointError on inf and NaN."""
+    total = (losses.cpu() if losses.device.type == "mps" else losses).double().sum().cpu()
+    require_finite(total)
+    return float(total)

@@ -1,0 +1,125 @@
+"""Every setting once, in frozen dataclasses whose fields carry range, help text and panel. Loads no torch, no typer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from minigpt.settings.fields import (
+    Range,
+    Setting,
+    Settings,
+    build,
+    one_of,
+    require,
+    require_choice,
+    setting,
+    settings_of,
+)
+from minigpt.settings.machine import (
+    DEVICES,
+    DTYPES,
+    FOLDER_DTYPES,
+    GGUF_DTYPES,
+    MANY,
+    PRECISIONS,
+    QUANTIZATIONS,
+    SEEDS,
+    Machine,
+    Weights,
+    launched_rank,
+)
+from minigpt.settings.model import ACTIVATIONS, DEFAULT_WINDOW, MODELS, PRESETS, ModelConfig, Preset
+from minigpt.settings.sampling import CHOOSING, STAGES, TABLES, SampleConfig
+from minigpt.settings.training import (
+    DEFAULT_CHOICES,
+    DEFAULT_MINUTES,
+    MOST_MINUTES,
+    MOST_STEPS,
+    OPTIMIZERS,
+    PANELS,
+    POSITIONS,
+    TOKENIZERS,
+    Choices,
+    Length,
+    Output,
+    TextSettings,
+    TrainConfig,
+    TrainMachine,
+)
+
+X_AXES, Y_AXES = ("step", "tokens", "seconds"), {"bits-per-byte": "bits_per_byte", "nats": "nats_per_token"}  # of plots
+
+# Of every number that a command takes, by the setting's name: of the fields above, and of flags that are no field yet.
+RANGES: dict[str, Range] = {
+    name: described.range
+    for kind in (Choices, Length, TrainConfig, TrainMachine, Output, SampleConfig)
+    for name, described in settings_of(kind).items()
+    if described.range is not None
+} | {
+    "num_samples": Range(1, 1_000_000),
+    "pace": Range(0.001, 1e9),
+    "nearest": Range(0, MANY),
+    "suffix": Range(1, MANY),
+    "verbatim": Range(2, MANY),
+    "layer": Range(1, 10_000),
+    "head": Range(1, 1 << 20),
+    "stride": Range(1, MANY),
+    "smooth": Range(1, MOST_STEPS),
+}
+
+
+def check_ranges(values: Mapping[str, Any]) -> None:
+    """Raise ConfigError for the first of `values` that is a number outside the range of its name."""
+    for name, value in values.items():
+        if name in RANGES and type(value) in (int, float):
+            RANGES[name].check(name, value)
+
+
+__all__ = [
+    "ACTIVATIONS",
+    "CHOOSING",
+    "DEFAULT_CHOICES",
+    "DEFAULT_MINUTES",
+    "DEFAULT_WINDOW",
+    "DEVICES",
+    "DTYPES",
+    "FOLDER_DTYPES",
+    "GGUF_DTYPES",
+    "MODELS",
+    "MOST_MINUTES",
+    "MOST_STEPS",
+    "OPTIMIZERS",
+    "PANELS",
+    "POSITIONS",
+    "PRECISIONS",
+    "PRESETS",
+    "QUANTIZATIONS",
+    "RANGES",
+    "SEEDS",
+    "STAGES",
+    "TABLES",
+    "TOKENIZERS",
+    "X_AXES",
+    "Y_AXES",
+    "Choices",
+    "Length",
+    "Machine",
+    "ModelConfig",
+    "Output",
+    "Preset",
+    "Range",
+    "SampleConfig",
+    "Setting",
+    "Settings",
+    "TextSettings",
+    "TrainConfig",
+    "TrainMachine",
+    "Weights",
+    "build",
+    "check_ranges",
+    "launched_rank",
+    "one_of",
+    "require",
+    "require_choice",
+    "setting",
+    "settings_of",
+]

@@ -1,0 +1,147 @@
+"""What a field of settings says about itself: its range, its choices, its help text and its panel.
+
+    @dataclass(frozen=True, kw_only=True)
+    class Machine(Settings):
+        threads: int | None = setting(None, help="CPU threads.", range=Range(1, 1024))
+
+Flags, checks and the keys of --config files are derived from that.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, TypeVar
+
+from minigpt.errors import ConfigError, brief, named
+
+T = TypeVar("T")
+_KEY = "setting"  # in a field's metadata
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ConfigError(message) unless `condition` holds."""
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True)
+class Range:
+    """What a number may be: from `least` to `most`, or `above` the one and `below` the other.
+
+    `least_is` and `most_is` say what the ends mean. A message gives `both` ends where `most` lies in the nature of the
+    setting, and otherwise only the end that was passed: the other one only keeps out what no machine could compute.
+    """
+
+    least: float
+    most: float
+    above: bool = False
+    below: bool = False
+    both: bool = False
+    least_is: str = ""
+    most_is: str = ""
+
+    def check(self, name: str, value: float) -> None:
+        """Raise ConfigError, which names the setting, unless `value` is a number within the range."""
+        low = value > self.least if self.above else value >= self.least
+        high = value < self.most if self.below else value <= self.most
+        allowed = self._interval() if self.both else self._least() if not low else self._most()
+        require(low and high, f"{named(name)} must {allowed}, not {brief(f'{value:,}')}.")
+
+    def _interval(self) -> str:
+        least, most = _with(self.least, self.least_is), _with(self.most, self.most_is)
+        if not self.above and not self.below:
+            return f"lie between {least} and {most}"
+        return f"be {'above' if self.above else 'at least'} {least} and {'below' if self.below else 'at most'} {most}"
+
+    def _least(self) -> str:
+        return (
+            f"be {'above ' if self.above else ''}{_with(self.least, self.least_is)}{'' if self.above else ' or more'}"
+        )
+
+    def _most(self) -> str:
+        return f"be {_with(self.most, self.most_is)} or {'fewer' if isinstance(self.most, int) else 'less'}"
+
+
+def _with(number: float, meaning: str) -> str:
+    return f"{number:,}{f' ({meaning})' if meaning else ''}"
+
+
+def one_of(names: Iterable[str]) -> str:
+    """`a, b or c`."""
+    *some, last = names
+    return f"{', '.join(some)} or {last}" if some else last
+
+
+def require_choice(name: str, value: str | None, values: Iterable[str]) -> None:
+    """Raise ConfigError unless the setting's `value` is one of `values`, or None where nothing was chosen."""
+    names = list(values)
+    require(value is None or value in names, f"{named(name)} must be {one_of(names)}, not {brief(value or '')}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """A field's own description. Without a `help` it is no flag.
+
+    `help` names the `choices` where it says {values}; `remarks`, by choice, stand behind them in parentheses. An `open`
+    choice takes other values too, which whoever uses them checks. `panel` is the box of --help that lists the flag;
+    `flag` and `short` are its names where they differ from the field's; `off` is the help of a second flag, --no-NAME,
+    for a switch. `variable` of the environment stands for a flag that is not given. `completes` names what a shell
+    completes, see `minigpt.cli.completion`. With `shows_range`, --help shows the range too.
+    """
+
+    help: str = ""
+    panel: str | None = None
+    range: Range | None = None
+    choices: tuple[str, ...] = ()
+    remarks: Mapping[str, str] | None = None
+    open: bool = False
+    argument: bool = False
+    flag: str | None = None
+    short: str | None = None
+    off: str | None = None
+    variable: str | None = None
+    completes: str | None = None
+    shows_range: bool = False
+    shows_default: bool = True
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise ConfigError for a number out of range, or a word that is none of the choices."""
+        if self.range is not None and type(value) in (int, float):
+            self.range.check(name, value)
+        if self.choices and not self.open:
+            require_choice(name, value, self.choices)
+
+    @property
+    def text(self) -> str:
+        """The help, with the choices in it."""
+        remarks = self.remarks or {}
+        if not self.choices:
+            return self.help
+        told = (f"{value} ({remarks[value]})" if value in remarks else value for value in self.choices)
+        return self.help.format(values=one_of(told))
+
+
+def setting(default: Any = MISSING, *, choices: Iterable[str] = (), **described: Any) -> Any:
+    """A dataclass field, required unless it has a default, with a `Setting` that describes it."""
+    return field(default=default, metadata={_KEY: Setting(choices=tuple(choices), **described)})
+
+
+def settings_of(kind: Any) -> dict[str, Setting]:
+    """The description of each field of a dataclass, by the field's name; fields without one are left out."""
+    return {each.name: each.metadata[_KEY] for each in fields(kind) if _KEY in each.metadata}
+
+
+class Settings:
+    """Base of every dataclass of settings: each value is checked as its field says.
+
+    A subclass that has more to check does so in its own `__post_init__`, after this one.
+    """
+
+    def __post_init__(self) -> None:
+        for name, described in settings_of(self).items():
+            described.check(name, getattr(self, name))
+
+
+def build(kind: type[T], values: Mapping[str, Any]) -> T:
+    """A dataclass made of those `values` that are named as its fields are; its own defaults for the rest."""
+    names = {each.name for each in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in values.items() if name in names})

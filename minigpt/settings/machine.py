@@ -1,0 +1,59 @@
+"""Where and how exactly a model computes: device, threads, and the type of its weights."""
+
+import os
+from dataclasses import dataclass
+
+from minigpt.settings.fields import Range, Settings, setting
+
+SEEDS = 1 << 32  # torch's CPU generator reads 32 bits of a seed
+SEED = Range(0, SEEDS - 1, both=True)
+MANY = 1_000_000_000
+HUGE = 1e15  # float32 ends at 3e38, and products need room
+
+PRECISIONS = ("auto", "float32", "mixed", "bfloat16")  # of training
+DTYPES, QUANTIZATIONS = ("float32", "bfloat16"), ("none", "int8")  # of weights that are sampled from
+FOLDER_DTYPES, GGUF_DTYPES = ("float32", "bfloat16", "float16"), ("float32", "float16", "q8_0")  # of exports
+DEVICES = ("auto", "cpu", "cuda", "mps")  # and cuda:1 and so on
+
+
+def launched_rank() -> int | None:
+    """The number that torchrun gave to this process; None where it was started in another way."""
+    return int(os.environ["RANK"]) if {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys() else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine(Settings):
+    """What every command that computes can be told about the machine."""
+
+    device: str = setting(
+        "auto",
+        help="{values}; of several GPUs also cuda:1 and so on.",
+        choices=DEVICES,
+        open=True,
+        variable="MINIGPT_DEVICE",
+    )
+    threads: int | None = setting(
+        None,
+        help="CPU threads. By default all cores.",
+        range=Range(1, 1024, both=True),
+        shows_range=True,
+        variable="MINIGPT_THREADS",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights(Settings):
+    """How the weights of a model that answers are stored."""
+
+    dtype: str = setting(
+        "float32",
+        help="{values}.",
+        choices=DTYPES,
+        remarks={"bfloat16": "half of the memory, and faster for large models"},
+    )
+    quantize: str = setting(
+        "none",
+        help="{values}.",
+        choices=QUANTIZATIONS,
+        remarks={"int8": "products in 8 bits on a CPU, the fastest for large models, and a bit worse"},
+    )

@@ -1,0 +1,41 @@
+"""What training tells: the plan of a run, and its losses as curves."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossCurves:
+    """The losses of one run, as points (x, y), in order. One of them is empty where it is not known in this unit."""
+
+    run: str
+    x: str  # step, tokens or seconds
+    y: str  # bits_per_byte or nats_per_token
+    smoothed_steps: int  # a training point is the mean of so many steps, with it in the middle
+    training: tuple[tuple[float, float], ...]
+    validation: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRun:
+    """One way to use a time budget, or a `share` of it where more would only be learned by heart.
+
+    `expected_bits_per_byte` is for a text of average difficulty: only to compare. None where nothing is known.
+    """
+
+    tokenizer: str
+    vocab_size: int
+    bytes_per_token: float
+    layers: int
+    heads: int
+    width: int
+    context: int
+    dropout: float
+    weight_decay: float
+    batch_size: int
+    steps: int
+    tokens: int
+    tokens_per_second: float
+    epochs: float
+    share: float
+    accumulation: int = 1
+    expected_bits_per_byte: float | None = None

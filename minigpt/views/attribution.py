@@ -1,0 +1,81 @@
+"""What each token of a prompt did for the next one: each is left out in turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from minigpt.errors import CorpusError
+from minigpt.records import Record
+from minigpt.sampling.records import Candidate
+from minigpt.text.records import Token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from minigpt.models.gpt import GPT
+    from minigpt.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenEffect(Token):
+    """What leaving one token out of a prompt does to the surprisal of the token that is explained."""
+
+    position: int  # from 0, in the prompt
+    surprisal_bits: float  # of the explained token, without this one
+    effect_bits: float  # log2 p(explained | prompt) - log2 p(explained | prompt without this token)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribution(Record):
+    """How each token of a prompt, left out, changes the log-probability of one next token. Effects do not add up."""
+
+    position: int  # from 0, of the token that is explained
+    token: Candidate  # the token that is explained
+    surprisal_bits: float  # of it, after the whole prompt
+    unseen: int  # tokens before the model's window, which have no effect
+    effects: tuple[TokenEffect, ...]
+
+
+def leave_one_out(
+    model: GPT,
+    tokenizer: Tokenizer,
+    ids: Sequence[int],
+    *,
+    token: int | None = None,
+    progress: Callable[[int], None] = lambda tokens: None,
+) -> Attribution:
+    """Explain `token`, by default the most likely one, after `ids`: one more pass of the model for each of them.
+
+    The effect of token i is log2 p(token | ids) - log2 p(token | ids without i): above 0 where i made it likelier. The
+    tokens behind i move up by one position, so that an effect holds the move too. Effects do not add up to a whole:
+    tokens act together. Only the model's window is looked at, and keeps its beginning when a token is left out of it.
+    `progress` is told of tokens left out. Raises CorpusError where nothing would be left.
+    """
+    import torch
+
+    from minigpt.models.inside import logits_without_each
+    from minigpt.models.kv_cache import KVCache, window_start
+    from minigpt.sampling.bits import surprisal
+    from minigpt.sampling.distribution import best_ids, distribution, step_record
+
+    start = window_start(len(ids), model.config.context)
+    window = ids[start:]
+    if len(window) < 2:
+        raise CorpusError("To leave one out, --attribution needs a text of two tokens or more, and a context of two.")
+    cache = KVCache(model.config, device=model.device, dtype=model.wte.weight.dtype)
+    with torch.inference_mode():
+        dist = distribution(model(torch.tensor([window], device=model.device), cache, last_only=True)[0, 0])
+    explained = best_ids(dist.logits_V, 1)[0] if token is None else token
+    chosen = step_record(dist, tokenizer.token_bytes, position=len(ids), top=1, token=explained).chosen
+    assert chosen is not None
+    whole = surprisal(dist.logits_V, explained)
+    effects = []
+    for index, logits_V in logits_without_each(model, window, cache):
+        without = surprisal(logits_V, explained)
+        numbers = {"position": start + index, "surprisal_bits": without, "effect_bits": without - whole}
+        effects.append(TokenEffect.of(tokenizer, window[index], **numbers))
+        progress(1)
+    return Attribution(
+        position=len(ids), token=chosen, surprisal_bits=whole, unseen=start, effects=tuple(reversed(effects))
+    )

@@ -1,0 +1,92 @@
+"""How the end of a prompt could have been cut differently, and how likely that was."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from minigpt.sampling.records import Other, ScoredToken
+from minigpt.text.records import token_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from minigpt.models.kinds import Model
+    from minigpt.sampling.distribution import Distribution
+    from minigpt.text.tokenizer import Tokenizer
+
+# A word that the tokenizer has as one token is mostly cut into two or three where it stops short.
+_FURTHEST = 3  # tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boundary:
+    """The end of a prompt, seen from before its last `tokens`: could it have been cut otherwise?
+
+    `bytes` is what these tokens spell. raw_prob + longer + other_longer + others = 1.
+    """
+
+    text: str | None  # None when the bytes are not whole characters
+    bytes: str  # hexadecimal
+    position: int  # from 0, of the first of `tokens`
+    tokens: tuple[ScoredToken, ...]
+    raw_prob: float  # of `tokens`, one after the other
+    share: float  # of raw_prob in itself and all longer tokens
+    longer: tuple[ScoredToken, ...]  # the likeliest single tokens that begin with `bytes` and go on
+    other_longer: Other  # those of them that are not listed
+    others: Other  # whatever does not begin so; where there are several `tokens`, what else may follow all but the last
+
+
+def boundary(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> Boundary | None:
+    """Whether the model expected a longer token where the last one, two or three of `ids` stand.
+
+    They spell a piece of text. Of the probability of all tokens that begin with it, `share` is what the prompt's own
+    cut has: near 1 after a whole word, near 0 after a space that the vocabulary has at the front of its words, or
+    inside a word. Of the three pieces the one of the smallest share is taken; the shortest, where no token goes on.
+    `top` of the longer tokens are listed. None where no token has one before it.
+    """
+    from minigpt.sampling.continuation import before_each, scored
+
+    furthest = min(_FURTHEST, len(ids) - 1)
+    if furthest < 1:
+        return None
+    tokens = ids[-furthest:]
+    steps = list(before_each(model, ids[:-furthest], tokens))
+    own = [scored(dist, tokenizer, token) for dist, token in zip(steps, tokens, strict=True)]
+    ends = [_boundary(steps[-n], tokenizer, own[-n:], len(ids) - n, top) for n in range(1, furthest + 1)]
+    return min(ends, key=lambda end: end.share)
+
+
+def _boundary(
+    dist: Distribution, tokenizer: Tokenizer, own: Sequence[ScoredToken], position: int, top: int
+) -> Boundary:
+    """As seen from before all of `own`, where `dist` is the distribution."""
+    from minigpt.sampling.continuation import scored
+    from minigpt.sampling.distribution import best_ids
+
+    data = bytes.fromhex("".join(token.bytes for token in own))
+    ids, raw_prob = tokenizer.longer_tokens(data), math.prod(token.raw_prob for token in own)
+    listed = [ids[i] for i in best_ids(dist.logits_V[ids], min(top, len(ids)))] if ids else []
+    whole = raw_prob + (longer := _mass(dist, ids))
+    rest = dist.raw_V.numpy().copy()
+    rest[[*ids, own[0].id]] = 0
+    return Boundary(
+        text=token_text(data),
+        bytes=data.hex(),
+        position=position,
+        tokens=tuple(own),
+        raw_prob=raw_prob,
+        share=raw_prob / whole if longer else 1.0,
+        longer=tuple(scored(dist, tokenizer, token) for token in listed),
+        other_longer=_other(len(ids) - len(listed), _mass(dist, sorted(set(ids).difference(listed)))),
+        others=_other(len(dist.raw_V) - len(ids) - (len(own) == 1), float(rest.sum()) + own[0].raw_prob - raw_prob),
+    )
+
+
+def _mass(dist: Distribution, ids: Sequence[int]) -> float:
+    return float(dist.raw_V.numpy()[ids].sum())
+
+
+def _other(count: int, raw_prob: float) -> Other:
+    return Other(count=count, raw_prob=raw_prob, prob=raw_prob)

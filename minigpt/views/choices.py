@@ -1,0 +1,91 @@
+"""How probable each of several texts is after a prompt."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from minigpt.sampling.records import ScoredToken
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from minigpt.models.kinds import Model
+    from minigpt.text.tokenizer import Tokenizer
+
+_AT_ONCE = 8  # texts, each with a cache of a whole context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One of several texts that may follow a prompt: its whole probability, and its share among them."""
+
+    text: str
+    tokens: tuple[ScoredToken, ...]
+    bytes: int
+    raw_prob: float  # of all its tokens, one after the other; exp(-total_nats)
+    total_nats: float  # -ln raw_prob: what the text costs, 0 or more
+    nats_per_byte: float
+    bits_per_byte: float
+    share: float  # raw_prob / the sum of all choices' raw_prob
+    share_per_byte: float  # the same of exp(-nats_per_byte), where length costs nothing
+
+
+def weigh(model: Model, tokenizer: Tokenizer, ids: Sequence[int], texts: Sequence[str]) -> tuple[Choice, ...]:
+    """Each of `texts` (none empty) as a continuation of `ids` (one or more), the most probable first.
+
+    A text is encoded on its own, so that the prompt's tokens stay as they are, and costs the sum of its tokens, each
+    seen from all before it, in the windows of sampling. A longer text costs more; `share_per_byte` makes up for that,
+    as in the evaluation of language models (Gao, "Multiple Choice Normalization in LM Evaluation", 2021).
+    """
+    encoded = [tokenizer.encode(text) for text in texts]
+    groups = [encoded[i : i + _AT_ONCE] for i in range(0, len(encoded), _AT_ONCE)]
+    tokens = [tuple(row) for group in groups for row in _scored(model, tokenizer, ids, group)]
+    nats = [math.fsum(token.nats for token in row) for row in tokens]
+    byte_counts = [len(text.encode()) for text in texts]
+    nats_per_byte = [cost / count for cost, count in zip(nats, byte_counts, strict=True)]
+    choices = [
+        Choice(
+            text=text,
+            tokens=row,
+            bytes=byte_count,
+            raw_prob=math.exp(-cost),
+            total_nats=cost,
+            nats_per_byte=cost / byte_count,
+            bits_per_byte=cost / byte_count / math.log(2),
+            share=share,
+            share_per_byte=share_per_byte,
+        )
+        for text, row, byte_count, cost, share, share_per_byte in zip(
+            texts, tokens, byte_counts, nats, _shares(nats), _shares(nats_per_byte), strict=True
+        )
+    ]
+    return tuple(sorted(choices, key=lambda choice: choice.total_nats))
+
+
+def _scored(
+    model: Model, tokenizer: Tokenizer, ids: Sequence[int], texts: Sequence[Sequence[int]]
+) -> list[list[ScoredToken]]:
+    """Every token of every text: `ids` are read once, then all texts go on together, each until it ends."""
+    from minigpt.models.decoder import decoder_for
+    from minigpt.sampling.continuation import scored
+    from minigpt.sampling.distribution import distribution
+
+    decoder, found = decoder_for(model, len(texts)), [list[ScoredToken]() for _ in texts]
+    logits_BV, rows = decoder.prefill(ids), list(range(len(texts)))
+    while True:
+        for row, logits_V in zip(rows, logits_BV, strict=True):
+            found[row].append(scored(distribution(logits_V), tokenizer, texts[row][len(found[row])]))
+        left = [i for i, row in enumerate(rows) if len(found[row]) < len(texts[row])]
+        if not left:
+            return found
+        decoder.keep(left)
+        rows = [rows[i] for i in left]
+        logits_BV = decoder.step([found[row][-1].id for row in rows])
+
+
+def _shares(nats: Sequence[float]) -> list[float]:
+    """exp(-nats), divided by their sum. The least of them becomes 0 first, so that none is too small for a float."""
+    weights = [math.exp(min(nats) - cost) for cost in nats]
+    return [weight / math.fsum(weights) for weight in weights]

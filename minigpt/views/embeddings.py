@@ -1,0 +1,75 @@
+"""The vectors of tokens, the tokens nearest to each, and how near they are to one another."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from minigpt.text.records import Token
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from minigpt.models.kinds import Model
+    from minigpt.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour(Token):
+    """A token whose vector points in a similar direction."""
+
+    cosine: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenVector(Token):
+    """A token's row of `wte`, which is both what the model reads for it and what it is recognised by at the output."""
+
+    norm: float
+    mean: float
+    vector: tuple[float, ...]
+    neighbours: tuple[Neighbour, ...]  # the nearest first; none where the vector is zero
+    cosines: tuple[float | None, ...]  # to each of the tokens asked about, this one included; None for a zero vector
+
+
+def token_vectors(model: Model, tokenizer: Tokenizer, tokens: Sequence[int], *, top: int) -> list[TokenVector]:
+    """A record for each of `tokens`: its row of `wte`, and the `top` others with the largest cosine, ties by id.
+
+    A cosine is 1 for vectors of one direction, 0 for those at right angles; in float64. Where `wte` is tied, a
+    token's vector is also what its logit is the product with, so near tokens are expected in similar places.
+    """
+    table_VC = model.wte.weight.detach().cpu().double()
+    cosines_NV = _cosines(table_VC[list(tokens)], table_VC)
+    return [
+        _record(tokenizer, token, table_VC[token], cosines_V, tokens, top)
+        for token, cosines_V in zip(tokens, cosines_NV, strict=True)
+    ]
+
+
+def _cosines(some_NC: Tensor, all_VC: Tensor) -> Tensor:
+    """[N, V], NaN where one of both is zero."""
+    lengths_NV = some_NC.norm(dim=-1)[:, None] * all_VC.norm(dim=-1)
+    cosines_NV: Tensor = some_NC @ all_VC.T / lengths_NV
+    return cosines_NV.clamp(-1, 1)  # rounding goes beyond
+
+
+def _record(
+    tokenizer: Tokenizer, token: int, vector_C: Tensor, cosines_V: Tensor, tokens: Sequence[int], top: int
+) -> TokenVector:
+    from minigpt.sampling.distribution import best_ids
+
+    others_V = cosines_V.nan_to_num(-math.inf)
+    others_V[token] = -math.inf
+    nearest = [i for i in best_ids(others_V, top) if others_V[i] > -math.inf]
+    return TokenVector.of(
+        tokenizer,
+        token,
+        norm=float(vector_C.norm()),
+        mean=float(vector_C.mean()),
+        vector=tuple(vector_C.tolist()),
+        neighbours=tuple(Neighbour.of(tokenizer, i, cosine=float(cosines_V[i])) for i in nearest),
+        cosines=tuple(None if cosine.isnan() else float(cosine) for cosine in cosines_V[list(tokens)]),
+    )

@@ -1,0 +1,64 @@
+"""What each layer of a model would predict after a text: the logit lens (nostalgebraist, 2020)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from minigpt.sampling.records import Candidate, Other
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from minigpt.models.gpt import GPT
+    from minigpt.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LensRow:
+    """What one layer would predict: its residual stream, through the final norm and the output table.
+
+    candidates + other = 1. The last layer's row is the model's output.
+    """
+
+    layer: int  # 0: the embeddings; n: after block n
+    candidates: tuple[Candidate, ...]  # the best by logit
+    other: Other
+    entropy_bits: float
+    divergence_bits: float  # D(output || this layer)
+    tracked: tuple[Candidate, ...]  # the same tokens in every row
+
+
+def by_layer(
+    model: GPT, tokenizer: Tokenizer, ids: Sequence[int], *, tracked: Sequence[int] = (), top: int = 1
+) -> list[LensRow]:
+    """One row for the embeddings and for each block, of what may come after `ids` (one or more).
+
+    Each is the residual stream of the last token there, through the final layer norm and the output table; so the last
+    row is the model's output, to the bit. No layer but the last was trained to be read in this way. `tracked`: tokens
+    whose probability and rank are followed; by default the most likely one.
+    """
+    from minigpt.models.inside import layer_logits
+    from minigpt.sampling.bits import divergence_bits
+    from minigpt.sampling.distribution import best_ids, distribution, step_record
+
+    dists = [distribution(logits_V) for logits_V in layer_logits(model, ids)]
+    output = dists[-1]
+    followed = list(tracked) or best_ids(output.logits_V, 1)
+    rows = []
+    for layer, dist in enumerate(dists):
+        record = step_record(dist, tokenizer.token_bytes, position=len(ids), top=top)
+        each = [step_record(dist, tokenizer.token_bytes, position=len(ids), top=1, token=token) for token in followed]
+        assert record.other is not None
+        assert record.entropy_bits is not None
+        rows.append(
+            LensRow(
+                layer=layer,
+                candidates=record.candidates,
+                other=record.other,
+                entropy_bits=record.entropy_bits,
+                divergence_bits=divergence_bits(output.logits_V, dist.logits_V),
+                tracked=tuple(step.chosen for step in each if step.chosen),
+            )
+        )
+    return rows
