@@ -21,7 +21,7 @@ from minigpt.sampling.trace import read_trace
 
 Run = Callable[..., Any]
 Start = Callable[..., "subprocess.Popen[bytes]"]
-PATIENCE = 100  # seconds, for a machine that is busy with something else
+PATIENCE = 600  # seconds, for a machine that is busy with something else
 
 
 class Terminal:
