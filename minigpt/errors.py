@@ -16,7 +16,8 @@ A message names a setting by `named("top_k", 3)`: `top_k=3` for a program, and -
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 _LONGEST_VALUE = 40  # characters of a value that a message repeats
 _LONGEST_WORD = 500  # without a space: no path that is really there, and no command to be typed
@@ -69,7 +70,7 @@ class MinigptError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.about: tuple[str, ...] = ()  # settings that caused the error without being named in it
+        self.concerns: tuple[str, ...] = ()  # settings that caused the error without being named in it
 
     def __str__(self) -> str:
         return spelled(self.message)
@@ -81,7 +82,17 @@ class MinigptError(Exception):
     @property
     def settings(self) -> tuple[str, ...]:
         """The names of the settings that the error is about."""
-        return (*(found[1] for found in _NAMED.finditer(self.message)), *self.about)
+        return (*(found[1] for found in _NAMED.finditer(self.message)), *self.concerns)
+
+
+@contextmanager
+def concerning(setting: str) -> Iterator[None]:
+    """Whatever goes wrong inside is about this setting, whether the message names it or not."""
+    try:
+        yield
+    except MinigptError as error:
+        error.concerns += (setting,)
+        raise
 
 
 class CorpusError(MinigptError):

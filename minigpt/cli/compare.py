@@ -247,7 +247,7 @@ def _print(comparison: "Comparison") -> None:
         for line in panel_plots(panels(comparison), screen, coloured=coloured):
             console.print(line, soft_wrap=True)
     except PackageError as error:  # plotext is not installed; the table is there
-        note(str(error))
+        note(error.message)
 
 
 def _write_picture(comparison: "Comparison", path: Path, *, quiet: bool) -> None:

@@ -141,7 +141,7 @@ def _scores(
                 progress=progress,
             )
         except CorpusError as error:
-            raise CorpusError(f"{shown(source.name)}: {error}") from error
+            raise CorpusError(f"{shown(source.name)}: {error.message}") from error
 
 
 def _print_table(scores: "Sequence[FileScore]", total: "FileScore") -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from minigpt.contest.positions import GRADIENT_WINDOWS, LOSS_WINDOWS
 from minigpt.contest.records import Comparison, Contender
 from minigpt.contest.speed import rate_at
+from minigpt.errors import named
 from minigpt.settings import require
 from minigpt.training.plan import BASELINE_RATES
 
@@ -89,7 +90,8 @@ def _require_time(comparison: Comparison, seconds: float, again: str) -> None:
     least = math.ceil(seconds / 6) / 10
     require(
         comparison.minutes >= seconds / 60,
-        f"--minutes {comparison.minutes:g} are too few here for a comparison: it takes {least:g} at least.\n"
+        f"{named('minutes', f'{comparison.minutes:g}')} are too few here for a comparison: "
+        f"it takes {least:g} at least.\n"
         f"What is measured so far is kept. Go on with: {again} --minutes {least:g}",
     )
 

@@ -1,6 +1,6 @@
 """The kinds of model in one table: a configuration in, a model of its kind out; a model in, what decodes it out."""
 
-from minigpt.errors import ConfigError
+from minigpt.errors import ConfigError, named
 from minigpt.models.baselines import LSTM, RNN, Baseline, WindowNet
 from minigpt.models.batch_decoder import BatchDecoder
 from minigpt.models.decoder import Decoder
@@ -35,5 +35,5 @@ def gpt_of(model: Model, what: str) -> GPT:
         return model
     raise ConfigError(
         f"{what}, which only a GPT has: this model is {NAMES[model.config.model]}.\n"
-        "Name the folder of a GPT with --checkpoint."
+        f"Name the folder of a GPT with {named('checkpoint')}."
     )

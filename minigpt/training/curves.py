@@ -6,7 +6,7 @@ from itertools import accumulate
 
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.runs import RunLog
-from minigpt.errors import CheckpointError
+from minigpt.errors import CheckpointError, named
 from minigpt.settings import X_AXES, Y_AXES, require_choice
 from minigpt.training.records import LossCurves
 
@@ -46,7 +46,7 @@ def _curves(run: RunLog, x: str, y: str, smooth: int | None, log: bool) -> LossC
     )
     if not (curves.training or curves.validation):
         where = f" above {x} 0" if log else ""
-        advice = "\nTry --y nats." if any(record.loss_nats is not None for record in records) else ""
+        advice = f"\nTry {named('y', 'nats')}." if any(record.loss_nats is not None for record in records) else ""
         raise CheckpointError(f"{run.name} has no loss in {y.replace('_', ' ')}{where} to be plotted.{advice}")
     return curves
 
@@ -86,7 +86,7 @@ def cautions(runs: Sequence[RunLog], curves: Sequence[LossCurves]) -> Iterator[s
         if in_bits and run.bytes_per_token is None:
             yield (
                 f"{run.name}: its run.json does not say how many bytes a token has, so the training loss is left out; "
-                "--y nats shows it."
+                f"{named('y', 'nats')} shows it."
             )
     if not in_bits and _differ(run.tokenizer for run in runs):
         yield "the runs have different tokenizers, and nats per token do not compare them; bits per byte do."

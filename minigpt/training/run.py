@@ -16,7 +16,7 @@ from minigpt.checkpoint.learned import is_untrained
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.resume import has_state, load_state, save_state, unreadable_state
 from minigpt.checkpoint.run import RunFolder
-from minigpt.errors import TrainingError
+from minigpt.errors import TrainingError, named
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import NAMES, Model, new_model
 from minigpt.models.positions import give_positions
@@ -193,8 +193,9 @@ def _check_converges(record: TrainRecord, plan: Plan, folder: RunFolder, saved_s
         return
     folder.update(status="diverged")
     raise TrainingError(
-        f"At step {record.step:,} the loss is no number any more: --learning-rate {plan.train.learning_rate:g} is too "
-        f"high.\n{folder.path} keeps the model of step {saved_step:,}. Try a tenth of that rate."
+        f"At step {record.step:,} the loss is no number any more: "
+        f"{named('learning_rate', f'{plan.train.learning_rate:g}')} is too high.\n"
+        f"{folder.path} keeps the model of step {saved_step:,}. Try a tenth of that rate."
     )
 
 

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from minigpt.checkpoint.folder import Checkpoint
-from minigpt.errors import CheckpointError, CorpusError
+from minigpt.errors import CheckpointError, CorpusError, named
 from minigpt.models.kinds import decoder_for
 from minigpt.sampling.distribution import Distribution, best_ids, distribution, step_record, sum_without, token_text
 from minigpt.text.records import Token
@@ -28,7 +28,7 @@ def compare_next(one: Checkpoint, other: Checkpoint, text: str, *, top: int, mov
     if not same_vocabulary(one.tokenizer, other.tokenizer):
         raise CheckpointError(
             f"{one.path} and {other.path} have different vocabularies, so their next tokens cannot be compared one by "
-            "one.\nWith --all, they are compared stretch by stretch of the text."
+            f"one.\nWith {named('all')}, they are compared stretch by stretch of the text."
         )
     ids = one.tokenizer.encode(text)
     first, second = (distribution(decoder_for(checkpoint.model).prefill(ids)) for checkpoint in (one, other))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from minigpt.checkpoint.snapshots import Snapshot
+from minigpt.errors import named
 from minigpt.models.kinds import Model, decoder_for, gpt_of
 from minigpt.sampling.distribution import Distribution, best_ids, distribution, step_record
 from minigpt.sampling.records import StepRecord
@@ -48,7 +49,8 @@ def history_by_layer(
         (token,) = best_ids(_after(load(snapshots[-1]), ids).logits_V, 1)
     for snapshot in snapshots:
         dists = map(
-            distribution, layer_logits(gpt_of(load(snapshot), "--by-layer reads the stream from layer to layer"), ids)
+            distribution,
+            layer_logits(gpt_of(load(snapshot), f"{named('by_layer')} reads the stream from layer to layer"), ids),
         )
         records = [step_record(dist, tokenizer.token_bytes, position=len(ids), top=1, token=token) for dist in dists]
         yield LayerHistoryRow(
