@@ -39,7 +39,7 @@ def _without_middle(text: str, left: int) -> str:
     return f"{text[: left // 2]}...{text[-left // 2 :]}"
 
 
-_NAMED = re.compile("\x02([a-z0-9_]+)(?:\x1f(.*?))?\x03", re.DOTALL)
+_NAMED = re.compile("\x02(\\w+)(?:\x1f(.*?))?\x03", re.DOTALL)
 Spelling = Callable[[str, str | None], str]
 
 

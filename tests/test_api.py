@@ -15,7 +15,7 @@ import minigpt
 from minigpt import api
 from minigpt.checkpoint import folder as on_disk
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptError, OutputError
+from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptError, OutputError, named
 from minigpt.sampling.records import SampleEnd
 from minigpt.settings import Choices, TrainConfig
 from minigpt.views.attention import attend, attention_grid, head_summaries
@@ -177,8 +177,9 @@ def test_errors_name_arguments_as_python_has_them(
 
 
 def test_command_lines_in_messages_stay_as_they_are_typed() -> None:
-    told = api._spelled("--top-k 3 is more than --min-p.\nGo on with: minigpt train --resume run")
-    assert told == "top_k=3 is more than min_p=.\nGo on with: minigpt train --resume run"
+    error = ConfigError(f"{named('top_k', 3)} is more than {named('min_p')}.\nGo on: minigpt train --resume run")
+    assert str(error) == "top_k=3 is more than min_p=.\nGo on: minigpt train --resume run"
+    assert error.settings == ("top_k", "min_p")
 
 
 # Training

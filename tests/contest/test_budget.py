@@ -69,7 +69,7 @@ def test_without_a_sweep_the_rest_is_longer() -> None:
 
 
 def test_too_little_time_is_told() -> None:
-    with pytest.raises(ConfigError, match=r"--minutes 1\.1 are too few here for a comparison"):
+    with pytest.raises(ConfigError, match=r"minutes=1\.1 are too few here for a comparison"):
         shared(replace(COMPARISON, minutes=1.1), 0.1)
 
 
@@ -111,7 +111,7 @@ def test_too_slow_a_pace_is_told_after_the_second_piece() -> None:
     with pytest.raises(ConfigError) as told:
         require_pace(replace(QUICK, spent_seconds=240.0), [130.0, 110.0], 2, 8, "minigpt compare --resume here")
     first, second = str(told.value).split("\n")
-    assert first.startswith("--minutes 6 are too few here for a comparison: it takes ")
+    assert first.startswith("minutes=6 are too few here for a comparison: it takes ")
     command, _, least = second.rpartition(" --minutes ")
     assert command.endswith("Go on with: minigpt compare --resume here")
     assert float(least) * 60 >= 240 + 10 * 120

@@ -96,7 +96,7 @@ def test_without_the_bytes_of_a_token_the_training_loss_is_left_out_and_that_is_
 def test_nats_are_the_default_where_one_run_has_no_bits() -> None:
     runs = [run(*RECORDS), run(record(1, 2.0), bytes_per_token=None)]
     assert [curves.y for curves in loss_curves(runs)] == ["nats_per_token", "nats_per_token"]
-    with pytest.raises(CheckpointError, match=r"notes has no loss in bits per byte to be plotted\.\nTry --y nats\."):
+    with pytest.raises(CheckpointError, match=r"notes has no loss in bits per byte to be plotted\.\nTry y=nats\."):
         loss_curves(runs, y="bits-per-byte")
 
 
