@@ -27,35 +27,30 @@ from minigpt.models.kinds import Model, gpt_of
 from minigpt.plain import Misfit, from_plain
 from minigpt.render.notebook import show
 from minigpt.sampling.engine import Piece, generate
-from minigpt.sampling.records import StepRecord
+from minigpt.sampling.records import StepRecord, TextScore
 from minigpt.settings import DEFAULT_MINUTES, Choices, SampleConfig, TrainConfig, check_ranges, require
 from minigpt.text.corpus import read_corpus
 from minigpt.text.single import single_token
 from minigpt.training.finetune import Base, begun_with, gentle
 from minigpt.training.plan import LEAST_TRAINING_SHARE, READING_SHARE, choose, make_plan
 from minigpt.training.run import build_model, model_card, run, run_info
-from minigpt.views.against import compare_next
-from minigpt.views.attention import attend, attention_grid, head_summaries, shared_word
-from minigpt.views.attribution import leave_one_out
-from minigpt.views.choices import weigh
-from minigpt.views.cut import cut
-from minigpt.views.embeddings import token_vectors
-from minigpt.views.history import history
-from minigpt.views.lens import by_layer
-from minigpt.views.probs import every_token, next_token, text_score
-from minigpt.views.records import (
+from minigpt.views.against import ComparedNext, compare_next
+from minigpt.views.attention import (
     AttentionGrid,
-    Attribution,
-    Choice,
-    ComparedNext,
-    CutToken,
     HeadSummary,
-    HistoryRow,
-    LensRow,
     SharedWord,
-    TextScore,
-    TokenVector,
+    attend,
+    attention_grid,
+    head_summaries,
+    shared_word,
 )
+from minigpt.views.attribution import Attribution, leave_one_out
+from minigpt.views.choices import Choice, weigh
+from minigpt.views.cut import CutToken, cut
+from minigpt.views.embeddings import TokenVector, token_vectors
+from minigpt.views.history import HistoryRow, history
+from minigpt.views.lens import LensRow, by_layer
+from minigpt.views.probs import every_token, next_token, text_score
 
 T = TypeVar("T")
 _LOOKED_AT = 6  # tokens of a word's attention

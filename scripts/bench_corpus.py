@@ -89,10 +89,10 @@ def measure_tokenizing(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def measure_asking(arguments: argparse.Namespace) -> dict[str, Any]:
     from minigpt.text.corpus import read_corpus
+    from minigpt.text.occurrences import followers, verbatim_spans
     from minigpt.text.split import Split
     from minigpt.text.token_cache import cached_tokens
     from minigpt.text.tokenizer import Tokenizer
-    from minigpt.views.corpus_counts import followers, verbatim_spans
 
     tokenizer = Tokenizer.from_file(arguments.text.with_name("tokenizer.json"))
     start_megabytes, started = peak_megabytes(), time.process_time()

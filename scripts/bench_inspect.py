@@ -25,6 +25,7 @@ from rich.table import Table
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.models.device import autocast, has_bfloat16
 from minigpt.models.gpt import GPT
+from minigpt.sampling.score import Part, score
 from minigpt.settings import ModelConfig
 from minigpt.text.builtin_text import python_reference
 from minigpt.text.tokenizer import Tokenizer, train_tokenizer
@@ -35,7 +36,6 @@ from minigpt.views.boundary import boundary
 from minigpt.views.choices import weigh
 from minigpt.views.lens import by_layer
 from minigpt.views.probs import every_token, next_token
-from minigpt.views.score import Part, score
 
 CONFIG = {"context": 256, "layers": 6, "heads": 6, "width": 384}
 EXPECTED = 1.5  # times transformers

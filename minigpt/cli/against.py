@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from minigpt.checkpoint.folder import Checkpoint
-    from minigpt.views.records import ComparedSpan
+    from minigpt.views.against import ComparedSpan
 
 
 def show_against(

@@ -14,7 +14,7 @@ from minigpt.cli.view import print_view
 from minigpt.render.attention import grid_table, head_table, shared_word_table
 from minigpt.render.machine import write_grid, write_rows
 from minigpt.settings import require
-from minigpt.views.records import HeadSummary
+from minigpt.views.attention import HeadSummary
 
 _LOOKED_AT = 6  # tokens of a word's attention
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from minigpt.checkpoint.folder import Checkpoint
     from minigpt.sampling.records import StepRecord
-    from minigpt.views.records import Boundary
+    from minigpt.views.boundary import Boundary
 
 NO_BOUNDARY = "the prompt has fewer than two tokens: nothing stands before its end, from where --boundary could look."
 

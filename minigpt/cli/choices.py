@@ -15,7 +15,7 @@ from minigpt.text.wording import shown
 
 if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint
-    from minigpt.views.records import Choice
+    from minigpt.views.choices import Choice
 
 
 def show_choices(

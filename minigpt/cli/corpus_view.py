@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint
     from minigpt.checkpoint.reference import Reference
     from minigpt.sampling.engine import Piece
-    from minigpt.views.records import VerbatimReport
+    from minigpt.views.corpus import VerbatimReport
 
 _USUAL_BYTES = 32  # of text in the shortest span that is marked: about six words of English
 _SOURCES = "run (what the checkpoint learned from), a run's folder, builtin, or a text. May be given several times."
@@ -90,7 +90,7 @@ def show_corpus(
     page: ViewPage,
     quiet: bool,
 ) -> None:
-    from minigpt.views.corpus_counts import corpus_step
+    from minigpt.views.corpus import corpus_step
 
     corpus = open_corpus(loaded, sources, quiet=quiet)
     record = corpus_step(loaded.model, loaded.tokenizer, ids, corpus.ids, corpus.text, top=top, suffix=suffix)
@@ -136,7 +136,7 @@ class VerbatimWatch:
             stderr().print(verbatim_caption(report, Screen.of(stderr())), soft_wrap=True)
 
     def _report(self, sample: int) -> "VerbatimReport":
-        from minigpt.views.corpus_counts import SHORTEST_SPAN, verbatim
+        from minigpt.views.corpus import SHORTEST_SPAN, verbatim
 
         assert self._corpus is not None
         drawn = self._drawn.pop(sample)

@@ -17,9 +17,9 @@ from minigpt.render.screen import Screen
 from minigpt.render.style import quantity
 from minigpt.render.tables import file_score_caption, score_table
 from minigpt.render.work import WorkDisplay
+from minigpt.sampling.records import FileScore
 from minigpt.settings import PRECISIONS, require
 from minigpt.text.wording import shown
-from minigpt.views.records import FileScore
 
 if TYPE_CHECKING:
     import torch
@@ -74,8 +74,8 @@ def evaluate(
     require(not rolling or stride is None, "--rolling has windows of its own: leave out --stride.")
     from minigpt.app.opening import about, open_checkpoint
     from minigpt.models.device import autocast, resolve_precision
+    from minigpt.sampling.score import checked_stride, total_score
     from minigpt.text.corpus import read_corpus
-    from minigpt.views.score import checked_stride, total_score
 
     loaded = open_checkpoint(checkpoint, device, threads, dtype, quantize)
     tell_untrained(loaded.path, quiet=quiet)
@@ -123,7 +123,7 @@ def _scores(
     """One for each file."""
     import numpy as np
 
-    from minigpt.views.score import Part, score
+    from minigpt.sampling.score import Part, score
 
     tokenizer = loaded.tokenizer
     byte_lengths = tokenizer.byte_lengths()

@@ -30,10 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from minigpt.checkpoint.folder import Checkpoint as Loaded
-    from minigpt.sampling.records import StepRecord
+    from minigpt.sampling.records import StepRecord, TextScore
     from minigpt.text.records import Token
     from minigpt.views.probs import TextTally
-    from minigpt.views.records import TextScore
 
 _FOLLOWED = 4  # tokens, through a history, by default
 _TOGETHER = (["--all", "--against"], ["--history", "--by-layer"])  # views that make one

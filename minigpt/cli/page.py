@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from minigpt.checkpoint.folder import Checkpoint
+    from minigpt.models.inside import Attention
     from minigpt.render.html import Section
     from minigpt.render.text_page import Step
     from minigpt.sampling.engine import Piece
-    from minigpt.views.attention import Attention
-    from minigpt.views.records import AttentionGrid, HistoryRow
+    from minigpt.views.attention import AttentionGrid
+    from minigpt.views.history import HistoryRow
 
 Html = Annotated[
     Path | None,
@@ -168,9 +169,10 @@ def _open_step(checkpoint: "Checkpoint", ids: list[int], best: int) -> "Step":
 
 
 def _every_step(checkpoint: "Checkpoint", ids: list[int], config: SampleConfig, best: int) -> "Iterator[Step]":
+    from minigpt.models.reading import position_logits
     from minigpt.sampling.distribution import distribution, step_record
     from minigpt.sampling.seen import SeenTokens
-    from minigpt.views.probs import first_token, position_logits
+    from minigpt.views.probs import first_token
 
     pages = _Steps(checkpoint, config, best)
     if ids:

@@ -9,7 +9,7 @@ from minigpt.render.columns import PERCENT
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, bar, fit, fit_end, following, percent, quantity, token_label
 from minigpt.text.records import Token
-from minigpt.views.records import ComparedNext, ComparedSpan, ComparedText, ComparedToken
+from minigpt.views.against import ComparedNext, ComparedSpan, ComparedText, ComparedToken
 
 _SHORTEST_BAR = 4
 _SHORTEST_OTHER = 12  # cells for `other 50,257`

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, fit, percent, quantity, quoted, token_label, visible
-from minigpt.views.records import AttentionGrid, HeadSummary, LookedAtWord, SharedWord, WordInContext, WordLayer
+from minigpt.views.attention import AttentionGrid, HeadSummary, LookedAtWord, SharedWord, WordInContext, WordLayer
 
 _NUMBER = 4  # cells of `100` and a gap
 _SCORE = 7  # cells of `-12.34` and a gap

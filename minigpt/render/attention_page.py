@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from minigpt.render.html import Section
 from minigpt.render.style import token_label
-from minigpt.views.records import AttentionGrid
+from minigpt.views.attention import AttentionGrid
 
 
 def attention_section(title: str, grids: Sequence[AttentionGrid]) -> Section:

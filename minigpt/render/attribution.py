@@ -7,7 +7,7 @@ from rich.text import Text
 
 from minigpt.render.screen import Screen
 from minigpt.render.style import fit, percent, quantity, token_label, two_sided_bar
-from minigpt.views.records import Attribution
+from minigpt.views.attribution import Attribution
 
 _POSITION, _NUMBER = 9, 10  # cells; the second with a gap
 _SHORTEST_BAR, _LONGEST_TOKEN = 9, 24

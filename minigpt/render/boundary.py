@@ -9,9 +9,9 @@ from rich.text import Text
 from minigpt.render.screen import Screen
 from minigpt.render.style import UNICODE, Symbols, bar, fit, percent, quoted, token_label
 from minigpt.render.tables import next_token_table
-from minigpt.sampling.records import Other, StepRecord
+from minigpt.sampling.records import Other, ScoredToken, StepRecord
 from minigpt.text.records import Token
-from minigpt.views.records import Boundary, ScoredToken
+from minigpt.views.boundary import Boundary
 
 _NARROWEST = 70  # columns for two lists beside each other
 _GAP = 3

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from minigpt.render.screen import Screen
 from minigpt.render.style import bar, fit, following, percent, safe_text, visible
-from minigpt.views.records import Choice
+from minigpt.views.choices import Choice
 
 
 def _share(value: float) -> str:

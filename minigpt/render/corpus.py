@@ -31,7 +31,7 @@ from minigpt.render.style import (
     visible,
 )
 from minigpt.text.records import CorpusText
-from minigpt.views.records import CorpusStep, CorpusSuffix, VerbatimReport, VerbatimSpan
+from minigpt.views.corpus import CorpusStep, CorpusSuffix, VerbatimReport, VerbatimSpan
 
 VERBATIM = "underline"  # how a verbatim span looks
 _SHORTEST_BARS = 12  # cells for two bars side by side and their gap; a single one where there are fewer

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, bytes_label, fit, quantity, token_label
-from minigpt.views.records import CutToken, Merge
+from minigpt.views.cut import CutToken, Merge
 
 _POSITION, _ID = 9, 10  # cells; the second with a gap
 _LONGEST_TOKEN = 24

@@ -10,7 +10,7 @@ from rich.text import Text
 from minigpt.render.blocks import Column, Row, blocks
 from minigpt.render.screen import Screen
 from minigpt.render.style import bar, fit, signed_sparkline, token_label
-from minigpt.views.records import TokenVector
+from minigpt.views.embeddings import TokenVector
 
 _CHANNEL = 7  # cells for the number of the first channel of a line, and a gap
 _RANK, _COSINE = 7, 9  # cells with a gap

@@ -9,7 +9,7 @@ from minigpt.render.screen import Screen
 from minigpt.render.style import following, percent, token_label
 from minigpt.render.tracked import tracked_columns, tracked_lines
 from minigpt.sampling.records import Candidate
-from minigpt.views.records import HistoryRow, LayerHistoryRow
+from minigpt.views.history import HistoryRow, LayerHistoryRow
 
 _STEP = 8  # cells with a gap
 _NUMBERS = (("bits/byte", 11), ("entropy", 9), ("divergence", 12))  # name, cells with a gap

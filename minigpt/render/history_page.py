@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from minigpt.render.html import Section, text_before
 from minigpt.render.style import token_label
-from minigpt.views.records import HistoryRow
+from minigpt.views.history import HistoryRow
 
 
 def history_section(title: str, rows: Sequence[HistoryRow], after: str) -> Section:

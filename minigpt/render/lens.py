@@ -9,7 +9,7 @@ from minigpt.render.blocks import Column, Row, blocks
 from minigpt.render.screen import Screen
 from minigpt.render.style import fit, following, percent, quantity, token_label
 from minigpt.render.tracked import tracked_columns, tracked_lines
-from minigpt.views.records import LensRow
+from minigpt.views.lens import LensRow
 
 _LAYER = 7  # cells
 _ENTROPY, _DIVERGENCE, _SHARE = 9, 12, 10  # cells with a gap

@@ -10,7 +10,7 @@ from minigpt.records import to_plain
 from minigpt.render.style import safe_text
 from minigpt.sampling.records import StepRecord
 from minigpt.text.records import Token
-from minigpt.views.records import AttentionGrid
+from minigpt.views.attention import AttentionGrid
 
 
 def to_json(record: Any, **more: Any) -> str:

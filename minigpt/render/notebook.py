@@ -21,18 +21,13 @@ from minigpt.render.screen import Screen
 from minigpt.render.style import percent, quantity, token_label
 from minigpt.sampling.records import StepRecord
 from minigpt.text.records import Token
-from minigpt.views.records import (
-    AttentionGrid,
-    Attribution,
-    Choice,
-    ComparedNext,
-    HeadSummary,
-    HistoryRow,
-    LayerHistoryRow,
-    LensRow,
-    SharedWord,
-    TokenVector,
-)
+from minigpt.views.against import ComparedNext
+from minigpt.views.attention import AttentionGrid, HeadSummary, SharedWord
+from minigpt.views.attribution import Attribution
+from minigpt.views.choices import Choice
+from minigpt.views.embeddings import TokenVector
+from minigpt.views.history import HistoryRow, LayerHistoryRow
+from minigpt.views.lens import LensRow
 
 # From expected to surprising, translucent, so that they go with a light notebook and a dark one.
 _TINTS = (0.0, 0.15, 0.35, 0.6, 0.85)

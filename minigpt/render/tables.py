@@ -13,9 +13,8 @@ from minigpt.render.columns import PERCENT, Columns, adds_up, counted, entropy, 
 from minigpt.render.heat import SCALES
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, fit, fit_end, following, percent, quantity, safe_text, token_label
-from minigpt.sampling.records import SampleEnd, StepRecord
+from minigpt.sampling.records import FileScore, SampleEnd, StepRecord, TextScore
 from minigpt.text.records import Token
-from minigpt.views.records import FileScore, TextScore
 
 _SHORTEST_NAME = 14  # cells for the name of a file
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from minigpt.errors import CheckpointError
 from minigpt.sampling.filters import CUT, SamplingStage
 from minigpt.sampling.records import Candidate, Other, Stage, StepRecord
+from minigpt.text.records import token_text
 
 TokenBytes = Callable[[int], bytes]
 
@@ -180,14 +181,6 @@ def surprisal_bits(best: Candidate, token: Candidate) -> float:
 @lru_cache(maxsize=1 << 16)  # a failed decoding costs more than a whole softmax of a small vocabulary
 def _text_and_hex(data: bytes) -> tuple[str | None, str]:
     return token_text(data), data.hex()
-
-
-def token_text(data: bytes) -> str | None:
-    """The characters of a token, or None when its bytes are not whole characters."""
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
 
 
 def _candidates(dist: Distribution, ids: list[int], best: int, token_bytes: TokenBytes) -> list[Candidate]:

@@ -4,8 +4,8 @@ import json
 
 from minigpt.errors import brief
 from minigpt.plain import Misfit
-from minigpt.sampling.distribution import token_text
 from minigpt.sampling.records import Candidate, StepRecord
+from minigpt.text.records import token_text
 
 _ROUNDING = 1e-9  # by which a sum of probabilities may miss 1
 

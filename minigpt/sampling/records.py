@@ -1,5 +1,6 @@
 """What sampling tells: the distribution of a step, a whole sample, and how a replay of a trace came out."""
 
+import math
 from dataclasses import dataclass
 
 from minigpt.records import Record
@@ -176,3 +177,51 @@ class CacheReport:
     largest_difference: float  # between two logits, in absolute terms
     sample: int  # where it is
     position: int  # of the token that these logits predict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredToken(Token):
+    """A token, and what it costs after those before it."""
+
+    raw_prob: float
+    nats: float  # -ln raw_prob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextScore:
+    """What a whole text costs a model. `tokens` and `bytes` count what was scored: all but the first token."""
+
+    tokens: int
+    bytes: int
+    total_nats: float
+    bits_per_byte: float | None
+    perplexity: float | None  # exp(nats per token)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileScore:
+    """What the documents of a file cost a model. `tokens` and `bytes` count what was scored: all but first tokens.
+
+    `rolling`: those too, after end-of-text, as lm-evaluation-harness does it.
+    """
+
+    file: str | None  # None for the total of several
+    documents: int
+    tokens: int
+    bytes: int
+    total_nats: float
+    nats_per_token: float | None
+    bits_per_token: float | None
+    bits_per_byte: float | None
+    perplexity: float | None  # exp(nats per token)
+    context: int | None  # tokens that the model sees at once; None for one that carries a state through a document
+    stride: int | None  # tokens by which its window moves on
+    rolling: bool = False
+
+
+def perplexity(total_nats: float, tokens: int) -> float | None:
+    """exp(nats per token). None without a token, or where it is too large for a float, as of a diverged model."""
+    try:
+        return math.exp(total_nats / tokens) if tokens else None
+    except OverflowError:
+        return None

@@ -20,7 +20,6 @@ from minigpt.sampling.distribution import (
     listing,
     require_finite,
     step_record,
-    token_text,
     uniforms,
 )
 from minigpt.sampling.filters import build_stages
@@ -28,7 +27,7 @@ from minigpt.sampling.records import Candidate, StepRecord
 from minigpt.sampling.seen import SeenTokens
 from minigpt.sampling.trace import TraceHeader, TraceStep
 from minigpt.settings import SampleConfig
-from minigpt.text.records import Token
+from minigpt.text.records import Token, token_text
 from minigpt.text.tokenizer import Tokenizer
 
 _KEPT_BYTES = 256 << 20  # of logits, and as much again of keys and values: about 1,300 nodes of GPT-2's

@@ -1,8 +1,12 @@
 """What a text consists of: tokens, and the files that it was read from."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 from minigpt.records import Count
+
+if TYPE_CHECKING:
+    from minigpt.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,6 +16,12 @@ class Token:
     id: int
     text: str | None  # None when its bytes are not whole characters
     bytes: str  # hexadecimal
+
+    @classmethod
+    def of(cls, tokenizer: "Tokenizer", token: int, **numbers: Any) -> Self:
+        """The token with the id `token`; `numbers` are the fields that a subclass has besides."""
+        data = tokenizer.token_bytes(token)
+        return cls(id=token, text=token_text(data), bytes=data.hex(), **numbers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,3 +41,11 @@ class TextSource:
     sha256: str
     size: Count
     documents: Count
+
+
+def token_text(data: bytes) -> str | None:
+    """The characters of a token, or None when its bytes are not whole characters."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None

@@ -1,19 +1,74 @@
-"""Two models and one text in; where they agree and where they differ, out."""
+"""Two models on one text: where they agree and where they differ."""
+
+from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from minigpt.checkpoint.folder import Checkpoint
-from minigpt.errors import CheckpointError, CorpusError, named
-from minigpt.models.kinds import decoder_for
-from minigpt.sampling.distribution import Distribution, best_ids, distribution, step_record, sum_without, token_text
+from minigpt.errors import CheckpointError, CorpusError
+from minigpt.records import Record
 from minigpt.text.records import Token
-from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.divergence import divergence_bits
-from minigpt.views.probs import named_token, position_logits, surprisal
-from minigpt.views.records import ComparedNext, ComparedSpan, ComparedText, ComparedToken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from minigpt.checkpoint.folder import Checkpoint
+    from minigpt.sampling.distribution import Distribution
+    from minigpt.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedToken(Token):
+    """A token that could come next, as one model and as another one (`other_`) see it."""
+
+    raw_prob: float
+    other_raw_prob: float
+    rank: int
+    other_rank: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedNext(Record):
+    """What two models (`other_`: the second) expect after the same text: tokens + rest = 1 in both."""
+
+    tokens: tuple[ComparedToken, ...]  # those that are likeliest in either, the likeliest first
+    moved: tuple[ComparedToken, ...]  # those whose probabilities differ most, the largest difference first
+    rest: int  # tokens that are not in `tokens`, with their summed probability:
+    rest_raw_prob: float
+    rest_other_raw_prob: float
+    entropy_bits: float
+    other_entropy_bits: float
+    divergence_bits: float  # D(first || second)
+    other_divergence_bits: float  # D(second || first)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedSpan:
+    """The shortest stretch of a text that ends a token in both models' vocabularies, and what it costs each.
+
+    With equal vocabularies it is one token, and the two distributions before it diverge by `divergence_bits`. The
+    first stretch of a text holds a token without context: its costs are None.
+    """
+
+    tokens: tuple[Token, ...]
+    other_tokens: tuple[Token, ...]
+    surprisal_bits: float | None
+    other_surprisal_bits: float | None
+    divergence_bits: float | None  # D(first || second)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedText:
+    """Totals over the stretches of a text that have costs."""
+
+    bytes: int
+    tokens: int
+    other_tokens: int
+    bits_per_byte: float | None
+    other_bits_per_byte: float | None
+    divergence_bits_per_token: float | None  # mean; None between different vocabularies
 
 
 def same_vocabulary(one: Tokenizer, other: Tokenizer) -> bool:
@@ -30,14 +85,24 @@ def compare_next(one: Checkpoint, other: Checkpoint, text: str, *, top: int, mov
             f"{one.path} and {other.path} have different vocabularies, so their next tokens cannot be compared one by "
             f"one.\nWith {named('all')}, they are compared stretch by stretch of the text."
         )
+    from minigpt.models.kinds import decoder_for
+    from minigpt.sampling.distribution import distribution
+
     ids = one.tokenizer.encode(text)
     first, second = (distribution(decoder_for(checkpoint.model).prefill(ids)) for checkpoint in (one, other))
     return _compared(first, second, one.tokenizer, top, moved)
 
 
 def _compared(first: Distribution, second: Distribution, tokenizer: Tokenizer, top: int, moved: int) -> ComparedNext:
+    from minigpt.sampling.bits import divergence_bits
+    from minigpt.sampling.distribution import best_ids, step_record, sum_without
+
     def told(ids: Iterable[int]) -> tuple[ComparedToken, ...]:
-        return tuple(_compared_token(first, second, tokenizer, token) for token in ids)
+        return tuple(ComparedToken.of(tokenizer, token, **numbers(token)) for token in ids)
+
+    def numbers(token: int) -> dict[str, float]:
+        probs = {"raw_prob": float(first.raw_V[token]), "other_raw_prob": float(second.raw_V[token])}
+        return {**probs, "rank": _rank(first, token), "other_rank": _rank(second, token)}
 
     listed = best_ids(first.raw_V.maximum(second.raw_V), top)
     entropies = [step_record(dist, tokenizer.token_bytes, position=0, top=1).entropy_bits for dist in (first, second)]
@@ -56,19 +121,6 @@ def _compared(first: Distribution, second: Distribution, tokenizer: Tokenizer, t
     )
 
 
-def _compared_token(first: Distribution, second: Distribution, tokenizer: Tokenizer, token: int) -> ComparedToken:
-    data = tokenizer.token_bytes(token)
-    return ComparedToken(
-        id=token,
-        text=token_text(data),
-        bytes=data.hex(),
-        raw_prob=float(first.raw_V[token]),
-        other_raw_prob=float(second.raw_V[token]),
-        rank=_rank(first, token),
-        other_rank=_rank(second, token),
-    )
-
-
 def _rank(dist: Distribution, token: int) -> int:
     return 1 + int((dist.logits_V > dist.logits_V[token]).sum())
 
@@ -82,13 +134,14 @@ def compare_text(one: Checkpoint, other: Checkpoint, text: str) -> Iterator[Comp
 
 
 def _token_by_token(one: Checkpoint, other: Checkpoint, ids: Sequence[int]) -> Iterator[ComparedSpan]:
+    from minigpt.models.reading import position_logits
+    from minigpt.sampling.bits import divergence_bits, surprisal
+
     if ids:
-        yield _span(
-            [_Cost(named_token(one.tokenizer, ids[0]), None)], [_Cost(named_token(other.tokenizer, ids[0]), None)]
-        )
+        yield _span([_Cost(Token.of(one.tokenizer, ids[0]), None)], [_Cost(Token.of(other.tokenizer, ids[0]), None)])
     both = zip(position_logits(one.model, ids), position_logits(other.model, ids), strict=True)
     for (position, logits_V), (_, other_V) in both:
-        token = named_token(one.tokenizer, ids[position])
+        token = Token.of(one.tokenizer, ids[position])
         costs = [_Cost(token, surprisal(values_V, token.id)) for values_V in (logits_V, other_V)]
         yield _span(costs[:1], costs[1:], divergence_bits(logits_V, other_V))
 
@@ -101,11 +154,14 @@ class _Cost(NamedTuple):
 
 
 def _costs(checkpoint: Checkpoint, text: str) -> Iterator[_Cost]:
+    from minigpt.models.reading import position_logits
+    from minigpt.sampling.bits import surprisal
+
     tokenizer, ids = checkpoint.tokenizer, checkpoint.tokenizer.encode(text)
     if ids:
-        yield _Cost(named_token(tokenizer, ids[0]), None)
+        yield _Cost(Token.of(tokenizer, ids[0]), None)
     for position, logits_V in position_logits(checkpoint.model, ids):
-        yield _Cost(named_token(tokenizer, ids[position]), surprisal(logits_V, ids[position]))
+        yield _Cost(Token.of(tokenizer, ids[position]), surprisal(logits_V, ids[position]))
 
 
 def _stretches(ones: Iterator[_Cost], others: Iterator[_Cost]) -> Iterator[ComparedSpan]:

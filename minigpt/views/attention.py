@@ -1,89 +1,124 @@
-"""A text in; which earlier tokens each of its tokens looks at, layer by layer and head by head, out.
+"""Which earlier tokens each token of a text looks at, layer by layer and head by head.
 
 Layers and heads count from 1; layer 0 is the embedding. A text beyond the context is read in its last window.
 """
 
+from __future__ import annotations
+
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import TYPE_CHECKING
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
-from minigpt.errors import CorpusError, brief, named
-from minigpt.models.gpt import GPT
-from minigpt.models.kv_cache import window_start
-from minigpt.sampling.distribution import require_finite
+from minigpt.errors import CorpusError, brief
+from minigpt.records import Record
 from minigpt.settings import require
-from minigpt.text.tokenizer import Tokenizer
+from minigpt.text.records import Token
 from minigpt.text.wording import shown
-from minigpt.views.probs import named_token
-from minigpt.views.records import (
-    AttentionGrid,
-    HeadSummary,
-    LookedAt,
-    LookedAtWord,
-    SharedWord,
-    WordInContext,
-    WordLayer,
-)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from minigpt.models.gpt import GPT
+    from minigpt.models.inside import Attention
+    from minigpt.text.tokenizer import Tokenizer
 
 NAMED = 0.5  # of a head's attention, for a kind to be its name
 
 
-@dataclass(frozen=True)
-class Attention:
-    """What every layer did with a text: weights and scores [layers, H, T, T], the stream [layers + 1, T, C]."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadSummary:
+    """Where one attention head looks, on average over the tokens of a text but the first. Shares of 1."""
 
-    ids: tuple[int, ...]
-    start: int  # index in the text of the first of `ids`
-    weights_LHTS: Tensor
-    scores_LHTS: Tensor  # -inf where a token does not look, as it comes later
-    stream_LTC: Tensor  # the embedding, then what each layer made of it
+    layer: int  # from 1
+    head: int  # from 1
+    entropy_bits: float  # of its weights
+    previous: float  # on the token just before
+    first: float  # on the first token of the text, from the third token on
+    same: float | None  # on earlier tokens that are the same, where there are any; None where nowhere are
+    itself: float
+    kind: str | None  # previous-token, first-token, same-token or itself, where that is half of its attention or more
 
 
-@torch.inference_mode()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionGrid(Record):
+    """How much each token of a text (a row) looks at itself and at each one before it. A row's weights sum to 1."""
+
+    layer: int  # from 1
+    head: int | None  # from 1; None for the mean of the layer's heads
+    tokens: tuple[Token, ...]
+    weights: tuple[tuple[float, ...], ...]  # row t has t + 1 of them
+    scores: tuple[tuple[float, ...], ...]  # query . key / sqrt(head width), before the softmax
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookedAt:
+    """A token that another one looks at."""
+
+    position: int
+    token: Token
+    weight: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookedAtWord:
+    """A word that another one looks at: the pieces that it is cut into, joined."""
+
+    position: int  # of its first token
+    tokens: int
+    text: str
+    weight: float  # summed over its tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordLayer:
+    """A word's vector (the mean of its tokens') after one layer, and where it looked in it."""
+
+    layer: int  # from 1; 0 is the embedding, token and position added
+    cosine_to_embedding: float
+    moved: float  # the length of the way from the embedding, in lengths of the embedding
+    looked_at: tuple[LookedAt, ...]  # by its last token, mean of the layer's heads, the largest first; none in layer 0
+    words: tuple[LookedAtWord, ...] = ()  # by the mean of its tokens, over whole words; words + other_weight = 1
+    other_words: int = 0  # that are not listed
+    other_weight: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordInContext:
+    """One word of a text, layer by layer. `position` and `token` are its last token's, which has seen all of it."""
+
+    text: str
+    word: str
+    position: int
+    token: Token
+    layers: tuple[WordLayer, ...]
+    tokens: int = 1  # that it is cut into
+    first: bool = False  # whether nothing stands before it in what the model sees
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedWord(Record):
+    """A word in two texts, and how alike its two vectors are: cosines, after each layer from 0."""
+
+    first: WordInContext
+    second: WordInContext
+    cosines: tuple[float, ...]
+
+
 def attend(model: GPT, ids: Sequence[int]) -> Attention:
     """One pass over `ids` (one or more) that writes down what the fused kernel keeps to itself.
 
     Raises CheckpointError where the logits are not finite.
     """
-    start = window_start(len(ids), model.config.context)
-    window = tuple(ids[start:])
-    products: list[Tensor] = []
-    stream: list[Tensor] = []
-    hooks = [block.attn.c_attn.register_forward_hook(partial(_keep, products)) for block in model.blocks]
-    hooks += [block.register_forward_hook(partial(_keep, stream)) for block in model.blocks]
-    hooks.append(model.blocks[0].register_forward_pre_hook(lambda _, given: stream.append(given[0])))
-    weights: list[Tensor] = []
-    try:
-        require_finite(model(torch.tensor([window], device=model.device), weights=weights).cpu())
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return Attention(
-        ids=window,
-        start=start,
-        weights_LHTS=torch.cat(weights).double().cpu(),
-        scores_LHTS=torch.cat([_scores(qkv, model.config.heads) for qkv in products]).double().cpu(),
-        stream_LTC=torch.cat(stream).double().cpu(),
-    )
+    from minigpt.models.inside import look_inside
+    from minigpt.sampling.distribution import require_finite
 
-
-def _keep(kept: list[Tensor], module: torch.nn.Module, given: object, result: Tensor) -> None:
-    kept.append(result)
-
-
-def _scores(qkv_BTC: Tensor, heads: int) -> Tensor:
-    """[B, H, T, T]: each query times each key, as the softmax is given them."""
-    B, T, C3 = qkv_BTC.shape
-    q, k, _ = qkv_BTC.view(B, T, 3, heads, C3 // 3 // heads).permute(2, 0, 3, 1, 4)
-    scores: Tensor = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))
-    return scores.masked_fill(torch.ones(T, T, dtype=torch.bool, device=scores.device).triu(1), -torch.inf)
+    attention, logits_BTV = look_inside(model, ids)
+    require_finite(logits_BTV.cpu())
+    return attention
 
 
 def head_summaries(attention: Attention) -> list[HeadSummary]:
@@ -101,11 +136,15 @@ def head_summaries(attention: Attention) -> list[HeadSummary]:
 
 def _same_before(ids: Sequence[int]) -> Tensor:
     """[T, T]: whether the token of the column stands before that of the row and is the same."""
+    import torch
+
     row = torch.tensor(ids)
     return (row[:, None] == row[None, :]).tril(-1)
 
 
 def _summary(weights_TS: Tensor, same_TS: Tensor, layer: int, head: int) -> HeadSummary:
+    import torch
+
     entropy = torch.special.entr(weights_TS[1:]).sum(-1).mean() / math.log(2)
     repeated = same_TS.any(-1)
     shares = {
@@ -138,7 +177,7 @@ def attention_grid(attention: Attention, tokenizer: Tokenizer, layer: int, head:
     return AttentionGrid(
         layer=layer,
         head=head,
-        tokens=tuple(named_token(tokenizer, token) for token in attention.ids),
+        tokens=tuple(Token.of(tokenizer, token) for token in attention.ids),
         weights=_triangle(weights[chosen].mean(0)),
         scores=_triangle(scores[chosen].mean(0)),
     )
@@ -150,6 +189,8 @@ def _triangle(values_TS: Tensor) -> tuple[tuple[float, ...], ...]:
 
 def shared_word(model: GPT, tokenizer: Tokenizer, texts: tuple[str, str], word: str | None, *, top: int) -> SharedWord:
     """A word of both texts, whatever its case; by default the longest. ConfigError where they share none."""
+    from torch.nn.functional import cosine_similarity
+
     word = _common_word(*texts) if word is None else word
     contexts: list[WordInContext] = []
     vectors: list[Tensor] = []
@@ -163,7 +204,7 @@ def shared_word(model: GPT, tokenizer: Tokenizer, texts: tuple[str, str], word: 
         context = _in_context(attention, tokenizer, text, place[0], at, top)
         contexts.append(context)
         vectors.append(attention.stream_LTC[:, at + 1 - context.tokens : at + 1].mean(1))
-    cosines = F.cosine_similarity(vectors[0], vectors[1], dim=-1)
+    cosines = cosine_similarity(vectors[0], vectors[1], dim=-1)
     return SharedWord(first=contexts[0], second=contexts[1], cosines=tuple(cosines.tolist()))
 
 
@@ -224,6 +265,8 @@ def word_weights(weights_TS: Tensor, word: range, words: Sequence[range]) -> lis
 
 
 def _in_context(attention: Attention, tokenizer: Tokenizer, text: str, word: str, at: int, top: int) -> WordInContext:
+    from torch.nn.functional import cosine_similarity
+
     weights_LTS, weights_LS = attention.weights_LHTS.mean(1), attention.weights_LHTS[:, :, at].mean(1)
     words = joined_words(tokenizer, tokenizer.encode(text), attention.start, text)
     mine = next(number for number, tokens in enumerate(words) if at in tokens)
@@ -231,7 +274,7 @@ def _in_context(attention: Attention, tokenizer: Tokenizer, text: str, word: str
     words = [*words[:mine], joined]
     stream_LC = attention.stream_LTC[:, list(joined)].mean(1)
     embedding = stream_LC[0]
-    tokens = [named_token(tokenizer, token) for token in attention.ids]
+    tokens = [Token.of(tokenizer, token) for token in attention.ids]
     layers = []
     for layer, vector in enumerate(stream_LC):
         listed, others, rest = _listed_words(attention, tokenizer, words, weights_LTS[layer - 1], top)
@@ -242,7 +285,7 @@ def _in_context(attention: Attention, tokenizer: Tokenizer, text: str, word: str
         layers.append(
             WordLayer(
                 layer=layer,
-                cosine_to_embedding=float(F.cosine_similarity(vector, embedding, dim=0)),
+                cosine_to_embedding=float(cosine_similarity(vector, embedding, dim=0)),
                 moved=float((vector - embedding).norm() / embedding.norm()),
                 looked_at=looked_at if layer else (),
                 words=listed if layer else (),

@@ -1,18 +1,40 @@
-"""A prompt and a next token in; how each token of the prompt, left out, changes that one's log-probability, out."""
+"""What each token of a prompt did for the next one: each is left out in turn."""
 
-from collections.abc import Callable, Iterator, Sequence
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from minigpt.errors import CorpusError, named
-from minigpt.models.device import windows_at_once
-from minigpt.models.gpt import GPT
-from minigpt.models.kv_cache import KVCache, window_start
-from minigpt.sampling.distribution import best_ids, distribution, step_record, token_text
-from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.probs import surprisal
-from minigpt.views.records import Attribution, TokenEffect
+from minigpt.errors import CorpusError
+from minigpt.records import Record
+from minigpt.sampling.records import Candidate
+from minigpt.text.records import Token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from minigpt.models.gpt import GPT
+    from minigpt.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenEffect(Token):
+    """What leaving one token out of a prompt does to the surprisal of the token that is explained."""
+
+    position: int  # from 0, in the prompt
+    surprisal_bits: float  # of the explained token, without this one
+    effect_bits: float  # log2 p(explained | prompt) - log2 p(explained | prompt without this token)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribution(Record):
+    """How each token of a prompt, left out, changes the log-probability of one next token. Effects do not add up."""
+
+    position: int  # from 0, of the token that is explained
+    token: Candidate  # the token that is explained
+    surprisal_bits: float  # of it, after the whole prompt
+    unseen: int  # tokens before the model's window, which have no effect
+    effects: tuple[TokenEffect, ...]
 
 
 def leave_one_out(
@@ -30,6 +52,13 @@ def leave_one_out(
     tokens act together. Only the model's window is looked at, and keeps its beginning when a token is left out of it.
     `progress` is told of tokens left out. Raises CorpusError where nothing would be left.
     """
+    import torch
+
+    from minigpt.models.inside import logits_without_each
+    from minigpt.models.kv_cache import KVCache, window_start
+    from minigpt.sampling.bits import surprisal
+    from minigpt.sampling.distribution import best_ids, distribution, step_record
+
     start = window_start(len(ids), model.config.context)
     window = ids[start:]
     if len(window) < 2:
@@ -44,39 +73,11 @@ def leave_one_out(
     assert chosen is not None
     whole = surprisal(dist.logits_V, explained)
     effects = []
-    for index, logits_V in _without_each(model, window, cache):
-        data, without = tokenizer.token_bytes(window[index]), surprisal(logits_V, explained)
-        effects.append(
-            TokenEffect(
-                id=window[index],
-                text=token_text(data),
-                bytes=data.hex(),
-                position=start + index,
-                surprisal_bits=without,
-                effect_bits=without - whole,
-            )
-        )
+    for index, logits_V in logits_without_each(model, window, cache):
+        without = surprisal(logits_V, explained)
+        numbers = {"position": start + index, "surprisal_bits": without, "effect_bits": without - whole}
+        effects.append(TokenEffect.of(tokenizer, window[index], **numbers))
         progress(1)
     return Attribution(
         position=len(ids), token=chosen, surprisal_bits=whole, unseen=start, effects=tuple(reversed(effects))
     )
-
-
-@torch.inference_mode()
-def _without_each(model: GPT, ids: Sequence[int], cache: KVCache) -> Iterator[tuple[int, Tensor]]:
-    """(i, the logits [V] after `ids` without i), the last i first; `cache` holds all of `ids`.
-
-    Several neighbours at once. What stands before them is in the cache, so only what stands behind it is read again,
-    and written over what no later pass needs: half of the work of whole passes.
-    """
-    ids_T = torch.tensor(ids, device=model.device)
-    batch = min(windows_at_once(model.config, model.device), len(ids))
-    caches = KVCache(model.config, batch, device=model.device, dtype=cache.kv.dtype)
-    caches.kv.copy_(cache.kv)
-    for end in range(len(ids), 0, -batch):
-        left_out = range(max(0, end - batch), max(batch, end))
-        start = min(left_out[0], len(ids) - 2)  # without the last token, the one before it is still to be read
-        behind_BT = torch.stack([torch.cat((ids_T[start:i], ids_T[i + 1 :])) for i in left_out])
-        caches.length = start
-        logits_BV = model(behind_BT, caches, last_only=True)[:, 0]
-        yield from reversed([(i, logits_V) for i, logits_V in zip(left_out, logits_BV, strict=True) if i < end])

@@ -1,17 +1,41 @@
-"""A prompt's ids in; how its end could have been cut differently, and how likely that was, out."""
+"""How the end of a prompt could have been cut differently, and how likely that was."""
+
+from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from minigpt.models.kinds import Model
-from minigpt.sampling.distribution import Distribution, best_ids, token_text
-from minigpt.sampling.records import Other
-from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.continuation import before_each, scored
-from minigpt.views.records import Boundary, ScoredToken
+from minigpt.sampling.records import Other, ScoredToken
+from minigpt.text.records import token_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from minigpt.models.kinds import Model
+    from minigpt.sampling.distribution import Distribution
+    from minigpt.text.tokenizer import Tokenizer
 
 # A word that the tokenizer has as one token is mostly cut into two or three where it stops short.
 _FURTHEST = 3  # tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boundary:
+    """The end of a prompt, seen from before its last `tokens`: could it have been cut otherwise?
+
+    `bytes` is what these tokens spell. raw_prob + longer + other_longer + others = 1.
+    """
+
+    text: str | None  # None when the bytes are not whole characters
+    bytes: str  # hexadecimal
+    position: int  # from 0, of the first of `tokens`
+    tokens: tuple[ScoredToken, ...]
+    raw_prob: float  # of `tokens`, one after the other
+    share: float  # of raw_prob in itself and all longer tokens
+    longer: tuple[ScoredToken, ...]  # the likeliest single tokens that begin with `bytes` and go on
+    other_longer: Other  # those of them that are not listed
+    others: Other  # whatever does not begin so; where there are several `tokens`, what else may follow all but the last
 
 
 def boundary(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> Boundary | None:
@@ -22,6 +46,8 @@ def boundary(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int
     inside a word. Of the three pieces the one of the smallest share is taken; the shortest, where no token goes on.
     `top` of the longer tokens are listed. None where no token has one before it.
     """
+    from minigpt.sampling.continuation import before_each, scored
+
     furthest = min(_FURTHEST, len(ids) - 1)
     if furthest < 1:
         return None
@@ -36,6 +62,9 @@ def _boundary(
     dist: Distribution, tokenizer: Tokenizer, own: Sequence[ScoredToken], position: int, top: int
 ) -> Boundary:
     """As seen from before all of `own`, where `dist` is the distribution."""
+    from minigpt.sampling.continuation import scored
+    from minigpt.sampling.distribution import best_ids
+
     data = bytes.fromhex("".join(token.bytes for token in own))
     ids, raw_prob = tokenizer.longer_tokens(data), math.prod(token.raw_prob for token in own)
     listed = [ids[i] for i in best_ids(dist.logits_V[ids], min(top, len(ids)))] if ids else []

@@ -1,15 +1,35 @@
-"""A prompt's ids and several texts that may follow it in; how probable each whole text is, and its share, out."""
+"""How probable each of several texts is after a prompt."""
+
+from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from minigpt.models.kinds import Model, batch_decoder_for
-from minigpt.sampling.distribution import distribution
-from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.continuation import scored
-from minigpt.views.records import Choice, ScoredToken
+from minigpt.sampling.records import ScoredToken
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from minigpt.models.kinds import Model
+    from minigpt.text.tokenizer import Tokenizer
 
 _AT_ONCE = 8  # texts, each with a cache of a whole context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One of several texts that may follow a prompt: its whole probability, and its share among them."""
+
+    text: str
+    tokens: tuple[ScoredToken, ...]
+    bytes: int
+    raw_prob: float  # of all its tokens, one after the other; exp(-total_nats)
+    total_nats: float  # -ln raw_prob: what the text costs, 0 or more
+    nats_per_byte: float
+    bits_per_byte: float
+    share: float  # raw_prob / the sum of all choices' raw_prob
+    share_per_byte: float  # the same of exp(-nats_per_byte), where length costs nothing
 
 
 def weigh(model: Model, tokenizer: Tokenizer, ids: Sequence[int], texts: Sequence[str]) -> tuple[Choice, ...]:
@@ -48,6 +68,10 @@ def _scored(
     model: Model, tokenizer: Tokenizer, ids: Sequence[int], texts: Sequence[Sequence[int]]
 ) -> list[list[ScoredToken]]:
     """Every token of every text: `ids` are read once, then all texts go on together, each until it ends."""
+    from minigpt.models.kinds import batch_decoder_for
+    from minigpt.sampling.continuation import scored
+    from minigpt.sampling.distribution import distribution
+
     decoder, found = batch_decoder_for(model, len(texts)), [list[ScoredToken]() for _ in texts]
     logits_BV, rows = decoder.prefill(ids), list(range(len(texts)))
     while True:

@@ -1,23 +1,40 @@
-"""A text in; its tokens out, each with the merges that built it."""
+"""How a text is cut into tokens, and the merges that built each of them."""
 
-from minigpt.sampling.distribution import token_text
-from minigpt.text.merges import MergeTable
-from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.records import CutToken, Merge
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from minigpt.text.records import Token
+
+if TYPE_CHECKING:
+    from minigpt.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merge:
+    """Two neighbours that a BPE tokenizer makes one. All in hexadecimal bytes."""
+
+    number: int  # from 1: the order in which merges were learned, and in which they are applied
+    left: str
+    right: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutToken(Token):
+    """A token of a text, and how it came about."""
+
+    position: int  # from 0
+    merges: tuple[Merge, ...]  # in the order applied; none for a single byte
 
 
 def cut(tokenizer: Tokenizer, text: str) -> list[CutToken]:
     """How `text` is cut into tokens."""
-    table = MergeTable(tokenizer)
-    return [_token(tokenizer, table, position, token) for position, token in enumerate(tokenizer.encode(text))]
+    from minigpt.text.merges import MergeTable
 
-
-def _token(tokenizer: Tokenizer, table: MergeTable, position: int, token: int) -> CutToken:
-    data = tokenizer.token_bytes(token)
-    return CutToken(
-        id=token,
-        text=token_text(data),
-        bytes=data.hex(),
-        position=position,
-        merges=tuple(Merge(number=n, left=a.hex(), right=b.hex()) for n, a, b in table.building(data)),
-    )
+    table, tokens = MergeTable(tokenizer), []
+    for position, token in enumerate(tokenizer.encode(text)):
+        built = table.building(tokenizer.token_bytes(token))
+        merges = tuple(Merge(number=number, left=left.hex(), right=right.hex()) for number, left, right in built)
+        tokens.append(CutToken.of(tokenizer, token, position=position, merges=merges))
+    return tokens

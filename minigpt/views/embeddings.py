@@ -1,14 +1,38 @@
-"""Tokens in; their vectors, the tokens nearest to each, and how near they are to one another, out."""
+"""The vectors of tokens, the tokens nearest to each, and how near they are to one another."""
 
-from collections.abc import Sequence
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from minigpt.models.kinds import Model
-from minigpt.sampling.distribution import best_ids, token_text
-from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.records import Neighbour, TokenVector
+from minigpt.text.records import Token
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from minigpt.models.kinds import Model
+    from minigpt.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour(Token):
+    """A token whose vector points in a similar direction."""
+
+    cosine: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenVector(Token):
+    """A token's row of `wte`, which is both what the model reads for it and what it is recognised by at the output."""
+
+    norm: float
+    mean: float
+    vector: tuple[float, ...]
+    neighbours: tuple[Neighbour, ...]  # the nearest first; none where the vector is zero
+    cosines: tuple[float | None, ...]  # to each of the tokens asked about, this one included; None for a zero vector
 
 
 def token_vectors(model: Model, tokenizer: Tokenizer, tokens: Sequence[int], *, top: int) -> list[TokenVector]:
@@ -35,22 +59,17 @@ def _cosines(some_NC: Tensor, all_VC: Tensor) -> Tensor:
 def _record(
     tokenizer: Tokenizer, token: int, vector_C: Tensor, cosines_V: Tensor, tokens: Sequence[int], top: int
 ) -> TokenVector:
-    data = tokenizer.token_bytes(token)
-    others_V = cosines_V.clone().nan_to_num(-torch.inf)
-    others_V[token] = -torch.inf
-    nearest = [i for i in best_ids(others_V, top) if others_V[i] > -torch.inf]
-    return TokenVector(
-        id=token,
-        text=token_text(data),
-        bytes=data.hex(),
+    from minigpt.sampling.distribution import best_ids
+
+    others_V = cosines_V.nan_to_num(-math.inf)
+    others_V[token] = -math.inf
+    nearest = [i for i in best_ids(others_V, top) if others_V[i] > -math.inf]
+    return TokenVector.of(
+        tokenizer,
+        token,
         norm=float(vector_C.norm()),
         mean=float(vector_C.mean()),
         vector=tuple(vector_C.tolist()),
-        neighbours=tuple(_neighbour(tokenizer, i, float(cosines_V[i])) for i in nearest),
+        neighbours=tuple(Neighbour.of(tokenizer, i, cosine=float(cosines_V[i])) for i in nearest),
         cosines=tuple(None if cosine.isnan() else float(cosine) for cosine in cosines_V[list(tokens)]),
     )
-
-
-def _neighbour(tokenizer: Tokenizer, token: int, cosine: float) -> Neighbour:
-    data = tokenizer.token_bytes(token)
-    return Neighbour(id=token, text=token_text(data), bytes=data.hex(), cosine=cosine)

@@ -1,20 +1,42 @@
-"""A text and the models of one training in; what each of them expected after the text, out."""
+"""What the models of one training expected after a text, as they learned."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
+from minigpt.sampling.records import Candidate, StepRecord
 
-from minigpt.checkpoint.snapshots import Snapshot
-from minigpt.errors import named
-from minigpt.models.kinds import Model, decoder_for, gpt_of
-from minigpt.sampling.distribution import Distribution, best_ids, distribution, step_record
-from minigpt.sampling.records import StepRecord
-from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.divergence import divergence_bits
-from minigpt.views.lens import layer_logits
-from minigpt.views.records import HistoryRow, LayerHistoryRow
+if TYPE_CHECKING:
+    from minigpt.checkpoint.snapshots import Snapshot
+    from minigpt.models.kinds import Model
+    from minigpt.sampling.distribution import Distribution
+    from minigpt.text.tokenizer import Tokenizer
 
-Load = Callable[[Snapshot], Model]
+    Load = Callable[[Snapshot], Model]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryRow:
+    """What the model of one step of a training expected after a text."""
+
+    step: int
+    final: bool  # the model that the run ended with: the best one
+    validation_loss_nats: float | None  # of that model, per token
+    validation_bits_per_byte: float | None
+    entropy_bits: float
+    divergence_bits: float  # D(final || this), what the final model's tokens cost more when coded by this one's
+    tracked: tuple[Candidate, ...]  # the same tokens in every row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerHistoryRow:
+    """What each layer of the model of one step of a training would give one token."""
+
+    step: int
+    final: bool
+    layers: tuple[Candidate, ...]  # the embeddings first, the model's output last
 
 
 def history(
@@ -30,6 +52,9 @@ def history(
 
     `tracked`: the tokens whose probability and rank are followed; by default the `top` best of the final model.
     """
+    from minigpt.sampling.bits import divergence_bits
+    from minigpt.sampling.distribution import best_ids, step_record
+
     final = _after(load(snapshots[-1]), ids)
     followed = list(tracked) or best_ids(final.logits_V, top)
     for snapshot in snapshots:
@@ -45,6 +70,10 @@ def history_by_layer(
 
     `token`: by default the final model's favourite.
     """
+    from minigpt.models.inside import layer_logits
+    from minigpt.models.kinds import gpt_of
+    from minigpt.sampling.distribution import best_ids, distribution, step_record
+
     if token is None:
         (token,) = best_ids(_after(load(snapshots[-1]), ids).logits_V, 1)
     for snapshot in snapshots:
@@ -61,8 +90,10 @@ def history_by_layer(
 
 
 def _after(model: Model, ids: Sequence[int]) -> Distribution:
-    with torch.inference_mode():
-        return distribution(decoder_for(model).prefill(ids))
+    from minigpt.models.kinds import decoder_for
+    from minigpt.sampling.distribution import distribution
+
+    return distribution(decoder_for(model).prefill(ids))
 
 
 def _row(snapshot: Snapshot, records: Sequence[StepRecord], divergence: float, *, final: bool) -> HistoryRow:

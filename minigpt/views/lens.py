@@ -1,16 +1,32 @@
-"""A text in; what each layer of a model would predict after it, out: the logit lens (nostalgebraist, 2020)."""
+"""What each layer of a model would predict after a text: the logit lens (nostalgebraist, 2020)."""
 
-from collections.abc import Sequence
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from minigpt.models.gpt import GPT
-from minigpt.models.kv_cache import window_start
-from minigpt.sampling.distribution import Distribution, best_ids, distribution, step_record
-from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.divergence import divergence_bits
-from minigpt.views.records import LensRow
+from minigpt.sampling.records import Candidate, Other
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from minigpt.models.gpt import GPT
+    from minigpt.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LensRow:
+    """What one layer would predict: its residual stream, through the final norm and the output table.
+
+    candidates + other = 1. The last layer's row is the model's output.
+    """
+
+    layer: int  # 0: the embeddings; n: after block n
+    candidates: tuple[Candidate, ...]  # the best by logit
+    other: Other
+    entropy_bits: float
+    divergence_bits: float  # D(output || this layer)
+    tracked: tuple[Candidate, ...]  # the same tokens in every row
 
 
 def by_layer(
@@ -22,39 +38,27 @@ def by_layer(
     row is the model's output, to the bit. No layer but the last was trained to be read in this way. `tracked`: tokens
     whose probability and rank are followed; by default the most likely one.
     """
+    from minigpt.models.inside import layer_logits
+    from minigpt.sampling.bits import divergence_bits
+    from minigpt.sampling.distribution import best_ids, distribution, step_record
+
     dists = [distribution(logits_V) for logits_V in layer_logits(model, ids)]
     output = dists[-1]
     followed = list(tracked) or best_ids(output.logits_V, 1)
-    return [_row(layer, dist, output, tokenizer, len(ids), followed, top) for layer, dist in enumerate(dists)]
-
-
-@torch.inference_mode()
-def layer_logits(model: GPT, ids: Sequence[int]) -> list[Tensor]:
-    """The logits [V] after `ids` that each layer would give, the embeddings first, the model's own last."""
-    window = ids[window_start(len(ids), model.config.context) :]
-    stream: list[Tensor] = []
-    model(torch.tensor([window], device=model.device), last_only=True, stream=stream)
-    return [model.unembed(x_BTC[:, -1:])[0, 0] for x_BTC in stream]
-
-
-def _row(
-    layer: int,
-    dist: Distribution,
-    output: Distribution,
-    tokenizer: Tokenizer,
-    position: int,
-    followed: Sequence[int],
-    top: int,
-) -> LensRow:
-    record = step_record(dist, tokenizer.token_bytes, position=position, top=top)
-    each = [step_record(dist, tokenizer.token_bytes, position=position, top=1, token=token) for token in followed]
-    assert record.other is not None
-    assert record.entropy_bits is not None
-    return LensRow(
-        layer=layer,
-        candidates=record.candidates,
-        other=record.other,
-        entropy_bits=record.entropy_bits,
-        divergence_bits=divergence_bits(output.logits_V, dist.logits_V),
-        tracked=tuple(step.chosen for step in each if step.chosen),
-    )
+    rows = []
+    for layer, dist in enumerate(dists):
+        record = step_record(dist, tokenizer.token_bytes, position=len(ids), top=top)
+        each = [step_record(dist, tokenizer.token_bytes, position=len(ids), top=1, token=token) for token in followed]
+        assert record.other is not None
+        assert record.entropy_bits is not None
+        rows.append(
+            LensRow(
+                layer=layer,
+                candidates=record.candidates,
+                other=record.other,
+                entropy_bits=record.entropy_bits,
+                divergence_bits=divergence_bits(output.logits_V, dist.logits_V),
+                tracked=tuple(step.chosen for step in each if step.chosen),
+            )
+        )
+    return rows

@@ -1,24 +1,24 @@
-"""A text in; the distribution after it, or behind every one of its tokens, out."""
+"""The distribution after a text, or behind each of its tokens."""
+
+from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from minigpt.sampling.records import BareToken, StepRecord, TextScore, perplexity
 
-from minigpt.models.baselines import Baseline
-from minigpt.models.kinds import Model, decoder_for
-from minigpt.models.kv_cache import window_start
-from minigpt.models.stream_decoder import read_stretches
-from minigpt.sampling.distribution import distribution, step_record, token_text
-from minigpt.sampling.records import BareToken, StepRecord
-from minigpt.text.records import Token
-from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.records import TextScore
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from minigpt.models.kinds import Model
+    from minigpt.text.tokenizer import Tokenizer
 
 
 def next_token(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> StepRecord:
     """What comes after `ids` (one or more): the softmax of the logits, nothing filtered, nothing drawn."""
+    from minigpt.models.kinds import decoder_for
+    from minigpt.sampling.distribution import distribution, step_record
+
     logits_V = decoder_for(model).prefill(ids)
     return step_record(distribution(logits_V), tokenizer.token_bytes, position=len(ids), top=top)
 
@@ -29,6 +29,9 @@ def every_token(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: 
     A text beyond the context is read in windows that overlap, each token in the very window in which sampling would
     see it; one window of logits is held at a time.
     """
+    from minigpt.models.reading import position_logits
+    from minigpt.sampling.distribution import distribution, step_record
+
     if ids:
         yield first_token(tokenizer, ids[0])
     for position, logits_V in position_logits(model, ids):
@@ -77,54 +80,15 @@ def text_score(records: Iterable[StepRecord]) -> TextScore:
     return tally.score()
 
 
-def perplexity(total_nats: float, tokens: int) -> float | None:
-    """exp(nats per token). None without a token, or where it is too large for a float, as of a diverged model."""
-    try:
-        return math.exp(total_nats / tokens) if tokens else None
-    except OverflowError:
-        return None
-
-
-def named_token(tokenizer: Tokenizer, token: int) -> Token:
-    """A token by its id, without numbers."""
-    data = tokenizer.token_bytes(token)
-    return Token(id=token, text=token_text(data), bytes=data.hex())
-
-
 def first_token(tokenizer: Tokenizer, token: int) -> StepRecord:
     """The record of a text's first token: nothing stands before it, so nothing predicts it."""
-    data = tokenizer.token_bytes(token)
     return StepRecord(
         sample=0,
         position=0,
-        token=BareToken(id=token, text=token_text(data), bytes=data.hex()),
+        token=BareToken.of(tokenizer, token),
         candidates=(),
         other=None,
         entropy_bits=None,
         surprisal_bits=None,
         stages=(),
     )
-
-
-def surprisal(logits_V: Tensor, token: int) -> float:
-    """-log2 of the probability of `token`, in float64; 0 or more."""
-    logits_V = logits_V.cpu().double()
-    return max(0.0, float(logits_V.logsumexp(-1) - logits_V[token])) / math.log(2)
-
-
-def position_logits(model: Model, ids: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
-    """(position, logits [V] for it) for every position but the first, window by window, as sampling would see them."""
-    if isinstance(model, Baseline):
-        stretches = read_stretches(model, ids[:-1])
-        yield from enumerate((logits_V for logits_TV, _ in stretches for logits_V in logits_TV), start=1)
-        return
-    context = model.config.context
-    position = 1
-    while position < len(ids):
-        start = window_start(position, context)
-        end = min(start + context, len(ids) - 1)  # this window's last token predicts ids[end]
-        with torch.inference_mode():
-            logits_TV = model(torch.tensor([ids[start:end]], device=model.device))[0]
-        for row in range(position - 1 - start, end - start):
-            yield start + row + 1, logits_TV[row]
-        position = end + 1

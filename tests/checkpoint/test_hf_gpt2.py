@@ -13,10 +13,10 @@ from minigpt.checkpoint.folder import load, save_description, save_weights
 from minigpt.models.batch_decoder import BatchDecoder
 from minigpt.models.decoder import Decoder
 from minigpt.models.gpt import GPT
+from minigpt.models.inside import layer_logits
 from minigpt.models.precision import stored
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.views.attention import attend
-from minigpt.views.lens import layer_logits
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "usual": {},

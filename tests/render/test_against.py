@@ -10,7 +10,7 @@ from minigpt.render.against import compared_next_table, compared_text_caption, c
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII, UNICODE, Symbols
 from minigpt.text.records import Token
-from minigpt.views.records import ComparedNext, ComparedSpan, ComparedText, ComparedToken
+from minigpt.views.against import ComparedNext, ComparedSpan, ComparedText, ComparedToken
 
 NAMES = ("notes", "shakespeare/step-001500")
 Golden = Callable[[str, str], None]

@@ -10,7 +10,7 @@ from minigpt.render.attention import grid_table, head_table, shared_word_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII, UNICODE, Symbols
 from minigpt.text.records import Token
-from minigpt.views.records import (
+from minigpt.views.attention import (
     AttentionGrid,
     HeadSummary,
     LookedAt,

@@ -3,7 +3,7 @@
 from minigpt.render.attention_page import attention_section
 from minigpt.render.html import page
 from minigpt.text.records import Token
-from minigpt.views.records import AttentionGrid
+from minigpt.views.attention import AttentionGrid
 
 
 def grid(layer: int, head: int | None, *rows: tuple[float, ...]) -> AttentionGrid:

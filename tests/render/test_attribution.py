@@ -9,7 +9,7 @@ from minigpt.render.attribution import attribution_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII, UNICODE, Symbols
 from minigpt.sampling.records import Candidate
-from minigpt.views.records import Attribution, TokenEffect
+from minigpt.views.attribution import Attribution, TokenEffect
 
 Make = Callable[..., Candidate]
 EFFECTS = [("The", 0.004), (" cat", 7.25), ("\x1b[31m", -0.001), ("速い狐", -3.0), (None, 0.0), ("x" * 90, -0.9)]

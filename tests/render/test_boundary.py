@@ -10,8 +10,8 @@ from rich.cells import cell_len
 from minigpt.render.boundary import DOUBTFUL, boundary_note, boundary_tables
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII
-from minigpt.sampling.records import Other, StepRecord
-from minigpt.views.records import Boundary, ScoredToken
+from minigpt.sampling.records import Other, ScoredToken, StepRecord
+from minigpt.views.boundary import Boundary
 
 Golden = Callable[[str, str], None]
 PROMPT = "To date, the cleverest thinker of all time was "

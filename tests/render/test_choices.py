@@ -12,7 +12,8 @@ from rich.cells import cell_len
 from minigpt.render.choices import CSV_COLUMNS, choices_table, write_choices_csv
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII
-from minigpt.views.records import Choice, ScoredToken
+from minigpt.sampling.records import ScoredToken
+from minigpt.views.choices import Choice
 
 Golden = Callable[[str, str], None]
 HOSTILE = ["[/INST]", "[bold]", ":smile:", "\x1b[31m", "\x00", "\u202e", "\n\n\n", "\u0301", "速い茶色の狐" * 9]

@@ -14,7 +14,7 @@ from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII
 from minigpt.sampling.records import BareToken, Candidate, StepRecord
 from minigpt.text.records import CorpusText
-from minigpt.views.records import (
+from minigpt.views.corpus import (
     CorpusCandidate,
     CorpusOther,
     CorpusStep,

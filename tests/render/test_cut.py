@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from minigpt.render.cut import cut_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII, UNICODE, Symbols
-from minigpt.views.records import CutToken, Merge
+from minigpt.views.cut import CutToken, Merge
 
 
 def token(position: int, text: str | None, data: str, *merges: tuple[int, str, str]) -> CutToken:

@@ -10,7 +10,7 @@ from minigpt.render.history import history_table, layer_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII, UNICODE, Symbols, sparkline
 from minigpt.sampling.records import Candidate
-from minigpt.views.records import HistoryRow, LayerHistoryRow
+from minigpt.views.history import HistoryRow, LayerHistoryRow
 
 Make = Callable[..., Candidate]
 PROMPT = "To date, the cleverest thinker of all time was"

@@ -4,7 +4,7 @@ import json
 
 from minigpt.render.history_page import history_section
 from minigpt.sampling.records import Candidate
-from minigpt.views.records import HistoryRow
+from minigpt.views.history import HistoryRow
 
 
 def row(step: int, *tracked: Candidate, final: bool = False) -> HistoryRow:

@@ -23,7 +23,8 @@ from minigpt.sampling.records import BareToken, StepLogits
 from minigpt.sampling.step_logits import TEMPERATURES, step_logits
 from minigpt.settings import SampleConfig
 from minigpt.text.records import Token
-from minigpt.views.records import AttentionGrid, HistoryRow
+from minigpt.views.attention import AttentionGrid
+from minigpt.views.history import HistoryRow
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (

@@ -9,7 +9,7 @@ from minigpt.render.lens import lens_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII, UNICODE, Symbols
 from minigpt.sampling.records import Candidate, Other
-from minigpt.views.records import LensRow
+from minigpt.views.lens import LensRow
 
 Make = Callable[..., Candidate]
 PROMPT = "To date, the cleverest thinker of all time was"

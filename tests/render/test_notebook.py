@@ -10,16 +10,11 @@ import minigpt
 from minigpt.render.notebook import show
 from minigpt.sampling.records import BareToken, StepRecord
 from minigpt.text.records import Token
-from minigpt.views.records import (
-    AttentionGrid,
-    Choice,
-    ComparedNext,
-    ComparedToken,
-    HeadSummary,
-    HistoryRow,
-    LayerHistoryRow,
-    LensRow,
-)
+from minigpt.views.against import ComparedNext, ComparedToken
+from minigpt.views.attention import AttentionGrid, HeadSummary
+from minigpt.views.choices import Choice
+from minigpt.views.history import HistoryRow, LayerHistoryRow
+from minigpt.views.lens import LensRow
 
 BAD = "<script>alert(1)</script>\"'\x00\u202e"
 

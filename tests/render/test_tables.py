@@ -23,8 +23,7 @@ from minigpt.render.tables import (
     score_caption,
     score_table,
 )
-from minigpt.sampling.records import BareToken, Candidate, Other, SampleEnd, StepRecord
-from minigpt.views.records import FileScore, TextScore
+from minigpt.sampling.records import BareToken, Candidate, FileScore, Other, SampleEnd, StepRecord, TextScore
 
 Golden = Callable[[str, str], None]
 Make = Callable[..., Candidate]

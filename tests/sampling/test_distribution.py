@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from minigpt.errors import CheckpointError
-from minigpt.sampling.distribution import Distribution, best_ids, distribution, step_record, token_text, uniforms
+from minigpt.sampling.distribution import Distribution, best_ids, distribution, step_record, uniforms
 from minigpt.sampling.filters import build_stages
 from minigpt.sampling.records import StepRecord
 from minigpt.settings import SampleConfig
+from minigpt.text.records import token_text
 
 LARGE = 50_257
 OFF = SampleConfig(temperature=1.0, top_p=1.0)

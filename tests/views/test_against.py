@@ -10,10 +10,11 @@ import pytest
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import CheckpointError
 from minigpt.models.gpt import GPT
+from minigpt.models.reading import position_logits
+from minigpt.sampling.bits import divergence_bits
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.views.against import ComparedTally, compare_next, compare_text, same_vocabulary
-from minigpt.views.divergence import divergence_bits
-from minigpt.views.probs import every_token, next_token, position_logits
+from minigpt.views.probs import every_token, next_token
 
 TEXT = "The quick brown fox – größer geht's nicht. 速い茶色の狐 😀\n\nDer dog's running on."
 MakeModel = Callable[..., GPT]

@@ -9,16 +9,9 @@ import torch.nn.functional as F
 
 from minigpt.errors import CheckpointError, ConfigError, CorpusError
 from minigpt.models.gpt import GPT
+from minigpt.models.inside import Attention
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.attention import (
-    Attention,
-    attend,
-    attention_grid,
-    head_summaries,
-    joined_words,
-    shared_word,
-    word_weights,
-)
+from minigpt.views.attention import attend, attention_grid, head_summaries, joined_words, shared_word, word_weights
 
 TEXT = "The quick brown fox"
 

@@ -12,8 +12,7 @@ from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import window_start
 from minigpt.sampling.records import Other
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.boundary import boundary
-from minigpt.views.records import Boundary
+from minigpt.views.boundary import Boundary, boundary
 
 
 def longer(tokenizer: Tokenizer, data: bytes) -> list[int]:

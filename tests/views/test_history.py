@@ -8,12 +8,11 @@ import torch
 
 from minigpt.checkpoint.snapshots import Snapshot
 from minigpt.models.gpt import GPT
+from minigpt.sampling.bits import divergence_bits
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.divergence import divergence_bits
-from minigpt.views.history import history, history_by_layer
+from minigpt.views.history import HistoryRow, history, history_by_layer
 from minigpt.views.lens import by_layer
 from minigpt.views.probs import next_token
-from minigpt.views.records import HistoryRow
 
 IDS = [5, 9, 40]
 

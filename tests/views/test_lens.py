@@ -10,8 +10,9 @@ import transformers
 from minigpt.checkpoint.hf_gpt2 import config_to_json, weights_to_tensors
 from minigpt.models.decoder import Decoder
 from minigpt.models.gpt import GPT
+from minigpt.models.inside import layer_logits
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.lens import by_layer, layer_logits
+from minigpt.views.lens import by_layer
 from minigpt.views.probs import next_token
 
 IDS = [5, 9, 40, 301, 77]

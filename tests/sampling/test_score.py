@@ -14,12 +14,12 @@ from minigpt.models import device as device_module
 from minigpt.models.baselines import Baseline
 from minigpt.models.device import autocast
 from minigpt.models.gpt import GPT
+from minigpt.sampling import score as score_module
+from minigpt.sampling.records import FileScore
+from minigpt.sampling.score import Part, score, total_score
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.training.evaluate import evaluate
-from minigpt.views import score as score_module
 from minigpt.views.probs import every_token, text_score
-from minigpt.views.records import FileScore
-from minigpt.views.score import Part, score, total_score
 
 
 @pytest.fixture

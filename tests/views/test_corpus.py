@@ -11,13 +11,13 @@ import pytest
 
 from minigpt.models.gpt import GPT
 from minigpt.render.machine import to_json
+from minigpt.text import occurrences
+from minigpt.text.occurrences import OUTSIDE, followers, most_frequent, nested
+from minigpt.text.occurrences import verbatim_spans as find_spans
 from minigpt.text.records import CorpusText
 from minigpt.text.shards import Shards
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.views import corpus_counts
-from minigpt.views.corpus_counts import OUTSIDE, corpus_step, followers, most_frequent, nested, verbatim
-from minigpt.views.corpus_counts import verbatim_spans as find_spans
-from minigpt.views.records import CorpusStep
+from minigpt.views.corpus import CorpusStep, corpus_step, verbatim
 
 BORDER = 9
 DTYPES = [np.dtype("<u2"), np.dtype("<u4")]
@@ -27,8 +27,8 @@ TEXT = CorpusText(name="notes.txt", part="whole text", tokens=0)
 @pytest.fixture(params=[1, 7, 1 << 16], ids=["a token", "seven tokens", "as usual"])
 def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """The size of a block, so that matches run across borders of blocks; of pairs, a few at once."""
-    monkeypatch.setattr(corpus_counts, "_BLOCK", request.param)
-    monkeypatch.setattr(corpus_counts, "_PAIRS", 4)
+    monkeypatch.setattr(occurrences, "_BLOCK", request.param)
+    monkeypatch.setattr(occurrences, "_PAIRS", 4)
     return request.param
 
 
@@ -120,7 +120,7 @@ def test_tokens_are_compared_even_where_hashes_agree(monkeypatch: pytest.MonkeyP
     def all_alike(ids: np.ndarray, n: int) -> np.ndarray:
         return np.zeros(max(0, len(ids) - n + 1), np.uint32)
 
-    monkeypatch.setattr(corpus_counts, "_hashes", all_alike)
+    monkeypatch.setattr(occurrences, "_hashes", all_alike)
     corpus, text = ids(80, 3, 1), ids(20, 3, 2)
     assert find_spans(np.array(corpus, np.uint16), text, 3, BORDER) == spans_by_hand(corpus, text, 3)
 
@@ -128,7 +128,7 @@ def test_tokens_are_compared_even_where_hashes_agree(monkeypatch: pytest.MonkeyP
 def test_equal_ngrams_have_equal_hashes_and_others_seldom() -> None:
     corpus = np.array(ids(3000, 3, 1), np.int32)
     for n in range(1, 14):
-        hashes = corpus_counts._hashes(corpus, n)
+        hashes = occurrences._hashes(corpus, n)
         grams = [tuple(corpus[i : i + n].tolist()) for i in range(len(corpus) - n + 1)]
         assert len(hashes) == len(grams)
         assert len(set(zip(grams, hashes.tolist(), strict=True))) == len(set(grams))  # one hash each
@@ -153,7 +153,7 @@ def test_shards_are_read_a_block_at_a_time(tmp_path: Path, monkeypatch: pytest.M
             read.append(len(found))
             return found
 
-    monkeypatch.setattr(corpus_counts, "_BLOCK", 100)
+    monkeypatch.setattr(occurrences, "_BLOCK", 100)
     watched = Watched([tmp_path / f"{number}.bin" for number in range(3)], np.dtype("<u2"))
     text = corpus[1220:1250]
     found = followers(watched, text)

@@ -1,73 +1,24 @@
-"""Ids of a text and of a corpus in; what followed the text's end there, and which spans stand there verbatim, out.
+"""Where the end of a text, or spans of it, stand in a corpus of ids.
 
 Exact, and without an index: one pass over the corpus, a block at a time, in the memory of a block. Matching is by
 token: the same letters cut into other tokens are no match.
 """
 
-import codecs
-import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
-from itertools import groupby
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from minigpt.models.kinds import Model, decoder_for
-from minigpt.sampling.distribution import Distribution, distribution, step_record, token_text
-from minigpt.sampling.records import BareToken, StepRecord
-from minigpt.text.records import CorpusText
 from minigpt.text.shards import Ids
-from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.records import (
-    CorpusCandidate,
-    CorpusOther,
-    CorpusStep,
-    CorpusSuffix,
-    VerbatimPiece,
-    VerbatimReport,
-    VerbatimSpan,
-)
 
 OUTSIDE = -1  # stands for what would be before and behind the corpus
 _APART = -2  # the same for the text of a sample: what ends a document in it, too, is like nothing
-SHORTEST_SPAN = 2  # tokens: the single ones of a text stand everywhere
 _BLOCK = 1 << 17  # ids at once: few enough for the processor's cache, many enough that it is numpy that works
 _PAIRS = 1 << 18  # compared at once, about: a text and a corpus that repeat themselves have many
 _TABLE_BITS = 20  # of a hash: with a thousand n-grams, one place in a thousand is looked at in vain
 _FACTOR, _MIXER = 0x85EBCA6B, 0x9E3779B1  # odd, with their bits spread: from MurmurHash3, and the golden ratio
 
 Followers = Counter[int]  # id -> how often it follows; OUTSIDE where the corpus ends
-
-# --- what followed
-
-
-def corpus_step(
-    model: Model,
-    tokenizer: Tokenizer,
-    ids: Sequence[int],
-    corpus: Ids,
-    text: CorpusText,
-    *,
-    top: int,
-    suffix: int | None = None,
-) -> CorpusStep:
-    """What the model expects after `ids` (one or more), beside what followed the end of them in the corpus.
-
-    Listed are the `top` best of the model and the `top` most frequent of the corpus. Shares are of what followed the
-    last `suffix` tokens, or as many of them as the corpus holds; by default the longest suffix that it holds.
-    """
-    dist = distribution(decoder_for(model).prefill(ids))
-    rows = nested(followers(corpus, ids))
-    suffixes = [_suffix(dist, tokenizer, ids[-tokens:], found) for tokens, found in rows]
-    followed = [i for i, row in enumerate(suffixes) if row.followed]
-    wanted = [i for i in followed if suffix is not None and suffixes[i].tokens >= suffix]
-    chosen = (wanted or followed[-1:])[:1]
-    found = rows[chosen[0]][1] if chosen else Counter[int]()
-    del found[OUTSIDE]
-    step = step_record(dist, tokenizer.token_bytes, position=len(ids), top=top, also=most_frequent(found, top))
-    return _beside(step, found, text, tuple(suffixes), suffixes[chosen[0]] if chosen else None)
 
 
 def followers(corpus: Ids, ids: Sequence[int]) -> dict[int, Followers]:
@@ -108,128 +59,6 @@ def nested(found: Mapping[int, Followers]) -> list[tuple[int, Followers]]:
 def most_frequent(found: Followers, top: int) -> list[int]:
     """The `top` ids that follow most often, the lowest id first among equals."""
     return sorted(found, key=lambda token: (-found[token], token))[:top]
-
-
-def _suffix(dist: Distribution, tokenizer: Tokenizer, ids: Sequence[int], found: Followers) -> CorpusSuffix:
-    inside = Counter({token: count for token, count in found.items() if token != OUTSIDE})
-    followed, best = inside.total(), most_frequent(inside, 1)
-    data = tokenizer.decode_bytes(ids)
-    return CorpusSuffix(
-        tokens=len(ids),
-        text=token_text(data),
-        bytes=data.hex(),
-        occurrences=found.total(),
-        followed=followed,
-        next_tokens=len(inside),
-        likeliest=_token(tokenizer, best[0]) if best else None,
-        likeliest_share=inside[best[0]] / followed if best else None,
-        divergence_bits=divergence_bits(dist, inside) if best else None,
-    )
-
-
-def divergence_bits(dist: Distribution, found: Followers) -> float:
-    """How many bits the model needs above the corpus's own shares, on average, for what follows there.
-
-    The Kullback-Leibler divergence of the corpus's shares from the model's raw softmax. It is finite, since the model
-    leaves no token without probability; the other way round it would not be.
-    """
-    tokens, total = list(found), found.total()
-    bits_V = (dist.logits_V.log_softmax(-1) / math.log(2)).numpy()
-    shares = np.array([found[token] for token in tokens]) / total
-    return max(0.0, float((shares * (np.log2(shares) - bits_V[tokens])).sum()))  # not -1e-17
-
-
-def _token(tokenizer: Tokenizer, token: int) -> BareToken:
-    data = tokenizer.token_bytes(token)
-    return BareToken(id=token, text=token_text(data), bytes=data.hex())
-
-
-def _beside(
-    step: StepRecord,
-    found: Followers,
-    text: CorpusText,
-    suffixes: tuple[CorpusSuffix, ...],
-    chosen: CorpusSuffix | None,
-) -> CorpusStep:
-    """`step` with the corpus's counts; its candidates by logit, ties by id."""
-    total = found.total()
-
-    def counted(count: int) -> dict[str, Any]:
-        return {"corpus_count": count, "corpus_share": count / total if total else None}
-
-    ordered = sorted(step.candidates, key=lambda candidate: (-candidate.logit, candidate.id))
-    candidates = [CorpusCandidate(**_values(each), **counted(found[each.id])) for each in ordered]
-    rest = total - sum(candidate.corpus_count for candidate in candidates)
-    assert step.other is not None
-    return CorpusStep(
-        **{
-            **_values(step),
-            "candidates": tuple(candidates),
-            "other": CorpusOther(**_values(step.other), **counted(rest)),
-        },
-        corpus=text,
-        suffixes=suffixes,
-        suffix=chosen,
-    )
-
-
-def _values(record: Any) -> dict[str, Any]:
-    return {field.name: getattr(record, field.name) for field in fields(record)}
-
-
-# --- what stands there verbatim
-
-
-def verbatim(
-    tokenizer: Tokenizer,
-    ids: Sequence[int],
-    corpus: Ids,
-    text: CorpusText,
-    *,
-    at_least: int,
-    position: int,
-    sample: int,
-) -> VerbatimReport:
-    """Which spans of `ids`, the tokens that were sampled, stand verbatim in the corpus; the first is at `position`.
-
-    Only sampled tokens are matched, so that a prompt, which is the user's own words, counts for nothing.
-    """
-    if ids and ids[-1] == tokenizer.end_of_text:
-        ids = ids[:-1]  # it ends the text, and is none of it
-    spans = verbatim_spans(corpus, ids, at_least, tokenizer.end_of_text)
-    marked = np.zeros(len(ids), bool)
-    for start, tokens, _ in spans:
-        marked[start : start + tokens] = True
-    records = tuple(
-        VerbatimSpan(
-            position=position + start,
-            tokens=tokens,
-            text=token_text(data := tokenizer.decode_bytes(ids[start : start + tokens])),
-            bytes=data.hex(),
-            occurrences=occurrences,
-        )
-        for start, tokens, occurrences in spans
-    )
-    return VerbatimReport(
-        sample=sample,
-        corpus=text,
-        at_least=at_least,
-        sampled_tokens=len(ids),
-        verbatim_tokens=int(marked.sum()),
-        longest=max(records, key=lambda span: span.tokens, default=None),
-        spans=records,
-        pieces=tuple(_pieces(map(tokenizer.token_bytes, ids), marked.tolist())),
-    )
-
-
-def _pieces(tokens: Iterable[bytes], marked: Iterable[bool]) -> Iterator[VerbatimPiece]:
-    """The whole text, in as few pieces as the marks allow. A character belongs to the token that completes it."""
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    for is_verbatim, group in groupby(zip(tokens, marked, strict=True), key=lambda pair: pair[1]):
-        if text := decoder.decode(b"".join(data for data, _ in group)):
-            yield VerbatimPiece(text=text, verbatim=is_verbatim)
-    if text := decoder.decode(b"", final=True):
-        yield VerbatimPiece(text=text, verbatim=False)
 
 
 def verbatim_spans(corpus: Ids, text: Sequence[int], at_least: int, border: int) -> list[tuple[int, int, int]]:
@@ -306,9 +135,6 @@ def _hashes(ids: np.ndarray, n: int) -> np.ndarray:
         whole = whole[:-1] * np.uint32(_FACTOR)
         whole += _hashes(ids[n - 1 :], 1)
     return whole
-
-
-# --- the pass over the corpus
 
 
 def _blocks(ids: Ids, *, before: int, after: int) -> Iterator[np.ndarray]:

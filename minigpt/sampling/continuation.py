@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 from minigpt.models.kinds import Model, decoder_for
-from minigpt.sampling.distribution import Distribution, distribution, token_text
+from minigpt.sampling.distribution import Distribution, distribution
+from minigpt.sampling.records import ScoredToken
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.records import ScoredToken
 
 
 def before_each(model: Model, ids: Sequence[int], tokens: Sequence[int]) -> Iterator[Distribution]:
@@ -19,12 +19,7 @@ def before_each(model: Model, ids: Sequence[int], tokens: Sequence[int]) -> Iter
 
 def scored(dist: Distribution, tokenizer: Tokenizer, token: int) -> ScoredToken:
     """`token` with its numbers in `dist`; the cost by its distance to the best one, as of 1e-400 there is no float."""
-    data, logits_V, raw_V = tokenizer.token_bytes(token), dist.logits_V.numpy(), dist.raw_V.numpy()
+    logits_V, raw_V = dist.logits_V.numpy(), dist.raw_V.numpy()
     best = int(logits_V.argmax())
-    return ScoredToken(
-        id=token,
-        text=token_text(data),
-        bytes=data.hex(),
-        raw_prob=float(raw_V[token]),
-        nats=float(logits_V[best] - logits_V[token]) - math.log(raw_V[best]),
-    )
+    nats = float(logits_V[best] - logits_V[token]) - math.log(raw_V[best])
+    return ScoredToken.of(tokenizer, token, raw_prob=float(raw_V[token]), nats=nats)

@@ -8,9 +8,9 @@ import torch
 
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import window_start
+from minigpt.sampling.continuation import before_each, scored
 from minigpt.sampling.distribution import distribution
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.continuation import before_each, scored
 
 
 @pytest.mark.parametrize("context", [1, 2, 5, 16, 17])

@@ -17,9 +17,8 @@ from minigpt.models.device import windows_at_once
 from minigpt.models.kinds import Model
 from minigpt.models.kv_cache import window_step
 from minigpt.sampling.distribution import require_finite
+from minigpt.sampling.records import FileScore, perplexity
 from minigpt.settings import require
-from minigpt.views.probs import perplexity
-from minigpt.views.records import FileScore
 
 _STRETCH = 1024  # of a stream, at once
 _NOT_SCORED = -100  # the target that cross_entropy leaves out

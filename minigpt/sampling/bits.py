@@ -1,8 +1,14 @@
-"""Two distributions over the same tokens in; by how many bits the second misses the first, out."""
+"""What distributions and texts cost, in bits and nats."""
 
 import math
 
 from torch import Tensor
+
+
+def surprisal(logits_V: Tensor, token: int) -> float:
+    """-log2 of the probability of `token`, in float64; 0 or more."""
+    logits_V = logits_V.cpu().double()
+    return max(0.0, float(logits_V.logsumexp(-1) - logits_V[token])) / math.log(2)
 
 
 def divergence_bits(p_logits_V: Tensor, q_logits_V: Tensor) -> float:

@@ -1,0 +1,91 @@
+"""What happens inside a GPT while it reads a text: its attention, and its stream from layer to layer."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from minigpt.models.device import windows_at_once
+from minigpt.models.gpt import GPT
+from minigpt.models.kv_cache import KVCache, window_start
+
+
+@dataclass(frozen=True)
+class Attention:
+    """What every layer did with a text: weights and scores [layers, H, T, T], the stream [layers + 1, T, C]."""
+
+    ids: tuple[int, ...]
+    start: int  # index in the text of the first of `ids`
+    weights_LHTS: Tensor
+    scores_LHTS: Tensor  # -inf where a token does not look, as it comes later
+    stream_LTC: Tensor  # the embedding, then what each layer made of it
+
+
+@torch.inference_mode()
+def look_inside(model: GPT, ids: Sequence[int]) -> tuple[Attention, Tensor]:
+    """One pass over `ids` (one or more) that writes down what the fused kernel keeps to itself; and its logits."""
+    start = window_start(len(ids), model.config.context)
+    window = tuple(ids[start:])
+    products: list[Tensor] = []
+    stream: list[Tensor] = []
+    hooks = [block.attn.c_attn.register_forward_hook(partial(_keep, products)) for block in model.blocks]
+    hooks += [block.register_forward_hook(partial(_keep, stream)) for block in model.blocks]
+    hooks.append(model.blocks[0].register_forward_pre_hook(lambda _, given: stream.append(given[0])))
+    weights: list[Tensor] = []
+    try:
+        logits_BTV = model(torch.tensor([window], device=model.device), weights=weights)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    attention = Attention(
+        ids=window,
+        start=start,
+        weights_LHTS=torch.cat(weights).double().cpu(),
+        scores_LHTS=torch.cat([_scores(qkv, model.config.heads) for qkv in products]).double().cpu(),
+        stream_LTC=torch.cat(stream).double().cpu(),
+    )
+    return attention, logits_BTV
+
+
+def _keep(kept: list[Tensor], module: torch.nn.Module, given: object, result: Tensor) -> None:
+    kept.append(result)
+
+
+def _scores(qkv_BTC: Tensor, heads: int) -> Tensor:
+    """[B, H, T, T]: each query times each key, as the softmax is given them."""
+    B, T, C3 = qkv_BTC.shape
+    q, k, _ = qkv_BTC.view(B, T, 3, heads, C3 // 3 // heads).permute(2, 0, 3, 1, 4)
+    scores: Tensor = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))
+    return scores.masked_fill(torch.ones(T, T, dtype=torch.bool, device=scores.device).triu(1), -torch.inf)
+
+
+@torch.inference_mode()
+def layer_logits(model: GPT, ids: Sequence[int]) -> list[Tensor]:
+    """The logits [V] after `ids` that each layer would give, the embeddings first, the model's own last."""
+    window = ids[window_start(len(ids), model.config.context) :]
+    stream: list[Tensor] = []
+    model(torch.tensor([window], device=model.device), last_only=True, stream=stream)
+    return [model.unembed(x_BTC[:, -1:])[0, 0] for x_BTC in stream]
+
+
+@torch.inference_mode()
+def logits_without_each(model: GPT, ids: Sequence[int], cache: KVCache) -> Iterator[tuple[int, Tensor]]:
+    """(i, the logits [V] after `ids` without i), the last i first; `cache` holds all of `ids`.
+
+    Several neighbours at once. What stands before them is in the cache, so only what stands behind it is read again,
+    and written over what no later pass needs: half of the work of whole passes.
+    """
+    ids_T = torch.tensor(ids, device=model.device)
+    batch = min(windows_at_once(model.config, model.device), len(ids))
+    caches = KVCache(model.config, batch, device=model.device, dtype=cache.kv.dtype)
+    caches.kv.copy_(cache.kv)
+    for end in range(len(ids), 0, -batch):
+        left_out = range(max(0, end - batch), max(batch, end))
+        start = min(left_out[0], len(ids) - 2)  # without the last token, the one before it is still to be read
+        behind_BT = torch.stack([torch.cat((ids_T[start:i], ids_T[i + 1 :])) for i in left_out])
+        caches.length = start
+        logits_BV = model(behind_BT, caches, last_only=True)[:, 0]
+        yield from reversed([(i, logits_V) for i, logits_V in zip(left_out, logits_BV, strict=True) if i < end])
