@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from minigpt.errors import CheckpointError, CorpusError
+from minigpt.errors import CheckpointError, CorpusError, named
 from minigpt.records import Record
 from minigpt.text.records import Token
 

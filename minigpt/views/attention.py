@@ -11,7 +11,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from minigpt.errors import CorpusError, brief
+from minigpt.errors import CorpusError, brief, named
 from minigpt.records import Record
 from minigpt.settings import require
 from minigpt.text.records import Token

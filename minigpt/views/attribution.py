@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from minigpt.errors import CorpusError
+from minigpt.errors import CorpusError, named
 from minigpt.records import Record
 from minigpt.sampling.records import Candidate
 from minigpt.text.records import Token

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from minigpt.errors import named
 from minigpt.sampling.records import Candidate, StepRecord
 
 if TYPE_CHECKING:
