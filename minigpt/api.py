@@ -3,23 +3,18 @@
 What goes wrong is a MinigptError, whose message names arguments as Python has them: `top=`, not --top.
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, fields
-from functools import partial
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints, overload
 
 import torch
 
+from minigpt.app.train_run import Listener, TrainRequest
 from minigpt.checkpoint import folder as on_disk
-from minigpt.checkpoint.hub import pinned
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.checkpoint.run import RunFolder, Scratch, check_out, claim
 from minigpt.checkpoint.snapshots import Snapshot, snapshots
-from minigpt.cli.again import again
-from minigpt.cli.introduction import part_was_read
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, brief, named, spelled
 from minigpt.models.device import resolve_device
 from minigpt.models.gpt import GPT
@@ -28,12 +23,19 @@ from minigpt.plain import Misfit, from_plain
 from minigpt.render.notebook import show
 from minigpt.sampling.engine import Piece, generate
 from minigpt.sampling.records import StepRecord, TextScore
-from minigpt.settings import DEFAULT_MINUTES, Choices, SampleConfig, TrainConfig, check_ranges, require
-from minigpt.text.corpus import read_corpus
+from minigpt.settings import (
+    Choices,
+    Length,
+    Output,
+    SampleConfig,
+    TextSettings,
+    TrainConfig,
+    build,
+    check_ranges,
+    require,
+)
 from minigpt.text.single import single_token
-from minigpt.training.finetune import Base, begun_with, gentle
-from minigpt.training.plan import LEAST_TRAINING_SHARE, READING_SHARE, choose, make_plan
-from minigpt.training.run import build_model, model_card, run, run_info
+from minigpt.training.run import run
 from minigpt.views.against import ComparedNext, compare_next
 from minigpt.views.attention import (
     AttentionGrid,
@@ -199,7 +201,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
 
 _TYPES = {
     name: kind for config in (Choices, TrainConfig, SampleConfig) for name, kind in get_type_hints(config).items()
-} | {"minutes": float | None, "save_every": int | None}
+} | {"minutes": float | None, "steps": int | None, "save_every": int | None}
 _OWN = ("seconds", "steps_suffice", "base", "steps")  # decided here
 _SETTINGS = sorted({field.name for kind in (Choices, TrainConfig) for field in fields(kind)} - set(_OWN))
 
@@ -234,61 +236,35 @@ def train(
     `minigpt train --resume` from its last state, which is kept every few minutes, or every `save_every` steps. Raises
     ConfigError, CorpusError and OutputError.
     """
-    started = time.perf_counter()
-    said = _known(settings, _SETTINGS) | ({} if steps is None else {"steps": steps})
-    require(minutes is None or steps is None, f"Give {named('minutes')} or {named('steps')}, not both.")
-    require(not overwrite or out is not None, f"{named('overwrite')} goes with {named('out')}.")
-    require(not said.get("freeze") or base is not None, f"{named('freeze')} goes with {named('base')}.")
-    for name, value in {"minutes": minutes, "save_every": save_every, "steps": 1 if steps is None else steps}.items():
-        _check_type(name, value)
-    check_ranges({"minutes": minutes, "save_every": save_every})
-    seconds = None if steps is not None else 60 * (minutes or DEFAULT_MINUTES)
+    given = _known(settings, _SETTINGS)
+    own = {"minutes": minutes, "steps": steps, "val": val, "base": base, "save_every": save_every}
+    given |= {name: value for name, value in own.items() if value is not None}
+    for name in ("minutes", "steps", "save_every"):
+        _check_type(name, given.get(name))
+    given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
     specs = [str(spec) for spec in ([corpus] if isinstance(corpus, str | Path) else corpus)]
-    folder = None if out is None else Path(out)
-
-    def left() -> float:
-        total = seconds or 0.0
-        return max(LEAST_TRAINING_SHARE * total, total - (time.perf_counter() - started))
-
-    if folder is not None:
-        check_out(folder, overwrite=overwrite)
-    target, choices, config = resolve_device(device), _made(Choices, said), _made(TrainConfig, said)
-    first = None
-    if base is not None:
-        first = Base(str(base), on_disk.load(base))
-        choices, config = gentle(first, choices, config, said, target)
-    with Scratch(folder) as scratch:
-        most = None if seconds is None else READING_SHARE * seconds
-        read = partial(read_corpus, encoding=encoding, field=field, seconds=most)
-        text, held_out = read(specs), None if val is None else read([str(val)])
-        most_learned = None
-        for each in (text, held_out):
-            if each is not None and not each.whole:
-                on_note(part_was_read(each))
-        if seconds is not None:
-            plans = choose(text, held_out, choices, config, left(), target, said, 1, first)
-            choices, config, most_learned = plans.choices, plans.settings, plans.most_learned
-            if plans.note:
-                on_note(spelled(plans.note))
-        choices = choices.filled()
-        plan = make_plan(text, held_out, choices, config, target, scratch, base=first, most_learned=most_learned)
-        for sentence in plan.notes:
-            on_note(spelled(sentence))
-        model = build_model(plan) if first is None else begun_with(first, plan.model, plan.train.freeze)
-        plan = plan if seconds is None else plan.within(left())
-        origin = None if first is None else pinned(first.name, first.checkpoint.path)
-        given = {"corpus": specs, "encoding": encoding, "field": field, "val": None if val is None else str(val)}
-        info = run_info(plan, choices, target) | again({**given, "minutes": minutes}, plan, choices, target, origin)
-        info["minutes"] = None if seconds is None else seconds / 60
-        kept = RunFolder(claim(plan.corpus.name, folder, overwrite=overwrite), plan.tokenizer, info)
-        kept.start(model, model_card(plan, info["command"]), plan.data)
-    if seconds is not None:
-        plan = plan.within(left())
-        kept.update(train=asdict(plan.train))
-    with closing(run(plan, model.to(target), kept, stopped, save_every=save_every)) as records:
+    text = {"corpus": tuple(specs), "encoding": encoding, "field": field}
+    output = {"out": None if out is None else Path(out), "overwrite": overwrite}
+    values = {**text, **output, **given}
+    request = TrainRequest(
+        text=build(TextSettings, values),
+        choices=build(Choices, values),
+        length=build(Length, values),
+        training=build(TrainConfig, values),
+        output=build(Output, values),
+        given=given,
+    )
+    target = resolve_device(device)
+    listener = Listener(note=lambda sentence: on_note(spelled(sentence)))
+    prepared = request.begin(target, listener)
+    assert prepared.begun is not None
+    plan, folder, model = prepared.begun
+    for sentence in plan.notes:
+        listener.note(sentence)
+    with closing(run(plan, model.to(target), folder, stopped, save_every=save_every)) as records:
         for record, _ in records:
             on_step(record)
-    return load(kept.path, target)
+    return load(folder.path, target)
 
 
 def _known(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -306,11 +282,6 @@ def _check_type(name: str, value: Any) -> None:
         from_plain(_TYPES[name], list(value) if isinstance(value, tuple) else value)
     except Misfit as error:
         raise ConfigError(f"{named(name)} {error}.") from error
-
-
-def _made(kind: type[T], values: Mapping[str, Any]) -> T:
-    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    return kind(**{name: value for name, value in values.items() if name in names})
 
 
 def _check_top(top: int) -> None:

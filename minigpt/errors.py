@@ -57,6 +57,12 @@ def as_argument(name: str, value: str | None) -> str:
     return f"{name}={value or ''}"
 
 
+def as_flag(name: str, value: str | None = None) -> str:
+    """A setting as the command line gives it, unless its flag has another name: `--top-k 3`."""
+    flag = f"--{name.replace('_', '-')}"
+    return flag if value is None else f"{flag} {value}"
+
+
 def spelled(message: str, spelling: Spelling = as_argument) -> str:
     """`message` with each setting that it names as `spelling` has it."""
     return _NAMED.sub(lambda found: spelling(found[1], found[2]), message)

@@ -18,8 +18,9 @@ from minigpt.checkpoint.tensors import open_tensors
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.errors import CheckpointError, named
 from minigpt.models.baselines import Baseline
-from minigpt.models.kinds import NAMES, Model
+from minigpt.models.kinds import Model
 from minigpt.settings import ModelConfig
+from minigpt.settings.model import NAMES
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.text.wording import shown
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from minigpt.cli.config_file import ConfigFile
 from minigpt.cli.environment import blamed
-from minigpt.cli.flags import as_flag, renamed_flags
+from minigpt.cli.flags import renamed_flags, spelling
 from minigpt.errors import ConfigError, MinigptError, bounded, spelled
 from minigpt.render.style import safe_text
 from minigpt.settings import check_ranges, launched_rank
@@ -123,7 +123,7 @@ def note(message: str, *, quiet: bool = False) -> None:
 
 def in_flags(message: str) -> str:
     """`message` with the settings that it names as the flags of the command that runs."""
-    return spelled(message, lambda name, value: as_flag(name, value, _renamed))
+    return spelled(message, spelling(_renamed))
 
 
 def say(console: Console, message: str) -> None:

@@ -7,11 +7,11 @@ from minigpt.models.decoder import Decoder
 from minigpt.models.gpt import GPT
 from minigpt.models.stream_decoder import StreamBatchDecoder, StreamDecoder
 from minigpt.settings import ModelConfig
+from minigpt.settings.model import NAMES
 
 Model = GPT | Baseline
 
 _KINDS: dict[str, type[GPT] | type[Baseline]] = {"gpt": GPT, "lstm": LSTM, "rnn": RNN, "window": WindowNet}
-NAMES = {"gpt": "a GPT-2", "lstm": "an LSTM", "rnn": "an RNN", "window": "a dense network over a window"}
 
 
 def new_model(config: ModelConfig) -> Model:

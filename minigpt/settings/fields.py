@@ -86,6 +86,7 @@ class Setting:
     `flag` and `short` are its names where they differ from the field's; `off` is the help of a second flag, --no-NAME,
     for a switch. `variable` of the environment stands for a flag that is not given. `completes` names what a shell
     completes, see `minigpt.cli.completion`. With `shows_range`, --help shows the range too.
+    A setting that may be given `anew` is not compared with what a run began with when that run goes on.
     """
 
     help: str = ""
@@ -102,6 +103,7 @@ class Setting:
     completes: str | None = None
     shows_range: bool = False
     shows_default: bool = True
+    anew: bool = False
 
     def check(self, name: str, value: Any) -> None:
         """Raise ConfigError for a number out of range, or a word that is none of the choices."""

@@ -34,7 +34,7 @@ LEAST_TRAINING_SHARE = 1 / 4  # whatever came before: what was begun is trained,
 _READINGS = 5  # of the text: to count, to see how it compresses, to learn a tokenizer, to tokenize both parts
 BASELINE_RATES = {"lstm": 1e-2, "rnn": 1e-3, "window": 1e-2}  # AdamW's: the best of 1, 3, 10 and 30 thousandths
 T = TypeVar("T")
-Stages = Callable[[str, int], Progress]  # told what begins and how many characters it is for
+Stages = Callable[[str, int | None], Progress]  # told what begins and how many characters it is for
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,10 @@ from minigpt.checkpoint.resume import has_state, load_state, save_state, unreada
 from minigpt.checkpoint.run import RunFolder
 from minigpt.errors import TrainingError, named
 from minigpt.models.gpt import GPT
-from minigpt.models.kinds import NAMES, Model, new_model
+from minigpt.models.kinds import Model, new_model
 from minigpt.models.positions import give_positions
 from minigpt.settings import Choices, ModelConfig
+from minigpt.settings.model import NAMES
 from minigpt.training.distributed import ALONE, Ranks
 from minigpt.training.evaluate import unigram_loss
 from minigpt.training.finetune import freeze

@@ -8,9 +8,10 @@ from minigpt.errors import ConfigError
 from minigpt.models.baselines import Baseline
 from minigpt.models.decoder import Decoder
 from minigpt.models.gpt import GPT
-from minigpt.models.kinds import NAMES, batch_decoder_for, decoder_for, gpt_of
+from minigpt.models.kinds import batch_decoder_for, decoder_for, gpt_of
 from minigpt.models.stream_decoder import StreamBatchDecoder, StreamDecoder
 from minigpt.settings import MODELS
+from minigpt.settings.model import NAMES
 
 
 def test_every_kind_has_a_name_for_people() -> None:
