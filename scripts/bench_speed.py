@@ -27,7 +27,7 @@ try:
 
     from minigpt.checkpoint.folder import load
     from minigpt.checkpoint.hf_gpt2 import HEAD, config_to_json, weights_to_tensors
-    from minigpt.models.decoder import Decoder
+    from minigpt.models.decoder import CachedDecoder
     from minigpt.models.gpt import GPT
     from minigpt.models.native import has_library
     from minigpt.models.precision import stored
@@ -207,9 +207,9 @@ def check_same_logits(ours: GPT, theirs: Any) -> None:
     """Exit, with the difference, unless both models (and our cached step) give the same logits."""
     ids = torch.randint(ours.config.vocab_size, (1, 32), generator=torch.Generator().manual_seed(1))
     expected = theirs(ids).logits
-    decoder = Decoder(ours)
+    decoder = CachedDecoder(ours)
     decoder.prefill(ids[0, :-1].tolist())
-    step = decoder.step(int(ids[0, -1]))
+    step = decoder.step([int(ids[0, -1])])[0]
     difference = max(float((ours(ids) - expected).abs().max()), float((step - expected[0, -1]).abs().max()))
     if not difference < LARGEST_DIFFERENCE:
         sys.exit(f"The two models differ by {difference:.2g} in their logits; a comparison of speed means nothing.")
@@ -346,11 +346,11 @@ def tell_what_smaller_weights_cost(arguments: argparse.Namespace) -> None:
 
 def nats_by_steps(model: GPT, ids: list[int]) -> float:
     """Of all tokens but the first, each as the step before it predicts it."""
-    decoder = Decoder(model)
-    logits_V, nats = decoder.prefill(ids[:1]), 0.0
+    decoder = CachedDecoder(model)
+    logits_V, nats = decoder.prefill(ids[:1])[0], 0.0
     for token in ids[1:]:
         nats -= float(logits_V.double().log_softmax(-1)[token])
-        logits_V = decoder.step(token)
+        logits_V = decoder.step([token])[0]
     return nats
 
 

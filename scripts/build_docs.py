@@ -166,6 +166,8 @@ def near(before: str, after: str) -> bool:
 
 # Flags
 
+UNNAMED = "Options"  # typer's name for the panel of what has none
+
 
 def flags(name: str) -> str:
     """The flags of a command by the panels of its --help, a table each."""
@@ -174,15 +176,14 @@ def flags(name: str) -> str:
     from minigpt.cli.app import app
 
     command: Any = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
-    panels: dict[str, list[str]] = {}
+    panels: dict[str, str] = {}
     for parameter in command.params:
         if parameter.opts[0].startswith("-") and not getattr(parameter, "hidden", False) and parameter.help:
-            panel = getattr(parameter, "rich_help_panel", None) or "Options"
-            panels.setdefault(panel, []).append(row(parameter))
-    return "\n".join(
-        f"**{title}**\n\n| flag | what it does | default |\n| --- | --- | --- |\n{''.join(rows)}"
-        for title, rows in panels.items()
-    )
+            panel = getattr(parameter, "rich_help_panel", None) or UNNAMED
+            panels[panel] = panels.get(panel, "") + row(parameter)
+    head = "| flag | what it does | default |\n| --- | --- | --- |\n"
+    titles = sorted(panels, key=lambda title: title == UNNAMED)  # what all commands share comes last
+    return "\n".join(f"**{title}**\n\n{head}{panels[title]}" for title in titles)
 
 
 def row(parameter: Any) -> str:

@@ -32,7 +32,7 @@ from rich.table import Table
 from minigpt.checkpoint.export import export_folder
 from minigpt.checkpoint.folder import Checkpoint, load
 from minigpt.checkpoint.gguf import save_gguf
-from minigpt.models.decoder import Decoder
+from minigpt.models.decoder import CachedDecoder
 from minigpt.models.gpt import GPT
 from minigpt.text.builtin_text import python_reference
 from tests.conftest import CORPUS, HARD_STRINGS
@@ -118,11 +118,11 @@ def most_likely(logits_V: np.ndarray, subject: Subject) -> int:
 
 def continuation(subject: Subject, model: GPT) -> list[int]:
     """What follows the prompt by the most likely token each time, never end-of-text."""
-    decoder, ids = Decoder(model), []
-    next_V = decoder.prefill(subject.prompt)
+    decoder, ids = CachedDecoder(model), []
+    next_V = decoder.prefill(subject.prompt)[0]
     for _ in range(CONTINUED):
         ids.append(most_likely(next_V.numpy(), subject))
-        next_V = decoder.step(ids[-1])
+        next_V = decoder.step(ids[-1:])[0]
     return ids
 
 

@@ -158,12 +158,12 @@ def _listed(tokens: int) -> int:
 
 
 def _open_step(checkpoint: "Checkpoint", ids: list[int], best: int) -> "Step":
-    from minigpt.models.kinds import decoder_for
+    from minigpt.models.decoder import decoder_for
     from minigpt.sampling.distribution import distribution, step_record
     from minigpt.sampling.step_logits import step_logits
 
     token_bytes = checkpoint.tokenizer.token_bytes
-    logits_V = decoder_for(checkpoint.model).prefill(ids)
+    logits_V = decoder_for(checkpoint.model).prefill(ids)[0]
     step = step_record(distribution(logits_V), token_bytes, position=len(ids), top=1)
     return step_logits(logits_V, (), ids, token_bytes, step=step, best=best)
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from minigpt.contest.records import Points
-from minigpt.models.decoder import decoding_threads
-from minigpt.models.kinds import decoder_for, new_model
+from minigpt.models.decoder import decoder_for, decoding_threads
+from minigpt.models.kinds import new_model
 from minigpt.settings import ModelConfig
 
 TOKENS = (1, 64, 128, 256, 512, 1024)
@@ -28,7 +28,7 @@ def step_costs(config: ModelConfig, device: torch.device, tokens: Sequence[int] 
     return tuple((number, 1000 * median(times[number - 1 : number - 1 + _AROUND])) for number in tokens)
 
 
-def _timed(step: Callable[[int], Tensor]) -> float:
+def _timed(step: Callable[[Sequence[int]], Tensor]) -> float:
     started = time.perf_counter()
-    float(step(0)[0])  # a GPU is waited for
+    float(step([0])[0, 0])  # a GPU is waited for
     return time.perf_counter() - started

@@ -1,177 +1,156 @@
-"""Token ids in, one at a time or a window at once; the logits of the next token out: a GPT with its cache."""
+"""Decoding token by token: one protocol for every kind of model, whether it keeps a cache or a state."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import Any
+from typing import Protocol
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from minigpt.models.baselines import Baseline
-from minigpt.models.gpt import ACTIVATIONS, GPT, Block
+from minigpt.models.baselines import Baseline, State
+from minigpt.models.flat_step import SPLIT_WIDTH, FlatStep
+from minigpt.models.gpt import GPT
+from minigpt.models.kinds import Model
 from minigpt.models.kv_cache import KVCache, window_start
 from minigpt.models.native import NativeStep, is_native
-from minigpt.models.precision import Int8GPT, Int8Product
 from minigpt.models.threads import StepThreads, one_thread_but_for_steps, step_threads
-
-# A one-row product in two halves that are added streams the weights up to 1.7 times as fast on two cores. Below this
-# width a product is over before a second core has woken up.
-_SPLIT_WIDTH = 256
-_HEAD_PARAMETERS = 1 << 24  # from here on, the output head is worth a copy as [C, V], which streams twice as fast
 
 
 @contextmanager
-def decoding_threads(model: GPT | Baseline) -> Iterator[None]:
-    """One thread for a narrow model on a CPU, which is no faster with two, and 40 times slower when another program
-    keeps one of the cores busy. The steps that step.c takes are: they choose their threads themselves, as they go.
+def decoding_threads(model: Model) -> Iterator[None]:
+    """Use one thread for a narrow model on a CPU: two are no faster, and 40 times slower when another program keeps one
+    of the cores busy. step.c still chooses its own number of threads at every step.
     """
-    if model.config.width >= _SPLIT_WIDTH or model.device.type != "cpu":
+    if model.config.width >= SPLIT_WIDTH or model.device.type != "cpu":
         yield
         return
     with one_thread_but_for_steps():
         yield
 
 
-class Decoder:
-    """Feeds a text to a model token by token and moves the window on when it is full.
+class Decoder(Protocol):
+    """Reads one or more texts, a row each, that begin alike and stay equally long.
 
-    `ids` are all tokens so far; `start` is the index of the first one that the model still sees. The first step makes
-    what all of them need.
+    `start` is the index of the first token that the model still sees.
     """
 
-    def __init__(self, model: GPT) -> None:
-        self.model = model
-        self.config = model.config
-        self.cache = KVCache(model.config, device=model.device, dtype=model.wte.weight.dtype)
-        self.ids: list[int] = []
-        self.start = 0
-        self._step: Callable[[int], Tensor] | None = None
+    start: int
 
     def prefill(self, ids: Sequence[int]) -> Tensor:
-        """Read `ids` (one or more) from the start, in one pass over the window; the logits [V] after the last."""
-        return self.read(ids, last_only=True)[0]
+        """Read `ids` (one or more) as the beginning of every row; the logits [B, V] after the last."""
 
-    @torch.inference_mode()
+    def step(self, tokens: Sequence[int]) -> Tensor:
+        """Append a token to each row; the logits [B, V] after them."""
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Continue with these rows only, numbered from 0."""
+
+
+def decoder_for(model: Model, rows: int = 1) -> Decoder:
+    """The decoder of `rows` texts for this kind of model."""
+    return StateDecoder(model, rows) if isinstance(model, Baseline) else CachedDecoder(model, rows)
+
+
+class CachedDecoder:
+    """A `Decoder` for a GPT, whose window moves on when it is full. `ids` are all tokens of each row so far."""
+
+    def __init__(self, model: GPT, rows: int = 1) -> None:
+        self.model = model
+        self.cache = KVCache(model.config, rows, device=model.device, dtype=model.wte.weight.dtype)
+        self.ids: list[list[int]] = [[] for _ in range(rows)]
+        self.start = 0
+        self._single_step: Callable[[int], Tensor] | None = None
+
+    def prefill(self, ids: Sequence[int]) -> Tensor:
+        return self.read(ids, last_only=True).expand(len(self.ids), -1)
+
     def read(self, ids: Sequence[int], *, last_only: bool = False) -> Tensor:
         """As `prefill`, with the logits [T, V] after every token of the window."""
-        self.ids = list(ids)
-        self.start = window_start(len(self.ids), self.config.context)
-        window = torch.tensor([self.ids[self.start :]], device=self.model.device)
-        self.cache.length = 0
-        return self.model(window, self.cache, last_only=last_only)[0]
+        self.ids = [list(ids) for _ in self.ids]
+        return self._read_window(1, last_only=last_only)[0]
 
-    def step(self, token: int) -> Tensor:
-        """Append one token; the logits [V] after it."""
-        if window_start(len(self.ids) + 1, self.config.context) != self.start:
-            return self.prefill([*self.ids, token])
-        self.ids.append(token)
-        if self._step is None:
-            self._step = self._make_step()
-        return self._step(token)
+    def step(self, tokens: Sequence[int]) -> Tensor:
+        for row, token in zip(self.ids, tokens, strict=True):
+            row.append(token)
+        if window_start(len(self.ids[0]), self.model.config.context) != self.start:
+            return self._read_window(len(self.ids), last_only=True)[:, 0]
+        if len(tokens) > 1:
+            return self._forward([[token] for token in tokens])[:, 0]
+        if self._single_step is None:
+            self._single_step = self._make_single_step()
+        return self._single_step(tokens[0])[None]
+
+    def keep(self, rows: Sequence[int]) -> None:
+        self.ids = [self.ids[row] for row in rows]
+        self.cache.kv = self.cache.kv.index_select(2, torch.tensor(rows, device=self.model.device))
+        self._single_step = None  # it holds the addresses of the old cache
 
     def columns(self, first: int) -> tuple[Tensor, ...]:
-        """Copies [layers, 2, 1, H, D] of the keys and values of each token of the window, from number `first` on."""
+        """Copies [layers, 2, 1, H, D] of the only row's keys and values: each token of the window from `first` on."""
         return self.cache.kv[:, :, :, :, first : self.cache.length].clone().unbind(4)
 
     def resume(self, ids: Sequence[int], kept: int, columns: Sequence[Tensor]) -> None:
-        """Stand behind `ids` without running the model. The first `kept` tokens of their window are those of the window
-        so far; `columns` are those of the others, as they were when these very tokens were in the same places.
+        """Move the only row behind `ids` without running the model.
+
+        The cache holds the first `kept` tokens of their window; `columns` are those of the others, as they were when
+        these very tokens were in the same places.
         """
-        self.ids, self.start = list(ids), window_start(len(ids), self.config.context)
+        self.ids, self.start = [list(ids)], window_start(len(ids), self.model.config.context)
         self.cache.length = kept + len(columns)
         if columns:
             self.cache.kv[:, :, :, :, kept : self.cache.length] = torch.stack(tuple(columns), dim=4)
 
-    def _make_step(self) -> Callable[[int], Tensor]:
+    def _read_window(self, rows: int, *, last_only: bool) -> Tensor:
+        """Fill the cache with what the model now sees of the first `rows`; the other rows are copies of the first."""
+        self.start = window_start(len(self.ids[0]), self.model.config.context)
+        every, self.cache.length = self.cache.kv, 0
+        self.cache.kv = every[:, :, :rows]
+        logits_BTV = self._forward([row[self.start :] for row in self.ids[:rows]], last_only=last_only)
+        every[:, :, rows:] = every[:, :, :1]
+        self.cache.kv = every
+        return logits_BTV
+
+    @torch.inference_mode()
+    def _forward(self, ids: list[list[int]], *, last_only: bool = True) -> Tensor:
+        return self.model(torch.tensor(ids, device=self.model.device), self.cache, last_only=last_only)
+
+    def _make_single_step(self) -> Callable[[int], Tensor]:
         """Only step.c may change its number of threads on the way: torch's products would change their last bits."""
         if not is_native(self.model):
             return FlatStep(self.model, self.cache, torch.get_num_threads())
         return StepThreads(step_threads()).around(NativeStep(self.model, self.cache))
 
 
-class FlatStep:
-    """`GPT.forward` for a single token, written flat: `step(token)` is the logits [V] after it.
+class StateDecoder:
+    """A `Decoder` for a model with a state, which covers all tokens so far: no window moves."""
 
-    nn.Module's calls are left out, which takes a sixth of the time at 6 layers x 384. A test pins both equal.
-    """
+    start = 0
 
-    def __init__(self, model: GPT, cache: KVCache, threads: int) -> None:
-        self._config, self._cache = model.config, cache
-        self._outer = (model.wte.weight, model.wpe.weight, model.ln_f.weight, model.ln_f.bias)
-        self._layers = [_layer_tensors(block) for block in model.blocks]
-        self._product, self._head = _product(model, threads), _head(model)
-        self._activation, self._epsilon = ACTIVATIONS[model.config.activation], model.config.layer_norm_epsilon
+    def __init__(self, model: Baseline, rows: int = 1) -> None:
+        self.model, self._rows = model, rows
+        self._state: State = ()
+
+    def prefill(self, ids: Sequence[int]) -> Tensor:
+        for logits_TV, state in read_stretches(self.model, ids, last_only=True):
+            last_V, self._state = logits_TV[-1], state
+        self._state = tuple(part.expand(self._rows, *part.shape[1:]) for part in self._state)
+        return last_V.expand(self._rows, -1)
 
     @torch.inference_mode()
-    def __call__(self, token: int) -> Tensor:
-        product, C, position = self._product, self._config.width, self._cache.length
-        shape, heads, head_width = (C,), self._config.heads, C // self._config.heads
-        wte, wpe, lnf_w, lnf_b = self._outer
-        epsilon = self._epsilon
-        slots, views = self._cache.next_slots()
-        x = wte.narrow(0, token, 1) + wpe.narrow(0, position, 1)  # [1, C]
-        for i, layer in enumerate(self._layers):
-            ln1_w, ln1_b, attn_w, attn_b, proj_w, proj_b, ln2_w, ln2_b, fc_w, fc_b, out_w, out_b = layer
-            h = torch.layer_norm(x, shape, ln1_w, ln1_b, epsilon)
-            qkv = product(attn_b, h, attn_w).view(3, 1, heads, 1, head_width)
-            slots[i].copy_(qkv.narrow(0, 1, 2))
-            y = F.scaled_dot_product_attention(qkv.select(0, 0), views[2 * i], views[2 * i + 1]).view(1, C)
-            x.add_(product(proj_b, y, proj_w))
-            h = torch.layer_norm(x, shape, ln2_w, ln2_b, epsilon)
-            h = self._activation(product(fc_b, h, fc_w))
-            x.add_(product(out_b, h, out_w))
-        self._cache.length += 1
-        return self._head(torch.layer_norm(x, shape, lnf_w, lnf_b, epsilon)).view(-1)
+    def step(self, tokens: Sequence[int]) -> Tensor:
+        ids = torch.tensor(tokens, device=self.model.device)[:, None]
+        logits_BTV, self._state = self.model.read(ids, self._state)
+        return logits_BTV[:, 0]
+
+    def keep(self, rows: Sequence[int]) -> None:
+        self._state = tuple(part[list(rows)] for part in self._state)
 
 
-def _layer_tensors(block: Block) -> tuple[Any, ...]:
-    """Weights and biases in the order of their use; an Int8Product stands for its own weight."""
-    parts: Sequence[nn.Module] = (
-        block.ln_1,
-        block.attn.c_attn,
-        block.attn.c_proj,
-        block.ln_2,
-        block.mlp.c_fc,
-        block.mlp.c_proj,
-    )
-    return tuple(t for part in parts for t in (part if isinstance(part, Int8Product) else part.weight, part.bias))
-
-
-def _head(model: GPT) -> Callable[[Tensor], Tensor]:
-    """x [1, C] -> the logits. A large one on a CPU, in float32, from a copy [C, V] of the output's vectors."""
-    if isinstance(model, Int8GPT) or model.device.type != "cpu":
-        return model.head
-    head = model.unembedding.detach()
-    if head.dtype == torch.bfloat16:
-        return lambda x: torch.mv(head, x[0])
-    return partial(torch.mm, mat2=head.T.contiguous() if head.numel() >= _HEAD_PARAMETERS else head.T)
-
-
-def _product(model: GPT, threads: int) -> Callable[[Tensor, Tensor, Any], Tensor]:
-    """(bias, x [1, in], weight) -> bias + x @ weight, the fastest way for how the weights are stored."""
-    if isinstance(model, Int8GPT):
-        return _int8_product
-    if model.device.type == "cpu" and model.wte.weight.dtype == torch.bfloat16:
-        return _row_product
-    return _split_product if _pays_to_split(model, threads) else torch.addmm
-
-
-def _pays_to_split(model: GPT, threads: int) -> bool:
-    even = model.config.width % 2 == 0 and model.config.mlp_width % 2 == 0
-    return even and model.config.width >= _SPLIT_WIDTH and model.device.type == "cpu" and threads > 1
-
-
-def _split_product(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-    """`bias + x @ weight` for one row x [1, in]: the two halves of `in` at once."""
-    return torch.bmm(x.view(2, 1, -1), weight.view(2, -1, weight.size(1))).sum(0).add_(bias)
-
-
-def _row_product(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-    """`bias + x @ weight` for one row x [1, in] and a weight that lies in memory as [out, in]."""
-    return torch.addmv(bias, weight.T, x[0])[None]
-
-
-def _int8_product(bias: Tensor, x: Tensor, part: Int8Product) -> Tensor:
-    return torch._weight_int8pack_mm(x.to(torch.bfloat16), part.weight, part.scale).float().add_(bias)
+@torch.inference_mode()
+def read_stretches(model: Baseline, ids: Sequence[int], *, last_only: bool = False) -> Iterator[tuple[Tensor, State]]:
+    """Logits [T, V] after each of `ids`, and the state, a context's length at a time to bound the memory."""
+    state: State | None = None
+    for first in range(0, len(ids), model.config.context):
+        stretch = torch.tensor([ids[first : first + model.config.context]], device=model.device)
+        logits_BTV, state = model.read(stretch, state, last_only=last_only)
+        yield logits_BTV[0], state

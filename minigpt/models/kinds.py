@@ -1,11 +1,8 @@
-"""The kinds of model in one table: a configuration in, a model of its kind out; a model in, what decodes it out."""
+"""The kinds of model in one table."""
 
 from minigpt.errors import ConfigError, named
 from minigpt.models.baselines import LSTM, RNN, Baseline, WindowNet
-from minigpt.models.batch_decoder import BatchDecoder
-from minigpt.models.decoder import Decoder
 from minigpt.models.gpt import GPT
-from minigpt.models.stream_decoder import StreamBatchDecoder, StreamDecoder
 from minigpt.settings import ModelConfig
 from minigpt.settings.model import NAMES
 
@@ -17,16 +14,6 @@ _KINDS: dict[str, type[GPT] | type[Baseline]] = {"gpt": GPT, "lstm": LSTM, "rnn"
 def new_model(config: ModelConfig) -> Model:
     """Not yet initialised."""
     return _KINDS[config.model](config)
-
-
-def decoder_for(model: Model) -> Decoder | StreamDecoder:
-    """For one text."""
-    return StreamDecoder(model) if isinstance(model, Baseline) else Decoder(model)
-
-
-def batch_decoder_for(model: Model, batch: int) -> BatchDecoder | StreamBatchDecoder:
-    """For `batch` texts of equal length that begin alike."""
-    return StreamBatchDecoder(model, batch) if isinstance(model, Baseline) else BatchDecoder(model, batch)
 
 
 def gpt_of(model: Model, what: str) -> GPT:

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from minigpt.models.baselines import Baseline
+from minigpt.models.decoder import read_stretches
 from minigpt.models.kinds import Model
 from minigpt.models.kv_cache import window_start
-from minigpt.models.stream_decoder import read_stretches
 
 
 def position_logits(model: Model, ids: Sequence[int]) -> Iterator[tuple[int, Tensor]]:

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from minigpt.models.kinds import Model, decoder_for
+from minigpt.models.decoder import decoder_for
+from minigpt.models.kinds import Model
 from minigpt.sampling.distribution import Distribution, distribution
 from minigpt.sampling.records import ScoredToken
 from minigpt.text.tokenizer import Tokenizer
@@ -12,9 +13,9 @@ from minigpt.text.tokenizer import Tokenizer
 def before_each(model: Model, ids: Sequence[int], tokens: Sequence[int]) -> Iterator[Distribution]:
     """The distribution before each of `tokens` (one or more) that follow `ids` (one or more), as sampling sees it."""
     decoder = decoder_for(model)
-    yield distribution(decoder.prefill(ids))
+    yield distribution(decoder.prefill(ids)[0])
     for token in tokens[:-1]:
-        yield distribution(decoder.step(token))
+        yield distribution(decoder.step([token])[0])
 
 
 def scored(dist: Distribution, tokenizer: Tokenizer, token: int) -> ScoredToken:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from minigpt.models.kinds import Model, batch_decoder_for, decoder_for
+from minigpt.models.decoder import decoder_for
+from minigpt.models.kinds import Model
 from minigpt.sampling.distribution import distribution, step_record, uniforms
 from minigpt.sampling.filters import build_stages
 from minigpt.sampling.records import SampleEnd, StepRecord
@@ -80,8 +81,7 @@ def by_sample(pieces: Iterator[Piece], numbers: Iterable[int]) -> Iterator[Itera
 
 
 def _generate(model: Model, ids: list[int], samples: list["_Sample"], watch: Watch | None) -> Iterator[Piece]:
-    count = len(samples)
-    decoder = _OneRow(model) if count == 1 else batch_decoder_for(model, count)
+    decoder = decoder_for(model, len(samples))
     logits_BV = decoder.prefill(ids)
     while True:
         for sample, logits_V in zip(samples, logits_BV, strict=True):
@@ -95,26 +95,6 @@ def _generate(model: Model, ids: list[int], samples: list["_Sample"], watch: Wat
             samples = [samples[row] for row in rows]
             decoder.keep(rows)
         logits_BV = decoder.step([sample.ids[-1] for sample in samples])
-
-
-class _OneRow:
-    """A Decoder, which is the fastest for a single text, as a batch of one."""
-
-    def __init__(self, model: Model) -> None:
-        self._decoder = decoder_for(model)
-
-    @property
-    def start(self) -> int:
-        return self._decoder.start
-
-    def prefill(self, ids: Sequence[int]) -> Sequence[Tensor]:
-        return [self._decoder.prefill(ids)]
-
-    def step(self, tokens: Sequence[int]) -> Sequence[Tensor]:
-        return [self._decoder.step(tokens[0])]
-
-    def keep(self, rows: Sequence[int]) -> None:
-        raise AssertionError("a single row is never left out")
 
 
 class _Sample:

@@ -10,7 +10,7 @@ import torch
 
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import TraceError
-from minigpt.models.kinds import decoder_for
+from minigpt.models.decoder import decoder_for
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.engine import Piece, generate
 from minigpt.sampling.records import (
@@ -48,7 +48,7 @@ def rescore(trace: Trace, checkpoint: Checkpoint) -> Iterator[tuple[TraceStep, s
         for number, step in enumerate(run):
             assert step.record.token is not None
             with torch.inference_mode():
-                logits_V = decoder.step(ids[-1]) if number else decoder.prefill(ids)
+                logits_V = (decoder.step(ids[-1:]) if number else decoder.prefill(ids))[0]
                 record = step_record(
                     distribution(logits_V),
                     tokenizer.token_bytes,

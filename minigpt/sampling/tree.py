@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from minigpt.errors import CorpusError
-from minigpt.models.decoder import Decoder
+from minigpt.models.decoder import CachedDecoder
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import window_start
 from minigpt.sampling.distribution import (
@@ -79,7 +79,7 @@ class TokenTree:
     def __init__(
         self, model: GPT, tokenizer: Tokenizer, prompt: str = "", *, seed: int = 1, kept_bytes: int = _KEPT_BYTES
     ) -> None:
-        self._tokenizer, self._model, self._decoder = tokenizer, model, Decoder(model)
+        self._tokenizer, self._model, self._decoder = tokenizer, model, CachedDecoder(model)
         self._uniforms = uniforms(torch.Generator().manual_seed(seed))
         self._prompt, self._nodes, self._texts = prompt, list[_Node](), list[str]()
         self._live: tuple[int, ...] = ()  # the nodes whose columns the cache holds
@@ -146,7 +146,7 @@ class TokenTree:
         )
         self._bring_cache_to(node)
         start = self._decoder.start
-        logits_V = self._decoder.step(token).to("cpu", copy=True)
+        logits_V = self._decoder.step([token])[0].to("cpu", copy=True)
         require_finite(logits_V)
         child = self._add(token, node)
         self._nodes[child].step = record

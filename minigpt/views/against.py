@@ -85,11 +85,11 @@ def compare_next(one: Checkpoint, other: Checkpoint, text: str, *, top: int, mov
             f"{one.path} and {other.path} have different vocabularies, so their next tokens cannot be compared one by "
             f"one.\nWith {named('all')}, they are compared stretch by stretch of the text."
         )
-    from minigpt.models.kinds import decoder_for
+    from minigpt.models.decoder import decoder_for
     from minigpt.sampling.distribution import distribution
 
     ids = one.tokenizer.encode(text)
-    first, second = (distribution(decoder_for(checkpoint.model).prefill(ids)) for checkpoint in (one, other))
+    first, second = (distribution(decoder_for(checkpoint.model).prefill(ids)[0]) for checkpoint in (one, other))
     return _compared(first, second, one.tokenizer, top, moved)
 
 

@@ -68,11 +68,11 @@ def _scored(
     model: Model, tokenizer: Tokenizer, ids: Sequence[int], texts: Sequence[Sequence[int]]
 ) -> list[list[ScoredToken]]:
     """Every token of every text: `ids` are read once, then all texts go on together, each until it ends."""
-    from minigpt.models.kinds import batch_decoder_for
+    from minigpt.models.decoder import decoder_for
     from minigpt.sampling.continuation import scored
     from minigpt.sampling.distribution import distribution
 
-    decoder, found = batch_decoder_for(model, len(texts)), [list[ScoredToken]() for _ in texts]
+    decoder, found = decoder_for(model, len(texts)), [list[ScoredToken]() for _ in texts]
     logits_BV, rows = decoder.prefill(ids), list(range(len(texts)))
     while True:
         for row, logits_V in zip(rows, logits_BV, strict=True):

@@ -117,11 +117,11 @@ def corpus_step(
     Listed are the `top` best of the model and the `top` most frequent of the corpus. Shares are of what followed the
     last `suffix` tokens, or as many of them as the corpus holds; by default the longest suffix that it holds.
     """
-    from minigpt.models.kinds import decoder_for
+    from minigpt.models.decoder import decoder_for
     from minigpt.sampling.distribution import distribution, step_record
     from minigpt.text.occurrences import OUTSIDE, followers, most_frequent, nested
 
-    dist = distribution(decoder_for(model).prefill(ids))
+    dist = distribution(decoder_for(model).prefill(ids)[0])
     rows = nested(followers(corpus, ids))
     suffixes = [_suffix(dist, tokenizer, ids[-tokens:], found) for tokens, found in rows]
     followed = [i for i, row in enumerate(suffixes) if row.followed]

@@ -91,10 +91,10 @@ def history_by_layer(
 
 
 def _after(model: Model, ids: Sequence[int]) -> Distribution:
-    from minigpt.models.kinds import decoder_for
+    from minigpt.models.decoder import decoder_for
     from minigpt.sampling.distribution import distribution
 
-    return distribution(decoder_for(model).prefill(ids))
+    return distribution(decoder_for(model).prefill(ids)[0])
 
 
 def _row(snapshot: Snapshot, records: Sequence[StepRecord], divergence: float, *, final: bool) -> HistoryRow:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 def next_token(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> StepRecord:
     """What comes after `ids` (one or more): the softmax of the logits, nothing filtered, nothing drawn."""
-    from minigpt.models.kinds import decoder_for
+    from minigpt.models.decoder import decoder_for
     from minigpt.sampling.distribution import distribution, step_record
 
-    logits_V = decoder_for(model).prefill(ids)
+    logits_V = decoder_for(model).prefill(ids)[0]
     return step_record(distribution(logits_V), tokenizer.token_bytes, position=len(ids), top=top)
 
 

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from minigpt.checkpoint.files import read_json_object
 from minigpt.checkpoint.folder import load, save_description, save_weights
-from minigpt.models.batch_decoder import BatchDecoder
-from minigpt.models.decoder import Decoder
+from minigpt.models.decoder import CachedDecoder
 from minigpt.models.gpt import GPT
 from minigpt.models.inside import layer_logits
 from minigpt.models.precision import stored
@@ -105,14 +104,14 @@ def test_every_option_changes_the_logits(options: dict[str, Any], theirs: Theirs
 
 
 def test_cached_steps_far_beyond_a_prefill(ours: GPT, theirs: Theirs) -> None:
-    decoder, expected = Decoder(ours), logits_of(theirs)
-    assert_close(decoder.prefill(TEXT[:3]), expected[2])
+    decoder, expected = CachedDecoder(ours), logits_of(theirs)
+    assert_close(decoder.prefill(TEXT[:3])[0], expected[2])
     for position in range(3, len(TEXT)):
-        assert_close(decoder.step(TEXT[position]), expected[position])
+        assert_close(decoder.step([TEXT[position]])[0], expected[position])
 
 
 def test_several_texts_at_once(ours: GPT, theirs: Theirs) -> None:
-    decoder, expected = BatchDecoder(ours, 3), logits_of(theirs)
+    decoder, expected = CachedDecoder(ours, 3), logits_of(theirs)
     assert_close(decoder.prefill(TEXT[:2]), expected[1].expand(3, -1))
     for position in range(2, len(TEXT)):
         assert_close(decoder.step([TEXT[position]] * 3), expected[position].expand(3, -1))
@@ -135,11 +134,11 @@ def test_the_last_row_of_the_lens(ours: GPT, theirs: Theirs) -> None:
 
 def test_bfloat16_and_steps_of_it_agree_with_it_in_full(ours: GPT) -> None:
     half = stored(ours, "bfloat16")
-    decoder = Decoder(half)
+    decoder = CachedDecoder(half)
     decoder.prefill(TEXT[:3])
     with torch.no_grad():
         full = half(torch.tensor([TEXT[:4]]))[0, -1]
-    assert float((decoder.step(TEXT[3]) - full).abs().max()) < 0.05 * float(full.abs().max())
+    assert float((decoder.step([TEXT[3]])[0] - full).abs().max()) < 0.05 * float(full.abs().max())
 
 
 def test_what_is_saved_again_is_the_same_for_transformers(

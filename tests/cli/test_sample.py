@@ -12,7 +12,7 @@ from torch import Tensor
 
 from minigpt.checkpoint.folder import load
 from minigpt.cli.app import app
-from minigpt.models.decoder import Decoder
+from minigpt.models.decoder import CachedDecoder
 
 Run = Callable[..., Any]
 STEP = {"sample", "position", "token", "candidates", "other", "entropy_bits", "surprisal_bits", "stages"}
@@ -289,12 +289,12 @@ def test_check_compares_every_step_and_says_so(sample: Run, flags: list[str]) ->
 
 
 def test_check_fails_where_the_cache_is_wrong(sample: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = Decoder.step
+    right = CachedDecoder.step
 
-    def wrong(decoder: Decoder, token: int) -> Tensor:
-        return right(decoder, token) + (0.001 if len(decoder.ids) == 9 else 0)
+    def wrong(decoder: CachedDecoder, tokens: list[int]) -> Tensor:
+        return right(decoder, tokens) + (0.001 if len(decoder.ids[0]) == 9 else 0)
 
-    monkeypatch.setattr(Decoder, "step", wrong)
+    monkeypatch.setattr(CachedDecoder, "step", wrong)
     result = sample("The cat", "--check")
     assert result.exit_code == 1
     message = " ".join(result.stderr.split())

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from minigpt.models import decoder as decoder_module
-from minigpt.models.decoder import Decoder
+from minigpt.models import flat_step
+from minigpt.models.decoder import CachedDecoder
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import KVCache, window_start
 
@@ -52,7 +53,7 @@ def test_the_window_starts_at_the_beginning_while_all_fits(context: int) -> None
     assert window_start(context + 1, context) == context - context // 2
 
 
-# Decoder
+# One row
 
 
 @pytest.fixture(params=["native", "flat"])
@@ -67,15 +68,15 @@ def step(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_every_cached_step_equals_a_full_pass(make_model: MakeModel, context: int) -> None:
     model = make_model(50, context)
     text = ids(5 * context + 3)
-    decoder = Decoder(model)
+    decoder = CachedDecoder(model)
     starts = set()
     for length in range(1, len(text) + 1):
-        logits = decoder.prefill(text[:1]) if length == 1 else decoder.step(text[length - 1])
+        logits = decoder.prefill(text[:1])[0] if length == 1 else decoder.step([text[length - 1]])[0]
         start = window_start(length, context)
         with torch.no_grad():
             full = model(torch.tensor([text[start:length]]))[0, -1]
         torch.testing.assert_close(logits, full, atol=1e-5, rtol=1e-5)
-        assert (decoder.ids, decoder.start) == (text[:length], start)
+        assert (decoder.ids, decoder.start) == ([text[:length]], start)
         starts.add(start)
     assert len(starts) >= 5
 
@@ -84,39 +85,39 @@ def test_every_cached_step_equals_a_full_pass(make_model: MakeModel, context: in
 @pytest.mark.parametrize("length", [1, 2, 7, 8, 9, 12, 13, 16, 17, 40])
 def test_a_prefill_equals_the_same_ids_stepped(make_model: MakeModel, length: int) -> None:
     model, text = make_model(50, 8), ids(length + 10)
-    prefilled, stepped = Decoder(model), Decoder(model)
-    at_once = prefilled.prefill(text[:length])
-    one_by_one = stepped.prefill(text[:1])
+    prefilled, stepped = CachedDecoder(model), CachedDecoder(model)
+    at_once = prefilled.prefill(text[:length])[0]
+    one_by_one = stepped.prefill(text[:1])[0]
     for token in text[1:length]:
-        one_by_one = stepped.step(token)
+        one_by_one = stepped.step([token])[0]
     torch.testing.assert_close(at_once, one_by_one, atol=1e-5, rtol=1e-5)
     for token in text[length:]:  # and both go on alike
-        torch.testing.assert_close(prefilled.step(token), stepped.step(token), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(prefilled.step([token])[0], stepped.step([token])[0], atol=1e-5, rtol=1e-5)
     assert (prefilled.ids, prefilled.start) == (stepped.ids, stepped.start)
 
 
 def test_a_decoder_can_be_used_again(model: GPT) -> None:
-    decoder = Decoder(model)
+    decoder = CachedDecoder(model)
     first = decoder.prefill(ids(30)).clone()
-    decoder.step(1)
+    decoder.step([1])
     torch.testing.assert_close(decoder.prefill(ids(30)), first, atol=0, rtol=0)
-    assert decoder.ids == ids(30)
+    assert decoder.ids == [ids(30)]
 
 
 def test_a_prefill_keeps_its_own_copy_of_the_ids(model: GPT) -> None:
-    decoder, text = Decoder(model), [1, 2, 3]
+    decoder, text = CachedDecoder(model), [1, 2, 3]
     decoder.prefill(text)
-    decoder.step(4)
+    decoder.step([4])
     assert text == [1, 2, 3]
 
 
 @pytest.mark.usefixtures("step")
 def test_a_step_never_changes_the_logits_of_an_earlier_one(model: GPT) -> None:
-    decoder = Decoder(model)
+    decoder = CachedDecoder(model)
     decoder.prefill([1])
-    first = decoder.step(2)
+    first = decoder.step([2])[0]
     kept = first.clone()
-    decoder.step(3)
+    decoder.step([3])
     assert torch.equal(first, kept)
 
 
@@ -124,28 +125,28 @@ def test_a_step_never_changes_the_logits_of_an_earlier_one(model: GPT) -> None:
 def test_a_step_leaves_the_weights_as_they_are(make_model: MakeModel) -> None:
     model = make_model(50)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    decoder = Decoder(model)
+    decoder = CachedDecoder(model)
     decoder.prefill([1])
-    decoder.step(2)
+    decoder.step([2])
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
 def test_the_copied_head_of_a_large_vocabulary_gives_the_same_logits(
     make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoder_module, "_HEAD_PARAMETERS", 1)
+    monkeypatch.setattr(flat_step, "_HEAD_PARAMETERS", 1)
     monkeypatch.setattr(decoder_module, "is_native", lambda model: False)
     model = make_model(50)
-    decoder = Decoder(model)
+    decoder = CachedDecoder(model)
     decoder.prefill([1, 2])
     with torch.no_grad():
-        torch.testing.assert_close(decoder.step(3), model(torch.tensor([[1, 2, 3]]))[0, -1], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(decoder.step([3])[0], model(torch.tensor([[1, 2, 3]]))[0, -1], atol=1e-5, rtol=1e-5)
 
 
 def test_steps_need_no_gradient(model: GPT) -> None:
-    decoder = Decoder(model)
-    assert not decoder.prefill([1]).requires_grad
-    assert not decoder.step(2).requires_grad
+    decoder = CachedDecoder(model)
+    assert not decoder.prefill([1])[0].requires_grad
+    assert not decoder.step([2])[0].requires_grad
 
 
 # Cache
@@ -185,41 +186,41 @@ def test_a_cache_is_not_overrun(model: GPT, cached: int, more: int) -> None:
 @pytest.mark.parametrize("length", [1, 7, 8, 9, 13])
 def test_reading_a_window_gives_the_logits_after_each_of_its_tokens(make_model: MakeModel, length: int) -> None:
     model, text = make_model(50, 8), ids(length)
-    decoder = Decoder(model)
+    decoder = CachedDecoder(model)
     logits_TV = decoder.read(text)
     with torch.no_grad():
         full = model(torch.tensor([text[window_start(length, 8) :]]))[0]
     torch.testing.assert_close(logits_TV, full, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(decoder.prefill(text), logits_TV[-1], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(decoder.prefill(text)[0], logits_TV[-1], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kept", [0, 3, 6])
 @pytest.mark.parametrize("stepped", [0, 2, 5])
 def test_columns_bring_a_decoder_back(make_model: MakeModel, kept: int, stepped: int) -> None:
     model, text = make_model(50, 16), ids(6)
-    decoder = Decoder(model)
+    decoder = CachedDecoder(model)
     decoder.prefill(text[: 6 - stepped])
     for token in text[6 - stepped :]:
-        decoder.step(token)
+        decoder.step([token])
     columns = decoder.columns(0)
-    expected = decoder.step(7)
+    expected = decoder.step([7])[0]
     for token in (8, 9):  # goes on, and elsewhere
-        decoder.step(token)
+        decoder.step([token])
     if kept == 0:
         decoder.prefill([1, 2, 3])
     decoder.resume(text, kept, columns[kept:])
-    assert (decoder.ids, decoder.start) == (text, 0)
-    torch.testing.assert_close(decoder.step(7), expected, atol=1e-5, rtol=1e-5)
+    assert (decoder.ids, decoder.start) == ([text], 0)
+    torch.testing.assert_close(decoder.step([7])[0], expected, atol=1e-5, rtol=1e-5)
     assert len(decoder.columns(5)) == 2
 
 
 def test_a_decoder_that_has_gone_back_moves_its_window_on_as_ever(make_model: MakeModel) -> None:
     model, text = make_model(50, 8), ids(20)
-    decoder, straight = Decoder(model), Decoder(model)
+    decoder, straight = CachedDecoder(model), CachedDecoder(model)
     decoder.prefill(text[:7])
-    decoder.step(9)
+    decoder.step([9])
     decoder.resume(text[:6], 6, ())
     straight.prefill(text[:6])
     for token in text[6:]:
-        torch.testing.assert_close(decoder.step(token), straight.step(token), atol=1e-5, rtol=1e-5)
-    assert decoder.ids == text
+        torch.testing.assert_close(decoder.step([token])[0], straight.step([token])[0], atol=1e-5, rtol=1e-5)
+    assert decoder.ids == [text]

@@ -6,10 +6,9 @@ import pytest
 
 from minigpt.errors import ConfigError
 from minigpt.models.baselines import Baseline
-from minigpt.models.decoder import Decoder
+from minigpt.models.decoder import CachedDecoder, StateDecoder, decoder_for
 from minigpt.models.gpt import GPT
-from minigpt.models.kinds import batch_decoder_for, decoder_for, gpt_of
-from minigpt.models.stream_decoder import StreamBatchDecoder, StreamDecoder
+from minigpt.models.kinds import NAMES, gpt_of
 from minigpt.settings import MODELS
 from minigpt.settings.model import NAMES
 
@@ -18,11 +17,10 @@ def test_every_kind_has_a_name_for_people() -> None:
     assert set(NAMES) == set(MODELS)
 
 
-def test_each_model_has_the_decoders_of_its_kind(make_baseline: Callable[..., Baseline], model: GPT, kind: str) -> None:
+def test_each_model_has_the_decoder_of_its_kind(make_baseline: Callable[..., Baseline], model: GPT, kind: str) -> None:
     baseline = make_baseline(kind, 20)
-    assert isinstance(decoder_for(baseline), StreamDecoder)
-    assert isinstance(batch_decoder_for(baseline, 2), StreamBatchDecoder)
-    assert isinstance(decoder_for(model), Decoder)
+    assert isinstance(decoder_for(baseline, 2), StateDecoder)
+    assert isinstance(decoder_for(model, 2), CachedDecoder)
 
 
 def test_what_needs_a_gpt_refuses_others_in_one_line(make_baseline: Callable[..., Baseline], model: GPT) -> None:

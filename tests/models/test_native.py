@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from minigpt.models import native
-from minigpt.models.decoder import Decoder, FlatStep
+from minigpt.models.decoder import CachedDecoder
+from minigpt.models.flat_step import FlatStep
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import KVCache
 from minigpt.models.native import NativeStep, is_native
@@ -123,11 +124,11 @@ def test_only_the_steps_of_c_change_their_number_of_threads(library: bool, monke
     asked = list[int]()
     monkeypatch.setattr("minigpt.models.native.has_library", lambda: library)
     monkeypatch.setattr("minigpt.models.decoder.step_threads", lambda: 3)
-    decoder = Decoder(make_model(50))
+    decoder = CachedDecoder(make_model(50))
     decoder.prefill(TEXT[:1])
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
     for token in TEXT[1:]:
-        decoder.step(token)
+        decoder.step([token])
     assert (3 in asked) == library
     assert library or not asked
 
@@ -205,10 +206,10 @@ def test_what_it_does_not_know_is_left_to_torch(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(native, "has_library", lambda: False)
     model = make_model(50)
     assert not is_native(model)
-    decoder = Decoder(model)
+    decoder = CachedDecoder(model)
     decoder.prefill([1])
-    decoder.step(2)
-    assert isinstance(decoder._step, FlatStep)
+    decoder.step([2])
+    assert isinstance(decoder._single_step, FlatStep)
 
 
 @needs_a_compiler

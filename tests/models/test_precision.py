@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from minigpt.errors import ConfigError
-from minigpt.models.decoder import Decoder
+from minigpt.models.decoder import CachedDecoder
 from minigpt.models.gpt import GPT
 from minigpt.models.precision import INT8_ROW, Int8Product, stored
 from minigpt.settings import ModelConfig
@@ -43,19 +43,19 @@ def test_the_logits_are_close_to_those_in_float32(make_model: MakeModel, how: st
 
 def test_steps_equal_a_full_pass_up_to_rounding(make_model: MakeModel, how: str) -> None:
     model = smaller(make_model(50), how)
-    decoder = Decoder(model)
+    decoder = CachedDecoder(model)
     decoder.prefill(TEXT[:1])
     for length in range(2, len(TEXT) + 1):
-        logits = decoder.step(TEXT[length - 1]).float()
+        logits = decoder.step([TEXT[length - 1]])[0].float()
         assert largest_difference(logits, full_pass(model, TEXT[:length])) < ROUNDING[how]
 
 
 def test_an_output_of_its_own_is_rounded_too_where_step_c_cannot_take_it() -> None:
     config = ModelConfig(vocab_size=50, context=16, layers=2, heads=2, width=16, tied=False, activation="gelu")
     model = smaller(GPT(config).eval().initialise(torch.Generator().manual_seed(1)), "int8")
-    decoder = Decoder(model)
+    decoder = CachedDecoder(model)
     decoder.prefill(TEXT[:1])
-    assert largest_difference(decoder.step(TEXT[1]), full_pass(model, TEXT[:2])) < ROUNDING["int8"]
+    assert largest_difference(decoder.step([TEXT[1]])[0], full_pass(model, TEXT[:2])) < ROUNDING["int8"]
 
 
 def test_float32_is_the_very_model(model: GPT) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from minigpt.models.baselines import Baseline
-from minigpt.models.stream_decoder import StreamBatchDecoder, StreamDecoder, read_stretches
+from minigpt.models.decoder import StateDecoder, read_stretches
 
 V = 50
 MakeBaseline = Callable[..., Baseline]
@@ -19,17 +19,17 @@ def drawn(rows: int, length: int) -> list[list[int]]:
 @pytest.mark.parametrize("prompt", [1, 8, 20])
 def test_steps_equal_the_full_pass_far_beyond_the_context(make_baseline: MakeBaseline, kind: str, prompt: int) -> None:
     model, (ids,) = make_baseline(kind, V, context=8), drawn(1, 30)
-    decoder = StreamDecoder(model)
-    logits = [decoder.prefill(ids[:prompt]), *map(decoder.step, ids[prompt:])]
+    decoder = StateDecoder(model)
+    logits = [decoder.prefill(ids[:prompt])[0], *(decoder.step([token])[0] for token in ids[prompt:])]
     torch.testing.assert_close(torch.stack(logits), model(torch.tensor([ids]))[0, prompt - 1 :], atol=1e-5, rtol=1e-5)
-    assert (decoder.ids, decoder.start) == (ids, 0)
+    assert decoder.start == 0
 
 
 def test_a_prefill_forgets_what_was_read_before(make_baseline: MakeBaseline, kind: str) -> None:
-    decoder, (ids,) = StreamDecoder(make_baseline(kind, V)), drawn(1, 12)
-    fresh = decoder.prefill(ids)
-    decoder.step(7)
-    torch.testing.assert_close(decoder.prefill(ids), fresh)
+    decoder, (ids,) = StateDecoder(make_baseline(kind, V)), drawn(1, 12)
+    fresh = decoder.prefill(ids)[0]
+    decoder.step([7])
+    torch.testing.assert_close(decoder.prefill(ids)[0], fresh)
 
 
 def test_stretches_go_on_where_the_one_before_ended(make_baseline: MakeBaseline, kind: str) -> None:
@@ -41,12 +41,12 @@ def test_stretches_go_on_where_the_one_before_ended(make_baseline: MakeBaseline,
 
 def test_every_row_is_what_it_is_alone(make_baseline: MakeBaseline, kind: str) -> None:
     model, texts = make_baseline(kind, V), drawn(3, 12)
-    batch, alone = StreamBatchDecoder(model, 3), [StreamDecoder(model) for _ in range(3)]
-    torch.testing.assert_close(batch.prefill([5, 6]), torch.stack([decoder.prefill([5, 6]) for decoder in alone]))
+    batch, alone = StateDecoder(model, 3), [StateDecoder(model) for _ in range(3)]
+    torch.testing.assert_close(batch.prefill([5, 6]), torch.stack([decoder.prefill([5, 6])[0] for decoder in alone]))
     for column in range(12):
         if column == 4:
             batch.keep([0, 2])
             texts, alone = [texts[0], texts[2]], [alone[0], alone[2]]
         tokens = [text[column] for text in texts]
-        expected = torch.stack([decoder.step(token) for decoder, token in zip(alone, tokens, strict=True)])
+        expected = torch.stack([decoder.step([token])[0] for decoder, token in zip(alone, tokens, strict=True)])
         torch.testing.assert_close(batch.step(tokens), expected, atol=1e-5, rtol=1e-5)

@@ -161,7 +161,7 @@ def test_no_token_is_run_again_when_a_setting_changes(
     def forbidden(*_: object) -> None:
         raise AssertionError("the model was run")
 
-    monkeypatch.setattr("minigpt.models.decoder.Decoder.step", forbidden)
+    monkeypatch.setattr("minigpt.models.decoder.CachedDecoder.step", forbidden)
     monkeypatch.setattr("minigpt.models.gpt.GPT.forward", forbidden)
     text, _ = show(session, "t", "T", "T", "k", "k", "P", "m", "M", "left", "left", "h", "h", "slash", "type:a")
     assert "rank" in text

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from minigpt.models.baselines import Baseline
-from minigpt.models.decoder import Decoder
+from minigpt.models.decoder import CachedDecoder
 from minigpt.models.gpt import GPT
 from minigpt.sampling.check import CacheCheck
 from minigpt.sampling.engine import generate
@@ -41,14 +41,14 @@ def test_steps_from_a_state_equal_one_pass_over_the_whole_text(
 def test_one_wrong_step_is_found_where_it_is(model: GPT, wrong: int) -> None:
     check = CacheCheck(model)
     ids = torch.randint(model.config.vocab_size, (41,), generator=torch.Generator().manual_seed(1)).tolist()
-    decoder = Decoder(model)
-    logits_V = decoder.prefill(ids[:1])
+    decoder = CachedDecoder(model)
+    logits_V = decoder.prefill(ids[:1])[0]
     for step in range(40):
         told = logits_V.clone()
         if step == wrong:
             told[7] += 0.5
         check.watch(0, ids[: step + 1], told)
-        logits_V = decoder.step(ids[step + 1])
+        logits_V = decoder.step([ids[step + 1]])[0]
     report = check.report()
     assert report.largest_difference == pytest.approx(0.5, abs=1e-4)
     assert (report.sample, report.position) == (0, wrong + 1)

@@ -49,7 +49,7 @@ def script(monkeypatch: pytest.MonkeyPatch, bpe: Tokenizer) -> Callable[[list[in
 
     def use(ids: list[int]) -> None:
         class Scripted:
-            def __init__(self, model: GPT) -> None:
+            def __init__(self, model: GPT, rows: int) -> None:
                 self.ids: list[int] = []
                 self.start, self.left = 0, list(ids)
 
@@ -57,14 +57,14 @@ def script(monkeypatch: pytest.MonkeyPatch, bpe: Tokenizer) -> Callable[[list[in
                 self.ids = list(prompt)
                 return self.next()
 
-            def step(self, token: int) -> Tensor:
-                self.ids.append(token)
+            def step(self, tokens: list[int]) -> Tensor:
+                self.ids += tokens
                 return self.next()
 
             def next(self) -> Tensor:
                 logits = torch.zeros(bpe.vocab_size)
                 logits[self.left.pop(0)] = 100.0
-                return logits
+                return logits[None]
 
         monkeypatch.setattr(engine, "decoder_for", Scripted)
 

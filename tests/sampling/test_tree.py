@@ -11,7 +11,7 @@ import torch
 
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import CheckpointError
-from minigpt.models.decoder import Decoder
+from minigpt.models.decoder import CachedDecoder
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import window_start
 from minigpt.sampling.distribution import distribution, step_record
@@ -31,18 +31,18 @@ RAW = SampleConfig(temperature=1.0, top_p=1.0)
 def counted(model: GPT, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """How many tokens each forward pass inside was fed."""
     passes: list[int] = []
-    one = Decoder.step
+    one = CachedDecoder.step
     hook = model.register_forward_pre_hook(lambda _, arguments: passes.append(arguments[0].numel()))
 
-    def step(self: Decoder, token: int) -> Any:
+    def step(self: CachedDecoder, tokens: list[int]) -> Any:
         before = len(passes)
-        logits = one(self, token)
+        logits = one(self, tokens)
         if len(passes) == before:  # not a window that was read again
             passes.append(1)
         return logits
 
     with monkeypatch.context() as patch:
-        patch.setattr(Decoder, "step", step)
+        patch.setattr(CachedDecoder, "step", step)
         yield passes
     hook.remove()
 

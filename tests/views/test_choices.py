@@ -102,8 +102,8 @@ def test_the_prompt_is_read_once_for_all(model: GPT, bpe: Tokenizer) -> None:
     passes: list[tuple[int, ...]] = []
     handle = model.register_forward_pre_hook(lambda module, given: passes.append(tuple(given[0].shape)))
     ids = bpe.encode("The dog")
-    lengths = [len(bpe.encode(text)) for text in (" the", " x", " xy")]
-    weigh(model, bpe, ids, [" the", " x", " xy"])
+    lengths = [len(bpe.encode(text)) for text in (" the", " x", " xy", " xz")]
+    weigh(model, bpe, ids, [" the", " x", " xy", " xz"])
     handle.remove()
-    assert lengths == [1, 2, 3]
-    assert passes == [(1, len(ids)), (2, 1), (1, 1)]  # rows, tokens
+    assert lengths == [1, 2, 3, 3]
+    assert passes == [(1, len(ids)), (3, 1), (2, 1)]  # rows, tokens
