@@ -15,7 +15,7 @@ from minigpt.app.train_run import Listener, TrainRequest
 from minigpt.checkpoint import folder as on_disk
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.snapshots import Snapshot, snapshots
-from minigpt.errors import CheckpointError, ConfigError, CorpusError, brief, named, spelled
+from minigpt.errors import CheckpointError, ConfigError, CorpusError, as_argument, brief, named, spelled
 from minigpt.models.device import resolve_device
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import Model, gpt_of
@@ -33,6 +33,7 @@ from minigpt.settings import (
     build,
     check_ranges,
     require,
+    settings_of,
 )
 from minigpt.text.single import single_token
 from minigpt.training.run import run
@@ -194,16 +195,26 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
     """
     try:
         loaded = on_disk.load(path, resolve_device(str(device)))
+    except CheckpointError as error:  # of a `checkpoint`, which is `path` here
+        names = {"checkpoint": "path"}
+        message = spelled(error.message, lambda name, value: as_argument(names.get(name, name), value))
+        raise CheckpointError(message) from error
     except OSError as error:  # such as a name that is too long for the disk
         raise CheckpointError(f"{brief(str(path))} cannot be opened: {error.strerror}.") from error
     return Checkpoint(loaded.path, loaded.model, loaded.tokenizer)
 
 
+_GROUPS = (TextSettings, Choices, Length, TrainConfig, Output)
+_SETTINGS = sorted(
+    {name for kind in _GROUPS for name, about in settings_of(kind).items() if about.help}
+    - {"corpus", "out", "resume", "dry_run", "tensorboard"}
+)
+# A group that describes a flag knows best what may be given for it, so it comes last.
 _TYPES = {
-    name: kind for config in (Choices, TrainConfig, SampleConfig) for name, kind in get_type_hints(config).items()
-} | {"minutes": float | None, "steps": int | None, "save_every": int | None}
-_OWN = ("seconds", "steps_suffice", "base", "steps")  # decided here
-_SETTINGS = sorted({field.name for kind in (Choices, TrainConfig) for field in fields(kind)} - set(_OWN))
+    name: hint
+    for kind in (SampleConfig, TrainConfig, Output, Length, Choices, TextSettings)
+    for name, hint in get_type_hints(kind).items()
+}
 
 
 def train(
@@ -213,12 +224,7 @@ def train(
     steps: int | None = None,
     out: str | Path | None = None,
     base: str | Path | None = None,
-    val: str | Path | None = None,
-    encoding: str = "utf-8",
-    field: str = "text",
     device: str = "auto",
-    overwrite: bool = False,
-    save_every: int | None = None,
     on_step: Callable[[TrainRecord], object] = lambda record: None,
     on_note: Callable[[str], object] = lambda sentence: None,
     stopped: Callable[[], bool] = lambda: False,
@@ -229,23 +235,18 @@ def train(
     `corpus`: files, folders, globs or URLs, one or several; none is Python's own language reference. `minutes`, by
     default 3, or `steps` say how long; `out` is the run's folder, by default checkpoints/NAME; `base` is a checkpoint
     to go on with. `settings` are the command's others under their names in Python, such as `layers=4`, `width=128`,
-    `tokenizer="char"`, `seed=1`.
+    `tokenizer="char"`, `seed=1`, `val="held-out.txt"`, `overwrite=True`.
 
     Nothing is printed and no signal is caught. `on_step` is told of each step, `on_note` of what was done differently
     from what was asked, and the training ends, saved, when `stopped()` is true. A run that is interrupted goes on with
     `minigpt train --resume` from its last state, which is kept every few minutes, or every `save_every` steps. Raises
     ConfigError, CorpusError and OutputError.
     """
-    given = _known(settings, _SETTINGS)
-    own = {"minutes": minutes, "steps": steps, "val": val, "base": base, "save_every": save_every}
-    given |= {name: value for name, value in own.items() if value is not None}
-    for name in ("minutes", "steps", "save_every"):
-        _check_type(name, given.get(name))
-    given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
-    specs = [str(spec) for spec in ([corpus] if isinstance(corpus, str | Path) else corpus)]
-    text = {"corpus": tuple(specs), "encoding": encoding, "field": field}
-    output = {"out": None if out is None else Path(out), "overwrite": overwrite}
-    values = {**text, **output, **given}
+    own = {"minutes": minutes, "steps": steps, "base": base}
+    asked = {**settings, **{name: value for name, value in own.items() if value is not None}}
+    given = _known({name: str(value) if isinstance(value, Path) else value for name, value in asked.items()}, _SETTINGS)
+    specs = [corpus] if isinstance(corpus, str | Path) else corpus
+    values = {**given, "corpus": tuple(map(str, specs)), "out": None if out is None else Path(out)}
     request = TrainRequest(
         text=build(TextSettings, values),
         choices=build(Choices, values),
@@ -261,7 +262,7 @@ def train(
     plan, folder, model = prepared.begun
     for sentence in plan.notes:
         listener.note(sentence)
-    with closing(run(plan, model.to(target), folder, stopped, save_every=save_every)) as records:
+    with closing(run(plan, model.to(target), folder, stopped, save_every=request.output.save_every)) as records:
         for record, _ in records:
             on_step(record)
     return load(folder.path, target)

@@ -8,8 +8,7 @@ from typing import Any
 import torch
 
 from minigpt.errors import as_flag
-from minigpt.settings import DEFAULT_MINUTES, Choices, Length, TextSettings, TrainConfig, settings_of
-from minigpt.settings.machine import Machine
+from minigpt.settings import DEFAULT_MINUTES, Choices, Length, Machine, TextSettings, TrainConfig, settings_of
 from minigpt.training.finetune import OWN
 from minigpt.training.plan import Plan
 

@@ -85,8 +85,7 @@ def find_folder(path: str | Path) -> Path:
     what = "is a file" if folder.exists() else "does not exist"
     raise CheckpointError(
         f"{shown(str(folder))} {what}; {named('checkpoint')} takes a run folder, a Hugging Face GPT-2 folder, "
-        f"or a model of the "
-        f"Hub such as openai-community/gpt2.{near_run(path)}"
+        f"or a model of the Hub such as openai-community/gpt2.{near_run(path)}"
     )
 
 

@@ -27,7 +27,9 @@ COMPARISON = "comparison.json"
 def claim_comparison(name: str, out: Path | None) -> Path:
     """A new folder: `out`, or checkpoints/compare-NAME, compare-NAME-2, ... Raises OutputError; nothing is replaced."""
     if out is not None and (out / COMPARISON).exists():
-        raise OutputError(f"--out {out} already holds a comparison. Go on with it: minigpt compare --resume {out}")
+        raise OutputError(
+            f"{named('out', out)} already holds a comparison. Go on with it: minigpt compare --resume {out}"
+        )
     if out is not None and (out / RUN).exists():
         raise OutputError(f"{named('out', out)} already holds a run. Choose another folder.")
     return claim(f"compare-{name}", out, overwrite=False)

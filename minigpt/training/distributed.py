@@ -321,7 +321,7 @@ def _local_device(name: str) -> torch.device:
     if index >= count:
         raise ConfigError(
             f"This machine has {count} CUDA devices for {os.environ['LOCAL_WORLD_SIZE']} processes. "
-            f"Use --nproc-per-node {count}, or {named('device', 'cpu')}."
+            f"Use torchrun --nproc-per-node {count}, or {named('device', 'cpu')}."
         )
     torch.cuda.set_device(index)
     return torch.device("cuda")
