@@ -8,13 +8,15 @@ Markers are HTML comments, which a reader of the page does not see:
     <!-- flags: sample -->    the flags of a command, up to <!-- end -->
     <!-- files -->            the files of the repository and what each is for, up to <!-- end -->
 
-Commands run in this process, in a temporary folder with checkpoints/demo, LICENSE, and notes.txt, which is the log.
+Commands run in this process, in a temporary folder with checkpoints/demo, LICENSE, and notes.txt, which is
+Python's documentation of its module decimal.
 """
 
 import argparse
 import ast
 import json
 import os
+import pydoc
 import re
 import shlex
 import shutil
@@ -107,7 +109,7 @@ def workplace() -> Iterator[None]:
     with tempfile.TemporaryDirectory() as name, chdir(name):
         shutil.copytree(ROOT / "checkpoints" / "demo", "checkpoints/demo")
         shutil.copy(ROOT / "LICENSE", "LICENSE")
-        shutil.copy(ROOT / "docs" / "log.md", "notes.txt")
+        Path("notes.txt").write_text(pydoc.plain(pydoc.render_doc("decimal")), "utf-8")
         info = Path("checkpoints/demo/run.json")
         two_days_ago = datetime.now(UTC) - timedelta(days=2.5)  # so that its age is the same each time
         info.write_text(json.dumps(json.loads(info.read_text("utf-8")) | {"date": two_days_ago.isoformat()}), "utf-8")
@@ -212,7 +214,7 @@ def folder_table(folder: Path, paths: list[Path]) -> str:
     about = folder / "__init__.py"
     title = f"**{folder.relative_to(ROOT)}/**"
     if folder != ROOT / "minigpt" and about.exists() and (said := purpose(about)):
-        title += f": {said[0].lower()}{said[1:]}"
+        title += f": {said}"
     rows = "".join(f"| `{path.name}` | {purpose(path)} |\n" for path in paths)
     return f"{title}\n\n| file | what it is for |\n| --- | --- |\n{rows}"
 

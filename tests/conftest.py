@@ -251,7 +251,7 @@ def checkpoint_folder(tmp_path: Path, model: "GPT", bpe: Tokenizer) -> Path:
 @pytest.fixture
 def small_contest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Comparisons of tiny models, with speeds that need no measuring."""
-    from minigpt.contest import begin, budget, contest, recall
+    from minigpt.contest import begin, contest, lengths, recall
     from minigpt.training import run
 
     monkeypatch.setitem(PRESETS, "nano", replace(PRESETS["nano"], layers=1, heads=1, width=32))
@@ -262,7 +262,7 @@ def small_contest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recall, "recalled", partial(recall.recalled, distances=(4, 8), count=8))
     monkeypatch.setattr(contest, "LOSS_WINDOWS", 16)
     monkeypatch.setattr(recall, "seconds_a_step", lambda config, device: 1.0)
-    monkeypatch.setattr(budget, "FEWEST_SECONDS", 0.1)
+    monkeypatch.setattr(lengths, "FEWEST_SECONDS", 0.1)
     monkeypatch.setattr(run, "_LAST_SECONDS", 0.0)
     monkeypatch.setattr(contest, "training_rates", lambda *arguments: ((16.0, 10_000.0), (512.0, 5000.0)))
     monkeypatch.setattr(contest, "step_costs", lambda *arguments: ((1.0, 0.5), (8.0, 0.75)))

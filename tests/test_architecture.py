@@ -25,6 +25,13 @@ FLOORS = {
     "api": 8,
 }  # fmt: skip
 DOORS = ("minigpt", "minigpt.__main__")  # exempt from the floors
+BEING_SPLIT = {
+    "minigpt.api",
+    *("minigpt.cli." + name for name in (
+        "against", "attention", "boundary", "choices", "corpus_view", "embeddings", "explore", "history", "inspect",
+        "introduction", "lens", "page", "replay", "resume", "sample", "train", "training",
+    )),
+}  # fmt: skip
 HEAVY = {"torch", "tokenizers", "safetensors", "transformers"}
 
 
@@ -162,6 +169,35 @@ def test_the_command_line_loads_the_heavy_packages_only_when_it_runs(module: str
         assert name.split(".")[0] not in HEAVY, f"{module} imports {name} at its top level"
         if name in MODULES:
             assert not loads(name), f"{module} imports {name} at its top level, which loads {sorted(loads(name))}"
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if part(m) == "app"])
+def test_the_application_knows_no_terminal(module: str) -> None:
+    assert not foreign(imported(module)) & {"typer", "rich", "textual", "plotext", "matplotlib"}
+    assert not {name for name in own(imported(module)) if part(name) in ("render", "explore", "cli")}
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - BEING_SPLIT))
+def test_a_function_fits_on_a_screen_and_its_parameters_in_a_head(module: str) -> None:
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            assert lines <= 60, f"{module}: {node.name} has {lines} lines"
+            named = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            assert len(named) <= 10, f"{module}: {node.name} has {len(named)} parameters"
+
+
+@pytest.mark.parametrize("module", sorted(m for m in set(MODULES) - BEING_SPLIT if part(m) == "cli"))
+def test_a_command_asks_the_application_once(module: str) -> None:
+    everywhere = [node for node in ast.walk(tree(module)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    typing = [
+        child
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for child in node.body
+    ]
+    deferred = set(everywhere) - set(at_import_time(tree(module))) - set(typing)
+    assert len(deferred) <= 1, f"{module} has {len(deferred)} imports inside functions"
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -61,6 +61,13 @@ def test_every_file_is_listed_once_with_its_purpose_in_one_line() -> None:
     assert [path for path, purpose in files.items() if not 0 < len(purpose) <= 120] == []
 
 
+def test_every_folder_says_what_it_is_for() -> None:
+    folders = [path for path in (ROOT / "minigpt").iterdir() if (path / "__init__.py").exists()]
+    assert len(folders) > 5
+    for folder in folders:
+        assert f"\n**minigpt/{folder.name}/**: " in text(ROOT / "docs/design.md"), f"docs/design.md {STALE}"
+
+
 @pytest.mark.torch
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_transcripts_show_what_the_program_prints(docs: ModuleType, page: Path) -> None:

@@ -1,0 +1,1 @@
+"""What the commands do, without a terminal: records and events come out."""

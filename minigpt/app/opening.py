@@ -19,6 +19,9 @@ from minigpt.models.kinds import gpt_of
 from minigpt.models.precision import stored
 from minigpt.text.prompt import check_argument, read_prompt, read_text
 
+# Begins the display of a stage of the work, by its name, how many units it has, and which: told of each one done.
+Stages = Callable[..., Callable[[int], None]]
+
 
 def use_device(name: str, threads: int | None, resolve: Callable[[str], torch.device] = resolve_device) -> torch.device:
     """The device by name, with `threads` CPU threads from now on."""

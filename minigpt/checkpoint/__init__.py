@@ -1,0 +1,1 @@
+"""A folder on disk to a model with its tokenizer and back; runs, snapshots and export."""

@@ -11,8 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
 from minigpt.errors import CheckpointError, OutputError
 from minigpt.plain import read_object
 
@@ -33,7 +31,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
         _sync_names(path.parent)
-    except (OSError, SafetensorError) as error:
+    except _write_errors() as error:
         told = f"{path} cannot be written: {_reason(error)}. What was saved before is untouched."
         raise OutputError(told) from error
     finally:
@@ -41,7 +39,14 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _reason(error: OSError | SafetensorError) -> str:
+def _write_errors() -> tuple[type[Exception], ...]:
+    """Asked for only when something failed: whoever writes nothing need not load safetensors."""
+    from safetensors import SafetensorError
+
+    return OSError, SafetensorError
+
+
+def _reason(error: Exception) -> str:
     """What the system said. NumPy tells only how much was written, and safetensors a temporary file of its own."""
     if isinstance(error, OSError):
         return error.strerror or f"{error} (is the disk full?)"
@@ -89,6 +94,11 @@ def locked(path: Path, otherwise: str, *, surely: bool = False) -> int:
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, atomically."""
     write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data`, atomically."""
+    write_atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -118,12 +118,7 @@ def complain(command: str | None, message: str, *, everywhere: bool = False) -> 
 def note(message: str, *, quiet: bool = False) -> None:
     """A sentence on standard error about what was done differently from what was asked."""
     if not quiet:
-        say(stderr(), bounded(f"note: {in_flags(message)}"))
-
-
-def in_flags(message: str) -> str:
-    """`message` with the settings that it names as the flags of the command that runs."""
-    return spelled(message, spelling(_renamed))
+        say(stderr(), bounded(f"note: {spelled(message, lambda name, value: as_flag(name, value, {}))}"))
 
 
 def say(console: Console, message: str) -> None:
@@ -185,6 +180,11 @@ def release_stderr() -> None:
 def stdout() -> Console:
     """For results; colour and redraws only in a terminal. Of several processes, only the first one shows any."""
     return _Console(file=sys.stdout, highlight=False, markup=False, emoji=False, quiet=bool(launched_rank()))
+
+
+def colours(console: Console) -> bool:
+    """Whether it shows any."""
+    return console.color_system is not None and not console.no_color
 
 
 def stderr() -> Console:

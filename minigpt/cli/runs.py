@@ -1,4 +1,4 @@
-"""`minigpt runs`: a folder of runs in; what is in it out."""
+"""`minigpt runs`: what is in a folder of runs."""
 
 import shlex
 import sys
@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from minigpt.checkpoint.records import RunSummary
+from minigpt.checkpoint.runs import RUNS
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, note, stdout
 from minigpt.cli.options import Quiet, csv_flag, json_flag
+from minigpt.errors import named
 from minigpt.render.machine import to_json, write_rows
 from minigpt.render.runs import runs_table
 from minigpt.render.screen import Screen
@@ -19,7 +21,7 @@ from minigpt.settings import require
 
 @guarded
 def runs(
-    folder: Annotated[Path, typer.Option("--dir", help="The folder of runs.")] = Path("checkpoints"),
+    folder: Annotated[Path, typer.Option("--dir", help="The folder of runs.")] = RUNS,
     config: Config = None,
     json: Annotated[bool, json_flag("a line a run")] = False,
     csv: Annotated[bool, csv_flag("A row a run")] = False,
@@ -32,9 +34,8 @@ def runs(
     [bold]minigpt runs --dir elsewhere --json[/bold]
         another folder, for another program
     """
-    require(not (json and csv), "--json and --csv exclude each other.")
+    require(not (json and csv), f"{named('json')} and {named('csv')} exclude each other.")
     from minigpt.checkpoint.run_list import list_runs
-    from minigpt.checkpoint.runs import RUNS
 
     found = list_runs(folder)
     if json:

@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from minigpt.checkpoint.files import read_json_object
+from minigpt.checkpoint.learned import FINISHED, fitted_steps, is_untrained
+from minigpt.checkpoint.runs import RUN
 from minigpt.cli.guard import note
+from minigpt.errors import CheckpointError
+from minigpt.render.style import quantity
 from minigpt.settings import DEFAULT_MINUTES, TrainConfig
 
 _LONGER = 10  # times as long, for what was longer than the default
@@ -14,11 +19,6 @@ _LONGER = 10  # times as long, for what was longer than the default
 
 def tell_untrained(folder: Path, *, quiet: bool) -> None:
     """A note about the model in `folder`, if it is untrained, before it is used."""
-    from minigpt.checkpoint.files import read_json_object
-    from minigpt.checkpoint.learned import is_untrained
-    from minigpt.checkpoint.runs import RUN
-    from minigpt.errors import CheckpointError
-
     try:
         info = read_json_object(folder / RUN)
     except CheckpointError:  # not every model is of a run, and this one could be loaded
@@ -34,9 +34,6 @@ def untrained(info: Mapping[str, Any], folder: Path) -> str:
 
 
 def _fitted(info: Mapping[str, Any]) -> str:
-    from minigpt.checkpoint.learned import fitted_steps
-    from minigpt.render.style import quantity
-
     steps = fitted_steps(info)
     if info.get("minutes") is not None and steps < TrainConfig.steps:
         return f"only {quantity(steps, 'step')} fitted"
@@ -45,8 +42,6 @@ def _fitted(info: Mapping[str, Any]) -> str:
 
 def _advice(info: Mapping[str, Any], folder: Path) -> str:
     """What to type next."""
-    from minigpt.checkpoint.learned import FINISHED, fitted_steps
-
     steps, minutes = fitted_steps(info), info.get("minutes")
     if info.get("status") not in FINISHED:
         return f"Go on with: minigpt train --resume {shlex.quote(str(folder))}"

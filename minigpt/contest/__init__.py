@@ -1,0 +1,1 @@
+"""The architectures before the GPT, side by side with it: models, measurements and records of `compare`."""

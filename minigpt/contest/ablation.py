@@ -1,20 +1,54 @@
-"""A comparison of a GPT with itself, a part taken out, in; part after part trained with equal tokens out."""
+"""`compare --ablate`: what each part of a GPT is worth. GPTs without one of their parts are trained alike."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from minigpt.checkpoint.records import TrainRecord
-from minigpt.contest import budget
-from minigpt.contest.ablated import PARTS, ablated, learned_parameters
-from minigpt.contest.contest import Contest, Piece, Progress, Stopped
+import torch
+from torch import Tensor, nn
+
+from minigpt.contest import lengths
+from minigpt.contest.contest import Contest, Measurement, Progress, Stopped, contender_run
 from minigpt.contest.positions import LOSS_WINDOWS, loss_by_position, windows
-from minigpt.contest.records import Comparison, Contender, ContenderRun
+from minigpt.contest.records import Comparison, Contender
 from minigpt.contest.speed import training_rates
 from minigpt.models.gpt import GPT
-from minigpt.training.loop import train
+from minigpt.models.positions import give_positions
+from minigpt.settings import ModelConfig
 from minigpt.training.plan import Plan
+
+PARTS = ("gpt", "no-positions", "one-head", "no-attention", "no-mlp")  # the whole one first
+
+
+class _Nothing(nn.Module):
+    """Stands where attention or an MLP stood, and adds nothing to the stream."""
+
+    def forward(self, x_BTC: Tensor, *_: object) -> Tensor:
+        return torch.zeros_like(x_BTC)
+
+
+def ablated(config: ModelConfig, part: str, seed: int) -> GPT:
+    """Initialised. The weights of a missing part are missing too, and nothing makes up for them; one head is as wide as
+    all were together, so that only their number changes.
+    """
+    assert part in PARTS
+    if part == "one-head":
+        config = replace(config, heads=1)
+    model = GPT(config).initialise(torch.Generator().manual_seed(seed))
+    if part == "no-positions":
+        return give_positions(model, "none")
+    for block in model.blocks:
+        if part == "no-attention":
+            block.attn = _Nothing()  # type: ignore[assignment]
+        elif part == "no-mlp":
+            block.mlp = _Nothing()  # type: ignore[assignment]
+    return model
+
+
+def learned_parameters(model: GPT) -> int:
+    """Those that training changes."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
 def ablation_of(comparison: Comparison, plan: Plan) -> Comparison:
@@ -26,19 +60,17 @@ def ablation_of(comparison: Comparison, plan: Plan) -> Comparison:
 
 
 class Ablation(Contest):
-    """None of its models is kept: but for the whole one, none is a GPT-2."""
+    """Each part is trained with as many tokens. No model is kept: all but the whole one are no GPT-2."""
 
-    def pieces(self) -> Iterator[Piece]:
+    def measurements(self) -> Iterator[Measurement]:
         """A training for each part."""
         if self.comparison.tokens is None:
-            tokens = self._plan.train.batch_size * self.comparison.context
-            ((_, rate),) = training_rates(
-                self._plan.model, self._plan.train, self._device, tokens, (self.comparison.context,)
-            )
-            self._set(budget.equally_shared(self.comparison, rate, self.again))
+            tokens, contexts = self.plan.train.batch_size * self.comparison.context, (self.comparison.context,)
+            ((_, rate),) = training_rates(self.plan.model, self.plan.train, self._device, tokens, contexts)
+            self._set(lengths.equally_shared(self.comparison, rate, self.again))
         for contender in self.comparison.contenders:
             if contender.equal_tokens is None:
-                yield Piece(contender.model, "equal_tokens", partial(self._without, contender))
+                yield Measurement(contender.model, "equal_tokens", partial(self._without, contender))
 
     def total(self) -> int:
         """As many as parts."""
@@ -51,22 +83,13 @@ class Ablation(Contest):
     def _without(self, contender: Contender, stopped: Stopped, progress: Progress) -> dict[str, Any] | None:
         assert self.comparison.tokens is not None
         settings = self._settings(contender, self.comparison.tokens)
-        model = ablated(self._plan.model, contender.model, settings.seed).to(self._device)
-        records = []
-        for record in train(model, self._plan.data, settings, self._plan.tokenizer.byte_lengths(), stopped):
-            records.append(record)
-            progress(record.step, settings.steps, record.loss_nats)
-        return None if stopped() else self._found(model, records)
-
-    def _found(self, model: GPT, records: list[TrainRecord]) -> dict[str, Any]:
-        bits = [(r, r.validation_bits_per_byte) for r in records if r.validation_bits_per_byte is not None]
-        result = ContenderRun(
-            folder="",
-            tokens=records[-1].tokens,
-            seconds=records[-1].seconds,
-            bits_per_byte=bits[-1][1],
-            by_tokens=tuple((float(record.tokens), value) for record, value in bits),
-            by_seconds=tuple((record.seconds, value) for record, value in bits),
-        )
-        held_out = windows(self._plan.data.validation, self._plan.model.context, LOSS_WINDOWS)
-        return {"equal_tokens": result, "loss_nats_by_position": loss_by_position(model.eval(), held_out)}
+        model = ablated(self.plan.model, contender.model, settings.seed).to(self._device)
+        records = self._records(model, settings, stopped, progress)
+        if records is None:
+            return None
+        held_out = windows(self.plan.data.validation, self.plan.model.context, LOSS_WINDOWS)
+        run = contender_run(records)
+        return {
+            "equal_tokens": replace(run, bits_per_byte=run.by_tokens[-1][1]),  # of the last model, which is measured
+            "loss_nats_by_position": loss_by_position(model.eval(), held_out),
+        }

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 import torch
 
 from minigpt.checkpoint.run import Scratch
-from minigpt.contest.budget import USUAL_RATES
+from minigpt.contest.lengths import USUAL_RATES
 from minigpt.contest.records import Comparison, Contender
 from minigpt.models.equal import equal_shape
 from minigpt.settings import PRESETS, Choices, ModelConfig, TrainConfig
@@ -49,7 +49,7 @@ def begin(
         minutes=minutes,
         quick=quick,
         seed=seed,
-        machine=machine(device),
+        machine=machine_name(device),
         contenders=tuple(map(_contender, contenders)),
     )
     return comparison, plan
@@ -93,7 +93,7 @@ def reopened(comparison: Comparison, tokenizer: Tokenizer, data: TokenData) -> P
     )
 
 
-def machine(device: torch.device) -> str:
+def machine_name(device: torch.device) -> str:
     """In general terms."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)

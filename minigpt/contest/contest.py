@@ -1,19 +1,23 @@
-"""A comparison in a folder in; piece after piece of it measured, and kept at once, out: what was stopped goes on."""
+"""Carries out a comparison: one measurement after the other, each kept at once, so that what was stopped goes on."""
 
 import math
 import shlex
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from minigpt.checkpoint.files import storable
 from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.learned import FINISHED
+from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.resume import RESUME, TOKENS, has_state
 from minigpt.checkpoint.run import RunFolder
-from minigpt.contest import budget, recall
+from minigpt.contest import lengths, recall
 from minigpt.contest.folder import save
 from minigpt.contest.generation import step_costs
 from minigpt.contest.memory import peak_bytes
@@ -26,8 +30,9 @@ from minigpt.contest.positions import (
 )
 from minigpt.contest.records import Comparison, Contender, ContenderRun
 from minigpt.contest.speed import training_rates
+from minigpt.errors import named
 from minigpt.models.equal import equal_shape
-from minigpt.models.kinds import new_model
+from minigpt.models.kinds import Model, new_model
 from minigpt.settings import Choices, ModelConfig, TrainConfig
 from minigpt.text.shards import reuse_shards
 from minigpt.training.loop import train
@@ -44,8 +49,8 @@ _TRAINED = ("equal_tokens", "equal_time", "loss_nats_by_position", "recall_by_di
 
 
 @dataclass(frozen=True)
-class Piece:
-    """One measurement: of which model, what (the name of a field, or of what is tried), and how to make it.
+class Measurement:
+    """Of which model, of what (the name of a field, or a learning rate), and how to make it.
 
     `measure` returns the changes to the contender, or None where it was stopped.
     """
@@ -56,53 +61,73 @@ class Piece:
 
 
 class Contest:
-    """Carries out a comparison. `plan` is that of the GPT, whose text, tokenizer and context all have."""
+    """Carries out a comparison. `plan` is that of the GPT, whose text, tokenizer and context all have.
+
+    `again` is the command that goes on.
+    """
 
     def __init__(self, folder: Path, comparison: Comparison, plan: Plan, device: torch.device) -> None:
-        self.folder, self.comparison, self._plan, self._device = folder, comparison, plan, device
-        self.again = f"minigpt compare --resume {shlex.quote(str(folder))}"  # the command that goes on
+        self.folder, self.comparison, self.plan, self._device = folder, comparison, plan, device
+        self.again = f"minigpt compare {named('resume', shlex.quote(str(folder)))}"
 
-    def pieces(self) -> Iterator[Piece]:
-        """Those that are still to be measured, one after the other, for as long as each is taken (`take`)."""
+    def run(self, stopped: Stopped, progress: Progress, started: float) -> Iterator[Measurement]:
+        """Make all measurements that are missing, and yield each as it begins, until one is `stopped`.
+
+        The seconds that are spent count from `started`, in the time of `time.perf_counter`.
+        """
+        for measurement in self.measurements():
+            yield measurement
+            found = None if stopped() else measurement.measure(stopped, progress)
+            if found is None:
+                return
+            self.take(measurement, found, (now := time.perf_counter()) - started)
+            started = now
+
+    def about(self) -> dict[str, Any]:
+        """What JSON says of a comparison beside its numbers."""
+        return {"path": storable(self.folder), "version": version("minigpt")}
+
+    def measurements(self) -> Iterator[Measurement]:
+        """Those that are missing, one after the other, as long as each is taken (`take`)."""
         for kind, what in enumerate(_UNTRAINED):
             yield from self._at_a_pace(list(self._missing(what)), len(_UNTRAINED) - kind - 1)
         if self.comparison.tokens is None:
-            self._set(budget.shared(self.comparison, self._recall_seconds(), self.again))
+            self._set(lengths.shared(self.comparison, self._recall_seconds(), self.again))
         if not self.comparison.quick:
-            for rate in budget.RATES:
+            for rate in lengths.RATES:
                 yield from self._untried(rate)
         for what in _TRAINED:
             yield from self._missing(what)
 
-    def _at_a_pace(self, pieces: Sequence[Piece], kinds: int) -> Iterator[Piece]:
-        """The same pieces, all of a kind, while the minutes can suffice; so many `kinds` are measured after them."""
+    def _at_a_pace(self, measurements: Sequence[Measurement], kinds: int) -> Iterator[Measurement]:
+        """The same, all of a kind, while the minutes can suffice; so many `kinds` come after them."""
         seconds: list[float] = []
-        for number, piece in enumerate(pieces, 1):
+        for number, measurement in enumerate(measurements, 1):
             before = self.comparison.spent_seconds
-            yield piece
+            yield measurement
             seconds.append(self.comparison.spent_seconds - before)
             if number > 1 and self.comparison.tokens is None:
-                later = kinds * len(self.comparison.contenders)
-                budget.require_pace(self.comparison, seconds, len(pieces) - number, later, self.again)
+                left, later = len(measurements) - number, kinds * len(self.comparison.contenders)
+                lengths.require_pace(self.comparison, seconds, left, later, self.again)
 
     def total(self) -> int:
-        """How many pieces there are in all."""
+        """How many measurements there are in all."""
         return len(self.comparison.contenders) * (
-            len(_UNTRAINED + _TRAINED) + (0 if self.comparison.quick else len(budget.RATES))
+            len(_UNTRAINED + _TRAINED) + (0 if self.comparison.quick else len(lengths.RATES))
         )
 
     def done(self) -> int:
-        """How many of them are measured."""
+        """How many of them are made."""
         fields = (*_UNTRAINED, *_TRAINED)
         return sum(
             len(contender.tried_rates) + sum(getattr(contender, name) is not None for name in fields)
             for contender in self.comparison.contenders
         )
 
-    def take(self, piece: Piece, found: dict[str, Any], seconds: float) -> None:
-        """Keep what a piece has found, on which so many seconds were spent."""
+    def take(self, measurement: Measurement, found: dict[str, Any], seconds: float) -> None:
+        """Keep what was found, on which so many seconds were spent."""
         contenders = tuple(
-            replace(contender, **found) if contender.model == piece.model else contender
+            replace(contender, **found) if contender.model == measurement.model else contender
             for contender in self.comparison.contenders
         )
         spent = self.comparison.spent_seconds + seconds
@@ -112,7 +137,7 @@ class Contest:
         self.comparison = comparison
         save(self.folder, comparison)
 
-    def _missing(self, what: str) -> Iterator[Piece]:
+    def _missing(self, what: str) -> Iterator[Measurement]:
         measures = {
             "training_tokens_per_second": self._speed,
             "step_milliseconds": self._generation,
@@ -124,33 +149,35 @@ class Contest:
         }
         for contender in self.comparison.contenders:
             if getattr(contender, what) is None:
-                yield Piece(contender.model, what, lambda *watch, one=contender: measures[what](one, *watch))
+                yield Measurement(contender.model, what, lambda *watch, one=contender: measures[what](one, *watch))
 
-    def _untried(self, rate: float) -> Iterator[Piece]:
+    def _untried(self, rate: float) -> Iterator[Measurement]:
         for contender in self.comparison.contenders:
             if rate not in (tried for tried, _ in contender.tried_rates):
-                yield Piece(contender.model, f"{rate:g}", lambda *watch, one=contender: self._try(one, rate, *watch))
+                yield Measurement(
+                    contender.model, f"{rate:g}", lambda *watch, one=contender: self._try(one, rate, *watch)
+                )
 
     def _config(self, contender: Contender) -> ModelConfig:
-        return equal_shape(self._plan.model, contender.model)
+        return equal_shape(self.plan.model, contender.model)
 
     def _settings(self, contender: Contender, tokens: float, seconds: float | None = None) -> TrainConfig:
         """AdamW for all, in float32, with the rate and the pace of this contender."""
-        steps = max(1, round(tokens / self._plan.train.batch_size / self._plan.model.context))
+        steps = max(1, round(tokens / self.plan.train.batch_size / self.plan.model.context))
         return replace(
-            self._plan.train,
+            self.plan.train,
             steps=steps,
             seconds=seconds,
             learning_rate=contender.learning_rate,
-            warmup_steps=max(1, steps // budget.WARMUP_PART),
-            eval_every=max(1, steps // budget.EVALUATIONS),
-            eval_tokens=budget.evaluated_tokens(tokens),
+            warmup_steps=max(1, steps // lengths.WARMUP_PART),
+            eval_every=max(1, steps // lengths.EVALUATIONS),
+            eval_tokens=lengths.evaluated_tokens(tokens),
         )
 
     # Each measures one thing of one contender
 
     def _speed(self, contender: Contender, stopped: Stopped, progress: Progress) -> dict[str, Any]:
-        config, train_config = self._config(contender), self._plan.train
+        config, train_config = self._config(contender), self.plan.train
         tokens = train_config.batch_size * config.context
         return {"training_tokens_per_second": training_rates(config, train_config, self._device, tokens)}
 
@@ -158,7 +185,7 @@ class Contest:
         return {"step_milliseconds": step_costs(self._config(contender), self._device)}
 
     def _memory(self, contender: Contender, stopped: Stopped, progress: Progress) -> dict[str, Any]:
-        return {"peak_bytes": peak_bytes(self._config(contender), self._plan.train, self._device)}
+        return {"peak_bytes": peak_bytes(self._config(contender), self.plan.train, self._device)}
 
     def _try(self, contender: Contender, rate: float, stopped: Stopped, progress: Progress) -> dict[str, Any] | None:
         """Train with one learning rate, and choose the best of those tried so far."""
@@ -166,17 +193,23 @@ class Contest:
         settings = self._settings(replace(contender, learning_rate=rate), self.comparison.tried_tokens)
         settings = replace(settings, eval_every=settings.steps)
         model = new_model(self._config(contender)).initialise(torch.Generator().manual_seed(settings.seed))
-        bits: float | None = None
-        for record in train(
-            model.to(self._device), self._plan.data, settings, self._plan.tokenizer.byte_lengths(), stopped
-        ):
-            progress(record.step, settings.steps, record.loss_nats)
-            bits = record.validation_bits_per_byte
-        if stopped():
+        records = self._records(model.to(self._device), settings, stopped, progress)
+        if records is None:
             return None
+        bits = records[-1].validation_bits_per_byte if records else None
         tried = (*contender.tried_rates, (rate, bits if bits is not None and math.isfinite(bits) else None))
         known = [(bits, rate) for rate, bits in tried if bits is not None]
         return {"tried_rates": tried, "learning_rate": min(known)[1] if known else contender.learning_rate}
+
+    def _records(
+        self, model: Model, settings: TrainConfig, stopped: Stopped, progress: Progress
+    ) -> list[TrainRecord] | None:
+        """Train, keeping nothing; None where it was stopped."""
+        records = []
+        for record in train(model, self.plan.data, settings, self.plan.tokenizer.byte_lengths(), stopped):
+            progress(record.step, settings.steps, record.loss_nats)
+            records.append(record)
+        return None if stopped() else records
 
     def _equal_tokens(self, contender: Contender, stopped: Stopped, progress: Progress) -> dict[str, Any] | None:
         assert self.comparison.tokens is not None
@@ -185,7 +218,7 @@ class Contest:
 
     def _equal_time(self, contender: Contender, stopped: Stopped, progress: Progress) -> dict[str, Any] | None:
         assert self.comparison.seconds is not None
-        expected = budget.tokens_in(contender, self.comparison.context, self.comparison.seconds)
+        expected = lengths.tokens_in(contender, self.comparison.context, self.comparison.seconds)
         settings = self._settings(contender, expected, self.comparison.seconds)
         found = self._train(contender, "time", settings, stopped, progress)
         return None if found is None else {"equal_time": found}
@@ -195,7 +228,7 @@ class Contest:
     ) -> ContenderRun | None:
         """A run in a folder of its own, which goes on where it was stopped."""
         path = self.folder / f"{contender.model}-{length}"
-        plan = replace(self._plan, model=self._config(contender), train=settings)
+        plan = replace(self.plan, model=self._config(contender), train=settings)
         resume = has_state(path)
         if resume:
             plan, folder = open_run(path, {})
@@ -208,7 +241,7 @@ class Contest:
         if folder.info.get("status") not in FINISHED:
             for record, _ in run(plan, model, folder, stopped, resume=resume):
                 progress(record.step, plan.train.steps, record.loss_nats)
-        return _contender_run(folder) if folder.info["status"] in FINISHED else None
+        return contender_run(folder.logged(), path.name) if folder.info["status"] in FINISHED else None
 
     def _start(self, folder: RunFolder, plan: Plan) -> None:
         folder.path.mkdir(exist_ok=True)
@@ -219,7 +252,7 @@ class Contest:
         """Of the model that was trained with equal tokens."""
         assert contender.equal_tokens is not None
         model = load(self.folder / contender.equal_tokens.folder, self._device).model
-        held_out, context = self._plan.data.validation, self._plan.model.context
+        held_out, context = self.plan.data.validation, self.plan.model.context
         return {
             "loss_nats_by_position": loss_by_position(model, windows(held_out, context, LOSS_WINDOWS)),
             "gradient_by_distance": gradient_by_distance(model, windows(held_out, context, GRADIENT_WINDOWS)),
@@ -245,16 +278,15 @@ class Contest:
         return sum(recall.seconds_a_step(shape, self._device) for shape in shapes)
 
 
-def _contender_run(folder: RunFolder) -> ContenderRun:
-    records = folder.logged()
-    known = [record for record in records if record.validation_bits_per_byte is not None]
-    by_tokens = tuple((float(r.tokens), r.validation_bits_per_byte or 0.0) for r in known)
-    by_seconds = tuple((r.seconds, r.validation_bits_per_byte or 0.0) for r in known)
+def contender_run(records: Sequence[TrainRecord], folder: str = "") -> ContenderRun:
+    """What a training came to: its best evaluation is that of the model that a run keeps."""
+    bits = [(record, record.validation_bits_per_byte) for record in records]
+    known = [(record, value) for record, value in bits if value is not None]
     return ContenderRun(
-        folder=folder.path.name,
+        folder=folder,
         tokens=records[-1].tokens,
         seconds=records[-1].seconds,
-        bits_per_byte=min(bits for _, bits in by_tokens),  # of the model that is kept
-        by_tokens=by_tokens,
-        by_seconds=by_seconds,
+        bits_per_byte=min(value for _, value in known),
+        by_tokens=tuple((float(record.tokens), value) for record, value in known),
+        by_seconds=tuple((record.seconds, value) for record, value in known),
     )

@@ -1,0 +1,1 @@
+"""Token ids to logits: GPT-2, and the architectures before it."""

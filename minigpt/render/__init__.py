@@ -1,0 +1,1 @@
+"""Records to something a person looks at: tables, pages, notebooks. It sees no tensor and no model."""

@@ -1,13 +1,15 @@
-"""A comparison in; its table, and in words who is ahead or level in what, out."""
+"""A comparison as a table, and in words who is ahead or level in what."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
+from operator import attrgetter
 
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.contest.records import Comparison, Contender, ContenderRun, Points
+from minigpt.contest.records import Comparison, Contender, Points
 from minigpt.render.panels import NAMES, octaves, relative
 from minigpt.render.screen import Screen
 from minigpt.render.style import byte_count, compact, duration, safe_text
@@ -16,16 +18,21 @@ _GAP = 2
 _SHORT = {"window": "window", "no-positions": "no pos", "one-head": "1 head", "no-attention": "no att"}
 _GRADIENTS = (16, 64, 255)  # tokens before the one to predict
 _RECALLS = (8, 32, 128, 256)
+_WHOLE, _THREE = "{:,.0f}".format, "{:.3f}".format
+
+_Value = Callable[[Contender], float | None]
+_Show = Callable[[float], str]
+_Better = Callable[[Sequence[float]], float]  # min or max
 
 
 @dataclass(frozen=True)
 class _Row:
-    """`better`: min or max, for what can be better; `short` says it within a sentence."""
+    """`better` is for what can be better; `short` says it within a sentence."""
 
     label: str
     values: tuple[float | None, ...]
-    show: Callable[[float], str]
-    better: Callable[[Sequence[float]], float] | None = None
+    show: _Show
+    better: _Better | None = None
     short: str = ""
 
     def leaders(self) -> tuple[int, ...]:
@@ -42,7 +49,7 @@ class _Row:
 def comparison_table(comparison: Comparison, screen: Screen) -> Iterator[Text]:
     """A line each; what is not measured yet is left out. The best of a row is bold."""
     rows = list(_rows(comparison))
-    cells = [[_cell(row, value) for value in row.values] for row in rows]
+    cells = [["-" if value is None else row.show(value) for value in row.values] for row in rows]
     names, widths, indent = _columns(comparison, rows, cells, screen)
     yield _line("", names, widths, indent, "dim")
     for row, shown in zip(rows, cells, strict=True):
@@ -74,153 +81,94 @@ def _line(label: str, cells: Sequence[str], widths: Sequence[int], indent: int, 
     return Text(f" {label:<{indent}}" + "".join(columns), style)
 
 
-def _cell(row: _Row, value: float | None) -> str:
-    return "-" if value is None else row.show(value)
-
-
 def _rows(comparison: Comparison) -> Iterator[_Row]:
     """Those of which any value is known."""
-    made = (_shape_rows, _speed_rows, _learning_rows, _position_rows, _recall_rows, _generation_rows)
-    for rows in made:
-        for row in rows(comparison):
-            if any(value is not None for value in row.values):
-                yield row
+    made = chain(_training_rows(comparison), _memory_rows(comparison), _generation_rows(comparison))
+    return (row for row in made if any(value is not None for value in row.values))
+
+
+def _training_rows(comparison: Comparison) -> Iterator[_Row]:
+    row = partial(_row, comparison)
+    yield row("parameters", attrgetter("parameters"), compact)
+    yield row("layers", attrgetter("layers"), _WHOLE)
+    yield row("width", attrgetter("width"), _WHOLE)
+    yield row("learning rate", attrgetter("learning_rate"), "{:g}".format)
+    for context in _ends(comparison, "training_tokens_per_second"):
+        speed, where = _at("training_tokens_per_second", context), f"context {context:g}"
+        yield row(f"trains tokens/s, {where}", speed, _WHOLE, max, f"training speed at {where}")
+    yield row("memory to train", lambda c: c.peak_bytes or None, lambda size: byte_count(round(size)))
+    tokens, time = compact(comparison.tokens or 0), duration(comparison.seconds or 0)
+    at_equal = "bits per byte at equal"
+    yield row(
+        f"best bits/byte in {tokens} tokens", _of("equal_tokens", "bits_per_byte"), _THREE, min, f"{at_equal} tokens"
+    )
+    yield row("   all of which took", _of("equal_tokens", "seconds"), duration)
+    yield row(f"best bits/byte in {time}", _of("equal_time", "bits_per_byte"), _THREE, min, f"{at_equal} time")
+    yield row("   tokens seen in it", _of("equal_time", "tokens"), compact)
+
+
+def _memory_rows(comparison: Comparison) -> Iterator[_Row]:
+    """How much of the text a model makes use of."""
+    row = partial(_row, comparison)
+    for first, last in _stretches(comparison):
+        seen = f"{first}" if first == last else f"{first} to {last}"
+        yield row(f"nats/token, {seen} seen", _mean_loss(first, last), _THREE, min, f"loss with {seen} tokens seen")
+    for distance in _GRADIENTS:
+        yield row(f"gradient {distance} back / 1 back", _gradient(distance), _small)
+    for distance in _RECALLS:
+        recall, over = _at("recall_by_distance", distance), f"recall over {distance} tokens"
+        yield row(f"recalls a key {distance} back", recall, "{:.0%}".format, max, over)
+
+
+def _generation_rows(comparison: Comparison) -> Iterator[_Row]:
+    for number in _ends(comparison, "step_milliseconds"):
+        cost, short = _at("step_milliseconds", number), f"cost of generated token {number:,.0f}"
+        yield _row(comparison, f"ms for token {number:,.0f}", cost, "{:.2f}".format, min, short)
 
 
 def _row(
-    comparison: Comparison,
-    label: str,
-    value: Callable[[Contender], float | None],
-    show: Callable[[float], str],
-    better: Callable[[Sequence[float]], float] | None = None,
-    short: str = "",
+    comparison: Comparison, label: str, value: _Value, show: _Show, better: _Better | None = None, short: str = ""
 ) -> _Row:
     return _Row(label, tuple(map(value, comparison.contenders)), show, better, short)
 
 
-def _shape_rows(comparison: Comparison) -> Iterator[_Row]:
-    yield _row(comparison, "parameters", lambda c: c.parameters, compact)
-    yield _row(comparison, "layers", lambda c: c.layers, _whole)
-    yield _row(comparison, "width", lambda c: c.width, _whole)
-    yield _row(comparison, "learning rate", lambda c: c.learning_rate, lambda rate: f"{rate:g}")
+def _of(run: str, name: str) -> _Value:
+    """A number of one of the two trainings."""
+    return lambda contender: getattr(getattr(contender, run), name, None)
 
 
-def _speed_rows(comparison: Comparison) -> Iterator[_Row]:
-    for context in _ends(comparison.contenders, "training_tokens_per_second"):
-        yield _row(
-            comparison,
-            f"trains tokens/s, context {context:g}",
-            lambda c, at=context: _at(c.training_tokens_per_second, at),  # type: ignore[misc]
-            _whole,
-            max,
-            f"training speed at context {context:g}",
-        )
-    yield _row(comparison, "memory to train", lambda c: c.peak_bytes or None, _size)
+def _at(name: str, x: float) -> _Value:
+    """A measurement's y at x."""
+    return lambda contender: _y(getattr(contender, name), x)
 
 
-def _learning_rows(comparison: Comparison) -> Iterator[_Row]:
-    tokens, time = compact(comparison.tokens or 0), duration(comparison.seconds or 0)
-    bits = partial(_of, name="bits_per_byte")
-    yield _row(
-        comparison,
-        f"best bits/byte in {tokens} tokens",
-        lambda c: bits(c.equal_tokens),
-        _three,
-        min,
-        "bits per byte at equal tokens",
-    )
-    yield _row(comparison, "   all of which took", lambda c: _of(c.equal_tokens, "seconds"), duration)
-    yield _row(
-        comparison,
-        f"best bits/byte in {time}",
-        lambda c: bits(c.equal_time),
-        _three,
-        min,
-        "bits per byte at equal time",
-    )
-    yield _row(comparison, "   tokens seen in it", lambda c: _of(c.equal_time, "tokens"), compact)
+def _gradient(distance: int) -> _Value:
+    return lambda contender: _y(relative(contender.gradient_by_distance or ()), distance)
 
 
-def _position_rows(comparison: Comparison) -> Iterator[_Row]:
-    for first, last in _stretches(comparison.contenders):
-        seen = f"{first}" if first == last else f"{first} to {last}"
-        yield _row(
-            comparison,
-            f"nats/token, {seen} seen",
-            lambda c, first=first, last=last: _mean(c.loss_nats_by_position, first, last),  # type: ignore[misc]
-            _three,
-            min,
-            f"loss with {seen} tokens seen",
-        )
-    for distance in _GRADIENTS:
-        yield _row(
-            comparison,
-            f"gradient {distance} back / 1 back",
-            lambda c, at=distance: _at(relative(c.gradient_by_distance or ()), at),  # type: ignore[misc]
-            _small,
-        )
+def _mean_loss(first: int, last: int) -> _Value:
+    def mean(contender: Contender) -> float | None:
+        known = [y for x, y in contender.loss_nats_by_position or () if first <= x <= last]
+        return sum(known) / len(known) if known else None
+
+    return mean
 
 
-def _recall_rows(comparison: Comparison) -> Iterator[_Row]:
-    for distance in _RECALLS:
-        yield _row(
-            comparison,
-            f"recalls a key {distance} back",
-            lambda c, at=distance: _at(c.recall_by_distance, at),  # type: ignore[misc]
-            lambda share: f"{share:.0%}",
-            max,
-            f"recall over {distance} tokens",
-        )
-
-
-def _generation_rows(comparison: Comparison) -> Iterator[_Row]:
-    for number in _ends(comparison.contenders, "step_milliseconds"):
-        yield _row(
-            comparison,
-            f"ms for token {number:,.0f}",
-            lambda c, at=number: _at(c.step_milliseconds, at),  # type: ignore[misc]
-            lambda cost: f"{cost:.2f}",
-            min,
-            f"cost of generated token {number:,.0f}",
-        )
-
-
-def _of(run: ContenderRun | None, name: str) -> float | None:
-    return None if run is None else getattr(run, name)
-
-
-def _ends(contenders: Sequence[Contender], name: str) -> tuple[float, ...]:
-    """The first and the last x of a measurement."""
-    points = next((found for c in contenders if (found := getattr(c, name))), None)
-    return (points[0][0], points[-1][0]) if points else ()
-
-
-def _stretches(contenders: Sequence[Contender]) -> list[tuple[int, int]]:
-    """Of the number of tokens seen: a few, some, and all."""
-    points = next((c.loss_nats_by_position for c in contenders if c.loss_nats_by_position), ())
-    found = [(first, last) for first, last, _ in octaves(points)]
-    return [found[i] for i in sorted({min(2, len(found) - 1), len(found) // 2, len(found) - 1})] if found else []
-
-
-def _mean(points: Points | None, first: int, last: int) -> float | None:
-    known = [y for x, y in points or () if first <= x <= last]
-    return sum(known) / len(known) if known else None
-
-
-def _at(points: Points | None, x: float) -> float | None:
+def _y(points: Points | None, x: float) -> float | None:
     return next((y for at, y in points or () if at == x), None)
 
 
-def _size(value: float) -> str:
-    return byte_count(round(value))
+def _ends(comparison: Comparison, name: str) -> tuple[float, ...]:
+    """The first and the last x of a measurement."""
+    points = next((found for c in comparison.contenders if (found := getattr(c, name))), None)
+    return (points[0][0], points[-1][0]) if points else ()
 
 
-def _whole(value: float) -> str:
-    return f"{value:,.0f}"
-
-
-def _three(value: float) -> str:
-    return f"{value:.3f}"
+def _stretches(comparison: Comparison) -> list[tuple[int, int]]:
+    """Of the number of tokens seen: a few, some, and all."""
+    points = next((c.loss_nats_by_position for c in comparison.contenders if c.loss_nats_by_position), ())
+    found = [(first, last) for first, last, _ in octaves(points)]
+    return [found[i] for i in sorted({min(2, len(found) - 1), len(found) // 2, len(found) - 1})] if found else []
 
 
 def _small(value: float) -> str:
@@ -243,8 +191,11 @@ def comparison_caption(comparison: Comparison, screen: Screen) -> Iterator[Text]
     )
     standings = list(_standings(comparison))
     yield from map(screen.caption, standings)
-    if any(" level" in standing for standing in standings):
-        yield screen.caption("level: equal in the digits that are shown")
+    level = any(" level" in standing for standing in standings)
+    yield screen.caption(
+        "every model is trained once, so a small lead may be chance",
+        "level: equal in the digits that are shown" if level else "",
+    )
 
 
 def _rates(comparison: Comparison) -> str:

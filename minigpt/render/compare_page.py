@@ -1,13 +1,14 @@
-"""A comparison in; sections of a page out: its table, and its panels drawn as lines."""
+"""A comparison as a page: its table, and its panels drawn as lines."""
 
 from collections.abc import Sequence
 from itertools import chain
 from math import log2, log10
+from pathlib import Path
 from typing import Any
 
 from minigpt.contest.records import Comparison
 from minigpt.render.compare import comparison_caption, comparison_table
-from minigpt.render.html import Section
+from minigpt.render.html import Section, page
 from minigpt.render.panel_plot import tick, x_label, x_ticks
 from minigpt.render.panels import Panel, line_names, panels
 from minigpt.render.printed_page import printed_section
@@ -17,25 +18,24 @@ _WIDTH, _HEIGHT = 360, 200  # of the frame, in the units of the drawing
 _X_TICKS = 7
 
 
+def comparison_page(comparison: Comparison, folder: Path) -> str:
+    """The whole page."""
+    title = f"minigpt: what came before, and a GPT, on {comparison.name}"
+    return page(title, comparison_sections(comparison), caption=f"minigpt · {folder}")
+
+
 def comparison_sections(comparison: Comparison) -> list[Section]:
     """Two: numbers, and drawings, where there is something to draw."""
     screen = Screen(WIDEST)
     lines = chain(comparison_table(comparison, screen), comparison_caption(comparison, screen))
-    shown = [panel for panel in panels(comparison) if panel.points]
-    names = line_names(shown)
-    drawn = [_drawn(panel, names) for panel in shown]
+    known = [panel for panel in panels(comparison) if panel.points]
+    names = line_names(known)
     numbers = printed_section("Equal parameters, equal text", lines)
-    if not drawn:
+    if not known:
         return [numbers]
-    return [
-        numbers,
-        Section(
-            "panels",
-            "What each claim looks like",
-            {"names": names, "panels": drawn, "width": _WIDTH, "height": _HEIGHT},
-            (),
-        ),
-    ]
+    drawn = [_drawn(panel, names) for panel in known]
+    data = {"names": names, "panels": drawn, "width": _WIDTH, "height": _HEIGHT}
+    return [numbers, Section("panels", "What each claim looks like", data, ())]
 
 
 def _drawn(panel: Panel, names: Sequence[str]) -> dict[str, Any]:

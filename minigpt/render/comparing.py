@@ -1,4 +1,4 @@
-"""The pieces of a comparison in; how far it is out: live in a terminal, one plain line a piece else."""
+"""How far a comparison is: live in a terminal, elsewhere one plain line for each measurement."""
 
 import time
 from collections.abc import Callable
@@ -28,13 +28,13 @@ _WORDS = {
 
 
 class ComparingDisplay:
-    """Shows on `console` (standard error) the piece in work, and the table as it fills; live where it can redraw."""
+    """Shows on `console` (standard error) what is measured and the table as it fills; live where it can redraw."""
 
     def __init__(
         self, console: Console, total: int, minutes: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._console, self._total, self._minutes, self._clock = console, total, minutes, clock
-        self._number, self._piece, self._share, self._loss = 0, "", 0.0, ""
+        self._number, self._what, self._share, self._loss = 0, "", 0.0, ""
         self._comparison: Comparison | None = None
         self._began = clock()
         self._before = 0.0  # seconds that were spent before this process
@@ -54,17 +54,17 @@ class ComparingDisplay:
             self._live.stop()
 
     def begin(self, number: int, model: str, what: str, comparison: Comparison) -> None:
-        """Piece `number` of all begins, when so much is measured."""
+        """Measurement `number` of all begins; `comparison` holds those before it."""
         if self._comparison is None:
             self._before = comparison.spent_seconds
         self._number, self._share, self._loss, self._comparison = number, 0.0, "", comparison
-        self._piece = f"{NAMES[model]}: {_WORDS.get(what, f'trying the learning rate {what}')}"
+        self._what = f"{NAMES[model]}: {_WORDS.get(what, f'trying the learning rate {what}')}"
         if not self._live:
             spent, whole = duration(self._spent()), duration(60 * self._minutes)
-            self._console.print(Text(f"{spent}/{whole}  {number} of {self._total}  {self._piece}"), soft_wrap=True)
+            self._console.print(Text(f"{spent}/{whole}  {number} of {self._total}  {self._what}"), soft_wrap=True)
 
     def advance(self, step: int, steps: int, loss_nats: float | None) -> None:
-        """A step of the piece in work."""
+        """A step of what is being measured."""
         self._share = step / steps
         self._loss = "" if loss_nats is None else f"loss {loss_nats:.3f}"
 
@@ -83,7 +83,7 @@ class ComparingDisplay:
             "", bar, f"{share:4.0%}", f"{duration(self._spent())}, {duration(max(0.0, whole - self._spent()))} left"
         )
         done = f"{self._share:.0%}" if self._share else ""
-        told = screen.caption(f"{self._number} of {self._total}", self._piece, done, self._loss)
+        told = screen.caption(f"{self._number} of {self._total}", self._what, done, self._loss)
         lines = list(comparison_table(self._comparison, screen))
         room = max(0, self._console.height - 5)
         return Group(*lines[:1], *lines[1:][-room:], Text(), row, told)

@@ -14,13 +14,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from minigpt.render.style import safe_text, token_label
 from minigpt.text.records import Token
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _MOST_BEFORE = 2000  # characters
 
@@ -70,7 +72,9 @@ def text_before(text: str) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # only for those who want a page
+
     environment = Environment(
         loader=PackageLoader("minigpt.render"),
         autoescape=True,

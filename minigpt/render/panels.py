@@ -1,4 +1,4 @@
-"""A comparison in; the panels of its plot out: what each shows, and a line of points for every model."""
+"""The panels of a comparison's plot: what each shows, and a line of points for every model."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -40,65 +40,40 @@ class Panel:
 
 def panels(comparison: Comparison) -> list[Panel]:
     """Those of which something is measured, in the order of the story."""
+
+    def panel(name: str, title: str, x: str, points_of: Callable[[Contender], Points | None], **axes: bool) -> Panel:
+        lines = tuple((NAMES[c.model], points) for c in comparison.contenders if (points := points_of(c)))
+        return Panel(name, title, x, lines, **axes)
+
+    tokens, time = compact(comparison.tokens or 0), duration(comparison.seconds or 0)
     made = [
-        _panel(comparison, "speed", "trained tokens a second", "context", lambda c: c.training_tokens_per_second),
-        _panel(
-            comparison,
-            "tokens",
-            f"bits per byte, over {compact(comparison.tokens or 0)} tokens",
-            "tokens",
-            lambda c: c.equal_tokens.by_tokens[1:] if c.equal_tokens else (),
-            log_x=False,
+        panel("speed", "trained tokens a second", "context", lambda c: c.training_tokens_per_second),
+        panel("tokens", f"bits per byte, over {tokens} tokens", "tokens", _by_tokens, log_x=False),
+        panel("time", f"bits per byte, over {time}", "seconds", _by_seconds, log_x=False),
+        panel("position", "nats a token, by how much is seen", "tokens seen", _by_position),
+        panel(
+            "gradient", "gradient of a late loss, relative to the nearest token's", "tokens before", _fading, log_y=True
         ),
-        _panel(
-            comparison,
-            "time",
-            f"bits per byte, over {duration(comparison.seconds or 0)}",
-            "seconds",
-            lambda c: c.equal_time.by_seconds[1:] if c.equal_time else (),
-            log_x=False,
-        ),
-        _panel(
-            comparison,
-            "position",
-            "nats a token, by how much is seen",
-            "tokens seen",
-            lambda c: by_octaves(c.loss_nats_by_position or ()),
-        ),
-        _panel(
-            comparison,
-            "gradient",
-            "gradient of a late loss, relative to the nearest token's",
-            "tokens before",
-            lambda c: relative(c.gradient_by_distance or ()),
-            log_y=True,
-        ),
-        _panel(
-            comparison,
-            "recall",
-            "keys recalled",
-            "tokens ago",
-            lambda c: c.recall_by_distance,
-            percent=True,
-        ),
-        _panel(comparison, "cost", "milliseconds for a generated token", "its number", lambda c: c.step_milliseconds),
+        panel("recall", "keys recalled", "tokens ago", lambda c: c.recall_by_distance, percent=True),
+        panel("cost", "milliseconds for a generated token", "its number", lambda c: c.step_milliseconds),
     ]
-    return [panel for panel in made if panel.lines]
+    return [each for each in made if each.lines]
 
 
-def _panel(
-    comparison: Comparison,
-    name: str,
-    title: str,
-    x: str,
-    points_of: Callable[[Contender], Points | None],
-    *,
-    log_x: bool = True,
-    log_y: bool = False,
-    percent: bool = False,
-) -> Panel:
-    lines = tuple((NAMES[c.model], points) for c in comparison.contenders if (points := points_of(c)))
-    return Panel(name, title, x, lines, log_x, log_y, percent)
+def _by_tokens(contender: Contender) -> Points:
+    return contender.equal_tokens.by_tokens[1:] if contender.equal_tokens else ()
+
+
+def _by_seconds(contender: Contender) -> Points:
+    return contender.equal_time.by_seconds[1:] if contender.equal_time else ()
+
+
+def _by_position(contender: Contender) -> Points:
+    return by_octaves(contender.loss_nats_by_position or ())
+
+
+def _fading(contender: Contender) -> Points:
+    return relative(contender.gradient_by_distance or ())
 
 
 def line_names(panels: Sequence[Panel]) -> list[str]:

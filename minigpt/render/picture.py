@@ -1,13 +1,15 @@
-"""Loss curves, or the panels of a comparison, in; the bytes of an SVG or PNG picture out, drawn by matplotlib."""
+"""Loss curves, or the panels of a comparison, as an SVG or PNG picture, drawn by matplotlib."""
 
 import warnings
 from collections.abc import Callable, Sequence
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minigpt.errors import PackageError
+from minigpt.errors import PackageError, named
 from minigpt.render.panels import Panel, line_names
 from minigpt.render.plot import AXES, mean_of, run_name, thinned
+from minigpt.settings import require
 from minigpt.training.records import LossCurves
 
 if TYPE_CHECKING:
@@ -20,6 +22,17 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 _SHAPES = "oD^sv*P"
 _MOST_POINTS = 5000
 _MARKED = 32  # points of a panel's line
+
+
+def picture_format(path: Path) -> str:
+    """`svg` or `png`, as the name of the file says."""
+    return path.suffix.lower().removeprefix(".")
+
+
+def check_picture(name: str, path: Path | None) -> None:
+    """Raise ConfigError where the setting of that name is a path to something else than a picture."""
+    known = path is None or picture_format(path) in ("svg", "png")
+    require(known, f"{named(name, path)} must end in .svg or .png.")
 
 
 def loss_picture(curves: Sequence[LossCurves], format: str, *, log: bool = False) -> bytes:

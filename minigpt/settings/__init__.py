@@ -3,6 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from minigpt.settings.commands import (
+    X_AXES,
+    Y_AXES,
+    ContestSettings,
+    CurveSettings,
+    Windows,
+)
 from minigpt.settings.fields import (
     Range,
     Setting,
@@ -39,19 +46,19 @@ from minigpt.settings.training import (
     POSITIONS,
     TOKENIZERS,
     Choices,
+    CorpusSettings,
     Length,
     Output,
+    TextFormat,
     TextSettings,
     TrainConfig,
     TrainMachine,
 )
 
-X_AXES, Y_AXES = ("step", "tokens", "seconds"), {"bits-per-byte": "bits_per_byte", "nats": "nats_per_token"}  # of plots
-
 # Of every number that a command takes, by the setting's name: of the fields above, and of flags that are no field yet.
 RANGES: dict[str, Range] = {
     name: described.range
-    for kind in (Choices, Length, TrainConfig, TrainMachine, Output, SampleConfig)
+    for kind in (Choices, Length, TrainConfig, TrainMachine, Output, SampleConfig, Windows, CurveSettings)
     for name, described in settings_of(kind).items()
     if described.range is not None
 } | {
@@ -62,8 +69,6 @@ RANGES: dict[str, Range] = {
     "verbatim": Range(2, MANY),
     "layer": Range(1, 10_000),
     "head": Range(1, 1 << 20),
-    "stride": Range(1, MANY),
-    "smooth": Range(1, MOST_STEPS),
 }
 
 
@@ -101,6 +106,9 @@ __all__ = [
     "X_AXES",
     "Y_AXES",
     "Choices",
+    "ContestSettings",
+    "CorpusSettings",
+    "CurveSettings",
     "Length",
     "Machine",
     "ModelConfig",
@@ -110,10 +118,12 @@ __all__ = [
     "SampleConfig",
     "Setting",
     "Settings",
+    "TextFormat",
     "TextSettings",
     "TrainConfig",
     "TrainMachine",
     "Weights",
+    "Windows",
     "build",
     "check_ranges",
     "launched_rank",

@@ -20,7 +20,7 @@ TOKENIZERS = ("bpe", "char")
 OPTIMIZERS = ("muon", "adamw")
 POSITIONS = ("learned", "sinusoidal", "none")  # how a model is told where a token stands
 MOST_MINUTES, MOST_STEPS = 60 * 24 * 366, 100_000_000
-_MINUTES, _STEPS = Range(0, MOST_MINUTES, above=True, most_is="a year"), Range(1, MOST_STEPS)
+MINUTES, _STEPS = Range(0, MOST_MINUTES, above=True, most_is="a year"), Range(1, MOST_STEPS)
 _FEW = Range(1, 1 << 20)
 _RATE, _BATCH = Range(0, HUGE, above=True), _FEW
 _SHARE_LEFT = Range(0, 1, below=True, both=True)
@@ -31,7 +31,15 @@ DEFAULT_CHOICES: dict[str, Any] = {"preset": "nano", "tokenizer": "bpe", "dropou
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextSettings(Settings):
+class TextFormat(Settings):
+    """How files of text are read."""
+
+    encoding: str = setting("utf-8", help="The text's encoding.", panel=TEXT)
+    field: str = setting("text", help="What holds the text in .jsonl and .parquet.", panel=TEXT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusSettings(TextFormat):
     """Which text is read, and how."""
 
     corpus: tuple[str, ...] = setting(
@@ -40,8 +48,12 @@ class TextSettings(Settings):
         ".gz, .bz2, .xz and .zst as they are. Without any: Python's own language reference.",
         argument=True,
     )
-    encoding: str = setting("utf-8", help="The text's encoding.", panel=TEXT)
-    field: str = setting("text", help="What holds the text in .jsonl and .parquet.", panel=TEXT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextSettings(CorpusSettings):
+    """The text to train on, and the one to validate on."""
+
     val: str | None = setting(None, help="Validate on this file.", panel=TEXT)
 
 
@@ -130,8 +142,7 @@ class Length(Settings):
         help=f"Train the best model that this machine can train in so many minutes: {DEFAULT_MINUTES:g} by default, "
         f"unless {named('steps')} is given. All that is not given is chosen.",
         panel=TRAINING,
-        range=_MINUTES,
-        anew=True,
+        range=MINUTES,
     )
     steps: int | None = setting(
         None, help=f"Optimizer steps, in place of {named('minutes')}.", panel=TRAINING, range=_STEPS, anew=True
@@ -236,7 +247,7 @@ class TrainConfig(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.minutes is not None:
-            _MINUTES.check("minutes", self.minutes)
+            MINUTES.check("minutes", self.minutes)
         require(
             0 <= self.final_learning_rate <= self.learning_rate,
             f"{named('final_learning_rate')} must lie between 0 and {named('learning_rate', self.learning_rate)}, "

@@ -203,8 +203,8 @@ def test_a_damaged_comparison(checkpoints: Path, options: list[str], monkeypatch
         contenders=(CONTENDER, replace(CONTENDER, model="window", window=4)),
     )  # fmt: skip
     (folder / "comparison.json").write_text(json.dumps(to_plain(comparison)))
-    monkeypatch.setattr("minigpt.contest.contest.Contest.pieces", lambda _: iter(()))
-    monkeypatch.setattr("minigpt.contest.ablation.Ablation.pieces", lambda _: iter(()), raising=False)
+    monkeypatch.setattr("minigpt.contest.contest.Contest.measurements", lambda _: iter(()))
+    monkeypatch.setattr("minigpt.contest.ablation.Ablation.measurements", lambda _: iter(()), raising=False)
     command = ["compare", "--resume", "checkpoints/notes", "--threads", "1", *options]
     run_and_check(folder / "comparison.json", edited_json, command, SEEDS)
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from minigpt.contest.ablated import PARTS, ablated, learned_parameters
+from minigpt.contest.ablation import PARTS, ablated, learned_parameters
 from minigpt.settings import ModelConfig
 
 CONFIG = ModelConfig(vocab_size=20, context=8, layers=2, heads=2, width=16)

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from minigpt.contest import ablation as ablation_module
-from minigpt.contest.ablated import PARTS
-from minigpt.contest.ablation import Ablation, ablation_of
+from minigpt.contest.ablation import PARTS, Ablation, ablation_of
 from minigpt.contest.contest import Contest
 from minigpt.contest.folder import open_comparison, save
 
@@ -18,19 +17,19 @@ Start = Callable[..., Contest]
 def begun(contest: Start, monkeypatch: pytest.MonkeyPatch) -> Ablation:
     monkeypatch.setattr(ablation_module, "training_rates", lambda *arguments: ((16.0, 20_000.0),))
     other = contest(quick=True)
-    comparison = ablation_of(other.comparison, other._plan)
+    comparison = ablation_of(other.comparison, other.plan)
     save(other.folder, comparison)
-    return Ablation(other.folder, comparison, other._plan, other._device)
+    return Ablation(other.folder, comparison, other.plan, other._device)
 
 
 def measure(contest: Contest, stopped: Callable[[], bool] = lambda: False) -> list[str]:
     done = []
-    for piece in contest.pieces():
-        found = piece.measure(stopped, lambda step, steps, loss: None)
+    for measurement in contest.measurements():
+        found = measurement.measure(stopped, lambda step, steps, loss: None)
         if found is None:
             break
-        contest.take(piece, found, 0.1)
-        done.append(piece.model)
+        contest.take(measurement, found, 0.1)
+        done.append(measurement.model)
     return done
 
 

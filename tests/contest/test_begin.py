@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from minigpt.contest.begin import ORDER, begin, machine, reopened
+from minigpt.contest.begin import ORDER, begin, machine_name, reopened
 from minigpt.contest.contest import Contest
 from minigpt.text.blocks import unheard
 from minigpt.text.corpus import Corpus
@@ -39,4 +39,4 @@ def test_the_plan_comes_back_from_what_the_folder_holds(text: Corpus, tmp_path: 
 
 
 def test_a_machine_is_named_in_general_terms() -> None:
-    assert machine(CPU) == "1 CPU core"
+    assert machine_name(CPU) == "1 CPU core"

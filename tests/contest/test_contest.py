@@ -9,9 +9,9 @@ import torch
 
 from minigpt.checkpoint.folder import load
 from minigpt.contest.begin import reopened
-from minigpt.contest.budget import RATES, USUAL_RATES
 from minigpt.contest.contest import Contest
 from minigpt.contest.folder import COMPARISON, open_comparison
+from minigpt.contest.lengths import RATES, USUAL_RATES
 from minigpt.errors import ConfigError
 
 CPU = torch.device("cpu")
@@ -28,12 +28,12 @@ def unseen(step: int, steps: int, loss: float | None) -> None: ...
 def measure(contest: Contest, stopped: Callable[[], bool] = never) -> list[tuple[str, str]]:
     """All that is missing, or until it is stopped; what was measured."""
     done = []
-    for piece in contest.pieces():
-        found = piece.measure(stopped, unseen)
+    for measurement in contest.measurements():
+        found = measurement.measure(stopped, unseen)
         if found is None:
             break
-        contest.take(piece, found, 0.1)
-        done.append((piece.model, piece.what))
+        contest.take(measurement, found, 0.1)
+        done.append((measurement.model, measurement.what))
     return done
 
 
@@ -49,7 +49,7 @@ def test_a_whole_comparison(contest: Start) -> None:
     assert len(done) == len(set(done)) == begun.total() == begun.done() == 44
     assert result.finished
     assert reopen(begun).comparison == result
-    assert list(reopen(begun).pieces()) == []
+    assert list(reopen(begun).measurements()) == []
     for contender in result.contenders:
         assert contender.equal_tokens is not None
         assert contender.equal_time is not None
@@ -76,12 +76,12 @@ def test_quick_tries_no_rates(contest: Start) -> None:
 
 def test_each_piece_is_kept_at_once(contest: Start) -> None:
     begun = contest()
-    piece = next(begun.pieces())
-    begun.take(piece, piece.measure(never, unseen) or {}, 2.5)
+    measurement = next(begun.measurements())
+    begun.take(measurement, measurement.measure(never, unseen) or {}, 2.5)
     kept = json.loads((begun.folder / COMPARISON).read_text("utf-8"))
     assert kept["spent_seconds"] == 2.5
     assert kept["contenders"][0]["training_tokens_per_second"] == [[16.0, 10_000.0], [512.0, 5000.0]]
-    assert next(reopen(begun).pieces()).model == "rnn"
+    assert next(reopen(begun).measurements()).model == "rnn"
 
 
 @pytest.mark.parametrize("asked", [30, 100])
@@ -117,11 +117,11 @@ def test_a_slow_machine_is_refused_after_two_pieces(contest: Start) -> None:
     taken = []
 
     def measure() -> None:
-        for piece in slow.pieces():
-            taken.append((piece.model, piece.what))
-            slow.take(piece, {piece.what: ((256.0, 1000.0),)}, 60.0)
+        for measurement in slow.measurements():
+            taken.append((measurement.model, measurement.what))
+            slow.take(measurement, {measurement.what: ((256.0, 1000.0),)}, 60.0)
 
-    with pytest.raises(ConfigError, match=f"minigpt compare --resume {slow.folder} --minutes "):
+    with pytest.raises(ConfigError, match=f"minigpt compare resume={slow.folder} minutes="):
         measure()
     assert taken == [("window", "training_tokens_per_second"), ("rnn", "training_tokens_per_second")]
     assert slow.comparison.spent_seconds == 120.0

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from minigpt.contest.budget import (
+from minigpt.contest.lengths import (
     FEWEST_SECONDS,
     RATES,
     equally_shared,
@@ -77,7 +77,7 @@ def test_too_little_time_is_told() -> None:
 def test_the_least_time_is_told_and_is_enough(quick: bool) -> None:
     with pytest.raises(ConfigError) as told:
         shared(replace(COMPARISON, quick=quick, minutes=1.1), 0.1)
-    least = float(str(told.value).rpartition("--minutes ")[2])
+    least = float(str(told.value).rpartition("minutes=")[2])
     assert shared(replace(COMPARISON, quick=quick, minutes=least), 0.1).seconds >= FEWEST_SECONDS - 1e-9
     with pytest.raises(ConfigError):
         shared(replace(COMPARISON, quick=quick, minutes=least - 0.1), 0.1)
@@ -86,7 +86,7 @@ def test_the_least_time_is_told_and_is_enough(quick: bool) -> None:
 def test_the_least_time_of_equal_trainings_is_told_and_is_enough() -> None:
     with pytest.raises(ConfigError) as told:
         equally_shared(replace(COMPARISON, minutes=1.01), 4000.0)
-    least = float(str(told.value).rpartition("--minutes ")[2])
+    least = float(str(told.value).rpartition("minutes=")[2])
     plan = equally_shared(replace(COMPARISON, minutes=least), 4000.0)
     assert plan.tokens is not None
     assert plan.tokens >= 10 * COMPARISON.batch_size * COMPARISON.context
@@ -106,13 +106,13 @@ def test_a_longer_training_is_evaluated_on_more(tokens: float, expected: int) ->
 QUICK = replace(COMPARISON, quick=True, minutes=6.0, tokens=None)
 
 
-def test_too_slow_a_pace_is_told_after_the_second_piece() -> None:
-    """Two pieces took four of six minutes, and two more of the kind cannot take less."""
+def test_too_slow_a_pace_is_told_after_the_second_measurement() -> None:
+    """Two measurements took four of six minutes, and two more of the kind cannot take less."""
     with pytest.raises(ConfigError) as told:
         require_pace(replace(QUICK, spent_seconds=240.0), [130.0, 110.0], 2, 8, "minigpt compare --resume here")
     first, second = str(told.value).split("\n")
     assert first.startswith("minutes=6 are too few here for a comparison: it takes ")
-    command, _, least = second.rpartition(" --minutes ")
+    command, _, least = second.rpartition(" minutes=")
     assert command.endswith("Go on with: minigpt compare --resume here")
     assert float(least) * 60 >= 240 + 10 * 120
     require_pace(replace(QUICK, spent_seconds=240.0, minutes=float(least)), [130.0, 110.0], 2, 8)

@@ -1,4 +1,4 @@
-"""The minutes for a comparison and the speed of its models in; how long each training may be out."""
+"""How long each training of a comparison may be, from its minutes and the speed of its models."""
 
 import math
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ EVALUATIONS = 8  # on the way
 # How the time that is left once speeds are measured is shared out; loading and saving take the rest.
 _TRIED, _TOKENS, _TIME, _RECALL = 0.25, 0.35, 0.25, 0.15
 _USED = 0.95
-_AGAIN = "minigpt compare --resume latest"
+_AGAIN = f"minigpt compare {named('resume', 'latest')}"
 _FEWEST_EVALUATED, _MOST_EVALUATED = 4096, 100_000  # tokens
 _FEWEST_STEPS, FEWEST_SECONDS = 10, 8.0  # in 3 s a GPT may take no step besides its evaluations
 
@@ -60,9 +60,9 @@ def _least(comparison: Comparison, seconds: float) -> float:
 def require_pace(comparison: Comparison, seconds: Sequence[float], left: int, later: int, again: str = _AGAIN) -> None:
     """Raise ConfigError as soon as measuring the speeds shows that the minutes cannot suffice.
 
-    `seconds` are those of the pieces so far, two or more of a kind; `left` are still to come of that kind, and `later`
-    of others. None of the first is taken to be faster than the fastest, and the others to take no time: what is refused
-    would have been too long in the end. What is advised counts them all at the mean.
+    `seconds` are those of the measurements so far, two or more of a kind; `left` are still to come of that kind, and
+    `later` of others. None of the first is taken to be faster than the fastest, and the others to take no time: what is
+    refused would have been too long in the end. What is advised counts them all at the mean.
     """
     trainings = _least(comparison, 0.0)
     if comparison.spent_seconds + left * min(seconds) + trainings > 60 * comparison.minutes:
@@ -87,12 +87,12 @@ def _fewest_tokens(comparison: Comparison) -> int:
 
 def _require_time(comparison: Comparison, seconds: float, again: str) -> None:
     """Raise ConfigError where the comparison has less than so many seconds in all."""
-    least = math.ceil(seconds / 6) / 10
+    least = f"{math.ceil(seconds / 6) / 10:g}"
+    given = named("minutes", f"{comparison.minutes:g}")
     require(
         comparison.minutes >= seconds / 60,
-        f"{named('minutes', f'{comparison.minutes:g}')} are too few here for a comparison: "
-        f"it takes {least:g} at least.\n"
-        f"What is measured so far is kept. Go on with: {again} --minutes {least:g}",
+        f"{given} are too few here for a comparison: it takes {least} at least.\n"
+        f"What is measured so far is kept. Go on with: {again} {named('minutes', least)}",
     )
 
 

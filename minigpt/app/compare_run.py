@@ -1,0 +1,69 @@
+"""What `minigpt compare` does before it measures: begin a comparison, or open one that was stopped."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from minigpt.app.opening import Stages, use_device
+from minigpt.checkpoint.run import Scratch
+from minigpt.checkpoint.runs import find_run
+from minigpt.contest.ablation import Ablation, ablation_of
+from minigpt.contest.begin import begin, machine_name, reopened
+from minigpt.contest.contest import Contest
+from minigpt.contest.folder import claim_comparison, keep, newest_comparison, open_comparison
+from minigpt.contest.records import Comparison
+from minigpt.errors import named
+from minigpt.settings import ContestSettings, CorpusSettings, Machine, require
+from minigpt.text.corpus import read_corpus
+from minigpt.training.plan import Plan
+
+
+def new_contest(text: CorpusSettings, wanted: ContestSettings, machine: Machine, stages: Stages) -> Contest:
+    """A comparison of which nothing is measured, in a folder of its own."""
+    device = use_device(machine.device, machine.threads)
+    with Scratch(wanted.out) as scratch:
+        corpus = read_corpus(text.corpus, encoding=text.encoding, field=text.field, progress=stages("reading", None))
+        comparison, plan = begin(
+            corpus,
+            minutes=wanted.budget_minutes,
+            quick=wanted.quick,
+            seed=wanted.seed,
+            device=device,
+            scratch=scratch,
+            progress=stages,
+        )
+        if wanted.ablate:
+            comparison = ablation_of(comparison, plan)
+        folder = claim_comparison(corpus.name, wanted.out)
+        keep(folder, comparison, plan.tokenizer, plan.data)
+    return _contest(folder, comparison, plan, device, machine)
+
+
+def reopened_contest(run: str, minutes: float | None, machine: Machine) -> Contest:
+    """The comparison in the folder `run`, or the `latest`, to go on with; other `minutes` only as long as no training
+    was planned for them.
+    """
+    device = use_device(machine.device, machine.threads)
+    folder = newest_comparison() if run == "latest" else find_run(run)
+    comparison, tokenizer, data = open_comparison(folder)
+    here = machine_name(device)
+    require(
+        comparison.finished or comparison.machine == here,
+        f"{folder} was begun on {comparison.machine}, and this is {here}: speeds of two machines say nothing beside "
+        f"each other. Go on where it was begun, or with its {named('device')} and {named('threads')}.",
+    )
+    if minutes is not None:
+        require(
+            comparison.tokens is None,
+            f"{named('resume')} keeps the {named('minutes')} that its trainings were planned for: leave them out.",
+        )
+        comparison = replace(comparison, minutes=minutes)
+    return _contest(folder, comparison, reopened(comparison, tokenizer, data), device, machine)
+
+
+def _contest(folder: Path, comparison: Comparison, plan: Plan, device: torch.device, machine: Machine) -> Contest:
+    contest = (Ablation if comparison.ablation else Contest)(folder, comparison, plan, device)
+    contest.again += "" if machine.device == "auto" else f" {named('device', machine.device)}"
+    contest.again += "" if machine.threads is None else f" {named('threads', machine.threads)}"
+    return contest

@@ -1,0 +1,90 @@
+"""What `minigpt evaluate` does: measure a model on whole texts."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigpt.app.opening import Stages, about, open_checkpoint
+from minigpt.checkpoint.folder import Checkpoint
+from minigpt.errors import CorpusError
+from minigpt.models.device import autocast, resolve_precision
+from minigpt.sampling.records import FileScore
+from minigpt.sampling.score import Part, checked_stride, score, total_score
+from minigpt.settings import Machine, TextFormat, Weights, Windows
+from minigpt.text.corpus import Corpus, read_corpus
+from minigpt.text.wording import shown
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Files of the corpus that are not text."""
+
+    names: Sequence[str]
+
+
+class Evaluation:
+    """A model, and the windows in which it reads a text.
+
+    Raises ConfigError for a stride that does not fit the model's context, or a precision that its device lacks.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, windows: Windows) -> None:
+        model, stride = checkpoint.model, windows.stride
+        if stride is not None or model.config.limit is not None:
+            stride = checked_stride(stride, model.config.context)
+        self.checkpoint, self._stride, self._rolling = checkpoint, stride, windows.rolling
+        precision = resolve_precision(windows.precision, model.device, model.config.width)
+        self._autocast = partial(autocast, model.device, precision)
+
+    @classmethod
+    def open(cls, path: Path | None, windows: Windows, weights: Weights, machine: Machine) -> "Evaluation":
+        """Of the checkpoint at `path`, or of the newest run."""
+        loaded = open_checkpoint(path, machine.device, machine.threads, weights.dtype, weights.quantize)
+        return cls(loaded, windows)
+
+    def run(self, files: Sequence[str], text: TextFormat, stages: Stages) -> Iterator[Skipped | FileScore]:
+        """What was skipped, if anything was; a score for each file; and last, the score of all of them together.
+
+        Raises CorpusError where there is nothing to score.
+        """
+        progress = stages("reading", None)
+        corpus = read_corpus(files, encoding=text.encoding, field=text.field, progress=progress, to_learn=False)
+        if corpus.skipped:
+            yield Skipped(corpus.skipped)
+        scores = []
+        for each in self._scores(corpus, stages("scoring", corpus.utf8_bytes, "bytes")):
+            scores.append(each)
+            yield each
+        total = total_score(scores)
+        if not total.tokens:
+            raise CorpusError(
+                "There is nothing to score: the first token of a document has no context, and there is no other.\n"
+                "Give a text of two tokens or more."
+            )
+        yield total
+
+    def _scores(self, corpus: Corpus, progress: Callable[[int], None]) -> Iterator[FileScore]:
+        tokenizer = self.checkpoint.tokenizer
+        measure = partial(
+            score,
+            self.checkpoint.model,
+            byte_lengths=tokenizer.byte_lengths(),
+            stride=self._stride,
+            prefix_token=tokenizer.end_of_text if self._rolling else None,
+            autocast=self._autocast,
+            progress=progress,
+        )
+        for source, blocks in corpus.by_source():
+            parts = (Part(np.array(tokenizer.encode(block), np.int64), begins) for block, begins in blocks)
+            try:
+                yield measure(parts, name=source.name)
+            except CorpusError as error:
+                raise CorpusError(f"{shown(source.name)}: {error.message}") from error
+
+    def about(self) -> dict[str, Any]:
+        """What JSON says of the numbers: of which weights, and by which minigpt."""
+        return about(self.checkpoint)

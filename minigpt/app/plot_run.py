@@ -1,0 +1,36 @@
+"""What `minigpt plot` does: find runs, and make curves of their losses."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from minigpt.checkpoint.files import storable
+from minigpt.checkpoint.runs import find_run, newest_run, read_run
+from minigpt.settings import CurveSettings
+from minigpt.training.curves import cautions, loss_curves
+from minigpt.training.records import LossCurves
+
+
+@dataclass(frozen=True)
+class RunCurves:
+    """The curves of several runs, their folders, and what in the curves does not compare."""
+
+    folders: Sequence[Path]
+    curves: Sequence[LossCurves]
+    cautions: Sequence[str]
+
+    def with_paths(self) -> Iterator[tuple[LossCurves, str]]:
+        """Each curve with its run's folder, as JSON can hold it."""
+        return zip(self.curves, map(storable, self.folders), strict=True)
+
+
+def run_curves(names: Sequence[Path] | None, wanted: CurveSettings) -> RunCurves:
+    """The curves of the runs by those names or folders, each once, or else of the newest run.
+
+    Raises CheckpointError for a run without a loss to plot.
+    """
+    found = map(find_run, names) if names else [newest_run(otherwise="or name the folder of a run")]
+    folders = list(dict.fromkeys(found))
+    logs = [read_run(folder) for folder in folders]
+    curves = loss_curves(logs, x=wanted.x, y=wanted.y, smooth=wanted.smooth, log=wanted.log)
+    return RunCurves(folders, curves, list(cautions(logs, curves)))
