@@ -118,7 +118,12 @@ def complain(command: str | None, message: str, *, everywhere: bool = False) -> 
 def note(message: str, *, quiet: bool = False) -> None:
     """A sentence on standard error about what was done differently from what was asked."""
     if not quiet:
-        say(stderr(), bounded(f"note: {spelled(message, lambda name, value: as_flag(name, value, {}))}"))
+        say(stderr(), bounded(f"note: {in_flags(message)}"))
+
+
+def in_flags(message: str) -> str:
+    """`message` with the settings that it names as the flags of the command that runs."""
+    return spelled(message, spelling(_renamed))
 
 
 def say(console: Console, message: str) -> None:
