@@ -128,7 +128,6 @@ def _option(name: str, about: Setting, renamed: Mapping[str, str], *, shown: boo
         *([about.short] if about.short else []),
         help=spelled(about.text, spelling(renamed)),
         rich_help_panel=about.panel,
-        metavar=about.metavar,
         show_default=shown and about.shows_default,
         envvar=about.variable,
         autocompletion=_completion(about),
