@@ -147,7 +147,7 @@ def test_records_show_themselves(checkpoint: api.Checkpoint) -> None:
         (lambda c: c.next(""), CorpusError, "There is no text to look at"),
         (lambda c: c.next("a", top=0), ConfigError, "^top= must be 1 or more, not 0"),
         (lambda c: c.sample("a", top_k=-1), ConfigError, "^top_k= must be 0"),
-        (lambda c: c.sample("a", topk=1), ConfigError, "no setting topk=. There are repetition_penalty, "),
+        (lambda c: c.sample("a", topk=1), ConfigError, "no setting topk=. There are max_tokens, "),
         (lambda c: c.sample("a", count=0), ConfigError, "^count= must be 1 or more"),
         (lambda c: c.attend("a b", layer=9), ConfigError, "^layer= must be from 1 to 2"),
         (lambda c: c.attend("a b", head=1), ConfigError, "^head= needs a layer="),
