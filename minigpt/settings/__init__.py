@@ -81,11 +81,7 @@ RANGES: dict[str, Range] = {
 } | {
     "num_samples": Range(1, 1_000_000),
     "pace": Range(0.001, 1e9),
-    "nearest": Range(0, MANY),
-    "suffix": Range(1, MANY),
     "verbatim": Range(2, MANY),
-    "layer": Range(1, 10_000),
-    "head": Range(1, 1 << 20),
 }
 
 
