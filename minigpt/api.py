@@ -27,7 +27,9 @@ from minigpt.models.device import resolve_device
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import Model, gpt_of
 from minigpt.plain import Misfit, from_plain
+from minigpt.records import to_plain
 from minigpt.render.notebook import show
+from minigpt.sampling.biases import token_biases
 from minigpt.sampling.engine import Piece, generate
 from minigpt.sampling.records import StepRecord, TextScore
 from minigpt.settings import DEFAULT_MINUTES, Choices, SampleConfig, TrainConfig, check_ranges, require
@@ -136,9 +138,12 @@ class Checkpoint(on_disk.Checkpoint):
         """Continue `text` token by token: a stream of pieces, each with its `text` and its `record`.
 
         `settings` are the fields of SampleConfig, such as `temperature=0.8`, `top_k=40`, `max_tokens=200`, `seed=1`.
+        Biases are given by the tokens' texts, as in `bias={" the": -2}`, or by their ids, as in `bias={"#262": -2}`.
         The last piece of each of `count` samples holds its totals, a SampleEnd, whose `text` is the whole.
         """
         require(count > 0, f"--count must be 1 or more, not {count}.")
+        if isinstance(bias := settings.get("bias"), Mapping):
+            settings["bias"] = token_biases(self.tokenizer, bias.items())
         config = SampleConfig(**_known(settings, [field.name for field in fields(SampleConfig)]))
         self.tokenizer.encode(text)  # now, not when the first piece is asked for
         return generate(self.model, self.tokenizer, text, config, count=count)
@@ -352,7 +357,7 @@ def _known(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
 def _check_type(name: str, value: Any) -> None:
     """Raises ConfigError for a value of another type than the setting's: nothing else checks it before the work."""
     try:
-        from_plain(_TYPES[name], list(value) if isinstance(value, tuple) else value)
+        from_plain(_TYPES[name], to_plain(value) if isinstance(value, tuple) else value)
     except Misfit as error:
         raise ConfigError(f"{name}= {error}.") from error
 

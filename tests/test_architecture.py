@@ -27,8 +27,7 @@ DOORS = ("minigpt", "minigpt.__main__")  # exempt from the floors
 BEING_SPLIT = {
     "minigpt.api",
     *("minigpt.cli." + name for name in (
-        "against", "attention", "boundary", "choices", "corpus_view", "embeddings", "explore", "history", "inspect",
-        "introduction", "lens", "page", "replay", "resume", "sample", "train", "training",
+        "corpus_view", "explore", "introduction", "page", "replay", "resume", "sample", "train", "training",
     )),
 }  # fmt: skip
 HEAVY = {"torch", "tokenizers", "safetensors", "transformers"}

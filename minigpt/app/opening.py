@@ -9,10 +9,8 @@ from typing import Any
 
 import torch
 
-from minigpt.checkpoint.files import sha256_of, storable
-from minigpt.checkpoint.folder import Checkpoint, load
+from minigpt.checkpoint.folder import Checkpoint, described, load
 from minigpt.checkpoint.runs import newest_run
-from minigpt.checkpoint.tensors import weight_files
 from minigpt.errors import ConfigError, CorpusError
 from minigpt.models.device import resolve_device
 from minigpt.models.kinds import gpt_of
@@ -66,8 +64,3 @@ def text_to_look_at(argument: str | None, file: Path | None = None, *, advice: s
 def about(loaded: Checkpoint, **asked: Any) -> dict[str, Any]:
     """What JSON says of itself behind its numbers: what was `asked`, of which weights, and by which minigpt."""
     return {**asked, "checkpoint": described(loaded.path), "version": version("minigpt")}
-
-
-def described(folder: Path) -> dict[str, str]:
-    """A checkpoint by its path and the SHA-256 of its weights: of model.safetensors, as it lies on the disk."""
-    return {"path": storable(folder), "sha256": sha256_of(weight_files(folder))}

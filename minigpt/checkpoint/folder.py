@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import save_file
 
 from minigpt.checkpoint import baselines, hf_gpt2
-from minigpt.checkpoint.files import read_json_object, write_atomically, write_json, write_text
+from minigpt.checkpoint.files import read_json_object, sha256_of, storable, write_atomically, write_json, write_text
 from minigpt.checkpoint.foreign import refuse_other_formats
 from minigpt.checkpoint.hf_gpt2 import QueryScale, query_scale
 from minigpt.checkpoint.hub import as_hub_model, fetch
 from minigpt.checkpoint.runs import TOKENIZER, WEIGHTS, find_run, near_run
-from minigpt.checkpoint.tensors import open_tensors
+from minigpt.checkpoint.tensors import open_tensors, weight_files
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.errors import CheckpointError
 from minigpt.models.baselines import Baseline
@@ -146,3 +146,8 @@ def _sort_metadata(weights: Path) -> None:
         assert len(text) == length, "the same, in another order"
         file.seek(8)
         file.write(text)
+
+
+def described(folder: Path) -> dict[str, str]:
+    """A checkpoint by its path and the SHA-256 of its weights: of model.safetensors, as it lies on the disk."""
+    return {"path": storable(folder), "sha256": sha256_of(weight_files(folder))}

@@ -9,14 +9,12 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from minigpt.cli.attention import inspect_attention
 from minigpt.cli.compare import compare
-from minigpt.cli.embeddings import inspect_embeddings
 from minigpt.cli.evaluate import evaluate
 from minigpt.cli.explore import explore
 from minigpt.cli.export import export
 from minigpt.cli.guard import complain_of, leave_terminal, release_stderr
-from minigpt.cli.inspect import inspect_probs
+from minigpt.cli.inspect import inspect_attention, inspect_embeddings, inspect_probs
 from minigpt.cli.plot import plot
 from minigpt.cli.runs import runs
 from minigpt.cli.sample import sample

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
-from minigpt.settings import STAGES
+from minigpt.settings import FILTERS
 
 _RUNS = "checkpoints"
 
@@ -40,7 +40,7 @@ def _names(incomplete: str) -> list[str]:
 def complete_stages(incomplete: str) -> list[str]:
     """The stages that may come behind those before the last comma."""
     before, comma, name = incomplete.rpartition(",")
-    left = [stage for stage in STAGES if stage not in before.split(",")]
+    left = [stage for stage in FILTERS if stage not in before.split(",")]
     return [before + comma + stage for stage in left if stage.startswith(name)]
 
 

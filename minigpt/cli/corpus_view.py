@@ -1,6 +1,5 @@
 """`--corpus SOURCE`: the model's list beside what its text holds; of a sample, what stands there verbatim."""
 
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,14 +8,13 @@ import typer
 from rich.console import Console
 
 from minigpt.cli.completion import complete_corpus
-from minigpt.cli.guard import note, signals_raise, stderr, stdout
-from minigpt.cli.page import ViewPage
-from minigpt.render.corpus import corpus_table, verbatim_caption, verbatim_text
-from minigpt.render.machine import write_steps
+from minigpt.cli.guard import note, signals_raise, stderr
+from minigpt.render.corpus import verbatim_caption, verbatim_text
 from minigpt.render.screen import Screen
 from minigpt.render.work import WorkDisplay
 from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.settings import RANGES, require
+from minigpt.views.corpus import SOURCES
 
 if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint
@@ -25,40 +23,38 @@ if TYPE_CHECKING:
     from minigpt.views.corpus import VerbatimReport
 
 _USUAL_BYTES = 32  # of text in the shortest span that is marked: about six words of English
+<<<<<<< HEAD
+InCorpus = Annotated[
+=======
 _SOURCES = "run (what the checkpoint learned from), a run's folder, builtin, or a text. May be given several times."
 BesideCorpus = Annotated[
+>>>>>>> main
     list[str] | None,
     typer.Option(
         "--corpus",
         metavar="SOURCE",
+<<<<<<< HEAD
+        help=f"Mark what stands verbatim in {SOURCES}",
+=======
         help=f"How often each token follows in {_SOURCES}",
+>>>>>>> main
         show_default=False,
         autocompletion=complete_corpus,
     ),
 ]
-Suffix = Annotated[
-    int | None,
-    typer.Option(
-        min=RANGES["suffix"].least,
-        help="With --corpus, look for so many of the last tokens. By default as many as stand there.",
-        show_default=False,
-    ),
-]
-InCorpus = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--corpus",
-        metavar="SOURCE",
-        help=f"Mark what stands verbatim in {_SOURCES}",
-        show_default=False,
-        autocompletion=complete_corpus,
-    ),
-]
+<<<<<<< HEAD
 Verbatim = Annotated[
     int | None,
     typer.Option(
         min=RANGES["verbatim"].least,
         help=f"With --corpus, the fewest tokens of a span. By default those of about {_USUAL_BYTES} bytes.",
+=======
+Suffix = Annotated[
+    int | None,
+    typer.Option(
+        min=RANGES["suffix"].least,
+        help="With --corpus, look for so many of the last tokens. By default as many as stand there.",
+>>>>>>> main
         show_default=False,
     ),
 ]
@@ -76,30 +72,6 @@ def open_corpus(loaded: "Checkpoint", sources: list[str], *, quiet: bool) -> "Re
     if found.note:
         note(found.note, quiet=quiet)
     return found
-
-
-def show_corpus(
-    loaded: "Checkpoint",
-    text: str,
-    ids: list[int],
-    sources: list[str],
-    *,
-    top: int,
-    suffix: int | None,
-    json: bool,
-    page: ViewPage,
-    quiet: bool,
-) -> None:
-    from minigpt.views.corpus import corpus_step
-
-    corpus = open_corpus(loaded, sources, quiet=quiet)
-    record = corpus_step(loaded.model, loaded.tokenizer, ids, corpus.ids, corpus.text, top=top, suffix=suffix)
-    page.printed("Beside what a text says", lambda screen: [corpus_table(record, text, screen)])
-    if json:
-        write_steps([record], page.about, sys.stdout)
-    else:
-        console = stdout()
-        console.print(corpus_table(record, text, Screen.of(console)), soft_wrap=True)
 
 
 class VerbatimWatch:

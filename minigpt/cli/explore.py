@@ -9,51 +9,43 @@ import typer
 from rich.text import Text
 
 from minigpt.cli.config_file import Config
+from minigpt.cli.flags import from_settings
 from minigpt.cli.guard import guarded, leave_terminal, stdout
 from minigpt.cli.options import (
     Checkpoint,
     Device,
-    MinP,
-    RepetitionPenalty,
-    Temperature,
     TextFile,
     Threads,
-    TopK,
-    TopP,
 )
 from minigpt.cli.untrained import tell_untrained
 from minigpt.errors import ConfigError, OutputError, PackageError
 from minigpt.explore.session import Files, Session
 from minigpt.render.style import safe_text, symbols_for
-from minigpt.settings import RANGES, SampleConfig
+from minigpt.settings import RANGES, AskedFilters, SampleConfig, build
 
 if TYPE_CHECKING:
     from minigpt.sampling.trace import TraceHeader
     from minigpt.sampling.tree import TokenTree
 
-_DEFAULTS = SampleConfig()
 _HANGUP = 129  # what ends with SIGHUP
 
 
 @guarded
+@from_settings
 def explore(
+    filters: AskedFilters,
     prompt: Annotated[
         str | None, typer.Argument(help="The text to start from; without it, the start of a text.", show_default=False)
     ] = None,
     file: TextFile = None,
     checkpoint: Checkpoint = None,
-    repetition_penalty: RepetitionPenalty = _DEFAULTS.repetition_penalty,
-    temperature: Temperature = _DEFAULTS.temperature,
-    top_k: TopK = _DEFAULTS.top_k,
-    top_p: TopP = _DEFAULTS.top_p,
-    min_p: MinP = _DEFAULTS.min_p,
     seed: Annotated[
         int | None,
         typer.Option(min=RANGES["seed"].least, help="The same seed and keys give the same tokens.", show_default=False),
     ] = None,
     top: Annotated[
         int, typer.Option(min=RANGES["top"].least, help="How many tokens each record of a saved tree lists.")
-    ] = _DEFAULTS.top,
+    ] = SampleConfig.top,
     device: Device = "auto",
     threads: Threads = None,
     config: Config = None,
@@ -71,15 +63,6 @@ def explore(
             "This is a full-screen application: standard input, output and error must be a terminal that can redraw.\n"
             "In a pipe, minigpt sample --json gives the same numbers."
         )
-    settings = SampleConfig(
-        repetition_penalty=repetition_penalty,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        seed=secrets.randbelow(1_000_000) if seed is None else seed,
-        top=top,
-    )
     try:
         from minigpt.explore.app import Explorer
     except ModuleNotFoundError as error:
@@ -92,6 +75,7 @@ def explore(
     from minigpt.app.opening import given_text, open_checkpoint
     from minigpt.models.decoder import decoding_threads
     from minigpt.models.kinds import gpt_of
+    from minigpt.sampling.biases import read_biases
     from minigpt.sampling.trace import TraceHeader
     from minigpt.sampling.tree import TokenTree
 
@@ -99,6 +83,9 @@ def explore(
     loaded = open_checkpoint(checkpoint, device, threads)
     tell_untrained(loaded.path, quiet=False)
     model = gpt_of(loaded.model, "explore goes back and forth in keys and values")
+    bias = read_biases(loaded.tokenizer, filters.biases)
+    drawn = {"seed": secrets.randbelow(1_000_000) if seed is None else seed, "top": top}
+    settings = build(SampleConfig, {**vars(filters), **drawn, "bias": bias})
     tree = TokenTree(model, loaded.tokenizer, text, seed=settings.seed)
     header = TraceHeader.of(loaded, text, settings, made_by="explore")
     session = Session(tree, settings, _files(tree, header))

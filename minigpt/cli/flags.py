@@ -27,8 +27,9 @@ class Given(dict[str, Any]):
 def from_settings(command: Command) -> Command:
     """Make the command that typer sees: a parameter that is a group of settings becomes a flag for each of its fields.
 
-    Other parameters stay as they are. A field that several groups have is one flag, described by the first group that
-    describes it, and all of them get its value. --help lists the panels of `PANELS` in their order.
+    Other parameters stay as they are; a field of the same name is no flag, and keeps its default. A field that several
+    groups have is one flag, described by the first group that describes it, and all of them get its value. --help lists
+    the panels of `PANELS` in their order.
     """
     hints = get_type_hints(command, include_extras=True)
     own = inspect.signature(command).parameters
@@ -39,7 +40,7 @@ def from_settings(command: Command) -> Command:
     flags = [inspect.Parameter("ctx", _KEYWORD, annotation=typer.Context)]
     for name, parameter in own.items():
         if name in groups:
-            known = {flag.name for flag in flags}
+            known = {flag.name for flag in flags} | own.keys()
             flags += [flag for flag in _flags_of(groups[name], renamed) if flag.name not in known]
         elif hints[name] is not Given:
             flags.append(parameter.replace(kind=_KEYWORD, annotation=hints[name]))
@@ -47,7 +48,8 @@ def from_settings(command: Command) -> Command:
     @functools.wraps(command)
     def run(ctx: typer.Context, **values: Any) -> None:
         chosen, given = _chosen(ctx, values)
-        built = {name: build(kind, chosen) for name, kind in groups.items()}
+        in_groups = {name: value for name, value in chosen.items() if name not in own}
+        built = {name: build(kind, in_groups) for name, kind in groups.items()}
         rest = {name: given if hints[name] is Given else values[name] for name in own.keys() - groups.keys()}
         command(**built, **rest)
 
@@ -120,7 +122,9 @@ def _option(name: str, about: Setting, renamed: Mapping[str, str], *, shown: boo
         as_flag(name, None, renamed),
         *([about.short] if about.short else []),
         help=spelled(about.text, lambda other, value: as_flag(other, value, renamed)),
+        metavar=about.metavar,
         rich_help_panel=about.panel,
+        metavar=about.metavar,
         show_default=shown and about.shows_default,
         envvar=about.variable,
         autocompletion=_completion(about),

@@ -62,11 +62,3 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no prog
 Boundary = Annotated[
     bool, typer.Option("--boundary", help="Show too how the end of the prompt could be cut differently.")
 ]
-
-# How a token is chosen; the order is that of the stages.
-
-RepetitionPenalty = Annotated[float, flag_of(SampleConfig, "repetition_penalty")]
-Temperature = Annotated[float, flag_of(SampleConfig, "temperature")]
-TopK = Annotated[int, flag_of(SampleConfig, "top_k")]
-TopP = Annotated[float, flag_of(SampleConfig, "top_p")]
-MinP = Annotated[float, flag_of(SampleConfig, "min_p")]

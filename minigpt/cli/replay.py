@@ -5,13 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from minigpt.cli.guard import stderr, stdout
 from minigpt.cli.view import print_view
-from minigpt.errors import ConfigError, TraceError
+from minigpt.errors import ConfigError, TraceError, named
 from minigpt.render.machine import to_json
 from minigpt.render.replay import replay_caption, replay_finding, rescoring_table
 from minigpt.render.screen import Screen
@@ -22,64 +20,18 @@ from minigpt.settings import SampleConfig
 
 if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint
-    from minigpt.sampling.engine import Piece
     from minigpt.sampling.records import Replay
     from minigpt.sampling.trace import Trace, TraceHeader
 
-_KEEPING = "To see it again"
-TraceFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--trace",
-        metavar="FILE",
-        help="Write a new file of JSON lines: all that it takes to make the same again.",
-        show_default=False,
-        rich_help_panel=_KEEPING,
-    ),
-]
-ReplayFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--replay",
-        metavar="FILE",
-        help="Make a trace again, id for id, and compare the numbers; with another -c, score the same tokens there.",
-        show_default=False,
-        rich_help_panel=_KEEPING,
-    ),
-]
 _GO_WITH_REPLAY = ("replay", "checkpoint", "device", "threads", "json", "top", "quiet", "config")
-
-Keep = Callable[[Iterator["Piece"]], Iterator["Piece"]]
-
-
-@contextmanager
-def traced(
-    path: Path | None, checkpoint: "Checkpoint", prompt: str, settings: SampleConfig, num_samples: int
-) -> Iterator[Keep]:
-    """What lets pieces through and writes their records to a new file at `path`; without one, only lets through."""
-    if path is None:
-        yield lambda pieces: pieces
-        return
-    from minigpt.sampling.trace import TraceHeader, TraceStep, TraceWriter
-
-    header = TraceHeader.of(checkpoint, prompt, settings, num_samples=num_samples)
-    with TraceWriter(path, header) as writer:
-
-        def keep(pieces: Iterator["Piece"]) -> Iterator["Piece"]:
-            for piece in pieces:
-                record = piece.record
-                writer.write(record if isinstance(record, SampleEnd) else TraceStep(record=record))
-                yield piece
-
-        yield keep
 
 
 def replay(path: Path, given: Mapping[str, Any]) -> None:
     """Replay the trace at `path`; `given`: the flags that were given, by their names in Python."""
     other = next((name for name in given if name not in _GO_WITH_REPLAY), None)
     if other is not None:
-        flag = "the prompt" if other == "prompt" else f"--{other.replace('_', '-')}"
-        raise ConfigError(f"--replay takes the prompt and all settings from the trace: leave out {flag}.")
+        flag = "the prompt" if other == "prompt" else named(other)
+        raise ConfigError(f"{named('replay')} takes the prompt and all settings from the trace: leave out {flag}.")
     from minigpt.sampling.trace import Fingerprint, read_trace
 
     trace = read_trace(path)

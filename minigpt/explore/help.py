@@ -2,6 +2,7 @@
 
 from rich.text import Text
 
+from minigpt.explore.keys import SETTINGS
 from minigpt.render.screen import Screen
 
 _WORDS = (
@@ -25,8 +26,9 @@ _WORDS = (
     ),
     (
         "Settings",
-        "t T: temperature, down and up · k K: top-k · p P: top-p · m M: min-p · r R: repetition penalty. The logits of "
-        "every token are kept, so the list changes without running the model.",
+        "The small letter is for less, the capital for more: "
+        + " · ".join(f"{key} {key.upper()}: {spec.words}" for key, spec in SETTINGS.items())
+        + ". The logits of every token are kept, so the list changes without running the model.",
     ),
     (
         "Colours",

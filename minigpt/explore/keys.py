@@ -7,7 +7,7 @@ from rich.text import Text
 
 from minigpt.render.screen import Screen
 from minigpt.render.style import UNICODE, Symbols
-from minigpt.settings import SampleConfig
+from minigpt.settings import FILTERS, SampleConfig
 
 BROWSE = (
     ("↑↓", "choose"),
@@ -39,26 +39,16 @@ HELP = (("↑↓", "scroll"), ("esc", "close"))
 
 _ARROWS = {"↑↓": "up down", "←→": "left right"}  # for a terminal without these signs
 
-_TEMPERATURES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.5, 1.75, 2.0, 3.0, 5.0, 10.0)
-_TOP_KS = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 40, 50, 100, 200, 500, 1000, 0)  # 0 is all
-_TOP_PS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 1.0)
-_MIN_PS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
-_PENALTIES = (0.8, 0.9, 1.0, 1.05, 1.1, 1.2, 1.3, 1.5, 2.0, 3.0, 5.0)
+_LONGEST_NAME = 11  # letters: temperature
 
-# The key, small for less and capital for more; the setting; its name; the values; the one that switches it off.
-SETTINGS: tuple[tuple[str, str, str, tuple[float, ...], float], ...] = (
-    ("r", "repetition_penalty", "rep.", _PENALTIES, 1.0),
-    ("t", "temperature", "temperature", _TEMPERATURES, 1.0),
-    ("k", "top_k", "top-k", _TOP_KS, 0),
-    ("p", "top_p", "top-p", _TOP_PS, 1.0),
-    ("m", "min_p", "min-p", _MIN_PS, 0.0),
-)
+SETTINGS = {spec.key: spec for spec in FILTERS.values() if spec.key}  # by the small letter, which is for less
 
 
 def neighbour(values: Sequence[float], value: float, *, more: bool) -> float:
     """The next of `values`, which ascend save for a 0 at their end that is more than all; the last one stays."""
-    place = [float("inf") if i and v == 0 else v for i, v in enumerate(values)]
-    at = float("inf") if values[-1] == 0 == value else value
+    end = float("inf") if values[-1] == 0 else values[-1]
+    place = [*values[:-1], end]
+    at = end if value == values[-1] else value
     if more:
         return next((v for v, p in zip(values, place, strict=True) if p > at), value)
     return next((v for v, p in zip(reversed(values), reversed(place), strict=True) if p < at), value)
@@ -71,16 +61,15 @@ def keys_picture(keys: Sequence[tuple[str, str]], width: int, symbols: Symbols =
 
 
 def settings_picture(config: SampleConfig, width: int) -> Text:
-    """Every setting with its value and its two keys."""
+    """The settings that are usual or not off, each with its value and its two keys."""
     entries = []
-    for key, field, name, _, off in SETTINGS:
-        value = getattr(config, field)
-        entry = (
-            Text()
-            .append(f"{name} ", "dim")
-            .append(f"{value:g}" if value != off else "off", "" if value != off else "dim")
-        )
-        entries.append(entry.append(f" {key} {key.upper()}", "bold"))
+    for key, spec in SETTINGS.items():
+        value = getattr(config, spec.setting)
+        is_off = value == spec.neutral
+        if spec.usual or not is_off:
+            name = spec.name if len(spec.name) <= _LONGEST_NAME else spec.heading
+            entry = Text().append(f"{name} ", "dim").append("off" if is_off else f"{value:g}", "dim" if is_off else "")
+            entries.append(entry.append(f" {key} {key.upper()}", "bold"))
     return _flow(entries, width)
 
 

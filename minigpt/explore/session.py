@@ -202,11 +202,10 @@ class Session:
 
     def _set(self, letter: str) -> None:
         """A setting's letter: small for less, capital for more. The logits are kept, so nothing is run again."""
-        for key, field, _, values, _ in SETTINGS:
-            if letter.lower() == key:
-                value = neighbour(values, getattr(self.config, field), more=letter.isupper())
-                changed: dict[str, Any] = {field: int(value) if field == "top_k" else value}
-                self.config = replace(self.config, **changed)
+        spec = SETTINGS.get(letter.lower())
+        if spec is not None:
+            value: Any = neighbour(spec.steps, getattr(self.config, spec.setting), more=letter.isupper())
+            self.config = replace(self.config, **{spec.setting: value})
 
     def _next_heat(self) -> None:
         names = [None, *SCALES]

@@ -1,15 +1,19 @@
 """What two models expect, or what a text costs each of them, in; a table that shows both side by side out."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from rich.cells import cell_len
 from rich.text import Text
 
 from minigpt.render.columns import PERCENT
+from minigpt.render.face import Face
 from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, bar, fit, fit_end, following, percent, quantity, token_label
+from minigpt.render.style import Symbols, bar, fit, fit_end, following, percent, quantity, safe_text, token_label
 from minigpt.text.records import Token
-from minigpt.views.against import ComparedNext, ComparedSpan, ComparedText, ComparedToken
+from minigpt.views import against
+from minigpt.views.against import ComparedNext, ComparedSpan, ComparedTally, ComparedText, ComparedToken
+from minigpt.views.view import Answer
 
 _SHORTEST_BAR = 4
 _SHORTEST_OTHER = 12  # cells for `other 50,257`
@@ -135,3 +139,30 @@ def compared_text_caption(total: ComparedText, names: tuple[str, str], screen: S
             ),
         ]
     )  # fmt: skip
+
+
+def _next_table(answer: Answer, screen: Screen) -> Iterator[Text]:
+    return (compared_next_table(record, answer.text, _names(answer), screen) for record in answer.records)
+
+
+def _text_table(answer: Answer, screen: Screen) -> Iterator[Text]:
+    tally, names = ComparedTally(), _names(answer)
+    yield from compared_text_table(tally.watch(answer.records), names, screen)
+    yield compared_text_caption(tally.totals(), names, screen)
+
+
+def _names(answer: Answer) -> tuple[str, str]:
+    """The checkpoints', as a table shows them."""
+    if "paths" not in answer.facts:
+        return "first", "second"
+    short = [safe_text(_name(path.resolve())) for path in answer.facts["paths"]]
+    if short[0] == short[1]:
+        short = [f"{name} ({number})" for number, name in enumerate(short, 1)]
+    return short[0], short[1]
+
+
+def _name(path: Path) -> str:
+    return f"{path.parent.parent.name}/{path.name}" if path.parent.name == "snapshots" else path.name
+
+
+FACES = (Face(view=against.NEXT, table=_next_table), Face(view=against.EVERY, table=_text_table))

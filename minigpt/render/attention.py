@@ -2,13 +2,20 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import TextIO
 
 from rich.cells import cell_len
 from rich.text import Text
 
+from minigpt.render.attention_page import attention_section
+from minigpt.render.face import Face
+from minigpt.render.html import Section
+from minigpt.render.machine import write_grid, write_rows
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, fit, percent, quantity, quoted, token_label, visible
+from minigpt.views import attention
 from minigpt.views.attention import AttentionGrid, HeadSummary, LookedAtWord, SharedWord, WordInContext, WordLayer
+from minigpt.views.view import Answer
 
 _NUMBER = 4  # cells of `100` and a gap
 _SCORE = 7  # cells of `-12.34` and a gap
@@ -157,3 +164,36 @@ def _looks(layer: WordLayer, room: int, symbols: Symbols) -> str:
 
 def _share(seen: LookedAtWord, symbols: Symbols) -> str:
     return f"{visible(seen.text, symbols)} {100 * seen.weight:.0f}%"
+
+
+def _head_table(answer: Answer, screen: Screen) -> Iterator[Text]:
+    yield head_table(tuple(answer.records), screen)
+
+
+def _grid_table(answer: Answer, screen: Screen) -> Iterator[Text]:
+    for grid in answer.records:
+        yield from grid_table(grid, screen, scores=answer.facts.get("scores", False))
+
+
+def _word_table(answer: Answer, screen: Screen) -> Iterator[Text]:
+    return (shared_word_table(shared, screen) for shared in answer.records)
+
+
+def _head_csv(answer: Answer, file: TextIO) -> None:
+    write_rows(HeadSummary, answer.records, file)
+
+
+def _grid_csv(answer: Answer, file: TextIO) -> None:
+    for grid in answer.records:
+        write_grid(grid, file)
+
+
+def _section(title: str, answer: Answer) -> Section:
+    return attention_section(title, tuple(answer.records))
+
+
+FACES = (
+    Face(view=attention.HEADS, table=_head_table, csv=_head_csv, section=_section),
+    Face(view=attention.GRID, table=_grid_table, csv=_grid_csv, section=_section),
+    Face(view=attention.WORD, table=_word_table),
+)

@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from rich.cells import cell_len
 from rich.text import Text
 
+from minigpt.render.face import Face
 from minigpt.render.screen import Screen
 from minigpt.render.style import fit, percent, quantity, token_label, two_sided_bar
+from minigpt.views import attribution
 from minigpt.views.attribution import Attribution
+from minigpt.views.view import Answer
 
 _POSITION, _NUMBER = 9, 10  # cells; the second with a gap
 _SHORTEST_BAR, _LONGEST_TOKEN = 9, 24
@@ -53,3 +56,11 @@ def _captions(record: Attribution, screen: Screen) -> Iterator[Text]:
 def _signed(bits: float) -> str:
     """`+0.25`; never `-0.00`."""
     return f"{round(bits, 2) + 0.0:+,.2f}"
+
+
+def _table(answer: Answer, screen: Screen) -> Iterator[Text]:
+    for record in answer.records:
+        yield from attribution_table(record, screen)
+
+
+FACES = (Face(view=attribution.VIEW, table=_table),)

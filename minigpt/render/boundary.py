@@ -1,17 +1,21 @@
 """The end of a prompt in; a sentence about how it is cut, and the two distributions side by side, out."""
 
 import math
+from collections.abc import Iterator
 from itertools import zip_longest
 
 from rich.cells import cell_len
 from rich.text import Text
 
+from minigpt.render.face import Face
 from minigpt.render.screen import Screen
 from minigpt.render.style import UNICODE, Symbols, bar, fit, percent, quoted, token_label
 from minigpt.render.tables import next_token_table
 from minigpt.sampling.records import Other, ScoredToken, StepRecord
 from minigpt.text.records import Token
+from minigpt.views import boundary
 from minigpt.views.boundary import Boundary
+from minigpt.views.view import Answer
 
 _NARROWEST = 70  # columns for two lists beside each other
 _GAP = 3
@@ -120,3 +124,15 @@ def _beside(left: Text, right: Text, width: int) -> Text:
         row.pad_right(width + _GAP - a.cell_len)
         rows.append(row.append(b) if b.plain else a)
     return Text("\n").join(rows)
+
+
+def _table(answer: Answer, screen: Screen) -> Iterator[Text]:
+    end = answer.fields["boundary"]
+    for record in answer.records:
+        if end is None:
+            yield next_token_table(record, answer.text, screen)
+        else:
+            yield boundary_tables(record, end, answer.text, screen)
+
+
+FACES = (Face(view=boundary.VIEW, table=_table),)

@@ -2,15 +2,18 @@
 
 import csv
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
 from rich.cells import cell_len
 from rich.text import Text
 
+from minigpt.render.face import Face
 from minigpt.render.screen import Screen
 from minigpt.render.style import bar, fit, following, percent, safe_text, visible
+from minigpt.views import choices as choices_view
 from minigpt.views.choices import Choice
+from minigpt.views.view import Answer
 
 
 def _share(value: float) -> str:
@@ -85,3 +88,14 @@ def write_choices_csv(choices: Sequence[Choice], file: TextIO) -> None:
     for choice in choices:
         own = {"text": safe_text(choice.text), "tokens": len(choice.tokens)}
         writer.writerow([own[name] if name in own else getattr(choice, name) for name in CSV_COLUMNS])
+
+
+def _table(answer: Answer, screen: Screen) -> Iterator[Text]:
+    yield choices_table(tuple(answer.records), answer.text, screen)
+
+
+def _csv(answer: Answer, file: TextIO) -> None:
+    write_choices_csv(tuple(answer.records), file)
+
+
+FACES = (Face(view=choices_view.VIEW, table=_table, csv=_csv),)

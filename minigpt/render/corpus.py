@@ -1,6 +1,6 @@
 """What a corpus holds of a text in; a table beside the model's list, or the text with its verbatim spans, out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -16,6 +16,7 @@ from minigpt.render.columns import (
     raw_shown,
     row,
 )
+from minigpt.render.face import Face
 from minigpt.render.screen import Screen
 from minigpt.render.style import (
     Symbols,
@@ -31,7 +32,9 @@ from minigpt.render.style import (
     visible,
 )
 from minigpt.text.records import CorpusText
+from minigpt.views import corpus
 from minigpt.views.corpus import CorpusStep, CorpusSuffix, VerbatimReport, VerbatimSpan
+from minigpt.views.view import Answer
 
 VERBATIM = "underline"  # how a verbatim span looks
 _SHORTEST_BARS = 12  # cells for two bars side by side and their gap; a single one where there are fewer
@@ -215,3 +218,10 @@ def verbatim_caption(report: VerbatimReport, screen: Screen) -> Text:
         f"the longest has {quantity(longest.tokens, 'token')} and stands there {_times(longest.occurrences)}: "
         f"{_quoted(longest, screen)}",
     )
+
+
+def _table(answer: Answer, screen: Screen) -> Iterator[Text]:
+    return (corpus_table(record, answer.text, screen) for record in answer.records)
+
+
+FACES = (Face(view=corpus.VIEW, table=_table),)

@@ -5,9 +5,12 @@ from collections.abc import Iterator, Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
+from minigpt.render.face import Face
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, bytes_label, fit, quantity, token_label
+from minigpt.views import cut
 from minigpt.views.cut import CutToken, Merge
+from minigpt.views.view import Answer
 
 _POSITION, _ID = 9, 10  # cells; the second with a gap
 _LONGEST_TOKEN = 24
@@ -15,8 +18,8 @@ _INDENT = 4  # before merges
 _STEP = "{} + {} {arrow} {} (merge {number:,})"
 
 
-def cut_table(tokens: Sequence[CutToken], vocabulary: int, merges: int, screen: Screen) -> Iterator[Text]:
-    """A row for each token, and below it the merges that built it, of the `merges` that the tokenizer has."""
+def cut_table(tokens: Sequence[CutToken], sizes: tuple[int, int] | None, screen: Screen) -> Iterator[Text]:
+    """A row for each token, and below it the merges that built it. `sizes`: how many tokens and merges there are."""
     symbols = screen.symbols
     labels = [token_label(token, symbols) for token in tokens]
     indent = _POSITION + _ID + 2
@@ -35,7 +38,7 @@ def cut_table(tokens: Sequence[CutToken], vocabulary: int, merges: int, screen: 
     total = sum(len(token.bytes) for token in tokens) // 2
     yield screen.caption(
         f"{quantity(len(tokens), 'token')}, {quantity(total, 'byte')}: {total / len(tokens):.2f} bytes a token",
-        f"vocabulary {vocabulary:,}, {quantity(merges, 'merge')}",
+        f"vocabulary {sizes[0]:,}, {quantity(sizes[1], 'merge')}" if sizes else "",
         "a merge's number is the order in which it was learned, and in which merges are tried",
     )
 
@@ -61,3 +64,10 @@ def _wrapped(items: Sequence[str], width: int, between: str) -> Iterator[str]:
         else:
             line = f"{line}{between}{item}"
     yield line
+
+
+def _table(answer: Answer, screen: Screen) -> Iterator[Text]:
+    return cut_table(tuple(answer.records), answer.facts.get("sizes"), screen)
+
+
+FACES = (Face(view=cut.VIEW, table=_table),)

@@ -8,9 +8,12 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from minigpt.render.blocks import Column, Row, blocks
+from minigpt.render.face import Face
 from minigpt.render.screen import Screen
 from minigpt.render.style import bar, fit, signed_sparkline, token_label
+from minigpt.views import embeddings
 from minigpt.views.embeddings import TokenVector
+from minigpt.views.view import Answer
 
 _CHANNEL = 7  # cells for the number of the first channel of a line, and a gap
 _RANK, _COSINE = 7, 9  # cells with a gap
@@ -100,3 +103,14 @@ def write_vectors(vectors: Sequence[TokenVector], file: TextIO) -> None:
     writer.writerow(["channel", *(f"#{vector.id} {token_label(vector)}" for vector in vectors)])
     channels = zip(*(vector.vector for vector in vectors), strict=True)
     writer.writerows([channel, *numbers] for channel, numbers in enumerate(channels))
+
+
+def _table(answer: Answer, screen: Screen) -> Iterator[Text]:
+    return embedding_view(tuple(answer.records), screen, tied=answer.facts.get("tied", True))
+
+
+def _csv(answer: Answer, file: TextIO) -> None:
+    write_vectors(tuple(answer.records), file)
+
+
+FACES = (Face(view=embeddings.VIEW, table=_table, csv=_csv),)

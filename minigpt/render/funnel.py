@@ -23,6 +23,7 @@ from minigpt.render.columns import (
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, percent, token_label
 from minigpt.sampling.records import Candidate, Other, Stage, StepRecord
+from minigpt.settings import FILTERS
 
 _SHORTEST_TOKEN = 8
 _DRAWN = 14  # cells for `cut by min-p` and a gap
@@ -144,7 +145,7 @@ def _drawn(candidate: Candidate) -> str:
 
 
 def _short(stage: str) -> str:
-    return {"temperature": "temp.", "repetition-penalty": "rep."}.get(stage, stage)
+    return FILTERS[stage].heading if stage in FILTERS else stage
 
 
 def _stages(stages: Sequence[Stage], symbols: Symbols) -> str:
@@ -154,6 +155,6 @@ def _stages(stages: Sequence[Stage], symbols: Symbols) -> str:
 
 
 def _stage(stage: Stage) -> str:
-    cuts = stage.name in ("top-k", "top-p", "min-p") or (stage.name == "temperature" and stage.value == 0)
+    cuts = stage.name in FILTERS and FILTERS[stage.name].cuts(stage.value)
     left = f": {stage.kept:,} left, {percent(stage.mass)} of the raw mass" if cuts else ""
     return f"{stage.name} {stage.value:g}{left}"

@@ -5,11 +5,16 @@ from collections.abc import Iterator, Sequence
 from rich.text import Text
 
 from minigpt.render.blocks import Column, Row, blocks
+from minigpt.render.face import Face
+from minigpt.render.history_page import history_section
+from minigpt.render.html import Section
 from minigpt.render.screen import Screen
 from minigpt.render.style import following, percent, token_label
 from minigpt.render.tracked import tracked_columns, tracked_lines
 from minigpt.sampling.records import Candidate
+from minigpt.views import history
 from minigpt.views.history import HistoryRow, LayerHistoryRow
+from minigpt.views.view import Answer
 
 _STEP = 8  # cells with a gap
 _NUMBERS = (("bits/byte", 11), ("entropy", 9), ("divergence", 12))  # name, cells with a gap
@@ -71,3 +76,18 @@ def _numbers(row: HistoryRow | LayerHistoryRow) -> list[float]:
 
 def _marked(candidate: Candidate) -> str:
     return f"{percent(candidate.raw_prob)}{'*' if candidate.rank == 1 else ' '}"
+
+
+def _table(answer: Answer, screen: Screen) -> Iterator[Text]:
+    return history_table(tuple(answer.records), answer.text, screen)
+
+
+def _layer_table(answer: Answer, screen: Screen) -> Iterator[Text]:
+    return layer_table(tuple(answer.records), answer.text, screen)
+
+
+def _section(title: str, answer: Answer) -> Section:
+    return history_section(title, tuple(answer.records), answer.text)
+
+
+FACES = (Face(view=history.VIEW, table=_table, section=_section), Face(view=history.BY_LAYER, table=_layer_table))

@@ -6,10 +6,13 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from minigpt.render.blocks import Column, Row, blocks
+from minigpt.render.face import Face
 from minigpt.render.screen import Screen
 from minigpt.render.style import fit, following, percent, quantity, token_label
 from minigpt.render.tracked import tracked_columns, tracked_lines
+from minigpt.views import lens
 from minigpt.views.lens import LensRow
+from minigpt.views.view import Answer
 
 _LAYER = 7  # cells
 _ENTROPY, _DIVERGENCE, _SHARE = 9, 12, 10  # cells with a gap
@@ -53,3 +56,10 @@ def _numbers(rows: Sequence[LensRow], screen: Screen) -> list[Column]:
         Column("entropy", _ENTROPY, [f"{row.entropy_bits:.2f}" for row in rows]),
         Column("divergence", _DIVERGENCE, [f"{row.divergence_bits:.2f}" for row in rows]),
     ]
+
+
+def _table(answer: Answer, screen: Screen) -> Iterator[Text]:
+    return lens_table(tuple(answer.records), answer.text, screen)
+
+
+FACES = (Face(view=lens.VIEW, table=_table),)

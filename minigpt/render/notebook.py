@@ -1,65 +1,24 @@
 """Records in; what a notebook shows of them out: a piece of HTML without script, or text where there is no notebook."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.text import Text
 
 from minigpt.records import Record
-from minigpt.render.against import compared_next_table
-from minigpt.render.attention import grid_table, head_table, shared_word_table
-from minigpt.render.attribution import attribution_table
-from minigpt.render.choices import choices_table
-from minigpt.render.embeddings import embedding_view
 from minigpt.render.funnel import step_table
 from minigpt.render.heat import SCALES
-from minigpt.render.history import history_table, layer_table
 from minigpt.render.html import fragment, running_text
-from minigpt.render.lens import lens_table
 from minigpt.render.printed_page import printed_parts
 from minigpt.render.screen import Screen
 from minigpt.render.style import percent, quantity, token_label
+from minigpt.render.views import every_face
 from minigpt.sampling.records import StepRecord
 from minigpt.text.records import Token
-from minigpt.views.against import ComparedNext
-from minigpt.views.attention import AttentionGrid, HeadSummary, SharedWord
-from minigpt.views.attribution import Attribution
-from minigpt.views.choices import Choice
-from minigpt.views.embeddings import TokenVector
-from minigpt.views.history import HistoryRow, LayerHistoryRow
-from minigpt.views.lens import LensRow
+from minigpt.views.view import Answer
 
 # From expected to surprising, translucent, so that they go with a light notebook and a dark one.
 _TINTS = (0.0, 0.15, 0.35, 0.6, 0.85)
-
-
-def _each(table: Callable[[Any, Screen], Iterable[Text] | Text]) -> "View":
-    """The view of records that each have a table of their own."""
-
-    def lines(records: Sequence[Any], after: str, screen: Screen) -> Iterator[Text]:
-        for record in records:
-            shown = table(record, screen)
-            yield from [shown] if isinstance(shown, Text) else shown
-
-    return lines
-
-
-View = Callable[[Sequence[Any], str, Screen], Iterable[Text]]  # records, the text before them, how wide
-_VIEWS: dict[type, View] = {  # to show another kind of record, add a line
-    Attribution: _each(attribution_table),
-    AttentionGrid: _each(grid_table),
-    Choice: lambda choices, after, screen: [choices_table(choices, after, screen)],
-    ComparedNext: lambda records, after, screen: [
-        compared_next_table(record, after, ("first", "second"), screen) for record in records
-    ],
-    HeadSummary: lambda heads, after, screen: [head_table(heads, screen)],
-    HistoryRow: history_table,
-    LayerHistoryRow: layer_table,
-    LensRow: lens_table,
-    SharedWord: _each(shared_word_table),
-    StepRecord: _each(step_table),
-    TokenVector: lambda vectors, after, screen: embedding_view(vectors, screen),
-}
 
 
 class Shown:
@@ -81,9 +40,12 @@ class Shown:
         if not self._records:
             return []
         kind = type(self._records[0])
-        if kind not in _VIEWS:
+        if kind is StepRecord:
+            return [step_table(record, Screen()) for record in self._records]
+        face = next((face for face in every_face() if face.view.record is kind), None)
+        if face is None:
             raise TypeError(f"there is no table for a {kind.__name__}")
-        return _VIEWS[kind](self._records, self._after, Screen())
+        return face.table(Answer(records=self._records, text=self._after), Screen())
 
 
 def show(records: Any, after: str = "") -> Shown:

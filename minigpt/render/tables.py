@@ -5,16 +5,23 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from rich.cells import cell_len
 from rich.text import Text
 
 from minigpt.render.columns import PERCENT, Columns, adds_up, counted, entropy, heading, other_row, raw_shown, row
+from minigpt.render.face import Face
 from minigpt.render.heat import SCALES
+from minigpt.render.html import Section
+from minigpt.render.machine import write_csv
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, fit, fit_end, following, percent, quantity, safe_text, token_label
+from minigpt.render.text_page import text_section
 from minigpt.sampling.records import FileScore, SampleEnd, StepRecord, TextScore
 from minigpt.text.records import Token
+from minigpt.views import probs
+from minigpt.views.view import Answer
 
 _SHORTEST_NAME = 14  # cells for the name of a file
 
@@ -160,3 +167,31 @@ def _alternatives(record: StepRecord, room: int, symbols: Symbols) -> str:
             break
         text = longer
     return text
+
+
+def _next_table(answer: Answer, screen: Screen) -> Iterator[Text]:
+    return (next_token_table(record, answer.text, screen) for record in answer.records)
+
+
+def _every_table(answer: Answer, screen: Screen) -> Iterator[Text]:
+    tally = probs.TextTally()
+    yield from every_token_table(tally.watch(answer.records), answer.facts["tokens"], screen)
+    yield score_caption(tally.score(), screen)
+
+
+def _csv(answer: Answer, file: TextIO) -> None:
+    write_csv(answer.records, file)
+
+
+def _next_section(title: str, answer: Answer) -> Section:
+    return text_section(title, answer.records, before=answer.text)
+
+
+def _every_section(title: str, answer: Answer) -> Section:
+    return text_section(title, answer.records)
+
+
+FACES = (
+    Face(view=probs.NEXT, table=_next_table, csv=_csv, section=_next_section),
+    Face(view=probs.EVERY, table=_every_table, csv=_csv, section=_every_section),
+)

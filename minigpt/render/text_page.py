@@ -6,15 +6,10 @@ from typing import Any
 
 from minigpt.render.heat import SCALES
 from minigpt.render.html import Section, running_text, text_before
-from minigpt.render.style import token_label
+from minigpt.render.style import quantity, token_label
 from minigpt.sampling.records import Candidate, StepLogits, StepRecord
-from minigpt.settings import STAGES, SampleConfig
+from minigpt.settings import FILTERS, FilterSpec, SampleConfig
 from minigpt.text.records import Token
-
-_PENALTY = "repetition-penalty"
-_TOP_PS = (*(n / 20 for n in range(1, 19)), 0.92, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999, 1.0)
-_MIN_PS = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
-_NEUTRAL = {"temperature": 1.0, "top-k": 0.0, "top-p": 1.0, "min-p": 0.0}
 
 Step = StepRecord | StepLogits  # the first token of a text has no logits
 
@@ -29,16 +24,19 @@ def text_section(
     """
     steps = list(steps)
     tokens = _TokenTable()
-    penalty = config.repetition_penalty if config and _PENALTY in config.stages else 1.0
+    active = config.active if config else ()
+    changes = [spec for spec in active if spec.by_token]
+    fixed = any(not spec.slider for spec in active if not spec.by_token)
     data = {
         "temperatures": next((step.temperatures for step in steps if isinstance(step, StepLogits)), ()),
-        "sliders": _sliders(steps, config),
-        "penalty": penalty,
+        "sliders": [] if fixed else _sliders(steps, config),
+        "changes": [f"the {spec.words} of {_amount(spec, config)}" for spec in changes],
+        "fixed": [spec.name for spec in active if not spec.slider and not spec.by_token],
         "drawn": config is not None,
         "given": given,
         "before": text_before(before),
         "scales": _scales(),
-        "steps": [_step(step, tokens, penalty != 1) for step in steps],
+        "steps": [_step(step, tokens, changed=bool(changes), fixed=fixed) for step in steps],
         "tokens": tokens.rows,
     }
     return Section("text", title, data, ("funnel.js", "text.js"))
@@ -59,7 +57,12 @@ class _TokenTable:
         return self._numbers[token.id]
 
 
-def _step(step: Step, tokens: _TokenTable, penalised: bool) -> dict[str, Any]:
+def _amount(spec: FilterSpec, config: SampleConfig | None) -> str:
+    value = getattr(config, spec.setting)
+    return quantity(len(value), "token") if isinstance(value, tuple) else f"{value:g}"
+
+
+def _step(step: Step, tokens: _TokenTable, *, changed: bool, fixed: bool) -> dict[str, Any]:
     record = step.step if isinstance(step, StepLogits) else step
     known = {"token": None if record.token is None else tokens.number(record.token), "position": record.position}
     if isinstance(step, StepRecord):
@@ -71,18 +74,20 @@ def _step(step: Step, tokens: _TokenTable, penalised: bool) -> dict[str, Any]:
         "surprisal": record.surprisal_bits,
         "entropy": record.entropy_bits,
         **_logits(step, step.listed.candidates, tokens),
-        **(_penalised(step) if penalised else {}),
+        **(_changed(step) if changed else {}),
+        **({"drawn": _drawn(step.listed)} if fixed else {}),
     }
 
 
 def _logits(step: StepLogits, candidates: Sequence[Candidate], tokens: _TokenTable) -> dict[str, Any]:
-    """What funnel.js computes with; logits from before a repetition penalty."""
+    """What funnel.js computes with; logits from before penalties and biases."""
     other, token = step.listed.other, step.listed.token
     assert other is not None
     best = _best(step)
     found: dict[str, Any] = {
         "candidates": [tokens.number(candidate) for candidate in candidates],
         **_shortest(step.raw_logits),
+        "sigma": step.sigma,
         "best": best,
         "place": step.place,
         "rest": other.count,
@@ -98,11 +103,31 @@ def _logits(step: StepLogits, candidates: Sequence[Candidate], tokens: _TokenTab
     return found
 
 
-def _penalised(step: StepLogits) -> dict[str, Any]:
-    """Which of the logits the penalty changes, and what the raw probabilities are made of."""
+def _changed(step: StepLogits) -> dict[str, Any]:
+    """The logits that penalties and biases change, by their place, and what the raw probabilities are made of."""
     both = zip(step.raw_logits, step.listed.candidates, strict=True)
-    changed = [i for i, (logit, candidate) in enumerate(both) if logit != candidate.logit]
+    changed = [(i, candidate.logit) for i, (logit, candidate) in enumerate(both) if logit != candidate.logit]
     return {"changed": changed, "otherRawProb": step.other_raw_prob, "logSum": step.log_sum}
+
+
+def _drawn(record: StepRecord) -> list[dict[str, Any]]:
+    """The funnel as it was, for a page that cannot compute it: each stage, with the share of what it has kept."""
+    names = [stage.name for stage in record.stages]
+    cut_at = [names.index(c.cut_by) if c.cut_by else len(names) for c in record.candidates]
+    others = record.other.after if record.other else ()
+    return [
+        {
+            "name": stage.name,
+            "value": stage.value,
+            "kept": stage.kept,
+            "mass": stage.mass,
+            "other": other,
+            "shares": [
+                float(f"{c.after[n]:.12g}") if n < at else None for c, at in zip(record.candidates, cut_at, strict=True)
+            ],
+        }
+        for n, (stage, other) in enumerate(zip(record.stages, others, strict=True))
+    ]
 
 
 def _shortest(logits: Sequence[float]) -> dict[str, Any]:
@@ -129,29 +154,18 @@ def _best(step: StepLogits) -> int:
 
 def _sliders(steps: Sequence[Step], config: SampleConfig | None) -> list[dict[str, Any]]:
     """In the order of the stages: name, the values that the slider takes, and the one where it stands at first."""
-    order = [*dict.fromkeys([*(config.stages if config else ()), *STAGES])]
+    order = dict.fromkeys([*(config.stages if config else ()), *FILTERS])
     logits = [step for step in steps if isinstance(step, StepLogits)]
-    temperatures = logits[0].temperatures if logits else (1.0,)
     listed = min((_best(step) for step in logits), default=0)
-    values: dict[str, Sequence[float]] = {
-        "temperature": temperatures,
-        "top-k": range(listed + 1),
-        "top-p": _TOP_PS,
-        "min-p": _MIN_PS,
-    }
     sliders = []
-    for name in order:
-        if name in values:
-            used = _used(name, config)
-            known = {"name": name, "neutral": _NEUTRAL[name], "used": used}
-            sliders.append({**known, "values": sorted({*values[name], used})})
+    for spec in (FILTERS[name] for name in order):
+        if spec.slider:
+            used = getattr(config, spec.setting) if config and spec.name in config.stages else spec.neutral
+            values = {value for value in spec.slider if not spec.counts_tokens or value <= listed}
+            sliders.append(
+                {"name": spec.name, "neutral": spec.neutral, "used": used, "values": sorted({*values, used})}
+            )
     return sliders
-
-
-def _used(name: str, config: SampleConfig | None) -> float:
-    if config is None or name not in config.stages:
-        return _NEUTRAL[name]
-    return float(getattr(config, name.replace("-", "_")))
 
 
 def _scales() -> list[dict[str, Any]]:

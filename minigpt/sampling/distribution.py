@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from minigpt.errors import CheckpointError
-from minigpt.sampling.filters import CUT, SamplingStage
+from minigpt.sampling.filters import CUT, SamplingStage, look_back
 from minigpt.sampling.records import Candidate, Other, Stage, StepRecord
 from minigpt.text.records import token_text
 
@@ -82,8 +82,8 @@ def uniforms(generator: torch.Generator) -> Iterator[float]:
 def distribution(
     logits_V: Tensor, stages: Sequence[SamplingStage] = (), history: Sequence[int] | Tensor = ()
 ) -> Distribution:
-    """Run `logits_V` [V] through the stages. `history`: the text's ids so far, each at least once; a tensor is not
-    converted. CheckpointError on inf and NaN.
+    """Run `logits_V` [V] through the stages. `history`: the ids of the text so far, as often as they stand there, or
+    each once where no stage counts them. A tensor is not converted. Raises CheckpointError on inf and NaN.
     """
     logits_V = logits_V.cpu().double()  # in this order: MPS has no float64
     require_finite(logits_V)
@@ -99,7 +99,7 @@ def require_finite(logits: Tensor) -> None:
 
 
 def _apply(stages: Sequence[SamplingStage], logits_V: Tensor, history: Sequence[int] | Tensor) -> Iterator[StageResult]:
-    looked_at = history if any(stage.looks_back for stage in stages) else ()  # a long text takes a while to convert
+    looked_at = history if look_back(stages) else ()  # a long text takes a while to convert
     history_T = torch.as_tensor(looked_at, dtype=torch.long)
     for stage in stages:
         logits_V = stage.apply(logits_V, history_T)

@@ -11,7 +11,7 @@ from torch import Tensor
 from minigpt.models.decoder import decoder_for
 from minigpt.models.kinds import Model
 from minigpt.sampling.distribution import distribution, step_record, uniforms
-from minigpt.sampling.filters import build_stages
+from minigpt.sampling.filters import build_stages, count_tokens
 from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.sampling.seen import SeenTokens
 from minigpt.sampling.text_stream import TextStream
@@ -104,7 +104,8 @@ class _Sample:
         self.number, self.ids, self.stopped_by = number, list(ids), ""
         self._tokenizer, self._prompt, self._config = tokenizer, prompt, config
         self._seed = (config.seed + number) % SEEDS
-        self._stages, self._seen = build_stages(config), SeenTokens(ids)
+        self._stages = build_stages(config)
+        self._seen = SeenTokens(ids, counted=count_tokens(self._stages))
         self._uniforms = uniforms(torch.Generator().manual_seed(self._seed))
         self._stream, self._tally = TextStream(config.stop), _Tally()
 

@@ -1,27 +1,48 @@
-"""Logits in, logits out: what may happen to a distribution before a token is drawn, one small function a stage.
+"""The sampling filters: what may happen to a distribution before a token is drawn, one small function each.
 
-Each takes `logits_BV` (any batch dimensions, the vocabulary last) and returns new ones, -inf where it cuts; none
-edits its input. `history_BT` holds the ids of the text so far, each at least once. Softmax of the result is the
-distribution after the stage. To add a stage: write its function, check its range, put one line into `build_stages`, and
-its name into config.STAGES.
+A filter takes `logits_BV` (any batch dimensions, the vocabulary last), the ids of the text so far in `history_BT`, and
+its setting. It returns new logits, -inf where it cuts, never edits its input, and checks the range of its setting. The
+softmax of the result is the distribution after the filter. Of equal logits, those with the lowest ids are kept.
+
+To add a filter, write its function here and a field of the same name in FilterSettings, with its FilterSpec.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from minigpt.settings import SampleConfig, require
+from minigpt.settings import FilterSpec, SampleConfig, TokenBias, require
 
-Filter = Callable[[Tensor, Tensor], Tensor]  # (logits_BV, history_BT) -> logits_BV
+Filter = Callable[[Tensor, Tensor, Any], Tensor]  # (logits_BV, history_BT, setting) -> logits_BV
 
 CUT = -math.inf
+_FUNCTIONS: dict[str, Filter] = {}  # by the names of their settings
 
 
-def repetition_penalty(logits_BV: Tensor, history_BT: Tensor, *, penalty: float) -> Tensor:
+def _register(function: Filter) -> Filter:
+    _FUNCTIONS[function.__name__] = function
+    return function
+
+
+@_register
+def bias(logits_BV: Tensor, history_BT: Tensor, bias: Sequence[TokenBias]) -> Tensor:
+    """Add to the logits of single tokens: `bias` has pairs of an id, each at most once, and a finite amount."""
+    ids = [token for token, _ in bias]
+    require(all(math.isfinite(amount) for _, amount in bias), "a bias must be a finite number.")
+    require(len(set(ids)) == len(ids), "a token can have one bias only.")
+    outside = next((token for token in ids if not 0 <= token < logits_BV.size(-1)), None)
+    require(outside is None, f"a bias must be of a token of the vocabulary, not {outside}.")
+    added_V = logits_BV.new_zeros(logits_BV.size(-1))
+    added_V[torch.tensor(ids, dtype=torch.long)] = added_V.new_tensor([amount for _, amount in bias])
+    return logits_BV + added_V
+
+
+@_register
+def repetition_penalty(logits_BV: Tensor, history_BT: Tensor, penalty: float) -> Tensor:
     """Make every token of the history less likely: positive logits / penalty, negative ones * penalty.
 
     `penalty` > 0; 1 changes nothing, below 1 rewards repetition. Keskar et al., "CTRL", 2019, section 4.1.
@@ -31,7 +52,26 @@ def repetition_penalty(logits_BV: Tensor, history_BT: Tensor, *, penalty: float)
     return logits_BV.scatter(-1, history_BT, torch.where(seen > 0, seen / penalty, seen * penalty))
 
 
-def temperature(logits_BV: Tensor, history_BT: Tensor, *, temperature: float) -> Tensor:
+@_register
+def presence_penalty(logits_BV: Tensor, history_BT: Tensor, penalty: float) -> Tensor:
+    """Subtract `penalty` from the logit of every token of the history; 0 changes nothing.
+
+    Both this and the frequency penalty come from the OpenAI API.
+    """
+    require(math.isfinite(penalty), f"the presence penalty must be a finite number, not {penalty}.")
+    return logits_BV.scatter(-1, history_BT, logits_BV.gather(-1, history_BT) - penalty)
+
+
+@_register
+def frequency_penalty(logits_BV: Tensor, history_BT: Tensor, penalty: float) -> Tensor:
+    """Subtract `penalty` from the logit of every token as many times as it stands in the history."""
+    require(math.isfinite(penalty), f"the frequency penalty must be a finite number, not {penalty}.")
+    once_BT = torch.ones_like(history_BT, dtype=logits_BV.dtype)
+    return logits_BV - penalty * torch.zeros_like(logits_BV).scatter_add(-1, history_BT, once_BT)
+
+
+@_register
+def temperature(logits_BV: Tensor, history_BT: Tensor, temperature: float) -> Tensor:
     """Divide the logits: below 1 sharpens, above 1 flattens. 0 keeps the largest alone, the lowest id among equals."""
     require(0 <= temperature < math.inf, f"the temperature must be 0 or more, not {temperature}.")
     if temperature == 0:
@@ -40,7 +80,25 @@ def temperature(logits_BV: Tensor, history_BT: Tensor, *, temperature: float) ->
     return (logits_BV - logits_BV.amax(-1, keepdim=True)) / temperature
 
 
-def top_k(logits_BV: Tensor, history_BT: Tensor, *, k: int) -> Tensor:
+@_register
+def top_n_sigma(logits_BV: Tensor, history_BT: Tensor, n: float) -> Tensor:
+    """Keep the logits that are at most `n` standard deviations below the largest. `n` >= 0; 0 cuts nothing.
+
+    The standard deviation is that of all logits that are left. Tang et al., "Top-nσ", 2024.
+    """
+    require(0 <= n < math.inf, f"top-n-sigma must be 0 or more, not {n}.")
+    if n == 0:
+        return logits_BV.clone()
+    below_BV = logits_BV - logits_BV.amax(-1, keepdim=True)
+    is_cut_BV = logits_BV == CUT
+    left_B1 = (~is_cut_BV).sum(-1, keepdim=True)
+    mean_B1 = below_BV.masked_fill(is_cut_BV, 0).sum(-1, keepdim=True) / left_B1
+    variance_B1 = (below_BV - mean_B1).masked_fill(is_cut_BV, 0).square().sum(-1, keepdim=True) / left_B1
+    return logits_BV.masked_fill(below_BV < -n * variance_B1.sqrt(), CUT)
+
+
+@_register
+def top_k(logits_BV: Tensor, history_BT: Tensor, k: int) -> Tensor:
     """Keep exactly the k largest logits, the lowest ids among equals. `k` >= 1. Fan et al., 2018."""
     require(k >= 1, f"top-k must keep 1 token or more, not {k}.")
     if k >= logits_BV.size(-1):
@@ -49,7 +107,24 @@ def top_k(logits_BV: Tensor, history_BT: Tensor, *, k: int) -> Tensor:
     return logits_BV.scatter(-1, order[..., k:], CUT)
 
 
-def top_p(logits_BV: Tensor, history_BT: Tensor, *, p: float) -> Tensor:
+@_register
+def typical_p(logits_BV: Tensor, history_BT: Tensor, p: float) -> Tensor:
+    """Keep the tokens whose surprisal is nearest to the entropy, up to and with the one at which their sum reaches p.
+
+    0 < `p` <= 1; 1 cuts nothing. Meister et al., "Locally Typical Sampling", 2022.
+    """
+    require(0 < p <= 1, f"typical-p must be above 0 and at most 1, not {p}.")
+    if p == 1:
+        return logits_BV.clone()
+    log_probs_BV = logits_BV.log_softmax(-1)
+    probs_BV = log_probs_BV.exp()
+    entropy_B1 = torch.special.entr(probs_BV).sum(-1, keepdim=True)
+    order_BV = (-log_probs_BV - entropy_B1).abs().argsort(dim=-1, stable=True)  # what is cut already comes last
+    return _keep_until(logits_BV, probs_BV.gather(-1, order_BV), order_BV, p)
+
+
+@_register
+def top_p(logits_BV: Tensor, history_BT: Tensor, p: float) -> Tensor:
     """Keep the most likely tokens up to and with the one at which their sum reaches p. 0 < `p` <= 1; 1 cuts nothing.
 
     Holtzman et al., "The Curious Case of Neural Text Degeneration", 2020.
@@ -58,13 +133,11 @@ def top_p(logits_BV: Tensor, history_BT: Tensor, *, p: float) -> Tensor:
     if p == 1:  # whatever rounding makes of the sum
         return logits_BV.clone()
     ordered, order = logits_BV.sort(dim=-1, descending=True, stable=True)
-    probs = ordered.softmax(-1)
-    reached_before = probs.cumsum(-1) - probs >= p
-    reached_before[..., 0] = False  # the first always stays
-    return logits_BV.masked_fill(torch.zeros_like(reached_before).scatter(-1, order, reached_before), CUT)
+    return _keep_until(logits_BV, ordered.softmax(-1), order, p)
 
 
-def min_p(logits_BV: Tensor, history_BT: Tensor, *, p: float) -> Tensor:
+@_register
+def min_p(logits_BV: Tensor, history_BT: Tensor, p: float) -> Tensor:
     """Keep the tokens with at least p times the probability of the most likely one. 0 <= `p` <= 1.
 
     Nguyen et al., "Turning Up the Heat: Min-p Sampling", 2024. Compared as logits: log(q / q_max) >= log p.
@@ -84,29 +157,45 @@ def _keep_only(logits_BV: Tensor, ids_B1: Tensor) -> Tensor:
     return torch.full_like(logits_BV, CUT).scatter(-1, ids_B1, logits_BV.gather(-1, ids_B1))
 
 
+def _keep_until(logits_BV: Tensor, probs_BV: Tensor, order_BV: Tensor, p: float) -> Tensor:
+    """Keep the tokens of `order_BV`, whose probabilities are `probs_BV`, until their sum has reached p."""
+    reached_before_BV = probs_BV.cumsum(-1) - probs_BV >= p
+    reached_before_BV[..., 0] = False  # the first always stays
+    return logits_BV.masked_fill(torch.zeros_like(reached_before_BV).scatter(-1, order_BV, reached_before_BV), CUT)
+
+
 @dataclass(frozen=True)
 class SamplingStage:
-    """A filter with its setting: `name` and `value` are what tables and JSON show."""
+    """A filter in use, with its setting. `value` is the number that tables and JSON show of it."""
 
-    name: str
-    value: float
-    apply: Filter
+    spec: FilterSpec
+    setting: Any
+    function: Filter
 
     @property
-    def looks_back(self) -> bool:
-        """Whether it asks for the history."""
-        return self.name == "repetition-penalty"
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def value(self) -> float:
+        """The setting, or how many tokens it names."""
+        return len(self.setting) if isinstance(self.setting, tuple) else self.setting
+
+    def apply(self, logits_BV: Tensor, history_BT: Tensor) -> Tensor:
+        """The logits after the filter. `history_BT`: see FilterSpec.history."""
+        return self.function(logits_BV, history_BT, self.setting)
 
 
 def build_stages(config: SampleConfig) -> tuple[SamplingStage, ...]:
-    """The stages of `config.stages`, in that order; those at their neutral value are left out."""
-    c = config
-    known: dict[str, tuple[float, float, Filter]] = {  # value, neutral value, filter
-        "repetition-penalty": (c.repetition_penalty, 1.0, partial(repetition_penalty, penalty=c.repetition_penalty)),
-        "temperature": (c.temperature, 1.0, partial(temperature, temperature=c.temperature)),
-        "top-k": (c.top_k, 0, partial(top_k, k=c.top_k)),
-        "top-p": (c.top_p, 1.0, partial(top_p, p=c.top_p)),
-        "min-p": (c.min_p, 0.0, partial(min_p, p=c.min_p)),
-    }
-    chosen = ((name, *known[name]) for name in c.stages)
-    return tuple(SamplingStage(name, value, apply) for name, value, neutral, apply in chosen if value != neutral)
+    """The stages of `config.stages`, in that order; those that are neutral are left out."""
+    return tuple(SamplingStage(spec, getattr(config, spec.setting), _FUNCTIONS[spec.setting]) for spec in config.active)
+
+
+def look_back(stages: Sequence[SamplingStage]) -> bool:
+    """Whether any of them asks for the text so far."""
+    return any(stage.spec.history for stage in stages)
+
+
+def count_tokens(stages: Sequence[SamplingStage]) -> bool:
+    """Whether any of them asks how often each token stands in the text."""
+    return any(stage.spec.history == "each" for stage in stages)

@@ -2,9 +2,13 @@
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from minigpt.records import Record
 from minigpt.text.records import Token
+
+if TYPE_CHECKING:
+    from minigpt.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +85,10 @@ class StepLogits:
     """
 
     step: StepRecord  # as it was drawn or read
-    listed: StepRecord  # the same with more candidates, of the logits after the repetition penalty, if there was one
-    # Before the penalty: of listed.candidates, of the tokens not listed, and ln of the sum of exp(logit) over all.
+    listed: StepRecord  # the same with more candidates, of the logits after penalties and biases, if there were any
+    sigma: float  # the standard deviation of all those logits
+    # Before penalties and biases: of listed.candidates, of the tokens not listed, and ln of the sum of exp(logit) over
+    # all.
     raw_logits: tuple[float, ...]
     other_raw_prob: float
     log_sum: float
@@ -225,3 +231,17 @@ def perplexity(total_nats: float, tokens: int) -> float | None:
         return math.exp(total_nats / tokens) if tokens else None
     except OverflowError:
         return None
+
+
+def first_token(tokenizer: "Tokenizer", token: int) -> StepRecord:
+    """The record of a text's first token: nothing stands before it, so nothing predicts it."""
+    return StepRecord(
+        sample=0,
+        position=0,
+        token=BareToken.of(tokenizer, token),
+        candidates=(),
+        other=None,
+        entropy_bits=None,
+        surprisal_bits=None,
+        stages=(),
+    )

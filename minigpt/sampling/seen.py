@@ -1,4 +1,4 @@
-"""The different tokens of a text, kept as a tensor while the text grows: what filters are given as its history."""
+"""The tokens of a text, kept as a tensor while the text grows: what filters are given as its history."""
 
 from collections.abc import Iterable
 
@@ -7,24 +7,26 @@ from torch import Tensor
 
 
 class SeenTokens:
-    """The ids of a text, each once, in the order in which they came. A step adds one, and converts none again."""
+    """The ids of a text, in the order in which they came: each once, or, where they are counted, as often as they
+    stand there. A step adds one, and converts none again.
+    """
 
-    def __init__(self, ids: Iterable[int] = ()) -> None:
-        first = list(dict.fromkeys(ids))
-        self._known = set(first)
+    def __init__(self, ids: Iterable[int] = (), *, counted: bool = False) -> None:
+        first = list(ids) if counted else list(dict.fromkeys(ids))
+        self._known, self._counted, self._length = set(first), counted, len(first)
         self._buffer = torch.tensor(first, dtype=torch.long)
 
     def add(self, token: int) -> None:
         """The next token of the text."""
-        if token in self._known:
+        if token in self._known and not self._counted:
             return
-        count = len(self._known)
-        if count == len(self._buffer):  # twice the room, so that a token costs the same however long the text is
-            self._buffer = torch.cat([self._buffer, torch.zeros(max(64, count), dtype=torch.long)])
-        self._buffer[count] = token
+        if self._length == len(self._buffer):  # twice the room, so that a token costs the same however long the text is
+            self._buffer = torch.cat([self._buffer, torch.zeros(max(64, self._length), dtype=torch.long)])
+        self._buffer[self._length] = token
         self._known.add(token)
+        self._length += 1
 
     @property
     def ids(self) -> Tensor:
         """[S], a view that later tokens do not change."""
-        return self._buffer[: len(self._known)]
+        return self._buffer[: self._length]

@@ -1,4 +1,4 @@
-"""One step's logits in; its best ones, and the log-sum-exp of the rest at many temperatures, out.
+"""A step's best logits, and the log-sum-exp of the rest at many temperatures: what a page computes its funnels from.
 
 A softmax over the best logits alone is not the model's: what is not listed must be in the denominator. It depends on
 the temperature, so it is computed here for each of a fixed set, over the whole vocabulary and in float64.
@@ -6,18 +6,15 @@ the temperature, so it is computed here for each of a fixed set, over the whole 
 
 import math
 from collections.abc import Sequence
+from itertools import takewhile
 
 import torch
 from torch import Tensor
 
 from minigpt.sampling.distribution import TokenBytes, distribution, step_record, sum_without
-from minigpt.sampling.filters import SamplingStage
+from minigpt.sampling.filters import SamplingStage, look_back
 from minigpt.sampling.records import StepLogits, StepRecord
-
-TEMPERATURES = (
-    *(0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
-    *(1.1, 1.2, 1.3, 1.4, 1.5, 1.75, 2.0, 2.5, 3.0, 5.0),
-)  # fmt: skip
+from minigpt.settings import TEMPERATURES
 
 
 def step_logits(
@@ -32,14 +29,16 @@ def step_logits(
 ) -> StepLogits:
     """What `step`, made of `logits_V` [V], needs to be computed again: its `best` largest logits, and the rest summed.
 
-    A repetition penalty depends on the text before, not on the step: it must be the first of the stages, and is in the
+    What changes the logits of single tokens, such as a penalty or a bias, must come first of the stages, and is in the
     listed logits for good.
     """
     logits_V = raw_logits_V = logits_V.cpu().double()
-    if stages and stages[0].looks_back:
-        logits_V = stages[0].apply(logits_V, torch.as_tensor(history, dtype=torch.long))
-        stages = stages[1:]
-    assert not any(stage.looks_back for stage in stages)
+    history_T = torch.as_tensor(history if look_back(stages) else (), dtype=torch.long)
+    changes = list(takewhile(lambda stage: stage.spec.by_token, stages))
+    for stage in changes:
+        logits_V = stage.apply(logits_V, history_T)
+    stages = stages[len(changes) :]
+    assert not any(stage.spec.by_token for stage in stages)
     token = None if step.token is None else step.token.id
     listed = step_record(
         distribution(logits_V, stages), token_bytes, position=step.position, top=best, token=token, sample=step.sample
@@ -51,6 +50,7 @@ def step_logits(
         raw_logits=tuple(raw_logits_V[ids].tolist()),
         other_raw_prob=sum_without(raw_logits_V.softmax(-1), ids),
         log_sum=float(raw_logits_V.logsumexp(-1)),
+        sigma=float(logits_V.std(correction=0)),
         place=_place(logits_V, ids[-1]),
         temperatures=tuple(temperatures),
         rest_log_sums=_rest_log_sums(logits_V, ids, temperatures),

@@ -29,13 +29,14 @@ from minigpt.plain import Misfit, from_line, from_plain
 from minigpt.records import to_plain
 from minigpt.sampling.plausible import check_id, check_record
 from minigpt.sampling.records import SampleEnd, StepRecord
-from minigpt.settings import SampleConfig
+from minigpt.settings import FILTERS, SampleConfig
 from minigpt.text.wording import shown
 
 FORMAT = "minigpt trace"
-NUMBER = 1  # of the format; one more whenever a reader of the last one would misread or refuse the new
+NUMBER = 2  # of the format; one more whenever a reader of the last one would misread or refuse the new
 LONGEST_LINE = 1 << 25  # bytes: a step that lists the 50,257 tokens of GPT-2 takes half of it
 MADE_BY = ("sample", "explore")
+_NEUTRAL = {spec.setting: to_plain(spec.neutral) for spec in FILTERS.values()}  # where format 1 knew no such filter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,19 +271,22 @@ class _Reading:
                 'minigpt sample "Once upon a time" --trace FILE makes one.'
             )
         values = self._values(line)
-        self._check_format(values.pop("format", None), values.pop("number", None))
+        number = self._check_format(values.pop("format", None), values.pop("number", None))
+        if number == 1 and isinstance(settings := values.get("settings"), dict):
+            values["settings"] = {**_NEUTRAL, **settings}
         header = from_plain(TraceHeader, values)
         _check_header(header)
         return header
 
-    def _check_format(self, name: object, number: object) -> None:
+    def _check_format(self, name: object, number: object) -> int:
         if name != FORMAT or type(number) is not int or number < 1:
             raise Misfit("it does not name its format")
-        if number != NUMBER:
+        if number > NUMBER:
             raise TraceError(
                 f"{self._name} is a trace of format {number}, and this minigpt, {version('minigpt')}, reads format "
                 f"{NUMBER}.\nReplay it with the version that made it, or a newer one."
             )
+        return number
 
     def _take(self, values: dict[str, Any]) -> bool:
         """One line more; whether it is the last."""
@@ -367,5 +371,5 @@ def _check_header(header: TraceHeader) -> None:
             raise Misfit(f"{name} is {getattr(header, name)}, where 1 or more must be")
     if not header.prompt_ids:
         raise Misfit("prompt_ids is empty")
-    for token in header.prompt_ids:
+    for token in (*header.prompt_ids, *(token for token, _ in header.settings.bias)):
         check_id(token, header.vocab_size)

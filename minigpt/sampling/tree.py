@@ -22,7 +22,7 @@ from minigpt.sampling.distribution import (
     step_record,
     uniforms,
 )
-from minigpt.sampling.filters import build_stages
+from minigpt.sampling.filters import build_stages, count_tokens, look_back
 from minigpt.sampling.records import Candidate, StepRecord
 from minigpt.sampling.seen import SeenTokens
 from minigpt.sampling.trace import TraceHeader, TraceStep
@@ -234,9 +234,9 @@ class TokenTree:
     def _distribution(self, node: int, config: SampleConfig) -> Distribution:
         """The last one is kept: a screen asks for the same again and again."""
         stages = build_stages(config)
-        wanted = (node, *((stage.name, stage.value) for stage in stages))
+        wanted = (node, *((stage.name, stage.setting) for stage in stages))
         if wanted not in self._asked:
-            seen = self._seen_by(node) if any(stage.looks_back for stage in stages) else ()
+            seen = () if not look_back(stages) else self.ids(node) if count_tokens(stages) else self._seen_by(node)
             self._asked = {wanted: distribution(self._logits_after(node), stages, seen)}
         return self._asked[wanted]
 

@@ -83,9 +83,16 @@ class Setting:
 
     `help` names the `choices` where it says {values}; `remarks`, by choice, stand behind them in parentheses. An `open`
     choice takes other values too, which whoever uses them checks. `panel` is the box of --help that lists the flag;
-    `flag` and `short` are its names where they differ from the field's; `off` is the help of a second flag, --no-NAME,
-    for a switch. `variable` of the environment stands for a flag that is not given. `completes` names what a shell
-    completes, see `minigpt.cli.completion`. With `shows_range`, --help shows the range too.
+<<<<<<< HEAD
+    `flag` and `short` are its names where they differ from the field's, `metavar` that of its value; `off` is the help
+    of a second flag, --no-NAME, for a switch. `variable` of the environment stands for a flag that is not given.
+    `completes` names what a shell completes, see `minigpt.cli.completion`. With `shows_range`, --help shows the range
+    too.
+=======
+    `flag` and `short` are its names where they differ from the field's, `metavar` stands for its value; `off` is the
+    help of a second flag, --no-NAME, for a switch. `variable` of the environment stands for a flag that is not given.
+    `completes` names what a shell completes, see `minigpt.cli.completion`. With `shows_range`, --help shows the range.
+>>>>>>> main
     """
 
     help: str = ""
@@ -97,6 +104,7 @@ class Setting:
     argument: bool = False
     flag: str | None = None
     short: str | None = None
+    metavar: str | None = None
     off: str | None = None
     variable: str | None = None
     completes: str | None = None
@@ -120,9 +128,11 @@ class Setting:
         return self.help.format(values=one_of(told))
 
 
-def setting(default: Any = MISSING, *, choices: Iterable[str] = (), **described: Any) -> Any:
-    """A dataclass field, required unless it has a default, with a `Setting` that describes it."""
-    return field(default=default, metadata={_KEY: Setting(choices=tuple(choices), **described)})
+def setting(
+    default: Any = MISSING, *, kind: type[Setting] = Setting, choices: Iterable[str] = (), **described: Any
+) -> Any:
+    """A dataclass field, required unless it has a default, with a `Setting` that describes it, or another `kind`."""
+    return field(default=default, metadata={_KEY: kind(choices=tuple(choices), **described)})
 
 
 def settings_of(kind: Any) -> dict[str, Setting]:

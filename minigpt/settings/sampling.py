@@ -1,65 +1,218 @@
-"""How a token is chosen, and how many."""
+"""How a token is chosen: the filters and their settings; and how much is sampled."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 from minigpt.errors import brief, named
-from minigpt.settings.fields import Range, Settings, require, setting
+from minigpt.settings.fields import Range, Setting, Settings, require, setting, settings_of
 from minigpt.settings.machine import HUGE, MANY, SEED
 
 CHOOSING = "How a token is chosen, in this order"  # the panel
-STAGES = ("repetition-penalty", "temperature", "top-k", "top-p", "min-p")  # in the usual order
+AGAIN = "To see it again"  # the panel of traces
 TABLES = ("live", "every", "none")  # of a sample's distributions
+HEATS = ("probability", "entropy", "rank")  # what a text can be coloured by
 TOP = Range(1, MANY)
+
+TEMPERATURES = (
+    *(0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+    *(1.1, 1.2, 1.3, 1.4, 1.5, 1.75, 2.0, 2.5, 3.0, 5.0),
+)  # fmt: skip
+_PENALTIES = (-2.0, -1.5, -1.0, -0.7, -0.5, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)
+_SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 1.0)
+
+TokenBias = tuple[int, float]  # a token's id, and what is added to its logit
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleConfig(Settings):
-    """How a token is chosen. The neutral value of each stage (the second column) leaves it out.
+class FilterSpec(Setting):
+    """A sampling filter, but for its arithmetic: the function of the same name in sampling/filters.py.
 
-    `stages` are the names of those that are applied, in that order.
-
-    repetition_penalty  1.0   above 1 makes tokens already in the text less likely (Keskar et al., 2019)
-    temperature         1.0   below 1 sharpens, above 1 flattens; 0 always takes the most likely token
-    top_k               0     keep the k most likely tokens (Fan et al., 2018)
-    top_p               1.0   keep the fewest tokens that hold p of the probability (Holtzman et al., 2020)
-    min_p               0.0   keep tokens with at least this share of the top token's probability (Nguyen et al., 2024)
+    The field of FilterSettings that carries it is the filter's setting; the order of those fields is the order in which
+    filters are applied by default. Flags, range checks, tables, the explorer and pages read this.
     """
 
-    repetition_penalty: float = setting(
+    setting: str = ""  # the field's name
+    neutral: Any  # the value at which the filter changes nothing, and is left out
+    label: str = ""  # in the head of a table; by default the name
+    cuts: Callable[[float], bool] = lambda value: False  # whether it removes tokens, at this value
+    by_token: bool = False  # whether it changes the logits of certain tokens: those of the history, or those given
+    history: str = (
+        ""  # what it asks of the text so far: nothing, each token "once", or "each" as often as it stands there
+    )
+    counts_tokens: bool = False  # whether its value is a number of tokens
+    key: str = ""  # in the explorer: the small letter for less, the capital for more
+    steps: tuple[float, ...] = ()  # the values to which the keys lead, ascending; a neutral 0 at the end is the most
+    usual: bool = False  # whether the explorer shows it while it is neutral
+    slider: tuple[float, ...] = ()  # on a page, where funnel.js can compute it; without, a page shows it as it was used
+
+    @property
+    def name(self) -> str:
+        """As tables, JSON and --stages have it."""
+        return self.setting.replace("_", "-")
+
+    @property
+    def words(self) -> str:
+        """As a sentence has it."""
+        return self.name.replace("-penalty", " penalty")
+
+    @property
+    def heading(self) -> str:
+        """As the head of a column has it."""
+        return self.label or self.name
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise ConfigError for a value out of range; of biases, for any of their amounts."""
+        for number in (amount for _, amount in value) if isinstance(value, tuple) else (value,):
+            super().check(name, number)
+
+
+def _filter(default: Any, **described: Any) -> Any:
+    """A field whose filter has these properties."""
+    return setting(default, kind=FilterSpec, panel=CHOOSING, **described)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterSettings(Settings):
+    """The setting of each filter, in the usual order of the filters."""
+
+    bias: tuple[TokenBias, ...] = _filter(
+        (),
+        neutral=(),
+        range=Range(-1000, 1000, both=True),  # of each amount
+        label="biases",
+        by_token=True,
+    )
+    repetition_penalty: float = _filter(  # Keskar et al., 2019
         1.0,
-        help="Above 1, tokens already in the text become less likely.",
-        panel=CHOOSING,
+        neutral=1.0,
         range=Range(0.001, 1000, both=True),
+        help="Above 1, tokens already in the text become less likely.",
+        label="rep.",
+        by_token=True,
+        history="once",
+        key="r",
+        steps=(0.8, 0.9, 1.0, 1.05, 1.1, 1.2, 1.3, 1.5, 2.0, 3.0, 5.0),
+        usual=True,
     )
-    temperature: float = setting(
-        0.8,
-        help="Below 1 bolder, above 1 wilder; 0 takes the top token.",
-        panel=CHOOSING,
-        range=Range(0, HUGE, least_is="the most likely token"),
-    )
-    top_k: int = setting(
-        0, help="Keep the k most likely tokens; 0 for all.", panel=CHOOSING, range=Range(0, MANY, least_is="off")
-    )
-    top_p: float = setting(
-        0.95,
-        help="Keep the fewest tokens that hold this share; 1 for all.",
-        panel=CHOOSING,
-        range=Range(0, 1, above=True, both=True, most_is="off"),
-    )
-    min_p: float = setting(
+    presence_penalty: float = _filter(
         0.0,
-        help="Keep tokens with this share of the top one's; 0 for all.",
-        panel=CHOOSING,
-        range=Range(0, 1, both=True, least_is="off"),
+        neutral=0.0,
+        range=Range(-100, 100, both=True),
+        help="Subtract this from the logits of tokens already in the text; 0 for none.",
+        label="pres.",
+        by_token=True,
+        history="once",
+        key="a",
+        steps=_PENALTIES,
     )
-    stages: tuple[str, ...] = STAGES
+    frequency_penalty: float = _filter(
+        0.0,
+        neutral=0.0,
+        range=Range(-100, 100, both=True),
+        help="Subtract this from a token's logit each time it stands in the text; 0 for none.",
+        label="freq.",
+        by_token=True,
+        history="each",
+        key="f",
+        steps=_PENALTIES,
+    )
+    temperature: float = _filter(
+        0.8,
+        neutral=1.0,
+        range=Range(0, HUGE, least_is="the most likely token"),
+        help="Below 1 more conservative, above 1 more random; 0 takes the top token.",
+        label="temp.",
+        cuts=lambda value: value == 0,
+        key="t",
+        steps=(*TEMPERATURES[:14], 1.5, 1.75, 2.0, 3.0, 5.0, 10.0),
+        usual=True,
+        slider=TEMPERATURES,
+    )
+    top_n_sigma: float = _filter(  # Tang et al., 2024
+        0.0,
+        neutral=0.0,
+        range=Range(0, HUGE, least_is="off"),
+        help="Keep tokens within n standard deviations of the largest logit; 0 for all.",
+        label="n-sigma",
+        cuts=lambda value: True,
+        key="n",
+        steps=(0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 0.0),
+        slider=(0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0),
+    )
+    top_k: int = _filter(  # Fan et al., 2018
+        0,
+        neutral=0,
+        range=Range(0, MANY, least_is="off"),
+        help="Keep the k most likely tokens; 0 for all.",
+        cuts=lambda value: True,
+        counts_tokens=True,
+        key="k",
+        steps=(1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 40, 50, 100, 200, 500, 1000, 0),
+        usual=True,
+        slider=tuple(range(51)),
+    )
+    typical_p: float = _filter(  # Meister et al., 2022
+        1.0,
+        neutral=1.0,
+        range=Range(0, 1, above=True, both=True, most_is="off"),
+        help="Keep the tokens nearest to the expected surprisal that hold this share; 1 for all.",
+        cuts=lambda value: True,
+        key="l",
+        steps=_SHARES,
+    )
+    top_p: float = _filter(  # Holtzman et al., 2020
+        0.95,
+        neutral=1.0,
+        range=Range(0, 1, above=True, both=True, most_is="off"),
+        help="Keep the fewest tokens that hold this share; 1 for all.",
+        cuts=lambda value: True,
+        key="p",
+        steps=_SHARES,
+        usual=True,
+        slider=(*(n / 20 for n in range(1, 19)), 0.92, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999, 1.0),
+    )
+    min_p: float = _filter(  # Nguyen et al., 2024
+        0.0,
+        neutral=0.0,
+        range=Range(0, 1, both=True, least_is="off"),
+        help="Keep tokens with this share of the top one's; 0 for all.",
+        cuts=lambda value: True,
+        key="m",
+        steps=(0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0),
+        usual=True,
+        slider=(0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleLimits(Settings):
+    """Where a sample ends, and how many tokens its records list."""
+
     max_tokens: int = setting(200, help="How many tokens at most.", short="-n", range=Range(1, MANY), shows_range=True)
-    seed: int = setting(1, range=SEED)
     stop: tuple[str, ...] = setting((), help="End before this text; may be given several times.")
     ignore_end_of_text: bool = setting(False, help="Go on after end-of-text.")
     top: int = setting(
         10, help="How many tokens to list; all others are summed as one row.", range=TOP, shows_range=True
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleConfig(FilterSettings, SampleLimits):
+    """How tokens are chosen, how many, and what is told of them.
+
+    `stages` are the names of the filters that are applied, in that order; those whose setting is neutral are left out.
+    """
+
+    stages: tuple[str, ...] = field(default_factory=lambda: tuple(FILTERS))
+    seed: int = setting(1, range=SEED)
+
+    @property
+    def active(self) -> tuple[FilterSpec, ...]:
+        """The filters that are applied and are not neutral, in their order."""
+        specs = (FILTERS[name] for name in self.stages)
+        return tuple(spec for spec in specs if getattr(self, spec.setting) != spec.neutral)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,10 +220,126 @@ class SampleConfig(Settings):
         require(all(self.stop), f"{named('stop')} needs a text that is not empty.")
 
 
+# By name, in the usual order.
+_SPECS = {name: each for name, each in settings_of(FilterSettings).items() if isinstance(each, FilterSpec)}
+FILTERS: dict[str, FilterSpec] = {
+    spec.name: spec for spec in (replace(each, setting=name) for name, each in _SPECS.items())
+}
+
+
 def _require_stages(names: tuple[str, ...]) -> None:
     for i, name in enumerate(names):
         require(
-            name in STAGES,
-            f"{named('stages')}: there is no stage {brief(repr(name))}. The stages are {', '.join(STAGES)}.",
+            name in FILTERS,
+            f"{named('stages')}: there is no stage {brief(repr(name))}. The stages are {', '.join(FILTERS)}.",
         )
         require(name not in names[:i], f"{named('stages')} names {brief(name)} twice.")
+
+
+# What the command line asks, before a checkpoint is open
+
+
+@dataclass(frozen=True, kw_only=True)
+class _BiasTexts(Settings):
+    """Biases by the texts of tokens: which ids they are, only the checkpoint's tokenizer knows."""
+
+    biases: tuple[str, ...] = setting(
+        (),
+        help="Add a number to the logit of a token, as in ' the=-2' or '#262=-2'; may be given several times.",
+        flag="bias",
+        metavar="TOKEN=NUMBER",
+        panel=CHOOSING,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedFilters(FilterSettings, _BiasTexts):
+    """The filters as the command line asks for them, which has the flag of `biases` first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleSource(Settings):
+    """What is continued, and by which model."""
+
+    prompt: str | None = setting(None, help="The text to continue; - or nothing reads standard input.", argument=True)
+    file: Path | None = setting(None, help="Take the text from this file, with the newline at its end.")
+    checkpoint: Path | None = setting(
+        None,
+        help="A run of ./checkpoints by name, the folder of a run or of any Hugging Face GPT-2, or a GPT-2 of the Hub "
+        "such as openai-community/gpt2. By default the newest run.",
+        short="-c",
+        variable="MINIGPT_CHECKPOINT",
+        completes="model",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing(SampleLimits):
+    """How often and from where samples are drawn; with `stages` None, all filters are applied."""
+
+    stages: str | None = setting(
+        None,
+        help=f"Which of {', '.join(FILTERS)} to apply, in another order, such as top-k,temperature; what is left out "
+        "is not applied.",
+        panel=CHOOSING,
+        completes="stages",
+    )
+    seed: int | None = setting(
+        None, help="The same seed gives the same text. By default another each time.", range=SEED
+    )
+    num_samples: int = setting(1, help="How many samples.", range=Range(1, 1_000_000), shows_range=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleShown(Settings):
+    """What is shown of a sample while it is made."""
+
+    table: str | None = setting(
+        None,
+        help="{values}. By default live in a terminal.",
+        choices=TABLES,
+        remarks={"every": "one table a step"},
+    )
+    boundary: bool = setting(False, help="Show too how the end of the prompt could be cut differently.")
+    heat: str | None = setting(None, help="Colour the text by {values} of each token.", choices=HEATS)
+    pace: float | None = setting(None, help="At most so many tokens a second, to watch.", range=Range(0.001, 1e9))
+    json: bool = setting(
+        False,
+        help="JSON on standard output, for other programs: a line a token, and one of totals a sample; with "
+        f"{named('replay')} one document.",
+    )
+    raw: bool = setting(False, help="Write the very bytes, control characters too.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleKept(Settings):
+    """What a sample is written to, made from and compared with."""
+
+    check: bool = setting(False, help="Afterwards, compare every cached step with a full pass; fail above 1e-4.")
+    corpus: tuple[str, ...] = setting(
+        (),
+        help="Mark what stands verbatim in run (what the checkpoint learned from), a run's folder, builtin, or a text. "
+        "May be given several times.",
+        metavar="SOURCE",
+        completes="corpus",
+    )
+    verbatim: int | None = setting(
+        None,
+        help=f"With {named('corpus')}, the fewest tokens of a span. By default those of about 32 bytes.",
+        range=Range(2, MANY),
+        shows_range=True,
+    )
+    html: Path | None = setting(None, help="Also write a page for a browser: FILE.html, which needs no network.")
+    trace: Path | None = setting(
+        None,
+        help="Write a new file of JSON lines: all that it takes to make the same again.",
+        metavar="FILE",
+        panel=AGAIN,
+    )
+    replay: Path | None = setting(
+        None,
+        help=f"Make a trace again, id for id, and compare the numbers; with another {named('checkpoint')}, score the "
+        "same tokens there.",
+        metavar="FILE",
+        panel=AGAIN,
+    )

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from minigpt.errors import CheckpointError, CorpusError
+from minigpt.errors import CheckpointError, CorpusError, named
 from minigpt.records import Record
+from minigpt.settings import Settings, setting
 from minigpt.text.records import Token
+from minigpt.views.view import Answer, Question, Stream, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from minigpt.checkpoint.folder import Checkpoint
     from minigpt.sampling.distribution import Distribution
@@ -83,7 +86,7 @@ def compare_next(one: Checkpoint, other: Checkpoint, text: str, *, top: int, mov
     if not same_vocabulary(one.tokenizer, other.tokenizer):
         raise CheckpointError(
             f"{one.path} and {other.path} have different vocabularies, so their next tokens cannot be compared one by "
-            "one.\nWith --all, they are compared stretch by stretch of the text."
+            f"one.\nWith {named('every')}, they are compared stretch by stretch of the text."
         )
     from minigpt.models.decoder import decoder_for
     from minigpt.sampling.distribution import distribution
@@ -224,6 +227,10 @@ class ComparedTally:
                 self._divergences.append(span.divergence_bits)
             yield span
 
+    def fields(self) -> Mapping[str, Any]:
+        """The totals, as JSON has them."""
+        return {"totals": self.totals()}
+
     def totals(self) -> ComparedText:
         """Over all stretches so far."""
         return ComparedText(
@@ -236,3 +243,57 @@ class ComparedTally:
                 math.fsum(self._divergences) / len(self._divergences) if self._divergences else None
             ),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags(Settings):
+    """Asks for a comparison with another checkpoint."""
+
+    against: Path | None = setting(
+        None,
+        help=f"Another checkpoint: both side by side; with {named('every')}, stretch by stretch.",
+        completes="model",
+    )
+
+
+def _ask(question: Question) -> Answer:
+    one, other = question.checkpoint, _other(question)
+    record = compare_next(one, other, question.text, top=question.top)
+    return Answer(records=(record,), text=question.text, **_beside(one, other))
+
+
+def _ask_every(question: Question) -> Answer:
+    one, other = question.checkpoint, _other(question)
+    spans = Stream(lambda: compare_text(one, other, question.text))
+    return Answer(records=spans, tally=ComparedTally, **_beside(one, other))
+
+
+def _other(question: Question) -> Checkpoint:
+    from minigpt.checkpoint.folder import load
+
+    return load(question.flags.against, question.checkpoint.model.device)
+
+
+def _beside(one: Checkpoint, other: Checkpoint) -> dict[str, Any]:
+    """What is told of both checkpoints."""
+    from minigpt.checkpoint.folder import described
+
+    return {"fields": {"against": described(other.path)}, "facts": {"paths": (one.path, other.path)}}
+
+
+NEXT = View(
+    record=ComparedNext,
+    ask=_ask,
+    title="What two models expect",
+    settings=Flags,
+    asked_by=("against",),
+)
+EVERY = View(
+    record=ComparedSpan,
+    key="spans",
+    ask=_ask_every,
+    title="What a text costs two models",
+    asked_by=("every", "against"),
+    tokens_ahead=lambda question: -1,
+    at_end=False,
+)

@@ -11,11 +11,12 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from minigpt.errors import CorpusError, brief
+from minigpt.errors import CorpusError, brief, named
 from minigpt.records import Record
-from minigpt.settings import require
+from minigpt.settings import Range, Settings, require, setting
 from minigpt.text.records import Token
 from minigpt.text.wording import shown
+from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from minigpt.text.tokenizer import Tokenizer
 
 NAMED = 0.5  # of a head's attention, for a kind to be its name
+_LOOKED_AT = 6  # tokens of a word's attention
+_MOST_WEIGHTS = 400_000  # on a page: 1 MB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,3 +328,118 @@ def _listed_words(
 def _largest(weights_S: Tensor, top: int) -> list[tuple[float, int]]:
     values, positions = weights_S.topk(min(top, len(weights_S)))
     return list(zip(values.tolist(), positions.tolist(), strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridFlags(Settings):
+    """Asks for a grid."""
+
+    layer: int | None = setting(
+        None, help="The grid of this layer, from 1: the mean of its heads.", range=Range(1, 10_000)
+    )
+    head: int | None = setting(
+        None, help=f"The grid of this head of the {named('layer')}, from 1.", range=Range(1, 1 << 20)
+    )
+    scores: bool = setting(False, help="In the grid, query times key before the softmax.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.head is None or self.layer is not None, f"{named('head')} needs a {named('layer')}.")
+        require(
+            not self.scores or self.layer is not None,
+            f"{named('scores')} needs a {named('layer')}, and shows its grid.",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordFlags(Settings):
+    """Asks for a word in two texts."""
+
+    other: str | None = setting(None, flag="with", help="Another text that shares a word: the word in both.")
+    word: str | None = setting(None, help="The shared word. By default the longest.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.other != "", f"{named('other')} needs a text that is not empty.")
+
+
+def _attention(question: Question) -> Attention:
+    attention = attend(_gpt(question), question.ids)
+    if attention.start:
+        question.note(f"the text is longer than the context: its last {len(attention.ids)} tokens are shown.")
+    return attention
+
+
+def _gpt(question: Question) -> GPT:
+    from minigpt.models.kinds import gpt_of
+
+    return gpt_of(question.checkpoint.model, "inspect-attention shows attention")
+
+
+def _ask_heads(question: Question) -> Answer:
+    attention = _attention(question)
+    return Answer(records=head_summaries(attention), text=question.text, facts={"attention": attention})
+
+
+def _ask_grid(question: Question) -> Answer:
+    attention, flags = _attention(question), question.flags
+    grid = attention_grid(attention, question.checkpoint.tokenizer, flags.layer, flags.head)
+    return Answer(records=(grid,), text=question.text, facts={"attention": attention, "scores": flags.scores})
+
+
+def _ask_word(question: Question) -> Answer:
+    texts = question.text, question.flags.other
+    shared = shared_word(_gpt(question), question.checkpoint.tokenizer, texts, question.flags.word, top=_LOOKED_AT)
+    return Answer(records=(shared,), text=question.text)
+
+
+def _every_grid(question: Question, answer: Answer) -> Sequence[AttentionGrid]:
+    """In each layer, the mean of its heads and every head. Raises ConfigError where they are too large for a page."""
+    attention, config = answer.facts["attention"], question.checkpoint.model.config
+    count = len(attention.ids)
+    weights = config.layers * (config.heads + 1) * count * (count + 1) // 2
+    require(
+        weights <= _MOST_WEIGHTS,
+        f"{named('html')}: a page holds {_MOST_WEIGHTS:,} attention weights at most. {count} tokens have {weights:,}, "
+        f"in {config.layers} layers of {config.heads} heads: give a shorter text.",
+    )
+    return [
+        attention_grid(attention, question.checkpoint.tokenizer, layer, head)
+        for layer in range(1, config.layers + 1)
+        for head in (None, *range(1, config.heads + 1))
+    ]
+
+
+HEADS = View(
+    command="inspect-attention",
+    record=HeadSummary,
+    key="heads",
+    ask=_ask_heads,
+    title="Which earlier tokens each token looks at",
+    page=_every_grid,
+    tokens_ahead=None,
+    at_end=False,
+)
+GRID = View(
+    command="inspect-attention",
+    record=AttentionGrid,
+    ask=_ask_grid,
+    title="Which earlier tokens each token looks at",
+    settings=GridFlags,
+    asked_by=("layer",),
+    takes=("head", "scores"),
+    page=_every_grid,
+    tokens_ahead=None,
+    at_end=False,
+)
+WORD = View(
+    command="inspect-attention",
+    record=SharedWord,
+    ask=_ask_word,
+    title="A word in two texts",
+    settings=WordFlags,
+    asked_by=("other",),
+    takes=("word",),
+    tokens_ahead=None,
+    at_end=False,
+)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from minigpt.errors import CorpusError
+from minigpt.errors import CorpusError, named
 from minigpt.records import Record
 from minigpt.sampling.records import Candidate
+from minigpt.settings import Settings, require, setting
 from minigpt.text.records import Token
+from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,3 +81,45 @@ def leave_one_out(
     return Attribution(
         position=len(ids), token=chosen, surprisal_bits=whole, unseen=start, effects=tuple(reversed(effects))
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags(Settings):
+    """Asks for the attribution, and names tokens for the views that follow some."""
+
+    attribution: bool = setting(False, help="What each token did for the next one: each left out in turn.")
+    track: tuple[str, ...] = setting(
+        (),
+        help=f"A token such as ' the' or #262: to follow with {named('history')} and {named('by_layer')}, several "
+        f"times if you like; to explain with {named('attribution')}.",
+    )
+
+
+def _ask(question: Question) -> Answer:
+    from minigpt.models.decoder import decoding_threads
+    from minigpt.models.kinds import gpt_of
+    from minigpt.models.kv_cache import window_start
+    from minigpt.text.single import single_token
+
+    tokenizer, tracked = question.checkpoint.tokenizer, question.flags.track
+    require(
+        len(tracked) < 2,
+        f"{named('attribution')} explains one token, not {len(tracked)}: give {named('track')} once.",
+    )
+    explained = single_token(tokenizer, tracked[0]) if tracked else None
+    model = gpt_of(question.checkpoint.model, f"{named('attribution')} leaves tokens out of the keys and values")
+    seen = len(question.ids) - window_start(len(question.ids), model.config.context)
+    with decoding_threads(model):
+        progress = question.stages("leaving out", seen, "tokens")
+        record = leave_one_out(model, tokenizer, question.ids, token=explained, progress=progress)
+    return Answer(records=(record,), text=question.text)
+
+
+VIEW = View(
+    record=Attribution,
+    ask=_ask,
+    title="What each token did for the next one",
+    settings=Flags,
+    asked_by=("attribution",),
+    takes=("track",),
+)

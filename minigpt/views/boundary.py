@@ -6,8 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from minigpt.sampling.records import Other, ScoredToken
+from minigpt.errors import named
+from minigpt.sampling.records import Other, ScoredToken, StepRecord
+from minigpt.settings import Settings, setting
 from minigpt.text.records import token_text
+from minigpt.views.probs import next_token
+from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +22,9 @@ if TYPE_CHECKING:
 
 # A word that the tokenizer has as one token is mostly cut into two or three where it stops short.
 _FURTHEST = 3  # tokens
+NO_BOUNDARY = (
+    f"the prompt has fewer than two tokens: nothing stands before its end, from where {named('boundary')} could look."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +53,15 @@ def boundary(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int
     inside a word. Of the three pieces the one of the smallest share is taken; the shortest, where no token goes on.
     `top` of the longer tokens are listed. None where no token has one before it.
     """
+    from minigpt.models.decoder import decoding_threads
     from minigpt.sampling.continuation import before_each, scored
 
     furthest = min(_FURTHEST, len(ids) - 1)
     if furthest < 1:
         return None
     tokens = ids[-furthest:]
-    steps = list(before_each(model, ids[:-furthest], tokens))
+    with decoding_threads(model):
+        steps = list(before_each(model, ids[:-furthest], tokens))
     own = [scored(dist, tokenizer, token) for dist, token in zip(steps, tokens, strict=True)]
     ends = [_boundary(steps[-n], tokenizer, own[-n:], len(ids) - n, top) for n in range(1, furthest + 1)]
     return min(ends, key=lambda end: end.share)
@@ -90,3 +99,30 @@ def _mass(dist: Distribution, ids: Sequence[int]) -> float:
 
 def _other(count: int, raw_prob: float) -> Other:
     return Other(count=count, raw_prob=raw_prob, prob=raw_prob)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags(Settings):
+    """Asks for the boundary."""
+
+    boundary: bool = setting(False, help="Show too how the end of the prompt could be cut differently.")
+
+
+def _ask(question: Question) -> Answer:
+    model, tokenizer = question.checkpoint.model, question.checkpoint.tokenizer
+    end = boundary(model, tokenizer, question.ids, top=question.top)
+    if end is None:
+        question.note(NO_BOUNDARY)
+    record = next_token(model, tokenizer, question.ids, top=question.top)
+    return Answer(records=(record,), text=question.text, fields={"boundary": end})
+
+
+VIEW = View(
+    record=StepRecord,
+    key="steps",
+    ask=_ask,
+    title="How the end of the text is cut",
+    settings=Flags,
+    asked_by=("boundary",),
+    at_end=False,
+)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from minigpt.errors import brief, named
 from minigpt.sampling.records import ScoredToken
+from minigpt.settings import Settings, setting
+from minigpt.text.choices import joined_choices, running_together, split_choices
+from minigpt.text.wording import shown
+from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from minigpt.models.kinds import Model
     from minigpt.text.tokenizer import Tokenizer
@@ -89,3 +95,71 @@ def _shares(nats: Sequence[float]) -> list[float]:
     """exp(-nats), divided by their sum. The least of them becomes 0 first, so that none is too small for a float."""
     weights = [math.exp(min(nats) - cost) for cost in nats]
     return [weight / math.fsum(weights) for weight in weights]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags(Settings):
+    """Asks how probable some texts are."""
+
+    choices: str | None = setting(
+        None,
+        help="How probable is each of these continuations? Spaces count; a comma inside is quoted as in CSV.",
+        metavar="A,B,...",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.choices is not None:
+            split_choices(self.choices)  # raises ConfigError
+
+
+def _ask(question: Question) -> Answer:
+    from minigpt.models.decoder import decoding_threads
+
+    model, tokenizer = question.checkpoint.model, question.checkpoint.tokenizer
+    texts = split_choices(question.flags.choices)
+    with decoding_threads(model):
+        choices = weigh(model, tokenizer, question.ids, texts)
+    for sentence in (*_about_spaces(question.text, texts), *_about_beginnings(choices)):
+        question.note(sentence)
+    return Answer(records=choices, text=question.text)
+
+
+def _tokens_ahead(question: Question) -> int:
+    """Those of the longest choice that are read before its last one is predicted."""
+    encode = question.checkpoint.tokenizer.encode
+    return max(len(encode(text)) - 1 for text in split_choices(question.flags.choices))
+
+
+def _about_spaces(prompt: str, texts: Sequence[str]) -> Iterator[str]:
+    """Spaces are kept as given, so that both sides of the comma may need one, or neither."""
+    together, spaced = running_together(prompt, texts), [text for text in texts if text[0] == " "]
+    if together:
+        asked = shlex.quote(joined_choices([" " + text if text in together else text for text in texts]))
+        end = shown(prompt[-12:] + together[0])
+        begin = f'the text and "{brief(shown(together[0]))}" run together: "{end}".'
+        yield f"{begin} Spaces count: {named('choices', asked)}"
+    elif spaced and len(spaced) < len(texts):
+        asked = shlex.quote(joined_choices([text.removeprefix(" ") for text in texts]))
+        yield f"some choices begin with a space and others do not. Spaces count: {named('choices', asked)}"
+
+
+def _about_beginnings(choices: Sequence[Choice]) -> Iterator[str]:
+    """A text that goes on with the longer of two choices counts for both."""
+    ids = {choice.text: [token.id for token in choice.tokens] for choice in choices}
+    for short in ids:
+        longer = next((text for text in ids if text != short and ids[text][: len(ids[short])] == ids[short]), None)
+        if longer is not None:
+            part, whole = brief(shown(short)), brief(shown(longer))
+            yield f'"{part}" is the beginning of "{whole}", so its probability includes that one\'s.'
+
+
+VIEW = View(
+    record=Choice,
+    key="choices",
+    ask=_ask,
+    title="How probable each choice is",
+    settings=Flags,
+    asked_by=("choices",),
+    tokens_ahead=_tokens_ahead,
+)

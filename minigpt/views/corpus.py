@@ -9,8 +9,11 @@ from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from minigpt.errors import named
 from minigpt.sampling.records import BareToken, Candidate, Other, StepRecord
+from minigpt.settings import Range, Settings, setting
 from minigpt.text.records import CorpusText, token_text
+from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -251,3 +254,51 @@ def _pieces(tokens: Iterable[bytes], marked: Iterable[bool]) -> Iterator[Verbati
             yield VerbatimPiece(text=text, verbatim=is_verbatim)
     if text := decoder.decode(b"", final=True):
         yield VerbatimPiece(text=text, verbatim=False)
+
+
+SOURCES = "run (what the checkpoint learned from), a run's folder, builtin, or a text. May be given several times."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags(Settings):
+    """Asks for what a corpus says."""
+
+    corpus: tuple[str, ...] = setting(
+        (), help=f"How often each token follows in {SOURCES}", metavar="SOURCE", completes="corpus"
+    )
+    suffix: int | None = setting(
+        None,
+        help=f"With {named('corpus')}, look for so many of the last tokens. By default as many as stand there.",
+        range=Range(1, 1_000_000_000),
+        shows_range=True,
+    )
+
+
+def _ask(question: Question) -> Answer:
+    from minigpt.checkpoint.reference import find_reference
+
+    checkpoint, flags = question.checkpoint, question.flags
+    found = find_reference(flags.corpus, checkpoint, question.stages)
+    if found.note:
+        question.note(found.note)
+    record = corpus_step(
+        checkpoint.model,
+        checkpoint.tokenizer,
+        question.ids,
+        found.ids,
+        found.text,
+        top=question.top,
+        suffix=flags.suffix,
+    )
+    return Answer(records=(record,), text=question.text)
+
+
+VIEW = View(
+    record=CorpusStep,
+    key="steps",
+    ask=_ask,
+    title="Beside what a text says",
+    settings=Flags,
+    asked_by=("corpus",),
+    takes=("suffix",),
+)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from minigpt.settings import Settings, setting
 from minigpt.text.records import Token
+from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:
     from minigpt.text.tokenizer import Tokenizer
@@ -38,3 +40,27 @@ def cut(tokenizer: Tokenizer, text: str) -> list[CutToken]:
         merges = tuple(Merge(number=number, left=left.hex(), right=right.hex()) for number, left, right in built)
         tokens.append(CutToken.of(tokenizer, token, position=position, merges=merges))
     return tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags(Settings):
+    """Asks how the text is cut."""
+
+    cut: bool = setting(False, flag="tokens", help="How the text is cut, and which merges led there.")
+
+
+def _ask(question: Question) -> Answer:
+    tokenizer = question.checkpoint.tokenizer
+    sizes = tokenizer.vocab_size, len(tokenizer.merges())
+    return Answer(records=cut(tokenizer, question.text), text=question.text, facts={"sizes": sizes})
+
+
+VIEW = View(
+    record=CutToken,
+    key="tokens",
+    ask=_ask,
+    title="How the text is cut",
+    settings=Flags,
+    asked_by=("cut",),
+    runs_model=False,
+)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from minigpt.text.records import Token
+from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,3 +74,21 @@ def _record(
         neighbours=tuple(Neighbour.of(tokenizer, i, cosine=float(cosines_V[i])) for i in nearest),
         cosines=tuple(None if cosine.isnan() else float(cosine) for cosine in cosines_V[list(tokens)]),
     )
+
+
+def _ask(question: Question) -> Answer:
+    model, tokenizer = question.checkpoint.model, question.checkpoint.tokenizer
+    vectors = token_vectors(model, tokenizer, question.ids, top=question.top)
+    return Answer(records=vectors, facts={"tied": model.config.tied})
+
+
+VIEW = View(
+    command="inspect-embeddings",
+    record=TokenVector,
+    key="tokens",
+    ask=_ask,
+    title="Vectors of tokens, and their neighbours",
+    tokens_ahead=None,
+    at_end=False,
+    of_tokens=True,
+)

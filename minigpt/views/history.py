@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from minigpt.errors import CheckpointError, named
 from minigpt.sampling.records import Candidate, StepRecord
+from minigpt.settings import Settings, require, setting
+from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:
     from minigpt.checkpoint.snapshots import Snapshot
@@ -77,9 +81,8 @@ def history_by_layer(
     if token is None:
         (token,) = best_ids(_after(load(snapshots[-1]), ids).logits_V, 1)
     for snapshot in snapshots:
-        dists = map(
-            distribution, layer_logits(gpt_of(load(snapshot), "--by-layer reads the stream from layer to layer"), ids)
-        )
+        model = gpt_of(load(snapshot), f"{named('by_layer')} reads the stream from layer to layer")
+        dists = map(distribution, layer_logits(model, ids))
         records = [step_record(dist, tokenizer.token_bytes, position=len(ids), top=1, token=token) for dist in dists]
         yield LayerHistoryRow(
             step=snapshot.step,
@@ -107,3 +110,96 @@ def _row(snapshot: Snapshot, records: Sequence[StepRecord], divergence: float, *
         divergence_bits=divergence,
         tracked=tuple(record.chosen for record in records if record.chosen),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags(Settings):
+    """Asks for the history of a run."""
+
+    history: Path | None = setting(
+        None,
+        help="What the models of a run expected as they learned, a row a snapshot; run for the checkpoint's own.",
+        metavar="RUN",
+        completes="model",
+    )
+
+
+_OWN = "run"  # the one of the checkpoint, as for --corpus
+
+
+def history_run(flags: Any, checkpoint: Path | None, explicit: bool) -> Path:
+    """The run of --history: `run` is that of `checkpoint`, or the newest.
+
+    Raises ConfigError where both are given, and are of two runs.
+    """
+    from minigpt.checkpoint.folder import find_folder
+    from minigpt.checkpoint.runs import find_run, newest_run, run_of
+
+    run = find_run(flags.history)
+    if str(flags.history) != _OWN or run.is_dir():
+        of = run_of(find_folder(checkpoint)) if explicit and checkpoint is not None else None
+        require(
+            of is None or of.resolve() == run.resolve(),
+            f"{named('history', flags.history)} and {named('checkpoint', checkpoint)} are of two trainings: leave one "
+            "of them out.",
+        )
+        return run
+    own = newest_run() if checkpoint is None else run_of(find_folder(checkpoint))
+    if own is None:
+        raise CheckpointError(f"{checkpoint} is no run of minigpt, so it keeps no history of its training.")
+    return own
+
+
+def _ask(question: Question) -> Answer:
+    from minigpt.checkpoint.folder import load
+    from minigpt.checkpoint.snapshots import snapshots
+    from minigpt.text.single import single_token
+
+    run = question.checkpoint
+    rows = history(
+        snapshots(run.path),
+        lambda snapshot: load(snapshot.path, run.model.device).model,
+        run.tokenizer,
+        question.ids,
+        tracked=[single_token(run.tokenizer, token) for token in question.flags.track],
+        top=question.top,
+    )
+    return Answer(records=list(rows), text=question.text)
+
+
+def _ask_by_layer(question: Question) -> Answer:
+    from minigpt.checkpoint.folder import load
+    from minigpt.checkpoint.snapshots import snapshots
+    from minigpt.text.single import single_token
+
+    run, tracked = question.checkpoint, question.flags.track
+    require(
+        len(tracked) < 2,
+        f"{named('history')} {named('by_layer')} follows one token, not {len(tracked)}: give {named('track')} once.",
+    )
+    token = single_token(run.tokenizer, tracked[0]) if tracked else None
+    kept, device = snapshots(run.path), run.model.device
+    rows = history_by_layer(kept, lambda each: load(each.path, device).model, run.tokenizer, question.ids, token=token)
+    return Answer(records=list(rows), text=question.text)
+
+
+VIEW = View(
+    record=HistoryRow,
+    key="rows",
+    ask=_ask,
+    title="What the models of this training expected",
+    settings=Flags,
+    asked_by=("history",),
+    takes=("track",),
+    usual_top=4,
+    checkpoint=history_run,
+)
+BY_LAYER = View(
+    record=LayerHistoryRow,
+    key="rows",
+    ask=_ask_by_layer,
+    title="When, and in which layer, a token was learned",
+    asked_by=("history", "by_layer"),
+    takes=("track",),
+    checkpoint=history_run,
+)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from minigpt.errors import named
 from minigpt.sampling.records import Candidate, Other
+from minigpt.settings import Settings, setting
+from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,3 +65,32 @@ def by_layer(
             )
         )
     return rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags(Settings):
+    """Asks for the logit lens."""
+
+    by_layer: bool = setting(False, help="What each layer would predict: the logit lens.")
+
+
+def _ask(question: Question) -> Answer:
+    from minigpt.models.kinds import gpt_of
+    from minigpt.text.single import single_token
+
+    tokenizer = question.checkpoint.tokenizer
+    tracked = [single_token(tokenizer, token) for token in question.flags.track]
+    model = gpt_of(question.checkpoint.model, f"{named('by_layer')} reads the stream from layer to layer")
+    rows = by_layer(model, tokenizer, question.ids, tracked=tracked, top=question.top)
+    return Answer(records=rows, text=question.text)
+
+
+VIEW = View(
+    record=LensRow,
+    key="rows",
+    ask=_ask,
+    title="What each layer would predict",
+    settings=Flags,
+    asked_by=("by_layer",),
+    takes=("track",),
+)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from minigpt.sampling.records import BareToken, StepRecord, TextScore, perplexity
+from minigpt.sampling.records import StepLogits, StepRecord, TextScore, first_token, perplexity
+from minigpt.settings import SampleConfig, Settings, setting
+from minigpt.views.view import Answer, Question, Stream, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from minigpt.models.kinds import Model
     from minigpt.text.tokenizer import Tokenizer
+
+_UNFILTERED = SampleConfig(temperature=1.0, top_p=1.0)
 
 
 def next_token(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> StepRecord:
@@ -59,6 +64,11 @@ class TextTally:
                 self._bytes += len(record.token.bytes) // 2
             yield record
 
+    def fields(self) -> Mapping[str, Any]:
+        """The totals so far, in the order of the JSON."""
+        score = self.score()
+        return {name: getattr(score, name) for name in ("total_nats", "bits_per_byte", "perplexity", "bytes", "tokens")}
+
     def score(self) -> TextScore:
         """The totals so far."""
         bits, tokens = math.fsum(self._bits), len(self._bits)
@@ -80,15 +90,48 @@ def text_score(records: Iterable[StepRecord]) -> TextScore:
     return tally.score()
 
 
-def first_token(tokenizer: Tokenizer, token: int) -> StepRecord:
-    """The record of a text's first token: nothing stands before it, so nothing predicts it."""
-    return StepRecord(
-        sample=0,
-        position=0,
-        token=BareToken.of(tokenizer, token),
-        candidates=(),
-        other=None,
-        entropy_bits=None,
-        surprisal_bits=None,
-        stages=(),
+@dataclass(frozen=True, kw_only=True)
+class Flags(Settings):
+    """Asks for every token of the text."""
+
+    every: bool = setting(False, flag="all", help="Score every token of the text, not only what comes next.")
+
+
+def _next(question: Question) -> Answer:
+    model, tokenizer = question.checkpoint.model, question.checkpoint.tokenizer
+    return Answer(records=(next_token(model, tokenizer, question.ids, top=question.top),), text=question.text)
+
+
+def _next_page(question: Question, answer: Answer) -> Iterable[StepLogits]:
+    from minigpt.sampling.page_steps import listed, open_step
+
+    return (open_step(question.checkpoint, question.ids, listed(1)),)
+
+
+def _every(question: Question) -> Answer:
+    model, tokenizer, ids = question.checkpoint.model, question.checkpoint.tokenizer, question.ids
+    return Answer(
+        records=Stream(lambda: every_token(model, tokenizer, ids, top=question.top)),
+        tally=TextTally,
+        facts={"tokens": [first_token(tokenizer, token).token for token in set(ids)]},
     )
+
+
+def _every_page(question: Question, answer: Answer) -> Iterable[StepRecord | StepLogits]:
+    from minigpt.sampling.page_steps import every_step, listed
+
+    return every_step(question.checkpoint, question.ids, _UNFILTERED, listed(len(question.ids)))
+
+
+NEXT = View(record=StepRecord, key="steps", ask=_next, title="What comes next", page=_next_page)
+EVERY = View(
+    record=StepRecord,
+    key="steps",
+    ask=_every,
+    title="Every token of the text",
+    settings=Flags,
+    asked_by=("every",),
+    page=_every_page,
+    tokens_ahead=lambda question: -1,
+    at_end=False,
+)

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from minigpt.cli.app import app
-from minigpt.settings import STAGES
+from minigpt.settings import FILTERS
 
 ROOT = Path(__file__).parent.parent.parent
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -136,8 +136,10 @@ def test_devices_and_stages_are_shown_and_completed_too() -> None:
                 assert completed(command, parameter) == ["auto", "cpu", "cuda", "mps"], name
                 assert "auto, cpu, cuda or mps" in parameter.help
     (stages,) = [parameter for parameter in COMMANDS["sample"].params if "--stages" in parameter.opts]
-    assert all(stage in stages.help for stage in STAGES)
-    assert completed(COMMANDS["sample"], stages, "top-k,t") == ["top-k,temperature", "top-k,top-p"]
+    assert all(stage in stages.help for stage in FILTERS)
+    assert completed(COMMANDS["sample"], stages, "top-k,t") == [
+        "top-k,temperature", "top-k,top-n-sigma", "top-k,typical-p", "top-k,top-p",
+    ]  # fmt: skip
 
 
 # Widths

@@ -14,7 +14,7 @@ from minigpt.explore.keys import (
 )
 from minigpt.render.heat import SCALES, heat_legend
 from minigpt.render.screen import Screen
-from minigpt.settings import SampleConfig
+from minigpt.settings import FILTERS, FilterSpec, SampleConfig
 
 
 @pytest.mark.parametrize("width", [40, 80, 160])
@@ -40,9 +40,24 @@ def test_every_setting_is_shown_with_its_keys(width: int) -> None:
     assert settings_picture(neutral, 80).plain.count("off") == 5
 
 
-@pytest.mark.parametrize(("key", "values", "off"), [(key, values, off) for key, _, _, values, off in SETTINGS])
-def test_values_go_all_the_way_down_and_up(key: str, values: tuple[float, ...], off: float) -> None:
-    value = values[0]
+def test_a_setting_that_is_not_usual_is_shown_while_it_is_not_off() -> None:
+    config = SampleConfig(typical_p=0.5, top_n_sigma=2.0, frequency_penalty=0.1, presence_penalty=-1.0)
+    flat = " ".join(settings_picture(config, 200).plain.split())
+    assert flat == (
+        "rep. off r R pres. -1 a A freq. 0.1 f F temperature 0.8 t T top-n-sigma 2 n N top-k off k K "
+        "typical-p 0.5 l L top-p 0.95 p P min-p off m M"
+    )
+
+
+def test_every_setting_has_a_key_of_its_own() -> None:
+    assert list(SETTINGS) == list("raftnklpm")
+    assert not set(SETTINGS) & {key for key, _ in BROWSE}
+    assert [spec.name for spec in FILTERS.values() if spec.key == ""] == ["bias"]
+
+
+@pytest.mark.parametrize("spec", SETTINGS.values(), ids=lambda spec: spec.name)
+def test_values_go_all_the_way_down_and_up(spec: FilterSpec) -> None:
+    values, value = spec.steps, spec.steps[0]
     for expected in values[1:]:
         value = neighbour(values, value, more=True)
         assert value == expected
@@ -51,7 +66,7 @@ def test_values_go_all_the_way_down_and_up(key: str, values: tuple[float, ...], 
         value = neighbour(values, value, more=False)
         assert value == expected
     assert neighbour(values, values[0], more=False) == values[0]
-    assert off in values
+    assert spec.neutral in values
 
 
 def test_a_value_that_a_flag_gave_goes_to_its_neighbours() -> None:

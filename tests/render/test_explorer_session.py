@@ -10,7 +10,7 @@ from minigpt.explore.game import result
 from minigpt.explore.keys import SETTINGS
 from minigpt.explore.session import Session
 from minigpt.sampling.tree import TokenTree
-from minigpt.settings import SampleConfig
+from minigpt.settings import FilterSpec, SampleConfig
 
 Press = Callable[..., None]
 
@@ -94,15 +94,16 @@ def test_the_branches_own_token_goes_on_along_it(session: Session, press: Press)
 # Settings
 
 
-@pytest.mark.parametrize(("key", "field", "off"), [(key, field, off) for key, field, _, _, off in SETTINGS])
-def test_every_setting_goes_down_and_up_and_off(session: Session, press: Press, key: str, field: str, off: Any) -> None:
+@pytest.mark.parametrize(("key", "spec"), SETTINGS.items())
+def test_every_setting_goes_down_and_up_and_off(session: Session, press: Press, key: str, spec: FilterSpec) -> None:
+    field = spec.setting
     start = getattr(session.config, field)
     seen = {start}
     for letter in (key, key.upper()):
         for _ in range(25):
             press(letter)
             seen.add(getattr(session.config, field))
-    assert off in seen
+    assert spec.neutral in seen
     assert len(seen) >= 10
 
 

@@ -212,6 +212,18 @@ SETTINGS = [
     ]
 ]  # fmt: skip
 
+SETTINGS += [
+    SampleConfig(temperature=t, top_n_sigma=n, top_k=k, top_p=p, stages=stages)
+    for t, n, k, p in [
+        (1.0, 0.5, 0, 1.0),
+        (1.0, 2.0, 0, 1.0),
+        (2.0, 1.0, 0, 0.9),
+        (0.1, 1.5, 7, 1.0),
+        (0.0, 1.0, 0, 1.0),
+    ]
+    for stages in [("temperature", "top-n-sigma", "top-k", "top-p"), ("top-p", "top-k", "temperature", "top-n-sigma")]
+]
+
 LOGITS = {
     "spread": random_logits(400, 1),
     "flat": random_logits(400, 2, scale=0.3),
@@ -244,7 +256,7 @@ def test_the_sliders_compute_what_the_filters_do(
         for config in SETTINGS
     ]
     found = browser[
-        f"((data, asked) => {{ const step = Funnel.prepared(data.steps[0], 1); return asked.map((stages) => "
+        f"((data, asked) => {{ const step = Funnel.prepared(data.steps[0]); return asked.map((stages) => "
         f"{COMPUTE}(step, data.temperatures, stages)); }})({json.dumps(data)}, {json.dumps(asked)})"
     ]
     exact = sum(compare(step, logits, config, got) for config, got in zip(SETTINGS, found, strict=True))
@@ -330,6 +342,7 @@ SPREAD = random_logits(400, 1)
         SampleConfig(temperature=1.3, top_k=12, top_p=0.9, min_p=0.1),
         SampleConfig(temperature=0.5, top_p=0.5),
         SampleConfig(temperature=2.0, top_p=1.0, min_p=0.2),
+        SampleConfig(temperature=1.5, top_n_sigma=1.0, top_p=0.8),
     ],
 )
 @pytest.mark.parametrize("token", [None, 7])
@@ -338,7 +351,7 @@ def test_the_table_shows_what_the_sliders_say(
 ) -> None:
     step = drawn(SPREAD, token, OFF, best=50, history=[0])
     browser.open(write([step]))
-    move(browser, temperature=config.temperature, top_k=config.top_k, top_p=config.top_p, min_p=config.min_p)
+    move(browser, **{name: getattr(config, name) for name in ("temperature", "top_n_sigma", "top_k", "top_p", "min_p")})
     found, expected = cells(browser), expected_rows(step, config)
     assert [[low for low, _ in row] for row in found] == [pytest.approx(row, abs=1e-9) for row in expected]
     assert all(low == high for row in found for low, high in row)
@@ -353,6 +366,7 @@ def test_the_table_shows_what_the_sliders_say(
         SampleConfig(temperature=2.2, top_p=0.97),
         SampleConfig(temperature=2.2, top_k=200, top_p=0.97, min_p=0.001),
         SampleConfig(temperature=3.0, top_k=100, top_p=1.0),
+        SampleConfig(temperature=3.0, top_n_sigma=1.2, top_p=1.0),
         SampleConfig(temperature=3.0, top_p=0.9, stages=("top-p", "temperature")),
     ],
 )
@@ -400,6 +414,52 @@ def test_a_repetition_penalty_is_in_the_logits_and_said(browser: Browser, write:
     assert [row[0][0] for row in found[:10]] == pytest.approx(whole.raw_V[ids].tolist(), abs=1e-9)
     assert [row[1][0] for row in found[:10]] == pytest.approx(whole.results[1].probs_V[ids].tolist(), abs=1e-9)
     assert "repetition penalty of 4" in browser.text(".sums")
+
+
+def test_penalties_and_biases_together_are_in_the_logits_and_said(browser: Browser, write: Callable[..., Path]) -> None:
+    best = SPREAD.topk(3).indices.tolist()
+    history = [best[0], best[1], best[0]]
+    config = SampleConfig(
+        bias=((best[2], -3.0),), repetition_penalty=1.5, presence_penalty=0.5, frequency_penalty=1.0, temperature=0.9
+    )
+    step = drawn(SPREAD, best[0], config, best=30, history=history)
+    browser.open(write([step], config))
+    whole = distribution(SPREAD, build_stages(config), history)
+    ids = [c.id for c in step.listed.candidates][:10]
+    found = cells(browser)
+    assert [row[0][0] for row in found[:10]] == pytest.approx(whole.raw_V[ids].tolist(), abs=1e-9)
+    assert [row[-1][0] for row in found[:10]] == pytest.approx(whole.final_V[ids].tolist(), abs=1e-9)
+    for told in ("bias of 1 token", "repetition penalty of 1.5", "presence penalty of 0.5", "frequency penalty of 1"):
+        assert told in browser.text(".sums")
+
+
+@pytest.mark.parametrize("token", [2, 397])
+def test_a_stage_without_arithmetic_on_the_page_is_shown_as_it_was(
+    browser: Browser, write: Callable[..., Path], token: int
+) -> None:
+    config = SampleConfig(temperature=1.4, typical_p=0.7, top_k=12, frequency_penalty=0.5)
+    step = drawn(SPREAD, token, config, best=20, history=[token])
+    browser.open(write([step], config))
+    penalised = build_stages(config)[0].apply(SPREAD, torch.tensor([token]))
+    record = step_record(
+        distribution(penalised, build_stages(config)[1:]), token_bytes, position=1, top=10, token=token
+    )
+    names = [stage.name for stage in record.stages]
+    assert names == ["temperature", "top-k", "typical-p", "top-p"]
+    expected = [
+        list(candidate.after[: names.index(candidate.cut_by) if candidate.cut_by else len(names)])
+        for candidate in record.candidates
+    ]
+    assert record.other is not None
+    found = cells(browser)
+    assert [[low for low, _ in row[1:]] for row in found] == [
+        pytest.approx(row, abs=1e-9) for row in [*expected, list(record.other.after)]
+    ]
+    kept = browser["[...document.querySelectorAll('[data-kept]')].map((cell) => cell.dataset.kept)"]
+    assert kept == [f"{stage.kept} {stage.kept}" for stage in record.stages]
+    assert "typical-p needs the whole vocabulary" in browser.text(".sums")
+    assert "frequency penalty of 0.5" in browser.text(".sums")
+    assert browser["document.querySelectorAll('.sliders input, .buttons button').length"] == 0
 
 
 # Looking around

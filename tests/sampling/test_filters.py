@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from itertools import permutations
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from minigpt.errors import ConfigError
 from minigpt.sampling import filters
 from minigpt.sampling.filters import build_stages
-from minigpt.settings import STAGES, SampleConfig
+from minigpt.settings import FILTERS, SampleConfig
 
 NAN, INF = math.nan, math.inf
 NO_HISTORY = torch.zeros(0, dtype=torch.long)
@@ -152,9 +153,145 @@ def test_repetition_penalty(penalty: float, history: list[int], given: list[floa
     assert filters.repetition_penalty(torch.tensor(given), ids, penalty=penalty).tolist() == expected
 
 
+# Presence and frequency penalty, one after the other as in llama.cpp's tests/test-sampling.cpp, whose numbers these are
+
+
+@pytest.mark.parametrize(
+    ("history", "expected"),
+    [
+        ([0], [0.000011, 0.249997, 0.249997, 0.249997, 0.249997]),
+        ([0, 1, 2], [0.000023, 0.000023, 0.000023, 0.499966, 0.499966]),
+        ([0, 1, 2, 0, 0], [0.0, 0.000023, 0.000023, 0.499977, 0.499977]),
+    ],
+)
+def test_presence_and_frequency_penalty_of_5(history: list[int], expected: list[float]) -> None:
+    ids = torch.tensor(history)
+    counted = filters.frequency_penalty(logits(0.2, 0.2, 0.2, 0.2, 0.2), ids, penalty=5.0)
+    found = filters.presence_penalty(counted, ids, penalty=5.0).softmax(-1)
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "history", "presence", "frequency"),
+    [
+        (2.0, [0, 1], [2.0, -6.0, 1.0], [2.0, -6.0, 1.0]),
+        (2.0, [0, 0, 0], [2.0, -4.0, 1.0], [-2.0, -4.0, 1.0]),
+        (-0.5, [1, 1, 2], [4.0, -3.5, 1.5], [4.0, -3.0, 1.5]),
+        (0.0, [0, 1, 2], [4.0, -4.0, 1.0], [4.0, -4.0, 1.0]),
+        (2.0, [], [4.0, -4.0, 1.0], [4.0, -4.0, 1.0]),
+    ],
+)
+def test_presence_counts_a_token_once_and_frequency_each_time(
+    penalty: float, history: list[int], presence: list[float], frequency: list[float]
+) -> None:
+    given, ids = torch.tensor([4.0, -4.0, 1.0]), torch.tensor(history, dtype=torch.long)
+    assert filters.presence_penalty(given, ids, penalty=penalty).tolist() == presence
+    assert filters.frequency_penalty(given, ids, penalty=penalty).tolist() == frequency
+
+
+def test_a_frequency_penalty_of_a_long_text_is_exact() -> None:
+    history = torch.zeros(3000, dtype=torch.long)
+    assert filters.frequency_penalty(torch.tensor([1.0, 2.0]), history, penalty=0.1).tolist() == [
+        pytest.approx(-299.0), 2.0,
+    ]  # fmt: skip
+
+
+# Bias
+
+
+@pytest.mark.parametrize(
+    ("bias", "given", "expected"),
+    [
+        (((1, -2.0),), [4.0, -4.0, 1.0], [4.0, -6.0, 1.0]),
+        (((2, 0.5), (0, 3.0)), [4.0, -4.0, 1.0], [7.0, -4.0, 1.5]),
+        (((0, 9.0),), [-INF, 1.0], [-INF, 1.0]),
+        ((), [4.0, -4.0], [4.0, -4.0]),
+    ],
+)
+def test_bias(bias: tuple[tuple[int, float], ...], given: list[float], expected: list[float]) -> None:
+    assert filters.bias(torch.tensor(given), NO_HISTORY, bias).tolist() == expected
+
+
+def test_a_bias_multiplies_the_odds() -> None:
+    assert_probs(filters.bias(logits(0.5, 0.5), NO_HISTORY, [(0, math.log(3))]).softmax(-1), [0.75, 0.25])
+
+
+@pytest.mark.parametrize("bias", [[(0, NAN)], [(0, INF)], [(2, 1.0)], [(-1, 1.0)], [(0, 1.0), (0, 2.0)]])
+def test_a_bias_that_cannot_be_is_refused(bias: list[tuple[int, float]]) -> None:
+    with pytest.raises(ConfigError):
+        filters.bias(logits(0.5, 0.5), NO_HISTORY, bias)
+
+
+# Top-n-sigma: the first three are from llama.cpp's tests/test-sampling.cpp
+
+
+@pytest.mark.parametrize(
+    ("n", "probs", "expected"),
+    [
+        (1.0, [0.1, 0.2, 0.3, 0.4], [0, 0, 3 / 7, 4 / 7]),
+        (0.0, [0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4]),
+        (3.0, [0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4]),
+        (1e-9, [0.1, 0.2, 0.3, 0.4], [0, 0, 0, 1]),
+        (1e-9, [0.25, 0.25, 0.25, 0.25], [0.25, 0.25, 0.25, 0.25]),  # none is below the largest
+        (1.0, [0.0, 0.5, 0.5, 0.0], [0, 0.5, 0.5, 0]),
+        (1.9, [0.0, 0.8, 0.2, 0.0], [0, 1, 0, 0]),  # of two that are left, the difference is two deviations
+        (2.1, [0.0, 0.8, 0.2, 0.0], [0, 0.8, 0.2, 0]),
+        (1e15, [0.9, 0.1], [0.9, 0.1]),
+    ],
+)
+def test_top_n_sigma(n: float, probs: list[float], expected: list[float]) -> None:
+    assert_probs(after(filters.top_n_sigma, probs, n=n), expected)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5, 3.0])
+def test_top_n_sigma_keeps_the_same_tokens_at_every_temperature(temperature: float) -> None:
+    given = torch.randn(500, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    sharpened = filters.temperature(given, NO_HISTORY, temperature=temperature)
+    kept = filters.top_n_sigma(given, NO_HISTORY, n=1.5) > -INF
+    assert torch.equal(filters.top_n_sigma(sharpened, NO_HISTORY, n=1.5) > -INF, kept)
+    assert 1 < int(kept.sum()) < 500
+
+
+# Typical-p: the first two are from llama.cpp's tests/test-sampling.cpp
+
+
+@pytest.mark.parametrize(
+    ("p", "probs", "expected"),
+    [
+        (0.5, [0.97, 0.01, 0.01, 0.01], [1, 0, 0, 0]),
+        (0.5, [0.4, 0.2, 0.2, 0.2], [0, 1 / 3, 1 / 3, 1 / 3]),  # the most likely one is the least typical
+        (0.3, [0.4, 0.2, 0.2, 0.2], [0, 0.5, 0.5, 0]),  # the lowest ids among equals
+        (0.7, [0.4, 0.2, 0.2, 0.2], [0.4, 0.2, 0.2, 0.2]),
+        (0.1, [0.25, 0.25, 0.25, 0.25], [1, 0, 0, 0]),
+        (0.6, [0.0, 0.5, 0.5, 0.0], [0, 0.5, 0.5, 0]),
+        # Entropy 1.75 bits, surprisals 1, 2, 3 and 3: the second is the nearest, then the first.
+        (0.2, [0.5, 0.25, 0.125, 0.125], [0, 1, 0, 0]),
+        (0.26, [0.5, 0.25, 0.125, 0.125], [2 / 3, 1 / 3, 0, 0]),
+        (0.76, [0.5, 0.25, 0.125, 0.125], [4 / 7, 2 / 7, 1 / 7, 0]),
+        (1.0, [0.5, 0.3, 0.2], [0.5, 0.3, 0.2]),
+        (1e-300, [0.1, 0.6, 0.3], [0, 0, 1]),
+    ],
+)
+def test_typical_p(p: float, probs: list[float], expected: list[float]) -> None:
+    assert_probs(after(filters.typical_p, probs, p=p), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_typical_p_of_1_cuts_nothing_whatever_rounding_says(dtype: torch.dtype) -> None:
+    given = torch.linspace(0, -60, 50_257, dtype=dtype)
+    assert torch.equal(filters.typical_p(given, NO_HISTORY, p=1.0), given)
+
+
 # All of them
 
 ALL = [
+    pytest.param(filters.bias, {"bias": ((3, 1.5), (7, -2.0))}, id="bias"),
+    pytest.param(filters.presence_penalty, {"penalty": 0.7}, id="presence-penalty"),
+    pytest.param(filters.frequency_penalty, {"penalty": 0.7}, id="frequency-penalty"),
+    pytest.param(filters.top_n_sigma, {"n": 1.1}, id="top-n-sigma"),
+    pytest.param(filters.top_n_sigma, {"n": 0}, id="top-n-sigma off"),
+    pytest.param(filters.typical_p, {"p": 0.6}, id="typical-p"),
+    pytest.param(filters.typical_p, {"p": 1.0}, id="typical-p off"),
     pytest.param(filters.repetition_penalty, {"penalty": 1.7}, id="repetition-penalty"),
     pytest.param(filters.temperature, {"temperature": 0.7}, id="temperature"),
     pytest.param(filters.temperature, {"temperature": 0.0}, id="temperature 0"),
@@ -206,7 +343,11 @@ def test_no_stage_brings_a_cut_token_back(stage: Callable[..., Tensor], setting:
     [
         (filters.repetition_penalty, "penalty", [0, -1, NAN, INF]),
         (filters.temperature, "temperature", [-1e-9, -INF, NAN, INF]),
+        (filters.presence_penalty, "penalty", [NAN, INF, -INF]),
+        (filters.frequency_penalty, "penalty", [NAN, INF, -INF]),
+        (filters.top_n_sigma, "n", [-1e-9, NAN, INF]),
         (filters.top_k, "k", [0, -1, NAN]),
+        (filters.typical_p, "p", [0, -0.1, 1.0000001, NAN, INF]),
         (filters.top_p, "p", [0, -0.1, 1.0000001, NAN, INF]),
         (filters.min_p, "p", [-1e-9, 1.0000001, NAN, INF]),
     ],
@@ -234,6 +375,15 @@ def test_each_stage_refuses_what_is_out_of_its_range(
         ({"min_p": -0.1}, "--min-p"),
         ({"min_p": 1.1}, "--min-p"),
         ({"min_p": NAN}, "--min-p"),
+        ({"presence_penalty": 101.0}, "--presence-penalty"),
+        ({"presence_penalty": NAN}, "--presence-penalty"),
+        ({"frequency_penalty": -101.0}, "--frequency-penalty"),
+        ({"top_n_sigma": -1.0}, "--top-n-sigma"),
+        ({"top_n_sigma": INF}, "--top-n-sigma"),
+        ({"typical_p": 0.0}, "--typical-p"),
+        ({"typical_p": NAN}, "--typical-p"),
+        ({"bias": ((3, 1001.0),)}, "--bias"),
+        ({"bias": ((3, NAN),)}, "--bias"),
         ({"max_tokens": 0}, "--max-tokens"),
         ({"top": 0}, "--top"),
         ({"stop": ("x", "")}, "--stop"),
@@ -241,20 +391,33 @@ def test_each_stage_refuses_what_is_out_of_its_range(
     ],
 )
 def test_settings_out_of_range_are_refused_by_their_flag(setting: dict[str, object], flag: str) -> None:
-    with pytest.raises(ConfigError, match=f"^{flag} "):
+    with pytest.raises(ConfigError) as caught:
         SampleConfig(**setting)
+    assert caught.value.settings == (flag.removeprefix("--").replace("-", "_"),)
 
 
 # build_stages
 
-NEUTRAL = {"repetition_penalty": 1.0, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
+NEUTRAL: dict[str, Any] = {
+    "repetition_penalty": 1.0, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0,
+    "bias": (), "presence_penalty": 0.0, "frequency_penalty": 0.0, "top_n_sigma": 0.0, "typical_p": 1.0,
+}  # fmt: skip
+ACTIVE: dict[str, Any] = {
+    "bias": ((1, 2.0), (3, -1.0)), "repetition_penalty": 1.3, "presence_penalty": 0.1, "frequency_penalty": 0.2,
+    "temperature": 0.7, "top_n_sigma": 2.0, "top_k": 40, "typical_p": 0.8, "top_p": 0.9, "min_p": 0.05,
+}  # fmt: skip
 
 
 def test_the_stages_stand_in_their_order() -> None:
-    config = SampleConfig(repetition_penalty=1.3, temperature=0.7, top_k=40, top_p=0.9, min_p=0.05)
-    assert [(stage.name, stage.value) for stage in build_stages(config)] == [
-        ("repetition-penalty", 1.3), ("temperature", 0.7), ("top-k", 40), ("top-p", 0.9), ("min-p", 0.05),
+    assert [(stage.name, stage.value) for stage in build_stages(SampleConfig(**ACTIVE))] == [
+        ("bias", 2), ("repetition-penalty", 1.3), ("presence-penalty", 0.1), ("frequency-penalty", 0.2),
+        ("temperature", 0.7), ("top-n-sigma", 2.0), ("top-k", 40), ("typical-p", 0.8), ("top-p", 0.9), ("min-p", 0.05),
     ]  # fmt: skip
+
+
+def test_those_who_use_no_new_filter_have_the_stages_that_they_had() -> None:
+    assert [stage.name for stage in build_stages(SampleConfig())] == ["temperature", "top-p"]
+    assert {spec.setting: spec.neutral for spec in FILTERS.values()} == NEUTRAL
 
 
 def test_neutral_values_leave_their_stages_out() -> None:
@@ -265,6 +428,11 @@ def test_neutral_values_leave_their_stages_out() -> None:
     ("setting", "name", "expected"),
     [
         ({"repetition_penalty": 2.0}, "repetition-penalty", [1.0, -2.0, 1.5]),
+        ({"presence_penalty": 2.0}, "presence-penalty", [0.0, -3.0, 1.5]),
+        ({"frequency_penalty": 2.0}, "frequency-penalty", [0.0, -5.0, 1.5]),
+        ({"bias": ((2, 0.25),)}, "bias", [2.0, -1.0, 1.75]),
+        ({"top_n_sigma": 1.0}, "top-n-sigma", [2.0, -INF, 1.5]),
+        ({"typical_p": 0.3}, "typical-p", [-INF, -INF, 1.5]),
         ({"temperature": 0.5}, "temperature", [0.0, -6.0, -1.0]),
         ({"top_k": 1}, "top-k", [2.0, -INF, -INF]),
         ({"top_p": 0.5}, "top-p", [2.0, -INF, -INF]),
@@ -274,7 +442,7 @@ def test_neutral_values_leave_their_stages_out() -> None:
 def test_one_setting_is_one_stage(setting: dict[str, float], name: str, expected: list[float]) -> None:
     (stage,) = build_stages(SampleConfig(**{**NEUTRAL, **setting}))
     assert stage.name == name
-    assert stage.apply(torch.tensor([2.0, -1.0, 1.5]), torch.tensor([0, 1])).tolist() == expected
+    assert stage.apply(torch.tensor([2.0, -1.0, 1.5]), torch.tensor([0, 1, 1])).tolist() == expected
 
 
 def test_the_order_matters_and_is_this_one() -> None:
@@ -303,8 +471,8 @@ def test_a_stage_that_is_not_named_is_not_applied() -> None:
 
 
 def test_every_stage_can_be_named_and_no_other() -> None:
-    settings = {"repetition_penalty": 1.3, "temperature": 0.7, "top_k": 40, "top_p": 0.9, "min_p": 0.05}
-    for order in permutations(STAGES):
-        assert tuple(stage.name for stage in build_stages(SampleConfig(**settings, stages=order))) == order
-    with pytest.raises(ConfigError, match=r"no stage 'top-q'. The stages are repetition-penalty, temperature, top-k"):
+    for pair in permutations(FILTERS, 2):
+        order = (*pair, *(name for name in reversed(FILTERS) if name not in pair))
+        assert tuple(stage.name for stage in build_stages(SampleConfig(**ACTIVE, stages=order))) == order
+    with pytest.raises(ConfigError, match=r"no stage 'top-q'. The stages are bias, repetition-penalty, .*temperature"):
         SampleConfig(stages=("top-q",))

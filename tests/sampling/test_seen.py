@@ -1,6 +1,7 @@
 """The history as it grows: each token once, and no step converts the text again."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -12,6 +13,7 @@ from minigpt.sampling import engine, tree
 from minigpt.sampling.distribution import Distribution, distribution
 from minigpt.sampling.engine import generate
 from minigpt.sampling.filters import SamplingStage, build_stages
+from minigpt.sampling.records import StepRecord
 from minigpt.sampling.seen import SeenTokens
 from minigpt.sampling.tree import TokenTree
 from minigpt.settings import SampleConfig
@@ -28,6 +30,15 @@ def test_each_token_is_kept_once_in_the_order_in_which_it_came() -> None:
         seen.add(token)
     assert seen.ids.tolist() == [5, 3, 9, *range(100, 300)]
     assert early.tolist() == [5, 3]
+
+
+def test_counted_tokens_are_kept_as_often_as_they_come() -> None:
+    seen = SeenTokens([5, 3, 5], counted=True)
+    early = seen.ids
+    for token in [3] * 200:
+        seen.add(token)
+    assert seen.ids.tolist() == [5, 3, 5] + [3] * 200
+    assert early.tolist() == [5, 3, 5]
 
 
 def test_a_text_without_a_token_has_an_empty_history() -> None:
@@ -67,6 +78,21 @@ def histories(monkeypatch: pytest.MonkeyPatch) -> Histories:
     return given
 
 
+def test_a_frequency_penalty_is_given_every_token_in_samples_and_trees(
+    model: GPT, bpe: Tokenizer, histories: Histories
+) -> None:
+    config = replace(CONFIG, frequency_penalty=-5.0, max_tokens=30)  # which makes it repeat itself
+    ids = bpe.encode("The quick")
+    pieces = list(generate(model, bpe, "The quick", config))
+    drawn = [piece.record.token.id for piece in pieces if isinstance(piece.record, StepRecord) and piece.record.token]
+    assert len(set(drawn)) < len(drawn)
+    assert histories[-1].tolist() == [*ids, *drawn[:-1]]  # type: ignore[union-attr]
+    grown = TokenTree(model, bpe, "The quick")
+    node = grown.append(grown.append(grown.prompt_end, 7, config), 7, config)
+    grown.next(node, config)
+    assert list(histories[-1]) == [*ids, 7, 7]
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_sample_converts_no_text(model: GPT, bpe: Tokenizer, histories: Histories, count: int) -> None:
     pieces = list(generate(model, bpe, "The quick", CONFIG, count=count))
@@ -85,9 +111,9 @@ def test_a_tree_that_walks_on_converts_no_text_and_a_jump_is_right(
     made: list[int] = []
 
     class Counted(SeenTokens):
-        def __init__(self, ids: Sequence[int] = ()) -> None:
+        def __init__(self, ids: Sequence[int] = (), *, counted: bool = False) -> None:
             made.append(len(ids))
-            super().__init__(ids)
+            super().__init__(ids, counted=counted)
 
     grown = TokenTree(model, bpe, "The quick")
     monkeypatch.setattr(tree, "SeenTokens", Counted)

@@ -14,6 +14,7 @@ import pytest
 
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import CheckpointError, OutputError, TraceError
+from minigpt.records import to_plain
 from minigpt.sampling import trace as trace_module
 from minigpt.sampling.records import SampleEnd
 from minigpt.sampling.trace import Fingerprint, TraceHeader, TraceStep, TraceWriter, read_trace
@@ -58,7 +59,7 @@ def test_a_tree_comes_back_equal(tree_file: Path, tree: list[TraceStep]) -> None
 
 def test_the_lines_are_those_of_json_between_a_first_and_a_last(trace_file: Path) -> None:
     first, *lines, last = map(json.loads, trace_file.read_text("ascii").splitlines())
-    assert (first["format"], first["number"]) == ("minigpt trace", 1)
+    assert (first["format"], first["number"]) == ("minigpt trace", 2)
     assert last == {"end": sum("candidates" in line for line in lines)}
     assert [line["sample"] for line in lines if "stopped_by" in line] == [0, 1]
     assert not any("node" in line for line in lines)
@@ -235,10 +236,23 @@ def test_a_file_of_one_endless_line_is_not_swallowed(
     assert "longer than 65,536 bytes" in message if begin else "no trace" in message
 
 
-@pytest.mark.parametrize("number", [2, 7, 10**30])
+@pytest.mark.parametrize("number", [3, 7, 10**30])
 def test_a_later_format_is_refused_by_its_number(trace_file: Path, edit: Edit, number: int) -> None:
     edit(trace_file, 0, lambda values: values.update(number=number))
     assert f"is a trace of format {number}, and this minigpt, " in refusal(trace_file)
+
+
+def test_a_trace_from_before_some_filters_is_read_as_one_without_them(trace_file: Path, edit: Edit) -> None:
+    def older(values: dict[str, Any]) -> None:
+        values["number"] = 1
+        for name in ("bias", "presence_penalty", "frequency_penalty", "top_n_sigma", "typical_p"):
+            del values["settings"][name]
+
+    newer = read_trace(trace_file)
+    edit(trace_file, 0, older)
+    assert read_trace(trace_file) == newer
+    edit(trace_file, 0, lambda values: values.update(number=2))
+    assert "has no bias" in refusal(trace_file)
 
 
 @pytest.mark.parametrize("number", [0, -1, "1", 1.0, True, None])
@@ -291,7 +305,8 @@ def test_a_value_of_another_type_or_out_of_range_is_never_taken(trace_file: Path
 def _harmless(path: tuple[Any, ...], old: object, wrong: object) -> bool:
     """Numbers that another sample may well have; what may be missing."""
     free = {"seconds", "tokens_per_second", "bits_per_token", "entropy_bits_per_token", "top_token_share", "logit",
-            "value", "temperature", "entropy_bits", "surprisal_bits"}  # fmt: skip
+            "value", "temperature", "presence_penalty", "frequency_penalty",
+            "entropy_bits", "surprisal_bits"}  # fmt: skip
     number = isinstance(wrong, (int, float)) and not isinstance(wrong, bool)
     return (number and path[-1] in free) or (path[-1] in ("text", "cut_by") and (wrong is None or old is None))
 
@@ -359,6 +374,11 @@ def test_a_step_that_cannot_stand_there(trace_file: Path, edit: Edit, change: di
         ({"prompt_ids": [320]}, "there is no token 320 in a vocabulary of 320"),
         ({"prompt_ids": [-1]}, "there is no token -1"),
         ({"prompt_ids": ["1"]}, 'prompt_ids[0] is "1", where a whole number must be'),
+        (
+            {"settings": {**to_plain(SampleConfig()), "bias": [[320, 1.0]]}},
+            "there is no token 320 in a vocabulary of 320",
+        ),
+        ({"settings": {**to_plain(SampleConfig()), "bias": [[3]]}}, "where a list of 2 must be"),
         ({"made_by": "hand"}, 'made_by is "hand"'),
         ({"num_samples": 3}, "sample 2 has no end"),
         ({"num_samples": 10**18}, "sample 2 has no end"),

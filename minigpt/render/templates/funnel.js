@@ -5,8 +5,8 @@
 // listed ones, or nothing is cut, each share is exact. A cut among the others leaves bounds, so every number is an
 // interval [low, high].
 const Funnel = (() => {
-  const NEUTRAL = { "temperature": 1, "top-k": 0, "top-p": 1, "min-p": 0 };
-  const STAGES = { "temperature": temperature, "top-k": topK, "top-p": topP, "min-p": minP };
+  const NEUTRAL = { "temperature": 1, "top-n-sigma": 0, "top-k": 0, "top-p": 1, "min-p": 0 };
+  const STAGES = { "temperature": temperature, "top-n-sigma": topNSigma, "top-k": topK, "top-p": topP, "min-p": minP };
   const SLACK = 1e-9; // what rounding may do to a count that comes from a division
 
   const sum = (values) => values.reduce((total, value) => total + value, 0);
@@ -14,8 +14,8 @@ const Funnel = (() => {
   const exactly = (value) => [value, value];
 
   // step: `logits` (the `best` largest, and perhaps the chosen token, which `place` others precede), `rest` (how many
-  // are not listed), `restLogSums` (one for each of `temperatures`, null for nothing), and where there was a
-  // repetition penalty, from before it, `raw`: the shares, and `other`.
+  // are not listed), `restLogSums` (one for each of `temperatures`, null for nothing), `sigma` (the standard deviation
+  // of all), and where there were penalties or biases, from before them, `raw`: the shares, and `other`.
   // stages: [{name, value}]. used: for each of them that is not neutral {kept, mass, other}, where the step was drawn
   // with these very settings.
   function funnel(step, temperatures, stages, used = null) {
@@ -27,6 +27,16 @@ const Funnel = (() => {
       if (used && !isExact(state.mass)) state = known(state, used[i]);
       return { ...stage, ...told(state, raw, used && used[i]) };
     });
+    return { raw, results, cutBy: step.logits.map((_, i) => firstCut(results, i)) };
+  }
+
+  // The funnel of a step as it was drawn, where a stage needs the whole vocabulary. A share is null where it was cut.
+  function asDrawn(step, temperatures) {
+    const results = step.drawn.map(({ name, value, kept, mass, other, shares }) => ({
+      name, value, isKept: shares.map((share) => share !== null), shares: shares.map((share) => exactly(share ?? 0)),
+      kept: exactly(kept), mass: exactly(mass), other: exactly(other),
+    }));
+    const raw = rawShares(step, weighed(step, temperatures, 1));
     return { raw, results, cutBy: step.logits.map((_, i) => firstCut(results, i)) };
   }
 
@@ -45,27 +55,27 @@ const Funnel = (() => {
     return { shares: listed.map((weight) => weight / total), other: rest / total };
   }
 
-  // As the page has it -> as it is computed with: single precision is that of the model's logits, and the penalty is
-  // that of the filter.
-  function prepared(step, penalty) {
+  // As the page has it -> as it is computed with: single precision is that of the model's logits, and penalties and
+  // biases are in those that they change.
+  function prepared(step) {
     if (!step.logits) return step;
     const logits = step.single ? step.logits.map(Math.fround) : step.logits;
     if (!step.changed) return { ...step, logits };
     const raw = { shares: logits.map((logit) => Math.exp(logit - step.logSum)), other: step.otherRawProb };
-    const changed = new Set(step.changed);
-    const penalised = (logit) => (logit > 0 ? logit / penalty : logit * penalty);
-    return { ...step, raw, logits: logits.map((logit, i) => (changed.has(i) ? penalised(logit) : logit)) };
+    const changed = new Map(step.changed);
+    return { ...step, raw, logits: logits.map((logit, i) => changed.get(i) ?? logit) };
   }
 
   // The weights at one temperature. `beyond`: of all that are not among the best, a chosen token behind them included.
-  function weighed({ logits, best, place, rest, restLogSums }, temperatures, T) {
+  function weighed({ logits, best, place, rest, restLogSums, sigma }, temperatures, T) {
     const scaled = logits.map((logit) => (logit - logits[0]) / T);
     const listed = scaled.map(Math.exp);
     const logSum = restLogSums[temperatures.indexOf(T)];
     const restWeight = logSum === null ? 0 : Math.exp(logSum);
     const hasExtra = logits.length > best, extra = hasExtra ? listed[best] : 0;
     const count = logits.length + rest;
-    return { scaled, listed, rest: restWeight, best, place, hasExtra, extra, beyond: extra + restWeight, count };
+    const beyond = extra + restWeight;
+    return { scaled, listed, rest: restWeight, best, place, hasExtra, extra, beyond, count, sigma: sigma / T };
   }
 
   // A state: the weights, how many of the first tokens are kept, and the sum of their weights.
@@ -143,16 +153,33 @@ const Funnel = (() => {
     return [Math.min(low, high), high];
   }
 
-  // Keeps a token while its weight is at least p; that of the largest is 1.
   function minP(state, p) {
+    return atLeast(state, Math.log(p));
+  }
+
+  // Keeps a token at most n standard deviations of what is left below the largest.
+  function topNSigma(state, n) {
+    const { weights, kept, mass } = state;
+    if (kept[1] <= weights.best && isExact(kept)) return atLeast(state, -n * deviation(weights.scaled.slice(0, kept[0])));
+    return kept[0] === weights.count ? atLeast(state, -n * weights.sigma) : cut(state, [1, kept[1]], [0, mass[1]]);
+  }
+
+  function deviation(values) {
+    const mean = sum(values) / values.length;
+    return Math.sqrt(sum(values.map((value) => (value - mean) ** 2)) / values.length);
+  }
+
+  // Keeps a token whose logit, at this temperature, is at least `least`; the largest is 0, and its weight is 1.
+  function atLeast(state, least) {
     const { weights, kept, mass } = state;
     const { scaled, best, place, hasExtra, rest, count } = weights;
-    const passes = (i) => scaled[i] >= Math.log(p);
+    const p = Math.exp(least);
+    const passes = (i) => scaled[i] >= least;
     const failed = scaled.slice(0, best).findIndex((_, i) => !passes(i));
     if (failed >= 0) return cut(state, kept.map((number) => Math.min(number, failed)), [0, mass[1]]);
     if (kept[1] <= best) return state;
     const extraPasses = hasExtra && passes(best);
-    const more = (extraPasses ? 1 : 0) + Math.floor(rest / p + SLACK);
+    const more = (extraPasses ? 1 : 0) + (p > 1e-300 ? Math.floor(rest / p + SLACK) : Infinity);
     const high = Math.min(kept[1], best + more, hasExtra && !extraPasses ? place : count);
     const low = Math.min(kept[0], high, extraPasses ? place + 1 : best);
     return cut(state, [low, high], [mass[0] - (count - best) * p, mass[1]]);
@@ -187,5 +214,5 @@ const Funnel = (() => {
     return [share(mass[0], isKept[best] !== false), share(mass[1], isKept[best] === true)];
   }
 
-  return { funnel, prepared, isExact };
+  return { funnel, asDrawn, prepared, isExact };
 })();

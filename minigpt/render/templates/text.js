@@ -8,7 +8,7 @@ class TextView {
   constructor(section, data) {
     this.section = section;
     this.data = data;
-    this.steps = data.steps.map((step) => Funnel.prepared(step, data.penalty));
+    this.steps = data.steps.map((step) => Funnel.prepared(step));
     this.find = (selector) => section.querySelector(selector);
     this.scale = data.scales[0];
     this.rows = ROWS[0];
@@ -112,7 +112,7 @@ class TextView {
       this.settled();
     };
     this.find(".as-used")?.addEventListener("click", set(({ used }) => used));
-    this.find(".all-off").addEventListener("click", set(({ neutral }) => neutral));
+    this.find(".all-off")?.addEventListener("click", set(({ neutral }) => neutral));
     this.find(".sliders").addEventListener("submit", (event) => event.preventDefault());
     const rows = this.find(".rows");
     rows.append(...ROWS.map((count) => element("option", { text: count === Infinity ? "all listed" : count })));
@@ -160,6 +160,7 @@ class TextView {
   }
 
   computed(step) {
+    if (step.drawn) return Funnel.asDrawn(step, this.data.temperatures);
     const stages = this.data.sliders.map(({ name }) => ({ name, value: this.settings[name] }));
     const asUsed = this.data.sliders.every(({ name, used }) => this.settings[name] === used);
     return Funnel.funnel(step, this.data.temperatures, stages, asUsed ? step.used ?? null : null);
@@ -238,7 +239,7 @@ class TextView {
     ]);
   }
 
-  // Equal logits have equal ranks. After a repetition penalty it is the rank among the penalised logits.
+  // Equal logits have equal ranks. After penalties and biases it is the rank among the changed logits.
   rank(step, i) {
     if (i < step.best) return 1 + step.logits.indexOf(step.logits[i]);
     return step.raw ? step.place + 1 : step.rank;
@@ -281,7 +282,8 @@ class TextView {
     const parts = [total("raw softmax", (i) => raw.shares[i], raw.other)];
     const last = results.at(-1);
     if (last && Funnel.isExact(last.other)) parts.push(total("drawn from", (i) => last.shares[i][0], last.other[0]));
-    if (step.raw) parts.push(`all columns after raw begin from the repetition penalty of ${this.data.penalty}`);
+    if (step.raw) parts.push(`all columns after raw begin from ${this.data.changes.join(" and ")}`);
+    if (step.drawn) parts.push(`${this.data.fixed.join(" and ")} needs the whole vocabulary: these are the stages as sampled`);
     return parts.join(" · ");
   }
 

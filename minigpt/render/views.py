@@ -1,0 +1,32 @@
+"""The registry of views. The command line, its help, JSON, pages and notebooks know what stands here."""
+
+from functools import cache
+from importlib import import_module
+
+from minigpt.render.face import Face
+
+# Modules of this folder that show views, in the order of the views' flags in --help. To add a view, add a line.
+_MODULES = (
+    "tables",
+    "choices",
+    "boundary",
+    "against",
+    "history",
+    "lens",
+    "attribution",
+    "cut",
+    "corpus",
+    "attention",
+    "embeddings",
+)
+
+
+@cache
+def every_face() -> tuple[Face, ...]:
+    """All views with their faces."""
+    return tuple(face for name in _MODULES for face in import_module(f"minigpt.render.{name}").FACES)
+
+
+def faces_of(command: str) -> list[Face]:
+    """Those of one command."""
+    return [face for face in every_face() if face.view.command == command]

@@ -1,0 +1,36 @@
+"""Biases as a person gives them, by the text of a token, as the filter takes them, by its id."""
+
+from collections.abc import Iterable
+
+from minigpt.errors import ConfigError, brief, named
+from minigpt.settings import TokenBias
+from minigpt.text.single import single_token
+from minigpt.text.tokenizer import Tokenizer
+
+
+def read_biases(tokenizer: Tokenizer, texts: Iterable[str]) -> tuple[TokenBias, ...]:
+    """The biases that each of `texts`, such as ` the=-2` or `#262=-2`, asks for. Raises ConfigError."""
+    return token_biases(tokenizer, map(_parted, texts))
+
+
+def token_biases(tokenizer: Tokenizer, amounts: Iterable[tuple[str, float]]) -> tuple[TokenBias, ...]:
+    """Each token's id with its amount. Raises ConfigError for a text that is not one token, and for one given twice."""
+    found: dict[int, float] = {}
+    for text, amount in amounts:
+        try:
+            token = single_token(tokenizer, text)
+        except ConfigError as error:
+            raise ConfigError(f"{named('bias')}: {error.message}") from error
+        if token in found:
+            raise ConfigError(f"{named('bias')} names the token {brief(text)!r} twice: give it one number.")
+        found[token] = amount
+    return tuple(found.items())
+
+
+def _parted(text: str) -> tuple[str, float]:
+    token, _, number = text.rpartition("=")
+    try:
+        return token, float(number)
+    except ValueError as error:
+        needed = f"{named('bias')} needs a token and a number, as in ' the=-2'"
+        raise ConfigError(f"{needed}, not {brief(text)!r}.") from error

@@ -1,0 +1,127 @@
+"""What a view is: a question about a model, the flags that ask it, and the records that answer it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from minigpt.errors import named
+from minigpt.settings import Settings, one_of, require, settings_of
+
+if TYPE_CHECKING:
+    from minigpt.checkpoint.folder import Checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A text (or, of inspect-embeddings, some tokens), the model that is asked about it, and the flags given."""
+
+    checkpoint: Checkpoint
+    text: str
+    ids: Sequence[int]
+    flags: Any  # the settings of the command's views, by their names
+    top: int
+    note: Callable[[str], None]  # told of what was done differently from what was asked
+    # Begins the display of long work, by its name, its size and the unit; told of units that are done.
+    stages: Callable[..., Callable[[int], None]] = lambda name, total, unit="": lambda done: None
+
+
+class Tally(Protocol):
+    """Adds up records while they pass by."""
+
+    def watch(self, records: Iterable[Any]) -> Iterator[Any]:
+        """Pass on the same records."""
+
+    def fields(self) -> Mapping[str, Any]:
+        """Return what JSON says behind the records."""
+
+
+class _NoTally:
+    def watch(self, records: Iterable[Any]) -> Iterator[Any]:
+        return iter(records)
+
+    def fields(self) -> Mapping[str, Any]:
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Records of one kind, and what is told beside them."""
+
+    records: Iterable[Any]
+    text: str = ""  # that stands before what the records are about
+    tally: Callable[[], Tally] = _NoTally
+    fields: Mapping[str, Any] = field(default_factory=dict)  # of the JSON, behind the records
+    facts: Mapping[str, Any] = field(default_factory=dict)  # that only the table or the page needs
+
+
+class Stream:
+    """Records that are computed anew each time they are gone through, so that none of them has to be kept."""
+
+    def __init__(self, compute: Callable[[], Iterator[Any]]) -> None:
+        self._compute = compute
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._compute()
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One question. Its file holds its record, its flags and the function that answers it; its table is in render/.
+
+    `asked_by` names the settings that ask for it, all of them together; a command shows the view that has none when it
+    is not asked for any. `takes` names the settings that it heeds besides, declared by this or another view.
+    """
+
+    record: type
+    ask: Callable[[Question], Answer]
+    title: str  # of its page
+    command: str = "inspect-probs"
+    settings: type[Settings] | None = None
+    asked_by: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    key: str | None = None  # of the records in the JSON; without one the only record is the whole
+    page: Callable[[Question, Answer], Iterable[Any]] | None = None  # the page's own records, where it has others
+    usual_top: int = 10
+    # How many tokens the model reads behind those of the text; None where a text is not read in windows.
+    tokens_ahead: Callable[[Question], int] | None = lambda question: 0
+    at_end: bool = True  # whether it matters how the end of the text is cut
+    runs_model: bool = True
+    of_tokens: bool = False  # asked about tokens rather than a text
+    # Which checkpoint is looked at: of the flags and of the one named, which may have been given explicitly or not.
+    checkpoint: Callable[[Any, Path | None, bool], Path | None] = lambda flags, named, explicit: named
+
+
+def flags_of(views: Iterable[View]) -> type[Settings]:
+    """One group of settings of those of all views, in their order."""
+    groups = dict.fromkeys(view.settings for view in views if view.settings)
+    return dataclass(frozen=True, kw_only=True)(type("ViewFlags", (*reversed(groups), Settings), {}))
+
+
+def chosen_view(views: Sequence[View], flags: Settings) -> View:
+    """The view that the flags ask for.
+
+    Raises ConfigError for flags that ask for several, or that the view does not take.
+    """
+    names = dict.fromkeys(name for view in views for name in view.asked_by)
+    asked = tuple(name for name in names if _is_given(flags, name))
+    view = next((view for view in views if set(view.asked_by) == set(asked)), None)
+    if view is None:
+        require(False, f"{' and '.join(map(named, asked))} exclude each other.")
+    assert view is not None
+    for name in settings_of(flags).keys() - names.keys() - {*view.takes}:
+        require(not _is_given(flags, name), f"{named(name)} goes with {_takers(views, name, flags)}.")
+    return view
+
+
+def _takers(views: Sequence[View], name: str, flags: Settings) -> str:
+    openers = [view.asked_by[0] for view in views if name in view.takes and len(view.asked_by) == 1]
+    metavar = settings_of(flags)[openers[0]].metavar if len(openers) == 1 else None
+    return one_of(named(opener, metavar) for opener in openers)
+
+
+def _is_given(flags: Settings, name: str) -> bool:
+    value = getattr(flags, name)
+    return value is not None and value is not False and value != ()
