@@ -2,19 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.console import Console
 
-from minigpt.cli.completion import complete_corpus
 from minigpt.cli.guard import note, signals_raise, stderr
 from minigpt.render.corpus import verbatim_caption, verbatim_text
 from minigpt.render.screen import Screen
 from minigpt.render.work import WorkDisplay
 from minigpt.sampling.records import SampleEnd, StepRecord
-from minigpt.settings import RANGES, require
-from minigpt.views.corpus import SOURCES
+from minigpt.settings import require
 
 if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint
@@ -23,41 +20,6 @@ if TYPE_CHECKING:
     from minigpt.views.corpus import VerbatimReport
 
 _USUAL_BYTES = 32  # of text in the shortest span that is marked: about six words of English
-<<<<<<< HEAD
-InCorpus = Annotated[
-=======
-_SOURCES = "run (what the checkpoint learned from), a run's folder, builtin, or a text. May be given several times."
-BesideCorpus = Annotated[
->>>>>>> main
-    list[str] | None,
-    typer.Option(
-        "--corpus",
-        metavar="SOURCE",
-<<<<<<< HEAD
-        help=f"Mark what stands verbatim in {SOURCES}",
-=======
-        help=f"How often each token follows in {_SOURCES}",
->>>>>>> main
-        show_default=False,
-        autocompletion=complete_corpus,
-    ),
-]
-<<<<<<< HEAD
-Verbatim = Annotated[
-    int | None,
-    typer.Option(
-        min=RANGES["verbatim"].least,
-        help=f"With --corpus, the fewest tokens of a span. By default those of about {_USUAL_BYTES} bytes.",
-=======
-Suffix = Annotated[
-    int | None,
-    typer.Option(
-        min=RANGES["suffix"].least,
-        help="With --corpus, look for so many of the last tokens. By default as many as stand there.",
->>>>>>> main
-        show_default=False,
-    ),
-]
 
 
 def open_corpus(loaded: "Checkpoint", sources: list[str], *, quiet: bool) -> "Reference":

@@ -124,7 +124,6 @@ def _option(name: str, about: Setting, renamed: Mapping[str, str], *, shown: boo
         help=spelled(about.text, lambda other, value: as_flag(other, value, renamed)),
         metavar=about.metavar,
         rich_help_panel=about.panel,
-        metavar=about.metavar,
         show_default=shown and about.shows_default,
         envvar=about.variable,
         autocompletion=_completion(about),

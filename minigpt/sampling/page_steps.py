@@ -12,8 +12,8 @@ from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import build_stages
 from minigpt.sampling.records import StepLogits, StepRecord, first_token
 from minigpt.sampling.seen import SeenTokens
-from minigpt.sampling.step_logits import TEMPERATURES, step_logits
-from minigpt.settings import SampleConfig, require
+from minigpt.sampling.step_logits import step_logits
+from minigpt.settings import TEMPERATURES, SampleConfig, require
 
 _MOST_TOKENS = 5_000  # on a page: 7 MB
 _LISTED = 50  # logits a step: a page of 500 tokens stays below 1 MB
@@ -45,7 +45,7 @@ def every_step(
     pages = PageSteps(checkpoint, config, best)
     if ids:
         yield first_token(checkpoint.tokenizer, ids[0])
-    seen = SeenTokens(ids[:1])
+    seen = SeenTokens(ids[:1], counted=True)
     for position, logits_V in position_logits(checkpoint.model, ids):
         record = step_record(
             distribution(logits_V), checkpoint.tokenizer.token_bytes, position=position, top=1, token=ids[position]

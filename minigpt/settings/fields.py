@@ -83,16 +83,9 @@ class Setting:
 
     `help` names the `choices` where it says {values}; `remarks`, by choice, stand behind them in parentheses. An `open`
     choice takes other values too, which whoever uses them checks. `panel` is the box of --help that lists the flag;
-<<<<<<< HEAD
-    `flag` and `short` are its names where they differ from the field's, `metavar` that of its value; `off` is the help
-    of a second flag, --no-NAME, for a switch. `variable` of the environment stands for a flag that is not given.
-    `completes` names what a shell completes, see `minigpt.cli.completion`. With `shows_range`, --help shows the range
-    too.
-=======
     `flag` and `short` are its names where they differ from the field's, `metavar` stands for its value; `off` is the
     help of a second flag, --no-NAME, for a switch. `variable` of the environment stands for a flag that is not given.
     `completes` names what a shell completes, see `minigpt.cli.completion`. With `shows_range`, --help shows the range.
->>>>>>> main
     """
 
     help: str = ""
