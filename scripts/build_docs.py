@@ -191,7 +191,8 @@ def filters() -> str:
     from minigpt.settings import FILTERS
 
     helps = {parameter.opts[0]: parameter.help for parameter in parameters("sample")}
-    rows = "".join(f"| `--{name}` | {helps[f'--{name}']} | {spec.neutral or 0} |\n" for name, spec in FILTERS.items())
+    off = {name: "none" if spec.neutral == () else f"{spec.neutral:g}" for name, spec in FILTERS.items()}
+    rows = "".join(f"| `--{name}` | {helps[f'--{name}']} | {off[name]} |\n" for name in FILTERS)
     return f"| flag | what it does | off |\n| --- | --- | --- |\n{rows}"
 
 
