@@ -1,15 +1,16 @@
-"""JSON, as any file may hold it, in; the frozen records that it stands for out, strictly: the way back of `to_plain`.
+"""Reads JSON from any file, strictly, into the frozen records that it stands for: the inverse of `to_plain`.
 
 The annotations of a record's fields say what is read, so that a new field needs no line here.
 """
 
 import json
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import UTC, datetime
 from functools import cache
+from itertools import repeat
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -106,22 +107,34 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 @cache
 def _reader(kind: Any, exact: bool) -> _Reader:
-    """What reads a value of a type."""
+    """The function that reads a value of a type."""
     origin, parts = get_origin(kind), get_args(kind)
     if is_dataclass(kind):
         return _object_reader(kind, exact)
     if origin is Annotated:
         return _range_reader(_reader(parts[0], exact), parts[1])
     if origin is tuple and parts[-1] is not Ellipsis:
-        return _row_reader([_reader(part, exact) for part in parts])
+        return _list_reader([_reader(part, exact) for part in parts], len(parts))
     if origin is tuple:
-        return _list_reader(_reader(parts[0], exact))
+        return _list_reader(repeat(_reader(parts[0], exact)))
     if origin is Mapping:
         return _mapping_reader(_reader(parts[1], exact))
     if origin in (Union, UnionType):
         return _choice_reader([_reader(part, exact) for part in parts if part is not NoneType], NoneType in parts)
     scalar: _Reader = _SCALARS[kind]
     return scalar
+
+
+def _read_each(readers: Iterable[_Reader], values: Iterable[Any], where: Callable[[int], str]) -> list[Any]:
+    """Each value by its reader; `where` is the path of a number that does not fit."""
+    found: list[Any] = []
+    try:
+        for read, value in zip(readers, values, strict=False):
+            found.append(read(value))
+    except Misfit as error:
+        inner = str(error)
+        raise Misfit(where(len(found)) + (inner if inner[0] in ".[" else f" {inner}")) from None
+    return found
 
 
 def _object_reader(kind: Any, exact: bool) -> _Reader:
@@ -132,8 +145,7 @@ def _object_reader(kind: Any, exact: bool) -> _Reader:
     takes_any = not exact and kind not in _SETTINGS
 
     def read(value: Any) -> Any:
-        if not isinstance(value, dict):
-            raise _wrong(value, "an object")
+        _check_type(value, "an object", dict)
         if value.keys() != readers.keys():
             missing = next((name for name in readers if name in needed and name not in value), None)
             unknown = next((name for name in value if name not in readers), None)
@@ -141,14 +153,9 @@ def _object_reader(kind: Any, exact: bool) -> _Reader:
                 raise Misfit(f"has no {missing}")
             if unknown is not None and not takes_any:
                 raise Misfit(f"has an unknown name, {_shown(unknown)}")
-        name, found = "", {}
-        try:
-            for name, reader in readers.items():
-                if name in value:
-                    found[name] = reader(value[name])
-        except Misfit as error:
-            raise _inside(f".{name}", error) from None
-        return kind(**found)
+        names = [name for name in readers if name in value]
+        found = _read_each(map(readers.get, names), map(value.get, names), lambda i: f".{names[i]}")  # type: ignore[arg-type]
+        return kind(**dict(zip(names, found, strict=True)))
 
     return read
 
@@ -163,49 +170,26 @@ def _range_reader(read_number: _Reader, within: Within) -> _Reader:
     return read
 
 
-def _list_reader(item: _Reader) -> _Reader:
-    def read(value: Any) -> Any:
-        if not isinstance(value, list):
-            raise _wrong(value, "a list")
-        found: list[Any] = []
-        try:
-            for inner in value:
-                found.append(item(inner))
-        except Misfit as error:
-            raise _inside(f"[{len(found)}]", error) from None
-        return tuple(found)
-
-    return read
-
-
-def _row_reader(items: list[_Reader]) -> _Reader:
-    """A list of so many values, each of its own type."""
+def _list_reader(items: Iterable[_Reader], count: int | None = None) -> _Reader:
+    """A list, or one of exactly `count` values."""
 
     def read(value: Any) -> Any:
-        if not isinstance(value, list) or len(value) != len(items):
-            raise _wrong(value, f"a list of {len(items)}")
-        found: list[Any] = []
-        try:
-            for item, inner in zip(items, value, strict=True):
-                found.append(item(inner))
-        except Misfit as error:
-            raise _inside(f"[{len(found)}]", error) from None
-        return tuple(found)
+        if type(value) is not list or count not in (None, len(value)):
+            raise _wrong(value, "a list" if count is None else f"a list of {count}")
+        return tuple(_read_each(items, value, "[{}]".format))
 
     return read
 
 
 def _mapping_reader(item: _Reader) -> _Reader:
     def read(value: Any) -> Any:
-        if not isinstance(value, dict):
-            raise _wrong(value, "an object")
-        name, found = "", {}
-        try:
-            for name, inner in value.items():
-                found[_read_text(name)] = item(inner)
-        except Misfit as error:
-            raise _inside(f".{_shown(name)}", error) from None
-        return found
+        _check_type(value, "an object", dict)
+        pairs = _read_each(
+            repeat(lambda pair: (_read_text(pair[0]), item(pair[1]))),
+            value.items(),
+            lambda i: f".{_shown([*value][i])}",
+        )
+        return dict(pairs)
 
     return read
 
@@ -228,22 +212,23 @@ def _choice_reader(readers: list[_Reader], may_be_null: bool) -> _Reader:
     return read
 
 
-def _read_null(value: Any) -> None:
-    if value is not None:
-        raise _wrong(value, "null")
+def _scalar_reader(words: str, kind: type) -> _Reader:
+    def read(value: Any) -> Any:
+        _check_type(value, words, kind)
+        return value
+
+    return read
 
 
 def _read_int(value: Any) -> int:
-    if type(value) is not int:
-        raise _wrong(value, "a whole number")
+    _check_type(value, "a whole number", int)
     if not -_MOST <= value < _MOST:
         raise Misfit("is a number too large")
-    return value
+    return int(value)
 
 
 def _read_float(value: Any) -> float:
-    if type(value) not in (int, float):
-        raise _wrong(value, "a number")
+    _check_type(value, "a number", int, float)
     try:
         number = float(value)
     except OverflowError:
@@ -254,23 +239,16 @@ def _read_float(value: Any) -> float:
 
 
 def _read_text(value: Any) -> str:
-    if type(value) is not str:
-        raise _wrong(value, "a text")
+    _check_type(value, "a text", str)
     try:
         value.encode()
     except UnicodeEncodeError as error:
         raise Misfit("is a text with half a character in it") from error
-    return value
-
-
-def _read_bool(value: Any) -> bool:
-    if type(value) is not bool:
-        raise _wrong(value, "true or false")
-    return value
+    return str(value)
 
 
 def _read_date(value: Any) -> datetime:
-    """One without a time zone is of UTC."""
+    """A date without a time zone is in UTC."""
     try:
         date = datetime.fromisoformat(_read_text(value))
     except ValueError as error:
@@ -278,20 +256,20 @@ def _read_date(value: Any) -> datetime:
     return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
-def _read_anything(value: Any) -> Any:
-    return value
-
-
 _SCALARS: dict[Any, _Reader] = {
-    int: _read_int, float: _read_float, str: _read_text, bool: _read_bool, NoneType: _read_null,
-    datetime: _read_date, Any: _read_anything,
-}  # fmt: skip
+    int: _read_int,
+    float: _read_float,
+    str: _read_text,
+    bool: _scalar_reader("true or false", bool),
+    NoneType: _scalar_reader("null", NoneType),
+    datetime: _read_date,
+    Any: lambda value: value,
+}
 
 
-def _inside(where: str, error: Misfit) -> Misfit:
-    """The same error, seen from outside."""
-    inner = str(error)
-    return Misfit(where + (inner if inner[0] in ".[" else f" {inner}"))
+def _check_type(value: Any, words: str, *kinds: type) -> None:
+    if type(value) not in kinds:
+        raise _wrong(value, words)
 
 
 def _wrong(value: Any, wanted: str) -> Misfit:

@@ -1,8 +1,8 @@
-"""Choices in; a table of how probable each is, alone and among them, out; also as CSV."""
+"""The table and the CSV of how probable each of several continuations is."""
 
 import csv
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from rich.cells import cell_len
@@ -11,6 +11,7 @@ from rich.text import Text
 from minigpt.render.face import Face
 from minigpt.render.screen import Screen
 from minigpt.render.style import bar, fit, following, percent, safe_text, visible
+from minigpt.render.table import Column, fitting, headings, texts, width_of
 from minigpt.views import choices as choices_view
 from minigpt.views.choices import Choice
 from minigpt.views.view import Answer
@@ -21,38 +22,32 @@ def _share(value: float) -> str:
     return percent(value or 1e-300)
 
 
-_COLUMNS: tuple[tuple[str, int, Callable[[Choice], str]], ...] = (  # name, cells with a gap, number
-    ("share", 10, lambda choice: _share(choice.share)),
-    ("by byte", 10, lambda choice: _share(choice.share_per_byte)),
-    ("nats", 10, lambda choice: f"{choice.total_nats:,.2f}"),
-    ("nats/byte", 11, lambda choice: f"{choice.nats_per_byte:,.4f}"),
-    ("tokens", 8, lambda choice: f"{len(choice.tokens):,}"),
+_COLUMNS = (
+    Column[Choice]("share", 10, lambda choice: _share(choice.share)),
+    Column[Choice]("by byte", 10, lambda choice: _share(choice.share_per_byte), drop=2),
+    Column[Choice]("nats", 10, lambda choice: f"{choice.total_nats:,.2f}", drop=4),
+    Column[Choice]("nats/byte", 11, lambda choice: f"{choice.nats_per_byte:,.4f}", drop=3),
+    Column[Choice]("tokens", 8, lambda choice: f"{len(choice.tokens):,}", drop=1),
 )
-_FIRST_TO_GO = ("tokens", "by byte", "nats/byte", "nats")  # where the screen is too narrow
 _SHORTEST_LABEL = 9
 _SHORTEST_BAR = 4
 
 
 def choices_table(choices: Sequence[Choice], prompt: str, screen: Screen) -> Text:
     """A row for each choice, in their order, and what the shares are shares of."""
-    columns = list(_COLUMNS)
-    for gone in _FIRST_TO_GO:
-        if screen.width - 1 - _cells(columns) < _SHORTEST_LABEL:
-            columns = [column for column in columns if column[0] != gone]
+    columns = fitting(_COLUMNS, screen.width - 1 - _SHORTEST_LABEL)
     labels = [visible(choice.text, screen.symbols) for choice in choices]
-    room = screen.width - 1 - _cells(columns)
+    room = screen.width - 1 - width_of(columns)
     width = max(6, min(max(map(cell_len, labels)), max(screen.width // 4, _SHORTEST_LABEL), room))
     bar_width = room - width - 2
-    heading = "".join(name.rjust(cells) for name, cells, _ in columns)
-    lines = [Text(" choice".ljust(screen.width - cell_len(heading)) + heading, "bold")]
+    lines = [Text(" choice".ljust(screen.width - width_of(columns)) + headings(columns), "bold")]
     for choice, label in zip(choices, labels, strict=True):
         line = Text(f" {fit(label, width, screen.symbols)}")
         if bar_width >= _SHORTEST_BAR:
             share = choice.share / max(choice.share for choice in choices)
             line.append("  " + bar(share, bar_width, screen.symbols), "cyan")
-        numbers = "".join(number(choice).rjust(cells) for _, cells, number in columns)
-        lines.append(line.append(numbers.rjust(screen.width - line.cell_len)))
-    return Text("\n").join([*lines, _caption(choices, prompt, {name for name, _, _ in columns}, screen)])
+        lines.append(line.append(texts(columns, choice).rjust(screen.width - line.cell_len)))
+    return Text("\n").join([*lines, _caption(choices, prompt, {column.name for column in columns}, screen)])
 
 
 def _caption(choices: Sequence[Choice], prompt: str, columns: set[str], screen: Screen) -> Text:
@@ -69,10 +64,6 @@ def _caption(choices: Sequence[Choice], prompt: str, columns: set[str], screen: 
             ),
         ]
     )
-
-
-def _cells(columns: Sequence[tuple[str, int, Callable[[Choice], str]]]) -> int:
-    return sum(cells for _, cells, _ in columns)
 
 
 CSV_COLUMNS = (

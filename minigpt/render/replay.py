@@ -1,17 +1,15 @@
-"""How a replay went in; the sentence or the table that says it, as rich Text of a given width, out."""
+"""The sentence, or the table, that says how a replay went."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.text import Text
 
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, fit, quantity, quoted, safe_text, token_label
+from minigpt.render.table import Column, fitting, headings, texts, width_of
 from minigpt.sampling.records import Candidate, Replay, RescoredToken, Rescoring
 
-_NUMBER = 8  # cells for a surprisal or a rank, with its gap
-_NUMBERS, _FEWER_NUMBERS = 4 * _NUMBER, 2 * _NUMBER  # two of each; without the ranks
 _SHORTEST_TOKEN, _SHORTEST_BEFORE = 8, 10
 
 
@@ -60,73 +58,54 @@ def _changes(replay: Replay) -> str:
     return ", ".join(f"{change.name} {change.then} then and {change.now} now" for change in replay.changes)
 
 
-@dataclass(frozen=True)
-class _Columns:
-    """Cells of `places  before  token  numbers`; a narrow screen has no `before`, a narrower one no ranks.
+_NUMBERS = (  # A, the trace, and B, the other model
+    Column[RescoredToken]("A", 8, lambda row: f"{row.surprisal_bits:.2f}"),
+    Column[RescoredToken]("B", 8, lambda row: f"{row.other_surprisal_bits:.2f}"),
+    Column[RescoredToken]("A", 8, lambda row: f"{row.rank:,}", drop=1),
+    Column[RescoredToken]("B", 8, lambda row: f"{row.other_rank:,}", drop=1),
+)
 
-    `places` are one or two columns that say where a token stands.
+
+def rescoring_table(rescoring: Rescoring, screen: Screen) -> Iterator[Text]:
+    """Two heading lines, a line for each token at which A, the trace, and B, the other model, differ most, totals.
+
+    A narrow screen has no text before the token, and a narrower one no ranks.
     """
-
-    places: dict[str, int]
-    before: int
-    token: int
-    ranks: bool
-
-    @classmethod
-    def fitting(cls, rescoring: Rescoring, screen: Screen) -> "_Columns":
-        rows = rescoring.most_different
-        places = {name: max(len(name), *(len(_place(row, name)) for row in rows)) for name in _places(rows)}
-        room = screen.width - 1 - sum(places.values()) - 2 * len(places)
-        ranks = room >= _SHORTEST_TOKEN + _NUMBERS
-        room -= _NUMBERS if ranks else _FEWER_NUMBERS
-        widest = max(5, *(cell_len(token_label(row, screen.symbols)) for row in rows))
-        token = max(5, min(widest, max(_SHORTEST_TOKEN, screen.width // 5), room))
-        before = room - token - 2
-        return cls(places, before if ranks and before >= _SHORTEST_BEFORE else 0, token, ranks)
-
-    @property
-    def left(self) -> int:
-        """What stands before the numbers."""
-        return (
-            1 + sum(self.places.values()) + 2 * len(self.places) + (self.before + 2 if self.before else 0) + self.token
-        )
+    rows, symbols = rescoring.most_different, screen.symbols
+    places = [_place(name, rows) for name in _places(rows)]
+    room = screen.width - 1 - width_of(places)
+    numbers = fitting(_NUMBERS, room - _SHORTEST_TOKEN)
+    room -= width_of(numbers)
+    widest = max(5, *(cell_len(token_label(row, symbols)) for row in rows))
+    token = max(5, min(widest, max(_SHORTEST_TOKEN, screen.width // 5), room))
+    before = room - token - 2
+    if len(numbers) < len(_NUMBERS) or before < _SHORTEST_BEFORE:
+        before = 0
+    names = f" {headings(places)[2:]}  " + (f"{'after':<{before}}  " if before else "") + f"{'token':<{token}}"
+    groups = ("surprisal", "rank")[: len(numbers) // 2]
+    yield Text(" " * cell_len(names) + "".join(name.rjust(16) for name in groups), "bold")
+    yield Text(names + headings(numbers), "bold")
+    for row in rows:
+        line = Text(f" {texts(places, row)[2:]}  ")
+        if before:
+            after = quoted(row.before, before, symbols) if row.before else "(nothing)"
+            line.append(fit(after, before, symbols) + "  ", "dim")
+        yield line.append(fit(token_label(row, symbols), token, symbols), "bold").append(texts(numbers, row))
+    yield _totals(rescoring, screen)
 
 
 def _places(rows: Sequence[RescoredToken]) -> tuple[str, ...]:
+    """The one or two columns that say where a token stands."""
     if any(row.node is not None for row in rows):
         return ("node", "position")
     return ("sample", "position") if any(row.sample for row in rows) else ("position",)
 
 
-def _place(row: RescoredToken, name: str) -> str:
-    return f"{getattr(row, name):,}"
+def _place(name: str, rows: Sequence[RescoredToken]) -> Column[RescoredToken]:
+    def text(row: RescoredToken) -> str:
+        return f"{getattr(row, name):,}"
 
-
-def rescoring_table(rescoring: Rescoring, screen: Screen) -> Iterator[Text]:
-    """Two heading lines, a line for each token at which A, the trace, and B, the other model, differ most, totals."""
-    columns = _Columns.fitting(rescoring, screen)
-    groups = ("surprisal", "rank") if columns.ranks else ("surprisal",)
-    yield Text(" " * columns.left + "".join(name.rjust(2 * _NUMBER) for name in groups), "bold")
-    names = "".join(f"{name:>{cells}}  " for name, cells in columns.places.items())
-    names += f"{'after':<{columns.before}}  " if columns.before else ""
-    yield Text(
-        f" {names}{'token':<{columns.token}}" + "".join(n.rjust(_NUMBER) for n in ("A", "B") * len(groups)), "bold"
-    )
-    for row in rescoring.most_different:
-        yield _row(row, columns, screen.symbols)
-    yield _totals(rescoring, screen)
-
-
-def _row(row: RescoredToken, columns: _Columns, symbols: Symbols) -> Text:
-    line = Text(" " + "".join(f"{_place(row, name):>{cells}}  " for name, cells in columns.places.items()))
-    if columns.before:
-        before = quoted(row.before, columns.before, symbols) if row.before else "(nothing)"
-        line.append(fit(before, columns.before, symbols) + "  ", "dim")
-    line.append(fit(token_label(row, symbols), columns.token, symbols), "bold")
-    line.append(f"{row.surprisal_bits:>{_NUMBER}.2f}{row.other_surprisal_bits:>{_NUMBER}.2f}")
-    if columns.ranks:
-        line.append(f"{row.rank:>{_NUMBER},}{row.other_rank:>{_NUMBER},}")
-    return line
+    return Column(name, 2 + max(len(name), *(len(text(row)) for row in rows)), text)
 
 
 def _totals(rescoring: Rescoring, screen: Screen) -> Text:

@@ -1,7 +1,7 @@
 """Runs in, the newest first; a table of them, in as many columns as fit, out."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TypeVar
 
 from rich.cells import cell_len
@@ -10,6 +10,7 @@ from rich.text import Text
 from minigpt.checkpoint.records import RunSummary
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, byte_count, compact, fit, quantity, safe_text, visible
+from minigpt.render.table import Column, fitting, headings, texts, width_of
 
 T = TypeVar("T")
 
@@ -19,44 +20,14 @@ _NEEDED_NAME = 20  # of a name that is so long, before a column goes
 _SHORTEST_TEXT, _LONGEST_TEXT = 11, 24
 
 
-@dataclass(frozen=True)
-class _Column:
-    """A heading, what stands below it, and whether that is a number, at the right."""
-
-    name: str
-    value: Callable[[RunSummary, Symbols], str]
-    right: bool = True
-
-    def widest(self, runs: Sequence[RunSummary], symbols: Symbols) -> int:
-        return max(cell_len(self.name), *(cell_len(self.value(run, symbols)) for run in runs))
-
-
-_COLUMNS = (
-    _Column("model", lambda run, symbols: _shape(run, symbols)),
-    _Column("weights", lambda run, symbols: _or_dash(run.parameters, compact)),
-    _Column("text", lambda run, symbols: _or_dash(run.text, lambda text: _last_part(text, symbols)), right=False),
-    _Column("steps", lambda run, symbols: _or_dash(run.steps, lambda steps: f"{steps:,}")),
-    _Column("bits/byte", lambda run, symbols: _or_dash(run.validation_bits_per_byte, lambda bits: f"{bits:.3f}")),
-    _Column("on disk", lambda run, symbols: byte_count(run.bytes)),
-    _Column("age", lambda run, symbols: age(run.age_seconds)),
-    _Column("status", lambda run, symbols: visible(run.status, symbols), right=False),
-)
-_FIRST_TO_GO = ("on disk", "model", "weights", "text", "status", "steps")  # where the screen is too narrow
-
-
 def runs_table(runs: Sequence[RunSummary], folder: str, screen: Screen) -> Iterator[Text]:
     """A heading, a line for each run, and what is wrong with a damaged one. `runs`: one or more."""
-    columns = _fitting(runs, screen)
-    room = screen.width - 1 - sum(_GAP + cells for _, cells in columns)
-    width = min(room, _name_width(runs, screen.symbols))
-    head = "".join(_cell(column.name, column, cells, screen) for column, cells in columns)
-    yield Text(f" {fit('name', width, screen.symbols)}{head}".rstrip(), "bold")
+    columns = _columns(runs, screen)
+    width = min(screen.width - 1 - width_of(columns), _name_width(runs, screen.symbols))
+    yield Text(f" {fit('name', width, screen.symbols)}{headings(columns)}".rstrip(), "bold")
     for run in runs:
-        values = "".join(_cell(column.value(run, screen.symbols), column, cells, screen) for column, cells in columns)
-        yield Text(
-            f" {fit(visible(run.name, screen.symbols), width, screen.symbols)}{values}".rstrip(),
-            "dim" if run.problem else "",
-        )
+        name = fit(visible(run.name, screen.symbols), width, screen.symbols)
+        yield Text(f" {name}{texts(columns, run)}".rstrip(), "dim" if run.problem else "")
         if run.problem:
             yield _indented(screen, f"{safe_text(run.problem)}.")
     yield screen.caption(
@@ -69,27 +40,35 @@ def _name_width(runs: Sequence[RunSummary], symbols: Symbols) -> int:
     return min(_LONGEST_NAME, max([_SHORTEST_NAME, *(cell_len(visible(run.name, symbols)) for run in runs)]))
 
 
-def _fitting(runs: Sequence[RunSummary], screen: Screen) -> list[tuple[_Column, int]]:
-    """The columns and their cells; the text has what the others leave, from 11 to 24."""
-    cells = {column: column.widest(runs, screen.symbols) for column in _COLUMNS}
-    text = next(column for column in _COLUMNS if column.name == "text")
-    name = min(_NEEDED_NAME, _name_width(runs, screen.symbols))
-    most, cells[text] = min(cells[text], _LONGEST_TEXT), min(cells[text], _SHORTEST_TEXT)
+def _columns(runs: Sequence[RunSummary], screen: Screen) -> list[Column[RunSummary]]:
+    """Those that fit beside the name; the text has the room that the others leave, from 11 to 24 cells."""
+    symbols = screen.symbols
 
-    def left() -> int:
-        return screen.width - 1 - name - sum(_GAP + width for width in cells.values())
+    def column(
+        name: str, text: Callable[[RunSummary], str], drop: int | None = None, *, left: bool = False
+    ) -> Column[RunSummary]:
+        return Column(name, _GAP + max(map(cell_len, [name, *map(text, runs)])), text, drop, left)
 
-    for gone in _FIRST_TO_GO:
-        if left() < 0:
-            cells = {column: width for column, width in cells.items() if column.name != gone}
-    if text in cells:
-        cells[text] = min(most, cells[text] + left())
-    return list(cells.items())
+    def source(run: RunSummary) -> str:
+        return _or_dash(run.text, lambda text: _last_part(text, symbols))
 
-
-def _cell(text: str, column: _Column, cells: int, screen: Screen) -> str:
-    fitted = fit(text, cells, screen.symbols)
-    return " " * _GAP + (" " * (cells - cell_len(fitted.rstrip())) + fitted.rstrip() if column.right else fitted)
+    text = column("text", source, 4, left=True)
+    most, shortest = (min(text.cells, _GAP + cells) for cells in (_LONGEST_TEXT, _SHORTEST_TEXT))
+    columns = [
+        column("model", lambda run: _shape(run, symbols), 2),
+        column("weights", lambda run: _or_dash(run.parameters, compact), 3),
+        replace(text, cells=shortest),
+        column("steps", lambda run: _or_dash(run.steps, lambda steps: f"{steps:,}"), 6),
+        column("bits/byte", lambda run: _or_dash(run.validation_bits_per_byte, lambda bits: f"{bits:.3f}")),
+        column("on disk", lambda run: byte_count(run.bytes), 1),
+        column("age", lambda run: age(run.age_seconds)),
+        column("status", lambda run: visible(run.status, symbols), 5, left=True),
+    ]
+    room = screen.width - 1 - min(_NEEDED_NAME, _name_width(runs, symbols))
+    kept = fitting(columns, room)
+    cells = min(most, shortest + room - width_of(kept))
+    fitted = replace(text, cells=cells, text=lambda run: fit(source(run), cells - _GAP, symbols))
+    return [fitted if column.name == "text" else column for column in kept]
 
 
 def _indented(screen: Screen, text: str) -> Text:

@@ -3,7 +3,7 @@
 import math
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -17,6 +17,7 @@ from minigpt.render.html import Section
 from minigpt.render.machine import write_csv
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, fit, fit_end, following, percent, quantity, safe_text, token_label
+from minigpt.render.table import Column, fitting, headings, texts, width_of
 from minigpt.render.text_page import text_section
 from minigpt.sampling.records import FileScore, SampleEnd, StepRecord, TextScore
 from minigpt.text.records import Token
@@ -85,31 +86,25 @@ def score_caption(score: TextScore, screen: Screen) -> Text:
     return Text("\n").join([totals, meaning])
 
 
-_SCORE_COLUMNS: tuple[tuple[str, int, Callable[[FileScore], str]], ...] = (  # name, cells with a gap, number
-    ("tokens", 12, lambda score: f"{score.tokens:,}"),
-    ("bytes", 13, lambda score: f"{score.bytes:,}"),
-    ("nats/token", 12, lambda score: _number(score.nats_per_token)),
-    ("bits/token", 12, lambda score: _number(score.bits_per_token)),
-    ("bits/byte", 11, lambda score: _number(score.bits_per_byte)),
-    ("perplexity", 12, lambda score: _number(score.perplexity, 2)),
+_SCORE_COLUMNS = (
+    Column[FileScore]("tokens", 12, lambda score: f"{score.tokens:,}", drop=3),
+    Column[FileScore]("bytes", 13, lambda score: f"{score.bytes:,}", drop=1),
+    Column[FileScore]("nats/token", 12, lambda score: _number(score.nats_per_token), drop=4),
+    Column[FileScore]("bits/token", 12, lambda score: _number(score.bits_per_token), drop=2),
+    Column[FileScore]("bits/byte", 11, lambda score: _number(score.bits_per_byte)),
+    Column[FileScore]("perplexity", 12, lambda score: _number(score.perplexity, 2), drop=5),
 )
-_FIRST_TO_GO = ("bytes", "bits/token", "tokens", "nats/token", "perplexity")  # where the screen is too narrow
 
 
 def score_table(scores: Sequence[FileScore], screen: Screen) -> Iterator[Text]:
     """A heading, then a line for each score; a narrow screen has fewer columns."""
     longest = max([_SHORTEST_NAME, *(cell_len(score.file or "total") for score in scores)])
-    columns = list(_SCORE_COLUMNS)
-    for gone in _FIRST_TO_GO:
-        room = screen.width - 1 - sum(cells for _, cells, _ in columns)
-        if room < _SHORTEST_NAME:
-            columns = [column for column in columns if column[0] != gone]
-    width = min(longest, screen.width - 1 - sum(cells for _, cells, _ in columns))
-    yield Text(f" {'file':<{width}}" + "".join(name.rjust(cells) for name, cells, _ in columns), "bold")
+    columns = fitting(_SCORE_COLUMNS, screen.width - 1 - _SHORTEST_NAME)
+    width = min(longest, screen.width - 1 - width_of(columns))
+    yield Text(f" {'file':<{width}}{headings(columns)}", "bold")
     for score in scores:
         label = fit_end(score.file or "total", width, screen.symbols)
-        numbers = "".join(number(score).rjust(cells) for _, cells, number in columns)
-        yield Text(f" {label}{numbers}", "" if score.file else "bold")
+        yield Text(f" {label}{texts(columns, score)}", "" if score.file else "bold")
 
 
 def _number(value: float | None, decimals: int = 4) -> str:

@@ -120,7 +120,7 @@ class TokenTree:
         return self._tokenizer.decode(self.ids(node)[0 if self._prompt else 1 :])
 
     def token(self, node: int) -> Token:
-        return self._token(self._nodes[node].token)
+        return Token.of(self._tokenizer, self._nodes[node].token)
 
     def first_token(self, text: str) -> Token | None:
         """The token with which `text` begins, or None where it is empty, or the tokenizer has no token for it."""
@@ -128,7 +128,7 @@ class TokenTree:
             ids = self._tokenizer.encode(text)
         except CorpusError:
             return None
-        return self._token(ids[0]) if ids else None
+        return Token.of(self._tokenizer, ids[0]) if ids else None
 
     # Steps
 
@@ -219,10 +219,6 @@ class TokenTree:
         logits_V = self._logits_after(node).to(torch.float64, copy=True)
         logits_V[guess] = -math.inf
         return -math.log2(1 - share) - float(logits_V.log_softmax(-1)[token]) / math.log(2)
-
-    def _token(self, token: int) -> Token:
-        data = self._tokenizer.token_bytes(token)
-        return Token(id=token, text=token_text(data), bytes=data.hex())
 
     def _vocabulary(self) -> list[str]:
         """The text of every token, in lower case; nothing for those that are no whole characters."""
