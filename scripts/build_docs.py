@@ -16,6 +16,7 @@ Python's documentation of its module decimal.
 import argparse
 import ast
 import json
+import math
 import os
 import pydoc
 import re
@@ -29,6 +30,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -100,7 +102,8 @@ def output(line: str) -> str:
 
     from minigpt.cli.app import app
 
-    result = CliRunner().invoke(app, shlex.split(line)[1:], env={"COLUMNS": "80"})
+    with mock.patch("minigpt.render.work._PATIENCE_SECONDS", math.inf):  # what is shown of work that takes long here
+        result = CliRunner().invoke(app, shlex.split(line)[1:], env={"COLUMNS": "80"})
     if result.exit_code:
         raise SystemExit(f"{line}\nended with {result.exit_code}:\n{result.output}")
     return result.output

@@ -16,7 +16,7 @@ from minigpt import api
 from minigpt.checkpoint import folder as on_disk
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptError, OutputError
-from minigpt.sampling.records import SampleEnd
+from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.settings import Choices, TrainConfig
 from minigpt.views.attention import attend, attention_grid, head_summaries
 from minigpt.views.choices import weigh
@@ -133,6 +133,15 @@ def test_sampling_is_a_stream_of_steps(checkpoint: api.Checkpoint) -> None:
     assert {piece.record.sample for piece in twice} == {0, 1}
 
 
+def test_a_bias_is_given_by_the_text_of_a_token(checkpoint: api.Checkpoint) -> None:
+    (the,) = checkpoint.tokenizer.encode(" the")
+    first = next(checkpoint.sample(TEXT, max_tokens=1, bias={" the": 1000, "#7": -3})).record
+    assert isinstance(first, StepRecord)
+    assert first.token is not None
+    assert first.token.id == the
+    assert (first.stages[0].name, first.stages[0].value) == ("bias", 2)
+
+
 def test_records_show_themselves(checkpoint: api.Checkpoint) -> None:
     rows = checkpoint.by_layer(TEXT)
     assert "<pre" in rows._repr_html_()
@@ -147,7 +156,14 @@ def test_records_show_themselves(checkpoint: api.Checkpoint) -> None:
         (lambda c: c.next(""), CorpusError, "There is no text to look at"),
         (lambda c: c.next("a", top=0), ConfigError, "^top= must be 1 or more, not 0"),
         (lambda c: c.sample("a", top_k=-1), ConfigError, "^top_k= must be 0"),
-        (lambda c: c.sample("a", topk=1), ConfigError, "no setting topk=. There are repetition_penalty, "),
+        (lambda c: c.sample("a", topk=1), ConfigError, "no setting topk=. There are bias, repetition_penalty, "),
+        (lambda c: c.sample("a", bias={"zyx": 1}), ConfigError, '^bias=: "zyx" is 3 tokens of this vocabulary'),
+        (
+            lambda c: c.sample("a", bias={" the": 2000}),
+            ConfigError,
+            "^bias= must lie between -1,000 and 1,000",
+        ),
+        (lambda c: c.sample("a", bias={" the": "x"}), ConfigError, '^bias=.* is "x", where a number must be'),
         (lambda c: c.sample("a", count=0), ConfigError, "^count= must be 1 or more"),
         (lambda c: c.attend("a b", layer=9), ConfigError, "^layer= must be from 1 to 2"),
         (lambda c: c.attend("a b", head=1), ConfigError, "^head= needs a layer="),

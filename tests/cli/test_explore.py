@@ -20,7 +20,7 @@ import pytest
 from minigpt.sampling.trace import read_trace
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
-PATIENCE = 100  # seconds, for a machine that is busy with something else
+PATIENCE = 600  # seconds, for a machine that is busy with something else
 
 
 class Terminal:

@@ -220,7 +220,7 @@ def test_a_run_that_is_still_training_is_neither_resumed_nor_overwritten(
     assert replaced.exit_code == 1
     assert "--out run holds a run that another process is training" in replaced.stderr
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode == 143
 
 

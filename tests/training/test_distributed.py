@@ -180,7 +180,7 @@ def ended(two: Pair) -> list[tuple[int, str, str]]:
     """Exit code, output and errors of each."""
     ends = []
     for process in two:
-        out, err = process.communicate(timeout=90)
+        out, err = process.communicate(timeout=600)
         ends.append((process.returncode, out, err))
     return ends
 
@@ -338,7 +338,7 @@ def test_torchrun_stops_a_sharded_run_that_one_process_goes_on_with(text: Corpus
     )  # fmt: skip
     until(process, 5)
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 1  # torchrun's own, whatever its processes say
     assert [name for name in ("RuntimeError", "minigpt train:") if name in err] == []
     assert err.count("stopped by SIGTERM; the run is saved") == 1
