@@ -224,15 +224,11 @@ def test_training_returns_the_best_model_and_says_nothing(notes: Path, capfd: py
     assert all("." in sentence for sentence in told)
 
 
-def test_the_run_is_the_commands_own(notes: Path) -> None:
-    from typer.testing import CliRunner
-
-    from minigpt.cli.app import app
-
+def test_the_run_is_the_commands_own(notes: Path, request: pytest.FixtureRequest) -> None:
     here = minigpt.train(notes, steps=3, out="here", seed=5, **TINY)
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items()]
     there = ["train", str(notes), "--steps", "3", "--out", "there", "--seed", "5", "--quiet", *flags]
-    assert CliRunner().invoke(app, there).exit_code == 0
+    assert request.getfixturevalue("minigpt")(*there).exit_code == 0
     weights = [Path(run, "model.safetensors").read_bytes() for run in ("here", "there")]
     assert weights[0] == weights[1]
     assert minigpt.load("there").next("The") == here.next("The")

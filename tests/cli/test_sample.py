@@ -289,20 +289,19 @@ def test_each_of_several_samples_is_what_its_seed_gives(sample: Run) -> None:
 
 @pytest.mark.parametrize("by", ["probability", "entropy", "rank"])
 @pytest.mark.parametrize("table", ["none", "every"])
-def test_heat_colours_the_text_and_explains_the_colours(start: Run, trained: Path, by: str, table: str) -> None:
+def test_heat_colours_the_text_and_explains_the_colours(minigpt: Run, trained: Path, by: str, table: str) -> None:
     flags = ["-c", str(trained), "--seed", "3", "-n", "8", "--heat", by, "--table", table]
-    coloured = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": "100"}
-    out, _ = start("sample", "The cat", *flags, env=coloured).communicate(timeout=600)
-    plain, err = start("sample", "The cat", *flags, env={"COLUMNS": "100"}).communicate(timeout=600)
-    text = out.decode()
+    coloured = minigpt("sample", "The cat", *flags, FORCE_COLOR="1", TERM="xterm-256color", COLUMNS="100")
+    plain = minigpt("sample", "The cat", *flags, COLUMNS="100")
+    text = coloured.stdout
     assert text.count("\x1b[3") > 5  # five in the legend, and those of the text
     legend = text.rstrip("\n").splitlines()[-1]
     assert by in legend
     assert "\x1b[3" in legend
     unstyled = re.sub(r"\x1b\[[\d;]*m", "", text)
-    assert plain.decode() in unstyled
-    assert b"\x1b" not in plain
-    assert b"no colours here" in err
+    assert plain.stdout in unstyled
+    assert "\x1b" not in plain.stdout
+    assert "no colours here" in plain.stderr
 
 
 def test_heat_is_refused_where_it_means_nothing(sample: Run) -> None:

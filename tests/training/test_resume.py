@@ -5,8 +5,6 @@ import json
 import os
 import resource
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -478,15 +476,14 @@ def test_a_disk_that_fills_up_within_a_line_of_the_log(text: Corpus) -> None:
 # The command
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "minigpt", "train", "--threads", "1", "-q", *arguments]
-
-
-def test_resume_refuses_changed_flags_and_says_when_a_run_is_finished(text: Corpus) -> None:
+def test_resume_refuses_changed_flags_and_says_when_a_run_is_finished(
+    text: Corpus, minigpt: Callable[..., Any]
+) -> None:
     begin(text, "checkpoints/run")
-    changed = subprocess.run(command("--resume", "latest", "--width", "32"), capture_output=True, text=True)
-    assert (changed.returncode, changed.stdout) == (2, "")
+    command = ("train", "--threads", "1", "-q", "--resume")
+    changed = minigpt(*command, "latest", "--width", "32")
+    assert (changed.exit_code, changed.stdout) == (2, "")
     assert changed.stderr == "minigpt train: --width 32 differs from this run's 16. Leave it out.\n"
-    finished = subprocess.run(command("--resume", "checkpoints/run"), capture_output=True, text=True)
-    assert finished.returncode == 0
+    finished = minigpt(*command, "checkpoints/run")
+    assert finished.exit_code == 0
     assert "this run is finished, after 12 steps" in finished.stdout
