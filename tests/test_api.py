@@ -15,7 +15,7 @@ import minigpt
 from minigpt import api
 from minigpt.checkpoint import folder as on_disk
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptError, OutputError
+from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptError, OutputError, named
 from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.settings import Choices, TrainConfig
 from minigpt.views.attention import attend, attention_grid, head_summaries
@@ -171,7 +171,7 @@ def test_records_show_themselves(checkpoint: api.Checkpoint) -> None:
         (lambda c: c.by_layer("a", track=[""]), ConfigError, "A token is needed"),
         (lambda c: c.history("a"), CheckpointError, "holds no snapshots"),
         (lambda c: minigpt.load("nowhere"), CheckpointError, "path= takes a run folder"),
-        (lambda c: minigpt.load(c.path, "abacus"), ConfigError, "^device= 'abacus' is not a device"),
+        (lambda c: minigpt.load(c.path, "abacus"), ConfigError, "^device='abacus' is not a device"),
         (lambda c: minigpt.train("x", minutes=0), ConfigError, "^minutes= must be above 0"),
         (lambda c: minigpt.train("x", minutes=1, steps=1), ConfigError, "^Give minutes= or steps=, not both"),
         (lambda c: minigpt.train("x", steps=0), ConfigError, "^steps= must be 1 or more"),
@@ -193,8 +193,9 @@ def test_errors_name_arguments_as_python_has_them(
 
 
 def test_command_lines_in_messages_stay_as_they_are_typed() -> None:
-    told = api._spelled("--top-k 3 is more than --min-p.\nGo on with: minigpt train --resume run")
-    assert told == "top_k=3 is more than min_p=.\nGo on with: minigpt train --resume run"
+    error = ConfigError(f"{named('top_k', 3)} is more than {named('min_p')}.\nGo on: minigpt train --resume run")
+    assert str(error) == "top_k=3 is more than min_p=.\nGo on: minigpt train --resume run"
+    assert error.settings == ("top_k", "min_p")
 
 
 # Training
@@ -270,7 +271,7 @@ def test_minutes_plan_the_training(notes: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_the_settings_are_the_commands() -> None:
     names = {field.name for kind in (Choices, TrainConfig) for field in fields(kind)}
-    assert names - set(api._SETTINGS) == {"seconds", "steps_suffice", "base", "steps"}
+    assert names - set(api._SETTINGS) == {"seconds", "steps_suffice"}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from minigpt.errors import MinigptError
+from minigpt.errors import MinigptError, spelled
 from minigpt.explore.game import FIRST_SHARE, SHARES, Round, result
 from minigpt.explore.keys import SETTINGS, neighbour
 from minigpt.explore.tree import leaf_under, leaves
@@ -89,7 +89,7 @@ class Session:
         try:
             keys[self.mode](key, character)
         except MinigptError as error:
-            self.message = " ".join(str(error).split("\n"))
+            self.message = " ".join(spelled(error.message, _as_words).split("\n"))
 
     def paste(self, text: str) -> None:
         """Text that comes at once: only where something is being typed."""
@@ -243,3 +243,8 @@ def _meant(typed: str) -> str:
     for written, meant in _ESCAPES:
         typed = typed.replace(written, meant)
     return typed
+
+
+def _as_words(name: str, value: str | None) -> str:
+    """A setting in a sentence of the explorer, which has keys and no flags: `top k 3`."""
+    return f"{name.replace('_', ' ')} {value or ''}".rstrip()

@@ -259,7 +259,7 @@ def test_a_run_that_ended_early_can_be_trained_longer_with_new_patience(
 ) -> None:
     rising_from(9, monkeypatch)
     path = begin(text, "run", settings=PATIENT)
-    with pytest.raises(ConfigError, match=r"--steps 16 is the total, of which this run has 16 behind it: give more"):
+    with pytest.raises(ConfigError, match=r"steps=16 is the total, of which this run has 16 behind it: give more"):
         open_run(path, {}, 16)
     assert open_run(path, {}, 40)[1].info["status"] in FINISHED  # the same again is no change
     go_on(path, steps=60)
@@ -277,18 +277,18 @@ def test_other_steps_for_a_run_that_is_not_finished_are_refused(text: Corpus) ->
 
 
 def test_fewer_steps_for_a_finished_run_are_refused(text: Corpus) -> None:
-    with pytest.raises(ConfigError, match=r"--steps 5 is the total, of which this run has 12 behind it"):
+    with pytest.raises(ConfigError, match=r"steps=5 is the total, of which this run has 12 behind it"):
         open_run(begin(text, "run"), {}, 5)
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"width": 32}, "--width 32 differs from this run's 16"),
-        ({"batch_size": 4}, "--batch-size 4 differs from this run's 2"),
-        ({"tokenizer": "char"}, "--tokenizer char differs from this run's bpe"),
-        ({"seed": 9}, "--seed 9 differs from this run's 1"),
-        ({"out": Path("elsewhere")}, "--out does not go with --resume"),
+        ({"width": 32}, "width=32 differs from this run's 16"),
+        ({"batch_size": 4}, "batch_size=4 differs from this run's 2"),
+        ({"tokenizer": "char"}, "tokenizer=char differs from this run's bpe"),
+        ({"seed": 9}, "seed=9 differs from this run's 1"),
+        ({"out": Path("elsewhere")}, "out= does not go with resume="),
     ],
 )
 def test_changed_flags_are_refused_by_name(text: Corpus, given: dict[str, Any], message: str) -> None:
