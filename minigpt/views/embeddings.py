@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from minigpt.settings import Range, Settings, setting
+from minigpt.settings import MANY, Range, Settings, setting
 from minigpt.text.records import Token
 from minigpt.views.view import Answer, Question, View
 
@@ -85,7 +85,7 @@ class Flags(Settings):
         10,
         flag="top",
         help="How many of the nearest tokens to list.",
-        range=Range(0, 1_000_000_000, both=True),
+        range=Range(0, MANY, both=True),
         shows_range=True,
     )
 
