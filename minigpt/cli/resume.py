@@ -45,7 +45,7 @@ def as_before(run: str, said: Mapping[str, Any], device: str, threads: int | Non
 
 def reopen(run: str, said: Mapping[str, Any]) -> "Begun | None":
     """A run that can go on; None, and it is said, where there is nothing left to do."""
-    from minigpt.checkpoint.learned import FINISHED
+    from minigpt.checkpoint.run_info import FINISHED
     from minigpt.training.resume import begun_model, open_run
 
     settings = {name: said[name] for name in sorted(said.keys() - _ANY_TIME)}

@@ -128,7 +128,7 @@ def _prompt(plan: "Plan") -> str:
 
 def _conclude(folder: "RunFolder", signal_number: int | None, prompt: str, *, quiet: bool) -> None:
     """Where the model is, how good it is, and the next two commands."""
-    from minigpt.checkpoint.learned import FINISHED
+    from minigpt.checkpoint.run_info import FINISHED
 
     saved, where = folder.info.get("saved") or {"step": 0}, str(folder.path)
     if signal_number is not None and folder.info["status"] not in FINISHED:
