@@ -3,26 +3,19 @@
 What goes wrong is a MinigptError, whose message names arguments as Python has them: `top=`, not --top.
 """
 
-import functools
-import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, fields
-from functools import partial
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, get_type_hints, overload
+from typing import Any, TypeVar, get_type_hints, overload
 
 import torch
 
+from minigpt.app.train_run import Listener, TrainRequest
 from minigpt.checkpoint import folder as on_disk
-from minigpt.checkpoint.hub import pinned
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.checkpoint.run import RunFolder, Scratch, check_out, claim
 from minigpt.checkpoint.snapshots import Snapshot, snapshots
-from minigpt.cli.again import again
-from minigpt.cli.introduction import part_was_read
-from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptError, brief
+from minigpt.errors import CheckpointError, ConfigError, CorpusError, as_argument, brief, named, spelled
 from minigpt.models.device import resolve_device
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import Model, gpt_of
@@ -32,12 +25,20 @@ from minigpt.render.notebook import show
 from minigpt.sampling.biases import token_biases
 from minigpt.sampling.engine import Piece, generate
 from minigpt.sampling.records import StepRecord, TextScore
-from minigpt.settings import DEFAULT_MINUTES, Choices, SampleConfig, TrainConfig, check_ranges, require
-from minigpt.text.corpus import read_corpus
+from minigpt.settings import (
+    Choices,
+    Length,
+    Output,
+    SampleConfig,
+    TextSettings,
+    TrainConfig,
+    build,
+    check_ranges,
+    require,
+    settings_of,
+)
 from minigpt.text.single import single_token
-from minigpt.training.finetune import Base, begun_with, gentle
-from minigpt.training.plan import LEAST_TRAINING_SHARE, READING_SHARE, choose, make_plan
-from minigpt.training.run import build_model, model_card, run, run_info
+from minigpt.training.run import run
 from minigpt.views.against import ComparedNext, compare_next
 from minigpt.views.attention import (
     AttentionGrid,
@@ -57,39 +58,7 @@ from minigpt.views.lens import LensRow, by_layer
 from minigpt.views.probs import every_token, next_token, text_score
 
 T = TypeVar("T")
-P = ParamSpec("P")
 _LOOKED_AT = 6  # tokens of a word's attention
-_NAMES = {"from": "base", "checkpoint": "path"}  # flags that are no names in Python
-
-
-def _in_python(function: Callable[P, T]) -> Callable[P, T]:
-    """Messages that name arguments as they are here."""
-
-    @functools.wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return function(*args, **kwargs)
-        except MinigptError as error:
-            error.args = (_spelled(str(error)),)
-            raise
-
-    return call
-
-
-def _spelled(message: str) -> str:
-    """`--top-k 3` as `top_k=3`, but not in a command line, which is to be typed as it is."""
-
-    def argument(flag: re.Match[str]) -> str:
-        name = flag[1]
-        return f"{_NAMES.get(name, name.replace('-', '_'))}="
-
-    lines = message.split("\n")
-    return "\n".join(
-        line
-        if re.search(r"\bminigpt [a-z]", line)
-        else re.sub(r"(?<![\w-])--([a-z][a-z0-9-]*)(?: (?=-?\d))?", argument, line)
-        for line in lines
-    )
 
 
 class Records(tuple[T, ...]):
@@ -116,24 +85,20 @@ class Checkpoint(on_disk.Checkpoint):
     Every question takes text, and answers with records, whose fields are the names in the command line's JSON.
     """
 
-    @_in_python
     def next(self, text: str, *, top: int = 10) -> StepRecord:
         """Return the distribution of the token after `text`: its `top` candidates, and all others summed."""
         _check_top(top)
         return next_token(self.model, self.tokenizer, self._ids(text), top=top)
 
-    @_in_python
     def every_token(self, text: str, *, top: int = 10) -> Records[StepRecord]:
         """Return the distribution behind each token of `text`; the first has no context, hence no numbers."""
         _check_top(top)
         return Records.of(every_token(self.model, self.tokenizer, self._ids(text), top=top))
 
-    @_in_python
     def score(self, text: str) -> TextScore:
         """Return what `text` costs the model: nats, bits per byte and perplexity over all tokens but the first."""
         return text_score(every_token(self.model, self.tokenizer, self._ids(text), top=1))
 
-    @_in_python
     def sample(self, text: str = "", *, count: int = 1, **settings: Any) -> Iterator[Piece]:
         """Continue `text` token by token: a stream of pieces, each with its `text` and its `record`.
 
@@ -141,24 +106,22 @@ class Checkpoint(on_disk.Checkpoint):
         Biases are given by the tokens' texts, as in `bias={" the": -2}`, or by their ids, as in `bias={"#262": -2}`.
         The last piece of each of `count` samples holds its totals, a SampleEnd, whose `text` is the whole.
         """
-        require(count > 0, f"--count must be 1 or more, not {count}.")
+        require(count > 0, f"{named('count')} must be 1 or more, not {count}.")
         if isinstance(bias := settings.get("bias"), Mapping):
             settings["bias"] = token_biases(self.tokenizer, bias.items())
         config = SampleConfig(**_known(settings, [field.name for field in fields(SampleConfig)]))
         self.tokenizer.encode(text)  # now, not when the first piece is asked for
         return generate(self.model, self.tokenizer, text, config, count=count)
 
-    @_in_python
     def choose(self, text: str, choices: Sequence[str]) -> Records[Choice]:
         """Return how probable each of `choices` is after `text`, the most probable first. Their spaces count."""
-        require(len(choices) > 0 and all(choices), "--choices needs one text or more, none of them empty.")
+        require(len(choices) > 0 and all(choices), f"{named('choices')} needs one text or more, none of them empty.")
         return Records.of(weigh(self.model, self.tokenizer, self._ids(text), list(choices)), text)
 
     @overload
     def attend(self, text: str) -> Records[HeadSummary]: ...
     @overload
     def attend(self, text: str, *, layer: int, head: int | None = None) -> AttentionGrid: ...
-    @_in_python
     def attend(
         self, text: str, *, layer: int | None = None, head: int | None = None
     ) -> Records[HeadSummary] | AttentionGrid:
@@ -166,13 +129,12 @@ class Checkpoint(on_disk.Checkpoint):
 
         With a `layer`, counted from 1, the whole grid of that layer, the mean of its heads, or of one `head` of it.
         """
-        require(head is None or layer is not None, "--head needs a --layer.")
+        require(head is None or layer is not None, f"{named('head')} needs a {named('layer')}.")
         attention = attend(self._gpt("attend shows attention"), self._ids(text))
         if layer is None:
             return Records.of(head_summaries(attention))
         return attention_grid(attention, self.tokenizer, layer, head)
 
-    @_in_python
     def shared_word(self, text: str, other_text: str, word: str | None = None) -> SharedWord:
         """Return a word in two texts, layer by layer, and how alike its two vectors are; by default the longest."""
         self._ids(text), self._ids(other_text)
@@ -180,21 +142,18 @@ class Checkpoint(on_disk.Checkpoint):
             self._gpt("shared_word shows attention"), self.tokenizer, (text, other_text), word, top=_LOOKED_AT
         )
 
-    @_in_python
     def by_layer(self, text: str, *, track: Sequence[str] = (), top: int = 1) -> Records[LensRow]:
         """Return what each layer would predict after `text`: the logit lens. `track`: tokens to follow."""
         _check_top(top)
         model = self._gpt("by_layer reads the stream from layer to layer")
         return Records.of(by_layer(model, self.tokenizer, self._ids(text), tracked=self._tokens(track), top=top), text)
 
-    @_in_python
     def attribution(self, text: str, token: str | None = None) -> Attribution:
         """Return what each token of `text`, left out in turn, does for the next one, by default the most likely."""
         model = self._gpt("attribution leaves tokens out of the keys and values")
         explained = None if token is None else single_token(self.tokenizer, token)
         return leave_one_out(model, self.tokenizer, self._ids(text), token=explained)
 
-    @_in_python
     def history(self, text: str, *, track: Sequence[str] = (), top: int = 4) -> Records[HistoryRow]:
         """Return what the snapshots of this run expected after `text`, as it learned. `track`: tokens to follow."""
         _check_top(top)
@@ -206,20 +165,17 @@ class Checkpoint(on_disk.Checkpoint):
         rows = history(snapshots(self.path), model_of, self.tokenizer, ids, tracked=tracked, top=top)
         return Records.of(rows, text)
 
-    @_in_python
     def compare(self, other: on_disk.Checkpoint, text: str, *, top: int = 10) -> ComparedNext:
         """Return what this model and `other`, of the same vocabulary, expect after `text`, side by side."""
         _check_top(top)
         self._ids(text)
         return compare_next(self, other, text, top=top)
 
-    @_in_python
     def embeddings(self, *tokens: str, top: int = 10) -> Records[TokenVector]:
         """Return the vectors of `tokens`, the `top` tokens nearest to each, and the cosines between them."""
         _check_top(top)
         return Records.of(token_vectors(self.model, self.tokenizer, self._tokens(tokens), top=top))
 
-    @_in_python
     def tokenize(self, text: str) -> tuple[CutToken, ...]:
         """Return the tokens of `text`, each with the merges that built it."""
         self._ids(text)
@@ -237,7 +193,6 @@ class Checkpoint(on_disk.Checkpoint):
         return gpt_of(self.model, why)
 
 
-@_in_python
 def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
     """Load a run's folder, any Hugging Face GPT-2 folder, or a GPT-2 of the Hub by its name.
 
@@ -245,19 +200,28 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
     """
     try:
         loaded = on_disk.load(path, resolve_device(str(device)))
+    except CheckpointError as error:  # of a `checkpoint`, which is `path` here
+        names = {"checkpoint": "path"}
+        message = spelled(error.message, lambda name, value: as_argument(names.get(name, name), value))
+        raise CheckpointError(message) from error
     except OSError as error:  # such as a name that is too long for the disk
         raise CheckpointError(f"{brief(str(path))} cannot be opened: {error.strerror}.") from error
     return Checkpoint(loaded.path, loaded.model, loaded.tokenizer)
 
 
+_GROUPS = (TextSettings, Choices, Length, TrainConfig, Output)
+_SETTINGS = sorted(
+    {name for kind in _GROUPS for name, about in settings_of(kind).items() if about.help}
+    - {"corpus", "out", "resume", "dry_run", "tensorboard"}
+)
+# A group that describes a flag knows best what may be given for it, so it comes last.
 _TYPES = {
-    name: kind for config in (Choices, TrainConfig, SampleConfig) for name, kind in get_type_hints(config).items()
-} | {"minutes": float | None, "save_every": int | None}
-_OWN = ("seconds", "steps_suffice", "base", "steps")  # decided here
-_SETTINGS = sorted({field.name for kind in (Choices, TrainConfig) for field in fields(kind)} - set(_OWN))
+    name: hint
+    for kind in (SampleConfig, TrainConfig, Output, Length, Choices, TextSettings)
+    for name, hint in get_type_hints(kind).items()
+}
 
 
-@_in_python
 def train(
     corpus: str | Path | Sequence[str | Path] = (),
     *,
@@ -265,12 +229,7 @@ def train(
     steps: int | None = None,
     out: str | Path | None = None,
     base: str | Path | None = None,
-    val: str | Path | None = None,
-    encoding: str = "utf-8",
-    field: str = "text",
     device: str = "auto",
-    overwrite: bool = False,
-    save_every: int | None = None,
     on_step: Callable[[TrainRecord], object] = lambda record: None,
     on_note: Callable[[str], object] = lambda sentence: None,
     stopped: Callable[[], bool] = lambda: False,
@@ -281,74 +240,43 @@ def train(
     `corpus`: files, folders, globs or URLs, one or several; none is Python's own language reference. `minutes`, by
     default 3, or `steps` say how long; `out` is the run's folder, by default checkpoints/NAME; `base` is a checkpoint
     to go on with. `settings` are the command's others under their names in Python, such as `layers=4`, `width=128`,
-    `tokenizer="char"`, `seed=1`.
+    `tokenizer="char"`, `seed=1`, `val="held-out.txt"`, `overwrite=True`.
 
     Nothing is printed and no signal is caught. `on_step` is told of each step, `on_note` of what was done differently
     from what was asked, and the training ends, saved, when `stopped()` is true. A run that is interrupted goes on with
     `minigpt train --resume` from its last state, which is kept every few minutes, or every `save_every` steps. Raises
     ConfigError, CorpusError and OutputError.
     """
-    started = time.perf_counter()
-    said = _known(settings, _SETTINGS) | ({} if steps is None else {"steps": steps})
-    require(minutes is None or steps is None, "Give --minutes or --steps, not both.")
-    require(not overwrite or out is not None, "--overwrite goes with --out.")
-    require(not said.get("freeze") or base is not None, "--freeze goes with --from.")
-    for name, value in {"minutes": minutes, "save_every": save_every, "steps": 1 if steps is None else steps}.items():
-        _check_type(name, value)
-    check_ranges({"minutes": minutes, "save_every": save_every})
-    seconds = None if steps is not None else 60 * (minutes or DEFAULT_MINUTES)
-    specs = [str(spec) for spec in ([corpus] if isinstance(corpus, str | Path) else corpus)]
-    folder = None if out is None else Path(out)
-
-    def left() -> float:
-        total = seconds or 0.0
-        return max(LEAST_TRAINING_SHARE * total, total - (time.perf_counter() - started))
-
-    if folder is not None:
-        check_out(folder, overwrite=overwrite)
-    target, choices, config = resolve_device(device), _made(Choices, said), _made(TrainConfig, said)
-    first = None
-    if base is not None:
-        first = Base(str(base), on_disk.load(base))
-        choices, config = gentle(first, choices, config, said, target)
-    with Scratch(folder) as scratch:
-        most = None if seconds is None else READING_SHARE * seconds
-        read = partial(read_corpus, encoding=encoding, field=field, seconds=most)
-        text, held_out = read(specs), None if val is None else read([str(val)])
-        most_learned = None
-        for each in (text, held_out):
-            if each is not None and not each.whole:
-                on_note(part_was_read(each))
-        if seconds is not None:
-            plans = choose(text, held_out, choices, config, left(), target, said, 1, first)
-            choices, config, most_learned = plans.choices, plans.settings, plans.most_learned
-            if plans.note:
-                on_note(plans.note)
-        choices = choices.filled()
-        plan = make_plan(text, held_out, choices, config, target, scratch, base=first, most_learned=most_learned)
-        for sentence in plan.notes:
-            on_note(sentence)
-        model = build_model(plan) if first is None else begun_with(first, plan.model, plan.train.freeze)
-        plan = plan if seconds is None else plan.within(left())
-        origin = None if first is None else pinned(first.name, first.checkpoint.path)
-        given = {"corpus": specs, "encoding": encoding, "field": field, "val": None if val is None else str(val)}
-        info = run_info(plan, choices, target) | again({**given, "minutes": minutes}, plan, choices, target, origin)
-        info["minutes"] = None if seconds is None else seconds / 60
-        kept = RunFolder(claim(plan.corpus.name, folder, overwrite=overwrite), plan.tokenizer, info)
-        kept.start(model, model_card(plan, info["command"]), plan.data)
-    if seconds is not None:
-        plan = plan.within(left())
-        kept.update(train=asdict(plan.train))
-    with closing(run(plan, model.to(target), kept, stopped, save_every=save_every)) as records:
+    own = {"minutes": minutes, "steps": steps, "base": base}
+    asked = {**settings, **{name: value for name, value in own.items() if value is not None}}
+    given = _known({name: str(value) if isinstance(value, Path) else value for name, value in asked.items()}, _SETTINGS)
+    specs = [corpus] if isinstance(corpus, str | Path) else corpus
+    values = {**given, "corpus": tuple(map(str, specs)), "out": None if out is None else Path(out)}
+    request = TrainRequest(
+        text=build(TextSettings, values),
+        choices=build(Choices, values),
+        length=build(Length, values),
+        training=build(TrainConfig, values),
+        output=build(Output, values),
+        given=given,
+    )
+    target = resolve_device(device)
+    listener = Listener(note=lambda sentence: on_note(spelled(sentence)))
+    prepared = request.begin(target, listener)
+    assert prepared.begun is not None
+    plan, folder, model = prepared.begun
+    for sentence in plan.notes:
+        listener.note(sentence)
+    with closing(run(plan, model.to(target), folder, stopped, save_every=request.output.save_every)) as records:
         for record, _ in records:
             on_step(record)
-    return load(kept.path, target)
+    return load(folder.path, target)
 
 
 def _known(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     unknown = next((name for name in settings if name not in names), None)
     if unknown is not None:
-        raise ConfigError(f"There is no setting {unknown}=. There are {', '.join(names)}.")
+        raise ConfigError(f"There is no setting {named(unknown)}. There are {', '.join(names)}.")
     for name, value in settings.items():
         _check_type(name, value)
     return dict(settings)
@@ -359,12 +287,7 @@ def _check_type(name: str, value: Any) -> None:
     try:
         from_plain(_TYPES[name], to_plain(value) if isinstance(value, tuple) else value)
     except Misfit as error:
-        raise ConfigError(f"{name}= {error}.") from error
-
-
-def _made(kind: type[T], values: Mapping[str, Any]) -> T:
-    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    return kind(**{name: value for name, value in values.items() if name in names})
+        raise ConfigError(f"{named(name)} {error}.") from error
 
 
 def _check_top(top: int) -> None:

@@ -16,7 +16,8 @@ A message names a setting by `named("top_k", 3)`: `top_k=3` for a program, and -
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 _LONGEST_VALUE = 40  # characters of a value that a message repeats
 _LONGEST_WORD = 500  # without a space: no path that is really there, and no command to be typed
@@ -38,7 +39,7 @@ def _without_middle(text: str, left: int) -> str:
     return f"{text[: left // 2]}...{text[-left // 2 :]}"
 
 
-_NAMED = re.compile("\x02([a-z0-9_]+)(?:\x1f(.*?))?\x03", re.DOTALL)
+_NAMED = re.compile("\x02(\\w+)(?:\x1f(.*?))?\x03", re.DOTALL)
 Spelling = Callable[[str, str | None], str]
 
 
@@ -56,6 +57,12 @@ def as_argument(name: str, value: str | None) -> str:
     return f"{name}={value or ''}"
 
 
+def as_flag(name: str, value: str | None = None) -> str:
+    """A setting as the command line gives it, unless its flag has another name: `--top-k 3`."""
+    flag = f"--{name.replace('_', '-')}"
+    return flag if value is None else f"{flag} {value}"
+
+
 def spelled(message: str, spelling: Spelling = as_argument) -> str:
     """`message` with each setting that it names as `spelling` has it."""
     return _NAMED.sub(lambda found: spelling(found[1], found[2]), message)
@@ -69,7 +76,7 @@ class MinigptError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.about: tuple[str, ...] = ()  # settings that caused the error without being named in it
+        self.concerns: tuple[str, ...] = ()  # settings that caused the error without being named in it
 
     def __str__(self) -> str:
         return spelled(self.message)
@@ -81,7 +88,17 @@ class MinigptError(Exception):
     @property
     def settings(self) -> tuple[str, ...]:
         """The names of the settings that the error is about."""
-        return (*(found[1] for found in _NAMED.finditer(self.message)), *self.about)
+        return (*(found[1] for found in _NAMED.finditer(self.message)), *self.concerns)
+
+
+@contextmanager
+def concerning(setting: str) -> Iterator[None]:
+    """Whatever goes wrong inside is about this setting, whether the message names it or not."""
+    try:
+        yield
+    except MinigptError as error:
+        error.concerns += (setting,)
+        raise
 
 
 class CorpusError(MinigptError):

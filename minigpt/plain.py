@@ -54,7 +54,7 @@ def record_of(kind: type[T], value: Any, path: Path) -> T:
     except Misfit as error:
         raise CheckpointError(error.of(path)) from error
     except ConfigError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        raise CheckpointError(f"{path}: {error.message}") from error
 
 
 def from_line(line: bytes, constant: Callable[[str], Any] | None = None) -> dict[str, Any]:

@@ -7,15 +7,24 @@ the command line that run a model; pytest's first line says so.
 import ast
 import importlib
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
+import signal
+import struct
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from minigpt.__main__ import main
 from minigpt.settings import PRESETS, ModelConfig
 from minigpt.text.tokenizer import Tokenizer, train_tokenizer
 
@@ -125,6 +134,140 @@ def one_thread() -> None:
         import torch
 
         torch.set_num_threads(1)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended; `exception` is a SystemExit where the code is not 0, or what would have been a traceback."""
+
+    exit_code: int
+    exception: BaseException | None
+    stdout_bytes: bytes
+    stderr_bytes: bytes
+    output_bytes: bytes
+
+    @property
+    def stdout(self) -> str:
+        return self.stdout_bytes.decode("utf-8", "replace")
+
+    @property
+    def stderr(self) -> str:
+        return self.stderr_bytes.decode("utf-8", "replace")
+
+    @property
+    def output(self) -> str:
+        """Both, in the order in which they were flushed."""
+        return self.output_bytes.decode("utf-8", "replace")
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """Put back what a command may set for the process that it usually has to itself."""
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    environment, arguments, hook, folder = dict(os.environ), sys.argv, sys.excepthook, os.getcwd()
+    torch = sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch else 0
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.argv, sys.excepthook = arguments, hook
+        os.chdir(folder)
+        if torch and torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+
+
+def outcome() -> tuple[int, BaseException | None]:
+    """Run the entry point; its exit code, and what it ended with unless all went well."""
+    try:
+        main()
+    except SystemExit as end:
+        return int(end.code or 0), end if end.code else None
+    except Exception as error:
+        return 1, error
+    return 0, None
+
+
+def run_command(*arguments: str, input: str | bytes | None = None, **env: str) -> Ended:
+    """Run `minigpt ARGUMENTS` in this process, through its entry point, with `input` as its standard input."""
+    with restored(), CliRunner().isolation(input, env) as streams:
+        sys.argv = ["minigpt", *arguments]
+        code, exception = outcome()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return Ended(code, exception, *(stream.getvalue() for stream in streams))
+
+
+def run_in_terminal(
+    *arguments: str, rows: int = 24, columns: int = 80, stdout: IO[str] | None = None, **env: str
+) -> tuple[int, str]:
+    """Run a command in this process whose streams are a terminal, but for a `stdout` given; what the terminal shows."""
+    import fcntl
+    import pty
+    import termios
+
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    sent: list[bytes] = []
+
+    def read() -> None:
+        while data := read_terminal(leader):
+            sent.append(data)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        with (
+            restored(),
+            open(follower, encoding="utf-8", closefd=False) as keys,
+            open(follower, "w", encoding="utf-8", closefd=False) as screen,
+            redirect_stdout(stdout or screen),
+            redirect_stderr(screen),
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            patch.setattr(sys, "stdin", keys)
+            os.environ.update({"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": str(rows), **env})
+            sys.argv = ["minigpt", *arguments]
+            code, exception = outcome()
+    finally:
+        os.close(follower)
+        reader.join()
+        os.close(leader)
+    assert exception is None or isinstance(exception, SystemExit), exception
+    return code, b"".join(sent).decode().replace("\r\n", "\n")
+
+
+def read_terminal(leader: int) -> bytes:
+    """What has come; nothing, once the other end is closed."""
+    try:
+        return os.read(leader, 1 << 16)
+    except OSError:  # EIO
+        return b""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_tree_of_commands() -> Iterator[None]:
+    """Typer reads the signatures of all commands anew each time that one is run; here, once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", cache(typer.main.get_command))
+        yield
+
+
+@pytest.fixture(scope="session")
+def minigpt() -> Callable[..., Ended]:
+    """Run a command in this process: minigpt("sample", "The cat", input=..., MINIGPT_THREADS="1")."""
+    return run_command
+
+
+@pytest.fixture(scope="session")
+def in_terminal() -> Callable[..., tuple[int, str]]:
+    """Run a command in this process and in a terminal; its exit code, and what the terminal was sent."""
+    return run_in_terminal
 
 
 @pytest.fixture(params=HARD_STRINGS.values(), ids=list(HARD_STRINGS))

@@ -15,8 +15,8 @@ import minigpt
 from minigpt import api
 from minigpt.checkpoint import folder as on_disk
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptError, OutputError
-from minigpt.sampling.records import SampleEnd
+from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptError, OutputError, named
+from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.settings import Choices, TrainConfig
 from minigpt.views.attention import attend, attention_grid, head_summaries
 from minigpt.views.choices import weigh
@@ -133,6 +133,15 @@ def test_sampling_is_a_stream_of_steps(checkpoint: api.Checkpoint) -> None:
     assert {piece.record.sample for piece in twice} == {0, 1}
 
 
+def test_a_bias_is_given_by_the_text_of_a_token(checkpoint: api.Checkpoint) -> None:
+    (the,) = checkpoint.tokenizer.encode(" the")
+    first = next(checkpoint.sample(TEXT, max_tokens=1, bias={" the": 1000, "#7": -3})).record
+    assert isinstance(first, StepRecord)
+    assert first.token is not None
+    assert first.token.id == the
+    assert (first.stages[0].name, first.stages[0].value) == ("bias", 2)
+
+
 def test_records_show_themselves(checkpoint: api.Checkpoint) -> None:
     rows = checkpoint.by_layer(TEXT)
     assert "<pre" in rows._repr_html_()
@@ -147,7 +156,14 @@ def test_records_show_themselves(checkpoint: api.Checkpoint) -> None:
         (lambda c: c.next(""), CorpusError, "There is no text to look at"),
         (lambda c: c.next("a", top=0), ConfigError, "^top= must be 1 or more, not 0"),
         (lambda c: c.sample("a", top_k=-1), ConfigError, "^top_k= must be 0"),
-        (lambda c: c.sample("a", topk=1), ConfigError, "no setting topk=. There are repetition_penalty, "),
+        (lambda c: c.sample("a", topk=1), ConfigError, "no setting topk=. There are bias, repetition_penalty, "),
+        (lambda c: c.sample("a", bias={"zyx": 1}), ConfigError, '^bias=: "zyx" is 3 tokens of this vocabulary'),
+        (
+            lambda c: c.sample("a", bias={" the": 2000}),
+            ConfigError,
+            "^bias= must lie between -1,000 and 1,000",
+        ),
+        (lambda c: c.sample("a", bias={" the": "x"}), ConfigError, '^bias=.* is "x", where a number must be'),
         (lambda c: c.sample("a", count=0), ConfigError, "^count= must be 1 or more"),
         (lambda c: c.attend("a b", layer=9), ConfigError, "^layer= must be from 1 to 2"),
         (lambda c: c.attend("a b", head=1), ConfigError, "^head= needs a layer="),
@@ -155,7 +171,7 @@ def test_records_show_themselves(checkpoint: api.Checkpoint) -> None:
         (lambda c: c.by_layer("a", track=[""]), ConfigError, "A token is needed"),
         (lambda c: c.history("a"), CheckpointError, "holds no snapshots"),
         (lambda c: minigpt.load("nowhere"), CheckpointError, "path= takes a run folder"),
-        (lambda c: minigpt.load(c.path, "abacus"), ConfigError, "^device= 'abacus' is not a device"),
+        (lambda c: minigpt.load(c.path, "abacus"), ConfigError, "^device='abacus' is not a device"),
         (lambda c: minigpt.train("x", minutes=0), ConfigError, "^minutes= must be above 0"),
         (lambda c: minigpt.train("x", minutes=1, steps=1), ConfigError, "^Give minutes= or steps=, not both"),
         (lambda c: minigpt.train("x", steps=0), ConfigError, "^steps= must be 1 or more"),
@@ -177,8 +193,9 @@ def test_errors_name_arguments_as_python_has_them(
 
 
 def test_command_lines_in_messages_stay_as_they_are_typed() -> None:
-    told = api._spelled("--top-k 3 is more than --min-p.\nGo on with: minigpt train --resume run")
-    assert told == "top_k=3 is more than min_p=.\nGo on with: minigpt train --resume run"
+    error = ConfigError(f"{named('top_k', 3)} is more than {named('min_p')}.\nGo on: minigpt train --resume run")
+    assert str(error) == "top_k=3 is more than min_p=.\nGo on: minigpt train --resume run"
+    assert error.settings == ("top_k", "min_p")
 
 
 # Training
@@ -208,15 +225,11 @@ def test_training_returns_the_best_model_and_says_nothing(notes: Path, capfd: py
     assert all("." in sentence for sentence in told)
 
 
-def test_the_run_is_the_commands_own(notes: Path) -> None:
-    from typer.testing import CliRunner
-
-    from minigpt.cli.app import app
-
+def test_the_run_is_the_commands_own(notes: Path, request: pytest.FixtureRequest) -> None:
     here = minigpt.train(notes, steps=3, out="here", seed=5, **TINY)
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items()]
     there = ["train", str(notes), "--steps", "3", "--out", "there", "--seed", "5", "--quiet", *flags]
-    assert CliRunner().invoke(app, there).exit_code == 0
+    assert request.getfixturevalue("minigpt")(*there).exit_code == 0
     weights = [Path(run, "model.safetensors").read_bytes() for run in ("here", "there")]
     assert weights[0] == weights[1]
     assert minigpt.load("there").next("The") == here.next("The")
@@ -258,7 +271,7 @@ def test_minutes_plan_the_training(notes: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_the_settings_are_the_commands() -> None:
     names = {field.name for kind in (Choices, TrainConfig) for field in fields(kind)}
-    assert names - set(api._SETTINGS) == {"seconds", "steps_suffice", "base", "steps"}
+    assert names - set(api._SETTINGS) == {"seconds", "steps_suffice"}
 
 
 @pytest.mark.parametrize(

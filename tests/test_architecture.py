@@ -1,6 +1,7 @@
 """Who may import whom: the judge of the house's rules, by walking the imports of every file."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ DOORS = ("minigpt", "minigpt.__main__")  # exempt from the floors
 BEING_SPLIT = {
     "minigpt.api",
     *("minigpt.cli." + name for name in (
-        "corpus_view", "explore", "introduction", "page", "replay", "resume", "sample", "train", "training",
+        "corpus_view", "introduction", "page", "replay", "resume", "sample", "train", "training",
     )),
 }  # fmt: skip
 HEAVY = {"torch", "tokenizers", "safetensors", "transformers"}
@@ -216,3 +217,35 @@ def test_importing_it_loads_no_heavy_package(module: str) -> None:
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
     assert result.stdout.split() == []
     assert result.stderr == ""  # nor does it print
+
+
+def literal(node: ast.expr) -> str:
+    """A string as it is written, with {} for what is put in; "" for anything else."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(literal(part) or "{}" for part in node.values)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def flags_in(source: ast.AST) -> list[str]:
+    """The lines of strings that spell a flag, but not those that are typed whole: `minigpt train --resume FOLDER`."""
+    found = []
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = [ast.get_docstring(node, clean=False) for node in ast.walk(source) if isinstance(node, documented)]
+    inner = [part for node in ast.walk(source) if isinstance(node, ast.JoinedStr) for part in node.values]
+    for node in ast.walk(source):
+        text = literal(node) if isinstance(node, ast.expr) and node not in inner else ""
+        for line in [] if text in docstrings else text.splitlines():
+            before_command = re.split(r"\b(?:minigpt|torchrun|python|python3) |Go on with: ", line)[0]
+            if re.search(r"(?<![\w-])--[a-z]", before_command):
+                found.append(line)
+    return found
+
+
+def test_flags_are_found_in_messages() -> None:
+    told = flags_in(ast.parse('f"{x} --top-k {y}"\ndef f():\n    """--x."""\n    return "minigpt train --resume x"'))
+    assert told == ["{} --top-k {}"]
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if part(m) not in ("cli", "render", "explore")])
+def test_only_what_a_terminal_shows_spells_flags(module: str) -> None:
+    assert flags_in(tree(module)) == [], "name the setting: named('top_k')"

@@ -11,7 +11,7 @@ import torch
 
 from minigpt.checkpoint.folder import Checkpoint, described, load
 from minigpt.checkpoint.runs import newest_run
-from minigpt.errors import ConfigError, CorpusError
+from minigpt.errors import ConfigError, CorpusError, concerning, named
 from minigpt.models.device import resolve_device
 from minigpt.models.kinds import gpt_of
 from minigpt.models.precision import stored
@@ -34,17 +34,18 @@ def open_checkpoint(
 ) -> Checkpoint:
     """The checkpoint by path, or the newest run, its weights stored as `dtype` and `quantize` say."""
     target = use_device(device, threads)
-    loaded = load(path if path is not None else newest_run(), target)
+    with concerning("checkpoint"):
+        loaded = load(path if path is not None else newest_run(), target)
     if (dtype, quantize) == ("float32", "none"):
         return loaded
-    model = gpt_of(loaded.model, "--dtype and --quantize are for the products of blocks")
+    model = gpt_of(loaded.model, f"{named('dtype')} and {named('quantize')} are for the products of blocks")
     return replace(loaded, model=stored(model, dtype, quantize))
 
 
 def given_text(argument: str | None, file: Path | None = None) -> str:
     """The text from the argument, `--file`, or standard input (`-`, or no argument and not typed at a terminal)."""
     if argument is not None and file is not None:
-        raise ConfigError("Give the text as an argument or with --file, not both.")
+        raise ConfigError(f"Give the text as an argument or with {named('file')}, not both.")
     if file is not None:
         return read_text(str(file))
     if argument == "-" or (argument is None and not sys.stdin.isatty()):

@@ -47,7 +47,7 @@ def config_from_json(values: Mapping[str, Any], where: str) -> ModelConfig:
     try:
         return ModelConfig(model=model, heads=1, **{name: values[name] for name in names})
     except ConfigError as error:
-        raise CheckpointError(f"{where} contradicts itself: {error}") from error
+        raise CheckpointError(f"{where} contradicts itself: {error.message}") from error
 
 
 def weights_to_tensors(model: Baseline, dtype: torch.dtype) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ import torch
 from minigpt.checkpoint.files import write_text
 from minigpt.checkpoint.folder import CONFIG, Checkpoint, save_description, save_weights
 from minigpt.checkpoint.runs import RUN
-from minigpt.errors import ConfigError, OutputError
+from minigpt.errors import ConfigError, OutputError, named
 from minigpt.models.kinds import gpt_of
 from minigpt.text.wording import shown
 
@@ -31,7 +31,7 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     else:
         _check_folder(path)
     if not overwrite and (path.is_file() or (path / CONFIG).exists()):
-        raise OutputError(f"{path} exists already. Choose another name, or replace it with --overwrite.")
+        raise OutputError(f"{path} exists already. Choose another name, or replace it with {named('overwrite')}.")
     folder = path if path.is_dir() else path.parent
     while not folder.exists():
         folder = folder.parent
@@ -75,7 +75,9 @@ def export_folder(folder: Path, checkpoint: Checkpoint, dtype: str) -> None:
 def _check_range(checkpoint: Checkpoint, dtype: torch.dtype) -> None:
     largest = max(float(tensor.abs().max()) for tensor in checkpoint.model.state_dict().values())
     if largest > torch.finfo(dtype).max:
-        raise ConfigError(f"{checkpoint.path} holds numbers beyond float16's range: export with --dtype bfloat16.")
+        raise ConfigError(
+            f"{checkpoint.path} holds numbers beyond float16's range: export with {named('dtype', 'bfloat16')}."
+        )
 
 
 @contextmanager

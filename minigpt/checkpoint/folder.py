@@ -15,10 +15,11 @@ from minigpt.checkpoint.hub import as_hub_model, fetch
 from minigpt.checkpoint.runs import TOKENIZER, WEIGHTS, find_run, near_run
 from minigpt.checkpoint.tensors import open_tensors, refuse_other_formats, weight_files
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
-from minigpt.errors import CheckpointError
+from minigpt.errors import CheckpointError, named
 from minigpt.models.baselines import Baseline
-from minigpt.models.kinds import NAMES, Model
+from minigpt.models.kinds import Model
 from minigpt.settings import ModelConfig
+from minigpt.settings.model import NAMES
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.text.wording import shown
 
@@ -79,11 +80,11 @@ def find_folder(path: str | Path) -> Path:
         try:
             return fetch(model, read_config)
         except CheckpointError as error:
-            raise CheckpointError(f"{error}{near_run(path)}") from error
+            raise CheckpointError(f"{error.message}{near_run(path)}") from error
     what = "is a file" if folder.exists() else "does not exist"
     raise CheckpointError(
-        f"{shown(str(folder))} {what}; --checkpoint takes a run folder, a Hugging Face GPT-2 folder, or a model of the "
-        f"Hub such as openai-community/gpt2.{near_run(path)}"
+        f"{shown(str(folder))} {what}; {named('checkpoint')} takes a run folder, a Hugging Face GPT-2 folder, "
+        f"or a model of the Hub such as openai-community/gpt2.{near_run(path)}"
     )
 
 

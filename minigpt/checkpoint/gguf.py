@@ -19,7 +19,7 @@ from torch import Tensor
 from minigpt.checkpoint.files import write_atomically
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.hf_gpt2 import PREFIX, config_to_json, weights_to_tensors
-from minigpt.errors import CheckpointError, ConfigError, PackageError, brief
+from minigpt.errors import CheckpointError, ConfigError, PackageError, brief, named
 from minigpt.models.kinds import gpt_of
 from minigpt.text.blocks import Progress, unheard
 from minigpt.text.wording import shown
@@ -223,6 +223,8 @@ def _stored(entry: _Entry) -> np.ndarray:
 
     numbers = entry.tensor.contiguous().numpy()
     if float(np.abs(numbers).max()) > _LARGEST[entry.kind]:
-        raise ConfigError(f"{entry.name} holds numbers beyond float16's range: export with --dtype float32.")
+        raise ConfigError(
+            f"{entry.name} holds numbers beyond float16's range: export with {named('dtype', 'float32')}."
+        )
     stored: np.ndarray = gguf.quants.quantize(numbers, gguf.GGMLQuantizationType[entry.kind])
     return stored

@@ -105,7 +105,7 @@ def config_from_json(values: Mapping[str, Any], where: str) -> ModelConfig:
             dropout=_dropout(values, where),
         )
     except ConfigError as error:
-        raise CheckpointError(f"{where} contradicts itself: {error}") from error
+        raise CheckpointError(f"{where} contradicts itself: {error.message}") from error
 
 
 def query_scale(values: Mapping[str, Any], config: ModelConfig, where: str) -> QueryScale:

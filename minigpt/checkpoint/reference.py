@@ -11,7 +11,7 @@ from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.resume import RESUME, TOKENS
 from minigpt.checkpoint.run_info import read_run_info
 from minigpt.checkpoint.runs import RUN, find_run, near_run, run_of
-from minigpt.errors import CheckpointError, CorpusError, MinigptError
+from minigpt.errors import CheckpointError, CorpusError, MinigptError, named
 from minigpt.settings import require
 from minigpt.text.blocks import Progress, unheard
 from minigpt.text.corpus import Corpus, builtin_corpus, read_corpus
@@ -45,14 +45,14 @@ def find_reference(
     Of a run it is the training text alone, since validation is not what it learned from; of anything else, all of it.
     Raises ConfigError for a mixture, CorpusError, CheckpointError and OutputError.
     """
-    require("-" not in specs, "--corpus takes no standard input: give a file.")
+    require("-" not in specs, f"{named('corpus')} takes no standard input: give a file.")
     runs = [spec for spec in specs if spec == OWN or (_run(spec) / RUN).is_file()]
     if not runs:
-        require(BUILTIN not in specs or len(specs) == 1, f"--corpus {BUILTIN} stands alone.")
+        require(BUILTIN not in specs or len(specs) == 1, f"{named('corpus', BUILTIN)} stands alone.")
         corpus = builtin_corpus() if BUILTIN in specs else _read(specs, progress)
         skipped = f"skipped what is not text, such as {corpus.skipped[0]}." if corpus.skipped else ""
         return _reference(_name(corpus), "whole text", _tokens(corpus, 0.0, checkpoint.tokenizer, progress), skipped)
-    require(len(specs) == 1, f"--corpus {shown(runs[0])} is a run, which stands alone.")
+    require(len(specs) == 1, f"{named('corpus', shown(runs[0]))} is a run, which stands alone.")
     return _of_run(_own_run(checkpoint.path) if runs[0] == OWN else _run(runs[0]), checkpoint.tokenizer, progress)
 
 
@@ -68,7 +68,7 @@ def _own_run(folder: Path) -> Path:
         return run
     raise CheckpointError(
         f"{shown(str(folder))} is no run of minigpt ({RUN} is not there), so it does not say what it learned from.\n"
-        "Give the text: --corpus FILE"
+        f"Give the text: {named('corpus', 'FILE')}"
     )
 
 
@@ -90,7 +90,7 @@ def _of_run(run: Path, tokenizer: Tokenizer, progress: Stages) -> Reference:
 def _read_again(run: Path, told: str, progress: Stages) -> tuple[Corpus, float]:
     """The text that a run was trained on, and what part of it validates; CorpusError where it is no longer there."""
     info = read_run_info(run / RUN)
-    advice = "Give the text that it learned from: --corpus FILE"
+    advice = f"Give the text that it learned from: {named('corpus', 'FILE')}"
     if info.text is None or not info.corpus.sources:
         raise CheckpointError(f"{shown(str(run / RUN))} does not say what the run learned from.\n{advice}")
     specs, sources = info.text.corpus, [source.sha256 for source in info.corpus.sources]
@@ -100,10 +100,10 @@ def _read_again(run: Path, told: str, progress: Stages) -> tuple[Corpus, float]:
     try:
         corpus = _read(specs, progress, encoding=info.text.encoding, field=info.text.field)
     except MinigptError as error:
-        raise CorpusError(f"{told}, and its text cannot be read: {str(error).splitlines()[0]}\n{advice}") from error
+        raise CorpusError(f"{told}, and its text cannot be read: {error.message.splitlines()[0]}\n{advice}") from error
     if [source.sha256 for source in corpus.sources] != sources:
         if not specs:
-            advice = f"Each version of Python has its own; this one's, all of it, is --corpus {BUILTIN}"
+            advice = f"Each version of Python has its own; this one's, all of it, is {named('corpus', BUILTIN)}"
         raise CorpusError(f"{told}, and {_name(corpus)} is not what it was.\n{advice}")
     return corpus, fraction
 
@@ -113,7 +113,7 @@ def _read(specs: Sequence[str], progress: Stages, **reading: Any) -> Corpus:
         return read_corpus(specs, progress=progress("reading", None), to_learn=False, **reading)
     except CorpusError as error:
         missing = next((spec for spec in specs if not os.path.exists(spec)), "")
-        raise CorpusError(f"{error}{near_run(missing)}") from error
+        raise CorpusError(f"{error.message}{near_run(missing)}") from error
 
 
 def _tokens(corpus: Corpus, fraction: float, tokenizer: Tokenizer, progress: Stages) -> TokenData:

@@ -31,7 +31,7 @@ def load_tokens(run: Path) -> TokenData:
     try:
         return open_shards(run / RESUME / TOKENS)
     except CheckpointError as error:
-        raise CheckpointError(f"{error}\nThis run cannot go on without its ids.") from error
+        raise CheckpointError(f"{error.message}\nThis run cannot go on without its ids.") from error
 
 
 def save_state(run: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:

@@ -27,7 +27,7 @@ from minigpt.checkpoint.folder import save_description, save_weights
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.resume import RESUME, TOKENS, save_tokens
 from minigpt.checkpoint.runs import LOG, RUN, SNAPSHOTS, WEIGHTS, read_log
-from minigpt.errors import ConfigError, OutputError
+from minigpt.errors import ConfigError, OutputError, named
 from minigpt.models.kinds import Model
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
@@ -35,7 +35,7 @@ from minigpt.text.tokenizer import Tokenizer
 _RUNS = Path("checkpoints")
 TENSORBOARD, CARD, LOCK = "tensorboard", "README.md", "lock"
 _SCRATCH = ".tokens-"
-_IN_USE = "--out {} holds a run that another process is training."
+_IN_USE = "{} holds a run that another process is training."
 _OWN = ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", CARD, RUN, LOG)
 
 
@@ -216,7 +216,9 @@ def claim(name: str, out: Path | None, *, overwrite: bool) -> Path:
     check_out(out, overwrite=overwrite)
     if (out / RUN).exists() or (out / RESUME / LOCK).exists():
         _make(out / RESUME)
-        locked(out / RESUME / LOCK, _IN_USE.format(out))  # and never closed: the new run goes on holding it
+        locked(
+            out / RESUME / LOCK, _IN_USE.format(named("out", out))
+        )  # and never closed: the new run goes on holding it
         _remove_run(out)
     _make(out)
     return out
@@ -227,18 +229,20 @@ def check_out(out: Path, *, overwrite: bool) -> None:
     try:
         os.fsencode(out).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"--out {out} is not UTF-8; safetensors could not read the model there.") from error
+        raise ConfigError(f"{named('out', out)} is not UTF-8; safetensors could not read the model there.") from error
     if out.exists() and not out.is_dir():
-        raise OutputError(f"--out {out} is a file; a run needs a folder.")
+        raise OutputError(f"{named('out', out)} is a file; a run needs a folder.")
     if (out / RUN).exists() and not overwrite:
         raise OutputError(
-            f"--out {out} already holds a run. Go on with it (--resume {out}), choose another folder, or replace that "
-            "run with --overwrite."
+            f"{named('out', out)} already holds a run. Go on with it ({named('resume', out)}), choose another folder, "
+            f"or replace that run with {named('overwrite')}."
         )
     if (out / RESUME / LOCK).exists():  # a run, or what one left that was killed at its start
-        os.close(locked(out / RESUME / LOCK, _IN_USE.format(out)))
+        os.close(locked(out / RESUME / LOCK, _IN_USE.format(named("out", out))))
     elif not (out / RUN).exists() and out.is_dir() and any(out.iterdir()):
-        raise OutputError(f"--out {out} is not empty and holds no run of minigpt. Choose a new or an empty folder.")
+        raise OutputError(
+            f"{named('out', out)} is not empty and holds no run of minigpt. Choose a new or an empty folder."
+        )
 
 
 def _claim_name(root: Path, name: str) -> Path:

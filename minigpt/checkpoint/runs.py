@@ -8,7 +8,7 @@ from pathlib import Path
 from minigpt.checkpoint.files import read_json_object
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.run_info import RunInfo, read_run_info
-from minigpt.errors import CheckpointError
+from minigpt.errors import CheckpointError, named
 from minigpt.plain import Misfit, from_line, from_plain
 from minigpt.text.wording import shown
 
@@ -54,7 +54,7 @@ def run_of(folder: Path) -> Path | None:
     return run if (run / RUN).is_file() else None
 
 
-def newest_run(root: Path = RUNS, *, otherwise: str = "or name one with --checkpoint FOLDER") -> Path:
+def newest_run(root: Path = RUNS, *, otherwise: str = f"or name one with {named('checkpoint', 'FOLDER')}") -> Path:
     """The run folder below `root` whose run.json has the latest date.
 
     Raises CheckpointError if there is none, with what to do `otherwise` than to train one.

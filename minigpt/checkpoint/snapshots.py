@@ -7,7 +7,7 @@ from safetensors import SafetensorError, safe_open
 
 from minigpt.checkpoint.files import check_file
 from minigpt.checkpoint.runs import SNAPSHOTS, TOKENIZER, WEIGHTS
-from minigpt.errors import CheckpointError
+from minigpt.errors import CheckpointError, named
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def snapshots(run: Path) -> list[Snapshot]:
     if not folders:
         raise CheckpointError(
             f"{run} holds no snapshots of a training.\n"
-            "A run keeps a dozen, unless it was trained with --snapshots 0: give the folder of such a run."
+            f"A run keeps a dozen, unless it was trained with {named('snapshots', '0')}: give the folder of such a run."
         )
     found = [_snapshot(folder) for folder in folders]
     for snapshot in found:

@@ -1,8 +1,7 @@
 """`--config FILE.toml`: a file of settings in; values for the flags that the command line does not give, out."""
 
-import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,15 +20,11 @@ class ConfigFile:
     path: str
     values: dict[str, Any]
 
-    def blamed(self, message: str, final: Mapping[str, Any]) -> str:
-        """`message`, and those settings of the file that it is about, where they are the ones that were used."""
-        names = [
-            n
-            for n in self.values
-            if str(final.get(n)) == str(self.values[n]) and re.search(_flag(n) + r"(?![\w-])", message)  # nan too
-        ]
+    def blamed(self, settings: Collection[str], final: Mapping[str, Any]) -> str:
+        """A sentence about those of the `settings` that this file gave, where its values were the ones used."""
+        names = [n for n in self.values if n in settings and str(final.get(n)) == str(self.values[n])]  # nan too
         told = ", ".join(f"{name} = {_shown(self.values[name])}" for name in names)
-        return f"{message}\n{self.path} says {told}." if names else message
+        return f"{self.path} says {told}." if names else ""
 
 
 def _read(path: str) -> ConfigFile:
@@ -110,10 +105,6 @@ def _convert(ctx: typer.Context, parameter: Any, value: Any, where: str) -> Any:
 
 def _shown(value: Any) -> str:
     return brief(safe_text(str(value).lower() if isinstance(value, bool) else str(value)))
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _refusal(message: str) -> typer.BadParameter:

@@ -1,23 +1,21 @@
-"""MINIGPT_* variables, which stand for flags that are not given: an error in; the variables that it is about, out."""
+"""MINIGPT_* variables, which stand for flags that are not given."""
 
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from minigpt.errors import brief
+from minigpt.settings import Machine, settings_of
 
-VARIABLES = {"checkpoint": "MINIGPT_CHECKPOINT", "device": "MINIGPT_DEVICE", "threads": "MINIGPT_THREADS"}
-
-
-def blamed(message: str, final: Mapping[str, Any]) -> str:
-    """`message`, and the variables whose values it is about, where those are the ones that were used."""
-    named = [variable for name, variable in VARIABLES.items() if _is_about(message, name, final.get(name), variable)]
-    told = ", ".join(f"{variable} is {brief(os.environ[variable])}" for variable in named)
-    return f"{message}\n{told}." if named else message
+VARIABLES = {
+    "checkpoint": "MINIGPT_CHECKPOINT",
+    **{name: about.variable for name, about in settings_of(Machine).items() if about.variable},
+}
 
 
-def _is_about(message: str, name: str, value: Any, variable: str) -> bool:
-    if value is None or str(value) != os.environ.get(variable):
-        return False
-    return re.search(rf"--{name}(?![\w-])", message) is not None or (name == "checkpoint" and str(value) in message)
+def blamed(settings: Collection[str], final: Mapping[str, Any]) -> str:
+    """A sentence about those of the `settings` that a variable gave, where its value is the one that was used."""
+    given = {name: os.environ.get(variable) for name, variable in VARIABLES.items()}
+    names = [name for name, value in given.items() if name in settings and value == str(final.get(name))]
+    told = ", ".join(f"{VARIABLES[name]} is {brief(given[name] or '')}" for name in names)
+    return f"{told}." if names else ""

@@ -10,7 +10,7 @@ import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from minigpt.cli.completion import COMPLETIONS
-from minigpt.errors import named, spelled
+from minigpt.errors import Spelling, as_flag, named, spelled
 from minigpt.settings import PANELS, Setting, Settings, build, require, settings_of
 
 Command = Callable[..., None]
@@ -59,10 +59,15 @@ def from_settings(command: Command) -> Command:
     return run
 
 
-def as_flag(name: str, value: str | None, renamed: Mapping[str, str]) -> str:
-    """A setting as the command line gives it: `--top-k 3`. `renamed`: flags that are not named as their setting is."""
-    flag = renamed.get(name) or f"--{name.replace('_', '-')}"
-    return flag if value is None else f"{flag} {value}"
+def spelling(renamed: Mapping[str, str]) -> Spelling:
+    """How a command spells settings; `renamed` are its flags that are not named as their setting is."""
+
+    def spell(name: str, value: str | None = None) -> str:
+        if name not in renamed:
+            return as_flag(name, value)
+        return renamed[name] if value is None else f"{renamed[name]} {value}"
+
+    return spell
 
 
 def renamed_flags(command: Callable[..., Any]) -> dict[str, str]:
@@ -119,10 +124,9 @@ def _argument(about: Setting) -> Any:
 
 def _option(name: str, about: Setting, renamed: Mapping[str, str], *, shown: bool = True) -> Any:
     return typer.Option(
-        as_flag(name, None, renamed),
+        spelling(renamed)(name, None),
         *([about.short] if about.short else []),
-        help=spelled(about.text, lambda other, value: as_flag(other, value, renamed)),
-        metavar=about.metavar,
+        help=spelled(about.text, spelling(renamed)),
         rich_help_panel=about.panel,
         show_default=shown and about.shows_default,
         envvar=about.variable,

@@ -16,12 +16,13 @@ from rich.text import Text
 
 from minigpt.cli.config_file import ConfigFile
 from minigpt.cli.environment import blamed
-from minigpt.cli.flags import as_flag, renamed_flags
+from minigpt.cli.flags import renamed_flags, spelling
 from minigpt.errors import ConfigError, MinigptError, bounded, spelled
 from minigpt.render.style import safe_text
 from minigpt.settings import check_ranges, launched_rank
 
 P = ParamSpec("P")
+_renamed: dict[str, str] = {}  # flags of the command that runs, where they are not named as their setting is
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
@@ -37,15 +38,17 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         if kwargs.get("quiet"):
             os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # huggingface_hub has no other way for all of its bars
+        _renamed.clear()
+        _renamed.update(renamed_flags(command))
         try:
             check_ranges(kwargs)
             command(*args, **kwargs)
             sys.stdout.flush()
         except MinigptError as error:
-            config, renamed = kwargs.get("config"), renamed_flags(command)
-            message = spelled(error.message, lambda name, value: as_flag(name, value, renamed))
-            told = config.blamed(message, kwargs) if isinstance(config, ConfigFile) else message
-            complain(command.__name__.replace("_", "-"), blamed(told, kwargs))
+            config = kwargs.get("config")
+            sources = [config.blamed(error.settings, kwargs) if isinstance(config, ConfigFile) else ""]
+            sources.append(blamed(error.settings, kwargs))
+            complain(command.__name__.replace("_", "-"), "\n".join([error.message, *filter(None, sources)]))
             raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from error
         except BrokenPipeError:
             _write_nowhere()  # nobody reads on
@@ -109,13 +112,18 @@ def complain(command: str | None, message: str, *, everywhere: bool = False) -> 
     """
     console = stderr()
     console.quiet = console.quiet and not everywhere
-    say(console, bounded(f"minigpt{f' {command}' if command else ''}: {message}"))
+    say(console, bounded(f"minigpt{f' {command}' if command else ''}: {in_flags(message)}"))
 
 
 def note(message: str, *, quiet: bool = False) -> None:
     """A sentence on standard error about what was done differently from what was asked."""
     if not quiet:
-        say(stderr(), bounded(f"note: {spelled(message, lambda name, value: as_flag(name, value, {}))}"))
+        say(stderr(), bounded(f"note: {in_flags(message)}"))
+
+
+def in_flags(message: str) -> str:
+    """`message` with the settings that it names as the flags of the command that runs."""
+    return spelled(message, spelling(_renamed))
 
 
 def say(console: Console, message: str) -> None:

@@ -1,18 +1,22 @@
-"""A plan in; what is said of it before the training begins, or in place of it, out."""
+"""What is said of a training before it begins, or in place of it."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minigpt.cli.guard import note, stderr, stdout
+from minigpt.render.machine import to_json
+from minigpt.render.plan import best_of_each, plan_table, reasons
+from minigpt.render.screen import Screen
+from minigpt.render.style import byte_count, compact, quantity
 from minigpt.settings import Choices
+from minigpt.settings.model import NAMES
 
 if TYPE_CHECKING:
     import torch
     from rich.text import Text
 
-    from minigpt.render.screen import Screen
-    from minigpt.text.corpus import Corpus
+    from minigpt.app.resume_run import Finished
+    from minigpt.app.train_run import Prepared, TrainRequest
     from minigpt.training.distributed import Ranks
     from minigpt.training.plan import Plan
     from minigpt.training.records import PlannedRun
@@ -22,9 +26,6 @@ def show_plan(runs: "Sequence[PlannedRun]", seconds: float, *, json: bool) -> No
     """For --dry-run with a time budget, on standard output: why, and what else could be done with the time, in ten ways
     at most.
     """
-    from minigpt.render.machine import to_json
-    from minigpt.render.plan import best_of_each, plan_table, reasons
-    from minigpt.render.screen import Screen
 
     console = stdout()
     screen = Screen.of(console)
@@ -40,8 +41,6 @@ def show_plan(runs: "Sequence[PlannedRun]", seconds: float, *, json: bool) -> No
 
 def show_size(plan: "Plan", choices: Choices, *, json: bool) -> None:
     """For --dry-run with --steps, on standard output."""
-    from minigpt.render.machine import to_json
-    from minigpt.render.screen import Screen
 
     if json:
         print(to_json(plan.model), to_json(plan.train), sep="\n")
@@ -51,48 +50,35 @@ def show_size(plan: "Plan", choices: Choices, *, json: bool) -> None:
         console.print(line)
 
 
-def part_was_read(text: "Corpus") -> str:
-    """A sentence about a text that there was no time to read to its end."""
-    from minigpt.render.style import byte_count
-
-    return (
-        f"to read all of {text.sources[0].name if len(text.sources) == 1 else text.name} again and again would take "
-        f"too much of the time: its first {byte_count(text.utf8_bytes)} are used. More --minutes use more."
-    )
-
-
-def introduce(
-    plan: "Plan",
-    choices: Choices,
-    runs: "Sequence[PlannedRun]",
-    seconds: float | None,
-    folder: Path,
-    places: str,
-    *,
-    builtin: bool,
-) -> None:
+def introduce(prepared: "Prepared", request: "TrainRequest", places: str) -> None:
     """Three lines: the text, the model, and where it goes; for a time budget, what was chosen and why."""
-    from minigpt.render.plan import reasons
-    from minigpt.render.screen import Screen
-    from minigpt.render.style import quantity
-
-    text, console = plan.corpus, stderr()
+    assert prepared.begun is not None
+    (plan, folder, _), seconds, console = prepared.begun, request.length.seconds, stderr()
     screen = Screen.of(console)
-    if builtin:
+    if not request.text.corpus:
         note("no text given, so this trains on Python's own language reference, which every Python brings.")
-    if text.skipped:
-        note(f"skipped what is not text: {quantity(len(text.skipped), 'file')}, such as {text.skipped[0]}.")
+    if plan.corpus.skipped:
+        skipped = plan.corpus.skipped
+        note(f"skipped what is not text: {quantity(len(skipped), 'file')}, such as {skipped[0]}.")
     for sentence in plan.notes:
         note(sentence)
     chosen = seconds is not None and plan.model.model == "gpt"
-    for line in reasons(runs, seconds or 0.0, screen) if chosen else _size(plan, choices, screen):
+    for line in reasons(prepared.runs, seconds or 0.0, screen) if chosen else _size(plan, prepared.choices, screen):
         console.print(line)
     if plan.base is not None:
         console.print(_given(plan, screen))
     precision = plan.train.precision
     where = f"{places} in {precision}{' precision' if precision == 'mixed' else ''}"
     validation = f"validation on {plan.validation}" if plan.has_validation else "no validation"
-    console.print(screen.caption(where, validation, f"saved in {folder}"))
+    console.print(screen.caption(where, validation, f"saved in {folder.path}"))
+
+
+def finish(run: "Finished") -> str:
+    """How a run came to its end, for one that is to go on."""
+    early, plan = run.info.get("stopped_early"), run.plan
+    if early is None:
+        return f"after {quantity(run.info.get('steps_taken') or plan.train.steps, 'step')}"
+    return f"early, after {early:,} of {plan.train.steps:,} steps, as --patience {plan.train.patience} was at its end"
 
 
 def _given(plan: "Plan", screen: "Screen") -> "Text":
@@ -109,8 +95,6 @@ def _given(plan: "Plan", screen: "Screen") -> "Text":
 
 def _size(plan: "Plan", choices: Choices, screen: "Screen") -> "tuple[Text, Text]":
     """Two lines: the text, and the model."""
-    from minigpt.models.kinds import NAMES
-    from minigpt.render.style import byte_count, compact, quantity
 
     text, model, tokens = plan.corpus, plan.model, len(plan.data.train)
     step_tokens = plan.train.batch_size * plan.train.accumulation * model.context

@@ -1,46 +1,34 @@
-"""`minigpt train`: text in, a run's folder out."""
+"""`minigpt train`: a text becomes the folder of a run."""
 
-import time
-from dataclasses import asdict, dataclass
+import shlex
+import signal
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from minigpt.cli.again import again
+from minigpt.checkpoint.records import TrainRecord
+from minigpt.checkpoint.run_info import FINISHED
 from minigpt.cli.config_file import Config
 from minigpt.cli.flags import Given, from_settings
-from minigpt.cli.guard import guarded, note, signals_raise, stderr
-from minigpt.cli.introduction import introduce, part_was_read, places, show_plan, show_size
+from minigpt.cli.guard import StopSignals, guarded, note, say, signals_raise, stderr, stdout
+from minigpt.cli.introduction import finish, introduce, places, show_plan, show_size
 from minigpt.cli.options import Quiet, json_flag
-from minigpt.cli.resume import as_before, reopen
-from minigpt.cli.training import Manner, watched
-from minigpt.errors import named
-from minigpt.settings import (
-    Choices,
-    Length,
-    Output,
-    TextSettings,
-    TrainConfig,
-    TrainMachine,
-    require,
-)
+from minigpt.cli.untrained import untrained
+from minigpt.render.machine import to_json
+from minigpt.render.progress import TrainDisplay, stopped_early
+from minigpt.render.work import WorkDisplay
+from minigpt.settings import Choices, Length, Output, TextSettings, TrainConfig, TrainMachine
+from minigpt.training.records import Logged, Overfitting, ShortSample
 
 if TYPE_CHECKING:
-    from minigpt.training.records import PlannedRun
+    import torch
+
+    from minigpt.app.train_events import Training
+    from minigpt.app.train_run import Listener, TrainRequest
+    from minigpt.training.distributed import Ranks
     from minigpt.training.share import Begun
-
-
-@dataclass(frozen=True)
-class _Budget:
-    """Seconds since the command began. However much was spent, `least` of them, a share, are left for training."""
-
-    seconds: float
-    started: float
-    least: float
-
-    def left(self) -> float:
-        return max(self.least * self.seconds, self.seconds - (time.perf_counter() - self.started))
 
 
 @guarded
@@ -68,100 +56,94 @@ def train(
     [bold]minigpt train notes.txt --from gpt2[/bold]
         GPT-2, trained further on your notes
     """
-    started = time.perf_counter()
-    from minigpt.app.opening import use_device
-    from minigpt.checkpoint.folder import load
-    from minigpt.checkpoint.hub import pinned
-    from minigpt.checkpoint.run import RunFolder, Scratch, check_out, claim
-    from minigpt.render.work import WorkDisplay
-    from minigpt.text.corpus import read_corpus
-    from minigpt.training.distributed import join
-    from minigpt.training.finetune import Base, begun_with, gentle
-    from minigpt.training.plan import LEAST_TRAINING_SHARE, READING_SHARE, as_it_is, choose, make_plan
-    from minigpt.training.run import build_model, model_card, run_info
-    from minigpt.training.tensorboard import check_installed
+    from minigpt.app.train_run import Listener, TrainRequest
 
-    manner = Manner(tensorboard=output.tensorboard, json=json, quiet=quiet)
-    seconds = length.seconds
-    budget = None if seconds is None else _Budget(seconds, started, LEAST_TRAINING_SHARE)
-    chosen = choices
-
-    def begin() -> "Begun | None":
-        """A new run; None for a plan that is only to be shown."""
-        settings, choices = training, chosen
-        runs: list[PlannedRun] = []  # ways to use the budget, best first
-        most_learned: int | None = None
-        ranks.check_batch(choices.batch_size or 0)  # before all the work
-        if output.out is not None:
-            check_out(output.out, overwrite=output.overwrite)
-        first = None
-        if choices.base is not None:
-            first = Base(choices.base, load(choices.base))
-            choices, settings = gentle(first, choices, settings, given, target, ranks.size)
-        console = stderr()
-        console.quiet = quiet
-        with signals_raise(), Scratch(output.out) as scratch:
-            with WorkDisplay(console) as work:
-                progress = work.begin("reading", None)
-                most = None if budget is None else READING_SHARE * budget.seconds
-                read = partial(read_corpus, encoding=text.encoding, field=text.field, progress=progress, seconds=most)
-                corpus = read(text.corpus)
-                held_out = read([text.val]) if text.val is not None else None
-                for each in (corpus, held_out):
-                    if each is not None and not each.whole:
-                        note(part_was_read(each), quiet=quiet)
-                if budget is not None:
-                    work.begin("measuring this machine", None)
-                    plans = choose(corpus, held_out, choices, settings, budget.left(), target, given, ranks.size, first)
-                    runs, choices, settings = plans.runs, plans.choices, plans.settings
-                    most_learned = plans.most_learned
-                    if plans.note:
-                        note(plans.note, quiet=quiet)
-                    if length.dry_run and choices.model == "gpt":
-                        show_plan(runs, budget.seconds, json=json)
-                        return None
-                choices = choices.filled()
-                plan = make_plan(corpus, held_out, choices, settings, target, scratch, work.begin, first, most_learned)
-                runs[:1] = [as_it_is(run, plan) for run in runs[:1]]
-            if length.dry_run:
-                show_size(plan, choices, json=json)
-                return None
-            ranks.check_batch(plan.train.batch_size)
-            begun = build_model(plan) if first is None else begun_with(first, plan.model, plan.train.freeze)
-            plan = plan.within(budget.left()) if budget is not None else plan
-            origin = None if first is None else pinned(first.name, first.checkpoint.path)
-            info = run_info(plan, choices, target) | again(
-                {**vars(text), "minutes": length.minutes}, plan, choices, target, origin
-            )
-            info |= {"minutes": None if budget is None else budget.seconds / 60, "save_every": output.save_every}
-            path = claim(plan.corpus.name, output.out, overwrite=output.overwrite)
-            folder = RunFolder(path, plan.tokenizer, info)
-            folder.start(begun, model_card(plan, info["command"]), plan.data)
-        if not quiet:
-            whole = None if budget is None else budget.seconds
-            introduce(plan, choices, runs, whole, folder.path, places(ranks, target), builtin=not text.corpus)
-        if budget is not None:
-            plan = plan.within(budget.left())
-            folder.update(train=asdict(plan.train))
-        return plan, folder, begun
-
-    with join(machine.shard) as ranks:
-        require(
-            not training.freeze or choices.base is not None or output.resume is not None,
-            f"{named('freeze')} goes with {named('base', 'CHECKPOINT')}.",
-        )
-        require(
-            choices.model == "gpt" or "optimizer" not in given or training.optimizer == "adamw",
-            f"{named('optimizer', 'muon')} is for the matrices of a GPT's blocks: "
-            f"{named('model', choices.model)} is trained by adamw.",
-        )
-        if output.tensorboard:
-            check_installed()
-        device, threads = machine.device, machine.threads
-        if output.resume is not None and ranks.size == 1:
-            device, threads = as_before(output.resume, given, device, threads)
-        target = use_device(device, threads, ranks.device)
-        begins = begin if output.resume is None else partial(reopen, output.resume, given)
-        signal_number = watched(begins, target, ranks, manner, resume=output.resume is not None)
+    request = TrainRequest(text=text, choices=choices, length=length, training=training, output=output, given=given)
+    console = stderr()
+    console.quiet = quiet
+    work, tell = WorkDisplay(console), partial(note, quiet=quiet)
+    listener = Listener(note=tell, stages=work.begin, working=work)
+    with request.together(machine) as (ranks, device):
+        if output.resume is None:
+            begin = partial(_begin, request, listener, ranks, device, json=json, quiet=quiet)
+        else:
+            begin = partial(_reopen, request, tell)
+        made = request.shared(ranks, device, begin)
+        signal_number = None if made is None else _watch(made, json=json, quiet=quiet)
     if signal_number is not None:
         raise typer.Exit(128 + signal_number)
+
+
+def _begin(
+    request: "TrainRequest", listener: "Listener", ranks: "Ranks", device: "torch.device", *, json: bool, quiet: bool
+) -> "Begun | None":
+    """A new run, introduced in three lines; None for a plan that is only shown."""
+    with signals_raise():
+        prepared = request.begin(device, listener, ranks)
+    if prepared.begun is not None:
+        if not quiet:
+            introduce(prepared, request, places(ranks, device))
+    elif prepared.plan is not None:
+        show_size(prepared.plan, prepared.choices, json=json)
+    else:
+        show_plan(prepared.runs, request.length.seconds or 0.0, json=json)
+    return prepared.begun
+
+
+def _reopen(request: "TrainRequest", tell: Callable[[str], object]) -> "Begun | None":
+    """A run that goes on; None, and it is said, where there is nothing left to do."""
+    made = request.reopen(tell)
+    if isinstance(made, tuple):
+        return made
+    say(stdout(), f"{made.path}: this run is finished, {finish(made)}. Train it longer with --steps or --minutes.")
+    return None
+
+
+def _watch(training: "Training", *, json: bool, quiet: bool) -> int | None:
+    """Train with a display, and end with what to type next; the signal that stopped the run, if any."""
+    plan, folder, is_main = training.plan, training.folder, training.ranks.is_main
+    console = stderr()
+    console.quiet = quiet or not is_main
+    seconds = None if plan.train.steps_suffice else plan.train.seconds
+    with StopSignals() as stopped, TrainDisplay(console, plan.train.steps, seconds) as display:
+        for event in training.events(lambda: stopped.received, looks=not quiet):
+            match event:
+                case TrainRecord():
+                    display.update(event)
+                    if json:
+                        print(to_json(event), flush=True)
+                case Logged():
+                    display.remember(event.record)
+                case ShortSample():
+                    display.show_sample(event.text)
+                case Overfitting():
+                    display.warn_overfitting(event.now, event.best)
+        if training.signal_number is None and "stopped_early" not in folder.info:
+            display.finish()
+    if is_main and "stopped_early" in folder.info and training.history:
+        told = stopped_early(training.history[-1], training.best(), plan.train.steps, plan.train.patience)
+        note(told, quiet=quiet)
+    if is_main and folder.info["status"] == "untrained":
+        note(untrained(folder.info, folder.path), quiet=quiet)
+    if is_main and not json:
+        _conclude(training, quiet=quiet)
+    return training.signal_number
+
+
+def _conclude(training: "Training", *, quiet: bool) -> None:
+    """Where the model is, how good it is, and the next two commands."""
+    info, where, number = training.folder.info, str(training.folder.path), training.signal_number
+    saved, prompt, base = info.get("saved") or {"step": 0}, training.opening(), info["choices"].get("base")
+    if number is not None and info["status"] not in FINISHED:
+        go_on = f"minigpt train --resume {shlex.quote(where)}"
+        note(f"stopped by {signal.Signals(number).name}; the run is saved. Go on with: {go_on}", quiet=quiet)
+    bits = saved.get("validation_bits_per_byte")
+    quality = f", {bits:.3f} bits per byte on {info['corpus']['validation']}" if bits is not None else ""
+    if base is not None and not saved["step"] and not number:
+        note(f"no step made it better on that text: the model is {base} as it was.", quiet=quiet)
+    console = stdout()
+    best = "the best model, that of step" if bits is not None else "the model of step"
+    best = "untrained, the model of step" if info["status"] == "untrained" else best
+    say(console, f"{where}: {best} {saved['step']:,}{quality}")
+    for command in ("sample", f"inspect-probs {shlex.quote(prompt)}")[: 2 if prompt else 1]:
+        say(console, f"  minigpt {command} -c {shlex.quote(where)}")

@@ -1,4 +1,4 @@
-"""A text and the user's wishes in; a comparison with nothing measured, and the plan that all contenders share, out."""
+"""Begins a comparison: nothing is measured yet, and all contenders share one plan."""
 
 from dataclasses import asdict, replace
 

@@ -15,7 +15,7 @@ from minigpt.checkpoint.resume import RESUME, load_tokens, save_tokens
 from minigpt.checkpoint.run import claim
 from minigpt.checkpoint.runs import RUN, TOKENIZER, near_run
 from minigpt.contest.records import Comparison
-from minigpt.errors import CheckpointError, OutputError
+from minigpt.errors import CheckpointError, OutputError, named
 from minigpt.plain import Misfit, from_plain
 from minigpt.records import to_plain
 from minigpt.text.shards import TokenData
@@ -27,9 +27,11 @@ COMPARISON = "comparison.json"
 def claim_comparison(name: str, out: Path | None) -> Path:
     """A new folder: `out`, or checkpoints/compare-NAME, compare-NAME-2, ... Raises OutputError; nothing is replaced."""
     if out is not None and (out / COMPARISON).exists():
-        raise OutputError(f"--out {out} already holds a comparison. Go on with it: minigpt compare --resume {out}")
+        raise OutputError(
+            f"{named('out', out)} already holds a comparison. Go on with it: minigpt compare --resume {out}"
+        )
     if out is not None and (out / RUN).exists():
-        raise OutputError(f"--out {out} already holds a run. Choose another folder.")
+        raise OutputError(f"{named('out', out)} already holds a run. Choose another folder.")
     return claim(f"compare-{name}", out, overwrite=False)
 
 

@@ -1,4 +1,4 @@
-"""A model's shape in; how long a token takes that it generates, by how many came before, out."""
+"""How long each generated token takes, by how many came before it."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""A model's shape in; the most memory that training it takes out, from a process of its own on a CPU.
+"""The peak memory of training a model, measured on a CPU in a process of its own.
 
 `python -m minigpt.contest.memory` is that process: it reads what to train as JSON, and writes a number of bytes.
 """

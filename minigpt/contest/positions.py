@@ -1,4 +1,4 @@
-"""A model and held-out text in; its loss by how much it sees, and its gradient by how long ago, out."""
+"""A model's loss by how much context it sees, and its gradient by how far back a token is."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""A model's shape in; how many tokens a second it trains at, by the length of its context, out."""
+"""How many tokens a second a model trains at, by the length of its context."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A session in; a full-screen application that shows it and gives it the keys, out. Needs Textual."""
+"""The explorer as a full-screen application: it shows a session and passes the keys on. Needs Textual."""
 
 import asyncio
 import signal

@@ -1,4 +1,4 @@
-"""Guesses and what came instead in; what they cost a person and the model, and how the game is explained, out.
+"""The guessing game: what a guess costs a person and the model, and how the game is explained.
 
 Shannon let people guess a text on, letter by letter ("Prediction and Entropy of Printed English", 1951); Cover and King
 let them bet, which turns a guess into a probability ("A Convergent Gambling Estimate of the Entropy of English", 1978).

@@ -1,4 +1,4 @@
-"""A width in; what the explorer shows, and every key, in words, out."""
+"""What the explorer shows, and what each key does, in words."""
 
 from rich.text import Text
 

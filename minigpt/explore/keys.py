@@ -1,4 +1,4 @@
-"""What the explorer can do at the moment in; the keys for it, wrapped between entries to any width, out."""
+"""The keys for what the explorer can do at the moment, wrapped between entries to any width."""
 
 from collections.abc import Sequence
 

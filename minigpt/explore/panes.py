@@ -1,4 +1,4 @@
-"""A session in; what each part of its screen shows, as rich Text of a given width and height, out."""
+"""What each part of the explorer's screen shows, as rich Text of a given width and height."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -40,8 +40,8 @@ class Panes:
         """The branch, around the token at which one stands. In the game, what comes after is hidden."""
         session, branch = self._session, self._session.branch()
         here = branch.index(session.here)
-        shown = branch[: here + 1] if session.mode == "game" else branch
-        return text_picture(shown, here, session.tree.token, self._colour, width, height, self._symbols)
+        nodes = branch[: here + 1] if session.mode == "game" else branch
+        return text_picture(nodes, here, session.tree.token, self._colour, width, height, self._symbols)
 
     def _colour(self, node: int) -> str:
         if self._session.heat is None:
@@ -96,15 +96,15 @@ class Panes:
     def line(self, width: int, height: int) -> Text:
         """The answer to the last key, what is being typed, or what the colours mean."""
         session, screen = self._session, self.screen(width)
-        said = [screen.caption(safe_text(session.said))] if session.said else []
+        lines = [screen.caption(safe_text(session.message))] if session.message else []
         if session.mode in _QUESTIONS:
-            said.append(self._typed_line(_QUESTIONS[session.mode], "", width))
+            lines.append(self._typed_line(_QUESTIONS[session.mode], "", width))
         elif session.mode == "game":
             label = guess_label(session.typed, session.tree.first_token(session.typed), self._symbols)
-            said.append(self._typed_line(f"your guess, with {percent(session.share, 0)} on it", label, width))
-        elif session.heat is not None and not said:
-            said.append(legend_picture(heat_legend(SCALES[session.heat], screen), screen))
-        return Text("\n").join(said)
+            lines.append(self._typed_line(f"your guess, with {percent(session.share, 0)} on it", label, width))
+        elif session.heat is not None and not lines:
+            lines.append(legend_picture(heat_legend(SCALES[session.heat], screen), screen))
+        return Text("\n").join(lines)
 
     def _typed_line(self, question: str, label: str, width: int) -> Text:
         """The question, the end of what is typed, the place where the next letter goes, and a label if it fits."""

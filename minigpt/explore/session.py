@@ -1,16 +1,17 @@
-"""A tree of tokens and key presses in; where a person stands in the tree, and what they are doing there, out."""
+"""Where a person stands in a tree of tokens, and what each key does there. Knows no terminal."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from minigpt.errors import MinigptError
+from minigpt.errors import MinigptError, spelled
 from minigpt.explore.game import FIRST_SHARE, SHARES, Round, result
 from minigpt.explore.keys import SETTINGS, neighbour
-from minigpt.explore.tree import Tree, leaf_under, leaves
+from minigpt.explore.tree import leaf_under, leaves
 from minigpt.render.heat import SCALES
 from minigpt.sampling.records import StepRecord
+from minigpt.sampling.tree import TokenTree
 from minigpt.settings import SampleConfig
 
 _ESCAPES = (("\\n", "\n"), ("\\t", "\t"), ("⏎", "\n"), ("⇥", "\t"), ("␣", " "))
@@ -29,7 +30,7 @@ class Session:
     the candidates above the marked one. `mode` is browse, find, save, export, game or help: what keys are for.
     """
 
-    def __init__(self, tree: Tree, config: SampleConfig, files: Files) -> None:
+    def __init__(self, tree: TokenTree, config: SampleConfig, files: Files) -> None:
         self.tree, self.config, self._files = tree, config, files
         self.here = self.tip = tree.prompt_end
         self.mode = "browse"
@@ -37,7 +38,7 @@ class Session:
         self.cursor = 0
         self.rows = 1  # candidates on a page: the screen says how many
         self.typed = ""
-        self.said = ""  # the answer to the last key, where it has one
+        self.message = ""  # the answer to the last key, where it has one
         self.rounds: list[Round] = []
         self._share = FIRST_SHARE
         self.left = False
@@ -75,8 +76,8 @@ class Session:
     # Keys
 
     def press(self, key: str, character: str | None = None) -> None:
-        """Do what `key` is for; a mistake is told in `said`, and the tree stays as it is."""
-        self.said = ""
+        """Do what `key` is for; a mistake is told in `message`, and the tree stays as it is."""
+        self.message = ""
         keys = {
             "browse": self._browse,
             "find": self._find,
@@ -88,7 +89,7 @@ class Session:
         try:
             keys[self.mode](key, character)
         except MinigptError as error:
-            self.said = " ".join(str(error).split("\n"))
+            self.message = " ".join(spelled(error.message, _as_words).split("\n"))
 
     def paste(self, text: str) -> None:
         """Text that comes at once: only where something is being typed."""
@@ -133,7 +134,7 @@ class Session:
             self._type(key, character)
         elif self.typed.strip():
             write(Path(self.typed).expanduser())
-            self.said = f"{self.typed} is written."
+            self.message = f"{self.typed} is written."
             self._begin("browse")
 
     def _play(self, key: str, character: str | None) -> None:
@@ -143,7 +144,7 @@ class Session:
             self._share = max(0, min(self._share + (1 if key == "up" else -1), len(SHARES) - 1))
         else:
             self._type(key, character)
-            self.said = result(self.rounds) if self.mode != "game" else ""
+            self.message = result(self.rounds) if self.mode != "game" else ""
 
     def _read(self, key: str, character: str | None) -> None:
         if key in ("escape", "enter", "q", "question_mark"):
@@ -242,3 +243,8 @@ def _meant(typed: str) -> str:
     for written, meant in _ESCAPES:
         typed = typed.replace(written, meant)
     return typed
+
+
+def _as_words(name: str, value: str | None) -> str:
+    """A setting in a sentence of the explorer, which has keys and no flags: `top k 3`."""
+    return f"{name.replace('_', ' ')} {value or ''}".rstrip()

@@ -1,4 +1,4 @@
-"""The tokens of a text in; the text in their colours, with the current one in sight, out."""
+"""A text in the colours of its tokens, with the current one in sight."""
 
 import codecs
 from collections.abc import Callable, Sequence
@@ -34,15 +34,15 @@ def text_picture(
     lines = text.wrap(Console(width=width), width, overflow="fold")
     at = next(i for i, line in enumerate(lines) if any(span.style == str(here) for span in line.spans))
     start = max(0, min(at - height + 2, len(lines) - height))
-    shown = lines[start : start + max(1, height)]
+    visible = lines[start : start + max(1, height)]
 
     def colour(span: Span) -> Span:
         number = int(str(span.style))
         return Span(span.start, span.end, _HERE if number == here else "dim" if number > here else style(nodes[number]))
 
-    for line in shown:
+    for line in visible:
         line.spans = [colour(span) for span in line.spans]
-    return Text("\n").join(shown)
+    return Text("\n").join(visible)
 
 
 def _pieces(tokens: Sequence[Token], here: int, symbols: Symbols) -> list[str]:

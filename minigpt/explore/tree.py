@@ -1,47 +1,23 @@
-"""A tree of texts in; its branches, one a line, out."""
+"""The branches of a tree of texts, one a line."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 from rich.cells import cell_len
 from rich.text import Text
 
 from minigpt.render.style import Symbols, fit, token_label
-from minigpt.sampling.records import Candidate, StepRecord
-from minigpt.settings import SampleConfig
-from minigpt.text.records import Token
+from minigpt.sampling.tree import TokenTree
 
 
-class Tree(Protocol):
-    """What the explorer asks of a tree of tokens; a node is a number, the first one is 0."""
-
-    prompt_end: int
-
-    def path(self, node: int) -> tuple[int, ...]: ...
-    def parent(self, node: int) -> int | None: ...
-    def children(self, node: int) -> tuple[int, ...]: ...
-    def token(self, node: int) -> Token: ...
-    def first_token(self, text: str) -> Token | None: ...
-    def text(self, node: int) -> str: ...
-    def append(self, node: int, token: int, config: SampleConfig) -> int: ...
-    def draw(self, node: int, config: SampleConfig) -> int: ...
-    def step(self, node: int) -> StepRecord | None: ...
-    def next(self, node: int, config: SampleConfig, *, first: int = 0) -> StepRecord: ...
-    def find(self, node: int, text: str, config: SampleConfig, *, first: int = 0) -> tuple[StepRecord, int]: ...
-    def candidates(self, node: int, tokens: Sequence[int], config: SampleConfig) -> tuple[Candidate, ...]: ...
-    def bits(self, node: int, token: int) -> float: ...
-    def bet_bits(self, node: int, token: int, guess: int, share: float) -> float: ...
-
-
-def leaf_under(tree: Tree, node: int) -> int:
+def leaf_under(tree: TokenTree, node: int) -> int:
     """Where the newest branch through `node` ends."""
     while children := tree.children(node):
         node = children[-1]
     return node
 
 
-def leaves(tree: Tree) -> list[int]:
+def leaves(tree: TokenTree) -> list[int]:
     """The ends of all branches, in the order of the picture."""
     return [stretch.nodes[-1] for stretch in _stretches(tree) if not tree.children(stretch.nodes[-1])]
 
@@ -54,7 +30,7 @@ class _Stretch:
     stem: str  # a letter a level: B a branch, L the last one, | one that goes on further down, or a space
 
 
-def _stretches(tree: Tree) -> Iterator[_Stretch]:
+def _stretches(tree: TokenTree) -> Iterator[_Stretch]:
     """From the top down, each before those that grow out of it."""
     waiting = [(0, "")]
     while waiting:
@@ -68,7 +44,7 @@ def _stretches(tree: Tree) -> Iterator[_Stretch]:
             waiting.append((child, around + ("L" if child == children[-1] else "B")))
 
 
-def tree_picture(tree: Tree, here: int, tip: int, width: int, height: int, symbols: Symbols) -> Text:
+def tree_picture(tree: TokenTree, here: int, tip: int, width: int, height: int, symbols: Symbols) -> Text:
     """The branches around `here`; the one that ends in `tip` is bright, and a mark stands where `here` is."""
     current = set(tree.path(tip))
     stretches = list(_stretches(tree))
@@ -92,7 +68,7 @@ def _drawn(stem: str, room: int, symbols: Symbols) -> str:
     return drawn if len(drawn) <= room else symbols.ellipsis + drawn[len(drawn) - room + 1 :]
 
 
-def _label(tree: Tree, stretch: _Stretch, room: int, symbols: Symbols) -> str:
+def _label(tree: TokenTree, stretch: _Stretch, room: int, symbols: Symbols) -> str:
     """As many whole tokens as fit, the last ones of what all branches share, the first ones of a branch."""
     from_end = not stretch.stem
     nodes = stretch.nodes[::-1] if from_end else stretch.nodes

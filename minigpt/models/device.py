@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from minigpt.errors import ConfigError, brief
+from minigpt.errors import ConfigError, brief, named
 from minigpt.settings import DEVICES, PRECISIONS, ModelConfig, one_of, require, require_choice
 
 _TOKENS = 8192  # scored at once
@@ -20,7 +20,7 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(
-            f"--device {brief(repr(name))} is not a device. Use {one_of((*DEVICES, 'cuda:1'))}."
+            f"{named('device', brief(repr(name)))} is not a device. Use {one_of((*DEVICES, 'cuda:1'))}."
         ) from error
     available = {
         "cpu": True,
@@ -28,7 +28,8 @@ def resolve_device(name: str) -> torch.device:
         "mps": torch.backends.mps.is_available(),
     }
     require(
-        available.get(device.type, False), f"--device {brief(name)}: this machine has none. Use --device auto or cpu."
+        available.get(device.type, False),
+        f"{named('device', brief(name))}: this machine has none. Use {named('device', 'auto')} or cpu.",
     )
     return device
 

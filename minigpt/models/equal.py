@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 
-from minigpt.errors import ConfigError
+from minigpt.errors import ConfigError, named
 from minigpt.settings import DEFAULT_WINDOW, ModelConfig
 
 TOLERANCE = 0.05  # of the weights
@@ -35,7 +35,9 @@ def equal_shape(shape: ModelConfig, model: str, window: int | None = None) -> Mo
         if miss(best) <= _CLOSE:
             break
     if miss(best) > TOLERANCE:
-        raise ConfigError(f"No --model {model} has about as many weights as this GPT, {wanted:,}: give a --width.")
+        raise ConfigError(
+            f"No {named('model', model)} has about as many weights as this GPT, {wanted:,}: give a {named('width')}."
+        )
     return of(best)
 
 

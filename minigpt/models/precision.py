@@ -8,6 +8,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from minigpt.errors import named
 from minigpt.models.device import has_bfloat16
 from minigpt.models.gpt import GPT, Conv1D
 from minigpt.settings import DTYPES, QUANTIZATIONS, require, require_choice
@@ -22,20 +23,24 @@ def stored(model: GPT, dtype: str = "float32", quantize: str = "none") -> GPT:
     require_choice("quantize", quantize, QUANTIZATIONS)
     require(
         quantize == "none" or dtype == "float32",
-        "--quantize int8 keeps in float32 what it does not quantize: leave out --dtype bfloat16.",
+        f"{named('quantize', 'int8')} keeps in float32 what it does not quantize: "
+        f"leave out {named('dtype', 'bfloat16')}.",
     )
     if quantize == "int8":
         device = model.device.type
-        require(device == "cpu", f"--quantize int8 runs on a CPU only, not on {device}: add --device cpu.")
+        require(
+            device == "cpu",
+            f"{named('quantize', 'int8')} runs on a CPU only, not on {device}: add {named('device', 'cpu')}.",
+        )
         for width in (model.config.width, model.config.mlp_width):
             require(
                 width % INT8_ROW == 0,
-                f"--quantize int8 needs a width that {INT8_ROW} divides, not this model's {width}.",
+                f"{named('quantize', 'int8')} needs a width that {INT8_ROW} divides, not this model's {width}.",
             )
         return Int8GPT(model)
     if dtype == "bfloat16":
         can = model.device.type == "cpu" or has_bfloat16(model.device)
-        require(can, f"--dtype bfloat16: this {model.device.type} device has no bfloat16. Leave it out.")
+        require(can, f"{named('dtype', 'bfloat16')}: this {model.device.type} device has no bfloat16. Leave it out.")
         return _in_bfloat16(model)
     return model
 

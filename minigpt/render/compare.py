@@ -52,14 +52,14 @@ def comparison_table(comparison: Comparison, screen: Screen) -> Iterator[Text]:
     cells = [["-" if value is None else row.show(value) for value in row.values] for row in rows]
     names, widths, indent = _columns(comparison, rows, cells, screen)
     yield _line("", names, widths, indent, "dim")
-    for row, shown in zip(rows, cells, strict=True):
+    for row, texts in zip(rows, cells, strict=True):
         if not indent:
             yield Text(f" {row.label}", "dim")
         leaders = row.leaders()
-        line = _line(row.label if indent else "", shown, widths, indent)
+        line = _line(row.label if indent else "", texts, widths, indent)
         for number in leaders if len(leaders) < len(row.values) else ():
             end = indent + 1 + sum(widths[: number + 1]) + _GAP * (number + 1)
-            line.stylize("bold", end - len(shown[number]), end)
+            line.stylize("bold", end - len(texts[number]), end)
         yield line
 
 

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from itertools import chain
-from math import log2, log10
+from math import log2
 from pathlib import Path
 from typing import Any
 
 from minigpt.contest.records import Comparison
 from minigpt.render.compare import comparison_caption, comparison_table
 from minigpt.render.html import Section, page
-from minigpt.render.panel_plot import tick, x_label, x_ticks
-from minigpt.render.panels import Panel, line_names, panels
+from minigpt.render.panel_plot import x_label, x_ticks
+from minigpt.render.panels import Panel, apart, line_names, panels
 from minigpt.render.printed_page import printed_section
 from minigpt.render.screen import WIDEST, Screen
 
@@ -48,12 +48,12 @@ def _drawn(panel: Panel, names: Sequence[str]) -> dict[str, Any]:
             {
                 "name": name,
                 "series": names.index(name) + 1,
-                "points": [(round(places.x(x), 1), round(places.y(y), 1)) for x, y in panel.drawn(points)],
+                "points": [(places.x(x), places.y(panel.height(y))) for x, y in panel.drawn(points)],
             }
             for name, points in panel.lines
         ],
-        "x_ticks": [(round(places.x(x), 1), x_label(x)) for x in x_ticks(panel, _X_TICKS)],
-        "y_ticks": [(round(places.y(y), 1), tick(y, panel)) for y in places.marks()],
+        "x_ticks": [(places.x(x), x_label(x)) for x in x_ticks(panel, _X_TICKS)],
+        "y_ticks": [(places.y(height), label) for height, label in panel.marks()],
     }
 
 
@@ -62,24 +62,12 @@ class _Places:
 
     def __init__(self, panel: Panel) -> None:
         self._panel = panel
-        self._left, self._right = _limits([log2(x) if panel.log_x else x for x, _ in panel.points])
-        ys = [log10(y) if panel.log_y else y for _, y in panel.points]
-        self._low, self._high = (0.0, 1.0) if panel.percent else _limits(ys)
+        self._left, self._right = apart([log2(x) if panel.log_x else x for x, _ in panel.points])
+        self._low, self._high = panel.ends()
 
     def x(self, value: float) -> float:
         at = log2(value) if self._panel.log_x else value
-        return _WIDTH * (at - self._left) / (self._right - self._left)
+        return round(_WIDTH * (at - self._left) / (self._right - self._left), 1)
 
-    def y(self, value: float) -> float:
-        at = log10(value) if self._panel.log_y else value
-        return _HEIGHT * (self._high - at) / (self._high - self._low)
-
-    def marks(self) -> list[float]:
-        """The lowest value, the middle, and the highest."""
-        marks = (self._low, (self._low + self._high) / 2, self._high)
-        return [10**mark if self._panel.log_y else mark for mark in marks]
-
-
-def _limits(values: Sequence[float]) -> tuple[float, float]:
-    low, high = min(values), max(values)
-    return (low, high) if high - low > 1e-9 else (low - 0.5, high + 0.5)
+    def y(self, height: float) -> float:
+        return round(_HEIGHT * (self._high - height) / (self._high - self._low), 1)

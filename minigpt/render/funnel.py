@@ -26,7 +26,8 @@ from minigpt.sampling.records import Candidate, Other, Stage, StepRecord
 from minigpt.settings import FILTERS
 
 _SHORTEST_TOKEN = 8
-_DRAWN = 14  # cells for `cut by min-p` and a gap
+_GAP = 2  # cells before a column
+_LEAST_DRAWN = len("cut by min-p") + _GAP
 
 
 def step_table(record: StepRecord, screen: Screen, *, sums: bool = True) -> Text:
@@ -93,7 +94,7 @@ def _funnel(record: StepRecord, symbols: Symbols) -> list[_Column]:
         after = other.after[number] if other.after else 0.0
         share = percent(after) if after else symbols.dot if gone else "all cut"
         gone = not after
-        name = f"{_short(stage.name)} {stage.value:g}"
+        name = f"{_short(stage.name)} {_value(stage)}"
         of = partial(_after, number=number, stages=record.stages, symbols=symbols)
         kept, mass = f"{stage.kept:,}", percent(stage.mass)
         columns.append(_Column(name, max(len(name) + 2, len(kept) + 2, PERCENT), of, share, kept, mass))
@@ -119,9 +120,10 @@ def _cells(numbers: Sequence[_Column]) -> int:
 def _both_ends(record: StepRecord) -> list[_Column]:
     """The raw probability and the one that the token was drawn from, with what cut the others."""
     other = record.other or Other(count=0, raw_prob=0.0, prob=0.0)
+    cells = max([_LEAST_DRAWN, *(len(_drawn(candidate)) + _GAP for candidate in record.candidates)])
     return [
         _Column("raw", PERCENT, lambda c: percent(c.raw_prob), percent(other.raw_prob)),
-        _Column("drawn from", _DRAWN, _drawn, percent(other.prob) if other.prob else "all cut"),
+        _Column("drawn from", cells, _drawn, percent(other.prob) if other.prob else "all cut"),
     ]
 
 
@@ -148,6 +150,10 @@ def _short(stage: str) -> str:
     return FILTERS[stage].heading if stage in FILTERS else stage
 
 
+def _value(stage: Stage) -> str:
+    return FILTERS[stage.name].shown(stage.value) if stage.name in FILTERS else f"{stage.value:g}"
+
+
 def _stages(stages: Sequence[Stage], symbols: Symbols) -> str:
     if not stages:
         return "drawn from the raw softmax: no temperature, nothing cut"
@@ -157,4 +163,4 @@ def _stages(stages: Sequence[Stage], symbols: Symbols) -> str:
 def _stage(stage: Stage) -> str:
     cuts = stage.name in FILTERS and FILTERS[stage.name].cuts(stage.value)
     left = f": {stage.kept:,} left, {percent(stage.mass)} of the raw mass" if cuts else ""
-    return f"{stage.name} {stage.value:g}{left}"
+    return f"{stage.name} {_value(stage)}{left}"

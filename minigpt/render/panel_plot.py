@@ -1,8 +1,9 @@
-"""Panels in; their plots for a terminal out, one below the other, drawn by plotext."""
+"""Plots of panels for a terminal, one below the other, drawn by plotext."""
 
 import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 from rich.text import Text
 
@@ -35,7 +36,7 @@ def _frame(panel: Panel, looks: dict[str, Look], screen: Screen) -> Iterator[Tex
     plt.plot_size(max(screen.width, _LEAST_WIDTH), _HEIGHT)
     plt.theme("clear")
     for name, points in panel.lines:
-        placed = [(_place(x, panel.log_x), _place(y, panel.log_y)) for x, y in panel.drawn(points)]
+        placed = [(_place(x, panel.log_x), panel.height(y)) for x, y in panel.drawn(points)]
         if placed:
             line = list(_joined(placed))
             plt.scatter([x for x, _ in line], [y for _, y in line], marker=looks[name].marker, color=looks[name].colour)
@@ -61,17 +62,12 @@ def _joined(points: Sequence[tuple[float, float]]) -> Iterator[tuple[float, floa
     yield points[-1]
 
 
-def _set_axes(plt: object, panel: Panel, width: int) -> None:
+def _set_axes(plt: Any, panel: Panel, width: int) -> None:
     """Round numbers along x, the ends and the middle along y."""
-    ys = [_place(y, panel.log_y) for _, y in panel.points]
     ticks = x_ticks(panel, max(3, width // 12))
-    plt.xticks([_place(x, panel.log_x) for x in ticks], [x_label(x) for x in ticks])  # type: ignore[attr-defined]
-    low, high = (0.0, 1.0) if panel.percent else (min(ys), max(ys))
-    if high - low < 1e-9:
-        low, high = low - 0.5, high + 0.5
-    plt.ylim(low, high)  # type: ignore[attr-defined]
-    marks = [low, (low + high) / 2, high]
-    plt.yticks(marks, [tick(10**y if panel.log_y else y, panel) for y in marks])  # type: ignore[attr-defined]
+    plt.xticks([_place(x, panel.log_x) for x in ticks], [x_label(x) for x in ticks])
+    plt.ylim(*panel.ends())
+    plt.yticks(*zip(*panel.marks(), strict=True))
 
 
 def x_ticks(panel: Panel, most: int) -> list[float]:
@@ -89,15 +85,6 @@ def x_ticks(panel: Panel, most: int) -> list[float]:
 def x_label(value: float) -> str:
     """What stands below a mark on the x axis."""
     return compact(value) if value >= 10_000 else f"{value:.3g}" if value < 100 else f"{value:.0f}"
-
-
-def tick(value: float, panel: Panel) -> str:
-    """What stands beside a mark on the y axis."""
-    if panel.percent:
-        return f"{value:.0%}"
-    if panel.log_y:
-        return f"{value:.0e}" if value < 0.01 else f"{value:.2g}"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _legend(looks: dict[str, Look], screen: Screen) -> Text:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import log10
 
 from minigpt.contest.records import Comparison, Contender, Points
 from minigpt.render.style import compact, duration
@@ -36,6 +37,27 @@ class Panel:
     def drawn(self, points: Points) -> Points:
         """Those that have a place on the axes."""
         return tuple((x, y) for x, y in points if (x > 0 or not self.log_x) and (y >= _LEAST or not self.log_y))
+
+    def height(self, y: float) -> float:
+        """Where y stands on its axis."""
+        return log10(y) if self.log_y else y
+
+    def ends(self) -> tuple[float, float]:
+        """The lowest and the highest `height`; of shares those of 0 and 1."""
+        return (0.0, 1.0) if self.percent else apart([self.height(y) for _, y in self.points])
+
+    def marks(self) -> list[tuple[float, str]]:
+        """The height of the lowest value, of the middle and of the highest, and what stands beside each."""
+        low, high = self.ends()
+        return [(mark, self.y_label(10**mark if self.log_y else mark)) for mark in (low, (low + high) / 2, high)]
+
+    def y_label(self, y: float) -> str:
+        """What stands beside a y on the axis."""
+        if self.percent:
+            return f"{y:.0%}"
+        if self.log_y:
+            return f"{y:.0e}" if y < 0.01 else f"{y:.2g}"
+        return f"{y:,.0f}" if y >= 100 else f"{y:.3g}"
 
 
 def panels(comparison: Comparison) -> list[Panel]:
@@ -98,3 +120,9 @@ def octaves(points: Points) -> Iterator[tuple[int, int, Points]]:
 def relative(points: Points) -> Points:
     """Each y as a multiple of the first one."""
     return tuple((x, y / points[0][1]) for x, y in points) if points and points[0][1] else points
+
+
+def apart(values: Sequence[float]) -> tuple[float, float]:
+    """The lowest and the highest, with room between them where they are equal."""
+    low, high = min(values), max(values)
+    return (low, high) if high - low > 1e-9 else (low - 0.5, high + 0.5)

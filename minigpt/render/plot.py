@@ -1,4 +1,4 @@
-"""Loss curves in; a plot of them for a terminal out, drawn by plotext."""
+"""Loss curves as a plot for a terminal, drawn by plotext."""
 
 import math
 from collections.abc import Sequence

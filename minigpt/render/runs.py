@@ -1,4 +1,4 @@
-"""Runs in, the newest first; a table of them, in as many columns as fit, out."""
+"""A table of runs, the newest first, in as many columns as fit."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace

@@ -6,9 +6,9 @@ from typing import Any
 
 from minigpt.render.heat import SCALES
 from minigpt.render.html import Section, running_text, text_before
-from minigpt.render.style import quantity, token_label
+from minigpt.render.style import token_label
 from minigpt.sampling.records import Candidate, StepLogits, StepRecord
-from minigpt.settings import FILTERS, FilterSpec, SampleConfig
+from minigpt.settings import FILTERS, SampleConfig
 from minigpt.text.records import Token
 
 Step = StepRecord | StepLogits  # the first token of a text has no logits
@@ -25,12 +25,12 @@ def text_section(
     steps = list(steps)
     tokens = _TokenTable()
     active = config.active if config else ()
-    changes = [spec for spec in active if spec.by_token]
+    changes = [(spec, spec.shown(spec.number(getattr(config, spec.setting)))) for spec in active if spec.by_token]
     fixed = any(not spec.slider for spec in active if not spec.by_token)
     data = {
         "temperatures": next((step.temperatures for step in steps if isinstance(step, StepLogits)), ()),
         "sliders": [] if fixed else _sliders(steps, config),
-        "changes": [f"the {spec.words} of {_amount(spec, config)}" for spec in changes],
+        "changes": [f"the {spec.words} of {amount}" for spec, amount in changes],
         "fixed": [spec.name for spec in active if not spec.slider and not spec.by_token],
         "drawn": config is not None,
         "given": given,
@@ -55,11 +55,6 @@ class _TokenTable:
             label, text = token_label(token), running_text(token)
             self.rows.append([token.id, label, text] if label != text else [token.id, label])
         return self._numbers[token.id]
-
-
-def _amount(spec: FilterSpec, config: SampleConfig | None) -> str:
-    value = getattr(config, spec.setting)
-    return quantity(len(value), "token") if isinstance(value, tuple) else f"{value:g}"
 
 
 def _step(step: Step, tokens: _TokenTable, *, changed: bool, fixed: bool) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Pieces of work done in; how far they are out, where they take long: a bar in a terminal, one plain line else."""
+"""How far a long piece of work is: a bar in a terminal, elsewhere one plain line."""
 
 import time
 from collections.abc import Callable

@@ -178,8 +178,7 @@ class SamplingStage:
 
     @property
     def value(self) -> float:
-        """The setting, or how many tokens it names."""
-        return len(self.setting) if isinstance(self.setting, tuple) else self.setting
+        return self.spec.number(self.setting)
 
     def apply(self, logits_BV: Tensor, history_BT: Tensor) -> Tensor:
         """The logits after the filter. `history_BT`: see FilterSpec.history."""

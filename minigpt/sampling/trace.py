@@ -24,7 +24,7 @@ from minigpt.checkpoint.files import sha256_of, storable
 from minigpt.checkpoint.folder import CONFIG, Checkpoint
 from minigpt.checkpoint.tensors import weight_files
 from minigpt.checkpoint.tokenizer_files import tokenizer_files
-from minigpt.errors import ConfigError, OutputError, TraceError, brief
+from minigpt.errors import ConfigError, OutputError, TraceError, brief, named
 from minigpt.plain import Misfit, from_line, from_plain
 from minigpt.records import to_plain
 from minigpt.sampling.plausible import check_id, check_record
@@ -198,7 +198,7 @@ class TraceWriter:
         if len(line) > LONGEST_LINE:
             raise OutputError(
                 f"{shown(str(self.path))}: a line would have {len(line):,} bytes, more than the {LONGEST_LINE:,} that "
-                "are read again.\nList fewer tokens with --top, or take a shorter prompt."
+                f"are read again.\nList fewer tokens with {named('top')}, or take a shorter prompt."
             )
         try:
             while line:

@@ -8,6 +8,7 @@ from minigpt.settings.commands import (
     Y_AXES,
     ContestSettings,
     CurveSettings,
+    Exploring,
     Windows,
 )
 from minigpt.settings.fields import (
@@ -129,6 +130,7 @@ __all__ = [
     "CorpusSettings",
     "CurveSettings",
     "Drawing",
+    "Exploring",
     "FilterSettings",
     "FilterSpec",
     "Length",

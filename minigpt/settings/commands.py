@@ -1,4 +1,4 @@
-"""What single commands can be told: `evaluate`, `plot` and `compare`."""
+"""What single commands can be told: `evaluate`, `plot`, `explore` and `compare`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from minigpt.errors import named
 from minigpt.settings.fields import Range, Settings, require, setting
 from minigpt.settings.machine import MANY, PRECISIONS, SEED
+from minigpt.settings.sampling import TOP, SampleConfig
 from minigpt.settings.training import MINUTES, MOST_STEPS
 
 X_AXES, Y_AXES = ("step", "tokens", "seconds"), {"bits-per-byte": "bits_per_byte", "nats": "nats_per_token"}
@@ -50,6 +51,16 @@ class CurveSettings(Settings):
         help="Show the training loss as the mean of so many steps. By default a fiftieth of the run.",
         range=Range(1, MOST_STEPS),
         shows_range=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exploring(Settings):
+    """How tokens are drawn while exploring, and what is kept of them."""
+
+    seed: int | None = setting(None, help="The same seed and keys give the same tokens.", range=SEED)
+    top: int = setting(
+        SampleConfig.top, help="How many tokens each record of a saved tree lists.", range=TOP, shows_range=True
     )
 
 

@@ -83,9 +83,10 @@ class Setting:
 
     `help` names the `choices` where it says {values}; `remarks`, by choice, stand behind them in parentheses. An `open`
     choice takes other values too, which whoever uses them checks. `panel` is the box of --help that lists the flag;
-    `flag` and `short` are its names where they differ from the field's, `metavar` stands for its value; `off` is the
-    help of a second flag, --no-NAME, for a switch. `variable` of the environment stands for a flag that is not given.
-    `completes` names what a shell completes, see `minigpt.cli.completion`. With `shows_range`, --help shows the range.
+    `flag` and `short` are its names where they differ from the field's, `metavar` that of its value; `off` is the help
+    of a second flag, --no-NAME, for a switch. `variable` of the environment stands for a flag that is not given.
+    `completes` names what a shell completes, see `minigpt.cli.completion`. With `shows_range`, --help shows the range
+    too. A setting that may be given `anew` is not compared with what a run began with when that run goes on.
     """
 
     help: str = ""
@@ -103,6 +104,7 @@ class Setting:
     completes: str | None = None
     shows_range: bool = False
     shows_default: bool = True
+    anew: bool = False
 
     def check(self, name: str, value: Any) -> None:
         """Raise ConfigError for a number out of range, or a word that is none of the choices."""

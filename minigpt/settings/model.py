@@ -7,7 +7,8 @@ from minigpt.errors import named
 from minigpt.settings.fields import Range, Settings, require, setting
 
 ACTIVATIONS = ("gelu_new", "gelu", "quick_gelu", "relu", "silu", "tanh")  # gelu_new, by tanh, is GPT-2's
-MODELS = ("gpt", "lstm", "rnn", "window")
+NAMES = {"gpt": "a GPT-2", "lstm": "an LSTM", "rnn": "an RNN", "window": "a dense network over a window"}
+MODELS = tuple(NAMES)
 DEFAULT_WINDOW = 16
 DROPOUT = Range(0, 1, below=True, both=True)
 _SIZE = Range(1, math.inf)  # of other people's models, too, which have no upper limit

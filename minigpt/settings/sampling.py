@@ -36,6 +36,7 @@ class FilterSpec(Setting):
     setting: str = ""  # the field's name
     neutral: Any  # the value at which the filter changes nothing, and is left out
     label: str = ""  # in the head of a table; by default the name
+    unit: str = ""  # of its value, in the singular
     cuts: Callable[[float], bool] = lambda value: False  # whether it removes tokens, at this value
     by_token: bool = False  # whether it changes the logits of certain tokens: those of the history, or those given
     history: str = (
@@ -62,6 +63,14 @@ class FilterSpec(Setting):
         """As the head of a column has it."""
         return self.label or self.name
 
+    def number(self, setting: Any) -> float:
+        """The setting as tables and JSON have it: itself, or how many tokens it names."""
+        return len(setting) if isinstance(setting, tuple) else setting
+
+    def shown(self, value: float) -> str:
+        """That number, with its unit if it has one."""
+        return f"{value:g} {self.unit}{'s' * (value != 1)}" if self.unit else f"{value:g}"
+
     def check(self, name: str, value: Any) -> None:
         """Raise ConfigError for a value out of range; of biases, for any of their amounts."""
         for number in (amount for _, amount in value) if isinstance(value, tuple) else (value,):
@@ -81,7 +90,7 @@ class FilterSettings(Settings):
         (),
         neutral=(),
         range=Range(-1000, 1000, both=True),  # of each amount
-        label="biases",
+        unit="token",
         by_token=True,
     )
     repetition_penalty: float = _filter(  # Keskar et al., 2019
@@ -199,7 +208,7 @@ class SampleLimits(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleConfig(FilterSettings, SampleLimits):
+class SampleConfig(SampleLimits, FilterSettings):
     """How tokens are chosen, how many, and what is told of them.
 
     `stages` are the names of the filters that are applied, in that order; those whose setting is neutral are left out.

@@ -145,7 +145,7 @@ class Length(Settings):
         range=MINUTES,
     )
     steps: int | None = setting(
-        None, help=f"Optimizer steps, in place of {named('minutes')}.", panel=TRAINING, range=_STEPS
+        None, help=f"Optimizer steps, in place of {named('minutes')}.", panel=TRAINING, range=_STEPS, anew=True
     )
     dry_run: bool = setting(False, help="Show the plan, and end.", panel=TRAINING)
 
@@ -280,6 +280,7 @@ class Output(Settings):
         help="Go on with this run, by name or folder, or the latest, exactly where it was.",
         panel=OUTPUT,
         completes="resumed",
+        anew=True,
     )
     save_every: int | None = setting(
         None,
@@ -287,9 +288,10 @@ class Output(Settings):
         panel=OUTPUT,
         range=_STEPS,
         shows_range=True,
+        anew=True,
     )
     overwrite: bool = setting(False, help=f"Replace the run in {named('out')}.", panel=OUTPUT)
-    tensorboard: bool = setting(False, help="Write RUN/tensorboard/ too, for TensorBoard.", panel=OUTPUT)
+    tensorboard: bool = setting(False, help="Write RUN/tensorboard/ too, for TensorBoard.", panel=OUTPUT, anew=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

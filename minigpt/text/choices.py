@@ -5,7 +5,7 @@ import io
 import unicodedata
 from collections.abc import Sequence
 
-from minigpt.errors import ConfigError, brief
+from minigpt.errors import ConfigError, brief, named
 from minigpt.settings import require
 from minigpt.text.wording import shown
 
@@ -20,15 +20,17 @@ def split_choices(line: str) -> tuple[str, ...]:
     try:
         choices = tuple(text for row in csv.reader(io.StringIO(line, newline=""), strict=True) for text in row)
     except csv.Error as error:
-        raise ConfigError(f"--choices {brief(shown(line))} cannot be read as CSV: {error}.") from error
+        raise ConfigError(f"{named('choices', brief(shown(line)))} cannot be read as CSV: {error}.") from error
     require(
-        "" not in choices, f'--choices {brief(shown(line))} has an empty choice. Write a comma inside one as "a, b",c.'
+        "" not in choices,
+        f'{named("choices", brief(shown(line)))} has an empty choice. Write a comma inside one as "a, b",c.',
     )
     require(
-        len(choices) > 1, f"--choices compares two texts or more, separated by commas, not {brief(shown(line))} alone."
+        len(choices) > 1,
+        f"{named('choices')} compares two texts or more, separated by commas, not {brief(shown(line))} alone.",
     )
     twice = next((text for text in choices if choices.count(text) > 1), None)
-    require(twice is None, f'--choices has "{brief(shown(twice or ""))}" twice.')
+    require(twice is None, f'{named("choices")} has "{brief(shown(twice or ""))}" twice.')
     return choices
 
 

@@ -13,7 +13,7 @@ from pathlib import PurePath
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
-from minigpt.errors import ConfigError, CorpusError, brief
+from minigpt.errors import ConfigError, CorpusError, brief, named
 from minigpt.text.blocks import Block, blocks
 from minigpt.text.compression import decompress, inner_path, is_compressed
 from minigpt.text.sources import File, Stored
@@ -82,7 +82,7 @@ def check_encoding(encoding: str) -> None:
         known = False
     if not known:
         raise ConfigError(
-            f"--encoding {brief(shown(encoding))} is not an encoding.\nTry utf-8, utf-16, latin-1 or cp1252."
+            f"{named('encoding', brief(shown(encoding)))} is not an encoding.\nTry utf-8, utf-16, latin-1 or cp1252."
         )
 
 
@@ -204,7 +204,7 @@ def cut_advice(file: File, encoding: str) -> str:
 
 
 def encoding_advice(file: File, guess: str) -> str:
-    told = f"Try --encoding {guess}"
+    told = f"Try {named('encoding', guess)}"
     command = f"iconv -f {guess.replace('-', '')} -t utf8 {shlex.quote(file.name)}"
     return f"{told}, or convert it: {command}" if can_convert(file) and guess != "utf-8" else f"{told}."
 
@@ -291,7 +291,7 @@ def whole_characters(text: str, where: str, field: str) -> str:
 def no_field(told: str, kind: str, names: list[str], texts: list[str]) -> CorpusError:
     """`told`, the `names` there are, and which of them (`texts`) the user may have meant."""
     there = f"It has the {kind} {listed(names)}." if names else f"It has no {kind}."
-    advice = f"\nTry --field {shlex.quote(shown(texts[0]))}" if texts else ""
+    advice = f"\nTry {named('field', shlex.quote(shown(texts[0])))}" if texts else ""
     return CorpusError(f"{told}. {there}{advice}")
 
 

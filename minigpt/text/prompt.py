@@ -29,7 +29,7 @@ def check_argument(text: str) -> str:
     try:
         return _decode(text.encode("utf-8", "surrogateescape"), "the text on the command line")
     except CorpusError as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(error.message) from error
 
 
 def opening_words(text: str) -> str:

@@ -23,7 +23,7 @@ import numpy as np
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Engine
 
-from minigpt.errors import CheckpointError, CorpusError, brief
+from minigpt.errors import CheckpointError, CorpusError, brief, named
 from minigpt.settings import RANGES, TOKENIZERS, require, require_choice
 from minigpt.text.blocks import Block, pieces, short_pieces, utf8_length
 from minigpt.text.library_calls import Panic, interruptible, panics_raised, quiet_panics
@@ -264,7 +264,7 @@ def check_tokenizer(kind: str, vocab_size: int | None) -> None:
     require_choice("tokenizer", kind, TOKENIZERS)
     require(
         kind != "char" or vocab_size is None,
-        "--vocab-size goes with --tokenizer bpe: char takes one token per character.",
+        f"{named('vocab_size')} goes with {named('tokenizer', 'bpe')}: char takes one token per character.",
     )
     if vocab_size is not None:
         RANGES["vocab_size"].check("vocab_size", vocab_size)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from minigpt.errors import ConfigError
+from minigpt.errors import ConfigError, named
 from minigpt.settings import MOST_STEPS, PRESETS, Choices, ModelConfig, TrainConfig
 from minigpt.training.law import MOST_WEIGHTS_PER_BYTE, Law, Training
 from minigpt.training.records import PlannedRun
@@ -80,7 +80,9 @@ def _shapes(choices: Choices) -> list[tuple[int, int, int]]:
         shapes[choices.layers or layers, choices.heads or heads_of(width), width] = None
     whole = [shape for shape in shapes if shape[2] % shape[1] == 0]
     if not whole:
-        raise ConfigError(f"--heads {choices.heads} divides no width that would do: give a --width too.")
+        raise ConfigError(
+            f"{named('heads', choices.heads)} divides no width that would do: give a {named('width')} too."
+        )
     return whole
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from minigpt.errors import ConfigError
+from minigpt.errors import ConfigError, named
 
 
 def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -23,6 +23,6 @@ def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
             return made(*tensors)
         except TorchDynamoException as error:
             reason = next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
-            raise ConfigError(f"--compile does not work on this machine: {reason}\nLeave it out.") from error
+            raise ConfigError(f"{named('compile')} does not work on this machine: {reason}\nLeave it out.") from error
 
     return call

@@ -22,7 +22,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from minigpt.errors import ConfigError, MinigptError, brief
+from minigpt.errors import ConfigError, MinigptError, brief, named
 from minigpt.models.device import resolve_device
 from minigpt.models.kinds import Model, gpt_of, new_model
 from minigpt.settings import launched_rank, require
@@ -59,7 +59,7 @@ class Ranks:
         """Raise ConfigError where the ranks cannot share a batch equally."""
         require(
             batch_size % self.size == 0,
-            f"--batch-size {batch_size} cannot be shared equally by {self.size} processes: "
+            f"{named('batch_size', batch_size)} cannot be shared equally by {self.size} processes: "
             f"take a multiple of {self.size}.",
         )
 
@@ -198,7 +198,7 @@ class _Replicas(Ranks):
         try:
             result = work()
         except MinigptError as error:
-            message, usage = str(error), isinstance(error, ConfigError)
+            message, usage = error.message, isinstance(error, ConfigError)
         for rank in range(self.size):
             told, its_usage = self._told(rank, [message, usage])
             if told:
@@ -217,7 +217,7 @@ class _Shards(_Replicas):
 
     def place(self, model: Model, device: torch.device) -> Model:
         mesh = init_device_mesh(device.type, (self.size,))
-        blocks = gpt_of(model, "--shard divides a model block by block").blocks
+        blocks = gpt_of(model, f"{named('shard')} divides a model block by block").blocks
         for part in (*blocks, model):
             # The default would leave the embeddings whole after an evaluation, without their names and moments.
             fully_shard(part, mesh=mesh, reshard_after_forward=True)
@@ -277,7 +277,7 @@ def join(shard: bool = False) -> Iterator[Ranks]:
     launched = launched_rank() is not None
     require(
         launched or not shard,
-        "--shard divides a model among several processes. Start them with:\n"
+        f"{named('shard')} divides a model among several processes. Start them with:\n"
         "  torchrun --standalone --nproc-per-node 2 -m minigpt train --shard ...",
     )
     if not launched or int(os.environ["WORLD_SIZE"]) == 1:
@@ -295,7 +295,7 @@ def join(shard: bool = False) -> Iterator[Ranks]:
         why = f" ({said.splitlines()[0]})" if "nccl" in said.lower() else ""  # which fails by itself, too
         raise RankError(
             f"Another process of this run has ended, or cannot be reached{why}, and so this one ends too.\n"
-            "What it kept last is there: go on with --resume, with as many processes as you like."
+            f"What it kept last is there: go on with {named('resume')}, with as many processes as you like."
         ) from error
     except MinigptError:  # on all of them, or on rank 0
         _outlast_first()
@@ -314,14 +314,14 @@ def _outlast_first() -> None:
 
 def _local_device(name: str) -> torch.device:
     """CUDA device number LOCAL_RANK, or the CPU."""
-    require(name in ("auto", "cuda", "cpu"), f"--device {brief(name)}: with torchrun, use auto, cuda or cpu.")
+    require(name in ("auto", "cuda", "cpu"), f"{named('device', brief(name))}: with torchrun, use auto, cuda or cpu.")
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     index, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
     if index >= count:
         raise ConfigError(
             f"This machine has {count} CUDA devices for {os.environ['LOCAL_WORLD_SIZE']} processes. "
-            f"Use --nproc-per-node {count}, or --device cpu."
+            f"Use torchrun --nproc-per-node {count}, or {named('device', 'cpu')}."
         )
     torch.cuda.set_device(index)
     return torch.device("cuda")

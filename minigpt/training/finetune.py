@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from minigpt.checkpoint.folder import Checkpoint
+from minigpt.errors import named
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import gpt_of
 from minigpt.settings import Choices, ModelConfig, TrainConfig, require
@@ -43,7 +44,7 @@ class Base:
 def refuse_own(said: Collection[str]) -> None:
     """Raise ConfigError for a flag of `said` about what a given model brings with it."""
     for name in OWN:
-        require(name not in said, f"--{name.replace('_', '-')} does not go with --from, which keeps the model's own.")
+        require(name not in said, f"{named(name)} does not go with {named('base')}, which keeps the model's own.")
 
 
 def gentle(
@@ -54,10 +55,15 @@ def gentle(
     Raises ConfigError where they do not fit the model.
     """
     refuse_own(said)
-    model = gpt_of(base.checkpoint.model, "--from goes on with blocks").config
+    model = gpt_of(base.checkpoint.model, f"{named('base')} goes on with blocks").config
     context = choices.context or model.context
-    require(context <= model.context, f"--context {context:,} is more than the {model.context:,} of {base.name}.")
-    require(settings.freeze <= model.layers, f"--freeze {settings.freeze} is more than its {model.layers} layers.")
+    require(
+        context <= model.context,
+        f"{named('context', f'{context:,}')} is more than the {model.context:,} of {base.name}.",
+    )
+    require(
+        settings.freeze <= model.layers, f"{named('freeze', settings.freeze)} is more than its {model.layers} layers."
+    )
     tokens = _STEP_TOKENS.get(device.type, _STEP_TOKENS_ELSEWHERE)
     choices = replace(
         choices,
@@ -89,7 +95,7 @@ def misfit(base: Base, bytes_per_token: float, characters_per_token: float) -> s
         return ""
     return (
         f"the tokenizer of {base.name} does not fit this text: it cuts it into tokens of {bytes_per_token:.1f} bytes, "
-        "so the model begins far behind. Without --from, a new model has a tokenizer of its own."
+        f"so the model begins far behind. Without {named('base')}, a new model has a tokenizer of its own."
     )
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 
 from minigpt.checkpoint.run import Scratch
-from minigpt.errors import CheckpointError
+from minigpt.errors import CheckpointError, named
 from minigpt.models.device import resolve_precision
 from minigpt.models.equal import equal_shape
 from minigpt.settings import PRESETS, Choices, ModelConfig, TrainConfig, require
@@ -34,7 +34,7 @@ LEAST_TRAINING_SHARE = 1 / 4  # whatever came before: what was begun is trained,
 _READINGS = 5  # of the text: to count, to see how it compresses, to learn a tokenizer, to tokenize both parts
 BASELINE_RATES = {"lstm": 1e-2, "rnn": 1e-3, "window": 1e-2}  # AdamW's: the best of 1, 3, 10 and 30 thousandths
 T = TypeVar("T")
-Stages = Callable[[str, int], Progress]  # told what begins and how many characters it is for
+Stages = Callable[[str, int | None], Progress]  # told what begins and how many characters it is for
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,8 @@ def make_plan(
     shape = _shape(fitting, tokenizer.vocab_size) if base is None else further(base.config, fitting)
     require(
         not settings.patience or len(data.validation) > 1,
-        "--patience needs a validation text: give a higher --val-fraction, or a file with --val.",
+        f"{named('patience')} needs a validation text: give a higher {named('val_fraction')}, "
+        f"or a file with {named('val')}.",
     )
     return Plan(
         corpus=corpus,
@@ -125,7 +126,8 @@ def _new_shape(choices: Choices, settings: TrainConfig) -> tuple[ModelConfig, in
     assert choices.preset is not None
     require(
         choices.model == "gpt" or settings.positions == "learned",
-        f"--positions {settings.positions} is for a GPT: --model {choices.model} has no table of positions.",
+        f"{named('positions', settings.positions)} is for a GPT: "
+        f"{named('model', choices.model)} has no table of positions.",
     )
     preset = PRESETS[choices.preset]
     rate = _first(choices.learning_rate, BASELINE_RATES.get(choices.model, preset.learning_rate))
@@ -174,7 +176,7 @@ def choose(
     whole = Split(corpus, held_out, choices.val_fraction, choices.part)
     require(
         whole.train_characters > 0,
-        f"There is no text of {corpus.called} left to train on: give a lower --val-fraction.",
+        f"There is no text of {corpus.called} left to train on: give a lower {named('val_fraction')}.",
     )
     speed = measure_speed(device, settings, min(10.0, seconds / 30), processes)
     sample, reading = _some_text(whole)
@@ -286,7 +288,7 @@ def _part_note(seconds: float, part: float) -> str:
     length = f"{seconds / 60:,.1f} minutes" if seconds >= 60 else f"{max(1, round(seconds))} seconds"
     return (
         f"to tokenize all of this text would take about {length} here, more than a third of the "
-        f"time: {share} of it is used, in pieces from all over it (--part {part:g})."
+        f"time: {share} of it is used, in pieces from all over it ({named('part', f'{part:g}')})."
     )
 
 
@@ -320,7 +322,7 @@ def encode(
         try:
             data = reuse_shards(older, folder)
         except CheckpointError as error:
-            notes.append(f"{error} It is left alone, and the text is tokenized again.")
+            notes.append(f"{error.message} It is left alone, and the text is tokenized again.")
         else:
             return data, [*notes, f"The same text was tokenized before: the ids are those of {older}."]
     return tokenize(tokenizer, split, folder, heard), notes

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from minigpt.checkpoint.records import TrainRecord
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossCurves:
@@ -39,3 +41,28 @@ class PlannedRun:
     share: float
     accumulation: int = 1
     expected_bits_per_byte: float | None = None
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A record of the log of a run that goes on."""
+
+    record: TrainRecord
+
+
+@dataclass(frozen=True)
+class ShortSample:
+    """A few words of a model in training, as it is."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Overfitting:
+    """The validation loss rises, since it was lowest at `best`."""
+
+    now: TrainRecord
+    best: TrainRecord
+
+
+TrainEvent = TrainRecord | Logged | ShortSample | Overfitting  # of a training that goes on

@@ -13,7 +13,7 @@ from minigpt.checkpoint.run import RunFolder
 from minigpt.checkpoint.run_info import FINISHED, RunInfo
 from minigpt.checkpoint.runs import LOG, RUN, near_run
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
-from minigpt.errors import CheckpointError, ConfigError, CorpusError, brief
+from minigpt.errors import CheckpointError, ConfigError, CorpusError, brief, named
 from minigpt.models.kinds import Model
 from minigpt.plain import record_of
 from minigpt.records import Count, Several
@@ -89,26 +89,32 @@ def begun_model(path: Path, plan: Plan) -> Model:
 
 def _longer(info: RunInfo, train: TrainConfig, steps: int | None, minutes: float | None) -> TrainConfig | None:
     """The settings with a later end, where one is asked for; only a finished run may have one."""
-    require(steps is None or minutes is None, "Give --steps or --minutes, not both.")
+    require(steps is None or minutes is None, f"Give {named('steps')} or {named('minutes')}, not both.")
     finished, behind = info.status in FINISHED, train.steps if info.steps_taken is None else info.steps_taken
     asked = next((part.minutes for part in info.trained_longer[-1:] if part.minutes), info.minutes)  # the last time
     length = f"{train.steps:,} steps" if train.seconds is None else f"{asked or train.minutes:.3g} minutes"
     if steps is not None and (train.seconds is not None or steps != train.steps):
         require(
-            finished, f"This run of {length} is not finished: go on without --steps. Then it can be trained longer."
+            finished,
+            f"This run of {length} is not finished: go on without {named('steps')}. Then it can be trained longer.",
         )
         require(
             steps > behind,
-            f"--steps {steps:,} is the total, of which this run has {behind:,} behind it: give more than that.",
+            f"{named('steps', f'{steps:,}')} is the total, of which this run has {behind:,} behind it: "
+            "give more than that.",
         )
         return replace(train, steps=steps, seconds=None, steps_suffice=False)
     if minutes is not None and (finished or minutes != asked):
         require(
-            finished, f"This run of {length} is not finished: go on without --minutes. Then it can be trained longer."
+            finished,
+            f"This run of {length} is not finished: go on without {named('minutes')}. Then it can be trained longer.",
         )
         taken = info.seconds_taken
         if taken is None:
-            raise ConfigError("--minutes needs a run that says how long it took so far, as this one does not: --steps.")
+            raise ConfigError(
+                f"{named('minutes')} needs a run that says how long it took so far, as this one does not: "
+                f"{named('steps')}."
+            )
         more = max(1, round(60 * minutes * behind / taken))
         seconds = taken + 60 * minutes
         return replace(train, steps=min(behind + more, MOST_STEPS), seconds=seconds, steps_suffice=False)
@@ -137,11 +143,12 @@ def _plan(path: Path, kept: _Kept, base: str | None) -> Plan:
 def _refuse_differences(given: Mapping[str, Any], stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     """What was asked for may be given again, whatever the text or the device made of it."""
     for name, value in given.items():
-        flag = {"corpus": "CORPUS", "base": "--from"}.get(name, f"--{name.replace('_', '-')}")
-        require(name in stored, f"{flag} does not go with --resume, which keeps what the run began with.")
+        require(
+            name in stored, f"{named(name)} does not go with {named('resume')}, which keeps what the run began with."
+        )
         require(
             value in (stored[name], asked.get(name)),
-            f"{flag} {brief(str(value))} differs from this run's {brief(str(stored[name]))}. Leave it out.",
+            f"{named(name, brief(str(value)))} differs from this run's {brief(str(stored[name]))}. Leave it out.",
         )
 
 

@@ -16,11 +16,12 @@ from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.resume import has_state, load_state, save_state, unreadable_state
 from minigpt.checkpoint.run import RunFolder
 from minigpt.checkpoint.run_info import is_untrained
-from minigpt.errors import TrainingError
+from minigpt.errors import TrainingError, as_flag, named
 from minigpt.models.gpt import GPT
-from minigpt.models.kinds import NAMES, Model, new_model
+from minigpt.models.kinds import Model, new_model
 from minigpt.models.positions import give_positions
 from minigpt.settings import Choices, ModelConfig
+from minigpt.settings.model import NAMES
 from minigpt.training.distributed import ALONE, Ranks
 from minigpt.training.evaluate import unigram_loss
 from minigpt.training.finetune import freeze
@@ -193,8 +194,9 @@ def _check_converges(record: TrainRecord, plan: Plan, folder: RunFolder, saved_s
         return
     folder.update(status="diverged")
     raise TrainingError(
-        f"At step {record.step:,} the loss is no number any more: --learning-rate {plan.train.learning_rate:g} is too "
-        f"high.\n{folder.path} keeps the model of step {saved_step:,}. Try a tenth of that rate."
+        f"At step {record.step:,} the loss is no number any more: "
+        f"{named('learning_rate', f'{plan.train.learning_rate:g}')} is too high.\n"
+        f"{folder.path} keeps the model of step {saved_step:,}. Try a tenth of that rate."
     )
 
 
@@ -264,7 +266,7 @@ def model_card(plan: Plan, command: Sequence[str] = ()) -> str:
 
 def longer_note(part: Mapping[str, Any]) -> str:
     """What a run's README.md says of a part by which it was trained longer, as run.json keeps it."""
-    length = f"--minutes {part['minutes']:g}" if "minutes" in part else f"--steps {part['steps']}"
+    length = as_flag("minutes", f"{part['minutes']:g}") if "minutes" in part else as_flag("steps", part["steps"])
     return (
         f"It was then trained longer, from step {part['from_step']:,} on:\n\n    minigpt train --resume FOLDER {length}"
     )
@@ -292,6 +294,6 @@ def _trained(plan: Plan) -> str:
 
 def _repeat(command: Sequence[str]) -> str:
     text = ", given the same text on standard input again" if "-" in command else ""
-    if "--minutes" in command:
+    if as_flag("minutes") in command:
         return f"\nThis trains such a model again{text}; how far it comes in the time, the machine decides:"
     return f"\nThis repeats the run{text}; on the same CPU with as many threads and the same versions, to the bit:"

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.errors import OutputError, PackageError
+from minigpt.errors import OutputError, PackageError, named
 
 _SECONDS_BETWEEN_WRITES = 10  # what a kill may cost; TensorBoard's own is 120
 
@@ -24,7 +24,7 @@ def check_installed() -> None:
     """Raises PackageError where TensorBoard is not installed, so that it is said before any work is done."""
     if not is_installed():
         raise PackageError(
-            "--tensorboard needs the package tensorboard, not installed here.\n"
+            f"{named('tensorboard')} needs the package tensorboard, not installed here.\n"
             "From your clone of minigpt: pip install -e '.[tensorboard]'"
         )
 

@@ -173,8 +173,8 @@ def _summary(weights_TS: Tensor, same_TS: Tensor, layer: int, head: int) -> Head
 def attention_grid(attention: Attention, tokenizer: Tokenizer, layer: int, head: int | None) -> AttentionGrid:
     """One head, or the mean of a layer's heads (whose scores are means too). ConfigError where there is no such one."""
     layers, heads = attention.weights_LHTS.shape[:2]
-    require(1 <= layer <= layers, f"--layer must be from 1 to {layers}, not {layer}.")
-    require(head is None or 1 <= head <= heads, f"--head must be from 1 to {heads}, not {head}.")
+    require(1 <= layer <= layers, f"{named('layer')} must be from 1 to {layers}, not {layer}.")
+    require(head is None or 1 <= head <= heads, f"{named('head')} must be from 1 to {heads}, not {head}.")
     weights, scores = attention.weights_LHTS[layer - 1], attention.scores_LHTS[layer - 1]
     chosen = slice(None) if head is None else slice(head - 1, head)
     return AttentionGrid(

@@ -64,7 +64,9 @@ def leave_one_out(
     start = window_start(len(ids), model.config.context)
     window = ids[start:]
     if len(window) < 2:
-        raise CorpusError("To leave one out, --attribution needs a text of two tokens or more, and a context of two.")
+        raise CorpusError(
+            f"To leave one out, {named('attribution')} needs a text of two tokens or more, and a context of two."
+        )
     cache = KVCache(model.config, device=model.device, dtype=model.wte.weight.dtype)
     with torch.inference_mode():
         dist = distribution(model(torch.tensor([window], device=model.device), cache, last_only=True)[0, 0])

@@ -86,7 +86,7 @@ def test_ctrl_c_leaves_nothing(checkpoint: Checkpoint, tmp_path: Path, monkeypat
 def test_numbers_beyond_float16_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
     with torch.no_grad():
         checkpoint.model.wte.weight[0, 0] = 1e5
-    with pytest.raises(ConfigError, match="beyond float16's range: export with --dtype bfloat16"):
+    with pytest.raises(ConfigError, match="beyond float16's range: export with dtype=bfloat16"):
         export_folder(tmp_path / "out", checkpoint, "float16")
     export_folder(tmp_path / "out", checkpoint, "bfloat16")
 
@@ -111,7 +111,7 @@ TARGETS: dict[str, tuple[str, Callable[[Path], object], str, bool]] = {  # name,
     "an export": ("out", lambda path: make_folder(path, "config.json"), "exists already", False),
     "a file for a folder": ("out", lambda path: path.write_text("x"), "is a file", True),
     "a folder for a file": ("a.gguf", lambda path: path.mkdir(), "is a folder", True),
-    "a file": ("a.gguf", lambda path: path.write_text("x"), "replace it with --overwrite", False),
+    "a file": ("a.gguf", lambda path: path.write_text("x"), "replace it with overwrite=", False),
     "a file nowhere": ("no/a.gguf", lambda path: None, "there is no folder", True),
     "inside a file": ("file/out", lambda path: path.parent.write_text("x"), "does not allow it", True),
 }

@@ -227,12 +227,12 @@ def test_a_model_may_have_more_ids_than_its_tokenizer(
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
-    assert load_error(tmp_path / "none").startswith(f"{tmp_path / 'none'} does not exist; --checkpoint takes")
+    assert load_error(tmp_path / "none").startswith(f"{tmp_path / 'none'} does not exist; checkpoint= takes")
 
 
 def test_a_file_instead_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    assert load_error(tmp_path / "file").startswith(f"{tmp_path / 'file'} is a file; --checkpoint takes")
+    assert load_error(tmp_path / "file").startswith(f"{tmp_path / 'file'} is a file; checkpoint= takes")
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
@@ -328,7 +328,7 @@ def test_weights_that_do_not_fit(
         ({"vocab_size": "x"}, "vocab_size is 'x'"),
         ({"n_positions": ...}, "n_positions is missing"),
         ({"n_embd": None}, "n_embd is None"),
-        ({"n_head": 3}, "contradicts itself: --width 16 cannot be divided among --heads 3"),
+        ({"n_head": 3}, "contradicts itself: width=16 cannot be divided among heads=3"),
         ({"model_type": "llama"}, "model_type is 'llama'; a GPT-2 with 'gpt2'"),
         ({"model_type": ...}, "model_type is None"),
         ({"activation_function": "mish"}, "activation_function is 'mish'; these can be loaded: gelu_new, "),

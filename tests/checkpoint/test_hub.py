@@ -167,7 +167,7 @@ def test_what_can_only_be_a_path(name: str) -> None:
 
 def test_a_mistyped_path_asks_no_one(hub: FakeHub) -> None:
     Path("checkpoints").mkdir()
-    assert fetch_error("checkpoints/dmo").startswith("checkpoints/dmo does not exist; --checkpoint takes a run folder")
+    assert fetch_error("checkpoints/dmo").startswith("checkpoints/dmo does not exist; checkpoint= takes a run folder")
     assert fetch_error("gpt3").startswith("gpt3 does not exist")
     assert hub.asked == []
 

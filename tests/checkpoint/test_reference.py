@@ -100,23 +100,21 @@ def test_with_a_text_held_out_all_of_the_corpus_trains(tmp_path: Path, model: GP
 def test_a_text_that_has_changed_is_told(run: Checkpoint, notes: Path) -> None:
     shutil.rmtree(run.path / "resume")
     notes.write_text("Another text", "utf-8")
-    with pytest.raises(
-        CorpusError, match=r"keeps no tokens, and .*notes.txt is not what it was.\nGive .*--corpus FILE"
-    ):
+    with pytest.raises(CorpusError, match=r"keeps no tokens, and .*notes.txt is not what it was.\nGive .*corpus=FILE"):
         find_reference(["run"], run)
 
 
 def test_the_builtin_text_of_another_python_is_told(tmp_path: Path, model: GPT, bpe: Tokenizer, notes: Path) -> None:
     run = make_run(tmp_path / "older", model, bpe, notes, corpus=[])
     shutil.rmtree(run.path / "resume")
-    with pytest.raises(CorpusError, match=r"is not what it was.\nEach version of Python .* --corpus builtin"):
+    with pytest.raises(CorpusError, match=r"is not what it was.\nEach version of Python .* corpus=builtin"):
         find_reference(["run"], run)
 
 
 def test_a_text_that_is_gone_is_told(run: Checkpoint, notes: Path) -> None:
     shutil.rmtree(run.path / "resume")
     notes.unlink()
-    with pytest.raises(CorpusError, match=r"cannot be read: .*notes.txt does not exist.\nGive .*--corpus FILE"):
+    with pytest.raises(CorpusError, match=r"cannot be read: .*notes.txt does not exist.\nGive .*corpus=FILE"):
         find_reference(["run"], run)
 
 
@@ -131,12 +129,12 @@ def test_standard_input_cannot_be_read_again(tmp_path: Path, model: GPT, bpe: To
 def test_a_run_that_does_not_say_what_it_learned_from(run: Checkpoint) -> None:
     shutil.rmtree(run.path / "resume")
     (run.path / "run.json").write_text("{}")
-    with pytest.raises(CheckpointError, match=r"does not say what the run learned from.\nGive .*--corpus FILE"):
+    with pytest.raises(CheckpointError, match=r"does not say what the run learned from.\nGive .*corpus=FILE"):
         find_reference(["run"], run)
 
 
 def test_a_checkpoint_that_is_no_run(tmp_path: Path, model: GPT, bpe: Tokenizer) -> None:
-    with pytest.raises(CheckpointError, match=r"is no run of minigpt .*\nGive the text: --corpus FILE"):
+    with pytest.raises(CheckpointError, match=r"is no run of minigpt .*\nGive the text: corpus=FILE"):
         find_reference(["run"], Checkpoint(tmp_path, model, bpe))
 
 
@@ -175,8 +173,8 @@ def test_the_builtin_text(run: Checkpoint) -> None:
     ("specs", "told"),
     [
         (["-"], "takes no standard input"),
-        (["run", "notes.txt"], "--corpus run is a run, which stands alone"),
-        (["builtin", "notes.txt"], "--corpus builtin stands alone"),
+        (["run", "notes.txt"], "corpus=run is a run, which stands alone"),
+        (["builtin", "notes.txt"], "corpus=builtin stands alone"),
     ],
 )
 def test_mixtures_are_refused(run: Checkpoint, specs: list[str], told: str) -> None:

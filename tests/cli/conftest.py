@@ -1,4 +1,4 @@
-"""One tiny trained run for all tests of the command line, and two ways to start a command."""
+"""One tiny trained run for all tests of the command line, and commands as processes."""
 
 import os
 import random
@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
-
-from minigpt.cli.app import app
 
 ROOT = Path(__file__).parent.parent.parent
 TINY = ["--layers", "1", "--heads", "1", "--width", "32", "--context", "32", "--batch-size", "4", "--vocab-size", "300"]
@@ -30,12 +27,12 @@ def tiny() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, minigpt: Callable[..., Any]) -> Path:
     """The folder of a run of 20 steps, not to be changed; `notes.txt`, its text, lies beside it."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "notes.txt").write_text(sentences(), "utf-8")
     flags = [*TINY, "--steps", "20", "--learning-rate", "0.01", "--out", str(folder / "run"), "--quiet"]
-    result = CliRunner().invoke(app, ["train", str(folder / "notes.txt"), *flags])
+    result = minigpt("train", str(folder / "notes.txt"), *flags)
     assert result.exit_code == 0, result.output
     return folder / "run"
 
@@ -76,16 +73,6 @@ def around(trained: Path) -> Callable[[str], list[str]]:
         "export": [run, "out"],
     }
     return lambda command: words[command]
-
-
-@pytest.fixture
-def minigpt() -> Callable[..., Any]:
-    """Run a command in this process; the result has exit_code, stdout and stderr."""
-
-    def run(*arguments: str, input: str | bytes | None = None, **env: str) -> Any:
-        return CliRunner().invoke(app, list(arguments), input=input, env=env)
-
-    return run
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def test_a_signal_stops_it_and_says_how_to_go_on(start: Run, notes: str, number:
         if b"1 of 28" in line:
             process.send_signal(number)
             break
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 128 + number
     assert b"Go on with: minigpt compare --resume checkpoints/compare-notes" in err
     assert out == b""

@@ -1,8 +1,6 @@
 """`--corpus`: of inspect-probs, what the text says beside the model; of sample, what stands there verbatim."""
 
 import json
-import os
-import pty
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,20 +163,8 @@ def test_verbatim_needs_a_corpus(sample: Run) -> None:
     assert "--verbatim goes with --corpus SOURCE" in result.stderr
 
 
-def read(terminal: int) -> bytes:
-    """Nothing, once the last process has closed its end."""
-    try:
-        return os.read(terminal, 1 << 16)
-    except OSError:
-        return b""
-
-
-def test_in_a_terminal_the_text_is_shown_again_with_marks(start: Run, trained: Path) -> None:
-    ours, theirs = pty.openpty()
+def test_in_a_terminal_the_text_is_shown_again_with_marks(in_terminal: Run, trained: Path) -> None:
     arguments = ["the cat", "-c", str(trained), "--seed", "3", "-n", "12", "--corpus", "run", "--verbatim", "2"]
-    with os.fdopen(theirs, "wb") as terminal:
-        start("sample", *arguments, "--table", "none", stdout=terminal, env={"TERM": "xterm-256color"})
-    shown = b"".join(iter(lambda: read(ours), b""))
-    os.close(ours)
-    assert b"\x1b[2;4munderlined" in shown
-    assert b"\x1b[4m" in shown
+    _, shown = in_terminal("sample", *arguments, "--table", "none")
+    assert "\x1b[2;4munderlined" in shown
+    assert "\x1b[4m" in shown

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from minigpt.cli.app import app
 from minigpt.contest.records import Comparison, Contender, ContenderRun
 from minigpt.records import to_plain
 from minigpt.training import run as run_module
 
+Run = Callable[..., Any]
 Edit = Callable[[bytes, random.Random], bytes]
 SEEDS = range(15)  # of every file and command, for every change; some thousands find what is rarer
 DEEP = "@deep@"
@@ -88,12 +87,12 @@ def edited_header(data: bytes, source: random.Random) -> bytes:
     return len(text).to_bytes(8, "little") + text + data[8 + size :]
 
 
-def run_and_check(path: Path, edit: Edit, arguments: list[str], seeds: range) -> None:
+def run_and_check(minigpt: Run, path: Path, edit: Edit, arguments: list[str], seeds: range) -> None:
     """Run a command once for each damage that `edit` does to the file; everything around it is put back."""
     files = {file: file.read_bytes() for file in path.parent.rglob("*") if file.is_file()}
     for seed in seeds:
         path.write_bytes(edit(files[path], random.Random(f"{path.name} {seed}")))
-        result = CliRunner().invoke(app, arguments)
+        result = minigpt(*arguments)
         told = f"seed {seed}: {result.stderr}"
         assert result.exception is None or isinstance(result.exception, SystemExit), told
         assert result.exit_code in (0, 1, 2), told
@@ -156,30 +155,30 @@ COMMANDS: dict[str, tuple[str, Edit, list[str]]] = {
 
 @pytest.mark.usefixtures("untrained")
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_damaged_run(checkpoints: Path, name: str) -> None:
+def test_a_damaged_run(minigpt: Run, checkpoints: Path, name: str) -> None:
     Path("notes.txt").write_text("The cat sat on the mat.\n")
     file, edit, arguments = COMMANDS[name]
-    run_and_check(checkpoints / ("whole" if name == "longer" else "notes") / file, edit, arguments, SEEDS)
+    run_and_check(minigpt, checkpoints / ("whole" if name == "longer" else "notes") / file, edit, arguments, SEEDS)
 
 
-def test_a_damaged_snapshot(checkpoints: Path) -> None:
+def test_a_damaged_snapshot(minigpt: Run, checkpoints: Path) -> None:
     (step, _) = sorted(Path("checkpoints/notes/snapshots").iterdir())
     command = ["inspect-probs", "The", "--history", "checkpoints/notes"]
-    run_and_check(step / "model.safetensors", edited_header, command, SEEDS)
+    run_and_check(minigpt, step / "model.safetensors", edited_header, command, SEEDS)
 
 
-def test_a_text_that_is_read_again(checkpoints: Path) -> None:
+def test_a_text_that_is_read_again(minigpt: Run, checkpoints: Path) -> None:
     shutil.rmtree("checkpoints/notes/resume/tokens")
     command = ["inspect-probs", "The", "-c", "checkpoints/notes", "--corpus", "run"]
-    run_and_check(checkpoints / "notes/run.json", edited_json, command, SEEDS)
+    run_and_check(minigpt, checkpoints / "notes/run.json", edited_json, command, SEEDS)
 
 
-def test_a_damaged_trace(checkpoints: Path) -> None:
+def test_a_damaged_trace(minigpt: Run, checkpoints: Path) -> None:
     made = ["sample", "The", "-c", "checkpoints/notes", "--max-tokens", "4", "--top", "2", "--trace", "traces/a.jsonl"]
     Path("traces").mkdir()
-    assert CliRunner().invoke(app, made).exit_code == 0
+    assert minigpt(*made).exit_code == 0
     for command in (["sample", "--replay", "traces/a.jsonl"], ["sample", "--replay", "traces/a.jsonl", "--json"]):
-        run_and_check(Path("traces/a.jsonl"), edited_line, command, SEEDS)
+        run_and_check(minigpt, Path("traces/a.jsonl"), edited_line, command, SEEDS)
 
 
 POINTS = ((32.0, 900.0), (512.0, 500.0))
@@ -194,7 +193,9 @@ CONTENDER = Contender(
 
 
 @pytest.mark.parametrize("options", [[], ["--json"], ["--html", "page.html"]])
-def test_a_damaged_comparison(checkpoints: Path, options: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_comparison(
+    minigpt: Run, checkpoints: Path, options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = checkpoints / "notes"
     comparison = Comparison(
         name="notes", text_bytes=9_000, validation="the last 10 % of the text", context=16, batch_size=4, minutes=1.0,
@@ -206,14 +207,14 @@ def test_a_damaged_comparison(checkpoints: Path, options: list[str], monkeypatch
     monkeypatch.setattr("minigpt.contest.contest.Contest.measurements", lambda _: iter(()))
     monkeypatch.setattr("minigpt.contest.ablation.Ablation.measurements", lambda _: iter(()), raising=False)
     command = ["compare", "--resume", "checkpoints/notes", "--threads", "1", *options]
-    run_and_check(folder / "comparison.json", edited_json, command, SEEDS)
+    run_and_check(minigpt, folder / "comparison.json", edited_json, command, SEEDS)
 
 
-def test_damaged_settings() -> None:
+def test_damaged_settings(minigpt: Run) -> None:
     """TOML that holds the same values."""
     Path("settings").mkdir()
     for value in ("1" + "0" * 5000, "nan", "1e400", "[]", "[[]]", "{}", '"\\u0000"', "2026-02-28", "-1", "0", '""'):
         for name in ("steps", "minutes", "seed", "model", "corpus", "json", "learning-rate"):
             Path("settings/a.toml").write_text(f"{name} = {value}\n")
-            result = CliRunner().invoke(app, ["train", "--dry-run", "--config", "settings/a.toml", "none.txt"])
+            result = minigpt("train", "--dry-run", "--config", "settings/a.toml", "none.txt")
             assert isinstance(result.exception, SystemExit), f"{name} = {value}: {result.exception!r}"

@@ -130,7 +130,7 @@ TRAIN_FLAGS = [
     (["--val-fraction", "nan"], 2, "--val-fraction"),
     (["--val-fraction", "0.99999"], 1, "too short to learn from"),
     (["--encoding", "klingon"], 2, "--encoding klingon is not an encoding"),
-    (["--encoding", "utf-32"], 1, "is not UTF-32"),
+    (["--encoding", "utf-32"], 1, "does not begin with the byte order mark of UTF-32"),
     (["--overwrite"], 2, "--overwrite goes with --out"),
     (["--threads", "0"], 2, "--threads"),
     (["--threads", "100000"], 2, "--threads"),

@@ -103,7 +103,7 @@ def test_a_file_that_may_not_grow_leaves_nothing_behind(start: Run, trained: Pat
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 
     process = start("export", str(trained), target, "-q", preexec_fn=limit)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     assert (process.returncode, out) == (1, b"")
     assert f"{file} cannot be written" in err.decode()
     assert err.count(b"\n") == 1

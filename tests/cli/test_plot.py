@@ -30,7 +30,7 @@ def test_the_newest_run_is_the_default(minigpt: Run, trained: Path) -> None:
 
 def test_a_terminal_without_unicode_gets_ascii(start: Run, trained: Path) -> None:
     process = start("plot", str(trained), env={"PYTHONIOENCODING": "ascii"})
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=600)
     assert out.isascii()
     assert b"o validation" in out
 

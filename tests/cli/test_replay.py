@@ -330,7 +330,7 @@ def test_ctrl_c_leaves_what_was_drawn_and_a_replay_says_that_it_is_cut_off(
     process = start("sample", "a", "-c", str(trained), "-n", "1000000", "--trace", "cat.jsonl")
     assert process.stdout.read(20)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=100)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 130
     assert b"Traceback" not in err
     result = replay()
@@ -340,6 +340,6 @@ def test_ctrl_c_leaves_what_was_drawn_and_a_replay_says_that_it_is_cut_off(
 
 def test_a_closed_pipe_ends_a_trace_quietly(start: Callable[..., Any], trained: Path) -> None:
     process = start(shell=f"$M sample a -c {trained} -n 100000 --json -q --trace cat.jsonl | head -1")
-    out, err = process.communicate(timeout=100)
+    out, err = process.communicate(timeout=600)
     assert (out.count(b"\n"), err) == (1, b"")
     assert Path("cat.jsonl").read_bytes().count(b"\n") > 1

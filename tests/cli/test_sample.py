@@ -228,6 +228,42 @@ def test_a_flag_of_a_stage_that_is_left_out_is_refused(sample: Run) -> None:
     assert "--top-k 5 is given, but --stages leaves top-k out" in " ".join(result.stderr.split())
 
 
+def test_a_bias_is_given_by_the_text_of_a_token_or_by_its_id(sample: Run, trained: Path) -> None:
+    (cat,) = load(trained).tokenizer.encode(" cat")
+    first, *_ = json_lines(sample("The", "--json", "--bias", " cat=1000"))
+    assert first["token"]["id"] == cat
+    assert (first["stages"][0]["name"], first["stages"][0]["value"]) == ("bias", 1)
+    assert json_lines(sample("The", "--json", "--bias", f"#{cat}=1000"))[0] == first
+    both = json_lines(sample("The", "--json", "--bias", " cat=1000", "--bias", f"#{cat - 1}=1000"))[0]
+    assert both["stages"][0]["value"] == 2
+    result = sample("The", "--bias", " cat=1000", "--stages", "temperature")
+    assert result.exit_code == 2
+    assert "--bias is given, but --stages leaves bias out" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("bias", "said"),
+    [("cat on=1", "--bias: "), ("cat", "--bias needs a token and a number"), (" cat=nan", "--bias must lie between")],
+)
+def test_what_is_no_bias_is_refused(sample: Run, bias: str, said: str) -> None:
+    result = sample("The", "--bias", bias)
+    assert result.exit_code == 2
+    assert said in " ".join(result.stderr.split())
+
+
+def test_all_filters_at_once_come_again_from_a_trace(sample: Run, minigpt: Run) -> None:
+    flags = ["--bias", " cat=0.5", "--repetition-penalty", "1.1", "--presence-penalty", "0.2", "--frequency-penalty"]
+    flags += ["0.1", "--top-n-sigma", "3", "--top-k", "50", "--typical-p", "0.9", "--min-p", "0.01"]
+    first, *_ = json_lines(sample("The", "--json", *flags, "--trace", "all.jsonl"))
+    assert [stage["name"] for stage in first["stages"]] == [
+        "bias", "repetition-penalty", "presence-penalty", "frequency-penalty", "temperature", "top-n-sigma", "top-k",
+        "typical-p", "top-p", "min-p",
+    ]  # fmt: skip
+    result = minigpt("sample", "--replay", "all.jsonl", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["same_numbers"]
+
+
 @pytest.mark.parametrize(("stages", "said"), [("top-k,top-q", "no stage 'top-q'"), ("top-k,top-k", "top-k twice")])
 def test_stages_that_are_unknown_or_named_twice_are_refused(sample: Run, stages: str, said: str) -> None:
     result = sample("The cat", "--stages", stages)
@@ -253,20 +289,19 @@ def test_each_of_several_samples_is_what_its_seed_gives(sample: Run) -> None:
 
 @pytest.mark.parametrize("by", ["probability", "entropy", "rank"])
 @pytest.mark.parametrize("table", ["none", "every"])
-def test_heat_colours_the_text_and_explains_the_colours(start: Run, trained: Path, by: str, table: str) -> None:
+def test_heat_colours_the_text_and_explains_the_colours(minigpt: Run, trained: Path, by: str, table: str) -> None:
     flags = ["-c", str(trained), "--seed", "3", "-n", "8", "--heat", by, "--table", table]
-    coloured = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": "100"}
-    out, _ = start("sample", "The cat", *flags, env=coloured).communicate(timeout=60)
-    plain, err = start("sample", "The cat", *flags, env={"COLUMNS": "100"}).communicate(timeout=60)
-    text = out.decode()
+    coloured = minigpt("sample", "The cat", *flags, FORCE_COLOR="1", TERM="xterm-256color", COLUMNS="100")
+    plain = minigpt("sample", "The cat", *flags, COLUMNS="100")
+    text = coloured.stdout
     assert text.count("\x1b[3") > 5  # five in the legend, and those of the text
     legend = text.rstrip("\n").splitlines()[-1]
     assert by in legend
     assert "\x1b[3" in legend
     unstyled = re.sub(r"\x1b\[[\d;]*m", "", text)
-    assert plain.decode() in unstyled
-    assert b"\x1b" not in plain
-    assert b"no colours here" in err
+    assert plain.stdout in unstyled
+    assert "\x1b" not in plain.stdout
+    assert "no colours here" in plain.stderr
 
 
 def test_heat_is_refused_where_it_means_nothing(sample: Run) -> None:

@@ -34,5 +34,5 @@ def test_a_window_is_as_long_as_asked_and_else_no_longer_than_the_context(
 
 def test_where_there_are_too_few_weights_to_be_equal_that_is_said() -> None:
     tiny = ModelConfig(vocab_size=3, context=100, layers=1, heads=1, width=1)
-    with pytest.raises(ConfigError, match="No --model window has about as many weights as this GPT, 130"):
+    with pytest.raises(ConfigError, match="No model=window has about as many weights as this GPT, 130"):
         equal_shape(tiny, "window", 100)

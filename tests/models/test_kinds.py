@@ -8,8 +8,9 @@ from minigpt.errors import ConfigError
 from minigpt.models.baselines import Baseline
 from minigpt.models.decoder import CachedDecoder, StateDecoder, decoder_for
 from minigpt.models.gpt import GPT
-from minigpt.models.kinds import NAMES, gpt_of
+from minigpt.models.kinds import gpt_of
 from minigpt.settings import MODELS
+from minigpt.settings.model import NAMES
 
 
 def test_every_kind_has_a_name_for_people() -> None:

@@ -93,7 +93,7 @@ def test_a_product_in_8_bits_by_hand() -> None:
     [
         ("float16", "none", "dtype= must be float32 or bfloat16, not float16"),
         ("float32", "int4", "quantize= must be none or int8, not int4"),
-        ("bfloat16", "int8", "leave out --dtype bfloat16"),
+        ("bfloat16", "int8", "leave out dtype=bfloat16"),
     ],
 )
 def test_what_there_is_not_is_refused(model: GPT, dtype: str, quantize: str, reason: str) -> None:
@@ -102,7 +102,7 @@ def test_what_there_is_not_is_refused(model: GPT, dtype: str, quantize: str, rea
 
 
 def test_int8_needs_a_cpu(make_model: MakeModel) -> None:
-    with pytest.raises(ConfigError, match="add --device cpu"):
+    with pytest.raises(ConfigError, match="add device=cpu"):
         stored(make_model(50).to("meta"), quantize="int8")
 
 

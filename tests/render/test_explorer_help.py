@@ -27,7 +27,7 @@ def test_every_key_is_explained(width: int) -> None:
         "e:",
     ):
         assert words in flat
-    for key, _, _, _, _ in SETTINGS:
+    for key in SETTINGS:
         assert f"{key} {key.upper()}:" in flat
     assert "\\n is a newline" in flat
     assert "\\\\n" not in flat

@@ -108,7 +108,7 @@ def test_what_is_typed_is_visible_and_its_end_in_sight(session: Session, press: 
 
 
 def test_an_answer_is_safe_and_stands_above_what_is_typed(session: Session, press: Press) -> None:
-    session.said = "\x1b[31m is written."
+    session.message = "\x1b[31m is written."
     assert Panes(session).line(80, 1).plain == " <ESC>[31m is written."
     press("s", "ctrl+u", "type:taken", "enter")
     lines = Panes(session).line(80, 2).plain.split("\n")

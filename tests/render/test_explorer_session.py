@@ -119,7 +119,7 @@ def test_a_setting_changes_the_list_at_once(session: Session, press: Press) -> N
 def test_other_letters_do_nothing(session: Session, press: Press) -> None:
     config, here = session.config, session.here
     press(*"xyzXYZ0123ß", "f1", "ctrl+a", "escape", "delete")
-    assert (session.config, session.here, session.mode, session.said) == (config, here, "browse", "")
+    assert (session.config, session.here, session.mode, session.message) == (config, here, "browse", "")
 
 
 def test_heat_goes_round(session: Session, press: Press) -> None:
@@ -172,7 +172,7 @@ def test_pasted_text_goes_where_something_is_typed(session: Session, press: Pres
 
 def test_the_tree_and_the_branch_are_written_where_one_says(session: Session, press: Press, written: Any) -> None:
     press("s", "ctrl+u", "type:my tree", "enter")
-    assert (written.saved, session.mode, session.said) == ([Path("my tree")], "browse", "my tree is written.")
+    assert (written.saved, session.mode, session.message) == ([Path("my tree")], "browse", "my tree is written.")
     press("left", "e", "enter")
     assert written.exported == [(Path("branch.txt"), session.here)]
 
@@ -181,10 +181,10 @@ def test_a_file_that_cannot_be_written_is_told_and_another_name_taken(
     session: Session, press: Press, written: Any
 ) -> None:
     press("s", "ctrl+u", "type:taken", "enter")
-    assert session.said == "taken exists already. Choose another name."
+    assert session.message == "taken exists already. Choose another name."
     assert (session.mode, session.typed) == ("save", "taken")
     press("ctrl+u", "enter")
-    assert (session.mode, session.said) == ("save", "")  # without a name, nothing is written
+    assert (session.mode, session.message) == ("save", "")  # without a name, nothing is written
     press("escape")
     assert (session.mode, written.saved) == ("browse", [])
 
@@ -205,7 +205,7 @@ def test_a_guess_costs_what_was_put_on_it(session: Session, press: Press) -> Non
     assert second.guess.text == " Sir"
     assert session.tip == prompt_end
     press("escape")
-    assert session.said == result([first, second])
+    assert session.message == result([first, second])
     assert (session.mode, session.tree.path(session.here)[-1]) == ("browse", session.here)
 
 

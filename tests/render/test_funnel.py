@@ -43,6 +43,21 @@ def test_a_narrow_screen_tells_the_stages_in_words(step: StepRecord) -> None:
     assert rows[7].endswith("cut by top-k")
 
 
+def test_a_narrow_screen_has_room_for_the_longest_name_of_a_filter(step: StepRecord) -> None:
+    stages = tuple(replace(stage, name="top-n-sigma") if stage.name == "top-k" else stage for stage in step.stages)
+    candidates = tuple(replace(c, cut_by="top-n-sigma" if c.cut_by == "top-k" else c.cut_by) for c in step.candidates)
+    rows = lines(step_table(replace(step, stages=stages, candidates=candidates), Screen(40)))
+    assert rows[7].endswith("  cut by n-sigma")
+    assert max(map(cell_len, rows)) <= 40
+
+
+def test_a_bias_says_how_many_tokens_have_one(step: StepRecord) -> None:
+    for count, told in ((1, "bias 1 token"), (2, "bias 2 tokens")):
+        biased = replace(step, stages=(replace(step.stages[0], name="bias", value=count), *step.stages[1:]))
+        assert told in str(step_table(biased, Screen(160)))
+        assert f"{told} → top-k 6" in " ".join(str(step_table(biased, Screen(40))).split())
+
+
 def test_every_stage_has_a_column_and_says_what_it_left(step: StepRecord) -> None:
     heading, *rows = lines(step_table(step, Screen(80)))
     assert headed(step, 80) == ["rank", "token", "logit", "raw", "temp.", "0.8", "top-k", "6", "top-p", "0.9"]

@@ -6,7 +6,7 @@ import pytest
 from rich.cells import cell_len
 
 from minigpt.contest.records import Comparison
-from minigpt.render.panel_plot import panel_plots, tick, x_label, x_ticks
+from minigpt.render.panel_plot import panel_plots, x_label, x_ticks
 from minigpt.render.panels import Panel, panels
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII, UNICODE
@@ -59,6 +59,6 @@ def test_ticks_are_round_numbers(low: float, high: float, log: bool, most: int, 
 
 def test_labels_are_short() -> None:
     assert [x_label(x) for x in (0.5743, 4, 256, 47_000)] == ["0.574", "4", "256", "47 k"]
-    assert tick(0.5, panel(percent=True)) == "50%"
-    assert tick(1e-12, panel(log_y=True)) == "1e-12"
-    assert [tick(y, panel()) for y in (3.0567, 11_557.4)] == ["3.06", "11,557"]
+    assert panel(percent=True).y_label(0.5) == "50%"
+    assert panel(log_y=True).y_label(1e-12) == "1e-12"
+    assert [panel().y_label(y) for y in (3.0567, 11_557.4)] == ["3.06", "11,557"]

@@ -407,7 +407,7 @@ def test_the_error_for_another_encoding_names_byte_offset_and_line() -> None:
     put("notes.txt", b"x" * 34 + b"\r\n" + (b"y" * 33 + b"\r\n") * 86 + b"z" * 25 + b"\xff more\n")
     assert message("notes.txt") == (
         "notes.txt is not UTF-8: byte 0xff at offset 3,071 (line 88).\n"
-        "Try --encoding latin-1, or convert it: iconv -f latin1 -t utf8 notes.txt"
+        "Try encoding=latin-1, or convert it: iconv -f latin1 -t utf8 notes.txt"
     )
 
 
@@ -416,7 +416,7 @@ def test_the_advice_quotes_the_name_for_the_shell() -> None:
 
 
 def test_what_iconv_cannot_open_is_not_offered_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = "is not UTF-8: byte 0xe9 at offset 0 (line 1).\nTry --encoding latin-1."
+    told = "is not UTF-8: byte 0xe9 at offset 0 (line 1).\nTry encoding=latin-1."
     give_standard_input(monkeypatch, b"\xe9t\xe9\n")
     assert message("-") == f"standard input {told}"
     assert message(put("notes.txt.gz", gzip.compress(b"\xe9t\xe9\n"))) == f"notes.txt.gz {told}"
@@ -425,7 +425,7 @@ def test_what_iconv_cannot_open_is_not_offered_to_it(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
 def test_a_mark_of_another_encoding_is_recognised(encoding: str) -> None:
     put("notes.txt", "text\n".encode(encoding))
-    assert f"Try --encoding {encoding}, or convert it" in message("notes.txt")
+    assert f"Try encoding={encoding}, or convert it" in message("notes.txt")
     assert texts(read_corpus(["notes.txt"], encoding=encoding)) == ("text\n",)
 
 
@@ -442,7 +442,7 @@ def test_another_encoding_can_be_named() -> None:
 
 def test_utf8_is_advised_where_the_named_encoding_is_wrong() -> None:
     assert message(put("notes.txt", "déjà"), encoding="ascii") == (
-        "notes.txt is not ASCII: byte 0xc3 at offset 1 (line 1).\nTry --encoding utf-8."
+        "notes.txt is not ASCII: byte 0xc3 at offset 1 (line 1).\nTry encoding=utf-8."
     )
 
 
@@ -478,13 +478,13 @@ def test_a_missing_mark_is_told_with_the_order_that_fits(encoding: str, order: s
     put("notes.txt", "some text\n".encode(f"{encoding}-{order}"))
     told = message("notes.txt", encoding=encoding)
     assert told.startswith(f"notes.txt does not begin with the byte order mark of {encoding.upper()}.\n")
-    assert f"Try --encoding {encoding}-{order}, or convert it: iconv" in told
+    assert f"Try encoding={encoding}-{order}, or convert it: iconv" in told
     assert texts(read_corpus(["notes.txt"], encoding=f"{encoding}-{order}")) == ("some text\n",)
 
 
 def test_a_text_that_is_no_utf16_at_all_is_told_what_it_is() -> None:
     told = message(put("notes.txt", b"plain text\n"), encoding="utf-16")
-    assert told == "notes.txt does not begin with the byte order mark of UTF-16.\nTry --encoding utf-8."
+    assert told == "notes.txt does not begin with the byte order mark of UTF-16.\nTry encoding=utf-8."
 
 
 @pytest.mark.parametrize("encoding", ["klingon", "hex", "rot13", "idna", "punycode", "utf-7", "undefined", "", "\0"])

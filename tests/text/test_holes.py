@@ -9,10 +9,8 @@ import pytest
 import torch
 from tokenizers import Tokenizer as Engine
 from tokenizers import decoders, models, normalizers, pre_tokenizers
-from typer.testing import CliRunner
 
 from minigpt.checkpoint.folder import save_description, save_weights
-from minigpt.cli.app import app
 from minigpt.errors import CorpusError
 from minigpt.models.gpt import GPT
 from minigpt.sampling.tree import TokenTree
@@ -20,6 +18,7 @@ from minigpt.text.blocks import Block
 from minigpt.text.single import single_token
 from minigpt.text.tokenizer import BYTE_TO_LETTER, END_OF_TEXT, Tokenizer
 
+Run = Callable[..., Any]
 SENTENCE = 'This model\'s tokenizer has no token for "{}", so the model cannot read the text.'
 
 
@@ -102,7 +101,7 @@ def folder(name: str, tmp_path: Path, make_model: Callable[..., GPT]) -> Path:
     return folder
 
 
-def test_every_command_says_it(folder: Path, name: str, checkpoint_folder: Path, tmp_path: Path) -> None:
+def test_every_command_says_it(minigpt: Run, folder: Path, name: str, checkpoint_folder: Path, tmp_path: Path) -> None:
     nothing, page, there = NOTHING[name], str(tmp_path / "page.html"), ["-c", str(folder)]
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("a puzzle\n", "utf-8")
@@ -119,25 +118,27 @@ def test_every_command_says_it(folder: Path, name: str, checkpoint_folder: Path,
     if name in ("strip", "remove"):  # what is left of it is a text
         commands.remove(["inspect-attention", "a b", "--with", f"b {nothing}"])
     for command in commands:
-        result = CliRunner().invoke(app, [*command, *there])
+        result = minigpt(*command, *there)
         assert result.exit_code == 1, (command, result.output, result.exception)
         assert SENTENCE.format(nothing) in result.stderr, command
     if name not in ("strip", "remove"):
         for command in (["evaluate", str(corpus), *there], ["inspect-probs", "ab", "--corpus", str(corpus), *there]):
-            result = CliRunner().invoke(app, command)
+            result = minigpt(*command)
             assert result.exit_code == 1, (command, result.output, result.exception)
             assert SENTENCE.format("z") in result.stderr
-        trained = CliRunner().invoke(app, ["train", str(corpus), "--from", str(folder), "--steps", "1"])
+        trained = minigpt("train", str(corpus), "--from", str(folder), "--steps", "1")
         assert trained.exit_code == 1
         assert SENTENCE.format("z") in trained.stderr
 
 
 @pytest.mark.parametrize("name", ["strip"], indirect=True)
-def test_tokens_that_do_not_meet_are_said_to_change_the_text(folder: Path, checkpoint_folder: Path) -> None:
+def test_tokens_that_do_not_meet_are_said_to_change_the_text(
+    minigpt: Run, folder: Path, checkpoint_folder: Path
+) -> None:
     command = ["inspect-probs", "  b", "--all", "--against", str(checkpoint_folder), "-c", str(folder)]
-    result = CliRunner().invoke(app, command)
+    result = minigpt(*command)
     assert (result.exit_code, "tokenizers changes the text" in result.stderr) == (1, True), result.output
-    result = CliRunner().invoke(app, ["inspect-attention", "   b", "--with", "   b", "-c", str(folder)])
+    result = minigpt("inspect-attention", "   b", "--with", "   b", "-c", str(folder))
     assert (result.exit_code, "changes the text" in result.stderr) == (1, True), result.output
 
 

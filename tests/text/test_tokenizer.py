@@ -188,7 +188,7 @@ def test_a_vocabulary_too_small_for_the_bytes_is_refused(size: int) -> None:
 
 
 def test_char_takes_no_vocabulary_size() -> None:
-    with pytest.raises(ConfigError, match="--vocab-size goes with --tokenizer bpe"):
+    with pytest.raises(ConfigError, match="vocab_size= goes with tokenizer=bpe"):
         train_tokenizer("char", ["text"], 300)
 
 

@@ -81,7 +81,7 @@ def test_a_text_that_is_often_repeated_gets_more_weight_decay() -> None:
 
 
 def test_heads_that_divide_no_width_are_refused() -> None:
-    with pytest.raises(ConfigError, match="--heads 7 divides no width"):
+    with pytest.raises(ConfigError, match="heads=7 divides no width"):
         plan(heads=7)
 
 

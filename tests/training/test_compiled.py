@@ -45,5 +45,5 @@ def test_what_cannot_be_compiled_is_told_with_the_flag(monkeypatch: pytest.Monke
 
     compile = torch.compile
     monkeypatch.setattr(torch, "compile", lambda function: compile(function, backend=broken))
-    with pytest.raises(ConfigError, match=r"--compile does not work on this machine: .*\n*.*Leave it out"):
+    with pytest.raises(ConfigError, match=r"compile= does not work on this machine: .*\n*.*Leave it out"):
         compiled(lambda x: x * 2)(torch.ones(2))

@@ -104,15 +104,15 @@ def test_a_shorter_context_keeps_the_first_positions(base: Base, text: Corpus) -
 
 @pytest.mark.parametrize("name", OWN)
 def test_what_is_the_model_s_own_cannot_be_said(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')} does not go with --from, which keeps"):
+    with pytest.raises(ConfigError, match=f"{name}= does not go with base=, which keeps"):
         refuse_own([name, "steps"])
 
 
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"context": 17}, "--context 17 is more than the 16 of given"),
-        ({"freeze": 4}, "--freeze 4 is more than its 3 layers"),
+        ({"context": 17}, "context=17 is more than the 16 of given"),
+        ({"freeze": 4}, "freeze=4 is more than its 3 layers"),
         ({"freeze": -1}, "freeze= must be 0 or more"),
         ({"dropout": 1.5}, "dropout= must be at least 0"),
     ],

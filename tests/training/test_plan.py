@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from minigpt.errors import ConfigError
+from minigpt.errors import ConfigError, spelled
 from minigpt.settings import Choices, TrainConfig
 from minigpt.text.corpus import Corpus, corpus_of
 from minigpt.text.tokenizer import Tokenizer
@@ -36,8 +36,8 @@ def test_a_text_that_takes_too_long_is_used_in_part_and_that_is_said(long_corpus
     plans = chosen(long_corpus, 600.0)  # 1,050 seconds are needed, and 200 are to be had
     assert plans.choices.part == 0.19
     assert plans.most_learned == 16_384  # the fewest; 3,750 could be had in an eighth of the time
-    assert "would take about 17.5 minutes here" in plans.note
-    assert "19% of it is used, in pieces from all over it (--part 0.19)" in plans.note
+    assert "would take about 17.5 minutes here" in spelled(plans.note)
+    assert "19% of it is used, in pieces from all over it (part=0.19)" in spelled(plans.note)
     assert plans.settings.seconds == pytest.approx(150)  # a quarter of it, at least
     assert plans.settings.steps_suffice == (plans.runs[0].share < 1)
     assert plans.runs[0].epochs > 1  # of that part
@@ -145,7 +145,7 @@ def test_a_shape_that_is_given_stays(kind: str) -> None:
         ({"model": "gru"}, {}, "model= must be gpt, lstm, rnn or window, not gru."),
         ({"model": "lstm", "heads": 2}, {}, "heads=2 does not go with model=lstm"),
         ({"window": 4}, {}, "window= goes with model=window, not with model=gpt."),
-        ({"model": "rnn"}, {"positions": "none"}, "--positions none is for a GPT: --model rnn has no table"),
+        ({"model": "rnn"}, {"positions": "none"}, "positions=none is for a GPT: model=rnn has no table"),
     ],
 )
 def test_what_only_another_kind_has_is_refused(said: dict[str, Any], settings: dict[str, str], message: str) -> None:

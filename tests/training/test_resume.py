@@ -5,8 +5,6 @@ import json
 import os
 import resource
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -261,7 +259,7 @@ def test_a_run_that_ended_early_can_be_trained_longer_with_new_patience(
 ) -> None:
     rising_from(9, monkeypatch)
     path = begin(text, "run", settings=PATIENT)
-    with pytest.raises(ConfigError, match=r"--steps 16 is the total, of which this run has 16 behind it: give more"):
+    with pytest.raises(ConfigError, match=r"steps=16 is the total, of which this run has 16 behind it: give more"):
         open_run(path, {}, 16)
     assert open_run(path, {}, 40)[1].info["status"] in FINISHED  # the same again is no change
     go_on(path, steps=60)
@@ -279,18 +277,18 @@ def test_other_steps_for_a_run_that_is_not_finished_are_refused(text: Corpus) ->
 
 
 def test_fewer_steps_for_a_finished_run_are_refused(text: Corpus) -> None:
-    with pytest.raises(ConfigError, match=r"--steps 5 is the total, of which this run has 12 behind it"):
+    with pytest.raises(ConfigError, match=r"steps=5 is the total, of which this run has 12 behind it"):
         open_run(begin(text, "run"), {}, 5)
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"width": 32}, "--width 32 differs from this run's 16"),
-        ({"batch_size": 4}, "--batch-size 4 differs from this run's 2"),
-        ({"tokenizer": "char"}, "--tokenizer char differs from this run's bpe"),
-        ({"seed": 9}, "--seed 9 differs from this run's 1"),
-        ({"out": Path("elsewhere")}, "--out does not go with --resume"),
+        ({"width": 32}, "width=32 differs from this run's 16"),
+        ({"batch_size": 4}, "batch_size=4 differs from this run's 2"),
+        ({"tokenizer": "char"}, "tokenizer=char differs from this run's bpe"),
+        ({"seed": 9}, "seed=9 differs from this run's 1"),
+        ({"out": Path("elsewhere")}, "out= does not go with resume="),
     ],
 )
 def test_changed_flags_are_refused_by_name(text: Corpus, given: dict[str, Any], message: str) -> None:
@@ -478,15 +476,14 @@ def test_a_disk_that_fills_up_within_a_line_of_the_log(text: Corpus) -> None:
 # The command
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "minigpt", "train", "--threads", "1", "-q", *arguments]
-
-
-def test_resume_refuses_changed_flags_and_says_when_a_run_is_finished(text: Corpus) -> None:
+def test_resume_refuses_changed_flags_and_says_when_a_run_is_finished(
+    text: Corpus, minigpt: Callable[..., Any]
+) -> None:
     begin(text, "checkpoints/run")
-    changed = subprocess.run(command("--resume", "latest", "--width", "32"), capture_output=True, text=True)
-    assert (changed.returncode, changed.stdout) == (2, "")
+    command = ("train", "--threads", "1", "-q", "--resume")
+    changed = minigpt(*command, "latest", "--width", "32")
+    assert (changed.exit_code, changed.stdout) == (2, "")
     assert changed.stderr == "minigpt train: --width 32 differs from this run's 16. Leave it out.\n"
-    finished = subprocess.run(command("--resume", "checkpoints/run"), capture_output=True, text=True)
-    assert finished.returncode == 0
+    finished = minigpt(*command, "checkpoints/run")
+    assert finished.exit_code == 0
     assert "this run is finished, after 12 steps" in finished.stdout

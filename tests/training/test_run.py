@@ -149,7 +149,7 @@ def test_patience_that_ends_at_the_last_step_stops_nothing_early(text: Corpus, m
 
 
 def test_patience_without_a_validation_text_is_refused(text: Corpus) -> None:
-    with pytest.raises(ConfigError, match=r"--patience needs a validation text: give a higher --val-fraction"):
+    with pytest.raises(ConfigError, match=r"patience= needs a validation text: give a higher val_fraction="):
         make_plan(text, None, replace(TINY, val_fraction=0.0), replace(SETTINGS, patience=2))
 
 
@@ -174,7 +174,7 @@ def test_without_validation_the_latest_model_is_kept(text: Corpus) -> None:
 def test_a_run_that_diverges_says_so_and_keeps_the_last_good_model(text: Corpus, rate: float) -> None:
     plan = make_plan(text, None, replace(TINY, learning_rate=rate), replace(SETTINGS, clip_norm=0.0))
     model, folder = start(plan)
-    with pytest.raises(TrainingError, match=r"no number any more: --learning-rate .* too high"):
+    with pytest.raises(TrainingError, match=r"no number any more: learning_rate=.* too high"):
         list(run(plan, model, folder, lambda: False))
     assert info(folder)["status"] == "diverged"
     assert all(torch.isfinite(p).all() for p in load(folder.path).model.parameters())
@@ -297,10 +297,10 @@ def test_no_validation_is_noted(text: Corpus) -> None:
     [
         ({"preset": "huge"}, "preset= must be nano"),
         ({"tokenizer": "words"}, "tokenizer= must be bpe or char"),
-        ({"tokenizer": "char"}, "--vocab-size goes with --tokenizer bpe"),
+        ({"tokenizer": "char"}, "vocab_size= goes with tokenizer=bpe"),
         ({"vocab_size": 256}, "vocab_size= must be 257 .* or more"),
         ({"vocab_size": 10**9}, "vocab_size= must be 1,048,576 or fewer"),
-        ({"heads": 3}, "--width 16 cannot be divided among --heads 3"),
+        ({"heads": 3}, "width=16 cannot be divided among heads=3"),
         ({"layers": 0}, "layers= must be 1 or more"),
         ({"context": 0}, "--context"),
         ({"width": -1}, "width= must be 1 or more"),

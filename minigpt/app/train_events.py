@@ -1,0 +1,98 @@
+"""A training as it goes on: its records, and what else there is to show of it."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field
+
+from minigpt.checkpoint.records import TrainRecord
+from minigpt.checkpoint.run import TENSORBOARD, RunFolder
+from minigpt.models.decoder import decoding_threads
+from minigpt.models.kinds import Model
+from minigpt.sampling.engine import generate
+from minigpt.settings import SampleConfig
+from minigpt.text.prompt import opening_words
+from minigpt.training.distributed import Ranks
+from minigpt.training.evaluate import is_overfitting
+from minigpt.training.plan import Plan
+from minigpt.training.records import Logged, Overfitting, ShortSample, TrainEvent
+from minigpt.training.run import run
+from minigpt.training.tensorboard import EventFiles, is_installed
+
+_OPENING = 256  # tokens of the text, in which some words are sought to begin with
+_SAMPLED = 40  # tokens
+
+
+@dataclass
+class Training:
+    """A run that is trained by several `ranks`, of which the first one reports.
+
+    With `resumes`, it goes on from the state in its folder, whose log becomes the beginning of `history`.
+    `tensorboard` asks for its event files.
+    """
+
+    plan: Plan
+    folder: RunFolder
+    model: Model
+    ranks: Ranks
+    resumes: bool = False
+    tensorboard: bool = False
+    history: list[TrainRecord] = field(default_factory=list)
+    signal_number: int | None = None
+
+    def events(self, received: Callable[[], int | None], *, looks: bool = True) -> Iterator[TrainEvent]:
+        """Train until the end, or until a signal is `received`: `signal_number` is then that of any of the ranks.
+
+        With `looks`, the first rank also samples at every evaluation, and warns of overfitting.
+        """
+
+        def stopped() -> bool:
+            return received() is not None
+
+        folder, ranks = self.folder, self.ranks
+        save_every = folder.info.get("save_every")
+        made = run(self.plan, self.model, folder, stopped, save_every=save_every, resume=self.resumes, ranks=ranks)
+        with self._event_files() as files, closing(made) as records:
+            for record, _ in records:
+                if self.resumes and not self.history:
+                    self.history += folder.logged()  # what came before, and this record
+                    yield from map(Logged, self.history[:-1])
+                else:
+                    self.history.append(record)
+                if files:
+                    files.write(record)
+                yield record
+                if looks and record.step % self.plan.train.eval_every == 0 and not stopped():
+                    yield from self._looks(record)
+            self.signal_number = int(ranks.farewell(received() or 0)) or None
+
+    def _event_files(self) -> "EventFiles | nullcontext[None]":
+        """TensorBoard's, where they are asked for, or where the run had them before."""
+        folder = self.folder.path / TENSORBOARD
+        wanted = self.tensorboard or (self.resumes and is_installed() and folder.is_dir())
+        return EventFiles(folder, self.folder.info) if wanted and self.ranks.is_main else nullcontext()
+
+    def _looks(self, record: TrainRecord) -> Iterator[TrainEvent]:
+        if not self.ranks.is_main:
+            return
+        if not self.ranks.shard:  # a model in parts is too slow to sample from
+            yield ShortSample(self._short_sample())
+        if is_overfitting(self.history, every=self.plan.train.eval_every):
+            yield Overfitting(record, self.best())
+
+    def best(self) -> TrainRecord:
+        """The record with the lowest validation loss."""
+        return min(self.history, key=lambda r: math.inf if r.validation_loss_nats is None else r.validation_loss_nats)
+
+    def opening(self) -> str:
+        """The first words of the text that the model is trained on."""
+        return opening_words(self.plan.tokenizer.decode(self.plan.data.train[:_OPENING].tolist()))
+
+    def _short_sample(self) -> str:
+        """Some tokens of the model as it is, which is then back in training."""
+        config = SampleConfig(max_tokens=_SAMPLED, top=1, seed=self.plan.train.seed, ignore_end_of_text=True)
+        self.model.eval()
+        with decoding_threads(self.model):
+            text = "".join(piece.text for piece in generate(self.model, self.plan.tokenizer, "\n", config))
+        self.model.train()
+        return text.strip()

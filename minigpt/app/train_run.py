@@ -1,0 +1,214 @@
+"""How a training begins and goes on: the text is read, a plan made of it, and the run's folder claimed.
+
+The command line and `minigpt.train` share this. Nothing here prints: sentences and progress go to a `Listener`.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import torch
+
+from minigpt.app.again import again
+from minigpt.app.opening import use_device
+from minigpt.app.resume_run import Finished, as_before, reopen
+from minigpt.app.train_events import Training
+from minigpt.checkpoint.folder import load
+from minigpt.checkpoint.hub import pinned
+from minigpt.checkpoint.run import RunFolder, Scratch, check_out, claim
+from minigpt.errors import named
+from minigpt.settings import Choices, Length, Machine, Output, TextSettings, TrainConfig, TrainMachine, require
+from minigpt.text.blocks import unheard
+from minigpt.text.corpus import Corpus, read_corpus
+from minigpt.training.distributed import ALONE, Ranks, join
+from minigpt.training.finetune import Base, begun_with, gentle
+from minigpt.training.plan import (
+    LEAST_TRAINING_SHARE,
+    READING_SHARE,
+    Plan,
+    Stages,
+    as_it_is,
+    choose,
+    make_plan,
+)
+from minigpt.training.records import PlannedRun
+from minigpt.training.run import build_model, model_card, run_info
+from minigpt.training.share import Begun, share_run
+from minigpt.training.tensorboard import check_installed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listener:
+    """What hears of the work before a training: `note` takes sentences, `stages` what begins and how long it is.
+
+    `working` is entered around the work, as a display may need.
+    """
+
+    note: Callable[[str], object] = lambda sentence: None
+    stages: Stages = lambda name, total: unheard
+    working: AbstractContextManager[object] = field(default_factory=nullcontext)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """What is to be trained. `given`: the settings that were given explicitly, which no plan changes."""
+
+    text: TextSettings
+    choices: Choices
+    length: Length
+    training: TrainConfig
+    output: Output
+    given: Mapping[str, Any]
+    started: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        require(
+            not self.training.freeze or self.choices.base is not None or self.output.resume is not None,
+            f"{named('freeze')} goes with {named('base', 'CHECKPOINT')}.",
+        )
+        require(
+            self.choices.model == "gpt" or "optimizer" not in self.given or self.training.optimizer == "adamw",
+            f"{named('optimizer', 'muon')} is for the matrices of a GPT's blocks: "
+            f"{named('model', self.choices.model)} is trained by adamw.",
+        )
+
+    def left(self) -> float:
+        """Seconds of the budget that are left; however much was spent, a share is kept for training."""
+        seconds = self.length.seconds or 0.0
+        return max(LEAST_TRAINING_SHARE * seconds, seconds - (time.perf_counter() - self.started))
+
+    def fit(self, plan: Plan) -> Plan:
+        """`plan`, to be trained in what is left of the budget, if there is one."""
+        return plan if self.length.seconds is None else plan.within(self.left())
+
+    @contextmanager
+    def together(self, machine: TrainMachine) -> Iterator[tuple[Ranks, torch.device]]:
+        """While entered, the processes that torchrun started train together: all of them, and this one's device."""
+        with join(machine.shard) as ranks:
+            if self.output.tensorboard:
+                check_installed()
+            where: Machine = machine
+            if self.output.resume is not None and ranks.size == 1:
+                where = as_before(self.output.resume, self.given, machine)
+            yield ranks, use_device(where.device, where.threads, ranks.device)
+
+    def begin(self, device: torch.device, listener: Listener, ranks: Ranks = ALONE) -> "Prepared":
+        """A new run with its folder and its model; for a dry run only what it would be.
+
+        Raises ConfigError, CorpusError, CheckpointError and OutputError.
+        """
+        out = self.output.out
+        ranks.check_batch(self.choices.batch_size or 0)  # before all the work
+        if out is not None:
+            check_out(out, overwrite=self.output.overwrite)
+        with Scratch(out) as scratch:
+            prepared = prepare(self, device, scratch, listener, ranks)
+            if prepared.plan is None or self.length.dry_run:
+                return prepared
+            ranks.check_batch(prepared.plan.train.batch_size)
+            plan, folder, model = _founded(self, prepared, prepared.plan, device)
+        if self.length.seconds is not None:
+            plan = self.fit(plan)
+            folder.update(train=asdict(plan.train))
+        return replace(prepared, plan=plan, begun=(plan, folder, model))
+
+    def reopen(self, note: Callable[[str], object]) -> Begun | Finished:
+        """The run that is to go on, with its model as it was; `note` hears which run it is."""
+        return reopen(self.output.resume or "latest", self.given, note)
+
+    def shared(self, ranks: Ranks, device: torch.device, begin: Callable[[], Begun | None]) -> Training | None:
+        """What `begin` returns on the first of the ranks, the only one that calls it, to be trained by all of them."""
+        begun = share_run(ranks, begin)
+        if begun is None:
+            return None
+        plan, folder, model = begun
+        resumes, tensorboard = self.output.resume is not None, self.output.tensorboard
+        return Training(plan, folder, ranks.place(model, device), ranks, resumes=resumes, tensorboard=tensorboard)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A training that can begin: the ways to use a time budget, best first, the plan of the best, and the run.
+
+    Of a dry run there is no run, and no `plan` where only the ways were asked for.
+    """
+
+    choices: Choices
+    runs: list[PlannedRun]
+    plan: Plan | None = None
+    base: Base | None = None
+    begun: Begun | None = None
+
+
+def prepare(
+    request: TrainRequest, device: torch.device, scratch: Scratch, listener: Listener, ranks: Ranks = ALONE
+) -> Prepared:
+    """Read the text, measure the machine where there is a time budget, and plan the run.
+
+    Raises ConfigError, CorpusError, CheckpointError and OutputError.
+    """
+    choices, training, length = request.choices, request.training, request.length
+    first = None
+    if choices.base is not None:
+        first = Base(choices.base, load(choices.base))
+        choices, training = gentle(first, choices, training, request.given, device, ranks.size)
+    runs: list[PlannedRun] = []
+    most_learned = None
+    with listener.working:
+        corpus, held_out = _read(request, listener)
+        if length.seconds is not None:
+            listener.stages("measuring this machine", None)
+            found = choose(
+                corpus, held_out, choices, training, request.left(), device, request.given, ranks.size, first
+            )
+            runs, choices, training, most_learned = found.runs, found.choices, found.settings, found.most_learned
+            if found.note:
+                listener.note(found.note)
+            if length.dry_run and choices.model == "gpt":
+                return Prepared(choices=choices, runs=runs)
+        choices = choices.filled()
+        plan = make_plan(
+            corpus, held_out, choices, training, device, scratch, listener.stages, base=first, most_learned=most_learned
+        )
+        runs[:1] = [as_it_is(run, plan) for run in runs[:1]]
+    return Prepared(choices=choices, runs=runs, plan=plan, base=first)
+
+
+def _read(request: TrainRequest, listener: Listener) -> tuple[Corpus, Corpus | None]:
+    """The text, and the one that validates where it is another: as much of them as there is time to read."""
+    text, seconds = request.text, request.length.seconds
+    progress = listener.stages("reading", None)
+    most = None if seconds is None else READING_SHARE * seconds
+
+    def read(specs: tuple[str, ...]) -> Corpus:
+        return read_corpus(specs, encoding=text.encoding, field=text.field, progress=progress, seconds=most)
+
+    corpus, held_out = read(text.corpus), None if text.val is None else read((text.val,))
+    for each in (corpus, held_out):
+        if each is not None and not each.whole:
+            listener.note(_part_was_read(each))
+    return corpus, held_out
+
+
+def _part_was_read(text: Corpus) -> str:
+    return (
+        f"to read all of {text.sources[0].name if len(text.sources) == 1 else text.name} again and again would take "
+        f"too much of the time: its first {text.utf8_bytes:,} bytes are used. More {named('minutes')} use more."
+    )
+
+
+def _founded(request: TrainRequest, prepared: Prepared, plan: Plan, device: torch.device) -> Begun:
+    """The model that the training begins with, in a folder of its own."""
+    first, seconds = prepared.base, request.length.seconds
+    model = build_model(plan) if first is None else begun_with(first, plan.model, plan.train.freeze)
+    plan = request.fit(plan)
+    origin = None if first is None else pinned(first.name, first.checkpoint.path)
+    info = run_info(plan, prepared.choices, device)
+    info |= again(request.text, request.length, plan, prepared.choices, device, origin)
+    info |= {"minutes": None if seconds is None else seconds / 60, "save_every": request.output.save_every}
+    path = claim(plan.corpus.name, request.output.out, overwrite=request.output.overwrite)
+    folder = RunFolder(path, plan.tokenizer, info)
+    folder.start(model, model_card(plan, info["command"]), plan.data)
+    return plan, folder, model
