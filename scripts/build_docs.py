@@ -6,6 +6,7 @@ Markers are HTML comments, which a reader of the page does not see:
     <!-- run: 9+2 lines -->   the same, but of what a command prints only the first nine lines and the last two
     <!-- recorded -->         a block that depends on the clock or on the version of Python: run with --recorded only
     <!-- flags: sample -->    the flags of a command, up to <!-- end -->
+    <!-- filters -->          the sampling filters in their order, up to <!-- end -->
     <!-- files -->            the files of the repository and what each is for, up to <!-- end -->
 
 Commands run in this process, in a temporary folder with checkpoints/demo, LICENSE, and notes.txt, which is
@@ -15,6 +16,7 @@ Python's documentation of its module decimal.
 import argparse
 import ast
 import json
+import math
 import os
 import pydoc
 import re
@@ -28,6 +30,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -56,12 +59,14 @@ def rebuilt(page: str, recorded: bool = False) -> str:
 
 
 def with_tables(page: str) -> str:
-    """The page with its tables of flags and files made anew."""
+    """The page with its tables of flags, filters and files made anew."""
 
     def table(found: re.Match[str]) -> str:
-        return f"{found[1]}\n{flags(found[2]) if found[2] else files()}\n"
+        makers = {"flags": lambda: flags(found["command"]), "filters": filters, "files": files}
+        return f"{found['marker']}\n{makers[found['kind']]()}\n"
 
-    return re.sub(r"(?ms)^(<!-- (?:flags: (\S+)|files) -->\n).*?^(?=<!-- end -->)", table, page)
+    marker = r"(?P<marker><!-- (?P<kind>flags|filters|files)(?:: (?P<command>\S+))? -->\n)"
+    return re.sub(rf"(?ms)^{marker}.*?^(?=<!-- end -->)", table, page)
 
 
 # Transcripts
@@ -97,7 +102,8 @@ def output(line: str) -> str:
 
     from minigpt.cli.app import app
 
-    result = CliRunner().invoke(app, shlex.split(line)[1:], env={"COLUMNS": "80"})
+    with mock.patch("minigpt.render.work._PATIENCE_SECONDS", math.inf):  # what is shown of work that takes long here
+        result = CliRunner().invoke(app, shlex.split(line)[1:], env={"COLUMNS": "80"})
     if result.exit_code:
         raise SystemExit(f"{line}\nended with {result.exit_code}:\n{result.output}")
     return result.output
@@ -173,19 +179,34 @@ UNNAMED = "Options"  # typer's name for the panel of what has none
 
 def flags(name: str) -> str:
     """The flags of a command by the panels of its --help, a table each."""
-    import typer
-
-    from minigpt.cli.app import app
-
-    command: Any = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
     panels: dict[str, str] = {}
-    for parameter in command.params:
+    for parameter in parameters(name):
         if parameter.opts[0].startswith("-") and not getattr(parameter, "hidden", False) and parameter.help:
             panel = getattr(parameter, "rich_help_panel", None) or UNNAMED
             panels[panel] = panels.get(panel, "") + row(parameter)
     head = "| flag | what it does | default |\n| --- | --- | --- |\n"
     titles = sorted(panels, key=lambda title: title == UNNAMED)  # what all commands share comes last
     return "\n".join(f"**{title}**\n\n{head}{panels[title]}" for title in titles)
+
+
+def filters() -> str:
+    """A table of the sampling filters: flag, what it does, and the value that leaves it out."""
+    from minigpt.settings import FILTERS
+
+    helps = {parameter.opts[0]: parameter.help for parameter in parameters("sample")}
+    off = {name: "none" if spec.neutral == () else f"{spec.neutral:g}" for name, spec in FILTERS.items()}
+    rows = "".join(f"| `--{name}` | {helps[f'--{name}']} | {off[name]} |\n" for name in FILTERS)
+    return f"| flag | what it does | off |\n| --- | --- | --- |\n{rows}"
+
+
+def parameters(name: str) -> list[Any]:
+    """The flags and arguments of a command, as typer knows them."""
+    import typer
+
+    from minigpt.cli.app import app
+
+    command: Any = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    return command.params
 
 
 def row(parameter: Any) -> str:

@@ -28,7 +28,7 @@ DOORS = ("minigpt", "minigpt.__main__")  # exempt from the floors
 BEING_SPLIT = {
     "minigpt.api",
     *("minigpt.cli." + name for name in (
-        "corpus_view", "introduction", "page", "replay", "resume", "sample", "train", "training",
+        "introduction", "replay", "resume", "sample", "train", "training",
     )),
 }  # fmt: skip
 HEAVY = {"torch", "tokenizers", "safetensors", "transformers"}

@@ -159,6 +159,13 @@ def test_links_are_found() -> None:
     assert len(links(ROOT / "README.md")) >= 20
 
 
+def test_pictures_load_nothing_from_a_network() -> None:
+    pictures = list((ROOT / "docs/images").glob("*.svg"))
+    assert len(pictures) >= 2
+    for picture in pictures:
+        assert not re.search(r"(url\(|href=|src=)\W*\w+:", text(picture))
+
+
 def test_the_readme_leads_to_every_page() -> None:
     readme = ROOT / "README.md"
     reached = {(readme.parent / link.partition("#")[0]).resolve() for link in links(readme)}

@@ -9,7 +9,7 @@ import typer
 from minigpt.cli.completion import complete_model
 from minigpt.cli.environment import VARIABLES
 from minigpt.cli.flags import flag_of
-from minigpt.settings import Machine, SampleConfig, Weights, one_of
+from minigpt.settings import SampleConfig, one_of
 
 
 def json_flag(form: str) -> Any:
@@ -48,10 +48,6 @@ Checkpoint = Annotated[
         autocompletion=complete_model,
     ),
 ]
-Device = Annotated[str, flag_of(Machine, "device")]
-Threads = Annotated[int | None, flag_of(Machine, "threads")]
-Dtype = Annotated[str, flag_of(Weights, "dtype")]
-Quantize = Annotated[str, flag_of(Weights, "quantize")]
 TextFile = Annotated[
     Path | None,
     typer.Option("--file", help="Take the text from this file, with the newline at its end.", show_default=False),
@@ -59,6 +55,3 @@ TextFile = Annotated[
 Top = Annotated[int, flag_of(SampleConfig, "top")]
 Json = Annotated[bool, json_flag("one document")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress on standard error.")]
-Boundary = Annotated[
-    bool, typer.Option("--boundary", help="Show too how the end of the prompt could be cut differently.")
-]

@@ -9,13 +9,13 @@ from rich.console import Console
 
 from minigpt.cli.boundary import tell_of_boundary
 from minigpt.cli.config_file import Config
-from minigpt.cli.corpus_view import VerbatimWatch
 from minigpt.cli.flags import Given, from_settings
 from minigpt.cli.guard import guarded, note, say, stderr, stdout
 from minigpt.cli.options import Quiet
 from minigpt.cli.page import SamplePage, check_page
 from minigpt.cli.replay import replay
 from minigpt.cli.untrained import tell_untrained
+from minigpt.cli.verbatim import VerbatimWatch
 from minigpt.errors import named
 from minigpt.render.heat import SCALES, Scale
 from minigpt.render.live import last_record, print_every_table, show_live, stream_text
@@ -77,7 +77,7 @@ def sample(
     how = _way_of_showing(shown, out, quiet=quiet)
     scale = _scale(shown, out, quiet=quiet)
     tell_of_boundary(run.checkpoint, run.text, top=run.config.top, show=shown.boundary, quiet=quiet)
-    copied = VerbatimWatch(run.checkpoint, list(kept.corpus), kept.verbatim, quiet=quiet)
+    copied = VerbatimWatch(run.checkpoint, kept.corpus, kept.verbatim, quiet=quiet)
     page = SamplePage(kept.html, run.checkpoint, run.text, run.config, run.count) if kept.html else None
     watchers, through = ([page.watch], [page.keep, copied.watch]) if page else ([], [copied.watch])
     with (

@@ -73,17 +73,16 @@ from minigpt.settings.training import (
 )
 
 # Of every number that a command takes, by the setting's name: of the fields above, and of flags that are no field yet.
+_TRAINING = (Choices, Length, TrainConfig, TrainMachine, Output)
+_SAMPLING = (SampleConfig, Drawing, SampleShown, SampleKept)
 RANGES: dict[str, Range] = {
     name: described.range
-    for kind in (Choices, Length, TrainConfig, TrainMachine, Output, SampleConfig, Windows, CurveSettings)
+    for kind in (*_TRAINING, *_SAMPLING, Windows, CurveSettings)
     for name, described in settings_of(kind).items()
     if described.range is not None
 } | {
-    "num_samples": Range(1, 1_000_000),
-    "pace": Range(0.001, 1e9),
     "nearest": Range(0, MANY),
     "suffix": Range(1, MANY),
-    "verbatim": Range(2, MANY),
     "layer": Range(1, 10_000),
     "head": Range(1, 1 << 20),
 }

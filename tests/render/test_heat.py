@@ -8,9 +8,14 @@ import pytest
 from minigpt.render.heat import COLOURS, SCALES, HeatedText, heat_legend
 from minigpt.render.screen import Screen
 from minigpt.sampling.records import BareToken, Candidate, StepRecord
+from minigpt.settings import HEATS
 from minigpt.text.records import Token
 
 Make = Callable[..., Candidate]
+
+
+def test_every_scale_can_be_asked_for() -> None:
+    assert tuple(SCALES) == HEATS
 
 
 def record_of(step: StepRecord, token: Token, **changes: object) -> StepRecord:

@@ -1,0 +1,61 @@
+"""`sample --corpus SOURCE`: marks what of a sample stands verbatim in a corpus."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from minigpt.cli.guard import note, signals_raise, stderr
+from minigpt.errors import named
+from minigpt.render.corpus import verbatim_caption, verbatim_text
+from minigpt.render.screen import Screen
+from minigpt.render.work import WorkDisplay
+from minigpt.sampling.records import SampleEnd, StepRecord
+from minigpt.settings import require
+
+if TYPE_CHECKING:
+    from minigpt.app.verbatim import Verbatim
+    from minigpt.checkpoint.folder import Checkpoint
+    from minigpt.sampling.engine import Piece
+
+
+class VerbatimWatch:
+    """Watches what is sampled; then shows what of it stands in the corpus. Without a corpus it does nothing."""
+
+    def __init__(self, loaded: "Checkpoint", sources: Sequence[str], at_least: int | None, *, quiet: bool) -> None:
+        require(at_least is None or bool(sources), f"{named('verbatim')} goes with {named('corpus', 'SOURCE')}.")
+        self._quiet = quiet
+        self._verbatim = _opened(loaded, sources, at_least, quiet=quiet) if sources else None
+
+    def watch(self, pieces: Iterator["Piece"]) -> Iterator["Piece"]:
+        """The same pieces."""
+        return pieces if self._verbatim is None else self._verbatim.watch(pieces)
+
+    def fields(self, record: StepRecord | SampleEnd) -> dict[str, Any]:
+        """What the JSON of `record` has besides: at the end of a sample, `verbatim`."""
+        if self._verbatim is None or not isinstance(record, SampleEnd):
+            return {}
+        return {"verbatim": self._verbatim.report(record.sample)}
+
+    def tell(self, out: Console, sample: int) -> None:
+        """The text again with marks, in a terminal; the summary on standard error."""
+        if self._verbatim is None:
+            return
+        report = self._verbatim.report(sample)
+        if out.is_terminal and not out.is_dumb_terminal:
+            out.print(verbatim_text(report), soft_wrap=True)
+        if not self._quiet:
+            stderr().print(verbatim_caption(report, Screen.of(stderr())), soft_wrap=True)
+
+
+def _opened(loaded: "Checkpoint", sources: Sequence[str], at_least: int | None, *, quiet: bool) -> "Verbatim":
+    """On standard error, how far reading and tokenizing the corpus are."""
+    from minigpt.app.verbatim import Verbatim
+
+    console = stderr()
+    console.quiet = console.quiet or quiet
+    with signals_raise(), WorkDisplay(console) as work:
+        found = Verbatim(loaded, sources, at_least, work.begin)
+    if found.note:
+        note(found.note, quiet=quiet)
+    return found
