@@ -7,8 +7,7 @@ from typing import Any
 
 from torch import get_num_threads
 
-from minigpt.checkpoint.learned import FINISHED
-from minigpt.checkpoint.run_info import read_run_info
+from minigpt.checkpoint.run_info import FINISHED, read_run_info
 from minigpt.checkpoint.runs import RUN, find_run, newest_run
 from minigpt.errors import CheckpointError
 from minigpt.settings import Choices, Length, Machine, Output, TextSettings, TrainConfig, settings_of

@@ -1,13 +1,14 @@
-"""A folder's safetensors in, one file or several by an index; what each tensor is at once, and itself when read, out.
+"""A folder's weights: safetensors, in one file or in several by an index, are read; other formats are refused.
 
-Nothing in the folder is believed: a header's length and offsets are held against the file's size before memory is
-taken for what they describe, and names in an index lead to no other folder.
+The folder is untrusted input: a header's length and offsets are compared with the file's size before memory is
+allocated for what they describe, and names in an index lead to no other folder.
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
@@ -136,3 +137,38 @@ def _stored(file: Any, name: str, path: Path) -> StoredTensor:
 
 def _damaged(path: Path, reason: str) -> CheckpointError:
     return CheckpointError(f"{path} is damaged or is no safetensors file ({reason}).")
+
+
+_TENSORFLOW = ("*.ckpt.index", "*.ckpt.meta", "*.ckpt.data-*", "hparams.json")
+_PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
+
+
+def refuse_other_formats(folder: Path) -> None:
+    """Raise CheckpointError for weights that only programs could read which may run what is in them, or that are old.
+
+    Where there are safetensors too, these are loaded, and the others left alone.
+    """
+    if (folder / WEIGHTS).exists() or (folder / INDEX).exists():
+        return
+    if name := _first(folder, _TENSORFLOW):
+        raise CheckpointError(
+            f"{folder / name} is of a TensorFlow checkpoint, which is not read. OpenAI's own models are on the Hub:\n"
+            f"-c openai-community/gpt2 (and gpt2-medium, gpt2-large, gpt2-xl). This converts another:\n"
+            f"  pip install tensorflow 'transformers<5' && python -m transformers.models.gpt2."
+            f"convert_gpt2_original_tf_checkpoint_to_pytorch --gpt2_checkpoint_path {quote(str(folder))} "
+            f"--pytorch_dump_folder_path OUT && {_to_safetensors('OUT')}"
+        )
+    if name := _first(folder, _PICKLES):
+        raise CheckpointError(
+            f"{folder / name} is a pickle, which can run any program, and is not read. If you trust who made it, this "
+            f"converts it, with transformers installed:\n  {_to_safetensors(str(folder))}"
+        )
+
+
+def _to_safetensors(folder: str) -> str:
+    code = f"from transformers import GPT2LMHeadModel as M; M.from_pretrained({folder!r}).save_pretrained({folder!r})"
+    return f"python -c {quote(code)}"
+
+
+def _first(folder: Path, patterns: tuple[str, ...]) -> str:
+    return next((path.name for pattern in patterns for path in sorted(folder.glob(pattern))), "")

@@ -127,6 +127,7 @@ def _option(name: str, about: Setting, renamed: Mapping[str, str], *, shown: boo
         spelling(renamed)(name, None),
         *([about.short] if about.short else []),
         help=spelled(about.text, spelling(renamed)),
+        metavar=about.metavar,
         rich_help_panel=about.panel,
         show_default=shown and about.shows_default,
         envvar=about.variable,

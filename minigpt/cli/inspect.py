@@ -24,7 +24,7 @@ from minigpt.render.machine import to_json, write_steps
 from minigpt.render.screen import Screen
 from minigpt.render.views import faces_of
 from minigpt.render.work import WorkDisplay
-from minigpt.settings import RANGES, Machine, Settings, require
+from minigpt.settings import Machine, Settings, require
 from minigpt.settings.source import Source
 from minigpt.views.view import Answer, chosen_view, flags_of
 
@@ -130,15 +130,6 @@ def inspect_embeddings(
     ],
     checkpoint: Checkpoint = None,
     flags: Settings,
-    nearest: Annotated[
-        int,
-        typer.Option(
-            "--top",
-            min=RANGES["nearest"].least,
-            max=RANGES["nearest"].most,
-            help="How many of the nearest tokens to list.",
-        ),
-    ] = 10,
     json: Json = False,
     csv: Annotated[bool, csv_flag("A column for each token")] = False,
     html: Html = None,
@@ -154,7 +145,7 @@ def inspect_embeddings(
         and how near the two are
     """
     output, source = _Output(json, csv, html, quiet), Source(checkpoint=checkpoint)
-    _inspect("inspect-embeddings", flags, output, source=source, machine=machine, tokens=tokens, top=nearest)
+    _inspect("inspect-embeddings", flags, output, source=source, machine=machine, tokens=tokens)
 
 
 def _chosen_face(command: str, flags: Settings, output: _Output) -> Face:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.checkpoint.files import read_json_object
-from minigpt.checkpoint.learned import FINISHED, fitted_steps, is_untrained
+from minigpt.checkpoint.run_info import FINISHED, fitted_steps, is_untrained
 from minigpt.checkpoint.runs import RUN
 from minigpt.cli.guard import note
 from minigpt.errors import CheckpointError

@@ -13,10 +13,10 @@ import torch
 
 from minigpt.checkpoint.files import storable
 from minigpt.checkpoint.folder import load
-from minigpt.checkpoint.learned import FINISHED
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.resume import RESUME, TOKENS, has_state
 from minigpt.checkpoint.run import RunFolder
+from minigpt.checkpoint.run_info import FINISHED
 from minigpt.contest import lengths, recall
 from minigpt.contest.folder import save
 from minigpt.contest.generation import step_costs

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minigpt.models.dropout import dropout
+from minigpt.models.functional import dropout
 from minigpt.models.gpt import embedding
 from minigpt.settings import ModelConfig
 

@@ -20,10 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from minigpt.models.attention import causal_attention
-from minigpt.models.dropout import dropout
+from minigpt.models.functional import causal_attention, dropout, linear
 from minigpt.models.kv_cache import KVCache
-from minigpt.models.linear import linear
 from minigpt.settings import ModelConfig
 
 INIT_STD = 0.02  # GPT-2's

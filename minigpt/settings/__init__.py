@@ -72,7 +72,7 @@ from minigpt.settings.training import (
     TrainMachine,
 )
 
-# Of every number that a command takes, by the setting's name: of the fields above, and of flags that are no field yet.
+# Of every number that a command takes, by the setting's name; those of the views stand with them.
 _TRAINING = (Choices, Length, TrainConfig, TrainMachine, Output)
 _SAMPLING = (SampleConfig, Drawing, SampleShown, SampleKept)
 RANGES: dict[str, Range] = {
@@ -80,11 +80,6 @@ RANGES: dict[str, Range] = {
     for kind in (*_TRAINING, *_SAMPLING, Windows, CurveSettings)
     for name, described in settings_of(kind).items()
     if described.range is not None
-} | {
-    "nearest": Range(0, MANY),
-    "suffix": Range(1, MANY),
-    "layer": Range(1, 10_000),
-    "head": Range(1, 1 << 20),
 }
 
 
@@ -107,6 +102,7 @@ __all__ = [
     "FOLDER_DTYPES",
     "GGUF_DTYPES",
     "HEATS",
+    "MANY",
     "MODELS",
     "MOST_MINUTES",
     "MOST_STEPS",

@@ -26,8 +26,7 @@ from tokenizers import Tokenizer as Engine
 from minigpt.errors import CheckpointError, CorpusError, brief, named
 from minigpt.settings import RANGES, TOKENIZERS, require, require_choice
 from minigpt.text.blocks import Block, pieces, short_pieces, utf8_length
-from minigpt.text.interruptible import interruptible
-from minigpt.text.panics import Panic, panics_raised, quiet_panics
+from minigpt.text.library_calls import Panic, interruptible, panics_raised, quiet_panics
 from minigpt.text.wording import shown
 
 END_OF_TEXT = "<|endoftext|>"

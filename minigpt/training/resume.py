@@ -8,10 +8,9 @@ from typing import Any
 
 from minigpt.checkpoint.files import read_own_json
 from minigpt.checkpoint.folder import CONFIG, load, read_config
-from minigpt.checkpoint.learned import FINISHED
 from minigpt.checkpoint.resume import RESUME, has_state, has_tokens, load_tokens
 from minigpt.checkpoint.run import RunFolder
-from minigpt.checkpoint.run_info import RunInfo
+from minigpt.checkpoint.run_info import FINISHED, RunInfo
 from minigpt.checkpoint.runs import LOG, RUN, near_run
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, brief, named

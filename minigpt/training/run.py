@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from minigpt.checkpoint.learned import is_untrained
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.resume import has_state, load_state, save_state, unreadable_state
 from minigpt.checkpoint.run import RunFolder
+from minigpt.checkpoint.run_info import is_untrained
 from minigpt.errors import TrainingError, as_flag, named
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import Model, new_model

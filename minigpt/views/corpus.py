@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from minigpt.errors import named
 from minigpt.sampling.records import BareToken, Candidate, Other, StepRecord
-from minigpt.settings import Range, Settings, setting
+from minigpt.settings import MANY, Range, Settings, setting
 from minigpt.text.records import CorpusText, token_text
 from minigpt.views.view import Answer, Question, View
 
@@ -269,7 +269,7 @@ class Flags(Settings):
     suffix: int | None = setting(
         None,
         help=f"With {named('corpus')}, look for so many of the last tokens. By default as many as stand there.",
-        range=Range(1, 1_000_000_000),
+        range=Range(1, MANY),
         shows_range=True,
     )
 

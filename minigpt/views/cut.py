@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from minigpt.settings import Settings, setting
@@ -30,10 +32,42 @@ class CutToken(Token):
     merges: tuple[Merge, ...]  # in the order applied; none for a single byte
 
 
+NumberedMerge = tuple[int, bytes, bytes]  # its number from 1, left, right
+
+
+class MergeTable:
+    """A tokenizer's merges by what they join."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._numbers = {pair: number for number, pair in enumerate(tokenizer.merges(), 1)}
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def building(self, data: bytes) -> list[NumberedMerge]:
+        """The merges that make `data` one token, the leftmost of the earliest learned first, as the encoder goes.
+
+        Within a longer word the same ones are applied, as none of those may reach beyond a token of the result. Empty
+        for a single byte, and for an added token, which no merges build. Sennrich et al., 2016.
+        """
+        parts = [data[i : i + 1] for i in range(len(data))]
+        steps = list(self._steps(parts))
+        return steps if len(parts) == 1 else []
+
+    def _steps(self, parts: list[bytes]) -> Iterator[NumberedMerge]:
+        """Joins neighbours in `parts`, one pair at a time, until none can be."""
+        while len(parts) > 1:
+            numbers = [self._numbers.get(pair) for pair in pairwise(parts)]
+            number = min((n for n in numbers if n is not None), default=None)
+            if number is None:
+                return
+            at = numbers.index(number)
+            yield number, parts[at], parts[at + 1]
+            parts[at : at + 2] = [parts[at] + parts[at + 1]]
+
+
 def cut(tokenizer: Tokenizer, text: str) -> list[CutToken]:
     """How `text` is cut into tokens."""
-    from minigpt.text.merges import MergeTable
-
     table, tokens = MergeTable(tokenizer), []
     for position, token in enumerate(tokenizer.encode(text)):
         built = table.building(tokenizer.token_bytes(token))

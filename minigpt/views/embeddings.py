@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from minigpt.settings import MANY, Range, Settings, setting
 from minigpt.text.records import Token
 from minigpt.views.view import Answer, Question, View
 
@@ -76,9 +77,22 @@ def _record(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Flags(Settings):
+    """How much is listed."""
+
+    nearest: int = setting(
+        10,
+        flag="top",
+        help="How many of the nearest tokens to list.",
+        range=Range(0, MANY, both=True),
+        shows_range=True,
+    )
+
+
 def _ask(question: Question) -> Answer:
     model, tokenizer = question.checkpoint.model, question.checkpoint.tokenizer
-    vectors = token_vectors(model, tokenizer, question.ids, top=question.top)
+    vectors = token_vectors(model, tokenizer, question.ids, top=question.flags.nearest)
     return Answer(records=vectors, facts={"tied": model.config.tied})
 
 
@@ -88,6 +102,8 @@ VIEW = View(
     key="tokens",
     ask=_ask,
     title="Vectors of tokens, and their neighbours",
+    settings=Flags,
+    takes=("nearest",),
     tokens_ahead=None,
     at_end=False,
     of_tokens=True,

@@ -125,6 +125,7 @@ def found(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 def test_help_lists_the_flag(found: dict[str, Any]) -> None:
     assert found["help"]["code"] == 0
     assert "--letters" in found["help"]["out"]
+    assert re.search(r"--history +RUN ", found["help"]["out"])  # as before, with what its value stands for
     assert "Count letters." in found["help"]["out"]
 
 

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minigpt.models import attention
-from minigpt.models.attention import causal_attention
+from minigpt.models import functional as attention
+from minigpt.models.functional import causal_attention
 
 
 def inputs(dtype: torch.dtype, T: int = 24, grad: bool = True) -> list[Tensor]:

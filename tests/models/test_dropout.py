@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from minigpt.models.dropout import dropout
+from minigpt.models.functional import dropout
 
 
 @pytest.mark.parametrize("share", [0.001, 0.1, 0.25, 0.9, 0.999])

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minigpt.models import linear as module
-from minigpt.models.linear import linear
+from minigpt.models import functional as module
+from minigpt.models.functional import linear
 
 
 def numbers(*shape: int, seed: int = 1) -> Tensor:

@@ -10,7 +10,7 @@ from tokenizers import trainers
 
 from minigpt.text import tokenizer as tokenizer_module
 from minigpt.text.blocks import short_pieces
-from minigpt.text.interruptible import interruptible
+from minigpt.text.library_calls import interruptible
 from minigpt.text.tokenizer import BYTE_TO_LETTER, SMALLEST_VOCABULARY, Tokenizer, train_tokenizer
 
 

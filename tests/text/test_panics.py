@@ -10,7 +10,7 @@ import pytest
 
 from minigpt.errors import CheckpointError
 from minigpt.text import tokenizer as module
-from minigpt.text.panics import Panic, panics_raised, quiet_panics
+from minigpt.text.library_calls import Panic, panics_raised, quiet_panics
 from minigpt.text.tokenizer import Tokenizer
 
 

@@ -15,9 +15,9 @@ import torch
 from safetensors.torch import load_file
 
 from minigpt.checkpoint.folder import load
-from minigpt.checkpoint.learned import FINISHED
 from minigpt.checkpoint.resume import load_state, load_tokens, save_state
 from minigpt.checkpoint.run import RunFolder, claim
+from minigpt.checkpoint.run_info import FINISHED
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, OutputError, TrainingError
 from minigpt.settings import TrainConfig
 from minigpt.text import shards

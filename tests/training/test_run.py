@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from minigpt.checkpoint.folder import load
-from minigpt.checkpoint.learned import FINISHED
 from minigpt.checkpoint.run import RunFolder, claim
+from minigpt.checkpoint.run_info import FINISHED
 from minigpt.errors import ConfigError, CorpusError, TrainingError
 from minigpt.models.gpt import GPT
 from minigpt.settings import ModelConfig, TrainConfig

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from minigpt.text.merges import MergeTable
 from minigpt.text.tokenizer import Tokenizer
+from minigpt.views.cut import MergeTable
 
 
 def test_the_merges_of_a_token_begin_with_bytes_and_end_with_it(tokenizer: Tokenizer) -> None:

@@ -1,14 +1,49 @@
-"""The tokenizers library is written in Rust: its panics reach Python as a BaseException, with a trace on descriptor 2.
+"""Calls of the tokenizers library, which is written in Rust: they can be interrupted, and their panics are errors.
 
-Here they become an ordinary error, and the trace goes nowhere.
+A panic reaches Python as a BaseException, with a trace on descriptor 2. Here it becomes an ordinary error, and the
+trace is dropped. A long call runs in a thread of its own, so that signals are handled meanwhile.
 """
 
 import os
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
-from typing import IO
+from typing import IO, TypeVar
+
+T = TypeVar("T")
+_SECONDS = 0.2  # between looks at signals, where the system gives one to another thread
+
+
+def interruptible(work: Callable[[Callable[[], bool]], T]) -> T:
+    """What `work` returns or raises, from a thread of its own; meanwhile signals are handled as ever.
+
+    Python handles no signal while its main thread is inside a library, however long that takes. What a handler raises
+    ends the waiting: then `work`, which is told by the function that it is given, is left to end by itself.
+    """
+    results: list[T] = []
+    errors: list[BaseException] = []
+    left = threading.Event()
+
+    def run() -> None:
+        try:
+            results.append(work(left.is_set))
+        except BaseException as error:  # the library's panics are no Exceptions
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)  # which the end of the program does not wait for
+    try:
+        thread.start()
+        while thread.is_alive():
+            thread.join(_SECONDS)
+    except BaseException:
+        left.set()
+        raise
+    if errors:
+        raise errors[0]
+    return results[0]
+
 
 _STANDARD_ERROR = 2
 _one_at_a_time = Lock()  # descriptor 2 is the process's
