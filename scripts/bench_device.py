@@ -28,7 +28,7 @@ try:
     from rich.console import Console
     from rich.table import Table
 
-    from minigpt.errors import MinigptError
+    from minigpt.errors import MinigptError, as_flag, spelled
     from minigpt.models.device import autocast, resolve_device
     from minigpt.models.gpt import GPT
     from minigpt.settings import ModelConfig, TrainConfig
@@ -93,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
         device = resolve_device(arguments.device)
         results = [result for shape in arguments.shape for result in measure(shape, device, arguments)]
     except MinigptError as error:
-        sys.exit(str(error))
+        sys.exit(spelled(error.message, as_flag))
     if arguments.json:
         print(json.dumps(document(device, arguments, results), indent=2))
     else:

@@ -27,12 +27,6 @@ FLOORS = {
     "api": 8,
 }  # fmt: skip
 DOORS = ("minigpt", "minigpt.__main__")  # exempt from the floors
-BEING_SPLIT = {
-    "minigpt.api",
-    *("minigpt.cli." + name for name in (
-        "introduction", "replay", "resume", "sample", "train", "training",
-    )),
-}  # fmt: skip
 HEAVY = {"torch", "tokenizers", "safetensors", "transformers"}
 
 
@@ -179,7 +173,7 @@ def test_the_application_knows_no_terminal(module: str) -> None:
     assert not {name for name in own(imported(module)) if part(name) in ("render", "explore", "cli")}
 
 
-@pytest.mark.parametrize("module", sorted(set(MODULES) - BEING_SPLIT))
+@pytest.mark.parametrize("module", MODULES)
 def test_a_function_fits_on_a_screen_and_its_parameters_in_a_head(module: str) -> None:
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -189,7 +183,7 @@ def test_a_function_fits_on_a_screen_and_its_parameters_in_a_head(module: str) -
             assert len(named) <= 10, f"{module}: {node.name} has {len(named)} parameters"
 
 
-@pytest.mark.parametrize("module", sorted(m for m in set(MODULES) - BEING_SPLIT if part(m) == "cli"))
+@pytest.mark.parametrize("module", [m for m in MODULES if part(m) == "cli"])
 def test_a_command_asks_the_application_once(module: str) -> None:
     everywhere = [node for node in ast.walk(tree(module)) if isinstance(node, ast.Import | ast.ImportFrom)]
     typing = [

@@ -143,6 +143,7 @@ class Length(Settings):
         f"unless {named('steps')} is given. All that is not given is chosen.",
         panel=TRAINING,
         range=MINUTES,
+        anew=True,
     )
     steps: int | None = setting(
         None, help=f"Optimizer steps, in place of {named('minutes')}.", panel=TRAINING, range=_STEPS, anew=True

@@ -47,6 +47,12 @@ NUMBERS = numbers()
 ARGUMENTS = {"inspect-embeddings": ["a"], "evaluate": ["notes.txt"], "inspect-attention": ["a"]}
 
 
+def below(name: str) -> str:
+    """A number under the range of a setting: -1, unless it may be negative, as a penalty may."""
+    least = RANGES[name].least
+    return "-1" if least >= 0 else f"{least - 1}"
+
+
 def one_sentence(result: Any, flag: str) -> None:
     assert result.exit_code != 0
     assert result.stdout == ""
@@ -74,7 +80,7 @@ def test_every_number_has_a_range(command: str, parameter: str) -> None:
 @pytest.mark.parametrize(("command", "parameter"), NUMBERS)
 def test_an_absurd_number_is_one_sentence(minigpt: Run, command: str, parameter: str, empty_folder: Path) -> None:
     flag = NUMBERS[command, parameter]
-    for value in ABSURD[:4]:
+    for value in (*ABSURD[:2], below(parameter), ABSURD[3]):
         one_sentence(minigpt(command, *ARGUMENTS.get(command, []), f"{flag}={value}"), flag)
     assert list(empty_folder.iterdir()) == []
 
@@ -104,7 +110,7 @@ def test_so_is_one_that_a_program_gives(kind: type) -> None:
     names = [name for name in kind.__dataclass_fields__ if name in RANGES]  # type: ignore[attr-defined]
     assert len(names) > 3
     for name in names:
-        for value in (10**400, 2**63, -1, 1e300, float("nan"), float("inf")):
+        for value in (10**400, 2**63, RANGES[name].least - 1, 1e300, float("nan"), float("inf")):
             with pytest.raises(ConfigError, match=rf"{name}= must ") as error:
                 kind(**{name: value})
             assert len(str(error.value)) < 150

@@ -401,7 +401,7 @@ def test_a_process_that_dies_ends_the_other_with_one_clear_line(text: Corpus, pa
 
 def test_a_mistake_is_told_once(text: Corpus, pair: Any) -> None:
     first, other = ended(pair(*TRAIN, "notes.txt", "--batch-size", "3"))
-    told = "batch_size=3 cannot be shared equally by 2 processes: take a multiple of 2."
+    told = "--batch-size 3 cannot be shared equally by 2 processes: take a multiple of 2."
     assert first == (2, "", f"minigpt train: {told}\n")
     assert other == (1, "", "")  # as the first has ended
     assert sorted(p.name for p in Path().iterdir()) == ["notes.txt"]
