@@ -1,4 +1,4 @@
-"""`minigpt`, and `python -m minigpt`, the same."""
+"""Runs the command line as `python -m minigpt`."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""What can go wrong on the user's side. Each error is one readable message: what was given, what to do instead.
+"""The errors that a user can cause. Each carries one readable message: what was given, and what to do instead.
 
 MinigptError
 ├── CorpusError        the text to train on or to look at

@@ -1,4 +1,4 @@
-"""Reads JSON from any file, strictly, into the frozen records that it stands for: the inverse of `to_plain`.
+"""Validates JSON from files and decodes it into frozen records: the inverse of `to_plain`.
 
 The annotations of a record's fields say what is read, so that a new field needs no line here.
 """

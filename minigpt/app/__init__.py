@@ -1,1 +1,1 @@
-"""What the commands do, without a terminal: records and events come out."""
+"""What the commands do, without a terminal: each function yields or returns records and events."""

@@ -1,4 +1,4 @@
-"""What `minigpt compare` does before it measures: begin a comparison, or open one that was stopped."""
+"""What `minigpt compare` does before it measures: it begins a comparison, or opens one that was stopped."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What `minigpt evaluate` does: measure a model on whole texts."""
+"""What `minigpt evaluate` does: it measures a model on whole texts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

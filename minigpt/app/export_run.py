@@ -1,4 +1,4 @@
-"""What `minigpt export` does: write a checkpoint for other programs."""
+"""What `minigpt export` does: it writes a checkpoint for other programs."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the inspect commands do: open a checkpoint, and put a view's question about a text, or about some tokens."""
+"""What the inspect commands do: they open a checkpoint and ask a view about a text or about some tokens."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

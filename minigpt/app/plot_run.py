@@ -1,4 +1,4 @@
-"""What `minigpt plot` does: find runs, and make curves of their losses."""
+"""What `minigpt plot` does: it finds runs and turns their losses into curves."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What `minigpt sample --replay` does: make a trace again, or score its tokens on another checkpoint."""
+"""What `minigpt sample --replay` does: it repeats a trace, or scores its tokens with another checkpoint."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence

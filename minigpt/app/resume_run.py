@@ -1,4 +1,4 @@
-"""How a run goes on that was stopped, or is to be trained longer."""
+"""Continues a run that was stopped, or trains a finished one for longer."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

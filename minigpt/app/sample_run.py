@@ -1,4 +1,4 @@
-"""What `minigpt sample` does, without a terminal: opens the model, draws the samples, and keeps a trace of them."""
+"""What `minigpt sample` does, without a terminal: it opens the model, draws the samples and writes their trace."""
 
 import secrets
 import time

@@ -1,4 +1,4 @@
-"""The steps of samples as a page needs them, kept while the samples are drawn."""
+"""Collects the steps of samples, as a page needs them, while the samples are drawn."""
 
 from collections.abc import Iterator, Sequence
 from itertools import dropwhile

@@ -1,4 +1,4 @@
-"""A training as it goes on: its records, and what else there is to show of it."""
+"""The events of a training: its records, and what else a display may show while it runs."""
 
 import math
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What of samples stands verbatim in a corpus."""
+"""Finds the parts of samples that occur verbatim in a corpus."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence

@@ -1,1 +1,1 @@
-"""A folder on disk to a model with its tokenizer and back; runs, snapshots and export."""
+"""Saves a model with its tokenizer to a folder and loads it again; also runs, snapshots and export."""

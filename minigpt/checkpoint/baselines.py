@@ -1,4 +1,4 @@
-"""Configuration and weights of what is no GPT-2 <-> config.json and tensors, marked with a model_type of their own."""
+"""Converts the configuration and weights of models other than GPT-2 to config.json and tensors, and back."""
 
 import math
 from collections.abc import Mapping

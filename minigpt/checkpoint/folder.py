@@ -1,4 +1,4 @@
-"""A model and its tokenizer <-> a standard Hugging Face GPT-2 folder, of safetensors and JSON."""
+"""Saves a model and its tokenizer as a standard Hugging Face GPT-2 folder (safetensors and JSON), and loads it."""
 
 import json
 from collections.abc import Mapping

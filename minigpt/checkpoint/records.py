@@ -1,4 +1,4 @@
-"""What a run's folder tells: the lines of its train.jsonl, its place in a list of runs, its exports."""
+"""Records of a run's folder: the lines of train.jsonl, its entry in a list of runs, its exports."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The token ids of the text that --corpus names, with which a model's answers are compared."""
+"""Loads the token ids of the text given as --corpus, with which a model's answers are compared."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""The state of a training <-> RUN/resume/: one file that is whole at any moment, and the ids that it learns from."""
+"""Saves and loads the state of a training in RUN/resume/: one file, always whole, and the ids of its text."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Lists the runs in a folder, the newest first: what each is, and how its training went. Loads no torch."""
+"""Lists the runs in a folder, newest first, with the kind and the progress of each. Loads no torch."""
 
 import os
 from collections.abc import Callable

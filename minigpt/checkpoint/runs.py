@@ -1,4 +1,4 @@
-"""Finds the newest run in a folder, and reads its log of the training. Loads no torch."""
+"""Finds the newest run in a folder and reads its training log. Loads no torch."""
 
 from dataclasses import dataclass
 from difflib import get_close_matches

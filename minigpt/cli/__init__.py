@@ -1,1 +1,1 @@
-"""One file per command: it parses, calls, and hands the records to render/."""
+"""One file per command: it parses the flags, calls the application, and passes the records to render/."""

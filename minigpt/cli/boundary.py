@@ -1,4 +1,4 @@
-"""How the end of a prompt is cut, on standard error: where that matters, or was asked for. It is never changed."""
+"""Warns on standard error when the end of a prompt splits a likely token. The prompt itself is never changed."""
 
 from typing import TYPE_CHECKING
 

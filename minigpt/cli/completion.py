@@ -1,4 +1,4 @@
-"""The beginning of a folder's name in; the models that a shell may complete it to, out."""
+"""Completes the names of models for the shell."""
 
 from contextlib import suppress
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`--config FILE.toml`: a file of settings in; values for the flags that the command line does not give, out."""
+"""`--config FILE.toml`: a file of settings, used for the flags that the command line does not give."""
 
 import tomllib
 from collections.abc import Collection, Mapping

@@ -1,4 +1,4 @@
-"""MINIGPT_* variables, which stand for flags that are not given."""
+"""MINIGPT_* variables, used for flags that are not given."""
 
 import os
 from collections.abc import Collection, Mapping

@@ -1,4 +1,4 @@
-"""`minigpt evaluate`: what whole texts cost a model, a row a file."""
+"""`minigpt evaluate`: measures a model on whole texts, one row per file."""
 
 import sys
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""`minigpt explore`: a screen on which the continuations of a text are looked at, chosen and compared."""
+"""`minigpt explore`: a full-screen explorer for the continuations of a text."""
 
 import sys
 from typing import Annotated

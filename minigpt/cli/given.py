@@ -1,4 +1,4 @@
-"""What the user gave to a command: its flags' values by name, as the settings that they are."""
+"""Turns the flags that the user gave into settings."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What every command has around it: one clear line for an error, a quiet end for a closed pipe, 130 for Ctrl-C."""
+"""Wraps every command: errors become one clear line, a closed pipe ends quietly, and Ctrl-C exits with 130."""
 
 import functools
 import os

@@ -1,4 +1,4 @@
-"""What is said of a training before it begins, or in place of it."""
+"""What is printed about a training before it begins, or in its place."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""The flags that several commands share, each written once."""
+"""The flags that several commands share."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`--html FILE`: what a command looks at, as a page for a browser."""
+"""`--html FILE`: writes a command's result as a page for a browser."""
 
 import os
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""`minigpt plot`: loss curves of runs, in the terminal or as a picture."""
+"""`minigpt plot`: the loss curves of runs, in the terminal or as a picture."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`minigpt sample --replay`: a trace made again, or its tokens scored on another checkpoint."""
+"""`minigpt sample --replay`: repeats a trace, or scores its tokens with another checkpoint."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""`minigpt runs`: what is in a folder of runs."""
+"""`minigpt runs`: lists the runs in a folder."""
 
 import shlex
 import sys

@@ -1,4 +1,4 @@
-"""`minigpt sample`: a prompt in, its continuation out, with the distribution of each step."""
+"""`minigpt sample`: continues a prompt and shows the distribution of each step."""
 
 import sys
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""`minigpt train`: a text becomes the folder of a run."""
+"""`minigpt train`: trains a model on a text and saves it as a run."""
 
 import shlex
 import signal

@@ -1,4 +1,4 @@
-"""What is said of a model that has learned nothing: at the end of its training, and before it is used."""
+"""Warns about a model that has learned nothing, at the end of its training and before it is used."""
 
 import math
 import shlex

@@ -1,4 +1,4 @@
-"""`sample --corpus SOURCE`: marks what of a sample stands verbatim in a corpus."""
+"""`sample --corpus SOURCE`: marks the parts of a sample that occur verbatim in a corpus."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any

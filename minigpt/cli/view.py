@@ -1,4 +1,4 @@
-"""A record, and the lines that show it, in; JSON or these lines on standard output out."""
+"""Prints a record on standard output, as JSON or as the lines that show it."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any

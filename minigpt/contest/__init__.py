@@ -1,1 +1,1 @@
-"""The architectures before the GPT, side by side with it: models, measurements and records of `compare`."""
+"""`minigpt compare`: trains a GPT and the architectures before it, and measures them side by side."""

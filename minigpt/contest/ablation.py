@@ -1,4 +1,4 @@
-"""`compare --ablate`: what each part of a GPT is worth. GPTs without one of their parts are trained alike."""
+"""`compare --ablate`: trains GPTs that each lack one part, to measure what that part contributes."""
 
 from collections.abc import Iterator
 from dataclasses import replace

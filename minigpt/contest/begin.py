@@ -1,4 +1,4 @@
-"""Begins a comparison: nothing is measured yet, and all contenders share one plan."""
+"""Begins a comparison: one plan, shared by all contenders, and no measurements yet."""
 
 from dataclasses import asdict, replace
 

@@ -1,4 +1,4 @@
-"""Carries out a comparison: one measurement after the other, each kept at once, so that what was stopped goes on."""
+"""Carries out a comparison one measurement at a time, each saved at once, so that a stopped one can continue."""
 
 import math
 import shlex

@@ -1,4 +1,4 @@
-"""A comparison on disk: what is measured so far, the text's ids, and the run of every contender.
+"""A comparison on disk: the measurements so far, the text's ids, and the run of every contender.
 
 comparison.json   a Comparison, replaced whenever something more is known
 tokenizer.json    of all contenders

@@ -1,4 +1,4 @@
-"""How long each generated token takes, by how many came before it."""
+"""Measures how long each generated token takes, by the number of tokens before it."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""How long each training of a comparison may be, from its minutes and the speed of its models."""
+"""Divides the minutes of a comparison among its trainings, by the speed of each model."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The peak memory of training a model, measured on a CPU in a process of its own.
+"""Measures the peak memory of training a model on a CPU, in a process of its own.
 
 `python -m minigpt.contest.memory` is that process: it reads what to train as JSON, and writes a number of bytes.
 """

@@ -1,4 +1,4 @@
-"""A model's loss by how much context it sees, and its gradient by how far back a token is."""
+"""Measures a model's loss by the context it sees, and its gradient by the distance to a token."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""A task that measures after how many tokens a model still recalls a key.
+"""A synthetic task that measures over how many tokens a model can still recall a key.
 
 A sequence is noise, somewhere a key, more noise, and a question; the answer is the key. Nothing else in it helps, so
 that what is recalled was carried all the way. Hochreiter and Schmidhuber, 1997, tried their LSTM on such tasks.

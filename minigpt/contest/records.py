@@ -1,4 +1,4 @@
-"""What a comparison tells: the contenders, and everything that was measured of them."""
+"""Records of a comparison: the contenders, and everything that was measured of them."""
 
 from dataclasses import dataclass, fields
 

@@ -1,4 +1,4 @@
-"""How many tokens a second a model trains at, by the length of its context."""
+"""Measures how many tokens per second a model trains on, by the length of its context."""
 
 from collections.abc import Sequence
 from dataclasses import replace

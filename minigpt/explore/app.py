@@ -1,4 +1,4 @@
-"""The explorer as a full-screen application: it shows a session and passes the keys on. Needs Textual."""
+"""The explorer as a full-screen application: it shows a session and passes keys to it. Needs Textual."""
 
 import asyncio
 import signal

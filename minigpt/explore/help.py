@@ -1,4 +1,4 @@
-"""What the explorer shows, and what each key does, in words."""
+"""The explorer's help: what it shows, and what each key does."""
 
 from rich.text import Text
 

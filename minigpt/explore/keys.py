@@ -1,4 +1,4 @@
-"""The keys for what the explorer can do at the moment, wrapped between entries to any width."""
+"""The line of keys that work in the explorer at the moment, wrapped between entries to any width."""
 
 from collections.abc import Sequence
 

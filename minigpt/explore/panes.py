@@ -1,4 +1,4 @@
-"""What each part of the explorer's screen shows, as rich Text of a given width and height."""
+"""The parts of the explorer's screen, as rich Text of a given width and height."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Where a person stands in a tree of tokens, and what each key does there. Knows no terminal."""
+"""The state of an exploration: the place in a tree of tokens, and what each key does there. Knows no terminal."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Opens a model and a text for the explorer, runs it, and writes what it is asked to keep."""
+"""Opens a model and a text for the explorer, runs it, and writes the files that the user asked for."""
 
 import secrets
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A text in the colours of its tokens, with the current one in sight."""
+"""Draws a text in the colours of its tokens and scrolls to the current one."""
 
 import codecs
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The branches of a tree of texts, one a line."""
+"""Draws the branches of a tree of texts, one per line."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Token ids to logits: GPT-2, and the architectures before it."""
+"""Models that turn token ids into logits: GPT-2, and the architectures before it."""

@@ -1,4 +1,4 @@
-"""Finds the shape of another kind of model that has as many weights as a GPT."""
+"""Finds the shape at which another kind of model has as many weights as a given GPT."""
 
 from collections.abc import Callable
 from dataclasses import replace

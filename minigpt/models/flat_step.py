@@ -1,4 +1,4 @@
-"""A GPT's forward pass for a single token in torch, written flat: what decodes where step.c cannot."""
+"""A GPT's forward pass for a single token, unrolled in torch, for decoding where step.c cannot be used."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""What happens inside a GPT while it reads a text: its attention, and its stream from layer to layer."""
+"""Records the inside of a GPT as it reads a text: its attention, and the residual stream after each layer."""
 
 import math
 from collections.abc import Iterator, Sequence

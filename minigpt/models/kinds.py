@@ -1,4 +1,4 @@
-"""The kinds of model in one table."""
+"""The table of all kinds of model."""
 
 from minigpt.errors import ConfigError, named
 from minigpt.models.baselines import LSTM, RNN, Baseline, WindowNet

@@ -1,4 +1,4 @@
-"""Keys and values of the tokens seen so far, so that a new token costs one column and not the whole text."""
+"""The keys and values of earlier tokens, so that a new token costs one forward step instead of a pass over the text."""
 
 import torch
 from torch import Tensor

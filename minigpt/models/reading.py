@@ -1,4 +1,4 @@
-"""Reads a whole text, as sampling would see it at each position."""
+"""Computes the logits at every position of a text of any length, each with the context that sampling would use."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,1 +1,1 @@
-"""Records to something a person looks at: tables, pages, notebooks. It sees no tensor and no model."""
+"""Shows records to people as tables, pages and notebooks. It sees no tensor and no model."""

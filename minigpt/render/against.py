@@ -1,4 +1,4 @@
-"""Two models side by side: what each expects next, or what a text costs each of them."""
+"""Two models side by side: what each predicts next, or what a text costs each of them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What each token of a prompt did for the next one: a table with bars to both sides."""
+"""A table of how much each token of a prompt contributed to the next one, with bars to both sides."""
 
 from collections.abc import Iterator
 

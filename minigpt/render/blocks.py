@@ -1,4 +1,4 @@
-"""Tables that continue below where the screen ends, in as many blocks as they need."""
+"""Tables wider than the screen, broken into as many blocks as they need."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

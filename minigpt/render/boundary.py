@@ -1,4 +1,4 @@
-"""How the end of a prompt is cut: a sentence, and the two distributions side by side."""
+"""How the end of a prompt is tokenized: a sentence, and the two distributions side by side."""
 
 import math
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A comparison as a table, and in words who is ahead or level in what."""
+"""A comparison as a table, with a summary of which model is ahead in what."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

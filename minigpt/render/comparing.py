@@ -1,4 +1,4 @@
-"""How far a comparison is: live in a terminal, elsewhere one plain line for each measurement."""
+"""The progress of a comparison: live in a terminal, elsewhere one plain line per measurement."""
 
 import time
 from collections.abc import Callable

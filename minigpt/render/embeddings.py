@@ -1,4 +1,4 @@
-"""Tokens' vectors: a picture of each, its neighbours and the cosines between them, or the numbers as CSV."""
+"""Token vectors: a picture of each, its neighbours, and cosine similarities; or the numbers as CSV."""
 
 import csv
 from collections.abc import Iterator, Sequence

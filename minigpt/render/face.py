@@ -1,4 +1,4 @@
-"""The faces of a view: how its answer looks as a table, as CSV and on a page."""
+"""How a view's answer is shown: as a table, as CSV and on a page."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

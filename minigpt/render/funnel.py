@@ -1,4 +1,4 @@
-"""A table of one step of sampling: its candidates and their way through the stages."""
+"""A table of one sampling step: its candidates and their probabilities after each stage."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The table, and the section of a page, of what the models of a training expected after a text."""
+"""What the snapshots of a training predicted after a text: a table, and the section of a page."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""What a notebook shows of a record: HTML without a script, or text where there is no notebook."""
+"""How a notebook shows a record: as HTML without scripts, or as text outside a notebook."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

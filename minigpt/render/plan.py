@@ -1,4 +1,4 @@
-"""Planned runs: why the first was chosen, in three lines, and a table of the others."""
+"""Planned runs: the reasons for the first, in three lines, and a table of the others."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""The progress of a training: a live display in a terminal, elsewhere one plain line for each report."""
+"""The progress of a training: live in a terminal, elsewhere one plain line per report."""
 
 import sys
 from collections import deque

@@ -1,4 +1,4 @@
-"""The sentence, or the table, that says how a replay went."""
+"""The result of a replay, as a sentence or a table."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""A table of runs, the newest first, in as many columns as fit."""
+"""A table of runs, newest first, in as many columns as fit."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""How wide the tables on a console may be, which signs draw them, and captions that fit."""
+"""The width of a console's tables, the characters that draw them, and captions that fit."""
 
 import re
 from dataclasses import dataclass

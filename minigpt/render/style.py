@@ -1,4 +1,4 @@
-"""How a token, a probability and a count of bits look: decided here, once, for every table, page and stream."""
+"""The style of tokens, probabilities and bits, decided here once for every table, page and stream."""
 
 import unicodedata
 from collections.abc import Sequence

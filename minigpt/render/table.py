@@ -1,4 +1,4 @@
-"""The columns of a table, which know which of them to drop first when the screen is narrow."""
+"""Table columns that know which of them to drop first when the screen is narrow."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

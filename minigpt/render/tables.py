@@ -1,4 +1,4 @@
-"""Tables for a terminal of the next token, of every token of a text, and of the scores of files."""
+"""Tables of the next token, of every token of a text, and of the scores of files."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""The section of a page for a text: in colours, with each token's funnel behind it."""
+"""The section of a page for a text: coloured by token, with each token's funnel behind it."""
 
 import struct
 from collections.abc import Iterable, Sequence

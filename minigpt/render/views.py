@@ -1,4 +1,4 @@
-"""The registry of views. The command line, its help, JSON, pages and notebooks know what stands here."""
+"""The registry of views: the command line, its help, JSON, pages and notebooks all read it."""
 
 from functools import cache
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""How far a long piece of work is: a bar in a terminal, elsewhere one plain line."""
+"""The progress of long work: a bar in a terminal, elsewhere one plain line."""
 
 import time
 from collections.abc import Callable

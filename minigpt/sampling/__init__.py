@@ -1,1 +1,1 @@
-"""Logits to a distribution to a token, with a record of every step."""
+"""Turns logits into distributions and draws tokens from them, with a record of every step."""

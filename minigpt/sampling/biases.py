@@ -1,4 +1,4 @@
-"""Biases as a person gives them, by the text of a token, as the filter takes them, by its id."""
+"""Converts biases that name a token by its text into biases by id, as the filter needs them."""
 
 from collections.abc import Iterable
 

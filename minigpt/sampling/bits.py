@@ -1,4 +1,4 @@
-"""What distributions and texts cost, in bits and nats."""
+"""Entropy, surprisal and perplexity of distributions and texts, in bits and nats."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Compares the logits of cached steps with those of full passes over the same ids."""
+"""Compares the logits of cached decoding with those of full passes over the same ids."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

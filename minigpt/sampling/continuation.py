@@ -1,4 +1,4 @@
-"""The distribution before each token that continues a text, and what each token costs."""
+"""The distribution before each token of a continuation, and the surprisal of each token."""
 
 import math
 from collections.abc import Iterator, Sequence

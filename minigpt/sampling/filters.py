@@ -1,4 +1,4 @@
-"""The sampling filters: what may happen to a distribution before a token is drawn, one small function each.
+"""The sampling filters: transformations of a distribution before a token is drawn, one small function each.
 
 A filter takes `logits_BV` (any batch dimensions, the vocabulary last), the ids of the text so far in `history_BT`, and
 its setting. It returns new logits, -inf where it cuts, never edits its input, and checks the range of its setting. The

@@ -1,4 +1,4 @@
-"""The steps of a text as a page needs them: each with so many logits that the page's sliders can compute it again."""
+"""The steps of a text for a page, each with enough logits for the page's sliders to recompute it."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""Refuses records from files whose numbers cannot be those of a step."""
+"""Rejects records from files whose numbers cannot belong to a step."""
 
 import json
 

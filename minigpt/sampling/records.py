@@ -1,4 +1,4 @@
-"""What sampling tells: the distribution of a step, a whole sample, and how a replay of a trace came out."""
+"""Records of sampling: the distribution of a step, a whole sample, and the result of a replay."""
 
 import math
 from dataclasses import dataclass

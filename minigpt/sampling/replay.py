@@ -1,4 +1,4 @@
-"""Generates again from a trace and compares, or scores the tokens of a trace with another checkpoint."""
+"""Repeats a generation from its trace and compares the two, or scores its tokens with another checkpoint."""
 
 import heapq
 import math

@@ -1,4 +1,4 @@
-"""Scores documents of ids, a part at a time: nats, bits and perplexity over all of them."""
+"""Scores documents of ids in parts: total nats, bits and perplexity."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The tokens of a text, kept as a tensor while the text grows: what filters are given as its history."""
+"""The history that filters receive: the tokens of a growing text, as a tensor."""
 
 from collections.abc import Iterable
 

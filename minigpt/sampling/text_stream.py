@@ -1,4 +1,4 @@
-"""Releases whole characters from the bytes of tokens, none of which could still belong to a stop string."""
+"""Turns the bytes of tokens into whole characters, and holds back what may belong to a stop string."""
 
 import codecs
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What single commands can be told: `evaluate`, `plot`, `explore` and `compare`."""
+"""The settings of `evaluate`, `plot`, `explore` and `compare`."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a field of settings says about itself: its range, its choices, its help text and its panel.
+"""The metadata of a settings field: its range, its choices, its help text and its panel.
 
     @dataclass(frozen=True, kw_only=True)
     class Machine(Settings):

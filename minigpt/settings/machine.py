@@ -1,4 +1,4 @@
-"""Where and how exactly a model computes: device, threads, and the type of its weights."""
+"""The settings of the machine: device, threads, and the precision of the weights."""
 
 import os
 from dataclasses import dataclass

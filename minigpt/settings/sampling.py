@@ -1,4 +1,4 @@
-"""How a token is chosen: the filters and their settings; and how much is sampled."""
+"""The settings of sampling: the filters, and how much is generated."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""What a command looks at: a text, and the model that is asked about it."""
+"""The settings of what a command inspects: a text, and the model that is asked about it."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Characters to token ids and back, and files of ids."""
+"""Converts text to token ids and back, and reads and stores corpora."""

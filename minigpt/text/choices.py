@@ -1,4 +1,4 @@
-"""The texts that `--choices` lists, and which of them would run into the text before them."""
+"""The texts that `--choices` lists, and which of them would merge with the end of the prompt."""
 
 import csv
 import io

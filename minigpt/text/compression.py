@@ -1,4 +1,4 @@
-"""Opens compressed files: a stream of the bytes inside, and the name of the inner file."""
+"""Opens compressed files as streams of the bytes inside, and finds the name of the inner file."""
 
 import bz2
 import lzma

@@ -1,4 +1,4 @@
-"""Where the end of a text, or spans of it, stand in a corpus of ids.
+"""Finds the end of a text, or spans of it, in a corpus of ids.
 
 Exact, and without an index: one pass over the corpus, a block at a time, in the memory of a block. Matching is by
 token: the same letters cut into other tokens are no match.

@@ -1,4 +1,4 @@
-"""What a text consists of: tokens, and the files that it was read from."""
+"""Records of a text: its tokens, and the files that it was read from."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self

@@ -1,4 +1,4 @@
-"""Finds the one token that a person means: its exact text, or `#12` for the token with id 12."""
+"""Finds the one token that the user means: its exact text, or `#12` for the token with id 12."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Chooses the best run that fits into a number of seconds, by the size of the text and the speed of the machine."""
+"""Plans the best run for a time limit, given the size of the text and the speed of the machine."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace

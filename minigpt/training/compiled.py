@@ -1,4 +1,4 @@
-"""Compiles functions of tensors for their device, at the first call."""
+"""Compiles tensor functions for their device at the first call."""
 
 from collections.abc import Callable
 

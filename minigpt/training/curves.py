@@ -1,4 +1,4 @@
-"""The losses of runs as curves, in a unit in which they compare."""
+"""The loss curves of runs, in a unit in which they are comparable."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence

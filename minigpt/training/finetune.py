@@ -1,4 +1,4 @@
-"""Settings that suit the further training of a model that was trained before.
+"""Settings for finetuning a trained model.
 
 A pretrained model is moved a little, not made anew: by AdamW alone, at small rates, and where asked for in its upper
 layers only.

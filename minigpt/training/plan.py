@@ -1,4 +1,4 @@
-"""Everything that a run needs, from a corpus and the user's choices: tokenizer, ids, model and training settings."""
+"""Builds the plan of a run from a corpus and the user's choices: tokenizer, ids, model and training settings."""
 
 import time
 from collections.abc import Callable, Collection

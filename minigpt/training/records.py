@@ -1,4 +1,4 @@
-"""What training tells: the plan of a run, and its losses as curves."""
+"""Records of training: the plan of a run, and its loss curves."""
 
 from dataclasses import dataclass
 

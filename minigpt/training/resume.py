@@ -1,4 +1,4 @@
-"""The plan of a run, read from its folder, unless a setting that was given now contradicts it."""
+"""Reads the plan of a run from its folder, and rejects new settings that contradict it."""
 
 import hashlib
 from collections.abc import Mapping

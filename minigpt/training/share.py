@@ -1,4 +1,4 @@
-"""Shares the run that rank 0 has started or opened with every rank: plan, folder and model."""
+"""Broadcasts the run of rank 0 to every rank: plan, folder and model."""
 
 from collections.abc import Callable
 from dataclasses import replace

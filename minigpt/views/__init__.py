@@ -1,1 +1,1 @@
-"""Questions about a model, one per file: the record, and the function that answers."""
+"""Questions about a model, one per file: a record, and the function that computes it."""

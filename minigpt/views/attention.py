@@ -1,4 +1,4 @@
-"""Which earlier tokens each token of a text looks at, layer by layer and head by head.
+"""The attention weights of each token of a text, by layer and head.
 
 Layers and heads count from 1; layer 0 is the embedding. A text beyond the context is read in its last window.
 """

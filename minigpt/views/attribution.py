@@ -1,4 +1,4 @@
-"""What each token of a prompt did for the next one: each is left out in turn."""
+"""Measures how much each token of a prompt contributed to the next one by leaving each out in turn."""
 
 from __future__ import annotations
 

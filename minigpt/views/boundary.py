@@ -1,4 +1,4 @@
-"""How the end of a prompt could have been cut differently, and how likely that was."""
+"""How the end of a prompt could have been tokenized differently, and how likely that was."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What followed the end of a text in a corpus, and which spans of a sample stand there verbatim."""
+"""What followed the end of a text in a corpus, and which spans of a sample occur there verbatim."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a text is cut into tokens, and the merges that built each of them."""
+"""How a text is tokenized, with the merges that built each token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The vectors of tokens, the tokens nearest to each, and how near they are to one another."""
+"""The vectors of tokens, their nearest neighbours, and the cosine similarities between them."""
 
 from __future__ import annotations
 

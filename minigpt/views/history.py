@@ -1,4 +1,4 @@
-"""What the models of one training expected after a text, as they learned."""
+"""What the snapshots of one training predicted after a text."""
 
 from __future__ import annotations
 
