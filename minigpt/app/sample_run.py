@@ -30,7 +30,7 @@ from minigpt.settings import (
 )
 from minigpt.text.prompt import check_argument
 
-__all__ = ["SampleRun", "about", "by_sample", "stages_of"]
+__all__ = ["SampleRun", "by_sample", "stages_of"]
 
 Through = Callable[[Iterator[Piece]], Iterator[Piece]]  # lets pieces pass, and notes what it needs of them
 _LARGEST_DIFFERENCE = 1e-4  # between the logits of a cached step and of a full pass, in float32
@@ -103,6 +103,10 @@ class SampleRun:
                 pieces = _written(pieces, stack.enter_context(TraceWriter(trace, header)))
             stack.enter_context(decoding_threads(model))
             yield self._paced(pieces, pace)
+
+    def about(self) -> dict[str, Any]:
+        """What JSON says of the checkpoint and of this version."""
+        return about(self.checkpoint)
 
     def difference(self) -> CacheReport | None:
         """How near the cached steps came to full passes, where that was checked. Raises MinigptError if not enough."""

@@ -1,4 +1,4 @@
-"""A checkpoint in; a clean Hugging Face folder out: the standard files, and nothing of how it came about."""
+"""Exports a checkpoint as a clean Hugging Face folder: the standard files, and nothing about its training."""
 
 import os
 import shutil

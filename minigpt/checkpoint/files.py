@@ -1,4 +1,4 @@
-"""Bytes in, a file on disk out: whole and synced, or not there at all. And what is on disk, read with suspicion."""
+"""Writes files atomically and synced, and reads files as untrusted input."""
 
 import errno
 import hashlib

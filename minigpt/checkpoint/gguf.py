@@ -1,4 +1,4 @@
-"""A checkpoint in; one GGUF file out, which llama.cpp and what is built on it read.
+"""Exports a checkpoint as one GGUF file, which llama.cpp and the programs built on it read.
 
 llama.cpp's own converter takes no tokenizer but those that it knows. What it needs to be told of ours is little: that
 texts are cut into words as GPT-2 cuts them, the tokens, and the merges.

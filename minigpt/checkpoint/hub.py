@@ -1,4 +1,4 @@
-"""The name of a model on the Hugging Face Hub in; a folder with its safetensors and JSON, and nothing else, out.
+"""Downloads a model from the Hugging Face Hub: its safetensors and JSON, and nothing else.
 
 huggingface_hub does the work, with its own progress, cache, token and variables: HF_HOME, HF_TOKEN, HF_HUB_OFFLINE.
 """

@@ -1,4 +1,4 @@
-"""What --corpus was given in; the ids of that text out, with which a model's answers can be compared."""
+"""The token ids of the text that --corpus names, with which a model's answers are compared."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""A folder of runs in; what each of them is, and how its training went, out, the newest first. Loads no torch."""
+"""Lists the runs in a folder, the newest first: what each is, and how its training went. Loads no torch."""
 
 import os
 from collections.abc import Callable

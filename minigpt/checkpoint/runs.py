@@ -1,4 +1,4 @@
-"""Folders of training runs in; which is newest, and what one says of its training, out. Loads no torch."""
+"""Finds the newest run in a folder, and reads its log of the training. Loads no torch."""
 
 from dataclasses import dataclass
 from difflib import get_close_matches

@@ -1,4 +1,4 @@
-"""A run's folder in; the models that were kept on the way, each with its step and losses, out."""
+"""The models that a run kept during its training, each with its step and losses."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A folder in; its tokenizer out, from tokenizer.json or from GPT-2's older vocab.json and merges.txt."""
+"""Loads a folder's tokenizer, from tokenizer.json or from GPT-2's older vocab.json and merges.txt."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

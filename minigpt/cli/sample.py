@@ -1,9 +1,9 @@
 """`minigpt sample`: a prompt in, its continuation out, with the distribution of each step."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -69,7 +69,7 @@ def sample(
         replay(kept.replay, given)
         return
     _check(shown, kept, weights)
-    from minigpt.app.sample_run import SampleRun, about, by_sample
+    from minigpt.app.sample_run import SampleRun, by_sample
 
     run = SampleRun.open(source, filters, drawing, machine, weights, check=kept.check)
     tell_untrained(run.checkpoint.path, quiet=quiet)
@@ -85,8 +85,7 @@ def sample(
         run.pieces(kept.trace, watchers, through, shown.pace) as pieces,
     ):
         if how == "json":
-            end = about(run.checkpoint)
-            _print_json(pieces, lambda record: copied.fields(record) | (end if isinstance(record, SampleEnd) else {}))
+            _print_json(pieces, run, copied)
         for number, mine in enumerate(by_sample(pieces, range(0 if how == "json" else run.count))):
             if number and how != "raw":
                 out.print()
@@ -170,9 +169,11 @@ def _show(how: str, out: Console, run: "SampleRun", pieces: Iterator["Piece"], s
     return views[how](out, run.text, ((piece.data, piece.record) for piece in pieces), run.config.max_tokens, scale)
 
 
-def _print_json(pieces: Iterator["Piece"], more: Callable[[StepRecord | SampleEnd], dict[str, Any]]) -> None:
+def _print_json(pieces: Iterator["Piece"], run: "SampleRun", copied: VerbatimWatch) -> None:
+    """A line for each record; the one that ends a sample says too what stands verbatim, and which model it is of."""
     for piece in pieces:
-        print(to_json(piece.record, **more(piece.record)), flush=True)
+        more = run.about() if isinstance(piece.record, SampleEnd) else {}
+        print(to_json(piece.record, **copied.fields(piece.record), **more), flush=True)
 
 
 def _write_bytes(prompt: str, pieces: Iterator["Piece"]) -> SampleEnd:

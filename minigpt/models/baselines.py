@@ -1,4 +1,4 @@
-"""What came before the transformer: ids in, a logit for every token out, and a state from which to go on.
+"""The models that came before the transformer: a state carries what they know from token to token.
 
 A dense network over the last few tokens, an Elman RNN and an LSTM, under the protocol of the GPT. Shapes are named as
 in gpt.py; N is the number of tokens in a window. The output head is tied to the embeddings, as a GPT's is, so that all

@@ -1,4 +1,4 @@
-"""The name of a device in; the device, and the precision that is fastest on it, out."""
+"""Resolves the name of a device, and finds the precision that is fastest on it."""
 
 from collections.abc import Mapping
 

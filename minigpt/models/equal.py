@@ -1,4 +1,4 @@
-"""The shape of a GPT and the name of another kind of model in; the shape of that kind with as many weights out."""
+"""Finds the shape of another kind of model that has as many weights as a GPT."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A GPT on the CPU and its cache in; the logits after one more token out, from step.c, where that could be compiled.
+"""One decoding step of a GPT on the CPU, in C (step.c), where that could be compiled.
 
 pip compiles it when it installs minigpt, if there is a C compiler; without one, everything works as it does, and a step
 takes two to three times as long.

@@ -1,4 +1,4 @@
-"""A GPT in; the same GPT out, with a table of positions that is given rather than learned.
+"""Replaces a GPT's learned table of positions by a fixed one.
 
 What is given stands in `wpe`, as what is learned does, so that the checkpoint is a GPT-2 like any other.
 """

@@ -1,4 +1,4 @@
-"""A model and the name of a precision in; the model with its weights stored in it out, for whoever samples from it.
+"""Stores a model's weights in a smaller precision, for sampling.
 
 A step of decoding reads every weight once, and so takes as long as that: half as many bytes, half of the time.
 """

@@ -1,4 +1,4 @@
-"""How long each step of decoding took in; how many threads the next one gets out."""
+"""Chooses the number of threads of each decoding step by how long the last ones took."""
 
 import time
 from collections import deque

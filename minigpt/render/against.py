@@ -1,4 +1,4 @@
-"""What two models expect, or what a text costs each of them, in; a table that shows both side by side out."""
+"""Two models side by side: what each expects next, or what a text costs each of them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What attention heads look at in; a summary, a grid of one head, or a word in two texts, as tables, out."""
+"""What attention heads look at: tables of a summary, a grid or a word in two texts, and the section of a page."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,6 @@ from typing import TextIO
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.render.attention_page import attention_section
 from minigpt.render.face import Face
 from minigpt.render.html import Section
 from minigpt.render.machine import write_grid, write_rows
@@ -190,6 +189,25 @@ def _grid_csv(answer: Answer, file: TextIO) -> None:
 
 def _section(title: str, answer: Answer) -> Section:
     return attention_section(title, tuple(answer.records))
+
+
+def attention_section(title: str, grids: Sequence[AttentionGrid]) -> Section:
+    """`grids` (one or more): all of one text, by layer; in each layer the mean of the heads, and every head.
+
+    Weights are rounded to a thousandth, which is what the page shows.
+    """
+    data = {
+        "tokens": [token_label(token) for token in grids[0].tokens],
+        "grids": [
+            {
+                "layer": grid.layer,
+                "head": grid.head,
+                "weights": [[round(1000 * weight) for weight in row] for row in grid.weights],
+            }
+            for grid in grids
+        ],
+    }
+    return Section("attention", title, data, ("attention.js",))
 
 
 FACES = (

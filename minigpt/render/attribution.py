@@ -1,4 +1,4 @@
-"""What each token of a prompt did for the next one, in; a table with bars to both sides out."""
+"""What each token of a prompt did for the next one: a table with bars to both sides."""
 
 from collections.abc import Iterator
 

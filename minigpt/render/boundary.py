@@ -1,4 +1,4 @@
-"""The end of a prompt in; a sentence about how it is cut, and the two distributions side by side, out."""
+"""How the end of a prompt is cut: a sentence, and the two distributions side by side."""
 
 import math
 from collections.abc import Iterator

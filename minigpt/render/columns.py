@@ -1,4 +1,4 @@
-"""Candidates in; the rows of a list of them out: mark, rank, token, bar, and numbers that other files choose."""
+"""The rows of a list of candidates: mark, rank, token, bar, and numbers that other files choose."""
 
 import math
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What a corpus holds of a text in; a table beside the model's list, or the text with its verbatim spans, out."""
+"""What a corpus holds of a text: a table beside the model's list, or the text with its verbatim spans."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""The tokens of a text in; a table of their ids, bytes and merges out."""
+"""A table of the tokens of a text: their ids, bytes and merges."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""Tokens' vectors in; a picture of each, its neighbours and the cosines between them out, or the numbers as CSV."""
+"""Tokens' vectors: a picture of each, its neighbours and the cosines between them, or the numbers as CSV."""
 
 import csv
 from collections.abc import Iterator, Sequence

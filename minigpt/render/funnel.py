@@ -1,4 +1,4 @@
-"""A step of sampling in; its candidates and their way through the stages, as a table, out."""
+"""A table of one step of sampling: its candidates and their way through the stages."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""A step's record in; the colour of its token out: by its probability, its rank, or the entropy before it."""
+"""The colour of a token: by its probability, its rank, or the entropy before it."""
 
 import codecs
 from collections import deque

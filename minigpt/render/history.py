@@ -1,16 +1,14 @@
-"""What the models of a training expected after a text in; a table with a row for each of them out."""
+"""The table, and the section of a page, of what the models of a training expected after a text."""
 
 from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
-from minigpt.render.blocks import Column, Row, blocks
+from minigpt.render.blocks import Column, Row, blocks, tracked_columns, tracked_lines
 from minigpt.render.face import Face
-from minigpt.render.history_page import history_section
-from minigpt.render.html import Section
+from minigpt.render.html import Section, text_before
 from minigpt.render.screen import Screen
 from minigpt.render.style import following, percent, token_label
-from minigpt.render.tracked import tracked_columns, tracked_lines
 from minigpt.sampling.records import Candidate
 from minigpt.views import history
 from minigpt.views.history import HistoryRow, LayerHistoryRow
@@ -88,6 +86,27 @@ def _layer_table(answer: Answer, screen: Screen) -> Iterator[Text]:
 
 def _section(title: str, answer: Answer) -> Section:
     return history_section(title, tuple(answer.records), answer.text)
+
+
+def history_section(title: str, rows: Sequence[HistoryRow], after: str) -> Section:
+    """A frame for each of `rows` (one or more), of the tokens that they track. `after`: the text that stands before."""
+    data = {
+        "after": text_before(after),
+        "tokens": [token_label(token) for token in rows[0].tracked],
+        "frames": [
+            {
+                "step": row.step,
+                "final": row.final,
+                "bitsPerByte": row.validation_bits_per_byte,
+                "entropy": row.entropy_bits,
+                "divergence": row.divergence_bits,
+                "shares": [candidate.raw_prob for candidate in row.tracked],
+                "ranks": [candidate.rank for candidate in row.tracked],
+            }
+            for row in rows
+        ],
+    }
+    return Section("history", title, data, ("history.js",))
 
 
 FACES = (Face(view=history.VIEW, table=_table, section=_section), Face(view=history.BY_LAYER, table=_layer_table))

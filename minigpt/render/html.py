@@ -1,4 +1,4 @@
-"""Sections in; one page of HTML out: a file that needs nothing but itself, for a person who looks rather than reads.
+"""One page of HTML from its sections, in a file that needs nothing but itself.
 
 To add a section: write templates/NAME.html, and NAME.js, which registers what it does with `views`; and a function that
 makes a Section of records, in a file of its own. Nothing here needs to know of it.

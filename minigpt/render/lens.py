@@ -1,15 +1,14 @@
-"""What each layer of a model would predict, in; a table with a row for each of them out."""
+"""A table of what each layer of a model would predict."""
 
 from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.render.blocks import Column, Row, blocks
+from minigpt.render.blocks import Column, Row, blocks, tracked_columns, tracked_lines
 from minigpt.render.face import Face
 from minigpt.render.screen import Screen
 from minigpt.render.style import fit, following, percent, quantity, token_label
-from minigpt.render.tracked import tracked_columns, tracked_lines
 from minigpt.views import lens
 from minigpt.views.lens import LensRow
 from minigpt.views.view import Answer

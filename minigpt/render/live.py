@@ -1,4 +1,4 @@
-"""The pieces of a sample in; text that grows on the screen out, with a table of the current step below it."""
+"""A sample as text that grows on the screen, with a table of the current step below it."""
 
 import time
 from collections.abc import Callable, Iterable

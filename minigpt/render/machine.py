@@ -1,4 +1,4 @@
-"""Records in; JSON and CSV for other programs out. Field names are those of the records; JSON has no NaN: null."""
+"""Records as JSON and CSV for other programs, under their own field names; JSON has null in place of NaN."""
 
 import csv
 import json

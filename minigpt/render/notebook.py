@@ -1,4 +1,4 @@
-"""Records in; what a notebook shows of them out: a piece of HTML without script, or text where there is no notebook."""
+"""What a notebook shows of a record: HTML without a script, or text where there is no notebook."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

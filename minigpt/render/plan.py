@@ -1,4 +1,4 @@
-"""Planned runs, best first, in; why the first was chosen, in three lines, and a table of the others out."""
+"""Planned runs: why the first was chosen, in three lines, and a table of the others."""
 
 from collections.abc import Iterator, Sequence
 

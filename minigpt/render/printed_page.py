@@ -1,4 +1,4 @@
-"""What a terminal shows in; a section of a page that shows the same, out: for views that need no more than a look."""
+"""A section of a page that shows what a terminal shows, for views without a section of their own."""
 
 from collections.abc import Iterable, Iterator
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Training records in; a display that a person can follow out: live in a terminal, one plain line a report else."""
+"""The progress of a training: a live display in a terminal, elsewhere one plain line for each report."""
 
 import sys
 from collections import deque

@@ -1,4 +1,4 @@
-"""A console in; how wide its tables may be, with which signs they are drawn, and captions that fit, out."""
+"""How wide the tables on a console may be, which signs draw them, and captions that fit."""
 
 import re
 from dataclasses import dataclass

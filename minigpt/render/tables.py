@@ -1,4 +1,4 @@
-"""A record in; a table of it for a terminal out, as rich Text of a given width."""
+"""Tables for a terminal of the next token, of every token of a text, and of the scores of files."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""The steps of a text in; a section of a page out: the text in colours, and behind each token its funnel."""
+"""The section of a page for a text: in colours, with each token's funnel behind it."""
 
 import struct
 from collections.abc import Iterable, Sequence

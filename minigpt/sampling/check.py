@@ -1,4 +1,4 @@
-"""The logits of cached steps in; by how much they differ from those of full passes over the same ids, out."""
+"""Compares the logits of cached steps with those of full passes over the same ids."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

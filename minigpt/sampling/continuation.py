@@ -1,4 +1,4 @@
-"""A text's ids and tokens that follow it in; the distribution before each of them, and what each costs, out."""
+"""The distribution before each token that continues a text, and what each token costs."""
 
 import math
 from collections.abc import Iterator, Sequence

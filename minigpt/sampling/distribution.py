@@ -1,4 +1,4 @@
-"""One step's logits in, its record out: the one place where tensors become numbers that people see.
+"""Turns the logits of one step into its record: the one place where tensors become numbers that people see.
 
 Softmax runs over the whole vocabulary in float64; lists are cut last, and what is not listed is summed as `other`.
 """

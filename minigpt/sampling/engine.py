@@ -1,4 +1,4 @@
-"""A model, a prompt and settings in; a stream of pieces out: the text as it grows, and the record of every step."""
+"""Generates text: a stream of pieces, each with the text that it adds and the record of its step."""
 
 import time
 from collections import defaultdict, deque

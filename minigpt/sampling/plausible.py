@@ -1,4 +1,4 @@
-"""A record that was read from a file in; an error where its numbers cannot be those of a step out."""
+"""Refuses records from files whose numbers cannot be those of a step."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A trace and a checkpoint in; whether the same comes out again, or how the checkpoint scores the same tokens, out."""
+"""Generates again from a trace and compares, or scores the tokens of a trace with another checkpoint."""
 
 import heapq
 import math

@@ -1,4 +1,4 @@
-"""Documents of ids in, a part at a time; what they cost a model out: nats, bits and perplexity over all of them."""
+"""Scores documents of ids, a part at a time: nats, bits and perplexity over all of them."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence

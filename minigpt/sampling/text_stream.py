@@ -1,4 +1,4 @@
-"""The bytes of tokens in, whole characters out, none of which could still belong to a stop string."""
+"""Releases whole characters from the bytes of tokens, none of which could still belong to a stop string."""
 
 import codecs
 from collections.abc import Sequence

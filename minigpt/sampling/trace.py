@@ -1,4 +1,4 @@
-"""A generation in, as it runs; a file of JSON lines out, and back: all that it takes to make the same again.
+"""Writes a generation to a file of JSON lines as it runs, and reads it again: all that a replay needs.
 
     {"format": "minigpt trace", "number": 1, "made_by": "sample", ...}    the header
     {"sample": 0, "position": 3, "token": {...}, ...}                     a StepRecord a line, as `sample --json` writes
@@ -26,7 +26,7 @@ from minigpt.checkpoint.tensors import weight_files
 from minigpt.checkpoint.tokenizer_files import tokenizer_files
 from minigpt.errors import ConfigError, OutputError, TraceError, brief, named
 from minigpt.plain import Misfit, from_line, from_plain
-from minigpt.records import to_plain
+from minigpt.records import Several, to_plain
 from minigpt.sampling.plausible import check_id, check_record
 from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.settings import FILTERS, SampleConfig
@@ -89,15 +89,15 @@ class TraceHeader:
     made_by: str  # sample, whose tokens were drawn, or explore, where a person may have chosen them
     prompt: str
     prompt_ids: tuple[int, ...]
-    num_samples: int
+    num_samples: Several
     settings: SampleConfig
     checkpoint: str  # its folder, as it was given
     fingerprint: Fingerprint
-    vocab_size: int
+    vocab_size: Several
     versions: Versions
     device: str
     dtype: str  # of the weights, as torch names it
-    threads: int
+    threads: Several
 
     @classmethod
     def of(
@@ -366,9 +366,6 @@ class _Place:
 def _check_header(header: TraceHeader) -> None:
     if header.made_by not in MADE_BY:
         raise Misfit(f"made_by is {brief(json.dumps(header.made_by))}, where {' or '.join(MADE_BY)} must be")
-    for name in ("num_samples", "vocab_size", "threads"):
-        if getattr(header, name) < 1:
-            raise Misfit(f"{name} is {getattr(header, name)}, where 1 or more must be")
     if not header.prompt_ids:
         raise Misfit("prompt_ids is empty")
     for token in (*header.prompt_ids, *(token for token, _ in header.settings.bias)):

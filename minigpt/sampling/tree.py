@@ -1,4 +1,4 @@
-"""A model and a prompt in; a tree of continuations out, in which every step costs one token, and its records."""
+"""A tree of continuations of one prompt, in which every step costs one token."""
 
 import math
 from collections import OrderedDict

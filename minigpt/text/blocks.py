@@ -1,4 +1,4 @@
-"""Text of any length in; blocks of it out, cut only where the tokenizers' split pattern cuts anyway."""
+"""Blocks of a text of any length, cut only where the tokenizers' split pattern cuts anyway."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator

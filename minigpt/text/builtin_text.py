@@ -1,4 +1,4 @@
-"""Nothing in; the English text that comes with every Python out: its language reference, as pydoc shows it."""
+"""The English text that comes with every Python: its language reference, as pydoc shows it."""
 
 from collections.abc import Iterable, Iterator
 from importlib import import_module

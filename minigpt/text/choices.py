@@ -1,4 +1,4 @@
-"""What `--choices` says in; the texts that it lists, out, and where they would run into the text before them."""
+"""The texts that `--choices` lists, and which of them would run into the text before them."""
 
 import csv
 import io

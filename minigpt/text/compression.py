@@ -1,4 +1,4 @@
-"""Bytes as stored, and the file name they came under, in; the bytes inside and the inner file name out."""
+"""Opens compressed files: a stream of the bytes inside, and the name of the inner file."""
 
 import bz2
 import lzma

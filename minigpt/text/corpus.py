@@ -1,4 +1,4 @@
-"""Files, directories, globs, URLs and - in; a Corpus out: text to go through, and a record of where it came from."""
+"""A corpus from files, directories, globs, URLs and -: a text to iterate over, and a record of its sources."""
 
 import hashlib
 import math

@@ -1,4 +1,4 @@
-"""The bytes of a file in; its documents out, in blocks: all of it, a field of each JSON line, or a parquet column."""
+"""Reads the documents of a file in blocks: the whole text, a field of each JSON line, or a parquet column."""
 
 import codecs
 import json

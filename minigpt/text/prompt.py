@@ -1,4 +1,4 @@
-"""A file or standard input in; its text out, to be continued or looked at rather than learned from."""
+"""Reads a text to continue or to inspect, rather than to train on, from a file or standard input."""
 
 import re
 from itertools import takewhile

@@ -1,4 +1,4 @@
-"""A split text and a tokenizer in; token ids out, in memory or on disk, and cut into batches."""
+"""Token ids of a split text, in memory or on disk, and the batches that are cut from them."""
 
 import hashlib
 import json

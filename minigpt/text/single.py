@@ -1,4 +1,4 @@
-"""What a person typed for one token in, its id out; `#12` is the token with id 12."""
+"""Finds the one token that a person means: its exact text, or `#12` for the token with id 12."""
 
 import re
 

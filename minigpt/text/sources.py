@@ -1,4 +1,4 @@
-"""An argument in (file, directory, glob, URL or -); out the files it stands for, each with a way to read its bytes."""
+"""Finds the files behind an argument (file, directory, glob, URL or -), each with a way to read its bytes."""
 
 import hashlib
 import os

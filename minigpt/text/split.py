@@ -1,4 +1,4 @@
-"""A corpus in; out what of it trains and what validates, to be gone through as often as needed, never held."""
+"""Splits a corpus into training and validation text, which are streamed as often as needed and never loaded whole."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

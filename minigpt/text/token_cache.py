@@ -1,4 +1,4 @@
-"""A split text and a tokenizer in; its ids out, kept on disk for the next time where tokenizing takes long."""
+"""Token ids of a split text, cached on disk where tokenizing takes long."""
 
 import hashlib
 import json

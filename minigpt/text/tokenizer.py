@@ -1,4 +1,4 @@
-"""Characters in, ids out, and back: byte-level BPE as in GPT-2, so that every string round-trips.
+"""Byte-level BPE as in GPT-2: encodes any string into ids and decodes them without loss.
 
 Two kinds share one format, and so load elsewhere as ordinary GPT-2 tokenizers:
 

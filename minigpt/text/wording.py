@@ -1,4 +1,4 @@
-"""A name from outside in; out the form in which a message may show it, and the advice that messages share."""
+"""Escapes names from outside for messages, and holds the advice that messages share."""
 
 from minigpt.errors import PackageError, brief
 

@@ -1,4 +1,4 @@
-"""Ids and the number of a step in; the step's batches on the training's device out, the next ones made ahead."""
+"""The batches of each step on the training's device; the next ones are prepared in the background."""
 
 import numpy as np
 import torch

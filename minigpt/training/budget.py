@@ -1,4 +1,4 @@
-"""A text's size, a machine's speed and a number of seconds in; the choices of the best run that fits, and why, out."""
+"""Chooses the best run that fits into a number of seconds, by the size of the text and the speed of the machine."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""A function of tensors in; the same, compiled for its device at the first call, out."""
+"""Compiles functions of tensors for their device, at the first call."""
 
 from collections.abc import Callable
 

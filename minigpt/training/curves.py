@@ -1,4 +1,4 @@
-"""The records of runs in; curves of their losses out, in a unit in which they compare."""
+"""The losses of runs as curves, in a unit in which they compare."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What torchrun says in; the processes that train one model together out, and all that they do as one.
+"""The processes that train one model together, as torchrun starts them, and all that they do as one.
 
 `Ranks` is one process alone, for which all of this is nothing. `_Replicas` hold a copy of the model each (DDP);
 `_Shards` hold a part of each weight, gradient and moment, and gather a block when it is needed (FSDP2). Li et al.,

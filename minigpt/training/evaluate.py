@@ -1,4 +1,4 @@
-"""A model and held-out ids in; its loss out, in nats per token and in bits per byte."""
+"""The loss of a model on held-out ids, in nats per token and in bits per byte."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence

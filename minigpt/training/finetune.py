@@ -1,4 +1,4 @@
-"""A model that has learned already, and what the user chose, in; what suits its further training out.
+"""Settings that suit the further training of a model that was trained before.
 
 A pretrained model is moved a little, not made anew: by AdamW alone, at small rates, and where asked for in its upper
 layers only.

@@ -1,4 +1,4 @@
-"""The size of a model, a text and a training in; the bits per byte to expect out, up to a factor of the text's own.
+"""The bits per byte to expect of a training by its size, up to a factor of the text's own.
 
 A scaling law of the kind of Hoffmann et al., "Training Compute-Optimal Large Language Models", 2022, with repeated text
 worth ever less (Muennighoff et al., "Scaling Data-Constrained Language Models", 2023) and a term for learning by heart.

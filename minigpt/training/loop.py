@@ -1,4 +1,4 @@
-"""A model, ids and settings in; one TrainRecord a step out. It neither prints, nor saves, nor samples."""
+"""Trains a model, and yields a TrainRecord for each step. It neither prints, nor saves, nor samples."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""A model in; the optimizers that train it out, with the state of each parameter by name."""
+"""The optimizers that train a model, with the state of each parameter by name."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 

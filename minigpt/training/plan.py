@@ -1,4 +1,4 @@
-"""A corpus and what the user chose in; everything that a run needs out: tokenizer, ids, model and training settings."""
+"""Everything that a run needs, from a corpus and the user's choices: tokenizer, ids, model and training settings."""
 
 import time
 from collections.abc import Callable, Collection

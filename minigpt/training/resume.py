@@ -1,4 +1,4 @@
-"""A run's folder in; the plan that it was made from out, if nothing that was given now contradicts it."""
+"""The plan of a run, read from its folder, unless a setting that was given now contradicts it."""
 
 import hashlib
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A plan and a folder in; the records of a run out, while the best model and the snapshots are saved."""
+"""Carries out a plan: yields the records of a run, and saves the best model and the snapshots."""
 
 import math
 import platform

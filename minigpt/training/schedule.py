@@ -1,4 +1,4 @@
-"""A step in; its learning rate out, and whether to evaluate or to keep a snapshot."""
+"""The learning rate of a step, and whether to evaluate or to keep a snapshot."""
 
 from minigpt.settings import TrainConfig
 

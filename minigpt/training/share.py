@@ -1,4 +1,4 @@
-"""The run that rank 0 has begun or opened in: plan, folder and model; the same run on every rank out."""
+"""Shares the run that rank 0 has started or opened with every rank: plan, folder and model."""
 
 from collections.abc import Callable
 from dataclasses import replace

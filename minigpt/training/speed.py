@@ -1,4 +1,4 @@
-"""A device in; the tokens per second that a model of any shape trains at on it out: some measured, others by them.
+"""Estimates the tokens per second at which a device trains a model of any shape.
 
 And a text in; how it is cut into tokens, and how fast, out.
 """

@@ -1,4 +1,4 @@
-"""The records of a run in; TensorBoard's event files, in its folder, out."""
+"""Writes the records of a run as TensorBoard's event files, in its folder."""
 
 import json
 import math

@@ -1,6 +1,6 @@
 """The section of attention: every weight, rounded to what is shown."""
 
-from minigpt.render.attention_page import attention_section
+from minigpt.render.attention import attention_section
 from minigpt.render.html import page
 from minigpt.text.records import Token
 from minigpt.views.attention import AttentionGrid

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from minigpt.render.attention_page import attention_section
-from minigpt.render.history_page import history_section
+from minigpt.render.attention import attention_section
+from minigpt.render.history import history_section
 from minigpt.render.html import Section, page
 from minigpt.render.style import visible
 from minigpt.render.text_page import text_section

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+from minigpt.render.blocks import tracked_columns, tracked_lines
 from minigpt.render.screen import Screen
 from minigpt.render.style import UNICODE
-from minigpt.render.tracked import tracked_columns, tracked_lines
 from minigpt.sampling.records import Candidate
 
 
