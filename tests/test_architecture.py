@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from minigpt.render.views import every_face
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "minigpt"
 FLOORS = {
@@ -128,6 +130,7 @@ def test_imports_go_to_lower_floors_or_stay_in_the_folder(module: str) -> None:
 
 def test_no_module_imports_itself_through_others() -> None:
     graph = {module: own(imported(module)) & set(INSIDE) for module in INSIDE}
+    graph["minigpt.render.views"] |= {face.table.__module__ for face in every_face()}  # which it imports by name
     list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
 
 

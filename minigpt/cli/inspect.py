@@ -18,7 +18,7 @@ from minigpt.cli.guard import guarded, note, signals_raise, stderr, stdout
 from minigpt.cli.options import Checkpoint, Json, Quiet, Top, csv_flag
 from minigpt.cli.page import Html, check_page, page_title, write_page
 from minigpt.cli.untrained import tell_untrained
-from minigpt.errors import named
+from minigpt.errors import ConfigError, named
 from minigpt.render.face import Face
 from minigpt.render.machine import to_json, write_steps
 from minigpt.render.screen import Screen
@@ -157,7 +157,7 @@ def _chosen_face(command: str, flags: Settings, output: _Output) -> Face:
     if output.csv and face.csv is None:
         without = {face.view.asked_by[0] for face in faces if face.csv is None and len(face.view.asked_by) == 1}
         name = next(name for name in view.asked_by if name in without)
-        require(False, f"{named(name)} has no {named('csv')}; {named('json')} has its numbers.")
+        raise ConfigError(f"{named(name)} has no {named('csv')}; {named('json')} has its numbers.")
     check_page(output.html)
     return face
 

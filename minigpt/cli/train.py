@@ -2,6 +2,7 @@
 
 import shlex
 import signal
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -56,9 +57,12 @@ def train(
     [bold]minigpt train notes.txt --from gpt2[/bold]
         GPT-2, trained further on your notes
     """
+    started = time.perf_counter()  # of the minutes, those that loading torch takes count too
     from minigpt.app.train_run import Listener, TrainRequest
 
-    request = TrainRequest(text=text, choices=choices, length=length, training=training, output=output, given=given)
+    request = TrainRequest(
+        text=text, choices=choices, length=length, training=training, output=output, given=given, started=started
+    )
     console = stderr()
     console.quiet = quiet
     work, tell = WorkDisplay(console), partial(note, quiet=quiet)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from minigpt.errors import named
+from minigpt.errors import ConfigError, named
 from minigpt.settings import Settings, one_of, require, settings_of
 
 if TYPE_CHECKING:
@@ -109,8 +109,7 @@ def chosen_view(views: Sequence[View], flags: Settings) -> View:
     asked = tuple(name for name in names if _is_given(flags, name))
     view = next((view for view in views if set(view.asked_by) == set(asked)), None)
     if view is None:
-        require(False, f"{' and '.join(map(named, asked))} exclude each other.")
-    assert view is not None
+        raise ConfigError(f"{' and '.join(map(named, asked))} exclude each other.")
     for name in settings_of(flags).keys() - names.keys() - {*view.takes}:
         require(not _is_given(flags, name), f"{named(name)} goes with {_takers(views, name, flags)}.")
     return view

@@ -10,24 +10,10 @@ import typer
 from typer.testing import CliRunner
 
 from minigpt.cli.flags import Given, from_settings
-from minigpt.cli.given import given
 from minigpt.cli.guard import guarded
 from minigpt.cli.train import train
 from minigpt.errors import ConfigError, named
 from minigpt.settings import Choices, Machine, Range, Settings, TrainConfig, build, setting
-
-
-def test_a_default_is_not_given_even_when_its_value_is() -> None:
-    app, seen = typer.Typer(), []
-
-    @app.command()
-    def command(ctx: typer.Context, steps: int = 600, width: int = 8, name: str | None = None) -> None:
-        seen.append(given(ctx))
-
-    runner = CliRunner()
-    runner.invoke(app, ["--steps", "600", "--name", "x"])
-    runner.invoke(app, [])
-    assert seen == [{"steps": 600, "name": "x"}, {}]
 
 
 def test_settings_are_built_by_name() -> None:
@@ -79,6 +65,12 @@ def test_a_group_is_a_flag_for_each_field_and_the_command_gets_instances(bake: C
     assert oven == Oven(heat=200, kind="wood", dishes=("pie",))
     assert (machine, loud) == (Machine(threads=3), True)
     assert bake()[1:3] == (Oven(), Machine())
+
+
+def test_a_default_is_not_given_even_when_its_value_is(bake: Callable[..., Any]) -> None:
+    assert bake("--heat", "180")[:2] == ({"heat": 180}, Oven())
+    assert bake()[:2] == ({}, Oven())
+    assert bake(MINIGPT_THREADS="3")[0] == {}
 
 
 def test_a_switch_can_be_turned_off(bake: Callable[..., Any]) -> None:

@@ -302,17 +302,17 @@ def test_no_validation_is_noted(text: Corpus) -> None:
         ({"vocab_size": 10**9}, "vocab_size= must be 1,048,576 or fewer"),
         ({"heads": 3}, "width=16 cannot be divided among heads=3"),
         ({"layers": 0}, "layers= must be 1 or more"),
-        ({"context": 0}, "--context"),
+        ({"context": 0}, "context="),
         ({"width": -1}, "width= must be 1 or more"),
-        ({"dropout": 1.0}, "--dropout"),
-        ({"dropout": float("nan")}, "--dropout"),
+        ({"dropout": 1.0}, "dropout="),
+        ({"dropout": float("nan")}, "dropout="),
         ({"batch_size": 0}, "batch_size= must be 1 or more"),
         ({"learning_rate": float("nan")}, "learning_rate= must be above 0"),
-        ({"val_fraction": 1.0}, "--val-fraction"),
-        ({"val_fraction": float("nan")}, "--val-fraction"),
+        ({"val_fraction": 1.0}, "val_fraction="),
+        ({"val_fraction": float("nan")}, "val_fraction="),
     ],
 )
-def test_contradictions_are_refused_by_the_name_of_the_flag(
+def test_contradictions_are_refused_by_the_name_of_the_setting(
     text: Corpus, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
