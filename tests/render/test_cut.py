@@ -31,13 +31,13 @@ TOKENS = [
 
 @pytest.mark.parametrize("width", [40, 80])
 def test_golden_cut(width: int, golden: Callable[[str, str], None]) -> None:
-    golden(f"cut_{width}", "\n".join(map(str, cut_table(TOKENS, 50_257, 50_000, Screen(width)))))
+    golden(f"cut_{width}", "\n".join(map(str, cut_table(TOKENS, (50_257, 50_000), Screen(width)))))
 
 
 @pytest.mark.parametrize("symbols", [UNICODE, ASCII], ids=["unicode", "ascii"])
 @pytest.mark.parametrize("width", range(40, 101, 3))
 def test_every_byte_and_merge_is_shown_and_no_line_is_too_wide(width: int, symbols: Symbols) -> None:
-    lines = list(map(str, cut_table(TOKENS, 50_257, 50_000, Screen(width, symbols))))
+    lines = list(map(str, cut_table(TOKENS, (50_257, 50_000), Screen(width, symbols))))
     text = "\n".join(lines)
     assert max(map(cell_len, text.split("\n"))) <= width
     assert [text.count(f"(merge {n:,})") for n in (3, 1700, 115, 357, 20, 4)] == [1] * 6

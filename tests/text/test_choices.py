@@ -36,7 +36,7 @@ REFUSED = [
     ("a,", "has an empty choice"),
     ("a,,b", 'has an empty choice. Write a comma inside one as "a, b",c'),
     ('a,""', "has an empty choice"),
-    ("a,b,a", '--choices has "a" twice'),
+    ("a,b,a", 'choices= has "a" twice'),
     ('"a"b,c', "cannot be read as CSV"),
     ('a,"b', "cannot be read as CSV"),
     ("a\x1b,a\x1b", '"a\\x1b" twice'),

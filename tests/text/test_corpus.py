@@ -595,7 +595,7 @@ def test_a_line_that_is_no_object(line: str, told: str) -> None:
 
 def test_a_line_without_the_field_names_those_there_are() -> None:
     assert message(put("a.jsonl", '{"id": 1, "a story": "ab"}')) == (
-        'a.jsonl line 1 has no field "text". It has the fields "id", "a story".\nTry --field \'a story\''
+        'a.jsonl line 1 has no field "text". It has the fields "id", "a story".\nTry field=\'a story\''
     )
     assert message(put("b.jsonl", "{}")) == 'b.jsonl line 1 has no field "text". It has no fields.'
 
@@ -636,7 +636,7 @@ def test_a_column_may_be_a_dictionary() -> None:
 
 def test_parquet_without_the_column_names_those_there_are() -> None:
     assert message(put_parquet("tiny.parquet", id=[1], story=["ab"])) == (
-        'tiny.parquet has no column "text". It has the columns "id", "story".\nTry --field story'
+        'tiny.parquet has no column "text". It has the columns "id", "story".\nTry field=story'
     )
 
 
