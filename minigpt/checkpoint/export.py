@@ -96,7 +96,7 @@ def _beside(folder: Path) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(f"{folder} cannot be written: {error.strerror}.") from error
     except OutputError as error:
-        raise OutputError(str(error).replace(str(temporary), str(folder))) from error
+        raise OutputError(error.message.replace(str(temporary), str(folder))) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

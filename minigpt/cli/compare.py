@@ -119,7 +119,7 @@ def _print(comparison: Comparison, folder: Path) -> None:
         for line in panel_plots(panels(comparison), screen, coloured=colours(console)):
             console.print(line, soft_wrap=True)
     except PackageError as error:  # plotext is not installed; the table is there
-        note(str(error))
+        note(error.message)
     if not comparison.ablation:
         say(console, " every model is a run of its own, such as:")
         say(console, f"  minigpt sample -c {shlex.quote(str(folder / 'lstm-tokens'))}")

@@ -244,7 +244,8 @@ class _Reading:
             if file.read(1):
                 raise Misfit("something follows it, and it is the last")
         except (Misfit, ConfigError) as error:
-            what = str(error).removeprefix(".").rstrip(".")
+            told = error.message if isinstance(error, ConfigError) else str(error)
+            what = told.removeprefix(".").rstrip(".")
             raise TraceError(f"{self._name} is damaged, in line {self._line:,}: {what}.") from error
         ends = tuple(self._ends[sample] for sample in sorted(self._ends))
         return Trace(header=self._header, steps=tuple(self._steps), ends=ends)

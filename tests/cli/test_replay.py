@@ -305,6 +305,14 @@ def test_what_is_no_trace_is_one_clear_line(replay: Run, data: bytes | None, par
     assert part in result.stderr
 
 
+def test_settings_in_a_trace_that_no_flag_would_take_are_told_by_the_flag(sample: Run, replay: Run) -> None:
+    sample()
+    edit(0, lambda header: header["settings"].update(top_k=-1))
+    result = replay()
+    assert result.exit_code == 1
+    assert words(result.stderr).endswith("is damaged, in line 1: --top-k must be 0 (off) or more, not -1.")
+
+
 def test_a_trace_that_exists_is_not_written_over(sample: Run, minigpt: Run, trained: Path) -> None:
     sample()
     before = Path("cat.jsonl").read_bytes()
