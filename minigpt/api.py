@@ -4,7 +4,7 @@ What goes wrong is a MinigptError, whose message names arguments as Python has t
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints, overload
@@ -15,7 +15,7 @@ from minigpt.app.train_run import Listener, TrainRequest
 from minigpt.checkpoint import folder as on_disk
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.snapshots import Snapshot, snapshots
-from minigpt.errors import CheckpointError, ConfigError, CorpusError, as_argument, brief, named, spelled
+from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptError, as_argument, brief, named, spelled
 from minigpt.models.device import resolve_device
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import Model, gpt_of
@@ -190,7 +190,19 @@ class Checkpoint(on_disk.Checkpoint):
         return [single_token(self.tokenizer, text) for text in ([texts] if isinstance(texts, str) else texts)]
 
     def _gpt(self, why: str) -> GPT:
-        return gpt_of(self.model, why)
+        with _path_for_checkpoint():
+            return gpt_of(self.model, why)
+
+
+@contextmanager
+def _path_for_checkpoint() -> Iterator[None]:
+    """Messages name the setting `checkpoint` as `load` does: `path`."""
+    try:
+        yield
+    except MinigptError as error:
+        names = {"checkpoint": "path"}
+        error.args = (spelled(error.message, lambda name, value: as_argument(names.get(name, name), value)),)
+        raise
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
@@ -199,11 +211,8 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
     Raises CheckpointError with what does not fit what. Nothing in a folder is executed.
     """
     try:
-        loaded = on_disk.load(path, resolve_device(str(device)))
-    except CheckpointError as error:  # of a `checkpoint`, which is `path` here
-        names = {"checkpoint": "path"}
-        message = spelled(error.message, lambda name, value: as_argument(names.get(name, name), value))
-        raise CheckpointError(message) from error
+        with _path_for_checkpoint():
+            loaded = on_disk.load(path, resolve_device(str(device)))
     except OSError as error:  # such as a name that is too long for the disk
         raise CheckpointError(f"{brief(str(path))} cannot be opened: {error.strerror}.") from error
     return Checkpoint(loaded.path, loaded.model, loaded.tokenizer)

@@ -81,6 +81,9 @@ class MinigptError(Exception):
     def __str__(self) -> str:
         return spelled(self.message)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
     @property
     def message(self) -> str:
         return str(self.args[0])

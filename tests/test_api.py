@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +196,15 @@ def test_command_lines_in_messages_stay_as_they_are_typed() -> None:
     error = ConfigError(f"{named('top_k', 3)} is more than {named('min_p')}.\nGo on: minigpt train --resume run")
     assert str(error) == "top_k=3 is more than min_p=.\nGo on: minigpt train --resume run"
     assert error.settings == ("top_k", "min_p")
+    assert repr(ConfigError(f"{named('top_k', 3)} is odd.")) == "ConfigError('top_k=3 is odd.')"
+
+
+def test_the_folder_of_a_model_is_named_as_load_names_it(
+    checkpoint: api.Checkpoint, make_baseline: Callable[..., Any]
+) -> None:
+    asked = replace(checkpoint, model=make_baseline("lstm", checkpoint.tokenizer.vocab_size))
+    with pytest.raises(ConfigError, match=r"Name the folder of a GPT with path=\.$"):
+        asked.attend(TEXT)
 
 
 # Training
