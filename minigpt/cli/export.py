@@ -31,7 +31,8 @@ def export(
         ),
     ],
     target: Annotated[
-        Path, typer.Argument(help="FILE.gguf for llama.cpp; any other name is a folder for transformers and the like.")
+        Path,
+        typer.Argument(help="FILE.gguf for llama.cpp; any other name is a folder for transformers and similar tools."),
     ],
     dtype: Annotated[
         str,

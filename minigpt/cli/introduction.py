@@ -78,7 +78,7 @@ def finish(run: "Finished") -> str:
     early, plan = run.info.get("stopped_early"), run.plan
     if early is None:
         return f"after {quantity(run.info.get('steps_taken') or plan.train.steps, 'step')}"
-    return f"early, after {early:,} of {plan.train.steps:,} steps, as --patience {plan.train.patience} was at its end"
+    return f"early, after {early:,} of {plan.train.steps:,} steps, as --patience {plan.train.patience} ran out"
 
 
 def _given(plan: "Plan", screen: "Screen") -> "Text":

@@ -54,4 +54,4 @@ TextFile = Annotated[
 ]
 Top = Annotated[int, flag_of(SampleConfig, "top")]
 Json = Annotated[bool, json_flag("one document")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress on standard error.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no notes and no progress on standard error.")]

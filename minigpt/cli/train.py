@@ -144,7 +144,7 @@ def _conclude(training: "Training", *, quiet: bool) -> None:
     bits = saved.get("validation_bits_per_byte")
     quality = f", {bits:.3f} bits per byte on {info['corpus']['validation']}" if bits is not None else ""
     if base is not None and not saved["step"] and not number:
-        note(f"no step made it better on that text: the model is {base} as it was.", quiet=quiet)
+        note(f"no step improved on that text, so the model is {base}, unchanged.", quiet=quiet)
     console = stdout()
     best = "the best model, that of step" if bits is not None else "the model of step"
     best = "untrained, the model of step" if info["status"] == "untrained" else best

@@ -46,7 +46,7 @@ def _advice(info: Mapping[str, Any], folder: Path) -> str:
     if info.get("status") not in FINISHED:
         return f"Go on with: minigpt train --resume {shlex.quote(str(folder))}"
     if steps >= TrainConfig.steps:
-        return "There may be no order in the text to learn, or its --learning-rate does not suit it."
+        return "The text may hold nothing to learn, or --learning-rate may not suit it."
     if isinstance(minutes, int | float):
         longer = DEFAULT_MINUTES if minutes < DEFAULT_MINUTES else math.ceil(_LONGER * minutes)
         return f"Try --minutes {longer:g}."

@@ -10,7 +10,7 @@ Points = tuple[tuple[Amount, Amount], ...]  # x and y
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContenderRun:
-    """One training of a contender, and what it came to on the validation text."""
+    """One training of a contender, and its result on the validation text."""
 
     folder: str  # of the run, in that of the comparison
     tokens: Count
@@ -22,7 +22,7 @@ class ContenderRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """A model of a comparison, with what was measured of it; what is yet to come is None."""
+    """A model of a comparison with its measurements; those still to come are None."""
 
     model: str  # gpt, lstm, rnn or window; of an ablation, what the GPT is without
     layers: Several
@@ -46,7 +46,7 @@ _MEASURED = [field.name for field in fields(Contender)][6:]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Kinds of model with equal parameters on one text; None until it is known.
+    """Kinds of model with equal parameters on one text; unknown values are None.
 
     `tokens` and `seconds` are those of each training, `tried_tokens` those of each learning rate that is tried.
     """
@@ -72,7 +72,7 @@ class Comparison:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to be measured."""
+        """Whether no measurement is missing."""
         if self.ablation:
             return all(contender.equal_tokens is not None for contender in self.contenders)
         return all(None not in (getattr(c, name) for name in _MEASURED) for c in self.contenders)

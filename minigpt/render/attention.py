@@ -44,7 +44,7 @@ def head_table(heads: Sequence[HeadSummary], screen: Screen) -> Text:
                 f"{quantity(len(heads), 'head')}, on average {mean:.2f} bits of entropy",
                 "mean share of a token's attention that goes to the token before it, to the first of the text, to "
                 "earlier ones that are the same, and to itself",
-                "- where no token stands twice" if heads[0].same is None else "",
+                "- where no token occurs twice" if heads[0].same is None else "",
             ),
         ]
     )

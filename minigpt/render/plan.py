@@ -35,7 +35,7 @@ def _time(best: PlannedRun, seconds: float, screen: Screen) -> str:
     shape, whole = _shape(best, screen), duration(seconds)
     if best.share < 1:
         used = duration(max(1.0, best.share * seconds))
-        return f"about {used} of training, not {whole}, with {shape}: more of it would be learned by heart"
+        return f"about {used} of training, not {whole}, with {shape}: longer training would overfit"
     rate, tokens = f"{best.tokens_per_second:,.0f}", compact(best.tokens)
     return f"{whole} from the start: {shape} trains at about {rate} tokens/s here, so {tokens} tokens fit"
 

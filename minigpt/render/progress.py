@@ -20,7 +20,7 @@ _SMOOTHED_STEPS = 20
 def overfitting(now: TrainRecord, best: TrainRecord) -> str:
     """What to say when validation gets no better while the training loss still falls."""
     return (
-        f"After {now.epoch:.1f} epochs the model is learning this text by heart: the training loss still falls, but "
+        f"After {now.epoch:.1f} epochs the model is overfitting: the training loss still falls, but "
         f"the best validation loss, that of epoch {best.epoch:.1f}, lies three or more evaluations back. The best "
         "model is kept; a longer text, a smaller model, more --weight-decay or --dropout helps."
     )

@@ -24,7 +24,7 @@ MOST_DROPOUT, MOST_DECAY = 0.2, 0.6
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What the law needs to know of one training."""
+    """What the law needs to know about a training."""
 
     block_parameters: int  # 12 L C²
     embedding_parameters: int  # V C
@@ -68,9 +68,11 @@ class Law:
     heart_decay: float
 
     def has_seen(self, training: Training) -> bool:
-        """Whether trainings like this one were measured: none so short, so often repeated, so large for its text or so
-        strongly regularized stands alone. Beyond the largest model and the longest training that were measured, a law
-        is for telling, and is trusted for ten times as much.
+        """Whether the law applies: trainings like this one were measured.
+
+        Trainings that are too short, too often repeated, too large for their text or too strongly regularized are
+        excluded. A law is meant to extrapolate, so up to ten times the largest model and the longest training measured
+        are accepted.
         """
         t = training
         return (
@@ -85,7 +87,7 @@ class Law:
         )
 
     def bits_per_byte(self, training: Training) -> float:
-        """Bits per byte on text that was not trained on, for a text of average difficulty."""
+        """The expected bits per byte on held-out text, for a text of average difficulty."""
         t = training
         epochs = t.tokens * t.bytes_per_token / t.text_bytes
         worth = t.text_bytes * self.repeats * (1 - math.exp(-epochs / self.repeats))
@@ -103,7 +105,7 @@ class Law:
 
 @cache
 def fitted_law() -> Law:
-    """The law with the numbers of law.json."""
+    """The law with the coefficients in law.json."""
     return law_of(json.loads(files(__package__).joinpath("law.json").read_text())["law"])
 
 

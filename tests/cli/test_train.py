@@ -227,7 +227,7 @@ def test_a_run_that_is_still_training_is_neither_resumed_nor_overwritten(
 def test_a_diverging_run_ends_with_one_message(train: Run) -> None:
     result = train("--learning-rate", "1e15", "--clip-norm", "0", steps=10)
     assert result.exit_code == 1
-    assert "the loss is no number any more: --learning-rate 1e+15 is too high" in result.stderr
+    assert "the loss is no longer a number: --learning-rate 1e+15 is too high" in result.stderr
     assert "Traceback" not in result.stderr
     load("checkpoints/notes")
 
