@@ -147,7 +147,7 @@ def read_json_object(path: Path, most: int | None = None) -> dict[str, Any]:
 
 
 def read_own_json(path: Path) -> dict[str, Any]:
-    """Like `read_json_object`, for a file of ours, which has no NaN, infinity or lone surrogates, and is written again."""
+    """Like `read_json_object`, for a file of ours, without NaN, infinity or lone surrogates, as it is written again."""
     check_file(path)
     values = read_object(path)
     try:

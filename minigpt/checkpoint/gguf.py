@@ -146,7 +146,7 @@ def _gguf_name(name: str) -> str:
 
 
 def _kind(name: str, tensor: Tensor, dtype: str) -> str:
-    """The type to store a tensor in: position embeddings and vectors stay in float32, because they are small and added."""
+    """The type to store a tensor in: position embeddings and vectors, which are small, stay in float32."""
     if tensor.dim() < 2 or name.startswith("wpe"):
         return "F32"
     row = tensor.size(0 if name.startswith("h.") else 1)

@@ -77,7 +77,7 @@ def evaluate(
 
 
 def _rows(each: Sequence[FileScore], total: FileScore) -> Sequence[FileScore]:
-    """The total of several has a row of its own."""
+    """One row per file, and one for the total if there are several."""
     return [*each, total] if len(each) > 1 else each
 
 

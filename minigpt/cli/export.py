@@ -67,7 +67,7 @@ def export(
 
 
 def _tell(written: "Export") -> None:
-    """What was written, and how to load it."""
+    """Print what was written, and how to load it."""
     out, record, config = stdout(), written.record, written.checkpoint.model.config
     times = symbols_for(out.encoding).times
     shape = f"{quantity(config.layers, 'layer')} {times} {config.width}, {compact(record.parameters)} parameters"

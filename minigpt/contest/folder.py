@@ -25,7 +25,7 @@ COMPARISON = "comparison.json"
 
 
 def claim_comparison(name: str, out: Path | None) -> Path:
-    """Create a folder: `out`, or checkpoints/compare-NAME, compare-NAME-2, ... Raises OutputError; nothing is replaced."""
+    """Create `out`, or checkpoints/compare-NAME, compare-NAME-2, ... Raises OutputError; nothing is replaced."""
     if out is not None and (out / COMPARISON).exists():
         raise OutputError(
             f"{named('out', out)} already holds a comparison. Go on with it: minigpt compare --resume {out}"

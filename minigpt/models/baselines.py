@@ -106,7 +106,7 @@ class RNN(Baseline):
         return nn.RNN(config.width, config.width, config.layers, batch_first=True)
 
     def initialise(self: Self, generator: torch.Generator) -> Self:
-        """As in Baseline, but the recurrent matrices start orthogonal, which neither shrinks nor amplifies the state."""
+        """As in Baseline, but recurrent matrices start orthogonal, which neither shrinks nor amplifies the state."""
         super().initialise(generator)
         for name, parameter in self.named_parameters():
             if "weight_hh" in name:

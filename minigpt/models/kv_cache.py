@@ -25,7 +25,7 @@ def window_step(context: int) -> int:
 
 
 class KVCache:
-    """The tensor `kv` [layers, 2, batch, heads, context, head width] of keys and values; `length` positions are filled."""
+    """Keys and values in `kv` [layers, 2, batch, heads, context, head width]; `length` positions are filled."""
 
     def __init__(
         self,

@@ -21,7 +21,10 @@ _SCORE = 7  # cells of `-12.34` and a gap
 
 
 def head_table(heads: Sequence[HeadSummary], screen: Screen) -> Text:
-    """A line for each head: how spread its attention is, and how much of it goes where. Names stand for the half."""
+    """A line for each head: the entropy of its attention, and where it goes.
+
+    A kind is named if it takes half of the attention or more.
+    """
     lines = [Text(" layer head  entropy  previous     first      same    itself", "bold")]
     narrow = screen.width < 80
     if narrow:
@@ -55,10 +58,10 @@ def _whole(share: float | None) -> str:
 
 
 def grid_table(grid: AttentionGrid, screen: Screen, *, scores: bool = False) -> Iterator[Text]:
-    """A row for each token that looks, a column for each that is looked at: percentages, or scores before the softmax.
+    """A row for each token that looks, a column for each one that it looks at: percentages, or raw scores.
 
-    Columns are numbered as the rows are. Where there is no room for numbers, a sign's height is the share; tokens
-    that have no column have their share in `older`.
+    Columns are numbered as the rows are. Without room for numbers, a bar's height is the share; the shares of tokens
+    without a column are summed in `older`.
     """
     symbols, count = screen.symbols, len(grid.tokens)
     labels = [token_label(token, symbols) for token in grid.tokens]
@@ -110,7 +113,7 @@ def _grid_caption(grid: AttentionGrid, first: int, cells: int, screen: Screen, *
 
 
 def shared_word_table(shared: SharedWord, screen: Screen) -> Text:
-    """Both texts, layer by layer: where the word looks, how far it has moved, and how alike it is in both."""
+    """Both texts, layer by layer: what the word attends to, how far its vector has moved, and how similar both are."""
     parts: list[Text] = []
     for context in (shared.first, shared.second):
         parts += [*_word_lines(context, screen), Text()]
@@ -192,9 +195,9 @@ def _section(title: str, answer: Answer) -> Section:
 
 
 def attention_section(title: str, grids: Sequence[AttentionGrid]) -> Section:
-    """`grids` (one or more): all of one text, by layer; in each layer the mean of the heads, and every head.
+    """The section of a page for `grids` (one or more) of one text: per layer, the mean of the heads and every head.
 
-    Weights are rounded to a thousandth, which is what the page shows.
+    Weights are rounded to a thousandth, the precision that the page shows.
     """
     data = {
         "tokens": [token_label(token) for token in grids[0].tokens],

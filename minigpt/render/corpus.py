@@ -130,7 +130,7 @@ def _quoted(suffix: CorpusSuffix | VerbatimSpan, screen: Screen) -> str:
 
 
 def _characters(suffix: CorpusSuffix | VerbatimSpan) -> str:
-    """Its text; bytes that are no whole character, such as half of one at the start, as \\xe2."""
+    r"""Its text; bytes that are not whole characters, such as half of one at the start, as \xe2."""
     return suffix.text if suffix.text is not None else bytes.fromhex(suffix.bytes).decode("utf-8", "backslashreplace")
 
 
@@ -206,7 +206,7 @@ def verbatim_text(report: VerbatimReport) -> Text:
 
 
 def verbatim_caption(report: VerbatimReport, screen: Screen) -> Text:
-    """How much of the sample stands in the corpus, and the longest span that does."""
+    """How much of the sample occurs in the corpus, and the longest span that does."""
     where = f"stand verbatim in {corpus_name(report.corpus)}"
     least = f"of {quantity(report.at_least, 'token')} or more"
     sampled, longest = quantity(report.sampled_tokens, "sampled token"), report.longest

@@ -14,7 +14,7 @@ def read_biases(tokenizer: Tokenizer, texts: Iterable[str]) -> tuple[TokenBias, 
 
 
 def token_biases(tokenizer: Tokenizer, amounts: Iterable[tuple[str, float]]) -> tuple[TokenBias, ...]:
-    """Pairs of a token's id and its bias. Raises ConfigError for a text that is not one token, or that is given twice."""
+    """Pairs of a token's id and its bias. Raises ConfigError for a text that is not one token, or given twice."""
     found: dict[int, float] = {}
     for text, amount in amounts:
         try:

@@ -11,7 +11,7 @@ from minigpt.text.tokenizer import Tokenizer
 
 
 def before_each(model: Model, ids: Sequence[int], tokens: Sequence[int]) -> Iterator[Distribution]:
-    """The distribution before each of `tokens` (one or more) that follow `ids` (one or more), with sampling's windows."""
+    """The distribution before each of `tokens` (one or more) that follow `ids` (one or more), as in sampling."""
     decoder = decoder_for(model)
     yield distribution(decoder.prefill(ids)[0])
     for token in tokens[:-1]:

@@ -25,7 +25,7 @@ class Candidate(Token):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BareToken(Token):
-    """A token without numbers, in the place of a candidate: the first token of a text has no context that predicts it."""
+    """A token without numbers in the place of a candidate: the first token of a text, which has no context."""
 
     logit: None = None
     raw_prob: None = None

@@ -90,7 +90,7 @@ class ModelConfig(Settings):
         return embeddings + self.layers * (4 * c * c + 9 * c + 2 * c * i + i) + 2 * c
 
     def _baseline_parameters(self) -> int:
-        """The parameters without the embeddings: a cell has two matrices and two biases, four times as many with gates."""
+        """Parameters without embeddings: a cell has two matrices and two biases, four times as many with gates."""
         c, inner = self.width, 4 * self.width
         if self.model == "window":
             between = (self.layers - 1) * (inner * inner + inner)

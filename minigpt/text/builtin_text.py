@@ -9,7 +9,7 @@ NAME = "Python's language reference (pydoc_data.topics)"
 
 
 def python_reference() -> tuple[bytes, tuple[str, ...]]:
-    """The topics as stored, for their hash (they differ between versions of Python), and as documents, one per topic."""
+    """The topics as stored, for their hash (it differs between versions of Python), and one document per topic."""
     try:
         topics: dict[str, str] = import_module("pydoc_data.topics").topics
     except ImportError as error:

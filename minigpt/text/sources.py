@@ -164,7 +164,7 @@ def once(opened: Callable[[], IO[bytes]]) -> IO[bytes]:
 
 
 def walk(top: str | Path) -> Iterator[Path]:
-    """The entries below `top` without hidden ones. Links to directories are returned as links: they may lead anywhere."""
+    """The entries below `top` without hidden ones. Links to directories are not followed: they may lead anywhere."""
     for folder, folders, names in os.walk(top, onerror=refuse):
         folders[:] = [name for name in folders if not is_hidden(name)]
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]

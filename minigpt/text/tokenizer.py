@@ -282,7 +282,7 @@ def default_vocab_size(utf8_bytes: int) -> int:
 
 
 def fitting_tokenizers(merges: Sequence[tuple[str, str]], sizes: Sequence[int]) -> dict[int, Tokenizer]:
-    """A bpe tokenizer of each of the vocabulary `sizes` for which there are enough `merges`, or one with all of them."""
+    """A bpe tokenizer of each of the vocabulary `sizes` with enough `merges`, or one with all of them."""
     most = SMALLEST_VOCABULARY + len(merges)
     return {
         size: _tokenizer(merges[: size - SMALLEST_VOCABULARY])

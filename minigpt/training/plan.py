@@ -277,7 +277,7 @@ def _tokenizable(split: Split, speed: TextSpeed, seconds: float, *, cuts: bool) 
 
 
 def _some_text(split: Split) -> tuple[list[str], float]:
-    """A sample spread over the training text, or all of it; and the seconds that reading the text this often will take."""
+    """A sample spread over the training text, or all of it; and the seconds that this many readings will take."""
     started = time.perf_counter()
     characters = min(_COMPRESSED, split.train_characters)
     sample = [block.text for block in split.sample(characters)] or [""]

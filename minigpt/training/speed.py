@@ -55,7 +55,7 @@ class Speed:
 
 
 def training_flops_per_token(model: ModelConfig) -> float:
-    """Forward and backward, 2 + 4 flops per weight and token (Kaplan et al., 2020), including the head and attention."""
+    """Forward and backward, 2 + 4 flops per weight and token (Kaplan et al., 2020), with head and attention."""
     c = model.width
     weights = model.layers * (4 * c * c + 2 * c * model.mlp_width) + model.vocab_size * c
     return 6 * weights + 12 * model.layers * c * model.context

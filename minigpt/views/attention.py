@@ -34,7 +34,7 @@ _MOST_WEIGHTS = 400_000  # on a page: 1 MB
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadSummary:
-    """Where one attention head looks, averaged over the tokens of a text except the first. Shares are between 0 and 1."""
+    """Where one attention head looks, as shares from 0 to 1, averaged over the tokens of a text except the first."""
 
     layer: int  # from 1
     head: int  # from 1
@@ -91,7 +91,7 @@ class WordLayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordInContext:
-    """One word of a text, layer by layer. `position` and `token` are those of its last token, which has seen all of it."""
+    """One word of a text, layer by layer. `position` and `token` are of its last token, which has seen all of it."""
 
     text: str
     word: str
