@@ -126,7 +126,7 @@ def test_a_grid_has_the_rows_of_its_head(model: GPT, bpe: Tokenizer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("layer", "head", "said"), [(0, 1, "--layer"), (3, 1, "--layer"), (1, 0, "--head"), (1, 3, "--head")]
+    ("layer", "head", "said"), [(0, 1, "layer="), (3, 1, "layer="), (1, 0, "head="), (1, 3, "head=")]
 )
 def test_there_is_no_grid_of_what_is_not_there(model: GPT, bpe: Tokenizer, layer: int, head: int, said: str) -> None:
     with pytest.raises(ConfigError, match=f"{said} must be from 1 to 2"):
