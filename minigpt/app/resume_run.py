@@ -34,7 +34,7 @@ class Finished:
 
 
 def as_before(run: str, given: Mapping[str, Any], machine: Machine) -> Machine:
-    """The CPU threads and device of the run's beginning, unless others are given: the losses are the same bit for bit."""
+    """The CPU threads and device of the first session, unless others are given, so losses repeat bit for bit."""
     try:
         before = read_run_info(_named(run) / RUN)
     except CheckpointError:  # which is told where the run is opened
