@@ -17,7 +17,7 @@ from minigpt.models.kinds import gpt_of
 from minigpt.models.precision import stored
 from minigpt.text.prompt import check_argument, read_prompt, read_text
 
-# Begins the display of a stage of the work, by its name, how many units it has, and which: told of each one done.
+# Begins the display of a stage of the work, by name, number of units and unit; the result is called with units done.
 Stages = Callable[..., Callable[[int], None]]
 
 

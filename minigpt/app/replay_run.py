@@ -15,7 +15,7 @@ from minigpt.sampling.records import Replay, Rescoring, SampleEnd
 from minigpt.sampling.replay import ReplayTally, RescoringTally, changes, check_tokens, redraw, rescore
 from minigpt.sampling.trace import Fingerprint, Trace, TraceHeader, read_trace
 
-Advance = Callable[[int], None]  # told how many more tokens are done
+Advance = Callable[[int], None]  # called with the number of further tokens done
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def as_before(run: str, given: Mapping[str, Any], machine: Machine) -> Machine:
     """The CPU threads and device of the first session, unless others are given, so losses repeat bit for bit."""
     try:
         before = read_run_info(_named(run) / RUN)
-    except CheckpointError:  # which is told where the run is opened
+    except CheckpointError:  # which is reported when the run is opened
         return machine
     if "threads" not in given and before.threads is not None:
         machine = replace(machine, threads=min(before.threads, get_num_threads()))

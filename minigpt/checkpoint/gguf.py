@@ -47,7 +47,7 @@ _COMPUTED = {
     "scale_attn_by_inverse_layer_idx": False,
 }
 
-# What a tokenizer of ours has none of, and llama.cpp would not heed.
+# Absent from our own tokenizers, and ignored by llama.cpp.
 _UNHEEDED = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
 
 

@@ -26,7 +26,7 @@ SHAPE_KEYS = {  # ours -> config.json
     "heads": "n_head",
 }
 
-# What is fixed here. A config.json that says otherwise describes another model, and is refused by the field's name.
+# Fixed in this implementation. A config.json with other values describes another model, and is rejected.
 FIXED: dict[str, Any] = {"model_type": "gpt2", "add_cross_attention": False}
 
 ACTIVATION_NAMES = {  # transformers' -> ours; the others of a line compute the same in another order

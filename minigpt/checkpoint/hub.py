@@ -99,14 +99,14 @@ def _fetched(model: HubModel, check: Callable[[Path], object]) -> Path:
     """Download the files one by one in this thread, so that Ctrl-C ends it at once."""
     from huggingface_hub import HfApi, hf_hub_download
 
-    # Asked first, as it says at once where there is no network; hf_hub_download would try for half a minute.
+    # Asked first, because it fails at once without a network; hf_hub_download would retry for half a minute.
     info = HfApi().model_info(model.repository, revision=model.revision)
     there = {file.rfilename for file in info.siblings or ()}
     if CONFIG not in there:
         raise CheckpointError(f"{model} has no {CONFIG} on the Hub, so it is no model that can be loaded.")
     folder = Path(hf_hub_download(model.repository, CONFIG, revision=model.revision)).parent
     check(folder)
-    commit = folder.name  # from which all comes, whatever happens to a branch meanwhile
+    commit = folder.name  # the commit of all files, even if the branch moves meanwhile
     for name in [name for name in _DESCRIPTION if name in there]:
         hf_hub_download(model.repository, name, revision=commit)
     if not there & {WEIGHTS, INDEX}:

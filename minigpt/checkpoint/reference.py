@@ -24,7 +24,7 @@ from minigpt.text.wording import shown
 
 OWN = "run"  # the text that the checkpoint itself learned from
 BUILTIN = "builtin"  # Python's own language reference
-Stages = Callable[[str, int | None], Progress]  # told what begins, and how many characters it is for
+Stages = Callable[[str, int | None], Progress]  # called with the stage that begins and its number of characters
 
 
 @dataclass(frozen=True)

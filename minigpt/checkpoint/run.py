@@ -268,7 +268,7 @@ def _claim_name(root: Path, name: str) -> Path:
 def _was_killed_at_its_start(folder: Path) -> bool:
     """Whether a process was killed before it had a run in `folder`; if so, the folder is emptied."""
     if (folder / RUN).exists() or (folder / LOG).exists() or not (folder / RESUME / LOCK).is_file():
-        return False  # a log is of a run that got further, whose model may be somebody's
+        return False  # a run with a log got further, and someone may need its model
     with suppress(OutputError):  # that process is at work
         locked(folder / RESUME / LOCK, "in use", surely=True)  # and never closed, as in `claim`
         if not (folder / RUN).exists():

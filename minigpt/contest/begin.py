@@ -15,7 +15,7 @@ from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.training.plan import Plan, Stages, make_plan
 
-ORDER = ("window", "rnn", "lstm", "gpt")  # of their invention
+ORDER = ("window", "rnn", "lstm", "gpt")  # of invention
 PRESET = "nano"  # whose weights are as many as all others get
 CONTEXT = 256
 _STEP_TOKENS = {"cpu": 1024}  # enough to keep it busy; on a GPU:

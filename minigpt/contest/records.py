@@ -33,7 +33,7 @@ class Contender:
     tried_rates: tuple[tuple[Positive, Amount | None], ...] = ()  # bits per byte; None where the loss was no number
     training_tokens_per_second: Points | None = None  # by the context, with as many tokens in a step
     step_milliseconds: Points | None = None  # of generating, by the number of the token
-    peak_bytes: Count | None = None  # of training: what the process needs beyond what it has before; 0: cannot be told
+    peak_bytes: Count | None = None  # of training, beyond the process's memory before it; 0 if it cannot be measured
     equal_tokens: ContenderRun | None = None
     equal_time: ContenderRun | None = None
     loss_nats_by_position: Points | None = None  # by the number of tokens that are seen

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_LONGEST = 1024  # tokens, written out: the weights take memory by its square
+_LONGEST = 1024  # tokens for explicit attention, whose weights take memory with their square
 
 
 def causal_attention(q_BHTD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor) -> Tensor:

@@ -125,7 +125,7 @@ class NativeStep:
     def __call__(self, token: int) -> Tensor:
         position, logits_V = self._cache.length, torch.empty(self._vocab)
         assert position < self._cache.kv.size(4), "a full cache takes no more"
-        if not 0 <= token < self._vocab:  # C would read what lies beyond
+        if not 0 <= token < self._vocab:  # C would read beyond the table
             raise IndexError(f"There is no token {token} in a vocabulary of {self._vocab}.")
         self._step(self._at_model, token, position, logits_V.data_ptr(), torch.get_num_threads())
         self._cache.length = position + 1

@@ -141,7 +141,7 @@ def _word_lines(context: WordInContext, screen: Screen) -> Iterator[Text]:
             "nothing stands before it: the model reads from left to right, so here it has nothing to look back to, and "
             "what comes later cannot change it"
         )
-    # Where a line has no room for a few words, they stand on a line of their own.
+    # Without room for a few words on the line, they get a line of their own.
     indent = 21 if screen.width >= 60 else 7
     between = "" if indent == 21 else "\n" + indent * " "
     yield Text(f" layer  cosine  moved{between}  looks at", "bold")

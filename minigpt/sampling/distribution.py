@@ -184,7 +184,7 @@ def surprisal_bits(best: Candidate, token: Candidate) -> float:
     return (best.logit - token.logit - math.log(best.raw_prob)) / math.log(2)
 
 
-@lru_cache(maxsize=1 << 16)  # a failed decoding costs more than a whole softmax of a small vocabulary
+@lru_cache(maxsize=1 << 16)  # a failed decoding costs more than a softmax over a small vocabulary
 def _text_and_hex(data: bytes) -> tuple[str | None, str]:
     return token_text(data), data.hex()
 

@@ -130,7 +130,7 @@ def top_p(logits_BV: Tensor, history_BT: Tensor, p: float) -> Tensor:
     Holtzman et al., "The Curious Case of Neural Text Degeneration", 2020.
     """
     require(0 < p <= 1, f"top-p must be above 0 and at most 1, not {p}.")
-    if p == 1:  # whatever rounding makes of the sum
+    if p == 1:  # however the sum is rounded
         return logits_BV.clone()
     ordered, order = logits_BV.sort(dim=-1, descending=True, stable=True)
     return _keep_until(logits_BV, ordered.softmax(-1), order, p)

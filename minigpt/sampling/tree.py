@@ -153,7 +153,7 @@ class TokenTree:
         self._nodes[child].step = record
         self._logits.put(child, logits_V)
         self._live = self.path(child)[self._decoder.start :]
-        moved = self._decoder.start != start  # then the whole window was read again
+        moved = self._decoder.start != start  # the whole window was read again
         self._keep_columns(0 if moved else len(self._live) - 1)
         return child
 

@@ -7,11 +7,11 @@ from typing import NamedTuple
 # Before a line that follows a single newline, and before a single space between two words. GPT-2's pattern looks at
 # nothing behind it, and ahead only within white space, so a cut there leaves all ids as they are.
 _SAFE_CUT = re.compile(r"(?<=\S\n)(?=\S)|(?<=\S)(?= \S)")
-BLOCK = 1 << 18  # characters: what is in memory at once
-_PIECE = 1 << 14  # characters: what one thread encodes at a time
+BLOCK = 1 << 18  # characters held in memory at once
+_PIECE = 1 << 14  # characters that one thread encodes at a time
 _WORD = 1 << 8  # characters: learning a tokenizer takes the square of a word's length, so longer ones may be cut
 
-Progress = Callable[[int], None]  # told how many more units, such as bytes or characters, are done
+Progress = Callable[[int], None]  # called with the number of further units done, such as bytes or characters
 
 
 class Block(NamedTuple):

@@ -12,7 +12,7 @@ from minigpt.errors import CorpusError
 from minigpt.text.wording import needs_extra
 
 _MOST = 1 << 18  # bytes that come out at once, about
-_FEW = 64  # bytes that zstandard is given at once: it knows no bound, and makes at most 128 kB of four of them
+_FEW = 64  # bytes passed to zstandard at once: it has no output limit, and expands four of them to at most 128 kB
 
 
 class _Gzip:

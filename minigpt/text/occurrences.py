@@ -12,7 +12,7 @@ import numpy as np
 from minigpt.text.shards import Ids
 
 OUTSIDE = -1  # stands for what would be before and behind the corpus
-_APART = -2  # the same for the text of a sample: what ends a document in it, too, is like nothing
+_APART = -2  # the same for the text of a sample, in which an end of a document matches nothing either
 _BLOCK = 1 << 17  # ids at once: few enough for the processor's cache, many enough that it is numpy that works
 _PAIRS = 1 << 18  # compared at once, about: a text and a corpus that repeat themselves have many
 _TABLE_BITS = 20  # of a hash: with a thousand n-grams, one place in a thousand is looked at in vain

@@ -130,7 +130,7 @@ def find(argument: str) -> Place:
 def find_local(path: str) -> Place:
     if os.path.isdir(path):
         return local_place(path, os.path.basename(os.path.abspath(path)), walk(path))
-    # A file called notes[1].txt is that file, not a pattern; a missing file without * ? [ is told when it is read.
+    # A file called notes[1].txt is that file, not a pattern; a missing file without * ? [ is reported on reading.
     if os.path.lexists(path) or not has_magic(path):
         return Place(shown(path), stem(path), (local_file(path),), named=True)
     return find_by_glob(path)
@@ -149,7 +149,7 @@ def local_place(name: str, label: str, entries: Iterable[Path]) -> Place:
 
 def local_file(path: str) -> File:
     opened = partial(open_local, path)
-    # A pipe can be read only once. What is missing is told when it is opened.
+    # A pipe can be read only once. A missing file is reported on opening.
     is_pipe = os.path.exists(path) and not os.path.isfile(path)
     return File(shown(path), path, os.path.realpath(path), kept(partial(once, opened)) if is_pipe else opened)
 

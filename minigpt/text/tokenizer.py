@@ -55,7 +55,7 @@ class Tokenizer:
 
     def __init__(self, engine: Engine, end_of_text_name: str = END_OF_TEXT) -> None:
         self._engine = engine
-        self._engine.encode_special_tokens = True  # "<|endoftext|>" in a user's text is thirteen letters
+        self._engine.encode_special_tokens = True  # "<|endoftext|>" in a user's text is thirteen ordinary characters
         self._engine.no_truncation()  # a fine-tuned model's file may hold the limits of its training
         self._engine.no_padding()
         self._bytes: dict[int, bytes] = {}

@@ -15,7 +15,20 @@ from minigpt.training.speed import GPU_TOKENS, Speed, heads_of
 SHAPES = ((2, 64), (3, 96), (4, 128), (4, 192), (5, 256), (6, 384), (8, 512), (10, 640), (12, 768))
 VOCABULARIES = (512, 1024, 2048, 4096, 8192, 16384)
 DROPOUTS = (0.0, 0.1, 0.2)
-SHARES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.03, 0.02, 0.01)  # of the time: no more than is good
+SHARES = (
+    1.0,
+    0.7,
+    0.5,
+    0.35,
+    0.25,
+    0.18,
+    0.12,
+    0.08,
+    0.05,
+    0.03,
+    0.02,
+    0.01,
+)  # of the time: longer trainings would overfit
 # Three times the weight decay took 0.4 to 7 % off the loss of a text that is seen ten times or more (at 4 x 128 and
 # 5 x 256, scripts/measurements.jsonl); of one that is seen eight times or less it added up to 2 %.
 OFTEN, REPEATED_DECAY = 10.0, 0.3

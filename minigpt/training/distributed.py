@@ -30,7 +30,7 @@ from minigpt.text.shards import Ids
 
 T = TypeVar("T")
 
-# How long ranks wait for each other: rank 0 may tokenize for long. One that ends is noticed at once by the others.
+# How long ranks wait for each other: rank 0 may tokenize for long. The others notice at once when one ends.
 _PATIENCE = timedelta(hours=6)
 _IDS_AT_ONCE = 1 << 25
 
@@ -229,7 +229,7 @@ class _Shards(_Replicas):
         return model
 
     def accumulating(self, trained: nn.Module) -> AbstractContextManager[None]:
-        return nullcontext()  # gradients that are not shared yet would be whole ones, which may not fit
+        return nullcontext()  # unreduced gradients would not be sharded, and may not fit
 
     def whole(self, model: Model) -> Model:
         tensors = {name: self.kept(p.detach()) for name, p in model.named_parameters()}
@@ -294,7 +294,7 @@ def join(shard: bool = False) -> Iterator[Ranks]:
         said = str(error)
         if "out of memory" in said or not (isinstance(error, dist.DistError) or "gloo" in said):
             raise
-        why = f" ({said.splitlines()[0]})" if "nccl" in said.lower() else ""  # which fails by itself, too
+        why = f" ({said.splitlines()[0]})" if "nccl" in said.lower() else ""  # which can also fail by itself
         raise RankError(
             f"Another process of this run has ended, or cannot be reached{why}, and so this one ends too.\n"
             f"What it kept last is there: go on with {named('resume')}, with as many processes as you like."

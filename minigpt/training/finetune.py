@@ -16,7 +16,7 @@ from minigpt.models.gpt import GPT
 from minigpt.models.kinds import gpt_of
 from minigpt.settings import Choices, ModelConfig, TrainConfig, require
 
-# A given model's own, to be kept.
+# Belong to the given model and are kept.
 OWN = ("preset", "tokenizer", "vocab_size", "model", "layers", "heads", "width", "window", "positions")
 _STEP_TOKENS = {"cpu": 1024}  # a window of GPT-2's: the logits of one take 200 MB, and three copies of them
 _STEP_TOKENS_ELSEWHERE = 8192
@@ -24,9 +24,9 @@ _EVALUATED = 8192  # tokens: a few steps' work
 _SMALL = 1 << 24  # parameters: a dozen snapshots of more would fill a disk
 _FEW_SNAPSHOTS = 2
 _LONGEST_CHARACTER = 4  # bytes of UTF-8
-_FEW_BYTES = 1.5  # in a token of a tokenizer that knows words: its own text has 2 to 5 of them
-_WHOLE_CHARACTERS = 0.95  # in a token: below it, characters are cut into bytes
-_MOST_ACTIVATIONS = 1 << 30  # bytes that may be kept between a step's two passes
+_FEW_BYTES = 1.5  # per token of a tokenizer that knows words; on its own text it has 2 to 5
+_WHOLE_CHARACTERS = 0.95  # per token; below this, characters are split into bytes
+_MOST_ACTIVATIONS = 1 << 30  # bytes of activations that may be kept for the backward pass
 
 
 @dataclass(frozen=True)

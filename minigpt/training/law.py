@@ -1,7 +1,7 @@
 """A scaling law: the bits per byte to expect of a training by its size, up to a factor that depends on the text.
 
 A scaling law of the kind of Hoffmann et al., "Training Compute-Optimal Large Language Models", 2022, with repeated text
-worth ever less (Muennighoff et al., "Scaling Data-Constrained Language Models", 2023) and a term for learning by heart.
+worth ever less (Muennighoff et al., "Scaling Data-Constrained Language Models", 2023) and a term for overfitting.
 `scripts/fit law` fits it to measurements; law.json holds what came out.
 """
 
@@ -37,16 +37,16 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Law:
-    """bits = floor + model + data + by_heart, where
+    """bits = floor + model + data + overfit, where
 
     model     = model_scale (N / 10⁶) ^ -model_power b ^ -model_bytes      N: parameters of the blocks
                                                                            b: bytes of a token
     data      = data_scale (D / 10⁶) ^ -data_power b ^ data_bytes          D: bytes seen, those seen again worth ever
                                                                            less: U repeats (1 - exp(-epochs / repeats))
-    by_heart  = heart_scale (P b / U) ^ heart_size epochs ^ heart_epochs   U: bytes of the text
+    overfit   = heart_scale (P b / U) ^ heart_size epochs ^ heart_epochs   U: bytes of the text
                                                                            P: N and the parameters of the embeddings
 
-    A tokenizer that cuts longer tokens makes the model's work easier. Dropout takes from what is learned by heart, by
+    A tokenizer that cuts longer tokens makes the model's work easier. Dropout reduces overfitting by
     exp(-heart_dropout p), and makes learning slower, by 1 + data_dropout p; so does weight decay above that which
     TrainConfig begins with, by exp(-heart_decay w) and 1 + data_decay w.
     """

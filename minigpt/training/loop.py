@@ -47,7 +47,7 @@ class Trainer:
         self.model, self.data, self.config, self.byte_lengths = model.train(), data, config, byte_lengths
         model.gradient_checkpointing = config.gradient_checkpointing
         self.ranks, self._trained = ranks, ranks.trained(model)
-        # Nothing here refers back to this trainer: a GPU's memory is free again as soon as nobody has it any more.
+        # Nothing here refers back to this trainer, so a GPU's memory is freed as soon as the trainer is dropped.
         loss = _loss_of(self._trained, model.device, config)
         self._loss = compiled(loss) if config.compile else loss
         self.optimizers = build_optimizers(model, config)
@@ -55,10 +55,10 @@ class Trainer:
         self.tokens_per_step = config.batch_size * config.accumulation * model.config.context
         self.step = 0
         self.seconds = 0.0  # of training before this process
-        self.reserved_seconds = 0.0  # for what comes after the last record
+        self.reserved_seconds = 0.0  # for the work after the last record
         self.is_over = False  # the last step is reported
         self._unevaluated = False  # the latest one that is reported
-        self._unreported: _Step | None = _Step()  # taken, but its record is still to come
+        self._unreported: _Step | None = _Step()  # taken, but not reported yet
         self._started = time.perf_counter()
         self._evaluation_seconds = 0.0  # of the latest
 
@@ -74,7 +74,7 @@ class Trainer:
         evaluated = evaluation_steps(self.config) if len(self.data.validation) > 1 else frozenset()
         while not stopped():
             if self._unreported is None:
-                # Where a save took the time of a step that was expected, that step is still taken, and evaluated.
+                # If a save took the time of an expected step, that step is still taken and evaluated.
                 if self._is_last() and not self._unevaluated:
                     self.is_over = True
                     return
@@ -232,7 +232,7 @@ class Trainer:
             optimizer.step()
         self.model.zero_grad(set_to_none=True)
         self.batches.prepare(step + 1)
-        # Only here a GPU is waited for.
+        # The only place that waits for a GPU.
         loss = self.ranks.total(sum(float(loss) for loss in losses)) / self.ranks.size
         return _Step(loss, rate, float(norm), time.perf_counter() - started)
 

@@ -28,13 +28,15 @@ _FEWEST_LEARNED = 1 << 14  # characters that a tokenizer learns from, however sh
 # Of the time, at most:
 _TOKENIZING_SHARE = 1 / 3
 _LEARNING_SHARE = 1 / 8
-_MEASURING_SHARE = 1 / 10  # of how the text is cut
+_MEASURING_SHARE = 1 / 10  # of the text's tokenization
 READING_SHARE = 1 / 40  # once; it is read _READINGS times more
-LEAST_TRAINING_SHARE = 1 / 4  # whatever came before: what was begun is trained, if longer than was asked for
+LEAST_TRAINING_SHARE = (
+    1 / 4
+)  # whatever came before: a run that was begun is trained, even if it then takes longer than asked for
 _READINGS = 5  # of the text: to count, to see how it compresses, to learn a tokenizer, to tokenize both parts
 BASELINE_RATES = {"lstm": 1e-2, "rnn": 1e-3, "window": 1e-2}  # AdamW's: the best of 1, 3, 10 and 30 thousandths
 T = TypeVar("T")
-Stages = Callable[[str, int | None], Progress]  # told what begins and how many characters it is for
+Stages = Callable[[str, int | None], Progress]  # called with the stage that begins and its number of characters
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def run(
         if not early:
             stop.now()
     keeper.keep()
-    untold = not keeper.saved_step and math.isinf(keeper.best)  # how good it is
+    untold = not keeper.saved_step and math.isinf(keeper.best)  # the losses of the saved model
     if record is not None and record.step > keeper.saved_step and (untold or not plan.has_validation):
         folder.save(ranks.whole(model), record)
     finished = "untrained" if is_untrained(folder.info) else "finished"

@@ -42,7 +42,7 @@ class Speed:
     """
 
     points: tuple[tuple[int, float], ...]
-    processes: int = 1  # that train together, each as fast
+    processes: int = 1  # that train together, each at this speed
     seconds_a_layer: float = 0.0
 
     def tokens_per_second(self, model: ModelConfig, step_tokens: float = math.inf) -> float:

@@ -23,8 +23,8 @@ class Question:
     ids: Sequence[int]
     flags: Any  # the settings of the command's views, by their names
     top: int
-    note: Callable[[str], None]  # told of what was done differently from what was asked
-    # Begins the display of long work, by its name, its size and the unit; told of units that are done.
+    note: Callable[[str], None]  # called with a sentence about anything done differently from what was asked
+    # Begins the display of long work, by name, size and unit; the result is called with units done.
     stages: Callable[..., Callable[[int], None]] = lambda name, total, unit="": lambda done: None
 
 
