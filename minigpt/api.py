@@ -110,7 +110,7 @@ class Checkpoint(on_disk.Checkpoint):
         if isinstance(bias := settings.get("bias"), Mapping):
             settings["bias"] = token_biases(self.tokenizer, bias.items())
         config = SampleConfig(**_known(settings, [field.name for field in fields(SampleConfig)]))
-        self.tokenizer.encode(text)  # now, not when the first piece is asked for
+        self.tokenizer.encode(text)  # check now, rather than when the first piece is requested
         return generate(self.model, self.tokenizer, text, config, count=count)
 
     def choose(self, text: str, choices: Sequence[str]) -> Records[Choice]:

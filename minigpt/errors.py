@@ -25,12 +25,12 @@ _LONGEST_TEXT = 1200  # of a whole message
 
 
 def brief(value: str) -> str:
-    """`value`, which came from outside and may be of any length, as a message repeats it."""
+    """`value`, untrusted and of any length, shortened for a message."""
     return value if len(value) <= _LONGEST_VALUE else value[: _LONGEST_VALUE - 3] + "..."
 
 
 def bounded(message: str) -> str:
-    """`message` without what no message needs to repeat, such as a path of thousands of characters."""
+    """`message` without overlong parts, such as a path of thousands of characters."""
     words = re.sub(rf"\S{{{_LONGEST_WORD},}}", lambda word: _without_middle(word[0], 200), message)
     return words if len(words) <= _LONGEST_TEXT else _without_middle(words, _LONGEST_TEXT)
 
@@ -44,34 +44,35 @@ Spelling = Callable[[str, str | None], str]
 
 
 def named(name: str, value: object = None) -> str:
-    """A setting, and its value where there is one, for a message. Whoever shows the message spells them, see `spelled`.
+    """A setting, with its value if there is one, for a message. Whoever shows the message spells it, see `spelled`.
 
-    In the text they stand between control characters that nobody types.
+    It is enclosed in control characters, which nobody types.
     """
     given = "" if value is None else "\x1f" + re.sub("[\x02\x03\x1f]", "", str(value))
     return f"\x02{name}{given}\x03"
 
 
 def as_argument(name: str, value: str | None) -> str:
-    """A setting as a program gives it: `top_k=3`."""
+    """A setting as a Python argument: `top_k=3`."""
     return f"{name}={value or ''}"
 
 
 def as_flag(name: str, value: str | None = None) -> str:
-    """A setting as the command line gives it, unless its flag has another name: `--top-k 3`."""
+    """A setting as a flag of the command line, unless its flag has another name: `--top-k 3`."""
     flag = f"--{name.replace('_', '-')}"
     return flag if value is None else f"{flag} {value}"
 
 
 def spelled(message: str, spelling: Spelling = as_argument) -> str:
-    """`message` with each setting that it names as `spelling` has it."""
+    """`message` with its settings spelled by `spelling`."""
     return _NAMED.sub(lambda found: spelling(found[1], found[2]), message)
 
 
 class MinigptError(Exception):
-    """Base of every error that is the user's to mend; `str(error)` is the whole message, in the words of Python.
+    """The base of every error that the user can fix; `str(error)` is the whole message, with settings as Python
+    arguments.
 
-    `message` is the text as it was given, with its `named` settings; whoever quotes one error in another quotes that.
+    `message` is the original text, with its `named` settings; quote that when one error contains another.
     """
 
     def __init__(self, message: str) -> None:
@@ -96,7 +97,7 @@ class MinigptError(Exception):
 
 @contextmanager
 def concerning(setting: str) -> Iterator[None]:
-    """Whatever goes wrong inside is about this setting, whether the message names it or not."""
+    """Marks errors raised inside as concerning this setting, whether the message names it or not."""
     try:
         yield
     except MinigptError as error:
@@ -113,11 +114,11 @@ class ConfigError(MinigptError):
 
 
 class TrainingError(MinigptError):
-    """A training that cannot go on, as its loss is no number any more."""
+    """A training that cannot continue because its loss became NaN or infinite."""
 
 
 class PackageError(MinigptError):
-    """A package that is not installed, by the command that installs it."""
+    """A package that is not installed, with the command that installs it."""
 
 
 class CheckpointError(MinigptError):

@@ -26,10 +26,10 @@ _MOST = 2**63  # whole numbers are 64 bits wide wherever they go
 
 
 class Misfit(ValueError):
-    """A value that is not what it should be: where it stands, what it is, what must be there."""
+    """A value that does not validate: where it is, what it is, and what is allowed."""
 
     def of(self, path: Path) -> str:
-        """The sentence about the file in which it stands."""
+        """The sentence about the file that contains it."""
         told = str(self)
         if told.startswith("it "):
             return f"{path} {told[3:]}."
@@ -48,7 +48,7 @@ def read_object(path: Path, constant: Callable[[str], Any] | None = None) -> dic
 
 
 def record_of(kind: type[T], value: Any, path: Path) -> T:
-    """`from_plain`, not exactly, of what stands in a file. Raises CheckpointError, which names the file."""
+    """`from_plain`, not exactly, for the contents of a file. Raises CheckpointError, which names the file."""
     try:
         return from_plain(kind, value, exact=False)
     except Misfit as error:
@@ -58,9 +58,9 @@ def record_of(kind: type[T], value: Any, path: Path) -> T:
 
 
 def from_line(line: bytes, constant: Callable[[str], Any] | None = None) -> dict[str, Any]:
-    """The JSON object in UTF-8. Raises Misfit; a name given twice is no JSON here.
+    """The JSON object in UTF-8. Raises Misfit; duplicate names are rejected.
 
-    Nor are NaN and infinity, unless `constant` says what they stand for.
+    NaN and infinity are rejected too, unless `constant` says what they stand for.
     """
     try:
         value = json.loads(line.decode("utf-8"), parse_constant=constant or _refuse_constant, object_pairs_hook=_unique)
@@ -80,13 +80,12 @@ def from_line(line: bytes, constant: Callable[[str], Any] | None = None) -> dict
 
 
 def from_plain(kind: type[T], value: Any, *, exact: bool = True) -> T:
-    """The record of `kind` (a dataclass) that `value` stands for: every field there, no other, each of its type.
+    """The record of `kind` (a dataclass) in `value`, with exactly its fields, each of its type.
 
-    Not `exact`, what has a default may be missing, as an older version did not write it, and what is unknown, as of a
-    newer one, is left out; but for a setting, without which a run would not be the same.
-
-    Raises Misfit, also for a null that stands for no finite number where a number must be, and for text that is not
-    Unicode. What a record itself refuses comes as it raises it.
+    Unless `exact`, fields with a default may be missing, since older versions did not write them, and unknown names,
+    from newer versions, are ignored, except for settings, without which a run would differ. Raises Misfit, also for a
+    null in place of a required number, and for text that is not Unicode. Errors raised by the record itself pass
+    through.
     """
     record: T = _reader(cast(Hashable, kind), exact)(value)
     return record
@@ -126,7 +125,7 @@ def _reader(kind: Any, exact: bool) -> _Reader:
 
 
 def _read_each(readers: Iterable[_Reader], values: Iterable[Any], where: Callable[[int], str]) -> list[Any]:
-    """Each value by its reader; `where` is the path of a number that does not fit."""
+    """Read each value with its reader; `where` is the path of a number that does not fit."""
     found: list[Any] = []
     try:
         for read, value in zip(readers, values, strict=False):
@@ -171,7 +170,7 @@ def _range_reader(read_number: _Reader, within: Within) -> _Reader:
 
 
 def _list_reader(items: Iterable[_Reader], count: int | None = None) -> _Reader:
-    """A list, or one of exactly `count` values."""
+    """A reader of lists, or of lists of exactly `count` values."""
 
     def read(value: Any) -> Any:
         if type(value) is not list or count not in (None, len(value)):
@@ -195,7 +194,7 @@ def _mapping_reader(item: _Reader) -> _Reader:
 
 
 def _choice_reader(readers: list[_Reader], may_be_null: bool) -> _Reader:
-    """A value of the first type that it fits; where it fits none, the first one says why."""
+    """A reader of the first type that fits; if none fits, the error is that of the first."""
     usual, *others = readers
 
     def read(value: Any) -> Any:

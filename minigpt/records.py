@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """What a number may be that is read from a file, as the second part of an `Annotated`: both ends included."""
+    """The range of a number read from a file, as the second part of an `Annotated`: both ends included."""
 
     least: float
     most: float
@@ -43,7 +43,7 @@ class Record:
 
 
 def to_plain(value: Any) -> Any:
-    """A record as JSON has it: objects, lists, null for what is no finite number."""
+    """A record as JSON: objects, lists, and null for NaN and infinity."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, (list, tuple)):
@@ -56,5 +56,5 @@ def to_plain(value: Any) -> Any:
 
 @cache
 def _names(kind: type) -> tuple[str, ...]:
-    """The names of a record in JSON; none of anything else."""
+    """The JSON names of a record's fields; none for anything else."""
     return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()

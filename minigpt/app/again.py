@@ -18,10 +18,10 @@ _IMPLIED = ("preset", "dry_run")  # a preset by the shape that it stands for
 def again(
     text: TextSettings, length: Length, plan: Plan, choices: Choices, device: torch.device, base: str | None = None
 ) -> dict[str, Any]:
-    """`text`, what a run was told about its text, and `command`, the arguments that repeat it.
+    """`text`, the arguments that named a run's text, and `command`, the arguments that repeat the run.
 
-    Paths are as they were given; `base` names the model that the run begins with, if one is given. Where threads and
-    device are these too, the weights are the same to the bit on the same CPU.
+    Paths are as they were given; `base` names the model that the run starts from, if one is given. With the same
+    threads and device, a CPU gives the same weights bit for bit.
     """
     told = {name: _storable(value) for name, value in asdict(text).items()}
     corpus = list(told.pop("corpus"))
@@ -50,7 +50,7 @@ def again(
 
 
 def _as_flags(values: Mapping[str, Any]) -> Iterator[str]:
-    """Every setting of a training that has a flag, and a value that is not the flag's absence."""
+    """Every setting of a training that has a flag, unless its value is that of the flag's absence."""
     for kind in (TextSettings, Choices, Length, TrainConfig, Machine):
         for name, about in settings_of(kind).items():
             for each in (name, f"no_{name}") if about.off else (name,):
@@ -62,7 +62,7 @@ def _as_flags(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _storable(value: Any) -> Any:
-    """Names may hold bytes that are not UTF-8, which JSON cannot."""
+    """Replace bytes in names that are not UTF-8, which JSON cannot hold."""
     if isinstance(value, str):
         return os.fsencode(value).decode("utf-8", "backslashreplace")
     return [_storable(each) for each in value] if isinstance(value, list | tuple) else value

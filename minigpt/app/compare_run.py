@@ -20,7 +20,7 @@ from minigpt.training.plan import Plan
 
 
 def new_contest(text: CorpusSettings, wanted: ContestSettings, machine: Machine, stages: Stages) -> Contest:
-    """A comparison of which nothing is measured, in a folder of its own."""
+    """A new comparison in a folder of its own."""
     device = use_device(machine.device, machine.threads)
     with Scratch(wanted.out) as scratch:
         corpus = read_corpus(text.corpus, encoding=text.encoding, field=text.field, progress=stages("reading", None))
@@ -41,8 +41,9 @@ def new_contest(text: CorpusSettings, wanted: ContestSettings, machine: Machine,
 
 
 def reopened_contest(run: str, minutes: float | None, machine: Machine) -> Contest:
-    """The comparison in the folder `run`, or the `latest`, to go on with; other `minutes` only as long as no training
-    was planned for them.
+    """Continue the comparison in the folder `run`, or the `latest`.
+
+    Other `minutes` are possible only until a training has been planned for them.
     """
     device = use_device(machine.device, machine.threads)
     folder = newest_comparison() if run == "latest" else find_run(run)

@@ -42,14 +42,14 @@ class Evaluation:
 
     @classmethod
     def open(cls, path: Path | None, windows: Windows, weights: Weights, machine: Machine) -> "Evaluation":
-        """Of the checkpoint at `path`, or of the newest run."""
+        """Load the checkpoint at `path`, or the newest run."""
         loaded = open_checkpoint(path, machine.device, machine.threads, weights.dtype, weights.quantize)
         return cls(loaded, windows)
 
     def run(self, files: Sequence[str], text: TextFormat, stages: Stages) -> Iterator[Skipped | FileScore]:
-        """What was skipped, if anything was; a score for each file; and last, the score of all of them together.
+        """Yields the skipped files, if any; a score for each file; and last, the score of all files together.
 
-        Raises CorpusError where there is nothing to score.
+        Raises CorpusError if there is nothing to score.
         """
         progress = stages("reading", None)
         corpus = read_corpus(files, encoding=text.encoding, field=text.field, progress=progress, to_learn=False)
@@ -86,5 +86,5 @@ class Evaluation:
                 raise CorpusError(f"{shown(source.name)}: {error.message}") from error
 
     def about(self) -> dict[str, Any]:
-        """What JSON says of the numbers: of which weights, and by which minigpt."""
+        """What JSON says about the numbers: the weights, and the version of minigpt."""
         return about(self.checkpoint)

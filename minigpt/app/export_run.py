@@ -21,14 +21,14 @@ class Export:
     checkpoint: Checkpoint
 
     def about(self) -> dict[str, Any]:
-        """What JSON says of the checkpoint, and of minigpt."""
+        """What JSON says about the checkpoint and minigpt."""
         return about(self.checkpoint)
 
 
 def export_run(run: Path, target: Path, dtype: str, *, overwrite: bool, stages: Stages) -> Export:
-    """Write the checkpoint `run` to `target`: a GGUF file if it is called so, else a Hugging Face folder.
+    """Export the checkpoint `run` to `target`: a GGUF file if it has that suffix, otherwise a Hugging Face folder.
 
-    Raises ConfigError for a `dtype` that such a target cannot hold, OutputError where it cannot be written.
+    Raises ConfigError for a `dtype` that the target cannot hold, OutputError if it cannot be written.
     """
     is_gguf = target.suffix.lower() == ".gguf"
     kinds, where = (GGUF_DTYPES, "in a .gguf file") if is_gguf else (FOLDER_DTYPES, "in a folder")

@@ -25,10 +25,10 @@ def question(
     top: int | None = None,
     explicit: bool = False,
 ) -> Question:
-    """What the view is asked: about a text, or about `tokens`, each given as its text or as #ID.
+    """The question for a view: about a text, or about `tokens`, each given by its text or as #ID.
 
-    `top`: how many tokens are listed, by default as many as the view usually does. `explicit`: whether the checkpoint
-    was named on the command line or in a file of settings, and not by the environment.
+    `top`: how many tokens are listed, by default the view's usual number. `explicit`: whether the checkpoint was named
+    on the command line or in a file of settings, rather than by the environment.
     """
     _check_texts(flags)
     text = " ".join(tokens)
@@ -47,7 +47,7 @@ def question(
 
 
 def window_note(view: View, question: Question) -> str | None:
-    """A sentence where the model reads more tokens than its context holds: those of the text, and perhaps more."""
+    """A note if the model reads more tokens than its context holds."""
     if view.tokens_ahead is None:
         return None
     config, tokens, ahead = question.checkpoint.model.config, len(question.ids), view.tokens_ahead(question)
@@ -67,12 +67,12 @@ def page_answer(view: View, question: Question, answer: Answer) -> Answer:
 
 
 def json_about(view: View, question: Question) -> dict[str, Any]:
-    """What JSON says behind the numbers: which text and which model they are of."""
+    """What JSON says beside the numbers: the text and the model."""
     return about(question.checkpoint, **({} if view.of_tokens else {"prompt": question.text}))
 
 
 def _check_texts(flags: Settings) -> None:
-    """Raise ConfigError for a text that is not Unicode."""
+    """Raise ConfigError for a text that is not valid Unicode."""
     for name in settings_of(flags):
         value = getattr(flags, name)
         for text in value if isinstance(value, tuple) else (value,):

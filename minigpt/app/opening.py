@@ -17,12 +17,12 @@ from minigpt.models.kinds import gpt_of
 from minigpt.models.precision import stored
 from minigpt.text.prompt import check_argument, read_prompt, read_text
 
-# Begins the display of a stage of the work, by its name, how many units it has, and which: told of each one done.
+# Begins the display of a stage of the work, by name, number of units and unit; the result is called with units done.
 Stages = Callable[..., Callable[[int], None]]
 
 
 def use_device(name: str, threads: int | None, resolve: Callable[[str], torch.device] = resolve_device) -> torch.device:
-    """The device by name, with `threads` CPU threads from now on."""
+    """The device by name; sets `threads` CPU threads."""
     if threads is not None:
         torch.set_num_threads(threads)
     torch.backends.cudnn.allow_tf32 = False  # or an LSTM's steps on a GPU would differ from its full passes
@@ -32,7 +32,7 @@ def use_device(name: str, threads: int | None, resolve: Callable[[str], torch.de
 def open_checkpoint(
     path: Path | None, device: str, threads: int | None, dtype: str = "float32", quantize: str = "none"
 ) -> Checkpoint:
-    """The checkpoint by path, or the newest run, its weights stored as `dtype` and `quantize` say."""
+    """Load the checkpoint by path, or the newest run, with its weights stored as `dtype` and `quantize` say."""
     target = use_device(device, threads)
     with concerning("checkpoint"):
         loaded = load(path if path is not None else newest_run(), target)
@@ -54,7 +54,7 @@ def given_text(argument: str | None, file: Path | None = None) -> str:
 
 
 def text_to_look_at(argument: str | None, file: Path | None = None, *, advice: str) -> str:
-    """As `given_text`, where an empty text is no answer: it is wrong usage unless a file or a pipe gave it."""
+    """Like `given_text`, but an empty text is an error: of usage unless a file or a pipe gave it."""
     text = given_text(argument, file)
     if not text:
         elsewhere = file is not None or argument == "-" or (argument is None and not sys.stdin.isatty())
@@ -63,5 +63,5 @@ def text_to_look_at(argument: str | None, file: Path | None = None, *, advice: s
 
 
 def about(loaded: Checkpoint, **asked: Any) -> dict[str, Any]:
-    """What JSON says of itself behind its numbers: what was `asked`, of which weights, and by which minigpt."""
+    """What JSON says beside the numbers: the request, the weights, and the version of minigpt."""
     return {**asked, "checkpoint": described(loaded.path), "version": version("minigpt")}

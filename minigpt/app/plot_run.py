@@ -13,7 +13,7 @@ from minigpt.training.records import LossCurves
 
 @dataclass(frozen=True)
 class RunCurves:
-    """The curves of several runs, their folders, and what in the curves does not compare."""
+    """The curves of several runs, their folders, and warnings about curves that cannot be compared."""
 
     folders: Sequence[Path]
     curves: Sequence[LossCurves]
@@ -25,7 +25,7 @@ class RunCurves:
 
 
 def run_curves(names: Sequence[Path] | None, wanted: CurveSettings) -> RunCurves:
-    """The curves of the runs by those names or folders, each once, or else of the newest run.
+    """The curves of the named runs, each once, or of the newest run.
 
     Raises CheckpointError for a run without a loss to plot.
     """

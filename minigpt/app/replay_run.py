@@ -15,12 +15,12 @@ from minigpt.sampling.records import Replay, Rescoring, SampleEnd
 from minigpt.sampling.replay import ReplayTally, RescoringTally, changes, check_tokens, redraw, rescore
 from minigpt.sampling.trace import Fingerprint, Trace, TraceHeader, read_trace
 
-Advance = Callable[[int], None]  # told how many more tokens are done
+Advance = Callable[[int], None]  # called with the number of further tokens done
 
 
 @dataclass(frozen=True)
 class ReplayRun:
-    """A trace and the checkpoint to replay it with; `changed` names what of the checkpoint is no longer the same."""
+    """A trace and the checkpoint to replay it with; `changed` names what has changed in the checkpoint."""
 
     trace: Trace
     checkpoint: Checkpoint
@@ -28,9 +28,10 @@ class ReplayRun:
 
     @classmethod
     def open(cls, path: Path, given: Mapping[str, Any]) -> "ReplayRun":
-        """The trace at `path`, and the checkpoint that was `given`, or else the trace's own, which must be unchanged.
+        """Load the trace at `path`, and the checkpoint that was `given`, or else the trace's own, which must be
+        unchanged.
 
-        Device and threads are those of the trace too, unless they are given.
+        Device and threads default to the trace's.
         """
         trace = read_trace(path)
         checkpoint = _open_checkpoint(path, trace.header, given)
@@ -43,7 +44,7 @@ class ReplayRun:
         return cls(trace, checkpoint, changed)
 
     def again(self, advance: Advance) -> tuple[Replay, list[str]]:
-        """How making it again went, and the texts that came out; of a tree of tokens, none."""
+        """The result of repeating the trace, and the texts; none for a tree of tokens."""
         trace, checkpoint = self.trace, self.checkpoint
         tally = ReplayTally(trace, drawn=trace.header.made_by == "sample")
         different, texts = changes(trace.header, checkpoint), dict[int, str]()
@@ -63,7 +64,7 @@ class ReplayRun:
         return tally.result(different), [texts[sample] for sample in sorted(texts)]
 
     def elsewhere(self, advance: Advance, top: int) -> Rescoring:
-        """The same tokens, scored by this checkpoint: the `top` ones at which it differs most."""
+        """The same tokens scored by this checkpoint, with the `top` ones whose surprisals differ most."""
         check_tokens(self.trace, self.checkpoint)
         tally = RescoringTally()
         with decoding_threads(self.checkpoint.model):
@@ -73,7 +74,7 @@ class ReplayRun:
         return tally.result(self.trace.header.checkpoint, str(self.checkpoint.path), top)
 
     def about(self) -> dict[str, Any]:
-        """What JSON says of the numbers: of which prompt and weights, and by which minigpt."""
+        """What JSON says about the numbers: the prompt, the weights, and the version of minigpt."""
         return about(self.checkpoint, prompt=self.trace.header.prompt)
 
 

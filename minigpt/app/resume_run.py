@@ -34,10 +34,10 @@ class Finished:
 
 
 def as_before(run: str, given: Mapping[str, Any], machine: Machine) -> Machine:
-    """The CPU and the threads that a run began with, where no others are given: its losses are the same to the bit."""
+    """The CPU threads and device of the first session, unless others are given, so losses repeat bit for bit."""
     try:
         before = read_run_info(_named(run) / RUN)
-    except CheckpointError:  # which is told where the run is opened
+    except CheckpointError:  # which is reported when the run is opened
         return machine
     if "threads" not in given and before.threads is not None:
         machine = replace(machine, threads=min(before.threads, get_num_threads()))
@@ -45,7 +45,7 @@ def as_before(run: str, given: Mapping[str, Any], machine: Machine) -> Machine:
 
 
 def reopen(run: str, given: Mapping[str, Any], note: Callable[[str], object]) -> Begun | Finished:
-    """A run that can go on, with its model as it was; `note` hears which run it is."""
+    """A run that can continue, with its model; `note` receives a sentence about it."""
     path = _named(run)
     kept = {name: given[name] for name in sorted(given.keys() & _KEPT)}
     if "corpus" in kept:

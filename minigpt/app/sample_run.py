@@ -58,7 +58,7 @@ class SampleRun:
         *,
         check: bool,
     ) -> "SampleRun":
-        """Load the checkpoint, read the text, and look up biases. Settings are checked before that work begins.
+        """Load the checkpoint, read the text, and look up biases. Settings are checked first.
 
         With `check`, every cached step is compared with a full pass.
         """
@@ -82,9 +82,9 @@ class SampleRun:
     def pieces(
         self, trace: Path | None, watchers: Sequence[Watch], through: Sequence[Through], pace: float | None
     ) -> Iterator[Iterator[Piece]]:
-        """The pieces of all samples, at most `pace` tokens a second, written to the new file `trace`.
+        """The pieces of all samples, at most `pace` tokens per second, also written to the new file `trace`.
 
-        `watchers` are told of the logits before each draw; the pieces then go `through` these functions.
+        `watchers` receive the logits before each draw; the pieces then pass `through` these functions.
         """
 
         watching = [*watchers, *([self.check.watch] if self.check else [])]
@@ -105,11 +105,13 @@ class SampleRun:
             yield self._paced(pieces, pace)
 
     def about(self) -> dict[str, Any]:
-        """What JSON says of the checkpoint and of this version."""
+        """What JSON says about the checkpoint and this version."""
         return about(self.checkpoint)
 
     def difference(self) -> CacheReport | None:
-        """How near the cached steps came to full passes, where that was checked. Raises MinigptError if not enough."""
+        """The report on cached steps and full passes, if they were compared. Raises MinigptError if they differ too
+        much.
+        """
         report = self.check.report() if self.check else None
         if report is not None and not report.largest_difference <= _LARGEST_DIFFERENCE:
             raise MinigptError(
@@ -135,7 +137,7 @@ def _written(pieces: Iterator[Piece], writer: TraceWriter) -> Iterator[Piece]:
 
 
 def stages_of(listed: str | None, filters: AskedFilters) -> tuple[str, ...]:
-    """The filters that are applied, by name. Raises ConfigError where the setting of another one was changed."""
+    """The names of the filters to apply. Raises ConfigError if a filter that is left out has its setting changed."""
     if listed is None:
         return tuple(FILTERS)
     names = tuple(name.strip() for name in listed.split(",") if name.strip())

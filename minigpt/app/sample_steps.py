@@ -14,7 +14,7 @@ from minigpt.settings import SampleConfig
 
 
 class SampleSteps:
-    """What each step of each sample was drawn from, in `drawn`, and what was expected at each token of the prompt.
+    """What each step of each sample was drawn from, in `drawn`, and the distributions within the prompt.
 
     Raises ConfigError for an order of the filters that a page cannot compute, or for more tokens than it holds.
     """
@@ -34,7 +34,7 @@ class SampleSteps:
         self.drawn: dict[int, list[StepLogits]] = {number: [] for number in range(count)}
 
     def watch(self, sample: int, ids: Sequence[int], logits_V: Tensor) -> None:
-        """What the next token of a sample is drawn from; the record comes with the piece."""
+        """Record what the next token of a sample is drawn from; its record follows with the piece."""
         self._waiting[sample] = logits_V.clone(), tuple(ids)
 
     def keep(self, pieces: Iterator[Piece]) -> Iterator[Piece]:

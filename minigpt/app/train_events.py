@@ -25,9 +25,9 @@ _SAMPLED = 40  # tokens
 
 @dataclass
 class Training:
-    """A run that is trained by several `ranks`, of which the first one reports.
+    """A run trained by several `ranks`, of which the first reports.
 
-    With `resumes`, it goes on from the state in its folder, whose log becomes the beginning of `history`.
+    With `resumes`, it continues from the state in its folder, whose log becomes the beginning of `history`.
     `tensorboard` asks for its event files.
     """
 
@@ -67,7 +67,7 @@ class Training:
             self.signal_number = int(ranks.farewell(received() or 0)) or None
 
     def _event_files(self) -> "EventFiles | nullcontext[None]":
-        """TensorBoard's, where they are asked for, or where the run had them before."""
+        """TensorBoard's event files, if they are asked for, or if the run had them before."""
         folder = self.folder.path / TENSORBOARD
         wanted = self.tensorboard or (self.resumes and is_installed() and folder.is_dir())
         return EventFiles(folder, self.folder.info) if wanted and self.ranks.is_main else nullcontext()
@@ -85,11 +85,11 @@ class Training:
         return min(self.history, key=lambda r: math.inf if r.validation_loss_nats is None else r.validation_loss_nats)
 
     def opening(self) -> str:
-        """The first words of the text that the model is trained on."""
+        """The first words of the training text."""
         return opening_words(self.plan.tokenizer.decode(self.plan.data.train[:_OPENING].tolist()))
 
     def _short_sample(self) -> str:
-        """Some tokens of the model as it is, which is then back in training."""
+        """Some tokens of the current model, which is then set to training mode again."""
         config = SampleConfig(max_tokens=_SAMPLED, top=1, seed=self.plan.train.seed, ignore_end_of_text=True)
         self.model.eval()
         with decoding_threads(self.model):

@@ -41,9 +41,10 @@ from minigpt.training.tensorboard import check_installed
 
 @dataclass(frozen=True, kw_only=True)
 class Listener:
-    """What hears of the work before a training: `note` takes sentences, `stages` what begins and how long it is.
+    """Receives the progress of the work before a training: `note` takes sentences, `stages` what begins and how long it
+    is.
 
-    `working` is entered around the work, as a display may need.
+    `working` is entered around the work, for a display.
     """
 
     note: Callable[[str], object] = lambda sentence: None
@@ -53,7 +54,7 @@ class Listener:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainRequest:
-    """What is to be trained. `given`: the settings that were given explicitly, which no plan changes."""
+    """What is to be trained. `given`: the settings given explicitly, which no plan changes."""
 
     text: TextSettings
     choices: Choices
@@ -75,17 +76,17 @@ class TrainRequest:
         )
 
     def left(self) -> float:
-        """Seconds of the budget that are left; however much was spent, a share is kept for training."""
+        """The remaining seconds of the budget; a share is always kept for training."""
         seconds = self.length.seconds or 0.0
         return max(LEAST_TRAINING_SHARE * seconds, seconds - (time.perf_counter() - self.started))
 
     def fit(self, plan: Plan) -> Plan:
-        """`plan`, to be trained in what is left of the budget, if there is one."""
+        """`plan` for what is left of the budget, if there is one."""
         return plan if self.length.seconds is None else plan.within(self.left())
 
     @contextmanager
     def together(self, machine: TrainMachine) -> Iterator[tuple[Ranks, torch.device]]:
-        """While entered, the processes that torchrun started train together: all of them, and this one's device."""
+        """While entered, the processes that torchrun started train together; gives them, and this one's device."""
         with join(machine.shard) as ranks:
             if self.output.tensorboard:
                 check_installed()
@@ -95,7 +96,7 @@ class TrainRequest:
             yield ranks, use_device(where.device, where.threads, ranks.device)
 
     def begin(self, device: torch.device, listener: Listener, ranks: Ranks = ALONE) -> "Prepared":
-        """A new run with its folder and its model; for a dry run only what it would be.
+        """A new run with its folder and its model; for a dry run, only its plan.
 
         Raises ConfigError, CorpusError, CheckpointError and OutputError.
         """
@@ -115,11 +116,11 @@ class TrainRequest:
         return replace(prepared, plan=plan, begun=(plan, folder, model))
 
     def reopen(self, note: Callable[[str], object]) -> Begun | Finished:
-        """The run that is to go on, with its model as it was; `note` hears which run it is."""
+        """The run to continue, with its model; `note` receives a sentence about it."""
         return reopen(self.output.resume or "latest", self.given, note)
 
     def shared(self, ranks: Ranks, device: torch.device, begin: Callable[[], Begun | None]) -> Training | None:
-        """What `begin` returns on the first of the ranks, the only one that calls it, to be trained by all of them."""
+        """What `begin` returns on the first of the ranks, the only one that calls it, shared with all of them."""
         begun = share_run(ranks, begin)
         if begun is None:
             return None
@@ -132,7 +133,7 @@ class TrainRequest:
 class Prepared:
     """A training that can begin: the ways to use a time budget, best first, the plan of the best, and the run.
 
-    Of a dry run there is no run, and no `plan` where only the ways were asked for.
+    A dry run has no run, and no `plan` if only the ways were asked for.
     """
 
     choices: Choices
@@ -145,7 +146,7 @@ class Prepared:
 def prepare(
     request: TrainRequest, device: torch.device, scratch: Scratch, listener: Listener, ranks: Ranks = ALONE
 ) -> Prepared:
-    """Read the text, measure the machine where there is a time budget, and plan the run.
+    """Read the text, measure the machine if there is a time budget, and plan the run.
 
     Raises ConfigError, CorpusError, CheckpointError and OutputError.
     """
@@ -177,7 +178,7 @@ def prepare(
 
 
 def _read(request: TrainRequest, listener: Listener) -> tuple[Corpus, Corpus | None]:
-    """The text, and the one that validates where it is another: as much of them as there is time to read."""
+    """The text, and the validation text if it is another one: as much of them as there is time to read."""
     text, seconds = request.text, request.length.seconds
     progress = listener.stages("reading", None)
     most = None if seconds is None else READING_SHARE * seconds
@@ -200,7 +201,7 @@ def _part_was_read(text: Corpus) -> str:
 
 
 def _founded(request: TrainRequest, prepared: Prepared, plan: Plan, device: torch.device) -> Begun:
-    """The model that the training begins with, in a folder of its own."""
+    """Load the model that the training starts from, and create the run's folder."""
     first, seconds = prepared.base, request.length.seconds
     model = build_model(plan) if first is None else begun_with(first, plan.model, plan.train.freeze)
     plan = request.fit(plan)

@@ -15,10 +15,9 @@ _USUAL_BYTES = 32  # of text in the shortest span that is marked: about six word
 
 
 class Verbatim:
-    """Watches what is sampled, then reports what of it stands in the corpus.
+    """Records what is sampled, then reports which parts occur verbatim in the corpus.
 
-    `at_least`: the fewest tokens of a span, by default those of about 32 bytes. `note`: what there is to say of the
-    corpus.
+    `at_least`: the fewest tokens of a span, by default about 32 bytes of text. `note`: a remark about the corpus.
     """
 
     def __init__(self, checkpoint: Checkpoint, sources: Sequence[str], at_least: int | None, stages: Stages) -> None:
@@ -36,7 +35,7 @@ class Verbatim:
             yield piece
 
     def report(self, sample: int) -> VerbatimReport:
-        """Report on a sample that has ended; once, as its tokens are then forgotten."""
+        """Report on a sample that has ended; only once, because its tokens are then dropped."""
         drawn = self._drawn.pop(sample)
         return verbatim(
             self._tokenizer,

@@ -18,13 +18,13 @@ _SHAPE = ("vocab_size", "context", "layers", "width")
 
 
 def is_baseline(values: Mapping[str, Any]) -> bool:
-    """Whether a config.json describes one."""
+    """Whether a config.json describes one of the baselines."""
     kind = values.get("model_type")
     return isinstance(kind, str) and kind in _TYPES
 
 
 def config_to_json(config: ModelConfig, end_of_text: int, dtype: torch.dtype) -> dict[str, Any]:
-    """The contents of config.json; no other tool knows the type, and so none loads it as what it is not."""
+    """The contents of config.json. The model_type is unknown to other tools, so none loads it as something else."""
     return {
         "model_type": f"minigpt-{config.model}",
         **{name: getattr(config, name) for name in _SHAPE},
@@ -37,7 +37,7 @@ def config_to_json(config: ModelConfig, end_of_text: int, dtype: torch.dtype) ->
 
 
 def config_from_json(values: Mapping[str, Any], where: str) -> ModelConfig:
-    """Read a config.json. Raises CheckpointError, by the field's name, for what is missing or out of range."""
+    """Read a config.json. Raises CheckpointError, naming the field, for whatever is missing or out of range."""
     model = _TYPES[values["model_type"]]
     names = (*_SHAPE, "window") if model == "window" else _SHAPE
     for name in names:
@@ -51,12 +51,12 @@ def config_from_json(values: Mapping[str, Any], where: str) -> ModelConfig:
 
 
 def weights_to_tensors(model: Baseline, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The tensors of model.safetensors, on the CPU, contiguous."""
+    """The tensors for model.safetensors, contiguous, on the CPU."""
     return {name: t.detach().to("cpu", dtype).contiguous() for name, t in model.state_dict().items()}
 
 
 def model_from_tensors(tensors: Mapping[str, Stored], config: ModelConfig, where: str) -> Baseline:
-    """A model in float32 with these weights. Raises CheckpointError where they do not fit `config`."""
+    """A model in float32 with these weights. Raises CheckpointError if they do not fit `config`."""
     count, stored = config.parameter_count(), sum(math.prod(t.shape) for t in tensors.values())
     if stored != count:  # before a model of that size is built
         raise CheckpointError(f"{where} holds {stored:,} numbers, but config.json asks for {count:,}.")

@@ -19,7 +19,7 @@ _ELSEWHERE = (".bin", ".ckpt", ".ggml", ".onnx", ".pt", ".pth", ".safetensors")
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
-    """Before the work begins: raises OutputError where `path`, a .gguf file or else a folder, cannot be written.
+    """Raise OutputError if `path`, a .gguf file or a folder, cannot be written, before the work begins.
 
     Raises ConfigError for a file of another kind.
     """
@@ -60,8 +60,8 @@ def _check_folder(path: Path) -> None:
 def export_folder(folder: Path, checkpoint: Checkpoint, dtype: str) -> None:
     """Write `checkpoint` as a GPT-2 folder with its weights in `dtype` (of FOLDER_DTYPES).
 
-    It appears whole or not at all; in a folder that is there, each file is replaced, and others stay. Raises
-    OutputError, and ConfigError for weights beyond float16.
+    The folder appears whole or not at all; in an existing one, each file is replaced and other files stay. Raises
+    OutputError, and ConfigError for weights out of float16's range.
     """
     gpt_of(checkpoint.model, "A folder for other programs is made of GPT-2's blocks")
     kind: torch.dtype = getattr(torch, dtype)
@@ -82,7 +82,7 @@ def _check_range(checkpoint: Checkpoint, dtype: torch.dtype) -> None:
 
 @contextmanager
 def _beside(folder: Path) -> Iterator[Path]:
-    """A new folder to be filled, which then becomes `folder`."""
+    """A new folder to be filled, which is then renamed to `folder`."""
     folder = folder.resolve()
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:

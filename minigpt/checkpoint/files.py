@@ -21,7 +21,8 @@ TEMPORARY = (".*.[0-9]*.tmp", ".tmp??????")
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, sync it, and move it into place.
 
-    Killed at any moment, `path` holds the old contents or the new ones. Raises OutputError, with nothing left behind.
+    Even if killed at any moment, `path` holds either the old contents or the new. Raises OutputError, and leaves
+    nothing behind.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -40,14 +41,14 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def _write_errors() -> tuple[type[Exception], ...]:
-    """Asked for only when something failed: whoever writes nothing need not load safetensors."""
+    """The errors of writing, looked up only after a failure, so that safetensors need not be loaded before."""
     from safetensors import SafetensorError
 
     return OSError, SafetensorError
 
 
 def _reason(error: Exception) -> str:
-    """What the system said. NumPy tells only how much was written, and safetensors a temporary file of its own."""
+    """The system's reason. NumPy reports only how much was written, and safetensors the name of its temporary file."""
     if isinstance(error, OSError):
         return error.strerror or f"{error} (is the disk full?)"
     number = re.search(r"\(os error (\d+)\)", str(error))
@@ -55,7 +56,7 @@ def _reason(error: Exception) -> str:
 
 
 def _sync_names(folder: Path) -> None:
-    """What was moved into a folder stays there when the power fails. Not every system can be asked for that."""
+    """Sync a folder, so that renames survive a power failure. Not every system supports it."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -65,16 +66,16 @@ def _sync_names(folder: Path) -> None:
 
 
 def _umask() -> int:
-    """What is taken from the rights of new files; it can only be read by setting it."""
+    """The permissions taken from new files; the umask can only be read by setting it."""
     os.umask(mask := os.umask(0))
     return mask
 
 
 def locked(path: Path, otherwise: str, *, surely: bool = False) -> int:
-    """`path`, open, and locked for this process until it closes this descriptor or ends, however it ends.
+    """Open `path` and lock it for this process until the descriptor is closed or the process ends.
 
-    Raises OutputError, which says `otherwise`, while another process has it; where a system or a disk knows no locks,
-    only if it has to be `surely` locked.
+    Raises OutputError, with the message `otherwise`, while another process holds the lock. On systems without locks
+    this succeeds, unless it has to be `surely` locked.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -102,15 +103,15 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically; NaN and infinity are refused."""
+    """Write `value` as indented JSON, atomically; NaN and infinity are rejected."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def check_file(path: Path, most: int | None = None) -> None:
-    """Raise CheckpointError unless `path` is a regular file, of at most `most` bytes.
+    """Raise CheckpointError unless `path` is a regular file of at most `most` bytes.
 
-    Others' folders are read: a device or a pipe could block or never end, and a link leads to what the folder does not
-    hold. The one link that is followed is that from a snapshot in the Hub's cache to a file of the same repository.
+    Checkpoints are treated as untrusted input: a device or a pipe could block forever, and a link could lead out of the
+    folder. Only links from a snapshot in the Hub's cache to a file of the same repository are followed.
     """
     try:
         status = path.stat() if _leads_to_own_blob(path) else path.lstat()
@@ -125,7 +126,9 @@ def check_file(path: Path, most: int | None = None) -> None:
 
 
 def _leads_to_own_blob(path: Path) -> bool:
-    """REPOSITORY/snapshots/COMMIT/path -> REPOSITORY/blobs/HASH, as huggingface_hub keeps it, and no further."""
+    """Whether a link leads from REPOSITORY/snapshots/COMMIT/path to REPOSITORY/blobs/HASH, as huggingface_hub stores
+    files.
+    """
     if not path.is_symlink():
         return False
     commit = Path(os.path.realpath(path.parent))
@@ -135,16 +138,16 @@ def _leads_to_own_blob(path: Path) -> bool:
 
 
 def read_json_object(path: Path, most: int | None = None) -> dict[str, Any]:
-    """The JSON object in `path`, of at most `most` bytes. Raises CheckpointError if it cannot be read or is none.
+    """The JSON object in `path`, of at most `most` bytes. Raises CheckpointError if there is none or it cannot be read.
 
-    NaN and infinity are what Python's own writer, and so other programs, make of them.
+    NaN and infinity are accepted, because Python's own writer and other programs produce them.
     """
     check_file(path, most)
     return read_object(path, float)
 
 
 def read_own_json(path: Path) -> dict[str, Any]:
-    """The same of a file that is ours: it holds neither, and no half of a character, since it is written again."""
+    """Like `read_json_object`, for a file of ours, without NaN, infinity or lone surrogates, as it is written again."""
     check_file(path)
     values = read_object(path)
     try:
@@ -155,7 +158,7 @@ def read_own_json(path: Path) -> dict[str, Any]:
 
 
 def sha256_of(paths: Sequence[Path]) -> str:
-    """The SHA-256 of a file, in hexadecimal; of several files, that of theirs. Raises CheckpointError."""
+    """The SHA-256 of a file in hexadecimal; for several files, the hash of their hashes. Raises CheckpointError."""
     hashes = []
     for path in paths:
         try:
@@ -167,5 +170,5 @@ def sha256_of(paths: Sequence[Path]) -> str:
 
 
 def storable(path: str | Path) -> str:
-    """`path` as JSON can hold it, with bytes escaped that are no UTF-8."""
+    """`path` as JSON can hold it, with bytes that are not UTF-8 escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -29,7 +29,7 @@ _LARGEST_CONFIG = 1 << 24  # bytes
 
 @dataclass(frozen=True, repr=False)
 class Checkpoint:
-    """A model, ready to be asked, with its tokenizer and where both come from."""
+    """A loaded model with its tokenizer and the folder of both."""
 
     path: Path
     model: Model
@@ -45,10 +45,10 @@ class Checkpoint:
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
-    """Load a GPT-2 folder, or one of a baseline of ours, strictly, for inference; a Hub id, where there is no such
-    folder, is fetched first.
+    """Load a GPT-2 folder, or one of our baselines, strictly, for inference; a Hub id is downloaded if there is no such
+    folder.
 
-    Raises CheckpointError with what does not fit what. Nothing in a folder is executed.
+    Raises CheckpointError if its files do not fit together. Nothing in a folder is executed.
     """
     folder = find_folder(path)
     refuse_other_formats(folder)
@@ -69,7 +69,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
 
 
 def find_folder(path: str | Path) -> Path:
-    """A folder that is there, a run of ./checkpoints, or where the Hub's model of this name is fetched to.
+    """An existing folder, a run of ./checkpoints, or the folder to which the Hub's model of this name is downloaded.
 
     Raises CheckpointError.
     """
@@ -99,7 +99,7 @@ def read_config(folder: Path) -> tuple[ModelConfig, QueryScale | None]:
 
 
 def save_description(folder: Path, config: ModelConfig, tokenizer: Tokenizer, dtype: torch.dtype) -> None:
-    """Write everything of a GPT-2 folder but the weights; none of it changes while a model is trained."""
+    """Write all files of a GPT-2 folder except the weights; none of them changes during training."""
     kind = hf_gpt2 if config.model == "gpt" else baselines
     write_json(folder / CONFIG, kind.config_to_json(config, tokenizer.end_of_text, dtype))
     write_text(folder / TOKENIZER, tokenizer.to_json() + "\n")
@@ -137,7 +137,7 @@ def save_weights(
 
 
 def _sort_metadata(weights: Path) -> None:
-    """safetensors writes it in another order each time: a JSON object, behind eight bytes of its length."""
+    """Sort the metadata of the header (eight bytes of length, then JSON), which safetensors writes in random order."""
     with weights.open("r+b") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
@@ -149,5 +149,5 @@ def _sort_metadata(weights: Path) -> None:
 
 
 def described(folder: Path) -> dict[str, str]:
-    """A checkpoint by its path and the SHA-256 of its weights: of model.safetensors, as it lies on the disk."""
+    """A checkpoint by its path and the SHA-256 of its model.safetensors."""
     return {"path": storable(folder), "sha256": sha256_of(weight_files(folder))}

@@ -47,12 +47,12 @@ _COMPUTED = {
     "scale_attn_by_inverse_layer_idx": False,
 }
 
-# What a tokenizer of ours has none of, and llama.cpp would not heed.
+# Absent from our own tokenizers, and ignored by llama.cpp.
 _UNHEEDED = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
 
 
 def check_installed() -> None:
-    """Raises PackageError where the package gguf is not installed, so that it is said before any work is done."""
+    """Raise PackageError if the package gguf is not installed, before any work is done."""
     if find_spec("gguf") is None:
         raise PackageError(
             "A .gguf file is written by the package gguf, not installed here.\n"
@@ -62,7 +62,7 @@ def check_installed() -> None:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A tensor under its GGUF name, and the type it is stored in."""
+    """A tensor's GGUF name, and the type it is stored in."""
 
     name: str
     tensor: Tensor
@@ -71,7 +71,7 @@ class _Entry:
 
 @dataclass(frozen=True)
 class _File:
-    """All that a GGUF file holds; `values` as in config.json, `layout` as in tokenizer.json."""
+    """The contents of a GGUF file; `values` as in config.json, `layout` as in tokenizer.json."""
 
     checkpoint: Checkpoint
     dtype: str
@@ -83,11 +83,11 @@ class _File:
 def save_gguf(
     path: Path, checkpoint: Checkpoint, dtype: str, begin: Callable[[int], Progress] = lambda total: unheard
 ) -> None:
-    """Write `checkpoint` to `path`, atomically: its matrices in `dtype` (of GGUF_DTYPES), all else in float32.
+    """Write `checkpoint` to `path`, atomically: its matrices in `dtype` (of GGUF_DTYPES), the rest in float32.
 
-    Rows that are no multiple of 32 are stored in float16 where q8_0 is asked for. One tensor at a time is converted;
-    `begin` is told of all bytes, and what it answers of those written. Raises CheckpointError for a model or a
-    tokenizer that llama.cpp would run differently, ConfigError for weights beyond float16, OutputError.
+    With q8_0, rows that are not a multiple of 32 long are stored in float16. One tensor at a time is converted; `begin`
+    receives the total of bytes, and what it returns receives those written. Raises CheckpointError for a model or
+    tokenizer that llama.cpp would run differently, ConfigError for weights out of float16's range, and OutputError.
     """
     check_installed()
     values = config_to_json(checkpoint.model.config, checkpoint.tokenizer.end_of_text, torch.float32)
@@ -109,7 +109,7 @@ def _check_computed(values: Mapping[str, Any], where: Path) -> None:
 
 
 def _check_words(layout: Mapping[str, Any], where: Path) -> None:
-    """Raises CheckpointError for a tokenizer from which llama.cpp would get other ids."""
+    """Raise CheckpointError for a tokenizer that llama.cpp would apply differently."""
     words, model = layout["pre_tokenizer"] or {}, layout["model"]
     as_gpt2 = words.get("type") == "ByteLevel" and words.get("use_regex", True) and not words.get("add_prefix_space")
     reaching = any(_has_reach(token) for token in layout["added_tokens"] if not token["special"])
@@ -121,12 +121,14 @@ def _check_words(layout: Mapping[str, Any], where: Path) -> None:
 
 
 def _has_reach(token: Mapping[str, Any]) -> bool:
-    """Whether an added token takes blanks beside it along, or depends on them."""
+    """Whether an added token absorbs adjacent blanks, or depends on them."""
     return bool(token["lstrip"] or token["rstrip"] or token["single_word"])
 
 
 def _entries(checkpoint: Checkpoint, dtype: str) -> Iterator[_Entry]:
-    """GGUF stores the matrices of a layer [out, in], GPT-2 [in, out]; embeddings are [rows, width] in both."""
+    """The tensors to write. GGUF stores a layer's matrices [out, in], GPT-2 [in, out]; embeddings are [rows, width] in
+    both.
+    """
     model = gpt_of(checkpoint.model, "A .gguf file is made of GPT-2's blocks")
     for name, tensor in weights_to_tensors(model, torch.float32).items():
         ours = name.removeprefix(PREFIX)
@@ -144,7 +146,7 @@ def _gguf_name(name: str) -> str:
 
 
 def _kind(name: str, tensor: Tensor, dtype: str) -> str:
-    """Positions are few, and added as they are; vectors are added and multiplied in float32."""
+    """The type to store a tensor in: position embeddings and vectors, which are small, stay in float32."""
     if tensor.dim() < 2 or name.startswith("wpe"):
         return "F32"
     row = tensor.size(0 if name.startswith("h.") else 1)
@@ -193,7 +195,7 @@ def _describe(writer: Any, file: _File) -> None:
 
 
 def _add_tokenizer(writer: Any, file: _File) -> None:
-    """Each row of the embedding has a token; the ids that stand for none get names that no text becomes."""
+    """Write a token for each row of the embedding; unused ids get names that no text can produce."""
     import gguf
 
     model, end_of_text = file.layout["model"], file.checkpoint.tokenizer.end_of_text
@@ -218,7 +220,7 @@ def _add_tokenizer(writer: Any, file: _File) -> None:
 
 
 def _stored(entry: _Entry) -> np.ndarray:
-    """The numbers as they stand in the file. Raises ConfigError where float16 cannot hold them."""
+    """The numbers as stored in the file. Raises ConfigError if float16 cannot hold them."""
     import gguf
 
     numbers = entry.tensor.contiguous().numpy()

@@ -26,7 +26,7 @@ SHAPE_KEYS = {  # ours -> config.json
     "heads": "n_head",
 }
 
-# What is fixed here. A config.json that says otherwise describes another model, and is refused by the field's name.
+# Fixed in this implementation. A config.json with other values describes another model, and is rejected.
 FIXED: dict[str, Any] = {"model_type": "gpt2", "add_cross_attention": False}
 
 ACTIVATION_NAMES = {  # transformers' -> ours; the others of a line compute the same in another order
@@ -38,7 +38,7 @@ ACTIVATION_NAMES = {  # transformers' -> ours; the others of a line compute the 
 
 
 class Stored(Protocol):
-    """A tensor in a file: what is known of it before it is read."""
+    """A tensor in a file: what is known about it before it is read."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -50,7 +50,7 @@ class Stored(Protocol):
 
 
 class QueryScale(NamedTuple):
-    """The factor for each layer's queries, divided `by_layer` by the layer's number, from 1."""
+    """A factor for the queries, divided by the layer's number (from 1) if `by_layer`."""
 
     factor: float = 1.0
     by_layer: bool = False
@@ -86,7 +86,7 @@ def config_to_json(config: ModelConfig, end_of_text: int, dtype: torch.dtype) ->
 
 
 def config_from_json(values: Mapping[str, Any], where: str) -> ModelConfig:
-    """Read a config.json. Raises CheckpointError, by the field's name, for what is missing or is not GPT-2."""
+    """Read a config.json. Raises CheckpointError, naming the field, for whatever is missing or not GPT-2's."""
     for key, expected in FIXED.items():
         given = values.get(key, None if key == "model_type" else expected)
         if given != expected:
@@ -109,11 +109,12 @@ def config_from_json(values: Mapping[str, Any], where: str) -> ModelConfig:
 
 
 def query_scale(values: Mapping[str, Any], config: ModelConfig, where: str) -> QueryScale:
-    """What is to be done to the queries' weights to make the attention of `config.json` that of any GPT-2.
+    """The factor for the query weights that turns the attention of `config.json` into standard GPT-2's.
 
-    GPT-2 divides its scores by the root of the head width. scale_attn_weights false does not, and
-    scale_attn_by_inverse_layer_idx divides by the number of the layer too; reorder_and_upcast_attn is the same function
-    with other roundings. So the scales go into the weights, and what is saved is a GPT-2 for every other program too.
+    GPT-2 divides attention scores by the root of the head width. With scale_attn_weights false it does not, and
+    scale_attn_by_inverse_layer_idx also divides by the number of the layer; reorder_and_upcast_attn is the same
+    function, rounded differently. The scales are folded into the weights, so a saved model is a GPT-2 for any other
+    program.
     """
     usual = _switch(values, "scale_attn_weights", True, where)
     by_layer = _switch(values, "scale_attn_by_inverse_layer_idx", False, where)
@@ -136,7 +137,7 @@ def _epsilon(values: Mapping[str, Any], where: str) -> float:
 
 
 def _dropout(values: Mapping[str, Any], where: str) -> float:
-    """Only training asks for it."""
+    """The dropout rate, which only training needs."""
     given = values.get("resid_pdrop", 0.0)
     if type(given) not in (int, float) or not 0 <= given < 1:
         raise CheckpointError(f"{where}: resid_pdrop is {brief(repr(given))}; it must be at least 0 and below 1.")
@@ -159,7 +160,7 @@ def _positive_integer(values: Mapping[str, Any], key: str, where: str) -> int:
 
 
 def weights_to_tensors(model: GPT, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The tensors of model.safetensors: GPT-2's names, on the CPU, contiguous."""
+    """The tensors for model.safetensors: GPT-2's names, contiguous, on the CPU."""
     return {
         name if name == HEAD else PREFIX + name: t.detach().to("cpu", dtype).contiguous()
         for name, t in model.state_dict().items()
@@ -169,8 +170,9 @@ def weights_to_tensors(model: GPT, dtype: torch.dtype) -> dict[str, Tensor]:
 def model_from_tensors(
     tensors: Mapping[str, Stored], config: ModelConfig, where: str, scale: QueryScale | None = None
 ) -> GPT:
-    """A model in float32 with these weights, each read when all are known to fit, and the queries' multiplied by
-    `scale`. Raises CheckpointError where they do not fit `config`.
+    """A model in float32 with these weights, its queries multiplied by `scale`.
+
+    Tensors are read once all are known to fit. Raises CheckpointError if they do not fit `config`.
     """
     weights = {n.removeprefix(PREFIX): t for n, t in tensors.items() if not n.endswith(BUFFERS)}
     head = weights.pop(HEAD, None) if config.tied else None
@@ -210,7 +212,7 @@ def _check_layer_count(weights: Mapping[str, Stored], config: ModelConfig, where
 
 
 def _check_inner_width(weights: Mapping[str, Stored], config: ModelConfig, where: str) -> None:
-    """By the first layer: the others are compared when a model of that size is built."""
+    """Check the MLP's width in the first layer; the others are compared when the model is built."""
     name, shape = "h.0.mlp.c_fc.weight", (config.width, config.mlp_width)
     _check_shapes({name: weights[name]} if name in weights else {}, {name: shape}, where)
 

@@ -25,7 +25,7 @@ _NAME = re.compile(r"(?!.*\.\.)(?P<repository>[A-Za-z0-9][\w.-]*/[\w.-]+|[a-z0-9
 
 @dataclass(frozen=True)
 class HubModel:
-    """A repository, and the branch, tag or commit in it; the main branch where none is named."""
+    """A repository, and a branch, tag or commit in it; by default the main branch."""
 
     repository: str
     revision: str | None = None
@@ -35,9 +35,9 @@ class HubModel:
 
 
 def as_hub_model(name: str) -> HubModel | None:
-    """`owner/name`, `owner/name@revision`, or the short name of a GPT-2; None for what can only be a path.
+    """Parse `owner/name`, `owner/name@revision`, or the short name of a GPT-2; None for what can only be a path.
 
-    So is what begins with a folder that is there: a mistyped path asks no one else.
+    A name that begins with an existing folder is a path too, so a mistyped path causes no request.
     """
     match = _NAME.fullmatch(name)
     if match is None:
@@ -49,7 +49,7 @@ def as_hub_model(name: str) -> HubModel | None:
 
 
 def pinned(name: str, folder: Path) -> str:
-    """The name under which the very files of `folder` will be found again: for a model of the Hub, with its commit."""
+    """The name that always finds the files of `folder` again: for a model of the Hub, with its commit."""
     model = as_hub_model(name)
     if model is None or folder.parent.name != "snapshots":
         return name
@@ -57,10 +57,11 @@ def pinned(name: str, folder: Path) -> str:
 
 
 def fetch(model: HubModel, check: Callable[[Path], object] = lambda folder: None) -> Path:
-    """The folder of `model` in the library's cache. What is there already is taken as it is, without asking the Hub.
+    """The folder of `model` in the Hub library's cache, downloaded if necessary; cached files are used without a
+    request.
 
-    `check` is called with the folder when only its config.json is there: one that raises spares the rest. Raises
-    CheckpointError where the Hub does not give it.
+    `check` is called with the folder once its config.json is there; if it raises, the rest is not downloaded. Raises
+    CheckpointError if the Hub does not provide the model.
     """
     kept = _kept(model)
     if kept is not None:
@@ -74,7 +75,7 @@ def fetch(model: HubModel, check: Callable[[Path], object] = lambda folder: None
 
 
 def _kept(model: HubModel) -> Path | None:
-    """The folder in the cache, if it is whole."""
+    """The folder in the cache, if it is complete."""
     from huggingface_hub import try_to_load_from_cache
 
     try:
@@ -86,7 +87,7 @@ def _kept(model: HubModel) -> Path | None:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Other programs may have fetched a part."""
+    """Whether all files are there; other programs may have downloaded only some of them."""
     try:
         files = [*weight_files(folder), *tokenizer_files(folder)]
     except CheckpointError:
@@ -95,17 +96,17 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _fetched(model: HubModel, check: Callable[[Path], object]) -> Path:
-    """File by file and in this thread, which Ctrl-C ends at once."""
+    """Download the files one by one in this thread, so that Ctrl-C ends it at once."""
     from huggingface_hub import HfApi, hf_hub_download
 
-    # Asked first, as it says at once where there is no network; hf_hub_download would try for half a minute.
+    # Asked first, because it fails at once without a network; hf_hub_download would retry for half a minute.
     info = HfApi().model_info(model.repository, revision=model.revision)
     there = {file.rfilename for file in info.siblings or ()}
     if CONFIG not in there:
         raise CheckpointError(f"{model} has no {CONFIG} on the Hub, so it is no model that can be loaded.")
     folder = Path(hf_hub_download(model.repository, CONFIG, revision=model.revision)).parent
     check(folder)
-    commit = folder.name  # from which all comes, whatever happens to a branch meanwhile
+    commit = folder.name  # the commit of all files, even if the branch moves meanwhile
     for name in [name for name in _DESCRIPTION if name in there]:
         hf_hub_download(model.repository, name, revision=commit)
     if not there & {WEIGHTS, INDEX}:
@@ -121,7 +122,7 @@ def _fetched(model: HubModel, check: Callable[[Path], object]) -> Path:
 
 
 def _reason(error: Any, model: HubModel) -> str:
-    """What happened, in one sentence, and what to do."""
+    """What happened, in one sentence, and what to do about it."""
     from huggingface_hub import errors
 
     if isinstance(error, errors.GatedRepoError):
@@ -148,7 +149,7 @@ def _reason(error: Any, model: HubModel) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    """What it says, or what it is where it says nothing."""
+    """The first line of an error's message, or its type if it has none."""
     return next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
 
 

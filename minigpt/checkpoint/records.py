@@ -23,7 +23,7 @@ class TrainRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """A model as it was written for other programs; `bytes` on disk."""
+    """A model as exported for other programs; `bytes` on disk."""
 
     path: str
     format: str  # gguf or huggingface
@@ -34,12 +34,12 @@ class Exported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
-    """A folder with a model, as a list of them shows it. What is not known is None.
+    """A folder with a model, as a list of runs shows it. Unknown values are None.
 
-    `status`: running, finished, untrained (finished, but no better than the frequencies of tokens), stopped (by the
-    user), diverged, unfinished (said to run, but silent for an hour), model (no run of minigpt), or damaged; `problem`
-    then says what is wrong. The losses are those of the model that is kept, at `saved_step`; `bytes` is what the whole
-    folder takes on disk.
+    `status`: running, finished, untrained (finished, but no better than token frequencies), stopped (by the user),
+    diverged, unfinished (marked as running, but silent for an hour), model (not a run of minigpt), or damaged; then
+    `problem` says what is wrong. The losses are those of the saved model, at `saved_step`; `bytes` is the size of the
+    whole folder on disk.
     """
 
     name: str

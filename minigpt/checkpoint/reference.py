@@ -24,12 +24,12 @@ from minigpt.text.wording import shown
 
 OWN = "run"  # the text that the checkpoint itself learned from
 BUILTIN = "builtin"  # Python's own language reference
-Stages = Callable[[str, int | None], Progress]  # told what begins, and how many characters it is for
+Stages = Callable[[str, int | None], Progress]  # called with the stage that begins and its number of characters
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A text, as the ids of one tokenizer. A note says what a person would not expect."""
+    """A text as the ids of one tokenizer. A note mentions anything unexpected."""
 
     text: CorpusText
     ids: Ids
@@ -40,10 +40,10 @@ class Reference:
 def find_reference(
     specs: Sequence[str], checkpoint: Checkpoint, progress: Stages = lambda name, total: unheard
 ) -> Reference:
-    """The text that `specs` stand for, in the checkpoint's tokens: `run`, a run's folder, `builtin`, or files.
+    """The text that `specs` name, as ids of the checkpoint's tokenizer: `run`, a run's folder, `builtin`, or files.
 
-    Of a run it is the training text alone, since validation is not what it learned from; of anything else, all of it.
-    Raises ConfigError for a mixture, CorpusError, CheckpointError and OutputError.
+    For a run it is the training text alone, because the model did not learn from the validation text; otherwise it is
+    the whole text. Raises ConfigError for a mixture, CorpusError, CheckpointError and OutputError.
     """
     require("-" not in specs, f"{named('corpus')} takes no standard input: give a file.")
     runs = [spec for spec in specs if spec == OWN or (_run(spec) / RUN).is_file()]
@@ -57,7 +57,7 @@ def find_reference(
 
 
 def _run(spec: str) -> Path:
-    """The run that is meant, unless a file is."""
+    """The run that the specs name, unless a file has that name."""
     return Path(spec) if Path(spec).is_file() else find_run(spec)
 
 
@@ -73,7 +73,7 @@ def _own_run(folder: Path) -> Path:
 
 
 def _of_run(run: Path, tokenizer: Tokenizer, progress: Stages) -> Reference:
-    """The ids that it keeps, else its text read again."""
+    """The ids stored with the run, or else its text, read again."""
     name = shown(str(run))
     try:
         kept = read_manifest(run / RESUME / TOKENS).made_from
@@ -88,7 +88,7 @@ def _of_run(run: Path, tokenizer: Tokenizer, progress: Stages) -> Reference:
 
 
 def _read_again(run: Path, told: str, progress: Stages) -> tuple[Corpus, float]:
-    """The text that a run was trained on, and what part of it validates; CorpusError where it is no longer there."""
+    """The training text of a run and the share held out for validation. Raises CorpusError if the text is gone."""
     info = read_run_info(run / RUN)
     advice = f"Give the text that it learned from: {named('corpus', 'FILE')}"
     if info.text is None or not info.corpus.sources:

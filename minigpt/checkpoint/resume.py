@@ -22,12 +22,12 @@ TOKENS = "tokens"
 
 
 def save_tokens(run: Path, data: TokenData) -> None:
-    """Keep the ids: a text from standard input or a URL cannot be read again."""
+    """Save the ids: a text from standard input or a URL cannot be read again."""
     keep_shards(data, run / RESUME / TOKENS)
 
 
 def load_tokens(run: Path) -> TokenData:
-    """The ids of `save_tokens`. Raises CheckpointError."""
+    """Load the ids of `save_tokens`. Raises CheckpointError."""
     try:
         return open_shards(run / RESUME / TOKENS)
     except CheckpointError as error:
@@ -35,7 +35,7 @@ def load_tokens(run: Path) -> TokenData:
 
 
 def save_state(run: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-    """Replace the state; `values`, as JSON in the file's header, can never belong to other tensors than these."""
+    """Replace the state. `values` are JSON in the file's header, so they always match the tensors."""
     header = {"format": "pt", "state": json.dumps(dict(values))}
     whole = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     write_atomically(run / RESUME / _STATE, lambda temporary: save_file(whole, temporary, header))
@@ -43,7 +43,7 @@ def save_state(run: Path, tensors: Mapping[str, Tensor], values: Mapping[str, An
 
 @dataclass(frozen=True, kw_only=True)
 class _Unreported:
-    """A step that was taken, and whose record is still to come."""
+    """A step that was taken, but whose record is still to come."""
 
     loss_nats: Amount | None
     learning_rate: Amount
@@ -53,7 +53,7 @@ class _Unreported:
 
 @dataclass(frozen=True, kw_only=True)
 class _Values:
-    """What a state says beside its tensors."""
+    """The plain values of a state, beside its tensors."""
 
     step: Count
     seconds: Amount
@@ -63,7 +63,7 @@ class _Values:
 
 
 def load_state(run: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and values of `save_state`. Raises CheckpointError."""
+    """Load the tensors and values of `save_state`. Raises CheckpointError."""
     path = run / RESUME / _STATE
     try:
         with safe_open(path, framework="pt") as file:
@@ -77,15 +77,15 @@ def load_state(run: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def has_tokens(run: Path) -> bool:
-    """Whether there are the ids of `save_tokens`."""
+    """Whether the ids of `save_tokens` are there."""
     return (run / RESUME / TOKENS / MANIFEST).is_file()
 
 
 def has_state(run: Path) -> bool:
-    """Whether there is a state to go on from, and the ids to go on with."""
+    """Whether there is a state to resume from, with its ids."""
     return (run / RESUME / _STATE).is_file() and has_tokens(run)
 
 
 def unreadable_state(run: Path, why: str) -> CheckpointError:
-    """The error about a state that does not fit."""
+    """The error for a state that does not fit the run."""
     return CheckpointError(f"{run / RESUME / _STATE} cannot be read, so this run cannot go on: {why}.")

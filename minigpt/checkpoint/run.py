@@ -40,13 +40,13 @@ _OWN = ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_co
 
 
 class RunFolder:
-    """Where one run is written. What a reader finds there is whole at any moment, whenever the run is killed."""
+    """The folder that one run is written to. Its files are always complete, whenever the run is killed."""
 
     def __init__(self, path: Path, tokenizer: Tokenizer, info: dict[str, Any]) -> None:
         self.path, self.tokenizer, self.info = path, tokenizer, info
 
     def start(self, model: Model, card: str, data: TokenData) -> None:
-        """Write everything, the untrained model included, so that the folder can be loaded from now on; or nothing."""
+        """Write all files, with the untrained model, so that the folder can be loaded from now on; or write nothing."""
         _make(self.path / RESUME)
         self.hold()
         if (self.path / RUN).exists():  # of a process that was quicker
@@ -66,7 +66,9 @@ class RunFolder:
             raise
 
     def hold(self) -> None:
-        """Keep other processes from writing this run while this object lives. Raises OutputError where one does."""
+        """Lock the run against other processes for as long as this object lives. Raises OutputError if one has locked
+        it.
+        """
         lock = locked(self.path / RESUME / LOCK, f"{self.path} is being trained by another process.")
         weakref.finalize(self, os.close, lock)
 
@@ -76,7 +78,9 @@ class RunFolder:
         write_json(self.path / RUN, self.info)
 
     def tell(self, paragraph: str) -> None:
-        """Add a paragraph to README.md, once; what the user wrote there stays, and where it is gone, none is made."""
+        """Append a paragraph to README.md, unless it is there; the user's own text stays, and a deleted file is not
+        recreated.
+        """
         path = self.path / CARD
         try:
             text = path.read_text("utf-8")
@@ -86,7 +90,7 @@ class RunFolder:
             write_text(path, f"{text.rstrip()}\n\n{paragraph}\n")
 
     def log(self, record: TrainRecord) -> None:
-        """Append one line to train.jsonl; null for what is no number, as JSON has none."""
+        """Append one line to train.jsonl, with null for NaN and infinity, which JSON lacks."""
         try:
             with (self.path / LOG).open("a", encoding="utf-8") as file:
                 file.write(_log_line(record))
@@ -94,7 +98,7 @@ class RunFolder:
             raise OutputError(f"{self.path / LOG} cannot be written: {error.strerror}.") from error
 
     def sync_log(self) -> None:
-        """So that no state that is kept is ahead of the log when the power fails."""
+        """Sync the log, so that after a power failure no saved state is ahead of it."""
         with suppress(FileNotFoundError), (self.path / LOG).open("rb") as file:
             os.fsync(file.fileno())
 
@@ -103,25 +107,25 @@ class RunFolder:
         return read_log(self.path)
 
     def forget_after(self, step: int) -> list[TrainRecord]:
-        """Drop the records after `step`, whose state was not kept, and return the others."""
+        """Drop the records after `step`, whose state was not saved, and return the rest."""
         kept = [record for record in self.logged() if record.step <= step]
         write_text(self.path / LOG, "".join(_log_line(record) for record in kept))
         return kept
 
     def tidy(self) -> None:
-        """Remove what was half written when the run was killed."""
+        """Remove files that were half written when the run was killed."""
         try:
             _remove_half_written(self.path)
         except OSError as error:
             raise OutputError(f"{self.path} cannot be written: {error.strerror}.") from error
 
     def save(self, model: Model, record: TrainRecord) -> None:
-        """Make `model` the one at the root."""
+        """Save `model` as the one at the root."""
         save_weights(self.path, model, metadata=_metadata(record))
         self.update(saved=_losses(record))
 
     def snapshot(self, model: Model, record: TrainRecord) -> None:
-        """Keep `model` as it is at this step, in bfloat16."""
+        """Save `model` as a snapshot of this step, in bfloat16."""
         folder = self.path / SNAPSHOTS / f"step-{record.step:06}"
         _make(folder)
         save_description(folder, model.config, self.tokenizer, torch.bfloat16)
@@ -129,7 +133,7 @@ class RunFolder:
 
 
 class OthersFolder(RunFolder):
-    """A run that another process writes: here, nothing is."""
+    """The folder of a run that another process writes; all writing methods do nothing."""
 
     def start(self, model: Model, card: str, data: TokenData) -> None: ...
 
@@ -156,9 +160,9 @@ class OthersFolder(RunFolder):
 
 
 class Scratch:
-    """A place beside the runs for the ids of one that has no folder yet. What is left there at the end is removed.
+    """A temporary place beside the runs, for the ids of a run that has no folder yet; removed at the end.
 
-    `out`: the folder that the run is to have, where that is known.
+    `out`: the folder that the run will have, if that is known.
     """
 
     def __init__(self, out: Path | None = None) -> None:
@@ -180,7 +184,7 @@ class Scratch:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def new(self) -> Path:
-        """A path on the disk of the runs, free to be made a folder."""
+        """A path on the same disk as the runs, where a folder can be created."""
         if not self._runs.exists():
             _make(self._runs)
             self._made.append(self._runs)
@@ -194,7 +198,7 @@ class Scratch:
         return self._made[-1] / TOKENS
 
     def _remove_forgotten(self) -> None:
-        """Gigabytes, perhaps, that a process left which was killed."""
+        """Remove what killed processes left, which may be gigabytes."""
         for lock in self._runs.glob(f"{_SCRATCH}*/{LOCK}"):
             if lock.parent not in self._made:
                 with suppress(OutputError):  # that process is at work
@@ -202,14 +206,14 @@ class Scratch:
                     shutil.rmtree(lock.parent, ignore_errors=True)
 
     def older(self) -> list[Path]:
-        """The ids of the runs that are there."""
+        """The ids of existing runs."""
         return sorted(self._runs.glob(f"*/{RESUME}/{TOKENS}"))
 
 
 def claim(name: str, out: Path | None, *, overwrite: bool) -> Path:
-    """Make the folder of a new run: `out`, or checkpoints/NAME, NAME-2, ... Raises OutputError rather than overwrite.
+    """Create the folder of a new run: `out`, or checkpoints/NAME, NAME-2, ... Raises OutputError rather than overwrite.
 
-    With `overwrite`, an `out` that holds a run is emptied of that run's files; files of yours stay.
+    With `overwrite`, the files of a run in `out` are removed; the user's own files stay.
     """
     if out is None:
         return _claim_name(_RUNS, name)
@@ -225,7 +229,7 @@ def claim(name: str, out: Path | None, *, overwrite: bool) -> Path:
 
 
 def check_out(out: Path, *, overwrite: bool) -> None:
-    """Raise OutputError where `out` cannot become a run's folder, so that it is said before any work is done."""
+    """Raise OutputError if `out` cannot become a run's folder, before any work is done."""
     try:
         os.fsencode(out).decode("utf-8")
     except UnicodeDecodeError as error:
@@ -262,9 +266,9 @@ def _claim_name(root: Path, name: str) -> Path:
 
 
 def _was_killed_at_its_start(folder: Path) -> bool:
-    """Whether `folder` is what a process left that was killed before there was a run in it; then it is emptied."""
+    """Whether a process was killed before it had a run in `folder`; if so, the folder is emptied."""
     if (folder / RUN).exists() or (folder / LOG).exists() or not (folder / RESUME / LOCK).is_file():
-        return False  # a log is of a run that got further, whose model may be somebody's
+        return False  # a run with a log got further, and someone may need its model
     with suppress(OutputError):  # that process is at work
         locked(folder / RESUME / LOCK, "in use", surely=True)  # and never closed, as in `claim`
         if not (folder / RUN).exists():
@@ -287,7 +291,7 @@ def _make(folder: Path) -> None:
 
 
 def _remove_run(folder: Path) -> None:
-    """All of it but its lock. What makes it a run goes last: until then, it can be tried again."""
+    """Remove everything but the lock. The files that make it a run go last, so the removal can be repeated."""
     resume = folder / RESUME
     inside = [resume] if resume.is_symlink() else [path for path in resume.glob("*") if path.name != LOCK]
     try:
@@ -322,5 +326,5 @@ def _losses(record: TrainRecord) -> dict[str, float | int | None]:
 
 
 def _metadata(record: TrainRecord) -> dict[str, str]:
-    """The same as text, for the header of a safetensors file."""
+    """The entries as strings, for the header of a safetensors file."""
     return {name: str(value) for name, value in _losses(record).items() if value is not None}

@@ -24,7 +24,7 @@ Taken = Annotated[float, Within(1e-60, 60 * MOST_MINUTES, "a number of seconds a
 
 @dataclass(frozen=True, kw_only=True)
 class RunShape:
-    """The model of a run, in short."""
+    """The shape of a run's model, in short."""
 
     model: str | None = None
     layers: Several | None = None
@@ -34,7 +34,7 @@ class RunShape:
 
 @dataclass(frozen=True, kw_only=True)
 class RunChoices:
-    """What was chosen for a run, as far as it is asked for again."""
+    """The choices made for a run, as far as they are needed again."""
 
     tokenizer: str | None = None
     val_fraction: Share = 0.1
@@ -53,7 +53,7 @@ class RunText:
 
 @dataclass(frozen=True, kw_only=True)
 class RunReading:
-    """How the text of a run was named."""
+    """The arguments that named the text of a run."""
 
     corpus: tuple[str, ...]
     encoding: str
@@ -73,7 +73,7 @@ class RunSaved:
 
 @dataclass(frozen=True, kw_only=True)
 class RunLonger:
-    """A part by which a run was trained longer."""
+    """A part for which a run was trained longer."""
 
     from_step: Count
     steps: Count
@@ -82,7 +82,7 @@ class RunLonger:
 
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
-    """What a run.json says; None is what it does not say, as of an older version or a run that still goes on."""
+    """The contents of run.json; None for what an older version, or an unfinished run, does not record."""
 
     name: str | None = None
     date: datetime | None = None
@@ -104,7 +104,7 @@ class RunInfo:
 
 
 def read_run_info(path: Path) -> RunInfo:
-    """Of a run.json. Raises CheckpointError where it cannot be read or is damaged."""
+    """Read a run.json. Raises CheckpointError if it is damaged or cannot be read."""
     return record_of(RunInfo, read_own_json(path), path)
 
 
@@ -112,7 +112,7 @@ FINISHED = ("finished", "untrained")  # what the status of a run is that took al
 
 
 def is_untrained(info: Mapping[str, Any]) -> bool:
-    """`info`: the contents of run.json."""
+    """Whether the model has learned nothing. `info`: the contents of run.json."""
     unigram, saved = _number(_part(info, "corpus"), "unigram_loss_nats"), _part(info, "saved")
     if unigram is None:
         return False
@@ -124,7 +124,7 @@ def is_untrained(info: Mapping[str, Any]) -> bool:
 
 
 def fitted_steps(info: Mapping[str, Any]) -> int:
-    """How many steps a run took: those that it says at its end, or that of the model that it keeps; 0 at least."""
+    """The number of steps that a run took, by its end or else by its saved model; at least 0."""
     taken = info.get("steps_taken", _part(info, "saved").get("step"))
     return taken if type(taken) is int and taken > 0 else 0
 

@@ -32,9 +32,9 @@ _LATEST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 
 def list_runs(root: Path, now: datetime | None = None) -> list[RunSummary]:
-    """The folders in `root` that hold a run or a model, newest first; damaged ones too. Raises CheckpointError.
+    """The folders in `root` that hold a run or a model, newest first, with damaged ones. Raises CheckpointError.
 
-    `now` is what ages are counted from.
+    `now` is the time from which ages are counted.
     """
     if not root.is_dir():
         raise CheckpointError(f"There is no folder {shown(str(root))}.\nminigpt runs --dir FOLDER looks elsewhere.")
@@ -47,7 +47,7 @@ def list_runs(root: Path, now: datetime | None = None) -> list[RunSummary]:
 
 
 def _listed(folder: Path, now: datetime) -> RunSummary | None:
-    """None for a folder that holds neither a run nor a model."""
+    """The summary of a folder; None if it holds neither a run nor a model."""
     try:
         return _summary(folder, now) if _is_model(folder) else None
     except OSError as error:  # it is another user's, or is being removed
@@ -68,7 +68,7 @@ def _summary(folder: Path, now: datetime) -> RunSummary:
 
 
 def _tried(read: Callable[[Path], T], path: Path, otherwise: T, problems: list[str]) -> T:
-    """What a file says; `otherwise` where it is missing or damaged, and then the damage goes to `problems`."""
+    """What a file says; `otherwise` if it is missing or damaged, in which case the damage is added to `problems`."""
     try:
         return read(path) if path.exists() else otherwise
     except CheckpointError as error:
@@ -78,7 +78,7 @@ def _tried(read: Callable[[Path], T], path: Path, otherwise: T, problems: list[s
 
 @dataclass(frozen=True, kw_only=True)
 class _Config:
-    """What is shown of a config.json, of GPT-2 or of ours."""
+    """The parts of a config.json to show, of GPT-2 or of ours."""
 
     model_type: str | None = None
     n_layer: Several | None = None
@@ -100,7 +100,7 @@ def _described(
     config: _Config = _Config(),
     numbers: int = 0,
 ) -> RunSummary:
-    """`numbers`: how many the weights are."""
+    """The model in short. `numbers`: the number of weights."""
     model, saved = info.model, info.saved
     date = info.date or datetime.fromtimestamp(_written(folder), UTC)
     return RunSummary(
@@ -126,7 +126,7 @@ def _described(
 
 
 def _shapes(path: Path) -> list[list[int]]:
-    """The shapes of the tensors, whose sizes are those of the file."""
+    """The shapes of the tensors, read from the headers of the files."""
     check_file(path)
     try:
         with safe_open(path, framework="numpy") as file:
@@ -164,7 +164,7 @@ class _Line:
 
 
 def _last_step(folder: Path) -> int | None:
-    """The last whole line of train.jsonl tells it."""
+    """The last step, from the last complete line of train.jsonl."""
     path = folder / LOG
     try:
         check_file(path)
@@ -177,7 +177,7 @@ def _last_step(folder: Path) -> int | None:
 
 
 def _bytes(folder: Path) -> int:
-    """Of all files below; one that goes away meanwhile takes nothing."""
+    """The size of all files below; one that disappears meanwhile counts 0."""
     total = 0
     for place, _, names in os.walk(folder):
         for name in names:

@@ -22,7 +22,7 @@ RUNS = Path("checkpoints")  # where runs are made
 
 @dataclass(frozen=True)
 class RunLog:
-    """How a training went. What run.json does not say is None; equal `text` or `tokenizer` mean equal ones."""
+    """The log of a training. What run.json does not record is None; equal `text` or `tokenizer` mean equal ones."""
 
     name: str
     records: tuple[TrainRecord, ...]
@@ -32,16 +32,16 @@ class RunLog:
 
 
 def find_run(name: str | Path) -> Path:
-    """The folder that `name` stands for: that path where it is a folder, else the run of ./checkpoints called so.
+    """The folder that `name` means: that path if it is a folder, else the run of that name in ./checkpoints.
 
-    Where there is neither, `name` as a path.
+    If there is neither, `name` as a path.
     """
     path, run = Path(name), RUNS / name
     return run if not path.is_dir() and run.is_dir() else path
 
 
 def near_run(name: str | Path) -> str:
-    """A line that ends the message about a `name` that is no folder: the run with the nearest name; or nothing."""
+    """The end of a message about a missing folder `name`: a suggestion of the run with the nearest name, or ""."""
     names = [path.name for path in RUNS.iterdir() if path.is_dir()] if RUNS.is_dir() else []
     spelled = {other.lower(): other for other in names if not other.startswith(".")}
     near = get_close_matches(Path(name).name.lower(), spelled, 1)
@@ -57,7 +57,7 @@ def run_of(folder: Path) -> Path | None:
 def newest_run(root: Path = RUNS, *, otherwise: str = f"or name one with {named('checkpoint', 'FOLDER')}") -> Path:
     """The run folder below `root` whose run.json has the latest date.
 
-    Raises CheckpointError if there is none, with what to do `otherwise` than to train one.
+    Raises CheckpointError if there is none; `otherwise` suggests what to do instead of training one.
     """
     dates = [(_run_date(path), path.parent) for path in root.glob(f"*/{RUN}") if (path.parent / WEIGHTS).exists()]
     if not dates:
@@ -68,7 +68,7 @@ def newest_run(root: Path = RUNS, *, otherwise: str = f"or name one with {named(
 
 
 def _run_date(path: Path) -> str:
-    """The date in a run.json; one that is damaged comes before all others."""
+    """The date in a run.json; a damaged one sorts before all others."""
     try:
         date = read_json_object(path).get("date")
     except CheckpointError:
@@ -77,7 +77,7 @@ def _run_date(path: Path) -> str:
 
 
 def read_run(folder: Path) -> RunLog:
-    """What `folder`, or the run of that name, says of its training. Raises CheckpointError where that is nothing."""
+    """The training log of `folder`, or of the run of that name. Raises CheckpointError if there is none."""
     folder = find_run(folder)
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
@@ -98,10 +98,10 @@ def read_run(folder: Path) -> RunLog:
 
 
 def read_log(folder: Path) -> list[TrainRecord]:
-    """The records of train.jsonl; none where it is missing. What is no number is None.
+    """The records of train.jsonl; none if it is missing. Values that are not numbers are None.
 
-    A last line that is cut off is left out: it is being written, or the run was killed. Raises CheckpointError for
-    any other that is damaged.
+    An incomplete last line is dropped: it is being written, or the run was killed. Raises CheckpointError for any other
+    damaged line.
     """
     path = folder / LOG
     try:
@@ -122,7 +122,7 @@ def read_log(folder: Path) -> list[TrainRecord]:
 
 
 def _no_number(constant: str) -> None:
-    """What an older version wrote as NaN or Infinity."""
+    """None for NaN or Infinity, which older versions wrote."""
 
 
 def _hash(path: Path) -> str | None:

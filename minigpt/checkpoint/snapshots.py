@@ -12,7 +12,7 @@ from minigpt.errors import CheckpointError, named
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A model of a training: where it is, after which step, and its losses then. What is not known is None."""
+    """A saved model of a training: its folder, its step, and its losses. Unknown values are None."""
 
     path: Path
     step: int
@@ -21,10 +21,10 @@ class Snapshot:
 
 
 def snapshots(run: Path) -> list[Snapshot]:
-    """Those of `run` in the order of their steps, then the model at its root, which is the best or the last.
+    """The snapshots of `run` in the order of their steps, then the model at its root, which is the best or the last.
 
-    Steps come from the files themselves. Raises CheckpointError where there are none, or where a folder's name, its
-    file or its tokenizer says otherwise.
+    Steps are read from the files themselves. Raises CheckpointError if there are none, or if a folder's name or
+    tokenizer contradicts its file.
     """
     # Of one whose writing was cut off, by a kill or a full disk, the weights are missing: they come last.
     folders = sorted(path.parent for path in (run / SNAPSHOTS).glob(f"step-*/{WEIGHTS}")) if run.is_dir() else []

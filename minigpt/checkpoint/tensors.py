@@ -30,7 +30,7 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor of an open file: its shape and kind, and itself when it is read."""
+    """A tensor of an open file: its shape and type, with its values read on demand."""
 
     file: Any
     name: str
@@ -45,9 +45,9 @@ class StoredTensor:
 
 @contextmanager
 def open_tensors(folder: Path) -> Iterator[tuple[dict[str, StoredTensor], Path]]:
-    """The tensors of `folder` by name, while entered, and the file that says which there are. Raises CheckpointError.
+    """The tensors of `folder` by name, while entered, and the file that lists them. Raises CheckpointError.
 
-    model.safetensors comes before an index, as everywhere.
+    model.safetensors takes precedence over an index, as everywhere.
     """
     with ExitStack() as opened:
         if not (folder / WEIGHTS).is_symlink() and not (folder / WEIGHTS).exists() and (folder / INDEX).exists():
@@ -57,14 +57,14 @@ def open_tensors(folder: Path) -> Iterator[tuple[dict[str, StoredTensor], Path]]
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that hold the weights, an index among them: what a fingerprint is of. Raises CheckpointError."""
+    """The files that hold the weights, with the index: the files for a fingerprint. Raises CheckpointError."""
     if not (folder / INDEX).exists() or (folder / WEIGHTS).exists():
         return [folder / WEIGHTS]
     return [folder / INDEX, *(folder / name for name in _shards(folder / INDEX))]
 
 
 def _of_shards(folder: Path, opened: ExitStack) -> dict[str, StoredTensor]:
-    """Those that the index names, each where it says."""
+    """The tensors that the index lists, each read from the file that it names."""
     path = folder / INDEX
     placed = _weight_map(path)
     found: dict[str, StoredTensor] = {}
@@ -94,7 +94,7 @@ def _shards(path: Path) -> list[str]:
 
 
 def _checked_name(name: object, index: Path) -> str:
-    """A shard is a file beside its index."""
+    """The path of a shard, which must be a file beside its index."""
     if not isinstance(name, str) or not name.endswith(".safetensors") or Path(name).name != name or "\\" in name:
         raise CheckpointError(
             f"{index} names {brief(repr(name))}; what it may name is a .safetensors file in its own folder."
@@ -117,7 +117,7 @@ def _open(path: Path, opened: ExitStack) -> dict[str, StoredTensor]:
 
 
 def _check_header(path: Path) -> None:
-    """Its length, before it is read; the library then holds every offset in it against the file's size."""
+    """Check the header's length before reading it; the library then checks every offset against the file's size."""
     with path.open("rb") as file:
         start, size = file.read(8), path.stat().st_size
     length = int.from_bytes(start, "little")
@@ -144,9 +144,9 @@ _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 
 
 def refuse_other_formats(folder: Path) -> None:
-    """Raise CheckpointError for weights that only programs could read which may run what is in them, or that are old.
+    """Raise CheckpointError for weights in formats that can execute code, or that are obsolete.
 
-    Where there are safetensors too, these are loaded, and the others left alone.
+    If there are safetensors too, those are loaded and the others ignored.
     """
     if (folder / WEIGHTS).exists() or (folder / INDEX).exists():
         return

@@ -20,7 +20,7 @@ _LARGEST_SMALL_FILE = 1 << 24
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
-    """Whichever files hold it; tokens that were added are in others. Raises CheckpointError."""
+    """Read a tokenizer from whichever files hold it, and its added tokens from others. Raises CheckpointError."""
     special = _special(folder)
     path = folder / TOKENIZER
     if not path.exists() and not path.is_symlink() and (folder / VOCABULARY).exists():
@@ -31,7 +31,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
-    """The files that hold it: what a fingerprint is of."""
+    """The files that hold the tokenizer: the files for a fingerprint."""
     if not (folder / TOKENIZER).exists() and (folder / VOCABULARY).exists():
         return [folder / VOCABULARY, folder / MERGES]
     return [folder / TOKENIZER]
@@ -63,7 +63,7 @@ def _merges(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _special(folder: Path) -> Special:
-    """Of each file what is there; most folders lack some."""
+    """The contents of those special-token files that exist; most folders lack some."""
     description, named = _optional(folder / DESCRIPTION), _optional(folder / NAMED)
     roles = {**named, **description}
     extra = [*_listed(named, "additional_special_tokens"), *_listed(description, "additional_special_tokens")]
@@ -92,7 +92,7 @@ def _added(folder: Path) -> dict[str, int]:
 
 
 def _described(description: Mapping[str, Any], where: Path) -> Iterator[tuple[int, AddedToken]]:
-    """added_tokens_decoder: an id, as text, and what it stands for."""
+    """added_tokens_decoder: maps an id, as text, to its token."""
     tokens = description.get("added_tokens_decoder") or {}
     flags = ("lstrip", "rstrip", "single_word", "normalized", "special")
     try:
@@ -108,6 +108,6 @@ def _listed(values: Mapping[str, Any], key: str) -> list[Any]:
 
 
 def _name(value: object) -> str:
-    """A token is written as its letters, or as a table that has them."""
+    """The text of a token, which is stored as a string or as an object with one."""
     given = value.get("content") if isinstance(value, Mapping) else value
     return given if isinstance(given, str) else ""

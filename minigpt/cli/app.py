@@ -24,7 +24,7 @@ from minigpt.settings import launched_rank
 
 
 class _Group(TyperGroup):
-    """What typer says of a command line repeats it, whatever its length."""
+    """A command group whose usage errors shorten an overlong command line."""
 
     def make_context(self, *args: Any, **more: Any) -> Any:
         with _bounded():
@@ -86,7 +86,7 @@ def _minigpt(
 
 
 def main() -> None:
-    """What the `minigpt` command runs."""
+    """The entry point of the `minigpt` command."""
     # Read when torch is imported, by the OpenMP library of its Linux builds, whose threads wait for each other by
     # spinning. Where something else wanted a core too, a training step took 0.65 to 0.98 of the time with this
     # shorter wait; on an idle machine 0.99 to 1.03.
@@ -121,7 +121,7 @@ def main() -> None:
 
 
 def _leave(code: object) -> NoReturn:
-    """End at once: threads that wait for a process that is gone would abort an orderly end, now and then."""
+    """Exit at once: waiting threads could abort an orderly exit."""
     with suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()

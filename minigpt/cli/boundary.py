@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def tell_of_boundary(loaded: "Checkpoint", prompt: str, *, top: int, show: bool, quiet: bool) -> None:
-    """The two distributions on standard error where `show`; else a note, unless `quiet`, if the end is doubtful."""
+    """Print the two distributions on standard error if `show`; else a note, unless `quiet`, if the end is doubtful."""
     if not show and quiet:
         return
     console, ids = stderr(), loaded.tokenizer.encode(prompt)

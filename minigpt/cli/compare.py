@@ -98,7 +98,7 @@ def _tell_beginning(contest: "Contest", text: CorpusSettings, *, quiet: bool) ->
 
 
 def _measure(contest: "Contest", started: float, *, quiet: bool) -> None:
-    """All that is missing. What is spent counts from `started`. Ends the program where a signal stops it."""
+    """Make all missing measurements, in a time counted from `started`. Ends the program if a signal stops it."""
     console = stderr()
     console.quiet = quiet
     with StopSignals() as stopped, ComparingDisplay(console, contest.total(), contest.comparison.minutes) as display:

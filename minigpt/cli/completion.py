@@ -9,22 +9,19 @@ _RUNS = "checkpoints"
 
 
 def complete_model(incomplete: str) -> list[str]:
-    """Folders of models whose path begins so: those in ./checkpoints, and those where the path leads.
-
-    Or else the runs of ./checkpoints whose name begins so.
-    """
+    """Complete the path of a model's folder, in ./checkpoints or elsewhere, or else the name of a run there."""
     place = incomplete.rpartition("/")[0] + "/" if "/" in incomplete else ""
     found = {name for folder in {_RUNS + "/", place} for name in _folders(folder)}
     return sorted(name for name in found if name.startswith(incomplete)) or _names(incomplete)
 
 
 def complete_resumed(incomplete: str) -> list[str]:
-    """What --resume takes."""
+    """Complete --resume."""
     return _words(incomplete, "latest")
 
 
 def complete_corpus(incomplete: str) -> list[str]:
-    """What --corpus takes, but for files, which a shell completes where this finds nothing."""
+    """Complete --corpus, except for files, which the shell completes if this finds nothing."""
     return _words(incomplete, "run", "builtin")
 
 
@@ -38,14 +35,14 @@ def _names(incomplete: str) -> list[str]:
 
 
 def complete_stages(incomplete: str) -> list[str]:
-    """The stages that may come behind those before the last comma."""
+    """Complete the next stage after the last comma."""
     before, comma, name = incomplete.rpartition(",")
     left = [stage for stage in FILTERS if stage not in before.split(",")]
     return [before + comma + stage for stage in left if stage.startswith(name)]
 
 
 def _folders(place: str) -> list[str]:
-    """Those in `place`, which is a path up to its last slash; one that is no model ends in a slash, to go on from."""
+    """The folders in `place`, a path up to its last slash; one that is no model ends in a slash, to continue from."""
     with suppress(OSError):
         folders = [path for path in Path(place or ".").iterdir() if path.is_dir() and not path.name.startswith(".")]
         return [f"{place}{path.name}{'' if (path / 'config.json').is_file() else '/'}" for path in folders]

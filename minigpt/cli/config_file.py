@@ -15,13 +15,13 @@ from minigpt.render.style import safe_text
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """What a file says; `values` by the names of the command's parameters once they are known."""
+    """The settings in a file; `values` by the command's parameter names once they are known."""
 
     path: str
     values: dict[str, Any]
 
     def blamed(self, settings: Collection[str], final: Mapping[str, Any]) -> str:
-        """A sentence about those of the `settings` that this file gave, where its values were the ones used."""
+        """A sentence about those of the `settings` that this file gave, if its values were used."""
         names = [n for n in self.values if n in settings and str(final.get(n)) == str(self.values[n])]  # nan too
         told = ", ".join(f"{name} = {_shown(self.values[name])}" for name in names)
         return f"{self.path} says {told}." if names else ""
@@ -45,7 +45,7 @@ def _read(path: str) -> ConfigFile:
 
 
 def _apply(ctx: typer.Context, file: ConfigFile | None) -> ConfigFile | None:
-    """Make the file's values the command's defaults; eager, so that every other flag finds them there."""
+    """Make the file's values the command's defaults; eager, so that every other flag sees them."""
     if file is None or ctx.resilient_parsing:
         return file
     known = _parameters(ctx)
@@ -64,7 +64,7 @@ def _apply(ctx: typer.Context, file: ConfigFile | None) -> ConfigFile | None:
 
 
 def _parameters(ctx: typer.Context) -> dict[str, Any]:
-    """The command's parameters by their long names, as Python spells them."""
+    """The command's parameters by their long names, in Python's spelling."""
     named = {}
     for parameter in ctx.command.params:
         long = [option for option in parameter.opts if option.startswith("--")]
@@ -88,7 +88,7 @@ def _unknown(key: str, name: str, known: list[str]) -> str:
 
 
 def _convert(ctx: typer.Context, parameter: Any, value: Any, where: str) -> Any:
-    """The value as the flag would have it: from text, so that the same is refused in the same words."""
+    """The value as the flag would parse it from text, so that errors are the same."""
     many = parameter.nargs == -1 or getattr(parameter, "multiple", False)
     items = value if many and isinstance(value, list) else [value]
     switch = getattr(parameter, "is_flag", False)

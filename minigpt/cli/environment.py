@@ -14,7 +14,7 @@ VARIABLES = {
 
 
 def blamed(settings: Collection[str], final: Mapping[str, Any]) -> str:
-    """A sentence about those of the `settings` that a variable gave, where its value is the one that was used."""
+    """A sentence about those of the `settings` that a variable gave, if its value was used."""
     given = {name: os.environ.get(variable) for name, variable in VARIABLES.items()}
     names = [name for name, value in given.items() if name in settings and value == str(final.get(name))]
     told = ", ".join(f"{VARIABLES[name]} is {brief(given[name] or '')}" for name in names)

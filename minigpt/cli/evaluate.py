@@ -57,7 +57,7 @@ def evaluate(
     tell_untrained(evaluation.checkpoint.path, quiet=quiet)
     console, scores = stderr(), list[FileScore]()
     console.quiet = quiet
-    out = sys.stdout  # as it is now: while there is a bar, what is printed goes to the bar's terminal
+    out = sys.stdout  # the current stream: while a bar is shown, output is redirected to its terminal
     with WorkDisplay(console) as work:
         for event in evaluation.run(files, text, work.begin):
             if not isinstance(event, FileScore):
@@ -77,7 +77,7 @@ def evaluate(
 
 
 def _rows(each: Sequence[FileScore], total: FileScore) -> Sequence[FileScore]:
-    """The total of several has a row of its own."""
+    """One row per file, and one for the total if there are several."""
     return [*each, total] if len(each) > 1 else each
 
 

@@ -31,7 +31,8 @@ def export(
         ),
     ],
     target: Annotated[
-        Path, typer.Argument(help="FILE.gguf for llama.cpp; any other name is a folder for transformers and the like.")
+        Path,
+        typer.Argument(help="FILE.gguf for llama.cpp; any other name is a folder for transformers and similar tools."),
     ],
     dtype: Annotated[
         str,
@@ -66,7 +67,7 @@ def export(
 
 
 def _tell(written: "Export") -> None:
-    """What was written, and how to load it."""
+    """Print what was written, and how to load it."""
     out, record, config = stdout(), written.record, written.checkpoint.model.config
     times = symbols_for(out.encoding).times
     shape = f"{quantity(config.layers, 'layer')} {times} {config.width}, {compact(record.parameters)} parameters"

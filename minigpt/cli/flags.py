@@ -18,18 +18,18 @@ _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
 class Given(dict[str, Any]):
-    """What was given explicitly, on the command line or in a file of settings, by the settings' names.
+    """The names of the settings given explicitly, on the command line or in a file of settings.
 
-    A command that takes one beside its groups can tell what its user chose from what is only a default.
+    A command that takes it can tell its user's choices from defaults.
     """
 
 
 def from_settings(command: Command) -> Command:
-    """Make the command that typer sees: a parameter that is a group of settings becomes a flag for each of its fields.
+    """Turn a parameter that is a group of settings into one flag per field, for the command that typer sees.
 
-    Other parameters stay as they are; a field of the same name is no flag, and keeps its default. A field that several
-    groups have is one flag, described by the first group that describes it, and all of them get its value. --help lists
-    the panels of `PANELS` in their order.
+    Other parameters stay as they are; a field of the same name gets no flag, and keeps its default. A field in several
+    groups is one flag, described by the first group that describes it, and all groups get its value. --help lists the
+    panels of `PANELS` in order.
     """
     hints = get_type_hints(command, include_extras=True)
     own = inspect.signature(command).parameters
@@ -60,7 +60,7 @@ def from_settings(command: Command) -> Command:
 
 
 def spelling(renamed: Mapping[str, str]) -> Spelling:
-    """How a command spells settings; `renamed` are its flags that are not named as their setting is."""
+    """How a command spells settings; `renamed` maps those whose flag has another name."""
 
     def spell(name: str, value: str | None = None) -> str:
         if name not in renamed:
@@ -71,7 +71,7 @@ def spelling(renamed: Mapping[str, str]) -> Spelling:
 
 
 def renamed_flags(command: Callable[..., Any]) -> dict[str, str]:
-    """The flags of a command that are not named as their setting is: `--from` for base, CORPUS for an argument."""
+    """The flags whose names differ from their settings': `--from` for base, CORPUS for an argument."""
     found = {}
     for name, parameter in inspect.signature(command).parameters.items():
         for made in get_args(parameter.annotation)[1:]:
@@ -88,13 +88,13 @@ def _is_group(kind: Any) -> bool:
 
 
 def _rank(flag: inspect.Parameter) -> int:
-    """Those of the panels of a training in the panels' order; all others where they are, before them."""
+    """The order of training's panels; all other parameters stay in place, before them."""
     panel = next((getattr(about, "rich_help_panel", None) for about in get_args(flag.annotation)[1:]), None)
     return PANELS.index(panel) + 1 if panel in PANELS else 0
 
 
 def _flags_of(kind: Any, renamed: Mapping[str, str]) -> Iterator[inspect.Parameter]:
-    """A parameter for each field that has a help text, and one more for a switch that can be turned off."""
+    """A parameter for each field that has a help text, and a second one for a switch that can be turned off."""
     hints, described = get_type_hints(kind), settings_of(kind)
     for each in fields(kind):
         about = described.get(each.name)
@@ -137,7 +137,7 @@ def _option(name: str, about: Setting, renamed: Mapping[str, str], *, shown: boo
 
 
 def _bounds(about: Setting) -> dict[str, Any]:
-    """What typer checks itself, and shows in --help; the upper end where it lies in the nature of the setting."""
+    """The bounds that typer checks and shows in --help; the upper one only if it lies in the nature of the setting."""
     if about.range is None or not about.shows_range:
         return {}
     return {"min": about.range.least} | ({"max": about.range.most} if about.range.both else {})
@@ -152,7 +152,7 @@ def _completion(about: Setting) -> Callable[[str], list[str]] | None:
 
 
 def _chosen(ctx: typer.Context, values: Mapping[str, Any]) -> tuple[dict[str, Any], Given]:
-    """The values that are not defaults, and those of them that were given explicitly rather than by a variable."""
+    """The values that are not defaults, and those of them given explicitly rather than by a variable."""
     sources = {name: getattr(ctx.get_parameter_source(name), "name", "DEFAULT") for name in values}
     chosen = {name: values[name] for name, source in sources.items() if source != "DEFAULT"}
     chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()}

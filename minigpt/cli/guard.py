@@ -26,10 +26,10 @@ _renamed: dict[str, str] = {}  # flags of the command that runs, where they are 
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """Run `command` so that it ends with an exit code and never with a traceback for what is not our mistake.
+    """Run `command` so that it ends with an exit code, without a traceback for errors that are not bugs.
 
-    2 for wrong usage (a ConfigError, as for what typer refuses), 1 for any other error, 128 and the signal's number for
-    one that stopped it.
+    2 for wrong usage (a ConfigError, like what typer rejects), 1 for any other error, 128 plus the number of a signal
+    that stopped it.
     """
 
     @functools.wraps(command)
@@ -71,7 +71,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 
 
 def complain_of(error: OSError, command: str | None = None) -> None:
-    """Say which file it is about: without a name it is standard output, such as a full disk behind > FILE."""
+    """Print the error of a file; without a name it is standard output, for example a full disk behind > FILE."""
     if error.filename is None:
         _write_nowhere()
     what = "standard output cannot be written" if error.filename is None else str(error.filename)
@@ -82,19 +82,22 @@ def complain_of(error: OSError, command: str | None = None) -> None:
 
 
 def _write_nowhere() -> None:
-    """Python flushes standard output once more at its end, and would complain."""
+    """Redirect standard output to nowhere, because Python flushes it once more on exit and would complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def leave_terminal() -> None:
-    """Write nowhere from now on, as the terminal is gone; Python, too, would fail at its end, and with another code."""
+    """Write nowhere from now on, because the terminal is gone and Python would otherwise fail on exit with another
+    code.
+    """
     for stream in (sys.stdout, sys.stderr):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _is_memory(error: Exception) -> bool:
-    """torch's allocators raise RuntimeError, and a child of it on an accelerator; oneDNN only says what it could not
-    do.
+    """Whether an error means out of memory.
+
+    torch's allocators raise RuntimeError, or a subclass on an accelerator; oneDNN only says what it could not do.
     """
     told = ("allocate memory", "out of memory", "ALLOC_FAILED")  # the last by cuBLAS and cuDNN
     return isinstance(error, MemoryError) or any(words in str(error) for words in told) or _is_onednn(error)
@@ -105,10 +108,9 @@ def _is_onednn(error: Exception) -> bool:
 
 
 def complain(command: str | None, message: str, *, everywhere: bool = False) -> None:
-    """`minigpt COMMAND: message` on standard error, without a COMMAND where there is none yet.
+    """Print `minigpt COMMAND: message` on standard error, without COMMAND before one is known.
 
-    Of several processes the first one says it, or each `everywhere`. A MinigptError is one of all of them, or of the
-    first.
+    Of several processes the first prints it, or each with `everywhere`.
     """
     console = stderr()
     console.quiet = console.quiet and not everywhere
@@ -116,18 +118,18 @@ def complain(command: str | None, message: str, *, everywhere: bool = False) -> 
 
 
 def note(message: str, *, quiet: bool = False) -> None:
-    """A sentence on standard error about what was done differently from what was asked."""
+    """Print a sentence on standard error about what was done differently from what was asked."""
     if not quiet:
         say(stderr(), bounded(f"note: {in_flags(message)}"))
 
 
 def in_flags(message: str) -> str:
-    """`message` with the settings that it names as the flags of the command that runs."""
+    """`message` with its settings spelled as the flags of the running command."""
     return spelled(message, spelling(_renamed))
 
 
 def say(console: Console, message: str) -> None:
-    """A sentence: broken between words in a terminal, each line with the margin of the first; one line elsewhere."""
+    """Print a sentence: wrapped in a terminal, each line with the margin of the first; one line elsewhere."""
     text = Text(safe_text(message))
     if console.is_terminal:
         margin = len(message) - len(message.lstrip(" "))
@@ -144,8 +146,9 @@ class _Console(Console):
 
 
 class _Unfailing:
-    """Standard error, but what cannot be written there, as where the disk behind it is full, ends nothing: it is tried
-    again with what comes next. A closed pipe is told.
+    """A standard error whose failed writes, for example on a full disk, are retried with the next one.
+
+    A closed pipe is still reported.
     """
 
     def __init__(self, stream: IO[str]) -> None:
@@ -175,7 +178,7 @@ def _pipes_only() -> Iterator[None]:
 
 
 def release_stderr() -> None:
-    """Python flushes standard error once more at its end; where that cannot be, it would end with a code of its own."""
+    """Detach a standard error that fails: Python flushes it on exit, and would change the exit code."""
     try:
         sys.stderr.flush()
     except OSError:
@@ -183,17 +186,17 @@ def release_stderr() -> None:
 
 
 def stdout() -> Console:
-    """For results; colour and redraws only in a terminal. Of several processes, only the first one shows any."""
+    """The console for results; colour and redraws only in a terminal. Of several processes, only the first prints."""
     return _Console(file=sys.stdout, highlight=False, markup=False, emoji=False, quiet=bool(launched_rank()))
 
 
 def colours(console: Console) -> bool:
-    """Whether it shows any."""
+    """Whether standard output shows colours."""
     return console.color_system is not None and not console.no_color
 
 
 def stderr() -> Console:
-    """For progress, notes and errors."""
+    """The console for progress, notes and errors."""
     stream = getattr(sys.stderr, "rich_proxied_file", sys.stderr)  # while a display redraws
     file = cast("IO[str]", _Unfailing(stream))
     return _Console(file=file, highlight=False, markup=False, emoji=False, quiet=bool(launched_rank()))
@@ -201,7 +204,7 @@ def stderr() -> Console:
 
 @contextmanager
 def signals_raise() -> Iterator[None]:
-    """While entered, SIGTERM and SIGHUP end the program as Ctrl-C does: on the way out, things are tidied up."""
+    """While entered, SIGTERM and SIGHUP end the program as Ctrl-C does, with all clean-up."""
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
 
@@ -219,9 +222,9 @@ def signals_raise() -> Iterator[None]:
 
 
 class StopSignals:
-    """While entered, Ctrl-C, SIGTERM and SIGHUP are remembered rather than obeyed; a second one is obeyed.
+    """While entered, Ctrl-C, SIGTERM and SIGHUP are recorded rather than obeyed; a second one is obeyed.
 
-    A signal that was set to be ignored, as nohup does, stays ignored.
+    A signal that is ignored, as under nohup, stays ignored.
     """
 
     _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")

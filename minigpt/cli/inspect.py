@@ -36,7 +36,7 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 @dataclass(frozen=True)
 class _Output:
-    """How an answer is shown."""
+    """The flags for how an answer is shown."""
 
     json: bool
     csv: bool
@@ -48,7 +48,7 @@ class _Output:
 
 
 def _with_views(name: str) -> Callable[[Command], Command]:
-    """Give a command's parameter `flags` the settings of the views that the command shows."""
+    """Give a command's parameter `flags` the settings of the command's views."""
 
     def typed(command: Command) -> Command:
         command.__annotations__["flags"] = flags_of(face.view for face in faces_of(name))
@@ -149,7 +149,7 @@ def inspect_embeddings(
 
 
 def _chosen_face(command: str, flags: Settings, output: _Output) -> Face:
-    """The view that is asked for, checked as far as that goes before a model is loaded."""
+    """The view that is asked for, checked as far as possible before a model is loaded."""
     require(not (output.json and output.csv), f"{named('json')} and {named('csv')} exclude each other.")
     faces = faces_of(command)
     view = chosen_view([face.view for face in faces], flags)

@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
 
 def show_plan(runs: "Sequence[PlannedRun]", seconds: float, *, json: bool) -> None:
-    """For --dry-run with a time budget, on standard output: why, and what else could be done with the time, in ten ways
-    at most.
-    """
+    """Print the plan of --dry-run with a time budget: the reasons, and at most ten alternatives."""
 
     console = stdout()
     screen = Screen.of(console)
@@ -40,7 +38,7 @@ def show_plan(runs: "Sequence[PlannedRun]", seconds: float, *, json: bool) -> No
 
 
 def show_size(plan: "Plan", choices: Choices, *, json: bool) -> None:
-    """For --dry-run with --steps, on standard output."""
+    """Print the plan of --dry-run with --steps."""
 
     if json:
         print(to_json(plan.model), to_json(plan.train), sep="\n")
@@ -51,7 +49,7 @@ def show_size(plan: "Plan", choices: Choices, *, json: bool) -> None:
 
 
 def introduce(prepared: "Prepared", request: "TrainRequest", places: str) -> None:
-    """Three lines: the text, the model, and where it goes; for a time budget, what was chosen and why."""
+    """Print three lines: the text, the model, and the folder; with a time budget, also what was chosen and why."""
     assert prepared.begun is not None
     (plan, folder, _), seconds, console = prepared.begun, request.length.seconds, stderr()
     screen = Screen.of(console)
@@ -74,15 +72,15 @@ def introduce(prepared: "Prepared", request: "TrainRequest", places: str) -> Non
 
 
 def finish(run: "Finished") -> str:
-    """How a run came to its end, for one that is to go on."""
+    """How a finished run ended, for a message about continuing it."""
     early, plan = run.info.get("stopped_early"), run.plan
     if early is None:
         return f"after {quantity(run.info.get('steps_taken') or plan.train.steps, 'step')}"
-    return f"early, after {early:,} of {plan.train.steps:,} steps, as --patience {plan.train.patience} was at its end"
+    return f"early, after {early:,} of {plan.train.steps:,} steps, as --patience {plan.train.patience} ran out"
 
 
 def _given(plan: "Plan", screen: "Screen") -> "Text":
-    """What is done with a model that is given."""
+    """What is done with a given model."""
     train = plan.train
     frozen = f"the embeddings and {train.freeze} of {plan.model.layers} layers frozen" if train.freeze else ""
     return screen.caption(
@@ -115,7 +113,7 @@ def _size(plan: "Plan", choices: Choices, screen: "Screen") -> "tuple[Text, Text
 
 
 def places(ranks: "Ranks", device: "torch.device") -> str:
-    """Where the training goes on."""
+    """The devices and processes that train."""
     if ranks.size == 1:
         return str(device)
     return f"{ranks.size} processes on {device.type}{', each with a part of the model,' if ranks.shard else ''}"

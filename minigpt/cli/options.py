@@ -13,19 +13,19 @@ from minigpt.settings import SampleConfig, one_of
 
 
 def json_flag(form: str) -> Any:
-    """--json, whose help says what comes: one document, or a line for each of something."""
+    """The flag --json; its help says what is printed: one document, or one line for each of something."""
     return typer.Option("--json", help=f"JSON on standard output, for other programs: {form}.")
 
 
 def csv_flag(form: str) -> Any:
-    """--csv, whose help says what its rows are."""
+    """The flag --csv; its help says what its rows are."""
     return typer.Option("--csv", help=f"{form}, for a spreadsheet.")
 
 
 def choice(values: Iterable[str], help: str, *names: str, remarks: Mapping[str, str] | None = None, **more: Any) -> Any:
-    """A flag with a fixed set of `values`: its help names them where it says {values}, and a shell completes them.
+    """A flag with a fixed set of `values`, which replace {values} in its help, and which the shell completes.
 
-    `remarks`, by value, stand behind it in parentheses. Whoever takes the value checks it, by `require_choice`.
+    `remarks`, by value, follow them in parentheses. Whoever takes the value checks it with `require_choice`.
     """
     known = tuple(values)
     told = one_of(f"{value} ({remarks[value]})" if remarks and value in remarks else value for value in known)
@@ -54,4 +54,4 @@ TextFile = Annotated[
 ]
 Top = Annotated[int, flag_of(SampleConfig, "top")]
 Json = Annotated[bool, json_flag("one document")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress on standard error.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no notes and no progress on standard error.")]

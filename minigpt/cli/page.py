@@ -26,7 +26,7 @@ Html = Annotated[
 
 
 def check_page(path: Path | None) -> None:
-    """Before the work begins: raises ConfigError for another ending, OutputError where no page can be written."""
+    """Raise ConfigError for another file ending, OutputError if no page can be written, before the work begins."""
     if path is None:
         return
     if path.suffix.lower() not in (".html", ".htm"):
@@ -39,7 +39,7 @@ def check_page(path: Path | None) -> None:
 
 
 def write_page(path: Path, title: str, sections: Sequence[Section], checkpoint: "Checkpoint", *, quiet: bool) -> None:
-    """The page into `path`, whole or not at all, and a note that says so."""
+    """Write the page to `path`, whole or not at all, and print a note about it."""
     write_text(path, page(title, sections, caption=f"minigpt · {checkpoint.path}"))
     note(f"the page is {path}; open it in a browser.", quiet=quiet)
 
@@ -51,7 +51,7 @@ def page_title(text: str) -> str:
 
 
 class SamplePage:
-    """`sample --html`: keeps what each step was drawn from, and writes the page at the end."""
+    """`sample --html`: records what each step was drawn from, and writes the page at the end."""
 
     def __init__(self, path: Path, checkpoint: "Checkpoint", prompt: str, config: SampleConfig, count: int) -> None:
         from minigpt.app.sample_steps import SampleSteps
@@ -61,7 +61,7 @@ class SamplePage:
         self.watch, self.keep = self._steps.watch, self._steps.keep
 
     def write(self, *, quiet: bool) -> None:
-        """The page of all samples, and a note that says so."""
+        """Write the page of all samples, and print a note about it."""
         given, drawn = self._steps.given(), self._steps.drawn
         sections = [
             text_section(_name(number, len(drawn)), [*given, *steps], self._config, given=len(given))

@@ -39,9 +39,10 @@ def replay(path: Path, given: Mapping[str, Any]) -> None:
 
 
 def _print_again(path: Path, run: "ReplayRun", given: Mapping[str, Any]) -> None:
-    """Texts on standard output, as of any sample, and how it went on standard error; of a tree, how it went alone.
+    """Print the texts on standard output, as for any sample, and the result on standard error; for a tree, only the
+    result.
 
-    Raises TraceError where something else comes out.
+    Raises TraceError if something else comes out.
     """
     with _progress(run, given) as advance:
         result, texts = run.again(advance)

@@ -111,7 +111,7 @@ def _check(shown: SampleShown, kept: SampleKept, weights: Weights) -> None:
 
 
 def _tell_the_rest(run: "SampleRun", page: SamplePage | None, *, quiet: bool) -> None:
-    """What is known when all samples have ended."""
+    """Print what is known when all samples have ended."""
     if run.window_moved:
         note(
             "the text is longer than the model's context; from then on it saw only the newer part, "
@@ -131,7 +131,7 @@ def _tell_the_rest(run: "SampleRun", page: SamplePage | None, *, quiet: bool) ->
 
 @contextmanager
 def _seed_on_interrupt(seed: int, *, quiet: bool) -> Iterator[None]:
-    """Ctrl-C leaves the way to make the text again."""
+    """On Ctrl-C, print how to make the same text again."""
     try:
         yield
     except KeyboardInterrupt:
@@ -155,7 +155,7 @@ def _way_of_showing(shown: SampleShown, out: Console, *, quiet: bool) -> str:
 
 
 def _scale(shown: SampleShown, out: Console, *, quiet: bool) -> Scale | None:
-    """The colours of the text, where the terminal has any."""
+    """The colours of the text, if the terminal has any."""
     if shown.heat is None or out.color_system is not None:
         return SCALES[shown.heat] if shown.heat else None
     note("there are no colours here, so --heat shows none.", quiet=quiet)
@@ -170,7 +170,7 @@ def _show(how: str, out: Console, run: "SampleRun", pieces: Iterator["Piece"], s
 
 
 def _print_json(pieces: Iterator["Piece"], run: "SampleRun", copied: VerbatimWatch) -> None:
-    """A line for each record; the one that ends a sample says too what stands verbatim, and which model it is of."""
+    """Print one line per record; the one that ends a sample also has its verbatim spans and its model."""
     for piece in pieces:
         more = run.about() if isinstance(piece.record, SampleEnd) else {}
         print(to_json(piece.record, **copied.fields(piece.record), **more), flush=True)

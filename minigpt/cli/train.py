@@ -81,7 +81,7 @@ def train(
 def _begin(
     request: "TrainRequest", listener: "Listener", ranks: "Ranks", device: "torch.device", *, json: bool, quiet: bool
 ) -> "Begun | None":
-    """A new run, introduced in three lines; None for a plan that is only shown."""
+    """Prepare a new run and print three lines about it; None for a plan that is only shown."""
     with signals_raise():
         prepared = request.begin(device, listener, ranks)
     if prepared.begun is not None:
@@ -95,7 +95,7 @@ def _begin(
 
 
 def _reopen(request: "TrainRequest", tell: Callable[[str], object]) -> "Begun | None":
-    """A run that goes on; None, and it is said, where there is nothing left to do."""
+    """Open a run to continue it; prints a message and returns None if there is nothing left to do."""
     made = request.reopen(tell)
     if isinstance(made, tuple):
         return made
@@ -104,7 +104,7 @@ def _reopen(request: "TrainRequest", tell: Callable[[str], object]) -> "Begun | 
 
 
 def _watch(training: "Training", *, json: bool, quiet: bool) -> int | None:
-    """Train with a display, and end with what to type next; the signal that stopped the run, if any."""
+    """Train with a display, and print what to type next; returns the signal that stopped the run, if any."""
     plan, folder, is_main = training.plan, training.folder, training.ranks.is_main
     console = stderr()
     console.quiet = quiet or not is_main
@@ -135,7 +135,7 @@ def _watch(training: "Training", *, json: bool, quiet: bool) -> int | None:
 
 
 def _conclude(training: "Training", *, quiet: bool) -> None:
-    """Where the model is, how good it is, and the next two commands."""
+    """Print where the model is, how good it is, and the next two commands."""
     info, where, number = training.folder.info, str(training.folder.path), training.signal_number
     saved, prompt, base = info.get("saved") or {"step": 0}, training.opening(), info["choices"].get("base")
     if number is not None and info["status"] not in FINISHED:
@@ -144,7 +144,7 @@ def _conclude(training: "Training", *, quiet: bool) -> None:
     bits = saved.get("validation_bits_per_byte")
     quality = f", {bits:.3f} bits per byte on {info['corpus']['validation']}" if bits is not None else ""
     if base is not None and not saved["step"] and not number:
-        note(f"no step made it better on that text: the model is {base} as it was.", quiet=quiet)
+        note(f"no step improved on that text, so the model is {base}, unchanged.", quiet=quiet)
     console = stdout()
     best = "the best model, that of step" if bits is not None else "the model of step"
     best = "untrained, the model of step" if info["status"] == "untrained" else best

@@ -18,7 +18,7 @@ _LONGER = 10  # times as long, for what was longer than the default
 
 
 def tell_untrained(folder: Path, *, quiet: bool) -> None:
-    """A note about the model in `folder`, if it is untrained, before it is used."""
+    """Print a note about the model in `folder`, if it is untrained, before it is used."""
     try:
         info = read_json_object(folder / RUN)
     except CheckpointError:  # not every model is of a run, and this one could be loaded
@@ -28,7 +28,10 @@ def tell_untrained(folder: Path, *, quiet: bool) -> None:
 
 
 def untrained(info: Mapping[str, Any], folder: Path) -> str:
-    """How little an untrained run has learned, and what to type next. `info`: the contents of its run.json."""
+    """A message about an untrained model: how little it has learned, and what to type next.
+
+    `info`: the contents of its run.json.
+    """
     told = "this model is untrained: it predicts no better than the frequencies of the tokens do."
     return f"{_fitted(info)}; {told} {_advice(info, folder)}"
 
@@ -46,7 +49,7 @@ def _advice(info: Mapping[str, Any], folder: Path) -> str:
     if info.get("status") not in FINISHED:
         return f"Go on with: minigpt train --resume {shlex.quote(str(folder))}"
     if steps >= TrainConfig.steps:
-        return "There may be no order in the text to learn, or its --learning-rate does not suit it."
+        return "The text may hold nothing to learn, or --learning-rate may not suit it."
     if isinstance(minutes, int | float):
         longer = DEFAULT_MINUTES if minutes < DEFAULT_MINUTES else math.ceil(_LONGER * minutes)
         return f"Try --minutes {longer:g}."

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class VerbatimWatch:
-    """Watches what is sampled; then shows what of it stands in the corpus. Without a corpus it does nothing."""
+    """Records what is sampled, then shows which parts occur in the corpus. Without a corpus it does nothing."""
 
     def __init__(self, loaded: "Checkpoint", sources: Sequence[str], at_least: int | None, *, quiet: bool) -> None:
         require(at_least is None or bool(sources), f"{named('verbatim')} goes with {named('corpus', 'SOURCE')}.")
@@ -28,17 +28,17 @@ class VerbatimWatch:
         self._verbatim = _opened(loaded, sources, at_least, quiet=quiet) if sources else None
 
     def watch(self, pieces: Iterator["Piece"]) -> Iterator["Piece"]:
-        """The same pieces."""
+        """Pass on the same pieces."""
         return pieces if self._verbatim is None else self._verbatim.watch(pieces)
 
     def fields(self, record: StepRecord | SampleEnd) -> dict[str, Any]:
-        """What the JSON of `record` has besides: at the end of a sample, `verbatim`."""
+        """Additional JSON fields for `record`: at the end of a sample, `verbatim`."""
         if self._verbatim is None or not isinstance(record, SampleEnd):
             return {}
         return {"verbatim": self._verbatim.report(record.sample)}
 
     def tell(self, out: Console, sample: int) -> None:
-        """The text again with marks, in a terminal; the summary on standard error."""
+        """Print the text again with marks, in a terminal; and a summary on standard error."""
         if self._verbatim is None:
             return
         report = self._verbatim.report(sample)
@@ -49,7 +49,7 @@ class VerbatimWatch:
 
 
 def _opened(loaded: "Checkpoint", sources: Sequence[str], at_least: int | None, *, quiet: bool) -> "Verbatim":
-    """On standard error, how far reading and tokenizing the corpus are."""
+    """Open the corpus, with its progress on standard error."""
     from minigpt.app.verbatim import Verbatim
 
     console = stderr()

@@ -13,7 +13,7 @@ Lines = Callable[[Screen], Iterable[Text]]
 
 
 def print_view(record: Any, lines: Lines, *, json: bool, about: Callable[[], Mapping[str, Any]] = dict) -> None:
-    """`lines` are asked for the screen that there is, `about` for what the JSON says of itself."""
+    """Print the lines for the screen at hand, or JSON with the fields of `about`."""
     if json:
         print(to_json(record, **about()))
         return

@@ -22,15 +22,17 @@ PARTS = ("gpt", "no-positions", "one-head", "no-attention", "no-mlp")  # the who
 
 
 class _Nothing(nn.Module):
-    """Stands where attention or an MLP stood, and adds nothing to the stream."""
+    """Replaces attention or an MLP, and adds nothing to the residual stream."""
 
     def forward(self, x_BTC: Tensor, *_: object) -> Tensor:
         return torch.zeros_like(x_BTC)
 
 
 def ablated(config: ModelConfig, part: str, seed: int) -> GPT:
-    """Initialised. The weights of a missing part are missing too, and nothing makes up for them; one head is as wide as
-    all were together, so that only their number changes.
+    """An initialised GPT without one part.
+
+    The weights of the missing part are not replaced. A single head is as wide as all heads together, so only their
+    number changes.
     """
     assert part in PARTS
     if part == "one-head":
@@ -47,12 +49,12 @@ def ablated(config: ModelConfig, part: str, seed: int) -> GPT:
 
 
 def learned_parameters(model: GPT) -> int:
-    """Those that training changes."""
+    """The number of parameters that training changes."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
 def ablation_of(comparison: Comparison, plan: Plan) -> Comparison:
-    """`comparison` with the parts of its GPT in place of what came before it."""
+    """`comparison` with the parts of its GPT in place of the earlier architectures."""
     gpt = comparison.contenders[-1]
     parts = ((part, ablated(plan.model, part, comparison.seed)) for part in PARTS)
     contenders = tuple(replace(gpt, model=part, parameters=learned_parameters(model)) for part, model in parts)
@@ -60,10 +62,10 @@ def ablation_of(comparison: Comparison, plan: Plan) -> Comparison:
 
 
 class Ablation(Contest):
-    """Each part is trained with as many tokens. No model is kept: all but the whole one are no GPT-2."""
+    """Trains one model for each part, with equal tokens. Only the whole one is saved: the others are not GPT-2s."""
 
     def measurements(self) -> Iterator[Measurement]:
-        """A training for each part."""
+        """One training for each part."""
         if self.comparison.tokens is None:
             tokens, contexts = self.plan.train.batch_size * self.comparison.context, (self.comparison.context,)
             ((_, rate),) = training_rates(self.plan.model, self.plan.train, self._device, tokens, contexts)
@@ -73,11 +75,11 @@ class Ablation(Contest):
                 yield Measurement(contender.model, "equal_tokens", partial(self._without, contender))
 
     def total(self) -> int:
-        """As many as parts."""
+        """The number of parts."""
         return len(self.comparison.contenders)
 
     def done(self) -> int:
-        """Those that are trained."""
+        """The number of parts that are trained."""
         return sum(contender.equal_tokens is not None for contender in self.comparison.contenders)
 
     def _without(self, contender: Contender, stopped: Stopped, progress: Progress) -> dict[str, Any] | None:

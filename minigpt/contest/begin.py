@@ -15,7 +15,7 @@ from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.training.plan import Plan, Stages, make_plan
 
-ORDER = ("window", "rnn", "lstm", "gpt")  # of their invention
+ORDER = ("window", "rnn", "lstm", "gpt")  # of invention
 PRESET = "nano"  # whose weights are as many as all others get
 CONTEXT = 256
 _STEP_TOKENS = {"cpu": 1024}  # enough to keep it busy; on a GPU:
@@ -32,7 +32,7 @@ def begin(
     scratch: Scratch | None = None,
     progress: Stages,
 ) -> tuple[Comparison, Plan]:
-    """Tokenize and size. Raises ConfigError and CorpusError."""
+    """Tokenize the text and size the models. Raises ConfigError and CorpusError."""
     batch = _STEP_TOKENS.get(device.type, _MANY_STEP_TOKENS) // CONTEXT
     choices = Choices(preset=PRESET, context=CONTEXT, batch_size=batch)
     plan = make_plan(corpus, None, choices, _settings(seed), device, scratch, progress)
@@ -71,7 +71,7 @@ def _contender(config: ModelConfig) -> Contender:
 
 
 def reopened(comparison: Comparison, tokenizer: Tokenizer, data: TokenData) -> Plan:
-    """The plan of `begin`, of what a comparison's folder holds."""
+    """The plan that `begin` made, restored from a comparison's folder."""
     preset = PRESETS[PRESET]
     return Plan(
         corpus=Corpus(
@@ -94,7 +94,7 @@ def reopened(comparison: Comparison, tokenizer: Tokenizer, data: TokenData) -> P
 
 
 def machine_name(device: torch.device) -> str:
-    """In general terms."""
+    """A general description of the machine."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()

@@ -50,9 +50,9 @@ _TRAINED = ("equal_tokens", "equal_time", "loss_nats_by_position", "recall_by_di
 
 @dataclass(frozen=True)
 class Measurement:
-    """Of which model, of what (the name of a field, or a learning rate), and how to make it.
+    """The model, what is measured (the name of a field, or a learning rate), and how.
 
-    `measure` returns the changes to the contender, or None where it was stopped.
+    `measure` returns the changes to the contender, or None if it was stopped.
     """
 
     model: str
@@ -61,9 +61,9 @@ class Measurement:
 
 
 class Contest:
-    """Carries out a comparison. `plan` is that of the GPT, whose text, tokenizer and context all have.
+    """Carries out a comparison. `plan` is that of the GPT, whose text, tokenizer and context all contenders share.
 
-    `again` is the command that goes on.
+    `again` is the command that continues.
     """
 
     def __init__(self, folder: Path, comparison: Comparison, plan: Plan, device: torch.device) -> None:
@@ -71,9 +71,9 @@ class Contest:
         self.again = f"minigpt compare {named('resume', shlex.quote(str(folder)))}"
 
     def run(self, stopped: Stopped, progress: Progress, started: float) -> Iterator[Measurement]:
-        """Make all measurements that are missing, and yield each as it begins, until one is `stopped`.
+        """Make all missing measurements, yielding each as it begins, until `stopped`.
 
-        The seconds that are spent count from `started`, in the time of `time.perf_counter`.
+        The time spent is counted from `started`, a value of `time.perf_counter`.
         """
         for measurement in self.measurements():
             yield measurement
@@ -84,11 +84,11 @@ class Contest:
             started = now
 
     def about(self) -> dict[str, Any]:
-        """What JSON says of a comparison beside its numbers."""
+        """What JSON says about a comparison beside its numbers."""
         return {"path": storable(self.folder), "version": version("minigpt")}
 
     def measurements(self) -> Iterator[Measurement]:
-        """Those that are missing, one after the other, as long as each is taken (`take`)."""
+        """The missing measurements, one after the other; each must be recorded (`take`) before the next."""
         for kind, what in enumerate(_UNTRAINED):
             yield from self._at_a_pace(list(self._missing(what)), len(_UNTRAINED) - kind - 1)
         if self.comparison.tokens is None:
@@ -100,7 +100,7 @@ class Contest:
             yield from self._missing(what)
 
     def _at_a_pace(self, measurements: Sequence[Measurement], kinds: int) -> Iterator[Measurement]:
-        """The same, all of a kind, while the minutes can suffice; so many `kinds` come after them."""
+        """Measurements of one kind, while the minutes suffice; this many `kinds` come after them."""
         seconds: list[float] = []
         for number, measurement in enumerate(measurements, 1):
             before = self.comparison.spent_seconds
@@ -111,13 +111,13 @@ class Contest:
                 lengths.require_pace(self.comparison, seconds, left, later, self.again)
 
     def total(self) -> int:
-        """How many measurements there are in all."""
+        """The number of measurements."""
         return len(self.comparison.contenders) * (
             len(_UNTRAINED + _TRAINED) + (0 if self.comparison.quick else len(lengths.RATES))
         )
 
     def done(self) -> int:
-        """How many of them are made."""
+        """The number of measurements that are made."""
         fields = (*_UNTRAINED, *_TRAINED)
         return sum(
             len(contender.tried_rates) + sum(getattr(contender, name) is not None for name in fields)
@@ -125,7 +125,7 @@ class Contest:
         )
 
     def take(self, measurement: Measurement, found: dict[str, Any], seconds: float) -> None:
-        """Keep what was found, on which so many seconds were spent."""
+        """Record a result, and the seconds spent on it."""
         contenders = tuple(
             replace(contender, **found) if contender.model == measurement.model else contender
             for contender in self.comparison.contenders
@@ -162,7 +162,7 @@ class Contest:
         return equal_shape(self.plan.model, contender.model)
 
     def _settings(self, contender: Contender, tokens: float, seconds: float | None = None) -> TrainConfig:
-        """AdamW for all, in float32, with the rate and the pace of this contender."""
+        """AdamW for all, in float32, with this contender's learning rate and pace."""
         steps = max(1, round(tokens / self.plan.train.batch_size / self.plan.model.context))
         return replace(
             self.plan.train,
@@ -204,7 +204,7 @@ class Contest:
     def _records(
         self, model: Model, settings: TrainConfig, stopped: Stopped, progress: Progress
     ) -> list[TrainRecord] | None:
-        """Train, keeping nothing; None where it was stopped."""
+        """Train without saving anything; None if stopped."""
         records = []
         for record in train(model, self.plan.data, settings, self.plan.tokenizer.byte_lengths(), stopped):
             progress(record.step, settings.steps, record.loss_nats)
@@ -226,7 +226,7 @@ class Contest:
     def _train(
         self, contender: Contender, length: str, settings: TrainConfig, stopped: Stopped, progress: Progress
     ) -> ContenderRun | None:
-        """A run in a folder of its own, which goes on where it was stopped."""
+        """Train in a run folder of its own, and continue where an earlier session stopped."""
         path = self.folder / f"{contender.model}-{length}"
         plan = replace(self.plan, model=self._config(contender), train=settings)
         resume = has_state(path)
@@ -249,7 +249,7 @@ class Contest:
         folder.start(build_model(plan), model_card(plan), linked)
 
     def _positions(self, contender: Contender, stopped: Stopped, progress: Progress) -> dict[str, Any]:
-        """Of the model that was trained with equal tokens."""
+        """The losses and gradients by position of the model trained with equal tokens."""
         assert contender.equal_tokens is not None
         model = load(self.folder / contender.equal_tokens.folder, self._device).model
         held_out, context = self.plan.data.validation, self.plan.model.context
@@ -273,13 +273,13 @@ class Contest:
         return None if model is None else {"recall_by_distance": recall.recalled(model, seed)}
 
     def _recall_seconds(self) -> float:
-        """What a step of that task takes, of all contenders together."""
+        """The time of a step of the recall task, summed over all contenders."""
         shapes = (equal_shape(recall.SHAPE, contender.model) for contender in self.comparison.contenders)
         return sum(recall.seconds_a_step(shape, self._device) for shape in shapes)
 
 
 def contender_run(records: Sequence[TrainRecord], folder: str = "") -> ContenderRun:
-    """What a training came to: its best evaluation is that of the model that a run keeps."""
+    """The result of a training: its best evaluation is that of the model that the run saves."""
     bits = [(record, record.validation_bits_per_byte) for record in records]
     known = [(record, value) for record, value in bits if value is not None]
     return ContenderRun(

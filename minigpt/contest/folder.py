@@ -25,7 +25,7 @@ COMPARISON = "comparison.json"
 
 
 def claim_comparison(name: str, out: Path | None) -> Path:
-    """A new folder: `out`, or checkpoints/compare-NAME, compare-NAME-2, ... Raises OutputError; nothing is replaced."""
+    """Create `out`, or checkpoints/compare-NAME, compare-NAME-2, ... Raises OutputError; nothing is replaced."""
     if out is not None and (out / COMPARISON).exists():
         raise OutputError(
             f"{named('out', out)} already holds a comparison. Go on with it: minigpt compare --resume {out}"
@@ -44,7 +44,7 @@ def newest_comparison(root: Path = Path("checkpoints")) -> Path:
 
 
 def keep(folder: Path, comparison: Comparison, tokenizer: Tokenizer, data: TokenData) -> None:
-    """Write all that a comparison needs to go on."""
+    """Write everything that a comparison needs to continue."""
     write_text(folder / TOKENIZER, tokenizer.to_json() + "\n")
     try:
         (folder / RESUME).mkdir(exist_ok=True)
@@ -55,12 +55,12 @@ def keep(folder: Path, comparison: Comparison, tokenizer: Tokenizer, data: Token
 
 
 def save(folder: Path, comparison: Comparison) -> None:
-    """Replace what is measured so far."""
+    """Replace the measurements so far."""
     write_text(folder / COMPARISON, json.dumps(to_plain(comparison), allow_nan=False) + "\n")
 
 
 def open_comparison(folder: Path) -> tuple[Comparison, Tokenizer, TokenData]:
-    """What `keep` and `save` wrote. Raises CheckpointError."""
+    """Read what `keep` and `save` wrote. Raises CheckpointError."""
     path = folder / COMPARISON
     if not path.exists():
         raise CheckpointError(f"{folder} holds no comparison: there is no {COMPARISON} in it.{near_run(folder)}")

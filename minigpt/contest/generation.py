@@ -18,7 +18,7 @@ _AROUND = 16  # steps whose median is taken: those after this one
 
 
 def step_costs(config: ModelConfig, device: torch.device, tokens: Sequence[int] = TOKENS) -> Points:
-    """(number of the token, milliseconds), of a model of random weights whose context holds them all."""
+    """(number of the token, milliseconds) for a random model whose context holds all of them."""
     model = new_model(replace(config, context=tokens[-1] + _AROUND + 1))
     model = model.initialise(torch.Generator().manual_seed(0)).to(device).eval()
     with decoding_threads(model):

@@ -25,10 +25,10 @@ _FEWEST_STEPS, FEWEST_SECONDS = 10, 8.0  # in 3 s a GPT may take no step besides
 
 
 def shared(comparison: Comparison, recall_seconds: float, again: str = _AGAIN) -> Comparison:
-    """`comparison` with the lengths of its trainings. `recall_seconds`: of a step of that task, all models together.
+    """`comparison` with the lengths of its trainings. `recall_seconds`: a step of that task, summed over all models.
 
-    Equal tokens take as long as the models' speeds say; the sweep's share is given to the rest where there is none.
-    Raises ConfigError where there is too little time for anything; `again` is the command that goes on.
+    Equal tokens take as long as the models' speeds imply; without a sweep, its share goes to the rest. Raises
+    ConfigError if there is too little time for anything; `again` is the command that continues.
     """
     contenders = comparison.contenders
     a_token = sum(1 / _speed(contender, comparison.context) for contender in contenders)
@@ -47,12 +47,12 @@ def shared(comparison: Comparison, recall_seconds: float, again: str = _AGAIN) -
 
 
 def _parts(comparison: Comparison) -> float:
-    """The shares that are asked for, together."""
+    """The sum of the shares that are asked for."""
     return _TOKENS + _TIME + _RECALL + (0 if comparison.quick else _TRIED)
 
 
 def _least(comparison: Comparison, seconds: float) -> float:
-    """What all trainings take, where those with the fewest tokens take so many `seconds`."""
+    """The time of all trainings if those with the fewest tokens take this many `seconds`."""
     least = max(seconds / _TOKENS, FEWEST_SECONDS * len(comparison.contenders) / _TIME)
     return least * _parts(comparison) / _USED
 
@@ -60,9 +60,9 @@ def _least(comparison: Comparison, seconds: float) -> float:
 def require_pace(comparison: Comparison, seconds: Sequence[float], left: int, later: int, again: str = _AGAIN) -> None:
     """Raise ConfigError as soon as measuring the speeds shows that the minutes cannot suffice.
 
-    `seconds` are those of the measurements so far, two or more of a kind; `left` are still to come of that kind, and
-    `later` of others. None of the first is taken to be faster than the fastest, and the others to take no time: what is
-    refused would have been too long in the end. What is advised counts them all at the mean.
+    `seconds` are those of the measurements so far, two or more of a kind; `left` remain of that kind, and `later` of
+    others. The estimate is optimistic: each remaining measurement of this kind is as fast as the fastest, and the
+    others take no time. The advice assumes the mean for all of them.
     """
     trainings = _least(comparison, 0.0)
     if comparison.spent_seconds + left * min(seconds) + trainings > 60 * comparison.minutes:
@@ -71,8 +71,8 @@ def require_pace(comparison: Comparison, seconds: Sequence[float], left: int, la
 
 
 def equally_shared(comparison: Comparison, rate: float, again: str = _AGAIN) -> Comparison:
-    """`comparison` with one training for each contender, none slower than `rate` tokens a second. Raises ConfigError
-    where there is too little time for them.
+    """`comparison` with one training per contender, none slower than `rate` tokens per second. Raises ConfigError if
+    there is too little time for them.
     """
     left, models = 60 * comparison.minutes - comparison.spent_seconds, len(comparison.contenders)
     looking = LOSS_WINDOWS * comparison.context / 3 / rate
@@ -86,7 +86,7 @@ def _fewest_tokens(comparison: Comparison) -> int:
 
 
 def _require_time(comparison: Comparison, seconds: float, again: str) -> None:
-    """Raise ConfigError where the comparison has less than so many seconds in all."""
+    """Raise ConfigError if the comparison has fewer than this many seconds in all."""
     least = f"{math.ceil(seconds / 6) / 10:g}"
     given = named("minutes", f"{comparison.minutes:g}")
     require(
@@ -97,12 +97,12 @@ def _require_time(comparison: Comparison, seconds: float, again: str) -> None:
 
 
 def tokens_in(contender: Contender, context: int, seconds: float) -> float:
-    """How many tokens a contender trains on in so many seconds, about."""
+    """Roughly the number of tokens that a contender trains on in this many seconds."""
     return seconds * _speed(contender, context)
 
 
 def evaluated_tokens(tokens: float) -> int:
-    """Of a training of so many tokens, each evaluation takes so many; it is about three times as fast."""
+    """The number of tokens of each evaluation, in a training of this many; evaluating is about three times as fast."""
     return round(min(_MOST_EVALUATED, max(_FEWEST_EVALUATED, tokens / 50)))
 
 

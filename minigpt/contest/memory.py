@@ -16,9 +16,9 @@ from minigpt.training.speed import measure_rate
 
 
 def peak_bytes(config: ModelConfig, settings: TrainConfig, device: torch.device) -> int:
-    """What some steps take beyond what was taken before: weights, gradients, moments, and all between them.
+    """The additional memory that some training steps take: weights, gradients, moments and activations.
 
-    0 where it cannot be told, as where Python has no module `resource`.
+    0 if it cannot be measured, for example because Python lacks the module `resource`.
     """
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -50,7 +50,7 @@ def _main() -> None:
 
 
 def _most_resident() -> int:
-    """Of this process so far. Linux counts it anew for every program; its `getrusage` goes on from the parent's."""
+    """The peak memory of this process. Linux resets it for every program, whereas `getrusage` inherits the parent's."""
     status = Path("/proc/self/status")
     if status.exists():
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))

@@ -14,8 +14,10 @@ _AT_ONCE = 16
 
 
 def windows(ids: Ids, context: int, most: int) -> Tensor:
-    """[N, T + 1] int64: at most so many windows with a token to predict, at equal distances all over `ids` (two or
-    more), of a context's length or as long as there are ids; they overlap where there are too few.
+    """At most this many windows [N, T + 1], int64, evenly spaced over `ids` (two or more).
+
+    Each has a token to predict and the length of a context, or of `ids` if that is less; they overlap if there are too
+    few ids.
     """
     length = min(context, len(ids) - 1)
     starts = np.unique(np.linspace(0, len(ids) - length - 1, most).astype(int))
@@ -34,9 +36,9 @@ def loss_by_position(model: Model, windows_NT: Tensor) -> Points:
 
 
 def gradient_by_distance(model: Model, windows_NT: Tensor) -> Points:
-    """(how many tokens before the one to predict, gradient norm), the nearest first, as a mean over the windows.
+    """(distance to the predicted token, gradient norm), the nearest first, averaged over the windows.
 
-    The gradient is that of the last loss of a window by the vector [C] that the model is given for an input token.
+    It is the gradient of a window's last loss with respect to the vector [C] of an input token.
     """
     total_T = torch.zeros(windows_NT.size(1) - 1, dtype=torch.float64)
     for batch in torch.split(windows_NT.to(model.device), _AT_ONCE):

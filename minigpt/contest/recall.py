@@ -32,9 +32,9 @@ _GROWS = 0.7  # of the training: without short distances to begin with, only the
 def sequences(
     distance: int, count: int, generator: torch.Generator, before: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """`count` of them, [B, T], and their answers [B]; from each key to its question are `distance` tokens.
+    """`count` sequences [B, T] and their answers [B]; each key is `distance` tokens before its question.
 
-    `before`: how much noise stands in front of the key; by default drawn, at most as much as behind it.
+    `before`: the amount of noise before the key; by default random, at most as much as after it.
     """
     if before is None:
         before = int(torch.randint(0, min(distance, CONTEXT - 1 - distance) + 1, (), generator=generator))
@@ -53,8 +53,9 @@ def learn_recall(
     stopped: Callable[[], bool] = lambda: False,
     progress: Callable[[int, float], None] = lambda step, loss: None,
 ) -> Model | None:
-    """A model that was asked `_BATCH` questions a step, at distances evenly spread in their logarithm; None where it
-    was `stopped`. `progress` is told the step and its loss in nats.
+    """A model trained on `_BATCH` questions per step, at log-uniform distances; None if `stopped`.
+
+    `progress` receives the step and its loss in nats.
     """
     generator = torch.Generator().manual_seed(seed)
     model = new_model(config).initialise(generator).to(device).train()
@@ -79,7 +80,7 @@ def _loss(model: Model, ids_BT: Tensor, keys_B: Tensor) -> Tensor:
 
 
 def _drawn_distance(share: float, generator: torch.Generator) -> int:
-    """Evenly spread in the logarithm, up to a longest one that grows until `share` of the training is _GROWS."""
+    """A log-uniform distance, up to a maximum that grows until `share` of the training is _GROWS."""
     low, high = DISTANCES[0], DISTANCES[0] * (DISTANCES[-1] / DISTANCES[0]) ** min(1.0, share / _GROWS)
     distance: float = low * (high / low) ** float(torch.rand((), generator=generator))
     return round(distance)
@@ -89,7 +90,7 @@ def _drawn_distance(share: float, generator: torch.Generator) -> int:
 def recalled(
     model: Model, seed: int, distances: Sequence[int] = DISTANCES, count: int = _TRIED
 ) -> tuple[tuple[int, float], ...]:
-    """(distance, the share of keys that are the model's first choice); one in KEYS is chance."""
+    """(distance, share of keys that are the model's first choice); one in KEYS is chance level."""
     generator = torch.Generator().manual_seed(seed)
     shares = []
     for distance in distances:
@@ -100,7 +101,7 @@ def recalled(
 
 
 def seconds_a_step(config: ModelConfig, device: torch.device) -> float:
-    """How long a step of `learn_recall` takes at a middling distance, at best."""
+    """The fastest time of a step of `learn_recall` at a medium distance."""
     generator = torch.Generator().manual_seed(0)
     model = new_model(config).initialise(generator).to(device).train()
     times = []

@@ -10,7 +10,7 @@ Points = tuple[tuple[Amount, Amount], ...]  # x and y
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContenderRun:
-    """One training of a contender, and what it came to on the validation text."""
+    """One training of a contender, and its result on the validation text."""
 
     folder: str  # of the run, in that of the comparison
     tokens: Count
@@ -22,7 +22,7 @@ class ContenderRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """A model of a comparison, with what was measured of it; what is yet to come is None."""
+    """A model of a comparison with its measurements; those still to come are None."""
 
     model: str  # gpt, lstm, rnn or window; of an ablation, what the GPT is without
     layers: Several
@@ -33,7 +33,7 @@ class Contender:
     tried_rates: tuple[tuple[Positive, Amount | None], ...] = ()  # bits per byte; None where the loss was no number
     training_tokens_per_second: Points | None = None  # by the context, with as many tokens in a step
     step_milliseconds: Points | None = None  # of generating, by the number of the token
-    peak_bytes: Count | None = None  # of training: what the process needs beyond what it has before; 0: cannot be told
+    peak_bytes: Count | None = None  # of training, beyond the process's memory before it; 0 if it cannot be measured
     equal_tokens: ContenderRun | None = None
     equal_time: ContenderRun | None = None
     loss_nats_by_position: Points | None = None  # by the number of tokens that are seen
@@ -46,7 +46,7 @@ _MEASURED = [field.name for field in fields(Contender)][6:]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Kinds of model with equal parameters on one text; None until it is known.
+    """Kinds of model with equal parameters on one text; unknown values are None.
 
     `tokens` and `seconds` are those of each training, `tried_tokens` those of each learning rate that is tried.
     """
@@ -72,7 +72,7 @@ class Comparison:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to be measured."""
+        """Whether no measurement is missing."""
         if self.ablation:
             return all(contender.equal_tokens is not None for contender in self.contenders)
         return all(None not in (getattr(c, name) for name in _MEASURED) for c in self.contenders)

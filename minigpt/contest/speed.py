@@ -19,7 +19,9 @@ def training_rates(
     tokens_per_step: int,
     contexts: Sequence[int] = CONTEXTS,
 ) -> Points:
-    """(context, tokens a second), always with so many tokens in a step: as a context doubles, the batch halves."""
+    """(context, tokens per second), with a constant number of tokens per step: as the context doubles, the batch
+    halves.
+    """
     return tuple(
         (length, measure_rate(replace(config, context=length), device, settings, max(1, tokens_per_step // length)))
         for length in contexts
@@ -27,5 +29,5 @@ def training_rates(
 
 
 def rate_at(rates: Points, context: int) -> float:
-    """Of the measured length that is nearest to `context`."""
+    """The rate of the measured length nearest to `context`."""
     return min(rates, key=lambda point: abs(point[0] - context))[1]

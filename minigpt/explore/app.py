@@ -22,7 +22,7 @@ from minigpt.render.style import UNICODE, Symbols
 
 
 class Pane(Widget):
-    """A part of the screen: what `draw` makes of its width and height."""
+    """A part of the screen: the result of `draw` for its width and height."""
 
     def __init__(self, draw: Callable[[int, int], Text], id: str) -> None:
         super().__init__(id=id, markup=False)
@@ -36,7 +36,7 @@ class Pane(Widget):
 
 
 class Explorer(App[None]):
-    """The text above, the tree at its side, the distribution below, and the keys. `return_code` says how it ended."""
+    """The text above, the tree beside it, the distribution below, and the keys. `return_code` says how it ended."""
 
     ENABLE_COMMAND_PALETTE = False
     CSS = """
@@ -77,7 +77,9 @@ class Explorer(App[None]):
         yield Pane(lambda width, _: panes.keys(width, small=self.screen.has_class("small")), "keys")
 
     def on_mount(self) -> None:
-        """SIGTERM and a closed terminal end it in order; one that is ignored, as under nohup, stays so."""
+        """Make SIGTERM and a closed terminal end the explorer in order; a signal that is ignored, as under nohup, stays
+        so.
+        """
         loop = asyncio.get_running_loop()
         for name in ("SIGTERM", "SIGHUP"):
             number = getattr(signal, name, None)
@@ -109,7 +111,7 @@ class Explorer(App[None]):
         self._show()
 
     def action_stop(self, number: int) -> None:
-        """End as a program does that signal `number` ended."""
+        """End as a program does that was ended by signal `number`."""
         self.exit(return_code=128 + number)
 
     def _show(self) -> None:

@@ -22,7 +22,7 @@ FIRST_SHARE = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """One token of the game. A round without a guess costs a person what it costs the model."""
+    """One round of the game. A round without a guess costs the person what it costs the model."""
 
     guess: Candidate | None
     guess_bits: float | None  # what the guess would have cost the model
@@ -35,7 +35,7 @@ class Round:
 
 
 def verdict(last: Round, symbols: Symbols) -> str:
-    """What came, and what the guess was worth to the model."""
+    """What came, and what the guess scored against the model."""
     came = f"{'drawn:' if last.drawn else 'it was'} {_quoted(last.came, symbols)}, rank {last.came.rank:,}"
     if last.guess is None or last.guess_bits is None:
         return f"{came} {symbols.dot} no guess"
@@ -71,7 +71,7 @@ def score_picture(rounds: Sequence[Round], screen: Screen) -> Text:
 
 
 def result(rounds: Sequence[Round]) -> str:
-    """How the game went, in a line; nothing where it was not played."""
+    """The result of the game in one line; "" if it was not played."""
     if not rounds:
         return ""
     person, model = (sum(bits) / len(rounds) for bits in _bits(rounds))
@@ -79,12 +79,12 @@ def result(rounds: Sequence[Round]) -> str:
 
 
 def _bits(rounds: Sequence[Round]) -> tuple[list[float], list[float]]:
-    """What a person paid, and the model."""
+    """The bits paid by the person, and by the model."""
     return [r.person_bits for r in rounds], [r.model_bits for r in rounds]
 
 
 def rules(screen: Screen, *, goes_on: bool) -> list[Text]:
-    """How it is played and what is counted. `goes_on`: the text has a next token, rather than the model drawing it."""
+    """The rules and the scoring. `goes_on`: the text has a next token, rather than the model drawing it."""
     comes = (
         "What comes stands in the text and is hidden."
         if goes_on
@@ -102,7 +102,7 @@ def rules(screen: Screen, *, goes_on: bool) -> list[Text]:
 
 
 def guess_label(typed: str, token: Token | None, symbols: Symbols) -> str:
-    """What of the typed text is the token that is guessed."""
+    """The part of the typed text that is the guessed token."""
     if token is None:
         return ""
     return f"the token {_quoted(token, symbols)}" + (" alone" if bytes.fromhex(token.bytes) != typed.encode() else "")

@@ -49,7 +49,7 @@ _WORDS = (
 
 
 def help_picture(screen: Screen) -> Text:
-    """A paragraph for each subject."""
+    """The help, one paragraph per subject."""
     return Text("\n").join(
         [
             Text("\n").join([Text(f" {name}", "bold"), screen.caption(words.replace("·", screen.symbols.dot))])

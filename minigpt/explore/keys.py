@@ -45,7 +45,7 @@ SETTINGS = {spec.key: spec for spec in FILTERS.values() if spec.key}  # by the s
 
 
 def neighbour(values: Sequence[float], value: float, *, more: bool) -> float:
-    """The next of `values`, which ascend save for a 0 at their end that is more than all; the last one stays."""
+    """The next of `values`, which ascend except that a 0 at the end is the largest; the last one stays."""
     end = float("inf") if values[-1] == 0 else values[-1]
     place = [*values[:-1], end]
     at = end if value == values[-1] else value
@@ -55,13 +55,13 @@ def neighbour(values: Sequence[float], value: float, *, more: bool) -> float:
 
 
 def keys_picture(keys: Sequence[tuple[str, str]], width: int, symbols: Symbols = UNICODE) -> Text:
-    """Keys in bold, each beside what it does; as many lines as that takes."""
+    """Keys in bold, each with what it does, on as many lines as necessary."""
     names = {} if symbols.dot == UNICODE.dot else _ARROWS
     return _flow([Text().append(names.get(key, key), "bold").append(f" {what}", "dim") for key, what in keys], width)
 
 
 def settings_picture(config: SampleConfig, width: int) -> Text:
-    """The settings that are usual or not off, each with its value and its two keys."""
+    """The settings that are always shown or not neutral, each with its value and its two keys."""
     entries = []
     for key, spec in SETTINGS.items():
         value = getattr(config, spec.setting)
@@ -74,7 +74,7 @@ def settings_picture(config: SampleConfig, width: int) -> Text:
 
 
 def legend_picture(legend: Text, screen: Screen) -> Text:
-    """A legend of coloured blocks, broken only before a block."""
+    """A legend of coloured blocks, wrapped only before a block."""
     block = screen.symbols.blocks[8]
     entries = list(legend.divide([i for i, letter in enumerate(legend.plain) if letter == block]))
     for entry in entries:
@@ -83,7 +83,7 @@ def legend_picture(legend: Text, screen: Screen) -> Text:
 
 
 def _flow(entries: Sequence[Text], width: int) -> Text:
-    """Entries with a gap between them, broken only there."""
+    """Entries separated by gaps, wrapped only between entries."""
     lines = [Text()]
     for entry in entries:
         if lines[-1].plain and cell_len(lines[-1].plain + "  " + entry.plain) > width:

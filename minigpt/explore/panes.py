@@ -37,7 +37,7 @@ class Panes:
         return Screen(max(1, min(width, WIDEST)), self._symbols)
 
     def text(self, width: int, height: int) -> Text:
-        """The branch, around the token at which one stands. In the game, what comes after is hidden."""
+        """The branch around the current token. In the game, what follows is hidden."""
         session, branch = self._session, self._session.branch()
         here = branch.index(session.here)
         nodes = branch[: here + 1] if session.mode == "game" else branch
@@ -50,14 +50,14 @@ class Panes:
         return UNKNOWN if record is None else SCALES[self._session.heat].style(record)
 
     def side(self, width: int, height: int) -> Text:
-        """The tree; in the game, which would be given away by it, the score."""
+        """The tree; in the game, which it would give away, the score."""
         session = self._session
         if session.mode == "game":
             return score_picture(session.rounds, self.screen(width))
         return tree_picture(session.tree, session.here, session.tip, width, height, self._symbols)
 
     def title(self, width: int, height: int) -> Text:
-        """What the list below is of."""
+        """The title of the list below."""
         session, screen = self._session, self.screen(width)
         if session.mode == "game":
             return (
@@ -76,7 +76,7 @@ class Panes:
         )
 
     def table(self, width: int, height: int) -> Text:
-        """The distribution after the token at which one stands; in the game, that of the last round, or the rules."""
+        """The distribution after the current token; in the game, that of the last round, or the rules."""
         session, screen = self._session, self.screen(width)
         if session.mode == "game" and not session.rounds:
             paragraphs = rules(screen, goes_on=session.after(session.here) is not None)
@@ -94,7 +94,7 @@ class Panes:
         return _first_lines(_table(fewer_candidates(record, rows), screen), height)
 
     def line(self, width: int, height: int) -> Text:
-        """The answer to the last key, what is being typed, or what the colours mean."""
+        """The answer to the last key, the text being typed, or the legend of the colours."""
         session, screen = self._session, self.screen(width)
         lines = [screen.caption(safe_text(session.message))] if session.message else []
         if session.mode in _QUESTIONS:
@@ -107,14 +107,14 @@ class Panes:
         return Text("\n").join(lines)
 
     def _typed_line(self, question: str, label: str, width: int) -> Text:
-        """The question, the end of what is typed, the place where the next letter goes, and a label if it fits."""
+        """The question, the end of the typed text, the cursor, and a label if it fits."""
         line = Text().append(f" {question}: ", "bold")
         typed, room = visible(self._session.typed, self._symbols), max(1, width - cell_len(line.plain) - 1)
         line.append(typed if cell_len(typed) <= room else fit_end(typed, room, self._symbols)).append(" ", "reverse")
         return line.append(f"  {label}", "dim") if label and cell_len(f"{line.plain}  {label}") <= width else line
 
     def keys(self, width: int, *, small: bool = False) -> Text:
-        """What keys are for at the moment."""
+        """What the keys do at the moment."""
         keys: dict[str, Sequence[tuple[str, str]]] = {
             "browse": BROWSE_NARROW if width < NARROW else BROWSE,
             "find": FIND,
@@ -133,7 +133,7 @@ class Panes:
 
 
 def _fitting(record: StepRecord, screen: Screen, height: int) -> int:
-    """How many candidates the table has room for; a few in any case."""
+    """The number of candidates that the table has room for, at least a few."""
     counts = range(len(record.candidates), _FEWEST, -1)
     fits = (n for n in counts if _table(fewer_candidates(record, n), screen).plain.count("\n") < height)
     return max(1, next(fits, min(_FEWEST, len(record.candidates))))

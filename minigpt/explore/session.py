@@ -19,15 +19,17 @@ _ESCAPES = (("\\n", "\n"), ("\\t", "\t"), ("⏎", "\n"), ("⇥", "\t"), ("␣", 
 
 @dataclass(frozen=True)
 class Files:
-    """How to write what was explored; both raise OutputError rather than write over a file."""
+    """Functions that write files; both raise OutputError rather than overwrite."""
 
     save: Callable[[Path], None]  # the whole tree
     export: Callable[[Path, int], None]  # the text up to a node
 
 
 class Session:
-    """One person in a tree. `here` is the node at which they stand, on the branch that ends in `tip`; `cursor` counts
-    the candidates above the marked one. `mode` is browse, find, save, export, game or help: what keys are for.
+    """One person's place in a tree. `here` is the current node, on the branch that ends in `tip`.
+
+    `cursor` counts the candidates above the marked one. `mode` is browse, find, save, export, game or help: it decides
+    what keys do.
     """
 
     def __init__(self, tree: TokenTree, config: SampleConfig, files: Files) -> None:
@@ -50,18 +52,18 @@ class Session:
         return self.tree.path(self.tip)
 
     def after(self, node: int) -> int | None:
-        """The node that follows on the branch."""
+        """The next node on the branch."""
         branch = self.branch()
         at = branch.index(node) + 1
         return branch[at] if at < len(branch) else None
 
     @property
     def share(self) -> float:
-        """What is put on the next guess."""
+        """The probability put on the next guess."""
         return SHARES[self._share]
 
     def page(self, first: int, rows: int) -> tuple[StepRecord, int]:
-        """The list from candidate `first` on, `rows` of it, and how many there are in all."""
+        """`rows` of the list from candidate `first` on, and the length of the list."""
         config = replace(self.config, top=max(1, rows))
         if self.mode == "find":
             return self.tree.find(self.here, _meant(self.typed), config, first=first)
@@ -69,14 +71,14 @@ class Session:
         return record, len(record.candidates) + (record.other.count if record.other else 0)
 
     def marked_page(self) -> tuple[StepRecord, int]:
-        """The page on which the mark is, and where on it."""
+        """The page that shows the mark, and the mark's row on it."""
         first = self.cursor // self.rows * self.rows
         return self.page(first, self.rows)[0], self.cursor - first
 
     # Keys
 
     def press(self, key: str, character: str | None = None) -> None:
-        """Do what `key` is for; a mistake is told in `message`, and the tree stays as it is."""
+        """Handle a key; a mistake is reported in `message`, and leaves the tree unchanged."""
         self.message = ""
         keys = {
             "browse": self._browse,
@@ -92,7 +94,7 @@ class Session:
             self.message = " ".join(spelled(error.message, _as_words).split("\n"))
 
     def paste(self, text: str) -> None:
-        """Text that comes at once: only where something is being typed."""
+        """Handle pasted text: only while something is being typed."""
         if self.mode in ("find", "save", "export", "game"):
             self.typed += text.removesuffix("\n")
             self.cursor = 0
@@ -151,7 +153,7 @@ class Session:
             self._begin("browse")
 
     def _type(self, key: str, character: str | None) -> None:
-        """A letter more, or less; escape leaves the line."""
+        """Add or delete a letter; escape leaves the line."""
         if key == "escape":
             self._begin("browse")
         elif key == "backspace":
@@ -173,19 +175,19 @@ class Session:
             self.rounds, self._share = [], FIRST_SHARE
 
     def _choose(self, key: str) -> bool:
-        """Move the mark in the list; whether `key` is for that."""
+        """Move the mark in the list; returns whether `key` does that."""
         steps = {"up": -1, "down": 1, "pageup": -self.rows, "pagedown": self.rows}
         if key in steps:
             self.cursor = max(0, min(self.cursor + steps[key], self.page(0, 1)[1] - 1))
         return key in steps
 
     def _go(self, node: int) -> None:
-        """Stand at `node`, on the branch that one is on if it goes through it, else on the newest one that does."""
+        """Move to `node`, on the current branch if it contains the node, otherwise on the newest one that does."""
         self.tip = self.tip if node in self.branch() else leaf_under(self.tree, node)
         self.here, self.cursor = node, 0
 
     def _move(self, by: int) -> None:
-        """So many tokens on along the branch, or back."""
+        """Move this many tokens forward or back along the branch."""
         branch = self.branch()
         self._go(branch[max(0, min(branch.index(self.here) + by, len(branch) - 1))])
 
@@ -197,12 +199,14 @@ class Session:
             self._begin("browse")
 
     def _turn(self, by: int) -> None:
-        """Stand at the tip of the next branch in the picture, or of the one before."""
+        """Move to the tip of the next branch in the picture, or of the one before."""
         tips = leaves(self.tree)
         self._go(tips[(tips.index(self.tip) + by) % len(tips)])
 
     def _set(self, letter: str) -> None:
-        """A setting's letter: small for less, capital for more. The logits are kept, so nothing is run again."""
+        """Change a setting by its letter: small for less, capital for more. The logits are kept, so the model does not
+        run again.
+        """
         spec = SETTINGS.get(letter.lower())
         if spec is not None:
             value: Any = neighbour(spec.steps, getattr(self.config, spec.setting), more=letter.isupper())
@@ -216,7 +220,7 @@ class Session:
         self._files.export(path, self.here)
 
     def _bet(self) -> None:
-        """Close a round: what comes next, and what it costs both."""
+        """End a round: what comes next, and what it costs both."""
         guess, here, after = self.tree.first_token(self.typed), self.here, self.after(self.here)
         node = self.tree.draw(here, self.config) if after is None else after
         came = self.tree.token(node).id
@@ -239,7 +243,7 @@ class Session:
 
 
 def _meant(typed: str) -> str:
-    """What is searched: a newline and a tab are typed as programs write them, or as they are shown."""
+    """The text to search for: a newline and a tab may be typed as escapes, or as they are shown."""
     for written, meant in _ESCAPES:
         typed = typed.replace(written, meant)
     return typed

@@ -27,7 +27,7 @@ except ModuleNotFoundError as error:
 
 
 class Exploration:
-    """A person's walk through what one model could write, from the text `prompt` or in `file`."""
+    """An exploration of what one model could write, from the text `prompt` or in `file`."""
 
     def __init__(
         self,
@@ -53,14 +53,14 @@ class Exploration:
         self._session = Session(self._tree, config, Files(save=self._save, export=self._export))
 
     def run(self, symbols: Symbols) -> int:
-        """Until the person leaves, or a signal ends it; the exit code."""
+        """Run until the person leaves, or a signal ends it; returns the exit code."""
         app = Explorer(self._session, symbols)
         with decoding_threads(self._model):
             app.run(mouse=False)  # so that the terminal's own selecting and copying works
         return app.return_code or 0
 
     def text(self) -> str:
-        """The text up to where the person stands."""
+        """The text up to the current token."""
         return self._tree.text(self._session.here)
 
     def _export(self, path: Path, node: int) -> None:

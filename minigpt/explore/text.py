@@ -21,9 +21,9 @@ def text_picture(
     height: int,
     symbols: Symbols,
 ) -> Text:
-    """The lines around node number `here` of `nodes`, which is shown inverted; what comes after it is dim.
+    """The lines around node number `here` of `nodes`, which is shown inverted; what follows it is dim.
 
-    `token` and `style` give what a node stands for and its colour, and are asked only for those in sight.
+    `token` and `style` give the token and the colour of a node, and are called only for those in sight.
     """
     most = width * height  # characters, and so tokens, that may be in sight on each side
     first = max(0, here - most)
@@ -46,8 +46,9 @@ def text_picture(
 
 
 def _pieces(tokens: Sequence[Token], here: int, symbols: Symbols) -> list[str]:
-    """The whole characters that each token adds, safe to show. The bytes of a part of a character are named where
-    nothing completes it, and where `here` is.
+    """The whole characters that each token adds, safe to show.
+
+    Bytes of an incomplete character are named if nothing completes it, and at `here`.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     pieces: list[str] = []

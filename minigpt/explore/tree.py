@@ -11,7 +11,7 @@ from minigpt.sampling.tree import TokenTree
 
 
 def leaf_under(tree: TokenTree, node: int) -> int:
-    """Where the newest branch through `node` ends."""
+    """The end of the newest branch through `node`."""
     while children := tree.children(node):
         node = children[-1]
     return node
@@ -31,7 +31,7 @@ class _Stretch:
 
 
 def _stretches(tree: TokenTree) -> Iterator[_Stretch]:
-    """From the top down, each before those that grow out of it."""
+    """All stretches from the top down, each before its children."""
     waiting = [(0, "")]
     while waiting:
         first, stem = waiting.pop()
@@ -45,7 +45,7 @@ def _stretches(tree: TokenTree) -> Iterator[_Stretch]:
 
 
 def tree_picture(tree: TokenTree, here: int, tip: int, width: int, height: int, symbols: Symbols) -> Text:
-    """The branches around `here`; the one that ends in `tip` is bright, and a mark stands where `here` is."""
+    """The branches around `here`; the one that ends in `tip` is bright, and `here` is marked."""
     current = set(tree.path(tip))
     stretches = list(_stretches(tree))
     at = next(i for i, stretch in enumerate(stretches) if here in stretch.nodes)
@@ -69,7 +69,7 @@ def _drawn(stem: str, room: int, symbols: Symbols) -> str:
 
 
 def _label(tree: TokenTree, stretch: _Stretch, room: int, symbols: Symbols) -> str:
-    """As many whole tokens as fit, the last ones of what all branches share, the first ones of a branch."""
+    """As many whole tokens as fit: the last ones of what all branches share, the first ones of a branch."""
     from_end = not stretch.stem
     nodes = stretch.nodes[::-1] if from_end else stretch.nodes
     taken: list[str] = []

@@ -21,7 +21,7 @@ Self = TypeVar("Self", bound="Baseline")
 
 
 class Baseline(nn.Module):
-    """`model(ids_BT)` is the logits [B, T, V], from a state that knows nothing; `read` goes on from another one."""
+    """`model(ids_BT)` gives the logits [B, T, V] from an empty state; `read` continues from a given state."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -29,8 +29,9 @@ class Baseline(nn.Module):
         self.wte = embedding(config.vocab_size, config.width)  # token -> vector; also the output head (tied)
 
     def initialise(self: Self, generator: torch.Generator) -> Self:
-        """Biases 0; all else normal with the variance 1 / columns: token vectors then have about the length 1, and what
-        a matrix makes of its input is about as large as that.
+        """Biases are 0; everything else is normal with the variance 1 / columns.
+
+        Token vectors then have a length of about 1, and a matrix keeps the scale of its input.
         """
         for parameter in self.parameters():
             if parameter.dim() == 2:
@@ -40,15 +41,15 @@ class Baseline(nn.Module):
         return self
 
     def forward(self, ids_BT: Tensor, *, last_only: bool = False, stream: list[Tensor] | None = None) -> Tensor:
-        """Logits [B, T, V], or [B, 1, V] of the last token; a list given as `stream` receives the vectors [B, T, C]
-        that the ids become.
+        """Logits [B, T, V], or [B, 1, V] for the last token; a list given as `stream` receives the token vectors [B, T,
+        C].
         """
         return self.read(ids_BT, None, last_only=last_only, stream=stream)[0]
 
     def read(
         self, ids_BT: Tensor, state: State | None, *, last_only: bool = False, stream: list[Tensor] | None = None
     ) -> tuple[Tensor, State]:
-        """As `forward`, for ids that go on where `state` ends; with the state behind them."""
+        """Like `forward`, for ids that continue from `state`; also returns the new state."""
         x_BTC = dropout(self.wte(ids_BT), self.config.dropout, self.training)
         if stream is not None:
             stream.append(x_BTC)
@@ -57,7 +58,7 @@ class Baseline(nn.Module):
         return F.linear(y_BTC[:, -1:] if last_only else y_BTC, self.wte.weight), state
 
     def advance(self, x_BTC: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """What comes of the tokens' vectors [B, T, C], and the state behind the last of them."""
+        """The output for the token vectors [B, T, C], and the state after the last of them."""
         raise NotImplementedError
 
     @property
@@ -65,13 +66,15 @@ class Baseline(nn.Module):
         return self.wte.weight.device
 
     def parameter_count(self) -> int:
-        """All parameters, the tied output head counted once."""
+        """The number of parameters, with the tied output head counted once."""
         return sum(p.numel() for p in self.parameters())
 
 
 class WindowNet(Baseline):
-    """The vectors of the last N tokens side by side through dense layers: Bengio et al., "A Neural Probabilistic
-    Language Model", 2003. It knows nothing of what stands before them. Its state is the last N - 1 vectors.
+    """Dense layers over the concatenated vectors of the last N tokens: Bengio et al., "A Neural Probabilistic Language
+    Model", 2003.
+
+    It sees nothing before them. Its state is the last N - 1 vectors.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -103,7 +106,7 @@ class RNN(Baseline):
         return nn.RNN(config.width, config.width, config.layers, batch_first=True)
 
     def initialise(self: Self, generator: torch.Generator) -> Self:
-        """As all; what carries the state from token to token begins orthogonal, which neither shrinks nor swells it."""
+        """As in Baseline, but recurrent matrices start orthogonal, which neither shrinks nor amplifies the state."""
         super().initialise(generator)
         for name, parameter in self.named_parameters():
             if "weight_hh" in name:
@@ -116,7 +119,9 @@ class RNN(Baseline):
         return y_BTC, (h_LBC.transpose(0, 1),)
 
     def _through_cells(self, x_BTC: Tensor, before: Any) -> Any:
-        """In float32 on a GPU: autocast would take cuDNN to float16, whatever it is asked for, and gradients to 0."""
+        """In float32 on a GPU: autocast would run cuDNN in float16, whatever precision is asked for, and gradients
+        vanish.
+        """
         if x_BTC.device.type != "cuda":
             return self.cells(x_BTC, before)
         with torch.autocast("cuda", enabled=False):
@@ -124,16 +129,18 @@ class RNN(Baseline):
 
 
 class LSTM(RNN):
-    """Gates decide what a cell keeps, takes in and shows: Hochreiter and Schmidhuber, "Long Short-Term Memory", 1997;
-    the gate that forgets: Gers et al., "Learning to Forget", 2000.
+    """Gates decide what a cell keeps, takes in and outputs: Hochreiter and Schmidhuber, "Long Short-Term Memory", 1997.
+
+    The forget gate: Gers et al., "Learning to Forget", 2000.
     """
 
     def _new_cells(self, config: ModelConfig) -> nn.RNNBase:
         return nn.LSTM(config.width, config.width, config.layers, batch_first=True)
 
     def initialise(self: Self, generator: torch.Generator) -> Self:
-        """As an RNN; at first the cells keep what they have (Jozefowicz et al., "An Empirical Exploration of Recurrent
-        Network Architectures", 2015)."""
+        """As an RNN, with the forget gates open at first (Jozefowicz et al., "An Empirical Exploration of Recurrent
+        Network Architectures", 2015).
+        """
         super().initialise(generator)
         width = self.config.width
         for name, parameter in self.named_parameters():
@@ -149,8 +156,8 @@ class LSTM(RNN):
         return y_BTC, tuple(part.transpose(0, 1) for part in after)
 
     def _step(self, x_BC: Tensor, h_BLC: Tensor, c_BLC: Tensor) -> tuple[Tensor, State]:
-        """One token, cell by cell: 0.24 ms at 2 layers x 214 on a CPU. nn.LSTM arranges its weights anew at each call,
-        and takes 0.6.
+        """One token, cell by cell: 0.24 ms at 2 layers x 214 on a CPU. nn.LSTM rearranges its weights at each call and
+        takes 0.6.
         """
         states = []
         for layer, weights in enumerate(self.cells.all_weights):

@@ -18,8 +18,10 @@ from minigpt.models.threads import StepThreads, one_thread_but_for_steps, step_t
 
 @contextmanager
 def decoding_threads(model: Model) -> Iterator[None]:
-    """Use one thread for a narrow model on a CPU: two are no faster, and 40 times slower when another program keeps one
-    of the cores busy. step.c still chooses its own number of threads at every step.
+    """Use one thread for a narrow model on a CPU.
+
+    Two are no faster, and 40 times slower when another program occupies one of the cores. step.c still chooses its own
+    number of threads at every step.
     """
     if model.config.width >= SPLIT_WIDTH or model.device.type != "cpu":
         yield
@@ -29,7 +31,7 @@ def decoding_threads(model: Model) -> Iterator[None]:
 
 
 class Decoder(Protocol):
-    """Reads one or more texts, a row each, that begin alike and stay equally long.
+    """Reads a batch of one or more texts that share their beginning and stay equally long.
 
     `start` is the index of the first token that the model still sees.
     """
@@ -37,22 +39,22 @@ class Decoder(Protocol):
     start: int
 
     def prefill(self, ids: Sequence[int]) -> Tensor:
-        """Read `ids` (one or more) as the beginning of every row; the logits [B, V] after the last."""
+        """Read `ids` (one or more) as the beginning of every row; returns the logits [B, V] after the last."""
 
     def step(self, tokens: Sequence[int]) -> Tensor:
-        """Append a token to each row; the logits [B, V] after them."""
+        """Append a token to each row; returns the logits [B, V] after them."""
 
     def keep(self, rows: Sequence[int]) -> None:
         """Continue with these rows only, numbered from 0."""
 
 
 def decoder_for(model: Model, rows: int = 1) -> Decoder:
-    """The decoder of `rows` texts for this kind of model."""
+    """A decoder for this kind of model, with a batch of `rows` texts."""
     return StateDecoder(model, rows) if isinstance(model, Baseline) else CachedDecoder(model, rows)
 
 
 class CachedDecoder:
-    """A `Decoder` for a GPT, whose window moves on when it is full. `ids` are all tokens of each row so far."""
+    """A `Decoder` for a GPT, whose window advances when it is full. `ids` are all tokens of each row so far."""
 
     def __init__(self, model: GPT, rows: int = 1) -> None:
         self.model = model
@@ -65,7 +67,7 @@ class CachedDecoder:
         return self.read(ids, last_only=True).expand(len(self.ids), -1)
 
     def read(self, ids: Sequence[int], *, last_only: bool = False) -> Tensor:
-        """As `prefill`, with the logits [T, V] after every token of the window."""
+        """Like `prefill`, with the logits [T, V] after every token of the window."""
         self.ids = [list(ids) for _ in self.ids]
         return self._read_window(1, last_only=last_only)[0]
 
@@ -86,14 +88,16 @@ class CachedDecoder:
         self._single_step = None  # it holds the addresses of the old cache
 
     def columns(self, first: int) -> tuple[Tensor, ...]:
-        """Copies [layers, 2, 1, H, D] of the only row's keys and values: each token of the window from `first` on."""
+        """Copies [layers, 2, 1, H, D] of the single row's keys and values, one for each token of the window from
+        `first` on.
+        """
         return self.cache.kv[:, :, :, :, first : self.cache.length].clone().unbind(4)
 
     def resume(self, ids: Sequence[int], kept: int, columns: Sequence[Tensor]) -> None:
-        """Move the only row behind `ids` without running the model.
+        """Move the single row behind `ids` without running the model.
 
-        The cache holds the first `kept` tokens of their window; `columns` are those of the others, as they were when
-        these very tokens were in the same places.
+        The cache holds the first `kept` tokens of their window; `columns` are those of the rest, as they were when the
+        same tokens were in the same places.
         """
         self.ids, self.start = [list(ids)], window_start(len(ids), self.model.config.context)
         self.cache.length = kept + len(columns)
@@ -101,7 +105,7 @@ class CachedDecoder:
             self.cache.kv[:, :, :, :, kept : self.cache.length] = torch.stack(tuple(columns), dim=4)
 
     def _read_window(self, rows: int, *, last_only: bool) -> Tensor:
-        """Fill the cache with what the model now sees of the first `rows`; the other rows are copies of the first."""
+        """Fill the cache with the current window of the first `rows`; the other rows are copies of the first."""
         self.start = window_start(len(self.ids[0]), self.model.config.context)
         every, self.cache.length = self.cache.kv, 0
         self.cache.kv = every[:, :, :rows]
@@ -115,14 +119,16 @@ class CachedDecoder:
         return self.model(torch.tensor(ids, device=self.model.device), self.cache, last_only=last_only)
 
     def _make_single_step(self) -> Callable[[int], Tensor]:
-        """Only step.c may change its number of threads on the way: torch's products would change their last bits."""
+        """Make the step for a single row. Only step.c may change its number of threads: torch's products would change
+        in their last bits.
+        """
         if not is_native(self.model):
             return FlatStep(self.model, self.cache, torch.get_num_threads())
         return StepThreads(step_threads()).around(NativeStep(self.model, self.cache))
 
 
 class StateDecoder:
-    """A `Decoder` for a model with a state, which covers all tokens so far: no window moves."""
+    """A `Decoder` for a recurrent model, whose state covers all tokens so far, without a window."""
 
     start = 0
 
@@ -148,7 +154,7 @@ class StateDecoder:
 
 @torch.inference_mode()
 def read_stretches(model: Baseline, ids: Sequence[int], *, last_only: bool = False) -> Iterator[tuple[Tensor, State]]:
-    """Logits [T, V] after each of `ids`, and the state, a context's length at a time to bound the memory."""
+    """Logits [T, V] after each of `ids`, and the state; reads one context length at a time to limit memory."""
     state: State | None = None
     for first in range(0, len(ids), model.config.context):
         stretch = torch.tensor([ids[first : first + model.config.context]], device=model.device)

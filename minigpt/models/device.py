@@ -13,7 +13,7 @@ _LOGITS = 1 << 25  # or fewer, where the vocabulary is large: 128 MiB of them
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` is CUDA, else MPS, else the CPU. Raises ConfigError for a device that this machine does not have."""
+    """`auto` is CUDA, else MPS, else the CPU. Raises ConfigError for a device that this machine lacks."""
     if name == "auto":
         name = "cuda" if _has_usable_cuda() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -35,7 +35,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def _has_usable_cuda() -> bool:
-    """Whether there is a GPU that this torch is made for: it sees older ones, and has no kernels for them."""
+    """Whether there is a GPU that this build of torch has kernels for; it also lists older ones."""
     try:
         return torch.cuda.is_available() and bool(torch.ones(1, device="cuda").add(1).item())
     except RuntimeError:
@@ -43,10 +43,10 @@ def _has_usable_cuda() -> bool:
 
 
 def resolve_precision(name: str, device: torch.device, width: int) -> str:
-    """`auto` is bfloat16 where that is faster, float32 where the device has none, and else mixed.
+    """`auto` is bfloat16 if that is faster, float32 if the device lacks it, and otherwise mixed.
 
-    On CUDA; on a CPU from a width of 96: a training step of 3 layers x 96 then takes 0.82 of the time of mixed, of
-    4 x 128 0.80, of 4 x 192 0.70, but of 2 x 64 0.93.
+    bfloat16 is faster on CUDA, and on a CPU from a width of 96: a training step takes 0.82 of the time of mixed at 3
+    layers x 96, 0.80 at 4 x 128 and 0.70 at 4 x 192, but 0.93 at 2 x 64.
     """
     require_choice("precision", name, PRECISIONS)
     if name != "auto":
@@ -62,7 +62,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device has units for products of bfloat16, or would emulate them."""
+    """Whether the device computes products of bfloat16 in hardware rather than emulating them."""
     if device.type == "cuda":
         with torch.cuda.device(device):
             return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -74,6 +74,6 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def windows_at_once(config: ModelConfig, device: torch.device) -> int:
-    """How many windows of a whole context are best scored in one pass, without gradients."""
+    """The number of full windows that are best scored in one pass, without gradients."""
     tokens = _TOKENS_CPU if device.type == "cpu" else _TOKENS
     return max(1, min(tokens, _LOGITS // config.vocab_size) // config.context)

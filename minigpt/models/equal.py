@@ -13,10 +13,10 @@ _LAYERS = 2  # of cells, or of dense layers
 
 
 def equal_shape(shape: ModelConfig, model: str, window: int | None = None) -> ModelConfig:
-    """A `model` of two layers, as wide as it takes; `shape` itself for the same kind.
+    """A `model` of two layers, as wide as necessary; `shape` itself for the same kind.
 
-    Widths that are multiples of 16, 8 ... are tried first: products are faster there. Raises ConfigError where none
-    has as many weights within TOLERANCE.
+    Widths that are multiples of 16, 8 ... are tried first, because products are faster there. Raises ConfigError if
+    none has as many weights within TOLERANCE.
     """
     if model == shape.model:
         return shape
@@ -42,6 +42,6 @@ def equal_shape(shape: ModelConfig, model: str, window: int | None = None) -> Mo
 
 
 def _neighbours(is_large: Callable[[int], bool], multiple: int) -> tuple[int, int]:
-    """The first multiple that is large, and the one before it, where there is one."""
+    """The first multiple that is too large, and the one before it, if there is one."""
     first = next(width for width in count(multiple, multiple) if is_large(width))
     return max(multiple, first - multiple), first

@@ -8,14 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_LONGEST = 1024  # tokens, written out: the weights take memory by its square
+_LONGEST = 1024  # tokens for explicit attention, whose weights take memory with their square
 
 
 def causal_attention(q_BHTD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor) -> Tensor:
-    """[B, H, T, D]. The T tokens are the last of S, and each sees itself and what stands before it.
+    """Causal attention over [B, H, T, D]: the T queries are the last of S positions, and see those up to their own.
 
-    The fused kernel, but not for a training in bfloat16 on a CPU, where its backward pass is slow: at 8 windows of 128
-    tokens and 4 heads of 64, both ways take 11 ms a layer of one core, and written out as products 2.5.
+    Uses the fused kernel, except for training in bfloat16 on a CPU, where its backward pass is slow: at 8 windows of
+    128 tokens and 4 heads of 64, forward and backward take 11 ms per layer on one core, against 2.5 as explicit
+    products.
     """
     T, S = q_BHTD.size(2), k_BHSD.size(2)
     trains = q_BHTD.requires_grad and S == T and 1 < T <= _LONGEST
@@ -40,11 +41,11 @@ _Product = Callable[[Tensor, Tensor, Tensor | None, str, list[float], str], Tens
 
 
 def linear(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
-    """`x [..., in] W^T + b`, as `F.linear`.
+    """`x [..., in] W^T + b`, like `F.linear`.
 
-    torch gives float32 to MKL, which leaves the AVX-512 of AMD's processors (Zen 4 and newer) unused. oneDNN, which
-    torch brings too, does not: a product of 2,048 rows takes 0.43 of the time, and a pass of a GPT of 12 x 768 over
-    200 tokens half of it. It has no gradient, and gains nothing for a single row.
+    torch passes float32 to MKL, which does not use the AVX-512 of AMD's processors (Zen 4 and newer). oneDNN, which
+    torch includes too, does: a product of 2,048 rows takes 0.43 of the time, and a pass of a GPT of 12 x 768 over 200
+    tokens half of it. It has no gradient, and gains nothing for a single row.
     """
     if _is_plain(x, weight_OI) and x.numel() > x.size(-1) and (product := _onednn()) is not None:
         return product(x, weight_OI, bias_O, "none", [], "")
@@ -52,7 +53,7 @@ def linear(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor
 
 
 def _is_plain(x: Tensor, weight: Tensor) -> bool:
-    """Whether the product is one of float32 on the CPU, of which nobody asks for a gradient, and not to be compiled."""
+    """Whether the product is in float32 on the CPU, without gradients, and not being compiled."""
     return (
         not torch.compiler.is_compiling()
         and x.device.type == weight.device.type == "cpu"
@@ -64,7 +65,7 @@ def _is_plain(x: Tensor, weight: Tensor) -> bool:
 
 @cache
 def _onednn() -> _Product | None:
-    """oneDNN's product, which torch's compiler calls by this name; None where MKL is as fast, or there is none."""
+    """oneDNN's product, under the name that torch's compiler uses; None if MKL is as fast, or if it is missing."""
     # Newer than the oldest torch that will do.
     capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     is_amd = str(capabilities.get("cpu_name", "")).startswith("AMD")
@@ -74,10 +75,10 @@ def _onednn() -> _Product | None:
 
 
 def dropout(x: Tensor, share: float, training: bool) -> Tensor:
-    """Zero a `share` of `x` at random, and scale the rest so that its mean stays; `x` itself where not `training`.
+    """Zero a random `share` of `x`, and scale the rest to keep the mean; `x` itself unless `training`.
 
-    Srivastava et al., "Dropout", 2014. torch's own draws a number of 53 bits for each element, on a CPU on one core
-    only: a sixth of a training step of 5 layers x 256 on two. There a byte each will do, of which the generator gives
+    Srivastava et al., "Dropout", 2014. torch's version draws 53 random bits per element, on a CPU on a single core: a
+    sixth of a training step of 5 layers x 256 on two cores. Here a byte per element suffices, and the generator yields
     eight at a time: the share is rounded to 256ths.
     """
     if not training or share == 0:

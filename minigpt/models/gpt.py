@@ -42,7 +42,7 @@ Append = Callable[[Tensor], tuple[Tensor, Tensor]]  # new keys and values [2, B,
 class Conv1D(nn.Module):
     """`y = x W + b`, with W stored [in, out] as in the GPT-2 release (which called it a convolution of width 1).
 
-    nn.Linear stores [out, in]; on a CPU one row times [in, out] streams the weights 1.1 (768 x 2,304) to 2 times as
+    nn.Linear stores [out, in]; on a CPU, one row times [in, out] streams the weights 1.1 (768 x 2,304) to 2 times as
     fast (768 x 50,257).
     """
 
@@ -56,10 +56,10 @@ class Conv1D(nn.Module):
 
 
 def explicit_attention(q_BHTD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor) -> tuple[Tensor, Tensor]:
-    """Attention written out: the mixed values [B, H, T, D] and the weights [B, H, T, S], whose rows sum to 1.
+    """Attention as explicit products: the outputs [B, H, T, D] and the weights [B, H, T, S], whose rows sum to 1.
 
-    Each query scores every key up to its own position, softmax makes the scores shares, and the values are mixed in
-    those shares. The fused kernel computes the same without ever holding the weights. Vaswani et al., 2017.
+    Each query scores every key up to its own position, softmax turns the scores into weights, and the output is the
+    weighted mean of the values. The fused kernel computes the same without storing the weights. Vaswani et al., 2017.
     """
     T, S = q_BHTD.size(2), k_BHSD.size(2)
     scores = q_BHTD @ k_BHSD.transpose(-2, -1) / math.sqrt(q_BHTD.size(-1))  # [B, H, T, S]
@@ -69,7 +69,7 @@ def explicit_attention(q_BHTD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor) -> tuple[
 
 
 class CausalSelfAttention(nn.Module):
-    """Every token asks (query), is asked (key) and gives (value); it sees itself and what stands before it."""
+    """Each token has a query, a key and a value; it attends to itself and the tokens before it."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class CausalSelfAttention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Wider inside, and not linear: what each token does with what it has gathered."""
+    """Two linear layers with a nonlinearity, applied to each token separately."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then the MLP, each on a normalised copy and added to the stream (pre-norm)."""
+    """Attention, then the MLP, each on a normalised copy and added to the residual stream (pre-norm)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -125,14 +125,16 @@ class Block(nn.Module):
 
 
 def embedding(rows: int, width: int) -> nn.Embedding:
-    """A row for each id, not yet initialised: nn.Embedding(rows, width) would draw numbers that none of us uses, and
-    on the meta device, where a checkpoint's shapes are checked, load torch's compiler for it, which takes a second.
+    """An embedding table, not yet initialised.
+
+    nn.Embedding(rows, width) would draw random numbers that are never used, and on the meta device, where a
+    checkpoint's shapes are checked, load torch's compiler, which takes a second.
     """
     return nn.Embedding.from_pretrained(torch.empty(rows, width), freeze=False)
 
 
 class GPT(nn.Module):
-    """A decoder-only transformer. `GPT(config)(ids_BT)` is the logits [B, T, V]: row t predicts token t + 1."""
+    """A decoder-only transformer. `GPT(config)(ids_BT)` gives the logits [B, T, V]: row t predicts token t + 1."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -146,7 +148,9 @@ class GPT(nn.Module):
             self.lm_head = embedding(config.vocab_size, config.width)
 
     def initialise(self, generator: torch.Generator) -> "GPT":
-        """GPT-2's initialisation: normal(0, 0.02), and the two projections into the stream by 1/sqrt(2 layers)."""
+        """GPT-2's initialisation: normal(0, 0.02), with the two projections into the residual stream scaled by 1/sqrt(2
+        layers).
+        """
         for name, parameter in self.named_parameters():
             if name.endswith("c_proj.weight"):
                 nn.init.normal_(parameter, std=INIT_STD / math.sqrt(2 * self.config.layers), generator=generator)
@@ -163,11 +167,11 @@ class GPT(nn.Module):
         weights: list[Tensor] | None = None,
         stream: list[Tensor] | None = None,
     ) -> Tensor:
-        """Logits [B, T, V] for `ids_BT`, or [B, 1, V] for its last token alone.
+        """Logits [B, T, V] for `ids_BT`, or [B, 1, V] for its last token.
 
-        With a `cache`, the ids go on where it ends.
-        A list given as `weights` receives every layer's attention weights [B, H, T, S], by the explicit path; one given
-        as `stream` receives the residual stream [B, T, C]: the embeddings, then what each block makes of it.
+        With a `cache`, the ids continue where it ends. A list given as `weights` receives every layer's attention
+        weights [B, H, T, S], computed explicitly; one given as `stream` receives the residual stream [B, T, C]: the
+        embeddings, then the output of each block.
         """
         start = cache.length if cache is not None else 0
         T = ids_BT.size(1)
@@ -190,16 +194,16 @@ class GPT(nn.Module):
         return self.unembed(x_BTC)
 
     def unembed(self, x_BTC: Tensor) -> Tensor:
-        """The residual stream, normalised, against every token's vector: logits [B, T, V]."""
+        """Turn the residual stream into logits [B, T, V]: final norm, then the output head."""
         return self.head(self.ln_f(x_BTC))
 
     def head(self, x_BTC: Tensor) -> Tensor:
-        """A logit for each token: how well the vector fits the token's own."""
+        """A logit for each token: the product of the vector with the token's output vector."""
         return linear(x_BTC, self.unembedding)
 
     @property
     def unembedding(self) -> Tensor:
-        """Each token's vector at the output [V, C]: that of the input, unless the two are untied."""
+        """Each token's output vector [V, C]: its input vector, unless the two are untied."""
         return self.wte.weight if self.config.tied else self.lm_head.weight
 
     @property
@@ -211,5 +215,5 @@ class GPT(nn.Module):
         return self.wte.weight.device
 
     def parameter_count(self) -> int:
-        """All parameters, a tied output head counted once."""
+        """The number of parameters, with a tied output head counted once."""
         return sum(p.numel() for p in self.parameters())

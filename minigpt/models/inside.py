@@ -15,7 +15,7 @@ from minigpt.models.kv_cache import KVCache, window_start
 
 @dataclass(frozen=True)
 class Attention:
-    """What every layer did with a text: weights and scores [layers, H, T, T], the stream [layers + 1, T, C]."""
+    """What happened in every layer: weights and scores [layers, H, T, T], the residual stream [layers + 1, T, C]."""
 
     ids: tuple[int, ...]
     start: int  # index in the text of the first of `ids`
@@ -26,7 +26,7 @@ class Attention:
 
 @torch.inference_mode()
 def look_inside(model: GPT, ids: Sequence[int]) -> tuple[Attention, Tensor]:
-    """One pass over `ids` (one or more) that writes down what the fused kernel keeps to itself; and its logits."""
+    """One pass over `ids` (one or more) that keeps the attention weights; returns the logits too."""
     start = window_start(len(ids), model.config.context)
     window = tuple(ids[start:])
     products: list[Tensor] = []
@@ -55,7 +55,7 @@ def _keep(kept: list[Tensor], module: torch.nn.Module, given: object, result: Te
 
 
 def _scores(qkv_BTC: Tensor, heads: int) -> Tensor:
-    """[B, H, T, T]: each query times each key, as the softmax is given them."""
+    """[B, H, T, T]: each query times each key, the input of the softmax."""
     B, T, C3 = qkv_BTC.shape
     q, k, _ = qkv_BTC.view(B, T, 3, heads, C3 // 3 // heads).permute(2, 0, 3, 1, 4)
     scores: Tensor = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))
@@ -64,7 +64,7 @@ def _scores(qkv_BTC: Tensor, heads: int) -> Tensor:
 
 @torch.inference_mode()
 def layer_logits(model: GPT, ids: Sequence[int]) -> list[Tensor]:
-    """The logits [V] after `ids` that each layer would give, the embeddings first, the model's own last."""
+    """The logits [V] after `ids` in each layer: the embeddings first, the model's output last."""
     window = ids[window_start(len(ids), model.config.context) :]
     stream: list[Tensor] = []
     model(torch.tensor([window], device=model.device), last_only=True, stream=stream)
@@ -75,8 +75,8 @@ def layer_logits(model: GPT, ids: Sequence[int]) -> list[Tensor]:
 def logits_without_each(model: GPT, ids: Sequence[int], cache: KVCache) -> Iterator[tuple[int, Tensor]]:
     """(i, the logits [V] after `ids` without i), the last i first; `cache` holds all of `ids`.
 
-    Several neighbours at once. What stands before them is in the cache, so only what stands behind it is read again,
-    and written over what no later pass needs: half of the work of whole passes.
+    Several adjacent i are batched. The tokens before them are in the cache, so only the tokens after them are read
+    again, overwriting entries that no later pass needs: half of the work of full passes.
     """
     ids_T = torch.tensor(ids, device=model.device)
     batch = min(windows_at_once(model.config, model.device), len(ids))

@@ -12,12 +12,12 @@ _KINDS: dict[str, type[GPT] | type[Baseline]] = {"gpt": GPT, "lstm": LSTM, "rnn"
 
 
 def new_model(config: ModelConfig) -> Model:
-    """Not yet initialised."""
+    """A model of the configured kind, not yet initialised."""
     return _KINDS[config.model](config)
 
 
 def gpt_of(model: Model, what: str) -> GPT:
-    """The model, which has to be a GPT: only that has what `what` says, in words. Raises ConfigError."""
+    """The model, which must be a GPT for `what`, a phrase for the message. Raises ConfigError."""
     if isinstance(model, GPT):
         return model
     raise ConfigError(

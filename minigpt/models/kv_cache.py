@@ -7,11 +7,11 @@ from minigpt.settings import ModelConfig
 
 
 def window_start(length: int, context: int | None) -> int:
-    """The index of the first token that a model with `context` positions looks at when `length` tokens are known.
+    """The index of the first token that a model with `context` positions sees when `length` tokens are known.
 
     GPT-2's positions are learned, so a full window cannot slide by one: its newer half is kept, prefilled again at
-    positions 0, 1, ..., and grows from there. Sampling, scoring and every table ask this one function, which is why
-    they show the same numbers for the same prefix. Without a limit (None), a model looks at all of them.
+    positions 0, 1, ..., and grows from there. Sampling, scoring and every table use this one function, which is why
+    they agree on the numbers for a prefix. Without a limit (None), a model sees all tokens.
     """
     if context is None or length <= context:
         return 0
@@ -20,12 +20,12 @@ def window_start(length: int, context: int | None) -> int:
 
 
 def window_step(context: int) -> int:
-    """How many tokens a full window of `context` moves on by."""
+    """The number of tokens by which a full window of `context` advances."""
     return context - context // 2
 
 
 class KVCache:
-    """`kv` [layers, 2, batch, heads, context, head width]: keys and values, of which `length` positions are filled."""
+    """Keys and values in `kv` [layers, 2, batch, heads, context, head width]; `length` positions are filled."""
 
     def __init__(
         self,
@@ -40,9 +40,10 @@ class KVCache:
         self.length = 0
 
     def append(self, layer: int, kv: Tensor) -> tuple[Tensor, Tensor]:
-        """Write the new tokens' [2, B, H, T, D] behind `length`; views [B, H, S, D] of all keys and values so far.
+        """Write the new tokens' [2, B, H, T, D] behind `length`; returns views [B, H, S, D] of all keys and values so
+        far.
 
-        `length` stays: the model adds to it when every layer has written.
+        `length` stays: the model advances it when every layer has written.
         """
         end = self.length + kv.size(3)
         self.kv[layer, :, :, :, self.length : end] = kv
@@ -50,9 +51,9 @@ class KVCache:
         return k, v
 
     def next_slots(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """For one more token: each layer's slot [2, B, H, 1, D] to write, and, two a layer, the views that include it.
+        """For one more token: each layer's slot [2, B, H, 1, D] to write, and two views per layer that include it.
 
-        The same as `append` for all layers at once, in two calls instead of four a layer.
+        Does what `append` does for all layers at once, with two calls instead of four per layer.
         """
         slots = self.kv.narrow(4, self.length, 1).unbind(0)
         views = self.kv.narrow(4, 0, self.length + 1).flatten(0, 1).unbind(0)

@@ -55,7 +55,7 @@ class _Model(ctypes.Structure):
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    """step.c, compiled; None where it is not, or is older or newer than this file."""
+    """The compiled step.c; None if it is missing, or of another version than this file."""
     found = find_spec("minigpt.models._step")
     if found is None or found.origin is None:
         return None
@@ -70,12 +70,12 @@ def _library() -> ctypes.CDLL | None:
 
 
 def has_library() -> bool:
-    """Whether step.c is compiled, and of the same age as this file."""
+    """Whether step.c is compiled, in the same version as this file."""
     return _library() is not None
 
 
 def is_native(model: GPT) -> bool:
-    """Whether `NativeStep` can take the model: a GELU as GPT-2's, widths that 16 divides, on a CPU, step.c compiled."""
+    """Whether `NativeStep` supports the model: GPT-2's GELU, widths divisible by 16, on a CPU, step.c compiled."""
     config = model.config
     plain = config.activation == "gelu_new" and not config.width % _LANES and not config.mlp_width % _LANES
     known = model.wte.weight.dtype in (torch.float32, torch.bfloat16)
@@ -83,12 +83,11 @@ def is_native(model: GPT) -> bool:
 
 
 class NativeStep:
-    """`step(token)` is the logits [V], float32, of the token after it, which goes into the cache.
+    """`step(token)` gives the float32 logits [V] after the token, which is added to the cache.
 
-    Reads the weights where they are. Of those in bfloat16, what lies between two products stays in float32. The number
-    of threads, torch's at that moment, changes no bit of a logit: each sum is one thread's. What the cache held before
-    is the caller's, and torch's products behind it may depend on the threads. Raises IndexError for a token that there
-    is not.
+    Weights are read in place; with bfloat16 weights, activations stay in float32. The number of threads, torch's at
+    that moment, does not change a single bit of a logit, because each sum is computed by one thread. The cache must be
+    filled by the caller, whose torch products may depend on the threads. Raises IndexError for an unknown token.
     """
 
     def __init__(self, model: GPT, cache: KVCache) -> None:
@@ -126,14 +125,14 @@ class NativeStep:
     def __call__(self, token: int) -> Tensor:
         position, logits_V = self._cache.length, torch.empty(self._vocab)
         assert position < self._cache.kv.size(4), "a full cache takes no more"
-        if not 0 <= token < self._vocab:  # C would read what lies beyond
+        if not 0 <= token < self._vocab:  # C would read beyond the table
             raise IndexError(f"There is no token {token} in a vocabulary of {self._vocab}.")
         self._step(self._at_model, token, position, logits_V.data_ptr(), torch.get_num_threads())
         self._cache.length = position + 1
         return logits_V
 
     def _at(self, what: Tensor | ctypes.Array[_Layer]) -> int:
-        """Its address, which stays good as long as this step."""
+        """The address of a tensor, valid for as long as this step."""
         if isinstance(what, Tensor):
             what = what.detach().contiguous()
         self._kept.append(what)

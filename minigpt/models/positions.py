@@ -15,10 +15,10 @@ AMPLITUDE = 0.1
 
 
 def sinusoids(context: int, width: int) -> Tensor:
-    """[T, C]: in channels 2i and 2i + 1 the sine and cosine of position / 10,000^(2i / C).
+    """[T, C]: channels 2i and 2i + 1 hold the sine and cosine of position / 10,000^(2i / C).
 
-    The wavelengths go from 2π to nearly 10,000 · 2π, and the row of a position some way on is a rotation of this one,
-    the same wherever it stands. Vaswani et al., "Attention Is All You Need", 2017, section 3.5.
+    The wavelengths go from 2π to nearly 10,000 · 2π, and the row at a fixed offset is a rotation of this one, the same
+    for every position. Vaswani et al., "Attention Is All You Need", 2017, section 3.5.
     """
     channels_C = torch.arange(width, dtype=torch.float64)
     rates_C = 10_000.0 ** -(channels_C.div(2, rounding_mode="floor") * 2 / width)
@@ -28,10 +28,11 @@ def sinusoids(context: int, width: int) -> Tensor:
 
 
 def give_positions(model: GPT, kind: str) -> GPT:
-    """learned: leave the model as it is. sinusoidal: `sinusoids` times AMPLITUDE. none: zeros. What is given is frozen.
+    """Set the positions: learned leaves the model as it is; sinusoidal is `sinusoids` times AMPLITUDE; none is zeros.
 
-    Without positions a causal model is still told something of order, by how many tokens each one can see (Haviv et
-    al., "Transformer Language Models without Positional Encodings Still Learn Positional Information", 2022).
+    Fixed positions are frozen. Without positions a causal model can still infer some order from how many tokens each
+    one sees (Haviv et al., "Transformer Language Models without Positional Encodings Still Learn Positional
+    Information", 2022).
     """
     if kind == "learned":
         return model

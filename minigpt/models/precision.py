@@ -18,7 +18,7 @@ INT8_ROW = 16  # torch's kernel reads so many numbers at once, and beyond the en
 
 
 def stored(model: GPT, dtype: str = "float32", quantize: str = "none") -> GPT:
-    """`model`, moved to bfloat16, or with its products in 8 bits. Raises ConfigError where the device cannot."""
+    """`model`, converted to bfloat16 or with int8 products. Raises ConfigError if the device does not support it."""
     require_choice("dtype", dtype, DTYPES)
     require_choice("quantize", quantize, QUANTIZATIONS)
     require(
@@ -46,8 +46,8 @@ def stored(model: GPT, dtype: str = "float32", quantize: str = "none") -> GPT:
 
 
 def _in_bfloat16(model: GPT) -> GPT:
-    """Every weight, and so every number between them. On a CPU the matrices lie as [out, in]: one row times that is
-    two to three times as fast there, the other way round than in float32.
+    """Convert every weight, and so every activation. On a CPU the matrices are stored as [out, in]: one row times that
+    is two to three times as fast in bfloat16, the opposite of float32.
     """
     model = model.to(torch.bfloat16)
     if model.device.type == "cpu":
@@ -60,8 +60,8 @@ def _in_bfloat16(model: GPT) -> GPT:
 class Int8Product(nn.Module):
     """`y = x W + b` with W in whole numbers from -127 to 127, [out, in], and a scale for each output.
 
-    Its input and the product are rounded to bfloat16, whose units take the whole numbers as they are; in step.c, the
-    input is rounded to whole numbers too, of 12 bits or more.
+    Its input and the product are rounded to bfloat16, which holds these whole numbers exactly; step.c also rounds the
+    input to whole numbers, of 12 bits or more.
     """
 
     weight: Tensor
@@ -86,8 +86,9 @@ class Int8Product(nn.Module):
 
 
 class Int8GPT(GPT):
-    """A GPT whose matrices, the output head among them, are Int8Products. The embeddings that are looked up, norms,
-    attention, and the sums are those of the model that it was made from, in float32.
+    """A GPT whose matrices, with the output head, are Int8Products.
+
+    Embedding look-ups, norms, attention and sums are those of the original model, in float32.
     """
 
     @torch.no_grad()
@@ -105,6 +106,6 @@ class Int8GPT(GPT):
 
 
 def _int8_block(block: nn.Module) -> nn.Module:
-    """A copy of it, whose matrices are replaced."""
+    """A copy of a block with its matrices replaced."""
     replaced = {id(part): Int8Product(part.weight.T, part.bias) for part in block.modules() if isinstance(part, Conv1D)}
     return copy.deepcopy(block, dict[int, nn.Module](replaced))

@@ -12,7 +12,7 @@ from minigpt.models.kv_cache import window_start
 
 
 def position_logits(model: Model, ids: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
-    """(position, logits [V] for it) for every position but the first, window by window, as sampling would see them."""
+    """(position, logits [V] for it) for every position but the first, window by window as in sampling."""
     if isinstance(model, Baseline):
         stretches = read_stretches(model, ids[:-1])
         yield from enumerate((logits_V for logits_TV, _ in stretches for logits_V in logits_TV), start=1)

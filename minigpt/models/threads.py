@@ -21,7 +21,7 @@ _allowed: ContextVar[int | None] = ContextVar("allowed", default=None)
 
 @contextmanager
 def one_thread_but_for_steps() -> Iterator[None]:
-    """One thread for torch, while the steps of a decoder may still choose as many as torch had before."""
+    """Use one thread for torch, but let the steps of a decoder choose up to as many as torch had before."""
     threads = torch.get_num_threads()
     token = _allowed.set(threads)
     torch.set_num_threads(1)
@@ -38,11 +38,11 @@ def step_threads() -> int:
 
 
 class StepThreads:
-    """Around each step: gives it one thread or `most`, whichever is quicker just now, and then gives them back.
+    """Runs each step with one thread or `most`, whichever is faster at the moment, and restores the number afterwards.
 
-    Threads that each have a core halve the time of a step. When another program keeps one of the cores busy, every
-    product waits for the thread that is not being run, and a step takes 40 times as long; so both are tried, and tried
-    again when the steps become slow.
+    Threads with a core each halve the time of a step. When another program occupies one of the cores, every product
+    waits for the thread without one, and a step takes 40 times as long. Both are tried, and tried again when steps
+    become slow.
     """
 
     def __init__(self, most: int, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -53,7 +53,7 @@ class StepThreads:
         self._trying = most > 1
 
     def around(self, step: Callable[[int], Tensor]) -> Callable[[int], Tensor]:
-        """`step`, each time with the threads that are best."""
+        """`step`, run each time with the best number of threads."""
 
         def run(token: int) -> Tensor:
             with self:
@@ -94,7 +94,7 @@ class StepThreads:
         return self._most + 1 - self.count
 
     def _is_slower_than(self, usual: float | None) -> bool:
-        """By far: by so much that a few steps are enough to say so."""
+        """Whether it is slower by so much that a few steps are enough to tell."""
         return usual is not None and sum(self._times) > _UPSET * _TRIAL * usual
 
     def _end_trial(self) -> None:

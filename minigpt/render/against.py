@@ -21,7 +21,7 @@ _WITH_DIVERGENCE = 54  # columns
 
 
 def compared_next_table(record: ComparedNext, after: str, names: tuple[str, str], screen: Screen) -> Text:
-    """Both models' probabilities of the tokens that are likeliest in either. `names`: of the two models."""
+    """Both models' probabilities of the most likely tokens of either. `names`: of the two models."""
     symbols = screen.symbols
     labels = [token_label(token, symbols) for token in record.tokens]
     width = max(5, min(max(map(cell_len, labels), default=5), screen.width // 5))
@@ -95,7 +95,10 @@ def _moved(token: ComparedToken, symbols: Symbols) -> str:
 def compared_text_table(
     spans: Iterable[ComparedSpan], names: tuple[str, str], screen: Screen, *, label_width: int = 20
 ) -> Iterator[Text]:
-    """A heading, then a line for each stretch: what it costs each model, and the difference. Lines come as they do."""
+    """A heading, then a line for each stretch: its surprisal in each model, and the difference.
+
+    Lines are yielded as their records arrive.
+    """
     wide = screen.width >= _WITH_DIVERGENCE
     width = max(7, min(label_width, screen.width - (42 if wide else 33)))
     heads = "".join(fit_end(name, min(cell_len(name), 9), screen.symbols).rjust(11) for name in names)
@@ -117,7 +120,7 @@ def _label(tokens: Sequence[Token], symbols: Symbols) -> str:
 
 
 def compared_text_caption(total: ComparedText, names: tuple[str, str], screen: Screen) -> Text:
-    """What the whole text costs both models."""
+    """The loss of both models on the whole text."""
     if total.bits_per_byte is None or total.other_bits_per_byte is None:
         return screen.caption("nothing in this text has a context in both models: there is no total")
     first, second = f"{total.bits_per_byte:.4f}", f"{total.other_bits_per_byte:.4f}"
@@ -152,7 +155,7 @@ def _text_table(answer: Answer, screen: Screen) -> Iterator[Text]:
 
 
 def _names(answer: Answer) -> tuple[str, str]:
-    """The checkpoints', as a table shows them."""
+    """The names of the checkpoints, as a table shows them."""
     if "paths" not in answer.facts:
         return "first", "second"
     short = [safe_text(_name(path.resolve())) for path in answer.facts["paths"]]

@@ -21,7 +21,10 @@ _SCORE = 7  # cells of `-12.34` and a gap
 
 
 def head_table(heads: Sequence[HeadSummary], screen: Screen) -> Text:
-    """A line for each head: how spread its attention is, and how much of it goes where. Names stand for the half."""
+    """A line for each head: the entropy of its attention, and where it goes.
+
+    A kind is named if it takes half of the attention or more.
+    """
     lines = [Text(" layer head  entropy  previous     first      same    itself", "bold")]
     narrow = screen.width < 80
     if narrow:
@@ -44,7 +47,7 @@ def head_table(heads: Sequence[HeadSummary], screen: Screen) -> Text:
                 f"{quantity(len(heads), 'head')}, on average {mean:.2f} bits of entropy",
                 "mean share of a token's attention that goes to the token before it, to the first of the text, to "
                 "earlier ones that are the same, and to itself",
-                "- where no token stands twice" if heads[0].same is None else "",
+                "- where no token occurs twice" if heads[0].same is None else "",
             ),
         ]
     )
@@ -55,10 +58,10 @@ def _whole(share: float | None) -> str:
 
 
 def grid_table(grid: AttentionGrid, screen: Screen, *, scores: bool = False) -> Iterator[Text]:
-    """A row for each token that looks, a column for each that is looked at: percentages, or scores before the softmax.
+    """A row for each token that looks, a column for each one that it looks at: percentages, or raw scores.
 
-    Columns are numbered as the rows are. Where there is no room for numbers, a sign's height is the share; tokens
-    that have no column have their share in `older`.
+    Columns are numbered as the rows are. Without room for numbers, a bar's height is the share; the shares of tokens
+    without a column are summed in `older`.
     """
     symbols, count = screen.symbols, len(grid.tokens)
     labels = [token_label(token, symbols) for token in grid.tokens]
@@ -110,7 +113,7 @@ def _grid_caption(grid: AttentionGrid, first: int, cells: int, screen: Screen, *
 
 
 def shared_word_table(shared: SharedWord, screen: Screen) -> Text:
-    """Both texts, layer by layer: where the word looks, how far it has moved, and how alike it is in both."""
+    """Both texts, layer by layer: what the word attends to, how far its vector has moved, and how similar both are."""
     parts: list[Text] = []
     for context in (shared.first, shared.second):
         parts += [*_word_lines(context, screen), Text()]
@@ -138,7 +141,7 @@ def _word_lines(context: WordInContext, screen: Screen) -> Iterator[Text]:
             "nothing stands before it: the model reads from left to right, so here it has nothing to look back to, and "
             "what comes later cannot change it"
         )
-    # Where a line has no room for a few words, they stand on a line of their own.
+    # Without room for a few words on the line, they get a line of their own.
     indent = 21 if screen.width >= 60 else 7
     between = "" if indent == 21 else "\n" + indent * " "
     yield Text(f" layer  cosine  moved{between}  looks at", "bold")
@@ -192,9 +195,9 @@ def _section(title: str, answer: Answer) -> Section:
 
 
 def attention_section(title: str, grids: Sequence[AttentionGrid]) -> Section:
-    """`grids` (one or more): all of one text, by layer; in each layer the mean of the heads, and every head.
+    """The section of a page for `grids` (one or more) of one text: per layer, the mean of the heads and every head.
 
-    Weights are rounded to a thousandth, which is what the page shows.
+    Weights are rounded to a thousandth, the precision that the page shows.
     """
     data = {
         "tokens": [token_label(token) for token in grids[0].tokens],

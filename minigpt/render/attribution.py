@@ -17,8 +17,8 @@ _SHORTEST_BAR, _LONGEST_TOKEN = 9, 24
 
 
 def attribution_table(record: Attribution, screen: Screen) -> Iterator[Text]:
-    """A row for each token of the prompt, in its order; bars to the right for those that made the next token likelier,
-    to the left for those that made it less likely.
+    """A row for each token of the prompt, in order; bars to the right for those that made the next token likelier, to
+    the left for those that made it less likely.
     """
     symbols = screen.symbols
     labels = [token_label(effect, symbols) for effect in record.effects]

@@ -13,7 +13,7 @@ from minigpt.sampling.records import Candidate
 
 @dataclass(frozen=True)
 class Column:
-    """A heading over texts, one for each row, all at the right edge of `cells`, which include a gap."""
+    """A heading over right-aligned texts, one per row, in `cells` that include a gap."""
 
     heading: str
     cells: int
@@ -22,16 +22,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """The name of a row, and whether it stands out."""
+    """The name of a row, and whether it is highlighted."""
 
     name: str
     bold: bool = False
 
 
 def blocks(head: str, first: int, rows: Sequence[Row], columns: Sequence[Column], screen: Screen) -> Iterator[Text]:
-    """The rows' names in `first` cells, under `head`, and as many columns as fit; then the names again, and the others.
+    """The rows' names in `first` cells, under `head`, and as many columns as fit; then the names again with further
+    columns.
 
-    A column that is wider than the screen stands alone.
+    A column wider than the screen stands alone.
     """
     while columns:
         count = _fitting(columns, screen.width - first)
@@ -73,7 +74,7 @@ def tracked_columns(rows: Sequence[Sequence[Candidate]], symbols: Symbols) -> li
 
 
 def tracked_lines(rows: Sequence[Sequence[Candidate]], screen: Screen) -> Iterator[Text]:
-    """How each token went, scaled to its own largest probability."""
+    """The course of each token, scaled to its own largest probability."""
     labels = [token_label(token, screen.symbols) for token in rows[0]]
     width = max(map(cell_len, labels))
     for i, label in enumerate(labels):

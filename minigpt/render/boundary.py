@@ -33,7 +33,7 @@ DOUBTFUL = 0.2
 
 
 def boundary_note(end: Boundary, symbols: Symbols = UNICODE) -> str | None:
-    """What to know about a prompt whose end the model hardly expects to be cut so; None where there is nothing."""
+    """A warning about a prompt whose end the model expected to be tokenized differently; None if there is no reason."""
     if end.share >= DOUBTFUL or not end.longer:
         return None
     piece, longer, cut = _quoted(end, symbols), _quoted(end.longer[0], symbols), percent(end.share)
@@ -46,9 +46,9 @@ def boundary_note(end: Boundary, symbols: Symbols = UNICODE) -> str | None:
 
 
 def boundary_tables(record: StepRecord, end: Boundary, prompt: str, screen: Screen) -> Text:
-    """`record`, what comes after the prompt as given, and what was expected before its last piece, adding up to 100 %.
+    """What follows the prompt as given (`record`), and what was predicted before its last piece, each summing to 100 %.
 
-    Beside each other from 70 columns on, below each other where there are fewer.
+    Side by side from 70 columns on, otherwise one below the other.
     """
     beside = screen.width >= _NARROWEST
     half = Screen((screen.width - _GAP) // 2, screen.symbols) if beside else screen
@@ -67,7 +67,7 @@ def _titled(name: str, after: str, table: Text, screen: Screen) -> Text:
 
 
 def _earlier_table(end: Boundary, screen: Screen) -> Text:
-    """The prompt's own cut, marked, among the longer tokens; then all others, summed."""
+    """The prompt's own tokenization, marked, among the longer tokens; then all others, summed."""
     symbols = screen.symbols
     own = "+".join(token_label(token, symbols) for token in end.tokens)
     rows = [(token_label(token, symbols), token.raw_prob, False) for token in end.longer]
@@ -117,7 +117,7 @@ def _quoted(piece: Boundary | ScoredToken, symbols: Symbols) -> str:
 
 
 def _beside(left: Text, right: Text, width: int) -> Text:
-    """Line by line, the left one padded to `width` cells."""
+    """Join two tables line by line, the left one padded to `width` cells."""
     rows = []
     for a, b in zip_longest(left.split("\n"), right.split("\n"), fillvalue=Text()):
         row = a.copy()

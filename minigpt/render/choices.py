@@ -18,7 +18,7 @@ from minigpt.views.view import Answer
 
 
 def _share(value: float) -> str:
-    """What is too small for a float is not nothing."""
+    """The share as text; one too small for a float is not shown as 0."""
     return percent(value or 1e-300)
 
 
@@ -34,7 +34,7 @@ _SHORTEST_BAR = 4
 
 
 def choices_table(choices: Sequence[Choice], prompt: str, screen: Screen) -> Text:
-    """A row for each choice, in their order, and what the shares are shares of."""
+    """A row for each choice, in order, and what the shares refer to."""
     columns = fitting(_COLUMNS, screen.width - 1 - _SHORTEST_LABEL)
     labels = [visible(choice.text, screen.symbols) for choice in choices]
     room = screen.width - 1 - width_of(columns)
@@ -73,7 +73,7 @@ CSV_COLUMNS = (
 
 
 def write_choices_csv(choices: Sequence[Choice], file: TextIO) -> None:
-    """A header, then a row for each choice; `tokens` is how many. In `text`, controls have visible names."""
+    """A header, then a row for each choice; `tokens` is how many. Control characters in `text` have visible names."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for choice in choices:

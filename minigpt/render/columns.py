@@ -18,7 +18,7 @@ _SHORTEST_BAR = 4
 
 @dataclass(frozen=True)
 class Columns:
-    """Cells of `mark rank  token  bar  numbers`. The bar takes what is left, and goes where that is under 4."""
+    """The widths of `mark rank  token  bar  numbers`. The bar takes the rest, and is dropped below 4 cells."""
 
     token: int
     bar: int
@@ -32,13 +32,15 @@ class Columns:
 
     @property
     def both(self) -> int:
-        """Token and bar together, the room of the `other` row's words."""
+        """The width of token and bar together, for the words of the `other` row."""
         return self.token + (self.bar + 2 if self.bar else 0)
 
 
 def heading(columns: Columns, *numbers: tuple[str, int], bar: str = "") -> Text:
-    """The numbers' names stand over their right edge; a name may reach into the bar's room. Each: (name, cells).
-    `bar` says what the bars show, where there are any and it has room above them.
+    """The names of the numbers, right-aligned over their columns; a name may extend into the bar's. Each: (name,
+    cells).
+
+    `bar` says what the bars show, if there are any and there is room.
     """
     line, width = " rank  token", RANK + columns.both + sum(cells for _, cells in numbers)
     right = "".join(name.rjust(cells) for name, cells in numbers).lstrip()
@@ -51,7 +53,7 @@ def heading(columns: Columns, *numbers: tuple[str, int], bar: str = "") -> Text:
 def row(
     record: StepRecord, candidate: Candidate, label: str, columns: Columns, symbols: Symbols, longest: float = 0.0
 ) -> Text:
-    """Mark, rank, token and bar of one candidate; the `longest` bar is of so much, by default of the top row's."""
+    """Mark, rank, token and bar of one candidate; the `longest` bar stands for this share, by default the top row's."""
     chosen = record.token is not None and candidate.id == record.token.id
     cut = candidate.cut_by is not None
     rank = f"{candidate.rank:>4,}" if candidate.rank < 10_000 else f"{candidate.rank}"
@@ -65,7 +67,7 @@ def row(
 
 
 def other_row(record: StepRecord, columns: Columns, symbols: Symbols, numbers: str) -> list[Text]:
-    """The row of everything that is not listed; left out only where everything is."""
+    """The row for everything that is not listed; omitted only if everything is."""
     if record.other is None or record.other.count == 0:
         return []
     label = f"other ({quantity(record.other.count, 'token')})"
@@ -75,7 +77,7 @@ def other_row(record: StepRecord, columns: Columns, symbols: Symbols, numbers: s
 
 
 def foot(label: str, columns: Columns, symbols: Symbols, numbers: str) -> Text:
-    """A row without rank, which may begin where a rank would."""
+    """A row without a rank, which may start in the rank's column."""
     indent = RANK if len(label) <= columns.both else 2
     return Text(" " * indent + fit(label, RANK - indent + columns.both, symbols) + numbers, "dim")
 
@@ -93,5 +95,5 @@ def raw_shown(record: StepRecord) -> float:
 
 
 def adds_up(name: str, shown: float, other: float) -> str:
-    """`shown` is added up from the rows, so that the total is a result and not a promise."""
+    """`shown` is summed over the printed rows, so the total is a result rather than a promise."""
     return f"{name} {percent(shown)} + other {percent(other)} = {100 * (shown + other):.8g} %"

@@ -27,7 +27,7 @@ _Better = Callable[[Sequence[float]], float]  # min or max
 
 @dataclass(frozen=True)
 class _Row:
-    """`better` is for what can be better; `short` says it within a sentence."""
+    """One line of the table. `better` is min or max, if values can be better; `short` is its name in a sentence."""
 
     label: str
     values: tuple[float | None, ...]
@@ -36,8 +36,9 @@ class _Row:
     short: str = ""
 
     def leaders(self) -> tuple[int, ...]:
-        """The numbers of those that have the best value as it is shown, where something can be better and all have a
-        value: one is ahead, several are level.
+        """The models with the best value as it is shown, if values can be better and all are known.
+
+        One of them is ahead; several are level.
         """
         known = [value for value in self.values if value is not None]
         if self.better is None or len(known) < len(self.values):
@@ -47,7 +48,7 @@ class _Row:
 
 
 def comparison_table(comparison: Comparison, screen: Screen) -> Iterator[Text]:
-    """A line each; what is not measured yet is left out. The best of a row is bold."""
+    """One line per measurement, without those still to come. The best value of a row is bold."""
     rows = list(_rows(comparison))
     cells = [["-" if value is None else row.show(value) for value in row.values] for row in rows]
     names, widths, indent = _columns(comparison, rows, cells, screen)
@@ -66,7 +67,7 @@ def comparison_table(comparison: Comparison, screen: Screen) -> Iterator[Text]:
 def _columns(
     comparison: Comparison, rows: Sequence[_Row], cells: Sequence[Sequence[str]], screen: Screen
 ) -> tuple[list[str], list[int], int]:
-    """Names, widths, and room for labels before them: 0 where these get lines of their own, as all does not fit."""
+    """Names, widths, and room for labels before them: 0 if labels need lines of their own for lack of room."""
     label = max(cell_len(row.label) for row in rows) + 1
     short = [_SHORT.get(contender.model, NAMES[contender.model]) for contender in comparison.contenders]
     for names in ([NAMES[contender.model] for contender in comparison.contenders], short):
@@ -82,7 +83,7 @@ def _line(label: str, cells: Sequence[str], widths: Sequence[int], indent: int, 
 
 
 def _rows(comparison: Comparison) -> Iterator[_Row]:
-    """Those of which any value is known."""
+    """The rows with at least one known value."""
     made = chain(_training_rows(comparison), _memory_rows(comparison), _generation_rows(comparison))
     return (row for row in made if any(value is not None for value in row.values))
 
@@ -133,7 +134,7 @@ def _row(
 
 
 def _of(run: str, name: str) -> _Value:
-    """A number of one of the two trainings."""
+    """A number from one of the two trainings."""
     return lambda contender: getattr(getattr(contender, run), name, None)
 
 
@@ -165,19 +166,19 @@ def _ends(comparison: Comparison, name: str) -> tuple[float, ...]:
 
 
 def _stretches(comparison: Comparison) -> list[tuple[int, int]]:
-    """Of the number of tokens seen: a few, some, and all."""
+    """Ranges of the number of tokens seen: few, some, and all."""
     points = next((c.loss_nats_by_position for c in comparison.contenders if c.loss_nats_by_position), ())
     found = [(first, last) for first, last, _ in octaves(points)]
     return [found[i] for i in sorted({min(2, len(found) - 1), len(found) // 2, len(found) - 1})] if found else []
 
 
 def _small(value: float) -> str:
-    """1.2 %, or as a power of ten where that is too small; 0 is none at all."""
+    """`1.2 %`, or a power of ten for smaller shares; 0 only for none at all."""
     return "none" if value == 0 else f"{value:.1%}" if value >= 0.001 else f"{value:.0e}"
 
 
 def comparison_caption(comparison: Comparison, screen: Screen) -> Iterator[Text]:
-    """What was equal, on what, and who is ahead or level in what, the baselines too."""
+    """What was equal, on which text, and which model is ahead or level in what, baselines included."""
     yield screen.caption(
         f"{safe_text(comparison.name)}: {byte_count(comparison.text_bytes)}, vocabulary {comparison.vocab_size:,}",
         f"context {comparison.context}, batch {comparison.batch_size}",
@@ -208,7 +209,7 @@ def _rates(comparison: Comparison) -> str:
 
 
 def _standings(comparison: Comparison) -> Iterator[str]:
-    """Who is ahead in what, then who share the best number as it is shown, then what all have alike."""
+    """Who is ahead in what, then who shares the best number as shown, then what is equal for all."""
     groups: dict[tuple[int, ...], list[str]] = {}
     for row in _rows(comparison):
         if leaders := row.leaders():

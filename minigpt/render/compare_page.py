@@ -25,7 +25,7 @@ def comparison_page(comparison: Comparison, folder: Path) -> str:
 
 
 def comparison_sections(comparison: Comparison) -> list[Section]:
-    """Two: numbers, and drawings, where there is something to draw."""
+    """The numbers, and the drawings, if there is something to draw."""
     screen = Screen(WIDEST)
     lines = chain(comparison_table(comparison, screen), comparison_caption(comparison, screen))
     known = [panel for panel in panels(comparison) if panel.points]
@@ -39,7 +39,7 @@ def comparison_sections(comparison: Comparison) -> list[Section]:
 
 
 def _drawn(panel: Panel, names: Sequence[str]) -> dict[str, Any]:
-    """Everything that the template writes down: points and ticks, in the units of the drawing."""
+    """Everything that the template needs: points and ticks, in the units of the drawing."""
     places = _Places(panel)
     return {
         "title": panel.title,
@@ -58,7 +58,7 @@ def _drawn(panel: Panel, names: Sequence[str]) -> dict[str, Any]:
 
 
 class _Places:
-    """Where a point stands: x from the left, y from the top."""
+    """The place of a point: x from the left, y from the top."""
 
     def __init__(self, panel: Panel) -> None:
         self._panel = panel

@@ -28,7 +28,7 @@ _WORDS = {
 
 
 class ComparingDisplay:
-    """Shows on `console` (standard error) what is measured and the table as it fills; live where it can redraw."""
+    """Shows on `console` (standard error) what is being measured and the table as it fills; live if it can redraw."""
 
     def __init__(
         self, console: Console, total: int, minutes: float, clock: Callable[[], float] = time.monotonic
@@ -64,7 +64,7 @@ class ComparingDisplay:
             self._console.print(Text(f"{spent}/{whole}  {number} of {self._total}  {self._what}"), soft_wrap=True)
 
     def advance(self, step: int, steps: int, loss_nats: float | None) -> None:
-        """A step of what is being measured."""
+        """Report a step of the current measurement."""
         self._share = step / steps
         self._loss = "" if loss_nats is None else f"loss {loss_nats:.3f}"
 

@@ -130,7 +130,7 @@ def _quoted(suffix: CorpusSuffix | VerbatimSpan, screen: Screen) -> str:
 
 
 def _characters(suffix: CorpusSuffix | VerbatimSpan) -> str:
-    """Its text; bytes that are no whole character, such as half of one at the start, as \\xe2."""
+    r"""Its text; bytes that are not whole characters, such as half of one at the start, as \xe2."""
     return suffix.text if suffix.text is not None else bytes.fromhex(suffix.bytes).decode("utf-8", "backslashreplace")
 
 
@@ -139,7 +139,7 @@ def _characters(suffix: CorpusSuffix | VerbatimSpan) -> str:
 _SUFFIX_COLUMNS = (  # name, cells with a gap, at least so many columns of screen
     ("times", 12, 0),
     ("followed by", 14, 64),
-    ("bits apart", 12, 52),
+    ("KL bits", 12, 52),
 )
 
 
@@ -164,11 +164,11 @@ def _suffixes(record: CorpusStep, screen: Screen) -> list[Text]:
         numbers = {
             "times": f"{suffix.occurrences:,}",
             "followed by": quantity(suffix.next_tokens, "token"),
-            "bits apart": "-" if suffix.divergence_bits is None else f"{suffix.divergence_bits:.2f}",
+            "KL bits": "-" if suffix.divergence_bits is None else f"{suffix.divergence_bits:.2f}",
         }
         line.append("".join(numbers[name].rjust(cells) for name, cells in columns))
         lines.append(line.append("  " + _likeliest(suffix, likeliest - 2, symbols), "dim"))
-    meaning = "bits apart: what the model needs above the corpus's own shares for what follows there, per token (KL)"
+    meaning = "KL bits: divergence of the corpus's shares from the model's raw softmax, D(corpus || model), per token"
     seldom = "few occurrences say little"
     return [
         *lines,
@@ -206,7 +206,7 @@ def verbatim_text(report: VerbatimReport) -> Text:
 
 
 def verbatim_caption(report: VerbatimReport, screen: Screen) -> Text:
-    """How much of the sample stands in the corpus, and the longest span that does."""
+    """How much of the sample occurs in the corpus, and the longest span that does."""
     where = f"stand verbatim in {corpus_name(report.corpus)}"
     least = f"of {quantity(report.at_least, 'token')} or more"
     sampled, longest = quantity(report.sampled_tokens, "sampled token"), report.longest

@@ -19,7 +19,9 @@ _STEP = "{} + {} {arrow} {} (merge {number:,})"
 
 
 def cut_table(tokens: Sequence[CutToken], sizes: tuple[int, int] | None, screen: Screen) -> Iterator[Text]:
-    """A row for each token, and below it the merges that built it. `sizes`: how many tokens and merges there are."""
+    """A row for each token, and below it the merges that built it. `sizes`: the numbers of tokens and merges in the
+    vocabulary.
+    """
     symbols = screen.symbols
     labels = [token_label(token, symbols) for token in tokens]
     indent = _POSITION + _ID + 2
@@ -44,7 +46,7 @@ def cut_table(tokens: Sequence[CutToken], sizes: tuple[int, int] | None, screen:
 
 
 def _step(merge: Merge, width: int, symbols: Symbols) -> str:
-    """What became one, and when; in at most `width` cells, if need be by the beginnings of long names."""
+    """One merge and its number, in at most `width` cells, shortening long names if necessary."""
     labels = [bytes_label(data, symbols) for data in (merge.left, merge.right, merge.left + merge.right)]
     step = _STEP.format(*labels, arrow=symbols.arrow, number=merge.number)
     if cell_len(step) > width:

@@ -21,7 +21,7 @@ _LONGEST_TOKEN = 24
 
 
 def embedding_view(vectors: Sequence[TokenVector], screen: Screen, *, tied: bool = True) -> Iterator[Text]:
-    """For each token its vector as a row of signs and its nearest neighbours; for several, their cosines.
+    """For each token its vector as a row of bars and its nearest neighbours; for several, their cosines.
 
     `tied`: whether the output head is the same table.
     """

@@ -14,7 +14,7 @@ from minigpt.views.view import Answer, View
 
 @dataclass(frozen=True, kw_only=True)
 class Face:
-    """A view's table, and perhaps its CSV; on a page it has a section of its own, or its table at its widest."""
+    """How a view is shown: a table, perhaps a CSV, and on a page a section of its own, or the table at its widest."""
 
     view: View
     table: Callable[[Answer, Screen], Iterable[Text]]
@@ -22,7 +22,7 @@ class Face:
     section: Callable[[str, Answer], Section] | None = None
 
     def on_page(self, answer: Answer) -> Section:
-        """`answer` holds the records of the page, where the view has other ones for it."""
+        """The section of a page; `answer` holds the page's own records, if the view has any."""
         if self.section is not None:
             return self.section(self.view.title, answer)
         return printed_section(self.view.title, self.table(answer, Screen(WIDEST)))

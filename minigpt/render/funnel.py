@@ -31,9 +31,10 @@ _LEAST_DRAWN = len("cut by min-p") + _GAP
 
 
 def step_table(record: StepRecord, screen: Screen, *, sums: bool = True) -> Text:
-    """One step of sampling: each candidate's way through the stages, a column for each, and how many tokens and how
-    much raw probability are left after it. A narrow screen has the first and the last column, and the rest in words.
-    Without `sums`, the last caption is left out.
+    """One sampling step: the candidates, with a column for each stage, and what is left after it.
+
+    A narrow screen shows the first and the last column, and describes the rest in words. Without `sums`, the last
+    caption is omitted.
     """
     symbols = screen.symbols
     funnel = _funnel(record, symbols)
@@ -65,8 +66,8 @@ def step_table(record: StepRecord, screen: Screen, *, sums: bool = True) -> Text
 
 @dataclass(frozen=True)
 class _Column:
-    """A column of numbers: its name, its cells with a gap, and what it says of a candidate, of the others, and of all
-    that is left.
+    """A column of numbers: its name, its cells with a gap, and its text for a candidate, for the others, and for the
+    total.
     """
 
     name: str
@@ -78,7 +79,7 @@ class _Column:
 
 
 def _funnel(record: StepRecord, symbols: Symbols) -> list[_Column]:
-    """The logit, the raw probability, and what each stage makes of it."""
+    """The logit, the raw probability, and the probability after each stage."""
     other = record.other or Other(count=0, raw_prob=0.0, prob=0.0)
     raw = _Column(
         "raw",
@@ -102,7 +103,7 @@ def _funnel(record: StepRecord, symbols: Symbols) -> list[_Column]:
 
 
 def _after(candidate: Candidate, number: int, stages: Sequence[Stage], symbols: Symbols) -> str:
-    """What stage `number` makes of a candidate, down to the one that cut it."""
+    """A candidate's probability after stage `number`, up to the stage that cut it."""
     names = [stage.name for stage in stages]
     cut = names.index(candidate.cut_by) if candidate.cut_by else len(names)
     return percent(candidate.after[number]) if number < cut else "cut" if number == cut else symbols.dot
@@ -118,7 +119,7 @@ def _cells(numbers: Sequence[_Column]) -> int:
 
 
 def _both_ends(record: StepRecord) -> list[_Column]:
-    """The raw probability and the one that the token was drawn from, with what cut the others."""
+    """The raw probability and the one that the token was drawn from, with the stage that cut the others."""
     other = record.other or Other(count=0, raw_prob=0.0, prob=0.0)
     cells = max([_LEAST_DRAWN, *(len(_drawn(candidate)) + _GAP for candidate in record.candidates)])
     return [

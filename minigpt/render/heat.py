@@ -55,7 +55,7 @@ SCALES = {
 
 
 def heat_legend(scale: Scale, screen: Screen) -> Text:
-    """What each colour means."""
+    """The meaning of each colour."""
     legend = Text(f" {scale.name}:", "dim")
     for colour, label in zip(COLOURS, scale.labels, strict=True):
         legend.append(f" {screen.symbols.blocks[8]} {label}", f"not dim {colour}")
@@ -63,7 +63,7 @@ def heat_legend(scale: Scale, screen: Screen) -> Text:
 
 
 class HeatedText:
-    """Knows, of the text that a stream of pieces shows, which token each character came from."""
+    """Tracks which token each character of a streamed text came from, for its colour."""
 
     def __init__(self, scale: Scale | None) -> None:
         self._scale = scale
@@ -71,7 +71,7 @@ class HeatedText:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def add(self, record: StepRecord) -> None:
-        """A token whose bytes will be shown, now or later."""
+        """Add a token whose bytes will be shown, now or later."""
         if self._scale is not None and record.token is not None:
             self._tokens.append((len(record.token.bytes) // 2, self._scale.style(record)))
 

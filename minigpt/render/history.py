@@ -19,8 +19,9 @@ _NUMBERS = (("bits/byte", 11), ("entropy", 9), ("divergence", 12))  # name, cell
 
 
 def history_table(rows: Sequence[HistoryRow], after: str, screen: Screen) -> Iterator[Text]:
-    """A row for each model, a column for each token, in as many blocks as the width asks for; then how each token went,
-    as a line that is scaled to its own largest probability. `after`: the text that stands before.
+    """A row for each model, a column for each token, in as many blocks as necessary; then the course of each token.
+
+    Each course is a line scaled to the token's own largest probability. `after`: the preceding text.
     """
     symbols, tracked = screen.symbols, [row.tracked for row in rows]
     numbers = [[row.validation_bits_per_byte, row.entropy_bits, row.divergence_bits] for row in rows]
@@ -40,7 +41,7 @@ def history_table(rows: Sequence[HistoryRow], after: str, screen: Screen) -> Ite
 
 
 def layer_table(rows: Sequence[LayerHistoryRow], after: str, screen: Screen) -> Iterator[Text]:
-    """One token, layer by step: a row for each layer, the model's output last, and a column for each step."""
+    """One token by layer and step: a row for each layer, the model's output last, and a column for each step."""
     symbols, token = screen.symbols, rows[0].layers[0]
     depth = len(rows[0].layers)
     names = [Row(str(layer), bold=layer == depth - 1) for layer in range(depth)]
@@ -59,7 +60,7 @@ def layer_table(rows: Sequence[LayerHistoryRow], after: str, screen: Screen) -> 
 
 
 def _which_is_final(rows: Sequence[HistoryRow] | Sequence[LayerHistoryRow]) -> str:
-    """With the reason, where the snapshot of the same step has other numbers."""
+    """Which row is final, with the reason if the snapshot of the same step has other numbers."""
     *before, final = rows
     told = f"final is the model of step {final.step:,}"
     same = next((row for row in before if row.step == final.step), None)
@@ -89,7 +90,7 @@ def _section(title: str, answer: Answer) -> Section:
 
 
 def history_section(title: str, rows: Sequence[HistoryRow], after: str) -> Section:
-    """A frame for each of `rows` (one or more), of the tokens that they track. `after`: the text that stands before."""
+    """A frame for each of `rows` (one or more), with the tokens that they track. `after`: the preceding text."""
     data = {
         "after": text_before(after),
         "tokens": [token_label(token) for token in rows[0].tracked],

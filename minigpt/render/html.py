@@ -29,7 +29,7 @@ _MOST_BEFORE = 2000  # characters
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page: templates/NAME.html under a title, the scripts that run it, and the data they are given."""
+    """A part of a page: templates/NAME.html under a title, its scripts, and their data."""
 
     name: str
     title: str
@@ -57,17 +57,17 @@ def page(title: str, sections: Sequence[Section], *, caption: str = "") -> str:
 
 
 def fragment(template: str, **values: Any) -> str:
-    """A piece of HTML for a page of somebody else's, such as a notebook: a template filled in, everything escaped."""
+    """A piece of HTML for another page, such as a notebook: a filled-in template, everything escaped."""
     return _environment().get_template(template).render(**values)
 
 
 def running_text(token: Token) -> str:
-    """A token as it stands in a text: spaces and newlines are themselves."""
+    """A token as it appears in a text: spaces and newlines are themselves."""
     return token_label(token) if token.text is None else safe_text(token.text)
 
 
 def text_before(text: str) -> str:
-    """The end of a text that stands before what a page is about."""
+    """The end of the text that precedes what a page is about."""
     return safe_text(text[-_MOST_BEFORE:])
 
 
@@ -94,5 +94,5 @@ def _source(name: str) -> str:
 
 
 def _hash(text: str) -> str:
-    """As a Content-Security-Policy names an inline style or script."""
+    """The hash by which a Content-Security-Policy names an inline style or script."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -19,8 +19,9 @@ _SHORTEST_TOKEN, _LONGEST_TOKEN = 9, 20
 
 
 def lens_table(rows: Sequence[LensRow], after: str, screen: Screen) -> Iterator[Text]:
-    """A row for each layer, with its most likely token, and a column for each tracked one; then how each of those went
-    from layer to layer, scaled to its own largest probability. `after`: the text that stands before.
+    """A row for each layer, with its most likely token, and a column for each tracked one; then the course of each.
+
+    Each course goes from layer to layer, scaled to the token's own largest probability. `after`: the preceding text.
     """
     names = [Row(str(row.layer), bold=row is rows[-1]) for row in rows]
     tracked = [row.tracked for row in rows]

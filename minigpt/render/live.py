@@ -20,7 +20,7 @@ Shown = tuple[bytes, StepRecord | SampleEnd]  # the text that a step adds, UTF-8
 
 
 def _table_of_height(record: StepRecord, screen: Screen, height: int) -> Text:
-    """The table with as many candidates as fit, so that its captions are never what is cut off."""
+    """The table with as many candidates as fit, so that its captions are never cut off."""
     for count in range(len(record.candidates), 0, -1):
         table = step_table(fewer_candidates(record, count), screen)
         if table.plain.count("\n") < height:
@@ -36,7 +36,7 @@ def step_header(step: int, steps: int, before: str, rate: float, screen: Screen)
 
 
 def last_record(records: Iterable[StepRecord | SampleEnd]) -> SampleEnd:
-    """Run through the records of a sample; the one that ends it."""
+    """Consume the records of a sample; returns the one that ends it."""
     end = None
     for record in records:
         end = record
@@ -47,7 +47,7 @@ def last_record(records: Iterable[StepRecord | SampleEnd]) -> SampleEnd:
 def stream_text(
     console: Console, prompt: str, pieces: Iterable[Shown], steps: int, scale: Scale | None = None
 ) -> SampleEnd:
-    """The text alone, as it grows, and a newline behind it; in the colours of `scale`, where the console has any."""
+    """Print the text alone as it grows, and a final newline; in the colours of `scale`, if the console has colours."""
     heat = HeatedText(scale)
 
     def write(text: Text) -> None:
@@ -71,7 +71,7 @@ def stream_text(
 def print_every_table(
     console: Console, prompt: str, pieces: Iterable[Shown], steps: int, scale: Scale | None = None
 ) -> SampleEnd:
-    """A table for every step, then the whole text."""
+    """Print a table for every step, then the whole text."""
     screen, heat = Screen.of(console), HeatedText(scale)
     before, whole = _end_of(prompt, screen), Text(safe_text(prompt))
     for step, (data, record) in enumerate(pieces, 1):
@@ -88,7 +88,7 @@ def print_every_table(
 def show_live(
     console: Console, prompt: str, pieces: Iterable[Shown], steps: int, scale: Scale | None = None
 ) -> SampleEnd:
-    """The text as it grows, and below it the table of the step that is being taken."""
+    """Show the text as it grows, and below it the table of the current step."""
     with LiveSample(console, prompt, steps, scale) as view:
 
         def shown() -> Iterable[StepRecord | SampleEnd]:
@@ -102,7 +102,7 @@ def show_live(
 
 
 def _shown(heat: HeatedText, data: bytes, record: StepRecord | SampleEnd) -> Text:
-    """What a step adds, in its colours."""
+    """The text that a step adds, in its colours."""
     if isinstance(record, StepRecord):
         heat.add(record)
     return Text.assemble(*((safe_text(text), style) for text, style in heat.released(data)))
@@ -118,10 +118,10 @@ def _end_of(prompt: str, screen: Screen) -> str:
 
 
 class LiveSample:
-    """Whole lines of the text go to the terminal's history; the last line and the table are redrawn.
+    """Prints whole lines of the text for good, and redraws the last line and the table.
 
-    A step only says what is new. A frame is drawn with the first step that finds it due, so that drawing takes the same
-    share of a second however fast the model is, and no second thread takes turns with it.
+    A step only records what is new. A frame is drawn at the first step after it is due, so that drawing takes a
+    constant share of the time however fast the model is, without a second thread.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class LiveSample:
             self._live.stop()
 
     def add(self, data: bytes, record: StepRecord | SampleEnd) -> None:
-        """Add to the text, and make the record the one whose table is shown."""
+        """Add to the text, and show the table of this record."""
         self._new.append((data, record))
         if self._clock() >= self._due:
             self._draw_new()
@@ -171,7 +171,7 @@ class LiveSample:
         self._draw(text)
 
     def _draw(self, text: Text) -> None:
-        """Add to the text; lines that are full, or that a newline ends, are printed for good."""
+        """Add to the text; lines that are full, or that end in a newline, are printed for good."""
         whole, self._line = self._broken(self._line.append_text(text))
         if whole:
             self._console.print(Text("\n").join(whole), soft_wrap=True)  # which draws this view, too, again
@@ -180,7 +180,7 @@ class LiveSample:
         self._due = self._clock() + 1 / FRAMES_PER_SECOND
 
     def _broken(self, text: Text) -> tuple[list[Text], Text]:
-        """Whole lines, and the one that grows."""
+        """Whole lines, and the growing one."""
         if text.cell_len < self._console.width and not set("\n\t") & set(text.plain):
             return [], text
         text.expand_tabs(4)

@@ -14,14 +14,14 @@ from minigpt.views.attention import AttentionGrid
 
 
 def to_json(record: Any, **more: Any) -> str:
-    """One line of JSON, in ASCII, so that no letter in it steers a terminal and any encoding can carry it."""
+    """One line of JSON, in ASCII, so that no character can control a terminal and any encoding can carry it."""
     return json.dumps({**to_plain(record), **to_plain(more)}, allow_nan=False)
 
 
 def write_steps(
     records: Iterable[Any], totals: Callable[[], dict[str, Any]], file: TextIO, *, name: str = "steps"
 ) -> None:
-    """One JSON document: `steps`, written as they come, then the totals, asked for when all have come."""
+    """Write one JSON document: `steps` as they arrive, then the totals, computed when all have arrived."""
     file.write(f'{{"{name}": [')
     for i, record in enumerate(records):
         file.write((", " if i else "") + to_json(record))
@@ -39,7 +39,9 @@ CSV_COLUMNS = (
 
 
 def write_csv(records: Iterable[StepRecord], file: TextIO) -> None:
-    """A header, then a row per candidate; `other` has a row without id. In `text`, controls have visible names."""
+    """A header, then a row per candidate; `other` has a row without id. Control characters in `text` have visible
+    names.
+    """
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for record in records:
@@ -62,7 +64,7 @@ def _text(token: Token) -> str | None:
 
 
 def write_rows(kind: type[Any], records: Iterable[Any], file: TextIO) -> None:
-    """A header, the names of the fields of `kind`, then a row a record. None is an empty cell; yes is 1, and no 0."""
+    """A header with the fields of `kind`, then a row per record. None is an empty cell; True is 1 and False 0."""
     names = [field.name for field in fields(kind)]
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(names)
@@ -78,7 +80,7 @@ GRID_COLUMNS = (
 
 
 def write_grid(grid: AttentionGrid, file: TextIO) -> None:
-    """A header, then a row for each token and each that it looks at."""
+    """A header, then a row for each pair of a token and one that it looks at."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(GRID_COLUMNS)
     tokens = [(position, token.id, _text(token), token.bytes) for position, token in enumerate(grid.tokens)]

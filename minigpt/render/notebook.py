@@ -22,7 +22,7 @@ _TINTS = (0.0, 0.15, 0.35, 0.6, 0.85)
 
 
 class Shown:
-    """Records as they look: `_repr_html_` is what a notebook takes, `str` the tables of a terminal."""
+    """Records ready to show: `_repr_html_` for a notebook, `str` for the tables of a terminal."""
 
     def __init__(self, records: Sequence[Any], after: str = "") -> None:
         self._records, self._after = records, after
@@ -36,7 +36,7 @@ class Shown:
         return "\n".join(line.plain for line in self._lines())
 
     def _lines(self) -> Iterable[Text]:
-        """As a terminal shows them."""
+        """The lines that a terminal shows."""
         if not self._records:
             return []
         kind = type(self._records[0])
@@ -49,10 +49,10 @@ class Shown:
 
 
 def show(records: Any, after: str = "") -> Shown:
-    """What an inspection returned, as a notebook or a terminal shows it: one record, or a list of one kind.
+    """Show the result of an inspection in a notebook or a terminal: one record, or a list of one kind.
 
-    The StepRecords of `every_token` are shown as their text in colours; each token says its numbers when the pointer
-    rests on it. `after`: the text that stands before what is predicted, for those views that name it.
+    The StepRecords of `every_token` are shown as coloured text, with each token's numbers in a tooltip. `after`: the
+    text before the prediction, for views that mention it.
     """
     one = not isinstance(records, Iterable)
     return Shown((records,) if one else tuple(records), after)
@@ -66,7 +66,7 @@ Record.as_html = _as_html
 
 
 def step_html(record: StepRecord) -> str:
-    """The table of one step: its candidates, all others summed, and both in total."""
+    """The table of one step: its candidates, all others summed, and the total."""
     most = max((max(c.raw_prob, c.prob) for c in record.candidates), default=1.0) or 1.0
     rows = [
         {

@@ -18,7 +18,7 @@ _BETWEEN = 20  # points that are drawn along a line from one measured point to t
 
 
 def panel_plots(panels: Sequence[Panel], screen: Screen, *, coloured: bool = False) -> Iterator[Text]:
-    """A title, the frame, and which line is whose, for each panel."""
+    """A title, the plot, and a legend for each panel."""
     names = line_names(panels)
     looks = {name: Look.of(i, screen.symbols, alone=False, coloured=coloured) for i, name in enumerate(names)}
     for panel in panels:
@@ -71,7 +71,7 @@ def _set_axes(plt: Any, panel: Panel, width: int) -> None:
 
 
 def x_ticks(panel: Panel, most: int) -> list[float]:
-    """At most about so many round numbers along the x axis: powers of two where it is logarithmic."""
+    """At most about this many round numbers along the x axis: powers of two if it is logarithmic."""
     xs = [x for x, _ in panel.points]
     low, high = min(xs), max(xs)
     if not panel.log_x:
@@ -83,7 +83,7 @@ def x_ticks(panel: Panel, most: int) -> list[float]:
 
 
 def x_label(value: float) -> str:
-    """What stands below a mark on the x axis."""
+    """The label of a tick on the x axis."""
     return compact(value) if value >= 10_000 else f"{value:.3g}" if value < 100 else f"{value:.0f}"
 
 

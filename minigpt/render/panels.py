@@ -19,7 +19,7 @@ _LEAST = 1e-12
 
 @dataclass(frozen=True)
 class Panel:
-    """`name` is for machines. A logarithmic axis of y leaves out what is below _LEAST."""
+    """One plot of a comparison. `name` is for programs. A logarithmic y axis omits values below _LEAST."""
 
     name: str
     title: str
@@ -31,28 +31,28 @@ class Panel:
 
     @property
     def points(self) -> Points:
-        """All that can be drawn."""
+        """All points that can be drawn."""
         return tuple(point for _, points in self.lines for point in self.drawn(points))
 
     def drawn(self, points: Points) -> Points:
-        """Those that have a place on the axes."""
+        """The points that fit on the axes."""
         return tuple((x, y) for x, y in points if (x > 0 or not self.log_x) and (y >= _LEAST or not self.log_y))
 
     def height(self, y: float) -> float:
-        """Where y stands on its axis."""
+        """The position of y on its axis."""
         return log10(y) if self.log_y else y
 
     def ends(self) -> tuple[float, float]:
-        """The lowest and the highest `height`; of shares those of 0 and 1."""
+        """The lowest and the highest `height`; for shares, those of 0 and 1."""
         return (0.0, 1.0) if self.percent else apart([self.height(y) for _, y in self.points])
 
     def marks(self) -> list[tuple[float, str]]:
-        """The height of the lowest value, of the middle and of the highest, and what stands beside each."""
+        """The positions and labels of the lowest, the middle and the highest value."""
         low, high = self.ends()
         return [(mark, self.y_label(10**mark if self.log_y else mark)) for mark in (low, (low + high) / 2, high)]
 
     def y_label(self, y: float) -> str:
-        """What stands beside a y on the axis."""
+        """The label of a y value on the axis."""
         if self.percent:
             return f"{y:.0%}"
         if self.log_y:
@@ -61,7 +61,7 @@ class Panel:
 
 
 def panels(comparison: Comparison) -> list[Panel]:
-    """Those of which something is measured, in the order of the story."""
+    """The panels with at least one measurement, in the order of the story."""
 
     def panel(name: str, title: str, x: str, points_of: Callable[[Contender], Points | None], **axes: bool) -> Panel:
         lines = tuple((NAMES[c.model], points) for c in comparison.contenders if (points := points_of(c)))
@@ -99,17 +99,17 @@ def _fading(contender: Contender) -> Points:
 
 
 def line_names(panels: Sequence[Panel]) -> list[str]:
-    """Of all that have a line somewhere. What a line looks like goes by its place here: a panel may lack others."""
+    """The names of all lines, in a fixed order that determines their style, since a panel may lack some."""
     return list(dict.fromkeys(name for panel in panels for name, _ in panel.lines))
 
 
 def by_octaves(points: Points) -> Points:
-    """Means over the points at 1, 2, 3 to 4, 5 to 8, ..., each at the end of its stretch."""
+    """Means over the points at 1, 2, 3 to 4, 5 to 8, ..., each at the end of its range."""
     return tuple((float(last), sum(y for _, y in stretch) / len(stretch)) for _, last, stretch in octaves(points))
 
 
 def octaves(points: Points) -> Iterator[tuple[int, int, Points]]:
-    """(first, last, the points) of each stretch that ends at a power of two, or with the points."""
+    """(first, last, the points) of each range that ends at a power of two, or with the points."""
     end, start = 1, 0
     while start < len(points):
         stretch = points[start:end]
@@ -123,6 +123,6 @@ def relative(points: Points) -> Points:
 
 
 def apart(values: Sequence[float]) -> tuple[float, float]:
-    """The lowest and the highest, with room between them where they are equal."""
+    """The lowest and the highest value, spread if they are equal."""
     low, high = min(values), max(values)
     return (low, high) if high - low > 1e-9 else (low - 0.5, high + 0.5)

@@ -25,12 +25,12 @@ _MARKED = 32  # points of a panel's line
 
 
 def picture_format(path: Path) -> str:
-    """`svg` or `png`, as the name of the file says."""
+    """`svg` or `png`, by the name of the file."""
     return path.suffix.lower().removeprefix(".")
 
 
 def check_picture(name: str, path: Path | None) -> None:
-    """Raise ConfigError where the setting of that name is a path to something else than a picture."""
+    """Raise ConfigError if the setting of that name is not the path of a picture."""
     known = path is None or picture_format(path) in ("svg", "png")
     require(known, f"{named(name, path)} must end in .svg or .png.")
 
@@ -38,13 +38,13 @@ def check_picture(name: str, path: Path | None) -> None:
 def loss_picture(curves: Sequence[LossCurves], format: str, *, log: bool = False) -> bytes:
     """A picture of the curves; `format` is svg or png. The same curves give the same bytes.
 
-    `log`: x is logarithmic, and every x positive. Raises PackageError where matplotlib is not installed.
+    `log`: x is logarithmic, and every x positive. Raises PackageError if matplotlib is not installed.
     """
     return _picture(format, _INCHES, lambda figure: _draw(figure.add_subplot(), curves, log))
 
 
 def panel_picture(panels: Sequence[Panel], format: str) -> bytes:
-    """A picture of panels, two beside each other. The same ones give the same bytes. Raises PackageError as above."""
+    """A picture of panels in two columns. The same panels give the same bytes. Raises PackageError as above."""
     rows = -(-(len(panels) + 1) // 2)
     return _picture(format, (10.0, 3.0 * rows), lambda figure: _draw_panels(figure, panels, rows))
 
@@ -94,7 +94,7 @@ def _draw(axes: "Axes", curves: Sequence[LossCurves], log: bool) -> None:
 
 
 def _draw_panels(figure: "Figure", panels: Sequence[Panel], rows: int) -> None:
-    """What is left of the last row holds the legend."""
+    """Draw the panels; the rest of the last row holds the legend."""
     names = line_names(panels)
     handles: dict[str, Any] = {}
     for number, panel in enumerate(panels):

@@ -12,7 +12,7 @@ from minigpt.training.records import PlannedRun
 
 
 def reasons(runs: Sequence[PlannedRun], seconds: float, screen: Screen) -> tuple[Text, Text, Text]:
-    """Time and speed; text and tokenizer; model: what was chosen, and how the neighbours would do."""
+    """Three lines on what was chosen, and how its neighbours compare: time and speed; text and tokenizer; model."""
     best = runs[0]
     other = next((run for run in runs if run.tokenizer != best.tokenizer), None)
     return (
@@ -35,7 +35,7 @@ def _time(best: PlannedRun, seconds: float, screen: Screen) -> str:
     shape, whole = _shape(best, screen), duration(seconds)
     if best.share < 1:
         used = duration(max(1.0, best.share * seconds))
-        return f"about {used} of training, not {whole}, with {shape}: more of it would be learned by heart"
+        return f"about {used} of training, not {whole}, with {shape}: longer training would overfit"
     rate, tokens = f"{best.tokens_per_second:,.0f}", compact(best.tokens)
     return f"{whole} from the start: {shape} trains at about {rate} tokens/s here, so {tokens} tokens fit"
 
@@ -75,7 +75,7 @@ def _neighbours(runs: Sequence[PlannedRun], best: PlannedRun, screen: Screen) ->
 
 
 def best_of_each(runs: Sequence[PlannedRun], most: int = 10) -> list[PlannedRun]:
-    """The best run of each shape and tokenizer, `most` of them, the chosen one first."""
+    """The best run of each shape and tokenizer, at most `most`, the chosen one first."""
     shown: dict[tuple[object, ...], PlannedRun] = {}
     for run in runs:
         shown.setdefault((run.layers, run.width, run.tokenizer, run.vocab_size), run)
@@ -83,7 +83,7 @@ def best_of_each(runs: Sequence[PlannedRun], most: int = 10) -> list[PlannedRun]
 
 
 def plan_table(runs: Sequence[PlannedRun], screen: Screen) -> Table:
-    """The best runs, each shape and tokenizer once; in a narrow terminal without steps, dropout and decay."""
+    """The best runs, one for each shape and tokenizer; a narrow terminal omits steps, dropout and decay."""
     wide = screen.width >= 60
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     table.add_column(" model")

@@ -31,7 +31,7 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Look:
-    """How one run is drawn: `line` and `point` are signs, and `marker` is what plotext calls the line's."""
+    """How one run is drawn: `line` and `point` are characters, and `marker` is plotext's name of the line's."""
 
     colour: int
     marker: str
@@ -51,10 +51,10 @@ class Look:
 def loss_plot(
     curves: Sequence[LossCurves], screen: Screen, *, height: int = 20, log: bool = False, coloured: bool = False
 ) -> Text:
-    """The curves in a frame as wide as the screen and `height` lines high; below it, what is what, run by run.
+    """The curves in a frame as wide as the screen and `height` lines high, with a legend below.
 
-    `log`: x is logarithmic, and every x positive. `coloured`: a colour a run; else runs differ by their signs alone.
-    Raises PackageError where plotext is not installed.
+    `log`: x is logarithmic, and every x positive. `coloured`: one colour per run; otherwise runs differ only by their
+    characters. Raises PackageError if plotext is not installed.
     """
     looks = [Look.of(index, screen.symbols, alone=len(curves) == 1, coloured=coloured) for index in range(len(curves))]
     drawn = _draw(curves, looks, max(screen.width, _LEAST_WIDTH), max(height, _LEAST_HEIGHT), log)
@@ -70,7 +70,7 @@ def loss_plot(
 
 
 def _draw(curves: Sequence[LossCurves], looks: Sequence[Look], width: int, height: int, log: bool) -> str:
-    """The frame and what is in it, with ANSI colours."""
+    """The frame and its contents, with ANSI colours."""
     plt = load_plotext()
     plt.clear_figure()
     plt.limit_size(False, False)
@@ -104,7 +104,7 @@ def _columns(points: Points, log: bool) -> tuple[list[float], list[float]]:
 
 
 def thinned(points: Points, most: int) -> Points:
-    """At most about so many of the points, at equal distances in their order, the last one among them."""
+    """At most about this many of the points, evenly spaced in their order, including the last."""
     every = -(-len(points) // most) or 1
     return [*points[:-1:every], *points[-1:]]
 
@@ -114,7 +114,7 @@ def _place(x: float, log: bool) -> float:
 
 
 def _set_axes(plt: Any, points: Points, axis: str, width: int, log: bool) -> None:
-    """Limits that hold every point, also a single one, and ticks at round numbers."""
+    """Limits that contain every point, even a single one, and ticks at round numbers."""
     xs, ys = [x for x, _ in points], [y for _, y in points]
     room = (max(ys) - min(ys)) * 0.03 or 0.5
     low, high = min(ys) - room, max(ys) + room
@@ -129,7 +129,7 @@ def _set_axes(plt: Any, points: Points, axis: str, width: int, log: bool) -> Non
 
 
 def round_up(least: float) -> float:
-    """The smallest of 1, 2, 5, 10, 20, 50 ... and their tenths that is not below `least`."""
+    """The smallest of 1, 2, 5, 10, 20, 50 ... and their tenths that is at least `least`."""
     power = 10.0 ** math.floor(math.log10(least))
     return next(digit * power for digit in (1, 2, 5, 10) if digit * power >= least * 0.999)
 
@@ -139,7 +139,7 @@ def multiples(step: float, low: float, high: float) -> list[float]:
 
 
 def _x_step(right: float, most: int, axis: str) -> float:
-    """The distance of so many ticks or fewer; of times, in minutes and hours where they are long."""
+    """The distance between at most this many ticks; long times have ticks at minutes and hours."""
     least = right / max(2, most)
     if axis == "seconds" and 10 < least <= _MINUTES_AND_HOURS[-1]:
         return next(seconds for seconds in _MINUTES_AND_HOURS if seconds >= least)
@@ -147,7 +147,7 @@ def _x_step(right: float, most: int, axis: str) -> float:
 
 
 def _powers(left: float, right: float, most: int) -> list[float]:
-    """1, 10, 100 ... from `left` to `right`, with 2 and 5 between where there is room, or the ends alone."""
+    """1, 10, 100 ... from `left` to `right`, with 2 and 5 in between if there is room, or only the ends."""
     exponents = range(math.floor(math.log10(left)), math.floor(math.log10(right)) + 1)
     for digits in ((1, 2, 5), (1,)):
         ticks = [t for e in exponents for digit in digits if left <= (t := digit * 10.0**e) <= right]
@@ -184,10 +184,10 @@ def _legend(curve: LossCurves, look: Look, screen: Screen) -> Text:
 
 
 def run_name(curve: LossCurves) -> str:
-    """On one line, and safe to print."""
+    """The name on one line, safe to print."""
     return " ".join(safe_text(curve.run).split())
 
 
 def mean_of(steps: int) -> str:
-    """What a legend says of a curve whose points are means."""
+    """The part of a legend about a curve whose points are means."""
     return f", mean of {quantity(steps, 'step')}" if steps > 1 else ""

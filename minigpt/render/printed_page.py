@@ -11,19 +11,19 @@ _CLASSES = {"bold", "dim", "cyan", "green", "yellow", "magenta", "red", "reverse
 
 
 def printed_section(title: str, lines: Iterable[Text]) -> Section:
-    """The lines as they are, letter under letter, with their colours as classes."""
+    """The lines in a monospaced font, with their colours as classes."""
     return Section("printed", title, {"parts": list(printed_parts(lines))}, ())
 
 
 def printed_parts(lines: Iterable[Text]) -> Iterator[tuple[str, str]]:
-    """The lines as stretches of one style each, with the names of their classes."""
+    """The lines as runs of one style each, with the names of their classes."""
     for line in lines:
         yield from _parts(line)
         yield "\n", ""
 
 
 def _parts(text: Text) -> Iterator[tuple[str, str]]:
-    """Stretches of one style each, with the names of their classes."""
+    """Runs of one style each, with the names of their classes."""
     ends = sorted({0, len(text), *(end for span in text.spans for end in (span.start, span.end))})
     for start, end in pairwise(ends):
         styles = [text.style, *(span.style for span in text.spans if span.start <= start and end <= span.end)]

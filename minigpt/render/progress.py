@@ -18,16 +18,16 @@ _SMOOTHED_STEPS = 20
 
 
 def overfitting(now: TrainRecord, best: TrainRecord) -> str:
-    """What to say when validation gets no better while the training loss still falls."""
+    """The warning that validation has stopped improving while the training loss still falls."""
     return (
-        f"After {now.epoch:.1f} epochs the model is learning this text by heart: the training loss still falls, but "
+        f"After {now.epoch:.1f} epochs the model is overfitting: the training loss still falls, but "
         f"the best validation loss, that of epoch {best.epoch:.1f}, lies three or more evaluations back. The best "
         "model is kept; a longer text, a smaller model, more --weight-decay or --dropout helps."
     )
 
 
 def stopped_early(now: TrainRecord, best: TrainRecord, steps: int, patience: int) -> str:
-    """What to say at the end of a run that ran out of patience."""
+    """The message at the end of a run that ran out of patience."""
     times = "evaluation was" if patience == 1 else f"{patience} evaluations were"
     return (
         f"stopped early, after step {now.step:,} of {steps:,} and {now.epoch:.1f} epochs: the last {times} no better "
@@ -36,9 +36,9 @@ def stopped_early(now: TrainRecord, best: TrainRecord, steps: int, patience: int
 
 
 class TrainDisplay:
-    """Shows a run of `steps` steps, or of so many `seconds`, on `console` (standard error).
+    """Shows a run of `steps` steps, or of this many `seconds`, on `console` (standard error).
 
-    Live only where a terminal can redraw.
+    Live only if the terminal can redraw.
     """
 
     def __init__(self, console: Console, steps: int, seconds: float | None = None) -> None:
@@ -70,7 +70,7 @@ class TrainDisplay:
             self._live.stop()
 
     def update(self, record: TrainRecord) -> None:
-        """Take the next record."""
+        """Show the next record."""
         self._record = record
         if record.loss_nats is not None:
             self._recent.append(record)
@@ -81,23 +81,23 @@ class TrainDisplay:
             self._print(self._plain_line(record))
 
     def remember(self, record: TrainRecord) -> None:
-        """What a record, also of an earlier session, says of the best step."""
+        """Note the best step from a record, also from an earlier session."""
         best = self._best.validation_loss_nats if self._best else None
         if record.validation_loss_nats is not None and (best is None or record.validation_loss_nats < best):
             self._best = record
 
     def finish(self) -> None:
-        """Every planned step is done, or as many as there was time for: a plan in seconds only estimates them."""
+        """Mark the run as complete, with as many steps as there was time for: a plan in seconds only estimates them."""
         self._finished = True
 
     def show_sample(self, text: str) -> None:
-        """A few words of the model as it is now."""
+        """Show a short sample of the current model."""
         self._sample = text
         if not self._live:
             self._print("  " + quoted(text, 100, Screen.of(self._console).symbols))
 
     def warn_overfitting(self, now: TrainRecord, best: TrainRecord) -> None:
-        """Say it, once."""
+        """Show the warning, once."""
         if not self._warned:
             self._warned = True
             self._print(overfitting(now, best))
@@ -114,7 +114,7 @@ class TrainDisplay:
         return "  ".join([end, *self._numbers(record)])
 
     def _over(self, record: TrainRecord) -> str:
-        """By how much a run takes longer than it was to: a step and an evaluation there are always."""
+        """How much longer than planned a run takes, because it has at least one step and one evaluation."""
         more = 0 if self._seconds is None else round(record.seconds) - round(self._seconds)
         return f"{duration(more)} over" if more > 0 else ""
 
@@ -129,23 +129,23 @@ class TrainDisplay:
         return numbers
 
     def _loss(self) -> float:
-        """The training loss over the last steps: that of one batch jumps."""
+        """The training loss averaged over the last steps, because that of one batch is noisy."""
         return sum(r.loss_nats or 0.0 for r in self._recent) / len(self._recent)
 
     def _seconds_a_step(self, record: TrainRecord) -> float:
-        """With evaluations and saves; not from the first steps, between which there are too many of them."""
+        """Seconds per step, with evaluations and saves; without the first steps, which have too many of them."""
         if record.step >= 100:
             return record.seconds / record.step
         return record.tokens / record.step / self._rate()
 
     def _left(self, record: TrainRecord) -> float | None:
-        """Seconds."""
+        """The remaining seconds."""
         if self._seconds is not None:
             return max(0.0, self._seconds - record.seconds)
         return self._seconds_a_step(record) * (self._steps - record.step) if self._recent else None
 
     def _rate(self) -> float:
-        """The median of the last steps."""
+        """The median rate of the last steps."""
         rates = sorted(record.tokens_per_second for record in self._recent)
         return rates[len(rates) // 2]
 
@@ -162,7 +162,7 @@ class TrainDisplay:
         return Group(*lines)
 
     def _steps_of(self, record: TrainRecord) -> str:
-        """With how many there will be: in a time, at the pace so far, or as many as planned before there is any."""
+        """The step and the expected total: by the pace so far in a time budget, or as planned before there is any."""
         if self._seconds is None:
             return f"step {record.step:,} of {self._steps:,}"
         if self._finished:

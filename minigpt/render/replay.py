@@ -14,14 +14,14 @@ _SHORTEST_TOKEN, _SHORTEST_BEFORE = 8, 10
 
 
 def replay_caption(replay: Replay, screen: Screen) -> Text:
-    """That the same came out: how many tokens, and how far the numbers are apart."""
+    """The message of a replay that gives the same text: how many tokens, and how far the numbers differ."""
     how = "drawn again, id for id" if replay.drawn else "scored again"
     parts = [f"the same {quantity(replay.tokens, 'token')}, {how}", _differences(replay)]
     return screen.caption(*parts, _changes(replay))
 
 
 def replay_finding(name: str, replay: Replay, symbols: Symbols) -> str:
-    """That something else came out, and where: a message of a few lines."""
+    """The message of a replay that gives another text, with the place where they part."""
     lines = [f"{name} does not come out again: {_where(replay, symbols)}"]
     before = f"The {quantity(replay.tokens, 'token')} before {'is' if replay.tokens == 1 else 'are'} the same; "
     if replay.divergence is not None:
@@ -67,9 +67,10 @@ _NUMBERS = (  # A, the trace, and B, the other model
 
 
 def rescoring_table(rescoring: Rescoring, screen: Screen) -> Iterator[Text]:
-    """Two heading lines, a line for each token at which A, the trace, and B, the other model, differ most, totals.
+    """Two heading lines, a line for each token whose surprisals in A (the trace) and B (the other model) differ most,
+    and totals.
 
-    A narrow screen has no text before the token, and a narrower one no ranks.
+    A narrow screen omits the text before the token, and a narrower one the ranks too.
     """
     rows, symbols = rescoring.most_different, screen.symbols
     places = [_place(name, rows) for name in _places(rows)]
@@ -95,7 +96,7 @@ def rescoring_table(rescoring: Rescoring, screen: Screen) -> Iterator[Text]:
 
 
 def _places(rows: Sequence[RescoredToken]) -> tuple[str, ...]:
-    """The one or two columns that say where a token stands."""
+    """The one or two columns that locate a token."""
     if any(row.node is not None for row in rows):
         return ("node", "position")
     return ("sample", "position") if any(row.sample for row in rows) else ("position",)

@@ -21,7 +21,7 @@ _SHORTEST_TEXT, _LONGEST_TEXT = 11, 24
 
 
 def runs_table(runs: Sequence[RunSummary], folder: str, screen: Screen) -> Iterator[Text]:
-    """A heading, a line for each run, and what is wrong with a damaged one. `runs`: one or more."""
+    """A heading, a line for each run, and the problem of a damaged one. `runs`: one or more."""
     columns = _columns(runs, screen)
     width = min(screen.width - 1 - width_of(columns), _name_width(runs, screen.symbols))
     yield Text(f" {fit('name', width, screen.symbols)}{headings(columns)}".rstrip(), "bold")
@@ -41,7 +41,7 @@ def _name_width(runs: Sequence[RunSummary], symbols: Symbols) -> int:
 
 
 def _columns(runs: Sequence[RunSummary], screen: Screen) -> list[Column[RunSummary]]:
-    """Those that fit beside the name; the text has the room that the others leave, from 11 to 24 cells."""
+    """The columns that fit beside the name; the text takes the remaining room, from 11 to 24 cells."""
     symbols = screen.symbols
 
     def column(
@@ -84,7 +84,7 @@ def _shape(run: RunSummary, symbols: Symbols) -> str:
 
 
 def _last_part(text: str, symbols: Symbols) -> str:
-    """A file's name is enough to know it by."""
+    """The last part of a path, which is enough to recognise a file."""
     return visible(text.rstrip("/").rsplit("/", 1)[-1], symbols).replace(symbols.space, " ")
 
 
@@ -93,7 +93,7 @@ def _or_dash(value: T | None, shown: Callable[[T], str]) -> str:
 
 
 def age(seconds: float) -> str:
-    """`12 s`, `5 min`, `3 h`, `2 days`, `5 weeks`, `14 months`, `3 years`: as much as one remembers."""
+    """`12 s`, `5 min`, `3 h`, `2 days`, `5 weeks`, `14 months`, `3 years`: as precise as people remember."""
     if seconds < 60:
         return f"{max(0, seconds):.0f} s"
     for least, size, unit in ((48, 3600, "h"), (14, 86400, "days"), (9, 604800, "weeks"), (24, 2629800, "months")):

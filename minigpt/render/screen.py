@@ -15,7 +15,7 @@ _STICKY = "\u00a0"  # keeps what stands on both sides on one line
 
 @dataclass(frozen=True)
 class Screen:
-    """How wide a table may be and with which signs it is drawn."""
+    """The width of tables, and the characters that draw them."""
 
     width: int = 80
     symbols: Symbols = UNICODE
@@ -25,7 +25,7 @@ class Screen:
         return cls(min(console.width, WIDEST), symbols_for(console.encoding))
 
     def caption(self, *parts: str) -> Text:
-        """Parts with dots between them, a space before each line, broken between words."""
+        """Parts joined by dots, a space before each line, wrapped between words."""
         rows = [""]
         joined = f"{_STICKY}{self.symbols.dot} ".join(part for part in parts if part)
         for word in re.sub(r"(?<=\d) (?=[%kMG])", _STICKY, joined).split(" "):

@@ -11,7 +11,7 @@ from minigpt.text.records import Token
 
 @dataclass(frozen=True)
 class Symbols:
-    """The signs of a screen; ASCII ones for a terminal whose encoding has no others."""
+    """The characters of a screen; ASCII ones for a terminal whose encoding lacks the others."""
 
     space: str = "␣"
     newline: str = "⏎"
@@ -49,7 +49,7 @@ ASCII = Symbols(
 
 
 def symbols_for(encoding: str) -> Symbols:
-    """UNICODE if `encoding` can write all of it, else ASCII."""
+    """UNICODE if `encoding` supports all of it, otherwise ASCII."""
     try:
         "".join(astuple(UNICODE)).encode(encoding)
     except (UnicodeEncodeError, LookupError):
@@ -74,12 +74,12 @@ def _steers(character: str) -> bool:
 
 
 def safe_text(text: str) -> str:
-    """A running text that may go to a terminal: newline and tab pass, other controls become visible names."""
+    """Running text that is safe for a terminal: newline and tab pass, other control characters get visible names."""
     return "".join(_name(c) if _steers(c) and c not in "\n\t" else c for c in text)
 
 
 def visible(text: str, symbols: Symbols = UNICODE) -> str:
-    """A text on one line in which every character can be seen: spaces, newlines, controls, lone accents."""
+    """Text on one line with every character visible: spaces, newlines, control characters, lone accents."""
     shown = {" ": symbols.space, "\n": symbols.newline, "\t": symbols.tab}
     return "".join(shown.get(c) or (_name(c) if _is_invisible(c) else c) for c in text)
 
@@ -90,12 +90,12 @@ def _is_invisible(character: str) -> bool:
 
 
 def token_label(token: Token, symbols: Symbols = UNICODE) -> str:
-    """What stands for a token in a cell; the bytes of one that is no whole character, as <E2 80>."""
+    """The label of a token in a cell; bytes that are not whole characters are shown as <E2 80>."""
     return _bytes_name(bytes.fromhex(token.bytes)) if token.text is None else visible(token.text, symbols)
 
 
 def bytes_label(data: str, symbols: Symbols = UNICODE) -> str:
-    """What stands for hexadecimal bytes in a cell, as if they were a token's."""
+    """The label of hexadecimal bytes in a cell, as if they were a token's."""
     try:
         return visible(bytes.fromhex(data).decode(), symbols)
     except UnicodeDecodeError:
@@ -120,19 +120,19 @@ def quoted(text: str, width: int, symbols: Symbols = UNICODE) -> str:
 
 
 def following(text: str, width: int, symbols: Symbols = UNICODE) -> str:
-    """`after “text”`, its end in at most `width` cells; nothing where no text is known to stand before."""
+    """`after “text”`, its end in at most `width` cells; "" if no preceding text is known."""
     return f"after {quoted(text, width, symbols)}" if text else ""
 
 
 def fit(text: str, width: int, symbols: Symbols = UNICODE) -> str:
-    """`text` padded to `width` cells, or cut there with an ellipsis."""
+    """`text` padded to `width` cells, or truncated with an ellipsis."""
     if cell_len(text) > width:
         text = set_cell_size(text, max(0, width - cell_len(symbols.ellipsis))).rstrip() + symbols.ellipsis
     return set_cell_size(text, width)
 
 
 def fit_end(text: str, width: int, symbols: Symbols = UNICODE) -> str:
-    """As `fit`, but what is cut is the beginning, as suits a path."""
+    """Like `fit`, but truncates the beginning, as suits a path."""
     if cell_len(text) > width:
         while cell_len(symbols.ellipsis + text) > width:
             text = text[1:]
@@ -141,7 +141,7 @@ def fit_end(text: str, width: int, symbols: Symbols = UNICODE) -> str:
 
 
 def percent(share: float, decimals: int = 2) -> str:
-    """`8.82 %`. What is neither nothing nor all never looks like it: `<0.01 %`, `>99.99 %`."""
+    """`8.82 %`. Rounding never gives 0 or 100: `<0.01 %`, `>99.99 %`."""
     least = 10.0**-decimals
     value = share * 100
     if 0 < value < least / 2:
@@ -163,8 +163,9 @@ def bar(share: float, width: int, symbols: Symbols = UNICODE, *, hollow: bool = 
 
 
 def two_sided_bar(share: float, side: int, symbols: Symbols = UNICODE) -> str:
-    """A bar of `share` (-1 to 1) from the middle of 2 `side` + 1 cells, to the right above 0 and to the left below it:
-    there to half a cell, as no letters fill less of one from the right.
+    """A bar of `share` (-1 to 1) from the middle of 2 `side` + 1 cells, to the right if positive, else to the left.
+
+    To the left it is precise to half a cell, because no characters fill smaller parts from the right.
     """
     if share >= 0:
         return " " * side + "|" + bar(share, side, symbols)
@@ -174,14 +175,14 @@ def two_sided_bar(share: float, side: int, symbols: Symbols = UNICODE) -> str:
 
 
 def sparkline(values: Sequence[float], symbols: Symbols = UNICODE) -> str:
-    """A sign for each of the values, none below 0, as high as its share of the largest."""
+    """A character for each of the non-negative values, as high as its share of the largest."""
     most = max(values, default=0.0)
     last = len(symbols.levels) - 1
     return "".join(symbols.levels[round(value / most * last) if most else 0] for value in values)
 
 
 def signed_sparkline(values: Sequence[float], most: float, symbols: Symbols = UNICODE) -> str:
-    """A sign for each of the values, the lowest for -`most` and the highest for `most`."""
+    """A character for each of the values, the lowest for -`most` and the highest for `most`."""
     last = len(symbols.levels) - 1
     return "".join(symbols.levels[round((1 + value / most) / 2 * last) if most else last // 2] for value in values)
 

@@ -24,12 +24,12 @@ class Column(Generic[T]):
 
 
 def width_of(columns: Sequence[Column[T]]) -> int:
-    """The cells that all of them take."""
+    """The total number of cells."""
     return sum(column.cells for column in columns)
 
 
 def fitting(columns: Sequence[Column[T]], room: int) -> list[Column[T]]:
-    """The columns that are left when those that do not fit into `room` cells have been dropped."""
+    """The columns that remain when those that do not fit into `room` cells are dropped."""
     kept = list(columns)
     for turn in sorted({column.drop for column in columns if column.drop is not None}):
         if width_of(kept) > room:
@@ -43,7 +43,7 @@ def headings(columns: Sequence[Column[T]]) -> str:
 
 
 def texts(columns: Sequence[Column[T]], row: T) -> str:
-    """What stands in one row."""
+    """The text of each column in one row."""
     return "".join(_aligned(column.text(row), column) for column in columns)
 
 

@@ -28,7 +28,7 @@ _SHORTEST_NAME = 14  # cells for the name of a file
 
 
 def next_token_table(record: StepRecord, after: str, screen: Screen) -> Text:
-    """What may come next, down to the `other` row. `after`: the text that stands before."""
+    """The candidates for the next token, down to the `other` row. `after`: the preceding text."""
     symbols = screen.symbols
     labels = [token_label(candidate, symbols) for candidate in record.candidates]
     columns = Columns.fitting(labels, screen, PERCENT)
@@ -49,9 +49,9 @@ def next_token_table(record: StepRecord, after: str, screen: Screen) -> Text:
 
 
 def every_token_table(records: Iterable[StepRecord], tokens: Iterable[Token], screen: Screen) -> Iterator[Text]:
-    """A heading, then a line for each token of a text: surprisal, rank, the entropy there, and what was likelier.
+    """A heading, then a line for each token of a text: surprisal, rank, entropy, and likelier tokens.
 
-    Lines come as the records do. `tokens`: those that will come, for the width of their column.
+    Lines are yielded as the records arrive. `tokens`: those that will come, for the width of their column.
     """
     widest = max((cell_len(token_label(token, screen.symbols)) for token in tokens), default=5)
     token_width = max(5, min(widest, max(screen.width // 5, 8)))
@@ -70,7 +70,7 @@ def every_token_table(records: Iterable[StepRecord], tokens: Iterable[Token], sc
 
 
 def score_caption(score: TextScore, screen: Screen) -> Text:
-    """The totals of a scored text, each with its unit, and which distribution they come from."""
+    """The totals of a scored text, with their units and the distribution that they come from."""
     if score.perplexity is None or score.bits_per_byte is None:
         return screen.caption("a single token is predicted by nothing: there is no total")
     totals = screen.caption(
@@ -108,7 +108,7 @@ def score_table(scores: Sequence[FileScore], screen: Screen) -> Iterator[Text]:
 
 
 def _number(value: float | None, decimals: int = 4) -> str:
-    """`-` where there is none."""
+    """The number, or `-` if there is none."""
     if value is None:
         return "-"
     return f"{value:,.{decimals}f}" if value < 1e6 else f"{value:.3g}"
@@ -139,7 +139,7 @@ def _seen_through(total: FileScore) -> str:
 
 
 def sample_caption(end: SampleEnd, screen: Screen, trace: Path | None = None) -> Text:
-    """How a sample went, and how to make it again: from its `trace`, where it has one."""
+    """The totals of a sample, and how to reproduce it: from its `trace`, if there is one."""
     again = f"--seed {end.seed}" if trace is None else f"--replay {safe_text(shlex.quote(str(trace)))}"
     return screen.caption(
         f"{quantity(end.tokens, 'token')}, {end.tokens_per_second:,.0f} a second",
@@ -151,7 +151,7 @@ def sample_caption(end: SampleEnd, screen: Screen, trace: Path | None = None) ->
 
 
 def _alternatives(record: StepRecord, room: int, symbols: Symbols) -> str:
-    """As many of the best candidates as fit, each with its share, and that of all others."""
+    """As many of the best candidates as fit, each with its share, and the share of all others."""
     text, rest = "", record.other.raw_prob if record.other else 0.0
     for count in range(len(record.candidates) + 1):
         listed, left = record.candidates[:count], record.candidates[count:]

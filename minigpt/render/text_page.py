@@ -17,10 +17,10 @@ Step = StepRecord | StepLogits  # the first token of a text has no logits
 def text_section(
     title: str, steps: Iterable[Step], config: SampleConfig | None = None, *, given: int = 0, before: str = ""
 ) -> Section:
-    """A text, token by token, and behind each one its distribution with the funnel.
+    """A text, token by token, each with its distribution and its funnel.
 
-    `config`: the stages that tokens were drawn with; the sliders stand there at first. `given`: how many tokens of the
-    text were not drawn. `before`: a text that is shown without its distributions, before an open question.
+    `config`: the stages that tokens were drawn with, and the initial position of the sliders. `given`: how many tokens
+    of the text were not drawn. `before`: a text shown without distributions, before an open question.
     """
     steps = list(steps)
     tokens = _TokenTable()
@@ -43,7 +43,7 @@ def text_section(
 
 
 class _TokenTable:
-    """Each token once: [id, label in a table, text in a text]; the second only where it differs."""
+    """Each token once: [id, label in a table, text in a text]; the last only if it differs."""
 
     def __init__(self) -> None:
         self.rows: list[list[Any]] = []
@@ -75,7 +75,7 @@ def _step(step: Step, tokens: _TokenTable, *, changed: bool, fixed: bool) -> dic
 
 
 def _logits(step: StepLogits, candidates: Sequence[Candidate], tokens: _TokenTable) -> dict[str, Any]:
-    """What funnel.js computes with; logits from before penalties and biases."""
+    """The input of funnel.js: logits before penalties and biases."""
     other, token = step.listed.other, step.listed.token
     assert other is not None
     best = _best(step)
@@ -99,14 +99,14 @@ def _logits(step: StepLogits, candidates: Sequence[Candidate], tokens: _TokenTab
 
 
 def _changed(step: StepLogits) -> dict[str, Any]:
-    """The logits that penalties and biases change, by their place, and what the raw probabilities are made of."""
+    """The logits that penalties and biases change, by index, and the terms of the raw probabilities."""
     both = zip(step.raw_logits, step.listed.candidates, strict=True)
     changed = [(i, candidate.logit) for i, (logit, candidate) in enumerate(both) if logit != candidate.logit]
     return {"changed": changed, "otherRawProb": step.other_raw_prob, "logSum": step.log_sum}
 
 
 def _drawn(record: StepRecord) -> list[dict[str, Any]]:
-    """The funnel as it was, for a page that cannot compute it: each stage, with the share of what it has kept."""
+    """The recorded funnel, for a page that cannot recompute it: each stage, with the share that it kept."""
     names = [stage.name for stage in record.stages]
     cut_at = [names.index(c.cut_by) if c.cut_by else len(names) for c in record.candidates]
     others = record.other.after if record.other else ()
@@ -126,9 +126,7 @@ def _drawn(record: StepRecord) -> list[dict[str, Any]]:
 
 
 def _shortest(logits: Sequence[float]) -> dict[str, Any]:
-    """A model's logits are in single precision: nine digits tell which, and the page rounds them to that very number.
-    Others need all seventeen.
-    """
+    """The shortest decimal that the page reads back as the same float32 (nine digits), or float64 (seventeen)."""
     if all(map(_is_single, logits)):
         return {"logits": [float(f"{logit:.9g}") for logit in logits], "single": True}
     return {"logits": logits, "single": False}
@@ -142,13 +140,13 @@ def _is_single(value: float) -> bool:
 
 
 def _best(step: StepLogits) -> int:
-    """How many of the candidates are the best: all, or all but the chosen token behind them."""
+    """How many of the candidates are the best: all, or all but the chosen token after them."""
     count = len(step.listed.candidates)
     return count if step.place == count - 1 else count - 1
 
 
 def _sliders(steps: Sequence[Step], config: SampleConfig | None) -> list[dict[str, Any]]:
-    """In the order of the stages: name, the values that the slider takes, and the one where it stands at first."""
+    """Name, values and initial value of each slider, in the order of the stages."""
     order = dict.fromkeys([*(config.stages if config else ()), *FILTERS])
     logits = [step for step in steps if isinstance(step, StepLogits)]
     listed = min((_best(step) for step in logits), default=0)
@@ -164,7 +162,7 @@ def _sliders(steps: Sequence[Step], config: SampleConfig | None) -> list[dict[st
 
 
 def _scales() -> list[dict[str, Any]]:
-    """Those of --heat; the first one says bits too."""
+    """The scales of --heat; the first also shows bits."""
     surprisal, entropy, rank = SCALES["probability"], SCALES["entropy"], SCALES["rank"]
     first, *others = surprisal.limits
     bits = [f"below {first:g} bit", *(f"below {limit:g}" for limit in others), f"{others[-1]:g} or more"]

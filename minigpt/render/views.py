@@ -28,5 +28,5 @@ def every_face() -> tuple[Face, ...]:
 
 
 def faces_of(command: str) -> list[Face]:
-    """Those of one command."""
+    """The faces of one command's views."""
     return [face for face in every_face() if face.view.command == command]

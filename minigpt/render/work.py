@@ -14,7 +14,7 @@ _PATIENCE_SECONDS = 1.0
 
 
 class WorkDisplay:
-    """Shows on `console` (standard error) what takes longer than a second, and nothing of it at the end."""
+    """Shows on `console` (standard error) the progress of work that takes over a second, and clears it at the end."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console, self._clock = console, clock
@@ -30,7 +30,7 @@ class WorkDisplay:
         self._stop()
 
     def begin(self, name: str, total: int | None, unit: str = "characters") -> Callable[[int], None]:
-        """What is to be told how many more units are done; `total` of them, where that is known."""
+        """Begin a stage; returns a function that is called with the number of further units done. `total`, if known."""
         self._stop()
         started, done, said = self._clock(), 0, False
 

@@ -9,12 +9,12 @@ from minigpt.text.tokenizer import Tokenizer
 
 
 def read_biases(tokenizer: Tokenizer, texts: Iterable[str]) -> tuple[TokenBias, ...]:
-    """The biases that each of `texts`, such as ` the=-2` or `#262=-2`, asks for. Raises ConfigError."""
+    """The biases in `texts`, such as ` the=-2` or `#262=-2`. Raises ConfigError."""
     return token_biases(tokenizer, map(_parted, texts))
 
 
 def token_biases(tokenizer: Tokenizer, amounts: Iterable[tuple[str, float]]) -> tuple[TokenBias, ...]:
-    """Each token's id with its amount. Raises ConfigError for a text that is not one token, and for one given twice."""
+    """Pairs of a token's id and its bias. Raises ConfigError for a text that is not one token, or given twice."""
     found: dict[int, float] = {}
     for text, amount in amounts:
         try:

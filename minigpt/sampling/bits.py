@@ -12,9 +12,11 @@ def surprisal(logits_V: Tensor, token: int) -> float:
 
 
 def divergence_bits(p_logits_V: Tensor, q_logits_V: Tensor) -> float:
-    """D(p || q) in bits, of the softmax of each, in float64: what tokens drawn from p cost more when coded by q.
+    """The KL divergence D(p
 
-    0 for equal distributions, never below. Kullback and Leibler, "On Information and Sufficiency", 1951.
+    q) in bits, of two softmaxes in float64: the excess cost of coding p's tokens by q.
+
+    0 for equal distributions, never negative. Kullback and Leibler, "On Information and Sufficiency", 1951.
     """
     log_p = p_logits_V.double().log_softmax(-1)
     log_q = q_logits_V.double().log_softmax(-1)

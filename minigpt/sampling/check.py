@@ -13,7 +13,7 @@ from minigpt.sampling.records import CacheReport
 
 @dataclass
 class _Held:
-    """Steps of one sample whose windows begin alike: the ids up to the last of them, and the logits [V] of each."""
+    """Steps of one sample that share a window: the ids up to the last of them, and the logits [V] of each."""
 
     start: int
     ids: Sequence[int] = ()
@@ -21,10 +21,10 @@ class _Held:
 
 
 class CacheCheck:
-    """`watch` is given the logits of every step; `report` when all are in.
+    """Compares cached logits with full passes: `watch` every step, then ask for the `report`.
 
-    Steps are held until their window is full, then the window goes through the model at once, without a cache. Both
-    see the same window, as a text beyond the context is read in windows that move on by half.
+    Steps are collected until their window is full; then the window goes through the model at once, without a cache.
+    Both see the same window, because a text beyond the context is read in windows that advance by half.
     """
 
     def __init__(self, model: Model) -> None:
@@ -33,7 +33,7 @@ class CacheCheck:
         self._steps, self._largest, self._at = 0, 0.0, (0, 0)
 
     def watch(self, sample: int, ids: Sequence[int], logits_V: Tensor) -> None:
-        """`logits_V` [V] are those after `ids`, as the cache gave them."""
+        """Take the logits [V] after `ids`, as the cache gave them."""
         start = window_start(len(ids), self._model.config.limit)
         held = self._held.setdefault(sample, _Held(start))
         if held.start != start:
@@ -43,7 +43,7 @@ class CacheCheck:
         held.logits.append(logits_V.float().cpu().clone())
 
     def report(self) -> CacheReport:
-        """Over all steps so far."""
+        """The comparison over all steps so far."""
         for sample, held in self._held.items():
             self._compare(sample, held)
         self._held.clear()

@@ -11,7 +11,7 @@ from minigpt.text.tokenizer import Tokenizer
 
 
 def before_each(model: Model, ids: Sequence[int], tokens: Sequence[int]) -> Iterator[Distribution]:
-    """The distribution before each of `tokens` (one or more) that follow `ids` (one or more), as sampling sees it."""
+    """The distribution before each of `tokens` (one or more) that follow `ids` (one or more), as in sampling."""
     decoder = decoder_for(model)
     yield distribution(decoder.prefill(ids)[0])
     for token in tokens[:-1]:
@@ -19,7 +19,9 @@ def before_each(model: Model, ids: Sequence[int], tokens: Sequence[int]) -> Iter
 
 
 def scored(dist: Distribution, tokenizer: Tokenizer, token: int) -> ScoredToken:
-    """`token` with its numbers in `dist`; the cost by its distance to the best one, as of 1e-400 there is no float."""
+    """`token` with its numbers in `dist`. The surprisal is computed from logits, because a probability of 1e-400
+    underflows.
+    """
     logits_V, raw_V = dist.logits_V.numpy(), dist.raw_V.numpy()
     best = int(logits_V.argmax())
     nats = float(logits_V[best] - logits_V[token]) - math.log(raw_V[best])

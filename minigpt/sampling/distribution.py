@@ -42,9 +42,9 @@ class StageResult:
 
 @dataclass(frozen=True)
 class Distribution:
-    """The next token's whole distribution, float64, on the CPU: `raw_V` before the stages, `results` after each.
+    """The whole distribution of the next token, float64, on the CPU: `raw_V` before the stages, `results` after each.
 
-    `logits` and `raw` are the same numbers, as NumPy sees them.
+    `logits` and `raw` are NumPy views of the same numbers.
     """
 
     logits_V: Tensor
@@ -61,11 +61,11 @@ class Distribution:
 
     @property
     def final_V(self) -> Tensor:
-        """What a token is drawn from."""
+        """The distribution that a token is drawn from."""
         return self.results[-1].probs_V if self.results else self.raw_V
 
     def draw(self, uniform: float) -> int:
-        """One token id by its final probability: where `uniform`, from 0 to below 1, falls on the running sum."""
+        """One token id by its final probability: the first at which the cumulative sum exceeds `uniform`, in [0, 1)."""
         sums = (self.results[-1].probs if self.results else self.raw).cumsum()
         point = uniform * sums[-1]
         # The first sum beyond the point; a token of probability 0 adds nothing and is never that one.
@@ -74,7 +74,9 @@ class Distribution:
 
 
 def uniforms(generator: torch.Generator) -> Iterator[float]:
-    """Random numbers from 0 to below 1, for `Distribution.draw`. A single one costs as much as a softmax."""
+    """Uniform random numbers in [0, 1) for `Distribution.draw`, drawn in batches: a single one costs as much as a
+    softmax.
+    """
     while True:
         yield from torch.rand(64, generator=generator, dtype=torch.float64).tolist()
 
@@ -82,8 +84,10 @@ def uniforms(generator: torch.Generator) -> Iterator[float]:
 def distribution(
     logits_V: Tensor, stages: Sequence[SamplingStage] = (), history: Sequence[int] | Tensor = ()
 ) -> Distribution:
-    """Run `logits_V` [V] through the stages. `history`: the ids of the text so far, as often as they stand there, or
-    each once where no stage counts them. A tensor is not converted. Raises CheckpointError on inf and NaN.
+    """Pass `logits_V` [V] through the stages.
+
+    `history`: the ids of the text so far, with repetitions, or each once if no stage counts them; a tensor is used as
+    it is. Raises CheckpointError for inf and NaN.
     """
     logits_V = logits_V.cpu().double()  # in this order: MPS has no float64
     require_finite(logits_V)
@@ -127,7 +131,7 @@ def step_record(
     sample: int = 0,
     also: Sequence[int] = (),
 ) -> StepRecord:
-    """The record of one step: the `top` best candidates, `token` and `also` these among them, and all others summed."""
+    """The record of one step: the `top` candidates, among them `token` and `also`, and all others summed."""
     ids = best_ids(dist.logits_V, top)
     listed = list(dict.fromkeys([*ids, *also, *(() if token is None else (token,))]))
     candidates = _candidates(dist, listed, len(ids), token_bytes)
@@ -137,7 +141,7 @@ def step_record(
 
 
 def listing(dist: Distribution, ids: Sequence[int], token_bytes: TokenBytes, *, position: int) -> StepRecord:
-    """The record of an open question that lists the tokens `ids`, in this order, and sums all others."""
+    """The record of an open question: the tokens `ids`, in this order, and all others summed."""
     return _record(dist, _candidates(dist, list(ids), 0, token_bytes), None, None, position=position)
 
 
@@ -163,10 +167,10 @@ def _record(
 
 
 def _entropy_bits(dist: Distribution) -> float:
-    """Of the raw probabilities: with the largest logit at 0, log(sum of exp) minus the mean logit.
+    """The entropy of the raw probabilities: with the largest logit at 0, log(sum of exp) minus the mean logit.
 
-    Both terms are 0 or more, and a probability of 0 meets a finite logit: there is no 0 * log 0, and no logarithm of
-    every probability, which would take as long as the softmax.
+    Both terms are 0 or more, and zero probabilities meet finite logits, so 0 * log 0 never occurs and no logarithm of
+    each probability is needed, which would take as long as the softmax.
     """
     logits, raw = dist.logits, dist.raw
     best = int(logits.argmax())
@@ -174,11 +178,13 @@ def _entropy_bits(dist: Distribution) -> float:
 
 
 def surprisal_bits(best: Candidate, token: Candidate) -> float:
-    """-log2 of the token's raw probability, by its distance to the best one's: 1e-400 is still a number that way."""
+    """-log2 of the token's raw probability, computed from the distance to the largest logit, so that it never
+    underflows.
+    """
     return (best.logit - token.logit - math.log(best.raw_prob)) / math.log(2)
 
 
-@lru_cache(maxsize=1 << 16)  # a failed decoding costs more than a whole softmax of a small vocabulary
+@lru_cache(maxsize=1 << 16)  # a failed decoding costs more than a softmax over a small vocabulary
 def _text_and_hex(data: bytes) -> tuple[str | None, str]:
     return token_text(data), data.hex()
 
@@ -218,7 +224,7 @@ def _ranks(logits: np.ndarray, listed: list[float], best: int) -> list[int]:
 
 
 def _cut_by(dist: Distribution, ids: list[int]) -> list[str | None]:
-    """For each token, the first stage that did not keep it."""
+    """For each token, the stage that removed it, or None."""
     cut_by: list[str | None] = [None] * len(ids)
     for result in dist.results:
         for i, kept in enumerate(result.kept[ids].tolist()):

@@ -26,7 +26,9 @@ Watch = Callable[[int, Sequence[int], Tensor], None]  # sample, the ids so far, 
 @dataclass(frozen=True, slots=True)
 class Piece:
     """What one step adds: `data`, the bytes that can be shown now (often whole characters, rarely none), and the
-    record. `window_start` is the index of the first token that the model still saw.
+    record.
+
+    `window_start` is the index of the first token that the model still saw.
     """
 
     data: bytes
@@ -50,10 +52,10 @@ def generate(
 ) -> Iterator[Piece]:
     """Continue `prompt` token by token; the last piece holds the SampleEnd. An empty prompt starts from end-of-text.
 
-    Sample number `sample` draws with the seed `config.seed + sample`. The same seed gives the same text on the same
-    machine; draws happen in float64 on the CPU, whatever the model runs on. Of several samples (`count`), `BATCH` at a
-    time are decoded together: their pieces come in turn, and each record says which sample it is of. Up to rounding,
-    each is what it is alone. `watch` is told of the logits before anything is drawn from them.
+    Sample number `sample` is drawn with the seed `config.seed + sample`. The same seed gives the same text on the same
+    machine: draws happen in float64 on the CPU, whatever the model runs on. Several samples (`count`) are decoded
+    `BATCH` at a time: their pieces are interleaved, and each record names its sample. Up to rounding, each is what it
+    would be alone. `watch` receives the logits before each draw.
     """
     config = config or SampleConfig()
     ids = tokenizer.encode(prompt) or [tokenizer.end_of_text]
@@ -63,7 +65,7 @@ def generate(
 
 
 def by_sample(pieces: Iterator[Piece], numbers: Iterable[int]) -> Iterator[Iterator[Piece]]:
-    """The pieces of each of these samples, in the order of the numbers; what comes of later ones waits."""
+    """The pieces of each sample, in the order of the samples; pieces of later samples are buffered."""
     waiting: defaultdict[int, deque[Piece]] = defaultdict(deque)
 
     def of(number: int) -> Iterator[Piece]:
@@ -98,7 +100,7 @@ def _generate(model: Model, ids: list[int], samples: list["_Sample"], watch: Wat
 
 
 class _Sample:
-    """One text that grows: what it draws from, and what of it can be shown."""
+    """One growing text: its random numbers, and the bytes that can be shown."""
 
     def __init__(self, tokenizer: Tokenizer, prompt: str, ids: list[int], config: SampleConfig, number: int) -> None:
         self.number, self.ids, self.stopped_by = number, list(ids), ""
@@ -121,7 +123,7 @@ class _Sample:
         )
 
     def take(self, logits_V: Tensor, window_start: int) -> Iterator[Piece]:
-        """Draw a token: the piece that it adds, and the last one if it ends the text."""
+        """Draw a token; returns its piece, and the last piece if it ends the text."""
         record, config, stream = self._draw(logits_V), self._config, self._stream
         assert record.token is not None
         token = record.token.id

@@ -64,7 +64,7 @@ def presence_penalty(logits_BV: Tensor, history_BT: Tensor, penalty: float) -> T
 
 @_register
 def frequency_penalty(logits_BV: Tensor, history_BT: Tensor, penalty: float) -> Tensor:
-    """Subtract `penalty` from the logit of every token as many times as it stands in the history."""
+    """Subtract `penalty` from the logit of every token once for each time it occurs in the history."""
     require(math.isfinite(penalty), f"the frequency penalty must be a finite number, not {penalty}.")
     once_BT = torch.ones_like(history_BT, dtype=logits_BV.dtype)
     return logits_BV - penalty * torch.zeros_like(logits_BV).scatter_add(-1, history_BT, once_BT)
@@ -72,7 +72,7 @@ def frequency_penalty(logits_BV: Tensor, history_BT: Tensor, penalty: float) -> 
 
 @_register
 def temperature(logits_BV: Tensor, history_BT: Tensor, temperature: float) -> Tensor:
-    """Divide the logits: below 1 sharpens, above 1 flattens. 0 keeps the largest alone, the lowest id among equals."""
+    """Divide the logits: below 1 sharpens, above 1 flattens. 0 keeps only the largest, the lowest id among equals."""
     require(0 <= temperature < math.inf, f"the temperature must be 0 or more, not {temperature}.")
     if temperature == 0:
         return _keep_only(logits_BV, _first_argmax(logits_BV))
@@ -84,7 +84,7 @@ def temperature(logits_BV: Tensor, history_BT: Tensor, temperature: float) -> Te
 def top_n_sigma(logits_BV: Tensor, history_BT: Tensor, n: float) -> Tensor:
     """Keep the logits that are at most `n` standard deviations below the largest. `n` >= 0; 0 cuts nothing.
 
-    The standard deviation is that of all logits that are left. Tang et al., "Top-nσ", 2024.
+    The standard deviation is that of all remaining logits. Tang et al., "Top-nσ", 2024.
     """
     require(0 <= n < math.inf, f"top-n-sigma must be 0 or more, not {n}.")
     if n == 0:
@@ -109,7 +109,7 @@ def top_k(logits_BV: Tensor, history_BT: Tensor, k: int) -> Tensor:
 
 @_register
 def typical_p(logits_BV: Tensor, history_BT: Tensor, p: float) -> Tensor:
-    """Keep the tokens whose surprisal is nearest to the entropy, up to and with the one at which their sum reaches p.
+    """Keep the tokens whose surprisal is nearest to the entropy, until their probabilities sum to p.
 
     0 < `p` <= 1; 1 cuts nothing. Meister et al., "Locally Typical Sampling", 2022.
     """
@@ -125,12 +125,12 @@ def typical_p(logits_BV: Tensor, history_BT: Tensor, p: float) -> Tensor:
 
 @_register
 def top_p(logits_BV: Tensor, history_BT: Tensor, p: float) -> Tensor:
-    """Keep the most likely tokens up to and with the one at which their sum reaches p. 0 < `p` <= 1; 1 cuts nothing.
+    """Keep the most likely tokens until their probabilities sum to p. 0 < `p` <= 1; 1 cuts nothing.
 
     Holtzman et al., "The Curious Case of Neural Text Degeneration", 2020.
     """
     require(0 < p <= 1, f"top-p must be above 0 and at most 1, not {p}.")
-    if p == 1:  # whatever rounding makes of the sum
+    if p == 1:  # however the sum is rounded
         return logits_BV.clone()
     ordered, order = logits_BV.sort(dim=-1, descending=True, stable=True)
     return _keep_until(logits_BV, ordered.softmax(-1), order, p)
@@ -158,7 +158,7 @@ def _keep_only(logits_BV: Tensor, ids_B1: Tensor) -> Tensor:
 
 
 def _keep_until(logits_BV: Tensor, probs_BV: Tensor, order_BV: Tensor, p: float) -> Tensor:
-    """Keep the tokens of `order_BV`, whose probabilities are `probs_BV`, until their sum has reached p."""
+    """Keep the tokens of `order_BV`, with the probabilities `probs_BV`, until their sum reaches p."""
     reached_before_BV = probs_BV.cumsum(-1) - probs_BV >= p
     reached_before_BV[..., 0] = False  # the first always stays
     return logits_BV.masked_fill(torch.zeros_like(reached_before_BV).scatter(-1, order_BV, reached_before_BV), CUT)
@@ -166,7 +166,7 @@ def _keep_until(logits_BV: Tensor, probs_BV: Tensor, order_BV: Tensor, p: float)
 
 @dataclass(frozen=True)
 class SamplingStage:
-    """A filter in use, with its setting. `value` is the number that tables and JSON show of it."""
+    """A filter with its setting. `value` is the number that tables and JSON show for it."""
 
     spec: FilterSpec
     setting: Any
@@ -191,10 +191,10 @@ def build_stages(config: SampleConfig) -> tuple[SamplingStage, ...]:
 
 
 def look_back(stages: Sequence[SamplingStage]) -> bool:
-    """Whether any of them asks for the text so far."""
+    """Whether any of the stages needs the text so far."""
     return any(stage.spec.history for stage in stages)
 
 
 def count_tokens(stages: Sequence[SamplingStage]) -> bool:
-    """Whether any of them asks how often each token stands in the text."""
+    """Whether any of the stages needs to know how often each token occurs in the text."""
     return any(stage.spec.history == "each" for stage in stages)

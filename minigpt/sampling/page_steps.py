@@ -21,7 +21,9 @@ _FEWEST_LISTED = 10
 
 
 def listed(tokens: int) -> int:
-    """How many logits a step has, on a page of so many tokens. Raises ConfigError where those are too many."""
+    """The number of logits stored per step, on a page of this many tokens. Raises ConfigError if there are too many
+    tokens.
+    """
     require(
         tokens <= _MOST_TOKENS,
         f"{named('html')}: a page holds {_MOST_TOKENS:,} tokens at most, not {tokens:,}: give less text, or fewer "
@@ -31,7 +33,7 @@ def listed(tokens: int) -> int:
 
 
 def open_step(checkpoint: Checkpoint, ids: Sequence[int], best: int) -> StepLogits:
-    """What comes after `ids`, not filtered."""
+    """The unfiltered distribution after `ids`."""
     token_bytes = checkpoint.tokenizer.token_bytes
     logits_V = decoder_for(checkpoint.model).prefill(ids)[0]
     step = step_record(distribution(logits_V), token_bytes, position=len(ids), top=1)
@@ -41,7 +43,7 @@ def open_step(checkpoint: Checkpoint, ids: Sequence[int], best: int) -> StepLogi
 def every_step(
     checkpoint: Checkpoint, ids: Sequence[int], config: SampleConfig, best: int
 ) -> Iterator[StepRecord | StepLogits]:
-    """What was expected at each of `ids`; nothing at the first."""
+    """The distribution before each of `ids`; None for the first."""
     pages = PageSteps(checkpoint, config, best)
     if ids:
         yield first_token(checkpoint.tokenizer, ids[0])
@@ -55,7 +57,7 @@ def every_step(
 
 
 class PageSteps:
-    """Steps as a page needs them, with the temperature in use among those of its slider."""
+    """Makes the steps of a page, for its slider's temperatures and the one in use."""
 
     def __init__(self, checkpoint: Checkpoint, config: SampleConfig, best: int) -> None:
         self._token_bytes, self._best = checkpoint.tokenizer.token_bytes, best

@@ -11,13 +11,13 @@ _ROUNDING = 1e-9  # by which a sum of probabilities may miss 1
 
 
 def check_id(token: int, vocab_size: int) -> None:
-    """Raises Misfit for an id that a vocabulary of this size does not have."""
+    """Raise Misfit for an id outside a vocabulary of this size."""
     if not 0 <= token < vocab_size:
         raise Misfit(f"there is no token {token} in a vocabulary of {vocab_size:,}")
 
 
 def check_record(record: StepRecord, vocab_size: int) -> None:
-    """Raises Misfit where the numbers of a step cannot be those of a token with those that it was chosen among."""
+    """Raise Misfit if the numbers of a step contradict each other."""
     if record.chosen is None or record.other is None or record.entropy_bits is None or record.surprisal_bits is None:
         raise Misfit("it has no token with its numbers")
     if record.token not in record.candidates:

@@ -25,7 +25,7 @@ class Candidate(Token):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BareToken(Token):
-    """A token in the place of a candidate, without numbers: nothing stands before it, so nothing predicts it."""
+    """A token without numbers in the place of a candidate: the first token of a text, which has no context."""
 
     logit: None = None
     raw_prob: None = None
@@ -59,8 +59,8 @@ class Stage:
 class StepRecord(Record):
     """The distribution of one step: candidates + other = 1, for raw_prob and for prob.
 
-    `token` is the one that was drawn, or that stands in the text, or None when the question is open. The first token
-    of a text has no context: no candidates, and no numbers.
+    `token` is the one that was drawn or that the text contains; None for an open question. The first token of a text
+    has no context: no candidates and no numbers.
     """
 
     sample: int  # from 0, where there are several
@@ -80,8 +80,9 @@ class StepRecord(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepLogits:
-    """A step with its best logits and what all others weigh at some temperatures: enough to compute its funnel again,
-    exactly, at other settings.
+    """A step with its largest logits, and the weight of all others at some temperatures.
+
+    That is enough to recompute its funnel exactly at other settings.
     """
 
     step: StepRecord  # as it was drawn or read
@@ -101,7 +102,7 @@ class StepLogits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleEnd:
-    """The last line of a sample: the whole text, prompt included, and how it went."""
+    """The last record of a sample: the whole text, prompt included, and its totals."""
 
     sample: int
     prompt: str
@@ -118,7 +119,7 @@ class SampleEnd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What is not as it was when a trace was made, such as the version of torch."""
+    """Something that has changed since a trace was made, such as the version of torch."""
 
     name: str
     then: str
@@ -127,7 +128,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Divergence:
-    """The first token of a replay that is not the one of its trace. None where that one had ended."""
+    """The first token of a replay that differs from its trace. None if one of the two had ended."""
 
     sample: int
     step: int  # from 1, of its sample
@@ -137,7 +138,7 @@ class Divergence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """How a generation came out when it was made again from its trace, on the same checkpoint."""
+    """The result of repeating a generation from its trace on the same checkpoint."""
 
     tokens: int  # that are the same
     drawn: bool  # False for tokens that a person chose, which were only scored again
@@ -151,7 +152,7 @@ class Replay:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RescoredToken(Token):
-    """A token of a trace, as the model of the trace saw it and as another one does (`other_`)."""
+    """A token of a trace, as predicted by the model of the trace and by another one (`other_`)."""
 
     sample: int
     node: int | None  # its number, in a tree
@@ -165,7 +166,7 @@ class RescoredToken(Token):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rescoring:
-    """The tokens of a trace on another checkpoint (`other_`), and those at which the two surprisals differ most."""
+    """The tokens of a trace scored by another checkpoint (`other_`), and those whose surprisals differ most."""
 
     checkpoint: str
     other_checkpoint: str
@@ -177,7 +178,7 @@ class Rescoring:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheReport:
-    """Cached steps against full passes over the same ids."""
+    """The comparison of cached steps with full passes over the same ids."""
 
     steps: int  # that were compared
     largest_difference: float  # between two logits, in absolute terms
@@ -187,7 +188,7 @@ class CacheReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredToken(Token):
-    """A token, and what it costs after those before it."""
+    """A token, and its surprisal after those before it."""
 
     raw_prob: float
     nats: float  # -ln raw_prob
@@ -195,7 +196,7 @@ class ScoredToken(Token):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextScore:
-    """What a whole text costs a model. `tokens` and `bytes` count what was scored: all but the first token."""
+    """The loss of a model on a whole text. `tokens` and `bytes` count what was scored: all but the first token."""
 
     tokens: int
     bytes: int
@@ -206,9 +207,9 @@ class TextScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileScore:
-    """What the documents of a file cost a model. `tokens` and `bytes` count what was scored: all but first tokens.
+    """The loss of a model on the documents of a file. `tokens` and `bytes` count what was scored: all but first tokens.
 
-    `rolling`: those too, after end-of-text, as lm-evaluation-harness does it.
+    With `rolling`, first tokens are scored too, after end-of-text, as in lm-evaluation-harness.
     """
 
     file: str | None  # None for the total of several
@@ -226,7 +227,7 @@ class FileScore:
 
 
 def perplexity(total_nats: float, tokens: int) -> float | None:
-    """exp(nats per token). None without a token, or where it is too large for a float, as of a diverged model."""
+    """exp(nats per token). None without tokens, or if it overflows a float, as after a diverged training."""
     try:
         return math.exp(total_nats / tokens) if tokens else None
     except OverflowError:
@@ -234,7 +235,7 @@ def perplexity(total_nats: float, tokens: int) -> float | None:
 
 
 def first_token(tokenizer: "Tokenizer", token: int) -> StepRecord:
-    """The record of a text's first token: nothing stands before it, so nothing predicts it."""
+    """The record of a text's first token, which has no context and therefore no numbers."""
     return StepRecord(
         sample=0,
         position=0,

@@ -30,7 +30,7 @@ _SHOWN_BEFORE = 24  # tokens
 
 
 def redraw(trace: Trace, checkpoint: Checkpoint) -> Iterator[Piece]:
-    """Generate again as `trace` was. Raises TraceError where its prompt is not the one that its ids stand for."""
+    """Generate again with the settings of `trace`. Raises TraceError if its prompt does not match its prompt's ids."""
     header, tokenizer = trace.header, checkpoint.tokenizer
     if tuple(tokenizer.encode(header.prompt) or [tokenizer.end_of_text]) != header.prompt_ids:
         raise TraceError("The trace is damaged: the ids of its prompt are not those of the prompt's text.")
@@ -38,10 +38,10 @@ def redraw(trace: Trace, checkpoint: Checkpoint) -> Iterator[Piece]:
 
 
 def rescore(trace: Trace, checkpoint: Checkpoint) -> Iterator[tuple[TraceStep, str, StepRecord]]:
-    """Each step, the text before it, and the step's token as the model of `checkpoint` sees it, nothing filtered.
+    """Each step, the text before it, and the step's token as predicted by the model of `checkpoint`, unfiltered.
 
-    The ids are given to the model as sampling would give them, in the same windows. Of a tree, each branch follows
-    the text that it branches from.
+    The model sees the ids in the same windows as in sampling. In a tree, each branch follows the text that it branches
+    from.
     """
     tokenizer, decoder = checkpoint.tokenizer, decoder_for(checkpoint.model)
     for ids, run in _runs(trace):
@@ -62,7 +62,7 @@ def rescore(trace: Trace, checkpoint: Checkpoint) -> Iterator[tuple[TraceStep, s
 
 
 def _runs(trace: Trace) -> Iterator[tuple[list[int], list[TraceStep]]]:
-    """Steps that follow each other, with the ids before the first of them; every step is in one run."""
+    """Consecutive steps, with the ids before the first of them; every step is in one run."""
     followers = _followers(trace.steps)
     waiting = [(list(trace.header.prompt_ids), first) for first in reversed(followers[None])]
     while waiting:
@@ -77,7 +77,7 @@ def _runs(trace: Trace) -> Iterator[tuple[list[int], list[TraceStep]]]:
 
 
 def _followers(steps: Sequence[TraceStep]) -> dict[int | None, list[int]]:
-    """The indices of the steps that follow each; those that follow the prompt at None."""
+    """The indices of the steps that follow each step; under None, those that follow the prompt."""
     followers: dict[int | None, list[int]] = defaultdict(list)
     nodes: dict[int | None, int] = {}
     last: dict[int, int] = {}  # step of each sample
@@ -91,7 +91,7 @@ def _followers(steps: Sequence[TraceStep]) -> dict[int | None, list[int]]:
 
 
 class ReplayTally:
-    """Compares the records of a replay, as they come, with those of the trace."""
+    """Compares the records of a replay with those of the trace, one by one."""
 
     def __init__(self, trace: Trace, *, drawn: bool) -> None:
         self._drawn = drawn
@@ -104,7 +104,7 @@ class ReplayTally:
         self.divergence: Divergence | None = None
 
     def draw(self, record: StepRecord | SampleEnd) -> bool:
-        """One record more of those that were drawn; whether it is the one expected."""
+        """Compare one more drawn record; returns whether its token is the expected one."""
         done, steps = self._done[record.sample], self._expected[record.sample]
         expected = steps[done] if done < len(steps) else None
         token = record.chosen if isinstance(record, StepRecord) else None
@@ -122,7 +122,7 @@ class ReplayTally:
         return True
 
     def compare(self, expected: StepRecord, record: StepRecord) -> None:
-        """The numbers of one token, in the trace and now."""
+        """Compare the numbers of one token in the trace with those of now."""
         self._tokens += 1
         known = {candidate.id: candidate for candidate in expected.candidates}
         pairs = [(known[c.id], c) for c in record.candidates if c.id in known]
@@ -136,11 +136,11 @@ class ReplayTally:
         self._same_numbers &= all(a == b for a, b in bits) and all(a.logit == b.logit for a, b in pairs)
 
     def _probs(self, candidate: Candidate) -> tuple[float, ...]:
-        """Those to compare: what was only scored again has no stages."""
+        """The probabilities to compare. Steps that were only scored again have no stages."""
         return (candidate.raw_prob, *candidate.after) if self._drawn else (candidate.raw_prob,)
 
     def result(self, changes: tuple[Change, ...]) -> Replay:
-        """How the replay went."""
+        """The result of the replay."""
         return Replay(
             tokens=self._tokens,
             drawn=self._drawn,
@@ -154,7 +154,7 @@ class ReplayTally:
 
 
 def changes(header: TraceHeader, checkpoint: Checkpoint) -> tuple[Change, ...]:
-    """What may round the numbers otherwise than when the trace was made."""
+    """Whatever may round the numbers differently than when the trace was made."""
     model = checkpoint.model
     dtype, device = str(model.wte.weight.dtype).removeprefix("torch."), str(model.device)
     threads = str(torch.get_num_threads())
@@ -164,13 +164,13 @@ def changes(header: TraceHeader, checkpoint: Checkpoint) -> tuple[Change, ...]:
 
 
 class RescoringTally:
-    """Adds up what the tokens of a trace cost its own model and another one."""
+    """Adds up the surprisals of a trace's tokens under its own model and another one."""
 
     def __init__(self) -> None:
         self._rows: list[RescoredToken] = []
 
     def add(self, step: TraceStep, before: str, record: StepRecord) -> None:
-        """One token, in the trace and on the other model."""
+        """Add one token, with its record in the trace and that of the other model."""
         then, now = _token(step.record), _token(record)
         self._rows.append(
             RescoredToken(
@@ -189,7 +189,7 @@ class RescoringTally:
         )
 
     def result(self, checkpoint: str, other: str, top: int) -> Rescoring:
-        """Totals, and the `top` tokens at which the two differ most."""
+        """Totals, and the `top` tokens whose surprisals differ most."""
         rows = self._rows
         return Rescoring(
             checkpoint=checkpoint,
@@ -204,7 +204,7 @@ class RescoringTally:
 
 
 def check_tokens(trace: Trace, checkpoint: Checkpoint) -> None:
-    """Raises TraceError with the first id of the trace that stands for other bytes in `checkpoint`, or for none."""
+    """Raise TraceError for the first id of the trace that means other bytes in `checkpoint`, or none."""
     header, tokenizer, vocab_size = trace.header, checkpoint.tokenizer, checkpoint.model.config.vocab_size
     whole = max(header.prompt_ids) < vocab_size and tokenizer.decode(header.prompt_ids) == header.prompt
     if not whole and (header.prompt or header.prompt_ids != (tokenizer.end_of_text,)):
@@ -217,7 +217,7 @@ def check_tokens(trace: Trace, checkpoint: Checkpoint) -> None:
 
 
 def _other_prompt(trace: Trace, checkpoint: Checkpoint) -> TraceError:
-    """The error for the first id of the prompt that does not continue its text, or for the last one."""
+    """The error for the first id that does not continue the prompt's text, or for the last one."""
     rest = trace.header.prompt.encode()
     for token in trace.header.prompt_ids:
         data = checkpoint.tokenizer.token_bytes(token)

@@ -25,21 +25,21 @@ _NOT_SCORED = -100  # the target that cross_entropy leaves out
 
 
 class Part(NamedTuple):
-    """Ids [N] that follow each other in a document; `begins` where the document does."""
+    """Consecutive ids [N] of a document; `begins` if the document starts here."""
 
     ids: np.ndarray
     begins: bool
 
 
 class _Window(NamedTuple):
-    """What the model sees at once, and the token after it: ids [2 to context + 1], the first `seen` scored already."""
+    """Ids [2 to context + 1] that the model sees at once; the first `seen` are context only."""
 
     ids: np.ndarray
     seen: int
 
 
 def checked_stride(stride: int | None, context: int) -> int:
-    """By how many tokens windows move on; by default as in sampling. Raises ConfigError out of 1 to `context`."""
+    """The stride of the windows, by default as in sampling. Raises ConfigError unless it is from 1 to `context`."""
     if stride is None:
         return window_step(context)
     require(
@@ -60,21 +60,21 @@ def score(
     autocast: Callable[[], torch.autocast] | None = None,
     progress: Callable[[int], None] = lambda byte_count: None,
 ) -> FileScore:
-    """The loss of a model in evaluation mode over every token of every document but the first, each scored once.
+    """The loss of a model in evaluation mode over every document, each token but the first scored exactly once.
 
-    A document is scored apart from those before it: its first token has no context and is left out, whereas training
-    puts end-of-text between documents. It is read in windows of a context's length that move on by `stride` tokens, so
-    that every token has at least context - stride before it, where the text has as many. With the default, half the
-    context, it is seen as by `every_token` and by sampling; a stride of the whole context gives windows without sight
-    of each other, as in the validation loss of a training. `byte_lengths` [V]; `progress` is told of bytes scored.
-    Only one batch is in memory. Logits are in float32, or as `autocast` has it; sums are in float64.
+    Documents are scored separately: the first token has no context and is left out, whereas training puts end-of-text
+    between documents. A document is read in windows of one context length that advance by `stride` tokens, so every
+    token has at least context - stride tokens before it, if the text has as many. The default, half the context, gives
+    the windows of `every_token` and of sampling; a stride of the whole context gives windows without overlap, as in the
+    validation loss of a training.
 
-    With a `prefix_token`, end-of-text, it is the rolling log-likelihood of EleutherAI's lm-evaluation-harness: first
-    tokens are scored after that token, windows move on by the whole context, and the last one of a longer document
-    reaches back until it is full.
+    With a `prefix_token`, end-of-text, this is the rolling log-likelihood of EleutherAI's lm-evaluation-harness: first
+    tokens are scored after that token, windows advance by the whole context, and the last window of a longer document
+    reaches back until it is full. A recurrent model reads a document as one stream unless a stride or that token is
+    given.
 
-    A model with a state reads a document as one stream, unless a stride or that token is given: every token has all
-    before it.
+    `byte_lengths` [V]; `progress` receives the bytes scored. Only one batch is in memory. Logits are in float32, or as
+    `autocast` has it; sums are in float64.
     """
     context, rolling = model.config.context, prefix_token is not None
     if isinstance(model, Baseline) and stride is None and not rolling:
@@ -94,7 +94,7 @@ def score(
 
 
 def total_score(scores: Sequence[FileScore]) -> FileScore:
-    """All of `scores`, one or more of the same context and stride, as if they were one file without a name."""
+    """The total of `scores`, one or more with the same context and stride, as of a single unnamed file."""
     return _file_score(
         None,
         sum(score.documents for score in scores),
@@ -141,7 +141,7 @@ def _stream_score(
     autocast: Callable[[], torch.autocast] | None,
     progress: Callable[[int], None],
 ) -> FileScore:
-    """As `score`, with the state carried from part to part of a document."""
+    """Like `score`, with the recurrent state carried from part to part of a document."""
     counted, state, last = _Documents(parts), None, np.zeros(0, np.int64)
     tokens, byte_count, nats = 0, 0, 0.0
     for ids, begins in counted:
@@ -161,7 +161,9 @@ def _stream_score(
 def _stretch_loss(
     model: Baseline, ids: np.ndarray, state: State | None, autocast: Callable[[], torch.autocast] | None
 ) -> tuple[float, State]:
-    """Summed nats of all but the first of `ids`, which go on where `state` ends, and the state before the last."""
+    """The summed loss in nats of all but the first of `ids`, which continue from `state`; and the state before the
+    last.
+    """
     ids_T = torch.from_numpy(ids.astype(np.int64)).to(model.device)
     with nullcontext() if autocast is None else autocast():
         logits_BTV, state = model.read(ids_T[None, :-1], state)
@@ -170,7 +172,7 @@ def _stretch_loss(
 
 
 class _Documents:
-    """The same parts; counts the documents that begin."""
+    """Passes parts on and counts the documents that begin."""
 
     def __init__(self, parts: Iterable[Part]) -> None:
         self._parts, self.documents = parts, 0
@@ -182,7 +184,7 @@ class _Documents:
 
 
 def _prefixed(parts: Iterable[Part], token: int) -> Iterator[Part]:
-    """The same, with `token` before each document."""
+    """The same parts, with `token` before each document."""
     for ids, begins in parts:
         yield Part(np.concatenate([[token], ids]) if begins else ids, begins)
 
@@ -206,7 +208,7 @@ def _windows(parts: Iterable[Part], context: int, stride: int, *, reach_back: bo
 
 
 def _rest(held: np.ndarray, seen: int, before: np.ndarray, context: int) -> Iterator[_Window]:
-    """The last window of a document, where something in it is not scored yet."""
+    """The last window of a document, if some of it is not scored yet."""
     if len(held) - 1 > seen:
         again = before[len(before) - min(len(before), context + 1 - len(held)) :]
         yield _Window(np.concatenate([again, held]), seen + len(again))
@@ -218,7 +220,7 @@ def _batches(windows: Iterator[_Window], rows: int) -> Iterator[list[_Window]]:
 
 
 def _loss(model: Model, batch: Sequence[_Window], autocast: Callable[[], torch.autocast] | None) -> float:
-    """Summed nats. Shorter windows are filled up behind their end, where no token before it sees."""
+    """The summed loss in nats. Shorter windows are padded on the right, where no earlier token sees the padding."""
     length = max(len(window.ids) for window in batch) - 1
     x_BT = torch.zeros(len(batch), length, dtype=torch.int64)
     y_BT = torch.full((len(batch), length), _NOT_SCORED)
@@ -237,7 +239,7 @@ def _loss(model: Model, batch: Sequence[_Window], autocast: Callable[[], torch.a
 
 
 def _nats(losses: Tensor) -> float:
-    """Their sum, in float64; on the CPU where the device (mps) has none. Raises CheckpointError on inf and NaN."""
+    """The sum in float64, on the CPU if the device (mps) lacks it. Raises CheckpointError for inf and NaN."""
     total = (losses.cpu() if losses.device.type == "mps" else losses).double().sum().cpu()
     require_finite(total)
     return float(total)

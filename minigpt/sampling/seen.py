@@ -7,8 +7,9 @@ from torch import Tensor
 
 
 class SeenTokens:
-    """The ids of a text, in the order in which they came: each once, or, where they are counted, as often as they
-    stand there. A step adds one, and converts none again.
+    """The ids of a growing text in order: each once, or with repetitions if they are counted.
+
+    A step adds one id without converting the others again.
     """
 
     def __init__(self, ids: Iterable[int] = (), *, counted: bool = False) -> None:
@@ -17,7 +18,7 @@ class SeenTokens:
         self._buffer = torch.tensor(first, dtype=torch.long)
 
     def add(self, token: int) -> None:
-        """The next token of the text."""
+        """Add the next token of the text."""
         if token in self._known and not self._counted:
             return
         if self._length == len(self._buffer):  # twice the room, so that a token costs the same however long the text is
@@ -28,5 +29,5 @@ class SeenTokens:
 
     @property
     def ids(self) -> Tensor:
-        """[S], a view that later tokens do not change."""
+        """The ids [S], as a view that later tokens do not change."""
         return self._buffer[: self._length]

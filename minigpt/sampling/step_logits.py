@@ -27,10 +27,10 @@ def step_logits(
     best: int,
     temperatures: Sequence[float] = TEMPERATURES,
 ) -> StepLogits:
-    """What `step`, made of `logits_V` [V], needs to be computed again: its `best` largest logits, and the rest summed.
+    """What is needed to recompute `step`, made from `logits_V` [V]: its `best` largest logits, and the rest summed.
 
-    What changes the logits of single tokens, such as a penalty or a bias, must come first of the stages, and is in the
-    listed logits for good.
+    Stages that change the logits of single tokens, such as penalties and biases, must come first; their effect is fixed
+    in the listed logits.
     """
     logits_V = raw_logits_V = logits_V.cpu().double()
     history_T = torch.as_tensor(history if look_back(stages) else (), dtype=torch.long)
@@ -71,7 +71,7 @@ def _rest_log_sums(logits_V: Tensor, listed: list[int], temperatures: Sequence[f
 
 
 def _log_sum(below_R: Tensor, temperature: float) -> float | None:
-    """One temperature at a time: all at once would be a matrix of megabytes, and several times as slow."""
+    """Computed one temperature at a time: all at once would need a matrix of megabytes, and be several times slower."""
     if not len(below_R):
         return None
     largest = float(below_R.max())

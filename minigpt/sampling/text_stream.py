@@ -7,8 +7,8 @@ from collections.abc import Sequence
 class TextStream:
     """Releases a text as it is generated.
 
-    A character split over several tokens is held until it is complete; a text that may be the start of a stop string
-    is held until it is known not to be. `stopped` turns True when a stop string has appeared, which is not released.
+    A character split over several tokens is held back until it is complete, and text that may be the start of a stop
+    string until that is ruled out. `stopped` turns True when a stop string has appeared, which is not released.
     """
 
     def __init__(self, stop: Sequence[str] = ()) -> None:
@@ -29,7 +29,7 @@ class TextStream:
         return self._release(len(self._held) - max(_incomplete(self._held), self._possible_stop()))
 
     def flush(self) -> bytes:
-        """The text is over: everything that is still held."""
+        """End the text: returns everything that is still held back."""
         return self._release(len(self._held))
 
     def _release(self, count: int) -> bytes:
@@ -37,7 +37,7 @@ class TextStream:
         return released
 
     def _possible_stop(self) -> int:
-        """The length of the longest end of the held text with which a stop string begins."""
+        """The length of the longest suffix of the held text that is a prefix of a stop string."""
         return max((_overlap(self._held, stop) for stop in self._stops), default=0)
 
 
@@ -47,7 +47,7 @@ def _overlap(text: bytes, stop: bytes) -> int:
 
 
 def _incomplete(text: bytes) -> int:
-    """How many bytes at the end of `text` are the start of a character that further bytes may complete."""
+    """The number of bytes at the end of `text` that begin a character which further bytes may complete."""
     if text.isascii():
         return 0
     decoder = codecs.getincrementaldecoder("utf-8")("replace")

@@ -41,7 +41,7 @@ _NEUTRAL = {spec.setting: to_plain(spec.neutral) for spec in FILTERS.values()}  
 
 @dataclass(frozen=True, kw_only=True)
 class Fingerprint:
-    """The SHA-256, in hexadecimal, of the files of a checkpoint that decide what it says."""
+    """The SHA-256 (hexadecimal) of the files that determine a checkpoint's output."""
 
     weights: str
     tokenizer: str
@@ -49,7 +49,7 @@ class Fingerprint:
 
     @classmethod
     def of(cls, folder: Path) -> "Fingerprint":
-        """Raises CheckpointError where one of the files cannot be read."""
+        """Raises CheckpointError if one of the files cannot be read."""
         return cls(
             weights=sha256_of(weight_files(folder)),
             tokenizer=sha256_of(tokenizer_files(folder)),
@@ -57,13 +57,13 @@ class Fingerprint:
         )
 
     def changes(self, other: "Fingerprint") -> list[str]:
-        """The names of the files that are not the same in `other`."""
+        """The names of the files that differ in `other`."""
         return [name for name, value in asdict(self).items() if value != getattr(other, name)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Versions:
-    """What computed the numbers: versions, and the machine, since its kind decides how sums are rounded."""
+    """What computed the numbers: versions, and the kind of machine, which decides how sums are rounded."""
 
     minigpt: str
     python: str
@@ -84,7 +84,7 @@ class Versions:
 
 @dataclass(frozen=True, kw_only=True)
 class TraceHeader:
-    """What a trace was made of and with. `prompt_ids` is what the model read: never empty."""
+    """The checkpoint, prompt and settings of a trace. `prompt_ids` is what the model read: never empty."""
 
     made_by: str  # sample, whose tokens were drawn, or explore, where a person may have chosen them
     prompt: str
@@ -109,7 +109,7 @@ class TraceHeader:
         num_samples: int = 1,
         made_by: str = "sample",
     ) -> "TraceHeader":
-        """The header for what `checkpoint` is about to make of `prompt`, here and now. Raises CheckpointError."""
+        """The header for what `checkpoint` is about to generate from `prompt`, now. Raises CheckpointError."""
         model, tokenizer = checkpoint.model, checkpoint.tokenizer
         return cls(
             made_by=made_by,
@@ -129,8 +129,9 @@ class TraceHeader:
 
 @dataclass(frozen=True, kw_only=True)
 class TraceStep:
-    """One token. In a tree, `node` is the step's own number and `parent` that of the step before it, None at the root;
-    elsewhere both are None, and the steps of a sample follow each other.
+    """One token. In a tree, `node` is the step's number and `parent` that of the step before it, None at the root.
+
+    In samples both are None, and the steps of a sample follow each other.
     """
 
     node: int | None = None
@@ -148,9 +149,9 @@ class Trace:
 
 
 class TraceWriter:
-    """Writes a trace as it comes, each line at once. The file is made on entering, and never over another.
+    """Writes a trace line by line. The file is created on entering, and never replaces another.
 
-    An orderly exit writes the last line; without a single step, nothing is left. Raises OutputError.
+    A normal exit writes the last line; without a single step, the file is removed. Raises OutputError.
     """
 
     def __init__(self, path: Path, header: TraceHeader) -> None:
@@ -216,7 +217,7 @@ class TraceWriter:
 
 
 def read_trace(path: Path) -> Trace:
-    """Read a trace, strictly. Raises TraceError: what is wrong, and in which line."""
+    """Read a trace and validate it. Raises TraceError, which says what is wrong in which line."""
     name = shown(str(path))
     try:
         with path.open("rb") as file:
@@ -226,7 +227,7 @@ def read_trace(path: Path) -> Trace:
 
 
 class _Reading:
-    """The lines of a file, one after the other, each checked against those before it."""
+    """Reads the lines of a file, and checks each against those before it."""
 
     def __init__(self, name: str) -> None:
         self._name, self._line = name, 0
@@ -290,7 +291,7 @@ class _Reading:
         return number
 
     def _take(self, values: dict[str, Any]) -> bool:
-        """One line more; whether it is the last."""
+        """Read one more line; returns whether it is the last."""
         if "end" in values:
             self._take_last(values)
             return True
@@ -358,7 +359,7 @@ def _step(values: dict[str, Any]) -> TraceStep:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where in a tree a step stands."""
+    """The place of a step in a tree."""
 
     node: int | None
     parent: int | None

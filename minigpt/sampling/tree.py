@@ -45,7 +45,7 @@ class _Node:
 
 
 class _Recent(Generic[Key]):
-    """Tensors by key, `most` of them: the one that was not used for the longest time goes first."""
+    """A cache of at most `most` tensors by key, which drops the least recently used."""
 
     def __init__(self, most: int) -> None:
         self._most, self._kept = most, OrderedDict[Key, Tensor]()
@@ -66,14 +66,13 @@ class _Recent(Generic[Key]):
 
 
 class TokenTree:
-    """Texts that begin alike, as a tree of tokens. A node is a number, in the order in which they were made; the
-    prompt's tokens are the first ones, and an empty prompt is one end-of-text.
+    """A tree of tokens: texts that share their beginning. A node is a number, in order of creation.
 
-    Every node keeps the logits after it, and its own column of keys and values, so that a step from any node feeds one
-    token to the model: what the cache lacks of the way to the node is copied into it. A full window is read again, as
-    `window_start` has it. `kept_bytes` bounds the logits, and the columns; what had to go is read again when needed.
-
-    Raises CheckpointError where the model's logits are not finite.
+    The prompt's tokens are the first nodes; an empty prompt is one end-of-text. Every node keeps the logits after it
+    and its own column of keys and values, so a step from any node feeds one token to the model: whatever the cache
+    lacks of the path to the node is copied into it. A full window is read again, as `window_start` requires.
+    `kept_bytes` limits the logits, and the columns; whatever was dropped is recomputed when needed. Raises
+    CheckpointError if the model's logits are not finite.
     """
 
     def __init__(
@@ -97,7 +96,7 @@ class TokenTree:
     # The tree
 
     def path(self, node: int) -> tuple[int, ...]:
-        """The nodes from the first one to `node`."""
+        """The nodes from the root to `node`."""
         nodes: list[int] = []
         at: int | None = node
         while at is not None:
@@ -112,18 +111,20 @@ class TokenTree:
         return tuple(self._nodes[node].children)
 
     def ids(self, node: int) -> list[int]:
-        """The token ids up to and with `node`."""
+        """The token ids up to and including `node`."""
         return [self._nodes[n].token for n in self.path(node)]
 
     def text(self, node: int) -> str:
-        """The whole text up to and with `node`, prompt included; the end-of-text of an empty prompt is none of it."""
+        """The whole text up to and including `node`, with the prompt; the end-of-text of an empty prompt is not part of
+        it.
+        """
         return self._tokenizer.decode(self.ids(node)[0 if self._prompt else 1 :])
 
     def token(self, node: int) -> Token:
         return Token.of(self._tokenizer, self._nodes[node].token)
 
     def first_token(self, text: str) -> Token | None:
-        """The token with which `text` begins, or None where it is empty, or the tokenizer has no token for it."""
+        """The first token of `text`; None if the text is empty, or if the tokenizer has no token for it."""
         try:
             ids = self._tokenizer.encode(text)
         except CorpusError:
@@ -133,7 +134,7 @@ class TokenTree:
     # Steps
 
     def append(self, node: int, token: int, config: SampleConfig) -> int:
-        """The child of `node` with this token, made where there is none; `config` is what it was chosen under."""
+        """The child of `node` with this token, created if necessary; `config` is what it was chosen under."""
         for child in self._nodes[node].children:
             if self._nodes[child].token == token:
                 return child
@@ -152,17 +153,19 @@ class TokenTree:
         self._nodes[child].step = record
         self._logits.put(child, logits_V)
         self._live = self.path(child)[self._decoder.start :]
-        moved = self._decoder.start != start  # then the whole window was read again
+        moved = self._decoder.start != start  # the whole window was read again
         self._keep_columns(0 if moved else len(self._live) - 1)
         return child
 
     def draw(self, node: int, config: SampleConfig) -> int:
-        """Append what the model draws under `config`, from the tree's own generator."""
+        """Append a token drawn by the model under `config`, with the tree's own generator."""
         return self.append(node, self._distribution(node, config).draw(next(self._uniforms)), config)
 
     def as_trace(self, header: TraceHeader) -> tuple[TraceHeader, list[TraceStep]]:
-        """The header and the steps of the tree's trace. `header` is the prompt's. Where a branch leaves in the middle
-        of the prompt, its rest is steps too, with the raw softmax as what they were chosen from.
+        """The header and the steps of the tree's trace. `header` is the prompt's.
+
+        If a branch leaves in the middle of the prompt, the rest of the prompt becomes steps too, chosen from the raw
+        softmax.
         """
         trunk = 0
         while trunk < self.prompt_end and self._nodes[trunk].children == [trunk + 1]:
@@ -177,7 +180,7 @@ class TokenTree:
     # Records, all from the logits that are kept: no forward pass
 
     def step(self, node: int) -> StepRecord | None:
-        """How `node`'s token was expected and chosen; None for the first one, which nothing predicts."""
+        """The record of how `node`'s token was chosen; None for the first one, which has no context."""
         here = self._nodes[node]
         if here.step is None and here.parent is not None:
             dist = self._distribution(here.parent, _RAW)
@@ -186,13 +189,13 @@ class TokenTree:
         return here.step
 
     def next(self, node: int, config: SampleConfig, *, first: int = 0) -> StepRecord:
-        """What may come after `node`: `config.top` candidates from the `first` best one on, counted from 0."""
+        """The distribution after `node`: `config.top` candidates from number `first` on, counted from 0."""
         dist = self._distribution(node, config)
         ids = best_ids(dist.logits_V, first + config.top)[first:]
         return listing(dist, ids, self._tokenizer.token_bytes, position=self._nodes[node].depth)
 
     def find(self, node: int, text: str, config: SampleConfig, *, first: int = 0) -> tuple[StepRecord, int]:
-        """As `next`, but only of the tokens that contain `text`, in letters of either case; and how many do."""
+        """Like `next`, for the tokens that contain `text`, ignoring case; and how many there are."""
         wanted = text.casefold()
         found = [token for token, own in enumerate(self._vocabulary()) if wanted in own]
         dist = self._distribution(node, config)
@@ -201,18 +204,18 @@ class TokenTree:
         return listing(dist, ids, self._tokenizer.token_bytes, position=self._nodes[node].depth), len(found)
 
     def candidates(self, node: int, tokens: Sequence[int], config: SampleConfig) -> tuple[Candidate, ...]:
-        """These `tokens` as candidates after `node`."""
+        """The given tokens as candidates after `node`."""
         dist = self._distribution(node, config)
         return listing(dist, tokens, self._tokenizer.token_bytes, position=self._nodes[node].depth).candidates
 
     def bits(self, node: int, token: int) -> float:
-        """What `token` after `node` costs the model: -log2 of its raw probability."""
+        """The surprisal of `token` after `node`, in bits of the raw probability."""
         return -float(self._logits_after(node).double().log_softmax(-1)[token]) / math.log(2)
 
     def bet_bits(self, node: int, token: int, guess: int, share: float) -> float:
-        """What `token` after `node` costs who puts `share` (above 0, below 1) of the probability on `guess`.
+        """The cost in bits of `token` after `node` for a bet that puts `share` (between 0 and 1) on `guess`.
 
-        The rest is spread over all other tokens as the model has them, so that the whole is a distribution.
+        The rest is spread over all other tokens in the model's proportions, so the bet is a distribution.
         """
         if token == guess:
             return -math.log2(share)
@@ -221,14 +224,14 @@ class TokenTree:
         return -math.log2(1 - share) - float(logits_V.log_softmax(-1)[token]) / math.log(2)
 
     def _vocabulary(self) -> list[str]:
-        """The text of every token, in lower case; nothing for those that are no whole characters."""
+        """The text of every token in lower case; "" for tokens that are not whole characters."""
         if not self._texts:
             names = map(self._tokenizer.token_bytes, range(self._model.config.vocab_size))
             self._texts = [(token_text(name) or "\0").casefold() for name in names]
         return self._texts
 
     def _distribution(self, node: int, config: SampleConfig) -> Distribution:
-        """The last one is kept: a screen asks for the same again and again."""
+        """The distribution after a node. The last one is cached, because a screen asks for it repeatedly."""
         stages = build_stages(config)
         wanted = (node, *((stage.name, stage.setting) for stage in stages))
         if wanted not in self._asked:
@@ -237,7 +240,7 @@ class TokenTree:
         return self._asked[wanted]
 
     def _seen_by(self, node: int) -> Tensor:
-        """The different tokens up to and with `node`; walking on adds one to those of the node before."""
+        """The distinct tokens up to and including `node`, extended from those of its parent where possible."""
         last, seen = self._seen
         if last is not None and self._nodes[node].parent == last:
             seen.add(self._nodes[node].token)
@@ -259,7 +262,7 @@ class TokenTree:
         return window_start(depth, self._model.config.context)
 
     def _logits_after(self, node: int) -> Tensor:
-        """[V], float32 on the CPU."""
+        """The logits [V] after a node, float32 on the CPU."""
         logits_V = self._logits.get(node)
         if logits_V is None:
             self._read(node)
@@ -268,7 +271,7 @@ class TokenTree:
         return logits_V
 
     def _bring_cache_to(self, node: int) -> None:
-        """Let the decoder stand behind `node`, by copying what is kept, or else by reading the window."""
+        """Move the decoder behind `node`, by copying kept columns or by reading the window again."""
         path = self.path(node)
         start = self._start(len(path))
         wanted = path[start:]
@@ -281,7 +284,9 @@ class TokenTree:
         self._live = wanted
 
     def _read(self, node: int) -> None:
-        """One pass over `node`'s window, and within the prompt on to the window's end: logits and columns of all."""
+        """One pass over `node`'s window, and within the prompt to the window's end; keeps the logits and columns of
+        all.
+        """
         start = self._start(self._nodes[node].depth)
         end = node
         while end < self.prompt_end and self._start(self._nodes[end + 1].depth) == start:
@@ -304,6 +309,6 @@ _RAW = SampleConfig(temperature=1.0, top_p=1.0)
 
 
 def _common(first: Sequence[int], second: Sequence[int]) -> int:
-    """How many nodes two paths share at their beginning."""
+    """The number of nodes that two paths share at their start."""
     pairs = zip(first, second, strict=False)
     return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))

@@ -15,16 +15,18 @@ _MINUTES, _QUICK_MINUTES = 30.0, 6.0
 
 @dataclass(frozen=True, kw_only=True)
 class Windows(Settings):
-    """How a model that is evaluated reads a text."""
+    """How an evaluated model reads a text."""
 
     stride: int | None = setting(
         None,
-        help="Tokens by which the window moves on. By default half the context, as in sampling; the whole context "
-        "measures as the validation of a training does. Without it, a model that carries a state has no window.",
+        help="Tokens by which the window advances. By default half the context, as in sampling; the whole context "
+        "gives windows without overlap, as in training. Without it, a recurrent model reads a document as one stream.",
         range=Range(1, MANY),
     )
-    rolling: bool = setting(False, help="As lm-evaluation-harness: first tokens count too, scored after end-of-text.")
-    precision: str = setting("float32", help="{values}; bfloat16 where speed matters more.", choices=PRECISIONS)
+    rolling: bool = setting(
+        False, help="Score as lm-evaluation-harness does: first tokens count too, after end-of-text."
+    )
+    precision: str = setting("float32", help="{values}; bfloat16 is faster and less exact.", choices=PRECISIONS)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -36,7 +38,7 @@ class Windows(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class CurveSettings(Settings):
-    """Which losses of a training are plotted, and over what."""
+    """Which losses of a training are plotted, and over which axis."""
 
     x: str = setting("step", help="{values}.", choices=X_AXES)
     y: str | None = setting(
@@ -48,7 +50,7 @@ class CurveSettings(Settings):
     log: bool = setting(False, help="A logarithmic x axis.")
     smooth: int | None = setting(
         None,
-        help="Show the training loss as the mean of so many steps. By default a fiftieth of the run.",
+        help="Average the training loss over this many steps. By default a fiftieth of the run.",
         range=Range(1, MOST_STEPS),
         shows_range=True,
     )
@@ -56,7 +58,7 @@ class CurveSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Exploring(Settings):
-    """How tokens are drawn while exploring, and what is kept of them."""
+    """How tokens are drawn while exploring, and what is saved."""
 
     seed: int | None = setting(None, help="The same seed and keys give the same tokens.", range=SEED)
     top: int = setting(
@@ -66,26 +68,26 @@ class Exploring(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class ContestSettings(Settings):
-    """How models are compared, and where the comparison is kept."""
+    """How models are compared, and where the comparison is saved."""
 
     minutes: float | None = setting(
         None,
-        help=f"For everything: {_MINUTES:g} by default, {_QUICK_MINUTES:g} with {named('quick')}.",
+        help=f"Total time: {_MINUTES:g} by default, {_QUICK_MINUTES:g} with {named('quick')}.",
         range=MINUTES,
     )
-    quick: bool = setting(False, help="Try no learning rates: take those that were the best on the built-in text.")
-    ablate: bool = setting(False, help="What each part of a GPT is worth instead: GPTs without one of their parts.")
-    seed: int = setting(1, help="Of weights, batches and keys.", range=SEED)
+    quick: bool = setting(False, help="Skip the learning-rate sweep; use the best rates on the built-in text.")
+    ablate: bool = setting(False, help="Instead, measure what each part of a GPT contributes, by leaving it out.")
+    seed: int = setting(1, help="Seed of weights, batches and keys.", range=SEED)
     out: Path | None = setting(None, help="The comparison's folder. By default checkpoints/compare-NAME.")
     resume: str | None = setting(
         None,
-        help="Go on with this comparison, or the latest one; a whole one is shown again.",
+        help="Continue this comparison, or the latest; a finished one is shown again.",
         completes="resumed",
     )
 
     @property
     def budget_minutes(self) -> float:
-        """`minutes`, or their default."""
+        """`minutes`, or the default."""
         if self.minutes is not None:
             return self.minutes
         return _QUICK_MINUTES if self.quick else _MINUTES

@@ -25,10 +25,11 @@ def require(condition: bool, message: str) -> None:
 
 @dataclass(frozen=True)
 class Range:
-    """What a number may be: from `least` to `most`, or `above` the one and `below` the other.
+    """The allowed values of a number: from `least` to `most`, or strictly `above` and `below` these ends.
 
-    `least_is` and `most_is` say what the ends mean. A message gives `both` ends where `most` lies in the nature of the
-    setting, and otherwise only the end that was passed: the other one only keeps out what no machine could compute.
+    `least_is` and `most_is` explain the ends. A message mentions `both` ends if `most` lies in the nature of the
+    setting, and otherwise only the end that was exceeded, because the other merely excludes what no machine could
+    compute.
     """
 
     least: float
@@ -72,21 +73,21 @@ def one_of(names: Iterable[str]) -> str:
 
 
 def require_choice(name: str, value: str | None, values: Iterable[str]) -> None:
-    """Raise ConfigError unless the setting's `value` is one of `values`, or None where nothing was chosen."""
+    """Raise ConfigError unless the setting's `value` is one of `values`, or None for no choice."""
     names = list(values)
     require(value is None or value in names, f"{named(name)} must be {one_of(names)}, not {brief(value or '')}.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """A field's own description. Without a `help` it is no flag.
+    """The description of a settings field. Without a `help` it has no flag.
 
-    `help` names the `choices` where it says {values}; `remarks`, by choice, stand behind them in parentheses. An `open`
-    choice takes other values too, which whoever uses them checks. `panel` is the box of --help that lists the flag;
-    `flag` and `short` are its names where they differ from the field's, `metavar` that of its value; `off` is the help
-    of a second flag, --no-NAME, for a switch. `variable` of the environment stands for a flag that is not given.
-    `completes` names what a shell completes, see `minigpt.cli.completion`. With `shows_range`, --help shows the range
-    too. A setting that may be given `anew` is not compared with what a run began with when that run goes on.
+    In `help`, {values} stands for the `choices`; `remarks` on single choices follow them in parentheses. An `open`
+    choice also takes other values, which its user checks. `panel` is the box of --help that lists the flag; `flag` and
+    `short` are its names if they differ from the field's, `metavar` that of its value; `off` is the help of a second
+    flag, --no-NAME, for a switch. `variable` is an environment variable used when the flag is not given. `completes`
+    names what a shell completes, see `minigpt.cli.completion`. With `shows_range`, --help shows the range. A setting
+    that may be given `anew` is not compared with the original run's when that run is resumed.
     """
 
     help: str = ""
@@ -107,7 +108,7 @@ class Setting:
     anew: bool = False
 
     def check(self, name: str, value: Any) -> None:
-        """Raise ConfigError for a number out of range, or a word that is none of the choices."""
+        """Raise ConfigError for a number out of range, or a word that is not one of the choices."""
         if self.range is not None and type(value) in (int, float):
             self.range.check(name, value)
         if self.choices and not self.open:
@@ -115,7 +116,7 @@ class Setting:
 
     @property
     def text(self) -> str:
-        """The help, with the choices in it."""
+        """The help text, with the choices filled in."""
         remarks = self.remarks or {}
         if not self.choices:
             return self.help
@@ -126,19 +127,19 @@ class Setting:
 def setting(
     default: Any = MISSING, *, kind: type[Setting] = Setting, choices: Iterable[str] = (), **described: Any
 ) -> Any:
-    """A dataclass field, required unless it has a default, with a `Setting` that describes it, or another `kind`."""
+    """A dataclass field with a `Setting`, or another `kind`, that describes it; required unless it has a default."""
     return field(default=default, metadata={_KEY: kind(choices=tuple(choices), **described)})
 
 
 def settings_of(kind: Any) -> dict[str, Setting]:
-    """The description of each field of a dataclass, by the field's name; fields without one are left out."""
+    """The description of each field of a dataclass by name; fields without a description are left out."""
     return {each.name: each.metadata[_KEY] for each in fields(kind) if _KEY in each.metadata}
 
 
 class Settings:
-    """Base of every dataclass of settings: each value is checked as its field says.
+    """The base of every dataclass of settings, which checks each value against its field.
 
-    A subclass that has more to check does so in its own `__post_init__`, after this one.
+    A subclass with further checks adds them in its own `__post_init__`, after this one.
     """
 
     def __post_init__(self) -> None:
@@ -147,6 +148,6 @@ class Settings:
 
 
 def build(kind: type[T], values: Mapping[str, Any]) -> T:
-    """A dataclass made of those `values` that are named as its fields are; its own defaults for the rest."""
+    """A dataclass built from those `values` that name its fields; the rest are its defaults."""
     names = {each.name for each in fields(kind)}  # type: ignore[arg-type]
     return kind(**{name: value for name, value in values.items() if name in names})

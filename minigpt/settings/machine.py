@@ -17,13 +17,13 @@ DEVICES = ("auto", "cpu", "cuda", "mps")  # and cuda:1 and so on
 
 
 def launched_rank() -> int | None:
-    """The number that torchrun gave to this process; None where it was started in another way."""
+    """The rank that torchrun gave to this process; None if torchrun did not start it."""
     return int(os.environ["RANK"]) if {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys() else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine(Settings):
-    """What every command that computes can be told about the machine."""
+    """The settings of the machine that every computing command shares."""
 
     device: str = setting(
         "auto",
@@ -43,17 +43,17 @@ class Machine(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Weights(Settings):
-    """How the weights of a model that answers are stored."""
+    """How the weights of a loaded model are stored."""
 
     dtype: str = setting(
         "float32",
         help="{values}.",
         choices=DTYPES,
-        remarks={"bfloat16": "half of the memory, and faster for large models"},
+        remarks={"bfloat16": "half the memory, and faster for large models"},
     )
     quantize: str = setting(
         "none",
         help="{values}.",
         choices=QUANTIZATIONS,
-        remarks={"int8": "products in 8 bits on a CPU, the fastest for large models, and a bit worse"},
+        remarks={"int8": "8-bit products on a CPU, fastest for large models, slightly less accurate"},
     )

@@ -64,7 +64,7 @@ class ModelConfig(Settings):
 
     @property
     def limit(self) -> int | None:
-        """The most tokens that the model can see at once; None for one that carries a state from token to token."""
+        """The most tokens that the model can see at once; None for a recurrent model, which has no limit."""
         return self.context if self.model == "gpt" else None
 
     @property
@@ -74,12 +74,15 @@ class ModelConfig(Settings):
 
     @property
     def is_usual(self) -> bool:
-        """Whether everything but its size is as in the GPT-2 release."""
+        """Whether everything but the size matches the GPT-2 release."""
         given = (self.mlp_width, self.activation, self.layer_norm_epsilon, self.tied)
         return given == (4 * self.width, "gelu_new", 1e-5, True)
 
     def parameter_count(self) -> int:
-        """Number of weights, a tied output head counted once. Of a GPT: C(V + T) + L(4 C² + 9 C + 2 C I + I) + 2 C."""
+        """The number of weights, with a tied output head counted once.
+
+        For a GPT: C(V + T) + L(4 C² + 9 C + 2 C I + I) + 2 C.
+        """
         c, i = self.width, self.mlp_width
         if self.model != "gpt":
             return c * self.vocab_size + self._baseline_parameters()
@@ -87,7 +90,7 @@ class ModelConfig(Settings):
         return embeddings + self.layers * (4 * c * c + 9 * c + 2 * c * i + i) + 2 * c
 
     def _baseline_parameters(self) -> int:
-        """Without the embeddings: a cell has two matrices and two biases, and four times as many with gates."""
+        """Parameters without embeddings: a cell has two matrices and two biases, four times as many with gates."""
         c, inner = self.width, 4 * self.width
         if self.model == "window":
             between = (self.layers - 1) * (inner * inner + inner)
@@ -97,7 +100,7 @@ class ModelConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """A model shape by name, with the batch and learning rate that suit it on the machine it is meant for."""
+    """A model shape by name, with the batch size and learning rate that suit it on the machine it is meant for."""
 
     layers: int
     heads: int

@@ -27,10 +27,10 @@ TokenBias = tuple[int, float]  # a token's id, and what is added to its logit
 
 @dataclass(frozen=True, kw_only=True)
 class FilterSpec(Setting):
-    """A sampling filter, but for its arithmetic: the function of the same name in sampling/filters.py.
+    """A sampling filter, except for its arithmetic, which is the function of the same name in sampling/filters.py.
 
-    The field of FilterSettings that carries it is the filter's setting; the order of those fields is the order in which
-    filters are applied by default. Flags, range checks, tables, the explorer and pages read this.
+    The field of FilterSettings that carries the spec is the filter's setting; the order of these fields is the default
+    order of the filters. Flags, range checks, tables, the explorer and pages all read it.
     """
 
     setting: str = ""  # the field's name
@@ -50,21 +50,21 @@ class FilterSpec(Setting):
 
     @property
     def name(self) -> str:
-        """As tables, JSON and --stages have it."""
+        """The name in tables, JSON and --stages."""
         return self.setting.replace("_", "-")
 
     @property
     def words(self) -> str:
-        """As a sentence has it."""
+        """The name in a sentence."""
         return self.name.replace("-penalty", " penalty")
 
     @property
     def heading(self) -> str:
-        """As the head of a column has it."""
+        """The name as a column heading."""
         return self.label or self.name
 
     def number(self, setting: Any) -> float:
-        """The setting as tables and JSON have it: itself, or how many tokens it names."""
+        """The setting as a number for tables and JSON: its value, or how many tokens it names."""
         return len(setting) if isinstance(setting, tuple) else setting
 
     def shown(self, value: float) -> str:
@@ -72,13 +72,13 @@ class FilterSpec(Setting):
         return f"{value:g} {self.unit}{'s' * (value != 1)}" if self.unit else f"{value:g}"
 
     def check(self, name: str, value: Any) -> None:
-        """Raise ConfigError for a value out of range; of biases, for any of their amounts."""
+        """Raise ConfigError for a value out of range; for biases, if any of their amounts is."""
         for number in (amount for _, amount in value) if isinstance(value, tuple) else (value,):
             super().check(name, number)
 
 
 def _filter(default: Any, **described: Any) -> Any:
-    """A field whose filter has these properties."""
+    """A settings field for a filter with these properties."""
     return setting(default, kind=FilterSpec, panel=CHOOSING, **described)
 
 
@@ -120,7 +120,7 @@ class FilterSettings(Settings):
         0.0,
         neutral=0.0,
         range=Range(-100, 100, both=True),
-        help="Subtract this from a token's logit each time it stands in the text; 0 for none.",
+        help="Subtract this from a token's logit for each time it occurs in the text; 0 for none.",
         label="freq.",
         by_token=True,
         history="each",
@@ -199,7 +199,9 @@ class FilterSettings(Settings):
 class SampleLimits(Settings):
     """Where a sample ends, and how many tokens its records list."""
 
-    max_tokens: int = setting(200, help="How many tokens at most.", short="-n", range=Range(1, MANY), shows_range=True)
+    max_tokens: int = setting(
+        200, help="Generate at most this many tokens.", short="-n", range=Range(1, MANY), shows_range=True
+    )
     stop: tuple[str, ...] = setting((), help="End before this text; may be given several times.")
     ignore_end_of_text: bool = setting(False, help="Go on after end-of-text.")
     top: int = setting(
@@ -209,9 +211,9 @@ class SampleLimits(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class SampleConfig(SampleLimits, FilterSettings):
-    """How tokens are chosen, how many, and what is told of them.
+    """How tokens are chosen, how many, and what is recorded.
 
-    `stages` are the names of the filters that are applied, in that order; those whose setting is neutral are left out.
+    `stages` names the filters to apply, in order; those with a neutral setting are left out.
     """
 
     stages: tuple[str, ...] = field(default_factory=lambda: tuple(FILTERS))
@@ -219,7 +221,7 @@ class SampleConfig(SampleLimits, FilterSettings):
 
     @property
     def active(self) -> tuple[FilterSpec, ...]:
-        """The filters that are applied and are not neutral, in their order."""
+        """The filters that are applied and not neutral, in order."""
         specs = (FILTERS[name] for name in self.stages)
         return tuple(spec for spec in specs if getattr(self, spec.setting) != spec.neutral)
 
@@ -250,7 +252,7 @@ def _require_stages(names: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _BiasTexts(Settings):
-    """Biases by the texts of tokens: which ids they are, only the checkpoint's tokenizer knows."""
+    """Biases by the texts of tokens, which only the checkpoint's tokenizer can turn into ids."""
 
     biases: tuple[str, ...] = setting(
         (),
@@ -263,12 +265,12 @@ class _BiasTexts(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class AskedFilters(FilterSettings, _BiasTexts):
-    """The filters as the command line asks for them, which has the flag of `biases` first."""
+    """The filters as given on the command line, where the flag of `biases` comes first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleSource(Settings):
-    """What is continued, and by which model."""
+    """The prompt to continue, and the model that continues it."""
 
     prompt: str | None = setting(None, help="The text to continue; - or nothing reads standard input.", argument=True)
     file: Path | None = setting(None, help="Take the text from this file, with the newline at its end.")
@@ -284,7 +286,7 @@ class SampleSource(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing(SampleLimits):
-    """How often and from where samples are drawn; with `stages` None, all filters are applied."""
+    """How many samples are drawn, and from what seed; with `stages` None, all filters apply in their usual order."""
 
     stages: str | None = setting(
         None,
@@ -293,15 +295,13 @@ class Drawing(SampleLimits):
         panel=CHOOSING,
         completes="stages",
     )
-    seed: int | None = setting(
-        None, help="The same seed gives the same text. By default another each time.", range=SEED
-    )
+    seed: int | None = setting(None, help="The same seed gives the same text. By default random.", range=SEED)
     num_samples: int = setting(1, help="How many samples.", range=Range(1, 1_000_000), shows_range=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleShown(Settings):
-    """What is shown of a sample while it is made."""
+    """What is shown of a sample while it is generated."""
 
     table: str | None = setting(
         None,
@@ -309,22 +309,22 @@ class SampleShown(Settings):
         choices=TABLES,
         remarks={"every": "one table a step"},
     )
-    boundary: bool = setting(False, help="Show too how the end of the prompt could be cut differently.")
+    boundary: bool = setting(False, help="Also show how the end of the prompt could be tokenized differently.")
     heat: str | None = setting(None, help="Colour the text by {values} of each token.", choices=HEATS)
-    pace: float | None = setting(None, help="At most so many tokens a second, to watch.", range=Range(0.001, 1e9))
+    pace: float | None = setting(None, help="Tokens per second at most, for watching.", range=Range(0.001, 1e9))
     json: bool = setting(
         False,
         help="JSON on standard output, for other programs: a line a token, and one of totals a sample; with "
         f"{named('replay')} one document.",
     )
-    raw: bool = setting(False, help="Write the very bytes, control characters too.")
+    raw: bool = setting(False, help="Write the raw bytes, control characters included.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleKept(Settings):
-    """What a sample is written to, made from and compared with."""
+    """The files that a sample is written to, replayed from and compared with."""
 
-    check: bool = setting(False, help="Afterwards, compare every cached step with a full pass; fail above 1e-4.")
+    check: bool = setting(False, help="Compare every cached step with a full pass afterwards; fail above 1e-4.")
     corpus: tuple[str, ...] = setting(
         (),
         help="Mark what stands verbatim in run (what the checkpoint learned from), a run's folder, builtin, or a text. "
@@ -341,13 +341,13 @@ class SampleKept(Settings):
     html: Path | None = setting(None, help="Also write a page for a browser: FILE.html, which needs no network.")
     trace: Path | None = setting(
         None,
-        help="Write a new file of JSON lines: all that it takes to make the same again.",
+        help="Write a trace, a new file of JSON lines from which --replay makes the same text.",
         metavar="FILE",
         panel=AGAIN,
     )
     replay: Path | None = setting(
         None,
-        help=f"Make a trace again, id for id, and compare the numbers; with another {named('checkpoint')}, score the "
+        help=f"Repeat a trace, id for id, and compare the numbers; with another {named('checkpoint')}, score the "
         "same tokens there.",
         metavar="FILE",
         panel=AGAIN,

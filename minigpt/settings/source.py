@@ -8,7 +8,7 @@ from minigpt.settings.fields import Settings, setting
 
 @dataclass(frozen=True, kw_only=True)
 class Source(Settings):
-    """A text, from the command line, a file or standard input, and a checkpoint."""
+    """A text (from the command line, a file or standard input) and a checkpoint."""
 
     text: str | None = setting(None, argument=True, help="The text to look at; - or nothing reads standard input.")
     file: Path | None = setting(None, help="Take the text from this file, with the newline at its end.")

@@ -35,7 +35,7 @@ class TextFormat(Settings):
     """How files of text are read."""
 
     encoding: str = setting("utf-8", help="The text's encoding.", panel=TEXT)
-    field: str = setting("text", help="What holds the text in .jsonl and .parquet.", panel=TEXT)
+    field: str = setting("text", help="Field or column that holds the text in .jsonl and .parquet.", panel=TEXT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,17 +59,17 @@ class TextSettings(CorpusSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class Choices(Settings):
-    """What the user chose for the plan of a run; None leaves the choice to the preset, the text, or DEFAULT_CHOICES."""
+    """The user's choices for the plan of a run; None leaves a choice to the preset, the text, or DEFAULT_CHOICES."""
 
     val_fraction: float = setting(
         0.1,
-        help="Otherwise, the last part of the text is kept for validation; 0 for none.",
+        help="Without it, hold out this share at the end of the text; 0 for none.",
         panel=TEXT,
         range=Range(0, 1, below=True, both=True, least_is="no validation"),
     )
     part: float = setting(
         1.0,
-        help=f"Share of the text to use, in pieces from all over it. With {named('minutes')}, what fits.",
+        help=f"Share of the text to use, in pieces spread over it. With {named('minutes')}, what fits.",
         panel=TEXT,
         range=Range(0, 1, above=True, both=True, most_is="the whole text"),
     )
@@ -86,13 +86,13 @@ class Choices(Settings):
     # The largest vocabulary is four times the largest in use, and the trainer reserves room for all of it.
     vocab_size: int | None = setting(
         None,
-        help="Tokens of a bpe tokenizer. By default from the text's size.",
+        help="Vocabulary size of a bpe tokenizer. By default chosen by the text's size.",
         panel=TEXT,
         range=Range(257, 1 << 20, least_is="256 bytes and end-of-text"),
     )
     model: str = setting(
         "gpt",
-        help="{values}; those behind gpt are what came before it.",
+        help="{values}; the others are the architectures before the GPT.",
         panel=MODEL,
         choices=MODELS,
         remarks={"window": "a dense network over the last tokens"},
@@ -118,16 +118,16 @@ class Choices(Settings):
     )
     base: str | None = setting(
         None,
-        help="Begin with this checkpoint, as -c takes it, and keep its shape and its tokenizer.",
+        help="Finetune this checkpoint, named as for -c; its shape and tokenizer are kept.",
         panel=MODEL,
         flag="from",
         completes="model",
     )
     batch_size: int | None = setting(None, help="Windows per batch.", panel=OPTIMIZER, range=_BATCH)
-    learning_rate: float | None = setting(None, help="AdamW's highest rate.", panel=OPTIMIZER, range=_RATE)
+    learning_rate: float | None = setting(None, help="AdamW's highest learning rate.", panel=OPTIMIZER, range=_RATE)
 
     def filled(self) -> "Choices":
-        """These, with DEFAULT_CHOICES where nothing was chosen, nor by a model to begin with."""
+        """These choices, with DEFAULT_CHOICES for those that neither the user nor a base model made."""
         if self.base is not None:
             return self
         return replace(self, **{name: value for name, value in DEFAULT_CHOICES.items() if getattr(self, name) is None})
@@ -140,7 +140,7 @@ class Length(Settings):
     minutes: float | None = setting(
         None,
         help=f"Train the best model that this machine can train in so many minutes: {DEFAULT_MINUTES:g} by default, "
-        f"unless {named('steps')} is given. All that is not given is chosen.",
+        f"unless {named('steps')} is given. Whatever is not given is chosen to suit.",
         panel=TRAINING,
         range=MINUTES,
         anew=True,
@@ -148,7 +148,7 @@ class Length(Settings):
     steps: int | None = setting(
         None, help=f"Optimizer steps, in place of {named('minutes')}.", panel=TRAINING, range=_STEPS, anew=True
     )
-    dry_run: bool = setting(False, help="Show the plan, and end.", panel=TRAINING)
+    dry_run: bool = setting(False, help="Show the plan and exit.", panel=TRAINING)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -159,7 +159,7 @@ class Length(Settings):
 
     @property
     def seconds(self) -> float | None:
-        """The time budget; None for a training that takes a number of steps."""
+        """The time budget; None for a training measured in steps."""
         return None if self.steps is not None else 60 * (self.minutes or DEFAULT_MINUTES)
 
 
@@ -167,11 +167,10 @@ class Length(Settings):
 class TrainConfig(Settings):
     """How a model is trained. One step sees `batch_size * accumulation * context` tokens.
 
-    With `seconds`, the clock says when the run ends and how far its rates have fallen; `steps` are then those expected,
-    or, where they suffice (`steps_suffice`), the most that are taken.
-    `eval_tokens` of the validation text are used, from all over it. `precision` is auto, which trains in float32, only
-    until a plan has seen the device; mixed is float32 but for Muon's rounds, which are in bfloat16. `positions` that
-    are not learned are given, and stay as they are.
+    With `seconds`, the clock decides when the run ends and how far the learning rates have decayed; `steps` is then an
+    estimate, or, with `steps_suffice`, a maximum. `eval_tokens` of the validation text are used, spread over it.
+    `precision` stays auto only until a plan has seen the device, and trains in float32 then; mixed is float32 except
+    for Muon's iterations, which are in bfloat16. `positions` other than learned are fixed.
     """
 
     steps: int = setting(600, range=_STEPS)
@@ -179,13 +178,13 @@ class TrainConfig(Settings):
     steps_suffice: bool = False
     freeze: int = setting(
         0,
-        help=f"With {named('base')}: so many layers, the first, and the embeddings stay as they are.",
+        help=f"With {named('base')}: freeze the embeddings and this many of the first layers.",
         panel=MODEL,
         range=Range(0, 10_000),
     )
     positions: str = setting(
         "learned",
-        help="{values}, to see what order is worth.",
+        help="Position embeddings: {values}.",
         panel=MODEL,
         choices=POSITIONS,
         remarks={"sinusoidal": "a fixed table"},
@@ -200,47 +199,50 @@ class TrainConfig(Settings):
         remarks={"muon": "with adamw for all but the blocks' matrices"},
     )
     learning_rate: float = setting(6e-3, range=_RATE)
-    muon_learning_rate: float = setting(0.03, help="Muon's highest rate.", panel=OPTIMIZER, range=_RATE)
-    final_learning_rate: float = setting(0.0, help="Rate at the end.", panel=OPTIMIZER, range=Range(0, HUGE))
-    warmup_steps: int = setting(30, help="Steps up to the highest rate.", panel=OPTIMIZER, range=Range(0, MOST_STEPS))
+    muon_learning_rate: float = setting(0.03, help="Muon's highest learning rate.", panel=OPTIMIZER, range=_RATE)
+    final_learning_rate: float = setting(0.0, help="Learning rate at the end.", panel=OPTIMIZER, range=Range(0, HUGE))
+    warmup_steps: int = setting(
+        30, help="Steps over which the rate rises to its highest.", panel=OPTIMIZER, range=Range(0, MOST_STEPS)
+    )
     weight_decay: float = setting(
         0.1,
-        help=f"Of matrices and embeddings. Chosen by {named('minutes')}.",
+        help=f"On matrices and embeddings. Chosen by {named('minutes')}.",
         panel=OPTIMIZER,
         range=Range(0, 1000.0),
     )
     beta1: float = setting(0.9, help="AdamW's.", panel=OPTIMIZER, range=_SHARE_LEFT)
     beta2: float = setting(0.99, help="AdamW's.", panel=OPTIMIZER, range=_SHARE_LEFT)
     clip_norm: float = setting(
-        1.0, help="Largest gradient norm; 0 for any.", panel=OPTIMIZER, range=Range(0, HUGE, least_is="off")
+        1.0,
+        help="Clip gradients to this norm; 0 for no clipping.",
+        panel=OPTIMIZER,
+        range=Range(0, HUGE, least_is="off"),
     )
     eval_every: int = setting(50, help="Steps between evaluations.", panel=TRAINING, range=_STEPS)
     eval_tokens: int = setting(
         1_000_000,
-        help="Of a longer validation text so many tokens are used, from all over it.",
+        help="Validate on this many tokens, spread over a longer validation text.",
         panel=TRAINING,
         range=Range(1, MANY),
     )
     patience: int = setting(
         0,
-        help="Evaluations without a better validation loss that end a run; 0 for none.",
+        help="Stop after this many evaluations without a better validation loss; 0 for never.",
         panel=TRAINING,
         range=Range(0, MOST_STEPS),
     )
     snapshots: int = setting(
         12,
-        help="Models kept along the way, evenly in the logarithm of the step; 0 for none.",
+        help="Snapshots to keep, evenly spaced in the logarithm of the step; 0 for none.",
         panel=OUTPUT,
         range=Range(0, 1000, both=True),
     )
-    seed: int = setting(1, help="Of weights and batches.", panel=TRAINING, range=SEED)
+    seed: int = setting(1, help="Seed of weights and batches.", panel=TRAINING, range=SEED)
     precision: str = setting("auto", help="{values}.", panel=MACHINE, choices=PRECISIONS)
-    compile: bool = setting(
-        False, help="Through torch.compile: slow to begin, and then faster on a GPU.", panel=MACHINE
-    )
+    compile: bool = setting(False, help="Use torch.compile: slow to start, then faster on a GPU.", panel=MACHINE)
     gradient_checkpointing: bool = setting(
         False,
-        help=f"Keep less in memory for the way back, and run each block twice. With {named('base')}, where it matters.",
+        help=f"Recompute activations in the backward pass to save memory. With {named('base')}, on where needed.",
         off=f"Not even with {named('base')}.",
         panel=MACHINE,
     )
@@ -262,30 +264,30 @@ class TrainConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainMachine(Machine):
-    """Where a model is trained."""
+    """The machine and processes that train a model."""
 
     shard: bool = setting(
         False,
-        help="With torchrun: divide a model that does not fit among the processes (FSDP).",
+        help="With torchrun: shard a model too large for one process (FSDP).",
         panel=MACHINE,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Output(Settings):
-    """Where a run is kept, and whether it goes on there."""
+    """Where a run is saved, and whether an earlier one is continued."""
 
     out: Path | None = setting(None, help="The run's folder. By default checkpoints/NAME.", panel=OUTPUT)
     resume: str | None = setting(
         None,
-        help="Go on with this run, by name or folder, or the latest, exactly where it was.",
+        help="Continue this run, by name or folder, or the latest, exactly where it stopped.",
         panel=OUTPUT,
         completes="resumed",
         anew=True,
     )
     save_every: int | None = setting(
         None,
-        help=f"Steps between saves of what {named('resume')} needs. By default by time.",
+        help=f"Steps between saves of the state that {named('resume')} needs. By default by time.",
         panel=OUTPUT,
         range=_STEPS,
         shows_range=True,

@@ -7,24 +7,24 @@ from typing import NamedTuple
 # Before a line that follows a single newline, and before a single space between two words. GPT-2's pattern looks at
 # nothing behind it, and ahead only within white space, so a cut there leaves all ids as they are.
 _SAFE_CUT = re.compile(r"(?<=\S\n)(?=\S)|(?<=\S)(?= \S)")
-BLOCK = 1 << 18  # characters: what is in memory at once
-_PIECE = 1 << 14  # characters: what one thread encodes at a time
+BLOCK = 1 << 18  # characters held in memory at once
+_PIECE = 1 << 14  # characters that one thread encodes at a time
 _WORD = 1 << 8  # characters: learning a tokenizer takes the square of a word's length, so longer ones may be cut
 
-Progress = Callable[[int], None]  # told how many more units, such as bytes or characters, are done
+Progress = Callable[[int], None]  # called with the number of further units done, such as bytes or characters
 
 
 class Block(NamedTuple):
-    """A part of a document; `begins` where the document does."""
+    """A part of a document; `begins` if the document starts here."""
 
     text: str
     begins: bool
 
 
 def cut(chunks: Iterable[str], size: int, longest: int) -> Iterator[str]:
-    """The text of `chunks` in parts of a little more than `size`.
+    """Split the text of `chunks` into parts slightly longer than `size`.
 
-    Where `longest` characters hold no safe place to cut, the text is cut without one: the ids there may be others.
+    If `longest` characters contain no safe place, the text is split elsewhere, and the ids there may differ.
     """
     rest = ""
     for chunk in chunks:
@@ -42,18 +42,18 @@ def cut(chunks: Iterable[str], size: int, longest: int) -> Iterator[str]:
 
 
 def blocks(chunks: Iterable[str]) -> Iterator[Block]:
-    """The document that `chunks` make up; only one without a safe place in a million characters is cut elsewhere."""
+    """Split the document in `chunks`; only a million characters without a safe place are split elsewhere."""
     for number, text in enumerate(cut(chunks, BLOCK, 4 * BLOCK)):
         yield Block(text, begins=number == 0)
 
 
 def pieces(text: str) -> list[str]:
-    """`text` in small parts for many threads, cut at safe places only."""
+    """Split `text` into small parts for many threads, at safe places only."""
     return list(cut([text], _PIECE, len(text)))
 
 
 def short_pieces(text: str) -> Iterator[str]:
-    """`text` in parts of which none is longer than two words may be: cut at safe places as long as there are any."""
+    """Split `text` into parts no longer than two words may be, at safe places as long as there are any."""
     return cut([text], _WORD, 2 * _WORD)
 
 
@@ -71,7 +71,7 @@ def up_to(blocks: Iterable[Block], end: int) -> Iterator[Block]:
 
 
 def beyond(blocks: Iterable[Block], start: int) -> Iterator[Block]:
-    """All but the first `start` characters."""
+    """Everything after the first `start` characters."""
     for block in blocks:
         if start < len(block.text):
             yield Block(block.text[max(0, start) :], block.begins or start > 0)
@@ -79,11 +79,11 @@ def beyond(blocks: Iterable[Block], start: int) -> Iterator[Block]:
 
 
 def counted(blocks: Iterable[Block], progress: Progress) -> Iterator[Block]:
-    """`blocks`, while `progress` is told of each that has been dealt with."""
+    """Pass `blocks` on, and report each to `progress` once it has been processed."""
     for block in blocks:
         yield block
         progress(len(block.text))
 
 
 def unheard(amount: int) -> None:
-    """Progress that nobody follows."""
+    """A `Progress` that does nothing."""

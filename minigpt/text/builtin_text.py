@@ -9,7 +9,7 @@ NAME = "Python's language reference (pydoc_data.topics)"
 
 
 def python_reference() -> tuple[bytes, tuple[str, ...]]:
-    """The topics as stored, for their hash (they differ between versions of Python), and as documents, one a topic."""
+    """The topics as stored, for their hash (it differs between versions of Python), and one document per topic."""
     try:
         topics: dict[str, str] = import_module("pydoc_data.topics").topics
     except ImportError as error:
@@ -21,14 +21,14 @@ def python_reference() -> tuple[bytes, tuple[str, ...]]:
 
 
 def without_repeats(texts: Iterable[str]) -> tuple[str, ...]:
-    """`texts` with the first of each paragraph kept: a fifth are repeats, which would leak into validation."""
+    """`texts` without repeated paragraphs: a fifth are repeats, which would leak into validation."""
     seen: set[str] = set()
     documents = ("\n\n".join(new_paragraphs(text, seen)) for text in texts)
     return tuple(f"{document}\n" for document in documents if document)
 
 
 def new_paragraphs(text: str, seen: set[str]) -> Iterator[str]:
-    """The paragraphs of `text` that are not in `seen`, which grows by them."""
+    """The paragraphs of `text` that are not in `seen`, to which they are added."""
     for paragraph in text.split("\n\n"):
         if (words := paragraph.strip()) and words not in seen:
             seen.add(words)

@@ -13,9 +13,9 @@ _OPENING = "([{<\"'“‘«¿¡/\\-_=@#$"  # after these a word may follow witho
 
 
 def split_choices(line: str) -> tuple[str, ...]:
-    """The texts between the commas, to the letter, spaces too; one with a comma or newline inside is quoted as in CSV.
+    """The texts between the commas, with their spaces; a text with a comma or newline is quoted as in CSV.
 
-    Raises ConfigError unless they are two or more, different, and none is empty.
+    Raises ConfigError unless there are two or more, all different and none empty.
     """
     try:
         choices = tuple(text for row in csv.reader(io.StringIO(line, newline=""), strict=True) for text in row)
@@ -35,16 +35,16 @@ def split_choices(line: str) -> tuple[str, ...]:
 
 
 def joined_choices(choices: Sequence[str]) -> str:
-    """What `split_choices` takes apart."""
+    """The inverse of `split_choices`."""
     line = io.StringIO()
     csv.writer(line).writerow(choices)
     return line.getvalue().removesuffix("\r\n")
 
 
 def running_together(prompt: str, choices: Sequence[str]) -> list[str]:
-    """The choices that begin with a letter or digit where nothing parts it from the prompt's last word.
+    """The choices that begin with a letter or digit directly after the prompt's last word.
 
-    Wide letters, as of Chinese and Japanese, need nothing between words.
+    Wide characters, as in Chinese and Japanese, need no space between words.
     """
     apart = not prompt or prompt[-1].isspace() or prompt[-1] in _OPENING
     return [] if apart else [text for text in choices if text[0].isalnum() and not _is_wide(text[0])]

@@ -12,11 +12,11 @@ from minigpt.errors import CorpusError
 from minigpt.text.wording import needs_extra
 
 _MOST = 1 << 18  # bytes that come out at once, about
-_FEW = 64  # bytes that zstandard is given at once: it knows no bound, and makes at most 128 kB of four of them
+_FEW = 64  # bytes passed to zstandard at once: it has no output limit, and expands four of them to at most 128 kB
 
 
 class _Gzip:
-    """zlib's stream, by the names that the others have."""
+    """zlib's stream, with the attribute names of the other decompressors."""
 
     def __init__(self) -> None:
         self._stream = zlib.decompressobj(wbits=31)
@@ -38,7 +38,7 @@ class _Gzip:
 
 
 class _Zstandard:
-    """A stream of the package zstandard, by the names that the others have."""
+    """A stream of the package zstandard, with the attribute names of the other decompressors."""
 
     def __init__(self, stream: Any) -> None:
         self._stream, self._rest = stream, memoryview(b"")
@@ -65,7 +65,7 @@ class _Zstandard:
 
 
 def zst_decompressor() -> Any:
-    """Raises ImportError where nothing here reads zstd."""
+    """Raises ImportError if nothing installed reads zstd."""
     if sys.version_info >= (3, 14):
         from compression import zstd
 
@@ -97,7 +97,7 @@ def inner_path(path: str) -> str:
 
 
 def decompress(chunks: Iterable[bytes], path: str, name: str) -> Iterator[bytes]:
-    """`chunks` with every compression that the suffixes of `path` speak of undone; `name` is for the message."""
+    """Undo every compression that the suffixes of `path` name; `name` appears in messages."""
     while is_compressed(path):
         suffix = PurePath(path).suffix
         chunks = _decompress_one(chunks, suffix, name)
@@ -115,15 +115,15 @@ def _decompress_one(chunks: Iterable[bytes], suffix: str, name: str) -> Iterator
 
 
 def reading_errors() -> tuple[type[Exception], ...]:
-    """What damaged data make the libraries raise; of the two for zstd, those that are loaded."""
+    """The errors that the libraries raise for damaged data; for zstd, only of loaded libraries."""
     zstd = (sys.modules[name].ZstdError for name in ("zstandard", "compression.zstd") if name in sys.modules)
     return (*zstd, OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
 
 
 def _streams(chunks: Iterable[bytes], new: Callable[[], Any]) -> Iterator[bytes]:
-    """What is inside one stream after another, as pigz, zstd and cat make them; zeros between them are padding.
+    """Decompress one stream after another, as pigz, zstd and cat produce them; zeros in between are padding.
 
-    A few bytes may hold gigabytes: they come out in pieces, of which only one is in memory.
+    A few bytes may expand to gigabytes, so they come out in pieces, one of which is in memory.
     """
     stream = None
     for chunk in chunks:

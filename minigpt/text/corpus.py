@@ -20,7 +20,7 @@ from minigpt.text.sources import File, Place, Stored, find
 
 @dataclass(frozen=True)
 class Source:
-    """One thing that was read: its name as shown to a person, and hash and size of its bytes as stored."""
+    """One file that was read: its name for people, and the hash and size of its bytes as stored."""
 
     name: str
     sha256: str
@@ -30,11 +30,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents to learn from: not blank, lines ending in newlines, no byte order mark. `name` suits a folder.
+    """Documents to learn from: not blank, with newlines as line ends, no byte order mark. `name` suits a folder.
 
-    They are not in memory: `blocks` reads them again, from the first, and raises CorpusError where a source has
-    changed. `sha256` is that of the text in UTF-8, so that encodings and fields count; `skipped` names what was found
-    in directories and by globs and is not text. Where it is not `whole`, there was no time to read the rest.
+    Corpora are streamed and never loaded whole: `blocks` reads them again, and raises CorpusError if a source has
+    changed. `sha256` is the hash of the text in UTF-8, so encodings and fields matter; `skipped` names files in
+    directories and globs that are not text. If it is not `whole`, there was no time to read the rest.
     """
 
     name: str
@@ -52,11 +52,11 @@ class Corpus:
 
     @property
     def called(self) -> str:
-        """The names of its sources in a sentence."""
+        """The names of its sources, for a sentence."""
         return names_told([source.name for source in self.sources])
 
     def by_source(self) -> Iterator[tuple[Source, Iterator[Block]]]:
-        """Each source and its blocks, which are to be gone through before the next."""
+        """Each source and its blocks, which must be consumed before the next."""
         ends, begun = list(accumulate(source.documents for source in self.sources)), 0
 
         def place(block: Block) -> int:
@@ -69,7 +69,7 @@ class Corpus:
 
 
 class _Clock:
-    """Runs from the first block on: what comes before, such as a download or a person who types, is no reading."""
+    """Starts with the first block: downloading, or waiting for typed input, does not count as reading."""
 
     def __init__(self, seconds: float | None) -> None:
         self._seconds, self._end = seconds, math.inf
@@ -84,7 +84,7 @@ class _Clock:
 
 
 class _Tally:
-    """What the blocks of one file come to."""
+    """The totals over the blocks of one file."""
 
     def __init__(self) -> None:
         self.blocks = self.documents = self.characters = self.utf8_bytes = 0
@@ -110,7 +110,7 @@ class _Tally:
 
 @dataclass(frozen=True)
 class _Result:
-    """What became of one file: no documents where it is blank, or not text."""
+    """The result for one file: no documents if it is blank or not text."""
 
     source: Source
     tally: _Tally
@@ -127,12 +127,12 @@ def read_corpus(
     to_learn: bool = True,
     seconds: float | None = None,
 ) -> Corpus:
-    """The corpus that `specs` stand for: files, directories, globs, URLs, -; without any, Python's own reference.
+    """The corpus that `specs` name (files, directories, globs, URLs, -), by default Python's own reference.
 
-    Everything is read once, to be hashed, counted and checked, or as much as can be in so many `seconds`. A file
-    reached twice is read once. `field` is what holds the text in .jsonl and .parquet; `progress` is told of bytes as
-    stored. Raises CorpusError for what is missing, unreadable, damaged, not text, in another encoding, or empty; and,
-    `to_learn`, for a single character.
+    Everything, or as much as can be read in `seconds`, is read once to be hashed, counted and checked. A file reached
+    twice is read once. `field` holds the text in .jsonl and .parquet; `progress` receives bytes as stored. Raises
+    CorpusError for files that are missing, unreadable, damaged, not text, in another encoding, or empty; and, with
+    `to_learn`, for a text of a single character.
     """
     check_encoding(encoding)
     if not specs:
@@ -161,7 +161,7 @@ def builtin_corpus() -> Corpus:
 
 
 def corpus_of(name: str, documents: Sequence[str], source: str = "", stored: bytes = b"") -> Corpus:
-    """A corpus of texts that are in memory; `stored` is what the hash of `source` is to be of."""
+    """A corpus of texts in memory; `stored` is hashed for `source`."""
     tally = _Tally()
 
     def in_blocks() -> Iterator[Block]:
@@ -176,7 +176,7 @@ def corpus_of(name: str, documents: Sequence[str], source: str = "", stored: byt
 def read_file(
     file: File, read: Callable[[Iterable[bytes]], Iterator[Block]], progress: Progress, clock: _Clock, *, named: bool
 ) -> _Result:
-    """Goes through `file` once, while there is time. Only one that was `named` must hold text."""
+    """Read `file` once, while there is time. Only a file that was `named` must contain text."""
     stored, tally, is_text = Stored(file, progress), _Tally(), True
     try:
         for block in read(stored):
@@ -200,7 +200,7 @@ def read_file(
 def read_again(
     file: File, read: Callable[[Iterable[bytes]], Iterator[Block]], source: Source, count: int | None
 ) -> Iterator[Block]:
-    """All blocks, or so many as were read before the time was over."""
+    """All blocks, or as many as were read before time ran out."""
     stored = Stored(file)
     found = read(stored)
     yield from islice(found, count)
@@ -221,7 +221,7 @@ def check_any_text(place: Place, results: dict[str, _Result]) -> None:
 def assemble(
     label: str, results: Iterable[_Result], skipped: list[str], *, to_learn: bool = True, whole: bool = True
 ) -> Corpus:
-    """The corpus made of `results`. Raises CorpusError where there is nothing `to_learn`."""
+    """The corpus of `results`. Raises CorpusError if there is nothing `to_learn`."""
     filled = [result for result in results if result.source.documents]
     tallies = [result.tally for result in filled]
     if to_learn and len({tally.first for tally in tallies}) == 1 and not any(tally.is_varied for tally in tallies):
@@ -247,6 +247,6 @@ def names_told(names: Sequence[str]) -> str:
 
 
 def folder_name(label: str) -> str:
-    """`label`, a file or directory name, as a name for a folder: neither hidden nor an option nor too long."""
+    """`label`, a file or directory name, turned into a folder name: neither hidden nor an option nor too long."""
     whole = unicodedata.normalize("NFC", label)
     return re.sub(r"[^\w.-]+", "-", whole)[:60].strip(".-") or "corpus"

@@ -36,11 +36,11 @@ JSON_TYPES = {dict: "an object", list: "a list", str: "a string", bool: "true or
 
 
 class NotText(CorpusError):
-    """A binary file: an error where it was named, passed over where it was found."""
+    """A binary file: an error if the user named it, skipped if it was found."""
 
 
 def read_blocks(file: File, stored: Iterable[bytes], *, encoding: str, field: str) -> Iterator[Block]:
-    """The documents of `file`, whose bytes are `stored`, in blocks; blank documents are left out."""
+    """The documents of `file`, with the bytes `stored`, in blocks; blank documents are dropped."""
     chunks = decompress(stored, file.path, file.name)
     suffix = PurePath(inner_path(file.path)).suffix.lower()
     if suffix == ".parquet":
@@ -61,7 +61,7 @@ def clean(text: str) -> str:
 
 
 def not_blank(chunks: Iterator[str]) -> Iterator[str]:
-    """All of `chunks`, or nothing where all are blank, as long as these can be held."""
+    """All of `chunks`, or nothing if all are blank, as long as blank ones can be buffered."""
     beginning = ""
     for chunk in chunks:
         beginning += chunk
@@ -74,7 +74,7 @@ def not_blank(chunks: Iterator[str]) -> Iterator[str]:
 
 
 def check_encoding(encoding: str) -> None:
-    """Raises ConfigError unless `encoding` names a text encoding that Python knows."""
+    """Raise ConfigError unless `encoding` names a text encoding that Python knows."""
     try:
         "a".encode(encoding)  # codecs.lookup would also take zip and hex
         known = codecs.lookup(encoding).name not in NOT_FOR_FILES
@@ -87,7 +87,7 @@ def check_encoding(encoding: str) -> None:
 
 
 def decode(chunks: Iterable[bytes], file: File, encoding: str) -> Iterator[str]:
-    """`chunks` as clean text, strictly. Raises NotText for binary data, CorpusError for another encoding."""
+    """Decode `chunks` strictly into clean text. Raises NotText for binary data, CorpusError for another encoding."""
     decoder = _Decoder(file, encoding)
     mark = "\ufeff"
     for chunk in chunks:
@@ -98,7 +98,7 @@ def decode(chunks: Iterable[bytes], file: File, encoding: str) -> Iterator[str]:
 
 
 class _Decoder:
-    """Decodes a file chunk by chunk, and knows where it is when it meets what is not text."""
+    """Decodes a file chunk by chunk, and keeps track of the position of invalid bytes."""
 
     def __init__(self, file: File, encoding: str) -> None:
         self.file, self.encoding = file, encoding
@@ -157,7 +157,7 @@ class _Decoder:
 
 
 def contents(file: File) -> Iterator[bytes]:
-    """The bytes inside `file`, once more."""
+    """The bytes inside `file`, read again."""
     return decompress(Stored(file), file.path, file.name)
 
 
@@ -180,7 +180,7 @@ def binary(name: str, sign: str) -> NotText:
 
 
 def guess_encoding(file: File) -> str:
-    """The name for --encoding that `file` speaks for; latin-1, which takes any bytes, where nothing else fits."""
+    """The --encoding that `file` seems to have; latin-1, which accepts any bytes, if nothing else fits."""
     beginning = bytes(islice(chain.from_iterable(contents(file)), 4))
     for encoding, marks in ENCODINGS:
         if beginning.startswith(marks) and can_decode(file, encoding):
@@ -217,7 +217,7 @@ def can_convert(file: File) -> bool:
 
 
 def json_lines_field(chunks: Iterable[str], name: str, field: str) -> Iterator[str]:
-    """The string under `field` of each line's object; blank lines are left out."""
+    """The string under `field` in each line's object; blank lines are skipped."""
     for number, line in enumerate(split_lines(chunks, name), start=1):
         if line.strip():
             where = f"{name} line {number:,}"
@@ -225,9 +225,9 @@ def json_lines_field(chunks: Iterable[str], name: str, field: str) -> Iterator[s
 
 
 def split_lines(chunks: Iterable[str], name: str) -> Iterator[str]:
-    """Only newlines end a line: JSON may hold the other signs that Python's own splitting takes for ends.
+    """Split at newlines only: JSON may contain the other characters at which Python splits lines.
 
-    Raises CorpusError for a line of the file `name` that is too long to be held.
+    Raises CorpusError for a line of the file `name` that is too long to hold in memory.
     """
     parts: list[str] = []  # of the line that is not over yet
     size = number = 0
@@ -277,7 +277,7 @@ def json_field(record: dict[str, Any], where: str, field: str) -> str:
 
 
 def whole_characters(text: str, where: str, field: str) -> str:
-    """`text`, unless it holds half of a surrogate pair, as JSON can write it: no encoding has a place for that."""
+    """`text`, checked for lone surrogates, which JSON can express but no encoding can represent."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -289,7 +289,7 @@ def whole_characters(text: str, where: str, field: str) -> str:
 
 
 def no_field(told: str, kind: str, names: list[str], texts: list[str]) -> CorpusError:
-    """`told`, the `names` there are, and which of them (`texts`) the user may have meant."""
+    """The error `told`, with the `names` that exist, and those of them (`texts`) that the user may have meant."""
     there = f"It has the {kind} {listed(names)}." if names else f"It has no {kind}."
     advice = f"\nTry {named('field', shlex.quote(shown(texts[0])))}" if texts else ""
     return CorpusError(f"{told}. {there}{advice}")
@@ -299,7 +299,7 @@ def no_field(told: str, kind: str, names: list[str], texts: list[str]) -> Corpus
 
 
 def parquet_column(chunks: Iterable[bytes], file: File, field: str) -> Iterator[str]:
-    """The strings in the column `field`; rows without a value are left out."""
+    """The strings in the column `field`; rows without a value are skipped."""
     try:
         import pyarrow
         from pyarrow.parquet import ParquetFile
@@ -321,7 +321,7 @@ def parquet_column(chunks: Iterable[bytes], file: File, field: str) -> Iterator[
 
 @contextmanager
 def seekable(chunks: Iterable[bytes], file: File) -> Iterator[IO[bytes]]:
-    """A stream of `chunks`, which are all gone through."""
+    """A seekable stream of all `chunks`."""
     if is_compressed(file.path):
         with SpooledTemporaryFile(_IN_MEMORY) as copy:
             copy.writelines(chunks)

@@ -17,10 +17,10 @@ _SECONDS = 0.2  # between looks at signals, where the system gives one to anothe
 
 
 def interruptible(work: Callable[[Callable[[], bool]], T]) -> T:
-    """What `work` returns or raises, from a thread of its own; meanwhile signals are handled as ever.
+    """Run `work` in a thread, so that signals are handled meanwhile; returns or raises what it does.
 
-    Python handles no signal while its main thread is inside a library, however long that takes. What a handler raises
-    ends the waiting: then `work`, which is told by the function that it is given, is left to end by itself.
+    Python handles no signal while its main thread is inside a library, however long that takes. An exception raised by
+    a handler ends the waiting; `work`, which learns of that from the function it is given, ends by itself.
     """
     results: list[T] = []
     errors: list[BaseException] = []
@@ -50,12 +50,12 @@ _one_at_a_time = Lock()  # descriptor 2 is the process's
 
 
 class Panic(Exception):
-    """The library broke down over what it was given; `str` is what it said."""
+    """The library panicked; `str` is its message."""
 
 
 @contextmanager
 def panics_raised() -> Iterator[None]:
-    """Raise Panic in place of the library's own exception; Ctrl-C and an exit pass through."""
+    """Raise Panic in place of the library's own exception; Ctrl-C and exits pass through."""
     try:
         yield
     except BaseException as error:
@@ -66,9 +66,9 @@ def panics_raised() -> Iterator[None]:
 
 @contextmanager
 def quiet_panics() -> Iterator[None]:
-    """As `panics_raised`, and without the trace; what else goes to standard error meanwhile comes after the block.
+    """Like `panics_raised`, without the trace; other output to standard error meanwhile appears after the block.
 
-    For short work only: a display of another thread stands still.
+    For short work only: another thread's display stands still.
     """
     with _one_at_a_time, _held_back(), panics_raised():
         yield
@@ -80,7 +80,7 @@ def _is_panic(error: BaseException) -> bool:
 
 @contextmanager
 def _held_back() -> Iterator[None]:
-    """Standard error goes into a file, and from there to its place at the end, unless that is a Panic."""
+    """Redirect standard error to a file, and print it at the end, unless it is a Panic's."""
     try:
         place = os.dup(_STANDARD_ERROR)
     except OSError:  # it is closed

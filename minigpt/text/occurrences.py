@@ -12,7 +12,7 @@ import numpy as np
 from minigpt.text.shards import Ids
 
 OUTSIDE = -1  # stands for what would be before and behind the corpus
-_APART = -2  # the same for the text of a sample: what ends a document in it, too, is like nothing
+_APART = -2  # the same for the text of a sample, in which an end of a document matches nothing either
 _BLOCK = 1 << 17  # ids at once: few enough for the processor's cache, many enough that it is numpy that works
 _PAIRS = 1 << 18  # compared at once, about: a text and a corpus that repeat themselves have many
 _TABLE_BITS = 20  # of a hash: with a thousand n-grams, one place in a thousand is looked at in vain
@@ -22,9 +22,9 @@ Followers = Counter[int]  # id -> how often it follows; OUTSIDE where the corpus
 
 
 def followers(corpus: Ids, ids: Sequence[int]) -> dict[int, Followers]:
-    """What follows each occurrence of the last of `ids`, by how many of them, counted from the end, stand there.
+    """The tokens that follow each occurrence of a suffix of `ids`, by the length of the suffix.
 
-    Occurrences may overlap. None of `ids` is an end-of-text, so that no match runs from one document into another.
+    Occurrences may overlap. `ids` contain no end-of-text, so no match spans two documents.
     """
     found: dict[int, Followers] = defaultdict(Counter)
     before = len(ids)
@@ -45,9 +45,9 @@ def _count(counter: Followers, ids: np.ndarray) -> None:
 
 
 def nested(found: Mapping[int, Followers]) -> list[tuple[int, Followers]]:
-    """The suffixes, shortest first, each with all that follows it.
+    """The suffixes, shortest first, each with everything that follows it.
 
-    Of suffixes that have the very same occurrences, only the longest is there.
+    Of suffixes with identical occurrences, only the longest is included.
     """
     rows, running = list[tuple[int, Followers]](), Counter[int]()
     for depth in sorted(found, reverse=True):
@@ -57,15 +57,15 @@ def nested(found: Mapping[int, Followers]) -> list[tuple[int, Followers]]:
 
 
 def most_frequent(found: Followers, top: int) -> list[int]:
-    """The `top` ids that follow most often, the lowest id first among equals."""
+    """The `top` ids that follow most often, ties by id."""
     return sorted(found, key=lambda token: (-found[token], token))[:top]
 
 
 def verbatim_spans(corpus: Ids, text: Sequence[int], at_least: int, border: int) -> list[tuple[int, int, int]]:
-    """(start, tokens, occurrences) of the spans of `text` that are in the corpus and in no longer such span, by start.
+    """(start, tokens, occurrences) of the maximal spans of `text` that occur in the corpus, sorted by start.
 
-    Spans have `at_least` tokens and hold no `border`, which ends documents; they may overlap. Every n-gram of
-    `at_least` tokens in the corpus is hashed; where the hash is that of one in the text, tokens are compared.
+    Spans have `at_least` tokens, may overlap, and contain no `border`, which ends documents. Every n-gram of `at_least`
+    tokens in the corpus is hashed; if its hash occurs in the text, the tokens are compared.
     """
     if len(text) < at_least:
         return []
@@ -87,7 +87,9 @@ def verbatim_spans(corpus: Ids, text: Sequence[int], at_least: int, border: int)
 
 
 def _pairs(hashes: np.ndarray, hashed: np.ndarray, hits: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Where in the text and where in the block the same hash is, for those of the `hits`: so many pairs at a time."""
+    """The places in the text and in the block with equal hashes, for those of the `hits`, a limited number of pairs at
+    a time.
+    """
     hits = hits[hashed[hits].argsort(kind="stable")]
     lows, highs = (hashed[hits].searchsorted(hashes, side) for side in ("left", "right"))
     starts = np.flatnonzero(lows < highs)
@@ -103,7 +105,7 @@ def _pairs(hashes: np.ndarray, hashed: np.ndarray, hits: np.ndarray) -> Iterator
 def _grown(
     ids: np.ndarray, starts: np.ndarray, block: np.ndarray, places: np.ndarray
 ) -> Iterator[tuple[int, int, int]]:
-    """(start, tokens, pairs): of how many pairs of a start and a place so many tokens and no more are the same."""
+    """(start, tokens, pairs): how many pairs of a start and a place match for exactly this many tokens."""
     tokens, ended = 0, [starts[:0]]
     while starts.size:
         same = ids[starts + tokens] == block[places + tokens]
@@ -114,7 +116,7 @@ def _grown(
 
 
 def _outermost(longest: Mapping[int, tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
-    """Without what is a part of another."""
+    """Drop spans that are part of another."""
     end = 0
     for start in sorted(longest):
         tokens, count = longest[start]
@@ -124,7 +126,7 @@ def _outermost(longest: Mapping[int, tuple[int, int]]) -> Iterator[tuple[int, in
 
 
 def _hashes(ids: np.ndarray, n: int) -> np.ndarray:
-    """[len(ids) - n + 1] a uint32 for every n-gram: a polynomial in its tokens, by doubling (Karp and Rabin, 1987)."""
+    """A uint32 [len(ids) - n + 1] for every n-gram: a polynomial in its tokens, by doubling (Karp and Rabin, 1987)."""
     if n == 1:
         return ids.astype(np.uint32) * np.uint32(_MIXER)
     half = n // 2
@@ -138,7 +140,7 @@ def _hashes(ids: np.ndarray, n: int) -> np.ndarray:
 
 
 def _blocks(ids: Ids, *, before: int, after: int) -> Iterator[np.ndarray]:
-    """All ids, int32, a block at a time, each with `before` and `after` as many of its neighbours, or OUTSIDE."""
+    """All ids as int32, in blocks, each with `before` and `after` this many of its neighbours, or OUTSIDE."""
     size = max(_BLOCK, 2 * (before + after))
     for start in range(0, len(ids), size):
         stop = min(start + size, len(ids))

@@ -12,7 +12,7 @@ _WITHOUT_END = 12  # characters of a word that is longer than a line of advice
 
 
 def read_text(path: str) -> str:
-    """The text of one file, UTF-8, without a byte order mark, lines ending in newlines."""
+    """The text of one UTF-8 file, without a byte order mark, with newlines as line ends."""
     place = find_local(path)
     if not place.named:
         raise CorpusError(f"{shown(path)} is not one file.\nGive one file of text.")
@@ -20,12 +20,12 @@ def read_text(path: str) -> str:
 
 
 def read_prompt() -> str:
-    """The text of standard input, less its one final newline, which a shell adds rather than a person."""
+    """The text of standard input, without a single final newline, which the shell adds."""
     return clean(_decode(find("-").files[0].read(), "standard input")).removesuffix("\n")
 
 
 def check_argument(text: str) -> str:
-    """`text` from the command line, whose bytes are UTF-8 whatever the locale says. Raises ConfigError otherwise."""
+    """`text` from the command line, whose bytes are UTF-8 whatever the locale. Raises ConfigError otherwise."""
     try:
         return _decode(text.encode("utf-8", "surrogateescape"), "the text on the command line")
     except CorpusError as error:
@@ -33,7 +33,7 @@ def check_argument(text: str) -> str:
 
 
 def opening_words(text: str) -> str:
-    """Some words that `text` begins with, to try as a prompt: at most 24 characters of a line; empty without a word."""
+    """The first words of `text`, to try as a prompt: at most 24 characters of one line; "" if there is no word."""
     start = re.search(r"\w.*", text)
     line = "".join(takewhile(lambda char: char.isprintable() and char != "\ufffd", start[0] if start else ""))
     whole = re.match(r"\w(?:.{0,22}\w)?\b", line)

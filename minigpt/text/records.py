@@ -19,14 +19,14 @@ class Token:
 
     @classmethod
     def of(cls, tokenizer: "Tokenizer", token: int, **numbers: Any) -> Self:
-        """The token with the id `token`; `numbers` are the fields that a subclass has besides."""
+        """The token with the id `token`; `numbers` are the additional fields of a subclass."""
         data = tokenizer.token_bytes(token)
         return cls(id=token, text=token_text(data), bytes=data.hex(), **numbers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorpusText:
-    """A text that answers are compared with, as tokens."""
+    """A text, as tokens, with which a model's answers are compared."""
 
     name: str
     part: str  # what of it: training text, or whole text
@@ -35,7 +35,7 @@ class CorpusText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextSource:
-    """A file that a text is made of; hash and size are of its bytes as stored."""
+    """A file of a text; hash and size are of its bytes as stored."""
 
     name: str
     sha256: str
@@ -44,7 +44,7 @@ class TextSource:
 
 
 def token_text(data: bytes) -> str | None:
-    """The characters of a token, or None when its bytes are not whole characters."""
+    """The text of a token, or None if its bytes are not whole characters."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:

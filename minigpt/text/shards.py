@@ -32,9 +32,9 @@ _IN_MEMORY = 1 << 24  # ids: so few are read rather than mapped
 
 
 class Shards:
-    """Ids on disk as one sequence, of which only what is asked for is read: `len`, [slice] and [array of positions].
+    """Ids on disk as one sequence, read on demand: `len`, [slice] and [array of positions].
 
-    Forgets after each reading which pages it touched: they stay in the system's cache, but are no memory of ours.
+    Pages are released after each read: they stay in the system's cache, but do not count as our memory.
     """
 
     def __init__(self, files: Sequence[Path], dtype: np.dtype) -> None:
@@ -79,7 +79,7 @@ Ids = np.ndarray | Shards
 
 @dataclass(frozen=True, kw_only=True)
 class ShardFile:
-    """A file of ids, as the manifest has it."""
+    """A file of ids, as listed in the manifest."""
 
     file: str
     tokens: Several
@@ -89,7 +89,7 @@ class ShardFile:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardFiles:
-    """Those of both parts of a text."""
+    """The files of both parts of a text."""
 
     train: tuple[ShardFile, ...]
     validation: tuple[ShardFile, ...]
@@ -97,7 +97,7 @@ class ShardFiles:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What lies in a folder of ids, and what it was made from."""
+    """The contents of a folder of ids, and what they were made from."""
 
     format: int
     dtype: str
@@ -109,10 +109,10 @@ class Manifest:
 
 @dataclass(frozen=True)
 class TokenData:
-    """A corpus as ids, [N] uint16 or uint32. `validation` has fewer than two tokens when there is none.
+    """A corpus as ids, [N] uint16 or uint32. `validation` has fewer than two tokens if there is none.
 
-    `train_bytes`: of the training text in UTF-8. `made_from`: the hashes and settings that make these ids, and no
-    others. `folder`: where they lie, when they are on disk.
+    `train_bytes`: the size of the training text in UTF-8. `made_from`: the hashes and settings that determine the ids.
+    `folder`: where they are, if they are on disk.
     """
 
     train: Ids
@@ -124,9 +124,9 @@ class TokenData:
 
 
 def tokenize(tokenizer: Tokenizer, split: Split, folder: Path | None = None, progress: Progress = unheard) -> TokenData:
-    """Both parts as ids, end-of-text between documents: in memory, or in shards in `folder`, which is to be new.
+    """Tokenize both parts, with end-of-text between documents: in memory, or into shards in a new `folder`.
 
-    `progress` is told of characters. Raises OutputError where the disk is full.
+    `progress` receives characters. Raises OutputError if the disk is full.
     """
     parts = {
         name: tokenizer.encode_blocks(counted(blocks, progress))
@@ -148,7 +148,7 @@ def tokenize(tokenizer: Tokenizer, split: Split, folder: Path | None = None, pro
 
 
 def made_from(tokenizer: Tokenizer, split: Split) -> dict[str, Any]:
-    """All that the ids depend on, by its content: equal ones make equal ids."""
+    """Everything that determines the ids, by content."""
     return {
         "text_sha256": split.corpus.sha256,
         "validation_text_sha256": split.held_out.sha256 if split.held_out else None,
@@ -162,7 +162,7 @@ def made_from(tokenizer: Tokenizer, split: Split) -> dict[str, Any]:
 
 
 def write_shards(folder: Path, data: TokenData, parts: Mapping[str, Iterable[np.ndarray]]) -> None:
-    """Files of raw little-endian ids, and last the manifest: without it, they are not whole."""
+    """Write files of raw little-endian ids, then the manifest; without it, they are incomplete."""
     folder.mkdir()
     shards = {name: list(_write_part(folder, name, iter(batches))) for name, batches in parts.items()}
     manifest = {
@@ -193,7 +193,7 @@ def _up_to_a_shard(batches: Iterator[np.ndarray]) -> Iterator[bytes]:
 
 
 def _write_synced(file: Path, chunks: Iterable[bytes]) -> tuple[int, str]:
-    """Its size and SHA-256."""
+    """Write and sync a file; returns its size and SHA-256."""
     size, sha256 = 0, hashlib.sha256()
     with file.open("xb") as stream:
         for chunk in chunks:
@@ -206,7 +206,7 @@ def _write_synced(file: Path, chunks: Iterable[bytes]) -> tuple[int, str]:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest in `folder`. Raises CheckpointError where there is none, or one of another version."""
+    """The manifest in `folder`. Raises CheckpointError if there is none, or one of another version."""
     path = folder / MANIFEST
     values = read_object(path)
     if values.get("format") != _FORMAT:
@@ -215,7 +215,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def open_shards(folder: Path) -> TokenData:
-    """The ids in `folder`, mapped where they are many. Raises CheckpointError where a file is not what was written."""
+    """The ids in `folder`, mapped if there are many. Raises CheckpointError if a file is not as written."""
     manifest = read_manifest(folder)
     if manifest.dtype not in _DTYPES:
         raise CheckpointError(f"{folder / MANIFEST} is damaged: dtype is not one of {', '.join(_DTYPES)}.")
@@ -247,7 +247,7 @@ def _checked(folder: Path, shard: ShardFile, itemsize: int) -> Path:
 
 
 def keep_shards(data: TokenData, folder: Path) -> TokenData:
-    """Move the shards of `data` to `folder`, or write them there: whole, or not at all. Raises OutputError."""
+    """Move the shards of `data` to `folder`, or write them there: completely or not at all. Raises OutputError."""
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     with _writing(folder, temporary):
         if data.folder is not None:
@@ -260,7 +260,7 @@ def keep_shards(data: TokenData, folder: Path) -> TokenData:
 
 
 def made_before(folders: Iterable[Path], wanted: Mapping[str, Any]) -> Iterator[Path]:
-    """Those of `folders` whose ids are made from what is `wanted`, as their manifests say."""
+    """Those of `folders` whose manifests say that their ids are made from `wanted`."""
     for folder in folders:
         with suppress(CheckpointError):  # of another version, or no manifest
             if read_manifest(folder).made_from == wanted:
@@ -268,7 +268,7 @@ def made_before(folders: Iterable[Path], wanted: Mapping[str, Any]) -> Iterator[
 
 
 def reuse_shards(folder: Path, target: Path) -> TokenData:
-    """The ids in `folder` in `target` too: hard-linked, else copied. Raises CheckpointError where they are damaged."""
+    """Copy the ids in `folder` to `target`, by hard links if possible. Raises CheckpointError if they are damaged."""
     with _writing(target):
         shutil.copytree(folder, target, copy_function=_link_or_copy)
     try:
@@ -288,7 +288,7 @@ def _link_or_copy(source: str, target: str) -> None:
 
 @contextmanager
 def _writing(folder: Path, *temporary: Path) -> Iterator[None]:
-    """Turns an OSError into an OutputError, with nothing left behind."""
+    """Turns an OSError into an OutputError, and removes incomplete files."""
     try:
         yield
     except OSError as error:
@@ -301,9 +301,9 @@ def _writing(folder: Path, *temporary: Path) -> Iterator[None]:
 
 
 def fitting_context(tokens: int, context: int, text: str = "The text") -> int:
-    """`context`, or the largest power of two that leaves at least two windows in a text of `tokens` training tokens.
+    """`context`, or the largest power of two that leaves two windows in a text of `tokens` training tokens.
 
-    Raises CorpusError, in which it is called `text`, when even the shortest sensible context does not fit.
+    Raises CorpusError, which calls the text `text`, if even the shortest sensible context does not fit.
     """
     if tokens > context:
         return context
@@ -316,15 +316,15 @@ def fitting_context(tokens: int, context: int, text: str = "The text") -> int:
 
 
 def random_windows(ids: Ids, batch: int, context: int, generator: torch.Generator, part: slice = slice(None)) -> Tensor:
-    """Windows at random places [B, T + 1], int64 on the CPU.
+    """Random windows [B, T + 1], int64 on the CPU.
 
-    Of a batch that several processes share, only the rows of `part` are read.
+    Of a batch shared by several processes, only the rows of `part` are read.
     """
     starts = torch.randint(len(ids) - context, (batch, 1), generator=generator)[part].numpy()
     return torch.from_numpy(ids[starts + np.arange(context + 1)].astype(np.int64))
 
 
 def random_batch(ids: Ids, batch: int, context: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Of `random_windows`, inputs [B, T] and, one token further on, targets [B, T]."""
+    """Inputs [B, T] and targets [B, T], shifted by one token, from `random_windows`."""
     windows = random_windows(ids, batch, context, generator)
     return windows[:, :-1], windows[:, 1:]

@@ -8,7 +8,7 @@ from minigpt.text.wording import shown
 
 
 def single_token(tokenizer: Tokenizer, text: str) -> int:
-    """The id of the token that is exactly `text`. Raises ConfigError, with what to type, where there is none."""
+    """The id of the token that is exactly `text`. Raises ConfigError, with suggestions, if there is none."""
     if re.fullmatch(r"#\d{1,9}", text):
         token = int(text[1:])
         if token < tokenizer.vocab_size:

@@ -43,9 +43,9 @@ _IN_MEMORY = 1 << 24  # bytes: what can be read only once and is larger goes to 
 
 @dataclass(frozen=True)
 class File:
-    """Bytes to be read, again and again. `name` is for a person, `path` carries the suffixes.
+    """A source of bytes that can be read repeatedly. `name` is for people, `path` carries the suffixes.
 
-    Files of one `key` are the same file. `open` gives a stream that can seek.
+    Files with the same `key` are the same file. `open` returns a seekable stream.
     """
 
     name: str
@@ -58,7 +58,7 @@ class File:
 
 
 class Stored:
-    """One pass over the bytes of a file as they are stored, which are hashed and counted as they go by."""
+    """One pass over the stored bytes of a file, which hashes and counts them."""
 
     def __init__(self, file: File, progress: Progress = unheard) -> None:
         self._file, self._progress, self._hash = file, progress, hashlib.sha256()
@@ -78,7 +78,7 @@ class Stored:
 
 
 def kept(fetch: Callable[[], IO[bytes]]) -> Callable[[], AbstractContextManager[IO[bytes]]]:
-    """`File.open` for what can be fetched only once, as a stream that can seek."""
+    """A `File.open` for what can be fetched only once, as a seekable stream."""
 
     @cache
     def fetched() -> IO[bytes]:
@@ -102,9 +102,9 @@ def copied(stream: IO[bytes]) -> IO[bytes]:
 
 @dataclass(frozen=True)
 class Place:
-    """What one argument stands for: a file that was `named`, or the files found in a directory or by a glob.
+    """What one argument names: a file, or the files found in a directory or by a glob.
 
-    `label` is what to call it in one word; `passed_over` names the entries that are no regular files.
+    `label` is its name in one word; `passed_over` names the entries that are not regular files.
     """
 
     name: str
@@ -115,7 +115,7 @@ class Place:
 
 
 def find(argument: str) -> Place:
-    """The files that `argument` stands for, in sorted order. Nothing is read yet, so a file may still be missing."""
+    """The files that `argument` names, in sorted order. Nothing is read yet, so a file may turn out to be missing."""
     if argument == "-":
         stdin = File("standard input", "", "-", kept(standard_input))
         return Place(stdin.name, "stdin", (stdin,), named=True)
@@ -130,7 +130,7 @@ def find(argument: str) -> Place:
 def find_local(path: str) -> Place:
     if os.path.isdir(path):
         return local_place(path, os.path.basename(os.path.abspath(path)), walk(path))
-    # A file called notes[1].txt is that file, not a pattern; a missing file without * ? [ is told when it is read.
+    # A file called notes[1].txt is that file, not a pattern; a missing file without * ? [ is reported on reading.
     if os.path.lexists(path) or not has_magic(path):
         return Place(shown(path), stem(path), (local_file(path),), named=True)
     return find_by_glob(path)
@@ -149,7 +149,7 @@ def local_place(name: str, label: str, entries: Iterable[Path]) -> Place:
 
 def local_file(path: str) -> File:
     opened = partial(open_local, path)
-    # A pipe can be read only once. What is missing is told when it is opened.
+    # A pipe can be read only once. A missing file is reported on opening.
     is_pipe = os.path.exists(path) and not os.path.isfile(path)
     return File(shown(path), path, os.path.realpath(path), kept(partial(once, opened)) if is_pipe else opened)
 
@@ -164,7 +164,7 @@ def once(opened: Callable[[], IO[bytes]]) -> IO[bytes]:
 
 
 def walk(top: str | Path) -> Iterator[Path]:
-    """Entries below `top`, hidden ones left out. Links to directories come out as links: they may lead anywhere."""
+    """The entries below `top` without hidden ones. Links to directories are not followed: they may lead anywhere."""
     for folder, folders, names in os.walk(top, onerror=refuse):
         folders[:] = [name for name in folders if not is_hidden(name)]
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
@@ -189,12 +189,12 @@ def find_by_glob(pattern: str) -> Place:
 
 
 def below(match: Path) -> Iterable[Path]:
-    """A directory that a glob meets stands for what is in it; a link to one is not followed, as in `walk`."""
+    """The files in a directory that a glob matched; a link to one is not followed, as in `walk`."""
     return walk(match) if match.is_dir() and not match.is_symlink() else (match,)
 
 
 def asked_for(match: Path, pattern: tuple[str, ...]) -> bool:
-    """As in a shell, a glob meets hidden files only where it spells out the dot."""
+    """Whether a glob, as in a shell, may match a hidden file: only if it spells out the dot."""
     return any(map(is_hidden, pattern)) or not any(map(is_hidden, match.parts))
 
 
@@ -253,7 +253,7 @@ def open_filesystem(url: str) -> tuple[Any, str]:
 
 
 def remote_paths(filesystem: Any, path: str) -> list[str] | None:
-    """The files in the directory or under the glob that `path` is; None where it is one file."""
+    """The files in the directory or under the glob `path`; None if it is a single file."""
     if path.startswith(WEB):  # there ? starts a query, and a page is not a directory
         return None
     if filesystem.isdir(path):
@@ -271,7 +271,7 @@ def remote_file(filesystem: Any, path: str, url: str) -> File:
 
 
 def download(filesystem: Any, path: str) -> IO[bytes]:
-    """To a file without a name, which goes when it is closed: not all of fsspec's file systems write to an open one."""
+    """Download to an anonymous temporary file: not all of fsspec's file systems can write to an open one."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         target = os.path.join(folder, "fetched")
         filesystem.get_file(path, target)
@@ -288,12 +288,12 @@ def without_query(url: str) -> str:
 
 
 def before_magic(path: str) -> str:
-    """The folder that a glob looks in; a path that is no glob, whole."""
+    """The folder that a glob searches; a path that is not a glob, unchanged."""
     return re.split(r"[*?\[]", path, maxsplit=1)[0].rpartition("/")[0] if has_magic(path) else path
 
 
 def stem(path: str) -> str:
-    """What a file is called: tinyshakespeare for texts/tinyshakespeare.txt.gz."""
+    """The name of a file: tinyshakespeare for texts/tinyshakespeare.txt.gz."""
     return PurePath(inner_path(path)).stem
 
 
@@ -302,7 +302,7 @@ def stem(path: str) -> str:
 
 @contextmanager
 def errors_told(name: str) -> Iterator[None]:
-    """Turns what reading `name` may raise into a CorpusError."""
+    """Turns whatever reading `name` may raise into a CorpusError."""
     try:
         yield
     except FileNotFoundError as error:
@@ -314,7 +314,7 @@ def errors_told(name: str) -> Iterator[None]:
 
 
 def reading_errors() -> tuple[type[Exception], ...]:
-    """What reading may raise; of REMOTE_ERRORS those whose libraries are loaded, since no other can be raised."""
+    """The errors that reading may raise; of REMOTE_ERRORS, those of loaded libraries."""
     loaded = (getattr(sys.modules[module], name) for module, name in REMOTE_ERRORS if module in sys.modules)
     return (OSError, ValueError, *loaded)
 

@@ -15,10 +15,10 @@ _GOLDEN = 0x9E3779B1  # 2**32 divided by the golden ratio: its multiples are spr
 
 @dataclass(frozen=True)
 class Split:
-    """A corpus whose last `fraction` of all characters validates, or all of which trains where a text is `held_out`.
+    """A corpus of which the last `fraction` validates, or which all trains if another text is `held_out`.
 
-    A document may be divided. Of both texts about a `part` is used, in pieces from all over them, 65,536 characters
-    each, one at least. Raises ConfigError for a fraction or a part that is none.
+    A document may be divided. About a `part` of both texts is used, in pieces of 65,536 characters spread over them, at
+    least one. Raises ConfigError for an invalid fraction or part.
     """
 
     corpus: Corpus
@@ -31,7 +31,7 @@ class Split:
 
     @property
     def _train_end(self) -> int:
-        """The characters before what validates, used or not."""
+        """The number of characters before the validation text, whether used or not."""
         return self.corpus.characters if self.held_out else int(self.corpus.characters * (1 - self.fraction))
 
     @property
@@ -40,19 +40,19 @@ class Split:
 
     @property
     def train_bytes(self) -> int:
-        """Of UTF-8."""
+        """The size of the training text in UTF-8."""
         whole = self.part == 1 and self._train_end == self.corpus.characters
         return self.corpus.utf8_bytes if whole else self._train_size[1]
 
     @cached_property
     def _train_size(self) -> tuple[int, int]:
-        """Characters and bytes, by going through them."""
+        """Characters and bytes of the training text, counted in one pass."""
         sizes = [(len(block.text), utf8_length(block.text)) for block in self.train()]
         return sum(size[0] for size in sizes), sum(size[1] for size in sizes)
 
     @property
     def characters(self) -> int:
-        """All that is to be tokenized; about so many where only a part is used."""
+        """The number of characters to tokenize; approximate if only a part is used."""
         return int(self.part * (self.corpus.characters + (self.held_out.characters if self.held_out else 0)))
 
     @property
@@ -72,11 +72,11 @@ class Split:
 
     @property
     def sampled_characters(self) -> int:
-        """What a tokenizer learns from."""
+        """The number of characters that a tokenizer learns from."""
         return min(LARGE, self.train_characters)
 
     def sample(self, characters: int | None = None) -> Iterator[Block]:
-        """What a tokenizer learns from: all that trains, or, of a large text, about so many from all over it."""
+        """The text that a tokenizer learns from: the training text or, if that is large, a sample spread over it."""
         characters = self.sampled_characters if characters is None else characters
         if characters >= self.train_characters:
             return self.train()
@@ -84,7 +84,7 @@ class Split:
 
 
 def _spread(blocks: Iterator[Block], share: float) -> Iterator[Block]:
-    """About a `share` of the text, in pieces from all over it, each a document."""
+    """About a `share` of the text, in pieces spread over it, each a document."""
     pieces = (piece for block in blocks for piece in cut([block.text], _SAMPLED, 2 * _SAMPLED))
     for number, piece in enumerate(pieces):
         if number * _GOLDEN % 2**32 < int(2**32 * share):

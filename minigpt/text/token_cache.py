@@ -25,10 +25,10 @@ def cache_folder() -> Path:
 
 
 def cached_tokens(tokenizer: Tokenizer, split: Split, progress: Progress = unheard) -> TokenData:
-    """As `tokenize`: in memory where the text is small, else mapped from the cache, and put there where it is not.
+    """Like `tokenize`: in memory if the text is small, otherwise mapped from the cache, and added to it if missing.
 
-    What is found there is what the same text, split and tokenizer made; what is damaged is made anew. `progress` is
-    told of characters. Raises OutputError.
+    A cached entry was made from the same text, split and tokenizer; a damaged one is replaced. `progress` receives
+    characters. Raises OutputError.
     """
     if split.characters <= SMALL:
         return tokenize(tokenizer, split, progress=progress)
@@ -56,7 +56,7 @@ def cached_tokens(tokenizer: Tokenizer, split: Split, progress: Progress = unhea
 
 
 def _forget(cache: Path) -> None:
-    """Remove all but the last `KEPT`; a process that reads one of them still has its pages."""
+    """Remove all but the last `KEPT` entries; a process that reads one of them still has its pages."""
     used = dict[Path, float]()
     for folder in cache.glob("[!.]*"):
         with suppress(OSError):  # another process has removed it

@@ -50,12 +50,12 @@ LETTER_TO_BYTE = {letter: byte for byte, letter in BYTE_TO_LETTER.items()}
 class Tokenizer:
     """A byte-level BPE tokenizer. Every id from 0 to `vocab_size` - 1 has bytes; `end_of_text` is one of them.
 
-    `end_of_text_name`: how it is written, where it is not GPT-2's own.
+    `end_of_text_name`: its name, if that is not GPT-2's.
     """
 
     def __init__(self, engine: Engine, end_of_text_name: str = END_OF_TEXT) -> None:
         self._engine = engine
-        self._engine.encode_special_tokens = True  # "<|endoftext|>" in a user's text is thirteen letters
+        self._engine.encode_special_tokens = True  # "<|endoftext|>" in a user's text is thirteen ordinary characters
         self._engine.no_truncation()  # a fine-tuned model's file may hold the limits of its training
         self._engine.no_padding()
         self._bytes: dict[int, bytes] = {}
@@ -69,9 +69,9 @@ class Tokenizer:
         self._holes = _missing_bytes(engine)
 
     def encode(self, text: str) -> list[int]:
-        """The ids of `text`; no end-of-text is added, and none is read out of it.
+        """The ids of `text`; no end-of-text is added or parsed.
 
-        Raises CorpusError where the tokenizer has no token for a part of the text, or none for all of it.
+        Raises CorpusError if the tokenizer has no token for a part of the text, or none for all of it.
         """
         ids = [token for batch in _batches([Block(text, True)]) for piece in self._encoded(batch) for token in piece]
         if text and not ids:
@@ -79,7 +79,7 @@ class Tokenizer:
         return ids
 
     def _encoded(self, batch: Sequence[Block]) -> Iterator[list[int]]:
-        """The ids of each block; none for one that the tokenizer leaves out as a whole, such as white space."""
+        """The ids of each block; none for a block that the tokenizer drops entirely, such as white space."""
         texts = [text for text, _ in batch]
         work = partial(self._engine.encode_batch_fast, texts, add_special_tokens=False)
         is_long = sum(map(len, texts)) > _LONG
@@ -99,7 +99,7 @@ class Tokenizer:
             yield piece.ids
 
     def _check_spelled(self, text: str, ids: Sequence[int]) -> None:
-        """Raises CorpusError where `ids` lack something of `text` for which the vocabulary has no token."""
+        """Raise CorpusError if `ids` lack a part of `text` for which the vocabulary has no token."""
         if not self._holes:
             return
         normalizer = self._engine.normalizer
@@ -109,11 +109,11 @@ class Tokenizer:
 
     @property
     def dtype(self) -> np.dtype:
-        """Of ids on disk and in memory: little-endian uint16 where the vocabulary fits, uint32 else."""
+        """The type of ids on disk and in memory: little-endian uint16 if the vocabulary fits, otherwise uint32."""
         return np.dtype("<u2" if self.vocab_size <= 1 << 16 else "<u4")
 
     def encode_blocks(self, blocks: Iterable[Block]) -> Iterator[np.ndarray]:
-        """The ids of all blocks, a few at a time, end-of-text between documents; only so many are in memory.
+        """The ids of all blocks, with end-of-text between documents; only a few blocks are in memory.
 
         Raises CorpusError as `encode` does.
         """
@@ -130,19 +130,19 @@ class Tokenizer:
             raise _without_tokens(first)
 
     def encode_documents(self, documents: Iterable[str]) -> np.ndarray:
-        """The ids of all documents in one row, end-of-text between them."""
+        """The ids of all documents in one array, end-of-text between them."""
         parts = list(self.encode_blocks(Block(document, begins=True) for document in documents))
         return np.concatenate(parts) if parts else np.zeros(0, self.dtype)
 
     def token_bytes(self, token: int) -> bytes:
-        """The bytes that a token stands for; the letters of its name for end-of-text and other added tokens."""
+        """The bytes that a token stands for; for end-of-text and other added tokens, the bytes of its name."""
         data = self._bytes.get(token)
         if data is None:
             data = self._bytes[token] = _letters_to_bytes(self._engine.id_to_token(token) or f"<id {token}>")
         return data
 
     def longer_tokens(self, data: bytes) -> list[int]:
-        """The ids of the tokens that begin with `data` (one byte or more) and go on; added tokens are no text."""
+        """The ids of the longer tokens that begin with `data` (one byte or more); added tokens are excluded."""
         if not self._words:
             added = self._engine.get_added_tokens_decoder()
             self._words = sorted(item for item in self._engine.get_vocab().items() if item[1] not in added)
@@ -154,16 +154,16 @@ class Tokenizer:
         return b"".join(map(self.token_bytes, ids))
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of `ids`; bytes that are not whole characters become U+FFFD."""
+        """The text of `ids`; invalid bytes become U+FFFD."""
         return self.decode_bytes(ids).decode("utf-8", "replace")
 
     def merges(self) -> list[tuple[bytes, bytes]]:
-        """Pairs of neighbours that become one, in the order in which they were learned and are applied."""
+        """Pairs of adjacent tokens to merge, in the order in which they were learned and are applied."""
         pairs = json.loads(self._engine.to_str())["model"]["merges"]
         return [(_letters_to_bytes(left), _letters_to_bytes(right)) for left, right in pairs]
 
     def byte_lengths(self) -> np.ndarray:
-        """[V] bytes of text per token; end-of-text, which is no text, counts 0."""
+        """[V] bytes of text per token; end-of-text counts 0."""
         lengths = np.array([len(self.token_bytes(token)) for token in range(self.vocab_size)])
         lengths[self.end_of_text] = 0
         return lengths
@@ -193,7 +193,9 @@ class Tokenizer:
     def from_vocabulary(
         cls, vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]], path: Path, special: "Special"
     ) -> "Tokenizer":
-        """What a vocab.json, at `path`, and a merges.txt say. Raises CheckpointError where they do not fit."""
+        """A tokenizer from a vocab.json, at `path`, and a merges.txt. Raises CheckpointError if they do not fit
+        together.
+        """
 
         def make() -> Engine:
             return _engine(models.BPE(vocab=dict(vocabulary), merges=list(merges)), special.prefix_space)
@@ -220,10 +222,10 @@ class Tokenizer:
 
 @dataclass(frozen=True)
 class Special:
-    """What a folder says of its tokenizer beside the vocabulary.
+    """What a folder says about its tokenizer beside the vocabulary.
 
-    `added`: tokens by id, which text becomes part of unless they are special. `end_of_text`: the name of the token that
-    ends a text, where GPT-2's is not there. `names`: tokens that no text becomes part of.
+    `added`: tokens by id, which occur in text unless they are special. `end_of_text`: the name of the token that ends a
+    text, if GPT-2's is missing. `names`: tokens that never occur in text.
     """
 
     added: Mapping[int, AddedToken] = field(default_factory=dict)
@@ -232,22 +234,22 @@ class Special:
     prefix_space: bool = False
 
     def give(self, engine: Engine) -> None:
-        """Raises CheckpointError for a token that has, or would get, another id."""
+        """Add the tokens to `engine`. Raises CheckpointError for one that has, or would get, another id."""
         engine.add_tokens([token for _, token in sorted(self.added.items())])
         for number, token in sorted(self.added.items()):
             if engine.token_to_id(token.content) != number:
                 raise CheckpointError(
-                    f"The added token {brief(repr(token.content))} is said to have the id {number:,}, but the "
+                    f"The added token {brief(repr(token.content))} is declared with the id {number:,}, but the "
                     f"vocabulary gives it {engine.token_to_id(token.content)}."
                 )
         engine.add_special_tokens([name for name in self.names if engine.token_to_id(name) is not None])
 
 
 def train_tokenizer(kind: str, documents: Iterable[str], vocab_size: int | None = None) -> Tokenizer:
-    """Make a tokenizer of `kind` for the documents, which are gone through once.
+    """Train a tokenizer of `kind` on the documents, in one pass.
 
-    `vocab_size`: for bpe, all tokens, end-of-text included (the corpus may be too short to fill it); by default it is
-    chosen from the length of the corpus. char takes what the corpus holds.
+    `vocab_size`: for bpe, all tokens, end-of-text included (a short corpus may give fewer); by default chosen from the
+    size of the corpus. char uses the characters of the corpus.
     """
     check_tokenizer(kind, vocab_size)
     if kind == "char":
@@ -260,7 +262,7 @@ def train_tokenizer(kind: str, documents: Iterable[str], vocab_size: int | None 
 
 
 def check_tokenizer(kind: str, vocab_size: int | None) -> None:
-    """Raise ConfigError where `train_tokenizer` could make none of this kind and size."""
+    """Raise ConfigError if `train_tokenizer` cannot make one of this kind and size."""
     require_choice("tokenizer", kind, TOKENIZERS)
     require(
         kind != "char" or vocab_size is None,
@@ -273,14 +275,14 @@ def check_tokenizer(kind: str, vocab_size: int | None) -> None:
 def default_vocab_size(utf8_bytes: int) -> int:
     """The power of two nearest to the square root of the corpus's bytes, from 1,024 to 32,768.
 
-    1,024 measured better than 512 on 0.4 MB (2.07 bits per byte against 2.26 after equal steps); a larger text can
-    teach more tokens.
+    1,024 measured better than 512 on 0.4 MB (2.07 bits per byte against 2.26 after equal steps); a larger text supports
+    more tokens.
     """
     return 1 << min(15, max(10, round(math.log2(max(1, utf8_bytes)) / 2)))
 
 
 def fitting_tokenizers(merges: Sequence[tuple[str, str]], sizes: Sequence[int]) -> dict[int, Tokenizer]:
-    """A bpe tokenizer of each of the `sizes` (vocabularies) for which there are `merges`, or one of all of them."""
+    """A bpe tokenizer of each of the vocabulary `sizes` with enough `merges`, or one with all of them."""
     most = SMALLEST_VOCABULARY + len(merges)
     return {
         size: _tokenizer(merges[: size - SMALLEST_VOCABULARY])
@@ -289,13 +291,13 @@ def fitting_tokenizers(merges: Sequence[tuple[str, str]], sizes: Sequence[int]) 
 
 
 def bytes_per_token(tokenizer: Tokenizer, documents: Sequence[str]) -> float:
-    """How well it compresses them, in UTF-8."""
+    """The compression of the texts, in UTF-8 bytes per token."""
     whole = sum(map(utf8_length, documents))
     return whole / max(1, len(tokenizer.encode_documents(["".join(documents)])))
 
 
 def learned_merges(documents: Iterable[str], count: int) -> list[tuple[str, str]]:
-    """So many of them, or as many as there are to learn, the most frequent pair first."""
+    """Learn this many merges, or as many as there are, the most frequent pair first."""
     engine = _engine(models.BPE())
     trainer = trainers.BpeTrainer(
         vocab_size=256 + count,
@@ -308,7 +310,7 @@ def learned_merges(documents: Iterable[str], count: int) -> list[tuple[str, str]
 
 
 def _character_merges(documents: Iterable[str]) -> list[tuple[str, str]]:
-    """Merges that build each multi-byte character from its bytes, left to right, shared beginnings once."""
+    """Merges that build each multi-byte character from its bytes, left to right, sharing common prefixes."""
     characters = sorted({c for document in documents for c in set(document) if ord(c) > 0x7F})
     merges: dict[tuple[str, str], None] = {}
     for character in characters:
@@ -335,7 +337,7 @@ def _engine(model: models.BPE, prefix_space: bool = False) -> Engine:
 
 
 def _batches(blocks: Iterable[Block]) -> Iterator[list[Block]]:
-    """Small parts of `blocks`, many at once; none begins a document at the very start, where nothing is to separate."""
+    """Small parts of `blocks`, in batches; the first starts no new document, because nothing precedes it."""
     batch: list[Block] = []
     size, is_first = 0, True
     for block in blocks:
@@ -351,7 +353,7 @@ def _batches(blocks: Iterable[Block]) -> Iterator[list[Block]]:
 
 
 def _missing_bytes(engine: Engine) -> frozenset[int]:
-    """The bytes for which text finds no token in the vocabulary: of a GPT-2's, none."""
+    """The bytes for which the vocabulary has no token; for GPT-2's, none."""
     special = {number for number, token in engine.get_added_tokens_decoder().items() if token.special}
     ids = {byte: engine.token_to_id(letter) for byte, letter in BYTE_TO_LETTER.items()}
     return frozenset(byte for byte, number in ids.items() if number is None or number in special)

@@ -10,13 +10,13 @@ def shown(name: str) -> str:
 
 
 def listed(names: list[str], most: int = 20) -> str:
-    """`names` in quotes on one line, the first `most` of them."""
+    """The first `most` of `names`, in quotes on one line."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(f'"{brief(shown(name))}"' for name in names[:most]) + more
 
 
 def needs_extra(name: str, packages: str, extra: str) -> PackageError:
-    """The error for `name`, which only `packages` can open; `extra` is the name in pyproject.toml that brings them."""
+    """The error for `name`, which needs `packages`; `extra` is the name in pyproject.toml that installs them."""
     return PackageError(
         f"{name} cannot be opened without {packages}, not installed here.\n"
         f"From your clone of minigpt: pip install -e '.[{extra}]'"

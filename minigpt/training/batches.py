@@ -12,11 +12,10 @@ Batch = tuple[Tensor, Tensor]  # inputs [B, T] and, one token further on, target
 
 
 class Batches:
-    """What each optimizer step trains on, `accumulation` batches; it depends on the seed and the step alone.
+    """The batches of each optimizer step, `accumulation` of them; they depend on the seed and the step alone.
 
-    Each of several `ranks` has its rows. A GPU works on its own while the CPU draws what comes next, and what lies in
-    pinned memory is copied meanwhile: so `prepare` before waiting for the GPU, and it need not wait for data. A CPU
-    would gain nothing.
+    Each of several `ranks` reads its own rows. While a GPU computes, `prepare` draws the next batches on the CPU and
+    copies them from pinned memory, so call it before waiting for the GPU. On a CPU this gains nothing.
     """
 
     def __init__(self, ids: Ids, config: TrainConfig, context: int, device: torch.device, ranks: Ranks) -> None:
@@ -30,7 +29,7 @@ class Batches:
         return self._ahead.pop(step, None) or self._drawn(step)
 
     def prepare(self, step: int) -> None:
-        """Draw the batches of `step` ahead where that is of use."""
+        """Draw the batches of `step` ahead of time, where that saves time."""
         if self._device.type == "cuda":
             self._ahead = {step: self._drawn(step)}
 
@@ -48,5 +47,5 @@ class Batches:
 
 
 def mixed(*numbers: int) -> int:
-    """A seed of 32 bits, all that torch's generator on the CPU takes; a last 0 changes nothing."""
+    """A seed of 32 bits, as torch's CPU generator takes it. A trailing 0 changes nothing."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -15,7 +15,20 @@ from minigpt.training.speed import GPU_TOKENS, Speed, heads_of
 SHAPES = ((2, 64), (3, 96), (4, 128), (4, 192), (5, 256), (6, 384), (8, 512), (10, 640), (12, 768))
 VOCABULARIES = (512, 1024, 2048, 4096, 8192, 16384)
 DROPOUTS = (0.0, 0.1, 0.2)
-SHARES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.03, 0.02, 0.01)  # of the time: no more than is good
+SHARES = (
+    1.0,
+    0.7,
+    0.5,
+    0.35,
+    0.25,
+    0.18,
+    0.12,
+    0.08,
+    0.05,
+    0.03,
+    0.02,
+    0.01,
+)  # of the time: longer trainings would overfit
 # Three times the weight decay took 0.4 to 7 % off the loss of a text that is seen ten times or more (at 4 x 128 and
 # 5 x 256, scripts/measurements.jsonl); of one that is seen eight times or less it added up to 2 %.
 OFTEN, REPEATED_DECAY = 10.0, 0.3
@@ -33,7 +46,10 @@ _LARGEST_VOCABULARY = 4.1  # times the root of the bytes: 8,192 for 1 MB, at 10 
 
 @dataclass(frozen=True)
 class TextSize:
-    """The training text. `bytes_per_token` by size of vocabulary, as a bpe tokenizer of that size cuts it."""
+    """The size of the training text.
+
+    `bytes_per_token` maps a vocabulary size to the compression of a bpe tokenizer of that size.
+    """
 
     utf8_bytes: int
     characters: int
@@ -43,7 +59,7 @@ class TextSize:
 def candidates(
     choices: Choices, text: TextSize, speed: Speed, seconds: float, law: Law, weight_decay: float | None = None
 ) -> list[PlannedRun]:
-    """All that `choices` and `weight_decay` leave open, best first. Raises ConfigError where nothing fits."""
+    """All runs that `choices` and `weight_decay` leave open, best first. Raises ConfigError if none fits."""
     found = [
         _regularized(run, dropout, _decay(run) if weight_decay is None else weight_decay, text, law)
         for shape in _shapes(choices)
@@ -58,8 +74,9 @@ def candidates(
 
 
 def known(runs: list[PlannedRun], text: TextSize, law: Law) -> list[PlannedRun]:
-    """The best of `runs`, and those others that the law has seen the like of. Where it has not seen the like of the
-    best, nothing is expected of it, and it stands alone.
+    """The best of `runs`, and those others to which the law applies.
+
+    If the law does not apply to the best one, that one is returned alone, without an expected loss.
     """
     best, *others = runs
     if not law.has_seen(_training(best, text)):
@@ -68,7 +85,7 @@ def known(runs: list[PlannedRun], text: TextSize, law: Law) -> list[PlannedRun]:
 
 
 def _shapes(choices: Choices) -> list[tuple[int, int, int]]:
-    """(layers, heads, width), each once."""
+    """The distinct shapes (layers, heads, width)."""
     if choices.preset is not None:
         preset = PRESETS[choices.preset]
         ladder = [(preset.layers, preset.width)]
@@ -87,7 +104,7 @@ def _shapes(choices: Choices) -> list[tuple[int, int, int]]:
 
 
 def _vocabularies(choices: Choices, text: TextSize) -> Iterator[int | None]:
-    """None stands for characters."""
+    """The vocabulary sizes to try; None stands for characters."""
     if choices.tokenizer == "char":
         yield None
         return
@@ -109,7 +126,7 @@ def _candidate(
     vocabulary: int | None,
     share: float,
 ) -> PlannedRun:
-    """How far a model comes."""
+    """The run of one shape and vocabulary: how far it gets in the time."""
     layers, heads, width = shape
     model = ModelConfig(
         vocab_size=vocabulary or 257,
@@ -125,12 +142,12 @@ def _candidate(
 
 
 def _decay(run: PlannedRun) -> float:
-    """The weight decay that suits how often the text is seen."""
+    """The weight decay that suits the number of epochs."""
     return REPEATED_DECAY if run.epochs >= OFTEN else TrainConfig.weight_decay
 
 
 def _regularized(run: PlannedRun, dropout: float, weight_decay: float, text: TextSize, law: Law) -> PlannedRun:
-    """`run` with these, and with the bits per byte to expect, for a text of average difficulty."""
+    """`run` with this regularization, and with its expected bits per byte for a text of average difficulty."""
     run = replace(run, dropout=dropout, weight_decay=weight_decay)
     return replace(run, expected_bits_per_byte=law.bits_per_byte(_training(run, text)))
 
@@ -150,9 +167,9 @@ def _training(run: PlannedRun, text: TextSize) -> Training:
 def given_model(
     model: ModelConfig, choices: Choices, text: TextSize, speed: Speed, seconds: float, *, twice: bool
 ) -> PlannedRun:
-    """The run of a model that is given: how far it comes in the time, or in a share of it where the text is short.
+    """The run of a given model: how far it gets in the time, or in a share of the time if the text is short.
 
-    No law says how good it will be. `twice`: whether the blocks run forward twice, by gradient checkpointing.
+    No scaling law predicts its loss. `twice`: whether blocks run forward twice because of gradient checkpointing.
     """
     (length,) = text.bytes_per_token.values()
 
@@ -175,7 +192,7 @@ def _in_time(
     choices: Choices,
     processes: int,
 ) -> PlannedRun:
-    """What a model does in a `share` of `seconds`. `rate`: tokens a second, of those in a batch of all processes."""
+    """What a model does in a `share` of `seconds`. `rate`: tokens per second over all processes."""
     step_tokens = choices.batch_size * model.context if choices.batch_size else _FEWEST_STEP_TOKENS
     while True:  # larger steps may be quicker, of which more fit, for which still larger ones may be better
         at_once = min(step_tokens, processes * GPU_TOKENS)
@@ -207,12 +224,12 @@ def _in_time(
 
 
 def _batch(tokens: float, context: int, processes: int) -> int:
-    """Windows of so many tokens, as many for each process."""
+    """The number of windows that hold about this many tokens, equal for each process."""
     return processes * max(1, round(tokens / context / processes))
 
 
 def _tokens_per_step(tokens: float) -> int:
-    """1,024 for trainings of some two million tokens, as measured, and as the root of the tokens from there on."""
+    """1,024 for trainings of about two million tokens, as measured; beyond that it grows with their square root."""
     step = _FEWEST_STEP_TOKENS
     while step < 65536 and tokens > 3e6 * (step / _FEWEST_STEP_TOKENS) ** 2:
         step *= 2
@@ -220,7 +237,7 @@ def _tokens_per_step(tokens: float) -> int:
 
 
 def chosen(run: PlannedRun, choices: Choices) -> Choices:
-    """`choices` with all that they left open."""
+    """`choices` with every open choice made."""
     return replace(
         choices,
         tokenizer=run.tokenizer,
@@ -236,14 +253,14 @@ def chosen(run: PlannedRun, choices: Choices) -> Choices:
 
 
 def adamw_rate(width: int) -> float:
-    """0.006 at a width of 128, as measured there (0.003 learns less), and as one over the root of the width."""
+    """0.006 at a width of 128, as measured (0.003 learns less), scaled by one over the square root of the width."""
     return float(f"{6e-3 * (128 / width) ** 0.5:.2g}")
 
 
 def paced(run: PlannedRun, settings: TrainConfig, seconds: float, kept: Collection[str] = ()) -> TrainConfig:
-    """`settings` for `seconds`, into which the run's steps are expected to fit; those named in `kept` stay.
+    """`settings` for a run of `seconds`, in which its steps are expected to fit. Settings named in `kept` stay.
 
-    Of a run that is good for a share of them, the steps are what counts, whatever time they take.
+    For a run that uses only a share of the time, the number of steps is what counts, however long they take.
     """
     accumulation = settings.accumulation if "accumulation" in kept else run.accumulation
     steps = min(MOST_STEPS, max(1, round(run.tokens / (run.batch_size * accumulation * run.context))))

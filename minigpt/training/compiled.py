@@ -9,10 +9,10 @@ from minigpt.errors import ConfigError, named
 
 
 def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """`function` through `torch.compile`; its modules stay as they are, and so do the names of their weights.
+    """Compile `function` with `torch.compile`; its modules and the names of their weights stay the same.
 
-    The first call takes from some seconds to minutes. Raises ConfigError there, where this machine cannot compile:
-    a CPU needs a C++ compiler.
+    The first call takes seconds to minutes. It raises ConfigError if this machine cannot compile: a CPU needs a C++
+    compiler.
     """
     made = torch.compile(function)
 

@@ -16,11 +16,11 @@ _MEANS_A_RUN = 50  # a training point is the mean of a fiftieth of the run
 def loss_curves(
     runs: Sequence[RunLog], *, x: str = "step", y: str | None = None, smooth: int | None = None, log: bool = False
 ) -> list[LossCurves]:
-    """The curves of `runs`, over `x` and in `y`, of the names in X_AXES and Y_AXES.
+    """The loss curves of `runs`, over `x` and in the unit `y`, named as in X_AXES and Y_AXES.
 
-    Without `y`, it is bits per byte where that is known of every run, else nats per token. A training loss is the mean
-    of `smooth` steps. `log` leaves out what lies at or below x = 0. Raises ConfigError, and CheckpointError
-    for a run that has no loss in this unit.
+    Without `y`, the unit is bits per byte if that is known of every run, otherwise nats per token. Each point of a
+    training loss is the mean of `smooth` steps. `log` drops points at or below x = 0. Raises ConfigError, and
+    CheckpointError for a run that has no loss in this unit.
     """
     require_choice("x", x, X_AXES)
     require_choice("y", y, Y_AXES)
@@ -52,16 +52,17 @@ def _curves(run: RunLog, x: str, y: str, smooth: int | None, log: bool) -> LossC
 
 
 def _nats_in(y: str, run: RunLog) -> float | None:
-    """One nat per token in the unit `y`, where that is known."""
+    """One nat per token in the unit `y`, if that is known."""
     if y == "nats_per_token":
         return 1.0
     return 1 / (math.log(2) * run.bytes_per_token) if run.bytes_per_token else None
 
 
 def _training(records: Iterable[TrainRecord], x: str, unit: float | None, steps: int) -> Iterator[tuple[float, float]]:
-    """Each point the mean of `steps` steps with it in their middle: a mean of those before it would lag behind.
+    """The training loss as centred means of `steps` steps; a mean over the preceding steps would lag behind.
 
-    Near the start, where the loss falls fast, as many follow as went before; near the end fewer follow.
+    Near the start, where the loss falls fast, the window shrinks to what lies on both sides; near the end it is cut
+    off.
     """
     trained = [(getattr(record, x), record.loss_nats) for record in records if record.loss_nats is not None]
     if unit is None:
@@ -80,7 +81,7 @@ def _validation(records: Iterable[TrainRecord], x: str, name: str) -> Iterator[t
 
 
 def cautions(runs: Sequence[RunLog], curves: Sequence[LossCurves]) -> Iterator[str]:
-    """Sentences about what is missing from `curves`, and what in them does not compare."""
+    """Sentences about what is missing from `curves`, and about curves that cannot be compared."""
     in_bits = curves[0].y == "bits_per_byte"
     for run in runs:
         if in_bits and run.bytes_per_token is None:
@@ -95,5 +96,5 @@ def cautions(runs: Sequence[RunLog], curves: Sequence[LossCurves]) -> Iterator[s
 
 
 def _differ(values: Iterable[str | None]) -> bool:
-    """Whether two of those that are known differ."""
+    """Whether two of the known values differ."""
     return len(set(values) - {None}) > 1

@@ -30,7 +30,7 @@ from minigpt.text.shards import Ids
 
 T = TypeVar("T")
 
-# How long ranks wait for each other: rank 0 may tokenize for long. One that ends is noticed at once by the others.
+# How long ranks wait for each other: rank 0 may tokenize for long. The others notice at once when one ends.
 _PATIENCE = timedelta(hours=6)
 _IDS_AT_ONCE = 1 << 25
 
@@ -40,7 +40,9 @@ class RankError(MinigptError):
 
 
 class Ranks:
-    """The processes of a run: this is `rank` of `size`. What all must call together is marked so."""
+    """The processes of a run, of which this one is number `rank` of `size`. Collective calls, which all ranks must
+    make, say so.
+    """
 
     rank = 0
     size = 1
@@ -48,15 +50,15 @@ class Ranks:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that reads standard input, writes and shows."""
+        """Whether this is the process that reads standard input, writes files and prints."""
         return self.rank == 0
 
     def mine(self, count: int) -> slice:
-        """The part of `count` rows, a multiple of `size`, that is this rank's."""
+        """This rank's part of `count` rows, a multiple of `size`."""
         return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
     def check_batch(self, batch_size: int) -> None:
-        """Raise ConfigError where the ranks cannot share a batch equally."""
+        """Raise ConfigError if the ranks cannot share a batch equally."""
         require(
             batch_size % self.size == 0,
             f"{named('batch_size', batch_size)} cannot be shared equally by {self.size} processes: "
@@ -64,59 +66,59 @@ class Ranks:
         )
 
     def place(self, model: Model, device: torch.device) -> Model:
-        """Move to the device what this rank holds of `model`, which is whole on the CPU. For all together."""
+        """Move this rank's part of `model`, which is whole on the CPU, to the device. Collective."""
         return model.to(device)
 
     def trained(self, model: Model) -> nn.Module:
-        """What a placed model is called through in training, so that gradients are means over ranks. For all."""
+        """The module to call in training, so that gradients are averaged over the ranks. Collective."""
         return model
 
     def accumulating(self, trained: nn.Module) -> AbstractContextManager[None]:
-        """While entered, gradients may stay each rank's own: more are to be added."""
+        """A context in which gradients need not be reduced yet, because more will be added to them."""
         return nullcontext()
 
     def whole(self, model: Model) -> Model:
-        """On rank 0, the model with all of its weights. For all together."""
+        """On rank 0, the model with all of its weights. Collective."""
         return model
 
     def kept(self, tensor: Tensor) -> Tensor:
-        """On rank 0, all of a tensor. For all together."""
+        """On rank 0, the whole tensor. Collective."""
         return tensor
 
     def total(self, value: float) -> float:
-        """The sum over the ranks. For all together."""
+        """The sum over the ranks (all-reduce). Collective."""
         return value
 
     def highest(self, value: float) -> float:
-        """The largest of the ranks' values. For all together."""
+        """The maximum over the ranks (all-reduce). Collective."""
         return value
 
     def farewell(self, value: float) -> float:
-        """`highest`, as the last thing that is done together; this rank's own value where another has left already."""
+        """`highest`, as the last collective call; this rank's own value if another one has already left."""
         return value
 
     def agree(self, value: float) -> float:
-        """Rank 0's value. For all together."""
+        """Rank 0's value (broadcast). Collective."""
         return value
 
     def tell(self, value: Any) -> Any:
-        """Rank 0's value, of what JSON holds. For all together."""
+        """Rank 0's JSON value (broadcast). Collective."""
         return value
 
     def tensors(self, named: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
-        """Rank 0's tensors, one after the other. For all together."""
+        """Rank 0's tensors, one after the other (broadcast). Collective."""
         yield from named
 
     def ids(self, ids: Ids) -> Ids:
-        """Rank 0's ids; elsewhere in a temporary file, mapped into memory. For all together."""
+        """Rank 0's ids (broadcast); other ranks map them from a temporary file. Collective."""
         return ids
 
     def together(self, work: Callable[[], T]) -> T:
-        """`work()`; where it raises a MinigptError on any rank, it does so on every one. For all together."""
+        """Call `work()`; if it raises a MinigptError on any rank, it is raised on every one. Collective."""
         return work()
 
     def device(self, name: str) -> torch.device:
-        """This process's device. Raises ConfigError. For all together."""
+        """This process's device. Raises ConfigError. Collective."""
         return resolve_device(name)
 
 
@@ -124,7 +126,7 @@ ALONE = Ranks()
 
 
 class _Replicas(Ranks):
-    """A copy of the model on every rank."""
+    """Every rank holds a copy of the model (DDP)."""
 
     def __init__(self) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
@@ -165,7 +167,7 @@ class _Replicas(Ranks):
         return self._told(0, value)
 
     def _told(self, rank: int, value: Any) -> Any:
-        """The value of `rank`, as JSON: no pickle is ever read."""
+        """The value of `rank`, sent as JSON: no pickle is ever read."""
         text = json.dumps(value).encode()
         size = int(self._from(rank, len(text)))
         data = torch.frombuffer(bytearray(text), dtype=torch.uint8) if rank == self.rank else torch.empty(size).byte()
@@ -211,7 +213,7 @@ class _Replicas(Ranks):
 
 
 class _Shards(_Replicas):
-    """Of every weight, gradient and moment, some rows on each rank."""
+    """Every rank holds some rows of each weight, gradient and moment (FSDP2)."""
 
     shard = True
 
@@ -227,7 +229,7 @@ class _Shards(_Replicas):
         return model
 
     def accumulating(self, trained: nn.Module) -> AbstractContextManager[None]:
-        return nullcontext()  # gradients that are not shared yet would be whole ones, which may not fit
+        return nullcontext()  # unreduced gradients would not be sharded, and may not fit
 
     def whole(self, model: Model) -> Model:
         tensors = {name: self.kept(p.detach()) for name, p in model.named_parameters()}
@@ -244,12 +246,12 @@ class _Shards(_Replicas):
 
 
 def full(tensor: Tensor) -> Tensor:
-    """All of a tensor that may be divided among ranks. For all together."""
+    """The whole of a tensor that may be sharded over the ranks (all-gather). Collective."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def divided_as(like: Tensor, tensor: Tensor) -> Tensor:
-    """A copy of `tensor`, the same on every rank, on the device of `like`; of its shape, divided among ranks as it."""
+    """Shard `tensor`, the same on every rank, as `like` is sharded, onto the device of `like`."""
     if not isinstance(like, DTensor) or tensor.shape != like.shape:
         return tensor.to(like.device, copy=True)
     parts = distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
@@ -257,22 +259,22 @@ def divided_as(like: Tensor, tensor: Tensor) -> Tensor:
 
 
 def own_rows(like: Tensor, tensor: Tensor) -> Tensor:
-    """Those rows of `tensor` that are this rank's of `like`, which has as many."""
+    """The rows of `tensor` that correspond to this rank's rows of `like`."""
     if not isinstance(like, DTensor):
         return tensor
     return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None).to_local()
 
 
 def local(tensor: Tensor) -> Tensor:
-    """What this rank holds of a tensor, in the same memory."""
+    """This rank's shard of a tensor, sharing its memory."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 @contextmanager
 def join(shard: bool = False) -> Iterator[Ranks]:
-    """While entered, this process is one of those that torchrun started; alone where it started one or none.
+    """Join the processes that torchrun started, while entered; a process that was started alone stays alone.
 
-    Raises ConfigError, and RankError where another process ends before its time.
+    Raises ConfigError, and RankError if another process ends too early.
     """
     launched = launched_rank() is not None
     require(
@@ -292,7 +294,7 @@ def join(shard: bool = False) -> Iterator[Ranks]:
         said = str(error)
         if "out of memory" in said or not (isinstance(error, dist.DistError) or "gloo" in said):
             raise
-        why = f" ({said.splitlines()[0]})" if "nccl" in said.lower() else ""  # which fails by itself, too
+        why = f" ({said.splitlines()[0]})" if "nccl" in said.lower() else ""  # which can also fail by itself
         raise RankError(
             f"Another process of this run has ended, or cannot be reached{why}, and so this one ends too.\n"
             f"What it kept last is there: go on with {named('resume')}, with as many processes as you like."
@@ -306,7 +308,7 @@ def join(shard: bool = False) -> Iterator[Ranks]:
 
 
 def _outlast_first() -> None:
-    """Wait until rank 0 has told the error and ended: as soon as any process ends, torchrun stops the others."""
+    """Wait until rank 0 has reported the error and ended: torchrun stops all processes as soon as one ends."""
     if dist.get_rank() != 0:
         with suppress(RuntimeError):  # the connection is closed
             dist.all_reduce(torch.zeros(1))

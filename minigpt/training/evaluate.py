@@ -22,7 +22,7 @@ _NO_TARGET = -100  # which cross_entropy leaves out
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Loss over every token but the first: `loss_nats` per token; `bits_per_byte` compares tokenizers too."""
+    """The loss over every token but the first. `bits_per_byte` is comparable between tokenizers, `loss_nats` is not."""
 
     loss_nats: float
     bits_per_byte: float
@@ -40,10 +40,10 @@ def evaluate(
     autocast: Callable[[], torch.autocast] | None = None,
     ranks: Ranks = ALONE,
 ) -> Evaluation | None:
-    """Loss over windows that follow each other, each of a context's length and without sight of the one before.
+    """The mean loss over consecutive windows of one context length, none of which sees the one before.
 
-    `ids` [N >= 2]; of more than `tokens` only so many, in stretches from all over them. `byte_lengths` [V]. None when
-    `stopped` before the end. Each of several `ranks` takes its share of the windows, and all have the result.
+    `ids` [N >= 2]: if there are more than `tokens`, stretches spread over them are used. `byte_lengths` [V]. None if
+    `stopped` before the end. Each of several `ranks` evaluates its share of the windows; all receive the result.
     """
     was_training = model.training
     model.eval()
@@ -64,9 +64,11 @@ def evaluate(
 
 
 def unigram_loss(train: Ids, ids: Ids, vocab_size: int, *, tokens: int, context: int) -> float:
-    """Nats per token of `ids` for a model that knows no context, only how often each token occurs in `train`, and once
-    more: what a model has to beat to have learned anything. Of a longer text `evaluate` uses the same `tokens`, and no
-    more than a few million are counted.
+    """The loss of a unigram model, in nats per token of `ids`: the baseline that shows whether a model has learned
+    anything.
+
+    The model knows only how often each token occurs in `train`, plus one. Of a longer text the same `tokens` are used
+    as in `evaluate`, and no more than a few million are counted.
     """
     counts = np.ones(vocab_size)
     for stretch in _stretches(train, _COUNTED, context):
@@ -77,7 +79,7 @@ def unigram_loss(train: Ids, ids: Ids, vocab_size: int, *, tokens: int, context:
 
 
 def _stretches(ids: Ids, tokens: int | None, context: int) -> Iterator[np.ndarray]:
-    """All ids, or `tokens` of them (and one more each, to begin with) in stretches with equal distances."""
+    """All ids, or `tokens` of them in evenly spaced stretches, each with one more id to start from."""
     if tokens is None or len(ids) - 1 <= tokens:
         yield ids[:].astype(np.int64)
         return
@@ -88,7 +90,7 @@ def _stretches(ids: Ids, tokens: int | None, context: int) -> Iterator[np.ndarra
 
 
 def _loss(model: Model, x_BT: Tensor, y_BT: Tensor, autocast: Callable[[], torch.autocast] | None) -> float:
-    """Summed nats."""
+    """The summed loss in nats."""
     x_BT, y_BT = x_BT.to(model.device), y_BT.to(model.device)
     if autocast is None:
         logits = model(x_BT)
@@ -99,13 +101,13 @@ def _loss(model: Model, x_BT: Tensor, y_BT: Tensor, autocast: Callable[[], torch
 
 
 def _share(rows: Tensor, fill: int, ranks: Ranks) -> Tensor:
-    """A rank's rows, as many as every other's: sharded models are called by all ranks or none."""
+    """This rank's rows, as many as every other rank's: the ranks of a sharded model must all call it, or none."""
     padded = F.pad(rows, (0, 0, 0, -len(rows) % ranks.size), value=fill)
     return padded[ranks.mine(len(padded))]
 
 
 def _windows(ids: np.ndarray, context: int, rows: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of `rows` inputs and targets that cover every target once; the last may be a single short window."""
+    """Batches of `rows` inputs and targets that cover every target once; the last may hold a single shorter window."""
     tokens = torch.from_numpy(ids)
     x, y = tokens[:-1], tokens[1:]
     whole = len(x) // context * context
@@ -116,10 +118,10 @@ def _windows(ids: np.ndarray, context: int, rows: int) -> Iterator[tuple[Tensor,
 
 
 def is_overfitting(history: Sequence[TrainRecord], patience: int = 3, every: int = 1) -> bool:
-    """Whether the best validation loss lies `patience` or more evaluations back while the training loss still falls.
+    """Whether the best validation loss is `patience` or more evaluations old while the training loss still falls.
 
-    Evaluations count at every so many steps: those of snapshots, at first so close together, say nothing. The training
-    loss is averaged between evaluations: one batch alone says little.
+    Only the regular evaluations count: those of early snapshots are too close together. The training loss is averaged
+    between evaluations, because that of a single batch is noisy.
     """
     regular = [(i, r.validation_loss_nats) for i, r in enumerate(history) if r.step % every == 0]
     evaluated = [i for i, loss in regular if loss is not None]

@@ -16,7 +16,7 @@ from minigpt.models.gpt import GPT
 from minigpt.models.kinds import gpt_of
 from minigpt.settings import Choices, ModelConfig, TrainConfig, require
 
-# A given model's own, to be kept.
+# Belong to the given model and are kept.
 OWN = ("preset", "tokenizer", "vocab_size", "model", "layers", "heads", "width", "window", "positions")
 _STEP_TOKENS = {"cpu": 1024}  # a window of GPT-2's: the logits of one take 200 MB, and three copies of them
 _STEP_TOKENS_ELSEWHERE = 8192
@@ -24,14 +24,14 @@ _EVALUATED = 8192  # tokens: a few steps' work
 _SMALL = 1 << 24  # parameters: a dozen snapshots of more would fill a disk
 _FEW_SNAPSHOTS = 2
 _LONGEST_CHARACTER = 4  # bytes of UTF-8
-_FEW_BYTES = 1.5  # in a token of a tokenizer that knows words: its own text has 2 to 5 of them
-_WHOLE_CHARACTERS = 0.95  # in a token: below it, characters are cut into bytes
-_MOST_ACTIVATIONS = 1 << 30  # bytes that may be kept between a step's two passes
+_FEW_BYTES = 1.5  # per token of a tokenizer that knows words; on its own text it has 2 to 5
+_WHOLE_CHARACTERS = 0.95  # per token; below this, characters are split into bytes
+_MOST_ACTIVATIONS = 1 << 30  # bytes of activations that may be kept for the backward pass
 
 
 @dataclass(frozen=True)
 class Base:
-    """What a training begins with: the checkpoint, and the name by which it was asked for."""
+    """The checkpoint that a training starts from, and the name by which the user asked for it."""
 
     name: str
     checkpoint: Checkpoint
@@ -85,9 +85,9 @@ def gentle(
 
 
 def misfit(base: Base, bytes_per_token: float, characters_per_token: float) -> str:
-    """A sentence where the base's tokenizer does not fit the text, as it cuts it into little more than bytes; else "".
+    """A warning if the base's tokenizer splits the text into little more than bytes; otherwise "".
 
-    A tokenizer of single characters fits where it knows them.
+    A tokenizer of single characters fits if it knows them.
     """
     tokenizer = base.checkpoint.tokenizer
     knows_words = int(tokenizer.byte_lengths().max()) > _LONGEST_CHARACTER
@@ -109,18 +109,18 @@ def gentle_rate(width: int) -> float:
 
 
 def activation_bytes(model: ModelConfig, tokens: int) -> int:
-    """What the blocks keep for the way back, roughly, in float32."""
+    """A rough estimate of the activations kept for the backward pass, in float32."""
     return 4 * tokens * model.layers * (12 * model.width + 3 * model.mlp_width)
 
 
 def further(model: ModelConfig, choices: Choices) -> ModelConfig:
-    """The shape of a given model as it is to be trained."""
+    """The shape of a given model as it will be trained."""
     context, dropout = choices.context or model.context, model.dropout if choices.dropout is None else choices.dropout
     return replace(model, context=context, dropout=dropout)
 
 
 def begun_with(base: Base, config: ModelConfig, frozen_layers: int) -> GPT:
-    """The base's model in the shape of `config`, which may see fewer tokens at once; its weights are shared."""
+    """The base's model in the shape of `config`, whose context may be shorter; it shares the base's weights."""
     weights = base.checkpoint.model.state_dict()
     weights["wpe.weight"] = weights["wpe.weight"][: config.context].clone()
     with torch.device("meta"):
@@ -130,7 +130,7 @@ def begun_with(base: Base, config: ModelConfig, frozen_layers: int) -> GPT:
 
 
 def freeze(model: GPT, layers: int) -> GPT:
-    """Keep the first `layers` as they are, and the embeddings beneath them; a tied output head is one of these."""
+    """Freeze the embeddings and the first `layers`; a tied output head is frozen with the embeddings."""
     if layers:
         for part in (model.wte, model.wpe, *model.blocks[:layers]):
             part.requires_grad_(False)

@@ -1,7 +1,7 @@
 """A scaling law: the bits per byte to expect of a training by its size, up to a factor that depends on the text.
 
 A scaling law of the kind of Hoffmann et al., "Training Compute-Optimal Large Language Models", 2022, with repeated text
-worth ever less (Muennighoff et al., "Scaling Data-Constrained Language Models", 2023) and a term for learning by heart.
+worth ever less (Muennighoff et al., "Scaling Data-Constrained Language Models", 2023) and a term for overfitting.
 `scripts/fit law` fits it to measurements; law.json holds what came out.
 """
 
@@ -24,7 +24,7 @@ MOST_DROPOUT, MOST_DECAY = 0.2, 0.6
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What the law needs to know of one training."""
+    """What the law needs to know about a training."""
 
     block_parameters: int  # 12 L C²
     embedding_parameters: int  # V C
@@ -37,16 +37,16 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Law:
-    """bits = floor + model + data + by_heart, where
+    """bits = floor + model + data + overfit, where
 
     model     = model_scale (N / 10⁶) ^ -model_power b ^ -model_bytes      N: parameters of the blocks
                                                                            b: bytes of a token
     data      = data_scale (D / 10⁶) ^ -data_power b ^ data_bytes          D: bytes seen, those seen again worth ever
                                                                            less: U repeats (1 - exp(-epochs / repeats))
-    by_heart  = heart_scale (P b / U) ^ heart_size epochs ^ heart_epochs   U: bytes of the text
+    overfit   = heart_scale (P b / U) ^ heart_size epochs ^ heart_epochs   U: bytes of the text
                                                                            P: N and the parameters of the embeddings
 
-    A tokenizer that cuts longer tokens makes the model's work easier. Dropout takes from what is learned by heart, by
+    A tokenizer that cuts longer tokens makes the model's work easier. Dropout reduces overfitting by
     exp(-heart_dropout p), and makes learning slower, by 1 + data_dropout p; so does weight decay above that which
     TrainConfig begins with, by exp(-heart_decay w) and 1 + data_decay w.
     """
@@ -68,9 +68,11 @@ class Law:
     heart_decay: float
 
     def has_seen(self, training: Training) -> bool:
-        """Whether trainings like this one were measured: none so short, so often repeated, so large for its text or so
-        strongly regularized stands alone. Beyond the largest model and the longest training that were measured, a law
-        is for telling, and is trusted for ten times as much.
+        """Whether the law applies: trainings like this one were measured.
+
+        Trainings that are too short, too often repeated, too large for their text or too strongly regularized are
+        excluded. A law is meant to extrapolate, so up to ten times the largest model and the longest training measured
+        are accepted.
         """
         t = training
         return (
@@ -85,7 +87,7 @@ class Law:
         )
 
     def bits_per_byte(self, training: Training) -> float:
-        """Bits per byte on text that was not trained on, for a text of average difficulty."""
+        """The expected bits per byte on held-out text, for a text of average difficulty."""
         t = training
         epochs = t.tokens * t.bytes_per_token / t.text_bytes
         worth = t.text_bytes * self.repeats * (1 - math.exp(-epochs / self.repeats))
@@ -103,7 +105,7 @@ class Law:
 
 @cache
 def fitted_law() -> Law:
-    """The law with the numbers of law.json."""
+    """The law with the coefficients in law.json."""
     return law_of(json.loads(files(__package__).joinpath("law.json").read_text())["law"])
 
 

@@ -25,7 +25,7 @@ from minigpt.training.schedule import evaluation_steps, learning_rate
 
 @dataclass(frozen=True)
 class _Step:
-    """What an optimizer step tells; the untrained model has nothing to tell."""
+    """The results of an optimizer step; the untrained model has none."""
 
     loss_nats: float | None = None
     learning_rate: float = 0.0
@@ -34,11 +34,11 @@ class _Step:
 
 
 class Trainer:
-    """A model in training, and all that the next step depends on: weights, moments, and the number of the step.
+    """A model in training with everything that the next step depends on: weights, moments and the step number.
 
-    What a step draws depends on (seed, step) alone, so that nothing of a generator has to be kept. `byte_lengths` [V]:
-    bytes of each token. With several `ranks`, on which the model is placed, all call the same methods together; the
-    batch is the same as that of one, and each takes its rows of it. Only dropout differs with their number.
+    Random numbers depend on (seed, step) alone, so no generator state has to be saved. `byte_lengths` [V]: bytes of
+    each token. Several `ranks`, on which the model is placed, call the same methods together and share each batch by
+    rows, so the result is that of a single process; only dropout depends on their number.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Trainer:
         self.model, self.data, self.config, self.byte_lengths = model.train(), data, config, byte_lengths
         model.gradient_checkpointing = config.gradient_checkpointing
         self.ranks, self._trained = ranks, ranks.trained(model)
-        # Nothing here refers back to this trainer: a GPU's memory is free again as soon as nobody has it any more.
+        # Nothing here refers back to this trainer, so a GPU's memory is freed as soon as the trainer is dropped.
         loss = _loss_of(self._trained, model.device, config)
         self._loss = compiled(loss) if config.compile else loss
         self.optimizers = build_optimizers(model, config)
@@ -55,26 +55,26 @@ class Trainer:
         self.tokens_per_step = config.batch_size * config.accumulation * model.config.context
         self.step = 0
         self.seconds = 0.0  # of training before this process
-        self.reserved_seconds = 0.0  # for what comes after the last record
+        self.reserved_seconds = 0.0  # for the work after the last record
         self.is_over = False  # the last step is reported
         self._unevaluated = False  # the latest one that is reported
-        self._unreported: _Step | None = _Step()  # taken, but its record is still to come
+        self._unreported: _Step | None = _Step()  # taken, but not reported yet
         self._started = time.perf_counter()
         self._evaluation_seconds = 0.0  # of the latest
 
     def records(
         self, stopped: Callable[[], bool] = lambda: False, before_evaluation: Callable[[], None] = lambda: None
     ) -> Iterator[TrainRecord]:
-        """Train in place; record 0 is the untrained model, record n follows optimizer step n.
+        """Train in place. Record 0 is the untrained model, record n follows optimizer step n.
 
-        `stopped` is asked between steps and in evaluations; a step whose evaluation it cuts short is reported when
-        the training goes on; on all ranks it gives the same answers. The model may be read between two records, and
-        must not be changed.
+        `stopped` is polled between steps and in evaluations, and must answer alike on all ranks. A step whose
+        evaluation was interrupted is reported when the training continues. The model may be read between two records,
+        but not changed.
         """
         evaluated = evaluation_steps(self.config) if len(self.data.validation) > 1 else frozenset()
         while not stopped():
             if self._unreported is None:
-                # Where a save took the time of a step that was expected, that step is still taken, and evaluated.
+                # If a save took the time of an expected step, that step is still taken and evaluated.
                 if self._is_last() and not self._unevaluated:
                     self.is_over = True
                     return
@@ -94,8 +94,10 @@ class Trainer:
                 return
 
     def _is_last(self) -> bool:
-        """Whether no step follows: all are taken, or there is no time for one more and for what comes at the end. One
-        is always taken.
+        """Whether no step follows: all are done, or the time does not suffice for another one and for what comes at the
+        end.
+
+        At least one step is taken.
         """
         config = self.config
         if self.step >= config.steps and (config.seconds is None or config.steps_suffice):
@@ -111,7 +113,7 @@ class Trainer:
         return self.reserved_seconds + self._evaluation_seconds
 
     def _left(self) -> float | None:
-        """The share of the time that is left for steps; None where steps are counted."""
+        """The share of the time that is left for steps; None for a training measured in steps."""
         if self.config.seconds is None:
             return None
         for_steps = self.config.seconds - self._end_seconds()
@@ -147,16 +149,16 @@ class Trainer:
         )
 
     def elapsed(self) -> float:
-        """Seconds of training, those before a stop included."""
+        """Seconds of training, including those before an interruption."""
         return self.seconds + time.perf_counter() - self._started
 
     def is_finite(self) -> bool:
-        """Whether all weights are numbers. For all ranks together."""
+        """Whether all weights are finite. Collective."""
         broken = any(not bool(local(p.detach()).isfinite().all()) for p in self.model.parameters())
         return not self.ranks.highest(broken)
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """On rank 0 everything that `restore` needs: tensors by name, and plain values."""
+        """On rank 0, everything that `restore` needs: tensors by name, and plain values."""
         tensors = {f"model.{name}": self.ranks.kept(p.detach()) for name, p in self.model.named_parameters()}
         for key, name, value in optimizer_state(self.optimizers, dict(self.model.named_parameters())):
             tensors[f"optimizer.{key}.{name}"] = self.ranks.kept(value)
@@ -164,7 +166,7 @@ class Trainer:
         return tensors, {"step": self.step, "seconds": self.elapsed(), "unreported": unreported}
 
     def misfit(self, tensors: Mapping[str, torch.Tensor]) -> str | None:
-        """Why these cannot be the tensors of a `state` of this model and these optimizers, if they cannot."""
+        """Why these cannot be the tensors of a `state` of this model and these optimizers; None if they can."""
         parameters = dict(self.model.named_parameters())
         shapes = {f"model.{name}": tuple(p.shape) for name, p in parameters.items()}
         whole = [list(shapes)]  # of each of these lists, all are there, or none are
@@ -188,7 +190,7 @@ class Trainer:
         return None
 
     def restore(self, tensors: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> None:
-        """Go back to rank 0's `state`, to the bit: what follows is what would have followed then."""
+        """Go back to rank 0's `state`, bit for bit: the steps that follow are those that would have followed then."""
         parameters = dict(self.model.named_parameters())
         for name, tensor in self.ranks.tensors(tensors.items()):
             part, _, rest = name.partition(".")
@@ -208,11 +210,11 @@ class Trainer:
         return next(optimizer for optimizer, group in groups if any(p is parameter for p in group["params"]))
 
     def autocast(self) -> torch.autocast:
-        """bfloat16 for products, float32 for sums and weights; nothing where the precision is float32."""
+        """bfloat16 for products, float32 for sums and weights; a null context if the precision is float32."""
         return autocast(self.model.device, self.config.precision)
 
     def _take(self, step: int) -> _Step:
-        """One optimizer step."""
+        """Take one optimizer step."""
         started = time.perf_counter()
         if self.model.config.dropout:  # draws from the global generator; from another one on each rank
             torch.manual_seed(mixed(self.config.seed, step, self.ranks.rank))
@@ -230,20 +232,21 @@ class Trainer:
             optimizer.step()
         self.model.zero_grad(set_to_none=True)
         self.batches.prepare(step + 1)
-        # Only here a GPU is waited for.
+        # The only place that waits for a GPU.
         loss = self.ranks.total(sum(float(loss) for loss in losses)) / self.ranks.size
         return _Step(loss, rate, float(norm), time.perf_counter() - started)
 
     def _backward(self, batch: Batch) -> torch.Tensor:
-        """Forward and backward over this rank's part of a batch; its loss in nats per token, as its share of the
-        step's."""
+        """Forward and backward over this rank's part of a batch; returns its share of the step's loss, in nats per
+        token.
+        """
         loss = self._loss(*batch)
         loss.backward()
         return loss.detach()
 
 
 def _loss_of(trained: nn.Module, device: torch.device, config: TrainConfig) -> Callable[[Tensor, Tensor], Tensor]:
-    """Inputs and targets [B, T] -> the mean loss in nats, as its share of a step's."""
+    """The mean loss in nats for inputs and targets [B, T], as a share of the step's loss."""
 
     def loss(x_BT: Tensor, y_BT: Tensor) -> Tensor:
         with autocast(device, config.precision):
@@ -260,5 +263,5 @@ def train(
     byte_lengths: np.ndarray,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[TrainRecord]:
-    """`Trainer(...).records(stopped)`, for a training that is not kept."""
+    """`Trainer(...).records(stopped)`, for a training that is not saved."""
     return Trainer(model, data, config, byte_lengths).records(stopped)

@@ -21,12 +21,11 @@ _STACKED_NUMBERS = 1 << 26  # of a larger stack, so many at once: a few of them 
 
 
 def build_optimizers(model: Model, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the blocks and AdamW (Loshchilov and Hutter, 2019) for all else; or AdamW alone.
+    """Muon for the matrices inside the blocks and AdamW (Loshchilov and Hutter, 2019) for the rest; or AdamW alone.
 
-    Chosen by measurement: `scripts/bench train --recipe` trains with both.
-
-    AdamW's weight decay is on matrices and embeddings, none on biases and norms. A frozen parameter has no optimizer.
-    The rate at which a group starts is its `initial_lr`.
+    Chosen by measurement: `scripts/bench train --recipe` compares both. AdamW's weight decay applies to matrices and
+    embeddings, not to biases and norms. Frozen parameters have no optimizer. A group's initial rate is its
+    `initial_lr`.
     """
     learned = {n: p for n, p in model.named_parameters() if p.requires_grad}
     hidden = {n: p for n, p in learned.items() if n.startswith("h.") and p.dim() == 2}
@@ -53,11 +52,11 @@ def build_optimizers(model: Model, config: TrainConfig) -> list[torch.optim.Opti
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose update is made orthogonal, matrix by matrix (Jordan et al., 2024), all of a shape at once.
+    """Momentum with orthogonalised updates (Jordan et al., 2024), for all matrices of one shape at once.
 
-    `torch.optim.Muon` takes one matrix after the other, and a fused c_attn [C, 3C] as one matrix; here Q, K and V are
-    three, and the Newton-Schulz rounds run on stacks. Weights are [in, out]; where they are divided among ranks, so is
-    what is remembered, and only what is in the rounds is gathered.
+    `torch.optim.Muon` takes one matrix at a time, and a fused c_attn [C, 3C] as a single matrix; here Q, K and V are
+    three, and the Newton-Schulz iterations run on stacks. Weights are [in, out]. If they are sharded over ranks, so are
+    the momenta, and only the matrices being orthogonalised are gathered.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One update of every parameter that has a gradient."""
+        """Update every parameter that has a gradient."""
         stacks: dict[tuple[int, int], list[tuple[Tensor, dict]]] = {}
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -106,7 +105,7 @@ class Muon(torch.optim.Optimizer):
                 weight.add_(own_rows(parameter, move.mT if rows > columns else move), alpha=-rate)
 
     def _update(self, parameter: Tensor, group: dict) -> Tensor:
-        """Nesterov's momentum; the weight decays on the way."""
+        """Nesterov momentum, with weight decay."""
         gradient, state = parameter.grad, self.state[parameter]
         assert gradient is not None
         if not state:
@@ -119,9 +118,10 @@ class Muon(torch.optim.Optimizer):
 def orthogonalised(
     updates: Tensor, rounds: Sequence[Quintic] = MINIMAX, rounds_in: torch.dtype = torch.float32
 ) -> Tensor:
-    """[N, rows, columns], rows <= columns, every singular value moved near 1; in float32 or in bfloat16, as the rounds.
+    """Move every singular value of [N, rows, columns], rows <= columns, close to 1; in float32 or bfloat16, as the
+    iterations.
 
-    Five rounds at 8 x [256, 1024] take a CPU with bfloat16 33 ms instead of 82, and as much is learned.
+    Five iterations at 8 x [256, 1024] take a CPU with bfloat16 33 ms instead of 82, and training learns as much.
     """
     norms = (_NORM_MARGIN * updates.norm(dim=(-2, -1), keepdim=True)).clamp(min=1e-7)
     x = torch.div(updates, norms, out=torch.empty_like(updates, dtype=rounds_in))
@@ -132,14 +132,14 @@ def orthogonalised(
 
 
 def remembered(optimizer: torch.optim.Optimizer) -> tuple[str, ...]:
-    """The names of what an optimizer remembers of each parameter."""
+    """The names of an optimizer's state tensors for each parameter."""
     return ("momentum_buffer",) if isinstance(optimizer, Muon) else ("step", "exp_avg", "exp_avg_sq")
 
 
 def optimizer_state(
     optimizers: Iterable[torch.optim.Optimizer], parameters: dict[str, Tensor]
 ) -> Iterator[tuple[str, str, Tensor]]:
-    """(key, parameter's name, tensor) of all that the optimizers remember."""
+    """(key, parameter's name, tensor) for the whole state of the optimizers."""
     for optimizer in optimizers:
         for name, parameter in parameters.items():
             for key, value in optimizer.state.get(parameter, {}).items():

@@ -28,13 +28,15 @@ _FEWEST_LEARNED = 1 << 14  # characters that a tokenizer learns from, however sh
 # Of the time, at most:
 _TOKENIZING_SHARE = 1 / 3
 _LEARNING_SHARE = 1 / 8
-_MEASURING_SHARE = 1 / 10  # of how the text is cut
+_MEASURING_SHARE = 1 / 10  # of the text's tokenization
 READING_SHARE = 1 / 40  # once; it is read _READINGS times more
-LEAST_TRAINING_SHARE = 1 / 4  # whatever came before: what was begun is trained, if longer than was asked for
+LEAST_TRAINING_SHARE = (
+    1 / 4
+)  # whatever came before: a run that was begun is trained, even if it then takes longer than asked for
 _READINGS = 5  # of the text: to count, to see how it compresses, to learn a tokenizer, to tokenize both parts
 BASELINE_RATES = {"lstm": 1e-2, "rnn": 1e-3, "window": 1e-2}  # AdamW's: the best of 1, 3, 10 and 30 thousandths
 T = TypeVar("T")
-Stages = Callable[[str, int | None], Progress]  # told what begins and how many characters it is for
+Stages = Callable[[str, int | None], Progress]  # called with the stage that begins and its number of characters
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,12 @@ class Plan:
     base: str | None = None  # the model that it begins with, where that is not a new one
 
     def within(self, seconds: float) -> "Plan":
-        """This plan, to be trained in what is left of a time budget: a second at least."""
+        """This plan for what is left of a time budget, at least one second."""
         return replace(self, train=replace(self.train, seconds=max(1.0, seconds)))
 
     @property
     def has_validation(self) -> bool:
-        """Whether there is a token to predict in the validation text."""
+        """Whether the validation text has a token to predict."""
         return len(self.data.validation) > 1
 
 
@@ -72,12 +74,12 @@ def make_plan(
     base: Base | None = None,
     most_learned: int | None = None,
 ) -> Plan:
-    """Tokenize and size. `held_out`: the validation text, where it is not the end of the corpus. With a `base`, its
-    shape and its tokenizer are kept, and `choices` are those that suit it.
+    """Tokenize the text and size the model.
 
-    `settings` come with every value that depends neither on the preset nor on the device. The ids of a large text go
-    to `scratch`; without one, they are held in memory. A bpe tokenizer learns from `most_learned` characters at most.
-    Raises ConfigError, CorpusError and OutputError.
+    `held_out` is the validation text, unless that is the end of the corpus. With a `base`, its shape and tokenizer are
+    kept, and `choices` already suit it. `settings` hold every value that depends neither on the preset nor on the
+    device. The ids of a large text go to `scratch`; without one, they are held in memory. A bpe tokenizer learns from
+    at most `most_learned` characters. Raises ConfigError, CorpusError and OutputError.
     """
     choices = choices.filled()
     # Contradictions show before the work of reading and tokenizing is done; the vocabulary's size is known later.
@@ -122,7 +124,7 @@ def make_plan(
 
 
 def _new_shape(choices: Choices, settings: TrainConfig) -> tuple[ModelConfig, int, float]:
-    """Of a preset, where nothing else is chosen; with the batch and the rate that go with it."""
+    """The shape of a preset, if nothing else is chosen, with the batch size and learning rate that suit it."""
     assert choices.preset is not None
     require(
         choices.model == "gpt" or settings.positions == "learned",
@@ -135,7 +137,7 @@ def _new_shape(choices: Choices, settings: TrainConfig) -> tuple[ModelConfig, in
 
 
 def _further_shape(choices: Choices, base: Base) -> tuple[ModelConfig, int, float]:
-    """Of a given model; what goes with it is chosen already."""
+    """The shape of a given model; the settings that suit it are chosen already."""
     assert choices.batch_size is not None
     assert choices.learning_rate is not None
     return further(base.config, choices), choices.batch_size, choices.learning_rate
@@ -143,9 +145,9 @@ def _further_shape(choices: Choices, base: Base) -> tuple[ModelConfig, int, floa
 
 @dataclass(frozen=True)
 class Chosen:
-    """The ways to use a time budget, best first, and the choices and settings of the first of them.
+    """The ways to use a time budget, best first, and the choices and settings of the best.
 
-    `note`: a sentence about the text, if there is one to say. `most_learned`: characters to learn a tokenizer from.
+    `note`: a sentence about the text, or "". `most_learned`: the most characters to learn a tokenizer from.
     """
 
     runs: list[PlannedRun]
@@ -166,10 +168,10 @@ def choose(
     processes: int = 1,
     base: Base | None = None,
 ) -> Chosen:
-    """What to do in a run of so many `seconds`. What is named in `kept` stays as it is; so is a model that is given.
+    """Plan a run of `seconds`. Settings named in `kept`, and a given model, stay as they are.
 
-    Measures the machine for some seconds, 10 at most, and the text for a tenth of the time. What is to be read,
-    learned from and tokenized is bounded by shares of the time, and leaves a quarter of it for training at least.
+    Measures the machine for at most 10 seconds, and the text for a tenth of the time. Reading, learning a tokenizer and
+    tokenizing are limited to shares of the time that leave at least a quarter of it for training.
     """
     check_tokenizer(choices.tokenizer or "bpe", choices.vocab_size)
     started = time.perf_counter()
@@ -216,7 +218,7 @@ def choose(
 
 
 def _text_speed(sample: list[str], choices: Choices, base: Base | None, seconds: float) -> TextSpeed:
-    """Of the vocabularies that are in question; a given tokenizer has one."""
+    """The speed for the vocabularies in question; a given tokenizer has just one."""
     sizes = VOCABULARIES if choices.vocab_size is None else (choices.vocab_size,)
     sizes = (default_vocab_size(0),) if choices.tokenizer == "char" else sizes
     return measure_text(sample, sizes, seconds, None if base is None else base.checkpoint.tokenizer)
@@ -225,7 +227,7 @@ def _text_speed(sample: list[str], choices: Choices, base: Base | None, seconds:
 def _sized_as(
     run: PlannedRun, choices: Choices, settings: TrainConfig, device: torch.device, kept: Collection[str]
 ) -> tuple[Choices, TrainConfig]:
-    """Choices and settings of another kind of model, for the text, the time and the weights of a GPT's `run`."""
+    """Choices and settings of another kind of model, for the text, time and number of weights of a GPT's `run`."""
     filled = chosen(run, replace(choices, learning_rate=choices.learning_rate or BASELINE_RATES[choices.model]))
     gpt = ModelConfig(
         vocab_size=run.vocab_size, context=run.context, layers=run.layers, heads=run.heads, width=run.width
@@ -239,7 +241,7 @@ def _sized_as(
 
 
 def _shape(choices: Choices, vocab_size: int) -> ModelConfig:
-    """The model that filled `choices` ask for. Raises ConfigError."""
+    """The model that `choices`, filled in, describe. Raises ConfigError."""
     preset = PRESETS[choices.preset or "nano"]
     gpt = ModelConfig(
         vocab_size=vocab_size,
@@ -256,7 +258,7 @@ def _shape(choices: Choices, vocab_size: int) -> ModelConfig:
 
 
 def _baseline(choices: Choices, gpt: ModelConfig) -> ModelConfig:
-    """One with as many weights as this GPT, unless it is given layers or a width of its own."""
+    """A baseline with as many weights as this GPT, unless layers or a width were given."""
     shape = replace(equal_shape(gpt, choices.model, choices.window), heads=choices.heads or 1)
     if choices.window is not None:
         shape = replace(shape, window=choices.window)
@@ -266,8 +268,9 @@ def _baseline(choices: Choices, gpt: ModelConfig) -> ModelConfig:
 
 
 def _tokenizable(split: Split, speed: TextSpeed, seconds: float, *, cuts: bool) -> tuple[Split, float, str]:
-    """`split`, or as much of it as can be tokenized in a third of `seconds`, where it may be cut; the seconds that this
-    will take; and a note on what was cut."""
+    """As much of `split` as can be tokenized in a third of `seconds`, if it may be cut; the seconds that takes; and a
+    note about the cut.
+    """
     tokenizing = split.characters / speed.encoded
     if tokenizing <= _TOKENIZING_SHARE * seconds or not cuts:
         return split, tokenizing, ""
@@ -276,7 +279,7 @@ def _tokenizable(split: Split, speed: TextSpeed, seconds: float, *, cuts: bool) 
 
 
 def _some_text(split: Split) -> tuple[list[str], float]:
-    """A sample from all over what trains, or all; and the seconds that going through the text so often will take."""
+    """A sample spread over the training text, or all of it; and the seconds that this many readings will take."""
     started = time.perf_counter()
     characters = min(_COMPRESSED, split.train_characters)
     sample = [block.text for block in split.sample(characters)] or [""]
@@ -299,7 +302,7 @@ def _first(chosen: T | None, otherwise: T) -> T:
 def learn_tokenizer(
     split: Split, kind: str, vocab_size: int | None, progress: Stages, most_learned: int | None = None
 ) -> Tokenizer:
-    """A char tokenizer knows all characters that train; what bpe learns from is bounded."""
+    """Train a tokenizer. A char tokenizer knows all training characters; bpe learns from a limited sample."""
     if kind == "char":
         blocks, total = split.train(), split.train_characters
     else:
@@ -313,7 +316,7 @@ def learn_tokenizer(
 def encode(
     tokenizer: Tokenizer, split: Split, scratch: Scratch | None, progress: Stages
 ) -> tuple[TokenData, list[str]]:
-    """The ids, those of an older run beside this one where it had the same text and tokenizer; and notes on that."""
+    """The ids, reused from an older run beside this one if it had the same text and tokenizer; and notes about that."""
     heard, notes = progress("tokenizing", split.characters), list[str]()
     if scratch is None or not split.is_large:
         return tokenize(tokenizer, split, progress=heard), notes
@@ -355,7 +358,7 @@ def _validation_name(held_out: Corpus | None, fraction: float, data: TokenData, 
 
 
 def as_it_is(run: PlannedRun, plan: Plan) -> PlannedRun:
-    """`run` with the vocabulary that the text gave in the end, and as often as it is seen with that."""
+    """`run` with the vocabulary that the text actually gave, and the number of epochs that follows from it."""
     return replace(
         run,
         vocab_size=plan.tokenizer.vocab_size,

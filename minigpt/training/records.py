@@ -7,7 +7,7 @@ from minigpt.checkpoint.records import TrainRecord
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossCurves:
-    """The losses of one run, as points (x, y), in order. One of them is empty where it is not known in this unit."""
+    """The losses of one run, as points (x, y), in order. A curve that is not known in this unit is empty."""
 
     run: str
     x: str  # step, tokens or seconds
@@ -19,9 +19,10 @@ class LossCurves:
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRun:
-    """One way to use a time budget, or a `share` of it where more would only be learned by heart.
+    """One way to use a time budget, or a `share` of it if longer training would overfit.
 
-    `expected_bits_per_byte` is for a text of average difficulty: only to compare. None where nothing is known.
+    `expected_bits_per_byte` is for a text of average difficulty, so it only serves to compare. None if nothing is
+    known.
     """
 
     tokenizer: str
@@ -45,21 +46,21 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Logged:
-    """A record of the log of a run that goes on."""
+    """A record from the log of a run that is being continued."""
 
     record: TrainRecord
 
 
 @dataclass(frozen=True)
 class ShortSample:
-    """A few words of a model in training, as it is."""
+    """A short sample of a model in training."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Overfitting:
-    """The validation loss rises, since it was lowest at `best`."""
+    """The validation loss has been rising since its minimum at `best`."""
 
     now: TrainRecord
     best: TrainRecord

@@ -29,9 +29,8 @@ def open_run(
 ) -> tuple[Plan, RunFolder]:
     """The plan of the run in `path`, and its folder.
 
-    `given`: settings named now, by their flags' names in Python; one that differs from the run's raises ConfigError.
-    `steps`, more of them in all, or `minutes`, so many more, train a finished run longer. Raises CorpusError if the
-    text has changed since.
+    `given`: settings given explicitly, by their Python names; ConfigError if one differs from the run's. `steps` (in
+    total) or `minutes` (additional) train a finished run longer. Raises CorpusError if the text has changed since.
     """
     if not has_tokens(path):
         what = "there is no resume/ in it." if path.is_dir() else f"there is no such folder.{near_run(path)}"
@@ -59,7 +58,7 @@ def open_run(
 
 @dataclass(frozen=True, kw_only=True)
 class _KeptText:
-    """The text, as a run keeps it."""
+    """The text, as run.json describes it."""
 
     sources: tuple[Source, ...]
     bytes: Count
@@ -68,7 +67,7 @@ class _KeptText:
 
 @dataclass(frozen=True, kw_only=True)
 class _Kept:
-    """What of run.json it takes to go on."""
+    """The parts of run.json that are needed to continue."""
 
     name: str
     choices: Mapping[str, Any]
@@ -79,8 +78,10 @@ class _Kept:
 
 
 def begun_model(path: Path, plan: Plan) -> Model:
-    """The model with which the run in `path` goes on: a state brings its weights. Where there is none, as the run was
-    killed before it, it is the one with which the run began; that of a given model stands at the folder's root.
+    """The model that the run in `path` continues with.
+
+    A saved state brings its own weights. Without one, because the run was killed earlier, it is the initial model; a
+    given model stands at the root of the folder.
     """
     if plan.base is None or has_state(path):
         return build_model(plan)
@@ -88,7 +89,7 @@ def begun_model(path: Path, plan: Plan) -> Model:
 
 
 def _longer(info: RunInfo, train: TrainConfig, steps: int | None, minutes: float | None) -> TrainConfig | None:
-    """The settings with a later end, where one is asked for; only a finished run may have one."""
+    """The settings with a later end, if one is asked for; only a finished run may have one."""
     require(steps is None or minutes is None, f"Give {named('steps')} or {named('minutes')}, not both.")
     finished, behind = info.status in FINISHED, train.steps if info.steps_taken is None else info.steps_taken
     asked = next((part.minutes for part in info.trained_longer[-1:] if part.minutes), info.minutes)  # the last time
@@ -141,7 +142,9 @@ def _plan(path: Path, kept: _Kept, base: str | None) -> Plan:
 
 
 def _refuse_differences(given: Mapping[str, Any], stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """What was asked for may be given again, whatever the text or the device made of it."""
+    """Raise ConfigError for settings that differ from the run's. A setting may be repeated, even if the text or the
+    device changed its effect.
+    """
     for name, value in given.items():
         require(
             name in stored, f"{named(name)} does not go with {named('resume')}, which keeps what the run began with."
@@ -153,7 +156,7 @@ def _refuse_differences(given: Mapping[str, Any], stored: Mapping[str, Any], ask
 
 
 def _refuse_changed_text(corpus: Corpus) -> None:
-    """Files that are no longer there are no matter: the run keeps their ids."""
+    """Raise CorpusError for files that have changed. Missing files do not matter, because the run keeps their ids."""
     for source in corpus.sources:
         file = Path(source.name)
         if file.is_file() and _sha256(file) != source.sha256:

@@ -34,7 +34,9 @@ _LAST_SECONDS = 0.7
 
 
 def build_model(plan: Plan, device: torch.device | str = "cpu") -> Model:
-    """The untrained model; the same seed gives the same weights on every device. What a plan freezes is frozen."""
+    """The untrained model, with the parameters frozen that the plan freezes. The same seed gives the same weights on
+    every device.
+    """
     model = new_model(plan.model).initialise(torch.Generator().manual_seed(plan.train.seed))
     if isinstance(model, GPT):
         model = freeze(give_positions(model, plan.train.positions), plan.train.freeze)
@@ -51,13 +53,13 @@ def run(
     resume: bool = False,
     ranks: Ranks = ALONE,
 ) -> Generator[tuple[TrainRecord, bool], None, None]:
-    """Train and save; yields each record and whether the model was saved at it.
+    """Train and save; yields each record, and whether the model was saved at it.
 
-    The model at the root is the one with the lowest validation loss, or the latest where there is no validation; where
-    a given model is trained further, that may be the given one. A
-    run stopped, or closed, before its first evaluation saves what it has. With `resume`, it goes on from the state in
-    the folder, to the bit. The state is kept every `save_every` steps, by default by time. Several `ranks` train
-    together, and stop together when one is to. Raises TrainingError when the loss is no number any more.
+    The model at the root is the one with the lowest validation loss, or the latest if nothing is validated; when
+    finetuning, it may be the given model. A run stopped or closed before its first evaluation saves its current model.
+    With `resume`, it continues bit for bit from the state in the folder. The state is saved every `save_every` steps,
+    by default by time. Several `ranks` train and stop together. Raises TrainingError if the loss becomes NaN or
+    infinite.
     """
     ranks.check_batch(plan.train.batch_size)
     trainer = Trainer(model, plan.data, plan.train, plan.tokenizer.byte_lengths(), ranks)
@@ -92,7 +94,7 @@ def run(
         if not early:
             stop.now()
     keeper.keep()
-    untold = not keeper.saved_step and math.isinf(keeper.best)  # how good it is
+    untold = not keeper.saved_step and math.isinf(keeper.best)  # the losses of the saved model
     if record is not None and record.step > keeper.saved_step and (untold or not plan.has_validation):
         folder.save(ranks.whole(model), record)
     finished = "untrained" if is_untrained(folder.info) else "finished"
@@ -104,12 +106,14 @@ def run(
 
 
 def seconds_between_states(cost_seconds: float) -> float:
-    """Between two saves of a state that takes so long to save: at most 2 % of the time goes into it."""
+    """The interval between two saves of a state that takes this long to save, so that at most 2 % of the time goes into
+    it.
+    """
     return max(_SECONDS_BETWEEN_STATES, 50 * cost_seconds)
 
 
 class _Stop:
-    """Whether one of the ranks is to stop, and so all. To be asked by all together."""
+    """Whether any of the ranks is to stop, and therefore all. Collective."""
 
     def __init__(self, stopped: Callable[[], bool], ranks: Ranks) -> None:
         self.stopped, self.ranks = stopped, ranks
@@ -118,12 +122,14 @@ class _Stop:
         return self.ranks.highest(self.stopped()) > 0
 
     def now(self) -> None:
-        """Answer the others, who ask before their next step, and leave."""
+        """Answer the other ranks, which ask before their next step, and leave."""
         self.ranks.highest(1)
 
 
 class _StateKeeper:
-    """Keeps the trainer's state, and with it the best loss so far, so often that little is lost and little is spent."""
+    """Saves the trainer's state with the best loss so far, often enough to lose little and rarely enough to cost
+    little.
+    """
 
     def __init__(self, trainer: Trainer, folder: RunFolder, every: int | None) -> None:
         self.trainer, self.folder, self.every = trainer, folder, every
@@ -131,7 +137,7 @@ class _StateKeeper:
         self._kept_step, self._kept_at, self._cost = 0, 0.0, 0.0
 
     def keep(self) -> None:
-        """Write resume/; what is no number any more never takes the place of what was good."""
+        """Write resume/. A state with NaN or infinity never replaces a good one."""
         started = time.perf_counter()
         if not self.trainer.is_finite():
             return
@@ -145,7 +151,7 @@ class _StateKeeper:
         self.trainer.reserved_seconds = 2 * self._cost + _LAST_SECONDS  # the state, the model, what the caller shows
 
     def keep_if_due(self) -> None:
-        """Every `every` steps, or by time."""
+        """Save every `every` steps, or by time."""
         if self.every is not None:
             due = self.trainer.step % self.every == 0 and self.trainer.step != self._kept_step
         else:
@@ -154,15 +160,15 @@ class _StateKeeper:
             self.keep()
 
     def is_out_of_patience(self, step: int) -> bool:
-        """Whether the run ends at `step`, by `patience`, which begins anew where a run is trained longer.
+        """Whether `patience` ends the run at `step`; counting starts anew when a run is trained longer.
 
-        It follows from steps that are kept, so that a run which goes on ends where it would have ended.
+        It depends only on saved steps, so a resumed run ends where it would have ended.
         """
         longer = self.folder.info.get("trained_longer") or [{"from_step": 0}]
         return is_out_of_patience(step, max(self.saved_step, longer[-1]["from_step"]), self.trainer.config)
 
     def restore(self) -> int:
-        """Go back to the state in the folder, and forget what was logged after it; the last step that was reported."""
+        """Return to the saved state, drop what was logged after it, and return the last step that was reported."""
         ranks = self.trainer.ranks
         if ranks.agree(has_state(self.folder.path)):
             tensors, values = load_state(self.folder.path) if ranks.is_main else ({}, {})
@@ -194,7 +200,7 @@ def _check_converges(record: TrainRecord, plan: Plan, folder: RunFolder, saved_s
         return
     folder.update(status="diverged")
     raise TrainingError(
-        f"At step {record.step:,} the loss is no number any more: "
+        f"At step {record.step:,} the loss is no longer a number: "
         f"{named('learning_rate', f'{plan.train.learning_rate:g}')} is too high.\n"
         f"{folder.path} keeps the model of step {saved_step:,}. Try a tenth of that rate."
     )
@@ -234,7 +240,7 @@ def run_info(plan: Plan, choices: Choices, device: torch.device) -> dict[str, An
 
 
 def _unigram_loss(plan: Plan) -> float:
-    """What a model has to beat, on what validates, or on what trains where nothing does."""
+    """The unigram loss of the validation text, or of the training text if there is no validation."""
     train, measured = plan.data.train, plan.data.validation if plan.has_validation else plan.data.train
     vocabulary, context = plan.tokenizer.vocab_size, plan.model.context
     return unigram_loss(train, measured, vocabulary, tokens=plan.train.eval_tokens, context=context)
@@ -265,7 +271,7 @@ def model_card(plan: Plan, command: Sequence[str] = ()) -> str:
 
 
 def longer_note(part: Mapping[str, Any]) -> str:
-    """What a run's README.md says of a part by which it was trained longer, as run.json keeps it."""
+    """The paragraph of a run's README.md about a part for which it was trained longer, as run.json has it."""
     length = as_flag("minutes", f"{part['minutes']:g}") if "minutes" in part else as_flag("steps", part["steps"])
     return (
         f"It was then trained longer, from step {part['from_step']:,} on:\n\n    minigpt train --resume FOLDER {length}"

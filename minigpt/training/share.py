@@ -26,9 +26,9 @@ Begun = tuple[Plan, RunFolder, Model]  # the model whole, on the CPU
 
 
 def share_run(ranks: Ranks, begin: Callable[[], Begun | None]) -> Begun | None:
-    """What `begin` returns on rank 0, the only one that calls it: None where there is nothing to do.
+    """Return on every rank what `begin`, called on rank 0 only, returns: None if there is nothing to do.
 
-    The others' plan is without the text, and their folder writes nothing.
+    On the other ranks the plan has no text, and the folder writes nothing.
     """
     begun = begin() if ranks.is_main else None
     if ranks.size == 1:
@@ -43,14 +43,14 @@ def share_run(ranks: Ranks, begin: Callable[[], Begun | None]) -> Begun | None:
 
 
 def _shared_ids(ranks: Ranks, data: TokenData, folder: RunFolder) -> TokenData:
-    """Rank 0's ids: from the run's folder where every machine sees it, else sent."""
+    """Rank 0's ids: mapped from the run's folder if every machine sees it, otherwise broadcast."""
     if ranks.highest(not ranks.is_main and _date(folder.path) != folder.info["date"]):
         return TokenData(ranks.ids(data.train), ranks.ids(data.validation))
     return ranks.together(lambda: data if ranks.is_main else load_tokens(folder.path))
 
 
 def _share_weights(ranks: Ranks, model: Model) -> None:
-    """Rank 0's, which no seed gives."""
+    """Broadcast rank 0's weights, which no seed reproduces."""
     own = dict(model.named_parameters())
     for name, tensor in ranks.tensors((name, p.detach()) for name, p in model.named_parameters()):
         own[name].detach().copy_(tensor)
@@ -79,7 +79,7 @@ def _followed(told: dict[str, Any]) -> Begun:
 
 
 def _date(run: Path) -> str | None:
-    """When the run in a folder began, which tells it from others of its name."""
+    """When the run in a folder began, which tells it from others of the same name."""
     try:
         return read_json_object(run / RUN).get("date")
     except CheckpointError:

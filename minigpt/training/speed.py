@@ -36,17 +36,17 @@ _STRIDES = (64, 16, 4, 1)  # of so many of them one: a little of a text, then ev
 
 @dataclass(frozen=True)
 class Speed:
-    """Points (width, flops per second), by width: interpolated between them, and beyond them the last holds.
+    """Points (width, flops per second), interpolated by width; beyond the ends, the last value holds.
 
-    `seconds_a_layer`: a step takes no less, however few its tokens.
+    `seconds_a_layer`: the shortest time of a step, however few tokens it has.
     """
 
     points: tuple[tuple[int, float], ...]
-    processes: int = 1  # that train together, each as fast
+    processes: int = 1  # that train together, each at this speed
     seconds_a_layer: float = 0.0
 
     def tokens_per_second(self, model: ModelConfig, step_tokens: float = math.inf) -> float:
-        """Of training in batches of so many tokens of all processes, evaluations and saves apart."""
+        """The training rate for batches of this many tokens over all processes, without evaluations and saves."""
         widths, speeds = zip(*self.points, strict=True)
         flops = math.exp(np.interp(math.log(model.width), np.log(widths), np.log(speeds)))
         most = self.processes * flops / training_flops_per_token(model)
@@ -55,14 +55,14 @@ class Speed:
 
 
 def training_flops_per_token(model: ModelConfig) -> float:
-    """Forward and backward, 2 + 4 per weight and token (Kaplan et al., 2020), with the head and with attention."""
+    """Forward and backward, 2 + 4 flops per weight and token (Kaplan et al., 2020), with head and attention."""
     c = model.width
     weights = model.layers * (4 * c * c + 2 * c * model.mlp_width) + model.vocab_size * c
     return 6 * weights + 12 * model.layers * c * model.context
 
 
 def heads_of(width: int) -> int:
-    """Heads of 32 channels below a width of 256, of 64 from there on, or fewer where these do not divide it."""
+    """Heads of 32 channels below a width of 256, of 64 from there on, or fewer if these do not divide the width."""
     heads = max(1, width // (32 if width < 256 else 64))
     return next(h for h in range(heads, 0, -1) if width % h == 0)
 
@@ -74,10 +74,10 @@ def measure_speed(
     processes: int = 1,
     shapes: Sequence[tuple[int, int]] = MEASURED,
 ) -> Speed:
-    """Train some steps of models of random weights, the smallest first, while that takes no more than `seconds`.
+    """Train random models for a few steps, the smallest first, for as long as `seconds` allow.
 
-    The smallest is trained once before: what torch does at its first steps would count as slowness. On a GPU each is
-    trained in small steps too; where its memory is too small for a shape, the shapes before it have to tell.
+    The smallest is trained once beforehand, because torch's first steps are slow. On a GPU each is also trained in
+    small steps; shapes that do not fit its memory are extrapolated from smaller ones.
     """
     started, points = time.perf_counter(), list[tuple[int, float]]()
     is_gpu = device.type != "cpu"
@@ -105,9 +105,9 @@ def measure_speed(
 
 @dataclass(frozen=True)
 class TextSpeed:
-    """How a text is cut into tokens, and the characters a second that this takes.
+    """How a text is tokenized, and how many characters per second that takes.
 
-    `lengths`: bytes of a token by the size of a bpe vocabulary. `learned`: of learning one of the largest of these.
+    `lengths`: bytes per token by bpe vocabulary size. `learned`: the speed of learning one of the largest of these.
     """
 
     lengths: Mapping[int, float]
@@ -118,10 +118,10 @@ class TextSpeed:
 def measure_text(
     sample: Sequence[str], sizes: Sequence[int], seconds: float, tokenizer: Tokenizer | None = None
 ) -> TextSpeed:
-    """Try text like `sample` with vocabularies of these `sizes`, or with the `tokenizer` that is given.
+    """Try text like `sample` with vocabularies of these `sizes`, or with a given `tokenizer`.
 
-    First with a little of the sample, then with ever more of it, while that takes no more than `seconds`. Every other
-    thousand characters are learned from, and the others counted.
+    Starts with a little of the sample and takes ever more of it, for as long as `seconds` allow. Every other thousand
+    characters are learned from, and the rest are counted.
     """
     parts = [text[i : i + _PART] for text in sample for i in range(0, len(text), _PART)]
     started = time.perf_counter()
@@ -158,7 +158,7 @@ def _characters(parts: Sequence[str]) -> int:
 
 
 def measure_rate(config: ModelConfig, device: torch.device, settings: TrainConfig, batch_size: int) -> float:
-    """Tokens a second that a model of this shape, of random weights, trains at in batches of so many windows."""
+    """The tokens per second at which a random model of this shape trains, in batches of this many windows."""
     model = new_model(config).initialise(torch.Generator().manual_seed(0)).to(device)
     tokens = batch_size * config.context
     ids = np.random.default_rng(0).integers(config.vocab_size, size=10 * tokens, dtype=np.uint32)
@@ -170,7 +170,7 @@ def measure_rate(config: ModelConfig, device: torch.device, settings: TrainConfi
 def _rate(
     device: torch.device, settings: TrainConfig, layers: int, width: int, tokens: int
 ) -> tuple[float, ModelConfig]:
-    """Tokens a second of a model that trains on so many of them a step, and the model."""
+    """The tokens per second of a model that trains on this many tokens per step, and the model."""
     context = 128 if tokens == _SMALL_TOKENS else 256
     config = ModelConfig(vocab_size=_VOCABULARY, context=context, layers=layers, heads=heads_of(width), width=width)
     precision = resolve_precision(settings.precision, device, width)

@@ -21,7 +21,7 @@ def is_installed() -> bool:
 
 
 def check_installed() -> None:
-    """Raises PackageError where TensorBoard is not installed, so that it is said before any work is done."""
+    """Raise PackageError if TensorBoard is not installed, before any work is done."""
     if not is_installed():
         raise PackageError(
             f"{named('tensorboard')} needs the package tensorboard, not installed here.\n"
@@ -30,10 +30,10 @@ def check_installed() -> None:
 
 
 class EventFiles:
-    """Writes each record into `folder`, a scalar for each of its numbers under the number's JSON name.
+    """Writes each record into `folder`, one scalar per number, tagged with the number's JSON name.
 
-    `info`, the contents of run.json, goes in as text. What a run wrote before it was stopped stays, up to the first
-    record that is written now: the steps after that were forgotten, and TensorBoard is told so. Raises OutputError.
+    `info`, the contents of run.json, is written as text. Events of earlier sessions stay, up to the first record
+    written now: later steps were lost, and TensorBoard is told to purge them. Raises OutputError.
     """
 
     def __init__(self, folder: Path, info: dict[str, Any]) -> None:
@@ -51,7 +51,7 @@ class EventFiles:
                 self._writer.close()
 
     def write(self, record: TrainRecord) -> None:
-        """Take the next record."""
+        """Write the next record."""
         with self._errors_told():
             if self._writer is None:
                 self._writer = self._open(record.step)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedToken(Token):
-    """A token that could come next, as one model and as another one (`other_`) see it."""
+    """A token that could come next, with its numbers in one model and in another (`other_`)."""
 
     raw_prob: float
     other_raw_prob: float
@@ -34,7 +34,7 @@ class ComparedToken(Token):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedNext(Record):
-    """What two models (`other_`: the second) expect after the same text: tokens + rest = 1 in both."""
+    """What two models (`other_`: the second) predict after the same text: tokens + rest = 1 in both."""
 
     tokens: tuple[ComparedToken, ...]  # those that are likeliest in either, the likeliest first
     moved: tuple[ComparedToken, ...]  # those whose probabilities differ most, the largest difference first
@@ -49,10 +49,10 @@ class ComparedNext(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedSpan:
-    """The shortest stretch of a text that ends a token in both models' vocabularies, and what it costs each.
+    """The shortest stretch of a text that ends a token in both vocabularies, with its surprisal in each model.
 
-    With equal vocabularies it is one token, and the two distributions before it diverge by `divergence_bits`. The
-    first stretch of a text holds a token without context: its costs are None.
+    With equal vocabularies it is one token, and `divergence_bits` is the KL divergence of the distributions before it.
+    The first stretch of a text holds a token without context, so its surprisals are None.
     """
 
     tokens: tuple[Token, ...]
@@ -64,7 +64,7 @@ class ComparedSpan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedText:
-    """Totals over the stretches of a text that have costs."""
+    """Totals over the stretches of a text that have a surprisal in both models."""
 
     bytes: int
     tokens: int
@@ -82,7 +82,7 @@ def same_vocabulary(one: Tokenizer, other: Tokenizer) -> bool:
 
 
 def compare_next(one: Checkpoint, other: Checkpoint, text: str, *, top: int, moved: int = 3) -> ComparedNext:
-    """What may come after `text` (not empty), by both. Raises CheckpointError where their vocabularies differ."""
+    """The predictions of both models after `text` (not empty). Raises CheckpointError if their vocabularies differ."""
     if not same_vocabulary(one.tokenizer, other.tokenizer):
         raise CheckpointError(
             f"{one.path} and {other.path} have different vocabularies, so their next tokens cannot be compared one by "
@@ -129,7 +129,10 @@ def _rank(dist: Distribution, token: int) -> int:
 
 
 def compare_text(one: Checkpoint, other: Checkpoint, text: str) -> Iterator[ComparedSpan]:
-    """`text` stretch by stretch, each model reading it in its own tokens and windows; only a window is held of each."""
+    """Compare two models on `text`, stretch by stretch, each with its own tokens and windows.
+
+    Only one window of each model is in memory.
+    """
     if same_vocabulary(one.tokenizer, other.tokenizer):
         yield from _token_by_token(one, other, one.tokenizer.encode(text))
     else:
@@ -168,7 +171,7 @@ def _costs(checkpoint: Checkpoint, text: str) -> Iterator[_Cost]:
 
 
 def _stretches(ones: Iterator[_Cost], others: Iterator[_Cost]) -> Iterator[ComparedSpan]:
-    """Two cuts of one text -> the shortest stretches that end a token in both."""
+    """Merge two tokenizations of one text into the shortest stretches that end a token in both."""
     mine: list[_Cost] = []
     theirs: list[_Cost] = []
     ahead = 0  # bytes by which the first is further on
@@ -206,7 +209,7 @@ def _total(costs: Sequence[_Cost]) -> float | None:
 
 
 class ComparedTally:
-    """Adds up what a text costs both models while its stretches pass by."""
+    """Adds up the surprisals of both models as stretches pass through."""
 
     def __init__(self) -> None:
         self._bytes, self._tokens, self._other_tokens = 0, 0, 0
@@ -215,7 +218,7 @@ class ComparedTally:
         self._divergences: list[float] = []
 
     def watch(self, spans: Iterable[ComparedSpan]) -> Iterator[ComparedSpan]:
-        """The same stretches; those that cost something in both models are counted."""
+        """Pass the stretches on, and count those that have a surprisal in both models."""
         for span in spans:
             if span.surprisal_bits is not None and span.other_surprisal_bits is not None:
                 self._bytes += sum(len(token.bytes) // 2 for token in span.tokens)
@@ -228,11 +231,11 @@ class ComparedTally:
             yield span
 
     def fields(self) -> Mapping[str, Any]:
-        """The totals, as JSON has them."""
+        """The totals for JSON."""
         return {"totals": self.totals()}
 
     def totals(self) -> ComparedText:
-        """Over all stretches so far."""
+        """The totals over all stretches so far."""
         return ComparedText(
             bytes=self._bytes,
             tokens=self._tokens,
@@ -247,11 +250,11 @@ class ComparedTally:
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(Settings):
-    """Asks for a comparison with another checkpoint."""
+    """The flag that asks for a comparison with another checkpoint."""
 
     against: Path | None = setting(
         None,
-        help=f"Another checkpoint: both side by side; with {named('every')}, stretch by stretch.",
+        help=f"Compare with another checkpoint, side by side; with {named('every')}, stretch by stretch.",
         completes="model",
     )
 
@@ -275,7 +278,7 @@ def _other(question: Question) -> Checkpoint:
 
 
 def _beside(one: Checkpoint, other: Checkpoint) -> dict[str, Any]:
-    """What is told of both checkpoints."""
+    """The description of both checkpoints."""
     from minigpt.checkpoint.folder import described
 
     return {"fields": {"against": described(other.path)}, "facts": {"paths": (one.path, other.path)}}

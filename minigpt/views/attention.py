@@ -34,7 +34,7 @@ _MOST_WEIGHTS = 400_000  # on a page: 1 MB
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadSummary:
-    """Where one attention head looks, on average over the tokens of a text but the first. Shares of 1."""
+    """Where one attention head looks, as shares from 0 to 1, averaged over the tokens of a text except the first."""
 
     layer: int  # from 1
     head: int  # from 1
@@ -48,7 +48,7 @@ class HeadSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionGrid(Record):
-    """How much each token of a text (a row) looks at itself and at each one before it. A row's weights sum to 1."""
+    """The attention of each token of a text (a row) to itself and each one before it. Each row sums to 1."""
 
     layer: int  # from 1
     head: int | None  # from 1; None for the mean of the layer's heads
@@ -59,7 +59,7 @@ class AttentionGrid(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookedAt:
-    """A token that another one looks at."""
+    """A token that another token attends to."""
 
     position: int
     token: Token
@@ -68,7 +68,7 @@ class LookedAt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookedAtWord:
-    """A word that another one looks at: the pieces that it is cut into, joined."""
+    """A word that another word attends to; its tokens are joined."""
 
     position: int  # of its first token
     tokens: int
@@ -78,7 +78,7 @@ class LookedAtWord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordLayer:
-    """A word's vector (the mean of its tokens') after one layer, and where it looked in it."""
+    """A word's vector (the mean over its tokens) after one layer, and its attention in that layer."""
 
     layer: int  # from 1; 0 is the embedding, token and position added
     cosine_to_embedding: float
@@ -91,7 +91,7 @@ class WordLayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordInContext:
-    """One word of a text, layer by layer. `position` and `token` are its last token's, which has seen all of it."""
+    """One word of a text, layer by layer. `position` and `token` are of its last token, which has seen all of it."""
 
     text: str
     word: str
@@ -104,7 +104,7 @@ class WordInContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedWord(Record):
-    """A word in two texts, and how alike its two vectors are: cosines, after each layer from 0."""
+    """A word in two texts, with the cosine similarity of its two vectors after each layer from 0."""
 
     first: WordInContext
     second: WordInContext
@@ -112,9 +112,9 @@ class SharedWord(Record):
 
 
 def attend(model: GPT, ids: Sequence[int]) -> Attention:
-    """One pass over `ids` (one or more) that writes down what the fused kernel keeps to itself.
+    """One pass over `ids` (one or more) that keeps the attention weights.
 
-    Raises CheckpointError where the logits are not finite.
+    Raises CheckpointError if the logits are not finite.
     """
     from minigpt.models.inside import look_inside
     from minigpt.sampling.distribution import require_finite
@@ -125,7 +125,7 @@ def attend(model: GPT, ids: Sequence[int]) -> Attention:
 
 
 def head_summaries(attention: Attention) -> list[HeadSummary]:
-    """Every head, by layer. Raises CorpusError where the window holds fewer than two tokens."""
+    """A summary of every head, by layer. Raises CorpusError if the window holds fewer than two tokens."""
     if len(attention.ids) < 2:
         raise CorpusError("A single token can only look at itself: give a text of two tokens or more.")
     layers, heads = attention.weights_LHTS.shape[:2]
@@ -138,7 +138,7 @@ def head_summaries(attention: Attention) -> list[HeadSummary]:
 
 
 def _same_before(ids: Sequence[int]) -> Tensor:
-    """[T, T]: whether the token of the column stands before that of the row and is the same."""
+    """[T, T]: whether the column's token comes before the row's and is the same."""
     import torch
 
     row = torch.tensor(ids)
@@ -171,7 +171,9 @@ def _summary(weights_TS: Tensor, same_TS: Tensor, layer: int, head: int) -> Head
 
 
 def attention_grid(attention: Attention, tokenizer: Tokenizer, layer: int, head: int | None) -> AttentionGrid:
-    """One head, or the mean of a layer's heads (whose scores are means too). ConfigError where there is no such one."""
+    """The grid of one head, or the mean over a layer's heads (of scores too). Raises ConfigError if there is no such
+    head.
+    """
     layers, heads = attention.weights_LHTS.shape[:2]
     require(1 <= layer <= layers, f"{named('layer')} must be from 1 to {layers}, not {layer}.")
     require(head is None or 1 <= head <= heads, f"{named('head')} must be from 1 to {heads}, not {head}.")
@@ -191,7 +193,9 @@ def _triangle(values_TS: Tensor) -> tuple[tuple[float, ...], ...]:
 
 
 def shared_word(model: GPT, tokenizer: Tokenizer, texts: tuple[str, str], word: str | None, *, top: int) -> SharedWord:
-    """A word of both texts, whatever its case; by default the longest. ConfigError where they share none."""
+    """Compare a word that occurs in both texts, ignoring case; by default the longest. Raises ConfigError if they share
+    none.
+    """
     from torch.nn.functional import cosine_similarity
 
     word = _common_word(*texts) if word is None else word
@@ -226,7 +230,7 @@ def _last_occurrence(text: str, word: str) -> re.Match[str]:
 
 
 def _token_that_ends(tokenizer: Tokenizer, ids: Sequence[int], beginning: str) -> int:
-    """The index of the token with which `beginning`, the first part of a text, ends."""
+    """The index of the token that completes `beginning`, the first part of a text."""
     end, seen = len(beginning.encode()), 0
     for index, token in enumerate(ids):
         seen += len(tokenizer.token_bytes(token))
@@ -238,9 +242,10 @@ def _token_that_ends(tokenizer: Tokenizer, ids: Sequence[int], beginning: str) -
 
 
 def joined_words(tokenizer: Tokenizer, ids: Sequence[int], start: int, text: str) -> list[range]:
-    """The tokens from `start` on as words of `text`: letters and digits, or other signs, with the space before them.
+    """The tokens from `start` on, grouped into words of `text`: letters and digits, or other signs, with a space before
+    them.
 
-    Ranges count from `start`. A token that reaches into two words is part of the first of which it has a letter.
+    Ranges count from `start`. A token that spans two words belongs to the first of which it has a letter.
     """
     ends: list[int] = []
     for part in re.findall(r"\s*\w+|\s*[^\w\s]+|\s+", text):
@@ -262,7 +267,7 @@ def joined_words(tokenizer: Tokenizer, ids: Sequence[int], start: int, text: str
 
 
 def word_weights(weights_TS: Tensor, word: range, words: Sequence[range]) -> list[float]:
-    """How much a word looks at each of `words`: the mean over its tokens of the sum over the other's."""
+    """The attention of a word to each of `words`: the mean over its tokens of the sum over the other's tokens."""
     mean_S = weights_TS[list(word)].mean(0)
     return [float(mean_S[list(other)].sum()) for other in words]
 
@@ -310,7 +315,7 @@ def _in_context(attention: Attention, tokenizer: Tokenizer, text: str, word: str
 def _listed_words(
     attention: Attention, tokenizer: Tokenizer, words: Sequence[range], weights_TS: Tensor, top: int
 ) -> tuple[tuple[LookedAtWord, ...], int, float]:
-    """The `top` words that the last of `words` looks at most, how many others there are, and their weight."""
+    """The `top` words with the most attention from the last of `words`, how many others there are, and their weight."""
     weights = word_weights(weights_TS, words[-1], words)
     order = sorted(range(len(words)), key=lambda number: -weights[number])
     listed = tuple(
@@ -332,15 +337,15 @@ def _largest(weights_S: Tensor, top: int) -> list[tuple[float, int]]:
 
 @dataclass(frozen=True, kw_only=True)
 class GridFlags(Settings):
-    """Asks for a grid."""
+    """The flags that ask for a grid."""
 
     layer: int | None = setting(
-        None, help="The grid of this layer, from 1: the mean of its heads.", range=Range(1, 10_000)
+        None, help="Show the grid of this layer, from 1: the mean of its heads.", range=Range(1, 10_000)
     )
     head: int | None = setting(
-        None, help=f"The grid of this head of the {named('layer')}, from 1.", range=Range(1, 1 << 20)
+        None, help=f"Show the grid of this head of the {named('layer')}, from 1.", range=Range(1, 1 << 20)
     )
-    scores: bool = setting(False, help="In the grid, query times key before the softmax.")
+    scores: bool = setting(False, help="Show query times key, before the softmax, in the grid.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -353,9 +358,9 @@ class GridFlags(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class WordFlags(Settings):
-    """Asks for a word in two texts."""
+    """The flags that ask for a word in two texts."""
 
-    other: str | None = setting(None, flag="with", help="Another text that shares a word: the word in both.")
+    other: str | None = setting(None, flag="with", help="Compare a word in two texts: another text that shares it.")
     word: str | None = setting(None, help="The shared word. By default the longest.")
 
     def __post_init__(self) -> None:
@@ -394,7 +399,7 @@ def _ask_word(question: Question) -> Answer:
 
 
 def _every_grid(question: Question, answer: Answer) -> Sequence[AttentionGrid]:
-    """In each layer, the mean of its heads and every head. Raises ConfigError where they are too large for a page."""
+    """For each layer, the mean of its heads and every head. Raises ConfigError if they are too large for a page."""
     attention, config = answer.facts["attention"], question.checkpoint.model.config
     count = len(attention.ids)
     weights = config.layers * (config.heads + 1) * count * (count + 1) // 2

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenEffect(Token):
-    """What leaving one token out of a prompt does to the surprisal of the token that is explained."""
+    """The change in the surprisal of the explained token when one token is left out of the prompt."""
 
     position: int  # from 0, in the prompt
     surprisal_bits: float  # of the explained token, without this one
@@ -30,7 +30,7 @@ class TokenEffect(Token):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribution(Record):
-    """How each token of a prompt, left out, changes the log-probability of one next token. Effects do not add up."""
+    """How leaving out each token of a prompt changes the log-probability of one next token. Effects do not add up."""
 
     position: int  # from 0, of the token that is explained
     token: Candidate  # the token that is explained
@@ -47,12 +47,12 @@ def leave_one_out(
     token: int | None = None,
     progress: Callable[[int], None] = lambda tokens: None,
 ) -> Attribution:
-    """Explain `token`, by default the most likely one, after `ids`: one more pass of the model for each of them.
+    """Explain `token`, by default the most likely one, after `ids`, with one more forward pass per token.
 
-    The effect of token i is log2 p(token | ids) - log2 p(token | ids without i): above 0 where i made it likelier. The
-    tokens behind i move up by one position, so that an effect holds the move too. Effects do not add up to a whole:
-    tokens act together. Only the model's window is looked at, and keeps its beginning when a token is left out of it.
-    `progress` is told of tokens left out. Raises CorpusError where nothing would be left.
+    The effect of token i is log2 p(token | ids) - log2 p(token | ids without i): positive if i made it likelier. The
+    tokens after i move up by one position, which is part of the effect. Effects do not add up, because tokens act
+    together. Only the model's window is considered, and keeps its start when a token is left out. `progress` receives
+    the number of tokens left out. Raises CorpusError if nothing would be left.
     """
     import torch
 
@@ -87,9 +87,9 @@ def leave_one_out(
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(Settings):
-    """Asks for the attribution, and names tokens for the views that follow some."""
+    """The flags that ask for an attribution, and name the tokens that some views track."""
 
-    attribution: bool = setting(False, help="What each token did for the next one: each left out in turn.")
+    attribution: bool = setting(False, help="Leave out each token in turn, to see its effect on the next one.")
     track: tuple[str, ...] = setting(
         (),
         help=f"A token such as ' the' or #262: to follow with {named('history')} and {named('by_layer')}, several "

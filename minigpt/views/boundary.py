@@ -29,7 +29,7 @@ NO_BOUNDARY = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Boundary:
-    """The end of a prompt, seen from before its last `tokens`: could it have been cut otherwise?
+    """The end of a prompt, as predicted from before its last `tokens`: could it have been tokenized differently?
 
     `bytes` is what these tokens spell. raw_prob + longer + other_longer + others = 1.
     """
@@ -46,12 +46,12 @@ class Boundary:
 
 
 def boundary(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> Boundary | None:
-    """Whether the model expected a longer token where the last one, two or three of `ids` stand.
+    """Compare the last one, two or three tokens of `ids` with the longer tokens that the model expected there.
 
-    They spell a piece of text. Of the probability of all tokens that begin with it, `share` is what the prompt's own
-    cut has: near 1 after a whole word, near 0 after a space that the vocabulary has at the front of its words, or
-    inside a word. Of the three pieces the one of the smallest share is taken; the shortest, where no token goes on.
-    `top` of the longer tokens are listed. None where no token has one before it.
+    Of all tokens that begin with the same bytes, `share` is the probability of the prompt's own tokenization: near 1
+    after a whole word, near 0 inside a word or after a space that belongs to the next word's token. Of the three
+    possible pieces, the one with the smallest share is taken; the shortest, if no token continues any. `top` of the
+    longer tokens are listed. None if no token has one before it.
     """
     from minigpt.models.decoder import decoding_threads
     from minigpt.sampling.continuation import before_each, scored
@@ -70,7 +70,7 @@ def boundary(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int
 def _boundary(
     dist: Distribution, tokenizer: Tokenizer, own: Sequence[ScoredToken], position: int, top: int
 ) -> Boundary:
-    """As seen from before all of `own`, where `dist` is the distribution."""
+    """The boundary as predicted from before all of `own`, where `dist` is the distribution."""
     from minigpt.sampling.continuation import scored
     from minigpt.sampling.distribution import best_ids
 
@@ -103,9 +103,9 @@ def _other(count: int, raw_prob: float) -> Other:
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(Settings):
-    """Asks for the boundary."""
+    """The flag that asks for the boundary."""
 
-    boundary: bool = setting(False, help="Show too how the end of the prompt could be cut differently.")
+    boundary: bool = setting(False, help="Also show how the end of the prompt could be tokenized differently.")
 
 
 def _ask(question: Question) -> Answer:

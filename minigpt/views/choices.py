@@ -25,7 +25,7 @@ _AT_ONCE = 8  # texts, each with a cache of a whole context
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """One of several texts that may follow a prompt: its whole probability, and its share among them."""
+    """One of several continuations of a prompt: its probability, and its share among them."""
 
     text: str
     tokens: tuple[ScoredToken, ...]
@@ -39,11 +39,11 @@ class Choice:
 
 
 def weigh(model: Model, tokenizer: Tokenizer, ids: Sequence[int], texts: Sequence[str]) -> tuple[Choice, ...]:
-    """Each of `texts` (none empty) as a continuation of `ids` (one or more), the most probable first.
+    """Score each of `texts` (none empty) as a continuation of `ids` (one or more), the most probable first.
 
-    A text is encoded on its own, so that the prompt's tokens stay as they are, and costs the sum of its tokens, each
-    seen from all before it, in the windows of sampling. A longer text costs more; `share_per_byte` makes up for that,
-    as in the evaluation of language models (Gao, "Multiple Choice Normalization in LM Evaluation", 2021).
+    A text is tokenized on its own, so the prompt's tokens stay as they are, and its surprisal is the sum over its
+    tokens, in the windows of sampling. Longer texts are less probable; `share_per_byte` corrects for length, as in the
+    evaluation of language models (Gao, "Multiple Choice Normalization in LM Evaluation", 2021).
     """
     encoded = [tokenizer.encode(text) for text in texts]
     groups = [encoded[i : i + _AT_ONCE] for i in range(0, len(encoded), _AT_ONCE)]
@@ -73,7 +73,7 @@ def weigh(model: Model, tokenizer: Tokenizer, ids: Sequence[int], texts: Sequenc
 def _scored(
     model: Model, tokenizer: Tokenizer, ids: Sequence[int], texts: Sequence[Sequence[int]]
 ) -> list[list[ScoredToken]]:
-    """Every token of every text: `ids` are read once, then all texts go on together, each until it ends."""
+    """Every token of every text: `ids` are read once, then all texts continue as a batch, each until it ends."""
     from minigpt.models.decoder import decoder_for
     from minigpt.sampling.continuation import scored
     from minigpt.sampling.distribution import distribution
@@ -92,18 +92,18 @@ def _scored(
 
 
 def _shares(nats: Sequence[float]) -> list[float]:
-    """exp(-nats), divided by their sum. The least of them becomes 0 first, so that none is too small for a float."""
+    """exp(-nats), normalised. The smallest value is subtracted first, so that none underflows."""
     weights = [math.exp(min(nats) - cost) for cost in nats]
     return [weight / math.fsum(weights) for weight in weights]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(Settings):
-    """Asks how probable some texts are."""
+    """The flag that asks for the probabilities of some texts."""
 
     choices: str | None = setting(
         None,
-        help="How probable is each of these continuations? Spaces count; a comma inside is quoted as in CSV.",
+        help="Continuations to compare by probability. Spaces count; quote a comma inside as in CSV.",
         metavar="A,B,...",
     )
 
@@ -126,13 +126,13 @@ def _ask(question: Question) -> Answer:
 
 
 def _tokens_ahead(question: Question) -> int:
-    """Those of the longest choice that are read before its last one is predicted."""
+    """The number of tokens of the longest choice that are read before its last one is predicted."""
     encode = question.checkpoint.tokenizer.encode
     return max(len(encode(text)) - 1 for text in split_choices(question.flags.choices))
 
 
 def _about_spaces(prompt: str, texts: Sequence[str]) -> Iterator[str]:
-    """Spaces are kept as given, so that both sides of the comma may need one, or neither."""
+    """A note about leading spaces, which are kept as given: every choice may need one, or none."""
     together, spaced = running_together(prompt, texts), [text for text in texts if text[0] == " "]
     if together:
         asked = shlex.quote(joined_choices([" " + text if text in together else text for text in texts]))
@@ -145,7 +145,7 @@ def _about_spaces(prompt: str, texts: Sequence[str]) -> Iterator[str]:
 
 
 def _about_beginnings(choices: Sequence[Choice]) -> Iterator[str]:
-    """A text that goes on with the longer of two choices counts for both."""
+    """A note about a choice that begins with another, because a text with the longer one counts for both."""
     ids = {choice.text: [token.id for token in choice.tokens] for choice in choices}
     for short in ids:
         longer = next((text for text in ids if text != short and ids[text][: len(ids[short])] == ids[short]), None)

@@ -29,7 +29,7 @@ SHORTEST_SPAN = 2  # tokens: the single ones of a text stand everywhere
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorpusSuffix:
-    """The last tokens of a text, as a corpus holds them, and what follows there."""
+    """The last tokens of a text, their occurrences in a corpus, and what follows them there."""
 
     tokens: int
     text: str | None  # None when its bytes are not whole characters
@@ -60,9 +60,9 @@ class CorpusOther(Other):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorpusStep(StepRecord):
-    """What a model expects after a text, beside what followed `suffix`, the end of this text, in a corpus.
+    """What a model predicts after a text, beside what followed the text's end, `suffix`, in a corpus.
 
-    Candidates are the best of both, by logit; candidates + other = 1, for corpus_share too.
+    Candidates are the best of both, by logit; candidates + other = 1, also for corpus_share.
     """
 
     candidates: tuple[CorpusCandidate, ...]
@@ -74,7 +74,7 @@ class CorpusStep(StepRecord):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerbatimSpan:
-    """Sampled tokens that stand in the corpus, as they are here; with one more on either side they do not."""
+    """A maximal run of sampled tokens that occurs verbatim in the corpus."""
 
     position: int  # from 0, of its first token in the text
     tokens: int
@@ -85,7 +85,7 @@ class VerbatimSpan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerbatimPiece:
-    """A part of a sampled text that stands in the corpus, or that does not."""
+    """A part of a sampled text that occurs in the corpus, or that does not."""
 
     text: str
     verbatim: bool
@@ -93,7 +93,9 @@ class VerbatimPiece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerbatimReport:
-    """What of a sample stands verbatim in a corpus, in spans of `at_least` so many tokens. The prompt is left out."""
+    """The parts of a sample that occur verbatim in a corpus, in spans of `at_least` this many tokens, without the
+    prompt.
+    """
 
     sample: int
     corpus: CorpusText
@@ -115,10 +117,10 @@ def corpus_step(
     top: int,
     suffix: int | None = None,
 ) -> CorpusStep:
-    """What the model expects after `ids` (one or more), beside what followed the end of them in the corpus.
+    """What the model predicts after `ids` (one or more), beside what followed their end in the corpus.
 
-    Listed are the `top` best of the model and the `top` most frequent of the corpus. Shares are of what followed the
-    last `suffix` tokens, or as many of them as the corpus holds; by default the longest suffix that it holds.
+    Lists the `top` tokens of the model and the `top` most frequent of the corpus. Shares are of what followed the last
+    `suffix` tokens, or as many of them as occur in the corpus; by default the longest suffix that occurs.
     """
     from minigpt.models.decoder import decoder_for
     from minigpt.sampling.distribution import distribution, step_record
@@ -156,10 +158,11 @@ def _suffix(dist: Distribution, tokenizer: Tokenizer, ids: Sequence[int], found:
 
 
 def divergence_bits(dist: Distribution, found: Followers) -> float:
-    """How many bits the model needs above the corpus's own shares, on average, for what follows there.
+    """The KL divergence of the corpus's shares from the model's raw softmax, D(corpus
 
-    The Kullback-Leibler divergence of the corpus's shares from the model's raw softmax. It is finite, since the model
-    leaves no token without probability; the other way round it would not be.
+    model), in bits.
+
+    It is finite because the model gives every token some probability; the reverse divergence would not be.
     """
     import numpy as np
 
@@ -212,9 +215,9 @@ def verbatim(
     position: int,
     sample: int,
 ) -> VerbatimReport:
-    """Which spans of `ids`, the tokens that were sampled, stand verbatim in the corpus; the first is at `position`.
+    """The spans of `ids`, the sampled tokens, that occur verbatim in the corpus; the first is at `position`.
 
-    Only sampled tokens are matched, so that a prompt, which is the user's own words, counts for nothing.
+    Only sampled tokens are matched, because the prompt is the user's own text.
     """
     from minigpt.text.occurrences import verbatim_spans
 
@@ -247,7 +250,7 @@ def verbatim(
 
 
 def _pieces(tokens: Iterable[bytes], marked: Iterable[bool]) -> Iterator[VerbatimPiece]:
-    """The whole text, in as few pieces as the marks allow. A character belongs to the token that completes it."""
+    """The whole text in as few pieces as the marks allow. A character belongs to the token that completes it."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     for is_verbatim, group in groupby(zip(tokens, marked, strict=True), key=lambda pair: pair[1]):
         if text := decoder.decode(b"".join(data for data, _ in group)):
@@ -261,14 +264,14 @@ SOURCES = "run (what the checkpoint learned from), a run's folder, builtin, or a
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(Settings):
-    """Asks for what a corpus says."""
+    """The flags that ask for a comparison with a corpus."""
 
     corpus: tuple[str, ...] = setting(
-        (), help=f"How often each token follows in {SOURCES}", metavar="SOURCE", completes="corpus"
+        (), help=f"Compare with how often each token follows in {SOURCES}", metavar="SOURCE", completes="corpus"
     )
     suffix: int | None = setting(
         None,
-        help=f"With {named('corpus')}, look for so many of the last tokens. By default as many as stand there.",
+        help=f"With {named('corpus')}, match this many of the last tokens. By default as many as occur there.",
         range=Range(1, MANY),
         shows_range=True,
     )

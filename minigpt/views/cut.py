@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merge:
-    """Two neighbours that a BPE tokenizer makes one. All in hexadecimal bytes."""
+    """Two adjacent tokens that BPE joins into one. All values are bytes in hexadecimal."""
 
     number: int  # from 1: the order in which merges were learned, and in which they are applied
     left: str
@@ -26,7 +26,7 @@ class Merge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutToken(Token):
-    """A token of a text, and how it came about."""
+    """A token of a text, and the merges that built it."""
 
     position: int  # from 0
     merges: tuple[Merge, ...]  # in the order applied; none for a single byte
@@ -36,7 +36,7 @@ NumberedMerge = tuple[int, bytes, bytes]  # its number from 1, left, right
 
 
 class MergeTable:
-    """A tokenizer's merges by what they join."""
+    """A tokenizer's merges, indexed by the pairs that they join."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._numbers = {pair: number for number, pair in enumerate(tokenizer.merges(), 1)}
@@ -45,17 +45,18 @@ class MergeTable:
         return len(self._numbers)
 
     def building(self, data: bytes) -> list[NumberedMerge]:
-        """The merges that make `data` one token, the leftmost of the earliest learned first, as the encoder goes.
+        """The merges that build `data` into one token, in the encoder's order: the earliest learned first, from left to
+        right.
 
-        Within a longer word the same ones are applied, as none of those may reach beyond a token of the result. Empty
-        for a single byte, and for an added token, which no merges build. Sennrich et al., 2016.
+        The same merges apply inside a longer word, because none of them can cross the borders of a resulting token.
+        Empty for a single byte, and for an added token, which no merges build. Sennrich et al., 2016.
         """
         parts = [data[i : i + 1] for i in range(len(data))]
         steps = list(self._steps(parts))
         return steps if len(parts) == 1 else []
 
     def _steps(self, parts: list[bytes]) -> Iterator[NumberedMerge]:
-        """Joins neighbours in `parts`, one pair at a time, until none can be."""
+        """Merge adjacent `parts`, one pair at a time, until no merge applies."""
         while len(parts) > 1:
             numbers = [self._numbers.get(pair) for pair in pairwise(parts)]
             number = min((n for n in numbers if n is not None), default=None)
@@ -67,7 +68,7 @@ class MergeTable:
 
 
 def cut(tokenizer: Tokenizer, text: str) -> list[CutToken]:
-    """How `text` is cut into tokens."""
+    """The tokens of `text`, each with its merges."""
     table, tokens = MergeTable(tokenizer), []
     for position, token in enumerate(tokenizer.encode(text)):
         built = table.building(tokenizer.token_bytes(token))
@@ -78,9 +79,9 @@ def cut(tokenizer: Tokenizer, text: str) -> list[CutToken]:
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(Settings):
-    """Asks how the text is cut."""
+    """The flag that asks how the text is tokenized."""
 
-    cut: bool = setting(False, flag="tokens", help="How the text is cut, and which merges led there.")
+    cut: bool = setting(False, flag="tokens", help="Show how the text is tokenized, with the merges behind each token.")
 
 
 def _ask(question: Question) -> Answer:

@@ -28,7 +28,7 @@ class Neighbour(Token):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenVector(Token):
-    """A token's row of `wte`, which is both what the model reads for it and what it is recognised by at the output."""
+    """A token's row of `wte`, the table of input embeddings and, if tied, of output embeddings."""
 
     norm: float
     mean: float
@@ -38,10 +38,10 @@ class TokenVector(Token):
 
 
 def token_vectors(model: Model, tokenizer: Tokenizer, tokens: Sequence[int], *, top: int) -> list[TokenVector]:
-    """A record for each of `tokens`: its row of `wte`, and the `top` others with the largest cosine, ties by id.
+    """A record for each of `tokens`: its row of `wte`, and the `top` others by cosine similarity, ties by id.
 
-    A cosine is 1 for vectors of one direction, 0 for those at right angles; in float64. Where `wte` is tied, a
-    token's vector is also what its logit is the product with, so near tokens are expected in similar places.
+    Cosines are in float64. If `wte` is tied, a token's logit is the product with the same vector, so tokens with
+    similar vectors are predicted in similar contexts.
     """
     table_VC = model.wte.weight.detach().cpu().double()
     cosines_NV = _cosines(table_VC[list(tokens)], table_VC)
@@ -52,7 +52,7 @@ def token_vectors(model: Model, tokenizer: Tokenizer, tokens: Sequence[int], *, 
 
 
 def _cosines(some_NC: Tensor, all_VC: Tensor) -> Tensor:
-    """[N, V], NaN where one of both is zero."""
+    """The cosine similarities [N, V]; NaN for zero vectors."""
     lengths_NV = some_NC.norm(dim=-1)[:, None] * all_VC.norm(dim=-1)
     cosines_NV: Tensor = some_NC @ all_VC.T / lengths_NV
     return cosines_NV.clamp(-1, 1)  # rounding goes beyond
@@ -79,12 +79,12 @@ def _record(
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(Settings):
-    """How much is listed."""
+    """The number of neighbours to list."""
 
     nearest: int = setting(
         10,
         flag="top",
-        help="How many of the nearest tokens to list.",
+        help="Nearest tokens to list.",
         range=Range(0, MANY, both=True),
         shows_range=True,
     )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryRow:
-    """What the model of one step of a training expected after a text."""
+    """What the model of one training step predicted after a text."""
 
     step: int
     final: bool  # the model that the run ended with: the best one
@@ -36,7 +36,7 @@ class HistoryRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerHistoryRow:
-    """What each layer of the model of one step of a training would give one token."""
+    """The probability and rank of one token in each layer of the model of one training step."""
 
     step: int
     final: bool
@@ -52,9 +52,9 @@ def history(
     tracked: Sequence[int] = (),
     top: int = 4,
 ) -> Iterator[HistoryRow]:
-    """One row for each of `snapshots`, whose last is the final model, in their order; one model is loaded at a time.
+    """One row for each of `snapshots`, in order, the final model last; one model is loaded at a time.
 
-    `tracked`: the tokens whose probability and rank are followed; by default the `top` best of the final model.
+    `tracked`: the tokens whose probability and rank are followed, by default the final model's `top` candidates.
     """
     from minigpt.sampling.bits import divergence_bits
     from minigpt.sampling.distribution import best_ids, step_record
@@ -70,9 +70,9 @@ def history(
 def history_by_layer(
     snapshots: Sequence[Snapshot], load: Load, tokenizer: Tokenizer, ids: Sequence[int], *, token: int | None = None
 ) -> Iterator[LayerHistoryRow]:
-    """As `history`, for one token at every depth: what each layer of each model would give it (the logit lens).
+    """Like `history`, for one token at every depth: its probability in each layer of each model (the logit lens).
 
-    `token`: by default the final model's favourite.
+    `token`: by default the final model's most likely one.
     """
     from minigpt.models.inside import layer_logits
     from minigpt.models.kinds import gpt_of
@@ -114,11 +114,11 @@ def _row(snapshot: Snapshot, records: Sequence[StepRecord], divergence: float, *
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(Settings):
-    """Asks for the history of a run."""
+    """The flag that asks for the history of a run."""
 
     history: Path | None = setting(
         None,
-        help="What the models of a run expected as they learned, a row a snapshot; run for the checkpoint's own.",
+        help="What a run's snapshots predicted as it learned, one row each; run for the checkpoint's own.",
         metavar="RUN",
         completes="model",
     )
@@ -128,9 +128,9 @@ _OWN = "run"  # the one of the checkpoint, as for --corpus
 
 
 def history_run(flags: Any, checkpoint: Path | None, explicit: bool) -> Path:
-    """The run of --history: `run` is that of `checkpoint`, or the newest.
+    """The run of --history: `run` means that of `checkpoint`, or the newest.
 
-    Raises ConfigError where both are given, and are of two runs.
+    Raises ConfigError if both are given and belong to different runs.
     """
     from minigpt.checkpoint.folder import find_folder
     from minigpt.checkpoint.runs import find_run, newest_run, run_of

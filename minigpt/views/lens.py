@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LensRow:
-    """What one layer would predict: its residual stream, through the final norm and the output table.
+    """The prediction of one layer: its residual stream through the final norm and the output table.
 
     candidates + other = 1. The last layer's row is the model's output.
     """
@@ -35,11 +35,11 @@ class LensRow:
 def by_layer(
     model: GPT, tokenizer: Tokenizer, ids: Sequence[int], *, tracked: Sequence[int] = (), top: int = 1
 ) -> list[LensRow]:
-    """One row for the embeddings and for each block, of what may come after `ids` (one or more).
+    """One row for the embeddings and for each block, predicting what follows `ids` (one or more).
 
-    Each is the residual stream of the last token there, through the final layer norm and the output table; so the last
-    row is the model's output, to the bit. No layer but the last was trained to be read in this way. `tracked`: tokens
-    whose probability and rank are followed; by default the most likely one.
+    Each row is the residual stream of the last token, through the final layer norm and the output table, so the last
+    row is the model's output, bit for bit. Only the last layer was trained to be read in this way. `tracked`: tokens
+    whose probability and rank are followed, by default the most likely one.
     """
     from minigpt.models.inside import layer_logits
     from minigpt.sampling.bits import divergence_bits
@@ -69,9 +69,9 @@ def by_layer(
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(Settings):
-    """Asks for the logit lens."""
+    """The flag that asks for the logit lens."""
 
-    by_layer: bool = setting(False, help="What each layer would predict: the logit lens.")
+    by_layer: bool = setting(False, help="Show what each layer would predict: the logit lens.")
 
 
 def _ask(question: Question) -> Answer:

@@ -20,7 +20,7 @@ _UNFILTERED = SampleConfig(temperature=1.0, top_p=1.0)
 
 
 def next_token(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> StepRecord:
-    """What comes after `ids` (one or more): the softmax of the logits, nothing filtered, nothing drawn."""
+    """The distribution after `ids` (one or more): the softmax of the logits, unfiltered; nothing is drawn."""
     from minigpt.models.decoder import decoder_for
     from minigpt.sampling.distribution import distribution, step_record
 
@@ -29,10 +29,10 @@ def next_token(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: i
 
 
 def every_token(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> Iterator[StepRecord]:
-    """One record for each of `ids`, seen from the ones before it. The first has no context, hence no numbers.
+    """One record for each of `ids`, predicted from the ones before it. The first has no context, hence no numbers.
 
-    A text beyond the context is read in windows that overlap, each token in the very window in which sampling would
-    see it; one window of logits is held at a time.
+    A text beyond the context is read in overlapping windows, each token in the same window as in sampling; the logits
+    of one window are held at a time.
     """
     from minigpt.models.reading import position_logits
     from minigpt.sampling.distribution import distribution, step_record
@@ -50,14 +50,14 @@ def every_token(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: 
 
 
 class TextTally:
-    """Adds up what a text costs while its records pass by, so that nobody has to hold them all."""
+    """Adds up the surprisals of records as they pass through, so that they need not be held in memory."""
 
     def __init__(self) -> None:
         self._bits: list[float] = []
         self._bytes = 0
 
     def watch(self, records: Iterable[StepRecord]) -> Iterator[StepRecord]:
-        """The same records; those that have numbers are counted."""
+        """Pass the records on, and count those that have numbers."""
         for record in records:
             if record.token is not None and record.surprisal_bits is not None:
                 self._bits.append(record.surprisal_bits)
@@ -92,7 +92,7 @@ def text_score(records: Iterable[StepRecord]) -> TextScore:
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(Settings):
-    """Asks for every token of the text."""
+    """The flag that asks for every token of the text."""
 
     every: bool = setting(False, flag="all", help="Score every token of the text, not only what comes next.")
 

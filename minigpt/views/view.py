@@ -16,26 +16,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """A text (or, of inspect-embeddings, some tokens), the model that is asked about it, and the flags given."""
+    """A text (for inspect-embeddings: some tokens), the model to ask about it, and the flags given."""
 
     checkpoint: Checkpoint
     text: str
     ids: Sequence[int]
     flags: Any  # the settings of the command's views, by their names
     top: int
-    note: Callable[[str], None]  # told of what was done differently from what was asked
-    # Begins the display of long work, by its name, its size and the unit; told of units that are done.
+    note: Callable[[str], None]  # called with a sentence about anything done differently from what was asked
+    # Begins the display of long work, by name, size and unit; the result is called with units done.
     stages: Callable[..., Callable[[int], None]] = lambda name, total, unit="": lambda done: None
 
 
 class Tally(Protocol):
-    """Adds up records while they pass by."""
+    """Adds up records as they pass through."""
 
     def watch(self, records: Iterable[Any]) -> Iterator[Any]:
         """Pass on the same records."""
 
     def fields(self) -> Mapping[str, Any]:
-        """Return what JSON says behind the records."""
+        """Return what JSON adds after the records."""
 
 
 class _NoTally:
@@ -48,7 +48,7 @@ class _NoTally:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """Records of one kind, and what is told beside them."""
+    """Records of one kind, with what is shown beside them."""
 
     records: Iterable[Any]
     text: str = ""  # that stands before what the records are about
@@ -58,7 +58,7 @@ class Answer:
 
 
 class Stream:
-    """Records that are computed anew each time they are gone through, so that none of them has to be kept."""
+    """Records that are computed anew on each iteration, so that they need not be held in memory."""
 
     def __init__(self, compute: Callable[[], Iterator[Any]]) -> None:
         self._compute = compute
@@ -69,10 +69,11 @@ class Stream:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """One question. Its file holds its record, its flags and the function that answers it; its table is in render/.
+    """One kind of question. Its file holds its record, its flags and the function that answers it; its table is in
+    render/.
 
-    `asked_by` names the settings that ask for it, all of them together; a command shows the view that has none when it
-    is not asked for any. `takes` names the settings that it heeds besides, declared by this or another view.
+    `asked_by` names the settings that, given together, ask for it; a command's default view has none. `takes` names the
+    other settings that it uses, declared by this or another view.
     """
 
     record: type
@@ -95,7 +96,7 @@ class View:
 
 
 def flags_of(views: Iterable[View]) -> type[Settings]:
-    """One group of settings of those of all views, in their order."""
+    """The settings of one group among those of all views, in their order."""
     groups = dict.fromkeys(view.settings for view in views if view.settings)
     return dataclass(frozen=True, kw_only=True)(type("ViewFlags", (*reversed(groups), Settings), {}))
 
@@ -103,7 +104,7 @@ def flags_of(views: Iterable[View]) -> type[Settings]:
 def chosen_view(views: Sequence[View], flags: Settings) -> View:
     """The view that the flags ask for.
 
-    Raises ConfigError for flags that ask for several, or that the view does not take.
+    Raises ConfigError for flags that ask for several views, or that the view does not take.
     """
     names = dict.fromkeys(name for view in views for name in view.asked_by)
     asked = tuple(name for name in names if _is_given(flags, name))

@@ -155,7 +155,7 @@ def test_what_transformers_saves_after_tokens_were_added(old: Path, bpe: Tokeniz
 @pytest.mark.parametrize("number", [5, 400, 1 << 40])
 def test_an_added_token_with_another_id_is_refused(old: Path, number: int) -> None:
     write(old, "added_tokens.json", {"FOXES": number})
-    assert f"The added token 'FOXES' is said to have the id {number:,}, but the vocabulary gives it 320" in read_error(
+    assert f"The added token 'FOXES' is declared with the id {number:,}, but the vocabulary gives it 320" in read_error(
         old
     )
 

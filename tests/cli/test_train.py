@@ -227,7 +227,7 @@ def test_a_run_that_is_still_training_is_neither_resumed_nor_overwritten(
 def test_a_diverging_run_ends_with_one_message(train: Run) -> None:
     result = train("--learning-rate", "1e15", "--clip-norm", "0", steps=10)
     assert result.exit_code == 1
-    assert "the loss is no number any more: --learning-rate 1e+15 is too high" in result.stderr
+    assert "the loss is no longer a number: --learning-rate 1e+15 is too high" in result.stderr
     assert "Traceback" not in result.stderr
     load("checkpoints/notes")
 
@@ -408,7 +408,7 @@ def test_a_model_that_is_not_there(minigpt: Run, notes: str) -> None:
 def test_a_model_that_gets_no_better_is_left_as_it_is(further: Run, trained: Path) -> None:
     result = further("--steps", "3", "--learning-rate", "2", "--warmup-steps", "0", "--out", "run")
     assert result.exit_code == 0, result.stderr
-    assert f"no step made it better on that text: the model is {trained} as it was." in result.stderr
+    assert f"no step improved on that text, so the model is {trained}, unchanged." in result.stderr
     assert result.stdout.startswith("run: the best model, that of step 0, ")
     assert Path("run/model.safetensors").is_file()
     assert load("run").model.wte.weight.equal(load(trained).model.wte.weight)

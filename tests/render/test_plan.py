@@ -62,5 +62,5 @@ def test_the_table_has_each_shape_and_tokenizer_once_with_what_it_is_expected_to
 
 def test_a_part_of_the_time_and_a_part_of_the_text_are_told() -> None:
     said = " ".join(" ".join(shown(160, [replace(BEST, share=0.25, epochs=0.4)])).split())
-    assert "about 0:45 of training, not 3:00, with 4 × 128: more of it would be learned by heart" in said
+    assert "about 0:45 of training, not 3:00, with 4 × 128: longer training would overfit" in said
     assert "40% of the text is seen" in said

@@ -58,7 +58,7 @@ def test_into_a_pipe_goes_one_line_a_report_and_no_escape() -> None:
     assert "\x1b" not in text
     assert "\r" not in text
     assert sum(line.startswith("step ") for line in text.splitlines()) == 4
-    assert text.count("After 2.0 epochs the model is learning this text by heart") == 1
+    assert text.count("After 2.0 epochs the model is overfitting") == 1
     assert "that of epoch 0.7, lies three or more evaluations back" in text
     assert "<ESC>[31mROMEO:⏎What [bold]say[/bold] the lord :smile:" in text
 

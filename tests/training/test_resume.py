@@ -171,7 +171,7 @@ def test_weights_that_are_no_numbers_are_never_kept(text: Corpus, monkeypatch: p
     plan = make_plan(text, None, replace(CHOICES, val_fraction=0), replace(SETTINGS, eval_every=1))
     folder = RunFolder(claim("", Path("run"), overwrite=False), plan.tokenizer, run_info(plan, CHOICES, CPU))
     folder.start(build_model(plan, CPU), model_card(plan), plan.data)
-    with pytest.raises(TrainingError, match=r"At step 9 the loss is no number any more.*\n.*keeps the model of step 7"):
+    with pytest.raises(TrainingError, match=r"At step 9 the loss is no longer a number.*\n.*keeps the model of step 7"):
         list(run(plan, build_model(plan, CPU), folder, lambda: False, save_every=1))
     tensors, values = load_state(folder.path)
     assert values["step"] == 7

@@ -174,7 +174,7 @@ def test_without_validation_the_latest_model_is_kept(text: Corpus) -> None:
 def test_a_run_that_diverges_says_so_and_keeps_the_last_good_model(text: Corpus, rate: float) -> None:
     plan = make_plan(text, None, replace(TINY, learning_rate=rate), replace(SETTINGS, clip_norm=0.0))
     model, folder = start(plan)
-    with pytest.raises(TrainingError, match=r"no number any more: learning_rate=.* too high"):
+    with pytest.raises(TrainingError, match=r"no longer a number: learning_rate=.* too high"):
         list(run(plan, model, folder, lambda: False))
     assert info(folder)["status"] == "diverged"
     assert all(torch.isfinite(p).all() for p in load(folder.path).model.parameters())
