@@ -341,7 +341,7 @@ class SampleKept(Settings):
     html: Path | None = setting(None, help="Also write a page for a browser: FILE.html, which needs no network.")
     trace: Path | None = setting(
         None,
-        help="Write a trace, a new file of JSON lines from which --replay makes the same text.",
+        help=f"Write a trace, a new file of JSON lines from which {named('replay')} makes the same text.",
         metavar="FILE",
         panel=AGAIN,
     )
