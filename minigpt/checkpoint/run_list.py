@@ -42,7 +42,8 @@ def list_runs(root: Path, now: datetime | None = None) -> list[RunSummary]:
         folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
     except OSError as error:
         raise CheckpointError(f"{shown(str(root))} cannot be read: {error.strerror}.") from error
-    found = [_listed(path, now or datetime.now(UTC)) for path in folders]
+    now = now or datetime.now(UTC)  # one for all: the order is that of the ages
+    found = [_listed(path, now) for path in folders]
     return sorted((run for run in found if run), key=lambda run: (-run.age_seconds, run.name), reverse=True)
 
 

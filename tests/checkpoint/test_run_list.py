@@ -69,6 +69,12 @@ def test_the_newest_is_the_first(make_run: Callable[..., Path]) -> None:
     assert [run.name for run in listed(folder)] == ["new", "middle", "old"]
 
 
+def test_all_ages_are_counted_from_one_time(make_run: Callable[..., Path]) -> None:
+    for name in ("one", "two", "three"):
+        folder = make_run(name)
+    assert len({run.age_seconds for run in list_runs(folder.parent)}) == 1
+
+
 def test_what_holds_no_model_is_left_out(make_run: Callable[..., Path]) -> None:
     folder = make_run("notes")
     (folder.parent / "README.md").write_text("x")
