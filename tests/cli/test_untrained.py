@@ -97,7 +97,7 @@ def test_it_is_trained_longer_as_any_finished_run_is(minigpt: Run, notes: str, t
         ({"status": "untrained", "minutes": 3.0, "steps_taken": 2}, "Try --minutes 30."),
         ({"status": "untrained", "minutes": None, "steps_taken": 5}, "Try --steps 600."),
         ({"status": "untrained", "minutes": None, "steps_taken": 5000}, "5,000 steps were taken; "),
-        ({"status": "untrained", "minutes": None, "steps_taken": 5000}, "no order in the text to learn"),
+        ({"status": "untrained", "minutes": None, "steps_taken": 5000}, "nothing to learn"),
         ({"status": "stopped", "minutes": 3.0, "steps_taken": 2}, "Go on with: minigpt train --resume 'my run'"),
         ({"status": "running"}, "0 steps were taken; "),
     ],
