@@ -207,6 +207,14 @@ def test_nothing_unpickles_or_runs_text(module: str) -> None:
             )
 
 
+def test_what_the_tests_of_screens_share_needs_no_torch() -> None:
+    """Where torch is not installed, a folder whose conftest.py needs it would be left out as a whole."""
+    shared = ast.parse((ROOT / "tests" / "render" / "conftest.py").read_text("utf-8"))
+    names = {node.module for node in at_import_time(shared) if isinstance(node, ast.ImportFrom) and node.module}
+    assert own(names)
+    assert [name for name in sorted(own(names)) if "torch" in loads(name)] == []
+
+
 @pytest.mark.parametrize("module", ["minigpt", "minigpt.cli.app", "minigpt.render"])
 def test_importing_it_loads_no_heavy_package(module: str) -> None:
     assert module in MODULES

@@ -11,11 +11,11 @@ import pytest
 
 from minigpt.contest.records import Comparison, Contender, ContenderRun
 from minigpt.errors import OutputError
-from minigpt.explore.session import Files, Session
 from minigpt.sampling.records import Candidate, Other, Stage, StepRecord
 from minigpt.settings import SampleConfig
 
 if TYPE_CHECKING:
+    from minigpt.explore.session import Session
     from minigpt.models.gpt import GPT
     from minigpt.sampling.tree import TokenTree
 
@@ -187,13 +187,15 @@ def written() -> Written:
 
 
 @pytest.fixture
-def session(make_tree: "Callable[..., TokenTree]", written: Written) -> Session:
+def session(make_tree: "Callable[..., TokenTree]", written: Written) -> "Session":
     """At the end of the lecture's text, with the default settings."""
+    from minigpt.explore.session import Files, Session
+
     return Session(make_tree(), SampleConfig(), Files(written.save, written.export))
 
 
 @pytest.fixture
-def press(session: Session) -> Callable[..., None]:
+def press(session: "Session") -> Callable[..., None]:
     """Press keys one after the other: names such as enter, or `type:` and letters."""
 
     def send(*keys: str) -> None:
