@@ -30,10 +30,10 @@ class Misfit(ValueError):
 
     def of(self, path: Path) -> str:
         """The sentence about the file that contains it."""
-        told = str(self)
-        if told.startswith("it "):
-            return f"{path} {told[3:]}."
-        what = told[1:] if told[0] == "." else f"it {told}"
+        text = str(self)
+        if text.startswith("it "):
+            return f"{path} {text[3:]}."
+        what = text[1:] if text[0] == "." else f"it {text}"
         return f"{path} is damaged, or is not of this version of minigpt: {what}."
 
 
@@ -99,8 +99,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for i, name in enumerate(names) if name in names[:i])
-        raise Misfit(f"it gives {_shown(twice)} twice")
+        repeated = next(name for i, name in enumerate(names) if name in names[:i])
+        raise Misfit(f"it gives {_shown(repeated)} twice")
     return values
 
 

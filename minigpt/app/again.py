@@ -23,13 +23,13 @@ def again(
     Paths are as they were given; `base` names the model that the run starts from, if one is given. With the same
     threads and device, a CPU gives the same weights bit for bit.
     """
-    told = {name: _storable(value) for name, value in asdict(text).items()}
-    corpus = list(told.pop("corpus"))
+    text_settings = {name: _storable(value) for name, value in asdict(text).items()}
+    corpus = list(text_settings.pop("corpus"))
     values = {
         **asdict(choices),
         **asdict(plan.model),
         **asdict(plan.train),
-        **told,
+        **text_settings,
         "base": None if base is None else _storable(base),
         "vocab_size": plan.model.vocab_size if choices.tokenizer == "bpe" else None,
         "val_fraction": choices.val_fraction if text.val is None else None,
@@ -46,7 +46,7 @@ def again(
         values.update(dict.fromkeys(OWN))
     # A file's name may begin with a hyphen; - alone is standard input.
     files = [f"./{spec}" if spec.startswith("-") and spec != "-" else spec for spec in corpus]
-    return {"text": {"corpus": corpus, **told}, "command": ["minigpt", "train", *files, *_as_flags(values)]}
+    return {"text": {"corpus": corpus, **text_settings}, "command": ["minigpt", "train", *files, *_as_flags(values)]}
 
 
 def _as_flags(values: Mapping[str, Any]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from minigpt.sampling.records import FileScore
 from minigpt.sampling.score import Part, checked_stride, score, total_score
 from minigpt.settings import Machine, TextFormat, Weights, Windows
 from minigpt.text.corpus import Corpus, read_corpus
-from minigpt.text.wording import shown
+from minigpt.text.wording import escaped
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Evaluation:
             try:
                 yield measure(parts, name=source.name)
             except CorpusError as error:
-                raise CorpusError(f"{shown(source.name)}: {error.message}") from error
+                raise CorpusError(f"{escaped(source.name)}: {error.message}") from error
 
     def about(self) -> dict[str, Any]:
         """What JSON says about the numbers: the weights, and the version of minigpt."""

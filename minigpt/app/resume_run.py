@@ -13,7 +13,7 @@ from minigpt.errors import CheckpointError
 from minigpt.settings import Choices, Length, Machine, Output, TextSettings, TrainConfig, settings_of
 from minigpt.training.plan import Plan
 from minigpt.training.resume import begun_model, open_run
-from minigpt.training.share import Begun
+from minigpt.training.share import StartedRun
 
 _DESCRIBED = [
     (name, about)
@@ -44,7 +44,7 @@ def as_before(run: str, given: Mapping[str, Any], machine: Machine) -> Machine:
     return replace(machine, device="cpu") if "device" not in given and before.device == "cpu" else machine
 
 
-def reopen(run: str, given: Mapping[str, Any], note: Callable[[str], object]) -> Begun | Finished:
+def reopen(run: str, given: Mapping[str, Any], note: Callable[[str], object]) -> StartedRun | Finished:
     """A run that can continue, with its model; `note` receives a sentence about it."""
     path = _named(run)
     kept = {name: given[name] for name in sorted(given.keys() & _KEPT)}

@@ -144,9 +144,9 @@ def stages_of(listed: str | None, filters: AskedFilters) -> tuple[str, ...]:
     usual, changed = AskedFilters(), {**vars(filters), "bias": filters.biases}
     for name, spec in FILTERS.items():
         value, flag = changed[spec.setting], named(spec.setting)
-        told = named(spec.setting, value) if isinstance(value, int | float) else flag
+        spelled = named(spec.setting, value) if isinstance(value, int | float) else flag
         require(
             name in names or value == getattr(usual, spec.setting),
-            f"{told} is given, but {named('stages')} leaves {name} out: name it there, or leave out {flag}.",
+            f"{spelled} is given, but {named('stages')} leaves {name} out: name it there, or leave out {flag}.",
         )
     return names

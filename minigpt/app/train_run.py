@@ -23,7 +23,7 @@ from minigpt.settings import Choices, Length, Machine, Output, TextSettings, Tra
 from minigpt.text.blocks import unheard
 from minigpt.text.corpus import Corpus, read_corpus
 from minigpt.training.distributed import ALONE, Ranks, join
-from minigpt.training.finetune import Base, begun_with, gentle
+from minigpt.training.finetune import Base, begun_with, finetune_settings
 from minigpt.training.plan import (
     LEAST_TRAINING_SHARE,
     READING_SHARE,
@@ -35,7 +35,7 @@ from minigpt.training.plan import (
 )
 from minigpt.training.records import PlannedRun
 from minigpt.training.run import build_model, model_card, run_info
-from minigpt.training.share import Begun, share_run
+from minigpt.training.share import StartedRun, share_run
 from minigpt.training.tensorboard import check_installed
 
 
@@ -115,11 +115,11 @@ class TrainRequest:
             folder.update(train=asdict(plan.train))
         return replace(prepared, plan=plan, begun=(plan, folder, model))
 
-    def reopen(self, note: Callable[[str], object]) -> Begun | Finished:
+    def reopen(self, note: Callable[[str], object]) -> StartedRun | Finished:
         """The run to continue, with its model; `note` receives a sentence about it."""
         return reopen(self.output.resume or "latest", self.given, note)
 
-    def shared(self, ranks: Ranks, device: torch.device, begin: Callable[[], Begun | None]) -> Training | None:
+    def shared(self, ranks: Ranks, device: torch.device, begin: Callable[[], StartedRun | None]) -> Training | None:
         """What `begin` returns on the first of the ranks, the only one that calls it, shared with all of them."""
         begun = share_run(ranks, begin)
         if begun is None:
@@ -140,7 +140,7 @@ class Prepared:
     runs: list[PlannedRun]
     plan: Plan | None = None
     base: Base | None = None
-    begun: Begun | None = None
+    begun: StartedRun | None = None
 
 
 def prepare(
@@ -154,7 +154,7 @@ def prepare(
     first = None
     if choices.base is not None:
         first = Base(choices.base, load(choices.base))
-        choices, training = gentle(first, choices, training, request.given, device, ranks.size)
+        choices, training = finetune_settings(first, choices, training, request.given, device, ranks.size)
     runs: list[PlannedRun] = []
     most_learned = None
     with listener.working:
@@ -200,7 +200,7 @@ def _part_was_read(text: Corpus) -> str:
     )
 
 
-def _founded(request: TrainRequest, prepared: Prepared, plan: Plan, device: torch.device) -> Begun:
+def _founded(request: TrainRequest, prepared: Prepared, plan: Plan, device: torch.device) -> StartedRun:
     """Load the model that the training starts from, and create the run's folder."""
     first, seconds = prepared.base, request.length.seconds
     model = build_model(plan) if first is None else begun_with(first, plan.model, plan.train.freeze)

@@ -13,7 +13,7 @@ from minigpt.checkpoint.folder import CONFIG, Checkpoint, save_description, save
 from minigpt.checkpoint.runs import RUN
 from minigpt.errors import ConfigError, OutputError, named
 from minigpt.models.kinds import gpt_of
-from minigpt.text.wording import shown
+from minigpt.text.wording import escaped
 
 _ELSEWHERE = (".bin", ".ckpt", ".ggml", ".onnx", ".pt", ".pth", ".safetensors")
 
@@ -68,7 +68,7 @@ def export_folder(folder: Path, checkpoint: Checkpoint, dtype: str) -> None:
     _check_range(checkpoint, kind)
     with _beside(folder) as temporary:
         save_description(temporary, checkpoint.model.config, checkpoint.tokenizer, kind)
-        write_text(temporary / "README.md", _card(shown(folder.resolve().name), checkpoint, dtype))
+        write_text(temporary / "README.md", _card(escaped(folder.resolve().name), checkpoint, dtype))
         save_weights(temporary, checkpoint.model, kind)
 
 

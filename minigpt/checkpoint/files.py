@@ -33,8 +33,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         os.replace(temporary, path)
         _sync_names(path.parent)
     except _write_errors() as error:
-        told = f"{path} cannot be written: {_reason(error)}. What was saved before is untouched."
-        raise OutputError(told) from error
+        message = f"{path} cannot be written: {_reason(error)}. What was saved before is untouched."
+        raise OutputError(message) from error
     finally:
         with suppress(OSError):  # a disk that is read-only refuses even what is not there
             temporary.unlink(missing_ok=True)

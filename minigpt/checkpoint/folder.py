@@ -21,7 +21,7 @@ from minigpt.models.kinds import Model
 from minigpt.settings import ModelConfig
 from minigpt.settings.model import NAMES
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.text.wording import shown
+from minigpt.text.wording import escaped
 
 CONFIG = "config.json"
 _LARGEST_CONFIG = 1 << 24  # bytes
@@ -38,7 +38,7 @@ class Checkpoint:
     def __repr__(self) -> str:
         shape = self.model.config
         return (
-            f"<Checkpoint {shown(str(self.path))}: {NAMES[shape.model]}, {shape.parameter_count():,} parameters, "
+            f"<Checkpoint {escaped(str(self.path))}: {NAMES[shape.model]}, {shape.parameter_count():,} parameters, "
             f"{shape.layers} × {shape.width}, context {shape.context:,}, vocabulary {shape.vocab_size:,}, "
             f"on {self.model.device}>"
         )
@@ -83,7 +83,7 @@ def find_folder(path: str | Path) -> Path:
             raise CheckpointError(f"{error.message}{near_run(path)}") from error
     what = "is a file" if folder.exists() else "does not exist"
     raise CheckpointError(
-        f"{shown(str(folder))} {what}; {named('checkpoint')} takes a run folder, a Hugging Face GPT-2 folder, "
+        f"{escaped(str(folder))} {what}; {named('checkpoint')} takes a run folder, a Hugging Face GPT-2 folder, "
         f"or a model of the Hub such as openai-community/gpt2.{near_run(path)}"
     )
 

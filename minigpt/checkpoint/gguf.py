@@ -22,7 +22,7 @@ from minigpt.checkpoint.hf_gpt2 import PREFIX, config_to_json, weights_to_tensor
 from minigpt.errors import CheckpointError, ConfigError, PackageError, brief, named
 from minigpt.models.kinds import gpt_of
 from minigpt.text.blocks import Progress, unheard
-from minigpt.text.wording import shown
+from minigpt.text.wording import escaped
 
 _FILE_TYPES = {"float32": "ALL_F32", "float16": "MOSTLY_F16", "q8_0": "MOSTLY_Q8_0"}
 _TENSOR_TYPES = {"float32": "F32", "float16": "F16", "q8_0": "Q8_0"}
@@ -182,7 +182,7 @@ def _describe(writer: Any, file: _File) -> None:
     import gguf
 
     values = file.values
-    writer.add_name(shown(file.checkpoint.path.resolve().name))
+    writer.add_name(escaped(file.checkpoint.path.resolve().name))
     writer.add_context_length(values["n_positions"])
     writer.add_embedding_length(values["n_embd"])
     writer.add_block_count(values["n_layer"])

@@ -20,7 +20,7 @@ from minigpt.text.shards import Ids, TokenData, open_shards, read_manifest
 from minigpt.text.split import Split
 from minigpt.text.token_cache import cached_tokens
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.text.wording import shown
+from minigpt.text.wording import escaped
 
 OWN = "run"  # the text that the checkpoint itself learned from
 BUILTIN = "builtin"  # Python's own language reference
@@ -52,7 +52,7 @@ def find_reference(
         corpus = builtin_corpus() if BUILTIN in specs else _read(specs, progress)
         skipped = f"skipped what is not text, such as {corpus.skipped[0]}." if corpus.skipped else ""
         return _reference(_name(corpus), "whole text", _tokens(corpus, 0.0, checkpoint.tokenizer, progress), skipped)
-    require(len(specs) == 1, f"{named('corpus', shown(runs[0]))} is a run, which stands alone.")
+    require(len(specs) == 1, f"{named('corpus', escaped(runs[0]))} is a run, which stands alone.")
     return _of_run(_own_run(checkpoint.path) if runs[0] == OWN else _run(runs[0]), checkpoint.tokenizer, progress)
 
 
@@ -67,14 +67,14 @@ def _own_run(folder: Path) -> Path:
     if run is not None:
         return run
     raise CheckpointError(
-        f"{shown(str(folder))} is no run of minigpt ({RUN} is not there), so it does not say what it learned from.\n"
+        f"{escaped(str(folder))} is no run of minigpt ({RUN} is not there), so it does not say what it learned from.\n"
         f"Give the text: {named('corpus', 'FILE')}"
     )
 
 
 def _of_run(run: Path, tokenizer: Tokenizer, progress: Stages) -> Reference:
     """The ids stored with the run, or else its text, read again."""
-    name = shown(str(run))
+    name = escaped(str(run))
     try:
         kept = read_manifest(run / RESUME / TOKENS).made_from
         if kept.get("tokenizer_sha256") == hashlib.sha256(tokenizer.to_json().encode()).hexdigest():
@@ -87,24 +87,26 @@ def _of_run(run: Path, tokenizer: Tokenizer, progress: Stages) -> Reference:
     return _reference(name, "training text", data, f"{name} {reason}; its text, which is unchanged, was read again.")
 
 
-def _read_again(run: Path, told: str, progress: Stages) -> tuple[Corpus, float]:
+def _read_again(run: Path, problem: str, progress: Stages) -> tuple[Corpus, float]:
     """The training text of a run and the share held out for validation. Raises CorpusError if the text is gone."""
     info = read_run_info(run / RUN)
     advice = f"Give the text that it learned from: {named('corpus', 'FILE')}"
     if info.text is None or not info.corpus.sources:
-        raise CheckpointError(f"{shown(str(run / RUN))} does not say what the run learned from.\n{advice}")
+        raise CheckpointError(f"{escaped(str(run / RUN))} does not say what the run learned from.\n{advice}")
     specs, sources = info.text.corpus, [source.sha256 for source in info.corpus.sources]
     fraction = 0.0 if info.text.val else info.choices.val_fraction
     if "-" in specs:
-        raise CorpusError(f"{told}, and its text came from standard input.\n{advice}")
+        raise CorpusError(f"{problem}, and its text came from standard input.\n{advice}")
     try:
         corpus = _read(specs, progress, encoding=info.text.encoding, field=info.text.field)
     except MinigptError as error:
-        raise CorpusError(f"{told}, and its text cannot be read: {error.message.splitlines()[0]}\n{advice}") from error
+        raise CorpusError(
+            f"{problem}, and its text cannot be read: {error.message.splitlines()[0]}\n{advice}"
+        ) from error
     if [source.sha256 for source in corpus.sources] != sources:
         if not specs:
             advice = f"Each version of Python has its own; this one's, all of it, is {named('corpus', BUILTIN)}"
-        raise CorpusError(f"{told}, and {_name(corpus)} is not what it was.\n{advice}")
+        raise CorpusError(f"{problem}, and {_name(corpus)} is not what it was.\n{advice}")
     return corpus, fraction
 
 

@@ -19,7 +19,7 @@ from minigpt.errors import CheckpointError
 from minigpt.plain import Misfit, from_line, from_plain, record_of
 from minigpt.records import Count, Several
 from minigpt.settings import MODELS
-from minigpt.text.wording import shown
+from minigpt.text.wording import escaped
 
 T = TypeVar("T")
 
@@ -37,11 +37,11 @@ def list_runs(root: Path, now: datetime | None = None) -> list[RunSummary]:
     `now` is the time from which ages are counted.
     """
     if not root.is_dir():
-        raise CheckpointError(f"There is no folder {shown(str(root))}.\nminigpt runs --dir FOLDER looks elsewhere.")
+        raise CheckpointError(f"There is no folder {escaped(str(root))}.\nminigpt runs --dir FOLDER looks elsewhere.")
     try:
         folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
     except OSError as error:
-        raise CheckpointError(f"{shown(str(root))} cannot be read: {error.strerror}.") from error
+        raise CheckpointError(f"{escaped(str(root))} cannot be read: {error.strerror}.") from error
     now = now or datetime.now(UTC)  # one for all: the order is that of the ages
     found = [_listed(path, now) for path in folders]
     return sorted((run for run in found if run), key=lambda run: (-run.age_seconds, run.name), reverse=True)

@@ -10,7 +10,7 @@ from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.run_info import RunInfo, read_run_info
 from minigpt.errors import CheckpointError, named
 from minigpt.plain import Misfit, from_line, from_plain
-from minigpt.text.wording import shown
+from minigpt.text.wording import escaped
 
 WEIGHTS = "model.safetensors"
 TOKENIZER = "tokenizer.json"
@@ -45,7 +45,7 @@ def near_run(name: str | Path) -> str:
     names = [path.name for path in RUNS.iterdir() if path.is_dir()] if RUNS.is_dir() else []
     spelled = {other.lower(): other for other in names if not other.startswith(".")}
     near = get_close_matches(Path(name).name.lower(), spelled, 1)
-    return f"\nDid you mean {shown(str(RUNS / spelled[near[0]]))}?" if near else ""
+    return f"\nDid you mean {escaped(str(RUNS / spelled[near[0]]))}?" if near else ""
 
 
 def run_of(folder: Path) -> Path | None:
@@ -82,7 +82,7 @@ def read_run(folder: Path) -> RunLog:
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise CheckpointError(
-            f"{shown(str(folder))} {what}; a run's folder is needed, such as checkpoints/NAME.{near_run(folder)}"
+            f"{escaped(str(folder))} {what}; a run's folder is needed, such as checkpoints/NAME.{near_run(folder)}"
         )
     records = read_log(folder)
     if not records:

@@ -23,8 +23,8 @@ class ConfigFile:
     def blamed(self, settings: Collection[str], final: Mapping[str, Any]) -> str:
         """A sentence about those of the `settings` that this file gave, if its values were used."""
         names = [n for n in self.values if n in settings and str(final.get(n)) == str(self.values[n])]  # nan too
-        told = ", ".join(f"{name} = {_shown(self.values[name])}" for name in names)
-        return f"{self.path} says {told}." if names else ""
+        spelled = ", ".join(f"{name} = {_shown(self.values[name])}" for name in names)
+        return f"{self.path} says {spelled}." if names else ""
 
 
 def _read(path: str) -> ConfigFile:

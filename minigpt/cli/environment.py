@@ -17,5 +17,5 @@ def blamed(settings: Collection[str], final: Mapping[str, Any]) -> str:
     """A sentence about those of the `settings` that a variable gave, if its value was used."""
     given = {name: os.environ.get(variable) for name, variable in VARIABLES.items()}
     names = [name for name, value in given.items() if name in settings and value == str(final.get(name))]
-    told = ", ".join(f"{VARIABLES[name]} is {brief(given[name] or '')}" for name in names)
-    return f"{told}." if names else ""
+    set_here = ", ".join(f"{VARIABLES[name]} is {brief(given[name] or '')}" for name in names)
+    return f"{set_here}." if names else ""

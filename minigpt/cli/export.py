@@ -15,7 +15,7 @@ from minigpt.render.machine import to_json
 from minigpt.render.style import byte_count, compact, quantity, symbols_for
 from minigpt.render.work import WorkDisplay
 from minigpt.settings import FOLDER_DTYPES, GGUF_DTYPES
-from minigpt.text.wording import shown
+from minigpt.text.wording import escaped
 
 if TYPE_CHECKING:
     from minigpt.app.export_run import Export
@@ -72,7 +72,7 @@ def _tell(written: "Export") -> None:
     times = symbols_for(out.encoding).times
     shape = f"{quantity(config.layers, 'layer')} {times} {config.width}, {compact(record.parameters)} parameters"
     name = json_text(record.path)  # which Python reads too
-    say(out, f"{shown(record.path)}: {shape} in {record.dtype}, {byte_count(record.bytes)}")
+    say(out, f"{escaped(record.path)}: {shape} in {record.dtype}, {byte_count(record.bytes)}")
     if record.format == "gguf":
         say(out, f"  llama_cpp.Llama({name})")
     else:

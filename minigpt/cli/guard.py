@@ -99,8 +99,8 @@ def _is_memory(error: Exception) -> bool:
 
     torch's allocators raise RuntimeError, or a subclass on an accelerator; oneDNN only says what it could not do.
     """
-    told = ("allocate memory", "out of memory", "ALLOC_FAILED")  # the last by cuBLAS and cuDNN
-    return isinstance(error, MemoryError) or any(words in str(error) for words in told) or _is_onednn(error)
+    signs = ("allocate memory", "out of memory", "ALLOC_FAILED")  # the last by cuBLAS and cuDNN
+    return isinstance(error, MemoryError) or any(words in str(error) for words in signs) or _is_onednn(error)
 
 
 def _is_onednn(error: Exception) -> bool:

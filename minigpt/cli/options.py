@@ -28,12 +28,12 @@ def choice(values: Iterable[str], help: str, *names: str, remarks: Mapping[str, 
     `remarks`, by value, follow them in parentheses. Whoever takes the value checks it with `require_choice`.
     """
     known = tuple(values)
-    told = one_of(f"{value} ({remarks[value]})" if remarks and value in remarks else value for value in known)
+    described = one_of(f"{value} ({remarks[value]})" if remarks and value in remarks else value for value in known)
 
     def complete(incomplete: str) -> list[str]:
         return [value for value in known if value.startswith(incomplete)]
 
-    return typer.Option(*names, help=help.format(values=told), autocompletion=complete, **more)
+    return typer.Option(*names, help=help.format(values=described), autocompletion=complete, **more)
 
 
 Checkpoint = Annotated[

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from minigpt.app.train_events import Training
     from minigpt.app.train_run import Listener, TrainRequest
     from minigpt.training.distributed import Ranks
-    from minigpt.training.share import Begun
+    from minigpt.training.share import StartedRun
 
 
 @guarded
@@ -80,7 +80,7 @@ def train(
 
 def _begin(
     request: "TrainRequest", listener: "Listener", ranks: "Ranks", device: "torch.device", *, json: bool, quiet: bool
-) -> "Begun | None":
+) -> "StartedRun | None":
     """Prepare a new run and print three lines about it; None for a plan that is only shown."""
     with signals_raise():
         prepared = request.begin(device, listener, ranks)
@@ -94,7 +94,7 @@ def _begin(
     return prepared.begun
 
 
-def _reopen(request: "TrainRequest", tell: Callable[[str], object]) -> "Begun | None":
+def _reopen(request: "TrainRequest", tell: Callable[[str], object]) -> "StartedRun | None":
     """Open a run to continue it; prints a message and returns None if there is nothing left to do."""
     made = request.reopen(tell)
     if isinstance(made, tuple):
@@ -125,8 +125,8 @@ def _watch(training: "Training", *, json: bool, quiet: bool) -> int | None:
         if training.signal_number is None and "stopped_early" not in folder.info:
             display.finish()
     if is_main and "stopped_early" in folder.info and training.history:
-        told = stopped_early(training.history[-1], training.best(), plan.train.steps, plan.train.patience)
-        note(told, quiet=quiet)
+        message = stopped_early(training.history[-1], training.best(), plan.train.steps, plan.train.patience)
+        note(message, quiet=quiet)
     if is_main and folder.info["status"] == "untrained":
         note(untrained(folder.info, folder.path), quiet=quiet)
     if is_main and not json:

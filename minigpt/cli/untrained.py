@@ -32,8 +32,8 @@ def untrained(info: Mapping[str, Any], folder: Path) -> str:
 
     `info`: the contents of its run.json.
     """
-    told = "this model is untrained: it predicts no better than the frequencies of the tokens do."
-    return f"{_fitted(info)}; {told} {_advice(info, folder)}"
+    what = "this model is untrained: it predicts no better than the frequencies of the tokens do."
+    return f"{_fitted(info)}; {what} {_advice(info, folder)}"
 
 
 def _fitted(info: Mapping[str, Any]) -> str:

@@ -26,10 +26,10 @@ def peak_bytes(config: ModelConfig, settings: TrainConfig, device: torch.device)
         before = torch.cuda.memory_allocated(device)
         measure_rate(config, device, settings, settings.batch_size)
         return torch.cuda.max_memory_allocated(device) - before
-    told = {"model": asdict(config), "train": asdict(settings), "threads": torch.get_num_threads()}
+    request = {"model": asdict(config), "train": asdict(settings), "threads": torch.get_num_threads()}
     result = subprocess.run(
         [sys.executable, "-m", "minigpt.contest.memory"],
-        input=json.dumps(told),
+        input=json.dumps(request),
         capture_output=True,
         text=True,
         check=False,
@@ -39,13 +39,13 @@ def peak_bytes(config: ModelConfig, settings: TrainConfig, device: torch.device)
 
 
 def _main() -> None:
-    told = json.load(sys.stdin)
-    torch.set_num_threads(told["threads"])
+    request = json.load(sys.stdin)
+    torch.set_num_threads(request["threads"])
     tiny = ModelConfig(vocab_size=8, context=4, layers=1, heads=1, width=8)
-    settings = TrainConfig(**told["train"])
+    settings = TrainConfig(**request["train"])
     measure_rate(tiny, torch.device("cpu"), replace(settings, batch_size=1), 1)  # what is loaded at the first step
     before = _most_resident()
-    measure_rate(ModelConfig(**told["model"]), torch.device("cpu"), settings, settings.batch_size)
+    measure_rate(ModelConfig(**request["model"]), torch.device("cpu"), settings, settings.batch_size)
     print(_most_resident() - before)
 
 

@@ -83,7 +83,7 @@ class ComparingDisplay:
             "", bar, f"{share:4.0%}", f"{duration(self._spent())}, {duration(max(0.0, whole - self._spent()))} left"
         )
         done = f"{self._share:.0%}" if self._share else ""
-        told = screen.caption(f"{self._number} of {self._total}", self._what, done, self._loss)
+        caption = screen.caption(f"{self._number} of {self._total}", self._what, done, self._loss)
         lines = list(comparison_table(self._comparison, screen))
         room = max(0, self._console.height - 5)
-        return Group(*lines[:1], *lines[1:][-room:], Text(), row, told)
+        return Group(*lines[:1], *lines[1:][-room:], Text(), row, caption)

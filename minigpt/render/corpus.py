@@ -68,8 +68,8 @@ def _candidates(record: CorpusStep, screen: Screen) -> list[Text]:
         if second:
             filled = bar(share / longest, second, symbols) if share and with_bar else " " * second
             cells.append("  " + filled, "magenta")
-        told = f"{'-' if share is None else percent(share):>{PERCENT}}"
-        return cells.append(f"{told}{times:>{count},}", "" if times else "dim")
+        percentage = f"{'-' if share is None else percent(share):>{PERCENT}}"
+        return cells.append(f"{percentage}{times:>{count},}", "" if times else "dim")
 
     lines = [
         heading(

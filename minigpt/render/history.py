@@ -62,11 +62,11 @@ def layer_table(rows: Sequence[LayerHistoryRow], after: str, screen: Screen) -> 
 def _which_is_final(rows: Sequence[HistoryRow] | Sequence[LayerHistoryRow]) -> str:
     """Which row is final, with the reason if the snapshot of the same step has other numbers."""
     *before, final = rows
-    told = f"final is the model of step {final.step:,}"
+    note = f"final is the model of step {final.step:,}"
     same = next((row for row in before if row.step == final.step), None)
     if same is None or _numbers(same) == _numbers(final):
-        return told
-    return f"{told}, whose snapshot is rounded to bfloat16 and so differs in the last digits"
+        return note
+    return f"{note}, whose snapshot is rounded to bfloat16 and so differs in the last digits"
 
 
 def _numbers(row: HistoryRow | LayerHistoryRow) -> list[float]:

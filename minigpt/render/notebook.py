@@ -79,7 +79,7 @@ def step_html(record: StepRecord) -> str:
         }
         for c in record.candidates
     ]
-    return fragment("step_fragment.html", rows=rows, other=_other(record), stages=_stages(record), **_told(record))
+    return fragment("step_fragment.html", rows=rows, other=_other(record), stages=_stages(record), **_facts(record))
 
 
 def text_html(records: Sequence[StepRecord]) -> str:
@@ -92,7 +92,7 @@ def text_html(records: Sequence[StepRecord]) -> str:
     return fragment("text_fragment.html", tokens=tokens)
 
 
-def _told(record: StepRecord) -> dict[str, str]:
+def _facts(record: StepRecord) -> dict[str, str]:
     entropy = "" if record.entropy_bits is None else f"entropy {record.entropy_bits:.2f} bits"
     surprisal = "" if record.surprisal_bits is None else f"surprisal {record.surprisal_bits:.2f} bits"
     return {"caption": " · ".join(part for part in (surprisal, entropy) if part) or "no context: not predicted"}
@@ -113,7 +113,7 @@ def _title(record: StepRecord, token: Token) -> str:
     if record.chosen is None:
         return f"{token_label(token)}: no context, not predicted"
     likely = ", ".join(f"{token_label(c)} {percent(c.raw_prob, 1)}" for c in record.candidates[:3])
-    return f"{token_label(token)}: {_told(record)['caption']} · rank {record.chosen.rank:,} · most likely: {likely}"
+    return f"{token_label(token)}: {_facts(record)['caption']} · rank {record.chosen.rank:,} · most likely: {likely}"
 
 
 def _tint(record: StepRecord) -> float:

@@ -32,13 +32,13 @@ class WorkDisplay:
     def begin(self, name: str, total: int | None, unit: str = "characters") -> Callable[[int], None]:
         """Begin a stage; returns a function that is called with the number of further units done. `total`, if known."""
         self._stop()
-        started, done, said = self._clock(), 0, False
+        started, done, announced = self._clock(), 0, False
 
         def advance(amount: int) -> None:
-            nonlocal done, said
+            nonlocal done, announced
             done += amount
-            if not said and self._clock() - started >= _PATIENCE_SECONDS:
-                said = True
+            if not announced and self._clock() - started >= _PATIENCE_SECONDS:
+                announced = True
                 self._show(name, total, unit)
             if self._progress is not None:
                 self._progress.update(self._progress.task_ids[0], completed=done)

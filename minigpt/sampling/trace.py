@@ -30,7 +30,7 @@ from minigpt.records import Several, to_plain
 from minigpt.sampling.plausible import check_id, check_record
 from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.settings import FILTERS, SampleConfig
-from minigpt.text.wording import shown
+from minigpt.text.wording import escaped
 
 FORMAT = "minigpt trace"
 NUMBER = 2  # of the format; one more whenever a reader of the last one would misread or refuse the new
@@ -163,11 +163,11 @@ class TraceWriter:
             self._file = io.FileIO(self.path, "x")
         except FileExistsError as error:
             raise OutputError(
-                f"{shown(str(self.path))} exists already, and a trace is never written over anything.\n"
+                f"{escaped(str(self.path))} exists already, and a trace is never written over anything.\n"
                 "Choose another name, or remove it first."
             ) from error
         except OSError as error:
-            raise OutputError(f"{shown(str(self.path))} cannot be made: {error.strerror}.") from error
+            raise OutputError(f"{escaped(str(self.path))} cannot be made: {error.strerror}.") from error
         try:
             self._write({"format": FORMAT, "number": NUMBER, **to_plain(self._header)})
         except BaseException:
@@ -198,15 +198,15 @@ class TraceWriter:
         line = json.dumps(values, allow_nan=False).encode("ascii") + b"\n"
         if len(line) > LONGEST_LINE:
             raise OutputError(
-                f"{shown(str(self.path))}: a line would have {len(line):,} bytes, more than the {LONGEST_LINE:,} that "
-                f"are read again.\nList fewer tokens with {named('top')}, or take a shorter prompt."
+                f"{escaped(str(self.path))}: a line would have {len(line):,} bytes, more than the {LONGEST_LINE:,} "
+                f"that are read again.\nList fewer tokens with {named('top')}, or take a shorter prompt."
             )
         try:
             while line:
                 line = line[self._file.write(line) :]
         except OSError as error:
             raise OutputError(
-                f"{shown(str(self.path))} cannot be written: {error.strerror}. The trace in it is not whole."
+                f"{escaped(str(self.path))} cannot be written: {error.strerror}. The trace in it is not whole."
             ) from error
 
     def _close(self) -> None:
@@ -218,7 +218,7 @@ class TraceWriter:
 
 def read_trace(path: Path) -> Trace:
     """Read a trace and validate it. Raises TraceError, which says what is wrong in which line."""
-    name = shown(str(path))
+    name = escaped(str(path))
     try:
         with path.open("rb") as file:
             return _Reading(name).read(file)
@@ -245,8 +245,8 @@ class _Reading:
             if file.read(1):
                 raise Misfit("something follows it, and it is the last")
         except (Misfit, ConfigError) as error:
-            told = error.message if isinstance(error, ConfigError) else str(error)
-            what = told.removeprefix(".").rstrip(".")
+            message = error.message if isinstance(error, ConfigError) else str(error)
+            what = message.removeprefix(".").rstrip(".")
             raise TraceError(f"{self._name} is damaged, in line {self._line:,}: {what}.") from error
         ends = tuple(self._ends[sample] for sample in sorted(self._ends))
         return Trace(header=self._header, steps=tuple(self._steps), ends=ends)

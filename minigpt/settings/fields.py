@@ -120,8 +120,8 @@ class Setting:
         remarks = self.remarks or {}
         if not self.choices:
             return self.help
-        told = (f"{value} ({remarks[value]})" if value in remarks else value for value in self.choices)
-        return self.help.format(values=one_of(told))
+        described = (f"{value} ({remarks[value]})" if value in remarks else value for value in self.choices)
+        return self.help.format(values=one_of(described))
 
 
 def setting(

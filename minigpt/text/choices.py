@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from minigpt.errors import ConfigError, brief, named
 from minigpt.settings import require
-from minigpt.text.wording import shown
+from minigpt.text.wording import escaped
 
 _OPENING = "([{<\"'“‘«¿¡/\\-_=@#$"  # after these a word may follow without a space
 
@@ -20,17 +20,17 @@ def split_choices(line: str) -> tuple[str, ...]:
     try:
         choices = tuple(text for row in csv.reader(io.StringIO(line, newline=""), strict=True) for text in row)
     except csv.Error as error:
-        raise ConfigError(f"{named('choices', brief(shown(line)))} cannot be read as CSV: {error}.") from error
+        raise ConfigError(f"{named('choices', brief(escaped(line)))} cannot be read as CSV: {error}.") from error
     require(
         "" not in choices,
-        f'{named("choices", brief(shown(line)))} has an empty choice. Write a comma inside one as "a, b",c.',
+        f'{named("choices", brief(escaped(line)))} has an empty choice. Write a comma inside one as "a, b",c.',
     )
     require(
         len(choices) > 1,
-        f"{named('choices')} compares two texts or more, separated by commas, not {brief(shown(line))} alone.",
+        f"{named('choices')} compares two texts or more, separated by commas, not {brief(escaped(line))} alone.",
     )
-    twice = next((text for text in choices if choices.count(text) > 1), None)
-    require(twice is None, f'{named("choices")} has "{brief(shown(twice or ""))}" twice.')
+    repeated = next((text for text in choices if choices.count(text) > 1), None)
+    require(repeated is None, f'{named("choices")} has "{brief(escaped(repeated or ""))}" twice.')
     return choices
 
 

@@ -214,8 +214,8 @@ def check_any_text(place: Place, results: dict[str, _Result]) -> None:
     if any(results[file.key].source.documents for file in place.files):
         return
     count = len(place.files) + len(place.passed_over)
-    told = f"{place.name} holds no text; files looked at, hidden ones aside: {count:,}."
-    raise CorpusError(f"{told}\nGive a directory or file with text in it.")
+    message = f"{place.name} holds no text; files looked at, hidden ones aside: {count:,}."
+    raise CorpusError(f"{message}\nGive a directory or file with text in it.")
 
 
 def assemble(
@@ -226,9 +226,11 @@ def assemble(
     tallies = [result.tally for result in filled]
     if to_learn and len({tally.first for tally in tallies}) == 1 and not any(tally.is_varied for tally in tallies):
         names = names_told([result.source.name for result in filled])
-        told = f"{names} {'hold' if len(filled) > 1 else 'holds'} one character, {tallies[0].first!r}, and no other: "
-        told += "there is nothing to learn."
-        raise CorpusError(f"{told}\nGive a text with more in it.")
+        message = (
+            f"{names} {'hold' if len(filled) > 1 else 'holds'} one character, {tallies[0].first!r}, and no other: "
+        )
+        message += "there is nothing to learn."
+        raise CorpusError(f"{message}\nGive a text with more in it.")
     return Corpus(
         name=folder_name(label),
         sources=tuple(result.source for result in filled),

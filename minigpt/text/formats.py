@@ -17,7 +17,7 @@ from minigpt.errors import ConfigError, CorpusError, brief, named
 from minigpt.text.blocks import Block, blocks
 from minigpt.text.compression import decompress, inner_path, is_compressed
 from minigpt.text.sources import File, Stored
-from minigpt.text.wording import listed, needs_extra, shown
+from minigpt.text.wording import escaped, listed, needs_extra
 
 _ROWS = 64  # of parquet at once: each may be a book
 _IN_MEMORY = 1 << 24  # bytes: a larger parquet file that is compressed once more is unpacked to a temporary file
@@ -82,7 +82,7 @@ def check_encoding(encoding: str) -> None:
         known = False
     if not known:
         raise ConfigError(
-            f"{named('encoding', brief(shown(encoding)))} is not an encoding.\nTry utf-8, utf-16, latin-1 or cp1252."
+            f"{named('encoding', brief(escaped(encoding)))} is not an encoding.\nTry utf-8, utf-16, latin-1 or cp1252."
         )
 
 
@@ -198,15 +198,15 @@ def can_decode(file: File, encoding: str) -> bool:
 
 
 def cut_advice(file: File, encoding: str) -> str:
-    told = "The text is damaged there, or cut inside a character."
+    message = "The text is damaged there, or cut inside a character."
     command = f"iconv -c -f {encoding} -t utf-8 {shlex.quote(file.name)}"
-    return f"{told} To leave that out: {command}" if can_convert(file) else told
+    return f"{message} To leave that out: {command}" if can_convert(file) else message
 
 
 def encoding_advice(file: File, guess: str) -> str:
-    told = f"Try {named('encoding', guess)}"
+    message = f"Try {named('encoding', guess)}"
     command = f"iconv -f {guess.replace('-', '')} -t utf8 {shlex.quote(file.name)}"
-    return f"{told}, or convert it: {command}" if can_convert(file) and guess != "utf-8" else f"{told}."
+    return f"{message}, or convert it: {command}" if can_convert(file) and guess != "utf-8" else f"{message}."
 
 
 def can_convert(file: File) -> bool:
@@ -242,8 +242,10 @@ def split_lines(chunks: Iterable[str], name: str) -> Iterator[str]:
             size = len(parts[0])
             number += len(others)
         if size > _LONGEST_LINE:
-            told = f"{name} line {number + 1:,} has more than {_LONGEST_LINE:,} characters, which are held in memory."
-            raise CorpusError(f"{told}\n{json_advice()}; a longer text can be given as .txt.")
+            message = (
+                f"{name} line {number + 1:,} has more than {_LONGEST_LINE:,} characters, which are held in memory."
+            )
+            raise CorpusError(f"{message}\n{json_advice()}; a longer text can be given as .txt.")
     yield "".join(parts)
 
 
@@ -269,10 +271,10 @@ def json_type(value: object) -> str:
 def json_field(record: dict[str, Any], where: str, field: str) -> str:
     texts = [name for name, value in record.items() if isinstance(value, str)]
     if field not in record:
-        raise no_field(f'{where} has no field "{brief(shown(field))}"', "fields", list(record), texts)
+        raise no_field(f'{where} has no field "{brief(escaped(field))}"', "fields", list(record), texts)
     if field not in texts:
-        told = f'{where}: field "{brief(shown(field))}" is {json_type(record[field])}, not a string'
-        raise no_field(told, "fields", list(record), texts)
+        message = f'{where}: field "{brief(escaped(field))}" is {json_type(record[field])}, not a string'
+        raise no_field(message, "fields", list(record), texts)
     return whole_characters(record[field], where, field)
 
 
@@ -283,16 +285,16 @@ def whole_characters(text: str, where: str, field: str) -> str:
     except UnicodeEncodeError as error:
         half = f"\\u{ord(text[error.start]):04x}, half of a surrogate pair"
         raise CorpusError(
-            f'{where}: field "{brief(shown(field))}" holds {half}.\nWrite both halves, or \\ufffd.'
+            f'{where}: field "{brief(escaped(field))}" holds {half}.\nWrite both halves, or \\ufffd.'
         ) from error
     return text
 
 
-def no_field(told: str, kind: str, names: list[str], texts: list[str]) -> CorpusError:
-    """The error `told`, with the `names` that exist, and those of them (`texts`) that the user may have meant."""
+def no_field(message: str, kind: str, names: list[str], texts: list[str]) -> CorpusError:
+    """The error `message`, with the `names` that exist, and those of them (`texts`) that the user may have meant."""
     there = f"It has the {kind} {listed(names)}." if names else f"It has no {kind}."
-    advice = f"\nTry {named('field', shlex.quote(shown(texts[0])))}" if texts else ""
-    return CorpusError(f"{told}. {there}{advice}")
+    advice = f"\nTry {named('field', shlex.quote(escaped(texts[0])))}" if texts else ""
+    return CorpusError(f"{message}. {there}{advice}")
 
 
 # --- parquet
@@ -310,13 +312,13 @@ def parquet_column(chunks: Iterable[bytes], file: File, field: str) -> Iterator[
             table = ParquetFile(stream, pre_buffer=False)
             schema = table.schema_arrow
             if field not in schema.names:
-                told = f'{file.name} has no column "{brief(shown(field))}"'
-                raise no_field(told, "columns", schema.names, text_columns(schema))
+                message = f'{file.name} has no column "{brief(escaped(field))}"'
+                raise no_field(message, "columns", schema.names, text_columns(schema))
             for batch in table.iter_batches(_ROWS, columns=[field]):
                 yield from column_texts(batch.column(0).to_pylist(), schema, file.name, field)
     except (OSError, ValueError, pyarrow.ArrowException) as error:
-        told = f"{file.name} is damaged or not a .parquet file: {shown(str(error))}."
-        raise CorpusError(f"{told}\nFetch it again.") from error
+        message = f"{file.name} is damaged or not a .parquet file: {escaped(str(error))}."
+        raise CorpusError(f"{message}\nFetch it again.") from error
 
 
 @contextmanager
@@ -336,8 +338,8 @@ def seekable(chunks: Iterable[bytes], file: File) -> Iterator[IO[bytes]]:
 def column_texts(values: list[Any], schema: Any, name: str, field: str) -> list[str]:
     present = [value for value in values if value is not None]
     if not all(isinstance(value, str) for value in present):
-        told = f'{name}: column "{brief(shown(field))}" is {schema.field(field).type}, not text'
-        raise no_field(told, "columns", schema.names, text_columns(schema))
+        message = f'{name}: column "{brief(escaped(field))}" is {schema.field(field).type}, not text'
+        raise no_field(message, "columns", schema.names, text_columns(schema))
     return present
 
 

@@ -6,7 +6,7 @@ from itertools import takewhile
 from minigpt.errors import ConfigError, CorpusError
 from minigpt.text.formats import ENCODINGS, clean
 from minigpt.text.sources import find, find_local
-from minigpt.text.wording import shown
+from minigpt.text.wording import escaped
 
 _WITHOUT_END = 12  # characters of a word that is longer than a line of advice
 
@@ -15,7 +15,7 @@ def read_text(path: str) -> str:
     """The text of one UTF-8 file, without a byte order mark, with newlines as line ends."""
     place = find_local(path)
     if not place.named:
-        raise CorpusError(f"{shown(path)} is not one file.\nGive one file of text.")
+        raise CorpusError(f"{escaped(path)} is not one file.\nGive one file of text.")
     return clean(_decode(place.files[0].read(), place.name))
 
 

@@ -4,7 +4,7 @@ import re
 
 from minigpt.errors import ConfigError, CorpusError, brief
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.text.wording import shown
+from minigpt.text.wording import escaped
 
 
 def single_token(tokenizer: Tokenizer, text: str) -> int:
@@ -21,14 +21,14 @@ def single_token(tokenizer: Tokenizer, text: str) -> int:
         return ids[0]
     if not ids:
         raise ConfigError("A token is needed, such as ' the' or #262, not an empty text.")
-    cut = " + ".join(f'"{brief(shown(tokenizer.token_bytes(i).decode("utf-8", "replace")))}"' for i in ids[:6])
+    cut = " + ".join(f'"{brief(escaped(tokenizer.token_bytes(i).decode("utf-8", "replace")))}"' for i in ids[:6])
     hint = (
-        f'" {shown(text)}", with a space before it, is one.'
+        f'" {escaped(text)}", with a space before it, is one.'
         if _is_one(tokenizer, f" {text}")
         else "Name one of these, or #ID."
     )
     raise ConfigError(
-        f'"{brief(shown(text))}" is {len(ids)} tokens of this vocabulary: {cut}{" ..." * (len(ids) > 6)}.\n{hint}'
+        f'"{brief(escaped(text))}" is {len(ids)} tokens of this vocabulary: {cut}{" ..." * (len(ids) > 6)}.\n{hint}'
     )
 
 

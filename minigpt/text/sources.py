@@ -19,7 +19,7 @@ from typing import IO, Any
 from minigpt.errors import CorpusError
 from minigpt.text.blocks import Progress, unheard
 from minigpt.text.compression import inner_path
-from minigpt.text.wording import needs_extra, shown
+from minigpt.text.wording import escaped, needs_extra
 
 WEB = ("http://", "https://")
 URL_EXTRAS = {
@@ -132,18 +132,18 @@ def find_local(path: str) -> Place:
         return local_place(path, os.path.basename(os.path.abspath(path)), walk(path))
     # A file called notes[1].txt is that file, not a pattern; a missing file without * ? [ is reported on reading.
     if os.path.lexists(path) or not has_magic(path):
-        return Place(shown(path), stem(path), (local_file(path),), named=True)
+        return Place(escaped(path), stem(path), (local_file(path),), named=True)
     return find_by_glob(path)
 
 
 def local_place(name: str, label: str, entries: Iterable[Path]) -> Place:
-    with errors_told(shown(name)):
+    with errors_told(escaped(name)):
         ordered = sorted(set(entries))
         return Place(
-            shown(name),
+            escaped(name),
             label,
             files=tuple(local_file(str(entry)) for entry in ordered if entry.is_file()),
-            passed_over=tuple(shown(str(entry)) for entry in ordered if not entry.is_file()),
+            passed_over=tuple(escaped(str(entry)) for entry in ordered if not entry.is_file()),
         )
 
 
@@ -151,7 +151,7 @@ def local_file(path: str) -> File:
     opened = partial(open_local, path)
     # A pipe can be read only once. A missing file is reported on opening.
     is_pipe = os.path.exists(path) and not os.path.isfile(path)
-    return File(shown(path), path, os.path.realpath(path), kept(partial(once, opened)) if is_pipe else opened)
+    return File(escaped(path), path, os.path.realpath(path), kept(partial(once, opened)) if is_pipe else opened)
 
 
 def open_local(path: str) -> IO[bytes]:
@@ -172,7 +172,7 @@ def walk(top: str | Path) -> Iterator[Path]:
 
 
 def refuse(error: OSError) -> None:
-    raise unreadable(shown(str(error.filename)), error) from error
+    raise unreadable(escaped(str(error.filename)), error) from error
 
 
 def find_by_glob(pattern: str) -> Place:
@@ -182,9 +182,9 @@ def find_by_glob(pattern: str) -> Place:
     try:
         matches = [match for match in base.glob("/".join(rest)) if asked_for(match.relative_to(base), rest)]
     except ValueError as error:
-        raise CorpusError(f"{shown(pattern)} is not a glob: {error}.\nFor example: 'texts/**/*.txt'") from error
+        raise CorpusError(f"{escaped(pattern)} is not a glob: {error}.\nFor example: 'texts/**/*.txt'") from error
     if not matches:
-        raise no_match(shown(pattern))
+        raise no_match(escaped(pattern))
     return local_place(pattern, os.path.basename(os.path.abspath(base)), chain.from_iterable(map(below, matches)))
 
 
@@ -243,10 +243,10 @@ def open_filesystem(url: str) -> tuple[Any, str]:
         for protocol in re.findall(r"(\w+)://", url):
             if protocol in URL_EXTRAS:
                 raise needs_extra(shown_url(url), *URL_EXTRAS[protocol]) from error
-        raise CorpusError(f"{shown_url(url)} cannot be opened: {shown(str(error))}.") from error
+        raise CorpusError(f"{shown_url(url)} cannot be opened: {escaped(str(error))}.") from error
     except (ValueError, TypeError) as error:  # an unknown protocol, or a URL that lacks a part
         advice = "hf:// opens at once, https:// and s3:// with an extra, others with what fsspec asks for."
-        raise CorpusError(f"{shown_url(url)} cannot be opened: {shown(str(error))}.\n{advice}") from error
+        raise CorpusError(f"{shown_url(url)} cannot be opened: {escaped(str(error))}.\n{advice}") from error
     except reading_errors() as error:
         raise unreadable(shown_url(url), error) from error
     return filesystem, path
@@ -280,7 +280,7 @@ def download(filesystem: Any, path: str) -> IO[bytes]:
 
 def shown_url(url: str) -> str:
     """`url` for messages and for run.json: without a password or a signed query."""
-    return shown(without_query(re.sub(r"\b(https?|s?ftp|ssh)://[^/@]*@", r"\1://", url)))
+    return escaped(without_query(re.sub(r"\b(https?|s?ftp|ssh)://[^/@]*@", r"\1://", url)))
 
 
 def without_query(url: str) -> str:
@@ -322,7 +322,7 @@ def reading_errors() -> tuple[type[Exception], ...]:
 def unreadable(name: str, error: Exception) -> CorpusError:
     reason = " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())
     advice = "Check the address and the connection." if "://" in name else f"To see more: ls -ld {shlex.quote(name)}"
-    return CorpusError(f"{name} cannot be read: {shown(reason).rstrip('.')}.\n{advice}")
+    return CorpusError(f"{name} cannot be read: {escaped(reason).rstrip('.')}.\n{advice}")
 
 
 def no_match(name: str) -> CorpusError:

@@ -50,8 +50,8 @@ def cached_tokens(tokenizer: Tokenizer, split: Split, progress: Progress = unhea
                     raise
         _forget(folder.parent)
     except OSError as error:
-        told = f"{folder.parent} cannot be written: {error.strerror or error}."
-        raise OutputError(f"{told}\nXDG_CACHE_HOME names another place for what is kept.") from error
+        message = f"{folder.parent} cannot be written: {error.strerror or error}."
+        raise OutputError(f"{message}\nXDG_CACHE_HOME names another place for what is kept.") from error
     return open_shards(folder)
 
 

@@ -27,7 +27,7 @@ from minigpt.errors import CheckpointError, CorpusError, brief, named
 from minigpt.settings import RANGES, TOKENIZERS, require, require_choice
 from minigpt.text.blocks import Block, pieces, short_pieces, utf8_length
 from minigpt.text.library_calls import Panic, interruptible, panics_raised, quiet_panics
-from minigpt.text.wording import shown
+from minigpt.text.wording import escaped
 
 END_OF_TEXT = "<|endoftext|>"
 SMALLEST_VOCABULARY = int(RANGES["vocab_size"].least)
@@ -360,8 +360,8 @@ def _missing_bytes(engine: Engine) -> frozenset[int]:
 
 
 def _without_tokens(text: str) -> CorpusError:
-    told = shown(text if len(text) <= 40 else text[:39] + "…")
-    return CorpusError(f'This model\'s tokenizer has no token for "{told}", so the model cannot read the text.')
+    quoted = escaped(text if len(text) <= 40 else text[:39] + "…")
+    return CorpusError(f'This model\'s tokenizer has no token for "{quoted}", so the model cannot read the text.')
 
 
 def _letters_to_bytes(token: str) -> bytes:

@@ -3,7 +3,7 @@
 from minigpt.errors import PackageError, brief
 
 
-def shown(name: str) -> str:
+def escaped(name: str) -> str:
     """`name` with control characters, bidi controls and lone surrogates escaped as in a Python string."""
     safe = (char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in name)
     return "".join(safe) or "''"
@@ -12,7 +12,7 @@ def shown(name: str) -> str:
 def listed(names: list[str], most: int = 20) -> str:
     """The first `most` of `names`, in quotes on one line."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(f'"{brief(shown(name))}"' for name in names[:most]) + more
+    return ", ".join(f'"{brief(escaped(name))}"' for name in names[:most]) + more
 
 
 def needs_extra(name: str, packages: str, extra: str) -> PackageError:

@@ -165,16 +165,16 @@ def _training(run: PlannedRun, text: TextSize) -> Training:
 
 
 def given_model(
-    model: ModelConfig, choices: Choices, text: TextSize, speed: Speed, seconds: float, *, twice: bool
+    model: ModelConfig, choices: Choices, text: TextSize, speed: Speed, seconds: float, *, recomputes: bool
 ) -> PlannedRun:
     """The run of a given model: how far it gets in the time, or in a share of the time if the text is short.
 
-    No scaling law predicts its loss. `twice`: whether blocks run forward twice because of gradient checkpointing.
+    No scaling law predicts its loss. `recomputes`: whether blocks run forward twice, for gradient checkpointing.
     """
     (length,) = text.bytes_per_token.values()
 
     def rate(step_tokens: float) -> float:
-        return speed.tokens_per_second(model, step_tokens) * (0.75 if twice else 1)
+        return speed.tokens_per_second(model, step_tokens) * (0.75 if recomputes else 1)
 
     whole = _in_time(model, "given", length, text, 1.0, seconds, rate, choices, speed.processes)
     share = max(MOST_EPOCHS / max(whole.epochs, MOST_EPOCHS), _FEWEST_STEPS / max(whole.steps, _FEWEST_STEPS))

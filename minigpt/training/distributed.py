@@ -164,9 +164,9 @@ class _Replicas(Ranks):
         return float(tensor)
 
     def tell(self, value: Any) -> Any:
-        return self._told(0, value)
+        return self._broadcast(0, value)
 
-    def _told(self, rank: int, value: Any) -> Any:
+    def _broadcast(self, rank: int, value: Any) -> Any:
         """The value of `rank`, sent as JSON: no pickle is ever read."""
         text = json.dumps(value).encode()
         size = int(self._from(rank, len(text)))
@@ -202,10 +202,10 @@ class _Replicas(Ranks):
         except MinigptError as error:
             message, usage = error.message, isinstance(error, ConfigError)
         for rank in range(self.size):
-            told, its_usage = self._told(rank, [message, usage])
-            if told:
+            message, its_usage = self._broadcast(rank, [message, usage])
+            if message:
                 kind = ConfigError if its_usage else MinigptError
-                raise kind(told if rank == 0 else f"Process {rank}: {told}")
+                raise kind(message if rank == 0 else f"Process {rank}: {message}")
         return result  # type: ignore[return-value]
 
     def device(self, name: str) -> torch.device:
@@ -291,10 +291,10 @@ def join(shard: bool = False) -> Iterator[Ranks]:
     try:
         yield _Shards() if shard else _Replicas()
     except RuntimeError as error:
-        said = str(error)
-        if "out of memory" in said or not (isinstance(error, dist.DistError) or "gloo" in said):
+        text = str(error)
+        if "out of memory" in text or not (isinstance(error, dist.DistError) or "gloo" in text):
             raise
-        why = f" ({said.splitlines()[0]})" if "nccl" in said.lower() else ""  # which can also fail by itself
+        why = f" ({text.splitlines()[0]})" if "nccl" in text.lower() else ""  # which can also fail by itself
         raise RankError(
             f"Another process of this run has ended, or cannot be reached{why}, and so this one ends too.\n"
             f"What it kept last is there: go on with {named('resume')}, with as many processes as you like."

@@ -41,20 +41,25 @@ class Base:
         return self.checkpoint.model.config
 
 
-def refuse_own(said: Collection[str]) -> None:
-    """Raise ConfigError for a flag of `said` about what a given model brings with it."""
+def refuse_own(explicit: Collection[str]) -> None:
+    """Raise ConfigError for a flag of `explicit` about what a given model brings with it."""
     for name in OWN:
-        require(name not in said, f"{named(name)} does not go with {named('base')}, which keeps the model's own.")
+        require(name not in explicit, f"{named(name)} does not go with {named('base')}, which keeps the model's own.")
 
 
-def gentle(
-    base: Base, choices: Choices, settings: TrainConfig, said: Collection[str], device: torch.device, processes: int = 1
+def finetune_settings(
+    base: Base,
+    choices: Choices,
+    settings: TrainConfig,
+    explicit: Collection[str],
+    device: torch.device,
+    processes: int = 1,
 ) -> tuple[Choices, TrainConfig]:
-    """`choices` and `settings`, with what suits a model that has learned already where nothing was `said`.
+    """`choices` and `settings`, with what suits a model that has learned already where nothing was `explicit`.
 
     Raises ConfigError where they do not fit the model.
     """
-    refuse_own(said)
+    refuse_own(explicit)
     model = gpt_of(base.checkpoint.model, f"{named('base')} goes on with blocks").config
     context = choices.context or model.context
     require(
@@ -70,7 +75,7 @@ def gentle(
         context=context,
         dropout=model.dropout if choices.dropout is None else choices.dropout,
         batch_size=choices.batch_size or processes * max(1, tokens // context),
-        learning_rate=choices.learning_rate or gentle_rate(model.width),
+        learning_rate=choices.learning_rate or finetune_rate(model.width),
     )
     assert choices.batch_size is not None
     suits: dict[str, Any] = {
@@ -81,7 +86,7 @@ def gentle(
         "snapshots": TrainConfig.snapshots if model.parameter_count() <= _SMALL else _FEW_SNAPSHOTS,
         "gradient_checkpointing": activation_bytes(model, choices.batch_size * context) > _MOST_ACTIVATIONS,
     }
-    return choices, replace(settings, **{name: value for name, value in suits.items() if name not in said})
+    return choices, replace(settings, **{name: value for name, value in suits.items() if name not in explicit})
 
 
 def misfit(base: Base, bytes_per_token: float, characters_per_token: float) -> str:
@@ -99,7 +104,7 @@ def misfit(base: Base, bytes_per_token: float, characters_per_token: float) -> s
     )
 
 
-def gentle_rate(width: int) -> float:
+def finetune_rate(width: int) -> float:
     """AdamW's highest rate: 0.00005 at GPT-2's width of 768, as is usual there, and more for narrower models.
 
     At 128 (four layers, 200 steps on 77 kB of other text), 0.0001 ended at 3.27 bits per byte, 0.0003 at 3.07,

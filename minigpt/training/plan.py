@@ -90,7 +90,7 @@ def make_plan(
         tokenizer = learn_tokenizer(split, choices.tokenizer, choices.vocab_size, progress, most_learned)
     else:
         tokenizer = base.checkpoint.tokenizer
-    data, said = encode(tokenizer, split, scratch, progress)
+    data, encoding_notes = encode(tokenizer, split, scratch, progress)
     context = fitting_context(len(data.train), model.context, corpus.called)
     fitting = replace(choices, context=context)
     shape = _shape(fitting, tokenizer.vocab_size) if base is None else further(base.config, fitting)
@@ -116,7 +116,7 @@ def make_plan(
         base=None if base is None else base.name,
         notes=(
             *_sample_notes(split, choices.tokenizer, most_learned),
-            *said,
+            *encoding_notes,
             *_notes(model.context, context, data, choices, tokenizer),
             *_misfit(base, split, data),
         ),
@@ -198,8 +198,8 @@ def choose(
         lengths = {choices.vocab_size: next(iter(lengths.values()))}
     size = TextSize(split.train_bytes, split.train_characters, lengths)
     if base is not None:
-        twice, model = settings.gradient_checkpointing, further(base.config, choices)
-        run, kept = given_model(model, choices, size, speed, seconds, twice=twice), {*kept, "eval_tokens"}
+        recomputes, model = settings.gradient_checkpointing, further(base.config, choices)
+        run, kept = given_model(model, choices, size, speed, seconds, recomputes=recomputes), {*kept, "eval_tokens"}
         runs = [replace(run, weight_decay=settings.weight_decay)]
     else:
         left_open = settings.optimizer == "muon" and "weight_decay" not in kept  # as was measured
@@ -309,17 +309,17 @@ def learn_tokenizer(
         total = _learned_characters(split, most_learned)
         blocks = split.sample(total)
         vocab_size = default_vocab_size(split.train_bytes) if vocab_size is None else vocab_size
-    heard = progress("learning a tokenizer", total)
-    return train_tokenizer(kind, (block.text for block in counted(blocks, heard)), vocab_size)
+    report = progress("learning a tokenizer", total)
+    return train_tokenizer(kind, (block.text for block in counted(blocks, report)), vocab_size)
 
 
 def encode(
     tokenizer: Tokenizer, split: Split, scratch: Scratch | None, progress: Stages
 ) -> tuple[TokenData, list[str]]:
     """The ids, reused from an older run beside this one if it had the same text and tokenizer; and notes about that."""
-    heard, notes = progress("tokenizing", split.characters), list[str]()
+    report, notes = progress("tokenizing", split.characters), list[str]()
     if scratch is None or not split.is_large:
-        return tokenize(tokenizer, split, progress=heard), notes
+        return tokenize(tokenizer, split, progress=report), notes
     folder = scratch.new()
     for older in made_before(scratch.older(), made_from(tokenizer, split)):
         try:
@@ -328,7 +328,7 @@ def encode(
             notes.append(f"{error.message} It is left alone, and the text is tokenized again.")
         else:
             return data, [*notes, f"The same text was tokenized before: the ids are those of {older}."]
-    return tokenize(tokenizer, split, folder, heard), notes
+    return tokenize(tokenizer, split, folder, report), notes
 
 
 def _learned_characters(split: Split, most: int | None) -> int:
@@ -344,8 +344,8 @@ def _sample_notes(split: Split, kind: str | None, most_learned: int | None) -> l
 
 def _misfit(base: Base | None, split: Split, data: TokenData) -> list[str]:
     tokens = len(data.train)
-    told = "" if base is None else misfit(base, data.train_bytes / tokens, split.train_characters / tokens)
-    return [told] if told else []
+    warning = "" if base is None else misfit(base, data.train_bytes / tokens, split.train_characters / tokens)
+    return [warning] if warning else []
 
 
 def _validation_name(held_out: Corpus | None, fraction: float, data: TokenData, eval_tokens: int) -> str:

@@ -36,18 +36,18 @@ def open_run(
         what = "there is no resume/ in it." if path.is_dir() else f"there is no such folder.{near_run(path)}"
         raise CheckpointError(f"{path} holds no run that can go on: {what}")
     info = read_own_json(path / RUN)
-    told, kept = record_of(RunInfo, info, path / RUN), record_of(_Kept, info, path / RUN)
-    if not has_state(path) and ((path / LOG).exists() or told.saved is not None):
+    run, kept = record_of(RunInfo, info, path / RUN), record_of(_Kept, info, path / RUN)
+    if not has_state(path) and ((path / LOG).exists() or run.saved is not None):
         raise CheckpointError(f"{path} cannot go on: its state is gone from {path / RESUME}. Start it again.")
-    plan = _plan(path, kept, told.choices.base)
+    plan = _plan(path, kept, run.choices.base)
     given = {name: value for name, value in given.items() if (name, value) != ("out", path)}
     became = {**kept.choices, **asdict(kept.model), **asdict(kept.train), **(info.get("text") or {})}
     _refuse_differences(given, became, {**kept.choices, "precision": "auto"})
-    longer = _longer(told, plan.train, steps, minutes)
+    longer = _longer(run, plan.train, steps, minutes)
     _refuse_changed_text(plan.corpus)
     if longer is not None:
         info.pop("stopped_early", None)
-        part: dict[str, Any] = {"from_step": told.steps_taken or 0, "steps": longer.steps}
+        part: dict[str, Any] = {"from_step": run.steps_taken or 0, "steps": longer.steps}
         if minutes is not None:
             part["minutes"] = minutes
         parts = [*info.get("trained_longer", []), part]

@@ -22,10 +22,10 @@ from minigpt.training.distributed import Ranks
 from minigpt.training.plan import Plan
 from minigpt.training.run import build_model
 
-Begun = tuple[Plan, RunFolder, Model]  # the model whole, on the CPU
+StartedRun = tuple[Plan, RunFolder, Model]  # the model whole, on the CPU
 
 
-def share_run(ranks: Ranks, begin: Callable[[], Begun | None]) -> Begun | None:
+def share_run(ranks: Ranks, begin: Callable[[], StartedRun | None]) -> StartedRun | None:
     """Return on every rank what `begin`, called on rank 0 only, returns: None if there is nothing to do.
 
     On the other ranks the plan has no text, and the folder writes nothing.
@@ -33,10 +33,10 @@ def share_run(ranks: Ranks, begin: Callable[[], Begun | None]) -> Begun | None:
     begun = begin() if ranks.is_main else None
     if ranks.size == 1:
         return begun
-    told = ranks.tell(None if begun is None else _described(*begun))
-    if told is None:
+    received = ranks.tell(None if begun is None else _described(*begun))
+    if received is None:
         return None
-    plan, folder, model = begun or _followed(told)
+    plan, folder, model = begun or _followed(received)
     if plan.base is not None:
         _share_weights(ranks, model)
     return replace(plan, data=_shared_ids(ranks, plan.data, folder)), folder, model
@@ -61,8 +61,8 @@ def _described(plan: Plan, folder: RunFolder, model: Model) -> dict[str, Any]:
     return {"path": str(folder.path.resolve()), "info": folder.info, "tokenizer": tokenizer}
 
 
-def _followed(told: dict[str, Any]) -> Begun:
-    info, made = told["info"], told["tokenizer"]
+def _followed(received: dict[str, Any]) -> StartedRun:
+    info, made = received["info"], received["tokenizer"]
     tokenizer = Tokenizer(Engine.from_str(made["json"]), made["end_of_text"])
     none = np.zeros(0, np.uint16)
     plan = Plan(
@@ -75,7 +75,7 @@ def _followed(told: dict[str, Any]) -> Begun:
         notes=(),
         base=info["choices"].get("base"),
     )
-    return plan, OthersFolder(Path(told["path"]), tokenizer, info), build_model(plan)
+    return plan, OthersFolder(Path(received["path"]), tokenizer, info), build_model(plan)
 
 
 def _date(run: Path) -> str | None:

@@ -100,7 +100,7 @@ def _compared(first: Distribution, second: Distribution, tokenizer: Tokenizer, t
     from minigpt.sampling.bits import divergence_bits
     from minigpt.sampling.distribution import best_ids, step_record, sum_without
 
-    def told(ids: Iterable[int]) -> tuple[ComparedToken, ...]:
+    def compared(ids: Iterable[int]) -> tuple[ComparedToken, ...]:
         return tuple(ComparedToken.of(tokenizer, token, **numbers(token)) for token in ids)
 
     def numbers(token: int) -> dict[str, float]:
@@ -112,8 +112,8 @@ def _compared(first: Distribution, second: Distribution, tokenizer: Tokenizer, t
     assert entropies[0] is not None
     assert entropies[1] is not None
     return ComparedNext(
-        tokens=told(listed),
-        moved=told(best_ids((first.raw_V - second.raw_V).abs(), moved)),
+        tokens=compared(listed),
+        moved=compared(best_ids((first.raw_V - second.raw_V).abs(), moved)),
         rest=len(first.raw_V) - len(listed),
         rest_raw_prob=sum_without(first.raw_V, listed),
         rest_other_raw_prob=sum_without(second.raw_V, listed),

@@ -15,7 +15,7 @@ from minigpt.errors import CorpusError, brief, named
 from minigpt.records import Record
 from minigpt.settings import Range, Settings, require, setting
 from minigpt.text.records import Token
-from minigpt.text.wording import shown
+from minigpt.text.wording import escaped
 from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:
@@ -206,7 +206,8 @@ def shared_word(model: GPT, tokenizer: Tokenizer, texts: tuple[str, str], word: 
         place = _last_occurrence(text, word)
         at = _token_that_ends(tokenizer, ids, text[: place.end()]) - attention.start
         require(
-            at >= 0, f'"{brief(shown(word))}" stands outside the last {model.config.context} tokens, all that is seen.'
+            at >= 0,
+            f'"{brief(escaped(word))}" stands outside the last {model.config.context} tokens, all that is seen.',
         )
         context = _in_context(attention, tokenizer, text, place[0], at, top)
         contexts.append(context)
@@ -225,7 +226,7 @@ def _common_word(one: str, other: str) -> str:
 
 def _last_occurrence(text: str, word: str) -> re.Match[str]:
     found = list(re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE))
-    require(bool(found), f'The word "{brief(shown(word))}" does not stand in "{brief(shown(text))}".')
+    require(bool(found), f'The word "{brief(escaped(word))}" does not stand in "{brief(escaped(text))}".')
     return found[-1]
 
 

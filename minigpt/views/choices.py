@@ -11,7 +11,7 @@ from minigpt.errors import brief, named
 from minigpt.sampling.records import ScoredToken
 from minigpt.settings import Settings, setting
 from minigpt.text.choices import joined_choices, running_together, split_choices
-from minigpt.text.wording import shown
+from minigpt.text.wording import escaped
 from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:
@@ -136,8 +136,8 @@ def _about_spaces(prompt: str, texts: Sequence[str]) -> Iterator[str]:
     together, spaced = running_together(prompt, texts), [text for text in texts if text[0] == " "]
     if together:
         asked = shlex.quote(joined_choices([" " + text if text in together else text for text in texts]))
-        end = shown(prompt[-12:] + together[0])
-        begin = f'the text and "{brief(shown(together[0]))}" run together: "{end}".'
+        end = escaped(prompt[-12:] + together[0])
+        begin = f'the text and "{brief(escaped(together[0]))}" run together: "{end}".'
         yield f"{begin} Spaces count: {named('choices', asked)}"
     elif spaced and len(spaced) < len(texts):
         asked = shlex.quote(joined_choices([text.removeprefix(" ") for text in texts]))
@@ -150,7 +150,7 @@ def _about_beginnings(choices: Sequence[Choice]) -> Iterator[str]:
     for short in ids:
         longer = next((text for text in ids if text != short and ids[text][: len(ids[short])] == ids[short]), None)
         if longer is not None:
-            part, whole = brief(shown(short)), brief(shown(longer))
+            part, whole = brief(escaped(short)), brief(escaped(longer))
             yield f'"{part}" is the beginning of "{whole}", so its probability includes that one\'s.'
 
 

@@ -26,9 +26,9 @@ from minigpt.training.finetune import (
     Base,
     activation_bytes,
     begun_with,
+    finetune_rate,
+    finetune_settings,
     freeze,
-    gentle,
-    gentle_rate,
     misfit,
     refuse_own,
 )
@@ -58,7 +58,9 @@ def base(bpe: Tokenizer, tmp_path: Path) -> Base:
 def plan_for(base: Base, text: Corpus, settings: TrainConfig = SETTINGS, **said: Any) -> tuple[Plan, Choices]:
     given = {name: value for name, value in said.items() if name in Choices.__dataclass_fields__}
     settings = replace(settings, **{name: value for name, value in said.items() if name not in given})
-    choices, settings = gentle(base, Choices(base=base.name, **given), settings, [*said, "warmup_steps"], CPU)
+    choices, settings = finetune_settings(
+        base, Choices(base=base.name, **given), settings, [*said, "warmup_steps"], CPU
+    )
     return make_plan(text, None, choices, settings, base=base), choices
 
 
@@ -128,7 +130,7 @@ def test_what_does_not_fit_the_model(base: Base, text: Corpus, said: dict[str, A
 def test_it_is_moved_gently(base: Base, text: Corpus) -> None:
     plan, _ = plan_for(base, text)
     train = plan.train
-    assert (train.optimizer, train.learning_rate, train.gradient_checkpointing) == ("adamw", gentle_rate(16), False)
+    assert (train.optimizer, train.learning_rate, train.gradient_checkpointing) == ("adamw", finetune_rate(16), False)
     assert train.batch_size == 1024 // 16
     assert (plan.model.dropout, train.snapshots) == (0.0, 12)
 
@@ -151,20 +153,20 @@ def test_what_is_said_stays(base: Base, text: Corpus) -> None:
 
 @pytest.mark.parametrize(("width", "rate"), [(128, 7.3e-4), (768, 5e-5), (1600, 1.7e-5)])
 def test_wider_models_have_lower_rates(width: int, rate: float) -> None:
-    assert gentle_rate(width) == rate
+    assert finetune_rate(width) == rate
 
 
 def test_large_models_keep_few_snapshots_and_little_for_the_way_back(base: Base) -> None:
     shape = ModelConfig(vocab_size=50_257, context=1024, layers=12, heads=12, width=768, dropout=0.1)
     with torch.device("meta"):
         large = Base("gpt2", Checkpoint(Path("gpt2"), GPT(shape), base.checkpoint.tokenizer))
-    choices, settings = gentle(large, Choices(base="gpt2"), TrainConfig(), (), CPU)
+    choices, settings = finetune_settings(large, Choices(base="gpt2"), TrainConfig(), (), CPU)
     assert (choices.batch_size, choices.dropout, choices.learning_rate) == (1, 0.1, 5e-5)
     assert (settings.snapshots, settings.gradient_checkpointing) == (2, False)
-    _, settings = gentle(large, Choices(base="gpt2", batch_size=4), TrainConfig(), (), CPU)
+    _, settings = finetune_settings(large, Choices(base="gpt2", batch_size=4), TrainConfig(), (), CPU)
     assert settings.gradient_checkpointing
     assert activation_bytes(shape, 1024) < 1 << 30 < activation_bytes(shape, 4096)
-    choices, _ = gentle(large, Choices(base="gpt2"), TrainConfig(), (), torch.device("cuda"), 2)
+    choices, _ = finetune_settings(large, Choices(base="gpt2"), TrainConfig(), (), torch.device("cuda"), 2)
     assert choices.batch_size == 16
 
 
@@ -302,7 +304,7 @@ def test_a_budget_chooses_steps_alone(
     from minigpt.training.speed import Speed
 
     monkeypatch.setattr(plan_module, "measure_speed", lambda *_: Speed(((16, 2e8),)))
-    choices, settings = gentle(base, Choices(base="given"), TrainConfig(), ("minutes",), CPU)
+    choices, settings = finetune_settings(base, Choices(base="given"), TrainConfig(), ("minutes",), CPU)
     found = choose(text, None, choices, settings, seconds, CPU, ("minutes",), base=base)
     (only,) = found.runs
     assert (only.layers, only.width, only.context, only.expected_bits_per_byte) == (3, 16, 16, None)
