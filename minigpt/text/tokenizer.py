@@ -179,14 +179,16 @@ class Tokenizer:
         try:
             text = path.read_text("utf-8")
             layout = json.loads(text)
-            byte_level = layout["model"]["type"] == "BPE" and "ByteLevel" in json.dumps(layout["pre_tokenizer"])
+            # OpenAI's own upload of GPT-2 has no type; the library then takes the model for what its fields allow.
+            is_bpe = layout["model"].get("type", "BPE") == "BPE"
+            byte_level = is_bpe and "ByteLevel" in json.dumps(layout["pre_tokenizer"])
         except OSError as error:
             raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CheckpointError(f"{path} is not a tokenizer file, or is damaged.") from error
         # Of WordPiece. With it the library reads beyond the end of tokens, and ends the process.
         if not byte_level or layout["model"].get("continuing_subword_prefix"):
-            raise CheckpointError(f"{path} is not a byte-level BPE tokenizer, the kind that GPT-2 has.")
+            raise _not_byte_level(path)
         return cls._made(lambda: Engine.from_str(text), path, special or Special())
 
     @classmethod
@@ -207,6 +209,8 @@ class Tokenizer:
         try:
             with quiet_panics():
                 engine = make()
+                if not isinstance(engine.model, models.BPE):  # a file without a type can hold any
+                    raise _not_byte_level(path)
                 special.give(engine)
                 name = END_OF_TEXT if engine.token_to_id(END_OF_TEXT) is not None else special.end_of_text
                 return cls(engine, name)
@@ -357,6 +361,10 @@ def _missing_bytes(engine: Engine) -> frozenset[int]:
     special = {number for number, token in engine.get_added_tokens_decoder().items() if token.special}
     ids = {byte: engine.token_to_id(letter) for byte, letter in BYTE_TO_LETTER.items()}
     return frozenset(byte for byte, number in ids.items() if number is None or number in special)
+
+
+def _not_byte_level(path: Path) -> CheckpointError:
+    return CheckpointError(f"{path} is not a byte-level BPE tokenizer, the kind that GPT-2 has.")
 
 
 def _without_tokens(text: str) -> CorpusError:

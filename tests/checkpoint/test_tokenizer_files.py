@@ -79,6 +79,38 @@ def test_tokenizer_json_comes_first(old: Path, char: Tokenizer, corpus: str) -> 
     assert read_tokenizer(old).encode(corpus) == char.encode(corpus)
 
 
+def test_the_layout_of_the_original_upload(bpe: Tokenizer, tmp_path: Path, hard_strings: list[str]) -> None:
+    """The tokenizer.json of openai-community/gpt2 has no `model.type`, and merges as texts (SKaiNET, issue 858)."""
+    layout = json.loads(bpe.to_json())
+    model = layout["model"]
+    layout["model"] = {
+        "dropout": None,
+        "unk_token": None,
+        "continuing_subword_prefix": "",
+        "end_of_word_suffix": "",
+        "fuse_unk": False,
+        "vocab": model["vocab"],
+        "merges": [" ".join(pair) for pair in model["merges"]],
+    }
+    write(tmp_path, "tokenizer.json", layout)
+    write(tmp_path, "tokenizer_config.json", {"model_max_length": 1024})
+    tokenizer, library = read_tokenizer(tmp_path), Engine.from_file(str(tmp_path / "tokenizer.json"))
+    library.encode_special_tokens = True
+    reference = theirs(tmp_path)
+    for text in hard_strings:
+        assert tokenizer.encode(text) == library.encode(text).ids
+        assert tokenizer.encode(text) == reference(text, split_special_tokens=True)["input_ids"]
+    assert tokenizer.merges() == bpe.merges()
+    assert json.loads(tokenizer.to_json())["model"]["type"] == "BPE"
+
+
+def test_a_file_without_a_type_that_is_no_bpe(bpe: Tokenizer, tmp_path: Path) -> None:
+    layout = json.loads(bpe.to_json())
+    layout["model"] = {"vocab": layout["model"]["vocab"], "unk_token": "a"}  # a WordLevel model, to the library
+    write(tmp_path, "tokenizer.json", layout)
+    assert "is not a byte-level BPE tokenizer" in read_error(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "contents", "message"),
     [
