@@ -11,11 +11,10 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from minigpt.errors import CorpusError, brief, named
+from minigpt.errors import CorpusError, brief, escaped, named
 from minigpt.records import Record
 from minigpt.settings import Range, Settings, require, setting
 from minigpt.text.records import Token
-from minigpt.text.wording import escaped
 from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:

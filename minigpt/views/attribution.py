@@ -101,7 +101,7 @@ def _ask(question: Question) -> Answer:
     from minigpt.models.decoder import decoding_threads
     from minigpt.models.kinds import gpt_of
     from minigpt.models.kv_cache import window_start
-    from minigpt.text.single import single_token
+    from minigpt.text.arguments import single_token
 
     tokenizer, tracked = question.checkpoint.tokenizer, question.flags.track
     require(

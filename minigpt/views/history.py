@@ -153,7 +153,7 @@ def history_run(flags: Any, checkpoint: Path | None, explicit: bool) -> Path:
 def _ask(question: Question) -> Answer:
     from minigpt.checkpoint.folder import load
     from minigpt.checkpoint.snapshots import snapshots
-    from minigpt.text.single import single_token
+    from minigpt.text.arguments import single_token
 
     run = question.checkpoint
     rows = history(
@@ -170,7 +170,7 @@ def _ask(question: Question) -> Answer:
 def _ask_by_layer(question: Question) -> Answer:
     from minigpt.checkpoint.folder import load
     from minigpt.checkpoint.snapshots import snapshots
-    from minigpt.text.single import single_token
+    from minigpt.text.arguments import single_token
 
     run, tracked = question.checkpoint, question.flags.track
     require(

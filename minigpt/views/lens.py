@@ -76,7 +76,7 @@ class Flags(Settings):
 
 def _ask(question: Question) -> Answer:
     from minigpt.models.kinds import gpt_of
-    from minigpt.text.single import single_token
+    from minigpt.text.arguments import single_token
 
     tokenizer = question.checkpoint.tokenizer
     tracked = [single_token(tokenizer, token) for token in question.flags.track]
