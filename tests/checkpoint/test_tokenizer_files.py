@@ -67,6 +67,25 @@ def test_a_space_before_the_first_word_where_the_folder_says_so(old: Path) -> No
     assert read_tokenizer(old).decode(read_tokenizer(old).encode("dog")) == " dog"
 
 
+@pytest.mark.parametrize("stored", [True, False])
+@pytest.mark.parametrize("described", [True, False, None])
+@pytest.mark.parametrize("kind", ["GPT2Tokenizer", "GPT2TokenizerFast", "PreTrainedTokenizerFast", None])
+def test_who_decides_about_a_space_before_the_first_word(
+    bpe: Tokenizer, tmp_path: Path, stored: bool, described: bool | None, kind: str | None
+) -> None:
+    """In transformers 5.23 GPT2Tokenizer heeds tokenizer_config.json alone, other classes tokenizer.json alone."""
+    layout = json.loads(bpe.to_json())
+    layout["pre_tokenizer"]["add_prefix_space"] = stored
+    write(tmp_path, "tokenizer.json", layout)
+    write(tmp_path, "config.json", {"model_type": "gpt2"})
+    given = {"add_prefix_space": described, "tokenizer_class": kind}
+    write(tmp_path, "tokenizer_config.json", {key: value for key, value in given.items() if value is not None})
+    reference = transformers.AutoTokenizer.from_pretrained(tmp_path, local_files_only=True)
+    tokenizer = read_tokenizer(tmp_path)
+    for text in ("value of", " value of", "\nvalue of", "the value of a"):
+        assert tokenizer.encode(text) == reference(text)["input_ids"]
+
+
 def test_a_model_with_them_is_loaded(old: Path, model: GPT, bpe: Tokenizer) -> None:
     save_description(old, model.config, bpe, torch.float32)
     save_weights(old, model)
