@@ -86,7 +86,7 @@ _FORMER = {
     "leave_one_out": ("views.attribution", "checkpoint.attribution(text)"),
     "next_token": ("views.probs", "checkpoint.next(text)"),
     "shared_word": ("views.shared_word", "checkpoint.shared_word(text, other_text)"),
-    "single_token": ("text.single", "checkpoint.tokenizer.encode(text)"),
+    "single_token": ("text.arguments", "checkpoint.tokenizer.encode(text)"),
     "text_score": ("views.probs", "checkpoint.score(text)"),
     "token_vectors": ("views.embeddings", "checkpoint.embeddings(token)"),
     "weigh": ("views.choices", "checkpoint.choose(text, choices)"),

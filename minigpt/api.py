@@ -19,8 +19,7 @@ from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptErr
 from minigpt.models.device import resolve_device
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import Model, gpt_of
-from minigpt.plain import Misfit, from_plain
-from minigpt.records import to_plain
+from minigpt.records import Misfit, from_plain, to_plain
 from minigpt.render.notebook import show
 from minigpt.sampling.biases import token_biases
 from minigpt.sampling.engine import Piece, generate
@@ -37,7 +36,7 @@ from minigpt.settings import (
     require,
     settings_of,
 )
-from minigpt.text.single import single_token
+from minigpt.text.arguments import single_token
 from minigpt.training.run import run
 from minigpt.views.against import ComparedNext, compare_next
 from minigpt.views.attention import AttentionGrid, attend, attention_grid

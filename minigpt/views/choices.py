@@ -7,11 +7,10 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from minigpt.errors import brief, named
+from minigpt.errors import brief, escaped, named
 from minigpt.sampling.records import ScoredToken
 from minigpt.settings import Settings, setting
-from minigpt.text.choices import joined_choices, running_together, split_choices
-from minigpt.text.wording import escaped
+from minigpt.text.arguments import joined_choices, running_together, split_choices
 from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from minigpt.errors import CorpusError, brief, named
+from minigpt.errors import CorpusError, brief, escaped, named
 from minigpt.records import Record
 from minigpt.settings import Settings, require, setting
 from minigpt.text.records import Token
-from minigpt.text.wording import escaped
 from minigpt.views.attention import NEEDED_FOR, attend
 from minigpt.views.view import Answer, Question, View
 

@@ -46,7 +46,7 @@ class Question:
 
     def tracked(self) -> list[int]:
         """The tokens that are given with `track`. Raises ConfigError for a text that is not one token."""
-        from minigpt.text.single import single_token
+        from minigpt.text.arguments import single_token
 
         return [single_token(self.tokenizer, text) for text in self.flags.track]
 
