@@ -140,7 +140,7 @@ def compare_text(one: Checkpoint, other: Checkpoint, text: str) -> Iterator[Comp
 
 
 def _token_by_token(one: Checkpoint, other: Checkpoint, ids: Sequence[int]) -> Iterator[ComparedSpan]:
-    from minigpt.models.reading import position_logits
+    from minigpt.models.decoder import position_logits
     from minigpt.sampling.bits import divergence_bits, surprisal
 
     if ids:
@@ -160,7 +160,7 @@ class _Cost(NamedTuple):
 
 
 def _costs(checkpoint: Checkpoint, text: str) -> Iterator[_Cost]:
-    from minigpt.models.reading import position_logits
+    from minigpt.models.decoder import position_logits
     from minigpt.sampling.bits import surprisal
 
     tokenizer, ids = checkpoint.tokenizer, checkpoint.tokenizer.encode(text)

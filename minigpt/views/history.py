@@ -13,7 +13,7 @@ from minigpt.settings import Settings, require, setting
 from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:
-    from minigpt.checkpoint.snapshots import Snapshot
+    from minigpt.checkpoint.listing import Snapshot
     from minigpt.models.kinds import Model
     from minigpt.sampling.distribution import Distribution
     from minigpt.text.tokenizer import Tokenizer
@@ -152,7 +152,7 @@ def history_run(flags: Any, checkpoint: Path | None, explicit: bool) -> Path:
 
 def _ask(question: Question) -> Answer:
     from minigpt.checkpoint.folder import load
-    from minigpt.checkpoint.snapshots import snapshots
+    from minigpt.checkpoint.listing import snapshots
     from minigpt.text.single import single_token
 
     run = question.checkpoint
@@ -169,7 +169,7 @@ def _ask(question: Question) -> Answer:
 
 def _ask_by_layer(question: Question) -> Answer:
     from minigpt.checkpoint.folder import load
-    from minigpt.checkpoint.snapshots import snapshots
+    from minigpt.checkpoint.listing import snapshots
     from minigpt.text.single import single_token
 
     run, tracked = question.checkpoint, question.flags.track
