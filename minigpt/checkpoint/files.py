@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.errors import CheckpointError, OutputError
-from minigpt.plain import read_object
+from minigpt.records import read_object
 from minigpt.settings import MODELS
 
 CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors"  # of a model

@@ -22,10 +22,8 @@ from minigpt.checkpoint.files import (
 )
 from minigpt.checkpoint.records import RunSummary
 from minigpt.checkpoint.runs import RunInfo, read_run_info
-from minigpt.errors import CheckpointError, named
-from minigpt.plain import Misfit, from_line, from_plain, record_of
-from minigpt.records import Count, Several
-from minigpt.text.wording import escaped
+from minigpt.errors import CheckpointError, escaped, named
+from minigpt.records import Count, Misfit, Several, from_line, from_plain, record_of
 
 T = TypeVar("T")
 

@@ -41,8 +41,7 @@ from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.runs import read_log
 from minigpt.errors import CheckpointError, OutputError
 from minigpt.models.kinds import Model
-from minigpt.plain import Misfit, from_line, from_plain
-from minigpt.records import Amount, Count, to_plain
+from minigpt.records import Amount, Count, Misfit, from_line, from_plain, to_plain
 from minigpt.text.shards import MANIFEST, TokenData, keep_shards, open_shards
 from minigpt.text.tokenizer import Tokenizer
 

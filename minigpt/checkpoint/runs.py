@@ -11,12 +11,10 @@ from typing import Annotated, Any
 
 from minigpt.checkpoint.files import LOG, RUN, SNAPSHOTS, TOKENIZER, WEIGHTS, read_own_json
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.errors import CheckpointError, named
-from minigpt.plain import Misfit, from_line, from_plain, record_of
-from minigpt.records import Amount, Count, Positive, Several, Share, Within
+from minigpt.errors import CheckpointError, escaped, named
+from minigpt.records import Amount, Count, Misfit, Positive, Several, Share, Within, from_line, from_plain, record_of
 from minigpt.settings import MOST_MINUTES
 from minigpt.text.records import TextSource
-from minigpt.text.wording import escaped
 
 RUNS = Path("checkpoints")  # where runs are made
 FINISHED = ("finished", "untrained")  # the status of a run that took all its steps, or all its time

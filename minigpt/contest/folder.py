@@ -16,8 +16,7 @@ from minigpt.checkpoint.run_folder import load_tokens, save_tokens
 from minigpt.checkpoint.runs import near_run
 from minigpt.contest.records import Comparison
 from minigpt.errors import CheckpointError, OutputError, named
-from minigpt.plain import Misfit, from_plain
-from minigpt.records import to_plain
+from minigpt.records import Misfit, from_plain, to_plain
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 
