@@ -97,8 +97,7 @@ def compare_next(one: Checkpoint, other: Checkpoint, text: str, *, top: int, mov
 
 
 def _compared(first: Distribution, second: Distribution, tokenizer: Tokenizer, top: int, moved: int) -> ComparedNext:
-    from minigpt.sampling.bits import divergence_bits
-    from minigpt.sampling.distribution import best_ids, step_record, sum_without
+    from minigpt.sampling.distribution import best_ids, divergence_bits, step_record, sum_without
 
     def compared(ids: Iterable[int]) -> tuple[ComparedToken, ...]:
         return tuple(ComparedToken.of(tokenizer, token, **numbers(token)) for token in ids)
@@ -141,7 +140,7 @@ def compare_text(one: Checkpoint, other: Checkpoint, text: str) -> Iterator[Comp
 
 def _token_by_token(one: Checkpoint, other: Checkpoint, ids: Sequence[int]) -> Iterator[ComparedSpan]:
     from minigpt.models.reading import position_logits
-    from minigpt.sampling.bits import divergence_bits, surprisal
+    from minigpt.sampling.distribution import divergence_bits, surprisal
 
     if ids:
         yield _span([_Cost(Token.of(one.tokenizer, ids[0]), None)], [_Cost(Token.of(other.tokenizer, ids[0]), None)])
@@ -161,7 +160,7 @@ class _Cost(NamedTuple):
 
 def _costs(checkpoint: Checkpoint, text: str) -> Iterator[_Cost]:
     from minigpt.models.reading import position_logits
-    from minigpt.sampling.bits import surprisal
+    from minigpt.sampling.distribution import surprisal
 
     tokenizer, ids = checkpoint.tokenizer, checkpoint.tokenizer.encode(text)
     if ids:

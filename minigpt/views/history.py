@@ -56,8 +56,7 @@ def history(
 
     `tracked`: the tokens whose probability and rank are followed, by default the final model's `top` candidates.
     """
-    from minigpt.sampling.bits import divergence_bits
-    from minigpt.sampling.distribution import best_ids, step_record
+    from minigpt.sampling.distribution import best_ids, divergence_bits, step_record
 
     final = _after(load(snapshots[-1]), ids)
     followed = list(tracked) or best_ids(final.logits_V, top)
