@@ -11,9 +11,8 @@ import torch
 from minigpt.checkpoint.files import write_text
 from minigpt.checkpoint.folder import CONFIG, Checkpoint, save_description, save_weights
 from minigpt.checkpoint.runs import RUN
-from minigpt.errors import ConfigError, OutputError, named
+from minigpt.errors import ConfigError, OutputError, escaped, named
 from minigpt.models.kinds import gpt_of
-from minigpt.text.wording import escaped
 
 _ELSEWHERE = (".bin", ".ckpt", ".ggml", ".onnx", ".pt", ".pth", ".safetensors")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.errors import CheckpointError, OutputError
-from minigpt.plain import read_object
+from minigpt.records import read_object
 
 # The names of files that a kill may leave behind: ours below, and safetensors' own.
 TEMPORARY = (".*.[0-9]*.tmp", ".tmp??????")

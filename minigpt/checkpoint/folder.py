@@ -15,13 +15,12 @@ from minigpt.checkpoint.hub import as_hub_model, fetch
 from minigpt.checkpoint.runs import TOKENIZER, WEIGHTS, find_run, near_run
 from minigpt.checkpoint.tensors import open_tensors, refuse_other_formats, weight_files
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
-from minigpt.errors import CheckpointError, named
+from minigpt.errors import CheckpointError, escaped, named
 from minigpt.models.baselines import Baseline
 from minigpt.models.kinds import Model
 from minigpt.settings import ModelConfig
 from minigpt.settings.model import NAMES
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.text.wording import escaped
 
 CONFIG = "config.json"
 _LARGEST_CONFIG = 1 << 24  # bytes

@@ -11,16 +11,13 @@ from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.resume import RESUME, TOKENS
 from minigpt.checkpoint.run_info import read_run_info
 from minigpt.checkpoint.runs import RUN, find_run, near_run, run_of
-from minigpt.errors import CheckpointError, CorpusError, MinigptError, named
+from minigpt.errors import CheckpointError, CorpusError, MinigptError, escaped, named
 from minigpt.settings import require
 from minigpt.text.blocks import Progress, unheard
-from minigpt.text.corpus import Corpus, builtin_corpus, read_corpus
+from minigpt.text.corpus import Corpus, Split, builtin_corpus, read_corpus
 from minigpt.text.records import CorpusText
-from minigpt.text.shards import Ids, TokenData, open_shards, read_manifest
-from minigpt.text.split import Split
-from minigpt.text.token_cache import cached_tokens
+from minigpt.text.shards import Ids, TokenData, cached_tokens, open_shards, read_manifest
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.text.wording import escaped
 
 OWN = "run"  # the text that the checkpoint itself learned from
 BUILTIN = "builtin"  # Python's own language reference

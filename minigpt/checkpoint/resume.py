@@ -12,8 +12,7 @@ from torch import Tensor
 
 from minigpt.checkpoint.files import write_atomically
 from minigpt.errors import CheckpointError
-from minigpt.plain import Misfit, from_line, from_plain
-from minigpt.records import Amount, Count
+from minigpt.records import Amount, Count, Misfit, from_line, from_plain
 from minigpt.text.shards import MANIFEST, TokenData, keep_shards, open_shards
 
 RESUME = "resume"

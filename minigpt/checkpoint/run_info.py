@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from minigpt.checkpoint.files import read_own_json
-from minigpt.plain import record_of
-from minigpt.records import Amount, Count, Positive, Several, Share, Within
+from minigpt.records import Amount, Count, Positive, Several, Share, Within, record_of
 from minigpt.settings import MOST_MINUTES
 from minigpt.text.records import TextSource
 

@@ -15,11 +15,9 @@ from minigpt.checkpoint.files import check_file, read_json_object
 from minigpt.checkpoint.records import RunSummary
 from minigpt.checkpoint.run_info import RunInfo, read_run_info
 from minigpt.checkpoint.runs import LOG, RUN, TOKENIZER, WEIGHTS
-from minigpt.errors import CheckpointError
-from minigpt.plain import Misfit, from_line, from_plain, record_of
-from minigpt.records import Count, Several
+from minigpt.errors import CheckpointError, escaped
+from minigpt.records import Count, Misfit, Several, from_line, from_plain, record_of
 from minigpt.settings import MODELS
-from minigpt.text.wording import escaped
 
 T = TypeVar("T")
 

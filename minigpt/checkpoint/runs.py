@@ -8,9 +8,8 @@ from pathlib import Path
 from minigpt.checkpoint.files import read_json_object
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.run_info import RunInfo, read_run_info
-from minigpt.errors import CheckpointError, named
-from minigpt.plain import Misfit, from_line, from_plain
-from minigpt.text.wording import escaped
+from minigpt.errors import CheckpointError, escaped, named
+from minigpt.records import Misfit, from_line, from_plain
 
 WEIGHTS = "model.safetensors"
 TOKENIZER = "tokenizer.json"

@@ -21,8 +21,7 @@ from minigpt.contest.lengths import USUAL_RATES
 from minigpt.contest.records import Comparison, Contender
 from minigpt.errors import CheckpointError, OutputError, named
 from minigpt.models.equal import equal_shape
-from minigpt.plain import record_of
-from minigpt.records import to_plain
+from minigpt.records import record_of, to_plain
 from minigpt.settings import PRESETS, Choices, ModelConfig, TrainConfig
 from minigpt.text.corpus import Corpus, Source
 from minigpt.text.records import TextSource

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from minigpt.errors import ConfigError, brief, named
 from minigpt.settings import FilterSpec, SampleConfig, TokenBias, require
-from minigpt.text.single import single_token
+from minigpt.text.arguments import single_token
 from minigpt.text.tokenizer import Tokenizer
 
 Filter = Callable[[Tensor, Tensor, Any], Tensor]  # (logits_BV, history_BT, setting) -> logits_BV

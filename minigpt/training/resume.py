@@ -15,8 +15,7 @@ from minigpt.checkpoint.runs import LOG, RUN, near_run
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, brief, named
 from minigpt.models.kinds import Model
-from minigpt.plain import record_of
-from minigpt.records import Count, Several
+from minigpt.records import Count, Several, record_of
 from minigpt.settings import MOST_STEPS, ModelConfig, TrainConfig, require
 from minigpt.text.corpus import Corpus, Source
 from minigpt.training.finetune import Base, begun_with
