@@ -13,7 +13,7 @@ from minigpt.contest.contest import Contest, Measurement, Progress, Stopped, con
 from minigpt.contest.measures import LOSS_WINDOWS, loss_by_position, training_rates, windows
 from minigpt.contest.records import Comparison, Contender
 from minigpt.models.gpt import GPT
-from minigpt.models.positions import give_positions
+from minigpt.models.kinds import give_positions
 from minigpt.settings import ModelConfig
 from minigpt.training.plan import Plan
 

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import torch
 
-from minigpt.checkpoint.files import read_own_json, write_text
-from minigpt.checkpoint.resume import RESUME, load_tokens, save_tokens
-from minigpt.checkpoint.run import Scratch, claim
-from minigpt.checkpoint.runs import RUN, TOKENIZER, near_run
+from minigpt.checkpoint.claim import Scratch, claim
+from minigpt.checkpoint.files import RESUME, RUN, TOKENIZER, read_own_json, write_text
+from minigpt.checkpoint.run_folder import load_tokens, save_tokens
+from minigpt.checkpoint.runs import near_run
 from minigpt.contest.lengths import USUAL_RATES
 from minigpt.contest.records import Comparison, Contender
 from minigpt.errors import CheckpointError, OutputError, named
-from minigpt.models.equal import equal_shape
+from minigpt.models.kinds import equal_shape
 from minigpt.records import record_of, to_plain
 from minigpt.settings import PRESETS, Choices, ModelConfig, TrainConfig
 from minigpt.text.corpus import Corpus, Source

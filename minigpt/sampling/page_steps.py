@@ -14,8 +14,7 @@ from torch import Tensor
 
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import named
-from minigpt.models.decoder import decoder_for
-from minigpt.models.reading import position_logits
+from minigpt.models.decoder import decoder_for, position_logits
 from minigpt.sampling.distribution import TokenBytes, distribution, step_record, sum_without
 from minigpt.sampling.filters import SamplingStage, SeenTokens, build_stages, look_back
 from minigpt.sampling.records import StepLogits, StepRecord, first_token
