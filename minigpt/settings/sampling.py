@@ -295,10 +295,7 @@ class SampleShown(Settings):
     """What is shown of a sample while it is generated."""
 
     table: str | None = setting(
-        None,
-        help="{values}. By default live in a terminal.",
-        choices=TABLES,
-        remarks={"every": "one table a step"},
+        None, help="{values}. By default live in a terminal.", choices=TABLES, remarks={"every": "one table a step"}
     )
     boundary: bool = setting(False, help="Also show how the end of the prompt could be tokenized differently.")
     heat: str | None = setting(None, help="Colour the text by {values} of each token.", choices=HEATS)
