@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from minigpt.api import Checkpoint, load, train
-    from minigpt.checkpoint.snapshots import snapshots
+    from minigpt.checkpoint.listing import snapshots
     from minigpt.errors import MinigptError
     from minigpt.models.gpt import GPT
     from minigpt.render.notebook import show
@@ -53,7 +53,7 @@ _HOMES = {
     "TrainConfig": "settings",
     "load": "api",
     "show": "render.notebook",
-    "snapshots": "checkpoint.snapshots",
+    "snapshots": "checkpoint.listing",
     "train": "api",
 }
 

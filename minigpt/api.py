@@ -13,8 +13,8 @@ import torch
 
 from minigpt.app.train_run import Listener, TrainRequest
 from minigpt.checkpoint import folder as on_disk
+from minigpt.checkpoint.listing import Snapshot, snapshots
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.checkpoint.snapshots import Snapshot, snapshots
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptError, as_argument, brief, named, spelled
 from minigpt.models.device import resolve_device
 from minigpt.models.gpt import GPT

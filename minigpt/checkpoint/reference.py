@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from minigpt.checkpoint.files import RESUME, RUN, TOKENS
 from minigpt.checkpoint.folder import Checkpoint
-from minigpt.checkpoint.resume import RESUME, TOKENS
-from minigpt.checkpoint.run_info import read_run_info
-from minigpt.checkpoint.runs import RUN, find_run, near_run, run_of
+from minigpt.checkpoint.listing import first_and_more
+from minigpt.checkpoint.runs import find_run, near_run, read_run_info, run_of
 from minigpt.errors import CheckpointError, CorpusError, MinigptError, escaped, named
 from minigpt.settings import require
 from minigpt.text.blocks import Progress, unheard
@@ -121,8 +121,7 @@ def _tokens(corpus: Corpus, fraction: float, tokenizer: Tokenizer, progress: Sta
 
 
 def _name(corpus: Corpus) -> str:
-    more = f" and {len(corpus.sources) - 1:,} more" if len(corpus.sources) > 1 else ""
-    return corpus.sources[0].name + more
+    return first_and_more([source.name for source in corpus.sources])
 
 
 def _reference(name: str, part: str, data: TokenData, note: str = "") -> Reference:

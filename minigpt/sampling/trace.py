@@ -20,8 +20,8 @@ from typing import Any
 
 import torch
 
-from minigpt.checkpoint.files import sha256_of, storable
-from minigpt.checkpoint.folder import CONFIG, Checkpoint
+from minigpt.checkpoint.files import CONFIG, sha256_of, storable
+from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.tensors import weight_files
 from minigpt.checkpoint.tokenizer_files import tokenizer_files
 from minigpt.errors import ConfigError, OutputError, TraceError, brief, escaped, named

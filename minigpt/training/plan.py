@@ -7,10 +7,10 @@ from typing import TypeVar
 
 import torch
 
-from minigpt.checkpoint.run import Scratch
+from minigpt.checkpoint.claim import Scratch
 from minigpt.errors import CheckpointError, named
 from minigpt.models.device import resolve_precision
-from minigpt.models.equal import equal_shape
+from minigpt.models.kinds import equal_shape
 from minigpt.settings import PRESETS, Choices, ModelConfig, TrainConfig, require
 from minigpt.text.blocks import Progress, counted, unheard
 from minigpt.text.corpus import Corpus, Split

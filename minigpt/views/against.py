@@ -159,7 +159,7 @@ class _TokenRead(NamedTuple):
 
 
 def _tokens_read(checkpoint: Checkpoint, ids: Sequence[int]) -> Iterator[_TokenRead]:
-    from minigpt.models.reading import position_logits
+    from minigpt.models.decoder import position_logits
 
     if ids:
         yield _TokenRead(Token.of(checkpoint.tokenizer, ids[0]), None)

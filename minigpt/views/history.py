@@ -13,7 +13,7 @@ from minigpt.settings import Settings, require, setting
 from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:
-    from minigpt.checkpoint.snapshots import Snapshot
+    from minigpt.checkpoint.listing import Snapshot
     from minigpt.models.kinds import Model
     from minigpt.text.tokenizer import Tokenizer
 
@@ -133,7 +133,7 @@ def history_run(flags: Any, checkpoint: Path | None, explicit: bool) -> Path:
 def _asked(question: Question) -> tuple[Sequence[Snapshot], Load, Tokenizer, Sequence[int]]:
     """What `history` and `history_by_layer` are asked about."""
     from minigpt.checkpoint.folder import load
-    from minigpt.checkpoint.snapshots import snapshots
+    from minigpt.checkpoint.listing import snapshots
 
     device = question.model.device
     kept = snapshots(question.checkpoint.path)

@@ -34,7 +34,7 @@ def every_token(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: 
     A text beyond the context is read in overlapping windows, each token in the same window as in sampling; the logits
     of one window are held at a time.
     """
-    from minigpt.models.reading import position_logits
+    from minigpt.models.decoder import position_logits
     from minigpt.sampling.distribution import distribution, step_record
 
     if ids:

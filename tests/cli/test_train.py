@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from minigpt.checkpoint.folder import load
-from minigpt.checkpoint.run_info import FINISHED
+from minigpt.checkpoint.runs import FINISHED
 from minigpt.text.prompt import opening_words
 
 Run = Callable[..., Any]
