@@ -78,32 +78,28 @@ def make_tree(constant_model: "Callable[..., GPT]", lecture_shares: dict[str, fl
 
 
 @dataclass
-class Written:
-    """What the explorer asked to be written."""
+class Saved:
+    """Where the explorer saved its tree."""
 
-    saved: list[Path] = field(default_factory=list)
-    exported: list[tuple[Path, int]] = field(default_factory=list)
+    paths: list[Path] = field(default_factory=list)
 
     def save(self, path: Path) -> None:
         if path.name == "taken":
             raise OutputError("taken exists already.\nChoose another name.")
-        self.saved.append(path)
-
-    def export(self, path: Path, node: int) -> None:
-        self.exported.append((path, node))
+        self.paths.append(path)
 
 
 @pytest.fixture
-def written() -> Written:
-    return Written()
+def saved() -> Saved:
+    return Saved()
 
 
 @pytest.fixture
-def session(make_tree: "Callable[..., TokenTree]", written: Written) -> "Session":
+def session(make_tree: "Callable[..., TokenTree]", saved: Saved) -> "Session":
     """At the end of the lecture's text, with the default settings."""
-    from minigpt.explore.session import Files, Session
+    from minigpt.explore.session import Session
 
-    return Session(make_tree(), SampleConfig(), Files(written.save, written.export))
+    return Session(make_tree(), SampleConfig(), saved.save)
 
 
 @pytest.fixture
