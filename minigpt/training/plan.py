@@ -9,7 +9,7 @@ from minigpt.checkpoint.claim import Scratch
 from minigpt.errors import CheckpointError, named
 from minigpt.models.device import resolve_precision
 from minigpt.models.kinds import equal_shape
-from minigpt.settings import DEFAULT_CHOICES, PRESETS, Choices, ModelConfig, TrainConfig, require
+from minigpt.settings import PRESETS, Choices, ModelConfig, TrainConfig, require
 from minigpt.text.blocks import Progress, counted, unheard
 from minigpt.text.corpus import Corpus, Split
 from minigpt.text.shards import TokenData, fitting_context, made_before, made_from, reuse_shards, tokenize
@@ -105,7 +105,7 @@ def _shape(choices: Choices, vocab_size: int, base: Base | None) -> ModelConfig:
     """The model that `choices`, filled in, describe. Raises ConfigError."""
     if base is not None:
         return further(base.config, choices)
-    preset = PRESETS[choices.preset or DEFAULT_CHOICES["preset"]]
+    preset = PRESETS[choices.preset or "nano"]
     gpt = ModelConfig(
         vocab_size=vocab_size,
         context=choices.context or preset.context,
@@ -132,7 +132,7 @@ def baseline_shape(choices: Choices, gpt: ModelConfig) -> ModelConfig:
 
 def _completed(settings: TrainConfig, choices: Choices, device: torch.device, width: int) -> TrainConfig:
     """`settings` with what depends on the preset, the kind of model and the device."""
-    preset = PRESETS[choices.preset or DEFAULT_CHOICES["preset"]]
+    preset = PRESETS[choices.preset or "nano"]
     return replace(
         settings,
         batch_size=choices.batch_size or preset.batch_size,
