@@ -1,6 +1,6 @@
 """Begins a comparison: one plan, shared by all contenders, and no measurements yet."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import torch
 
@@ -9,8 +9,7 @@ from minigpt.contest.lengths import USUAL_RATES
 from minigpt.contest.records import Comparison, Contender
 from minigpt.models.kinds import equal_shape
 from minigpt.settings import PRESETS, Choices, ModelConfig, TrainConfig
-from minigpt.text.corpus import Corpus, Source
-from minigpt.text.records import TextSource
+from minigpt.text.corpus import Corpus
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.training.plan import Plan, Stages, make_plan
@@ -40,7 +39,7 @@ def begin(
     contenders = (equal_shape(plan.model, kind) for kind in ORDER)
     comparison = Comparison(
         name=corpus.name,
-        sources=tuple(TextSource(**asdict(source)) for source in corpus.sources),
+        sources=corpus.sources,
         text_bytes=corpus.utf8_bytes,
         validation=plan.validation,
         vocab_size=plan.model.vocab_size,
@@ -74,9 +73,7 @@ def reopened(comparison: Comparison, tokenizer: Tokenizer, data: TokenData) -> P
     """The plan that `begin` made, restored from a comparison's folder."""
     preset = PRESETS[PRESET]
     return Plan(
-        corpus=Corpus(
-            comparison.name, tuple(Source(**asdict(s)) for s in comparison.sources), utf8_bytes=comparison.text_bytes
-        ),
+        corpus=Corpus(comparison.name, comparison.sources, utf8_bytes=comparison.text_bytes),
         tokenizer=tokenizer,
         data=data,
         model=ModelConfig(
