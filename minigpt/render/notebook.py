@@ -8,8 +8,7 @@ from rich.text import Text
 from minigpt.records import Record
 from minigpt.render.funnel import step_table
 from minigpt.render.heat import SCALES
-from minigpt.render.html import fragment, running_text
-from minigpt.render.printed_page import printed_parts
+from minigpt.render.html import fragment, printed_parts, running_text
 from minigpt.render.screen import Screen
 from minigpt.render.style import percent, quantity, token_label
 from minigpt.render.views import every_face
