@@ -274,7 +274,7 @@ def _both(question: Question) -> tuple[Checkpoint, Checkpoint, dict[str, Any]]:
 NEXT = View(
     record=ComparedNext,
     ask=_ask,
-    title="What two models expect",
+    title="What two models predict next",
     settings=Flags,
     asked_by=("against",),
 )
@@ -282,7 +282,7 @@ EVERY = View(
     record=ComparedSpan,
     key="spans",
     ask=_ask_every,
-    title="What a text costs two models",
+    title="How surprising each part of a text is to two models",
     asked_by=("every", "against"),
     tokens_ahead=lambda question: -1,
     at_end=False,

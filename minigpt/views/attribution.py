@@ -115,7 +115,7 @@ def _ask(question: Question) -> Answer:
 VIEW = View(
     record=Attribution,
     ask=_ask,
-    title="What each token did for the next one",
+    title="How much each token contributed to the next one",
     settings=Flags,
     asked_by=("attribution",),
     takes=("track",),
