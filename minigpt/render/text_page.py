@@ -109,7 +109,11 @@ def _drawn(record: StepRecord) -> list[dict[str, Any]]:
     others = record.other.after if record.other else ()
     return [
         {
-            "name": stage.name, "value": stage.value, "kept": stage.kept, "mass": stage.mass, "other": other,
+            "name": stage.name,
+            "value": stage.value,
+            "kept": stage.kept,
+            "mass": stage.mass,
+            "other": other,
             "shares": [
                 float(f"{c.after[n]:.12g}") if n < at else None for c, at in zip(record.candidates, cut_at, strict=True)
             ],

@@ -1,7 +1,8 @@
 """The steps of a text for a page, each with enough logits for the page's sliders to recompute it.
 
-A softmax over the best logits alone is not the model's: what is not listed must be in the denominator. It depends on
-the temperature, so it is computed here for each of a fixed set, over the whole vocabulary and in float64.
+A softmax over the listed logits alone is not the model's: the tokens that are not listed must be in the denominator.
+Their log-sum-exp depends on the temperature, so it is computed here for each of a fixed set of temperatures, over the
+whole vocabulary and in float64.
 """
 
 import math
@@ -16,9 +17,8 @@ from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import named
 from minigpt.models.decoder import decoder_for, position_logits
 from minigpt.sampling.distribution import TokenBytes, distribution, step_record, sum_without
-from minigpt.sampling.filters import SamplingStage, build_stages, look_back
+from minigpt.sampling.filters import SamplingStage, SeenTokens, build_stages, look_back
 from minigpt.sampling.records import StepLogits, StepRecord, first_token
-from minigpt.sampling.seen import SeenTokens
 from minigpt.settings import TEMPERATURES, SampleConfig, require
 
 _MOST_TOKENS = 5_000  # on a page: 7 MB
