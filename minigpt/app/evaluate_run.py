@@ -73,7 +73,7 @@ class Evaluation:
             self.checkpoint.model,
             byte_lengths=tokenizer.byte_lengths(),
             stride=self._stride,
-            prefix_token=tokenizer.end_of_text if self._rolling else None,
+            prefix_token=tokenizer.beginning if self._rolling else None,
             autocast=self._autocast,
             progress=progress,
         )

@@ -109,7 +109,11 @@ def read_config(folder: Path) -> tuple[ModelConfig, QueryScale | None]:
 def save_description(folder: Path, config: ModelConfig, tokenizer: Tokenizer, dtype: torch.dtype) -> None:
     """Write all files of a GPT-2 folder except the weights; none of them changes during training."""
     kind = hf_gpt2 if config.model == "gpt" else baselines
-    write_json(folder / CONFIG, kind.config_to_json(config, tokenizer.end_of_text, dtype))
+    stops = sorted(tokenizer.stops)
+    ids = {"bos_token_id": tokenizer.beginning, "eos_token_id": stops[0] if len(stops) == 1 else stops}
+    if (pad := tokenizer.token_of("pad_token")) is not None:
+        ids["pad_token_id"] = pad
+    write_json(folder / CONFIG, {**kind.config_to_json(config, tokenizer.end_of_text, dtype), **ids})
     write_text(folder / TOKENIZER, tokenizer.to_json() + "\n")
     write_json(
         folder / "tokenizer_config.json",
@@ -117,15 +121,14 @@ def save_description(folder: Path, config: ModelConfig, tokenizer: Tokenizer, dt
             # transformers 5 builds a GPT2Tokenizer anew from the vocabulary, with GPT-2's way of cutting a text.
             "tokenizer_class": "GPT2Tokenizer" if tokenizer.cuts_as_gpt2 else "PreTrainedTokenizerFast",
             "add_prefix_space": tokenizer.prefix_space,
-            "bos_token": tokenizer.end_of_text_name,
+            **tokenizer.roles,
             "eos_token": tokenizer.end_of_text_name,
-            "unk_token": tokenizer.end_of_text_name,
             "clean_up_tokenization_spaces": False,
             "model_max_length": config.context,
         },
     )
-    ids = {"bos_token_id": tokenizer.end_of_text, "eos_token_id": tokenizer.end_of_text}
-    write_json(folder / "generation_config.json", ids)
+    # Without max_length, transformers' pipeline writes 256 tokens more, beyond the positions of a short context.
+    write_json(folder / "generation_config.json", {**ids, "max_length": config.context})
 
 
 def save_weights(

@@ -46,6 +46,10 @@ _COMPUTED = {
     "scale_attn_by_inverse_layer_idx": False,
 }
 
+# llama.cpp (seen in 0.3.36 of its Python package) refuses a file without merges, such as that of a char model of an
+# ASCII text. The pattern never leaves a blank behind a letter in one word, so this merge is never applied.
+_NO_MERGE = "a Ġ"
+
 # Absent from our own tokenizers, and ignored by llama.cpp.
 _UNHEEDED = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
 
@@ -197,7 +201,7 @@ def _add_tokenizer(writer: Any, file: _File) -> None:
     """Write a token for each row of the embedding; unused ids get names that no text can produce."""
     import gguf
 
-    model, end_of_text = file.layout["model"], file.checkpoint.tokenizer.end_of_text
+    model, tokenizer = file.layout["model"], file.checkpoint.tokenizer
     added = {token["id"]: token for token in file.layout["added_tokens"]}
     names = {index: token for token, index in model["vocab"].items()}
     names |= {index: token["content"] for index, token in added.items()}
@@ -212,9 +216,14 @@ def _add_tokenizer(writer: Any, file: _File) -> None:
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list([names.get(index, f"[PAD{index}]") for index in rows])
     writer.add_token_types([kind(index) for index in rows])
-    writer.add_token_merges([" ".join(pair) for pair in model["merges"]])
-    writer.add_bos_token_id(end_of_text)
-    writer.add_eos_token_id(end_of_text)
+    writer.add_token_merges([" ".join(pair) for pair in model["merges"]] or [_NO_MERGE])
+    writer.add_bos_token_id(tokenizer.beginning)
+    first, *others = sorted(tokenizer.stops, key=lambda token: (token != tokenizer.end_of_text, token))
+    writer.add_eos_token_id(first)
+    for token in others[:1]:  # the format has room for a second one
+        writer.add_eot_token_id(token)
+    if (pad := tokenizer.token_of("pad_token")) is not None:
+        writer.add_pad_token_id(pad)
     writer.add_add_bos_token(False)
 
 

@@ -8,11 +8,11 @@ from tokenizers import AddedToken
 
 from minigpt.checkpoint.files import TOKENIZER, check_file, read_json_object
 from minigpt.errors import CheckpointError, brief
-from minigpt.text.tokenizer import END_OF_TEXT, Special, Tokenizer
+from minigpt.text.tokenizer import GPT2_ROLES, ROLES, Special, Tokenizer
 
 VOCABULARY, MERGES = "vocab.json", "merges.txt"
 DESCRIPTION, ADDED, NAMED = "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json"
-_MODEL = "config.json"
+_MODEL, _GENERATION = "config.json", "generation_config.json"
 # Bytes. The file of the largest vocabulary that is made here, of a million tokens, has some ninety million; reading
 # it takes sixteen times as much memory, and a second for each eight million.
 LARGEST = 1 << 27
@@ -71,28 +71,40 @@ def _special(folder: Path) -> Special:
     added = {number: AddedToken(token, special=False) for token, number in _added(folder).items()}
     for number, token in _described(description, folder / DESCRIPTION):
         added[number] = token
+    is_gpt2s, prefix_space = _is_gpt2s(folder, description), description.get("add_prefix_space") is True
     for number, token in added.items():
         if token.content in names:
             added[number] = AddedToken(token.content, special=True, normalized=False)
     return Special(
         added=added,
         names=tuple(dict.fromkeys(name for name in names if name)),
-        end_of_text=_name(roles.get("eos_token")) or END_OF_TEXT,
-        prefix_space=_prefix_space(folder, description),
+        roles=_roles(roles, is_gpt2s),
+        ends=_ends(folder),
+        prefix_space=prefix_space if is_gpt2s or not (folder / TOKENIZER).exists() else None,
     )
 
 
-def _prefix_space(folder: Path, description: Mapping[str, Any]) -> bool | None:
-    """Whether a blank is put before a text; None where tokenizer.json decides.
+def _is_gpt2s(folder: Path, description: Mapping[str, Any]) -> bool:
+    """Whether transformers 5.23 takes GPT2Tokenizer, the class of a GPT-2 for which no other is named.
 
-    As in transformers 5.23 (tokenization_auto.py, tokenization_gpt2.py): GPT2Tokenizer, the class of a GPT-2 for which
-    no other is named, heeds tokenizer_config.json alone, in which silence means no.
+    It has GPT-2's roles where none are named, and heeds add_prefix_space of tokenizer_config.json alone, in which
+    silence means no (tokenization_auto.py, tokenization_gpt2.py).
     """
     named = description.get("tokenizer_class") or _optional(folder / _MODEL).get("tokenizer_class")
-    decides = not isinstance(named, str) or named.removesuffix("Fast") == "GPT2Tokenizer"
-    if decides or not (folder / TOKENIZER).exists():
-        return description.get("add_prefix_space") is True
-    return None
+    return not isinstance(named, str) or named.removesuffix("Fast") == "GPT2Tokenizer"
+
+
+def _roles(named: Mapping[str, Any], is_gpt2s: bool) -> dict[str, str]:
+    """The names of tokens by their roles; null stands for none."""
+    given = {role: _name(named[role]) for role in ROLES if role in named}
+    return {role: name for role, name in {**(GPT2_ROLES if is_gpt2s else {}), **given}.items() if name}
+
+
+def _ends(folder: Path) -> tuple[tuple[int, ...], ...]:
+    """The ids at which transformers ends a text: of generation_config.json, else of config.json."""
+    given = [_optional(folder / file).get("eos_token_id") for file in (_GENERATION, _MODEL)]
+    lists = [value if isinstance(value, list) else [value] for value in given]
+    return tuple(tuple(i for i in ids if type(i) is int and 0 <= i < 1 << 32) for ids in lists)
 
 
 def _optional(path: Path) -> dict[str, Any]:

@@ -129,7 +129,7 @@ class _Sample:
         self.ids.append(token)
         self._seen.add(token)
         self._tally.add(record)
-        ended = token == self._tokenizer.end_of_text and not config.ignore_end_of_text
+        ended = token in self._tokenizer.stops and not config.ignore_end_of_text
         data = stream.flush() if ended else stream.feed(self._tokenizer.token_bytes(token))
         self._tally.data.append(data)
         self.stopped_by = _stopped_by(ended, stream.stopped, self._tally.tokens >= config.max_tokens)

@@ -39,6 +39,8 @@ from minigpt.text.blocks import (
 from minigpt.text.library_calls import Panic, interruptible, panics_raised, quiet_panics
 
 END_OF_TEXT = "<|endoftext|>"
+ROLES = ("bos_token", "eos_token", "unk_token", "pad_token")
+GPT2_ROLES: Mapping[str, str] = dict.fromkeys(("bos_token", "eos_token", "unk_token"), END_OF_TEXT)
 SMALLEST_VOCABULARY = int(RANGES["vocab_size"].least)
 
 _BATCH = 1 << 20  # characters encoded at once: the library needs about a hundred bytes for each token of them
@@ -59,21 +61,28 @@ LETTER_TO_BYTE = {letter: byte for byte, letter in BYTE_TO_LETTER.items()}
 class Tokenizer:
     """A byte-level BPE tokenizer. Every id from 0 to `vocab_size` - 1 has bytes; `end_of_text` is one of them.
 
-    `end_of_text_name`: its name, if that is not GPT-2's.
+    `roles`: names of tokens by their roles (of ROLES), of which those that exist count; without an eos_token the end of
+    a text is GPT-2's. `ends`: lists of ids, of which the first that holds a token of the vocabulary names the `stops`,
+    at which a sample ends; without one that is `end_of_text`, which separates documents.
     """
 
-    def __init__(self, engine: Engine, end_of_text_name: str = END_OF_TEXT) -> None:
+    def __init__(
+        self, engine: Engine, roles: Mapping[str, str] = GPT2_ROLES, ends: Iterable[Sequence[int]] = ()
+    ) -> None:
         self._engine = engine
         self._engine.encode_special_tokens = True  # "<|endoftext|>" in a user's text is thirteen ordinary characters
         self._engine.no_truncation()  # a fine-tuned model's file may hold the limits of its training
         self._engine.no_padding()
         self._bytes: dict[int, bytes] = {}
         self._words: list[tuple[str, int]] = []  # sorted, once they are asked for
-        end_of_text = engine.token_to_id(end_of_text_name)
-        if end_of_text is None:
-            raise CheckpointError(f"The tokenizer has no {END_OF_TEXT} token, which separates documents in a GPT-2.")
-        self.end_of_text: int = end_of_text
-        self.end_of_text_name = end_of_text_name
+        self.roles = {role: name for role, name in roles.items() if engine.token_to_id(name) is not None}
+        known = [[token for token in ids if engine.id_to_token(token) is not None] for ids in ends]
+        stops = next(filter(None, known), [])
+        self.end_of_text = _first_known(engine, [self.roles.get("eos_token"), END_OF_TEXT], stops)
+        self.end_of_text_name = engine.id_to_token(self.end_of_text) or END_OF_TEXT
+        self.stops = frozenset(stops or [self.end_of_text])
+        bos = self.token_of("bos_token")  # before a text that nothing precedes, as lm-evaluation-harness has it
+        self.beginning = self.end_of_text if bos is None else bos
         self.vocab_size: int = 1 + max(engine.get_vocab(with_added_tokens=True).values())  # ids may have gaps
         self._added = engine.get_added_tokens_decoder()
         self._holes = _missing_bytes(engine)
@@ -203,6 +212,11 @@ class Tokenizer:
         first, end = (bisect_left(self._words, (start + letter,)) for letter in ("\0", chr(sys.maxunicode)))
         return sorted(token for _, token in self._words[first:end])
 
+    def token_of(self, role: str) -> int | None:
+        """The id of the token with this role (of ROLES), if there is one."""
+        token: int | None = self._engine.token_to_id(self.roles[role]) if role in self.roles else None
+        return token
+
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         return b"".join(map(self.token_bytes, ids))
 
@@ -269,8 +283,7 @@ class Tokenizer:
                     raise _not_byte_level(path)
                 engine.model.dropout = None  # with it, a text has other ids at each call
                 special.give(engine)
-                name = END_OF_TEXT if engine.token_to_id(END_OF_TEXT) is not None else special.end_of_text
-                return cls(engine, name)
+                return cls(engine, special.roles, special.ends)
         except (CheckpointError, MemoryError):
             raise
         except Panic as error:
@@ -285,14 +298,15 @@ class Tokenizer:
 class Special:
     """What a folder says about its tokenizer beside the vocabulary.
 
-    `added`: tokens by id, which occur in text unless they are special. `end_of_text`: the name of the token that ends a
-    text, if GPT-2's is missing. `names`: tokens that never occur in text. `prefix_space`: whether a blank is put before
-    a text that does not begin with one, if the vocabulary's file does not decide that.
+    `added`: tokens by id, which occur in text unless they are special. `names`: tokens that never occur in text.
+    `roles` and `ends` are as in Tokenizer. `prefix_space`: whether a blank is put before a text that does not begin
+    with one, if the vocabulary's file does not decide that.
     """
 
     added: Mapping[int, AddedToken] = field(default_factory=dict)
     names: tuple[str, ...] = ()
-    end_of_text: str = END_OF_TEXT
+    roles: Mapping[str, str] = field(default_factory=lambda: GPT2_ROLES)
+    ends: tuple[tuple[int, ...], ...] = ()
     prefix_space: bool | None = None
 
     def give(self, engine: Engine) -> None:
@@ -394,6 +408,18 @@ def _engine(model: models.BPE, prefix_space: bool = False) -> Engine:
     engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix_space, use_regex=True)
     engine.decoder = decoders.ByteLevel()
     return engine
+
+
+def _first_known(engine: Engine, names: Iterable[str | None], ids: Iterable[int]) -> int:
+    """The id of the first of these tokens that exists, as the end of a text."""
+    token: int | None
+    for token in (*(engine.token_to_id(name) for name in names if name), *ids):
+        if token is not None:
+            return token
+    raise CheckpointError(
+        f"The tokenizer has no {END_OF_TEXT} token, which separates documents in a GPT-2, and its folder names no "
+        "other end of a text: eos_token in tokenizer_config.json, or eos_token_id in config.json."
+    )
 
 
 def _layout(pre_tokenizer: Any) -> dict[str, Any]:

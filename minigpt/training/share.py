@@ -55,13 +55,13 @@ def _share_weights(ranks: Ranks, model: Model) -> None:
 
 
 def _described(plan: Plan, folder: RunFolder, model: Model) -> dict[str, Any]:
-    tokenizer = {"json": plan.tokenizer.to_json(), "end_of_text": plan.tokenizer.end_of_text_name}
+    tokenizer = {"json": plan.tokenizer.to_json(), "roles": plan.tokenizer.roles, "stops": [*plan.tokenizer.stops]}
     return {"path": str(folder.path.resolve()), "info": folder.info, "tokenizer": tokenizer}
 
 
 def _followed(received: dict[str, Any]) -> StartedRun:
     info, made = received["info"], received["tokenizer"]
-    tokenizer = Tokenizer(Engine.from_str(made["json"]), made["end_of_text"])
+    tokenizer = Tokenizer(Engine.from_str(made["json"]), made["roles"], [sorted(made["stops"])])
     none = np.zeros(0, np.uint16)
     plan = Plan(
         corpus=Corpus(info["name"], ()),

@@ -21,7 +21,7 @@ from minigpt.checkpoint.gguf import save_gguf
 from minigpt.errors import CheckpointError, ConfigError, OutputError, PackageError
 from minigpt.models.gpt import GPT
 from minigpt.settings import GGUF_DTYPES
-from minigpt.text.tokenizer import Tokenizer
+from minigpt.text.tokenizer import Tokenizer, train_tokenizer
 
 ROOMY = {"layers": 2, "heads": 2, "width": 64}  # rows that q8_0 divides into blocks
 
@@ -75,6 +75,34 @@ def logits(model: GPT) -> torch.Tensor:
 
 def test_the_weights_are_all_there(checkpoint: Checkpoint, written: gguf.GGUFReader) -> None:
     assert torch.equal(logits(read_back(written, checkpoint.model)), logits(checkpoint.model))
+
+
+def test_a_model_without_merges_gets_one_that_is_never_applied(make_model: Callable[..., GPT], tmp_path: Path) -> None:
+    """Without any, llama.cpp stops with "cannot find tokenizer merges in model file"."""
+    tokenizer = train_tokenizer("char", ["The quick brown fox.\n"])
+    assert tokenizer.merges() == []
+    checkpoint = Checkpoint(tmp_path / "ascii", make_model(tokenizer.vocab_size, **ROOMY), tokenizer)
+    save_gguf(tmp_path / "ascii.gguf", checkpoint, "float32")
+    merges = value(gguf.GGUFReader(tmp_path / "ascii.gguf"), "tokenizer.ggml.merges")
+    assert merges == ["a Ġ"]
+    words = [
+        word for word, _ in pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str("a a  a\ta \u0120a a")
+    ]
+    assert not any("aĠ" in word for word in words)
+
+
+def test_the_roles_of_tokens(bpe: Tokenizer, make_model: Callable[..., GPT], tmp_path: Path) -> None:
+    engine = Engine.from_str(bpe.to_json())
+    engine.add_special_tokens(["<|im_start|>", "<|im_end|>", "<|pad|>"])
+    start, end, pad = (engine.token_to_id(name) for name in ("<|im_start|>", "<|im_end|>", "<|pad|>"))
+    roles = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "pad_token": "<|pad|>"}
+    tokenizer = Tokenizer(engine, roles, [[bpe.end_of_text, end]])
+    checkpoint = Checkpoint(tmp_path / "chat", make_model(tokenizer.vocab_size, **ROOMY), tokenizer)
+    save_gguf(tmp_path / "chat.gguf", checkpoint, "float32")
+    reader = gguf.GGUFReader(tmp_path / "chat.gguf")
+    ids = [value(reader, f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos", "eot", "padding")]
+    assert ids == [start, end, bpe.end_of_text, pad]
+    assert value(reader, "tokenizer.ggml.add_bos_token") is False
 
 
 def test_the_shape_is_told_by_gpt2s_keys(checkpoint: Checkpoint, written: gguf.GGUFReader) -> None:
