@@ -1,12 +1,12 @@
 """Byte-level BPE as in GPT-2: encodes any string into ids and decodes them without loss.
 
-Two kinds share one format, and so load elsewhere as ordinary GPT-2 tokenizers:
+Two kinds are trained here. They share one format, and so load elsewhere as ordinary GPT-2 tokenizers:
 
     bpe   merges learned from the corpus (Sennrich et al., 2016; Radford et al., 2019)
-    char  merges only inside each multi-byte character that the corpus holds: one token per known character, and the
-          bytes, or the known beginning of them, for the others
+    char  merges only inside each multi-byte character of the corpus: one token per known character, and the bytes, or
+          the known beginning of them, for the others
 
-The ids are GPT-2's: the 256 bytes first, in its order, then the merges, end-of-text last.
+Their ids are GPT-2's: the 256 bytes first, in its order, then the merges, end-of-text last.
 """
 
 import json
@@ -16,7 +16,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, pairwise, takewhile
+from itertools import chain, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ END_OF_TEXT = "<|endoftext|>"
 SMALLEST_VOCABULARY = int(RANGES["vocab_size"].least)
 
 _BATCH = 1 << 20  # characters encoded at once: the library needs about a hundred bytes for each token of them
-_LONG = 1 << 16  # characters: more take so long that a thread of its own costs nothing beside it
+_LONG = 1 << 16  # characters: more take so long that starting a thread for them costs nothing
 
 
 def _printable_bytes() -> dict[int, str]:
@@ -47,25 +47,28 @@ LETTER_TO_BYTE = {letter: byte for byte, letter in BYTE_TO_LETTER.items()}
 
 
 class Tokenizer:
-    """A byte-level BPE tokenizer. Every id from 0 to `vocab_size` - 1 has bytes; `end_of_text` is one of them.
+    """A byte-level BPE tokenizer.
 
-    `end_of_text_name`: its name, if that is not GPT-2's.
+    Every id from 0 to `vocab_size` - 1 has bytes, which do not depend on its neighbours: a text can be decoded while it
+    is generated. `encode` and `encode_blocks` turn text into ids, one text or a stream of documents; `token_bytes`,
+    `decode_bytes` and `decode` turn ids into text. `end_of_text` is the id that separates documents, and
+    `end_of_text_name` its name.
     """
 
     def __init__(self, engine: Engine, end_of_text_name: str = END_OF_TEXT) -> None:
         self._engine = engine
         self._engine.encode_special_tokens = True  # "<|endoftext|>" in a user's text is thirteen ordinary characters
-        self._engine.no_truncation()  # a fine-tuned model's file may hold the limits of its training
+        self._engine.no_truncation()  # a finetuned model's file may contain the limits of its training
         self._engine.no_padding()
         self._bytes: dict[int, bytes] = {}
-        self._words: list[tuple[str, int]] = []  # sorted, once they are asked for
+        self._words: list[tuple[str, int]] = []  # sorted, from the first use on
         end_of_text = engine.token_to_id(end_of_text_name)
         if end_of_text is None:
             raise CheckpointError(f"The tokenizer has no {END_OF_TEXT} token, which separates documents in a GPT-2.")
         self.end_of_text: int = end_of_text
         self.end_of_text_name = end_of_text_name
         self.vocab_size: int = 1 + max(engine.get_vocab(with_added_tokens=True).values())  # ids may have gaps
-        self._holes = _missing_bytes(engine)
+        self._missing_bytes = _missing_bytes(engine)
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`; no end-of-text is added or parsed.
@@ -88,8 +91,8 @@ class Tokenizer:
         except MemoryError:
             raise
         except Panic as error:
-            raise CheckpointError("The tokenizer is damaged: the library breaks down over this text.") from error
-        except Exception as error:  # an unknown token, that the vocabulary lacks, where the alphabet has a hole
+            raise CheckpointError("The tokenizer is damaged: the tokenizers library panics on this text.") from error
+        except Exception as error:  # the vocabulary lacks a byte of the text, and an unknown token
             for text in texts:
                 self._check_spelled(text, [])
             raise CorpusError(f"This model's tokenizer cannot read the text: {error}.") from error
@@ -99,12 +102,12 @@ class Tokenizer:
 
     def _check_spelled(self, text: str, ids: Sequence[int]) -> None:
         """Raise CorpusError if `ids` lack a part of `text` for which the vocabulary has no token."""
-        if not self._holes:
+        if not self._missing_bytes:
             return
         normalizer = self._engine.normalizer
         read = text if normalizer is None else normalizer.normalize_str(text)
-        if not self._holes.isdisjoint(read.encode()) and self.decode_bytes(ids) != read.encode():
-            raise _without_tokens(next(char for char in read if not self._holes.isdisjoint(char.encode())))
+        if not self._missing_bytes.isdisjoint(read.encode()) and self.decode_bytes(ids) != read.encode():
+            raise _without_tokens(next(char for char in read if not self._missing_bytes.isdisjoint(char.encode())))
 
     @property
     def dtype(self) -> np.dtype:
@@ -183,45 +186,41 @@ class Tokenizer:
             raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise CheckpointError(f"{path} is not a tokenizer file, or is damaged.") from error
-        # Of WordPiece. With it the library reads beyond the end of tokens, and ends the process.
+        # A WordPiece prefix makes the library read beyond the end of tokens, which ends the process.
         if not byte_level or layout["model"].get("continuing_subword_prefix"):
             raise CheckpointError(f"{path} is not a byte-level BPE tokenizer, the kind that GPT-2 has.")
-        return cls._made(lambda: Engine.from_str(text), path, special or Special())
+        return cls._create(lambda: Engine.from_str(text), path, special or Special())
 
     @classmethod
     def from_vocabulary(
         cls, vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]], path: Path, special: "Special"
     ) -> "Tokenizer":
-        """A tokenizer from a vocab.json, at `path`, and a merges.txt. Raises CheckpointError if they do not fit
-        together.
-        """
+        """A tokenizer from a vocab.json, at `path`, and a merges.txt. Raises CheckpointError if they do not match."""
 
-        def make() -> Engine:
+        def engine() -> Engine:
             return _engine(models.BPE(vocab=dict(vocabulary), merges=list(merges)), special.prefix_space)
 
-        return cls._made(make, path, special)
+        return cls._create(engine, path, special)
 
     @classmethod
-    def _made(cls, make: Callable[[], Engine], path: Path, special: "Special") -> "Tokenizer":
+    def _create(cls, make_engine: Callable[[], Engine], path: Path, special: "Special") -> "Tokenizer":
         try:
             with quiet_panics():
-                engine = make()
-                special.give(engine)
+                engine = make_engine()
+                special.add_to(engine)
                 name = END_OF_TEXT if engine.token_to_id(END_OF_TEXT) is not None else special.end_of_text
                 return cls(engine, name)
         except (CheckpointError, MemoryError):
             raise
         except Panic as error:
-            raise CheckpointError(
-                f"{path} is damaged: the library that reads tokenizers breaks down over it."
-            ) from error
+            raise CheckpointError(f"{path} is damaged: the tokenizers library panics on it.") from error
         except Exception as error:  # the library raises nothing more precise
-            raise CheckpointError(f"{path} is not a tokenizer that can be read: {error}") from error
+            raise CheckpointError(f"{path} cannot be read as a tokenizer: {error}") from error
 
 
 @dataclass(frozen=True)
 class Special:
-    """What a folder says about its tokenizer beside the vocabulary.
+    """A folder's special tokens, which are not in the vocabulary file.
 
     `added`: tokens by id, which occur in text unless they are special. `end_of_text`: the name of the token that ends a
     text, if GPT-2's is missing. `names`: tokens that never occur in text.
@@ -232,7 +231,7 @@ class Special:
     end_of_text: str = END_OF_TEXT
     prefix_space: bool = False
 
-    def give(self, engine: Engine) -> None:
+    def add_to(self, engine: Engine) -> None:
         """Add the tokens to `engine`. Raises CheckpointError for one that has, or would get, another id."""
         engine.add_tokens([token for _, token in sorted(self.added.items())])
         for number, token in sorted(self.added.items()):
@@ -244,6 +243,9 @@ class Special:
         engine.add_special_tokens([name for name in self.names if engine.token_to_id(name) is not None])
 
 
+# --- training
+
+
 def train_tokenizer(kind: str, documents: Iterable[str], vocab_size: int | None = None) -> Tokenizer:
     """Train a tokenizer of `kind` on the documents, in one pass.
 
@@ -253,11 +255,10 @@ def train_tokenizer(kind: str, documents: Iterable[str], vocab_size: int | None 
     check_tokenizer(kind, vocab_size)
     if kind == "char":
         return _tokenizer(_character_merges(documents))
-    size = vocab_size
-    if size is None:
+    if vocab_size is None:
         documents = list(documents)
-        size = default_vocab_size(sum(map(utf8_length, documents)))
-    return _tokenizer(learned_merges(documents, size - SMALLEST_VOCABULARY))
+        vocab_size = default_vocab_size(sum(map(utf8_length, documents)))
+    return _tokenizer(learned_merges(documents, vocab_size - SMALLEST_VOCABULARY))
 
 
 def check_tokenizer(kind: str, vocab_size: int | None) -> None:
@@ -312,9 +313,8 @@ def _character_merges(documents: Iterable[str]) -> list[tuple[str, str]]:
     merges: dict[tuple[str, str], None] = {}
     for character in characters:
         letters = "".join(BYTE_TO_LETTER[b] for b in character.encode())
-        for _, end in pairwise(range(len(letters) + 1)):
-            if end >= 2:
-                merges[letters[: end - 1], letters[end - 1]] = None
+        for end in range(1, len(letters)):
+            merges[letters[:end], letters[end]] = None
     return list(merges)
 
 
@@ -324,6 +324,9 @@ def _tokenizer(merges: Sequence[tuple[str, str]]) -> Tokenizer:
     engine = _engine(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=list(merges)))
     engine.add_special_tokens([END_OF_TEXT])
     return Tokenizer(engine)
+
+
+# --- helpers
 
 
 def _engine(model: models.BPE, prefix_space: bool = False) -> Engine:
