@@ -58,8 +58,7 @@ def leave_one_out(
 
     from minigpt.models.inside import logits_without_each
     from minigpt.models.kv_cache import KVCache, window_start
-    from minigpt.sampling.bits import surprisal
-    from minigpt.sampling.distribution import best_ids, candidates, distribution
+    from minigpt.sampling.distribution import best_ids, candidates, distribution, surprisal
 
     start = window_start(len(ids), model.config.context)
     window = ids[start:]

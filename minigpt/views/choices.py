@@ -73,8 +73,8 @@ def _scored(
 ) -> list[list[ScoredToken]]:
     """Every token of every text: `ids` are read once, then all texts continue as a batch, each until it ends."""
     from minigpt.models.decoder import decoder_for
-    from minigpt.sampling.continuation import scored
     from minigpt.sampling.distribution import distribution
+    from minigpt.sampling.score import scored
 
     decoder, found = decoder_for(model, len(texts)), [list[ScoredToken]() for _ in texts]
     logits_BV, rows = decoder.prefill(ids), list(range(len(texts)))
