@@ -11,9 +11,9 @@ import json
 from pathlib import Path
 
 from minigpt.checkpoint.claim import claim
-from minigpt.checkpoint.files import RESUME, RUN, TOKENIZER, read_own_json, write_text
+from minigpt.checkpoint.files import TOKENIZER, read_own_json, write_text
 from minigpt.checkpoint.run_folder import load_tokens, save_tokens
-from minigpt.checkpoint.runs import near_run
+from minigpt.checkpoint.runs import RESUME, RUN, near_run
 from minigpt.contest.records import Comparison
 from minigpt.errors import CheckpointError, OutputError, named
 from minigpt.records import Misfit, from_plain, to_plain
