@@ -145,9 +145,7 @@ def check_file(path: Path, most: int | None = None) -> None:
 
 
 def _leads_to_own_blob(path: Path) -> bool:
-    """Whether a link leads from REPOSITORY/snapshots/COMMIT/path to REPOSITORY/blobs/HASH, as huggingface_hub stores
-    files.
-    """
+    """Whether a link leads from REPOSITORY/snapshots/COMMIT/path to REPOSITORY/blobs/HASH, as in the Hub's cache."""
     if not path.is_symlink():
         return False
     commit = Path(os.path.realpath(path.parent))

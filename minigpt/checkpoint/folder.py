@@ -54,10 +54,9 @@ class Checkpoint:
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
-    """Load a GPT-2 folder, or one of our baselines, strictly, for inference; a Hub id is downloaded if there is no such
-    folder.
+    """Load a GPT-2 folder or one of our baselines for inference; a Hub id is downloaded if there is no such folder.
 
-    Raises CheckpointError if its files do not fit together. Nothing in a folder is executed.
+    Raises CheckpointError if the files do not fit together. Nothing in a folder is executed.
     """
     folder = find_folder(path)
     refuse_other_formats(folder)

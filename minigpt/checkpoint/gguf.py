@@ -119,9 +119,7 @@ def _check_words(layout: Mapping[str, Any], where: Path) -> None:
 
 
 def _entries(checkpoint: Checkpoint, dtype: str) -> Iterator[_Entry]:
-    """The tensors to write. GGUF stores a layer's matrices [out, in], GPT-2 [in, out]; embeddings are [rows, width] in
-    both.
-    """
+    """The tensors to write. GGUF stores a layer's matrices [out, in], GPT-2 [in, out]; embeddings are alike in both."""
     model = gpt_of(checkpoint.model, "A .gguf file is made of GPT-2's blocks")
     for name, tensor in weights_to_tensors(model, torch.float32).items():
         ours = name.removeprefix(PREFIX)

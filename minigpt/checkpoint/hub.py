@@ -57,8 +57,7 @@ def pinned(name: str, folder: Path) -> str:
 
 
 def fetch(model: HubModel, check: Callable[[Path], object] = lambda folder: None) -> Path:
-    """The folder of `model` in the Hub library's cache, downloaded if necessary; cached files are used without a
-    request.
+    """The folder of `model` in the Hub library's cache, downloaded if necessary; no request is made for cached files.
 
     `check` is called with the folder once its config.json is there; if it raises, the rest is not downloaded. Raises
     CheckpointError if the Hub does not provide the model.

@@ -73,9 +73,7 @@ class RunFolder:
         write_json(self.path / RUN, self.info)
 
     def tell(self, paragraph: str) -> None:
-        """Append a paragraph to README.md, unless it is there; the user's own text stays, and a deleted file is not
-        recreated.
-        """
+        """Append a paragraph to README.md, unless it is there already; a file that was deleted is not recreated."""
         path = self.path / CARD
         try:
             text = path.read_text("utf-8")
