@@ -12,7 +12,7 @@ from minigpt.models.decoder import decoding_threads
 from minigpt.models.kinds import Model
 from minigpt.sampling.engine import generate
 from minigpt.settings import SampleConfig
-from minigpt.text.prompt import opening_words
+from minigpt.text.arguments import opening_words
 from minigpt.training.distributed import Ranks
 from minigpt.training.evaluate import is_overfitting
 from minigpt.training.plan import Plan

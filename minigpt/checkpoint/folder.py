@@ -112,8 +112,9 @@ def save_description(folder: Path, config: ModelConfig, tokenizer: Tokenizer, dt
     write_json(
         folder / "tokenizer_config.json",
         {
-            "tokenizer_class": "GPT2Tokenizer",
-            "add_prefix_space": False,
+            # transformers 5 builds a GPT2Tokenizer anew from the vocabulary, with GPT-2's way of cutting a text.
+            "tokenizer_class": "GPT2Tokenizer" if tokenizer.cuts_as_gpt2 else "PreTrainedTokenizerFast",
+            "add_prefix_space": tokenizer.prefix_space,
             "bos_token": tokenizer.end_of_text_name,
             "eos_token": tokenizer.end_of_text_name,
             "unk_token": tokenizer.end_of_text_name,

@@ -15,7 +15,8 @@ from minigpt.errors import CheckpointError, ConfigError, CorpusError, brief, nam
 from minigpt.models.kinds import Model
 from minigpt.records import Count, Several, record_of
 from minigpt.settings import MOST_STEPS, ModelConfig, TrainConfig, require
-from minigpt.text.corpus import Corpus, Source
+from minigpt.text.corpus import Corpus
+from minigpt.text.records import TextSource
 from minigpt.training.finetune import Base, begun_with
 from minigpt.training.plan import Plan
 from minigpt.training.run import build_model
@@ -57,7 +58,7 @@ def open_run(
 class _KeptText:
     """The text, as run.json describes it."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[TextSource, ...]
     bytes: Count
     validation: str
 

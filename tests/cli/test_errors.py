@@ -44,14 +44,14 @@ def everything(folder: Path) -> dict[str, bytes | None]:
 CORPORA: dict[str, tuple[Callable[[], object], list[str], str]] = {
     "missing": (lambda: None, ["nowhere.txt"], "nowhere.txt does not exist"),
     "empty": (lambda: Path("a.txt").write_bytes(b""), ["a.txt"], "a.txt is empty"),
-    "blank": (lambda: Path("a.txt").write_bytes(b" \n\n\t"), ["a.txt"], "nothing but blanks"),
+    "blank": (lambda: Path("a.txt").write_bytes(b" \n\n\t"), ["a.txt"], "only white space"),
     "binary": (lambda: Path("a.bin").write_bytes(bytes(range(256)) * 9), ["a.bin"], "a.bin looks binary"),
     # Root may read everything, so a link to itself stands for what cannot be read.
     "unreadable": (lambda: Path("a.txt").symlink_to("a.txt"), ["a.txt"], "a.txt cannot be read"),
-    "directory without text": (lambda: Path("d/e").mkdir(parents=True), ["d"], "d holds no text"),
+    "directory without text": (lambda: Path("d/e").mkdir(parents=True), ["d"], "d contains no text"),
     "glob without match": (lambda: None, ["*.txt"], "matches no file"),
     "invalid UTF-8": (lambda: Path("a.txt").write_bytes(b"caf\xe9 au lait\n" * 9), ["a.txt"], "a.txt is not UTF-8: byte 0xe9 at offset 3"),
-    "one character": (lambda: Path("a.txt").write_text("aaaa" * 999), ["a.txt"], "a.txt holds one character, 'a'"),
+    "one character": (lambda: Path("a.txt").write_text("aaaa" * 999), ["a.txt"], "a.txt contains only one character, 'a'"),
     "JSON line that is no object": (lambda: Path("a.jsonl").write_text('{"text": "a b"}\n[1]\n'), ["a.jsonl"], "a.jsonl line 2 is a list, not a JSON object"),
     "JSON line that is no JSON": (lambda: Path("a.jsonl").write_text('{"text": "a b"\n'), ["a.jsonl"], "a.jsonl line 1 is not valid JSON"),
     "JSON without the field": (lambda: Path("a.jsonl").write_text('{"body": "a b"}\n'), ["a.jsonl"], "Try --field body"),
