@@ -9,6 +9,7 @@ from minigpt.settings.commands import (
     ContestSettings,
     CurveSettings,
     Exploring,
+    ExportSettings,
     Windows,
 )
 from minigpt.settings.fields import (
@@ -126,6 +127,7 @@ __all__ = [
     "CurveSettings",
     "Drawing",
     "Exploring",
+    "ExportSettings",
     "FilterSettings",
     "FilterSpec",
     "Length",
