@@ -13,10 +13,13 @@ import typer
 from minigpt.errors import bounded, brief
 from minigpt.render.style import safe_text
 from minigpt.settings import Machine, settings_of
+from minigpt.settings.common import FileAndModel
 
 VARIABLES = {
-    "checkpoint": "MINIGPT_CHECKPOINT",
-    **{name: about.variable for name, about in settings_of(Machine).items() if about.variable},
+    name: about.variable
+    for kind in (FileAndModel, Machine)
+    for name, about in settings_of(kind).items()
+    if about.variable
 }
 
 

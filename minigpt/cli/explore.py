@@ -8,11 +8,12 @@ import typer
 from rich.text import Text
 
 from minigpt.cli.console import stdout, write_nowhere
-from minigpt.cli.flags import Checkpoint, TextFile, command
+from minigpt.cli.flags import command
 from minigpt.cli.untrained import tell_untrained
 from minigpt.errors import ConfigError
 from minigpt.render.style import safe_text, symbols_for
 from minigpt.settings import AskedFilters, Exploring, Machine
+from minigpt.settings.common import FileAndModel
 
 _HANGUP = 129  # what ends with SIGHUP
 
@@ -23,8 +24,7 @@ def explore(
         str | None, typer.Argument(help="The text to start from; without it, the start of a text.", show_default=False)
     ] = None,
     *,
-    file: TextFile = None,
-    checkpoint: Checkpoint = None,
+    source: FileAndModel,
     filters: AskedFilters,
     exploring: Exploring,
     machine: Machine,
@@ -42,9 +42,9 @@ def explore(
             "This is a full-screen application: standard input, output and error must be a terminal that can redraw.\n"
             "In a pipe, minigpt sample --json gives the same numbers."
         )
-    from minigpt.explore.start import Exploration
+    from minigpt.explore.app import Exploration
 
-    exploration = Exploration(prompt, file, checkpoint, filters, exploring, machine)
+    exploration = Exploration(prompt, source.file, source.checkpoint, filters, exploring, machine)
     tell_untrained(exploration.checkpoint)
     code = exploration.run(symbols_for(sys.stderr.encoding))
     if code == _HANGUP:

@@ -10,10 +10,10 @@ import typer
 from minigpt.cli.completion import complete_model
 from minigpt.cli.console import say, stdout, working
 from minigpt.cli.flags import Json, command
+from minigpt.errors import escaped
 from minigpt.render.machine import to_json
 from minigpt.render.style import byte_count, compact, quantity, symbols_for
 from minigpt.settings import ExportSettings
-from minigpt.text.wording import escaped
 
 if TYPE_CHECKING:
     from minigpt.app.export_run import Export

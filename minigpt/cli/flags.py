@@ -9,12 +9,13 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
-from minigpt.cli.completion import COMPLETIONS, complete_model
-from minigpt.cli.config_file import VARIABLES, Config
+from minigpt.cli.completion import COMPLETIONS
+from minigpt.cli.config_file import Config
 from minigpt.cli.console import spelling
 from minigpt.cli.guard import guarded
 from minigpt.errors import named, spelled
 from minigpt.settings import PANELS, SampleConfig, Setting, Settings, build, require, settings_of
+from minigpt.settings.common import FileAndModel
 
 Command = Callable[..., None]
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
@@ -170,23 +171,13 @@ def csv_flag(form: str) -> Any:
     return typer.Option("--csv", help=f"{form}, for a spreadsheet.")
 
 
-Checkpoint = Annotated[
-    Path | None,
-    typer.Option(
-        "--checkpoint",
-        "-c",
-        help="A run of ./checkpoints by name, the folder of a run or of any Hugging Face GPT-2, or a GPT-2 of the Hub "
-        "such as openai-community/gpt2. By default the newest run.",
-        show_default=False,
-        envvar=VARIABLES["checkpoint"],
-        autocompletion=complete_model,
-    ),
-]
-TextFile = Annotated[
-    Path | None,
-    typer.Option("--file", help="Take the text from this file, with the newline at its end.", show_default=False),
-]
-Top = Annotated[int, _option("top", settings_of(SampleConfig)["top"], {})]
+def _flag_of(kind: type[Settings], name: str) -> Any:
+    """The flag of one field, for commands that do not take the whole group."""
+    return _option(name, settings_of(kind)[name], {})
+
+
+Checkpoint = Annotated[Path | None, _flag_of(FileAndModel, "checkpoint")]
+Top = Annotated[int, _flag_of(SampleConfig, "top")]
 Json = Annotated[bool, json_flag("one document")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no notes and no progress on standard error.")]
 _EVERYWHERE = {

@@ -20,8 +20,7 @@ from minigpt.errors import ConfigError, named
 from minigpt.render.face import Face
 from minigpt.render.machine import to_json, write_steps
 from minigpt.render.views import faces_of
-from minigpt.settings import Machine, Settings, require
-from minigpt.settings.source import Source
+from minigpt.settings import Machine, Settings, Source, require
 from minigpt.views.view import Answer, chosen_view, flags_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.checkpoint.run_info import FINISHED
+from minigpt.checkpoint.runs import FINISHED
 from minigpt.cli.console import note, say, stderr, stdout
 from minigpt.cli.flags import Given, command, json_flag
 from minigpt.cli.introduction import finish, introduce, places, show_plan, show_size

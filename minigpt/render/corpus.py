@@ -33,7 +33,8 @@ from minigpt.render.style import (
 )
 from minigpt.text.records import CorpusText
 from minigpt.views import corpus
-from minigpt.views.corpus import CorpusStep, CorpusSuffix, VerbatimReport, VerbatimSpan
+from minigpt.views.corpus import CorpusStep, CorpusSuffix
+from minigpt.views.verbatim import VerbatimReport, VerbatimSpan
 from minigpt.views.view import Answer
 
 VERBATIM = "underline"  # how a verbatim span looks
