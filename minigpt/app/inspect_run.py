@@ -1,6 +1,7 @@
 """What the inspect commands do: they open a checkpoint and ask a view about a text or about some tokens."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from minigpt.app.opening import about, open_checkpoint, text_to_look_at
@@ -63,7 +64,7 @@ def window_note(view: View, question: Question) -> str | None:
 def page_answer(view: View, question: Question, answer: Answer) -> Answer:
     """The answer with the records that the view's page shows."""
     records = answer.records if view.page is None else view.page(question, answer)
-    return Answer(records=records, text=answer.text, tally=answer.tally, fields=answer.fields, facts=answer.facts)
+    return replace(answer, records=records)
 
 
 def json_about(view: View, question: Question) -> dict[str, Any]:

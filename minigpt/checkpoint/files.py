@@ -161,7 +161,7 @@ def read_own_json(path: Path) -> dict[str, Any]:
     try:
         json.dumps(values, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise CheckpointError(f"{path} is damaged: it holds a text with half a character in it.") from error
+        raise CheckpointError(f"{path} is damaged: it contains a text with half a character in it.") from error
     return values
 
 

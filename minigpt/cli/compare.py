@@ -50,7 +50,7 @@ def compare(
     [bold]minigpt compare --ablate --quick[/bold]
         a GPT without positions, heads, attention, MLP
     [bold]minigpt compare --resume latest[/bold]
-        go on with one that was stopped
+        continue one that was stopped
     """
     started = time.perf_counter()
     check_picture("plot", plot)
@@ -98,7 +98,7 @@ def _measure(contest: "Contest", started: float) -> None:
             display.begin(contest.done() + 1, measurement.model, measurement.what, contest.comparison)
     if stopped.received is not None:
         name = signal.Signals(stopped.received).name
-        note(f"stopped by {name}; what is measured is kept. Go on with: {contest.again}")
+        note(f"stopped by {name}; what is measured is kept. Continue with: {contest.again}")
         raise typer.Exit(128 + stopped.received)
 
 

@@ -12,8 +12,7 @@ import typer
 
 from minigpt.errors import bounded, brief
 from minigpt.render.style import safe_text
-from minigpt.settings import Machine, settings_of
-from minigpt.settings.common import FileAndModel
+from minigpt.settings import FileAndModel, Machine, settings_of
 
 VARIABLES = {
     name: about.variable

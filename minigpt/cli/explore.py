@@ -12,8 +12,7 @@ from minigpt.cli.flags import command
 from minigpt.cli.untrained import tell_untrained
 from minigpt.errors import ConfigError
 from minigpt.render.style import safe_text, symbols_for
-from minigpt.settings import AskedFilters, Exploring, Machine
-from minigpt.settings.common import FileAndModel
+from minigpt.settings import AskedFilters, Exploring, FileAndModel, Machine
 
 _HANGUP = 129  # what ends with SIGHUP
 

@@ -14,8 +14,7 @@ from minigpt.cli.config_file import Config
 from minigpt.cli.console import spelling
 from minigpt.cli.guard import guarded
 from minigpt.errors import named, spelled
-from minigpt.settings import PANELS, SampleConfig, Setting, Settings, build, require, settings_of
-from minigpt.settings.common import FileAndModel
+from minigpt.settings import PANELS, FileAndModel, SampleConfig, Setting, Settings, build, require, settings_of
 
 Command = Callable[..., None]
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY

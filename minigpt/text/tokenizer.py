@@ -299,9 +299,7 @@ def learned_merges(documents: Iterable[str], count: int) -> list[tuple[str, str]
     """Learn this many merges, or as many as there are, the most frequent pair first."""
     engine = _engine(models.BPE())
     trainer = trainers.BpeTrainer(
-        vocab_size=256 + count,
-        initial_alphabet=list(BYTE_TO_LETTER.values()),
-        show_progress=False,
+        vocab_size=256 + count, initial_alphabet=list(BYTE_TO_LETTER.values()), show_progress=False
     )
     parts = (part for document in documents for part in short_pieces(document))
     interruptible(lambda left: engine.train_from_iterator(takewhile(lambda _: not left(), parts), trainer))

@@ -91,7 +91,7 @@ def test_tokenizer_json_comes_first(old: Path, char: Tokenizer, corpus: str) -> 
         ("vocab.json", '{"a": "b"}', "the id of 'a' is 'b'"),
         ("vocab.json", '{"a": true}', "the id of 'a' is True"),
         ("vocab.json", '{"a": 99999999999999999999}', "vocab.json is not a tokenizer that can be read"),
-        ("vocab.json", "[]", "vocab.json does not hold a JSON object"),
+        ("vocab.json", "[]", "vocab.json does not contain a JSON object"),
         ("vocab.json", '{"a": 1}', "vocab.json"),
         ("vocab.json", "{" * 100_000, "vocab.json is not JSON"),
     ],

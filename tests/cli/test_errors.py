@@ -298,7 +298,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "not finite": (lambda f: edit_tensor(f, lambda t: t * float("nan")), "not finite"),
     "no config": (lambda f: (f / "config.json").unlink(), "config.json cannot be read"),
     "config is no JSON": (lambda f: (f / "config.json").write_text("{"), "config.json is not JSON"),
-    "config is a list": (lambda f: (f / "config.json").write_text("[]"), "does not hold a JSON object"),
+    "config is a list": (lambda f: (f / "config.json").write_text("[]"), "does not contain a JSON object"),
     "other layer count": (lambda f: edit_config(f, n_layer=7), "has 1 layers, but config.json says n_layer 7"),
     "other width": (lambda f: edit_config(f, n_embd=64), "config.json asks for"),
     "smaller vocabulary": (lambda f: edit_config(f, vocab_size=270), "the tokenizer has 300 tokens, but the model only 270"),
