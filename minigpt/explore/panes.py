@@ -11,7 +11,7 @@ from minigpt.explore.keys import BROWSE, BROWSE_NARROW, FILE, FIND, GAME, HELP, 
 from minigpt.explore.session import Session
 from minigpt.explore.text import text_picture
 from minigpt.explore.tree import tree_picture
-from minigpt.render.funnel import fewer_candidates, step_table
+from minigpt.render.candidates import fewer_candidates, step_table
 from minigpt.render.heat import SCALES, UNKNOWN, heat_legend
 from minigpt.render.screen import WIDEST, Screen
 from minigpt.render.style import UNICODE, Symbols, fit_end, percent, quantity, safe_text, token_label, visible
