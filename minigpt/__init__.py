@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from minigpt.api import Checkpoint, load, train
-    from minigpt.checkpoint.snapshots import snapshots
+    from minigpt.checkpoint.listing import snapshots
     from minigpt.errors import MinigptError
     from minigpt.models.gpt import GPT
     from minigpt.render.notebook import show
@@ -53,7 +53,7 @@ _HOMES = {
     "TrainConfig": "settings",
     "load": "api",
     "show": "render.notebook",
-    "snapshots": "checkpoint.snapshots",
+    "snapshots": "checkpoint.listing",
     "train": "api",
 }
 
@@ -80,13 +80,13 @@ _FORMER = {
     "compare_text": ("views.against", "minigpt.views.against.compare_text"),
     "every_token": ("views.probs", "checkpoint.every_token(text)"),
     "generate": ("sampling.engine", "checkpoint.sample(text)"),
-    "head_summaries": ("views.attention", "checkpoint.attend(text)"),
+    "head_summaries": ("views.heads", "checkpoint.attend(text)"),
     "history": ("views.history", "checkpoint.history(text)"),
     "history_by_layer": ("views.history", "minigpt.views.history.history_by_layer"),
     "leave_one_out": ("views.attribution", "checkpoint.attribution(text)"),
     "next_token": ("views.probs", "checkpoint.next(text)"),
-    "shared_word": ("views.attention", "checkpoint.shared_word(text, other_text)"),
-    "single_token": ("text.single", "checkpoint.tokenizer.encode(text)"),
+    "shared_word": ("views.shared_word", "checkpoint.shared_word(text, other_text)"),
+    "single_token": ("text.arguments", "checkpoint.tokenizer.encode(text)"),
     "text_score": ("views.probs", "checkpoint.score(text)"),
     "token_vectors": ("views.embeddings", "checkpoint.embeddings(token)"),
     "weigh": ("views.choices", "checkpoint.choose(text, choices)"),

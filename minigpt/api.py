@@ -13,14 +13,13 @@ import torch
 
 from minigpt.app.train_run import Listener, TrainRequest
 from minigpt.checkpoint import folder as on_disk
+from minigpt.checkpoint.listing import Snapshot, snapshots
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.checkpoint.snapshots import Snapshot, snapshots
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptError, as_argument, brief, named, spelled
 from minigpt.models.device import resolve_device
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import Model, gpt_of
-from minigpt.plain import Misfit, from_plain
-from minigpt.records import to_plain
+from minigpt.records import Misfit, from_plain, to_plain
 from minigpt.render.notebook import show
 from minigpt.sampling.biases import token_biases
 from minigpt.sampling.engine import Piece, generate
@@ -37,28 +36,21 @@ from minigpt.settings import (
     require,
     settings_of,
 )
-from minigpt.text.single import single_token
+from minigpt.text.arguments import single_token
 from minigpt.training.run import run
 from minigpt.views.against import ComparedNext, compare_next
-from minigpt.views.attention import (
-    AttentionGrid,
-    HeadSummary,
-    SharedWord,
-    attend,
-    attention_grid,
-    head_summaries,
-    shared_word,
-)
+from minigpt.views.attention import AttentionGrid, attend, attention_grid
 from minigpt.views.attribution import Attribution, leave_one_out
 from minigpt.views.choices import Choice, weigh
 from minigpt.views.cut import CutToken, cut
 from minigpt.views.embeddings import TokenVector, token_vectors
+from minigpt.views.heads import HeadSummary, head_summaries
 from minigpt.views.history import HistoryRow, history
 from minigpt.views.lens import LensRow, by_layer
 from minigpt.views.probs import every_token, next_token, text_score
+from minigpt.views.shared_word import SharedWord, shared_word
 
 T = TypeVar("T")
-_LOOKED_AT = 6  # tokens of a word's attention
 
 
 class Records(tuple[T, ...]):
@@ -138,9 +130,7 @@ class Checkpoint(on_disk.Checkpoint):
     def shared_word(self, text: str, other_text: str, word: str | None = None) -> SharedWord:
         """Return a word in two texts, layer by layer, and how alike its two vectors are; by default the longest."""
         self._ids(text), self._ids(other_text)
-        return shared_word(
-            self._gpt("shared_word shows attention"), self.tokenizer, (text, other_text), word, top=_LOOKED_AT
-        )
+        return shared_word(self._gpt("shared_word shows attention"), self.tokenizer, (text, other_text), word)
 
     def by_layer(self, text: str, *, track: Sequence[str] = (), top: int = 1) -> Records[LensRow]:
         """Return what each layer would predict after `text`: the logit lens. `track`: tokens to follow."""

@@ -29,6 +29,12 @@ def brief(value: str) -> str:
     return value if len(value) <= _LONGEST_VALUE else value[: _LONGEST_VALUE - 3] + "..."
 
 
+def escaped(name: str) -> str:
+    """`name` with control characters, bidi controls and lone surrogates escaped as in a Python string."""
+    safe = (char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in name)
+    return "".join(safe) or "''"
+
+
 def bounded(message: str) -> str:
     """`message` without overlong parts, such as a path of thousands of characters."""
     words = re.sub(rf"\S{{{_LONGEST_WORD},}}", lambda word: _without_middle(word[0], 200), message)
@@ -119,6 +125,14 @@ class TrainingError(MinigptError):
 
 class PackageError(MinigptError):
     """A package that is not installed, with the command that installs it."""
+
+
+def needs_extra(name: str, packages: str, extra: str) -> PackageError:
+    """The error for `name`, which needs `packages`; `extra` is the name in pyproject.toml that installs them."""
+    return PackageError(
+        f"{name} cannot be opened without {packages}, not installed here.\n"
+        f"From your clone of minigpt: pip install -e '.[{extra}]'"
+    )
 
 
 class CheckpointError(MinigptError):

@@ -1,13 +1,28 @@
-"""What all records have in common. They are frozen, plain Python and JSON-safe; their field names are the JSON names.
+"""What all records have in common, and JSON to and from them.
 
-A probability is a share of 1, never a percentage; bits are log2, nats are the natural logarithm.
+Records are frozen, plain Python and JSON-safe; their field names are the JSON names. Their annotations say what is read
+from a file, so that a new field needs no line here. A probability is a share of 1, never a percentage; bits are log2,
+nats are the natural logarithm.
 """
 
+import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated, Any, ClassVar
+from itertools import repeat
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from minigpt.errors import CheckpointError, ConfigError, brief
+from minigpt.settings import Settings
+
+T = TypeVar("T")
+_Reader = Callable[[Any], Any]
+_MOST_INT = 2**63  # whole numbers are 64 bits wide wherever they go
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +73,262 @@ def to_plain(value: Any) -> Any:
 def _names(kind: type) -> tuple[str, ...]:
     """The JSON names of a record's fields; none for anything else."""
     return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
+
+
+# --- from JSON
+
+
+class Misfit(ValueError):
+    """A value that does not validate: where it is, what it is, and what is allowed."""
+
+    def of(self, path: Path) -> str:
+        """The sentence about the file that contains it."""
+        text = str(self)
+        if text.startswith("it "):
+            return f"{path} {text[3:]}."
+        what = text[1:] if text[0] == "." else f"it {text}"
+        return f"{path} is damaged, or is not of this version of minigpt: {what}."
+
+
+def read_object(path: Path, constant: Callable[[str], Any] | None = None) -> dict[str, Any]:
+    """The JSON object in a file, as `from_line` reads it. Raises CheckpointError, which names the file."""
+    try:
+        return from_line(path.read_bytes(), constant)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
+    except Misfit as error:
+        raise CheckpointError(error.of(path)) from error
+
+
+def record_of(kind: type[T], value: Any, path: Path) -> T:
+    """`from_plain`, not exactly, for the contents of a file. Raises CheckpointError, which names the file."""
+    try:
+        return from_plain(kind, value, exact=False)
+    except Misfit as error:
+        raise CheckpointError(error.of(path)) from error
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error.message}") from error
+
+
+def from_line(line: bytes, constant: Callable[[str], Any] | None = None) -> dict[str, Any]:
+    """The JSON object in UTF-8. Raises Misfit; duplicate names are rejected.
+
+    NaN and infinity are rejected too, unless `constant` says what they stand for.
+    """
+    try:
+        value = json.loads(line.decode("utf-8"), parse_constant=constant or _refuse_constant, object_pairs_hook=_unique)
+    except UnicodeDecodeError as error:
+        raise Misfit(f"it is not UTF-8: byte {error.object[error.start]:#04x} at {error.start:,}") from error
+    except json.JSONDecodeError as error:
+        raise Misfit(f"it is not JSON: {error.msg}, at {error.pos:,}") from error
+    except RecursionError as error:
+        raise Misfit("it is not JSON that can be read: it is nested too deeply") from error
+    except Misfit:
+        raise
+    except ValueError as error:  # a number of more digits than Python reads
+        raise Misfit("it holds a number of too many digits") from error
+    if not isinstance(value, dict):
+        raise Misfit("it does not hold a JSON object")
+    return value
+
+
+def from_plain(kind: type[T], value: Any, *, exact: bool = True) -> T:
+    """The record of `kind` (a dataclass) in `value`, with exactly its fields, each of its type.
+
+    Unless `exact`, fields with a default may be missing, since older versions did not write them, and unknown names,
+    from newer versions, are ignored, except for settings, without which a run would differ. Raises Misfit, also for a
+    null in place of a required number, and for text that is not Unicode. Errors raised by the record itself pass
+    through.
+    """
+    record: T = _reader(cast(Hashable, kind), exact)(value)
+    return record
+
+
+def _refuse_constant(name: str) -> None:
+    raise Misfit(f"it holds {name}, which is no JSON")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for i, name in enumerate(names) if name in names[:i])
+        raise Misfit(f"it gives {_shown(repeated)} twice")
+    return values
+
+
+@cache
+def _reader(kind: Any, exact: bool) -> _Reader:
+    """The function that reads a value of a type."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if is_dataclass(kind):
+        return _object_reader(kind, exact)
+    if origin is Annotated:
+        return _range_reader(_reader(parts[0], exact), parts[1])
+    if origin is tuple and parts[-1] is not Ellipsis:
+        return _list_reader([_reader(part, exact) for part in parts], len(parts))
+    if origin is tuple:
+        return _list_reader(repeat(_reader(parts[0], exact)))
+    if origin is Mapping:
+        return _mapping_reader(_reader(parts[1], exact))
+    if origin in (Union, UnionType):
+        return _choice_reader([_reader(part, exact) for part in parts if part is not NoneType], NoneType in parts)
+    scalar: _Reader = _SCALARS[kind]
+    return scalar
+
+
+def _read_each(readers: Iterable[_Reader], values: Iterable[Any], where: Callable[[int], str]) -> list[Any]:
+    """Read each value with its reader; `where` is the path of a number that does not fit."""
+    found: list[Any] = []
+    try:
+        for read, value in zip(readers, values, strict=False):
+            found.append(read(value))
+    except Misfit as error:
+        inner = str(error)
+        raise Misfit(where(len(found)) + (inner if inner[0] in ".[" else f" {inner}")) from None
+    return found
+
+
+def _object_reader(kind: Any, exact: bool) -> _Reader:
+    hints = get_type_hints(kind, include_extras=True)
+    readers = {field.name: _reader(hints[field.name], exact) for field in fields(kind)}
+    optional = {f.name for f in fields(kind) if f.default is not MISSING or f.default_factory is not MISSING}
+    needed = readers.keys() - (() if exact else optional)
+    takes_any = not exact and not issubclass(kind, Settings)
+
+    def read(value: Any) -> Any:
+        _check_type(value, "an object", dict)
+        if value.keys() != readers.keys():
+            missing = next((name for name in readers if name in needed and name not in value), None)
+            unknown = next((name for name in value if name not in readers), None)
+            if missing:
+                raise Misfit(f"has no {missing}")
+            if unknown is not None and not takes_any:
+                raise Misfit(f"has an unknown name, {_shown(unknown)}")
+        names = [name for name in readers if name in value]
+        found = _read_each(map(readers.get, names), map(value.get, names), lambda i: f".{names[i]}")  # type: ignore[arg-type]
+        return kind(**dict(zip(names, found, strict=True)))
+
+    return read
+
+
+def _range_reader(read_number: _Reader, within: Within) -> _Reader:
+    def read(value: Any) -> Any:
+        number = read_number(value)
+        if not within.holds(number):
+            raise _wrong(number, within.words)
+        return number
+
+    return read
+
+
+def _list_reader(items: Iterable[_Reader], count: int | None = None) -> _Reader:
+    """A reader of lists, or of lists of exactly `count` values."""
+
+    def read(value: Any) -> Any:
+        if type(value) is not list or count not in (None, len(value)):
+            raise _wrong(value, "a list" if count is None else f"a list of {count}")
+        return tuple(_read_each(items, value, "[{}]".format))
+
+    return read
+
+
+def _mapping_reader(item: _Reader) -> _Reader:
+    def read(value: Any) -> Any:
+        _check_type(value, "an object", dict)
+        pairs = _read_each(
+            repeat(lambda pair: (_read_text(pair[0]), item(pair[1]))),
+            value.items(),
+            lambda i: f".{_shown([*value][i])}",
+        )
+        return dict(pairs)
+
+    return read
+
+
+def _choice_reader(readers: list[_Reader], may_be_null: bool) -> _Reader:
+    """A reader of the first type that fits; if none fits, the error is that of the first."""
+    usual, *others = readers
+
+    def read(value: Any) -> Any:
+        if value is None and may_be_null:
+            return None
+        try:
+            return usual(value)
+        except Misfit:
+            for reader in others:
+                with suppress(Misfit):
+                    return reader(value)
+            raise
+
+    return read
+
+
+def _scalar_reader(words: str, kind: type) -> _Reader:
+    def read(value: Any) -> Any:
+        _check_type(value, words, kind)
+        return value
+
+    return read
+
+
+def _read_int(value: Any) -> int:
+    _check_type(value, "a whole number", int)
+    if not -_MOST_INT <= value < _MOST_INT:
+        raise Misfit("is a number too large")
+    return int(value)
+
+
+def _read_float(value: Any) -> float:
+    _check_type(value, "a number", int, float)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise Misfit("is a number too large")
+    return number
+
+
+def _read_text(value: Any) -> str:
+    _check_type(value, "a text", str)
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise Misfit("is a text with half a character in it") from error
+    return str(value)
+
+
+def _read_date(value: Any) -> datetime:
+    """A date without a time zone is in UTC."""
+    try:
+        date = datetime.fromisoformat(_read_text(value))
+    except ValueError as error:
+        raise _wrong(value, "a date") from error
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+_SCALARS: dict[Any, _Reader] = {
+    int: _read_int,
+    float: _read_float,
+    str: _read_text,
+    bool: _scalar_reader("true or false", bool),
+    NoneType: _scalar_reader("null", NoneType),
+    datetime: _read_date,
+    Any: lambda value: value,
+}
+
+
+def _check_type(value: Any, words: str, *kinds: type) -> None:
+    if type(value) not in kinds:
+        raise _wrong(value, words)
+
+
+def _wrong(value: Any, wanted: str) -> Misfit:
+    if isinstance(value, (list, dict)):
+        return Misfit(f"is {'a list' if isinstance(value, list) else 'an object'}, where {wanted} must be")
+    return Misfit(f"is {_shown(value)}, where {wanted} must be")
+
+
+def _shown(value: Any) -> str:
+    return brief(json.dumps(value))

@@ -74,9 +74,8 @@ def in_a_process(arguments: argparse.Namespace, text: Path, name: str) -> dict[s
 
 
 def measure_tokenizing(arguments: argparse.Namespace) -> dict[str, Any]:
-    from minigpt.text.corpus import read_corpus
-    from minigpt.text.split import Split
-    from minigpt.text.token_cache import cached_tokens
+    from minigpt.text.corpus import Split, read_corpus
+    from minigpt.text.shards import cached_tokens
     from minigpt.text.tokenizer import train_tokenizer
 
     split = Split(read_corpus([str(arguments.text)]))
@@ -88,10 +87,9 @@ def measure_tokenizing(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure_asking(arguments: argparse.Namespace) -> dict[str, Any]:
-    from minigpt.text.corpus import read_corpus
+    from minigpt.text.corpus import Split, read_corpus
     from minigpt.text.occurrences import followers, verbatim_spans
-    from minigpt.text.split import Split
-    from minigpt.text.token_cache import cached_tokens
+    from minigpt.text.shards import cached_tokens
     from minigpt.text.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.from_file(arguments.text.with_name("tokenizer.json"))

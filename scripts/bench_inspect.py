@@ -27,13 +27,14 @@ from minigpt.models.device import autocast, has_bfloat16
 from minigpt.models.gpt import GPT
 from minigpt.sampling.score import Part, score
 from minigpt.settings import ModelConfig
-from minigpt.text.builtin_text import python_reference
+from minigpt.text.corpus import python_reference
 from minigpt.text.tokenizer import Tokenizer, train_tokenizer
 from minigpt.views.against import compare_next, compare_text
-from minigpt.views.attention import attend, attention_grid, head_summaries
+from minigpt.views.attention import attend, attention_grid
 from minigpt.views.attribution import leave_one_out
 from minigpt.views.boundary import boundary
 from minigpt.views.choices import weigh
+from minigpt.views.heads import head_summaries
 from minigpt.views.lens import by_layer
 from minigpt.views.probs import every_token, next_token
 

@@ -25,9 +25,8 @@ import torch.nn.functional as F
 from minigpt.checkpoint.folder import load
 from minigpt.models.gpt import GPT
 from minigpt.settings import ModelConfig, TrainConfig
-from minigpt.text.corpus import read_corpus
+from minigpt.text.corpus import Split, read_corpus
 from minigpt.text.shards import TokenData, random_batch, tokenize
-from minigpt.text.split import Split
 from minigpt.text.tokenizer import train_tokenizer
 from minigpt.training.evaluate import evaluate
 from minigpt.training.loop import train

@@ -33,7 +33,7 @@ try:
     from minigpt.models.precision import stored
     from minigpt.sampling.engine import generate
     from minigpt.settings import PRESETS, ModelConfig, SampleConfig, TrainConfig
-    from minigpt.text.builtin_text import python_reference
+    from minigpt.text.corpus import python_reference
     from minigpt.text.shards import TokenData, random_batch
     from minigpt.text.tokenizer import train_tokenizer
     from minigpt.training.loop import train

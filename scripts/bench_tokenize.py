@@ -65,7 +65,7 @@ def result_of(arguments: argparse.Namespace, megabytes: int) -> dict[str, Any]:
 
 
 def write_text(path: Path, size: int) -> None:
-    from minigpt.text.builtin_text import python_reference
+    from minigpt.text.corpus import python_reference
 
     _, documents = python_reference()
     lines = [line for document in documents for line in document.splitlines(keepends=True)]
@@ -91,9 +91,8 @@ def peak_megabytes() -> float:
 def measure_memory(arguments: argparse.Namespace) -> dict[str, Any]:
     import torch
 
-    from minigpt.text.corpus import read_corpus
+    from minigpt.text.corpus import Split, read_corpus
     from minigpt.text.shards import random_batch, tokenize
-    from minigpt.text.split import Split
     from minigpt.text.tokenizer import train_tokenizer
 
     start_megabytes, clock = peak_megabytes(), Clock()
@@ -122,9 +121,8 @@ def measure_speed(arguments: argparse.Namespace) -> dict[str, Any]:
     from tokenizers import Tokenizer as Library
 
     from minigpt.text.blocks import pieces
-    from minigpt.text.corpus import read_corpus
+    from minigpt.text.corpus import Split, read_corpus
     from minigpt.text.shards import tokenize
-    from minigpt.text.split import Split
     from minigpt.text.tokenizer import Tokenizer
 
     path = arguments.text.with_name("tokenizer.json")

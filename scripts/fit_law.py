@@ -28,9 +28,8 @@ from minigpt.checkpoint.folder import load
 from minigpt.models.device import resolve_precision
 from minigpt.models.gpt import GPT
 from minigpt.settings import ModelConfig, TrainConfig
-from minigpt.text.corpus import read_corpus
+from minigpt.text.corpus import Split, read_corpus
 from minigpt.text.shards import TokenData, tokenize
-from minigpt.text.split import Split
 from minigpt.text.tokenizer import SMALLEST_VOCABULARY, train_tokenizer
 from minigpt.training.budget import SHAPES, adamw_rate
 from minigpt.training.evaluate import Evaluation, evaluate

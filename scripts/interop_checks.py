@@ -34,7 +34,7 @@ from minigpt.checkpoint.folder import Checkpoint, load
 from minigpt.checkpoint.gguf import save_gguf
 from minigpt.models.decoder import CachedDecoder
 from minigpt.models.gpt import GPT
-from minigpt.text.builtin_text import python_reference
+from minigpt.text.corpus import python_reference
 from tests.conftest import CORPUS, HARD_STRINGS
 
 ROOT = Path(__file__).parent.parent

@@ -410,3 +410,31 @@ def small_contest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contest, "training_rates", lambda *arguments: ((16.0, 10_000.0), (512.0, 5000.0)))
     monkeypatch.setattr(contest, "step_costs", lambda *arguments: ((1.0, 0.5), (8.0, 0.75)))
     monkeypatch.setattr(contest, "peak_bytes", lambda *arguments: 12_345)
+
+
+@pytest.fixture
+def golden() -> Callable[[str, str], None]:
+    """Compare a text with tests/golden/NAME.txt, exactly. MINIGPT_UPDATE_GOLDEN=1 writes it instead: read the diff."""
+
+    def check(name: str, text: str) -> None:
+        path = ROOT / "tests/golden" / f"{name}.txt"
+        if os.environ.get("MINIGPT_UPDATE_GOLDEN") == "1":
+            path.write_text(text + "\n", "utf-8")
+        assert path.read_text("utf-8") == text + "\n", f"{path} differs: MINIGPT_UPDATE_GOLDEN=1 pytest rewrites it"
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def lecture_shares() -> dict[str, float]:
+    """The lecture's list: what GPT-2 expects after "To date, the cleverest thinker of all time was"."""
+    return {
+        " the": 0.0882,
+        " probably": 0.0437,
+        " John": 0.0404,
+        " Sir": 0.0366,
+        " Albert": 0.0363,
+        " Ber": 0.0331,
+        " a": 0.0290,
+        " Isaac": 0.0201,
+    }

@@ -18,8 +18,9 @@ from minigpt.checkpoint.records import TrainRecord
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptError, OutputError, named
 from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.settings import Choices, TrainConfig
-from minigpt.views.attention import attend, attention_grid, head_summaries
+from minigpt.views.attention import attend, attention_grid
 from minigpt.views.choices import weigh
+from minigpt.views.heads import head_summaries
 from minigpt.views.lens import by_layer
 from minigpt.views.probs import every_token, next_token, text_score
 

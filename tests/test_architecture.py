@@ -16,7 +16,7 @@ from minigpt.render.views import every_face
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "minigpt"
 FLOORS = {
-    "errors": 0, "settings": 0, "records": 0, "plain": 0,
+    "errors": 0, "settings": 0, "records": 0,
     "text": 1, "models": 1,
     "checkpoint": 2,
     "sampling": 3, "training": 3,
@@ -124,7 +124,7 @@ def test_imports_go_to_lower_floors_or_stay_in_the_folder(module: str) -> None:
     for name in sorted(own(imported(module))):
         assert name not in DOORS, f"{module} imports {name}, the door of the house"
         there = FLOORS[part(name)]
-        lower = there < here or here == 0  # errors, config, records and plain may know one another
+        lower = there < here or here == 0  # errors, settings and records may know one another
         assert lower or part(name) == part(module), f"{module} (floor {here}) imports {name} (floor {there})"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from minigpt.checkpoint.folder import load
-from minigpt.checkpoint.snapshots import snapshots
+from minigpt.checkpoint.listing import snapshots
 from minigpt.models.gpt import GPT
 
 DEMO = Path(__file__).parent.parent / "checkpoints" / "demo"

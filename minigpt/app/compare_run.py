@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from minigpt.app.opening import Stages, use_device
-from minigpt.checkpoint.run import Scratch
+from minigpt.checkpoint.claim import Scratch
 from minigpt.checkpoint.runs import find_run
 from minigpt.contest.ablation import Ablation, ablation_of
 from minigpt.contest.begin import begin, machine_name, reopened

@@ -10,13 +10,12 @@ import numpy as np
 
 from minigpt.app.opening import Stages, about, open_checkpoint
 from minigpt.checkpoint.folder import Checkpoint
-from minigpt.errors import CorpusError
+from minigpt.errors import CorpusError, escaped
 from minigpt.models.device import autocast, resolve_precision
 from minigpt.sampling.records import FileScore
 from minigpt.sampling.score import Part, checked_stride, score, total_score
 from minigpt.settings import Machine, TextFormat, Weights, Windows
 from minigpt.text.corpus import Corpus, read_corpus
-from minigpt.text.wording import escaped
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import get_num_threads
 
-from minigpt.checkpoint.run_info import FINISHED, read_run_info
-from minigpt.checkpoint.runs import RUN, find_run, newest_run
+from minigpt.checkpoint.files import RUN
+from minigpt.checkpoint.runs import FINISHED, find_run, newest_run, read_run_info
 from minigpt.errors import CheckpointError
 from minigpt.settings import Choices, Length, Machine, Output, TextSettings, TrainConfig, settings_of
 from minigpt.training.plan import Plan

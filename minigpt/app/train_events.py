@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 
+from minigpt.checkpoint.files import TENSORBOARD
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.checkpoint.run import TENSORBOARD, RunFolder
+from minigpt.checkpoint.run_folder import RunFolder
 from minigpt.models.decoder import decoding_threads
 from minigpt.models.kinds import Model
 from minigpt.sampling.engine import generate

@@ -15,9 +15,10 @@ from minigpt.app.again import again
 from minigpt.app.opening import use_device
 from minigpt.app.resume_run import Finished, as_before, reopen
 from minigpt.app.train_events import Training
+from minigpt.checkpoint.claim import Scratch, check_out, claim
 from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.hub import pinned
-from minigpt.checkpoint.run import RunFolder, Scratch, check_out, claim
+from minigpt.checkpoint.run_folder import RunFolder
 from minigpt.errors import named
 from minigpt.settings import Choices, Length, Machine, Output, TextSettings, TrainConfig, TrainMachine, require
 from minigpt.text.blocks import unheard

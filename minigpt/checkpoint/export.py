@@ -8,12 +8,10 @@ from pathlib import Path
 
 import torch
 
-from minigpt.checkpoint.files import write_text
-from minigpt.checkpoint.folder import CONFIG, Checkpoint, save_description, save_weights
-from minigpt.checkpoint.runs import RUN
-from minigpt.errors import ConfigError, OutputError, named
+from minigpt.checkpoint.files import CONFIG, RUN, write_text
+from minigpt.checkpoint.folder import Checkpoint, save_description, save_weights
+from minigpt.errors import ConfigError, OutputError, escaped, named
 from minigpt.models.kinds import gpt_of
-from minigpt.text.wording import escaped
 
 _ELSEWHERE = (".bin", ".ckpt", ".ggml", ".onnx", ".pt", ".pth", ".safetensors")
 

@@ -12,10 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.errors import CheckpointError, OutputError
-from minigpt.plain import read_object
+from minigpt.records import read_object
+from minigpt.settings import MODELS
 
+CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors"  # of a model
+INDEX = "model.safetensors.index.json"  # where the weights are in several files
+RUN, LOG, CARD = "run.json", "train.jsonl", "README.md"  # of a run, and its folders:
+SNAPSHOTS, RESUME, TENSORBOARD = "snapshots", "resume", "tensorboard"
+TOKENS, LOCK = "tokens", "lock"  # in resume/
 # The names of files that a kill may leave behind: ours below, and safetensors' own.
 TEMPORARY = (".*.[0-9]*.tmp", ".tmp??????")
+
+MODEL_TYPES = {"gpt2": "gpt", **{f"minigpt-{model}": model for model in MODELS if model != "gpt"}}  # of config.json
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

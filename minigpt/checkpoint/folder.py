@@ -9,21 +9,29 @@ import torch
 from safetensors.torch import save_file
 
 from minigpt.checkpoint import baselines, hf_gpt2
-from minigpt.checkpoint.files import read_json_object, sha256_of, storable, write_atomically, write_json, write_text
+from minigpt.checkpoint.files import (
+    CONFIG,
+    TOKENIZER,
+    WEIGHTS,
+    read_json_object,
+    sha256_of,
+    storable,
+    write_atomically,
+    write_json,
+    write_text,
+)
 from minigpt.checkpoint.hf_gpt2 import QueryScale, query_scale
 from minigpt.checkpoint.hub import as_hub_model, fetch
-from minigpt.checkpoint.runs import TOKENIZER, WEIGHTS, find_run, near_run
+from minigpt.checkpoint.runs import find_run, near_run
 from minigpt.checkpoint.tensors import open_tensors, refuse_other_formats, weight_files
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
-from minigpt.errors import CheckpointError, named
+from minigpt.errors import CheckpointError, escaped, named
 from minigpt.models.baselines import Baseline
 from minigpt.models.kinds import Model
 from minigpt.settings import ModelConfig
 from minigpt.settings.model import NAMES
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.text.wording import escaped
 
-CONFIG = "config.json"
 _LARGEST_CONFIG = 1 << 24  # bytes
 
 

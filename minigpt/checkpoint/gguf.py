@@ -19,10 +19,9 @@ from torch import Tensor
 from minigpt.checkpoint.files import write_atomically
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.hf_gpt2 import PREFIX, config_to_json, weights_to_tensors
-from minigpt.errors import CheckpointError, ConfigError, PackageError, brief, named
+from minigpt.errors import CheckpointError, ConfigError, PackageError, brief, escaped, named
 from minigpt.models.kinds import gpt_of
 from minigpt.text.blocks import Progress, unheard
-from minigpt.text.wording import escaped
 
 _FILE_TYPES = {"float32": "ALL_F32", "float16": "MOSTLY_F16", "q8_0": "MOSTLY_Q8_0"}
 _TENSOR_TYPES = {"float32": "F32", "float16": "F16", "q8_0": "Q8_0"}

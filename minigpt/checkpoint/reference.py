@@ -7,20 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from minigpt.checkpoint.files import RESUME, RUN, TOKENS
 from minigpt.checkpoint.folder import Checkpoint
-from minigpt.checkpoint.resume import RESUME, TOKENS
-from minigpt.checkpoint.run_info import read_run_info
-from minigpt.checkpoint.runs import RUN, find_run, near_run, run_of
-from minigpt.errors import CheckpointError, CorpusError, MinigptError, named
+from minigpt.checkpoint.listing import first_and_more
+from minigpt.checkpoint.runs import find_run, near_run, read_run_info, run_of
+from minigpt.errors import CheckpointError, CorpusError, MinigptError, escaped, named
 from minigpt.settings import require
 from minigpt.text.blocks import Progress, unheard
-from minigpt.text.corpus import Corpus, builtin_corpus, read_corpus
+from minigpt.text.corpus import Corpus, Split, builtin_corpus, read_corpus
 from minigpt.text.records import CorpusText
-from minigpt.text.shards import Ids, TokenData, open_shards, read_manifest
-from minigpt.text.split import Split
-from minigpt.text.token_cache import cached_tokens
+from minigpt.text.shards import Ids, TokenData, cached_tokens, open_shards, read_manifest
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.text.wording import escaped
 
 OWN = "run"  # the text that the checkpoint itself learned from
 BUILTIN = "builtin"  # Python's own language reference
@@ -124,8 +121,7 @@ def _tokens(corpus: Corpus, fraction: float, tokenizer: Tokenizer, progress: Sta
 
 
 def _name(corpus: Corpus) -> str:
-    more = f" and {len(corpus.sources) - 1:,} more" if len(corpus.sources) > 1 else ""
-    return corpus.sources[0].name + more
+    return first_and_more([source.name for source in corpus.sources])
 
 
 def _reference(name: str, part: str, data: TokenData, note: str = "") -> Reference:

@@ -1,34 +1,23 @@
-"""Finds the newest run in a folder and reads its training log. Loads no torch."""
+"""Finds the runs of minigpt, and reads what they record: run.json and train.jsonl. Loads no torch."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
+from typing import Annotated, Any
 
-from minigpt.checkpoint.files import read_json_object
+from minigpt.checkpoint.files import LOG, RUN, SNAPSHOTS, TOKENIZER, WEIGHTS, read_own_json
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.checkpoint.run_info import RunInfo, read_run_info
-from minigpt.errors import CheckpointError, named
-from minigpt.plain import Misfit, from_line, from_plain
-from minigpt.text.wording import escaped
+from minigpt.errors import CheckpointError, escaped, named
+from minigpt.records import Amount, Count, Misfit, Positive, Several, Share, Within, from_line, from_plain, record_of
+from minigpt.settings import MOST_MINUTES
+from minigpt.text.records import TextSource
 
-WEIGHTS = "model.safetensors"
-TOKENIZER = "tokenizer.json"
-RUN = "run.json"
-LOG = "train.jsonl"
-SNAPSHOTS = "snapshots"
 RUNS = Path("checkpoints")  # where runs are made
-
-
-@dataclass(frozen=True)
-class RunLog:
-    """The log of a training. What run.json does not record is None; equal `text` or `tokenizer` mean equal ones."""
-
-    name: str
-    records: tuple[TrainRecord, ...]
-    bytes_per_token: float | None  # of the training text
-    text: str | None
-    tokenizer: str | None
+FINISHED = ("finished", "untrained")  # the status of a run that took all its steps, or all its time
 
 
 def find_run(name: str | Path) -> Path:
@@ -59,7 +48,7 @@ def newest_run(root: Path = RUNS, *, otherwise: str = f"or name one with {named(
 
     Raises CheckpointError if there is none; `otherwise` suggests what to do instead of training one.
     """
-    dates = [(_run_date(path), path.parent) for path in root.glob(f"*/{RUN}") if (path.parent / WEIGHTS).exists()]
+    dates = [(_date(path), path.parent) for path in root.glob(f"*/{RUN}") if (path.parent / WEIGHTS).exists()]
     if not dates:
         raise CheckpointError(
             f"There is no trained model in ./{root} yet. Train one with: minigpt train YOUR-TEXT.txt\n{otherwise}."
@@ -67,18 +56,145 @@ def newest_run(root: Path = RUNS, *, otherwise: str = f"or name one with {named(
     return max(dates)[1]
 
 
-def _run_date(path: Path) -> str:
+def _date(path: Path) -> datetime:
     """The date in a run.json; a damaged one sorts before all others."""
+    never = datetime.min.replace(tzinfo=UTC)
     try:
-        date = read_json_object(path).get("date")
+        return read_run_info(path).date or never
     except CheckpointError:
-        return ""
-    return date if isinstance(date, str) else ""
+        return never
+
+
+Taken = Annotated[float, Within(1e-60, 60 * MOST_MINUTES, "a number of seconds above 0, and no more than a year,")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunShape:
+    """The shape of a run's model, in short."""
+
+    model: str | None = None
+    layers: Several | None = None
+    width: Several | None = None
+    vocab_size: Several | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunChoices:
+    """The choices made for a run, as far as they are needed again."""
+
+    tokenizer: str | None = None
+    val_fraction: Share = 0.1
+    base: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunText:
+    """The text of a run, as it was read."""
+
+    sources: tuple[TextSource, ...] = ()
+    bytes_per_token: Positive | None = None
+    validation: str | None = None
+    unigram_loss_nats: Amount | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunReading:
+    """The arguments that named the text of a run."""
+
+    corpus: tuple[str, ...]
+    encoding: str
+    field: str
+    val: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSaved:
+    """The model at the root."""
+
+    step: Count
+    loss_nats: Amount | None = None
+    validation_loss_nats: Amount | None = None
+    validation_bits_per_byte: Amount | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLonger:
+    """A part for which a run was trained longer."""
+
+    from_step: Count
+    steps: Count
+    minutes: Positive | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """The contents of run.json; None for what an older version, or an unfinished run, does not record."""
+
+    name: str | None = None
+    date: datetime | None = None
+    status: str | None = None
+    device: str | None = None
+    threads: Several | None = None
+    parameters: Count | None = None
+    model: RunShape = RunShape()
+    choices: RunChoices = RunChoices()
+    corpus: RunText = RunText()
+    text: RunReading | None = None
+    minutes: Positive | None = None
+    save_every: Several | None = None
+    saved: RunSaved | None = None
+    steps_taken: Count | None = None
+    seconds_taken: Taken | None = None
+    stopped_early: Count | None = None
+    trained_longer: tuple[RunLonger, ...] = ()
+
+
+def read_run_info(path: Path) -> RunInfo:
+    """Read a run.json. Raises CheckpointError if it is damaged or cannot be read."""
+    return record_of(RunInfo, read_own_json(path), path)
+
+
+def is_untrained(info: Mapping[str, Any]) -> bool:
+    """Whether the model has learned nothing. `info`: the contents of run.json."""
+    unigram, saved = _number(_part(info, "corpus"), "unigram_loss_nats"), _part(info, "saved")
+    if unigram is None:
+        return False
+    validation = _number(saved, "validation_loss_nats")
+    loss = _number(saved, "loss_nats") if validation is None else validation
+    if loss is None:  # nothing was saved yet
+        return _part(info, "choices").get("base") is None
+    return loss >= unigram
+
+
+def fitted_steps(info: Mapping[str, Any]) -> int:
+    """The number of steps that a run took, by its end or else by its saved model; at least 0."""
+    taken = info.get("steps_taken", _part(info, "saved").get("step"))
+    return taken if type(taken) is int and taken > 0 else 0
+
+
+def _part(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = values.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _number(values: Mapping[str, Any], name: str) -> float | None:
+    value: Any = values.get(name)
+    return value if type(value) in (int, float) and abs(value) < math.inf else None
+
+
+@dataclass(frozen=True)
+class RunLog:
+    """The log of a training. What run.json does not record is None; equal `text` or `tokenizer` mean equal ones."""
+
+    name: str
+    records: tuple[TrainRecord, ...]
+    bytes_per_token: float | None  # of the training text
+    text: str | None
+    tokenizer: str | None
 
 
 def read_run(folder: Path) -> RunLog:
-    """The training log of `folder`, or of the run of that name. Raises CheckpointError if there is none."""
-    folder = find_run(folder)
+    """The training log of the run in `folder`. Raises CheckpointError if there is none."""
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise CheckpointError(

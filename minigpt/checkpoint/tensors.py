@@ -15,8 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from minigpt.checkpoint.files import check_file, read_json_object
-from minigpt.checkpoint.runs import WEIGHTS
+from minigpt.checkpoint.files import WEIGHTS, check_file, read_json_object
 from minigpt.errors import CheckpointError, brief
 
 INDEX = "model.safetensors.index.json"

@@ -6,8 +6,7 @@ from typing import Any
 
 from tokenizers import AddedToken
 
-from minigpt.checkpoint.files import check_file, read_json_object
-from minigpt.checkpoint.runs import TOKENIZER
+from minigpt.checkpoint.files import TOKENIZER, check_file, read_json_object
 from minigpt.errors import CheckpointError, brief
 from minigpt.text.tokenizer import END_OF_TEXT, Special, Tokenizer
 

@@ -6,10 +6,13 @@ from typing import Any
 
 from minigpt.errors import brief
 from minigpt.settings import Machine, settings_of
+from minigpt.settings.common import FileAndModel
 
 VARIABLES = {
-    "checkpoint": "MINIGPT_CHECKPOINT",
-    **{name: about.variable for name, about in settings_of(Machine).items() if about.variable},
+    name: about.variable
+    for kind in (FileAndModel, Machine)
+    for name, about in settings_of(kind).items()
+    if about.variable
 }
 
 

@@ -45,7 +45,7 @@ def explore(
             "This is a full-screen application: standard input, output and error must be a terminal that can redraw.\n"
             "In a pipe, minigpt sample --json gives the same numbers."
         )
-    from minigpt.explore.start import Exploration
+    from minigpt.explore.app import Exploration
 
     exploration = Exploration(prompt, file, checkpoint, filters, exploring, machine)
     tell_untrained(exploration.checkpoint, quiet=False)

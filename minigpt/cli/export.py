@@ -11,11 +11,11 @@ from minigpt.cli.completion import complete_model
 from minigpt.cli.config_file import Config
 from minigpt.cli.guard import guarded, say, signals_raise, stderr, stdout
 from minigpt.cli.options import Json, Quiet, choice
+from minigpt.errors import escaped
 from minigpt.render.machine import to_json
 from minigpt.render.style import byte_count, compact, quantity, symbols_for
 from minigpt.render.work import WorkDisplay
 from minigpt.settings import FOLDER_DTYPES, GGUF_DTYPES
-from minigpt.text.wording import escaped
 
 if TYPE_CHECKING:
     from minigpt.app.export_run import Export

@@ -24,8 +24,7 @@ from minigpt.render.machine import to_json, write_steps
 from minigpt.render.screen import Screen
 from minigpt.render.views import faces_of
 from minigpt.render.work import WorkDisplay
-from minigpt.settings import Machine, Settings, require
-from minigpt.settings.source import Source
+from minigpt.settings import Machine, Settings, Source, require
 from minigpt.views.view import Answer, chosen_view, flags_of
 
 if TYPE_CHECKING:

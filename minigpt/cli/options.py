@@ -6,10 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from minigpt.cli.completion import complete_model
-from minigpt.cli.environment import VARIABLES
 from minigpt.cli.flags import flag_of
 from minigpt.settings import SampleConfig, one_of
+from minigpt.settings.common import FileAndModel
 
 
 def json_flag(form: str) -> Any:
@@ -36,22 +35,8 @@ def choice(values: Iterable[str], help: str, *names: str, remarks: Mapping[str, 
     return typer.Option(*names, help=help.format(values=described), autocompletion=complete, **more)
 
 
-Checkpoint = Annotated[
-    Path | None,
-    typer.Option(
-        "--checkpoint",
-        "-c",
-        help="A run of ./checkpoints by name, the folder of a run or of any Hugging Face GPT-2, or a GPT-2 of the Hub "
-        "such as openai-community/gpt2. By default the newest run.",
-        show_default=False,
-        envvar=VARIABLES["checkpoint"],
-        autocompletion=complete_model,
-    ),
-]
-TextFile = Annotated[
-    Path | None,
-    typer.Option("--file", help="Take the text from this file, with the newline at its end.", show_default=False),
-]
+Checkpoint = Annotated[Path | None, flag_of(FileAndModel, "checkpoint")]
+TextFile = Annotated[Path | None, flag_of(FileAndModel, "file")]
 Top = Annotated[int, flag_of(SampleConfig, "top")]
 Json = Annotated[bool, json_flag("one document")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no notes and no progress on standard error.")]

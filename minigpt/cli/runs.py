@@ -35,7 +35,7 @@ def runs(
         another folder, for another program
     """
     require(not (json and csv), f"{named('json')} and {named('csv')} exclude each other.")
-    from minigpt.checkpoint.run_list import list_runs
+    from minigpt.checkpoint.listing import list_runs
 
     found = list_runs(folder)
     if json:

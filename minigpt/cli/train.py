@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.checkpoint.run_info import FINISHED
+from minigpt.checkpoint.runs import FINISHED
 from minigpt.cli.config_file import Config
 from minigpt.cli.flags import Given, from_settings
 from minigpt.cli.guard import StopSignals, guarded, note, say, signals_raise, stderr, stdout

@@ -14,7 +14,7 @@ from minigpt.contest.positions import LOSS_WINDOWS, loss_by_position, windows
 from minigpt.contest.records import Comparison, Contender
 from minigpt.contest.speed import training_rates
 from minigpt.models.gpt import GPT
-from minigpt.models.positions import give_positions
+from minigpt.models.kinds import give_positions
 from minigpt.settings import ModelConfig
 from minigpt.training.plan import Plan
 

@@ -4,10 +4,10 @@ from dataclasses import asdict, replace
 
 import torch
 
-from minigpt.checkpoint.run import Scratch
+from minigpt.checkpoint.claim import Scratch
 from minigpt.contest.lengths import USUAL_RATES
 from minigpt.contest.records import Comparison, Contender
-from minigpt.models.equal import equal_shape
+from minigpt.models.kinds import equal_shape
 from minigpt.settings import PRESETS, Choices, ModelConfig, TrainConfig
 from minigpt.text.corpus import Corpus, Source
 from minigpt.text.records import TextSource

@@ -11,12 +11,11 @@ from typing import Any
 
 import torch
 
-from minigpt.checkpoint.files import storable
+from minigpt.checkpoint.files import RESUME, TOKENS, storable
 from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.checkpoint.resume import RESUME, TOKENS, has_state
-from minigpt.checkpoint.run import RunFolder
-from minigpt.checkpoint.run_info import FINISHED
+from minigpt.checkpoint.run_folder import RunFolder, has_state
+from minigpt.checkpoint.runs import FINISHED
 from minigpt.contest import lengths, recall
 from minigpt.contest.folder import save
 from minigpt.contest.generation import step_costs
@@ -31,8 +30,7 @@ from minigpt.contest.positions import (
 from minigpt.contest.records import Comparison, Contender, ContenderRun
 from minigpt.contest.speed import training_rates
 from minigpt.errors import named
-from minigpt.models.equal import equal_shape
-from minigpt.models.kinds import Model, new_model
+from minigpt.models.kinds import Model, equal_shape, new_model
 from minigpt.settings import Choices, ModelConfig, TrainConfig
 from minigpt.text.shards import reuse_shards
 from minigpt.training.loop import train

@@ -10,14 +10,13 @@ gpt-time/ ...     and with as much time
 import json
 from pathlib import Path
 
-from minigpt.checkpoint.files import read_own_json, write_text
-from minigpt.checkpoint.resume import RESUME, load_tokens, save_tokens
-from minigpt.checkpoint.run import claim
-from minigpt.checkpoint.runs import RUN, TOKENIZER, near_run
+from minigpt.checkpoint.claim import claim
+from minigpt.checkpoint.files import RESUME, RUN, TOKENIZER, read_own_json, write_text
+from minigpt.checkpoint.run_folder import load_tokens, save_tokens
+from minigpt.checkpoint.runs import near_run
 from minigpt.contest.records import Comparison
 from minigpt.errors import CheckpointError, OutputError, named
-from minigpt.plain import Misfit, from_plain
-from minigpt.records import to_plain
+from minigpt.records import Misfit, from_plain, to_plain
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 

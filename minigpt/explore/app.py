@@ -1,24 +1,41 @@
 """The explorer as a full-screen application: it shows a session and passes keys to it. Needs Textual."""
 
 import asyncio
+import secrets
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
-from textual import events
-from textual.app import App, ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import Container, VerticalScroll
-from textual.geometry import Size
-from textual.widget import Widget
 
-from minigpt.explore.help import help_picture
-from minigpt.explore.keys import settings_picture
+from minigpt.app.opening import given_text, open_checkpoint
+from minigpt.errors import OutputError, PackageError
+from minigpt.explore.keys import help_picture, settings_picture
 from minigpt.explore.panes import NARROW, SMALLEST, Panes
 from minigpt.explore.session import Session
+from minigpt.models.decoder import decoding_threads
+from minigpt.models.kinds import gpt_of
 from minigpt.render.style import UNICODE, Symbols
+from minigpt.sampling.biases import read_biases
+from minigpt.sampling.trace import TraceHeader, TraceWriter
+from minigpt.sampling.tree import TokenTree
+from minigpt.settings import AskedFilters, Exploring, Machine, SampleConfig, build
+
+try:
+    from textual import events
+    from textual.app import App, ComposeResult
+    from textual.binding import Binding, BindingType
+    from textual.containers import Container, VerticalScroll
+    from textual.geometry import Size
+    from textual.widget import Widget
+except ImportError as error:
+    raise PackageError(
+        "The explorer needs the package textual, not installed here.\n"
+        "From your clone of minigpt: pip install -e '.[explore]'"
+    ) from error
 
 
 class Pane(Widget):
@@ -77,9 +94,7 @@ class Explorer(App[None]):
         yield Pane(lambda width, _: panes.keys(width, small=self.screen.has_class("small")), "keys")
 
     def on_mount(self) -> None:
-        """Make SIGTERM and a closed terminal end the explorer in order; a signal that is ignored, as under nohup, stays
-        so.
-        """
+        """Let SIGTERM and a closed terminal end the explorer in order, unless they are ignored, as under nohup."""
         loop = asyncio.get_running_loop()
         for name in ("SIGTERM", "SIGHUP"):
             number = getattr(signal, name, None)
@@ -111,7 +126,7 @@ class Explorer(App[None]):
         self._show()
 
     def action_stop(self, number: int) -> None:
-        """End as a program does that was ended by signal `number`."""
+        """Exit with the code of a program that signal `number` ended."""
         self.exit(return_code=128 + number)
 
     def _show(self) -> None:
@@ -122,7 +137,55 @@ class Explorer(App[None]):
 
     def _scroll(self, key: str) -> None:
         around = self.query_one("#help", VerticalScroll)
-        moves = {"up": around.scroll_up, "down": around.scroll_down}
-        pages = {"pageup": around.scroll_page_up, "pagedown": around.scroll_page_down}
-        if key in moves or key in pages:
-            {**moves, **pages}[key](animate=False)
+        moves: dict[str, Callable[..., None]] = {
+            "up": around.scroll_up,
+            "down": around.scroll_down,
+            "pageup": around.scroll_page_up,
+            "pagedown": around.scroll_page_down,
+        }
+        if key in moves:
+            moves[key](animate=False)
+
+
+class Exploration:
+    """An exploration of what one model could write, from the text `prompt` or in `file`."""
+
+    def __init__(
+        self,
+        prompt: str | None,
+        file: Path | None,
+        checkpoint: Path | None,
+        filters: AskedFilters,
+        exploring: Exploring,
+        machine: Machine,
+    ) -> None:
+        text = given_text(prompt, file)
+        loaded = open_checkpoint(checkpoint, machine.device, machine.threads)
+        self.checkpoint = loaded.path
+        self._model = gpt_of(loaded.model, "explore goes back and forth in keys and values")
+        seed = secrets.randbelow(1_000_000) if exploring.seed is None else exploring.seed
+        bias = read_biases(loaded.tokenizer, filters.biases)
+        config = build(SampleConfig, {**vars(filters), "seed": seed, "top": exploring.top, "bias": bias})
+        tree = TokenTree(self._model, loaded.tokenizer, text, seed=seed)
+        header = TraceHeader.of(loaded, text, config, made_by="explore")
+        self._session = Session(tree, config, partial(_save, tree, header))
+
+    def run(self, symbols: Symbols) -> int:
+        """Run until the person leaves, or a signal ends it; returns the exit code."""
+        app = Explorer(self._session, symbols)
+        with decoding_threads(self._model):
+            app.run(mouse=False)  # so that the terminal's own selecting and copying works
+        return app.return_code or 0
+
+    def text(self) -> str:
+        """The text up to the current token."""
+        return self._session.tree.text(self._session.here)
+
+
+def _save(tree: TokenTree, header: TraceHeader, path: Path) -> None:
+    header, steps = tree.as_trace(header)
+    if not steps:
+        raise OutputError("There is only the prompt so far, and a trace holds what follows it: append a token first.")
+    with TraceWriter(path, header) as writer:
+        for step in steps:
+            writer.write(step)

@@ -33,16 +33,21 @@ class Round:
     model_bits: float
     typed: str = ""  # of which the guess is the first token
 
+    @property
+    def right(self) -> bool:
+        return self.guess is not None and self.guess.id == self.came.id
+
 
 def verdict(last: Round, symbols: Symbols) -> str:
     """What came, and what the guess scored against the model."""
     came = f"{'drawn:' if last.drawn else 'it was'} {_quoted(last.came, symbols)}, rank {last.came.rank:,}"
-    if last.guess is None or last.guess_bits is None:
+    if last.guess is None:
         return f"{came} {symbols.dot} no guess"
-    whole = not last.typed or bytes.fromhex(last.guess.bytes) == last.typed.encode()
-    typed = symbols.quotes[0] + visible(last.typed, symbols) + symbols.quotes[1]
-    taken = "" if whole else f"of {typed} the token {_quoted(last.guess, symbols)} was taken"
-    if last.guess.id == last.came.id:
+    taken = ""
+    if last.typed and bytes.fromhex(last.guess.bytes) != last.typed.encode():
+        typed = symbols.quotes[0] + visible(last.typed, symbols) + symbols.quotes[1]
+        taken = f"of {typed} the token {_quoted(last.guess, symbols)} was taken"
+    if last.right:
         return f"{came} {symbols.dot} {taken and taken + ': '}right, with {percent(last.share, 0)} on it"
     guess = f"rank {last.guess.rank:,}, {percent(last.guess.raw_prob)}, {last.guess_bits:.2f} bits"
     return f"{came} {symbols.dot} {taken or 'you said ' + _quoted(last.guess, symbols)}: {guess}"
@@ -57,15 +62,13 @@ def score_picture(rounds: Sequence[Round], screen: Screen) -> Text:
     if not rounds:
         return Text("\n").join([Text(" the game", "bold"), screen.caption("guess, and press enter")])
     lines = [Text(f" {'bits':<8}{'you':>7}{'model':>8}", "bold")]
-    person, model = _bits(rounds)
-    for name, yours, its in (
-        ("last", person[-1], model[-1]),
-        ("a token", sum(person) / len(rounds), sum(model) / len(rounds)),
-    ):
-        level = f"{yours:.2f}" == f"{its:.2f}"
-        line = Text(f" {name:<8}").append(f"{yours:>7.2f}", "bold green" if yours < its and not level else "")
-        lines.append(line.append(f"{its:>8.2f}", "bold green" if its < yours and not level else ""))
-    right = sum(r.guess is not None and r.guess.id == r.came.id for r in rounds)
+    last = rounds[-1]
+    for name, costs in (("last", (last.person_bits, last.model_bits)), ("a token", _means(rounds))):
+        person, model = (f"{bits:.2f}" for bits in costs)
+        better = "" if person == model else "you" if costs[0] < costs[1] else "model"
+        line = Text(f" {name:<8}").append(f"{person:>7}", "bold green" if better == "you" else "")
+        lines.append(line.append(f"{model:>8}", "bold green" if better == "model" else ""))
+    right = sum(each.right for each in rounds)
     lines.append(screen.caption(f"{quantity(len(rounds), 'token')}, {right:,} right"))
     return Text("\n").join(lines)
 
@@ -74,20 +77,21 @@ def result(rounds: Sequence[Round]) -> str:
     """The result of the game in one line; "" if it was not played."""
     if not rounds:
         return ""
-    person, model = (sum(bits) / len(rounds) for bits in _bits(rounds))
+    person, model = _means(rounds)
     return f"{quantity(len(rounds), 'token')}: you paid {person:.2f} bits a token, the model {model:.2f}."
 
 
-def _bits(rounds: Sequence[Round]) -> tuple[list[float], list[float]]:
-    """The bits paid by the person, and by the model."""
-    return [r.person_bits for r in rounds], [r.model_bits for r in rounds]
+def _means(rounds: Sequence[Round]) -> tuple[float, float]:
+    """The mean cost in bits for the person, and for the model."""
+    person, model = sum(each.person_bits for each in rounds), sum(each.model_bits for each in rounds)
+    return person / len(rounds), model / len(rounds)
 
 
-def rules(screen: Screen, *, goes_on: bool) -> list[Text]:
-    """The rules and the scoring. `goes_on`: the text has a next token, rather than the model drawing it."""
+def rules(screen: Screen, *, continues: bool) -> list[Text]:
+    """The rules and the scoring. `continues`: the text has a next token, rather than the model drawing it."""
     comes = (
         "What comes stands in the text and is hidden."
-        if goes_on
+        if continues
         else "The model draws what comes. (For a text of yours: start with it, press home, g.)"
     )
     paragraphs = (

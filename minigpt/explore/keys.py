@@ -1,5 +1,6 @@
-"""The line of keys that work in the explorer at the moment, wrapped between entries to any width."""
+"""The explorer's keys: those that work at the moment, the settings they change, and the help that explains them."""
 
+import math
 from collections.abc import Sequence
 
 from rich.cells import cell_len
@@ -9,55 +10,62 @@ from minigpt.render.screen import Screen
 from minigpt.render.style import UNICODE, Symbols
 from minigpt.settings import FILTERS, SampleConfig
 
-BROWSE = (
-    ("↑↓", "choose"),
-    ("enter", "append"),
-    ("space", "model draws"),
-    ("←→", "back, forward"),
-    ("tab", "next branch"),
-    ("home end", "start, tip"),
-    ("/", "find"),
-    ("h", "heat"),
-    ("g", "game"),
-    ("s", "save"),
-    ("e", "export"),
-    ("?", "help"),
-    ("q", "quit"),
-)
-BROWSE_NARROW = (
-    ("↑↓", "choose"),
-    ("enter", "append"),
-    ("space", "draw"),
-    ("←→", "move"),
-    ("?", "all keys"),
-    ("q", "quit"),
-)
-FIND = (("type", "a part of a token"), ("↑↓", "choose"), ("enter", "append"), ("esc", "leave"))
-FILE = (("type", "a file's name"), ("ctrl+u", "clear"), ("enter", "write"), ("esc", "leave"))
-GAME = (("type", "what comes next"), ("↑↓", "how much you put on it"), ("enter", "see"), ("esc", "end the game"))
-HELP = (("↑↓", "scroll"), ("esc", "close"))
-
+KEYS = {  # by mode
+    "browse": "↑↓: choose · enter: append · space: model draws · ←→: back, forward · tab: next branch · "
+    "home end: start, tip · /: find · h: heat · g: game · s: save · e: export · ?: help · q: quit",
+    "narrow": "↑↓: choose · enter: append · space: draw · ←→: move · ?: all keys · q: quit",  # browse, on few columns
+    "small": "ctrl+c: quit",
+    "find": "type: a part of a token · ↑↓: choose · enter: append · esc: leave",
+    "save": "type: a file's name · ctrl+u: clear · enter: write · esc: leave",
+    "export": "type: a file's name · ctrl+u: clear · enter: write · esc: leave",
+    "game": "type: what comes next · ↑↓: how much you put on it · enter: see · esc: end the game",
+    "help": "↑↓: scroll · esc: close",
+}
 _ARROWS = {"↑↓": "up down", "←→": "left right"}  # for a terminal without these signs
-
 _LONGEST_NAME = 11  # letters: temperature
 
 SETTINGS = {spec.key: spec for spec in FILTERS.values() if spec.key}  # by the small letter, which is for less
 
+_HELP = {
+    "What is shown": "The text is a path through a tree of tokens. The current token is inverted; what comes after it "
+    "on this branch is dim. The list is the distribution of the token after it: raw is the model's own softmax over "
+    "the whole vocabulary, then what each setting leaves of it; hollow bars were cut, and all tokens that are not "
+    "listed are one row. The tree has a line for each branch, and a mark at the current token.",
+    "Tokens": "up, down, page up, page down: move the mark in the list, through the whole vocabulary · enter: append "
+    "the marked token · space: let the model draw one, with your settings · /: search the vocabulary; \\n is a newline",
+    "Branches": "left, backspace: one token back · right: forward on this branch · with shift: ten · home, end: its "
+    "first token, its tip · tab, shift+tab: the tip of the next branch, of the one before. Another token in the middle "
+    "of a text makes a branch there; nothing is lost.",
+    "Settings": "The small letter is for less, the capital for more: "
+    + " · ".join(f"{key} {key.upper()}: {spec.words}" for key, spec in SETTINGS.items())
+    + ". The logits of every token are kept, so the list changes without running the model.",
+    "Colours": "h: colour the text by how probable each token was, by how open the question was before it (entropy), "
+    "by its rank",
+    "Guessing": "g: guess the next token and bet on it, against the model. Where the branch continues, you guess its "
+    "tokens; at its tip the model draws them. The costs are explained there.",
+    "Files": "s: the whole tree as a trace, a record for every token · e: the text up to the current token. Neither "
+    "overwrites a file. When you leave (q, ctrl+c), that text is printed.",
+}
+
 
 def neighbour(values: Sequence[float], value: float, *, more: bool) -> float:
     """The next of `values`, which ascend except that a 0 at the end is the largest; the last one stays."""
-    end = float("inf") if values[-1] == 0 else values[-1]
-    place = [*values[:-1], end]
-    at = end if value == values[-1] else value
-    if more:
-        return next((v for v, p in zip(values, place, strict=True) if p > at), value)
-    return next((v for v, p in zip(reversed(values), reversed(place), strict=True) if p < at), value)
+
+    def size(number: float) -> float:
+        return math.inf if number == values[-1] == 0 else number
+
+    beyond = [v for v in values if (size(v) > size(value) if more else size(v) < size(value))]
+    return value if not beyond else beyond[0 if more else -1]
 
 
-def keys_picture(keys: Sequence[tuple[str, str]], width: int, symbols: Symbols = UNICODE) -> Text:
+def keys_picture(keys: str, width: int, symbols: Symbols = UNICODE) -> Text:
     """Keys in bold, each with what it does, on as many lines as necessary."""
-    names = {} if symbols.dot == UNICODE.dot else _ARROWS
-    return _flow([Text().append(names.get(key, key), "bold").append(f" {what}", "dim") for key, what in keys], width)
+    entries = []
+    for entry in keys.split(" · "):
+        key, what = entry.split(": ")
+        name = key if symbols.dot == UNICODE.dot else _ARROWS.get(key, key)
+        entries.append(Text().append(name, "bold").append(f" {what}", "dim"))
+    return _flow(entries, width)
 
 
 def settings_picture(config: SampleConfig, width: int) -> Text:
@@ -89,4 +97,12 @@ def _flow(entries: Sequence[Text], width: int) -> Text:
         if lines[-1].plain and cell_len(lines[-1].plain + "  " + entry.plain) > width:
             lines.append(Text())
         lines[-1].append("  " if lines[-1].plain else " ").append_text(entry)
+    return Text("\n").join(lines)
+
+
+def help_picture(screen: Screen) -> Text:
+    """The help, one paragraph per subject."""
+    lines = []
+    for name, words in _HELP.items():
+        lines += [Text(f" {name}", "bold"), screen.caption(words.replace("·", screen.symbols.dot))]
     return Text("\n").join(lines)

@@ -1,21 +1,23 @@
 """The parts of the explorer's screen, as rich Text of a given width and height."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+import codecs
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
-from rich.text import Text
+from rich.console import Console
+from rich.text import Span, Text
 
 from minigpt.explore.game import guess_label, rules, score_picture, verdict
-from minigpt.explore.keys import BROWSE, BROWSE_NARROW, FILE, FIND, GAME, HELP, keys_picture, legend_picture
+from minigpt.explore.keys import KEYS, keys_picture, legend_picture
 from minigpt.explore.session import Session
-from minigpt.explore.text import text_picture
-from minigpt.explore.tree import tree_picture
 from minigpt.render.candidates import fewer_candidates, step_table
 from minigpt.render.heat import SCALES, UNKNOWN, heat_legend
 from minigpt.render.screen import WIDEST, Screen
-from minigpt.render.style import UNICODE, Symbols, fit_end, percent, quantity, safe_text, token_label, visible
+from minigpt.render.style import UNICODE, Symbols, fit, fit_end, percent, quantity, safe_text, token_label, visible
 from minigpt.sampling.records import StepRecord
+from minigpt.sampling.tree import TokenTree
+from minigpt.text.records import Token
 
 SMALLEST = (40, 24)  # columns and lines in which everything can be read
 NARROW = 64  # columns below which the tree stands under the text
@@ -71,7 +73,7 @@ class Panes:
         after = session.after(session.here)
         return screen.caption(
             f"after token {len(session.tree.path(session.here)):,} of {len(session.branch()):,}",
-            "" if after is None else f"goes on with {token_label(session.tree.token(after), self._symbols)}",
+            "" if after is None else f"continues with {token_label(session.tree.token(after), self._symbols)}",
             "" if record.entropy_bits is None else f"entropy {record.entropy_bits:.2f} bits",
         )
 
@@ -79,7 +81,7 @@ class Panes:
         """The distribution after the current token; in the game, that of the last round, or the rules."""
         session, screen = self._session, self.screen(width)
         if session.mode == "game" and not session.rounds:
-            paragraphs = rules(screen, goes_on=session.after(session.here) is not None)
+            paragraphs = rules(screen, continues=session.after(session.here) is not None)
             apart = Text("\n\n").join(paragraphs)
             return apart if apart.plain.count("\n") < height else Text("\n").join(paragraphs)
         if session.mode == "game":
@@ -115,15 +117,8 @@ class Panes:
 
     def keys(self, width: int, *, small: bool = False) -> Text:
         """What the keys do at the moment."""
-        keys: dict[str, Sequence[tuple[str, str]]] = {
-            "browse": BROWSE_NARROW if width < NARROW else BROWSE,
-            "find": FIND,
-            "save": FILE,
-            "export": FILE,
-            "game": GAME,
-            "help": HELP,
-        }
-        return keys_picture((("ctrl+c", "quit"),) if small else keys[self._session.mode], width, self._symbols)
+        mode = "small" if small else self._session.mode
+        return keys_picture(KEYS["narrow" if mode == "browse" and width < NARROW else mode], width, self._symbols)
 
     def too_small(self, columns: int, lines: int) -> Text:
         return self.screen(columns).caption(
@@ -145,3 +140,120 @@ def _table(record: StepRecord, screen: Screen) -> Text:
 
 def _first_lines(text: Text, height: int) -> Text:
     return Text("\n").join(text.split("\n")[: max(1, height)])
+
+
+def text_picture(
+    nodes: Sequence[int],
+    here: int,
+    token: Callable[[int], Token],
+    style: Callable[[int], str],
+    width: int,
+    height: int,
+    symbols: Symbols,
+) -> Text:
+    """The lines around node number `here` of `nodes`, which is shown inverted; what follows it is dim.
+
+    `token` and `style` give the token and the colour of a node, and are called only for those in sight.
+    """
+    most = width * height  # characters, and so tokens, that may be in sight on each side
+    first = max(0, here - most)
+    tokens = [token(node) for node in nodes[first : here + 1 + most]]
+    text = Text()
+    for number, piece in enumerate(_pieces(tokens, here - first, symbols), first):
+        text.append(piece, str(number))
+    lines = text.wrap(Console(width=width), width, overflow="fold")
+    at = next(i for i, line in enumerate(lines) if any(span.style == str(here) for span in line.spans))
+    start = max(0, min(at - height + 2, len(lines) - height))
+    visible = lines[start : start + max(1, height)]
+
+    def colour(span: Span) -> Span:
+        number = int(str(span.style))
+        return Span(
+            span.start, span.end, "reverse" if number == here else "dim" if number > here else style(nodes[number])
+        )
+
+    for line in visible:
+        line.spans = [colour(span) for span in line.spans]
+    return Text("\n").join(visible)
+
+
+def _pieces(tokens: Sequence[Token], here: int, symbols: Symbols) -> list[str]:
+    """The whole characters that each token adds, safe to show.
+
+    Bytes of an incomplete character are named if nothing completes it, and at `here`.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    pieces: list[str] = []
+    whole = 0  # pieces up to the last whole character
+    for token in tokens:
+        pieces.append(safe_text(decoder.decode(bytes.fromhex(token.bytes))).replace("\t", symbols.tab + "   "))
+        whole = len(pieces) if not decoder.getstate()[0] else whole
+    for number in range(whole, len(tokens)):
+        pieces[number] = token_label(tokens[number], symbols)
+    pieces[here] = (pieces[here] or token_label(tokens[here], symbols)).replace("\n", symbols.newline + "\n")
+    return pieces
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """A part of the tree without a fork: its nodes, and what is drawn before them."""
+
+    nodes: tuple[int, ...]
+    stem: str  # a letter a level: B a branch, L the last one, | one that goes on further down, or a space
+
+
+def _stretches(tree: TokenTree) -> Iterator[_Stretch]:
+    """All stretches from the top down, each before its children."""
+    waiting = [(0, "")]
+    while waiting:
+        first, stem = waiting.pop()
+        nodes = [first]
+        while len(children := tree.children(nodes[-1])) == 1:
+            nodes.append(children[0])
+        yield _Stretch(tuple(nodes), stem)
+        around = stem.replace("B", "|").replace("L", " ")
+        for child in reversed(children):
+            waiting.append((child, around + ("L" if child == children[-1] else "B")))
+
+
+def tree_picture(tree: TokenTree, here: int, tip: int, width: int, height: int, symbols: Symbols) -> Text:
+    """The branches around `here`; the one that ends in `tip` is bright, and `here` is marked."""
+    current = set(tree.path(tip))
+    stretches = list(_stretches(tree))
+    at = next(i for i, stretch in enumerate(stretches) if here in stretch.nodes)
+    first = max(0, min(at - height // 2, len(stretches) - height))
+    lines = []
+    for stretch in stretches[first : first + height]:
+        marked, bright = here in stretch.nodes, stretch.nodes[0] in current
+        mark = symbols.chosen if marked else " "
+        stem = _drawn(stretch.stem, width // 2, symbols)
+        label = _label(tree, stretch, width - cell_len(mark + stem), symbols)
+        line = Text().append(mark, "bold green").append(stem, "dim")
+        lines.append(line.append(label, "bold green" if marked else "" if bright else "dim"))
+    return Text("\n").join(lines)
+
+
+def _drawn(stem: str, room: int, symbols: Symbols) -> str:
+    """The lines before a branch; of very many levels, the last ones."""
+    signs = dict(zip("BL|", symbols.tree, strict=True))
+    drawn = "".join(signs.get(letter, " ") for letter in stem)
+    return drawn if len(drawn) <= room else symbols.ellipsis + drawn[len(drawn) - room + 1 :]
+
+
+def _label(tree: TokenTree, stretch: _Stretch, room: int, symbols: Symbols) -> str:
+    """As many whole tokens as fit: the last ones of what all branches share, the first ones of a branch."""
+    from_end = not stretch.stem
+    nodes = stretch.nodes[::-1] if from_end else stretch.nodes
+    taken: list[str] = []
+    for i, node in enumerate(nodes):
+        label = token_label(tree.token(node), symbols)
+        rest = 0 if i == len(nodes) - 1 else cell_len(symbols.ellipsis)
+        if cell_len("".join(taken) + label) + rest > room:
+            break
+        taken.append(label)
+    if not taken:
+        return fit(token_label(tree.token(nodes[0]), symbols), room, symbols)
+    text = "".join(taken[::-1] if from_end else taken)
+    if len(taken) == len(nodes):
+        return text
+    return symbols.ellipsis + text if from_end else text + symbols.ellipsis

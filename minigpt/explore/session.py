@@ -1,14 +1,14 @@
 """The state of an exploration: the place in a tree of tokens, and what each key does there. Knows no terminal."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from minigpt.errors import MinigptError, spelled
+from minigpt.checkpoint.files import write_text
+from minigpt.errors import MinigptError, OutputError, spelled
 from minigpt.explore.game import FIRST_SHARE, SHARES, Round, result
 from minigpt.explore.keys import SETTINGS, neighbour
-from minigpt.explore.tree import leaf_under, leaves
 from minigpt.render.heat import SCALES
 from minigpt.sampling.records import StepRecord
 from minigpt.sampling.tree import TokenTree
@@ -17,23 +17,15 @@ from minigpt.settings import SampleConfig
 _ESCAPES = (("\\n", "\n"), ("\\t", "\t"), ("⏎", "\n"), ("⇥", "\t"), ("␣", " "))
 
 
-@dataclass(frozen=True)
-class Files:
-    """Functions that write files; both raise OutputError rather than overwrite."""
-
-    save: Callable[[Path], None]  # the whole tree
-    export: Callable[[Path, int], None]  # the text up to a node
-
-
 class Session:
     """One person's place in a tree. `here` is the current node, on the branch that ends in `tip`.
 
     `cursor` counts the candidates above the marked one. `mode` is browse, find, save, export, game or help: it decides
-    what keys do.
+    what keys do. `save` writes the whole tree to a new file, or raises OutputError.
     """
 
-    def __init__(self, tree: TokenTree, config: SampleConfig, files: Files) -> None:
-        self.tree, self.config, self._files = tree, config, files
+    def __init__(self, tree: TokenTree, config: SampleConfig, save: Callable[[Path], None]) -> None:
+        self.tree, self.config, self._save = tree, config, save
         self.here = self.tip = tree.prompt_end
         self.mode = "browse"
         self.heat: str | None = None
@@ -66,7 +58,7 @@ class Session:
         """`rows` of the list from candidate `first` on, and the length of the list."""
         config = replace(self.config, top=max(1, rows))
         if self.mode == "find":
-            return self.tree.find(self.here, _meant(self.typed), config, first=first)
+            return self.tree.find(self.here, _unescaped(self.typed), config, first=first)
         record = self.tree.next(self.here, config, first=first)
         return record, len(record.candidates) + (record.other.count if record.other else 0)
 
@@ -80,16 +72,16 @@ class Session:
     def press(self, key: str, character: str | None = None) -> None:
         """Handle a key; a mistake is reported in `message`, and leaves the tree unchanged."""
         self.message = ""
-        keys = {
+        handlers = {
             "browse": self._browse,
             "find": self._find,
-            "save": lambda key, character: self._name_file(key, character, self._files.save),
-            "export": lambda key, character: self._name_file(key, character, self._export),
+            "save": self._name_file,
+            "export": self._name_file,
             "game": self._play,
-            "help": self._read,
+            "help": self._read_help,
         }
         try:
-            keys[self.mode](key, character)
+            handlers[self.mode](key, character)
         except MinigptError as error:
             self.message = " ".join(spelled(error.message, _as_words).split("\n"))
 
@@ -100,7 +92,7 @@ class Session:
             self.cursor = 0
 
     def _browse(self, key: str, character: str | None) -> None:
-        acts: dict[str, Callable[[], None]] = {
+        actions: dict[str, Callable[[], None]] = {
             "enter": self._append,
             "space": lambda: self._go(self.tree.draw(self.here, self.config)),
             "left": lambda: self._move(-1),
@@ -120,8 +112,8 @@ class Session:
             "question_mark": lambda: self._begin("help"),
             "q": self._leave,
         }
-        if key in acts:
-            acts[key]()
+        if key in actions:
+            actions[key]()
         elif not self._choose(key):
             self._set(character or "")
 
@@ -131,10 +123,11 @@ class Session:
         elif not self._choose(key):
             self._type(key, character)
 
-    def _name_file(self, key: str, character: str | None, write: Callable[[Path], None]) -> None:
+    def _name_file(self, key: str, character: str | None) -> None:
         if key != "enter":
             self._type(key, character)
         elif self.typed.strip():
+            write = self._save if self.mode == "save" else self._export
             write(Path(self.typed).expanduser())
             self.message = f"{self.typed} is written."
             self._begin("browse")
@@ -148,7 +141,7 @@ class Session:
             self._type(key, character)
             self.message = result(self.rounds) if self.mode != "game" else ""
 
-    def _read(self, key: str, character: str | None) -> None:
+    def _read_help(self, key: str, character: str | None) -> None:
         if key in ("escape", "enter", "q", "question_mark"):
             self._begin("browse")
 
@@ -183,7 +176,7 @@ class Session:
 
     def _go(self, node: int) -> None:
         """Move to `node`, on the current branch if it contains the node, otherwise on the newest one that does."""
-        self.tip = self.tip if node in self.branch() else leaf_under(self.tree, node)
+        self.tip = self.tip if node in self.branch() else self.tree.leaf(node)
         self.here, self.cursor = node, 0
 
     def _move(self, by: int) -> None:
@@ -200,13 +193,11 @@ class Session:
 
     def _turn(self, by: int) -> None:
         """Move to the tip of the next branch in the picture, or of the one before."""
-        tips = leaves(self.tree)
+        tips = list(self.tree.leaves())
         self._go(tips[(tips.index(self.tip) + by) % len(tips)])
 
     def _set(self, letter: str) -> None:
-        """Change a setting by its letter: small for less, capital for more. The logits are kept, so the model does not
-        run again.
-        """
+        """Change a setting by its letter: small for less, capital for more."""
         spec = SETTINGS.get(letter.lower())
         if spec is not None:
             value: Any = neighbour(spec.steps, getattr(self.config, spec.setting), more=letter.isupper())
@@ -217,35 +208,37 @@ class Session:
         self.heat = names[(names.index(self.heat) + 1) % len(names)]
 
     def _export(self, path: Path) -> None:
-        self._files.export(path, self.here)
+        if path.exists():
+            raise OutputError(f"{path} exists already: choose another name.")
+        write_text(path, self.tree.text(self.here))
 
     def _bet(self) -> None:
         """End a round: what comes next, and what it costs both."""
-        guess, here, after = self.tree.first_token(self.typed), self.here, self.after(self.here)
-        node = self.tree.draw(here, self.config) if after is None else after
-        came = self.tree.token(node).id
-        found = self.tree.candidates(here, [came] if guess is None else [came, guess.id], self.config)
-        model_bits = self.tree.bits(here, came)
+        tree, here, guess, after = self.tree, self.here, self.tree.first_token(self.typed), self.after(self.here)
+        node = tree.draw(here, self.config) if after is None else after
+        came = tree.token(node).id
+        found = tree.candidates(here, [came] if guess is None else [came, guess.id], self.config)
+        model_bits = tree.bits(here, came)
         self.rounds.append(
             Round(
                 guess=None if guess is None else found[1],
-                guess_bits=None if guess is None else self.tree.bits(here, guess.id),
+                guess_bits=None if guess is None else tree.bits(here, guess.id),
                 share=self.share,
                 came=found[0],
                 drawn=after is None,
-                person_bits=model_bits if guess is None else self.tree.bet_bits(here, came, guess.id, self.share),
-                typed=self.typed,
+                person_bits=model_bits if guess is None else tree.bet_bits(here, came, guess.id, self.share),
                 model_bits=model_bits,
+                typed=self.typed,
             )
         )
         self._go(node)
         self.typed = ""
 
 
-def _meant(typed: str) -> str:
+def _unescaped(typed: str) -> str:
     """The text to search for: a newline and a tab may be typed as escapes, or as they are shown."""
-    for written, meant in _ESCAPES:
-        typed = typed.replace(written, meant)
+    for escape, letter in _ESCAPES:
+        typed = typed.replace(escape, letter)
     return typed
 
 

@@ -160,3 +160,21 @@ def read_stretches(model: Baseline, ids: Sequence[int], *, last_only: bool = Fal
         stretch = torch.tensor([ids[first : first + model.config.context]], device=model.device)
         logits_BTV, state = model.read(stretch, state, last_only=last_only)
         yield logits_BTV[0], state
+
+
+def position_logits(model: Model, ids: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+    """(position, logits [V] for it) for every position but the first, window by window as in sampling."""
+    if isinstance(model, Baseline):
+        stretches = read_stretches(model, ids[:-1])
+        yield from enumerate((logits_V for logits_TV, _ in stretches for logits_V in logits_TV), start=1)
+        return
+    context = model.config.context
+    position = 1
+    while position < len(ids):
+        start = window_start(position, context)
+        end = min(start + context, len(ids) - 1)  # this window's last token predicts ids[end]
+        with torch.inference_mode():
+            logits_TV = model(torch.tensor([ids[start:end]], device=model.device))[0]
+        for row in range(position - 1 - start, end - start):
+            yield start + row + 1, logits_TV[row]
+        position = end + 1

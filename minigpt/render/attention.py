@@ -12,8 +12,10 @@ from minigpt.render.html import Section
 from minigpt.render.machine import write_grid, write_rows
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, fit, percent, quantity, quoted, token_label, visible
-from minigpt.views import attention
-from minigpt.views.attention import AttentionGrid, HeadSummary, LookedAtWord, SharedWord, WordInContext, WordLayer
+from minigpt.views import attention, heads, shared_word
+from minigpt.views.attention import AttentionGrid
+from minigpt.views.heads import HeadSummary
+from minigpt.views.shared_word import LookedAtWord, SharedWord, WordInContext, WordLayer
 from minigpt.views.view import Answer
 
 _NUMBER = 4  # cells of `100` and a gap
@@ -214,7 +216,7 @@ def attention_section(title: str, grids: Sequence[AttentionGrid]) -> Section:
 
 
 FACES = (
-    Face(view=attention.HEADS, table=_head_table, csv=_head_csv, section=_section),
-    Face(view=attention.GRID, table=_grid_table, csv=_grid_csv, section=_section),
-    Face(view=attention.WORD, table=_word_table),
+    Face(view=heads.VIEW, table=_head_table, csv=_head_csv, section=_section),
+    Face(view=attention.VIEW, table=_grid_table, csv=_grid_csv, section=_section),
+    Face(view=shared_word.VIEW, table=_word_table),
 )

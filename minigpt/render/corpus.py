@@ -34,7 +34,8 @@ from minigpt.render.style import (
 from minigpt.render.table import Column, Table
 from minigpt.text.records import CorpusText
 from minigpt.views import corpus
-from minigpt.views.corpus import CorpusCandidate, CorpusStep, CorpusSuffix, VerbatimReport, VerbatimSpan
+from minigpt.views.corpus import CorpusCandidate, CorpusStep, CorpusSuffix
+from minigpt.views.verbatim import VerbatimReport, VerbatimSpan
 
 VERBATIM = "underline"  # how a verbatim span looks
 _SUFFIXES = 8  # rows of the list of suffixes; the middle of a longer one is left out

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from minigpt.errors import ConfigError, brief, named
 from minigpt.settings import TokenBias
-from minigpt.text.single import single_token
+from minigpt.text.arguments import single_token
 from minigpt.text.tokenizer import Tokenizer
 
 

@@ -12,9 +12,7 @@ def surprisal(logits_V: Tensor, token: int) -> float:
 
 
 def divergence_bits(p_logits_V: Tensor, q_logits_V: Tensor) -> float:
-    """The KL divergence D(p
-
-    q) in bits, of two softmaxes in float64: the excess cost of coding p's tokens by q.
+    """The KL divergence D(p || q) of two softmaxes in float64, in bits: the excess cost of coding p's tokens by q.
 
     0 for equal distributions, never negative. Kullback and Leibler, "On Information and Sufficiency", 1951.
     """

@@ -10,6 +10,11 @@ from minigpt.sampling.records import ScoredToken
 from minigpt.text.tokenizer import Tokenizer
 
 
+def distribution_after(model: Model, ids: Sequence[int]) -> Distribution:
+    """The distribution after `ids` (one or more), unfiltered."""
+    return distribution(decoder_for(model).prefill(ids)[0])
+
+
 def before_each(model: Model, ids: Sequence[int], tokens: Sequence[int]) -> Iterator[Distribution]:
     """The distribution before each of `tokens` (one or more) that follow `ids` (one or more), as in sampling."""
     decoder = decoder_for(model)

@@ -60,6 +60,17 @@ class Distribution:
         return self.raw_V.numpy()
 
     @property
+    def entropy_bits(self) -> float:
+        """The entropy of the raw probabilities: with the largest logit at 0, log(sum of exp) minus the mean logit.
+
+        Both terms are 0 or more, and zero probabilities meet finite logits, so 0 * log 0 never occurs and no logarithm
+        of each probability is needed, which would take as long as the softmax.
+        """
+        logits, raw = self.logits, self.raw
+        best = int(logits.argmax())
+        return (float((raw * (logits[best] - logits)).sum()) - math.log(raw[best])) / math.log(2)
+
+    @property
     def final_V(self) -> Tensor:
         """The distribution that a token is drawn from."""
         return self.results[-1].probs_V if self.results else self.raw_V
@@ -134,20 +145,20 @@ def step_record(
     """The record of one step: the `top` candidates, among them `token` and `also`, and all others summed."""
     ids = best_ids(dist.logits_V, top)
     listed = list(dict.fromkeys([*ids, *also, *(() if token is None else (token,))]))
-    candidates = _candidates(dist, listed, len(ids), token_bytes)
-    chosen = None if token is None else candidates[listed.index(token)]
-    surprisal = None if chosen is None else surprisal_bits(candidates[0], chosen)
-    return _record(dist, candidates, chosen, surprisal, position=position, sample=sample)
+    rows = candidates(dist, listed, token_bytes, best=len(ids))
+    chosen = None if token is None else rows[listed.index(token)]
+    surprisal = None if chosen is None else surprisal_bits(rows[0], chosen)
+    return _record(dist, rows, chosen, surprisal, position=position, sample=sample)
 
 
 def listing(dist: Distribution, ids: Sequence[int], token_bytes: TokenBytes, *, position: int) -> StepRecord:
     """The record of an open question: the tokens `ids`, in this order, and all others summed."""
-    return _record(dist, _candidates(dist, list(ids), 0, token_bytes), None, None, position=position)
+    return _record(dist, candidates(dist, ids, token_bytes), None, None, position=position)
 
 
 def _record(
     dist: Distribution,
-    candidates: list[Candidate],
+    rows: tuple[Candidate, ...],
     token: Candidate | None,
     surprisal: float | None,
     *,
@@ -158,23 +169,12 @@ def _record(
         sample=sample,
         position=position,
         token=token,
-        candidates=tuple(candidates),
-        other=_other(dist, [candidate.id for candidate in candidates]),
-        entropy_bits=_entropy_bits(dist),
+        candidates=rows,
+        other=all_others(dist, [candidate.id for candidate in rows]),
+        entropy_bits=dist.entropy_bits,
         surprisal_bits=surprisal,
         stages=tuple(_stage(dist, result) for result in dist.results),
     )
-
-
-def _entropy_bits(dist: Distribution) -> float:
-    """The entropy of the raw probabilities: with the largest logit at 0, log(sum of exp) minus the mean logit.
-
-    Both terms are 0 or more, and zero probabilities meet finite logits, so 0 * log 0 never occurs and no logarithm of
-    each probability is needed, which would take as long as the softmax.
-    """
-    logits, raw = dist.logits, dist.raw
-    best = int(logits.argmax())
-    return (float((raw * (logits[best] - logits)).sum()) - math.log(raw[best])) / math.log(2)
 
 
 def surprisal_bits(best: Candidate, token: Candidate) -> float:
@@ -189,15 +189,18 @@ def _text_and_hex(data: bytes) -> tuple[str | None, str]:
     return token_text(data), data.hex()
 
 
-def _candidates(dist: Distribution, ids: list[int], best: int, token_bytes: TokenBytes) -> list[Candidate]:
-    """Candidates for `ids`: the `best` largest logits in order, and perhaps one more."""
+def candidates(
+    dist: Distribution, ids: Sequence[int], token_bytes: TokenBytes, *, best: int = 0
+) -> tuple[Candidate, ...]:
+    """The tokens `ids` with their numbers. The first `best` of them are known to have the largest logits, in order."""
+    ids = list(ids)
     logits: list[float] = dist.logits[ids].tolist()
     raw_probs: list[float] = dist.raw[ids].tolist()
     after = list(zip(*(result.probs[ids].tolist() for result in dist.results), strict=True)) or [()] * len(ids)
     probs = [each[-1] for each in after] if dist.results else raw_probs
     ranks, cut_by = _ranks(dist.logits, logits, best), _cut_by(dist, ids)
     names = [_text_and_hex(token_bytes(token)) for token in ids]
-    return [
+    return tuple(
         Candidate(
             id=token,
             text=text,
@@ -212,7 +215,7 @@ def _candidates(dist: Distribution, ids: list[int], best: int, token_bytes: Toke
         for token, (text, hex_bytes), logit, raw, each, prob, rank, cut in zip(
             ids, names, logits, raw_probs, after, probs, ranks, cut_by, strict=True
         )
-    ]
+    )
 
 
 def _ranks(logits: np.ndarray, listed: list[float], best: int) -> list[int]:
@@ -233,7 +236,8 @@ def _cut_by(dist: Distribution, ids: list[int]) -> list[str | None]:
     return cut_by
 
 
-def _other(dist: Distribution, listed: list[int]) -> Other:
+def all_others(dist: Distribution, listed: list[int]) -> Other:
+    """All tokens that are not listed, summed term by term."""
     raw_prob = _sum_without(dist.raw, listed)
     after = tuple(_sum_without(result.probs, listed) for result in dist.results)
     return Other(

@@ -6,8 +6,7 @@ from torch import Tensor
 
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import named
-from minigpt.models.decoder import decoder_for
-from minigpt.models.reading import position_logits
+from minigpt.models.decoder import decoder_for, position_logits
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import build_stages
 from minigpt.sampling.records import StepLogits, StepRecord, first_token

@@ -3,7 +3,7 @@
 import json
 
 from minigpt.errors import brief
-from minigpt.plain import Misfit
+from minigpt.records import Misfit
 from minigpt.sampling.records import Candidate, StepRecord
 from minigpt.text.records import token_text
 

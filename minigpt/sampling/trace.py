@@ -20,17 +20,15 @@ from typing import Any
 
 import torch
 
-from minigpt.checkpoint.files import sha256_of, storable
-from minigpt.checkpoint.folder import CONFIG, Checkpoint
+from minigpt.checkpoint.files import CONFIG, sha256_of, storable
+from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.tensors import weight_files
 from minigpt.checkpoint.tokenizer_files import tokenizer_files
-from minigpt.errors import ConfigError, OutputError, TraceError, brief, named
-from minigpt.plain import Misfit, from_line, from_plain
-from minigpt.records import Several, to_plain
+from minigpt.errors import ConfigError, OutputError, TraceError, brief, escaped, named
+from minigpt.records import Misfit, Several, from_line, from_plain, to_plain
 from minigpt.sampling.plausible import check_id, check_record
 from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.settings import FILTERS, SampleConfig
-from minigpt.text.wording import escaped
 
 FORMAT = "minigpt trace"
 NUMBER = 2  # of the format; one more whenever a reader of the last one would misread or refuse the new

@@ -1,10 +1,9 @@
 """A tree of continuations of one prompt, in which every step costs one token."""
 
 import math
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from itertools import takewhile
 
 import torch
 from torch import Tensor
@@ -30,9 +29,8 @@ from minigpt.settings import SampleConfig
 from minigpt.text.records import Token, token_text
 from minigpt.text.tokenizer import Tokenizer
 
-_KEPT_BYTES = 256 << 20  # of logits, and as much again of keys and values: about 1,300 nodes of GPT-2's
-
-Key = TypeVar("Key")
+_KEPT_BYTES = 512 << 20  # of logits, keys and values: about 1,900 nodes of GPT-2's
+_RAW = SampleConfig(temperature=1.0, top_p=1.0)
 
 
 @dataclass(slots=True)
@@ -44,35 +42,14 @@ class _Node:
     step: StepRecord | None = None
 
 
-class _Recent(Generic[Key]):
-    """A cache of at most `most` tensors by key, which drops the least recently used."""
-
-    def __init__(self, most: int) -> None:
-        self._most, self._kept = most, OrderedDict[Key, Tensor]()
-
-    def get(self, key: Key) -> Tensor | None:
-        if key in self._kept:
-            self._kept.move_to_end(key)
-        return self._kept.get(key)
-
-    def put(self, key: Key, value: Tensor) -> None:
-        self._kept[key] = value
-        self._kept.move_to_end(key)
-        if len(self._kept) > self._most:
-            self._kept.popitem(last=False)
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-
 class TokenTree:
     """A tree of tokens: texts that share their beginning. A node is a number, in order of creation.
 
-    The prompt's tokens are the first nodes; an empty prompt is one end-of-text. Every node keeps the logits after it
-    and its own column of keys and values, so a step from any node feeds one token to the model: whatever the cache
-    lacks of the path to the node is copied into it. A full window is read again, as `window_start` requires.
-    `kept_bytes` limits the logits, and the columns; whatever was dropped is recomputed when needed. Raises
-    CheckpointError if the model's logits are not finite.
+    The prompt's tokens are the first nodes; an empty prompt is one end-of-text. The logits after every node and its
+    column of keys and values are kept, so a step from any node feeds one token to the model: whatever the cache lacks
+    of the path to the node is copied into it. A full window is read again, as `window_start` requires. Of more than
+    `kept_bytes`, what was used least recently is dropped, and recomputed when needed. Raises CheckpointError if the
+    model's logits are not finite.
     """
 
     def __init__(
@@ -81,13 +58,14 @@ class TokenTree:
         self._tokenizer, self._model, self._decoder = tokenizer, model, CachedDecoder(model)
         self._uniforms = uniforms(torch.Generator().manual_seed(seed))
         self._prompt, self._nodes, self._texts = prompt, list[_Node](), list[str]()
-        self._live: tuple[int, ...] = ()  # the nodes whose columns the cache holds
+        self._live: tuple[int, ...] = ()  # the nodes whose columns the decoder's cache holds
+        # By node and the start of its window; without logits where the window of the node itself starts earlier.
+        self._kept: dict[tuple[int, int], tuple[Tensor | None, Tensor]] = {}
         self._asked: dict[tuple[object, ...], Distribution] = {}
         self._seen: tuple[int | None, SeenTokens] = (None, SeenTokens())  # up to a node
         c = model.config
-        column = c.layers * 2 * c.width * model.wte.weight.element_size()
-        self._logits = _Recent[int](max(c.context, kept_bytes // (4 * c.vocab_size)))
-        self._columns = _Recent[tuple[int, int]](max(c.context, kept_bytes // column))  # by node and window's start
+        column_bytes = c.layers * 2 * c.width * model.wte.weight.element_size()
+        self._most_kept = max(c.context, kept_bytes // (4 * c.vocab_size + column_bytes))
         for token in tokenizer.encode(prompt) or [tokenizer.end_of_text]:
             self._add(token, len(self._nodes) - 1 if self._nodes else None)
         self.prompt_end = len(self._nodes) - 1
@@ -104,20 +82,30 @@ class TokenTree:
             at = self._nodes[at].parent
         return tuple(reversed(nodes))
 
-    def parent(self, node: int) -> int | None:
-        return self._nodes[node].parent
-
     def children(self, node: int) -> tuple[int, ...]:
         return tuple(self._nodes[node].children)
+
+    def leaf(self, node: int) -> int:
+        """The end of the newest branch through `node`."""
+        while children := self.children(node):
+            node = children[-1]
+        return node
+
+    def leaves(self) -> Iterator[int]:
+        """The ends of all branches, depth first."""
+        waiting = [0]
+        while waiting:
+            node = waiting.pop()
+            waiting += reversed(self.children(node))
+            if not self.children(node):
+                yield node
 
     def ids(self, node: int) -> list[int]:
         """The token ids up to and including `node`."""
         return [self._nodes[n].token for n in self.path(node)]
 
     def text(self, node: int) -> str:
-        """The whole text up to and including `node`, with the prompt; the end-of-text of an empty prompt is not part of
-        it.
-        """
+        """The whole text up to and including `node`, without the end-of-text of an empty prompt."""
         return self._tokenizer.decode(self.ids(node)[0 if self._prompt else 1 :])
 
     def token(self, node: int) -> Token:
@@ -138,23 +126,15 @@ class TokenTree:
         for child in self._nodes[node].children:
             if self._nodes[child].token == token:
                 return child
-        record = step_record(
-            self._distribution(node, config),
-            self._tokenizer.token_bytes,
-            position=self._nodes[node].depth,
-            top=config.top,
-            token=token,
-        )
+        record = self._chosen(node, token, config)
         self._bring_cache_to(node)
         start = self._decoder.start
         logits_V = self._decoder.step([token])[0].to("cpu", copy=True)
         require_finite(logits_V)
         child = self._add(token, node)
         self._nodes[child].step = record
-        self._logits.put(child, logits_V)
-        self._live = self.path(child)[self._decoder.start :]
-        moved = self._decoder.start != start  # the whole window was read again
-        self._keep_columns(0 if moved else len(self._live) - 1)
+        reread = self._decoder.start != start
+        self._keep(child, {child: logits_V}, first=0 if reread else len(self._live))
         return child
 
     def draw(self, node: int, config: SampleConfig) -> int:
@@ -183,30 +163,25 @@ class TokenTree:
         """The record of how `node`'s token was chosen; None for the first one, which has no context."""
         here = self._nodes[node]
         if here.step is None and here.parent is not None:
-            dist = self._distribution(here.parent, _RAW)
-            depth = here.depth - 1
-            here.step = step_record(dist, self._tokenizer.token_bytes, position=depth, top=_RAW.top, token=here.token)
+            here.step = self._chosen(here.parent, here.token, _RAW)
         return here.step
 
     def next(self, node: int, config: SampleConfig, *, first: int = 0) -> StepRecord:
         """The distribution after `node`: `config.top` candidates from number `first` on, counted from 0."""
-        dist = self._distribution(node, config)
-        ids = best_ids(dist.logits_V, first + config.top)[first:]
-        return listing(dist, ids, self._tokenizer.token_bytes, position=self._nodes[node].depth)
+        best = best_ids(self._distribution(node, config).logits_V, first + config.top)
+        return self._listing(node, best[first:], config)
 
     def find(self, node: int, text: str, config: SampleConfig, *, first: int = 0) -> tuple[StepRecord, int]:
         """Like `next`, for the tokens that contain `text`, ignoring case; and how many there are."""
         wanted = text.casefold()
         found = [token for token, own in enumerate(self._vocabulary()) if wanted in own]
-        dist = self._distribution(node, config)
-        order = dist.logits_V[found].argsort(descending=True, stable=True)
+        order = self._distribution(node, config).logits_V[found].argsort(descending=True, stable=True)
         ids = [found[i] for i in order[first : first + config.top].tolist()]
-        return listing(dist, ids, self._tokenizer.token_bytes, position=self._nodes[node].depth), len(found)
+        return self._listing(node, ids, config), len(found)
 
     def candidates(self, node: int, tokens: Sequence[int], config: SampleConfig) -> tuple[Candidate, ...]:
         """The given tokens as candidates after `node`."""
-        dist = self._distribution(node, config)
-        return listing(dist, tokens, self._tokenizer.token_bytes, position=self._nodes[node].depth).candidates
+        return self._listing(node, tokens, config).candidates
 
     def bits(self, node: int, token: int) -> float:
         """The surprisal of `token` after `node`, in bits of the raw probability."""
@@ -229,6 +204,14 @@ class TokenTree:
             names = map(self._tokenizer.token_bytes, range(self._model.config.vocab_size))
             self._texts = [(token_text(name) or "\0").casefold() for name in names]
         return self._texts
+
+    def _listing(self, node: int, tokens: Sequence[int], config: SampleConfig) -> StepRecord:
+        dist = self._distribution(node, config)
+        return listing(dist, tokens, self._tokenizer.token_bytes, position=self._nodes[node].depth)
+
+    def _chosen(self, node: int, token: int, config: SampleConfig) -> StepRecord:
+        dist, position = self._distribution(node, config), self._nodes[node].depth
+        return step_record(dist, self._tokenizer.token_bytes, position=position, top=config.top, token=token)
 
     def _distribution(self, node: int, config: SampleConfig) -> Distribution:
         """The distribution after a node. The last one is cached, because a screen asks for it repeatedly."""
@@ -263,10 +246,10 @@ class TokenTree:
 
     def _logits_after(self, node: int) -> Tensor:
         """The logits [V] after a node, float32 on the CPU."""
-        logits_V = self._logits.get(node)
-        if logits_V is None:
+        start = self._start(self._nodes[node].depth)
+        if self._recall(node, start) is None:
             self._read(node)
-            logits_V = self._logits.get(node)
+        logits_V, _ = self._kept[node, start]
         assert logits_V is not None
         return logits_V
 
@@ -274,41 +257,40 @@ class TokenTree:
         """Move the decoder behind `node`, by copying kept columns or by reading the window again."""
         path = self.path(node)
         start = self._start(len(path))
-        wanted = path[start:]
-        common = _common(self._live, wanted) if start == self._decoder.start else 0
-        columns = [column for n in wanted[common:] if (column := self._columns.get((n, start))) is not None]
-        if len(columns) < len(wanted) - common:
-            self._read(node)  # perhaps on beyond it, in the prompt: the window so far begins with what is wanted
-            common, columns = len(wanted), []
-        self._decoder.resume(self.ids(node), common, columns)
-        self._live = wanted
+        window = path[start:]
+        same = takewhile(lambda pair: pair[0] == pair[1], zip(self._live, window, strict=False))
+        shared = len(list(same)) if start == self._decoder.start else 0
+        columns = [found[1] for n in window[shared:] if (found := self._recall(n, start)) is not None]
+        if len(columns) < len(window) - shared:
+            self._read(node)  # perhaps on beyond it, in the prompt: what was read begins with the window
+            shared, columns = len(window), []
+        self._decoder.resume(self.ids(node), shared, columns)
+        self._live = window
 
     def _read(self, node: int) -> None:
-        """One pass over `node`'s window, and within the prompt to the window's end; keeps the logits and columns of
-        all.
-        """
+        """One pass over `node`'s window, and within the prompt to the window's end; keeps the results of all."""
         start = self._start(self._nodes[node].depth)
         end = node
         while end < self.prompt_end and self._start(self._nodes[end + 1].depth) == start:
             end += 1  # the prompt's nodes are numbered in order
         logits_TV = self._decoder.read(self.ids(end)).to("cpu")
         require_finite(logits_TV)
-        self._live = self.path(end)[start:]
-        self._keep_columns(0)
-        for n, logits_V in zip(self._live, logits_TV, strict=True):
-            if self._start(self._nodes[n].depth) == start:  # the others are seen from an earlier window
-                self._logits.put(n, logits_V.clone())
+        read = zip(self.path(end)[start:], logits_TV, strict=True)
+        self._keep(end, {n: logits_V.clone() for n, logits_V in read if self._start(self._nodes[n].depth) == start})
 
-    def _keep_columns(self, first: int) -> None:
-        """Keep the columns of the nodes of the window, from number `first` on."""
+    def _recall(self, node: int, start: int) -> tuple[Tensor | None, Tensor] | None:
+        """The kept logits and column of `node` in the window from `start` on; then they were used last."""
+        found = self._kept.pop((node, start), None)
+        if found is not None:
+            self._kept[node, start] = found
+        return found
+
+    def _keep(self, node: int, logits: Mapping[int, Tensor], *, first: int = 0) -> None:
+        """Keep the columns of the window that ends at `node`, from its token number `first` on, with these logits."""
+        start = self._decoder.start
+        self._live = self.path(node)[start:]
         for n, column in zip(self._live[first:], self._decoder.columns(first), strict=True):
-            self._columns.put((n, self._decoder.start), column)
-
-
-_RAW = SampleConfig(temperature=1.0, top_p=1.0)
-
-
-def _common(first: Sequence[int], second: Sequence[int]) -> int:
-    """The number of nodes that two paths share at their start."""
-    pairs = zip(first, second, strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
+            self._kept.pop((n, start), None)
+            self._kept[n, start] = logits.get(n), column
+        while len(self._kept) > self._most_kept:
+            del self._kept[next(iter(self._kept))]

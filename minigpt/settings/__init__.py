@@ -11,6 +11,20 @@ from minigpt.settings.commands import (
     Exploring,
     Windows,
 )
+from minigpt.settings.common import (
+    DEVICES,
+    DTYPES,
+    FOLDER_DTYPES,
+    GGUF_DTYPES,
+    MANY,
+    PRECISIONS,
+    QUANTIZATIONS,
+    SEEDS,
+    Machine,
+    Source,
+    Weights,
+    launched_rank,
+)
 from minigpt.settings.fields import (
     Range,
     Setting,
@@ -21,19 +35,6 @@ from minigpt.settings.fields import (
     require_choice,
     setting,
     settings_of,
-)
-from minigpt.settings.machine import (
-    DEVICES,
-    DTYPES,
-    FOLDER_DTYPES,
-    GGUF_DTYPES,
-    MANY,
-    PRECISIONS,
-    QUANTIZATIONS,
-    SEEDS,
-    Machine,
-    Weights,
-    launched_rank,
 )
 from minigpt.settings.model import ACTIVATIONS, DEFAULT_WINDOW, MODELS, PRESETS, ModelConfig, Preset
 from minigpt.settings.sampling import (
@@ -141,6 +142,7 @@ __all__ = [
     "SampleSource",
     "Setting",
     "Settings",
+    "Source",
     "TextFormat",
     "TextSettings",
     "TokenBias",

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minigpt.errors import named
+from minigpt.settings.common import MANY, PRECISIONS, SEED
 from minigpt.settings.fields import Range, Settings, require, setting
-from minigpt.settings.machine import MANY, PRECISIONS, SEED
 from minigpt.settings.sampling import TOP, SampleConfig
 from minigpt.settings.training import MINUTES, MOST_STEPS
 

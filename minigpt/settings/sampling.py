@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.errors import brief, named
+from minigpt.settings.common import HUGE, MANY, SEED, FileAndModel
 from minigpt.settings.fields import Range, Setting, Settings, require, setting, settings_of
-from minigpt.settings.machine import HUGE, MANY, SEED
 
 CHOOSING = "How a token is chosen, in this order"  # the panel
 AGAIN = "To see it again"  # the panel of traces
@@ -269,19 +269,10 @@ class AskedFilters(FilterSettings, _BiasTexts):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleSource(Settings):
+class SampleSource(FileAndModel):
     """The prompt to continue, and the model that continues it."""
 
     prompt: str | None = setting(None, help="The text to continue; - or nothing reads standard input.", argument=True)
-    file: Path | None = setting(None, help="Take the text from this file, with the newline at its end.")
-    checkpoint: Path | None = setting(
-        None,
-        help="A run of ./checkpoints by name, the folder of a run or of any Hugging Face GPT-2, or a GPT-2 of the Hub "
-        "such as openai-community/gpt2. By default the newest run.",
-        short="-c",
-        variable="MINIGPT_CHECKPOINT",
-        completes="model",
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

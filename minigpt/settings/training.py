@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.errors import named
+from minigpt.settings.common import HUGE, MANY, PRECISIONS, SEED, Machine
 from minigpt.settings.fields import Range, Settings, require, setting
-from minigpt.settings.machine import HUGE, MANY, PRECISIONS, SEED, Machine
 from minigpt.settings.model import DEFAULT_WINDOW, DROPOUT, MODELS, PRESETS
 
 PANELS = TEXT, MODEL, TRAINING, OPTIMIZER, MACHINE, OUTPUT = (

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePath
 from typing import Any
 
-from minigpt.errors import CorpusError
-from minigpt.text.wording import needs_extra
+from minigpt.errors import CorpusError, needs_extra
 
 _MOST = 1 << 18  # bytes that come out at once, about
 _FEW = 64  # bytes passed to zstandard at once: it has no output limit, and expands four of them to at most 128 kB

@@ -13,11 +13,10 @@ from pathlib import PurePath
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
-from minigpt.errors import ConfigError, CorpusError, brief, named
+from minigpt.errors import ConfigError, CorpusError, brief, escaped, named, needs_extra
 from minigpt.text.blocks import Block, blocks
 from minigpt.text.compression import decompress, inner_path, is_compressed
 from minigpt.text.sources import File, Stored
-from minigpt.text.wording import escaped, listed, needs_extra
 
 _ROWS = 64  # of parquet at once: each may be a book
 _IN_MEMORY = 1 << 24  # bytes: a larger parquet file that is compressed once more is unpacked to a temporary file
@@ -288,6 +287,12 @@ def whole_characters(text: str, where: str, field: str) -> str:
             f'{where}: field "{brief(escaped(field))}" holds {half}.\nWrite both halves, or \\ufffd.'
         ) from error
     return text
+
+
+def listed(names: list[str], most: int = 20) -> str:
+    """The first `most` of `names`, in quotes on one line."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(f'"{brief(escaped(name))}"' for name in names[:most]) + more
 
 
 def no_field(message: str, kind: str, names: list[str], texts: list[str]) -> CorpusError:

@@ -3,10 +3,9 @@
 import re
 from itertools import takewhile
 
-from minigpt.errors import ConfigError, CorpusError
+from minigpt.errors import ConfigError, CorpusError, escaped
 from minigpt.text.formats import ENCODINGS, clean
 from minigpt.text.sources import find, find_local
-from minigpt.text.wording import escaped
 
 _WITHOUT_END = 12  # characters of a word that is longer than a line of advice
 

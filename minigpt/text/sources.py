@@ -16,10 +16,9 @@ from pathlib import Path, PurePath
 from tempfile import SpooledTemporaryFile, TemporaryDirectory
 from typing import IO, Any
 
-from minigpt.errors import CorpusError
+from minigpt.errors import CorpusError, escaped, needs_extra
 from minigpt.text.blocks import Progress, unheard
 from minigpt.text.compression import inner_path
-from minigpt.text.wording import escaped, needs_extra
 
 WEB = ("http://", "https://")
 URL_EXTRAS = {

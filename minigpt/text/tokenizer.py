@@ -23,11 +23,10 @@ import numpy as np
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Engine
 
-from minigpt.errors import CheckpointError, CorpusError, brief, named
+from minigpt.errors import CheckpointError, CorpusError, brief, escaped, named
 from minigpt.settings import RANGES, TOKENIZERS, require, require_choice
 from minigpt.text.blocks import Block, pieces, short_pieces, utf8_length
 from minigpt.text.library_calls import Panic, interruptible, panics_raised, quiet_panics
-from minigpt.text.wording import escaped
 
 END_OF_TEXT = "<|endoftext|>"
 SMALLEST_VOCABULARY = int(RANGES["vocab_size"].least)

@@ -7,15 +7,14 @@ from typing import TypeVar
 
 import torch
 
-from minigpt.checkpoint.run import Scratch
+from minigpt.checkpoint.claim import Scratch
 from minigpt.errors import CheckpointError, named
 from minigpt.models.device import resolve_precision
-from minigpt.models.equal import equal_shape
+from minigpt.models.kinds import equal_shape
 from minigpt.settings import PRESETS, Choices, ModelConfig, TrainConfig, require
 from minigpt.text.blocks import Progress, counted, unheard
-from minigpt.text.corpus import Corpus
+from minigpt.text.corpus import Corpus, Split
 from minigpt.text.shards import TokenData, fitting_context, made_before, made_from, reuse_shards, tokenize
-from minigpt.text.split import Split
 from minigpt.text.tokenizer import Tokenizer, check_tokenizer, default_vocab_size, train_tokenizer
 from minigpt.training.budget import VOCABULARIES, TextSize, candidates, chosen, given_model, known, paced
 from minigpt.training.finetune import Base, further, misfit

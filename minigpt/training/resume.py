@@ -6,17 +6,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from minigpt.checkpoint.files import read_own_json
-from minigpt.checkpoint.folder import CONFIG, load, read_config
-from minigpt.checkpoint.resume import RESUME, has_state, has_tokens, load_tokens
-from minigpt.checkpoint.run import RunFolder
-from minigpt.checkpoint.run_info import FINISHED, RunInfo
-from minigpt.checkpoint.runs import LOG, RUN, near_run
+from minigpt.checkpoint.files import CONFIG, LOG, RESUME, RUN, read_own_json
+from minigpt.checkpoint.folder import load, read_config
+from minigpt.checkpoint.run_folder import RunFolder, has_state, has_tokens, load_tokens
+from minigpt.checkpoint.runs import FINISHED, RunInfo, near_run
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, brief, named
 from minigpt.models.kinds import Model
-from minigpt.plain import record_of
-from minigpt.records import Count, Several
+from minigpt.records import Count, Several, record_of
 from minigpt.settings import MOST_STEPS, ModelConfig, TrainConfig, require
 from minigpt.text.corpus import Corpus, Source
 from minigpt.training.finetune import Base, begun_with

@@ -13,13 +13,11 @@ from typing import Any
 import torch
 
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.checkpoint.resume import has_state, load_state, save_state, unreadable_state
-from minigpt.checkpoint.run import RunFolder
-from minigpt.checkpoint.run_info import is_untrained
+from minigpt.checkpoint.run_folder import RunFolder, has_state, load_state, save_state, unreadable_state
+from minigpt.checkpoint.runs import is_untrained
 from minigpt.errors import TrainingError, as_flag, named
 from minigpt.models.gpt import GPT
-from minigpt.models.kinds import Model, new_model
-from minigpt.models.positions import give_positions
+from minigpt.models.kinds import Model, give_positions, new_model
 from minigpt.settings import Choices, ModelConfig
 from minigpt.settings.model import NAMES
 from minigpt.training.distributed import ALONE, Ranks

@@ -12,13 +12,14 @@ from minigpt.errors import CheckpointError, CorpusError, named
 from minigpt.records import Record
 from minigpt.settings import Settings, setting
 from minigpt.text.records import Token
-from minigpt.views.view import Answer, Question, Stream, View
+from minigpt.views.view import Answer, Question, Stream, Tally, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from torch import Tensor
+
     from minigpt.checkpoint.folder import Checkpoint
-    from minigpt.sampling.distribution import Distribution
     from minigpt.text.tokenizer import Tokenizer
 
 
@@ -88,138 +89,128 @@ def compare_next(one: Checkpoint, other: Checkpoint, text: str, *, top: int, mov
             f"{one.path} and {other.path} have different vocabularies, so their next tokens cannot be compared one by "
             f"one.\nWith {named('every')}, they are compared stretch by stretch of the text."
         )
-    from minigpt.models.decoder import decoder_for
-    from minigpt.sampling.distribution import distribution
-
-    ids = one.tokenizer.encode(text)
-    first, second = (distribution(decoder_for(checkpoint.model).prefill(ids)[0]) for checkpoint in (one, other))
-    return _compared(first, second, one.tokenizer, top, moved)
-
-
-def _compared(first: Distribution, second: Distribution, tokenizer: Tokenizer, top: int, moved: int) -> ComparedNext:
     from minigpt.sampling.bits import divergence_bits
-    from minigpt.sampling.distribution import best_ids, step_record, sum_without
+    from minigpt.sampling.continuation import distribution_after
+    from minigpt.sampling.distribution import all_others, best_ids, candidates
 
-    def compared(ids: Iterable[int]) -> tuple[ComparedToken, ...]:
-        return tuple(ComparedToken.of(tokenizer, token, **numbers(token)) for token in ids)
+    ids, token_bytes = one.tokenizer.encode(text), one.tokenizer.token_bytes
+    first, second = (distribution_after(checkpoint.model, ids) for checkpoint in (one, other))
 
-    def numbers(token: int) -> dict[str, float]:
-        probs = {"raw_prob": float(first.raw_V[token]), "other_raw_prob": float(second.raw_V[token])}
-        return {**probs, "rank": _rank(first, token), "other_rank": _rank(second, token)}
+    def compared(tokens: list[int]) -> tuple[ComparedToken, ...]:
+        pairs = zip(candidates(first, tokens, token_bytes), candidates(second, tokens, token_bytes), strict=True)
+        return tuple(
+            ComparedToken(
+                id=mine.id,
+                text=mine.text,
+                bytes=mine.bytes,
+                raw_prob=mine.raw_prob,
+                other_raw_prob=its.raw_prob,
+                rank=mine.rank,
+                other_rank=its.rank,
+            )
+            for mine, its in pairs
+        )
 
     listed = best_ids(first.raw_V.maximum(second.raw_V), top)
-    entropies = [step_record(dist, tokenizer.token_bytes, position=0, top=1).entropy_bits for dist in (first, second)]
-    assert entropies[0] is not None
-    assert entropies[1] is not None
+    rest, other_rest = all_others(first, listed), all_others(second, listed)
     return ComparedNext(
         tokens=compared(listed),
         moved=compared(best_ids((first.raw_V - second.raw_V).abs(), moved)),
-        rest=len(first.raw_V) - len(listed),
-        rest_raw_prob=sum_without(first.raw_V, listed),
-        rest_other_raw_prob=sum_without(second.raw_V, listed),
-        entropy_bits=entropies[0],
-        other_entropy_bits=entropies[1],
+        rest=rest.count,
+        rest_raw_prob=rest.raw_prob,
+        rest_other_raw_prob=other_rest.raw_prob,
+        entropy_bits=first.entropy_bits,
+        other_entropy_bits=second.entropy_bits,
         divergence_bits=divergence_bits(first.logits_V, second.logits_V),
         other_divergence_bits=divergence_bits(second.logits_V, first.logits_V),
     )
 
 
-def _rank(dist: Distribution, token: int) -> int:
-    return 1 + int((dist.logits_V > dist.logits_V[token]).sum())
-
-
 def compare_text(one: Checkpoint, other: Checkpoint, text: str) -> Iterator[ComparedSpan]:
     """Compare two models on `text`, stretch by stretch, each with its own tokens and windows.
 
-    Only one window of each model is in memory.
+    Only the windows of one stretch are in memory.
     """
-    if same_vocabulary(one.tokenizer, other.tokenizer):
-        yield from _token_by_token(one, other, one.tokenizer.encode(text))
-    else:
-        yield from _stretches(_costs(one, text), _costs(other, text))
+    from minigpt.sampling.bits import divergence_bits
+
+    same = same_vocabulary(one.tokenizer, other.tokenizer)
+    ids = one.tokenizer.encode(text)
+    other_ids = ids if same else other.tokenizer.encode(text)
+    for mine, its in _stretches(_tokens_read(one, ids), _tokens_read(other, other_ids)):
+        logits_V, other_logits_V = mine[0].logits_V, its[0].logits_V
+        yield ComparedSpan(
+            tokens=tuple(read.token for read in mine),
+            other_tokens=tuple(read.token for read in its),
+            surprisal_bits=_total_bits(mine),
+            other_surprisal_bits=_total_bits(its),
+            divergence_bits=(
+                divergence_bits(logits_V, other_logits_V)
+                if same and logits_V is not None and other_logits_V is not None
+                else None
+            ),
+        )
 
 
-def _token_by_token(one: Checkpoint, other: Checkpoint, ids: Sequence[int]) -> Iterator[ComparedSpan]:
-    from minigpt.models.reading import position_logits
-    from minigpt.sampling.bits import divergence_bits, surprisal
-
-    if ids:
-        yield _span([_Cost(Token.of(one.tokenizer, ids[0]), None)], [_Cost(Token.of(other.tokenizer, ids[0]), None)])
-    both = zip(position_logits(one.model, ids), position_logits(other.model, ids), strict=True)
-    for (position, logits_V), (_, other_V) in both:
-        token = Token.of(one.tokenizer, ids[position])
-        costs = [_Cost(token, surprisal(values_V, token.id)) for values_V in (logits_V, other_V)]
-        yield _span(costs[:1], costs[1:], divergence_bits(logits_V, other_V))
-
-
-class _Cost(NamedTuple):
-    """A token of a text and its surprisal in bits; None for the first one, which has no context."""
+class _TokenRead(NamedTuple):
+    """A token of a text, and the logits that predict it; None for the first one, which has no context."""
 
     token: Token
-    bits: float | None
+    logits_V: Tensor | None
 
 
-def _costs(checkpoint: Checkpoint, text: str) -> Iterator[_Cost]:
-    from minigpt.models.reading import position_logits
-    from minigpt.sampling.bits import surprisal
+def _tokens_read(checkpoint: Checkpoint, ids: Sequence[int]) -> Iterator[_TokenRead]:
+    from minigpt.models.decoder import position_logits
 
-    tokenizer, ids = checkpoint.tokenizer, checkpoint.tokenizer.encode(text)
     if ids:
-        yield _Cost(Token.of(tokenizer, ids[0]), None)
+        yield _TokenRead(Token.of(checkpoint.tokenizer, ids[0]), None)
     for position, logits_V in position_logits(checkpoint.model, ids):
-        yield _Cost(Token.of(tokenizer, ids[position]), surprisal(logits_V, ids[position]))
+        yield _TokenRead(Token.of(checkpoint.tokenizer, ids[position]), logits_V)
 
 
-def _stretches(ones: Iterator[_Cost], others: Iterator[_Cost]) -> Iterator[ComparedSpan]:
+def _stretches(
+    ones: Iterator[_TokenRead], others: Iterator[_TokenRead]
+) -> Iterator[tuple[list[_TokenRead], list[_TokenRead]]]:
     """Merge two tokenizations of one text into the shortest stretches that end a token in both."""
-    mine: list[_Cost] = []
-    theirs: list[_Cost] = []
+    mine: list[_TokenRead] = []
+    its: list[_TokenRead] = []
     ahead = 0  # bytes by which the first is further on
     while True:
-        side, costs, sign = (mine, ones, 1) if ahead <= 0 else (theirs, others, -1)
-        cost = next(costs, None)
-        if cost is None:
-            if mine or theirs or any(True for _ in chain(ones, others)):
+        tokens, source, sign = (mine, ones, 1) if ahead <= 0 else (its, others, -1)
+        read = next(source, None)
+        if read is None:
+            if mine or its or any(True for _ in chain(ones, others)):
                 raise CorpusError(
                     "One of the two tokenizers changes the text, such as its capitals or its spaces, so their tokens "
                     "do not meet.\nCompare the models by evaluate, each with its own tokens."
                 )
             return
-        side.append(cost)
-        ahead += sign * (len(cost.token.bytes) // 2)
-        if ahead == 0 and mine and theirs:
-            yield _span(mine, theirs)
-            mine, theirs = [], []
+        tokens.append(read)
+        ahead += sign * (len(read.token.bytes) // 2)
+        if ahead == 0 and mine and its:
+            yield mine, its
+            mine, its = [], []
 
 
-def _span(mine: Sequence[_Cost], theirs: Sequence[_Cost], divergence: float | None = None) -> ComparedSpan:
-    return ComparedSpan(
-        tokens=tuple(cost.token for cost in mine),
-        other_tokens=tuple(cost.token for cost in theirs),
-        surprisal_bits=_total(mine),
-        other_surprisal_bits=_total(theirs),
-        divergence_bits=divergence,
-    )
+def _total_bits(tokens: Sequence[_TokenRead]) -> float | None:
+    """The surprisal of all tokens; None if one of them has no context."""
+    from minigpt.sampling.bits import surprisal
+
+    bits = [surprisal(read.logits_V, read.token.id) for read in tokens if read.logits_V is not None]
+    return math.fsum(bits) if len(bits) == len(tokens) else None
 
 
-def _total(costs: Sequence[_Cost]) -> float | None:
-    bits = [cost.bits for cost in costs]
-    known = [value for value in bits if value is not None]
-    return math.fsum(known) if len(known) == len(bits) else None
-
-
-class ComparedTally:
+class ComparedTally(Tally):
     """Adds up the surprisals of both models as stretches pass through."""
 
     def __init__(self) -> None:
-        self._bytes, self._tokens, self._other_tokens = 0, 0, 0
+        self._bytes = self._tokens = self._other_tokens = 0
         self._bits: list[float] = []
         self._other_bits: list[float] = []
         self._divergences: list[float] = []
 
-    def watch(self, spans: Iterable[ComparedSpan]) -> Iterator[ComparedSpan]:
+    def watch(self, records: Iterable[ComparedSpan]) -> Iterator[ComparedSpan]:
         """Pass the stretches on, and count those that have a surprisal in both models."""
-        for span in spans:
+        for span in records:
             if span.surprisal_bits is not None and span.other_surprisal_bits is not None:
                 self._bytes += sum(len(token.bytes) // 2 for token in span.tokens)
                 self._tokens += len(span.tokens)
@@ -240,12 +231,14 @@ class ComparedTally:
             bytes=self._bytes,
             tokens=self._tokens,
             other_tokens=self._other_tokens,
-            bits_per_byte=math.fsum(self._bits) / self._bytes if self._bytes else None,
-            other_bits_per_byte=math.fsum(self._other_bits) / self._bytes if self._bytes else None,
-            divergence_bits_per_token=(
-                math.fsum(self._divergences) / len(self._divergences) if self._divergences else None
-            ),
+            bits_per_byte=_mean(self._bits, self._bytes),
+            other_bits_per_byte=_mean(self._other_bits, self._bytes),
+            divergence_bits_per_token=_mean(self._divergences, len(self._divergences)),
         )
+
+
+def _mean(values: Sequence[float], count: int) -> float | None:
+    return math.fsum(values) / count if count else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,28 +253,22 @@ class Flags(Settings):
 
 
 def _ask(question: Question) -> Answer:
-    one, other = question.checkpoint, _other(question)
+    one, other, beside = _both(question)
     record = compare_next(one, other, question.text, top=question.top)
-    return Answer(records=(record,), text=question.text, **_beside(one, other))
+    return Answer(records=(record,), text=question.text, **beside)
 
 
 def _ask_every(question: Question) -> Answer:
-    one, other = question.checkpoint, _other(question)
-    spans = Stream(lambda: compare_text(one, other, question.text))
-    return Answer(records=spans, tally=ComparedTally, **_beside(one, other))
+    one, other, beside = _both(question)
+    return Answer(records=Stream(lambda: compare_text(one, other, question.text)), tally=ComparedTally, **beside)
 
 
-def _other(question: Question) -> Checkpoint:
-    from minigpt.checkpoint.folder import load
+def _both(question: Question) -> tuple[Checkpoint, Checkpoint, dict[str, Any]]:
+    """Both checkpoints, and what an answer says about them."""
+    from minigpt.checkpoint.folder import described, load
 
-    return load(question.flags.against, question.checkpoint.model.device)
-
-
-def _beside(one: Checkpoint, other: Checkpoint) -> dict[str, Any]:
-    """The description of both checkpoints."""
-    from minigpt.checkpoint.folder import described
-
-    return {"fields": {"against": described(other.path)}, "facts": {"paths": (one.path, other.path)}}
+    one, other = question.checkpoint, load(question.flags.against, question.model.device)
+    return one, other, {"fields": {"against": described(other.path)}, "facts": {"paths": (one.path, other.path)}}
 
 
 NEXT = View(

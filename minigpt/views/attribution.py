@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from minigpt.errors import CorpusError, named
 from minigpt.records import Record
 from minigpt.sampling.records import Candidate
-from minigpt.settings import Settings, require, setting
+from minigpt.settings import Settings, setting
 from minigpt.text.records import Token
 from minigpt.views.view import Answer, Question, View
 
@@ -59,7 +59,7 @@ def leave_one_out(
     from minigpt.models.inside import logits_without_each
     from minigpt.models.kv_cache import KVCache, window_start
     from minigpt.sampling.bits import surprisal
-    from minigpt.sampling.distribution import best_ids, distribution, step_record
+    from minigpt.sampling.distribution import best_ids, candidates, distribution
 
     start = window_start(len(ids), model.config.context)
     window = ids[start:]
@@ -71,8 +71,6 @@ def leave_one_out(
     with torch.inference_mode():
         dist = distribution(model(torch.tensor([window], device=model.device), cache, last_only=True)[0, 0])
     explained = best_ids(dist.logits_V, 1)[0] if token is None else token
-    chosen = step_record(dist, tokenizer.token_bytes, position=len(ids), top=1, token=explained).chosen
-    assert chosen is not None
     whole = surprisal(dist.logits_V, explained)
     effects = []
     for index, logits_V in logits_without_each(model, window, cache):
@@ -81,7 +79,11 @@ def leave_one_out(
         effects.append(TokenEffect.of(tokenizer, window[index], **numbers))
         progress(1)
     return Attribution(
-        position=len(ids), token=chosen, surprisal_bits=whole, unseen=start, effects=tuple(reversed(effects))
+        position=len(ids),
+        token=candidates(dist, [explained], tokenizer.token_bytes)[0],
+        surprisal_bits=whole,
+        unseen=start,
+        effects=tuple(reversed(effects)),
     )
 
 
@@ -99,21 +101,14 @@ class Flags(Settings):
 
 def _ask(question: Question) -> Answer:
     from minigpt.models.decoder import decoding_threads
-    from minigpt.models.kinds import gpt_of
     from minigpt.models.kv_cache import window_start
-    from minigpt.text.single import single_token
 
-    tokenizer, tracked = question.checkpoint.tokenizer, question.flags.track
-    require(
-        len(tracked) < 2,
-        f"{named('attribution')} explains one token, not {len(tracked)}: give {named('track')} once.",
-    )
-    explained = single_token(tokenizer, tracked[0]) if tracked else None
-    model = gpt_of(question.checkpoint.model, f"{named('attribution')} leaves tokens out of the keys and values")
+    explained = question.only_tracked(f"{named('attribution')} explains")
+    model = question.gpt(f"{named('attribution')} leaves tokens out of the keys and values")
     seen = len(question.ids) - window_start(len(question.ids), model.config.context)
     with decoding_threads(model):
         progress = question.stages("leaving out", seen, "tokens")
-        record = leave_one_out(model, tokenizer, question.ids, token=explained, progress=progress)
+        record = leave_one_out(model, question.tokenizer, question.ids, token=explained, progress=progress)
     return Answer(records=(record,), text=question.text)
 
 

@@ -109,7 +109,7 @@ class Flags(Settings):
 
 
 def _ask(question: Question) -> Answer:
-    model, tokenizer = question.checkpoint.model, question.checkpoint.tokenizer
+    model, tokenizer = question.model, question.tokenizer
     end = boundary(model, tokenizer, question.ids, top=question.top)
     if end is None:
         question.note(NO_BOUNDARY)

@@ -7,11 +7,10 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from minigpt.errors import brief, named
+from minigpt.errors import brief, escaped, named
 from minigpt.sampling.records import ScoredToken
 from minigpt.settings import Settings, setting
-from minigpt.text.choices import joined_choices, running_together, split_choices
-from minigpt.text.wording import escaped
+from minigpt.text.arguments import joined_choices, running_together, split_choices
 from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ class Flags(Settings):
 def _ask(question: Question) -> Answer:
     from minigpt.models.decoder import decoding_threads
 
-    model, tokenizer = question.checkpoint.model, question.checkpoint.tokenizer
+    model, tokenizer = question.model, question.tokenizer
     texts = split_choices(question.flags.choices)
     with decoding_threads(model):
         choices = weigh(model, tokenizer, question.ids, texts)
@@ -127,7 +126,7 @@ def _ask(question: Question) -> Answer:
 
 def _tokens_ahead(question: Question) -> int:
     """The number of tokens of the longest choice that are read before its last one is predicted."""
-    encode = question.checkpoint.tokenizer.encode
+    encode = question.tokenizer.encode
     return max(len(encode(text)) - 1 for text in split_choices(question.flags.choices))
 
 

@@ -1,13 +1,11 @@
-"""What followed the end of a text in a corpus, and which spans of a sample occur there verbatim."""
+"""What followed the end of a text in a corpus, beside what a model predicts after it."""
 
 from __future__ import annotations
 
-import codecs
 import math
 from collections import Counter
 from dataclasses import dataclass, fields
-from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from minigpt.errors import named
 from minigpt.sampling.records import BareToken, Candidate, Other, StepRecord
@@ -16,7 +14,7 @@ from minigpt.text.records import CorpusText, token_text
 from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from minigpt.models.kinds import Model
     from minigpt.sampling.distribution import Distribution
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from minigpt.text.shards import Ids
     from minigpt.text.tokenizer import Tokenizer
 
-SHORTEST_SPAN = 2  # tokens: the single ones of a text stand everywhere
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,41 +70,6 @@ class CorpusStep(StepRecord):
     suffix: CorpusSuffix | None  # that shares are taken from; None where the last token never stands in the corpus
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerbatimSpan:
-    """A maximal run of sampled tokens that occurs verbatim in the corpus."""
-
-    position: int  # from 0, of its first token in the text
-    tokens: int
-    text: str | None  # None when its bytes are not whole characters
-    bytes: str  # hexadecimal
-    occurrences: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerbatimPiece:
-    """A part of a sampled text that occurs in the corpus, or that does not."""
-
-    text: str
-    verbatim: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerbatimReport:
-    """The parts of a sample that occur verbatim in a corpus, in spans of `at_least` this many tokens, without the
-    prompt.
-    """
-
-    sample: int
-    corpus: CorpusText
-    at_least: int
-    sampled_tokens: int  # without an end-of-text that ended the sample
-    verbatim_tokens: int  # of them, those in spans, which may overlap
-    longest: VerbatimSpan | None  # the first of the longest
-    spans: tuple[VerbatimSpan, ...]
-    pieces: tuple[VerbatimPiece, ...]  # the whole sampled text
-
-
 def corpus_step(
     model: Model,
     tokenizer: Tokenizer,
@@ -122,20 +85,39 @@ def corpus_step(
     Lists the `top` tokens of the model and the `top` most frequent of the corpus. Shares are of what followed the last
     `suffix` tokens, or as many of them as occur in the corpus; by default the longest suffix that occurs.
     """
-    from minigpt.models.decoder import decoder_for
-    from minigpt.sampling.distribution import distribution, step_record
+    from minigpt.sampling.continuation import distribution_after
+    from minigpt.sampling.distribution import step_record
     from minigpt.text.occurrences import OUTSIDE, followers, most_frequent, nested
 
-    dist = distribution(decoder_for(model).prefill(ids)[0])
-    rows = nested(followers(corpus, ids))
-    suffixes = [_suffix(dist, tokenizer, ids[-tokens:], found) for tokens, found in rows]
-    followed = [i for i, row in enumerate(suffixes) if row.followed]
-    wanted = [i for i in followed if suffix is not None and suffixes[i].tokens >= suffix]
-    chosen = (wanted or followed[-1:])[:1]
-    found = rows[chosen[0]][1] if chosen else Counter[int]()
+    dist = distribution_after(model, ids)
+    rows = [(_suffix(dist, tokenizer, ids[-tokens:], found), found) for tokens, found in nested(followers(corpus, ids))]
+    followed = [(row, found) for row, found in rows if row.followed]
+    longest = followed[-1] if followed else (None, Counter[int]())
+    chosen, found = next(((row, found) for row, found in followed if suffix and row.tokens >= suffix), longest)
     del found[OUTSIDE]
     step = step_record(dist, tokenizer.token_bytes, position=len(ids), top=top, also=most_frequent(found, top))
-    return _beside(step, found, text, tuple(suffixes), suffixes[chosen[0]] if chosen else None)
+    total = found.total()
+
+    def counted(kind: type[T], record: Candidate | Other | None, count: int) -> T:
+        return _extended(kind, record, corpus_count=count, corpus_share=count / total if total else None)
+
+    ordered = sorted(step.candidates, key=lambda candidate: (-candidate.logit, candidate.id))
+    candidates = tuple(counted(CorpusCandidate, candidate, found[candidate.id]) for candidate in ordered)
+    rest = total - sum(candidate.corpus_count for candidate in candidates)
+    return _extended(
+        CorpusStep,
+        step,
+        candidates=candidates,
+        other=counted(CorpusOther, step.other, rest),
+        corpus=text,
+        suffixes=tuple(row for row, _ in rows),
+        suffix=chosen,
+    )
+
+
+def _extended(kind: type[T], record: Any, **more: Any) -> T:
+    """`record` as one of a subclass, with more fields."""
+    return kind(**{field.name: getattr(record, field.name) for field in fields(record)} | more)
 
 
 def _suffix(dist: Distribution, tokenizer: Tokenizer, ids: Sequence[int], found: Followers) -> CorpusSuffix:
@@ -153,113 +135,21 @@ def _suffix(dist: Distribution, tokenizer: Tokenizer, ids: Sequence[int], found:
         next_tokens=len(inside),
         likeliest=BareToken.of(tokenizer, best[0]) if best else None,
         likeliest_share=inside[best[0]] / followed if best else None,
-        divergence_bits=divergence_bits(dist, inside) if best else None,
+        divergence_bits=_divergence_bits(dist, inside) if best else None,
     )
 
 
-def divergence_bits(dist: Distribution, found: Followers) -> float:
-    """The KL divergence of the corpus's shares from the model's raw softmax, D(corpus
-
-    model), in bits.
+def _divergence_bits(dist: Distribution, found: Followers) -> float:
+    """The KL divergence D(corpus || model) of the corpus's shares from the model's raw softmax, in bits.
 
     It is finite because the model gives every token some probability; the reverse divergence would not be.
     """
     import numpy as np
 
-    tokens, total = list(found), found.total()
+    tokens = list(found)
     bits_V = (dist.logits_V.log_softmax(-1) / math.log(2)).numpy()
-    shares = np.array([found[token] for token in tokens]) / total
+    shares = np.array([found[token] for token in tokens]) / found.total()
     return max(0.0, float((shares * (np.log2(shares) - bits_V[tokens])).sum()))  # not -1e-17
-
-
-def _beside(
-    step: StepRecord,
-    found: Followers,
-    text: CorpusText,
-    suffixes: tuple[CorpusSuffix, ...],
-    chosen: CorpusSuffix | None,
-) -> CorpusStep:
-    """`step` with the corpus's counts; its candidates by logit, ties by id."""
-    total = found.total()
-
-    def counted(count: int) -> dict[str, Any]:
-        return {"corpus_count": count, "corpus_share": count / total if total else None}
-
-    ordered = sorted(step.candidates, key=lambda candidate: (-candidate.logit, candidate.id))
-    candidates = [CorpusCandidate(**_values(each), **counted(found[each.id])) for each in ordered]
-    rest = total - sum(candidate.corpus_count for candidate in candidates)
-    assert step.other is not None
-    return CorpusStep(
-        **{
-            **_values(step),
-            "candidates": tuple(candidates),
-            "other": CorpusOther(**_values(step.other), **counted(rest)),
-        },
-        corpus=text,
-        suffixes=suffixes,
-        suffix=chosen,
-    )
-
-
-def _values(record: Any) -> dict[str, Any]:
-    return {field.name: getattr(record, field.name) for field in fields(record)}
-
-
-def verbatim(
-    tokenizer: Tokenizer,
-    ids: Sequence[int],
-    corpus: Ids,
-    text: CorpusText,
-    *,
-    at_least: int,
-    position: int,
-    sample: int,
-) -> VerbatimReport:
-    """The spans of `ids`, the sampled tokens, that occur verbatim in the corpus; the first is at `position`.
-
-    Only sampled tokens are matched, because the prompt is the user's own text.
-    """
-    from minigpt.text.occurrences import verbatim_spans
-
-    if ids and ids[-1] == tokenizer.end_of_text:
-        ids = ids[:-1]  # it ends the text, and is none of it
-    spans = verbatim_spans(corpus, ids, at_least, tokenizer.end_of_text)
-    marked = [False] * len(ids)
-    for start, tokens, _ in spans:
-        marked[start : start + tokens] = [True] * tokens
-    records = tuple(
-        VerbatimSpan(
-            position=position + start,
-            tokens=tokens,
-            text=token_text(data := tokenizer.decode_bytes(ids[start : start + tokens])),
-            bytes=data.hex(),
-            occurrences=occurrences,
-        )
-        for start, tokens, occurrences in spans
-    )
-    return VerbatimReport(
-        sample=sample,
-        corpus=text,
-        at_least=at_least,
-        sampled_tokens=len(ids),
-        verbatim_tokens=sum(marked),
-        longest=max(records, key=lambda span: span.tokens, default=None),
-        spans=records,
-        pieces=tuple(_pieces(map(tokenizer.token_bytes, ids), marked)),
-    )
-
-
-def _pieces(tokens: Iterable[bytes], marked: Iterable[bool]) -> Iterator[VerbatimPiece]:
-    """The whole text in as few pieces as the marks allow. A character belongs to the token that completes it."""
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    for is_verbatim, group in groupby(zip(tokens, marked, strict=True), key=lambda pair: pair[1]):
-        if text := decoder.decode(b"".join(data for data, _ in group)):
-            yield VerbatimPiece(text=text, verbatim=is_verbatim)
-    if text := decoder.decode(b"", final=True):
-        yield VerbatimPiece(text=text, verbatim=False)
-
-
-SOURCES = "run (what the checkpoint learned from), a run's folder, builtin, or a text. May be given several times."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,7 +157,11 @@ class Flags(Settings):
     """The flags that ask for a comparison with a corpus."""
 
     corpus: tuple[str, ...] = setting(
-        (), help=f"Compare with how often each token follows in {SOURCES}", metavar="SOURCE", completes="corpus"
+        (),
+        help="Compare with how often each token follows in run (what the checkpoint learned from), a run's folder, "
+        "builtin, or a text. May be given several times.",
+        metavar="SOURCE",
+        completes="corpus",
     )
     suffix: int | None = setting(
         None,
@@ -280,20 +174,12 @@ class Flags(Settings):
 def _ask(question: Question) -> Answer:
     from minigpt.checkpoint.reference import find_reference
 
-    checkpoint, flags = question.checkpoint, question.flags
-    found = find_reference(flags.corpus, checkpoint, question.stages)
+    flags = question.flags
+    found = find_reference(flags.corpus, question.checkpoint, question.stages)
     if found.note:
         question.note(found.note)
-    record = corpus_step(
-        checkpoint.model,
-        checkpoint.tokenizer,
-        question.ids,
-        found.ids,
-        found.text,
-        top=question.top,
-        suffix=flags.suffix,
-    )
-    return Answer(records=(record,), text=question.text)
+    asked = question.model, question.tokenizer, question.ids, found.ids, found.text
+    return Answer(records=(corpus_step(*asked, top=question.top, suffix=flags.suffix),), text=question.text)
 
 
 VIEW = View(

@@ -85,7 +85,7 @@ class Flags(Settings):
 
 
 def _ask(question: Question) -> Answer:
-    tokenizer = question.checkpoint.tokenizer
+    tokenizer = question.tokenizer
     sizes = tokenizer.vocab_size, len(tokenizer.merges())
     return Answer(records=cut(tokenizer, question.text), text=question.text, facts={"sizes": sizes})
 

@@ -91,7 +91,7 @@ class Flags(Settings):
 
 
 def _ask(question: Question) -> Answer:
-    model, tokenizer = question.checkpoint.model, question.checkpoint.tokenizer
+    model, tokenizer = question.model, question.tokenizer
     vectors = token_vectors(model, tokenizer, question.ids, top=question.flags.nearest)
     return Answer(records=vectors, facts={"tied": model.config.tied})
 

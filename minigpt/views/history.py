@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minigpt.errors import CheckpointError, named
-from minigpt.sampling.records import Candidate, StepRecord
+from minigpt.sampling.records import Candidate
 from minigpt.settings import Settings, require, setting
 from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:
-    from minigpt.checkpoint.snapshots import Snapshot
+    from minigpt.checkpoint.listing import Snapshot
     from minigpt.models.kinds import Model
-    from minigpt.sampling.distribution import Distribution
     from minigpt.text.tokenizer import Tokenizer
 
     Load = Callable[[Snapshot], Model]
@@ -57,14 +56,22 @@ def history(
     `tracked`: the tokens whose probability and rank are followed, by default the final model's `top` candidates.
     """
     from minigpt.sampling.bits import divergence_bits
-    from minigpt.sampling.distribution import best_ids, step_record
+    from minigpt.sampling.continuation import distribution_after
+    from minigpt.sampling.distribution import best_ids, candidates
 
-    final = _after(load(snapshots[-1]), ids)
-    followed = list(tracked) or best_ids(final.logits_V, top)
+    final = distribution_after(load(snapshots[-1]), ids)
+    followed = tracked or best_ids(final.logits_V, top)
     for snapshot in snapshots:
-        dist = final if snapshot is snapshots[-1] else _after(load(snapshot), ids)
-        records = [step_record(dist, tokenizer.token_bytes, position=len(ids), top=1, token=i) for i in followed]
-        yield _row(snapshot, records, divergence_bits(final.logits_V, dist.logits_V), final=dist is final)
+        dist = final if snapshot is snapshots[-1] else distribution_after(load(snapshot), ids)
+        yield HistoryRow(
+            step=snapshot.step,
+            final=dist is final,
+            validation_loss_nats=snapshot.validation_loss_nats,
+            validation_bits_per_byte=snapshot.validation_bits_per_byte,
+            entropy_bits=dist.entropy_bits,
+            divergence_bits=divergence_bits(final.logits_V, dist.logits_V),
+            tracked=candidates(dist, followed, tokenizer.token_bytes),
+        )
 
 
 def history_by_layer(
@@ -76,40 +83,16 @@ def history_by_layer(
     """
     from minigpt.models.inside import layer_logits
     from minigpt.models.kinds import gpt_of
-    from minigpt.sampling.distribution import best_ids, distribution, step_record
+    from minigpt.sampling.continuation import distribution_after
+    from minigpt.sampling.distribution import best_ids, candidates, distribution
 
     if token is None:
-        (token,) = best_ids(_after(load(snapshots[-1]), ids).logits_V, 1)
+        (token,) = best_ids(distribution_after(load(snapshots[-1]), ids).logits_V, 1)
     for snapshot in snapshots:
         model = gpt_of(load(snapshot), f"{named('by_layer')} reads the stream from layer to layer")
         dists = map(distribution, layer_logits(model, ids))
-        records = [step_record(dist, tokenizer.token_bytes, position=len(ids), top=1, token=token) for dist in dists]
-        yield LayerHistoryRow(
-            step=snapshot.step,
-            final=snapshot is snapshots[-1],
-            layers=tuple(record.chosen for record in records if record.chosen),
-        )
-
-
-def _after(model: Model, ids: Sequence[int]) -> Distribution:
-    from minigpt.models.decoder import decoder_for
-    from minigpt.sampling.distribution import distribution
-
-    return distribution(decoder_for(model).prefill(ids)[0])
-
-
-def _row(snapshot: Snapshot, records: Sequence[StepRecord], divergence: float, *, final: bool) -> HistoryRow:
-    entropy_bits = records[0].entropy_bits
-    assert entropy_bits is not None
-    return HistoryRow(
-        step=snapshot.step,
-        final=final,
-        validation_loss_nats=snapshot.validation_loss_nats,
-        validation_bits_per_byte=snapshot.validation_bits_per_byte,
-        entropy_bits=entropy_bits,
-        divergence_bits=divergence,
-        tracked=tuple(record.chosen for record in records if record.chosen),
-    )
+        layers = tuple(candidates(dist, [token], tokenizer.token_bytes)[0] for dist in dists)
+        yield LayerHistoryRow(step=snapshot.step, final=snapshot is snapshots[-1], layers=layers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,9 +107,6 @@ class Flags(Settings):
     )
 
 
-_OWN = "run"  # the one of the checkpoint, as for --corpus
-
-
 def history_run(flags: Any, checkpoint: Path | None, explicit: bool) -> Path:
     """The run of --history: `run` means that of `checkpoint`, or the newest.
 
@@ -136,51 +116,38 @@ def history_run(flags: Any, checkpoint: Path | None, explicit: bool) -> Path:
     from minigpt.checkpoint.runs import find_run, newest_run, run_of
 
     run = find_run(flags.history)
-    if str(flags.history) != _OWN or run.is_dir():
-        of = run_of(find_folder(checkpoint)) if explicit and checkpoint is not None else None
+    if run.is_dir() or str(flags.history) != "run":
+        own = run_of(find_folder(checkpoint)) if explicit and checkpoint is not None else None
         require(
-            of is None or of.resolve() == run.resolve(),
+            own is None or own.resolve() == run.resolve(),
             f"{named('history', flags.history)} and {named('checkpoint', checkpoint)} are of two trainings: leave one "
             "of them out.",
         )
         return run
     own = newest_run() if checkpoint is None else run_of(find_folder(checkpoint))
     if own is None:
-        raise CheckpointError(f"{checkpoint} is no run of minigpt, so it keeps no history of its training.")
+        raise CheckpointError(f"{checkpoint} is not a run of minigpt, so it has no history of its training.")
     return own
 
 
-def _ask(question: Question) -> Answer:
+def _asked(question: Question) -> tuple[Sequence[Snapshot], Load, Tokenizer, Sequence[int]]:
+    """What `history` and `history_by_layer` are asked about."""
     from minigpt.checkpoint.folder import load
-    from minigpt.checkpoint.snapshots import snapshots
-    from minigpt.text.single import single_token
+    from minigpt.checkpoint.listing import snapshots
 
-    run = question.checkpoint
-    rows = history(
-        snapshots(run.path),
-        lambda snapshot: load(snapshot.path, run.model.device).model,
-        run.tokenizer,
-        question.ids,
-        tracked=[single_token(run.tokenizer, token) for token in question.flags.track],
-        top=question.top,
-    )
+    device = question.model.device
+    kept = snapshots(question.checkpoint.path)
+    return kept, lambda snapshot: load(snapshot.path, device).model, question.tokenizer, question.ids
+
+
+def _ask(question: Question) -> Answer:
+    rows = history(*_asked(question), tracked=question.tracked(), top=question.top)
     return Answer(records=list(rows), text=question.text)
 
 
 def _ask_by_layer(question: Question) -> Answer:
-    from minigpt.checkpoint.folder import load
-    from minigpt.checkpoint.snapshots import snapshots
-    from minigpt.text.single import single_token
-
-    run, tracked = question.checkpoint, question.flags.track
-    require(
-        len(tracked) < 2,
-        f"{named('history')} {named('by_layer')} follows one token, not {len(tracked)}: give {named('track')} once.",
-    )
-    token = single_token(run.tokenizer, tracked[0]) if tracked else None
-    kept, device = snapshots(run.path), run.model.device
-    rows = history_by_layer(kept, lambda each: load(each.path, device).model, run.tokenizer, question.ids, token=token)
-    return Answer(records=list(rows), text=question.text)
+    token = question.only_tracked(f"{named('history')} {named('by_layer')} follows")
+    return Answer(records=list(history_by_layer(*_asked(question), token=token)), text=question.text)
 
 
 VIEW = View(

@@ -43,25 +43,22 @@ def by_layer(
     """
     from minigpt.models.inside import layer_logits
     from minigpt.sampling.bits import divergence_bits
-    from minigpt.sampling.distribution import best_ids, distribution, step_record
+    from minigpt.sampling.distribution import all_others, best_ids, candidates, distribution
 
     dists = [distribution(logits_V) for logits_V in layer_logits(model, ids)]
     output = dists[-1]
-    followed = list(tracked) or best_ids(output.logits_V, 1)
+    followed = tracked or best_ids(output.logits_V, 1)
     rows = []
     for layer, dist in enumerate(dists):
-        record = step_record(dist, tokenizer.token_bytes, position=len(ids), top=top)
-        each = [step_record(dist, tokenizer.token_bytes, position=len(ids), top=1, token=token) for token in followed]
-        assert record.other is not None
-        assert record.entropy_bits is not None
+        best = best_ids(dist.logits_V, top)
         rows.append(
             LensRow(
                 layer=layer,
-                candidates=record.candidates,
-                other=record.other,
-                entropy_bits=record.entropy_bits,
+                candidates=candidates(dist, best, tokenizer.token_bytes),
+                other=all_others(dist, best),
+                entropy_bits=dist.entropy_bits,
                 divergence_bits=divergence_bits(output.logits_V, dist.logits_V),
-                tracked=tuple(step.chosen for step in each if step.chosen),
+                tracked=candidates(dist, followed, tokenizer.token_bytes),
             )
         )
     return rows
@@ -75,13 +72,8 @@ class Flags(Settings):
 
 
 def _ask(question: Question) -> Answer:
-    from minigpt.models.kinds import gpt_of
-    from minigpt.text.single import single_token
-
-    tokenizer = question.checkpoint.tokenizer
-    tracked = [single_token(tokenizer, token) for token in question.flags.track]
-    model = gpt_of(question.checkpoint.model, f"{named('by_layer')} reads the stream from layer to layer")
-    rows = by_layer(model, tokenizer, question.ids, tracked=tracked, top=question.top)
+    tracked, model = question.tracked(), question.gpt(f"{named('by_layer')} reads the stream from layer to layer")
+    rows = by_layer(model, question.tokenizer, question.ids, tracked=tracked, top=question.top)
     return Answer(records=rows, text=question.text)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from minigpt.sampling.records import StepLogits, StepRecord, TextScore, first_token, perplexity
 from minigpt.settings import SampleConfig, Settings, setting
-from minigpt.views.view import Answer, Question, Stream, View
+from minigpt.views.view import Answer, Question, Stream, Tally, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,11 +22,10 @@ _UNFILTERED = SampleConfig(temperature=1.0, top_p=1.0)
 
 def next_token(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> StepRecord:
     """The distribution after `ids` (one or more): the softmax of the logits, unfiltered; nothing is drawn."""
-    from minigpt.models.decoder import decoder_for
-    from minigpt.sampling.distribution import distribution, step_record
+    from minigpt.sampling.continuation import distribution_after
+    from minigpt.sampling.distribution import step_record
 
-    logits_V = decoder_for(model).prefill(ids)[0]
-    return step_record(distribution(logits_V), tokenizer.token_bytes, position=len(ids), top=top)
+    return step_record(distribution_after(model, ids), tokenizer.token_bytes, position=len(ids), top=top)
 
 
 def every_token(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> Iterator[StepRecord]:
@@ -34,22 +34,17 @@ def every_token(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: 
     A text beyond the context is read in overlapping windows, each token in the same window as in sampling; the logits
     of one window are held at a time.
     """
-    from minigpt.models.reading import position_logits
+    from minigpt.models.decoder import position_logits
     from minigpt.sampling.distribution import distribution, step_record
 
     if ids:
         yield first_token(tokenizer, ids[0])
     for position, logits_V in position_logits(model, ids):
-        yield step_record(
-            distribution(logits_V),
-            tokenizer.token_bytes,
-            position=position,
-            top=top,
-            token=ids[position],
-        )
+        dist, token = distribution(logits_V), ids[position]
+        yield step_record(dist, tokenizer.token_bytes, position=position, top=top, token=token)
 
 
-class TextTally:
+class TextTally(Tally):
     """Adds up the surprisals of records as they pass through, so that they need not be held in memory."""
 
     def __init__(self) -> None:
@@ -85,8 +80,7 @@ class TextTally:
 def text_score(records: Iterable[StepRecord]) -> TextScore:
     """Totals over the records that have numbers."""
     tally = TextTally()
-    for _ in tally.watch(records):
-        pass
+    deque(tally.watch(records), maxlen=0)
     return tally.score()
 
 
@@ -98,8 +92,8 @@ class Flags(Settings):
 
 
 def _next(question: Question) -> Answer:
-    model, tokenizer = question.checkpoint.model, question.checkpoint.tokenizer
-    return Answer(records=(next_token(model, tokenizer, question.ids, top=question.top),), text=question.text)
+    record = next_token(question.model, question.tokenizer, question.ids, top=question.top)
+    return Answer(records=(record,), text=question.text)
 
 
 def _next_page(question: Question, answer: Answer) -> Iterable[StepLogits]:
@@ -109,7 +103,7 @@ def _next_page(question: Question, answer: Answer) -> Iterable[StepLogits]:
 
 
 def _every(question: Question) -> Answer:
-    model, tokenizer, ids = question.checkpoint.model, question.checkpoint.tokenizer, question.ids
+    model, tokenizer, ids = question.model, question.tokenizer, question.ids
     return Answer(
         records=Stream(lambda: every_token(model, tokenizer, ids, top=question.top)),
         tally=TextTally,

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from minigpt.errors import ConfigError, named
 from minigpt.settings import Settings, one_of, require, settings_of
 
 if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint
+    from minigpt.models.gpt import GPT
+    from minigpt.models.kinds import Model
+    from minigpt.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,22 +30,42 @@ class Question:
     # Begins the display of long work, by name, size and unit; the result is called with units done.
     stages: Callable[..., Callable[[int], None]] = lambda name, total, unit="": lambda done: None
 
+    @property
+    def model(self) -> Model:
+        return self.checkpoint.model
 
-class Tally(Protocol):
-    """Adds up records as they pass through."""
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self.checkpoint.tokenizer
+
+    def gpt(self, what: str) -> GPT:
+        """The model, which must be a GPT for `what`, a phrase for the message. Raises ConfigError."""
+        from minigpt.models.kinds import gpt_of
+
+        return gpt_of(self.model, what)
+
+    def tracked(self) -> list[int]:
+        """The tokens that are given with `track`. Raises ConfigError for a text that is not one token."""
+        from minigpt.text.arguments import single_token
+
+        return [single_token(self.tokenizer, text) for text in self.flags.track]
+
+    def only_tracked(self, does: str) -> int | None:
+        """The one token that is given with `track`, if any. Raises ConfigError for several; `does` is its subject."""
+        count = len(self.flags.track)
+        require(count < 2, f"{does} one token, not {count}: give {named('track')} once.")
+        return next(iter(self.tracked()), None)
+
+
+class Tally:
+    """Adds up records as they pass through. This one has no totals."""
 
     def watch(self, records: Iterable[Any]) -> Iterator[Any]:
         """Pass on the same records."""
+        yield from records
 
     def fields(self) -> Mapping[str, Any]:
-        """Return what JSON adds after the records."""
-
-
-class _NoTally:
-    def watch(self, records: Iterable[Any]) -> Iterator[Any]:
-        return iter(records)
-
-    def fields(self) -> Mapping[str, Any]:
+        """The totals so far, which JSON adds after the records."""
         return {}
 
 
@@ -52,7 +75,7 @@ class Answer:
 
     records: Iterable[Any]
     text: str = ""  # that stands before what the records are about
-    tally: Callable[[], Tally] = _NoTally
+    tally: Callable[[], Tally] = Tally
     fields: Mapping[str, Any] = field(default_factory=dict)  # of the JSON, behind the records
     facts: Mapping[str, Any] = field(default_factory=dict)  # that only the table or the page needs
 

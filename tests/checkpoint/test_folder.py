@@ -18,7 +18,7 @@ from minigpt.checkpoint.export import export_folder
 from minigpt.checkpoint.files import read_json_object, write_atomically, write_json, write_text
 from minigpt.checkpoint.folder import Checkpoint, load, save_description, save_weights
 from minigpt.checkpoint.hf_gpt2 import weights_to_tensors
-from minigpt.checkpoint.run import RunFolder
+from minigpt.checkpoint.run_folder import RunFolder
 from minigpt.errors import CheckpointError, OutputError
 from minigpt.models.gpt import GPT
 from minigpt.settings import ModelConfig

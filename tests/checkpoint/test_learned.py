@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from minigpt.checkpoint.run_info import fitted_steps, is_untrained
+from minigpt.checkpoint.runs import fitted_steps, is_untrained
 
 
 def info(saved: Any = None, base: str | None = None, unigram: Any = 5.0) -> dict[str, Any]:

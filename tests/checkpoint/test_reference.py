@@ -10,12 +10,11 @@ import torch
 
 from minigpt.checkpoint.folder import Checkpoint, save_description, save_weights
 from minigpt.checkpoint.reference import find_reference
-from minigpt.checkpoint.resume import save_tokens
+from minigpt.checkpoint.run_folder import save_tokens
 from minigpt.errors import CheckpointError, ConfigError, CorpusError
 from minigpt.models.gpt import GPT
-from minigpt.text.corpus import read_corpus
+from minigpt.text.corpus import Split, read_corpus
 from minigpt.text.shards import tokenize
-from minigpt.text.split import Split
 from minigpt.text.tokenizer import Tokenizer
 
 FRACTION = 0.25

@@ -16,10 +16,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from minigpt.checkpoint import run as run_module
+from minigpt.checkpoint import run_folder as run_module
+from minigpt.checkpoint.claim import Scratch, claim
 from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.checkpoint.run import RunFolder, Scratch, claim
+from minigpt.checkpoint.run_folder import RunFolder
 from minigpt.checkpoint.runs import newest_run
 from minigpt.errors import CheckpointError, ConfigError, OutputError
 from minigpt.models.gpt import GPT
@@ -154,7 +155,7 @@ def test_the_second_place_for_a_text_leaves_the_first_alone(absolute: bool, monk
         name = tempfile.mkdtemp(prefix=prefix, dir=dir)
         return os.path.abspath(name) if absolute else os.path.relpath(name)
 
-    monkeypatch.setattr("minigpt.checkpoint.run.mkdtemp", made)
+    monkeypatch.setattr("minigpt.checkpoint.claim.mkdtemp", made)
     with Scratch() as scratch:
         first = scratch.new()
         first.mkdir()

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from minigpt.checkpoint.listing import list_runs
 from minigpt.checkpoint.records import RunSummary
-from minigpt.checkpoint.run_list import list_runs
 from minigpt.errors import CheckpointError
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from minigpt.checkpoint.folder import save_description, save_weights
-from minigpt.checkpoint.snapshots import snapshots
+from minigpt.checkpoint.listing import snapshots
 from minigpt.errors import CheckpointError
 from minigpt.models.gpt import GPT
 from minigpt.text.tokenizer import Tokenizer

@@ -12,8 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from minigpt.checkpoint.files import INDEX
 from minigpt.checkpoint.folder import load
-from minigpt.checkpoint.tensors import INDEX, open_tensors
+from minigpt.checkpoint.tensors import open_tensors
 from minigpt.errors import CheckpointError
 from minigpt.models.gpt import GPT
 

@@ -18,7 +18,7 @@ from minigpt.checkpoint.records import RunSummary
 from minigpt.cli.app import app
 from minigpt.render.machine import GRID_COLUMNS
 from minigpt.sampling.records import FileScore
-from minigpt.views.attention import HeadSummary
+from minigpt.views.heads import HeadSummary
 
 Run = Callable[..., Any]
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]

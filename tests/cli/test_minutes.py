@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from minigpt.checkpoint.folder import load
-from minigpt.checkpoint.run_info import FINISHED
+from minigpt.checkpoint.runs import FINISHED
 from minigpt.training.speed import Speed
 
 Run = Callable[..., Any]

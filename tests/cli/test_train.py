@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from minigpt.checkpoint.folder import load
-from minigpt.checkpoint.run_info import FINISHED
+from minigpt.checkpoint.runs import FINISHED
 from minigpt.text.prompt import opening_words
 
 Run = Callable[..., Any]
@@ -255,8 +255,8 @@ def test_without_tensorboard_nothing_is_begun(train: Run, monkeypatch: pytest.Mo
 
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minigpt.text.split.LARGE", 4000)
-    monkeypatch.setattr("minigpt.text.split._SAMPLED", 200)
+    monkeypatch.setattr("minigpt.text.corpus.LARGE", 4000)
+    monkeypatch.setattr("minigpt.text.corpus._SAMPLED", 200)
     monkeypatch.setattr("minigpt.text.shards._IN_MEMORY", 0)
     monkeypatch.setattr("minigpt.text.shards._SHARD", 1000)
     monkeypatch.setattr("minigpt.text.tokenizer._BATCH", 1000)

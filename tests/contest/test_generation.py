@@ -5,7 +5,7 @@ import torch
 
 from minigpt.contest import generation
 from minigpt.contest.generation import step_costs
-from minigpt.models.equal import equal_shape
+from minigpt.models.kinds import equal_shape
 from minigpt.settings import ModelConfig
 
 GPT = ModelConfig(vocab_size=20, context=4, layers=1, heads=1, width=32)

@@ -3,7 +3,7 @@
 import pytest
 
 from minigpt.errors import ConfigError
-from minigpt.models.equal import TOLERANCE, equal_shape
+from minigpt.models.kinds import TOLERANCE, equal_shape
 from minigpt.settings import PRESETS, ModelConfig
 
 

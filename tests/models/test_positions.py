@@ -10,7 +10,7 @@ import transformers
 
 from minigpt.checkpoint.folder import load, save_description, save_weights
 from minigpt.models.gpt import GPT
-from minigpt.models.positions import AMPLITUDE, give_positions, sinusoids
+from minigpt.models.kinds import AMPLITUDE, give_positions, sinusoids
 from minigpt.text.tokenizer import Tokenizer
 
 

@@ -1,37 +1,13 @@
-"""Records written by hand, and the comparison with golden files."""
+"""Records written by hand."""
 
 import math
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
 from minigpt.contest.records import Comparison, Contender, ContenderRun
-from minigpt.errors import OutputError
 from minigpt.sampling.records import Candidate, Other, Stage, StepRecord
-from minigpt.settings import SampleConfig
 
-if TYPE_CHECKING:
-    from minigpt.explore.session import Session
-    from minigpt.models.gpt import GPT
-    from minigpt.sampling.tree import TokenTree
-
-GOLDEN = Path(__file__).parent.parent / "golden"
-
-# The lecture's list: what GPT-2 expects after "To date, the cleverest thinker of all time was".
-LECTURE = {
-    " the": 0.0882,
-    " probably": 0.0437,
-    " John": 0.0404,
-    " Sir": 0.0366,
-    " Albert": 0.0363,
-    " Ber": 0.0331,
-    " a": 0.0290,
-    " Isaac": 0.0201,
-}
 VOCABULARY = 50_257
 
 
@@ -50,16 +26,15 @@ def _candidate() -> Callable[..., Candidate]:
 
 
 @pytest.fixture
-def lecture() -> StepRecord:
+def lecture(lecture_shares: dict[str, float]) -> StepRecord:
     """The list of the lecture as the record of an open question."""
+    rest = 1 - sum(lecture_shares.values())
     return StepRecord(
         sample=0,
         position=10,
         token=None,
-        candidates=tuple(candidate(i, text, share) for i, (text, share) in enumerate(LECTURE.items(), 1)),
-        other=Other(
-            count=VOCABULARY - len(LECTURE), raw_prob=1 - sum(LECTURE.values()), prob=1 - sum(LECTURE.values())
-        ),
+        candidates=tuple(candidate(i, text, share) for i, (text, share) in enumerate(lecture_shares.items(), 1)),
+        other=Other(count=VOCABULARY - len(lecture_shares), raw_prob=rest, prob=rest),
         entropy_bits=8.31,
         surprisal_bits=None,
         stages=(),
@@ -94,119 +69,6 @@ def step() -> StepRecord:
             Stage(name="top-p", value=0.9, kept=4, mass=0.4978),
         ),
     )
-
-
-@pytest.fixture
-def golden() -> Callable[[str, str], None]:
-    """Compare a text with tests/golden/NAME.txt, exactly. MINIGPT_UPDATE_GOLDEN=1 writes it instead: read the diff."""
-
-    def check(name: str, text: str) -> None:
-        path = GOLDEN / f"{name}.txt"
-        if os.environ.get("MINIGPT_UPDATE_GOLDEN") == "1":
-            path.write_text(text + "\n", "utf-8")
-        assert path.read_text("utf-8") == text + "\n", f"{path} differs: MINIGPT_UPDATE_GOLDEN=1 pytest rewrites it"
-
-    return check
-
-
-class WordTokenizer:
-    """Tokens that a test chooses, in place of the real ones."""
-
-    end_of_text = 0
-
-    def __init__(self, words: Sequence[str | bytes]) -> None:
-        self._words = [b"<|endoftext|>", *(word if isinstance(word, bytes) else word.encode() for word in words)]
-
-    def encode(self, text: str) -> list[int]:
-        """The longest token first; letters that no token has are left out."""
-        data, ids = text.encode(), list[int]()
-        while data:
-            fitting = [i for i, word in enumerate(self._words) if i and data.startswith(word)]
-            best = max(fitting, key=lambda i: len(self._words[i]), default=None)
-            ids += [] if best is None else [best]
-            data = data[1 if best is None else len(self._words[best]) :]
-        return ids
-
-    def token_bytes(self, token: int) -> bytes:
-        return self._words[token]
-
-    def decode(self, ids: Sequence[int]) -> str:
-        return b"".join(self._words[token] for token in ids).decode("utf-8", "replace")
-
-
-PROMPT = "To date, the cleverest thinker of all time was"
-TRUNK = ("To", " date", ",", " cleverest", " thinker", " of", " all", " time", " was")
-HOSTILE = (
-    "[/]",
-    "\x1b[31mred",
-    "\u202eevil",
-    "😀",
-    b"\xe2\x80",
-    b"\x94",
-    "\n",
-    "\t",
-    ":smile:",
-    " ",
-    "速い茶色の狐は怠",
-)
-
-
-@pytest.fixture
-def make_tree(constant_model: "Callable[..., GPT]") -> "Callable[..., TokenTree]":
-    """A tree over a model that expects the lecture's list after every text, and the other words hardly ever."""
-    from minigpt.sampling.tree import TokenTree
-
-    def make(prompt: str = PROMPT, seed: int = 1) -> TokenTree:
-        rest = [*TRUNK, *HOSTILE]
-        shares = [1e-6, *LECTURE.values(), *(0.01 * 0.7**i for i in range(len(rest)))]  # softmax makes them whole
-        model = constant_model([math.log(share) for share in shares], context=64)
-        return TokenTree(model, WordTokenizer([*LECTURE, *rest]), prompt, seed=seed)  # type: ignore[arg-type]
-
-    return make
-
-
-@dataclass
-class Written:
-    """What the explorer asked to be written."""
-
-    saved: list[Path] = field(default_factory=list)
-    exported: list[tuple[Path, int]] = field(default_factory=list)
-
-    def save(self, path: Path) -> None:
-        if path.name == "taken":
-            raise OutputError("taken exists already.\nChoose another name.")
-        self.saved.append(path)
-
-    def export(self, path: Path, node: int) -> None:
-        self.exported.append((path, node))
-
-
-@pytest.fixture
-def written() -> Written:
-    return Written()
-
-
-@pytest.fixture
-def session(make_tree: "Callable[..., TokenTree]", written: Written) -> "Session":
-    """At the end of the lecture's text, with the default settings."""
-    from minigpt.explore.session import Files, Session
-
-    return Session(make_tree(), SampleConfig(), Files(written.save, written.export))
-
-
-@pytest.fixture
-def press(session: "Session") -> Callable[..., None]:
-    """Press keys one after the other: names such as enter, or `type:` and letters."""
-
-    def send(*keys: str) -> None:
-        for key in keys:
-            if key.startswith("type:"):
-                for letter in key.removeprefix("type:"):
-                    session.press("space" if letter == " " else letter, letter)
-            else:
-                session.press(key, key if len(key) == 1 else " " if key == "space" else None)
-
-    return send
 
 
 def _contender(number: int, model: str, layers: int, width: int) -> Contender:

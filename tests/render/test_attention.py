@@ -10,15 +10,9 @@ from minigpt.render.attention import grid_table, head_table, shared_word_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII, UNICODE, Symbols
 from minigpt.text.records import Token
-from minigpt.views.attention import (
-    AttentionGrid,
-    HeadSummary,
-    LookedAt,
-    LookedAtWord,
-    SharedWord,
-    WordInContext,
-    WordLayer,
-)
+from minigpt.views.attention import AttentionGrid
+from minigpt.views.heads import HeadSummary
+from minigpt.views.shared_word import LookedAt, LookedAtWord, SharedWord, WordInContext, WordLayer
 
 Golden = Callable[[str, str], None]
 TEXTS = ["The", " cat", "\x1b[31m", None, " incomprehensibilities", "[/INST]"]

@@ -39,9 +39,9 @@ from pathlib import Path
 from typer.testing import CliRunner
 import minigpt
 from minigpt.cli.app import app
-from minigpt.explore.help import help_picture
+from minigpt.explore.keys import help_picture
 from minigpt.explore.keys import settings_picture
-from minigpt.explore.session import Files, Session
+from minigpt.explore.session import Session
 from minigpt.render.screen import Screen
 from minigpt.sampling.tree import TokenTree
 from minigpt.settings import SampleConfig
@@ -54,7 +54,7 @@ def run(*arguments):
 folder = sys.argv[1]
 sample = ["sample", "The quick", "-c", folder, "-n", "3", "--seed", "1"]
 checkpoint = minigpt.load(folder)
-session = Session(TokenTree(checkpoint.model, checkpoint.tokenizer, "The quick"), SampleConfig(), Files(None, None))
+session = Session(TokenTree(checkpoint.model, checkpoint.tokenizer, "The quick"), SampleConfig(), None)
 session.press("V", "V")
 run(*sample, "--even-only", "1", "--html", "page.html", "--trace", "trace.jsonl")
 piece = next(checkpoint.sample("The quick", even_only=1, max_tokens=1))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from minigpt.plain import Misfit
+from minigpt.records import Misfit
 from minigpt.sampling.plausible import check_id, check_record
 from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.sampling.trace import TraceStep

@@ -78,7 +78,6 @@ def test_the_prompt_is_the_trunk(model: GPT, bpe: Tokenizer) -> None:
     assert tree.ids(tree.prompt_end) == ids
     assert tree.path(tree.prompt_end) == tuple(range(len(ids)))
     assert tree.text(tree.prompt_end) == "The quick fox"
-    assert tree.parent(0) is None
     assert tree.children(tree.prompt_end) == ()
     assert tree.token(0).id == ids[0]
 
@@ -95,7 +94,7 @@ def test_the_same_token_at_the_same_place_is_the_same_node(model: GPT, bpe: Toke
     first, second = tree.append(tree.prompt_end, 70, RAW), tree.append(tree.prompt_end, 71, RAW)
     assert tree.append(tree.prompt_end, 70, CONFIG) == first
     assert tree.children(tree.prompt_end) == (first, second)
-    assert [tree.parent(first), tree.parent(second)] == [tree.prompt_end] * 2
+    assert [tree.path(child)[:-1] for child in (first, second)] == [tree.path(tree.prompt_end)] * 2
 
 
 def test_draws_are_those_of_sampling(model: GPT, bpe: Tokenizer) -> None:
@@ -182,7 +181,7 @@ def test_memory_is_bounded_and_what_had_to_go_is_read_again(
     first = grow(tree, tree.prompt_end, 10, 1)
     for seed in range(2, 7):
         grow(tree, first[3], 8, seed)
-    assert len(tree._logits) == len(tree._columns) == 16
+    assert len(tree._kept) == 16
     with counted(model, monkeypatch) as passes:
         tip = grow(tree, first[-1], 1, 9)[-1]
     assert sum(passes) <= 2 * 16

@@ -3,7 +3,7 @@
 import pytest
 
 from minigpt.errors import ConfigError
-from minigpt.text.choices import joined_choices, running_together, split_choices
+from minigpt.text.arguments import joined_choices, running_together, split_choices
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,7 @@ import pytest
 from minigpt.errors import ConfigError, CorpusError, PackageError
 from minigpt.text import compression, formats, sources
 from minigpt.text import corpus as corpus_module
-from minigpt.text.builtin_text import without_repeats
-from minigpt.text.corpus import Corpus, folder_name, read_corpus
+from minigpt.text.corpus import Corpus, folder_name, read_corpus, without_repeats
 
 TEXT = b"Once upon a time\nthere was a fox.\n"
 TEXT_ZST = bytes.fromhex("28b52ffd20221101004f6e63652075706f6e20612074696d650a746865726520776173206120666f782e0a")

@@ -14,8 +14,8 @@ from minigpt.checkpoint.folder import save_description, save_weights
 from minigpt.errors import CorpusError
 from minigpt.models.gpt import GPT
 from minigpt.sampling.tree import TokenTree
+from minigpt.text.arguments import single_token
 from minigpt.text.blocks import Block
-from minigpt.text.single import single_token
 from minigpt.text.tokenizer import BYTE_TO_LETTER, END_OF_TEXT, Tokenizer
 
 Run = Callable[..., Any]

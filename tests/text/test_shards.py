@@ -10,7 +10,7 @@ import torch
 from minigpt.errors import CheckpointError, CorpusError, OutputError
 from minigpt.text import blocks, shards
 from minigpt.text import tokenizer as tokenizer_module
-from minigpt.text.corpus import corpus_of
+from minigpt.text.corpus import Split, corpus_of
 from minigpt.text.shards import (
     Shards,
     TokenData,
@@ -24,7 +24,6 @@ from minigpt.text.shards import (
     reuse_shards,
     tokenize,
 )
-from minigpt.text.split import Split
 from minigpt.text.tokenizer import Tokenizer
 
 

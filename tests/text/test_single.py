@@ -5,7 +5,7 @@ import re
 import pytest
 
 from minigpt.errors import ConfigError
-from minigpt.text.single import single_token
+from minigpt.text.arguments import single_token
 from minigpt.text.tokenizer import Tokenizer
 
 

@@ -7,10 +7,8 @@ import pytest
 
 from minigpt.errors import ConfigError
 from minigpt.text import blocks as blocks_module
-from minigpt.text import split as split_module
 from minigpt.text.blocks import Block
-from minigpt.text.corpus import Corpus, corpus_of
-from minigpt.text.split import Split
+from minigpt.text.corpus import Corpus, Split, corpus_of
 
 
 def texts(blocks: Iterable[Block]) -> list[str]:
@@ -88,7 +86,7 @@ def test_bytes_are_those_of_the_training_text() -> None:
 @pytest.fixture
 def numbered(monkeypatch: pytest.MonkeyPatch) -> Corpus:
     """A thousand documents, each its number a hundred times."""
-    monkeypatch.setattr("minigpt.text.split._SAMPLED", 100)
+    monkeypatch.setattr("minigpt.text.corpus._SAMPLED", 100)
     return corpus_of("", [f"{number:04} " * 100 for number in range(1000)])
 
 
@@ -117,7 +115,7 @@ def test_a_sample_is_the_same_again(numbered: Corpus) -> None:
 
 @pytest.fixture
 def pieces_of_ten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(split_module, "_SAMPLED", 10)
+    monkeypatch.setattr("minigpt.text.corpus._SAMPLED", 10)
 
 
 @pytest.mark.usefixtures("pieces_of_ten")

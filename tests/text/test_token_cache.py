@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 
 from minigpt.errors import OutputError
-from minigpt.text import shards, token_cache
-from minigpt.text.corpus import corpus_of
-from minigpt.text.shards import Shards, TokenData
-from minigpt.text.split import Split
-from minigpt.text.token_cache import cache_folder, cached_tokens
+from minigpt.text import shards
+from minigpt.text.corpus import Split, corpus_of
+from minigpt.text.shards import Shards, TokenData, cache_folder, cached_tokens
 from minigpt.text.tokenizer import Tokenizer
 
 
@@ -18,7 +16,7 @@ from minigpt.text.tokenizer import Tokenizer
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Every text counts as a large one."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(token_cache, "SMALL", 10)
+    monkeypatch.setattr(shards, "_SMALL", 10)
     return tmp_path / "cache" / "minigpt" / "tokens"
 
 
@@ -73,7 +71,7 @@ def test_what_is_damaged_is_made_anew(bpe: Tokenizer, small: Path, damage: str) 
 
 
 def test_the_last_few_are_kept(bpe: Tokenizer, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(token_cache, "KEPT", 2)
+    monkeypatch.setattr(shards, "_CACHED", 2)
     for text in ("The first text", "The second text", "The third text"):
         heard(bpe, split(text))
     assert len(list(small.iterdir())) == 2

@@ -19,11 +19,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from minigpt.checkpoint.resume import load_state
-from minigpt.checkpoint.run import OthersFolder, RunFolder, claim
+from minigpt.checkpoint.claim import claim
+from minigpt.checkpoint.run_folder import OthersFolder, RunFolder, load_state
 from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT
-from minigpt.models.positions import give_positions
+from minigpt.models.kinds import give_positions
 from minigpt.settings import Choices, ModelConfig, TrainConfig
 from minigpt.text.corpus import Corpus
 from minigpt.text.shards import TokenData, random_batch, random_windows

@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
+from minigpt.checkpoint.claim import claim
 from minigpt.checkpoint.folder import Checkpoint, load, save_description, save_weights
-from minigpt.checkpoint.run import RunFolder, claim
+from minigpt.checkpoint.run_folder import RunFolder
 from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT
 from minigpt.settings import Choices, ModelConfig, TrainConfig

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from minigpt.checkpoint.folder import load
-from minigpt.checkpoint.resume import load_state
+from minigpt.checkpoint.run_folder import load_state
 from minigpt.cli.app import app
 from minigpt.text.corpus import Corpus
 from minigpt.training.run import build_model  # noqa: F401 (before the forks, as it takes long)

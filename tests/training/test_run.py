@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from minigpt.checkpoint.claim import claim
 from minigpt.checkpoint.folder import load
-from minigpt.checkpoint.run import RunFolder, claim
-from minigpt.checkpoint.run_info import FINISHED
+from minigpt.checkpoint.run_folder import RunFolder
+from minigpt.checkpoint.runs import FINISHED
 from minigpt.errors import ConfigError, CorpusError, TrainingError
 from minigpt.models.gpt import GPT
 from minigpt.settings import ModelConfig, TrainConfig

@@ -9,8 +9,8 @@ import pytest
 
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import CheckpointError
+from minigpt.models.decoder import position_logits
 from minigpt.models.gpt import GPT
-from minigpt.models.reading import position_logits
 from minigpt.sampling.bits import divergence_bits
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.views.against import ComparedTally, compare_next, compare_text, same_vocabulary

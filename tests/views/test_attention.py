@@ -11,7 +11,9 @@ from minigpt.errors import CheckpointError, ConfigError, CorpusError
 from minigpt.models.gpt import GPT
 from minigpt.models.inside import Attention
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.attention import attend, attention_grid, head_summaries, joined_words, shared_word, word_weights
+from minigpt.views.attention import attend, attention_grid
+from minigpt.views.heads import head_summaries
+from minigpt.views.shared_word import joined_words, shared_word, word_weights
 
 TEXT = "The quick brown fox"
 
@@ -169,8 +171,8 @@ def test_the_same_text_twice_is_the_same(model: GPT, bpe: Tokenizer) -> None:
     ("texts", "word", "said"),
     [
         (("one two", "three four"), None, "share no word"),
-        (("the fox", "the dog"), "dog", '"dog" does not stand in "the fox"'),
-        (("the fox", "the foxes"), "fox", 'does not stand in "the foxes"'),
+        (("the fox", "the dog"), "dog", '"dog" does not occur in "the fox"'),
+        (("the fox", "the foxes"), "fox", 'does not occur in "the foxes"'),
         (("dog " + "x y " * 30, "dog"), "dog", "outside the last 16 tokens"),
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from minigpt.checkpoint.snapshots import Snapshot
+from minigpt.checkpoint.listing import Snapshot
 from minigpt.models.gpt import GPT
 from minigpt.sampling.bits import divergence_bits
 from minigpt.text.tokenizer import Tokenizer

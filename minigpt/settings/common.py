@@ -1,7 +1,8 @@
-"""The settings of the machine: device, threads, and the precision of the weights."""
+"""The settings that commands share: a text and a checkpoint, the device, and how weights are stored."""
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from minigpt.settings.fields import Range, Settings, setting
 
@@ -19,6 +20,28 @@ DEVICES = ("auto", "cpu", "cuda", "mps")  # and cuda:1 and so on
 def launched_rank() -> int | None:
     """The rank that torchrun gave to this process; None if torchrun did not start it."""
     return int(os.environ["RANK"]) if {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys() else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileAndModel(Settings):
+    """A file with a text, and the checkpoint that reads it."""
+
+    file: Path | None = setting(None, help="Take the text from this file, with the newline at its end.")
+    checkpoint: Path | None = setting(
+        None,
+        help="A run of ./checkpoints by name, the folder of a run or of any Hugging Face GPT-2, or a GPT-2 of the Hub "
+        "such as openai-community/gpt2. By default the newest run.",
+        short="-c",
+        variable="MINIGPT_CHECKPOINT",
+        completes="model",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(FileAndModel):
+    """A text to inspect (from the command line, a file or standard input), and a checkpoint."""
+
+    text: str | None = setting(None, argument=True, help="The text to look at; - or nothing reads standard input.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from minigpt.errors import ConfigError
-from minigpt.plain import Misfit, from_line, from_plain
-from minigpt.records import Share, to_plain
+from minigpt.records import Misfit, Share, from_line, from_plain, to_plain
 from minigpt.sampling.records import BareToken, Candidate, Other, SampleEnd, Stage, StepRecord
 from minigpt.settings import SampleConfig
 

@@ -4,9 +4,9 @@ import pytest
 from rich.cells import cell_len
 
 from minigpt.explore.keys import (
-    BROWSE,
-    GAME,
+    KEYS,
     SETTINGS,
+    help_picture,
     keys_picture,
     legend_picture,
     neighbour,
@@ -19,14 +19,14 @@ from minigpt.settings import FILTERS, FilterSpec, SampleConfig
 
 @pytest.mark.parametrize("width", [40, 80, 160])
 def test_no_key_is_cut_off(width: int) -> None:
-    for keys in (BROWSE, GAME):
+    for keys in (KEYS["browse"], KEYS["game"]):
         lines = keys_picture(keys, width).plain.split("\n")
         assert max(map(cell_len, lines)) <= width
-        assert "  ".join(line.strip() for line in lines) == "  ".join(f"{key} {what}" for key, what in keys)
+        assert "  ".join(line.strip() for line in lines) == keys.replace(" · ", "  ").replace(": ", " ")
 
 
 def test_at_80_columns_two_lines_have_all_keys() -> None:
-    assert keys_picture(BROWSE, 80).plain.count("\n") == 1
+    assert keys_picture(KEYS["browse"], 80).plain.count("\n") == 1
 
 
 @pytest.mark.parametrize("width", [40, 80])
@@ -51,7 +51,7 @@ def test_a_setting_that_is_not_usual_is_shown_while_it_is_not_off() -> None:
 
 def test_every_setting_has_a_key_of_its_own() -> None:
     assert list(SETTINGS) == list("raftnklpm")
-    assert not set(SETTINGS) & {key for key, _ in BROWSE}
+    assert not set(SETTINGS) & {entry.split(": ")[0] for entry in KEYS["browse"].split(" · ")}
     assert [spec.name for spec in FILTERS.values() if spec.key == ""] == ["bias"]
 
 
@@ -87,3 +87,28 @@ def test_a_legend_breaks_before_a_colour(name: str, width: int) -> None:
     assert max(map(cell_len, lines)) <= width
     assert " ".join(picture.plain.split()) == " ".join(legend.plain.split())
     assert all(line.startswith(" █") for line in lines[1:])
+
+
+@pytest.mark.parametrize("width", [40, 80, 100])
+def test_every_key_is_explained(width: int) -> None:
+    text = help_picture(Screen(width)).plain
+    assert max(map(cell_len, text.split("\n"))) <= width
+    flat = " ".join(text.split())
+    for words in (
+        "up, down",
+        "enter:",
+        "space:",
+        "/:",
+        "left, backspace:",
+        "home, end:",
+        "tab",
+        "h:",
+        "g:",
+        "s:",
+        "e:",
+    ):
+        assert words in flat
+    for key in SETTINGS:
+        assert f"{key} {key.upper()}:" in flat
+    assert "\\n is a newline" in flat
+    assert "\\\\n" not in flat

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from rich.cells import cell_len
 
-from minigpt.explore.tree import leaf_under, leaves, tree_picture
+from minigpt.explore.panes import tree_picture
 from minigpt.render.style import ASCII, UNICODE
 from minigpt.sampling.tree import TokenTree
 from minigpt.settings import SampleConfig
@@ -27,7 +27,7 @@ def lines(tree: TokenTree, here: int, tip: int | None = None, width: int = 40, h
 def test_a_text_without_a_fork_is_one_line(make_tree: MakeTree) -> None:
     tree = make_tree(" the a")
     assert lines(tree, 1) == ["▸␣the␣a"]
-    assert leaves(tree) == [1]
+    assert list(tree.leaves()) == [1]
 
 
 def test_branches_stand_under_what_they_share(make_tree: MakeTree) -> None:
@@ -44,9 +44,9 @@ def test_branches_stand_under_what_they_share(make_tree: MakeTree) -> None:
         " ├␣Albert␣Ber",
         " └␣a",
     ]
-    assert leaves(tree) == [first, second, third, fourth]
-    assert leaf_under(tree, 0) == fourth
-    assert leaf_under(tree, 1) == second
+    assert list(tree.leaves()) == [first, second, third, fourth]
+    assert tree.leaf(0) == fourth
+    assert tree.leaf(1) == second
 
 
 def test_the_current_branch_is_bright(make_tree: MakeTree) -> None:

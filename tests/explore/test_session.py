@@ -58,7 +58,7 @@ def test_space_draws_what_the_settings_allow(session: Session, press: Press) -> 
 def test_steps_back_and_forward_stay_on_the_branch(session: Session, press: Press) -> None:
     end = session.here
     press("enter", "left", "left")
-    assert session.here == session.tree.parent(end)
+    assert session.here == session.tree.path(end)[-2]
     press("right", "right", "right", "right")
     assert session.here == session.tip != end
     press("home", "left", "backspace")
@@ -75,7 +75,7 @@ def test_another_token_in_the_middle_makes_a_branch(session: Session, press: Pre
     old = session.tip
     press("left", "left", "down", "enter")
     assert session.here == session.tip
-    assert session.tree.parent(session.here) == session.tree.path(old)[-3]
+    assert session.tree.path(session.here)[-2] == session.tree.path(old)[-3]
     assert old not in session.branch()
     press("tab")
     assert session.here == session.tip == old
@@ -88,7 +88,7 @@ def test_the_branches_own_token_goes_on_along_it(session: Session, press: Press)
     tip = session.tip
     press("left", "left", "enter")
     assert session.tip == tip
-    assert session.here == session.tree.parent(tip)
+    assert session.here == session.tree.path(tip)[-2]
 
 
 # Settings
@@ -170,15 +170,21 @@ def test_pasted_text_goes_where_something_is_typed(session: Session, press: Pres
 # Files
 
 
-def test_the_tree_and_the_branch_are_written_where_one_says(session: Session, press: Press, written: Any) -> None:
+def test_the_tree_and_the_branch_are_written_where_one_says(
+    session: Session, press: Press, saved: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     press("s", "ctrl+u", "type:my tree", "enter")
-    assert (written.saved, session.mode, session.message) == ([Path("my tree")], "browse", "my tree is written.")
+    assert (saved.paths, session.mode, session.message) == ([Path("my tree")], "browse", "my tree is written.")
     press("left", "e", "enter")
-    assert written.exported == [(Path("branch.txt"), session.here)]
+    assert Path("branch.txt").read_text("utf-8") == text(session)
+    press("left", "e", "enter")
+    assert session.message == "branch.txt exists already: choose another name."
+    assert Path("branch.txt").read_text("utf-8") != text(session)
 
 
 def test_a_file_that_cannot_be_written_is_told_and_another_name_taken(
-    session: Session, press: Press, written: Any
+    session: Session, press: Press, saved: Any
 ) -> None:
     press("s", "ctrl+u", "type:taken", "enter")
     assert session.message == "taken exists already. Choose another name."
@@ -186,7 +192,7 @@ def test_a_file_that_cannot_be_written_is_told_and_another_name_taken(
     press("ctrl+u", "enter")
     assert (session.mode, session.message) == ("save", "")  # without a name, nothing is written
     press("escape")
-    assert (session.mode, written.saved) == ("browse", [])
+    assert (session.mode, saved.paths) == ("browse", [])
 
 
 # The game

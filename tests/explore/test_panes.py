@@ -2,14 +2,14 @@
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
 
-from minigpt.explore.help import help_picture
+from minigpt.explore.keys import help_picture
 from minigpt.explore.panes import Panes
-from minigpt.explore.session import Files, Session
-from minigpt.explore.tree import leaf_under
+from minigpt.explore.session import Session
 from minigpt.render.style import ASCII
 from minigpt.sampling.tree import TokenTree
 from minigpt.settings import SampleConfig
@@ -60,7 +60,7 @@ def test_the_title_says_where_one_stands(session: Session, press: Press) -> None
     panes = Panes(session)
     assert " after token 10 of 10 · entropy " in panes.title(80, 1).plain
     press("left", "left")
-    assert " after token 8 of 10 · goes on with ␣time · entropy " in panes.title(80, 1).plain
+    assert " after token 8 of 10 · continues with ␣time · entropy " in panes.title(80, 1).plain
     press("slash", "type:time")
     assert panes.title(80, 1).plain == " 1 token with it, the most likely first"
 
@@ -115,8 +115,8 @@ def test_an_answer_is_safe_and_stands_above_what_is_typed(session: Session, pres
     assert lines == [" taken exists already. Choose another name.", " save the tree as a trace, in: taken "]
 
 
-def test_ascii_terminals_get_ascii(make_tree: Callable[..., TokenTree], written: Files) -> None:
-    session = Session(make_tree(" the a Sir John", 1), SampleConfig(top_k=3), Files(written.save, written.export))
+def test_ascii_terminals_get_ascii(make_tree: Callable[..., TokenTree], saved: Any) -> None:
+    session = Session(make_tree(" the a Sir John", 1), SampleConfig(top_k=3), saved.save)
     for keys in ((), ("slash", "a"), ("escape", "g")):
         for key in keys:
             session.press(key, key)
@@ -126,12 +126,12 @@ def test_ascii_terminals_get_ascii(make_tree: Callable[..., TokenTree], written:
         assert all(part.plain.isascii() for part in parts)
 
 
-def test_nonsense_keys_break_nothing(make_tree: Callable[..., TokenTree], written: Files) -> None:
+def test_nonsense_keys_break_nothing(make_tree: Callable[..., TokenTree], saved: Any) -> None:
     source = random.Random(1)
     keys = ["enter", "space", "left", "right", "up", "down", "pageup", "pagedown", "home", "end", "tab", "shift+tab"]
     keys += ["slash", "question_mark", "escape", "backspace", "ctrl+u", "f5", *"hgsetTkKpPmMrRq xö[\u202e"]
     for seed in range(4):
-        session = Session(make_tree(seed=seed), SampleConfig(), Files(written.save, written.export))
+        session = Session(make_tree(seed=seed), SampleConfig(), saved.save)
         panes = Panes(session)
         for _ in range(250):
             key = source.choice(keys)
@@ -140,5 +140,5 @@ def test_nonsense_keys_break_nothing(make_tree: Callable[..., TokenTree], writte
             lines = everything(session, width, height, panes)
             assert max(map(cell_len, lines)) <= width
             assert not any(letter in line for line in lines for letter in "\x1b\u202e")
-            assert session.tip == leaf_under(session.tree, session.tip)
+            assert session.tip == session.tree.leaf(session.tip)
             assert session.here in session.branch()

@@ -1,13 +1,17 @@
-"""The texts that `--choices` lists, and which of them would merge with the end of the prompt."""
+"""The texts that the user lists as choices, and the one token that the user means."""
 
 import csv
 import io
+import re
 import unicodedata
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from minigpt.errors import ConfigError, brief, named
+from minigpt.errors import ConfigError, CorpusError, brief, escaped, named
 from minigpt.settings import require
-from minigpt.text.wording import escaped
+
+if TYPE_CHECKING:
+    from minigpt.text.tokenizer import Tokenizer
 
 _OPENING = "([{<\"'“‘«¿¡/\\-_=@#$"  # after these a word may follow without a space
 
@@ -52,3 +56,38 @@ def running_together(prompt: str, choices: Sequence[str]) -> list[str]:
 
 def _is_wide(letter: str) -> bool:
     return unicodedata.east_asian_width(letter) in ("W", "F")
+
+
+def single_token(tokenizer: "Tokenizer", text: str) -> int:
+    """The id of the token that is exactly `text`. `#12` is the token with id 12.
+
+    Raises ConfigError, with suggestions, if there is none.
+    """
+    if re.fullmatch(r"#\d{1,9}", text):
+        token = int(text[1:])
+        if token < tokenizer.vocab_size:
+            return token
+        raise ConfigError(
+            f"{brief(text)} is no token: the ids of this vocabulary go from 0 to {tokenizer.vocab_size - 1:,}."
+        )
+    ids = tokenizer.encode(text)
+    if len(ids) == 1:
+        return ids[0]
+    if not ids:
+        raise ConfigError("A token is needed, such as ' the' or #262, not an empty text.")
+    cut = " + ".join(f'"{brief(escaped(tokenizer.token_bytes(i).decode("utf-8", "replace")))}"' for i in ids[:6])
+    hint = (
+        f'" {escaped(text)}", with a space before it, is one.'
+        if _is_one(tokenizer, f" {text}")
+        else "Name one of these, or #ID."
+    )
+    raise ConfigError(
+        f'"{brief(escaped(text))}" is {len(ids)} tokens of this vocabulary: {cut}{" ..." * (len(ids) > 6)}.\n{hint}'
+    )
+
+
+def _is_one(tokenizer: "Tokenizer", text: str) -> bool:
+    try:
+        return len(tokenizer.encode(text)) == 1
+    except CorpusError:
+        return False

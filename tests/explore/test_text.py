@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 from rich.cells import cell_len
 
-from minigpt.explore.text import text_picture
+from minigpt.explore.panes import text_picture
 from minigpt.render.style import UNICODE
 from minigpt.text.records import Token
 

@@ -58,13 +58,13 @@ def test_nobody_leads_with_a_cost_that_is_shown_alike(person: float, model: floa
     assert marked == best
 
 
-@pytest.mark.parametrize("goes_on", [True, False])
+@pytest.mark.parametrize("continues", [True, False])
 @pytest.mark.parametrize(("width", "height"), [(40, 14), (80, 8)])
-def test_the_rules_fit_on_a_small_screen(goes_on: bool, width: int, height: int) -> None:
-    lines = "\n".join(part.plain for part in rules(Screen(width), goes_on=goes_on)).split("\n")
+def test_the_rules_fit_on_a_small_screen(continues: bool, width: int, height: int) -> None:
+    lines = "\n".join(part.plain for part in rules(Screen(width), continues=continues)).split("\n")
     assert max(map(cell_len, lines)) <= width
     assert len(lines) <= height
-    assert ("hidden" in " ".join(lines)) == goes_on
+    assert ("hidden" in " ".join(lines)) == continues
 
 
 def test_shares_are_probabilities() -> None:

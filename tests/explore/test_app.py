@@ -9,7 +9,7 @@ import pytest
 from textual.pilot import Pilot
 
 from minigpt.explore.app import Explorer
-from minigpt.explore.session import Files, Session
+from minigpt.explore.session import Session
 from minigpt.sampling.tree import TokenTree
 from minigpt.settings import SampleConfig
 
@@ -123,8 +123,8 @@ def test_it_follows_the_terminals_size(session: Session) -> None:
     assert "other 2" in seen[2]
 
 
-def test_hostile_tokens_are_shown_and_not_obeyed(make_tree: Callable[..., TokenTree], written: Files) -> None:
-    session = Session(make_tree(), SampleConfig(), Files(written.save, written.export))
+def test_hostile_tokens_are_shown_and_not_obeyed(make_tree: Callable[..., TokenTree], saved: Any) -> None:
+    session = Session(make_tree(), SampleConfig(), saved.save)
     for token in range(17, 29):
         session.here = session.tree.append(session.here, token, session.config)
         session.tip = session.here
