@@ -3,31 +3,31 @@
     checkpoint = minigpt.load("checkpoints/demo")
     checkpoint.next("The value of")
 
-A checkpoint is asked with text, and answers with records, which a notebook shows as tables:
+Questions to a checkpoint are texts, and its answers are records, which a notebook shows as tables:
 
-    load          a run's folder, a GPT-2 folder, or a GPT-2 of the Hub, as a Checkpoint
-    train         a text becomes a Checkpoint: train("notes.txt", minutes=3)
-    Checkpoint    what can be asked:
+    load          opens a run's folder, a GPT-2 folder, or a GPT-2 of the Hub as a Checkpoint
+    train         trains a Checkpoint on a text: train("notes.txt", minutes=3)
+    Checkpoint    its methods:
                     next(text)           what may come next
                     every_token(text)    the distribution behind each token
                     score(text)          nats, bits per byte, perplexity
-                    sample(text)         the text goes on, piece by piece, with a record a step
+                    sample(text)         continues the text piece by piece, with a record per step
                     choose(text, ...)    how probable each of several continuations is
                     attend(text)         where each attention head looks
                     shared_word(a, b)    a word in two texts, layer by layer
                     by_layer(text)       what each layer would predict: the logit lens
                     attribution(text)    what each token did for the next one
-                    history(text)        what the models of a training expected
+                    history(text)        what the snapshots of a training expected
                     compare(other, text) two models side by side
-                    embeddings(a, ...)   tokens' vectors, and the tokens nearest to them
-                    tokenize(text)       how a text is cut, and by which merges
+                    embeddings(a, ...)   the vectors of tokens, and the tokens nearest to them
+                    tokenize(text)       how a text is cut into tokens, and by which merges
     show          records as a notebook or a terminal shows them
-    snapshots     the models that a run kept on the way
+    snapshots     the models that a run saved on the way
     MinigptError  what can go wrong; its text is the whole message
     GPT, Tokenizer, ModelConfig, TrainConfig, SampleConfig
                   a checkpoint's parts, and the settings
 
-Names are imported when they are first used, so that `import minigpt` alone costs nothing.
+Names are imported when they are first used, so that `import minigpt` alone takes no time.
 """
 
 import warnings
@@ -71,7 +71,7 @@ __all__ = [
     "train",
 ]
 
-# Functions of models and ids, from before a Checkpoint could be asked: where they are, and what takes their place.
+# Functions of models and ids, older than the methods of Checkpoint: where they are, and what replaces them.
 _FORMER = {
     "attend": ("views.attention", "checkpoint.attend(text)"),
     "attention_grid": ("views.attention", "checkpoint.attend(text, layer=1)"),

@@ -4,7 +4,7 @@ import signal
 
 
 def main() -> None:
-    """Until a command runs, and can say so itself, Ctrl-C ends all without a word: much is imported first."""
+    """Run the command line. Until a command handles Ctrl-C itself, it ends the process silently."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from minigpt.cli.app import main

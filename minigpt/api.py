@@ -1,6 +1,6 @@
-"""minigpt in Python: a checkpoint that is asked with text and answers with records, and training without a terminal.
+"""minigpt in Python: a checkpoint that answers questions about texts with records, and training without a terminal.
 
-What goes wrong is a MinigptError, whose message names arguments as Python has them: `top=`, not --top.
+Errors are MinigptErrors, whose messages name arguments as Python spells them: `top=`, not --top.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,8 +21,8 @@ from minigpt.models.gpt import GPT
 from minigpt.models.kinds import Model, gpt_of
 from minigpt.records import Misfit, from_plain, to_plain
 from minigpt.render.notebook import show
-from minigpt.sampling.biases import token_biases
 from minigpt.sampling.engine import Piece, generate
+from minigpt.sampling.filters import token_biases
 from minigpt.sampling.records import StepRecord, TextScore
 from minigpt.settings import (
     Choices,
@@ -56,13 +56,13 @@ T = TypeVar("T")
 class Records(tuple[T, ...]):
     """Records of one kind: a tuple that a notebook shows as its table, and `print` as a terminal does."""
 
-    after: str  # the text that stands before what they are about
+    after: str  # the text that precedes what they are about
 
     @classmethod
     def of(cls, records: Sequence[T] | Iterator[T], after: str = "") -> "Records[T]":
-        made = cls(records)
-        made.after = after
-        return made
+        result = cls(records)
+        result.after = after
+        return result
 
     def _repr_html_(self) -> str:
         return show(self, self.after)._repr_html_()
@@ -72,9 +72,9 @@ class Records(tuple[T, ...]):
 
 
 class Checkpoint(on_disk.Checkpoint):
-    """A model with its tokenizer, ready to be asked. `path` is where it was loaded from.
+    """A model with its tokenizer. `path` is where it was loaded from.
 
-    Every question takes text, and answers with records, whose fields are the names in the command line's JSON.
+    Every method takes texts and returns records, whose fields are the names in the command line's JSON.
     """
 
     def next(self, text: str, *, top: int = 10) -> StepRecord:
@@ -119,7 +119,7 @@ class Checkpoint(on_disk.Checkpoint):
     ) -> Records[HeadSummary] | AttentionGrid:
         """Return where each attention head looks in `text`.
 
-        With a `layer`, counted from 1, the whole grid of that layer, the mean of its heads, or of one `head` of it.
+        With a `layer`, counted from 1, return the whole grid of that layer: the mean of its heads, or one `head`.
         """
         require(head is None or layer is not None, f"{named('head')} needs a {named('layer')}.")
         attention = attend(self._gpt("attend shows attention"), self._ids(text))
@@ -128,7 +128,7 @@ class Checkpoint(on_disk.Checkpoint):
         return attention_grid(attention, self.tokenizer, layer, head)
 
     def shared_word(self, text: str, other_text: str, word: str | None = None) -> SharedWord:
-        """Return a word in two texts, layer by layer, and how alike its two vectors are; by default the longest."""
+        """Return a word in two texts (by default the longest), layer by layer, and how similar its two vectors are."""
         self._ids(text), self._ids(other_text)
         return shared_word(self._gpt("shared_word shows attention"), self.tokenizer, (text, other_text), word)
 
@@ -139,7 +139,7 @@ class Checkpoint(on_disk.Checkpoint):
         return Records.of(by_layer(model, self.tokenizer, self._ids(text), tracked=self._tokens(track), top=top), text)
 
     def attribution(self, text: str, token: str | None = None) -> Attribution:
-        """Return what each token of `text`, left out in turn, does for the next one, by default the most likely."""
+        """Return what each token of `text`, left out in turn, contributes to the next (by default the likeliest)."""
         model = self._gpt("attribution leaves tokens out of the keys and values")
         explained = None if token is None else single_token(self.tokenizer, token)
         return leave_one_out(model, self.tokenizer, self._ids(text), token=explained)
@@ -198,7 +198,7 @@ def _path_for_checkpoint() -> Iterator[None]:
 def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
     """Load a run's folder, any Hugging Face GPT-2 folder, or a GPT-2 of the Hub by its name.
 
-    Raises CheckpointError with what does not fit what. Nothing in a folder is executed.
+    Raises CheckpointError, which says what is missing or does not fit. Nothing in a folder is executed.
     """
     try:
         with _path_for_checkpoint():
@@ -238,13 +238,13 @@ def train(
 
     `corpus`: files, folders, globs or URLs, one or several; none is Python's own language reference. `minutes`, by
     default 3, or `steps` say how long; `out` is the run's folder, by default checkpoints/NAME; `base` is a checkpoint
-    to go on with. `settings` are the command's others under their names in Python, such as `layers=4`, `width=128`,
+    to finetune. `settings` are the command's others under their names in Python, such as `layers=4`, `width=128`,
     `tokenizer="char"`, `seed=1`, `val="held-out.txt"`, `overwrite=True`.
 
-    Nothing is printed and no signal is caught. `on_step` is told of each step, `on_note` of what was done differently
-    from what was asked, and the training ends, saved, when `stopped()` is true. A run that is interrupted goes on with
-    `minigpt train --resume` from its last state, which is kept every few minutes, or every `save_every` steps. Raises
-    ConfigError, CorpusError and OutputError.
+    Nothing is printed and no signal is caught. `on_step` receives the record of each step, `on_note` a sentence about
+    each choice that differs from what was asked; the training is saved and ends when `stopped()` is true. An
+    interrupted run is continued by `minigpt train --resume` from its last state, which is saved every few minutes, or
+    every `save_every` steps. Raises ConfigError, CorpusError and OutputError.
     """
     own = {"minutes": minutes, "steps": steps, "base": base}
     asked = {**settings, **{name: value for name, value in own.items() if value is not None}}
@@ -282,7 +282,7 @@ def _known(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
 
 
 def _check_type(name: str, value: Any) -> None:
-    """Raises ConfigError for a value of another type than the setting's: nothing else checks it before the work."""
+    """Raise ConfigError for a value of another type than the setting's: nothing else checks it before the work."""
     try:
         from_plain(_TYPES[name], to_plain(value) if isinstance(value, tuple) else value)
     except Misfit as error:

@@ -1,13 +1,13 @@
-"""The errors that a user can cause. Each carries one readable message: what was given, and what to do instead.
+"""The errors that a user can cause or fix. Each has one readable message: what was given, and what to do instead.
 
 MinigptError
-├── CorpusError        the text to train on or to look at
+├── CorpusError        the text to train on or to inspect
 ├── ConfigError        wrong usage: settings out of range, or at odds with each other
 ├── CheckpointError    a folder that cannot be loaded as a GPT-2
-├── TraceError         a trace that is none, is damaged, or does not come out again
+├── TraceError         a file that is not a trace, is damaged, or cannot be reproduced
 ├── OutputError        a place that cannot be written, or must not be overwritten
-├── TrainingError      a training whose numbers are none any more
-└── PackageError       a package that this needs, and that is not installed
+├── TrainingError      a training whose loss became NaN or infinite
+└── PackageError       a needed package that is not installed
 
 The command line prints the message and exits with 2 for a ConfigError, as for all wrong usage, and with 1 for any
 other; a program catches MinigptError.
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _LONGEST_VALUE = 40  # characters of a value that a message repeats
-_LONGEST_WORD = 500  # without a space: no path that is really there, and no command to be typed
+_LONGEST_WORD = 500  # without a space: no existing path and no command to type is as long
 _LONGEST_TEXT = 1200  # of a whole message
 
 
@@ -50,7 +50,7 @@ Spelling = Callable[[str, str | None], str]
 
 
 def named(name: str, value: object = None) -> str:
-    """A setting, with its value if there is one, for a message. Whoever shows the message spells it, see `spelled`.
+    """A setting, with its value if there is one, for a message. `spelled` turns it into an argument or a flag.
 
     It is enclosed in control characters, which nobody types.
     """

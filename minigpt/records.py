@@ -1,8 +1,8 @@
-"""What all records have in common, and JSON to and from them.
+"""What all records have in common, and how they are written as JSON, read again and validated.
 
-Records are frozen, plain Python and JSON-safe; their field names are the JSON names. Their annotations say what is read
-from a file, so that a new field needs no line here. A probability is a share of 1, never a percentage; bits are log2,
-nats are the natural logarithm.
+They are frozen, plain Python and JSON-safe; their field names are the JSON names, and the annotations say what is read,
+so that a new field needs no line here. A probability is a share of 1, never a percentage; bits are log2, nats are the
+natural logarithm.
 """
 
 import json
@@ -32,9 +32,6 @@ class Within:
     least: float
     most: float
     words: str
-
-    def holds(self, number: float) -> bool:
-        return self.least <= number <= self.most
 
 
 # Any of these can be summed and squared without an overflow.
@@ -89,6 +86,11 @@ class Misfit(ValueError):
         what = text[1:] if text[0] == "." else f"it {text}"
         return f"{path} is damaged, or is not of this version of minigpt: {what}."
 
+    def inside(self, place: str) -> "Misfit":
+        """The same, of the value that contains it; `place` is its name or number there."""
+        text = str(self)
+        return Misfit(f"{place}{text}" if text[0] in ".[" else f"{place} {text}")
+
 
 def read_object(path: Path, constant: Callable[[str], Any] | None = None) -> dict[str, Any]:
     """The JSON object in a file, as `from_line` reads it. Raises CheckpointError, which names the file."""
@@ -126,9 +128,9 @@ def from_line(line: bytes, constant: Callable[[str], Any] | None = None) -> dict
     except Misfit:
         raise
     except ValueError as error:  # a number of more digits than Python reads
-        raise Misfit("it holds a number of too many digits") from error
+        raise Misfit("it contains a number of too many digits") from error
     if not isinstance(value, dict):
-        raise Misfit("it does not hold a JSON object")
+        raise Misfit("it does not contain a JSON object")
     return value
 
 
@@ -145,7 +147,7 @@ def from_plain(kind: type[T], value: Any, *, exact: bool = True) -> T:
 
 
 def _refuse_constant(name: str) -> None:
-    raise Misfit(f"it holds {name}, which is no JSON")
+    raise Misfit(f"it contains {name}, which is not JSON")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -160,64 +162,45 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 @cache
 def _reader(kind: Any, exact: bool) -> _Reader:
     """The function that reads a value of a type."""
-    origin, parts = get_origin(kind), get_args(kind)
     if is_dataclass(kind):
         return _object_reader(kind, exact)
+    origin, parts = get_origin(kind), get_args(kind)
     if origin is Annotated:
         return _range_reader(_reader(parts[0], exact), parts[1])
-    if origin is tuple and parts[-1] is not Ellipsis:
-        return _list_reader([_reader(part, exact) for part in parts], len(parts))
-    if origin is tuple:
+    if origin is tuple and parts[-1] is Ellipsis:
         return _list_reader(repeat(_reader(parts[0], exact)))
+    if origin is tuple:
+        return _list_reader([_reader(part, exact) for part in parts], len(parts))
     if origin is Mapping:
         return _mapping_reader(_reader(parts[1], exact))
     if origin in (Union, UnionType):
-        return _choice_reader([_reader(part, exact) for part in parts if part is not NoneType], NoneType in parts)
-    scalar: _Reader = _SCALARS[kind]
-    return scalar
-
-
-def _read_each(readers: Iterable[_Reader], values: Iterable[Any], where: Callable[[int], str]) -> list[Any]:
-    """Read each value with its reader; `where` is the path of a number that does not fit."""
-    found: list[Any] = []
-    try:
-        for read, value in zip(readers, values, strict=False):
-            found.append(read(value))
-    except Misfit as error:
-        inner = str(error)
-        raise Misfit(where(len(found)) + (inner if inner[0] in ".[" else f" {inner}")) from None
-    return found
+        return _union_reader([_reader(part, exact) for part in parts if part is not NoneType], NoneType in parts)
+    return _SCALARS[kind]
 
 
 def _object_reader(kind: Any, exact: bool) -> _Reader:
     hints = get_type_hints(kind, include_extras=True)
     readers = {field.name: _reader(hints[field.name], exact) for field in fields(kind)}
     optional = {f.name for f in fields(kind) if f.default is not MISSING or f.default_factory is not MISSING}
-    needed = readers.keys() - (() if exact else optional)
+    needed = [name for name in readers if exact or name not in optional]
     takes_any = not exact and not issubclass(kind, Settings)
 
     def read(value: Any) -> Any:
         _check_type(value, "an object", dict)
         if value.keys() != readers.keys():
-            missing = next((name for name in readers if name in needed and name not in value), None)
-            unknown = next((name for name in value if name not in readers), None)
-            if missing:
+            if missing := next((name for name in needed if name not in value), None):
                 raise Misfit(f"has no {missing}")
+            unknown = next((name for name in value if name not in readers), None)
             if unknown is not None and not takes_any:
                 raise Misfit(f"has an unknown name, {_shown(unknown)}")
-        names = [name for name in readers if name in value]
-        found = _read_each(map(readers.get, names), map(value.get, names), lambda i: f".{names[i]}")  # type: ignore[arg-type]
-        return kind(**dict(zip(names, found, strict=True)))
-
-    return read
-
-
-def _range_reader(read_number: _Reader, within: Within) -> _Reader:
-    def read(value: Any) -> Any:
-        number = read_number(value)
-        if not within.holds(number):
-            raise _wrong(number, within.words)
-        return number
+        found = {}
+        for name, read_field in readers.items():
+            if name in value:
+                try:
+                    found[name] = read_field(value[name])
+                except Misfit as error:
+                    raise error.inside(f".{name}") from None
+        return kind(**found)
 
     return read
 
@@ -228,25 +211,32 @@ def _list_reader(items: Iterable[_Reader], count: int | None = None) -> _Reader:
     def read(value: Any) -> Any:
         if type(value) is not list or count not in (None, len(value)):
             raise _wrong(value, "a list" if count is None else f"a list of {count}")
-        return tuple(_read_each(items, value, "[{}]".format))
+        found: list[Any] = []
+        try:
+            for read_item, item in zip(items, value, strict=False):
+                found.append(read_item(item))
+        except Misfit as error:
+            raise error.inside(f"[{len(found)}]") from None
+        return tuple(found)
 
     return read
 
 
-def _mapping_reader(item: _Reader) -> _Reader:
+def _mapping_reader(read_item: _Reader) -> _Reader:
     def read(value: Any) -> Any:
         _check_type(value, "an object", dict)
-        pairs = _read_each(
-            repeat(lambda pair: (_read_text(pair[0]), item(pair[1]))),
-            value.items(),
-            lambda i: f".{_shown([*value][i])}",
-        )
-        return dict(pairs)
+        found = {}
+        for name, item in value.items():
+            try:
+                found[_read_text(name)] = read_item(item)
+            except Misfit as error:
+                raise error.inside(f".{_shown(name)}") from None
+        return found
 
     return read
 
 
-def _choice_reader(readers: list[_Reader], may_be_null: bool) -> _Reader:
+def _union_reader(readers: list[_Reader], may_be_null: bool) -> _Reader:
     """A reader of the first type that fits; if none fits, the error is that of the first."""
     usual, *others = readers
 
@@ -264,6 +254,16 @@ def _choice_reader(readers: list[_Reader], may_be_null: bool) -> _Reader:
     return read
 
 
+def _range_reader(read_number: _Reader, within: Within) -> _Reader:
+    def read(value: Any) -> Any:
+        number = read_number(value)
+        if not within.least <= number <= within.most:
+            raise _wrong(number, within.words)
+        return number
+
+    return read
+
+
 def _scalar_reader(words: str, kind: type) -> _Reader:
     def read(value: Any) -> Any:
         _check_type(value, words, kind)
@@ -272,11 +272,11 @@ def _scalar_reader(words: str, kind: type) -> _Reader:
     return read
 
 
-def _read_int(value: Any) -> int:
+def _read_int(value: Any) -> Any:
     _check_type(value, "a whole number", int)
     if not -_MOST_INT <= value < _MOST_INT:
         raise Misfit("is a number too large")
-    return int(value)
+    return value
 
 
 def _read_float(value: Any) -> float:
@@ -290,13 +290,13 @@ def _read_float(value: Any) -> float:
     return number
 
 
-def _read_text(value: Any) -> str:
+def _read_text(value: Any) -> Any:
     _check_type(value, "a text", str)
     try:
         value.encode()
     except UnicodeEncodeError as error:
         raise Misfit("is a text with half a character in it") from error
-    return str(value)
+    return value
 
 
 def _read_date(value: Any) -> datetime:
@@ -325,9 +325,8 @@ def _check_type(value: Any, words: str, *kinds: type) -> None:
 
 
 def _wrong(value: Any, wanted: str) -> Misfit:
-    if isinstance(value, (list, dict)):
-        return Misfit(f"is {'a list' if isinstance(value, list) else 'an object'}, where {wanted} must be")
-    return Misfit(f"is {_shown(value)}, where {wanted} must be")
+    is_what = "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else _shown(value)
+    return Misfit(f"is {is_what}, where {wanted} must be")
 
 
 def _shown(value: Any) -> str:

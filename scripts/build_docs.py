@@ -7,6 +7,7 @@ Markers are HTML comments, which a reader of the page does not see:
     <!-- recorded -->         a block that depends on the clock or on the version of Python: run with --recorded only
     <!-- flags: sample -->    the flags of a command, up to <!-- end -->
     <!-- filters -->          the sampling filters in their order, up to <!-- end -->
+    <!-- views -->            the views of the inspect commands, up to <!-- end -->
     <!-- files -->            the files of the repository and what each is for, up to <!-- end -->
 
 Commands run in this process, in a temporary folder with checkpoints/demo, LICENSE, and notes.txt, which is
@@ -59,13 +60,13 @@ def rebuilt(page: str, recorded: bool = False) -> str:
 
 
 def with_tables(page: str) -> str:
-    """The page with its tables of flags, filters and files made anew."""
+    """The page with its tables of flags, filters, views and files made anew."""
 
     def table(found: re.Match[str]) -> str:
-        makers = {"flags": lambda: flags(found["command"]), "filters": filters, "files": files}
+        makers = {"flags": lambda: flags(found["command"]), "filters": filters, "views": views, "files": files}
         return f"{found['marker']}\n{makers[found['kind']]()}\n"
 
-    marker = r"(?P<marker><!-- (?P<kind>flags|filters|files)(?:: (?P<command>\S+))? -->\n)"
+    marker = r"(?P<marker><!-- (?P<kind>flags|filters|views|files)(?:: (?P<command>\S+))? -->\n)"
     return re.sub(rf"(?ms)^{marker}.*?^(?=<!-- end -->)", table, page)
 
 
@@ -197,6 +198,20 @@ def filters() -> str:
     off = {name: "none" if spec.neutral == () else f"{spec.neutral:g}" for name, spec in FILTERS.items()}
     rows = "".join(f"| `--{name}` | {helps[f'--{name}']} | {off[name]} |\n" for name in FILTERS)
     return f"| flag | what it does | off |\n| --- | --- | --- |\n{rows}"
+
+
+def views() -> str:
+    """A table of the views: the command and flags that ask for each, what it shows, and what it combines with."""
+    from minigpt.render.views import every_face
+
+    rows = ""
+    for face in every_face():
+        view = face.view
+        flags = {parameter.name: parameter.opts[0] for parameter in parameters(view.command)}
+        asked = " ".join([f"minigpt {view.command}", *(flags[name] for name in view.asked_by)])
+        combined = [flags[name] for name in view.takes] + ["--csv"] * (face.csv is not None)
+        rows += f"| `{asked}` | {view.title} | {', '.join(f'`{flag}`' for flag in combined)} |\n"
+    return f"| view | what it shows | combines with |\n| --- | --- | --- |\n{rows}"
 
 
 def parameters(name: str) -> list[Any]:

@@ -31,10 +31,10 @@ from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.corpus import Split, read_corpus
 from minigpt.text.shards import TokenData, tokenize
 from minigpt.text.tokenizer import SMALLEST_VOCABULARY, train_tokenizer
-from minigpt.training.budget import SHAPES, adamw_rate
 from minigpt.training.evaluate import Evaluation, evaluate
 from minigpt.training.law import Law, Training, law_of
 from minigpt.training.loop import train
+from minigpt.training.search import SHAPES, adamw_rate
 from minigpt.training.speed import heads_of
 
 MEASUREMENTS = Path(__file__).with_name("measurements.jsonl")
@@ -204,11 +204,11 @@ START = Law(
     data_power=0.3,
     data_bytes=0.3,
     repeats=6.0,
-    heart_scale=0.02,
-    heart_size=0.5,
-    heart_epochs=1.0,
-    heart_dropout=6.0,
-    heart_decay=2.0,
+    overfit_scale=0.02,
+    overfit_size=0.5,
+    overfit_epochs=1.0,
+    overfit_dropout=6.0,
+    overfit_decay=2.0,
 )
 TIE = 0.01  # to START, in units of the residuals
 MOST_DECAY = 0.3  # more was measured, and is worse for all but the shortest text, so the law need not tell by how much

@@ -1,13 +1,14 @@
 """What the inspect commands do: they open a checkpoint and ask a view about a text or about some tokens."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from minigpt.app.opening import about, open_checkpoint, text_to_look_at
 from minigpt.models.kv_cache import window_start
 from minigpt.settings import Machine, Settings, Source, settings_of
 from minigpt.text.arguments import single_token
-from minigpt.text.prompt import check_argument
+from minigpt.text.formats import check_argument
 from minigpt.views.view import Answer, Question, View
 
 Note = Callable[[str], None]
@@ -62,7 +63,7 @@ def window_note(view: View, question: Question) -> str | None:
 def page_answer(view: View, question: Question, answer: Answer) -> Answer:
     """The answer with the records that the view's page shows."""
     records = answer.records if view.page is None else view.page(question, answer)
-    return Answer(records=records, text=answer.text, tally=answer.tally, fields=answer.fields, facts=answer.facts)
+    return replace(answer, records=records)
 
 
 def json_about(view: View, question: Question) -> dict[str, Any]:

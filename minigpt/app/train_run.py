@@ -25,17 +25,10 @@ from minigpt.text.blocks import unheard
 from minigpt.text.corpus import Corpus, read_corpus
 from minigpt.training.distributed import ALONE, Ranks, join
 from minigpt.training.finetune import Base, begun_with, finetune_settings
-from minigpt.training.plan import (
-    LEAST_TRAINING_SHARE,
-    READING_SHARE,
-    Plan,
-    Stages,
-    as_it_is,
-    choose,
-    make_plan,
-)
+from minigpt.training.plan import Plan, Stages, as_tokenized, make_plan
 from minigpt.training.records import PlannedRun
 from minigpt.training.run import build_model, model_card, run_info
+from minigpt.training.search import LEAST_TRAINING_SHARE, READING_SHARE, choose
 from minigpt.training.share import StartedRun, share_run
 from minigpt.training.tensorboard import check_installed
 
@@ -174,7 +167,7 @@ def prepare(
         plan = make_plan(
             corpus, held_out, choices, training, device, scratch, listener.stages, base=first, most_learned=most_learned
         )
-        runs[:1] = [as_it_is(run, plan) for run in runs[:1]]
+        runs[:1] = [as_tokenized(run, plan) for run in runs[:1]]
     return Prepared(choices=choices, runs=runs, plan=plan, base=first)
 
 

@@ -5,8 +5,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from minigpt.errors import brief
-from minigpt.settings import Machine, settings_of
-from minigpt.settings.common import FileAndModel
+from minigpt.settings import FileAndModel, Machine, settings_of
 
 VARIABLES = {
     name: about.variable

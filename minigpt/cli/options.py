@@ -7,8 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from minigpt.cli.flags import flag_of
-from minigpt.settings import SampleConfig, one_of
-from minigpt.settings.common import FileAndModel
+from minigpt.settings import FileAndModel, SampleConfig, one_of
 
 
 def json_flag(form: str) -> Any:

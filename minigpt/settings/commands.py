@@ -71,18 +71,14 @@ class ContestSettings(Settings):
     """How models are compared, and where the comparison is saved."""
 
     minutes: float | None = setting(
-        None,
-        help=f"Total time: {_MINUTES:g} by default, {_QUICK_MINUTES:g} with {named('quick')}.",
-        range=MINUTES,
+        None, help=f"Total time: {_MINUTES:g} by default, {_QUICK_MINUTES:g} with {named('quick')}.", range=MINUTES
     )
     quick: bool = setting(False, help="Skip the learning-rate sweep; use the best rates on the built-in text.")
     ablate: bool = setting(False, help="Instead, measure what each part of a GPT contributes, by leaving it out.")
     seed: int = setting(1, help="Seed of weights, batches and keys.", range=SEED)
     out: Path | None = setting(None, help="The comparison's folder. By default checkpoints/compare-NAME.")
     resume: str | None = setting(
-        None,
-        help="Continue this comparison, or the latest; a finished one is shown again.",
-        completes="resumed",
+        None, help="Continue this comparison, or the latest; a finished one is shown again.", completes="resumed"
     )
 
     @property

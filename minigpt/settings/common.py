@@ -46,7 +46,7 @@ class Source(FileAndModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Machine(Settings):
-    """The settings of the machine that every computing command shares."""
+    """The machine on which a command computes."""
 
     device: str = setting(
         "auto",

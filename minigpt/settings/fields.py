@@ -27,9 +27,8 @@ def require(condition: bool, message: str) -> None:
 class Range:
     """The allowed values of a number: from `least` to `most`, or strictly `above` and `below` these ends.
 
-    `least_is` and `most_is` explain the ends. A message mentions `both` ends if `most` lies in the nature of the
-    setting, and otherwise only the end that was exceeded, because the other merely excludes what no machine could
-    compute.
+    `least_is` and `most_is` explain the ends. A message mentions `both` ends if the setting has a natural maximum, and
+    otherwise only the end that was exceeded, because `most` merely excludes what no machine could compute.
     """
 
     least: float
@@ -44,26 +43,20 @@ class Range:
         """Raise ConfigError, which names the setting, unless `value` is a number within the range."""
         low = value > self.least if self.above else value >= self.least
         high = value < self.most if self.below else value <= self.most
-        allowed = self._interval() if self.both else self._least() if not low else self._most()
-        require(low and high, f"{named(name)} must {allowed}, not {brief(f'{value:,}')}.")
+        require(low and high, f"{named(name)} must {self._allowed(low)}, not {brief(f'{value:,}')}.")
 
-    def _interval(self) -> str:
-        least, most = _with(self.least, self.least_is), _with(self.most, self.most_is)
-        if not self.above and not self.below:
+    def _allowed(self, low: bool) -> str:
+        """The sentence's middle; `low` if the value is not too small."""
+        least = f"{self.least:,}{f' ({self.least_is})' if self.least_is else ''}"
+        most = f"{self.most:,}{f' ({self.most_is})' if self.most_is else ''}"
+        if self.both and not self.above and not self.below:
             return f"lie between {least} and {most}"
-        return f"be {'above' if self.above else 'at least'} {least} and {'below' if self.below else 'at most'} {most}"
-
-    def _least(self) -> str:
-        return (
-            f"be {'above ' if self.above else ''}{_with(self.least, self.least_is)}{'' if self.above else ' or more'}"
-        )
-
-    def _most(self) -> str:
-        return f"be {_with(self.most, self.most_is)} or {'fewer' if isinstance(self.most, int) else 'less'}"
-
-
-def _with(number: float, meaning: str) -> str:
-    return f"{number:,}{f' ({meaning})' if meaning else ''}"
+        if self.both:
+            lower, upper = "above" if self.above else "at least", "below" if self.below else "at most"
+            return f"be {lower} {least} and {upper} {most}"
+        if low:
+            return f"be {most} or {'fewer' if isinstance(self.most, int) else 'less'}"
+        return f"be above {least}" if self.above else f"be {least} or more"
 
 
 def one_of(names: Iterable[str]) -> str:

@@ -11,17 +11,17 @@ NAMES = {"gpt": "a GPT-2", "lstm": "an LSTM", "rnn": "an RNN", "window": "a dens
 MODELS = tuple(NAMES)
 DEFAULT_WINDOW = 16
 DROPOUT = Range(0, 1, below=True, both=True)
-_SIZE = Range(1, math.inf)  # of other people's models, too, which have no upper limit
+_SIZE = Range(1, math.inf)  # also of other people's models, so there is no upper limit
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(Settings):
     """The shape of a GPT-2. Head width is `width / heads`; the MLP inside is `inner_width` wide, by default 4 * width.
 
-    Or, as `model` says, of a network from before: `layers` of recurrent cells, or dense ones over the last `window`
-    tokens. `context` is then how many tokens it is trained on at once; it can go on beyond.
+    Or, as `model` says, of an earlier architecture: `layers` of recurrent cells, or of dense ones over the last
+    `window` tokens. `context` is then how many tokens it is trained on at once; it can generate more.
 
-    From `inner_width` to `tied` is what differs in some GPT-2s of others, which are loaded and never made here.
+    The fields from `inner_width` to `tied` differ in some GPT-2s of others, which are loaded and never created here.
     """
 
     vocab_size: int = setting(range=_SIZE)

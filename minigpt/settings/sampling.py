@@ -35,18 +35,16 @@ class FilterSpec(Setting):
 
     setting: str = ""  # the field's name
     neutral: Any  # the value at which the filter changes nothing, and is left out
-    label: str = ""  # in the head of a table; by default the name
+    label: str = ""  # as a column heading; by default the name
     unit: str = ""  # of its value, in the singular
     cuts: Callable[[float], bool] = lambda value: False  # whether it removes tokens, at this value
     by_token: bool = False  # whether it changes the logits of certain tokens: those of the history, or those given
-    history: str = (
-        ""  # what it asks of the text so far: nothing, each token "once", or "each" as often as it stands there
-    )
+    history: str = ""  # the tokens of the text so far that it needs: none, each "once", or "each" occurrence
     counts_tokens: bool = False  # whether its value is a number of tokens
     key: str = ""  # in the explorer: the small letter for less, the capital for more
-    steps: tuple[float, ...] = ()  # the values to which the keys lead, ascending; a neutral 0 at the end is the most
+    steps: tuple[float, ...] = ()  # the values that the keys select, ascending; a neutral 0 at the end is the most
     usual: bool = False  # whether the explorer shows it while it is neutral
-    slider: tuple[float, ...] = ()  # on a page, where funnel.js can compute it; without, a page shows it as it was used
+    slider: tuple[float, ...] = ()  # on a page, if funnel.js can compute it; otherwise a page shows it as it was used
 
     @property
     def name(self) -> str:
@@ -203,7 +201,7 @@ class SampleLimits(Settings):
         200, help="Generate at most this many tokens.", short="-n", range=Range(1, MANY), shows_range=True
     )
     stop: tuple[str, ...] = setting((), help="End before this text; may be given several times.")
-    ignore_end_of_text: bool = setting(False, help="Go on after end-of-text.")
+    ignore_end_of_text: bool = setting(False, help="Continue after end-of-text.")
     top: int = setting(
         10, help="How many tokens to list; all others are summed as one row.", range=TOP, shows_range=True
     )
@@ -247,7 +245,7 @@ def _require_stages(names: tuple[str, ...]) -> None:
         require(name not in names[:i], f"{named('stages')} names {brief(name)} twice.")
 
 
-# What the command line asks, before a checkpoint is open
+# --- flags of the command line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,10 +293,7 @@ class SampleShown(Settings):
     """What is shown of a sample while it is generated."""
 
     table: str | None = setting(
-        None,
-        help="{values}. By default live in a terminal.",
-        choices=TABLES,
-        remarks={"every": "one table a step"},
+        None, help="{values}. By default live in a terminal.", choices=TABLES, remarks={"every": "one table a step"}
     )
     boundary: bool = setting(False, help="Also show how the end of the prompt could be tokenized differently.")
     heat: str | None = setting(None, help="Colour the text by {values} of each token.", choices=HEATS)
@@ -318,7 +313,7 @@ class SampleKept(Settings):
     check: bool = setting(False, help="Compare every cached step with a full pass afterwards; fail above 1e-4.")
     corpus: tuple[str, ...] = setting(
         (),
-        help="Mark what stands verbatim in run (what the checkpoint learned from), a run's folder, builtin, or a text. "
+        help="Mark what occurs verbatim in run (what the checkpoint learned from), a run's folder, builtin, or a text. "
         "May be given several times.",
         metavar="SOURCE",
         completes="corpus",
@@ -332,7 +327,7 @@ class SampleKept(Settings):
     html: Path | None = setting(None, help="Also write a page for a browser: FILE.html, which needs no network.")
     trace: Path | None = setting(
         None,
-        help=f"Write a trace, a new file of JSON lines from which {named('replay')} makes the same text.",
+        help=f"Write a trace, a new file of JSON lines from which {named('replay')} reproduces the text.",
         metavar="FILE",
         panel=AGAIN,
     )

@@ -111,10 +111,7 @@ class Choices(Settings):
         range=Range(1, 1 << 16),
     )
     dropout: float | None = setting(
-        None,
-        help=f"Share of activations dropped. With {named('steps')} by default 0.",
-        panel=MODEL,
-        range=DROPOUT,
+        None, help=f"Share of activations dropped. With {named('steps')} by default 0.", panel=MODEL, range=DROPOUT
     )
     base: str | None = setting(
         None,
@@ -152,10 +149,7 @@ class Length(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            self.minutes is None or self.steps is None,
-            f"Give {named('minutes')} or {named('steps')}, not both.",
-        )
+        require(self.minutes is None or self.steps is None, f"Give {named('minutes')} or {named('steps')}, not both.")
 
     @property
     def seconds(self) -> float | None:
@@ -205,10 +199,7 @@ class TrainConfig(Settings):
         30, help="Steps over which the rate rises to its highest.", panel=OPTIMIZER, range=Range(0, MOST_STEPS)
     )
     weight_decay: float = setting(
-        0.1,
-        help=f"On matrices and embeddings. Chosen by {named('minutes')}.",
-        panel=OPTIMIZER,
-        range=Range(0, 1000.0),
+        0.1, help=f"On matrices and embeddings. Chosen by {named('minutes')}.", panel=OPTIMIZER, range=Range(0, 1000.0)
     )
     beta1: float = setting(0.9, help="AdamW's.", panel=OPTIMIZER, range=_SHARE_LEFT)
     beta2: float = setting(0.99, help="AdamW's.", panel=OPTIMIZER, range=_SHARE_LEFT)
@@ -266,11 +257,7 @@ class TrainConfig(Settings):
 class TrainMachine(Machine):
     """The machine and processes that train a model."""
 
-    shard: bool = setting(
-        False,
-        help="With torchrun: shard a model too large for one process (FSDP).",
-        panel=MACHINE,
-    )
+    shard: bool = setting(False, help="With torchrun: shard a model too large for one process (FSDP).", panel=MACHINE)
 
 
 @dataclass(frozen=True, kw_only=True)

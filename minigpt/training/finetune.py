@@ -4,7 +4,7 @@ A pretrained model is moved a little, not made anew: by AdamW alone, at small ra
 layers only.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -89,19 +89,17 @@ def finetune_settings(
     return choices, replace(settings, **{name: value for name, value in suits.items() if name not in explicit})
 
 
-def misfit(base: Base, bytes_per_token: float, characters_per_token: float) -> str:
-    """A warning if the base's tokenizer splits the text into little more than bytes; otherwise "".
+def misfit(base: Base, bytes_per_token: float, characters_per_token: float) -> Iterator[str]:
+    """A warning if the base's tokenizer splits the text into little more than bytes.
 
     A tokenizer of single characters fits if it knows them.
     """
-    tokenizer = base.checkpoint.tokenizer
-    knows_words = int(tokenizer.byte_lengths().max()) > _LONGEST_CHARACTER
-    if characters_per_token >= _WHOLE_CHARACTERS and (not knows_words or bytes_per_token >= _FEW_BYTES):
-        return ""
-    return (
-        f"the tokenizer of {base.name} does not fit this text: it cuts it into tokens of {bytes_per_token:.1f} bytes, "
-        f"so the model begins far behind. Without {named('base')}, a new model has a tokenizer of its own."
-    )
+    knows_words = int(base.checkpoint.tokenizer.byte_lengths().max()) > _LONGEST_CHARACTER
+    if characters_per_token < _WHOLE_CHARACTERS or (knows_words and bytes_per_token < _FEW_BYTES):
+        yield (
+            f"the tokenizer of {base.name} does not fit this text: it cuts it into tokens of {bytes_per_token:.1f} "
+            f"bytes, so the model begins far behind. Without {named('base')}, a new model has its own tokenizer."
+        )
 
 
 def finetune_rate(width: int) -> float:

@@ -39,16 +39,17 @@ class Training:
 class Law:
     """bits = floor + model + data + overfit, where
 
-    model     = model_scale (N / 10⁶) ^ -model_power b ^ -model_bytes      N: parameters of the blocks
-                                                                           b: bytes of a token
-    data      = data_scale (D / 10⁶) ^ -data_power b ^ data_bytes          D: bytes seen, those seen again worth ever
-                                                                           less: U repeats (1 - exp(-epochs / repeats))
-    overfit   = heart_scale (P b / U) ^ heart_size epochs ^ heart_epochs   U: bytes of the text
-                                                                           P: N and the parameters of the embeddings
+    model   = model_scale (N / 10⁶) ^ -model_power b ^ -model_bytes            N: parameters of the blocks
+                                                                               b: bytes of a token
+    data    = data_scale (D / 10⁶) ^ -data_power b ^ data_bytes                D: bytes seen, repeated ones worth ever
+                                                                               less, U r (1 - exp(-epochs / r));
+                                                                               r: repeats
+    overfit = overfit_scale (P b / U) ^ overfit_size epochs ^ overfit_epochs   U: bytes of the text
+                                                                               P: N and the parameters of the embeddings
 
     A tokenizer that cuts longer tokens makes the model's work easier. Dropout reduces overfitting by
-    exp(-heart_dropout p), and makes learning slower, by 1 + data_dropout p; so does weight decay above that which
-    TrainConfig begins with, by exp(-heart_decay w) and 1 + data_decay w.
+    exp(-overfit_dropout p), and makes learning slower, by 1 + data_dropout p; so does weight decay above that which
+    TrainConfig begins with, by exp(-overfit_decay w) and 1 + data_decay w.
     """
 
     floor: float
@@ -61,11 +62,11 @@ class Law:
     data_power: float
     data_bytes: float
     repeats: float
-    heart_scale: float
-    heart_size: float
-    heart_epochs: float
-    heart_dropout: float
-    heart_decay: float
+    overfit_scale: float
+    overfit_size: float
+    overfit_epochs: float
+    overfit_dropout: float
+    overfit_decay: float
 
     def has_seen(self, training: Training) -> bool:
         """Whether the law applies: trainings like this one were measured.
@@ -98,9 +99,9 @@ class Law:
         data *= (1 + self.data_dropout * t.dropout) * (1 + self.data_decay * decay)
         tokens = t.text_bytes / t.bytes_per_token
         parameters = t.block_parameters + t.embedding_parameters
-        heart = self.heart_scale * (parameters / tokens) ** self.heart_size * epochs**self.heart_epochs
-        kept = math.exp(-self.heart_dropout * t.dropout - self.heart_decay * decay)
-        return self.floor + model + data + heart * kept
+        overfit = self.overfit_scale * (parameters / tokens) ** self.overfit_size * epochs**self.overfit_epochs
+        overfit *= math.exp(-self.overfit_dropout * t.dropout - self.overfit_decay * decay)
+        return self.floor + model + data + overfit
 
 
 @cache

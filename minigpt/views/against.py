@@ -89,9 +89,8 @@ def compare_next(one: Checkpoint, other: Checkpoint, text: str, *, top: int, mov
             f"{one.path} and {other.path} have different vocabularies, so their next tokens cannot be compared one by "
             f"one.\nWith {named('every')}, they are compared stretch by stretch of the text."
         )
-    from minigpt.sampling.bits import divergence_bits
-    from minigpt.sampling.continuation import distribution_after
-    from minigpt.sampling.distribution import all_others, best_ids, candidates
+    from minigpt.sampling.distribution import all_others, best_ids, candidates, divergence_bits
+    from minigpt.sampling.score import distribution_after
 
     ids, token_bytes = one.tokenizer.encode(text), one.tokenizer.token_bytes
     first, second = (distribution_after(checkpoint.model, ids) for checkpoint in (one, other))
@@ -131,7 +130,7 @@ def compare_text(one: Checkpoint, other: Checkpoint, text: str) -> Iterator[Comp
 
     Only the windows of one stretch are in memory.
     """
-    from minigpt.sampling.bits import divergence_bits
+    from minigpt.sampling.distribution import divergence_bits
 
     same = same_vocabulary(one.tokenizer, other.tokenizer)
     ids = one.tokenizer.encode(text)
@@ -193,7 +192,7 @@ def _stretches(
 
 def _total_bits(tokens: Sequence[_TokenRead]) -> float | None:
     """The surprisal of all tokens; None if one of them has no context."""
-    from minigpt.sampling.bits import surprisal
+    from minigpt.sampling.distribution import surprisal
 
     bits = [surprisal(read.logits_V, read.token.id) for read in tokens if read.logits_V is not None]
     return math.fsum(bits) if len(bits) == len(tokens) else None
@@ -274,7 +273,7 @@ def _both(question: Question) -> tuple[Checkpoint, Checkpoint, dict[str, Any]]:
 NEXT = View(
     record=ComparedNext,
     ask=_ask,
-    title="What two models expect",
+    title="What two models predict next",
     settings=Flags,
     asked_by=("against",),
 )
@@ -282,7 +281,7 @@ EVERY = View(
     record=ComparedSpan,
     key="spans",
     ask=_ask_every,
-    title="What a text costs two models",
+    title="How surprising each part of a text is to two models",
     asked_by=("every", "against"),
     tokens_ahead=lambda question: -1,
     at_end=False,

@@ -58,8 +58,7 @@ def leave_one_out(
 
     from minigpt.models.inside import logits_without_each
     from minigpt.models.kv_cache import KVCache, window_start
-    from minigpt.sampling.bits import surprisal
-    from minigpt.sampling.distribution import best_ids, candidates, distribution
+    from minigpt.sampling.distribution import best_ids, candidates, distribution, surprisal
 
     start = window_start(len(ids), model.config.context)
     window = ids[start:]
@@ -115,7 +114,7 @@ def _ask(question: Question) -> Answer:
 VIEW = View(
     record=Attribution,
     ask=_ask,
-    title="What each token did for the next one",
+    title="How much each token contributed to the next one",
     settings=Flags,
     asked_by=("attribution",),
     takes=("track",),

@@ -54,7 +54,7 @@ def boundary(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int
     longer tokens are listed. None if no token has one before it.
     """
     from minigpt.models.decoder import decoding_threads
-    from minigpt.sampling.continuation import before_each, scored
+    from minigpt.sampling.score import before_each, scored
 
     furthest = min(_FURTHEST, len(ids) - 1)
     if furthest < 1:
@@ -71,30 +71,27 @@ def _boundary(
     dist: Distribution, tokenizer: Tokenizer, own: Sequence[ScoredToken], position: int, top: int
 ) -> Boundary:
     """The boundary as predicted from before all of `own`, where `dist` is the distribution."""
-    from minigpt.sampling.continuation import scored
     from minigpt.sampling.distribution import best_ids
+    from minigpt.sampling.score import scored
 
     data = bytes.fromhex("".join(token.bytes for token in own))
     ids, raw_prob = tokenizer.longer_tokens(data), math.prod(token.raw_prob for token in own)
     listed = [ids[i] for i in best_ids(dist.logits_V[ids], min(top, len(ids)))] if ids else []
-    whole = raw_prob + (longer := _mass(dist, ids))
-    rest = dist.raw_V.numpy().copy()
+    longer = float(dist.raw[ids].sum())
+    rest = dist.raw.copy()
     rest[[*ids, own[0].id]] = 0
+    others = float(rest.sum()) + own[0].raw_prob - raw_prob
     return Boundary(
         text=token_text(data),
         bytes=data.hex(),
         position=position,
         tokens=tuple(own),
         raw_prob=raw_prob,
-        share=raw_prob / whole if longer else 1.0,
+        share=raw_prob / (raw_prob + longer) if longer else 1.0,
         longer=tuple(scored(dist, tokenizer, token) for token in listed),
-        other_longer=_other(len(ids) - len(listed), _mass(dist, sorted(set(ids).difference(listed)))),
-        others=_other(len(dist.raw_V) - len(ids) - (len(own) == 1), float(rest.sum()) + own[0].raw_prob - raw_prob),
+        other_longer=_other(len(ids) - len(listed), float(dist.raw[sorted({*ids} - {*listed})].sum())),
+        others=_other(len(dist.raw) - len(ids) - (len(own) == 1), others),
     )
-
-
-def _mass(dist: Distribution, ids: Sequence[int]) -> float:
-    return float(dist.raw_V.numpy()[ids].sum())
 
 
 def _other(count: int, raw_prob: float) -> Other:
@@ -121,7 +118,7 @@ VIEW = View(
     record=StepRecord,
     key="steps",
     ask=_ask,
-    title="How the end of the text is cut",
+    title="How else the end of the text could be tokenized",
     settings=Flags,
     asked_by=("boundary",),
     at_end=False,

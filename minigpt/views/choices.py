@@ -48,22 +48,21 @@ def weigh(model: Model, tokenizer: Tokenizer, ids: Sequence[int], texts: Sequenc
     groups = [encoded[i : i + _AT_ONCE] for i in range(0, len(encoded), _AT_ONCE)]
     tokens = [tuple(row) for group in groups for row in _scored(model, tokenizer, ids, group)]
     nats = [math.fsum(token.nats for token in row) for row in tokens]
-    byte_counts = [len(text.encode()) for text in texts]
-    nats_per_byte = [cost / count for cost, count in zip(nats, byte_counts, strict=True)]
+    by_byte = [total / len(text.encode()) for text, total in zip(texts, nats, strict=True)]
     choices = [
         Choice(
             text=text,
             tokens=row,
-            bytes=byte_count,
-            raw_prob=math.exp(-cost),
-            total_nats=cost,
-            nats_per_byte=cost / byte_count,
-            bits_per_byte=cost / byte_count / math.log(2),
+            bytes=len(text.encode()),
+            raw_prob=math.exp(-total),
+            total_nats=total,
+            nats_per_byte=per_byte,
+            bits_per_byte=per_byte / math.log(2),
             share=share,
             share_per_byte=share_per_byte,
         )
-        for text, row, byte_count, cost, share, share_per_byte in zip(
-            texts, tokens, byte_counts, nats, _shares(nats), _shares(nats_per_byte), strict=True
+        for text, row, total, per_byte, share, share_per_byte in zip(
+            texts, tokens, nats, by_byte, _shares(nats), _shares(by_byte), strict=True
         )
     ]
     return tuple(sorted(choices, key=lambda choice: choice.total_nats))
@@ -74,8 +73,8 @@ def _scored(
 ) -> list[list[ScoredToken]]:
     """Every token of every text: `ids` are read once, then all texts continue as a batch, each until it ends."""
     from minigpt.models.decoder import decoder_for
-    from minigpt.sampling.continuation import scored
     from minigpt.sampling.distribution import distribution
+    from minigpt.sampling.score import scored
 
     decoder, found = decoder_for(model, len(texts)), [list[ScoredToken]() for _ in texts]
     logits_BV, rows = decoder.prefill(ids), list(range(len(texts)))
@@ -115,10 +114,9 @@ class Flags(Settings):
 def _ask(question: Question) -> Answer:
     from minigpt.models.decoder import decoding_threads
 
-    model, tokenizer = question.model, question.tokenizer
     texts = split_choices(question.flags.choices)
-    with decoding_threads(model):
-        choices = weigh(model, tokenizer, question.ids, texts)
+    with decoding_threads(question.model):
+        choices = weigh(question.model, question.tokenizer, question.ids, texts)
     for sentence in (*_about_spaces(question.text, texts), *_about_beginnings(choices)):
         question.note(sentence)
     return Answer(records=choices, text=question.text)

@@ -85,8 +85,8 @@ def corpus_step(
     Lists the `top` tokens of the model and the `top` most frequent of the corpus. Shares are of what followed the last
     `suffix` tokens, or as many of them as occur in the corpus; by default the longest suffix that occurs.
     """
-    from minigpt.sampling.continuation import distribution_after
     from minigpt.sampling.distribution import step_record
+    from minigpt.sampling.score import distribution_after
     from minigpt.text.occurrences import OUTSIDE, followers, most_frequent, nested
 
     dist = distribution_after(model, ids)
@@ -186,7 +186,7 @@ VIEW = View(
     record=CorpusStep,
     key="steps",
     ask=_ask,
-    title="Beside what a text says",
+    title="What the model predicts, and what follows in a corpus",
     settings=Flags,
     asked_by=("corpus",),
     takes=("suffix",),

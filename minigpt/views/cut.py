@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -12,6 +11,8 @@ from minigpt.text.records import Token
 from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from minigpt.text.tokenizer import Tokenizer
 
 
@@ -32,49 +33,37 @@ class CutToken(Token):
     merges: tuple[Merge, ...]  # in the order applied; none for a single byte
 
 
-NumberedMerge = tuple[int, bytes, bytes]  # its number from 1, left, right
-
-
-class MergeTable:
-    """A tokenizer's merges, indexed by the pairs that they join."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._numbers = {pair: number for number, pair in enumerate(tokenizer.merges(), 1)}
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def building(self, data: bytes) -> list[NumberedMerge]:
-        """The merges that build `data` into one token, in the encoder's order: the earliest learned first, from left to
-        right.
-
-        The same merges apply inside a longer word, because none of them can cross the borders of a resulting token.
-        Empty for a single byte, and for an added token, which no merges build. Sennrich et al., 2016.
-        """
-        parts = [data[i : i + 1] for i in range(len(data))]
-        steps = list(self._steps(parts))
-        return steps if len(parts) == 1 else []
-
-    def _steps(self, parts: list[bytes]) -> Iterator[NumberedMerge]:
-        """Merge adjacent `parts`, one pair at a time, until no merge applies."""
-        while len(parts) > 1:
-            numbers = [self._numbers.get(pair) for pair in pairwise(parts)]
-            number = min((n for n in numbers if n is not None), default=None)
-            if number is None:
-                return
-            at = numbers.index(number)
-            yield number, parts[at], parts[at + 1]
-            parts[at : at + 2] = [parts[at] + parts[at + 1]]
-
-
 def cut(tokenizer: Tokenizer, text: str) -> list[CutToken]:
     """The tokens of `text`, each with its merges."""
-    table, tokens = MergeTable(tokenizer), []
+    numbers, tokens = merge_numbers(tokenizer), []
     for position, token in enumerate(tokenizer.encode(text)):
-        built = table.building(tokenizer.token_bytes(token))
-        merges = tuple(Merge(number=number, left=left.hex(), right=right.hex()) for number, left, right in built)
+        merges = tuple(building_merges(numbers, tokenizer.token_bytes(token)))
         tokens.append(CutToken.of(tokenizer, token, position=position, merges=merges))
     return tokens
+
+
+def merge_numbers(tokenizer: Tokenizer) -> dict[tuple[bytes, bytes], int]:
+    """The number of each merge, from 1, by the two tokens that it joins."""
+    return {pair: number for number, pair in enumerate(tokenizer.merges(), 1)}
+
+
+def building_merges(numbers: Mapping[tuple[bytes, bytes], int], data: bytes) -> list[Merge]:
+    """The merges that build `data` into one token, in the encoder's order: the earliest learned first, from left to
+    right.
+
+    The same merges apply inside a longer word, because none of them can cross the borders of a resulting token.
+    Empty for a single byte, and for an added token, which no merges build. Sennrich et al., 2016.
+    """
+    parts, merges = [data[i : i + 1] for i in range(len(data))], []
+    while len(parts) > 1:
+        found = [numbers.get(pair) for pair in pairwise(parts)]
+        number = min((number for number in found if number is not None), default=None)
+        if number is None:
+            return []
+        at = found.index(number)
+        merges.append(Merge(number=number, left=parts[at].hex(), right=parts[at + 1].hex()))
+        parts[at : at + 2] = [parts[at] + parts[at + 1]]
+    return merges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +83,7 @@ VIEW = View(
     record=CutToken,
     key="tokens",
     ask=_ask,
-    title="How the text is cut",
+    title="How the text is tokenized",
     settings=Flags,
     asked_by=("cut",),
     runs_model=False,

@@ -13,8 +13,6 @@ from minigpt.views.view import Answer, Question, View
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
-
     from minigpt.models.kinds import Model
     from minigpt.text.tokenizer import Tokenizer
 
@@ -43,38 +41,26 @@ def token_vectors(model: Model, tokenizer: Tokenizer, tokens: Sequence[int], *, 
     Cosines are in float64. If `wte` is tied, a token's logit is the product with the same vector, so tokens with
     similar vectors are predicted in similar contexts.
     """
-    table_VC = model.wte.weight.detach().cpu().double()
-    cosines_NV = _cosines(table_VC[list(tokens)], table_VC)
-    return [
-        _record(tokenizer, token, table_VC[token], cosines_V, tokens, top)
-        for token, cosines_V in zip(tokens, cosines_NV, strict=True)
-    ]
-
-
-def _cosines(some_NC: Tensor, all_VC: Tensor) -> Tensor:
-    """The cosine similarities [N, V]; NaN for zero vectors."""
-    lengths_NV = some_NC.norm(dim=-1)[:, None] * all_VC.norm(dim=-1)
-    cosines_NV: Tensor = some_NC @ all_VC.T / lengths_NV
-    return cosines_NV.clamp(-1, 1)  # rounding goes beyond
-
-
-def _record(
-    tokenizer: Tokenizer, token: int, vector_C: Tensor, cosines_V: Tensor, tokens: Sequence[int], top: int
-) -> TokenVector:
     from minigpt.sampling.distribution import best_ids
 
-    others_V = cosines_V.nan_to_num(-math.inf)
-    others_V[token] = -math.inf
-    nearest = [i for i in best_ids(others_V, top) if others_V[i] > -math.inf]
-    return TokenVector.of(
-        tokenizer,
-        token,
-        norm=float(vector_C.norm()),
-        mean=float(vector_C.mean()),
-        vector=tuple(vector_C.tolist()),
-        neighbours=tuple(Neighbour.of(tokenizer, i, cosine=float(cosines_V[i])) for i in nearest),
-        cosines=tuple(None if cosine.isnan() else float(cosine) for cosine in cosines_V[list(tokens)]),
-    )
+    table_VC = model.wte.weight.detach().cpu().double()
+    vectors_NC = table_VC[list(tokens)]
+    lengths_NV = vectors_NC.norm(dim=-1)[:, None] * table_VC.norm(dim=-1)
+    cosines_NV = (vectors_NC @ table_VC.T / lengths_NV).clamp(-1, 1)  # rounding goes beyond; NaN for a zero vector
+    records = []
+    for token, vector_C, cosines_V in zip(tokens, vectors_NC, cosines_NV, strict=True):
+        others_V = cosines_V.nan_to_num(-math.inf)
+        others_V[token] = -math.inf
+        nearest = [i for i in best_ids(others_V, top) if others_V[i] > -math.inf]
+        numbers = {
+            "norm": float(vector_C.norm()),
+            "mean": float(vector_C.mean()),
+            "vector": tuple(vector_C.tolist()),
+            "neighbours": tuple(Neighbour.of(tokenizer, i, cosine=float(cosines_V[i])) for i in nearest),
+            "cosines": tuple(None if cosine.isnan() else float(cosine) for cosine in cosines_V[list(tokens)]),
+        }
+        records.append(TokenVector.of(tokenizer, token, **numbers))
+    return records
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +77,8 @@ class Flags(Settings):
 
 
 def _ask(question: Question) -> Answer:
-    model, tokenizer = question.model, question.tokenizer
-    vectors = token_vectors(model, tokenizer, question.ids, top=question.flags.nearest)
-    return Answer(records=vectors, facts={"tied": model.config.tied})
+    vectors = token_vectors(question.model, question.tokenizer, question.ids, top=question.flags.nearest)
+    return Answer(records=vectors, facts={"tied": question.model.config.tied})
 
 
 VIEW = View(
@@ -101,7 +86,7 @@ VIEW = View(
     record=TokenVector,
     key="tokens",
     ask=_ask,
-    title="Vectors of tokens, and their neighbours",
+    title="The vectors of tokens, and the tokens with the most similar ones",
     settings=Flags,
     takes=("nearest",),
     tokens_ahead=None,

@@ -42,8 +42,7 @@ def by_layer(
     whose probability and rank are followed, by default the most likely one.
     """
     from minigpt.models.inside import layer_logits
-    from minigpt.sampling.bits import divergence_bits
-    from minigpt.sampling.distribution import all_others, best_ids, candidates, distribution
+    from minigpt.sampling.distribution import all_others, best_ids, candidates, distribution, divergence_bits
 
     dists = [distribution(logits_V) for logits_V in layer_logits(model, ids)]
     output = dists[-1]

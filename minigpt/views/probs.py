@@ -22,8 +22,8 @@ _UNFILTERED = SampleConfig(temperature=1.0, top_p=1.0)
 
 def next_token(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> StepRecord:
     """The distribution after `ids` (one or more): the softmax of the logits, unfiltered; nothing is drawn."""
-    from minigpt.sampling.continuation import distribution_after
     from minigpt.sampling.distribution import step_record
+    from minigpt.sampling.score import distribution_after
 
     return step_record(distribution_after(model, ids), tokenizer.token_bytes, position=len(ids), top=top)
 
@@ -122,7 +122,7 @@ EVERY = View(
     record=StepRecord,
     key="steps",
     ask=_every,
-    title="Every token of the text",
+    title="How surprising each token of the text is",
     settings=Flags,
     asked_by=("every",),
     page=_every_page,

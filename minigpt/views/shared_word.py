@@ -6,7 +6,7 @@ import math
 import re
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Any
 
 from minigpt.errors import CorpusError, brief, escaped, named
@@ -153,20 +153,14 @@ def joined_words(tokenizer: Tokenizer, ids: Sequence[int], start: int, text: str
     """
     parts = re.findall(r"\s*\w+|\s*[^\w\s]+|\s+", text)
     ends = list(accumulate(len(part.encode()) for part in parts))
-    words, last, at = list[range](), -1, 0
-    for index, token in enumerate(ids):
+    numbers, at = list[int](), 0
+    for token in ids:
         data = tokenizer.token_bytes(token)
         spaces = len(data) - len(data.lstrip())
-        word = bisect_right(ends, at + min(spaces, max(0, len(data) - 1)))
+        numbers.append(bisect_right(ends, at + min(spaces, max(0, len(data) - 1))))
         at += len(data)
-        if index < start:
-            continue
-        if words and word == last:
-            words[-1] = range(words[-1].start, index + 1 - start)
-        else:
-            words.append(range(index - start, index + 1 - start))
-        last = word
-    return words
+    words = (list(word) for _, word in groupby(range(len(ids) - start), key=lambda index: numbers[start + index]))
+    return [range(word[0], word[-1] + 1) for word in words]
 
 
 def word_weights(weights_TS: Tensor, word: range, words: Sequence[range]) -> list[float]:

@@ -112,7 +112,7 @@ def cut(path: Path, size: int) -> None:
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "run.json": (lambda f: (f / "run.json").write_text("{"), "run.json is not JSON"),
-    "a list": (lambda f: (f / "run.json").write_text("[]"), "run.json does not hold a JSON object"),
+    "a list": (lambda f: (f / "run.json").write_text("[]"), "run.json does not contain a JSON object"),
     "config.json": (lambda f: (f / "config.json").unlink(), "config.json is missing"),
     "tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "tokenizer.json is missing"),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "model.safetensors is missing"),

@@ -106,7 +106,7 @@ def test_a_card_tells_once_of_a_longer_training_that_was_killed(minigpt: Run, no
 def laptop(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that is as fast at any load."""
     speed = Speed(((64, 60e9), (128, 100e9), (256, 170e9)))
-    monkeypatch.setattr("minigpt.training.plan.measure_speed", lambda *_: speed)
+    monkeypatch.setattr("minigpt.training.search.measure_speed", lambda *_: speed)
 
 
 @pytest.mark.usefixtures("laptop")

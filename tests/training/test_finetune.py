@@ -21,7 +21,6 @@ from minigpt.settings import Choices, ModelConfig, TrainConfig
 from minigpt.text.corpus import Corpus
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.training import run as run_module
-from minigpt.training.budget import MOST_EPOCHS
 from minigpt.training.finetune import (
     OWN,
     Base,
@@ -34,9 +33,10 @@ from minigpt.training.finetune import (
     refuse_own,
 )
 from minigpt.training.optim import build_optimizers
-from minigpt.training.plan import Plan, choose, make_plan
+from minigpt.training.plan import Plan, make_plan
 from minigpt.training.resume import open_run
 from minigpt.training.run import build_model, model_card, run, run_info
+from minigpt.training.search import MOST_EPOCHS, choose
 
 CPU = torch.device("cpu")
 SETTINGS = TrainConfig(steps=12, eval_every=4, warmup_steps=2)
@@ -301,10 +301,9 @@ def test_a_stopped_run_goes_on_to_the_bit_without_the_model_that_it_began_with(
 def test_a_budget_chooses_steps_alone(
     base: Base, text: Corpus, seconds: float, all_of_it: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from minigpt.training import plan as plan_module
     from minigpt.training.speed import Speed
 
-    monkeypatch.setattr(plan_module, "measure_speed", lambda *_: Speed(((16, 2e8),)))
+    monkeypatch.setattr("minigpt.training.search.measure_speed", lambda *_: Speed(((16, 2e8),)))
     choices, settings = finetune_settings(base, Choices(base="given"), TrainConfig(), ("minutes",), CPU)
     found = choose(text, None, choices, settings, seconds, CPU, ("minutes",), base=base)
     (only,) = found.runs
@@ -333,8 +332,7 @@ def test_a_tokenizer_fits_that_does_not_cut_into_bytes(
     request: pytest.FixtureRequest, kind: str, bytes_per_token: float, characters_per_token: float, fits: bool
 ) -> None:
     base = Base("gpt2", SimpleNamespace(tokenizer=request.getfixturevalue(kind)))  # type: ignore[arg-type]
-    told = misfit(base, bytes_per_token, characters_per_token)
-    assert (told == "") is fits
-    assert (
-        fits or f"the tokenizer of gpt2 does not fit this text: it cuts it into tokens of {bytes_per_token} b" in told
-    )
+    warnings = list(misfit(base, bytes_per_token, characters_per_token))
+    assert (warnings == []) is fits
+    for warning in warnings:
+        assert f"the tokenizer of gpt2 does not fit this text: it cuts it into tokens of {bytes_per_token} b" in warning

@@ -23,7 +23,7 @@ def bits(**changes: float) -> float:
 
 def test_all_terms_are_positive() -> None:
     law = fitted_law()
-    for name in ("floor", "model_scale", "model_power", "data_scale", "data_power", "repeats", "heart_scale"):
+    for name in ("floor", "model_scale", "model_power", "data_scale", "data_power", "repeats", "overfit_scale"):
         assert getattr(law, name) > 0, name
 
 

@@ -10,9 +10,10 @@ from minigpt.errors import ConfigError, spelled
 from minigpt.settings import Choices, TrainConfig
 from minigpt.text.corpus import Corpus, corpus_of
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.training import plan as plan_module
+from minigpt.training import search as search_module
 from minigpt.training import speed as speed_module
-from minigpt.training.plan import BASELINE_RATES, Chosen, Plan, choose, make_plan
+from minigpt.training.plan import BASELINE_RATES, Plan, make_plan
+from minigpt.training.search import Chosen, choose
 from minigpt.training.speed import Speed, TextSpeed, measure_text
 
 SAID = Choices(layers=1, heads=1, width=16, context=16, batch_size=2, vocab_size=300)
@@ -23,8 +24,8 @@ CPU = torch.device("cpu")
 def long_corpus(monkeypatch: pytest.MonkeyPatch) -> Corpus:
     """100,000 characters, which are tokenized at 100 a second and learned from at 50."""
     speed = TextSpeed({300: 1.5}, learned=50.0, encoded=100.0)
-    monkeypatch.setattr(plan_module, "measure_text", lambda *arguments: speed)
-    monkeypatch.setattr(plan_module, "measure_speed", lambda *arguments: Speed(((16, 1e9),)))
+    monkeypatch.setattr(search_module, "measure_text", lambda *arguments: speed)
+    monkeypatch.setattr(search_module, "measure_speed", lambda *arguments: Speed(((16, 1e9),)))
     return corpus_of("many", ["all work and no play " * 5000])
 
 
@@ -156,10 +157,10 @@ def test_what_only_another_kind_has_is_refused(said: dict[str, Any], settings: d
 def test_with_minutes_it_gets_the_weights_and_the_text_of_the_gpt_that_fits_and_its_own_steps(
     monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(plan_module, "measure_speed", lambda *arguments: Speed(((64, 1e9),)))
+    monkeypatch.setattr(search_module, "measure_speed", lambda *arguments: Speed(((64, 1e9),)))
     gpt = choose(TEXT, None, Choices(), TrainConfig(), 60.0, CPU)
     rate = 2 * gpt.runs[0].tokens_per_second
-    monkeypatch.setattr(plan_module, "measure_rate", lambda *arguments: rate)
+    monkeypatch.setattr(search_module, "measure_rate", lambda *arguments: rate)
     other = choose(TEXT, None, Choices(model=kind), TrainConfig(), 60.0, CPU)
     assert other.settings.seconds == pytest.approx(gpt.settings.seconds, abs=1.0)
     assert other.settings.steps == pytest.approx(2 * gpt.settings.steps, rel=0.05)

@@ -19,11 +19,10 @@ from minigpt.models.gpt import GPT
 from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.corpus import Corpus, corpus_of, read_corpus
 from minigpt.training import run as run_module
-from minigpt.training.budget import TextSize, candidates
 from minigpt.training.evaluate import evaluate
-from minigpt.training.law import fitted_law
-from minigpt.training.plan import Choices, Plan, as_it_is, make_plan
+from minigpt.training.plan import Choices, Plan, as_tokenized, make_plan
 from minigpt.training.run import build_model, model_card, run, run_info
+from minigpt.training.search import Search, TextSize
 from minigpt.training.speed import Speed
 
 CPU = torch.device("cpu")
@@ -271,8 +270,8 @@ def test_a_vocabulary_that_the_text_cannot_fill_is_noted(text: Corpus) -> None:
 def test_a_planned_run_is_told_with_the_vocabulary_that_the_text_gave(text: Corpus) -> None:
     plan = make_plan(text, None, replace(TINY, vocab_size=30_000), SETTINGS)
     size = TextSize(text.utf8_bytes, text.characters, {30_000: 4.0})
-    run = candidates(replace(TINY, vocab_size=30_000), size, Speed(((16, 1e9),)), 60.0, fitted_law())[0]
-    told = as_it_is(run, plan)
+    run = Search(replace(TINY, vocab_size=30_000), size, Speed(((16, 1e9),)), 60.0).runs()[0]
+    told = as_tokenized(run, plan)
     assert told.vocab_size == plan.model.vocab_size < 30_000
     assert told.bytes_per_token == plan.bytes_per_token
     assert told.epochs * run.bytes_per_token == pytest.approx(run.epochs * told.bytes_per_token)

@@ -6,26 +6,32 @@ from pathlib import Path
 import pytest
 
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.cut import MergeTable
+from minigpt.views.cut import Merge, building_merges, merge_numbers
+
+
+def replayed(merges: list[Merge], data: bytes) -> list[bytes]:
+    """The bytes of `data`, joined as the merges say."""
+    parts = [data[i : i + 1] for i in range(len(data))]
+    for merge in merges:
+        pair = [bytes.fromhex(merge.left), bytes.fromhex(merge.right)]
+        at = next(i for i in range(len(parts)) if parts[i : i + 2] == pair)
+        parts[at : at + 2] = [b"".join(pair)]
+    return parts
 
 
 def test_the_merges_of_a_token_begin_with_bytes_and_end_with_it(tokenizer: Tokenizer) -> None:
-    table = MergeTable(tokenizer)
-    assert len(table) == tokenizer.vocab_size - 257
+    numbers = merge_numbers(tokenizer)
+    assert len(numbers) == tokenizer.vocab_size - 257
     for token in range(tokenizer.vocab_size - 1):
         data = tokenizer.token_bytes(token)
-        parts = [data[i : i + 1] for i in range(len(data))]
-        for _, left, right in table.building(data):
-            at = next(i for i in range(len(parts)) if parts[i : i + 2] == [left, right])
-            parts[at : at + 2] = [left + right]
-        assert parts == [data]
+        assert replayed(building_merges(numbers, data), data) == [data]
 
 
 def test_numbers_are_the_order_of_learning(bpe: Tokenizer) -> None:
-    table = MergeTable(bpe)
+    numbers = merge_numbers(bpe)
     for number, (left, right) in enumerate(bpe.merges(), 1):
-        *_, last = table.building(left + right)
-        assert last == (number, left, right)
+        *_, last = building_merges(numbers, left + right)
+        assert last == Merge(number=number, left=left.hex(), right=right.hex())
         assert bpe.token_bytes(255 + number) == left + right  # ids follow the 256 bytes
 
 
@@ -37,17 +43,18 @@ def test_a_file_with_merges_as_lines_has_the_same(tokenizer: Tokenizer, tmp_path
 
 
 def test_what_no_merges_build_has_none(bpe: Tokenizer) -> None:
-    table = MergeTable(bpe)
-    assert table.building(b"x") == []
-    assert table.building(b"<|endoftext|>") == []
-    assert table.building(b"") == []
+    numbers = merge_numbers(bpe)
+    assert building_merges(numbers, b"x") == []
+    assert building_merges(numbers, b"<|endoftext|>") == []
+    assert building_merges(numbers, b"") == []
 
 
 def test_every_token_of_a_text_is_what_its_merges_build(tokenizer: Tokenizer, hard_string: str) -> None:
-    table = MergeTable(tokenizer)
+    numbers = merge_numbers(tokenizer)
     for token in set(tokenizer.encode(hard_string)):
         data = tokenizer.token_bytes(token)
-        assert len(data) == 1 or table.building(data)[-1][1] + table.building(data)[-1][2] == data
+        merges = building_merges(numbers, data)
+        assert len(data) == 1 or bytes.fromhex(merges[-1].left + merges[-1].right) == data
 
 
 @pytest.mark.parametrize("data", [b"aaaa", b"aaaaa", b"abab", b"aabaab"])
@@ -63,8 +70,4 @@ def test_the_leftmost_of_equal_pairs_is_joined_first(data: bytes) -> None:
     made = Tokenizer(engine)
     (token,) = made.encode(data.decode())
     assert made.token_bytes(token) == data
-    parts = [data[i : i + 1] for i in range(len(data))]
-    for _, left, right in MergeTable(made).building(data):
-        at = next(i for i in range(len(parts)) if parts[i : i + 2] == [left, right])
-        parts[at : at + 2] = [left + right]
-    assert parts == [data]
+    assert replayed(building_merges(merge_numbers(made), data), data) == [data]

@@ -4,9 +4,8 @@ import pytest
 
 from minigpt.errors import ConfigError
 from minigpt.settings import Choices, ModelConfig, TrainConfig
-from minigpt.training.budget import SHAPES, TextSize, adamw_rate, candidates, chosen, paced
-from minigpt.training.law import fitted_law
 from minigpt.training.records import PlannedRun
+from minigpt.training.search import SHAPES, Search, TextSize, adamw_rate, chosen_by, paced
 from minigpt.training.speed import GPU_TOKENS, Speed, heads_of, training_flops_per_token
 
 LENGTHS = {512: 1.95, 1024: 2.5, 2048: 2.9, 4096: 3.2}
@@ -17,7 +16,7 @@ def plan(
     utf8_bytes: int = 1_000_000, seconds: float = 180.0, speed: Speed = LAPTOP, **said: object
 ) -> list[PlannedRun]:
     text = TextSize(utf8_bytes, utf8_bytes, LENGTHS)
-    return candidates(Choices(**said), text, speed, seconds, fitted_law())  # type: ignore[arg-type]
+    return Search(Choices(**said), text, speed, seconds).runs()  # type: ignore[arg-type]
 
 
 def test_the_best_comes_first_and_fits_into_the_time() -> None:
@@ -69,10 +68,10 @@ def test_what_the_user_said_holds_in_every_candidate(said: dict[str, object], is
 
 
 def test_choices_are_complete_and_keep_what_was_said() -> None:
-    choices = chosen(plan(width=192)[0], Choices(width=192, learning_rate=0.5))
+    choices = chosen_by(plan(width=192)[0], Choices(width=192, learning_rate=0.5))
     assert None not in (choices.tokenizer, choices.layers, choices.heads, choices.context, choices.dropout)
     assert (choices.width, choices.learning_rate) == (192, 0.5)
-    assert chosen(plan(tokenizer="char")[0], Choices()).vocab_size is None
+    assert chosen_by(plan(tokenizer="char")[0], Choices()).vocab_size is None
 
 
 def test_a_text_that_is_often_repeated_gets_more_weight_decay() -> None:
@@ -135,13 +134,13 @@ def test_what_is_good_for_a_text_is_counted_in_steps_and_all_else_in_seconds() -
 
 def test_accumulated_batches_make_fewer_steps_of_as_many_tokens() -> None:
     run = plan()[0]
-    train = paced(run, TrainConfig(accumulation=4), 180.0, kept={"accumulation"})
+    train = paced(run, TrainConfig(accumulation=4), 180.0, explicit={"accumulation"})
     assert (train.accumulation, train.steps) == (4, round(run.steps / 4))
 
 
 def test_the_pace_leaves_what_was_given() -> None:
     run = plan()[0]
-    train = paced(run, TrainConfig(eval_every=7, weight_decay=0.7), 120.0, kept={"eval_every", "weight_decay"})
+    train = paced(run, TrainConfig(eval_every=7, weight_decay=0.7), 120.0, explicit={"eval_every", "weight_decay"})
     assert (train.seconds, train.steps, train.eval_every, train.weight_decay) == (120.0, run.steps, 7, 0.7)
     assert paced(run, TrainConfig(weight_decay=0.7), 120.0).weight_decay == run.weight_decay
     assert paced(run, TrainConfig(), 120.0).eval_every == run.steps // 10
@@ -166,6 +165,6 @@ def test_flops_are_six_per_weight_and_attentions() -> None:
 def test_no_vocabulary_is_larger_for_its_text_than_those_that_were_measured() -> None:
     def largest(utf8_bytes: int) -> int:
         text = TextSize(utf8_bytes, utf8_bytes, {512: 1.95, 1024: 2.4, 2048: 2.9, 4096: 3.2, 8192: 3.4})
-        return max(run.vocab_size for run in candidates(Choices(tokenizer="bpe"), text, LAPTOP, 180.0, fitted_law()))
+        return max(run.vocab_size for run in Search(Choices(tokenizer="bpe"), text, LAPTOP, 180.0).runs())
 
     assert [largest(size) for size in (1_000, 100_000, 1_003_854, 5_000_000)] == [512, 1024, 4096, 8192]

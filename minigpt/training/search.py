@@ -1,0 +1,366 @@
+"""Searches for the best run within a time limit, given the size of the text and the speed of the machine."""
+
+import time
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from minigpt.errors import ConfigError, named
+from minigpt.models.device import resolve_precision
+from minigpt.settings import MOST_STEPS, PRESETS, Choices, ModelConfig, TrainConfig, require
+from minigpt.text.corpus import Corpus, Split
+from minigpt.text.tokenizer import check_tokenizer, default_vocab_size
+from minigpt.training.finetune import Base, further
+from minigpt.training.law import MOST_WEIGHTS_PER_BYTE, Training, fitted_law
+from minigpt.training.plan import BASELINE_RATES, baseline_shape
+from minigpt.training.records import PlannedRun
+from minigpt.training.speed import (
+    GPU_TOKENS,
+    Speed,
+    TextSpeed,
+    heads_of,
+    measure_rate,
+    measure_speed,
+    measure_text,
+)
+
+# (layers, width): each about two to three times the work of the one before.
+SHAPES = ((2, 64), (3, 96), (4, 128), (4, 192), (5, 256), (6, 384), (8, 512), (10, 640), (12, 768))
+VOCABULARIES = (512, 1024, 2048, 4096, 8192, 16384)
+DROPOUTS = (0.0, 0.1, 0.2)
+# Of the time, because longer training would overfit.
+SHARES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.03, 0.02, 0.01)
+# Three times the weight decay took 0.4 to 7 % off the loss of a text that is seen ten times or more (at 4 x 128 and
+# 5 x 256, scripts/measurements.jsonl); of one that is seen eight times or less it added up to 2 %.
+OFTEN, REPEATED_DECAY = 10.0, 0.3
+# Of a model that is given: one of 4 x 128 on 77 kB of other text was best after 5 to 8 of them (3.02 bits per
+# byte), and after 16 back at 3.32.
+MOST_EPOCHS = 5.0
+EVALUATIONS = 10  # on the way, besides those of the snapshots
+_LARGEST_VOCABULARY = 4.1  # times the root of the bytes: 8,192 for 1 MB, at 10 minutes, ended 3 % behind 4,096
+_FEWEST_EVALUATED = 4096  # tokens
+_FEWEST_STEPS = 30
+_FEWEST_STEP_TOKENS = 1024
+_RECOMPUTING = 0.75  # of the speed, where gradient checkpointing runs blocks forward a second time
+
+_COMPRESSED = 300_000  # characters, to see how well they compress
+_FEWEST_LEARNED = 1 << 14  # characters that a tokenizer learns from, however short the time
+_READINGS = 5  # of the text: to count, to see how it compresses, to learn a tokenizer, to tokenize both parts
+
+# Of the time, at most:
+READING_SHARE = 1 / 40  # once; it is read _READINGS times more
+_MEASURING_SHARE = 1 / 10  # to measure how the text is tokenized
+_LEARNING_SHARE = 1 / 8
+_TOKENIZING_SHARE = 1 / 3
+# At least, even if the run then takes longer than asked for:
+LEAST_TRAINING_SHARE = 1 / 4
+# Of the training's time: the rest is for evaluations, saves and samples.
+_STEPS_SHARE, _EVALUATION_SHARE = 0.92, 0.0025  # each
+
+
+@dataclass(frozen=True)
+class TextSize:
+    """The size of the training text.
+
+    `bytes_per_token` maps a vocabulary size to the compression of a bpe tokenizer of that size.
+    """
+
+    utf8_bytes: int
+    characters: int
+    bytes_per_token: Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The possible runs, best first, and the choices and settings of the best.
+
+    `note`: a sentence about the text, or "". `most_learned`: the most characters to learn a tokenizer from.
+    """
+
+    runs: list[PlannedRun]
+    choices: Choices
+    settings: TrainConfig
+    note: str
+    most_learned: int
+
+
+def choose(
+    corpus: Corpus,
+    held_out: Corpus | None,
+    choices: Choices,
+    settings: TrainConfig,
+    seconds: float,
+    device: torch.device,
+    explicit: Collection[str] = (),
+    processes: int = 1,
+    base: Base | None = None,
+) -> Chosen:
+    """Plan a run of `seconds`. Settings named in `explicit`, and a given model, stay as they are.
+
+    Measures the machine for at most 10 seconds, and the text for a tenth of the time. Reading, learning a tokenizer and
+    tokenizing are limited to shares of the time that leave at least a quarter of it for training.
+    """
+    check_tokenizer(choices.tokenizer or "bpe", choices.vocab_size)
+    started = time.perf_counter()
+    whole = Split(corpus, held_out, choices.val_fraction, choices.part)
+    require(
+        whole.train_characters > 0,
+        f"There is no text of {corpus.called} left to train on: give a lower {named('val_fraction')}.",
+    )
+    speed = measure_speed(device, settings, min(10.0, seconds / 30), processes)
+    text_speed, reading = _measure(whole, choices, base, seconds * _MEASURING_SHARE)
+    split, tokenizing, note = _tokenizable(whole, text_speed, seconds, cuts="part" not in explicit)
+    in_time = seconds * _LEARNING_SHARE * text_speed.learned
+    most_learned = int(min(split.sampled_characters, max(_FEWEST_LEARNED, in_time)))
+    spent = reading + tokenizing + most_learned / text_speed.learned + time.perf_counter() - started
+    seconds = max(LEAST_TRAINING_SHARE * seconds, seconds - spent)
+    choices, lengths = replace(choices, part=split.part), text_speed.lengths
+    if choices.vocab_size is not None:  # which the sample may not have filled
+        lengths = {choices.vocab_size: next(iter(lengths.values()))}
+    search = Search(choices, TextSize(split.train_bytes, split.train_characters, lengths), speed, seconds)
+    if base is not None:
+        run = search.run_of(further(base.config, choices), settings)
+        train = paced(run, settings, seconds, {*explicit, "eval_tokens"})
+        return Chosen([run], choices, train, note, most_learned)
+    is_open = settings.optimizer == "muon" and "weight_decay" not in explicit  # as was measured
+    runs = search.runs(None if is_open else settings.weight_decay)
+    if choices.model == "gpt":
+        runs = search.within_law(runs)
+        chosen, train = chosen_by(runs[0], choices), paced(runs[0], settings, seconds, explicit)
+    else:  # when enough is learned, and what decays, was measured of a GPT alone
+        runs = search.within_law([run for run in runs if run.share == 1])
+        chosen, train = _sized_as(runs[0], choices, settings, seconds, device, {*explicit, "weight_decay"})
+    return Chosen(runs, chosen, train, note, most_learned)
+
+
+def _measure(split: Split, choices: Choices, base: Base | None, seconds: float) -> tuple[TextSpeed, float]:
+    """The speed of tokenizing with the vocabularies in question, and the seconds that all reading will take."""
+    started = time.perf_counter()
+    sample = [block.text for block in split.sample(min(_COMPRESSED, split.train_characters))] or [""]
+    reading = _READINGS * (time.perf_counter() - started)
+    sizes = VOCABULARIES if choices.vocab_size is None else (choices.vocab_size,)
+    sizes = (default_vocab_size(0),) if choices.tokenizer == "char" else sizes
+    return measure_text(sample, sizes, seconds, None if base is None else base.checkpoint.tokenizer), reading
+
+
+def _tokenizable(split: Split, speed: TextSpeed, seconds: float, *, cuts: bool) -> tuple[Split, float, str]:
+    """As much of `split` as can be tokenized in a third of `seconds`, if it may be cut; the seconds that takes; and a
+    note about the cut.
+    """
+    tokenizing = split.characters / speed.encoded
+    if tokenizing <= _TOKENIZING_SHARE * seconds or not cuts:
+        return split, tokenizing, ""
+    part = float(f"{_TOKENIZING_SHARE * seconds / tokenizing:.2g}")
+    share = f"{part:.0%}" if part >= 0.01 else f"{part:.2%}"
+    length = f"{tokenizing / 60:,.1f} minutes" if tokenizing >= 60 else f"{max(1, round(tokenizing))} seconds"
+    note = (
+        f"to tokenize all of this text would take about {length} here, more than a third of the "
+        f"time: {share} of it is used, in pieces from all over it ({named('part', f'{part:g}')})."
+    )
+    return replace(split, part=part), part * tokenizing, note
+
+
+@dataclass(frozen=True)
+class Search:
+    """The runs of `seconds` that `choices` leave open for a text, on a machine of this `speed`."""
+
+    choices: Choices
+    text: TextSize
+    speed: Speed
+    seconds: float
+
+    def runs(self, weight_decay: float | None = None) -> list[PlannedRun]:
+        """All runs, best first. Raises ConfigError if no shape fits. Without a `weight_decay`, it suits the epochs."""
+        found = list(self._candidates(weight_decay))
+        most = MOST_WEIGHTS_PER_BYTE * self.text.utf8_bytes
+        small = [run for run in found if _training(run, self.text).block_parameters <= most] or found
+        return sorted(
+            [run for run in small if run.steps >= _FEWEST_STEPS] or found,
+            key=lambda run: run.expected_bits_per_byte or 0.0,
+        )
+
+    def within_law(self, runs: list[PlannedRun]) -> list[PlannedRun]:
+        """The best of `runs`, and those others to which the law applies.
+
+        If the law does not apply to the best one, that one is returned alone, without an expected loss.
+        """
+        best, *others = runs
+        if not fitted_law().has_seen(_training(best, self.text)):
+            return [replace(best, expected_bits_per_byte=None)]
+        return [best, *(run for run in others if fitted_law().has_seen(_training(run, self.text)))]
+
+    def run_of(self, model: ModelConfig, settings: TrainConfig) -> PlannedRun:
+        """The run of a given model: how far it gets in the time, or in a share of the time if the text is short.
+
+        No scaling law predicts its loss.
+        """
+        (length,) = self.text.bytes_per_token.values()
+        factor = _RECOMPUTING if settings.gradient_checkpointing else 1.0
+        whole = self._in_time(model, "given", length, 1.0, factor)
+        share = max(MOST_EPOCHS / max(whole.epochs, MOST_EPOCHS), _FEWEST_STEPS / max(whole.steps, _FEWEST_STEPS))
+        run = self._in_time(model, "given", length, share, factor)
+        return replace(run, weight_decay=settings.weight_decay)
+
+    def _candidates(self, weight_decay: float | None) -> Iterator[PlannedRun]:
+        choices, text = self.choices, self.text
+        context = choices.context or (PRESETS[choices.preset].context if choices.preset else 128)
+        dropouts = DROPOUTS if choices.dropout is None else (choices.dropout,)
+        for layers, heads, width in self._shapes():
+            for vocabulary in self._vocabularies():
+                size, kind = (257, "char") if vocabulary is None else (vocabulary, "bpe")
+                length = text.utf8_bytes / text.characters if vocabulary is None else text.bytes_per_token[vocabulary]
+                model = ModelConfig(vocab_size=size, context=context, layers=layers, heads=heads, width=width)
+                for share in SHARES:
+                    run = self._in_time(model, kind, length, share)
+                    decay = REPEATED_DECAY if run.epochs >= OFTEN else TrainConfig.weight_decay
+                    for dropout in dropouts:
+                        one = replace(
+                            run, dropout=dropout, weight_decay=decay if weight_decay is None else weight_decay
+                        )
+                        expected = fitted_law().bits_per_byte(_training(one, text))
+                        yield replace(one, expected_bits_per_byte=expected)
+
+    def _shapes(self) -> list[tuple[int, int, int]]:
+        """The distinct shapes (layers, heads, width)."""
+        choices = self.choices
+        preset = PRESETS[choices.preset] if choices.preset is not None else None
+        widths = [
+            (choices.layers or layers, choices.width or width)
+            for layers, width in (SHAPES if preset is None else [(preset.layers, preset.width)])
+        ]
+        shapes = dict.fromkeys((layers, choices.heads or heads_of(width), width) for layers, width in widths)
+        fitting = [shape for shape in shapes if shape[2] % shape[1] == 0]
+        if not fitting:
+            raise ConfigError(
+                f"{named('heads', choices.heads)} divides no width that would do: give a {named('width')} too."
+            )
+        return fitting
+
+    def _vocabularies(self) -> list[int | None]:
+        """The vocabulary sizes to try; None stands for characters."""
+        choices, lengths = self.choices, self.text.bytes_per_token
+        if choices.tokenizer == "char" or choices.vocab_size is not None:
+            return [choices.vocab_size]
+        most = max(_LARGEST_VOCABULARY * self.text.utf8_bytes**0.5, min(lengths))
+        sizes: list[int | None] = [size for size in lengths if size <= most]
+        return sizes if choices.tokenizer == "bpe" else [*sizes, None]
+
+    def _in_time(
+        self, model: ModelConfig, tokenizer: str, bytes_per_token: float, share: float, factor: float = 1.0
+    ) -> PlannedRun:
+        """How far a model gets in a `share` of the time, at this `factor` of the measured speed."""
+        context, batch, processes = model.context, self.choices.batch_size, self.speed.processes
+        step_tokens = batch * context if batch else _FEWEST_STEP_TOKENS
+        while True:  # larger steps may be quicker, of which more fit, for which still larger ones may be better
+            at_once = step_tokens if batch else min(step_tokens, processes * GPU_TOKENS)
+            tokens_per_second = factor * self.speed.tokens_per_second(model, at_once)
+            tokens = max(1, round(share * self.seconds * _STEPS_SHARE * tokens_per_second))
+            if batch or _tokens_per_step(tokens) <= step_tokens:
+                break
+            step_tokens = _tokens_per_step(tokens)
+        batch = batch or processes * max(1, round(at_once / context / processes))
+        accumulation = max(1, step_tokens // at_once)
+        return PlannedRun(
+            tokenizer=tokenizer,
+            vocab_size=model.vocab_size,
+            bytes_per_token=bytes_per_token,
+            layers=model.layers,
+            heads=model.heads,
+            width=model.width,
+            context=context,
+            dropout=model.dropout,
+            weight_decay=TrainConfig.weight_decay,
+            batch_size=batch,
+            accumulation=accumulation,
+            steps=max(1, round(tokens / (batch * accumulation * context))),
+            tokens=tokens,
+            tokens_per_second=tokens_per_second,
+            epochs=tokens * bytes_per_token / self.text.utf8_bytes,
+            share=share,
+        )
+
+
+def _training(run: PlannedRun, text: TextSize) -> Training:
+    return Training(
+        block_parameters=12 * run.layers * run.width**2,
+        embedding_parameters=run.vocab_size * run.width,
+        tokens=run.tokens,
+        bytes_per_token=run.bytes_per_token,
+        text_bytes=text.utf8_bytes,
+        dropout=run.dropout,
+        weight_decay=run.weight_decay,
+    )
+
+
+def _tokens_per_step(tokens: float) -> int:
+    """1,024 for trainings of about two million tokens, as measured; beyond that it grows with their square root."""
+    step = _FEWEST_STEP_TOKENS
+    while step < 65536 and tokens > 3e6 * (step / _FEWEST_STEP_TOKENS) ** 2:
+        step *= 2
+    return step
+
+
+def chosen_by(run: PlannedRun, choices: Choices) -> Choices:
+    """`choices` with every open choice made as in `run`."""
+    return replace(
+        choices,
+        tokenizer=run.tokenizer,
+        vocab_size=None if run.tokenizer == "char" else run.vocab_size,
+        layers=run.layers,
+        heads=run.heads,
+        width=run.width,
+        context=run.context,
+        dropout=run.dropout,
+        batch_size=run.batch_size,
+        learning_rate=choices.learning_rate or adamw_rate(run.width),
+    )
+
+
+def adamw_rate(width: int) -> float:
+    """0.006 at a width of 128, as measured (0.003 learns less), scaled by one over the square root of the width."""
+    return float(f"{6e-3 * (128 / width) ** 0.5:.2g}")
+
+
+def paced(run: PlannedRun, settings: TrainConfig, seconds: float, explicit: Collection[str] = ()) -> TrainConfig:
+    """`settings` for a run of `seconds`, in which its steps are expected to fit. Settings named in `explicit` stay.
+
+    For a run that uses only a share of the time, the number of steps is what counts, however long they take.
+    """
+    accumulation = settings.accumulation if "accumulation" in explicit else run.accumulation
+    steps = min(MOST_STEPS, max(1, round(run.tokens / (run.batch_size * accumulation * run.context))))
+    forward = 3 * run.tokens_per_second  # a third of the work of a step
+    pace: dict[str, Any] = {
+        "steps": steps,
+        "steps_suffice": run.share < 1,
+        "accumulation": accumulation,
+        "weight_decay": run.weight_decay,
+        "eval_every": max(1, steps // EVALUATIONS),
+        "eval_tokens": max(_FEWEST_EVALUATED, round(run.share * seconds * _EVALUATION_SHARE * forward)),
+        "warmup_steps": min(TrainConfig.warmup_steps, steps // 10),
+    }
+    return replace(settings, seconds=seconds, **{name: value for name, value in pace.items() if name not in explicit})
+
+
+def _sized_as(
+    run: PlannedRun,
+    choices: Choices,
+    settings: TrainConfig,
+    seconds: float,
+    device: torch.device,
+    explicit: Collection[str],
+) -> tuple[Choices, TrainConfig]:
+    """Choices and settings of another kind of model, for the text, time and number of weights of a GPT's `run`."""
+    gpt = ModelConfig(
+        vocab_size=run.vocab_size, context=run.context, layers=run.layers, heads=run.heads, width=run.width
+    )
+    shape = baseline_shape(choices, gpt)
+    settings = paced(run, settings, seconds, explicit)
+    precision = resolve_precision(settings.precision, device, shape.width)
+    trial = replace(settings, precision=precision, optimizer="adamw")
+    faster = measure_rate(shape, device, trial, run.batch_size) / run.tokens_per_second
+    rate = choices.learning_rate or BASELINE_RATES[choices.model]
+    choices = chosen_by(run, replace(choices, learning_rate=rate))
+    choices = replace(choices, layers=shape.layers, heads=None, width=shape.width)
+    return choices, paced(replace(run, tokens=round(run.tokens * faster)), settings, seconds, explicit)
