@@ -20,9 +20,9 @@ from minigpt.render.compare import comparison_caption, comparison_table
 from minigpt.render.compare_page import comparison_page
 from minigpt.render.comparing import ComparingDisplay
 from minigpt.render.machine import to_json
-from minigpt.render.panel_plot import panel_plots
 from minigpt.render.panels import panels
 from minigpt.render.picture import check_picture, panel_picture, picture_format
+from minigpt.render.plot import panel_plots
 from minigpt.render.screen import Screen
 from minigpt.render.work import WorkDisplay
 from minigpt.settings import ContestSettings, CorpusSettings, Machine, require

@@ -6,7 +6,8 @@ whole vocabulary and in float64.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import takewhile
 
 import torch
@@ -26,9 +27,7 @@ _FEWEST_LISTED = 10
 
 
 def listed(tokens: int) -> int:
-    """The number of logits stored per step, on a page of this many tokens. Raises ConfigError if there are too many
-    tokens.
-    """
+    """The number of logits stored per step, on a page of this many tokens. Raises ConfigError for too many tokens."""
     require(
         tokens <= _MOST_TOKENS,
         f"{named('html')}: a page holds {_MOST_TOKENS:,} tokens at most, not {tokens:,}: give less text, or fewer "
@@ -49,37 +48,25 @@ def every_step(
     checkpoint: Checkpoint, ids: Sequence[int], config: SampleConfig, best: int
 ) -> Iterator[StepRecord | StepLogits]:
     """The distribution before each of `ids`; None for the first."""
-    pages = PageSteps(checkpoint, config, best)
+    token_bytes, page_step = checkpoint.tokenizer.token_bytes, page_steps(checkpoint, config, best)
     if ids:
         yield first_token(checkpoint.tokenizer, ids[0])
     seen = SeenTokens(ids[:1], counted=True)
     for position, logits_V in position_logits(checkpoint.model, ids):
-        record = step_record(
-            distribution(logits_V), checkpoint.tokenizer.token_bytes, position=position, top=1, token=ids[position]
-        )
-        yield pages.of(logits_V, seen.ids, record)
+        record = step_record(distribution(logits_V), token_bytes, position=position, top=1, token=ids[position])
+        yield page_step(logits_V, history=seen.ids, step=record)
         seen.add(ids[position])
 
 
-class PageSteps:
-    """Makes the steps of a page, for its slider's temperatures and the one in use."""
-
-    def __init__(self, checkpoint: Checkpoint, config: SampleConfig, best: int) -> None:
-        self._token_bytes, self._best = checkpoint.tokenizer.token_bytes, best
-        self._stages = build_stages(config)
-        self._temperatures = sorted({*TEMPERATURES, config.temperature})
-
-    def of(self, logits_V: Tensor, ids: Sequence[int] | Tensor, record: StepRecord) -> StepLogits:
-        """The step of `record`, which was drawn from the logits after `ids`."""
-        return step_logits(
-            logits_V,
-            self._stages,
-            ids,
-            self._token_bytes,
-            step=record,
-            best=self._best,
-            temperatures=self._temperatures,
-        )
+def page_steps(checkpoint: Checkpoint, config: SampleConfig, best: int) -> Callable[..., StepLogits]:
+    """`step_logits` for the steps of a page: of logits, a history and a record."""
+    return partial(
+        step_logits,
+        stages=build_stages(config),
+        token_bytes=checkpoint.tokenizer.token_bytes,
+        best=best,
+        temperatures=sorted({*TEMPERATURES, config.temperature}),  # those of the slider, and the one in use
+    )
 
 
 def step_logits(
