@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from minigpt.cli.guard import stderr, stdout
+from minigpt.cli.console import stderr, stdout
 from minigpt.cli.view import print_view
 from minigpt.errors import ConfigError, TraceError, named
 from minigpt.render.machine import to_json
@@ -33,7 +33,6 @@ def replay(path: Path, given: Mapping[str, Any]) -> None:
 
     run, as_json = ReplayRun.open(path, given), bool(given.get("json"))
     err = stderr()
-    err.quiet = err.quiet or bool(given.get("quiet"))
     with WorkDisplay(err) as work:
         advance = work.begin("replaying", len(run.trace.steps), "tokens")
         result, texts = run.run(given.get("top", SampleConfig.top), advance)
