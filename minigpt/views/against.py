@@ -241,9 +241,7 @@ def _mean(values: Sequence[float], count: int) -> float | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
-    """The flag that asks for a comparison with another checkpoint."""
-
+class _Flags(Settings):
     against: Path | None = setting(
         None,
         help=f"Compare with another checkpoint, side by side; with {named('every')}, stretch by stretch.",
@@ -274,7 +272,7 @@ NEXT = View(
     record=ComparedNext,
     ask=_ask,
     title="What two models predict next",
-    settings=Flags,
+    settings=_Flags,
     asked_by=("against",),
 )
 EVERY = View(

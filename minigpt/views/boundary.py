@@ -99,9 +99,7 @@ def _other(count: int, raw_prob: float) -> Other:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
-    """The flag that asks for the boundary."""
-
+class _Flags(Settings):
     boundary: bool = setting(False, help="Also show how the end of the prompt could be tokenized differently.")
 
 
@@ -119,7 +117,7 @@ VIEW = View(
     key="steps",
     ask=_ask,
     title="How else the end of the text could be tokenized",
-    settings=Flags,
+    settings=_Flags,
     asked_by=("boundary",),
     at_end=False,
 )

@@ -153,9 +153,7 @@ def _divergence_bits(dist: Distribution, found: Followers) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
-    """The flags that ask for a comparison with a corpus."""
-
+class _Flags(Settings):
     corpus: tuple[str, ...] = setting(
         (),
         help="Compare with how often each token follows in run (what the checkpoint learned from), a run's folder, "
@@ -187,7 +185,7 @@ VIEW = View(
     key="steps",
     ask=_ask,
     title="What the model predicts, and what follows in a corpus",
-    settings=Flags,
+    settings=_Flags,
     asked_by=("corpus",),
     takes=("suffix",),
 )

@@ -95,9 +95,7 @@ def history_by_layer(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
-    """The flag that asks for the history of a run."""
-
+class _Flags(Settings):
     history: Path | None = setting(
         None,
         help="What a run's snapshots predicted as it learned, one row each; run for the checkpoint's own.",
@@ -154,7 +152,7 @@ VIEW = View(
     key="rows",
     ask=_ask,
     title="What the snapshots of a training predicted",
-    settings=Flags,
+    settings=_Flags,
     asked_by=("history",),
     takes=("track",),
     usual_top=4,

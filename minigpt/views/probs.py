@@ -85,9 +85,7 @@ def text_score(records: Iterable[StepRecord]) -> TextScore:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
-    """The flag that asks for every token of the text."""
-
+class _Flags(Settings):
     every: bool = setting(False, flag="all", help="Score every token of the text, not only what comes next.")
 
 
@@ -123,7 +121,7 @@ EVERY = View(
     key="steps",
     ask=_every,
     title="How surprising each token of the text is",
-    settings=Flags,
+    settings=_Flags,
     asked_by=("every",),
     page=_every_page,
     tokens_ahead=lambda question: -1,
