@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from minigpt.cli.guard import note, stderr, stdout
+from minigpt.cli.console import note, stderr, stdout
 from minigpt.render.machine import to_json
 from minigpt.render.plan import best_of_each, plan_table, reasons
 from minigpt.render.screen import Screen
