@@ -18,9 +18,9 @@ from minigpt.errors import named
 from minigpt.render.heat import SCALES, Scale
 from minigpt.render.live import last_record, print_every_table, show_live, stream_text
 from minigpt.render.machine import to_json
+from minigpt.render.scores import sample_caption
 from minigpt.render.screen import Screen
 from minigpt.render.style import quantity
-from minigpt.render.tables import sample_caption
 from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.settings import (
     AskedFilters,
