@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from minigpt.cli.console import note, running, stderr
-from minigpt.render.boundary import boundary_note, boundary_tables
 from minigpt.render.screen import Screen
+from minigpt.render.tokenization import boundary_note, boundary_tables
 from minigpt.views.boundary import NO_BOUNDARY, boundary
 from minigpt.views.probs import next_token
 
