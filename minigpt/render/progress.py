@@ -86,20 +86,20 @@ class LiveDisplay:
     """A display on `console` (standard error) that is redrawn four times a second, if the terminal can redraw."""
 
     def __init__(self, console: Console, *, transient: bool = False) -> None:
-        self._console = console
-        # What is printed meanwhile goes above the display, but into a file or a pipe if that is where it belongs.
-        to_screen = sys.stdout.isatty()
-        live = Live(
-            console=console,
-            get_renderable=self._render,
-            refresh_per_second=4,
-            redirect_stdout=to_screen,
-            transient=transient,
-        )
-        self._live = live if redraws(console) else None
+        self._console, self._transient = console, transient
+        self._live: Live | None = None
 
     def __enter__(self) -> Self:
-        if self._live:
+        if redraws(self._console):
+            # What is printed meanwhile goes above the display, but into a file or a pipe if that is where it belongs.
+            to_screen = sys.stdout.isatty()
+            self._live = Live(
+                console=self._console,
+                get_renderable=self._render,
+                refresh_per_second=4,
+                redirect_stdout=to_screen,
+                transient=self._transient,
+            )
             self._live.start()
         return self
 
