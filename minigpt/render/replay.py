@@ -19,20 +19,20 @@ def replay_caption(replay: Replay, screen: Screen) -> Text:
 
 
 def replay_finding(name: str, replay: Replay, symbols: Symbols) -> str:
-    """The message of a replay that gives another text, with the place where they part."""
-    lines = [f"{name} does not come out again: {_where(replay, symbols)}"]
+    """The message of a replay that gives another text, with the first token that differs."""
+    lines = [f"{name} is not reproduced: {_where(replay, symbols)}"]
     before = f"The {quantity(replay.tokens, 'token')} before {'is' if replay.tokens == 1 else 'are'} the same; "
     if replay.divergence is not None:
         lines.append(f"{before}{_differences(replay)}." if replay.tokens else "It is the first one.")
     changed = _changes(replay)
-    lines.append(f"Not as it was: {changed}." if changed else "Versions, machine and device are the same as then.")
+    lines.append(f"Changed since then: {changed}." if changed else "Versions, machine and device are unchanged.")
     return "\n".join(lines)
 
 
 def _where(replay: Replay, symbols: Symbols) -> str:
     found = replay.divergence
     if found is None:
-        return f"{_differences(replay)}, more than rounding makes."
+        return f"{_differences(replay)}, more than rounding explains."
     return (
         f"step {found.step:,} of sample {found.sample} was {_named(found.expected, symbols)}, "
         f"and now it is {_named(found.drawn, symbols)}."
