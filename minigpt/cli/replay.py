@@ -9,10 +9,10 @@ from minigpt.cli.console import stderr, stdout
 from minigpt.cli.view import print_view
 from minigpt.errors import ConfigError, TraceError, named
 from minigpt.render.machine import to_json
+from minigpt.render.progress import WorkDisplay
 from minigpt.render.replay import replay_caption, replay_finding, rescoring_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import safe_text, symbols_for
-from minigpt.render.work import WorkDisplay
 from minigpt.sampling.records import Rescoring
 from minigpt.settings import SampleConfig
 
