@@ -20,39 +20,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench_tokenize import Clock, peak_megabytes, write_text
+from bench_tokenize import Clock, growth, measure_sizes, parser_of_sizes, peak_megabytes, write_text
 
 EXPECTED_SECONDS = 1.0  # of a question
-EXPECTED_GROWTH = 1.1  # of the largest text's peak memory over the smallest's
 PROMPT_TOKENS, SAMPLE_TOKENS, PIECE_TOKENS = 20, (200, 1000), 25
 SPAN_TOKENS = 8
 
 
 def main() -> int:
-    arguments = parse_arguments()
-    if arguments.measure:
-        print(json.dumps(MEASURES[arguments.measure](arguments)))
-        return 0
-    results = [result_of(arguments, megabytes) for megabytes in sorted(arguments.megabytes)]
-    if arguments.json:
-        print(json.dumps({"bench": "corpus", "vocab_size": arguments.vocab_size, "results": results}, indent=2))
-    else:
-        print_table(arguments, results)
-    return 0
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench corpus", description="What --corpus takes on texts of several sizes: time and peak memory."
-    )
-    parser.add_argument("--megabytes", type=int, nargs="+", default=[10, 100], help="sizes of text (default: 10 100)")
+    about = "What --corpus takes on texts of several sizes: time and peak memory."
+    parser = parser_of_sizes("corpus", about, MEASURES)
     parser.add_argument("--questions", type=int, default=15, help="of each kind (default: 15)")
-    parser.add_argument("--vocab-size", type=int, default=4096, help="of the bpe tokenizer (default: 4,096)")
-    parser.add_argument("--folder", type=Path, help="where texts and ids go meanwhile (default: the system's)")
-    parser.add_argument("--json", action="store_true", help="print one JSON document in place of the table")
-    parser.add_argument("--measure", choices=sorted(MEASURES), help=argparse.SUPPRESS)
-    parser.add_argument("--text", type=Path, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    return measure_sizes("corpus", parser.parse_args(), MEASURES, result_of, print_table)
 
 
 def result_of(arguments: argparse.Namespace, megabytes: int) -> dict[str, Any]:
@@ -75,8 +54,8 @@ def in_a_process(arguments: argparse.Namespace, text: Path, name: str) -> dict[s
 
 def measure_tokenizing(arguments: argparse.Namespace) -> dict[str, Any]:
     from minigpt.text.corpus import Split, read_corpus
+    from minigpt.text.learning import train_tokenizer
     from minigpt.text.shards import cached_tokens
-    from minigpt.text.tokenizer import train_tokenizer
 
     split = Split(read_corpus([str(arguments.text)]))
     tokenizer = train_tokenizer("bpe", (block.text for block in split.sample(2_000_000)), arguments.vocab_size)
@@ -146,12 +125,8 @@ def print_table(arguments: argparse.Namespace, results: list[dict[str, Any]]) ->
         )
     console = Console(highlight=False)
     console.print(table)
-    peaks = [result["peak_megabytes"] for result in results]
-    if len(peaks) > 1:
-        console.print(
-            f"Peak memory of the largest text over the smallest's: {peaks[-1] / peaks[0]:.2f}x, "
-            f"expected <= {EXPECTED_GROWTH:g}x."
-        )
+    if len(results) > 1:
+        console.print(growth(results))
     console.print(
         f"Expected: <= {EXPECTED_SECONDS:g} s of a core. Medians of {arguments.questions} questions. Vocabulary "
         f"{arguments.vocab_size:,}. Prompts of {PROMPT_TOKENS} tokens, spans of {SPAN_TOKENS} or more. Before a "

@@ -26,13 +26,13 @@ try:
     from rich.console import Console
     from rich.table import Table
 
-    from minigpt.checkpoint.files import RESUME
     from minigpt.checkpoint.run_folder import RunFolder, save_state
+    from minigpt.checkpoint.runs import RESUME
     from minigpt.models.device import resolve_precision
     from minigpt.models.gpt import GPT
     from minigpt.settings import PRESETS, ModelConfig, TrainConfig
+    from minigpt.text.learning import train_tokenizer
     from minigpt.text.shards import TokenData
-    from minigpt.text.tokenizer import train_tokenizer
     from minigpt.training.loop import Trainer
     from minigpt.training.run import seconds_between_states
     from minigpt.training.schedule import evaluation_steps, snapshot_steps

@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 
 from minigpt.checkpoint.claim import Scratch, claim
-from minigpt.checkpoint.files import RESUME, RUN, TOKENIZER, read_own_json, write_text
+from minigpt.checkpoint.files import TOKENIZER, read_own_json, write_text
 from minigpt.checkpoint.run_folder import load_tokens, save_tokens
-from minigpt.checkpoint.runs import near_run
+from minigpt.checkpoint.runs import RESUME, RUN, near_run
 from minigpt.contest.lengths import USUAL_RATES
 from minigpt.contest.records import Comparison, Contender
 from minigpt.errors import CheckpointError, OutputError, named

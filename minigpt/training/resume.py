@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from minigpt.checkpoint.files import CONFIG, LOG, RESUME, RUN, read_own_json
+from minigpt.checkpoint.files import CONFIG, read_own_json
 from minigpt.checkpoint.folder import load, read_config
 from minigpt.checkpoint.run_folder import RunFolder, has_state, has_tokens, load_tokens
-from minigpt.checkpoint.runs import FINISHED, RunInfo, near_run
+from minigpt.checkpoint.runs import FINISHED, LOG, RESUME, RUN, RunInfo, near_run
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, brief, named
 from minigpt.models.kinds import Model

@@ -1,7 +1,9 @@
 """A model that is given is trained further: what it brings is kept, what is frozen stays, and none becomes worse."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +22,6 @@ from minigpt.models.gpt import GPT
 from minigpt.settings import Choices, ModelConfig, TrainConfig
 from minigpt.text.corpus import Corpus
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.training import run as run_module
 from minigpt.training.finetune import (
     OWN,
     Base,
@@ -39,6 +40,7 @@ from minigpt.training.run import build_model, model_card, run, run_info
 from minigpt.training.search import MOST_EPOCHS, choose
 
 CPU = torch.device("cpu")
+FakeLosses = Callable[[dict[int, float]], None]
 SETTINGS = TrainConfig(steps=12, eval_every=4, warmup_steps=2)
 
 
@@ -236,24 +238,14 @@ def test_in_use_blocks_run_once(base: Base) -> None:
 # The best model may be the one that was given
 
 
-def fake_losses(monkeypatch: pytest.MonkeyPatch, losses: dict[int, float]) -> None:
-    class LyingTrainer(run_module.Trainer):
-        def records(self, *args: Any, **kwargs: Any) -> Any:
-            for record in super().records(*args, **kwargs):
-                loss = losses.get(record.step)
-                yield replace(record, validation_loss_nats=loss, validation_bits_per_byte=loss)
-
-    monkeypatch.setattr(run_module, "Trainer", LyingTrainer)
-
-
 @pytest.mark.parametrize(("losses", "best"), [({0: 1.0, 4: 2.0, 8: 3.0, 12: 4.0}, 0), ({0: 3.0, 4: 2.0, 8: 4.0}, 4)])
 def test_training_that_makes_it_worse_leaves_it_as_it_was(
-    base: Base, text: Corpus, monkeypatch: pytest.MonkeyPatch, losses: dict[int, float], best: int
+    base: Base, text: Corpus, fake_losses: FakeLosses, losses: dict[int, float], best: int
 ) -> None:
     plan, choices = plan_for(base, text, learning_rate=0.1)
     before = base.checkpoint.model.wte.weight.clone()
     model, folder = start(base, plan, choices)
-    fake_losses(monkeypatch, losses)
+    fake_losses(losses)
     list(run(plan, model, folder, lambda: False))
     info = json.loads((folder.path / "run.json").read_text())
     assert info["saved"]["step"] == best
@@ -263,15 +255,9 @@ def test_training_that_makes_it_worse_leaves_it_as_it_was(
 # Going on
 
 
-class StopAfter:
+def stop_after(questions: int) -> Callable[[], bool]:
     """A stop signal that comes when it has been asked for so many times."""
-
-    def __init__(self, questions: int) -> None:
-        self.left = questions
-
-    def __call__(self) -> bool:
-        self.left -= 1
-        return self.left < 0
+    return chain(repeat(False, questions), repeat(True)).__next__
 
 
 @pytest.mark.parametrize("questions", [0, 2, 7, 13])
@@ -280,7 +266,7 @@ def test_a_stopped_run_goes_on_to_the_bit_without_the_model_that_it_began_with(
 ) -> None:
     paths = []
     kept = {name: tensor.clone() for name, tensor in base.checkpoint.model.state_dict().items()}
-    for name, stopped in (("whole", StopAfter(1000)), ("parts", StopAfter(questions))):
+    for name, stopped in (("whole", stop_after(1000)), ("parts", stop_after(questions))):
         base.checkpoint.model.load_state_dict(kept)
         plan, choices = plan_for(base, text, freeze=1, dropout=0.2)
         model, folder = start(base, plan, choices, name)
