@@ -78,7 +78,8 @@ class Evaluation:
             progress=progress,
         )
         for source, blocks in corpus.by_source():
-            parts = (Part(np.array(tokenizer.encode(block), np.int64), begins) for block, begins in blocks)
+            texts = tokenizer.whole(blocks)
+            parts = (Part(np.array(tokenizer.encode(text), np.int64), begins) for text, begins in texts)
             try:
                 yield measure(parts, name=source.name)
             except CorpusError as error:

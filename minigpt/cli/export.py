@@ -60,7 +60,7 @@ def _tell(written: "Export") -> None:
     name = json_text(record.path)  # which Python reads too
     say(out, f"{escaped(record.path)}: {shape} in {record.dtype}, {byte_count(record.bytes)}")
     if record.format == "gguf":
-        say(out, f"  llama_cpp.Llama({name})")
+        say(out, f"  llama_cpp.Llama({name}, n_ctx=0)")
     else:
         say(out, f"  transformers.AutoModelForCausalLM.from_pretrained({name})")
         say(out, f"  minigpt sample -c {shlex.quote(record.path)}")

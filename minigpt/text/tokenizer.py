@@ -120,16 +120,18 @@ class Tokenizer:
         if not self._holes.isdisjoint(read.encode()) and self.decode_bytes(ids) != read.encode():
             raise _without_tokens(next(char for char in read if not self._holes.isdisjoint(char.encode())))
 
+    def whole(self, blocks: Iterable[Block]) -> Iterable[Block]:
+        """`blocks`, or whole documents where this tokenizer could give other ids for the blocks of one."""
+        return blocks if self._safe_cut is SAFE_CUT else whole_documents(blocks)
+
     def _batches(self, blocks: Iterable[Block]) -> Iterator[list[Block]]:
         """Parts of `blocks`, in batches; the first starts no new document, because nothing precedes it.
 
         The parts are small where the tokenizer gives the same ids for them as for the whole, and documents otherwise.
         """
-        if self._safe_cut is not SAFE_CUT:
-            blocks = whole_documents(blocks)
         batch: list[Block] = []
         size, is_first = 0, True
-        for block in blocks:
+        for block in self.whole(blocks):
             parts = [block.text] if self._safe_cut is None else pieces(block.text, self._safe_cut)
             for number, text in enumerate(parts):
                 batch.append(Block(text, block.begins and number == 0 and not is_first))

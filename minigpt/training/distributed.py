@@ -202,10 +202,10 @@ class _Replicas(Ranks):
         except MinigptError as error:
             message, usage = error.message, isinstance(error, ConfigError)
         for rank in range(self.size):
-            message, its_usage = self._broadcast(rank, [message, usage])
-            if message:
+            its_message, its_usage = self._broadcast(rank, [message, usage])
+            if its_message:
                 kind = ConfigError if its_usage else MinigptError
-                raise kind(message if rank == 0 else f"Process {rank}: {message}")
+                raise kind(its_message if rank == 0 else f"Process {rank}: {its_message}")
         return result  # type: ignore[return-value]
 
     def device(self, name: str) -> torch.device:

@@ -127,7 +127,7 @@ def test_the_configuration_says_what_others_look_for(checkpoint_folder: Path, bp
     assert values["dtype"] == "float32"
     assert (values["vocab_size"], values["n_layer"], values["n_head"], values["n_embd"]) == (320, 2, 2, 16)
     generation = read_json_object(checkpoint_folder / "generation_config.json")
-    assert generation == {"bos_token_id": bpe.end_of_text, "eos_token_id": bpe.end_of_text}
+    assert generation == {"bos_token_id": bpe.end_of_text, "eos_token_id": bpe.end_of_text, "max_length": 16}
     assert read_json_object(checkpoint_folder / "tokenizer_config.json")["model_max_length"] == 16
 
 

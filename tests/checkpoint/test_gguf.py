@@ -21,7 +21,8 @@ from minigpt.checkpoint.gguf import save_gguf
 from minigpt.errors import CheckpointError, ConfigError, OutputError, PackageError
 from minigpt.models.gpt import GPT
 from minigpt.settings import GGUF_DTYPES
-from minigpt.text.tokenizer import Tokenizer, train_tokenizer
+from minigpt.text.learning import train_tokenizer
+from minigpt.text.tokenizer import Tokenizer
 
 ROOMY = {"layers": 2, "heads": 2, "width": 64}  # rows that q8_0 divides into blocks
 

@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 from minigpt.checkpoint.folder import load
+from minigpt.text import blocks as blocks_module
+from minigpt.text.tokenizer import END_OF_TEXT
 from minigpt.training.evaluate import evaluate as validation_loss
 
 Run = Callable[..., Any]
@@ -84,6 +87,26 @@ def test_rolling_scores_first_tokens_too_and_says_so(evaluate: Run) -> None:
     told = " ".join(evaluate("a.txt", "--rolling").stdout.split())
     assert "windows of 32 tokens, the last of a document reaching back until it is full" in told
     assert "first tokens follow end-of-text" in told
+
+
+def test_a_tokenizer_without_a_split_sees_documents_whole(
+    minigpt: Run, trained: Path, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In ByteLevel with use_regex false, a token can reach over the places at which a long file is divided."""
+    shutil.copytree(trained, "no_split")
+    layout = json.loads(Path("no_split/tokenizer.json").read_text("utf-8"))
+    layout["pre_tokenizer"]["use_regex"] = False
+    vocabulary = layout["model"]["vocab"]
+    vocabulary["eĠ"] = vocabulary.pop(max(set(vocabulary) - {END_OF_TEXT}, key=vocabulary.__getitem__))
+    layout["model"]["merges"] = [["e", "Ġ"]]
+    Path("no_split/tokenizer.json").write_text(json.dumps(layout), "utf-8")
+    Path("long.txt").write_text("one tree the fee " * 400, "utf-8")
+    command = ("evaluate", "long.txt", "-c", "no_split", "--json")
+    whole = lines(minigpt(*command))[0]
+    monkeypatch.setattr(blocks_module, "BLOCK", 1_000)
+    divided = lines(minigpt(*command))[0]
+    assert whole["tokens"] < 6_800 - 1_000  # one less for each "e "
+    assert (divided["tokens"], divided["total_nats"]) == (whole["tokens"], whole["total_nats"])
 
 
 def test_texts_come_in_every_form_that_train_takes(evaluate: Run, empty_folder: Path) -> None:

@@ -19,7 +19,7 @@ def test_a_gguf_file(minigpt: Run, trained: Path) -> None:
     result = minigpt("export", str(trained), "a.gguf", "--dtype", "q8_0")
     assert result.exit_code == 0, result.stderr
     assert result.stdout.startswith("a.gguf: 1 layer × 32, 23 k parameters in q8_0, ")
-    assert 'llama_cpp.Llama("a.gguf")' in result.stdout
+    assert 'llama_cpp.Llama("a.gguf", n_ctx=0)' in result.stdout
     assert result.stderr == ""
     assert gguf.GGUFReader("a.gguf").fields["general.name"].contents() == "run"
     assert os.listdir() == ["a.gguf"]
