@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from minigpt.cli.untrained import untrained
+from minigpt.cli.remarks import untrained
 
 Run = Callable[..., Any]
 WORDS = "this model is untrained: it predicts no better than the frequencies of the tokens do."
@@ -98,7 +98,7 @@ def test_it_is_trained_longer_as_any_finished_run_is(minigpt: Run, notes: str, t
         ({"status": "untrained", "minutes": None, "steps_taken": 5}, "Try --steps 600."),
         ({"status": "untrained", "minutes": None, "steps_taken": 5000}, "5,000 steps were taken; "),
         ({"status": "untrained", "minutes": None, "steps_taken": 5000}, "nothing to learn"),
-        ({"status": "stopped", "minutes": 3.0, "steps_taken": 2}, "Go on with: minigpt train --resume 'my run'"),
+        ({"status": "stopped", "minutes": 3.0, "steps_taken": 2}, "Continue with: minigpt train --resume 'my run'"),
         ({"status": "running"}, "0 steps were taken; "),
     ],
 )
