@@ -20,7 +20,7 @@ from minigpt.checkpoint.hub import pinned
 from minigpt.checkpoint.run_folder import RunFolder
 from minigpt.errors import named
 from minigpt.settings import Choices, Length, Machine, Output, TextSettings, TrainConfig, TrainMachine, require
-from minigpt.text.blocks import unheard
+from minigpt.text.blocks import no_progress
 from minigpt.text.corpus import Corpus, read_corpus
 from minigpt.training.distributed import ALONE, Ranks, join
 from minigpt.training.finetune import Base, begun_with, finetune_settings
@@ -77,7 +77,7 @@ class TrainRequest:
             yield ranks, use_device(where.device, where.threads, ranks.device)
 
     def begin(
-        self, device: torch.device, ranks: Ranks = ALONE, stages: Stages = lambda name, total: unheard
+        self, device: torch.device, ranks: Ranks = ALONE, stages: Stages = lambda name, total: no_progress
     ) -> "Prepared":
         """A new run with its folder and its model; for a dry run, only its plan. `stages` shows the progress.
 

@@ -8,10 +8,10 @@ from typing import Any
 from minigpt.cli.console import print_lines, stderr, stdout
 from minigpt.errors import ConfigError, TraceError, named
 from minigpt.render.machine import to_json
+from minigpt.render.progress import WorkDisplay
 from minigpt.render.replay import replay_caption, replay_finding, rescoring_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import safe_text, symbols_for
-from minigpt.render.work import WorkDisplay
 from minigpt.sampling.records import Rescoring
 from minigpt.settings import SampleConfig
 

@@ -17,7 +17,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, pairwise, takewhile
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ class Tokenizer:
         except MemoryError:
             raise
         except Panic as error:
-            raise CheckpointError("The tokenizer is damaged: the library breaks down over this text.") from error
+            raise CheckpointError("The tokenizer is damaged: the tokenizers library panics on this text.") from error
         except Exception as error:  # an unknown token, that the vocabulary lacks, where the alphabet has a hole
             for text in texts:
                 self._check_spelled(text, [])
@@ -274,11 +274,9 @@ class Tokenizer:
         except (CheckpointError, MemoryError):
             raise
         except Panic as error:
-            raise CheckpointError(
-                f"{path} is damaged: the library that reads tokenizers breaks down over it."
-            ) from error
+            raise CheckpointError(f"{path} is damaged: the tokenizers library panics on it.") from error
         except Exception as error:  # the library raises nothing more precise
-            raise CheckpointError(f"{path} is not a tokenizer that can be read: {error}") from error
+            raise CheckpointError(f"{path} cannot be read as a tokenizer: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -316,11 +314,10 @@ def train_tokenizer(kind: str, documents: Iterable[str], vocab_size: int | None 
     check_tokenizer(kind, vocab_size)
     if kind == "char":
         return _tokenizer(_character_merges(documents))
-    size = vocab_size
-    if size is None:
+    if vocab_size is None:
         documents = list(documents)
-        size = default_vocab_size(sum(map(utf8_length, documents)))
-    return _tokenizer(learned_merges(documents, size - SMALLEST_VOCABULARY))
+        vocab_size = default_vocab_size(sum(map(utf8_length, documents)))
+    return _tokenizer(learned_merges(documents, vocab_size - SMALLEST_VOCABULARY))
 
 
 def check_tokenizer(kind: str, vocab_size: int | None) -> None:
@@ -375,9 +372,8 @@ def _character_merges(documents: Iterable[str]) -> list[tuple[str, str]]:
     merges: dict[tuple[str, str], None] = {}
     for character in characters:
         letters = "".join(BYTE_TO_LETTER[b] for b in character.encode())
-        for _, end in pairwise(range(len(letters) + 1)):
-            if end >= 2:
-                merges[letters[: end - 1], letters[end - 1]] = None
+        for end in range(1, len(letters)):
+            merges[letters[:end], letters[end]] = None
     return list(merges)
 
 
