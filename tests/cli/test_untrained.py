@@ -116,7 +116,7 @@ def test_a_damaged_run_json_is_no_reason_to_warn(
     unigram: str, warns: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notes = list[str]()
-    monkeypatch.setattr("minigpt.cli.untrained.note", notes.append)
+    monkeypatch.setattr("minigpt.cli.remarks.note", notes.append)
     (tmp_path / "run.json").write_text(f'{{"corpus": {{"unigram_loss_nats": {unigram}}}}}')
     note_untrained(tmp_path)
     assert bool(notes) is warns
