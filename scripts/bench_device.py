@@ -32,7 +32,8 @@ try:
     from minigpt.models.device import autocast, resolve_device
     from minigpt.models.gpt import GPT
     from minigpt.settings import ModelConfig, TrainConfig
-    from minigpt.text.shards import TokenData, random_batch
+    from minigpt.text.shards import TokenData
+    from minigpt.training.batches import random_batch
     from minigpt.training.loop import train
     from minigpt.training.speed import heads_of, training_flops_per_token
 except ImportError as error:

@@ -28,7 +28,7 @@ from minigpt.settings import (
     build,
     require,
 )
-from minigpt.text.prompt import check_argument
+from minigpt.text.formats import check_argument
 
 __all__ = ["SampleRun", "by_sample", "stages_of"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from minigpt.checkpoint.files import write_text
-from minigpt.cli.guard import note
+from minigpt.cli.console import note
 from minigpt.errors import ConfigError, OutputError, named
 from minigpt.render.html import Section, page
 from minigpt.render.text_page import text_section
@@ -38,10 +38,10 @@ def check_page(path: Path | None) -> None:
         raise OutputError(f"{named('html', path)} cannot be written: {why}.")
 
 
-def write_page(path: Path, title: str, sections: Sequence[Section], checkpoint: "Checkpoint", *, quiet: bool) -> None:
+def write_page(path: Path, title: str, sections: Sequence[Section], checkpoint: "Checkpoint") -> None:
     """Write the page to `path`, whole or not at all, and print a note about it."""
     write_text(path, page(title, sections, caption=f"minigpt · {checkpoint.path}"))
-    note(f"the page is {path}; open it in a browser.", quiet=quiet)
+    note(f"the page is {path}; open it in a browser.")
 
 
 def page_title(text: str) -> str:
@@ -60,7 +60,7 @@ class SamplePage:
         self._steps = SampleSteps(checkpoint, prompt, config, count)
         self.watch, self.keep = self._steps.watch, self._steps.keep
 
-    def write(self, *, quiet: bool) -> None:
+    def write(self) -> None:
         """Write the page of all samples, and print a note about it."""
         given, drawn = self._steps.given(), self._steps.drawn
         one = "The prompt and its continuation" if len(drawn) == 1 else ""
@@ -70,4 +70,4 @@ class SamplePage:
             )
             for number, steps in drawn.items()
         ]
-        write_page(self._path, page_title(self._prompt), sections, self._checkpoint, quiet=quiet)
+        write_page(self._path, page_title(self._prompt), sections, self._checkpoint)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minigpt.cli.guard import stderr, stdout
+from minigpt.cli.console import stderr, stdout
 from minigpt.cli.view import print_view
 from minigpt.errors import ConfigError, TraceError, named
 from minigpt.render.machine import to_json
@@ -33,7 +33,7 @@ def replay(path: Path, given: Mapping[str, Any]) -> None:
     if not run.changed:
         _print_again(path, run, given)
         return
-    with _progress(run, given) as advance:
+    with _progress(run) as advance:
         result = run.elsewhere(advance, given.get("top", SampleConfig.top))
     print_view(result, lambda screen: rescoring_table(result, screen), json=bool(given.get("json")), about=run.about)
 
@@ -44,7 +44,7 @@ def _print_again(path: Path, run: "ReplayRun", given: Mapping[str, Any]) -> None
 
     Raises TraceError if something else comes out.
     """
-    with _progress(run, given) as advance:
+    with _progress(run) as advance:
         result, texts = run.again(advance)
     out, err = stdout(), stderr()
     if given.get("json"):
@@ -57,13 +57,11 @@ def _print_again(path: Path, run: "ReplayRun", given: Mapping[str, Any]) -> None
         out.file.write(("\n" if number else "") + safe_text(text) + "\n")
     if not texts:
         out.print(replay_caption(result, Screen.of(out)))
-    elif not given.get("quiet"):
+    else:
         err.print(replay_caption(result, Screen.of(err)))
 
 
 @contextmanager
-def _progress(run: "ReplayRun", given: Mapping[str, Any]) -> Iterator[Callable[[int], None]]:
-    console = stderr()
-    console.quiet = console.quiet or bool(given.get("quiet"))
-    with WorkDisplay(console) as work:
+def _progress(run: "ReplayRun") -> Iterator[Callable[[int], None]]:
+    with WorkDisplay(stderr()) as work:
         yield work.begin("replaying", len(run.trace.steps), "tokens")

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from minigpt.cli.boundary import tell_of_boundary
-from minigpt.cli.config_file import Config
-from minigpt.cli.flags import Given, from_settings
-from minigpt.cli.guard import guarded, note, say, stderr, stdout
-from minigpt.cli.options import Quiet
+from minigpt.cli.console import note, say, stderr, stdout
+from minigpt.cli.flags import Given, command
 from minigpt.cli.page import SamplePage, check_page
 from minigpt.cli.replay import replay
 from minigpt.cli.untrained import tell_untrained
@@ -20,9 +18,9 @@ from minigpt.errors import named
 from minigpt.render.heat import SCALES, Scale
 from minigpt.render.live import last_record, print_every_table, show_live, stream_text
 from minigpt.render.machine import to_json
+from minigpt.render.scores import sample_caption
 from minigpt.render.screen import Screen
 from minigpt.render.style import quantity
-from minigpt.render.tables import sample_caption
 from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.settings import (
     AskedFilters,
@@ -40,8 +38,7 @@ if TYPE_CHECKING:
     from minigpt.sampling.engine import Piece
 
 
-@guarded
-@from_settings
+@command
 def sample(
     given: Given,
     source: SampleSource,
@@ -51,8 +48,6 @@ def sample(
     kept: SampleKept,
     machine: Machine,
     weights: Weights,
-    config: Config = None,
-    quiet: Quiet = False,
 ) -> None:
     """Continue a text, and watch every token being chosen.
 
@@ -72,16 +67,16 @@ def sample(
     from minigpt.app.sample_run import SampleRun, by_sample
 
     run = SampleRun.open(source, filters, drawing, machine, weights, check=kept.check)
-    tell_untrained(run.checkpoint.path, quiet=quiet)
+    tell_untrained(run.checkpoint.path)
     out = stdout()
-    how = _way_of_showing(shown, out, quiet=quiet)
-    scale = _scale(shown, out, quiet=quiet)
-    tell_of_boundary(run.checkpoint, run.text, top=run.config.top, show=shown.boundary, quiet=quiet)
-    copied = VerbatimWatch(run.checkpoint, kept.corpus, kept.verbatim, quiet=quiet)
+    how = _way_of_showing(shown, out)
+    scale = _scale(shown, out)
+    tell_of_boundary(run.checkpoint, run.text, top=run.config.top, show=shown.boundary)
+    copied = VerbatimWatch(run.checkpoint, kept.corpus, kept.verbatim)
     page = SamplePage(kept.html, run.checkpoint, run.text, run.config, run.count) if kept.html else None
     watchers, through = ([page.watch], [page.keep, copied.watch]) if page else ([], [copied.watch])
     with (
-        _seed_on_interrupt(run.config.seed, quiet=quiet),
+        _seed_on_interrupt(run.config.seed),
         run.pieces(kept.trace, watchers, through, shown.pace) as pieces,
     ):
         if how == "json":
@@ -90,10 +85,9 @@ def sample(
             if number and how != "raw":
                 out.print()
             total = _show(how, out, run, mine, scale)
-            if not quiet:
-                stderr().print(sample_caption(total, Screen.of(stderr()), kept.trace))
+            stderr().print(sample_caption(total, Screen.of(stderr()), kept.trace))
             copied.tell(out, number)
-    _tell_the_rest(run, page, quiet=quiet)
+    _tell_the_rest(run, page)
 
 
 def _check(shown: SampleShown, kept: SampleKept, weights: Weights) -> None:
@@ -110,18 +104,17 @@ def _check(shown: SampleShown, kept: SampleKept, weights: Weights) -> None:
     require(kept.trace is None or not smaller, f"{named('trace')} is replayed in float32: leave out {stored}.")
 
 
-def _tell_the_rest(run: "SampleRun", page: SamplePage | None, *, quiet: bool) -> None:
+def _tell_the_rest(run: "SampleRun", page: SamplePage | None) -> None:
     """Print what is known when all samples have ended."""
     if run.window_moved:
         note(
             "the text is longer than the model's context; from then on it saw only the newer part, "
-            "which moves on by half a context at a time.",
-            quiet=quiet,
+            "which moves on by half a context at a time."
         )
     if page:
-        page.write(quiet=quiet)
+        page.write()
     report = run.difference()
-    if report is not None and not quiet:
+    if report is not None:
         say(
             stderr(),
             f"check: {quantity(report.steps, 'cached step')} against full passes: the largest difference of two logits "
@@ -130,17 +123,16 @@ def _tell_the_rest(run: "SampleRun", page: SamplePage | None, *, quiet: bool) ->
 
 
 @contextmanager
-def _seed_on_interrupt(seed: int, *, quiet: bool) -> Iterator[None]:
+def _seed_on_interrupt(seed: int) -> Iterator[None]:
     """On Ctrl-C, print how to make the same text again."""
     try:
         yield
     except KeyboardInterrupt:
-        if not quiet:
-            say(stderr(), f"\nstopped by Ctrl-C; again: --seed {seed}")
+        say(stderr(), f"\nstopped by Ctrl-C; again: --seed {seed}")
         raise
 
 
-def _way_of_showing(shown: SampleShown, out: Console, *, quiet: bool) -> str:
+def _way_of_showing(shown: SampleShown, out: Console) -> str:
     """json, raw, live, every or text."""
     if how := "json" if shown.json else "raw" if shown.raw else "":
         leave_out = f"leave out {named('table', shown.table)}"
@@ -148,17 +140,17 @@ def _way_of_showing(shown: SampleShown, out: Console, *, quiet: bool) -> str:
         return how
     redraws = out.is_terminal and not out.is_dumb_terminal
     if shown.table == "live" and not redraws:
-        note("standard output cannot redraw, so there is no live table; --table every prints one a step.", quiet=quiet)
+        note("standard output cannot redraw, so there is no live table; --table every prints one a step.")
     if shown.table == "every":
         return "every"
     return "live" if redraws and shown.table != "none" else "text"
 
 
-def _scale(shown: SampleShown, out: Console, *, quiet: bool) -> Scale | None:
+def _scale(shown: SampleShown, out: Console) -> Scale | None:
     """The colours of the text, if the terminal has any."""
     if shown.heat is None or out.color_system is not None:
         return SCALES[shown.heat] if shown.heat else None
-    note("there are no colours here, so --heat shows none.", quiet=quiet)
+    note("there are no colours here, so --heat shows none.")
     return None
 
 

@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from minigpt.cli.guard import note, signals_raise, stderr
+from minigpt.cli.console import note, stderr, working
 from minigpt.errors import named
 from minigpt.render.corpus import verbatim_caption, verbatim_text
 from minigpt.render.screen import Screen
-from minigpt.render.work import WorkDisplay
 from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.settings import require
 
@@ -22,10 +21,9 @@ if TYPE_CHECKING:
 class VerbatimWatch:
     """Records what is sampled, then shows which parts occur in the corpus. Without a corpus it does nothing."""
 
-    def __init__(self, loaded: "Checkpoint", sources: Sequence[str], at_least: int | None, *, quiet: bool) -> None:
+    def __init__(self, loaded: "Checkpoint", sources: Sequence[str], at_least: int | None) -> None:
         require(at_least is None or bool(sources), f"{named('verbatim')} goes with {named('corpus', 'SOURCE')}.")
-        self._quiet = quiet
-        self._verbatim = _opened(loaded, sources, at_least, quiet=quiet) if sources else None
+        self._verbatim = _opened(loaded, sources, at_least) if sources else None
 
     def watch(self, pieces: Iterator["Piece"]) -> Iterator["Piece"]:
         """Pass on the same pieces."""
@@ -44,18 +42,15 @@ class VerbatimWatch:
         report = self._verbatim.report(sample)
         if out.is_terminal and not out.is_dumb_terminal:
             out.print(verbatim_text(report), soft_wrap=True)
-        if not self._quiet:
-            stderr().print(verbatim_caption(report, Screen.of(stderr())), soft_wrap=True)
+        stderr().print(verbatim_caption(report, Screen.of(stderr())), soft_wrap=True)
 
 
-def _opened(loaded: "Checkpoint", sources: Sequence[str], at_least: int | None, *, quiet: bool) -> "Verbatim":
+def _opened(loaded: "Checkpoint", sources: Sequence[str], at_least: int | None) -> "Verbatim":
     """Open the corpus, with its progress on standard error."""
     from minigpt.app.verbatim import Verbatim
 
-    console = stderr()
-    console.quiet = console.quiet or quiet
-    with signals_raise(), WorkDisplay(console) as work:
+    with working() as work:
         found = Verbatim(loaded, sources, at_least, work.begin)
     if found.note:
-        note(found.note, quiet=quiet)
+        note(found.note)
     return found

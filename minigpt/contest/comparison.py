@@ -8,23 +8,22 @@ gpt-time/ ...     and with as much time
 """
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from minigpt.checkpoint.claim import Scratch, claim
-from minigpt.checkpoint.files import RESUME, RUN, TOKENIZER, read_own_json, write_text
+from minigpt.checkpoint.files import TOKENIZER, read_own_json, write_text
 from minigpt.checkpoint.run_folder import load_tokens, save_tokens
-from minigpt.checkpoint.runs import near_run
+from minigpt.checkpoint.runs import RESUME, RUN, near_run
 from minigpt.contest.lengths import USUAL_RATES
 from minigpt.contest.records import Comparison, Contender
 from minigpt.errors import CheckpointError, OutputError, named
 from minigpt.models.kinds import equal_shape
 from minigpt.records import record_of, to_plain
 from minigpt.settings import PRESETS, Choices, ModelConfig, TrainConfig
-from minigpt.text.corpus import Corpus, Source
-from minigpt.text.records import TextSource
+from minigpt.text.corpus import Corpus
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.training.plan import Plan, Stages, make_plan
@@ -54,7 +53,7 @@ def begin(
     assert plan.has_validation, "of a text that is long enough to train on, a tenth is left"
     comparison = Comparison(
         name=corpus.name,
-        sources=tuple(TextSource(**asdict(source)) for source in corpus.sources),
+        sources=corpus.sources,
         text_bytes=corpus.utf8_bytes,
         validation=plan.validation,
         vocab_size=plan.model.vocab_size,
@@ -86,9 +85,9 @@ def _contender(config: ModelConfig) -> Contender:
 
 def reopened(comparison: Comparison, tokenizer: Tokenizer, data: TokenData) -> Plan:
     """The plan that `begin` made, restored from a comparison's folder."""
-    preset, sources = PRESETS[PRESET], tuple(Source(**asdict(source)) for source in comparison.sources)
+    preset = PRESETS[PRESET]
     return Plan(
-        corpus=Corpus(comparison.name, sources, utf8_bytes=comparison.text_bytes),
+        corpus=Corpus(comparison.name, comparison.sources, utf8_bytes=comparison.text_bytes),
         tokenizer=tokenizer,
         data=data,
         model=ModelConfig(

@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
-from minigpt.checkpoint.files import RESUME, TOKENS, storable
+from minigpt.checkpoint.files import storable
 from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.run_folder import RunFolder, has_state
-from minigpt.checkpoint.runs import FINISHED
+from minigpt.checkpoint.runs import FINISHED, RESUME, TOKENS
 from minigpt.contest import lengths, recall
 from minigpt.contest.comparison import save
 from minigpt.contest.measures import (

@@ -123,7 +123,7 @@ def shared_word_table(shared: SharedWord, screen: Screen) -> Text:
     parts.append(screen.caption(f"cosine between the two after each layer, from the embedding on: {cosines}"))
     parts.append(
         screen.caption(
-            "moved: the way from the embedding, in lengths of the embedding",
+            "moved: the distance from the embedding, in lengths of the embedding",
             "cosine: to the embedding, which is token and position",
             "looks at: whole words, the weights of their tokens added up; mean of the layer's heads, raw softmax",
         )
@@ -140,7 +140,7 @@ def _word_lines(context: WordInContext, screen: Screen) -> Iterator[Text]:
     yield screen.caption(quoted(context.text, screen.width - 4, symbols), f"{at}: {word}", pieces)
     if context.first:
         yield screen.caption(
-            "nothing stands before it: the model reads from left to right, so here it has nothing to look back to, and "
+            "nothing comes before it: the model reads from left to right, so here it has nothing to look back to, and "
             "what comes later cannot change it"
         )
     # Without room for a few words on the line, they get a line of their own.

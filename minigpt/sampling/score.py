@@ -231,11 +231,8 @@ def _loss(model: Model, batch: Sequence[_Window], autocast: Callable[[], torch.a
         x_BT[row, : len(ids) - 1] = window[:-1]
         y_BT[row, seen : len(ids) - 1] = window[1 + seen :]
     x_BT, y_BT = x_BT.to(model.device), y_BT.to(model.device)
-    if autocast is None:
+    with nullcontext() if autocast is None else autocast():
         logits_BTV = model(x_BT)
-    else:
-        with autocast():
-            logits_BTV = model(x_BT)
     losses = F.cross_entropy(logits_BTV.float().flatten(0, 1), y_BT.flatten(), reduction="none")
     return _nats(losses)
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,11 +93,8 @@ def _stretches(ids: Ids, tokens: int | None, context: int) -> Iterator[np.ndarra
 def _loss(model: Model, x_BT: Tensor, y_BT: Tensor, autocast: Callable[[], torch.autocast] | None) -> float:
     """The summed loss in nats."""
     x_BT, y_BT = x_BT.to(model.device), y_BT.to(model.device)
-    if autocast is None:
+    with nullcontext() if autocast is None else autocast():
         logits = model(x_BT)
-    else:
-        with autocast():
-            logits = model(x_BT)
     return float(F.cross_entropy(logits.float().flatten(0, 1), y_BT.flatten(), reduction="sum"))
 
 

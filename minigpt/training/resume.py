@@ -6,16 +6,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from minigpt.checkpoint.files import CONFIG, LOG, RESUME, RUN, read_own_json
+from minigpt.checkpoint.files import CONFIG, read_own_json
 from minigpt.checkpoint.folder import load, read_config
 from minigpt.checkpoint.run_folder import RunFolder, has_state, has_tokens, load_tokens
-from minigpt.checkpoint.runs import FINISHED, RunInfo, near_run
+from minigpt.checkpoint.runs import FINISHED, LOG, RESUME, RUN, RunInfo, near_run
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, brief, named
 from minigpt.models.kinds import Model
 from minigpt.records import Count, Several, record_of
 from minigpt.settings import MOST_STEPS, ModelConfig, TrainConfig, require
-from minigpt.text.corpus import Corpus, Source
+from minigpt.text.corpus import Corpus
+from minigpt.text.records import TextSource
 from minigpt.training.finetune import Base, begun_with
 from minigpt.training.plan import Plan
 from minigpt.training.run import build_model
@@ -57,7 +58,7 @@ def open_run(
 class _KeptText:
     """The text, as run.json describes it."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[TextSource, ...]
     bytes: Count
     validation: str
 

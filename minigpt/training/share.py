@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer as Engine
 
-from minigpt.checkpoint.files import RUN, read_json_object
+from minigpt.checkpoint.files import read_json_object
 from minigpt.checkpoint.run_folder import OthersFolder, RunFolder, load_tokens
+from minigpt.checkpoint.runs import RUN
 from minigpt.errors import CheckpointError
 from minigpt.models.kinds import Model
 from minigpt.settings import ModelConfig, TrainConfig

@@ -30,11 +30,11 @@ class Choice:
     tokens: tuple[ScoredToken, ...]
     bytes: int
     raw_prob: float  # of all its tokens, one after the other; exp(-total_nats)
-    total_nats: float  # -ln raw_prob: what the text costs, 0 or more
+    total_nats: float  # -ln raw_prob, 0 or more
     nats_per_byte: float
     bits_per_byte: float
     share: float  # raw_prob / the sum of all choices' raw_prob
-    share_per_byte: float  # the same of exp(-nats_per_byte), where length costs nothing
+    share_per_byte: float  # the same for exp(-nats_per_byte), which does not fall with length
 
 
 def weigh(model: Model, tokenizer: Tokenizer, ids: Sequence[int], texts: Sequence[str]) -> tuple[Choice, ...]:
@@ -96,9 +96,7 @@ def _shares(nats: Sequence[float]) -> list[float]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
-    """The flag that asks for the probabilities of some texts."""
-
+class _Flags(Settings):
     choices: str | None = setting(
         None,
         help="Continuations to compare by probability. Spaces count; quote a comma inside as in CSV.",
@@ -156,7 +154,7 @@ VIEW = View(
     key="choices",
     ask=_ask,
     title="How probable each choice is",
-    settings=Flags,
+    settings=_Flags,
     asked_by=("choices",),
     tokens_ahead=_tokens_ahead,
 )

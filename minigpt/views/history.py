@@ -95,9 +95,7 @@ def history_by_layer(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
-    """The flag that asks for the history of a run."""
-
+class _Flags(Settings):
     history: Path | None = setting(
         None,
         help="What a run's snapshots predicted as it learned, one row each; run for the checkpoint's own.",
@@ -119,8 +117,8 @@ def history_run(flags: Any, checkpoint: Path | None, explicit: bool) -> Path:
         own = run_of(find_folder(checkpoint)) if explicit and checkpoint is not None else None
         require(
             own is None or own.resolve() == run.resolve(),
-            f"{named('history', flags.history)} and {named('checkpoint', checkpoint)} are of two trainings: leave one "
-            "of them out.",
+            f"{named('history', flags.history)} and {named('checkpoint', checkpoint)} belong to different runs: leave "
+            "one of them out.",
         )
         return run
     own = newest_run() if checkpoint is None else run_of(find_folder(checkpoint))
@@ -154,7 +152,7 @@ VIEW = View(
     key="rows",
     ask=_ask,
     title="What the snapshots of a training predicted",
-    settings=Flags,
+    settings=_Flags,
     asked_by=("history",),
     takes=("track",),
     usual_top=4,

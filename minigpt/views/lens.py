@@ -64,9 +64,7 @@ def by_layer(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
-    """The flag that asks for the logit lens."""
-
+class _Flags(Settings):
     by_layer: bool = setting(False, help="Show what each layer would predict: the logit lens.")
 
 
@@ -81,7 +79,7 @@ VIEW = View(
     key="rows",
     ask=_ask,
     title="What each layer would predict",
-    settings=Flags,
+    settings=_Flags,
     asked_by=("by_layer",),
     takes=("track",),
 )

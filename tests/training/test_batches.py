@@ -4,8 +4,7 @@ import numpy as np
 import torch
 
 from minigpt.settings import TrainConfig
-from minigpt.text.shards import random_batch
-from minigpt.training.batches import Batches, mixed
+from minigpt.training.batches import Batches, mixed, random_batch
 from minigpt.training.distributed import ALONE
 
 IDS = np.random.default_rng(0).integers(0, 50, 400).astype(np.uint16)

@@ -26,7 +26,8 @@ from minigpt.models.gpt import GPT
 from minigpt.models.kinds import give_positions
 from minigpt.settings import Choices, ModelConfig, TrainConfig
 from minigpt.text.corpus import Corpus
-from minigpt.text.shards import TokenData, random_batch, random_windows
+from minigpt.text.shards import TokenData
+from minigpt.training.batches import random_batch, random_windows
 from minigpt.training.distributed import ALONE, Ranks, _Replicas, join
 from minigpt.training.loop import Trainer
 from minigpt.training.plan import make_plan

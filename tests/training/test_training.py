@@ -14,8 +14,9 @@ from minigpt.checkpoint.records import TrainRecord
 from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT
 from minigpt.settings import ModelConfig, TrainConfig
-from minigpt.text.shards import TokenData, random_windows
+from minigpt.text.shards import TokenData
 from minigpt.training import batches
+from minigpt.training.batches import random_windows
 from minigpt.training.evaluate import _stretches, evaluate, is_overfitting, unigram_loss
 from minigpt.training.loop import train
 from minigpt.training.optim import build_optimizers
