@@ -11,9 +11,9 @@ from minigpt.cli.flags import Checkpoint, command, csv_flag, json_flag
 from minigpt.cli.untrained import tell_untrained
 from minigpt.errors import named
 from minigpt.render.machine import to_json, write_rows
+from minigpt.render.progress import WorkDisplay
 from minigpt.render.scores import file_score_caption, score_table
 from minigpt.render.style import quantity
-from minigpt.render.work import WorkDisplay
 from minigpt.sampling.records import FileScore
 from minigpt.settings import Machine, TextFormat, Weights, Windows, require
 

@@ -16,8 +16,7 @@ from minigpt.cli.introduction import finish, introduce, places, show_plan, show_
 from minigpt.cli.signals import signals_raise, stop_signals
 from minigpt.cli.untrained import untrained
 from minigpt.render.machine import to_json
-from minigpt.render.progress import TrainDisplay, stopped_early
-from minigpt.render.work import WorkDisplay
+from minigpt.render.progress import TrainDisplay, WorkDisplay, stopped_early
 from minigpt.settings import Choices, Length, Output, TextSettings, TrainConfig, TrainMachine
 from minigpt.training.records import Logged, Overfitting, ShortSample
 

@@ -20,7 +20,6 @@ from minigpt.render.face import Face
 from minigpt.render.screen import Screen
 from minigpt.render.style import (
     Symbols,
-    bar,
     fit,
     fit_end,
     following,
@@ -31,7 +30,7 @@ from minigpt.render.style import (
     token_label,
     visible,
 )
-from minigpt.render.table import Column, Table
+from minigpt.render.table import Column, Table, bar_column
 from minigpt.text.records import CorpusText
 from minigpt.views import corpus
 from minigpt.views.corpus import CorpusCandidate, CorpusStep, CorpusSuffix
@@ -57,14 +56,11 @@ def _candidates(record: CorpusStep, screen: Screen) -> list[Text]:
     most = max([other.corpus_count, *(candidate.corpus_count for candidate in record.candidates)])
     longest = max(max(candidate.raw_prob, candidate.corpus_share or 0.0) for candidate in record.candidates)
 
-    def drawn(candidate: CorpusCandidate) -> partial[str]:
-        return partial(bar, (candidate.corpus_share or 0.0) / longest, symbols=screen.symbols)
-
     table = Table[Any](
         [
             *candidate_columns(record, screen, longest=longest),
             Column("model", PERCENT, lambda c: percent(c.raw_prob), feet=(percent(other.raw_prob),)),
-            Column("", 8, drawn, fills=True, left=True, style="magenta"),
+            bar_column(screen, lambda c: (c.corpus_share or 0.0) / longest, cells=8, style="magenta"),
             Column(
                 "corpus", PERCENT, lambda c: _share(c.corpus_share), style=_faint, feet=(_share(other.corpus_share),)
             ),

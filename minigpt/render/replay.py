@@ -7,7 +7,7 @@ from rich.text import Text
 
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, quantity, quoted, safe_text, token_label
-from minigpt.render.table import Column, Table
+from minigpt.render.table import Column, Table, token_column
 from minigpt.sampling.records import Candidate, Replay, RescoredToken, Rescoring
 
 
@@ -19,20 +19,20 @@ def replay_caption(replay: Replay, screen: Screen) -> Text:
 
 
 def replay_finding(name: str, replay: Replay, symbols: Symbols) -> str:
-    """The message of a replay that gives another text, with the place where they part."""
-    lines = [f"{name} does not come out again: {_where(replay, symbols)}"]
+    """The message of a replay that gives another text, with the first token that differs."""
+    lines = [f"{name} is not reproduced: {_where(replay, symbols)}"]
     before = f"The {quantity(replay.tokens, 'token')} before {'is' if replay.tokens == 1 else 'are'} the same; "
     if replay.divergence is not None:
         lines.append(f"{before}{_differences(replay)}." if replay.tokens else "It is the first one.")
     changed = _changes(replay)
-    lines.append(f"Not as it was: {changed}." if changed else "Versions, machine and device are the same as then.")
+    lines.append(f"Changed since then: {changed}." if changed else "Versions, machine and device are unchanged.")
     return "\n".join(lines)
 
 
 def _where(replay: Replay, symbols: Symbols) -> str:
     found = replay.divergence
     if found is None:
-        return f"{_differences(replay)}, more than rounding makes."
+        return f"{_differences(replay)}, more than rounding explains."
     return (
         f"step {found.step:,} of sample {found.sample} was {_named(found.expected, symbols)}, "
         f"and now it is {_named(found.drawn, symbols)}."
@@ -70,15 +70,7 @@ def rescoring_table(rescoring: Rescoring, screen: Screen) -> Iterator[Text]:
     columns = [
         *_places(rows),
         Column("after", 12, before, left=True, style="dim", fills=True),
-        Column(
-            "token",
-            0,
-            lambda row: token_label(row, symbols),
-            left=True,
-            style="bold",
-            least=10,
-            most=max(8, screen.width // 5) + 2,
-        ),
+        token_column(screen, least=10, most=max(8, screen.width // 5) + 2, style="bold"),
         Column("A", 8, lambda row: f"{row.surprisal_bits:.2f}"),
         Column("B", 8, lambda row: f"{row.other_surprisal_bits:.2f}"),
         Column("A", 8, lambda row: f"{row.rank:,}", drop=1),

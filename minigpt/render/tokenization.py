@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import partial
 from itertools import zip_longest
 
 from rich.cells import cell_len
@@ -11,8 +10,8 @@ from rich.text import Text
 from minigpt.render.candidates import PERCENT, next_token_table
 from minigpt.render.face import Face
 from minigpt.render.screen import Screen
-from minigpt.render.style import UNICODE, Symbols, bar, bytes_label, fit, percent, quantity, quoted, token_label
-from minigpt.render.table import Column, Table
+from minigpt.render.style import UNICODE, Symbols, bytes_label, fit, percent, quantity, quoted, token_label
+from minigpt.render.table import Column, Table, bar_column, token_column
 from minigpt.sampling.records import ScoredToken, StepRecord
 from minigpt.text.records import Token
 from minigpt.views import boundary, cut
@@ -40,8 +39,6 @@ def cut_table(tokens: Sequence[CutToken], sizes: tuple[int, int] | None, screen:
     vocabulary.
     """
     symbols = screen.symbols
-    widest = max(5, *(cell_len(token_label(token, symbols)) for token in tokens))
-    label = max(5, min(widest, _LONGEST_TOKEN, (screen.width - 23) // 2))
 
     def hexadecimal(token: CutToken, room: int) -> list[str]:
         return list(_wrapped(bytes.fromhex(token.bytes).hex(" ").split(" "), room, " "))
@@ -49,10 +46,11 @@ def cut_table(tokens: Sequence[CutToken], sizes: tuple[int, int] | None, screen:
     columns = [
         Column[CutToken]("position", 9, lambda token: f"{token.position:,}", style="dim"),
         Column("id", 10, lambda token: f"{token.id:,}"),
-        Column("token", 2 + label, lambda token: token_label(token, symbols), left=True),
+        token_column(screen, most=2 + max(5, min(_LONGEST_TOKEN, (screen.width - 23) // 2))),
         Column("bytes", 4, lambda token: lambda room: hexadecimal(token, room)[0], left=True, fills=True),
     ]
-    table, room = Table(columns, screen), screen.width - 23 - label
+    table = Table(columns, screen, tokens)
+    room = table.columns[-1].cells - 2
     yield table.heading()
     for token in tokens:
         yield table.line(token)
@@ -141,7 +139,7 @@ def _earlier_table(end: Boundary, screen: Screen) -> Text:
     columns = [
         Column[tuple[str, float, bool]]("", 2, lambda row: symbols.chosen if row[2] else " ", style=style),
         Column("token", 0, lambda row: row[0], left=True, style=style, least=6, gap=1),
-        Column("", 6, lambda row: partial(bar, row[1] / most, symbols=symbols), left=True, style="cyan", fills=True),
+        bar_column(screen, lambda row: row[1] / most),
         Column(
             "probability",
             PERCENT,
