@@ -54,8 +54,8 @@ def in_a_process(arguments: argparse.Namespace, text: Path, name: str) -> dict[s
 
 def measure_tokenizing(arguments: argparse.Namespace) -> dict[str, Any]:
     from minigpt.text.corpus import Split, read_corpus
+    from minigpt.text.learning import train_tokenizer
     from minigpt.text.shards import cached_tokens
-    from minigpt.text.tokenizer import train_tokenizer
 
     split = Split(read_corpus([str(arguments.text)]))
     tokenizer = train_tokenizer("bpe", (block.text for block in split.sample(2_000_000)), arguments.vocab_size)

@@ -34,8 +34,8 @@ try:
     from minigpt.sampling.engine import generate
     from minigpt.settings import PRESETS, ModelConfig, SampleConfig, TrainConfig
     from minigpt.text.corpus import python_reference
+    from minigpt.text.learning import train_tokenizer
     from minigpt.text.shards import TokenData
-    from minigpt.text.tokenizer import train_tokenizer
     from minigpt.training.batches import random_batch
     from minigpt.training.loop import train
 except ImportError as error:

@@ -103,8 +103,8 @@ def measure_memory(arguments: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from minigpt.text.corpus import Split, read_corpus
+    from minigpt.text.learning import train_tokenizer
     from minigpt.text.shards import tokenize
-    from minigpt.text.tokenizer import train_tokenizer
     from minigpt.training.batches import random_batch
 
     start_megabytes, clock = peak_megabytes(), Clock()

@@ -12,8 +12,9 @@ from minigpt.models.kinds import equal_shape
 from minigpt.settings import PRESETS, Choices, ModelConfig, TrainConfig, require
 from minigpt.text.blocks import Progress, counted, no_progress
 from minigpt.text.corpus import Corpus, Split
+from minigpt.text.learning import default_vocab_size, train_tokenizer
 from minigpt.text.shards import TokenData, fitting_context, made_before, made_from, reuse_shards, tokenize
-from minigpt.text.tokenizer import Tokenizer, default_vocab_size, train_tokenizer
+from minigpt.text.tokenizer import Tokenizer
 from minigpt.training.finetune import Base, further, misfit
 from minigpt.training.records import PlannedRun
 

@@ -11,7 +11,8 @@ from tokenizers import models, pre_tokenizers
 
 from minigpt.errors import CheckpointError, ConfigError
 from minigpt.text import blocks
-from minigpt.text.tokenizer import END_OF_TEXT, Tokenizer, default_vocab_size, train_tokenizer
+from minigpt.text.learning import default_vocab_size, train_tokenizer
+from minigpt.text.tokenizer import END_OF_TEXT, Tokenizer
 
 GPT2_BYTE_ORDER = [*range(33, 127), *range(161, 173), *range(174, 256), *range(33), *range(127, 161), 173]
 
