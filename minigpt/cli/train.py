@@ -118,7 +118,7 @@ def _watch(training: "Training", *, json: bool) -> int | None:
         message = stopped_early(training.history[-1], training.best(), plan.train.steps, plan.train.patience)
         note(message)
     if is_main and folder.info["status"] == "untrained":
-        note(untrained(folder.info, folder.path))
+        note(untrained(folder.recorded, folder.path))
     if is_main and not json:
         _conclude(training)
     return training.signal_number

@@ -86,7 +86,7 @@ def test_the_table_keeps_to_the_screen(
         (["--corpus", "nowhere.txt"], "nowhere.txt does not exist"),
         (["--corpus", "-"], "--corpus takes no standard input"),
         (["--corpus", ""], "does not exist"),
-        (["--corpus", "run", "--corpus", "builtin"], "--corpus run is a run, which stands alone"),
+        (["--corpus", "run", "--corpus", "builtin"], "--corpus run is a run, which cannot be combined"),
     ],
 )
 def test_nonsense_is_one_clear_line(inspect: Run, flags: list[str], told: str) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from minigpt.cli.untrained import untrained
+from minigpt.checkpoint.runs import RunInfo
+from minigpt.cli.untrained import tell_untrained, untrained
+from minigpt.records import from_plain
 
 Run = Callable[..., Any]
 WORDS = "this model is untrained: it predicts no better than the frequencies of the tokens do."
@@ -103,4 +105,18 @@ def test_it_is_trained_longer_as_any_finished_run_is(minigpt: Run, notes: str, t
     ],
 )
 def test_the_advice_fits_the_run(values: dict[str, Any], advice: str) -> None:
-    assert advice in untrained(values, Path("my run"))
+    assert advice in untrained(from_plain(RunInfo, values, exact=False), Path("my run"))
+
+
+UNIGRAMS = ("null", '"5"', "true", "[]", "NaN", "{")
+
+
+@pytest.mark.parametrize(("unigram", "warns"), [("5.0", True), *((unigram, False) for unigram in UNIGRAMS)])
+def test_a_damaged_run_json_is_no_reason_to_warn(
+    unigram: str, warns: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = list[str]()
+    monkeypatch.setattr("minigpt.cli.untrained.note", notes.append)
+    (tmp_path / "run.json").write_text(f'{{"corpus": {{"unigram_loss_nats": {unigram}}}}}')
+    tell_untrained(tmp_path)
+    assert bool(notes) is warns
