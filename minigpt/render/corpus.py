@@ -96,10 +96,10 @@ def _captions(record: CorpusStep, after: str, screen: Screen) -> list[Text]:
 def _corpus_captions(record: CorpusStep, screen: Screen) -> list[Text]:
     where, suffix = corpus_name(record.corpus), record.suffix
     if suffix is None:
-        missing = "nothing follows the last token" if record.suffixes else "the last token does not stand"
+        missing = "nothing follows the last token" if record.suffixes else "the last token does not occur"
         return [screen.caption(f"corpus: {missing} in {where}: nothing to compare with")]
     shown = sum(candidate.corpus_share or 0.0 for candidate in record.candidates)
-    end = f"its end {_quoted(suffix, screen)}, {quantity(suffix.tokens, 'token')}, stands {_times(suffix.occurrences)}"
+    end = f"its end {_quoted(suffix, screen)}, {quantity(suffix.tokens, 'token')}, occurs {_times(suffix.occurrences)}"
     different = (
         f"{quantity(suffix.next_tokens, 'different token')} {'follows' if suffix.next_tokens == 1 else 'follow'}"
     )
@@ -189,7 +189,7 @@ def _likeliest(suffix: CorpusSuffix, width: int, symbols: Symbols) -> str:
     return f"{fit(label, max(1, min(cell_len(label), width - len(share) - 1)), symbols)} {share}"
 
 
-# --- what stands there verbatim
+# --- what occurs there verbatim
 
 
 def verbatim_text(report: VerbatimReport) -> Text:
@@ -203,7 +203,7 @@ def verbatim_text(report: VerbatimReport) -> Text:
 
 def verbatim_caption(report: VerbatimReport, screen: Screen) -> Text:
     """How much of the sample occurs in the corpus, and the longest span that does."""
-    where = f"stand verbatim in {corpus_name(report.corpus)}"
+    where = f"occur verbatim in {corpus_name(report.corpus)}"
     least = f"of {quantity(report.at_least, 'token')} or more"
     sampled, longest = quantity(report.sampled_tokens, "sampled token"), report.longest
     if longest is None:
@@ -211,7 +211,7 @@ def verbatim_caption(report: VerbatimReport, screen: Screen) -> Text:
     share = percent(report.verbatim_tokens / report.sampled_tokens, 0)
     return screen.caption(
         f"{share} of the {sampled} {where}, in {quantity(len(report.spans), 'span')} {least}",
-        f"the longest has {quantity(longest.tokens, 'token')} and stands there {_times(longest.occurrences)}: "
+        f"the longest has {quantity(longest.tokens, 'token')} and occurs there {_times(longest.occurrences)}: "
         f"{_quoted(longest, screen)}",
     )
 

@@ -85,8 +85,8 @@ def lens_table(rows: Sequence[LensRow], after: str, screen: Screen) -> Iterator[
         "divergence: what the output's tokens cost more when coded by this layer",
     )
     yield screen.caption(
-        "a reading (the logit lens): the final norm and the output table, applied to each layer, of which none but the "
-        "last was trained to be read so"
+        "the logit lens: the final norm and the output table, applied to each layer, although only the last was "
+        "trained to be read this way"
     )
 
 
@@ -143,7 +143,7 @@ def layer_table(rows: Sequence[LayerHistoryRow], after: str, screen: Screen) -> 
         "* the top rank there",
     )
     yield screen.caption(
-        f"layer 0: the embeddings; layer {last}: the model's output; no other was trained to be read so"
+        f"layer 0: the embeddings; layer {last}: the model's output; no other was trained to be read this way"
     )
 
 
