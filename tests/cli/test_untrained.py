@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from minigpt.checkpoint.runs import RunInfo
-from minigpt.cli.untrained import tell_untrained, untrained
+from minigpt.cli.remarks import note_untrained, untrained
 from minigpt.records import from_plain
 
 Run = Callable[..., Any]
@@ -100,7 +100,7 @@ def test_it_is_trained_longer_as_any_finished_run_is(minigpt: Run, notes: str, t
         ({"status": "untrained", "minutes": None, "steps_taken": 5}, "Try --steps 600."),
         ({"status": "untrained", "minutes": None, "steps_taken": 5000}, "5,000 steps were taken; "),
         ({"status": "untrained", "minutes": None, "steps_taken": 5000}, "nothing to learn"),
-        ({"status": "stopped", "minutes": 3.0, "steps_taken": 2}, "Go on with: minigpt train --resume 'my run'"),
+        ({"status": "stopped", "minutes": 3.0, "steps_taken": 2}, "Continue with: minigpt train --resume 'my run'"),
         ({"status": "running"}, "0 steps were taken; "),
     ],
 )
@@ -116,7 +116,7 @@ def test_a_damaged_run_json_is_no_reason_to_warn(
     unigram: str, warns: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notes = list[str]()
-    monkeypatch.setattr("minigpt.cli.untrained.note", notes.append)
+    monkeypatch.setattr("minigpt.cli.remarks.note", notes.append)
     (tmp_path / "run.json").write_text(f'{{"corpus": {{"unigram_loss_nats": {unigram}}}}}')
-    tell_untrained(tmp_path)
+    note_untrained(tmp_path)
     assert bool(notes) is warns

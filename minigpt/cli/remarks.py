@@ -1,19 +1,49 @@
-"""Warns about a model that has learned nothing, at the end of its training and before it is used."""
+"""Notes about what was given: an untrained model, a prompt that ends within a token, files that are not text."""
 
 import math
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minigpt.checkpoint.runs import FINISHED, RUN, RunInfo, fitted_steps, is_untrained, read_run_info
-from minigpt.cli.console import note
+from minigpt.cli.console import note, running, stderr
 from minigpt.errors import CheckpointError
+from minigpt.render.screen import Screen
 from minigpt.render.style import quantity
+from minigpt.render.tokenization import boundary_note, boundary_tables
 from minigpt.settings import DEFAULT_MINUTES, TrainConfig
+from minigpt.views.boundary import NO_BOUNDARY, boundary
+from minigpt.views.probs import next_token
+
+if TYPE_CHECKING:
+    from minigpt.checkpoint.folder import Checkpoint
 
 _LONGER = 10  # times as long, for what was longer than the default
 
 
-def tell_untrained(folder: Path) -> None:
+def note_skipped(names: Sequence[str]) -> None:
+    """Print a note about files that are not text."""
+    note(f"skipped what is not text: {quantity(len(names), 'file')}, such as {names[0]}.")
+
+
+def note_boundary(loaded: "Checkpoint", prompt: str, *, top: int, show: bool) -> None:
+    """Print the two distributions on standard error if `show`; else a note if the end is doubtful."""
+    if running.quiet and not show:
+        return
+    console, ids = stderr(quiet=False), loaded.tokenizer.encode(prompt)
+    screen, end = Screen.of(console), boundary(loaded.model, loaded.tokenizer, ids, top=top)
+    if end is None:
+        if show:
+            note(NO_BOUNDARY)
+    elif show:
+        record = next_token(loaded.model, loaded.tokenizer, ids, top=top)
+        console.print(boundary_tables(record, end, prompt, screen), soft_wrap=True)
+    elif sentence := boundary_note(end, screen.symbols):
+        note(sentence)
+
+
+def note_untrained(folder: Path) -> None:
     """Print a note about the model in `folder`, if it is untrained, before it is used."""
     try:
         info = read_run_info(folder / RUN)
@@ -40,9 +70,9 @@ def _advice(info: RunInfo, folder: Path) -> str:
     """What to type next."""
     steps, minutes = fitted_steps(info), info.minutes
     if info.status not in FINISHED:
-        return f"Go on with: minigpt train --resume {shlex.quote(str(folder))}"
+        return f"Continue with: minigpt train --resume {shlex.quote(str(folder))}"
     if steps >= TrainConfig.steps:
-        return "The text may hold nothing to learn, or --learning-rate may not suit it."
+        return "The text may contain nothing to learn, or --learning-rate may not suit it."
     if minutes is not None:
         longer = DEFAULT_MINUTES if minutes < DEFAULT_MINUTES else math.ceil(_LONGER * minutes)
         return f"Try --minutes {longer:g}."
