@@ -15,9 +15,8 @@ from minigpt.cli.page import Html, check_page
 from minigpt.cli.signals import stop_signals
 from minigpt.contest.records import Comparison
 from minigpt.errors import OutputError, PackageError, named
-from minigpt.render.compare import comparison_caption, comparison_table
+from minigpt.render.compare import ComparingDisplay, comparison_caption, comparison_table
 from minigpt.render.compare_page import comparison_page
-from minigpt.render.comparing import ComparingDisplay
 from minigpt.render.machine import to_json
 from minigpt.render.panels import panels
 from minigpt.render.picture import check_picture, panel_picture, picture_format

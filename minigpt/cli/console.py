@@ -12,9 +12,9 @@ from rich.text import Text
 
 from minigpt.cli.signals import signals_raise
 from minigpt.errors import Spelling, as_flag, bounded, spelled
+from minigpt.render.progress import WorkDisplay
 from minigpt.render.screen import Screen
 from minigpt.render.style import safe_text
-from minigpt.render.work import WorkDisplay
 from minigpt.settings import launched_rank
 
 

@@ -5,14 +5,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from minigpt.cli.console import stderr, stdout
-from minigpt.cli.view import print_view
+from minigpt.cli.console import print_lines, stderr, stdout
 from minigpt.errors import ConfigError, TraceError, named
 from minigpt.render.machine import to_json
+from minigpt.render.progress import WorkDisplay
 from minigpt.render.replay import replay_caption, replay_finding, rescoring_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import safe_text, symbols_for
-from minigpt.render.work import WorkDisplay
 from minigpt.sampling.records import Rescoring
 from minigpt.settings import SampleConfig
 
@@ -37,7 +36,10 @@ def replay(path: Path, given: Mapping[str, Any]) -> None:
         advance = work.begin("replaying", len(run.trace.steps), "tokens")
         result, texts = run.run(given.get("top", SampleConfig.top), advance)
     if isinstance(result, Rescoring):
-        print_view(result, partial(rescoring_table, result), json=as_json, about=run.about)
+        if as_json:
+            print(to_json(result, **run.about()))
+        else:
+            print_lines(partial(rescoring_table, result))
         return
     if as_json:
         print(to_json(result, **run.about()), flush=True)

@@ -11,7 +11,8 @@ from minigpt.render.face import Face
 from minigpt.render.html import Section
 from minigpt.render.machine import write_grid, write_rows
 from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, fit, percent, quantity, quoted, token_label, visible
+from minigpt.render.style import Symbols, fit, or_dash, percent, quantity, quoted, token_label, visible
+from minigpt.render.table import Column, Table
 from minigpt.views import attention, heads, shared_word
 from minigpt.views.attention import AttentionGrid
 from minigpt.views.heads import HeadSummary
@@ -27,20 +28,27 @@ def head_table(heads: Sequence[HeadSummary], screen: Screen) -> Text:
 
     A kind is named if it takes half of the attention or more.
     """
-    lines = [Text(" layer head  entropy  previous     first      same    itself", "bold")]
     narrow = screen.width < 80
-    if narrow:
-        lines = [Text(" layer.head bits  prev first  same  self", "bold")]
-    for head in heads:
-        shares = (head.previous, head.first, head.same, head.itself)
-        if narrow:
-            line = Text(f" {f'{head.layer}.{head.head}':<10}{head.entropy_bits:5.2f}")
-            line.append("".join(_whole(share).rjust(6) for share in shares))
-        else:
-            line = Text(f" {head.layer:>5} {head.head:>4} {head.entropy_bits:8.2f}")
-            line.append("".join(("-" if share is None else percent(share)).rjust(10) for share in shares))
-            line.append(f"  {head.kind or ''}".rstrip(), "green")
-        lines.append(line)
+    columns = [
+        Column[HeadSummary]("layer.head", 11, lambda head: f"{head.layer}.{head.head}", left=True, gap=1),
+        Column("bits", 5, lambda head: f"{head.entropy_bits:.2f}"),
+    ]
+    if not narrow:
+        columns = [
+            Column("layer", 6, lambda head: f"{head.layer}"),
+            Column("head", 5, lambda head: f"{head.head}"),
+            Column("entropy", 9, lambda head: f"{head.entropy_bits:.2f}"),
+        ]
+    show, cells = ("{:.0%}".format, 6) if narrow else (percent, 10)
+    columns += [
+        Column("prev" if narrow else "previous", cells, lambda head: or_dash(head.previous, show)),
+        Column("first", cells, lambda head: or_dash(head.first, show)),
+        Column("same", cells, lambda head: or_dash(head.same, show)),
+        Column("self" if narrow else "itself", cells, lambda head: or_dash(head.itself, show)),
+    ]
+    if not narrow:
+        columns.append(Column("", 0, lambda head: head.kind or "", left=True, style="green"))
+    lines = Table(columns, screen, heads).lines(heads)
     mean = math.fsum(head.entropy_bits for head in heads) / len(heads)
     return Text("\n").join(
         [
@@ -53,10 +61,6 @@ def head_table(heads: Sequence[HeadSummary], screen: Screen) -> Text:
             ),
         ]
     )
-
-
-def _whole(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.0f}%"
 
 
 def grid_table(grid: AttentionGrid, screen: Screen, *, scores: bool = False) -> Iterator[Text]:
@@ -170,21 +174,9 @@ def _share(seen: LookedAtWord, symbols: Symbols) -> str:
     return f"{visible(seen.text, symbols)} {100 * seen.weight:.0f}%"
 
 
-def _head_table(answer: Answer, screen: Screen) -> Iterator[Text]:
-    yield head_table(tuple(answer.records), screen)
-
-
 def _grid_table(answer: Answer, screen: Screen) -> Iterator[Text]:
     for grid in answer.records:
         yield from grid_table(grid, screen, scores=answer.facts.get("scores", False))
-
-
-def _word_table(answer: Answer, screen: Screen) -> Iterator[Text]:
-    return (shared_word_table(shared, screen) for shared in answer.records)
-
-
-def _head_csv(answer: Answer, file: TextIO) -> None:
-    write_rows(HeadSummary, answer.records, file)
 
 
 def _grid_csv(answer: Answer, file: TextIO) -> None:
@@ -216,7 +208,15 @@ def attention_section(title: str, grids: Sequence[AttentionGrid]) -> Section:
 
 
 FACES = (
-    Face(view=heads.VIEW, table=_head_table, csv=_head_csv, section=_section),
+    Face(
+        view=heads.VIEW,
+        table=lambda answer, screen: [head_table(tuple(answer.records), screen)],
+        csv=lambda answer, file: write_rows(HeadSummary, answer.records, file),
+        section=_section,
+    ),
     Face(view=attention.VIEW, table=_grid_table, csv=_grid_csv, section=_section),
-    Face(view=shared_word.VIEW, table=_word_table),
+    Face(
+        view=shared_word.VIEW,
+        table=lambda answer, screen: (shared_word_table(shared, screen) for shared in answer.records),
+    ),
 )

@@ -10,8 +10,8 @@ from rich.text import Text
 from minigpt.render.face import Face
 from minigpt.render.machine import write_csv
 from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, bar, following, percent, quantity, token_label
-from minigpt.render.table import Column, Table
+from minigpt.render.style import Symbols, following, percent, quantity
+from minigpt.render.table import Column, Table, bar_column, token_column
 from minigpt.render.text_page import text_section
 from minigpt.sampling.records import Candidate, Other, Stage, StepRecord
 from minigpt.settings import FILTERS
@@ -29,28 +29,22 @@ def candidate_columns(
     `bars` is the heading of the bars, of which the `longest` stands for this share, by default the top row's. `least`:
     the cells that are kept for the token when columns are dropped.
     """
-    symbols = screen.symbols
 
     def chosen(candidate: Candidate) -> bool:
         return record.token is not None and candidate.id == record.token.id
 
-    def drawn(candidate: Candidate) -> partial[str]:
-        share = candidate.raw_prob / (longest or record.candidates[0].raw_prob)
-        return partial(bar, share, symbols=symbols, hollow=candidate.cut_by is not None)
+    def share(candidate: Candidate) -> float:
+        return candidate.raw_prob / (longest or record.candidates[0].raw_prob)
 
+    def style(candidate: Candidate) -> str:
+        return "bold green" if chosen(candidate) else cut_style(candidate)
+
+    most = max(screen.width // 4, 8) + 2
     return [
-        Column("", 1, lambda c: symbols.chosen if chosen(c) else " ", style="bold green"),
+        Column("", 1, lambda c: screen.symbols.chosen if chosen(c) else " ", style="bold green"),
         Column("rank", 4, lambda c: f"{c.rank:,}" if c.rank < 10_000 else f"{c.rank}", style=cut_style),
-        Column(
-            "token",
-            0,
-            lambda c: token_label(c, symbols),
-            least=least + 2,
-            most=max(screen.width // 4, 8) + 2,
-            left=True,
-            style=lambda c: "bold green" if chosen(c) else cut_style(c),
-        ),
-        Column(bars, 6, drawn, fills=True, left=True, style=lambda c: cut_style(c) or "cyan"),
+        token_column(screen, least=least + 2, most=most, style=style),
+        bar_column(screen, share, bars, hollow=lambda c: c.cut_by is not None, style=lambda c: cut_style(c) or "cyan"),
     ]
 
 
@@ -65,6 +59,11 @@ def other_row(record: StepRecord, table: Table[Candidate]) -> list[Text]:
         return []
     count = record.other.count
     return [table.foot(0, f"other ({quantity(count, 'token')})", f"other {count:,}")]
+
+
+def question(after: str, screen: Screen) -> str:
+    """`next token after “...”` as a part of a caption."""
+    return f"next token {following(after, screen.width - 20, screen.symbols)}".rstrip()
 
 
 def counted(record: StepRecord) -> int:
@@ -96,7 +95,7 @@ def next_token_table(record: StepRecord, after: str, screen: Screen) -> Text:
         [
             *table.lines(record.candidates),
             *other_row(record, table),
-            screen.caption(f"next token {following(after, screen.width - 20, screen.symbols)}".rstrip(), "raw softmax"),
+            screen.caption(question(after, screen), "raw softmax"),
             screen.caption(
                 f"vocabulary {counted(record):,}", entropy(record), adds_up("shown", raw_shown(record), other.raw_prob)
             ),

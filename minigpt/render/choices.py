@@ -3,15 +3,14 @@
 import csv
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import TextIO
 
 from rich.text import Text
 
 from minigpt.render.face import Face
 from minigpt.render.screen import Screen
-from minigpt.render.style import bar, following, percent, safe_text, visible
-from minigpt.render.table import Column, Table
+from minigpt.render.style import following, percent, safe_text, visible
+from minigpt.render.table import Column, Table, bar_column
 from minigpt.views import choices as choices_view
 from minigpt.views.choices import Choice
 
@@ -26,7 +25,7 @@ def choices_table(choices: Sequence[Choice], prompt: str, screen: Screen) -> Tex
     symbols, largest, most = screen.symbols, max(choice.share for choice in choices), 1 + screen.width // 4
     columns = [
         Column[Choice]("choice", 0, lambda c: visible(c.text, symbols), left=True, least=10, most=most, gap=1),
-        Column("", 6, lambda c: partial(bar, c.share / largest, symbols=symbols), left=True, style="cyan", fills=True),
+        bar_column(screen, lambda choice: choice.share / largest),
         Column("share", 10, lambda choice: _share(choice.share)),
         Column("by byte", 10, lambda choice: _share(choice.share_per_byte), drop=2),
         Column("nats", 10, lambda choice: f"{choice.total_nats:,.2f}", drop=4),

@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import TextIO
 
 from rich.cells import cell_len
@@ -10,8 +9,8 @@ from rich.text import Text
 
 from minigpt.render.face import Face
 from minigpt.render.screen import Screen
-from minigpt.render.style import bar, fit, signed_sparkline, token_label
-from minigpt.render.table import Column, Table, blocks
+from minigpt.render.style import fit, or_dash, signed_sparkline, token_label
+from minigpt.render.table import Column, Table, bar_column, blocks, token_column
 from minigpt.views import embeddings
 from minigpt.views.embeddings import Neighbour, TokenVector
 
@@ -63,7 +62,6 @@ def _picture(vector: TokenVector, screen: Screen) -> Iterator[Text]:
 
 
 def _neighbours(vector: TokenVector, screen: Screen) -> Iterator[Text]:
-    symbols = screen.symbols
     if not vector.neighbours:
         yield screen.caption("no neighbours: the vector is zero" if not vector.norm else "no neighbours")
         return
@@ -71,8 +69,8 @@ def _neighbours(vector: TokenVector, screen: Screen) -> Iterator[Text]:
     most = 2 + min(_LONGEST_TOKEN, screen.width - 22)
     columns = [
         Column[Neighbour]("rank", 5, lambda neighbour: f"{ranks[neighbour.id]:,}"),
-        Column("nearest", 0, lambda n: token_label(n, symbols), left=True, most=most),
-        Column("", 6, lambda n: partial(bar, n.cosine, symbols=symbols), left=True, style="cyan", fills=True),
+        token_column(screen, "nearest", most=most),
+        bar_column(screen, lambda neighbour: neighbour.cosine),
         Column("cosine", _COSINE, lambda neighbour: f"{neighbour.cosine:+.4f}"),
     ]
     yield from Table(columns, screen, vector.neighbours).lines(vector.neighbours)
@@ -82,17 +80,13 @@ def _cosines(vectors: Sequence[TokenVector], screen: Screen) -> Iterator[Text]:
     symbols = screen.symbols
     labels = [token_label(vector, symbols) for vector in vectors]
     most = 1 + screen.width // 4
-    first = Column[TokenVector]("cosine", 0, lambda v: token_label(v, symbols), left=True, gap=1, most=most)
+    first = token_column(screen, "cosine", gap=1, most=most)
 
     def column(number: int) -> Column[TokenVector]:
         label = fit(labels[number], min(cell_len(labels[number]), _COSINE), symbols)
-        return Column(label, _COSINE + 2, lambda vector: _cosine(vector.cosines[number]))
+        return Column(label, _COSINE + 2, lambda vector: or_dash(vector.cosines[number], "{:+.4f}".format))
 
     yield from blocks(first, list(map(column, range(len(vectors)))), vectors, screen)
-
-
-def _cosine(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.4f}"
 
 
 def write_vectors(vectors: Sequence[TokenVector], file: TextIO) -> None:

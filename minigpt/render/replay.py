@@ -7,7 +7,7 @@ from rich.text import Text
 
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, quantity, quoted, safe_text, token_label
-from minigpt.render.table import Column, Table
+from minigpt.render.table import Column, Table, token_column
 from minigpt.sampling.records import Candidate, Replay, RescoredToken, Rescoring
 
 
@@ -70,15 +70,7 @@ def rescoring_table(rescoring: Rescoring, screen: Screen) -> Iterator[Text]:
     columns = [
         *_places(rows),
         Column("after", 12, before, left=True, style="dim", fills=True),
-        Column(
-            "token",
-            0,
-            lambda row: token_label(row, symbols),
-            left=True,
-            style="bold",
-            least=10,
-            most=max(8, screen.width // 5) + 2,
-        ),
+        token_column(screen, least=10, most=max(8, screen.width // 5) + 2, style="bold"),
         Column("A", 8, lambda row: f"{row.surprisal_bits:.2f}"),
         Column("B", 8, lambda row: f"{row.other_surprisal_bits:.2f}"),
         Column("A", 8, lambda row: f"{row.rank:,}", drop=1),

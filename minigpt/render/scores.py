@@ -64,7 +64,7 @@ def every_token_table(records: Iterable[StepRecord], tokens: Iterable[Token], sc
 def score_caption(score: TextScore, screen: Screen) -> Text:
     """The totals of a scored text, with their units and the distribution that they come from."""
     if score.perplexity is None or score.bits_per_byte is None:
-        return screen.caption("a single token is predicted by nothing: there is no total")
+        return screen.caption("a single token has no context, so there is no total")
     totals = screen.caption(
         f"{score.total_nats:,.2f} nats over {quantity(score.tokens, 'token')} and {quantity(score.bytes, 'byte')}",
         f"{score.bits_per_byte:.4f} bits per byte",

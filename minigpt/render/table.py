@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from rich.cells import cell_len
 from rich.text import Text
 
 from minigpt.render.screen import Screen
-from minigpt.render.style import fit
+from minigpt.render.style import bar, fit, token_label
+from minigpt.text.records import Token
 
 T = TypeVar("T")
 
@@ -42,6 +43,40 @@ class Column(Generic[T]):
     def needed(self) -> int:
         """The cells that count when columns are dropped."""
         return 0 if self.fills else self.cells if self.least is None else self.least
+
+
+def token_column(
+    screen: Screen,
+    heading: str = "token",
+    *,
+    most: int | None = None,
+    least: int | None = None,
+    gap: int = 2,
+    style: str | Callable[[Any], str] = "",
+) -> Column[Any]:
+    """A column of rows that are tokens: their labels."""
+
+    def label(token: Token) -> str:
+        return token_label(token, screen.symbols)
+
+    return Column(heading, 0, label, left=True, style=style, least=least, most=most, gap=gap)
+
+
+def bar_column(
+    screen: Screen,
+    share: Callable[[T], float],
+    heading: str = "",
+    *,
+    cells: int = 6,
+    hollow: Callable[[T], bool] = lambda row: False,
+    style: str | Callable[[T], str] = "cyan",
+) -> Column[T]:
+    """A column of bars, each of a share between 0 and 1, in the room that is left."""
+
+    def drawn(row: T) -> Callable[[int], str]:
+        return lambda room: bar(share(row), room, screen.symbols, hollow=hollow(row))
+
+    return Column(heading, cells, drawn, left=True, style=style, fills=True)
 
 
 class Table(Generic[T]):

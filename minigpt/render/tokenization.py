@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import partial
 from itertools import zip_longest
 
 from rich.cells import cell_len
@@ -11,8 +10,8 @@ from rich.text import Text
 from minigpt.render.candidates import PERCENT, next_token_table
 from minigpt.render.face import Face
 from minigpt.render.screen import Screen
-from minigpt.render.style import UNICODE, Symbols, bar, bytes_label, fit, percent, quantity, quoted, token_label
-from minigpt.render.table import Column, Table
+from minigpt.render.style import UNICODE, Symbols, bytes_label, fit, percent, quantity, quoted, token_label
+from minigpt.render.table import Column, Table, bar_column, token_column
 from minigpt.sampling.records import ScoredToken, StepRecord
 from minigpt.text.records import Token
 from minigpt.views import boundary, cut
@@ -27,11 +26,8 @@ _NARROWEST = 70  # columns for two lists beside each other
 _GAP = 3
 _COUNTED = {1: "one token", 2: "two tokens", 3: "three tokens"}
 
-# The share of its own cut below which a prompt is told of. Of the text that a model of 4 x 128 and vocabulary 1,024
-# learned from, cut at a thousand random places of each kind (of the GPL, which it does not know), that is 99.7 %
-# (98.9 %) of the prompts that end in a space, 74 % (59 %) of those inside a word, and 1.1 % (4.8 %) of those after a
-# whole one. One half would tell of 79 % (68 %) inside a word, and of 2.6 % (10 %) after a whole one, " a" above all: it
-# may become " an" or " and".
+# A prompt whose own tokenization has less than this share gets a note: nearly all that end in a space, most that end
+# inside a word, and few that end after a whole one (docs/log.md has the measurements).
 DOUBTFUL = 0.2
 
 
@@ -40,8 +36,6 @@ def cut_table(tokens: Sequence[CutToken], sizes: tuple[int, int] | None, screen:
     vocabulary.
     """
     symbols = screen.symbols
-    widest = max(5, *(cell_len(token_label(token, symbols)) for token in tokens))
-    label = max(5, min(widest, _LONGEST_TOKEN, (screen.width - 23) // 2))
 
     def hexadecimal(token: CutToken, room: int) -> list[str]:
         return list(_wrapped(bytes.fromhex(token.bytes).hex(" ").split(" "), room, " "))
@@ -49,10 +43,11 @@ def cut_table(tokens: Sequence[CutToken], sizes: tuple[int, int] | None, screen:
     columns = [
         Column[CutToken]("position", 9, lambda token: f"{token.position:,}", style="dim"),
         Column("id", 10, lambda token: f"{token.id:,}"),
-        Column("token", 2 + label, lambda token: token_label(token, symbols), left=True),
+        token_column(screen, most=2 + max(5, min(_LONGEST_TOKEN, (screen.width - 23) // 2))),
         Column("bytes", 4, lambda token: lambda room: hexadecimal(token, room)[0], left=True, fills=True),
     ]
-    table, room = Table(columns, screen), screen.width - 23 - label
+    table = Table(columns, screen, tokens)
+    room = table.columns[-1].cells - 2
     yield table.heading()
     for token in tokens:
         yield table.line(token)
@@ -100,8 +95,8 @@ def boundary_note(end: Boundary, symbols: Symbols = UNICODE) -> str | None:
     piece, longer, cut = _quoted(end, symbols), _quoted(end.longer[0], symbols), percent(end.share)
     is_space = end.text is not None and end.text.isspace()
     return (
-        f"the prompt ends in {piece}. Of what begins so, the model expects {percent(1 - end.share)} to be a longer "
-        f"token, {longer} first, and {cut} to be cut here: what follows may make no sense. "
+        f"the prompt ends in {piece}. Of what begins with it, the model expects {percent(1 - end.share)} to be a "
+        f"longer token, most likely {longer}, and only {cut} to end here, so what follows may make no sense. "
         f"{'Leave it out' if is_space else 'Complete it, or end before it'}; --boundary shows both."
     )
 
@@ -141,7 +136,7 @@ def _earlier_table(end: Boundary, screen: Screen) -> Text:
     columns = [
         Column[tuple[str, float, bool]]("", 2, lambda row: symbols.chosen if row[2] else " ", style=style),
         Column("token", 0, lambda row: row[0], left=True, style=style, least=6, gap=1),
-        Column("", 6, lambda row: partial(bar, row[1] / most, symbols=symbols), left=True, style="cyan", fills=True),
+        bar_column(screen, lambda row: row[1] / most),
         Column(
             "probability",
             PERCENT,

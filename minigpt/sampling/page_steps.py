@@ -8,15 +8,16 @@ whole vocabulary and in float64.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 
 import torch
 from torch import Tensor
 
 from minigpt.checkpoint.folder import Checkpoint
-from minigpt.errors import named
+from minigpt.errors import ConfigError, named
 from minigpt.models.decoder import decoder_for, position_logits
 from minigpt.sampling.distribution import TokenBytes, distribution, step_record, sum_without
+from minigpt.sampling.engine import Piece
 from minigpt.sampling.filters import SamplingStage, SeenTokens, build_stages, look_back
 from minigpt.sampling.records import StepLogits, StepRecord, first_token
 from minigpt.settings import TEMPERATURES, SampleConfig, require
@@ -47,7 +48,7 @@ def open_step(checkpoint: Checkpoint, ids: Sequence[int], best: int) -> StepLogi
 def every_step(
     checkpoint: Checkpoint, ids: Sequence[int], config: SampleConfig, best: int
 ) -> Iterator[StepRecord | StepLogits]:
-    """The distribution before each of `ids`; None for the first."""
+    """The distribution before each of `ids`; without numbers for the first."""
     token_bytes, page_step = checkpoint.tokenizer.token_bytes, page_steps(checkpoint, config, best)
     if ids:
         yield first_token(checkpoint.tokenizer, ids[0])
@@ -96,6 +97,7 @@ def step_logits(
         distribution(logits_V, stages), token_bytes, position=step.position, top=best, token=token, sample=step.sample
     )
     ids = [candidate.id for candidate in listed.candidates]
+    rest_sums = _rest_sums(logits_V, ids, temperatures)
     return StepLogits(
         step=step,
         listed=listed,
@@ -105,7 +107,8 @@ def step_logits(
         sigma=float(logits_V.std(correction=0)),
         place=_place(logits_V, ids[-1]),
         temperatures=tuple(temperatures),
-        rest_log_sums=_rest_log_sums(logits_V, ids, temperatures),
+        rest_log_sums=tuple(log_sum for log_sum, _ in rest_sums),
+        rest_means=tuple(mean for _, mean in rest_sums),
     )
 
 
@@ -115,17 +118,61 @@ def _place(logits_V: Tensor, token: int) -> int:
     return int(before_V.sum()) + int(equal_V.sum())
 
 
-def _rest_log_sums(logits_V: Tensor, listed: list[int], temperatures: Sequence[float]) -> tuple[float | None, ...]:
+def _rest_sums(
+    logits_V: Tensor, listed: list[int], temperatures: Sequence[float]
+) -> list[tuple[float | None, float | None]]:
+    """Of the tokens that are not listed, at each temperature: the log-sum-exp, and the weighted mean."""
     is_rest_V = torch.ones_like(logits_V, dtype=torch.bool)
     is_rest_V[listed] = False
     below_R = (logits_V - logits_V.max())[is_rest_V]
-    return tuple(_log_sum(below_R, temperature) if temperature else None for temperature in temperatures)
+    return [_sums(below_R, temperature) if temperature else (None, None) for temperature in temperatures]
 
 
-def _log_sum(below_R: Tensor, temperature: float) -> float | None:
+def _sums(below_R: Tensor, temperature: float) -> tuple[float | None, float | None]:
     """Computed one temperature at a time: all at once would need a matrix of megabytes, and be several times slower."""
     if not len(below_R):
-        return None
+        return None, None
     largest = float(below_R.max())
-    found = largest / temperature + math.log(float(((below_R - largest) / temperature).exp().sum()))
-    return None if found == -math.inf else found
+    lower_R = (below_R - largest) / temperature
+    weights_R = lower_R.exp()
+    total = float(weights_R.sum())
+    log_sum = largest / temperature + math.log(total)
+    mean = largest / temperature + float(weights_R @ lower_R) / total
+    return (None, None) if log_sum == -math.inf else (log_sum, mean)
+
+
+class SampleSteps:
+    """What each step of each sample was drawn from, in `drawn`, and the distributions within the prompt.
+
+    Raises ConfigError for an order of the filters that a page cannot compute, or for more tokens than it holds.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, prompt: str, config: SampleConfig, count: int) -> None:
+        later = dropwhile(lambda spec: spec.by_token, config.active)
+        for spec in (spec for spec in later if spec.by_token):
+            raise ConfigError(
+                f"{named('html')} shows a {spec.words} only as the first of the {named('stages')}: put it there, or "
+                f"leave out {named('html')}."
+            )
+        self._checkpoint, self._config = checkpoint, config
+        self._ids = checkpoint.tokenizer.encode(prompt) or [checkpoint.tokenizer.end_of_text]
+        self._best = listed(count * (len(self._ids) + config.max_tokens))
+        self._page_step = page_steps(checkpoint, config, self._best)
+        self._waiting: dict[int, tuple[Tensor, tuple[int, ...]]] = {}
+        self.drawn: dict[int, list[StepLogits]] = {number: [] for number in range(count)}
+
+    def watch(self, sample: int, ids: Sequence[int], logits_V: Tensor) -> None:
+        """Record what the next token of a sample is drawn from; its record follows with the piece."""
+        self._waiting[sample] = logits_V.clone(), tuple(ids)
+
+    def keep(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
+        """Pass on the same pieces."""
+        for piece in pieces:
+            if isinstance(piece.record, StepRecord):
+                logits_V, ids = self._waiting.pop(piece.record.sample)
+                self.drawn[piece.record.sample].append(self._page_step(logits_V, history=ids, step=piece.record))
+            yield piece
+
+    def given(self) -> list[StepRecord | StepLogits]:
+        """The steps of the prompt."""
+        return list(every_step(self._checkpoint, self._ids, self._config, self._best))

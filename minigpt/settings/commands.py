@@ -32,7 +32,7 @@ class Windows(Settings):
         super().__post_init__()
         require(
             not self.rolling or self.stride is None,
-            f"{named('rolling')} has windows of its own: leave out {named('stride')}.",
+            f"{named('rolling')} sets its own windows: leave out {named('stride')}.",
         )
 
 

@@ -100,8 +100,8 @@ def test_where_nothing_goes_on_it_says_so(lecture: StepRecord, space: Boundary) 
 def test_the_note_is_about_doubtful_ends_alone(space: Boundary) -> None:
     assert boundary_note(replace(space, share=DOUBTFUL)) is None
     assert boundary_note(space) == (
-        "the prompt ends in “␣”. Of what begins so, the model expects 99.77 % to be a longer token, “␣the” first, and "
-        "0.23 % to be cut here: what follows may make no sense. Leave it out; --boundary shows both."
+        "the prompt ends in “␣”. Of what begins with it, the model expects 99.77 % to be a longer token, most likely "
+        "“␣the”, and only 0.23 % to end here, so what follows may make no sense. Leave it out; --boundary shows both."
     )
 
 
