@@ -48,7 +48,7 @@ def open_step(checkpoint: Checkpoint, ids: Sequence[int], best: int) -> StepLogi
 def every_step(
     checkpoint: Checkpoint, ids: Sequence[int], config: SampleConfig, best: int
 ) -> Iterator[StepRecord | StepLogits]:
-    """The distribution before each of `ids`; None for the first."""
+    """The distribution before each of `ids`; without numbers for the first."""
     token_bytes, page_step = checkpoint.tokenizer.token_bytes, page_steps(checkpoint, config, best)
     if ids:
         yield first_token(checkpoint.tokenizer, ids[0])
