@@ -118,7 +118,7 @@ class CachedDecoder:
         """Make the step for a single row."""
         if not is_native(self.model):  # torch's products would change in their last bits with the number of threads
             return FlatStep(self.model, self.cache, torch.get_num_threads())
-        return StepThreads(step_threads()).around(NativeStep(self.model, self.cache))
+        return StepThreads(step_threads())(NativeStep(self.model, self.cache))
 
 
 class StateDecoder:
