@@ -95,7 +95,7 @@ def run(
     untold = not keeper.saved_step and math.isinf(keeper.best)  # the losses of the saved model
     if record is not None and record.step > keeper.saved_step and (untold or not plan.has_validation):
         folder.save(ranks.whole(model), record)
-    finished = "untrained" if is_untrained(folder.info) else "finished"
+    finished = "untrained" if is_untrained(folder.recorded) else "finished"
     taken = {"steps_taken": trainer.step, "seconds_taken": trainer.elapsed()}
     if early and not trainer.is_over:
         folder.update(status=finished, stopped_early=trainer.step, **taken)
