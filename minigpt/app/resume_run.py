@@ -12,8 +12,7 @@ from minigpt.checkpoint.runs import FINISHED, find_run, newest_run, read_run_inf
 from minigpt.errors import CheckpointError
 from minigpt.settings import Choices, Length, Machine, Output, TextSettings, TrainConfig, settings_of
 from minigpt.training.plan import Plan
-from minigpt.training.resume import begun_model, open_run
-from minigpt.training.share import StartedRun
+from minigpt.training.resume import StartedRun, begun_model, open_run
 
 _DESCRIBED = [
     (name, about)
@@ -58,8 +57,8 @@ def reopen(run: str, given: Mapping[str, Any], note: Callable[[str], object]) ->
         folder.info["save_every"] = given["save_every"]  # written as the training begins
     minutes = None if plan.train.steps_suffice else plan.train.minutes
     length = f"{plan.train.steps:,} steps" if minutes is None else f"{minutes:.3g} minutes"
-    note(f"going on with {path}, which is to take {length} in all.")
-    return plan, folder, begun_model(path, plan)
+    note(f"continuing {path}, which is to take {length} in all.")
+    return StartedRun(plan, folder, begun_model(path, plan))
 
 
 def _named(run: str) -> Path:

@@ -27,9 +27,9 @@ from minigpt.training.distributed import ALONE, Ranks, join
 from minigpt.training.finetune import Base, begun_with, finetune_settings
 from minigpt.training.plan import Plan, Stages, as_tokenized, make_plan
 from minigpt.training.records import PlannedRun
+from minigpt.training.resume import StartedRun, share_run
 from minigpt.training.run import build_model, model_card, run_info
 from minigpt.training.search import LEAST_TRAINING_SHARE, READING_SHARE, choose
-from minigpt.training.share import StartedRun, share_run
 from minigpt.training.tensorboard import check_installed
 
 
@@ -107,7 +107,7 @@ class TrainRequest:
         if self.length.seconds is not None:
             plan = self.fit(plan)
             folder.update(train=asdict(plan.train))
-        return replace(prepared, plan=plan, begun=(plan, folder, model))
+        return replace(prepared, plan=plan, begun=StartedRun(plan, folder, model))
 
     def reopen(self, note: Callable[[str], object]) -> StartedRun | Finished:
         """The run to continue, with its model; `note` receives a sentence about it."""
@@ -206,4 +206,4 @@ def _founded(request: TrainRequest, prepared: Prepared, plan: Plan, device: torc
     path = claim(plan.corpus.name, request.output.out, overwrite=request.output.overwrite)
     folder = RunFolder(path, plan.tokenizer, info)
     folder.start(model, model_card(plan, info["command"]), plan.data)
-    return plan, folder, model
+    return StartedRun(plan, folder, model)

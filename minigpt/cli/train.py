@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from minigpt.app.train_events import Training
     from minigpt.app.train_run import Listener, TrainRequest
     from minigpt.training.distributed import Ranks
-    from minigpt.training.share import StartedRun
+    from minigpt.training.resume import StartedRun
 
 
 @guarded

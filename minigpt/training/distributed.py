@@ -297,7 +297,7 @@ def join(shard: bool = False) -> Iterator[Ranks]:
         why = f" ({text.splitlines()[0]})" if "nccl" in text.lower() else ""  # which can also fail by itself
         raise RankError(
             f"Another process of this run has ended, or cannot be reached{why}, and so this one ends too.\n"
-            f"What it kept last is there: go on with {named('resume')}, with as many processes as you like."
+            f"Its last saved state is there: continue with {named('resume')}, with any number of processes."
         ) from error
     except MinigptError:  # on all of them, or on rank 0
         _outlast_first()

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.models.device import windows_at_once
+from minigpt.models.device import autocast, windows_at_once
 from minigpt.models.kinds import Model
 from minigpt.text.shards import Ids
 from minigpt.training.distributed import ALONE, Ranks
@@ -37,7 +37,7 @@ def evaluate(
     *,
     tokens: int | None = None,
     stopped: Callable[[], bool] = lambda: False,
-    autocast: Callable[[], torch.autocast] | None = None,
+    precision: str = "float32",
     ranks: Ranks = ALONE,
 ) -> Evaluation | None:
     """The mean loss over consecutive windows of one context length, none of which sees the one before.
@@ -53,7 +53,7 @@ def evaluate(
         for x, y in _windows(stretch, model.config.context, rows * ranks.size):
             if stopped():
                 break
-            nats += _loss(model, _share(x, 0, ranks), _share(y, _NO_TARGET, ranks), autocast)
+            nats += _loss(model, _share(x, 0, ranks), _share(y, _NO_TARGET, ranks), precision)
         counted += len(stretch) - 1
         byte_count += int(byte_lengths[stretch[1:]].sum())
     model.train(was_training)
@@ -89,15 +89,12 @@ def _stretches(ids: Ids, tokens: int | None, context: int) -> Iterator[np.ndarra
         yield ids[start : start + length + 1].astype(np.int64)
 
 
-def _loss(model: Model, x_BT: Tensor, y_BT: Tensor, autocast: Callable[[], torch.autocast] | None) -> float:
+def _loss(model: Model, x_BT: Tensor, y_BT: Tensor, precision: str) -> float:
     """The summed loss in nats."""
-    x_BT, y_BT = x_BT.to(model.device), y_BT.to(model.device)
-    if autocast is None:
-        logits = model(x_BT)
-    else:
-        with autocast():
-            logits = model(x_BT)
-    return float(F.cross_entropy(logits.float().flatten(0, 1), y_BT.flatten(), reduction="sum"))
+    with autocast(model.device, precision):
+        logits_BTV = model(x_BT.to(model.device))
+    targets = y_BT.to(model.device).flatten()
+    return float(F.cross_entropy(logits_BTV.float().flatten(0, 1), targets, reduction="sum"))
 
 
 def _share(rows: Tensor, fill: int, ranks: Ranks) -> Tensor:

@@ -1,6 +1,6 @@
 """The optimizers that train a model, with the state of each parameter by name."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -136,11 +136,7 @@ def remembered(optimizer: torch.optim.Optimizer) -> tuple[str, ...]:
     return ("momentum_buffer",) if isinstance(optimizer, Muon) else ("step", "exp_avg", "exp_avg_sq")
 
 
-def optimizer_state(
-    optimizers: Iterable[torch.optim.Optimizer], parameters: dict[str, Tensor]
-) -> Iterator[tuple[str, str, Tensor]]:
-    """(key, parameter's name, tensor) for the whole state of the optimizers."""
-    for optimizer in optimizers:
-        for name, parameter in parameters.items():
-            for key, value in optimizer.state.get(parameter, {}).items():
-                yield key, name, value
+def owners(optimizers: Iterable[torch.optim.Optimizer], model: Model) -> dict[str, torch.optim.Optimizer]:
+    """The optimizer of each parameter that learns, by the parameter's name."""
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    return {names[p]: each for each in optimizers for group in each.param_groups for p in group["params"]}

@@ -16,15 +16,7 @@ from minigpt.training.finetune import Base, further
 from minigpt.training.law import MOST_WEIGHTS_PER_BYTE, Training, fitted_law
 from minigpt.training.plan import BASELINE_RATES, baseline_shape
 from minigpt.training.records import PlannedRun
-from minigpt.training.speed import (
-    GPU_TOKENS,
-    Speed,
-    TextSpeed,
-    heads_of,
-    measure_rate,
-    measure_speed,
-    measure_text,
-)
+from minigpt.training.speed import GPU_TOKENS, Speed, TextSpeed, heads_of, measure_rate, measure_speed, measure_text
 
 # (layers, width): each about two to three times the work of the one before.
 SHAPES = ((2, 64), (3, 96), (4, 128), (4, 192), (5, 256), (6, 384), (8, 512), (10, 640), (12, 768))

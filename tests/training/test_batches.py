@@ -5,8 +5,8 @@ import torch
 
 from minigpt.settings import TrainConfig
 from minigpt.text.shards import random_batch
-from minigpt.training.batches import Batches, mixed
 from minigpt.training.distributed import ALONE
+from minigpt.training.step import Batches, mixed
 
 IDS = np.random.default_rng(0).integers(0, 50, 400).astype(np.uint16)
 CONFIG = TrainConfig(batch_size=4, accumulation=3, seed=7)

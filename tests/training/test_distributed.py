@@ -30,8 +30,8 @@ from minigpt.text.shards import TokenData, random_batch, random_windows
 from minigpt.training.distributed import ALONE, Ranks, _Replicas, join
 from minigpt.training.loop import Trainer
 from minigpt.training.plan import make_plan
+from minigpt.training.resume import _shared_ids
 from minigpt.training.run import build_model, model_card, run, run_info
-from minigpt.training.share import _shared_ids
 
 V = 41
 CPU = torch.device("cpu")
@@ -359,7 +359,7 @@ def test_two_processes_go_on_with_the_run_of_one_and_only_the_first_shows(text: 
     before = len(losses(parts))
     (code, out, err), other = ended(pair("-m", "minigpt", "train", "--resume", "parts"))
     assert (code, other) == (0, (0, "", ""))
-    assert "going on with parts" in err
+    assert "continuing parts" in err
     assert err.count(f"step {STEPS}/{STEPS}") == out.count("parts: ") == 1
     assert before < len(losses(whole)) == len(losses(parts))
     assert_close(losses(parts), losses(whole))
