@@ -120,12 +120,13 @@ def is_overfitting(history: Sequence[TrainRecord], patience: int = 3, every: int
     Only the regular evaluations count: those of early snapshots are too close together. The training loss is averaged
     between evaluations, because that of a single batch is noisy.
     """
-    regular = [(i, r.validation_loss_nats) for i, r in enumerate(history) if r.step % every == 0]
-    evaluated = [i for i, loss in regular if loss is not None]
-    losses = [loss for _, loss in regular if loss is not None]
-    if len(losses) <= patience or len(losses) - 1 - losses.index(min(losses)) < patience:
+    evaluated = [(i, r.validation_loss_nats) for i, r in enumerate(history) if r.step % every == 0]
+    losses = {i: loss for i, loss in evaluated if loss is not None}
+    if not losses:
         return False
-    best, latest = evaluated[losses.index(min(losses))], evaluated[-1]
+    best, latest = min(losses, key=losses.__getitem__), max(losses)
+    if sum(i > best for i in losses) < patience:
+        return False
     before, since = _mean_loss(history[: best + 1], latest - best), _mean_loss(history[best + 1 :], latest - best)
     return before is not None and since is not None and since < before
 

@@ -91,9 +91,7 @@ class Trainer:
                 return
 
     def _is_last(self) -> bool:
-        """Whether no step follows: all are done, or the time does not suffice for another one and for what comes at the
-        end. At least one step is taken.
-        """
+        """Whether no step follows, because all are done or the time is up. At least one step is taken."""
         config = self.config
         if self.step >= config.steps and (config.seconds is None or config.steps_suffice):
             return True
@@ -104,6 +102,7 @@ class Trainer:
         return self.ranks.agree(self._seconds_for_steps(config.seconds) - self.elapsed() - one_more) <= 0
 
     def _seconds_for_steps(self, seconds: float) -> float:
+        """What is left of the `seconds` of a run without those for what comes at its end."""
         return seconds - self.reserved_seconds - self._evaluation_seconds
 
     def _left(self) -> float | None:
@@ -220,9 +219,7 @@ class Trainer:
         return _Step(loss, rate, float(norm), time.perf_counter() - started)
 
     def _backward(self, batch: Batch) -> Tensor:
-        """Forward and backward over this rank's part of a batch; returns its share of the step's loss, in nats per
-        token.
-        """
+        """Forward and backward over this rank's part of a batch; returns its share of the step's loss in nats."""
         loss = self._loss(*batch)
         loss.backward()
         return loss.detach()

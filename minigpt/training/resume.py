@@ -155,8 +155,8 @@ def _longer(info: RunInfo, train: TrainConfig, steps: int | None, minutes: float
 
 
 def _refuse_differences(given: Mapping[str, Any], stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Raise ConfigError for settings that differ from the run's. A setting may be repeated, even if the text or the
-    device changed its effect.
+    """Raise ConfigError for settings that differ from the run's, unless they repeat what was `asked`: the text or the
+    device may have changed its effect.
     """
     for name, value in given.items():
         require(
@@ -191,7 +191,7 @@ def share_run(ranks: Ranks, begin: Callable[[], StartedRun | None]) -> StartedRu
     begun = begin() if ranks.is_main else None
     if ranks.size == 1:
         return begun
-    received = ranks.tell(None if begun is None else _described(begun))
+    received = ranks.broadcast(None if begun is None else _described(begun))
     if received is None:
         return None
     plan, folder, model = begun or _received(received)

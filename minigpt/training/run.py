@@ -33,9 +33,7 @@ _LISTED = 20  # sources of the text, in the model card
 
 
 def build_model(plan: Plan, device: torch.device | str = "cpu") -> Model:
-    """The untrained model, with the parameters frozen that the plan freezes. The same seed gives the same weights on
-    every device.
-    """
+    """The untrained model, frozen where the plan says so. A seed gives the same weights on every device."""
     model = new_model(plan.model).initialise(torch.Generator().manual_seed(plan.train.seed))
     if isinstance(model, GPT):
         model = freeze(give_positions(model, plan.train.positions), plan.train.freeze)
@@ -107,16 +105,12 @@ def run(
 
 
 def seconds_between_states(cost_seconds: float) -> float:
-    """The interval between two saves of a state that takes this long to save, so that at most 2 % of the time goes into
-    it.
-    """
+    """The interval between two saves of a state that takes this long to save: at most 2 % of the time is for them."""
     return max(_SECONDS_BETWEEN_STATES, 50 * cost_seconds)
 
 
 class _StateKeeper:
-    """Saves the trainer's state with the best loss so far, often enough to lose little and rarely enough to cost
-    little.
-    """
+    """Saves the trainer's state with the best loss so far, so often that little is lost, and little time is spent."""
 
     def __init__(self, trainer: Trainer, folder: RunFolder, every: int | None) -> None:
         self.trainer, self.folder, self.every = trainer, folder, every
@@ -164,7 +158,7 @@ class _StateKeeper:
         else:  # killed before there was one
             tensors, values = self.trainer.state()
             values |= {"best": None, "saved_step": 0}
-        values = ranks.tell(values)
+        values = ranks.broadcast(values)
         self.trainer.restore(tensors, values)
         self.best = float("inf") if values["best"] is None else values["best"]
         self.saved_step = values["saved_step"]

@@ -138,9 +138,7 @@ def _measure(split: Split, choices: Choices, base: Base | None, seconds: float) 
 
 
 def _tokenizable(split: Split, speed: TextSpeed, seconds: float, *, cuts: bool) -> tuple[Split, float, str]:
-    """As much of `split` as can be tokenized in a third of `seconds`, if it may be cut; the seconds that takes; and a
-    note about the cut.
-    """
+    """As much of `split` as can be tokenized in a third of `seconds`, the seconds that takes, and a note about it."""
     tokenizing = split.characters / speed.encoded
     if tokenizing <= _TOKENIZING_SHARE * seconds or not cuts:
         return split, tokenizing, ""

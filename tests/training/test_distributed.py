@@ -135,7 +135,7 @@ def things_together(ranks: Ranks, folder: Path) -> dict[str, Any]:
         "message": message,
         "total": ranks.total(1.5 + ranks.rank),
         "agree": ranks.agree(ranks.rank + 7),
-        "tell": ranks.tell({"ü": [1, None]} if first else None),
+        "broadcast": ranks.broadcast({"ü": [1, None]} if first else None),
         "ids": ranks.total(same and unseen.train.dtype == np.uint16),
         "none": len(ranks.ids(np.zeros(0, np.uint32))),
         "device": str(ranks.device("auto")),
