@@ -21,8 +21,8 @@ from minigpt.models.gpt import GPT
 from minigpt.models.kinds import Model, gpt_of
 from minigpt.records import Misfit, from_plain, to_plain
 from minigpt.render.notebook import show
-from minigpt.sampling.biases import token_biases
 from minigpt.sampling.engine import Piece, generate
+from minigpt.sampling.filters import token_biases
 from minigpt.sampling.records import StepRecord, TextScore
 from minigpt.settings import (
     Choices,

@@ -20,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench_tokenize import Clock, peak_megabytes, write_text
+from bench_tokenize import Clock, measure_sizes, parser_of_sizes, peak_megabytes, write_text
 
 EXPECTED_SECONDS = 1.0  # of a question
 EXPECTED_GROWTH = 1.1  # of the largest text's peak memory over the smallest's
@@ -29,30 +29,10 @@ SPAN_TOKENS = 8
 
 
 def main() -> int:
-    arguments = parse_arguments()
-    if arguments.measure:
-        print(json.dumps(MEASURES[arguments.measure](arguments)))
-        return 0
-    results = [result_of(arguments, megabytes) for megabytes in sorted(arguments.megabytes)]
-    if arguments.json:
-        print(json.dumps({"bench": "corpus", "vocab_size": arguments.vocab_size, "results": results}, indent=2))
-    else:
-        print_table(arguments, results)
-    return 0
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench corpus", description="What --corpus takes on texts of several sizes: time and peak memory."
-    )
-    parser.add_argument("--megabytes", type=int, nargs="+", default=[10, 100], help="sizes of text (default: 10 100)")
+    about = "What --corpus takes on texts of several sizes: time and peak memory."
+    parser = parser_of_sizes("corpus", about, MEASURES)
     parser.add_argument("--questions", type=int, default=15, help="of each kind (default: 15)")
-    parser.add_argument("--vocab-size", type=int, default=4096, help="of the bpe tokenizer (default: 4,096)")
-    parser.add_argument("--folder", type=Path, help="where texts and ids go meanwhile (default: the system's)")
-    parser.add_argument("--json", action="store_true", help="print one JSON document in place of the table")
-    parser.add_argument("--measure", choices=sorted(MEASURES), help=argparse.SUPPRESS)
-    parser.add_argument("--text", type=Path, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    return measure_sizes("corpus", parser.parse_args(), MEASURES, result_of, print_table)
 
 
 def result_of(arguments: argparse.Namespace, megabytes: int) -> dict[str, Any]:

@@ -26,10 +26,11 @@ from minigpt.checkpoint.folder import load
 from minigpt.models.gpt import GPT
 from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.corpus import Split, read_corpus
-from minigpt.text.shards import TokenData, random_batch, tokenize
+from minigpt.text.shards import TokenData, tokenize
 from minigpt.text.tokenizer import train_tokenizer
 from minigpt.training.evaluate import evaluate
 from minigpt.training.loop import train
+from minigpt.training.step import random_batch
 
 STEPS, BATCH, RATE, LAST_RATE, WARMUP, EVERY, BATCHES = 2000, 12, 1e-3, 1e-4, 100, 250, 20
 GOAL_NATS = 1.886  # documented for the plain recipe

@@ -26,8 +26,8 @@ try:
     from rich.console import Console
     from rich.table import Table
 
-    from minigpt.checkpoint.files import RESUME
     from minigpt.checkpoint.run_folder import RunFolder, save_state
+    from minigpt.checkpoint.runs import RESUME
     from minigpt.models.device import resolve_precision
     from minigpt.models.gpt import GPT
     from minigpt.settings import PRESETS, ModelConfig, TrainConfig

@@ -34,9 +34,10 @@ try:
     from minigpt.sampling.engine import generate
     from minigpt.settings import PRESETS, ModelConfig, SampleConfig, TrainConfig
     from minigpt.text.corpus import python_reference
-    from minigpt.text.shards import TokenData, random_batch
+    from minigpt.text.shards import TokenData
     from minigpt.text.tokenizer import train_tokenizer
     from minigpt.training.loop import train
+    from minigpt.training.step import random_batch
 except ImportError as error:
     sys.exit(f"scripts/bench needs minigpt's packages ({error}). Install them with: pip install -e '.[test]'")
 

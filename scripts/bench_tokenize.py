@@ -14,10 +14,15 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+Result = dict[str, Any]
+Measure = Callable[[argparse.Namespace], Result]
+ResultOf = Callable[[argparse.Namespace, int], Result]
+Print = Callable[[argparse.Namespace, list[Result]], None]
 
 EXPECTED_RATIO = 0.8  # of the bare library's speed
 EXPECTED_GROWTH = 1.1  # of the largest text's peak memory over the smallest's
@@ -26,31 +31,37 @@ DRAWN_BATCHES = 2000
 
 
 def main() -> int:
-    arguments = parse_arguments()
+    parser = parser_of_sizes("tokenize", "Tokenizing texts of several sizes: speed and peak memory.", MEASURES)
+    return measure_sizes("tokenize", parser.parse_args(), MEASURES, result_of, print_table)
+
+
+def measure_sizes(
+    bench: str, arguments: argparse.Namespace, measures: Mapping[str, Measure], result_of: ResultOf, print_table: Print
+) -> int:
+    """Measure every size of text; in a process that was started for it, print one measure of one text."""
     if arguments.measure:
-        print(json.dumps(MEASURES[arguments.measure](arguments)))
+        print(json.dumps(measures[arguments.measure](arguments)))
         return 0
     results = [result_of(arguments, megabytes) for megabytes in sorted(arguments.megabytes)]
     if arguments.json:
-        print(json.dumps({"bench": "tokenize", "vocab_size": arguments.vocab_size, "results": results}, indent=2))
+        print(json.dumps({"bench": bench, "vocab_size": arguments.vocab_size, "results": results}, indent=2))
     else:
         print_table(arguments, results)
     return 0
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench tokenize", description="Tokenizing texts of several sizes: speed and peak memory."
-    )
+def parser_of_sizes(bench: str, description: str, measures: Iterable[str]) -> argparse.ArgumentParser:
+    """The flags of a benchmark of texts of several sizes."""
+    parser = argparse.ArgumentParser(prog=f"scripts/bench {bench}", description=description)
     parser.add_argument(
         "--megabytes", type=int, nargs="+", default=[10, 100], help="sizes of text (default: 10 100; try 10 2000)"
     )
     parser.add_argument("--vocab-size", type=int, default=4096, help="of the bpe tokenizer (default: 4,096)")
     parser.add_argument("--folder", type=Path, help="where texts and ids go meanwhile (default: the system's)")
     parser.add_argument("--json", action="store_true", help="print one JSON document in place of the table")
-    parser.add_argument("--measure", choices=sorted(MEASURES), help=argparse.SUPPRESS)
+    parser.add_argument("--measure", choices=sorted(measures), help=argparse.SUPPRESS)
     parser.add_argument("--text", type=Path, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    return parser
 
 
 def result_of(arguments: argparse.Namespace, megabytes: int) -> dict[str, Any]:
@@ -92,8 +103,9 @@ def measure_memory(arguments: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from minigpt.text.corpus import Split, read_corpus
-    from minigpt.text.shards import random_batch, tokenize
+    from minigpt.text.shards import tokenize
     from minigpt.text.tokenizer import train_tokenizer
+    from minigpt.training.step import random_batch
 
     start_megabytes, clock = peak_megabytes(), Clock()
     split = Split(read_corpus([str(arguments.text)]), fraction=0.1)

@@ -394,12 +394,12 @@ def checkpoint_folder(tmp_path: Path, model: "GPT", bpe: Tokenizer) -> Path:
 @pytest.fixture
 def small_contest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Comparisons of tiny models, with speeds that need no measuring."""
-    from minigpt.contest import begin, contest, lengths, recall
+    from minigpt.contest import comparison, contest, lengths, recall
     from minigpt.training import run
 
     monkeypatch.setitem(PRESETS, "nano", replace(PRESETS["nano"], layers=1, heads=1, width=32))
-    monkeypatch.setattr(begin, "CONTEXT", 16)
-    monkeypatch.setattr(begin, "_STEP_TOKENS", {"cpu": 64})
+    monkeypatch.setattr(comparison, "CONTEXT", 16)
+    monkeypatch.setattr(comparison, "_STEP_TOKENS", {"cpu": 64})
     monkeypatch.setattr(recall, "SHAPE", replace(recall.SHAPE, layers=1, heads=1, width=32))
     monkeypatch.setattr(recall, "_BATCH", 2)
     monkeypatch.setattr(recall, "recalled", partial(recall.recalled, distances=(4, 8), count=8))

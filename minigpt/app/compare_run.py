@@ -9,9 +9,16 @@ from minigpt.app.opening import Stages, use_device
 from minigpt.checkpoint.claim import Scratch
 from minigpt.checkpoint.runs import find_run
 from minigpt.contest.ablation import Ablation, ablation_of
-from minigpt.contest.begin import begin, machine_name, reopened
+from minigpt.contest.comparison import (
+    begin,
+    claim_comparison,
+    machine_name,
+    newest_comparison,
+    open_comparison,
+    reopened,
+    save_new,
+)
 from minigpt.contest.contest import Contest
-from minigpt.contest.folder import claim_comparison, keep, newest_comparison, open_comparison
 from minigpt.contest.records import Comparison
 from minigpt.errors import named
 from minigpt.settings import ContestSettings, CorpusSettings, Machine, require
@@ -36,7 +43,7 @@ def new_contest(text: CorpusSettings, wanted: ContestSettings, machine: Machine,
         if wanted.ablate:
             comparison = ablation_of(comparison, plan)
         folder = claim_comparison(corpus.name, wanted.out)
-        keep(folder, comparison, plan.tokenizer, plan.data)
+        save_new(folder, comparison, plan)
     return _contest(folder, comparison, plan, device, machine)
 
 
@@ -51,8 +58,8 @@ def reopened_contest(run: str, minutes: float | None, machine: Machine) -> Conte
     here = machine_name(device)
     require(
         comparison.finished or comparison.machine == here,
-        f"{folder} was begun on {comparison.machine}, and this is {here}: speeds of two machines say nothing beside "
-        f"each other. Go on where it was begun, or with its {named('device')} and {named('threads')}.",
+        f"{folder} was begun on {comparison.machine}, and this is {here}: speeds of two machines cannot be compared. "
+        f"Continue where it was begun, or with its {named('device')} and {named('threads')}.",
     )
     if minutes is not None:
         require(

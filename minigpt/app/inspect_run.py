@@ -8,7 +8,7 @@ from minigpt.app.opening import about, open_checkpoint, text_to_look_at
 from minigpt.models.kv_cache import window_start
 from minigpt.settings import Machine, Settings, Source, settings_of
 from minigpt.text.arguments import single_token
-from minigpt.text.prompt import check_argument
+from minigpt.text.formats import check_argument
 from minigpt.views.view import Answer, Question, View
 
 Note = Callable[[str], None]

@@ -15,7 +15,7 @@ from minigpt.errors import ConfigError, CorpusError, concerning, named
 from minigpt.models.device import resolve_device
 from minigpt.models.kinds import gpt_of
 from minigpt.models.precision import stored
-from minigpt.text.prompt import check_argument, read_prompt, read_text
+from minigpt.text.formats import check_argument, read_prompt, read_text
 
 # Begins the display of a stage of the work, by name, number of units and unit; the result is called with units done.
 Stages = Callable[..., Callable[[int], None]]

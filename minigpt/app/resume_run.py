@@ -7,8 +7,7 @@ from typing import Any
 
 from torch import get_num_threads
 
-from minigpt.checkpoint.files import RUN
-from minigpt.checkpoint.runs import FINISHED, find_run, newest_run, read_run_info
+from minigpt.checkpoint.runs import FINISHED, RUN, find_run, newest_run, read_run_info
 from minigpt.errors import CheckpointError
 from minigpt.settings import Choices, Length, Machine, Output, TextSettings, TrainConfig, settings_of
 from minigpt.training.plan import Plan

@@ -12,9 +12,9 @@ from minigpt.app.opening import about, given_text, open_checkpoint
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import MinigptError, named
 from minigpt.models.decoder import decoding_threads
-from minigpt.sampling.biases import read_biases
 from minigpt.sampling.check import CacheCheck
 from minigpt.sampling.engine import Piece, Watch, by_sample, generate
+from minigpt.sampling.filters import read_biases
 from minigpt.sampling.records import CacheReport, SampleEnd, StepRecord
 from minigpt.sampling.trace import TraceHeader, TraceStep, TraceWriter
 from minigpt.settings import (
@@ -28,7 +28,7 @@ from minigpt.settings import (
     build,
     require,
 )
-from minigpt.text.prompt import check_argument
+from minigpt.text.formats import check_argument
 
 __all__ = ["SampleRun", "by_sample", "stages_of"]
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import ConfigError, named
 from minigpt.sampling.engine import Piece
-from minigpt.sampling.page_steps import PageSteps, every_step, listed
+from minigpt.sampling.page_steps import every_step, listed, page_steps
 from minigpt.sampling.records import StepLogits, StepRecord
 from minigpt.settings import SampleConfig
 
@@ -29,7 +29,7 @@ class SampleSteps:
         self._checkpoint, self._config = checkpoint, config
         self._ids = checkpoint.tokenizer.encode(prompt) or [checkpoint.tokenizer.end_of_text]
         self._best = listed(count * (len(self._ids) + config.max_tokens))
-        self._steps = PageSteps(checkpoint, config, self._best)
+        self._page_step = page_steps(checkpoint, config, self._best)
         self._waiting: dict[int, tuple[Tensor, tuple[int, ...]]] = {}
         self.drawn: dict[int, list[StepLogits]] = {number: [] for number in range(count)}
 
@@ -42,7 +42,7 @@ class SampleSteps:
         for piece in pieces:
             if isinstance(piece.record, StepRecord):
                 logits_V, ids = self._waiting.pop(piece.record.sample)
-                self.drawn[piece.record.sample].append(self._steps.of(logits_V, ids, piece.record))
+                self.drawn[piece.record.sample].append(self._page_step(logits_V, history=ids, step=piece.record))
             yield piece
 
     def given(self) -> list[StepRecord | StepLogits]:

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 
-from minigpt.checkpoint.files import TENSORBOARD
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.run_folder import RunFolder
+from minigpt.checkpoint.runs import TENSORBOARD
 from minigpt.models.decoder import decoding_threads
 from minigpt.models.kinds import Model
 from minigpt.sampling.engine import generate
 from minigpt.settings import SampleConfig
-from minigpt.text.prompt import opening_words
+from minigpt.text.arguments import opening_words
 from minigpt.training.distributed import Ranks
 from minigpt.training.evaluate import is_overfitting
 from minigpt.training.plan import Plan

@@ -8,7 +8,7 @@ from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.reference import find_reference
 from minigpt.sampling.engine import Piece
 from minigpt.sampling.records import StepRecord
-from minigpt.text.prompt import check_argument
+from minigpt.text.formats import check_argument
 from minigpt.views.verbatim import SHORTEST_SPAN, VerbatimReport, verbatim
 
 _USUAL_BYTES = 32  # of text in the shortest span that is marked: about six words of English

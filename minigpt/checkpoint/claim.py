@@ -7,22 +7,8 @@ from itertools import chain, count
 from pathlib import Path
 from tempfile import mkdtemp
 
-from minigpt.checkpoint.files import (
-    CARD,
-    CONFIG,
-    LOCK,
-    LOG,
-    RESUME,
-    RUN,
-    SNAPSHOTS,
-    TEMPORARY,
-    TENSORBOARD,
-    TOKENIZER,
-    TOKENS,
-    WEIGHTS,
-    locked,
-)
-from minigpt.checkpoint.runs import RUNS
+from minigpt.checkpoint.files import CONFIG, TEMPORARY, TOKENIZER, WEIGHTS, locked, writing
+from minigpt.checkpoint.runs import CARD, LOCK, LOG, RESUME, RUN, RUNS, SNAPSHOTS, TENSORBOARD, TOKENS
 from minigpt.errors import ConfigError, OutputError, named
 
 _SCRATCH = ".tokens-"
@@ -46,10 +32,8 @@ class Scratch(ExitStack):
             make_folder(self._runs)
             self.callback(_remove_if_empty, self._runs)
         self._remove_forgotten()
-        try:
+        with writing(f"A folder in {self._runs}", "made"):
             name = Path(mkdtemp(prefix=_SCRATCH, dir=self._runs)).name  # the path is absolute since Python 3.12
-        except OSError as error:
-            raise OutputError(f"A folder in {self._runs} cannot be made: {error.strerror}.") from error
         folder = self._runs / name
         self._own.append(folder)
         self.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -149,10 +133,8 @@ def remove_half_written(folder: Path) -> None:
 
 def make_folder(folder: Path) -> None:
     """Create a folder and those around it. Raises OutputError."""
-    try:
+    with writing(folder, "made"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be made: {error.strerror}.") from error
 
 
 def remove_run(folder: Path) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 
-from minigpt.checkpoint.files import CONFIG, RUN, write_text
+from minigpt.checkpoint.files import CONFIG, write_text, writing
 from minigpt.checkpoint.folder import Checkpoint, save_description, save_weights
+from minigpt.checkpoint.runs import CARD, RUN
 from minigpt.errors import ConfigError, OutputError, escaped, named
 from minigpt.models.kinds import gpt_of
 
@@ -25,34 +26,27 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     if kind in _ELSEWHERE:
         raise ConfigError(f"{path}: an export is a .gguf file, or a folder, whose weights are safetensors.")
     if kind == ".gguf":
-        _check_file(path)
+        _refuse(path.is_dir(), f"{path} is a folder; choose another name for the file.")
+        _refuse(path.exists() and not path.is_file(), f"{path} is a pipe or a device; choose another name.")
+        _refuse(not path.parent.is_dir(), f"{path}: there is no folder {path.parent}.")
     else:
-        _check_folder(path)
-    if not overwrite and (path.is_file() or (path / CONFIG).exists()):
-        raise OutputError(f"{path} exists already. Choose another name, or replace it with {named('overwrite')}.")
+        _refuse(path.exists() and not path.is_dir(), f"{path} is a file; choose another name for the folder.")
+        _refuse((path / RUN).exists(), f"{path} is a run, which an export must not replace. Choose another folder.")
+        foreign = path.is_dir() and any(path.iterdir()) and not (path / CONFIG).exists()
+        _refuse(foreign, f"{path} is not empty and contains no model. Choose a new or an empty folder.")
+    _refuse(
+        not overwrite and (path.is_file() or (path / CONFIG).exists()),
+        f"{path} exists already. Choose another name, or replace it with {named('overwrite')}.",
+    )
     folder = path if path.is_dir() else path.parent
     while not folder.exists():
         folder = folder.parent
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"{path} cannot be written: {folder} does not allow it.")
+    _refuse(not os.access(folder, os.W_OK | os.X_OK), f"{path} cannot be written: {folder} does not allow it.")
 
 
-def _check_file(path: Path) -> None:
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; choose another name for the file.")
-    if path.exists() and not path.is_file():
-        raise OutputError(f"{path} is no file, but a pipe or a device; choose another name.")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path}: there is no folder {path.parent}.")
-
-
-def _check_folder(path: Path) -> None:
-    if path.exists() and not path.is_dir():
-        raise OutputError(f"{path} is a file; choose another name for the folder.")
-    if (path / RUN).exists():
-        raise OutputError(f"{path} holds a run, which an export must not replace. Choose another folder.")
-    if path.is_dir() and any(path.iterdir()) and not (path / CONFIG).exists():
-        raise OutputError(f"{path} is not empty and holds no model. Choose a new or an empty folder.")
+def _refuse(wrong: bool, message: str) -> None:
+    if wrong:
+        raise OutputError(message)
 
 
 def export_folder(folder: Path, checkpoint: Checkpoint, dtype: str) -> None:
@@ -63,19 +57,15 @@ def export_folder(folder: Path, checkpoint: Checkpoint, dtype: str) -> None:
     """
     gpt_of(checkpoint.model, "A folder for other programs is made of GPT-2's blocks")
     kind: torch.dtype = getattr(torch, dtype)
-    _check_range(checkpoint, kind)
-    with _beside(folder) as temporary:
-        save_description(temporary, checkpoint.model.config, checkpoint.tokenizer, kind)
-        write_text(temporary / "README.md", _card(escaped(folder.resolve().name), checkpoint, dtype))
-        save_weights(temporary, checkpoint.model, kind)
-
-
-def _check_range(checkpoint: Checkpoint, dtype: torch.dtype) -> None:
     largest = max(float(tensor.abs().max()) for tensor in checkpoint.model.state_dict().values())
-    if largest > torch.finfo(dtype).max:
+    if largest > torch.finfo(kind).max:
         raise ConfigError(
             f"{checkpoint.path} holds numbers beyond float16's range: export with {named('dtype', 'bfloat16')}."
         )
+    with _beside(folder) as temporary:
+        save_description(temporary, checkpoint.model.config, checkpoint.tokenizer, kind)
+        write_text(temporary / CARD, _card(escaped(folder.resolve().name), checkpoint, dtype))
+        save_weights(temporary, checkpoint.model, kind)
 
 
 @contextmanager
@@ -84,15 +74,14 @@ def _beside(folder: Path) -> Iterator[Path]:
     folder = folder.resolve()
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        if folder.exists():
-            for path in sorted(temporary.iterdir()):
-                os.replace(path, folder / path.name)
-        else:
-            os.rename(temporary, folder)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written: {error.strerror}.") from error
+        with writing(folder):
+            temporary.mkdir(parents=True)
+            yield temporary
+            if folder.exists():
+                for path in sorted(temporary.iterdir()):
+                    os.replace(path, folder / path.name)
+            else:
+                os.rename(temporary, folder)
     except OutputError as error:
         raise OutputError(error.message.replace(str(temporary), str(folder))) from error
     finally:

@@ -6,8 +6,8 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,28 @@ from minigpt.settings import MODELS
 
 CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors"  # of a model
 INDEX = "model.safetensors.index.json"  # where the weights are in several files
-RUN, LOG, CARD = "run.json", "train.jsonl", "README.md"  # of a run, and its folders:
-SNAPSHOTS, RESUME, TENSORBOARD = "snapshots", "resume", "tensorboard"
-TOKENS, LOCK = "tokens", "lock"  # in resume/
 # The names of files that a kill may leave behind: ours below, and safetensors' own.
 TEMPORARY = (".*.[0-9]*.tmp", ".tmp??????")
 
 MODEL_TYPES = {"gpt2": "gpt", **{f"minigpt-{model}": model for model in MODELS if model != "gpt"}}  # of config.json
+
+
+@contextmanager
+def reading(path: Path | str) -> Iterator[None]:
+    """Turn the system's errors, while this is entered, into CheckpointErrors about `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+@contextmanager
+def writing(what: Path | str, done: str = "written") -> Iterator[None]:
+    """Turn the system's errors, while this is entered, into OutputErrors: `what` cannot be `done`."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{what} cannot be {done}: {error.strerror}.") from error
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -85,10 +100,8 @@ def locked(path: Path, otherwise: str, *, surely: bool = False) -> int:
     Raises OutputError, with the message `otherwise`, while another process holds the lock. On systems without locks
     this succeeds, unless it has to be `surely` locked.
     """
-    try:
+    with writing(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
     try:
         import fcntl
 
@@ -121,10 +134,8 @@ def check_file(path: Path, most: int | None = None) -> None:
     Checkpoints are treated as untrusted input: a device or a pipe could block forever, and a link could lead out of the
     folder. Only links from a snapshot in the Hub's cache to a file of the same repository are followed.
     """
-    try:
+    with reading(path):
         status = path.stat() if _leads_to_own_blob(path) else path.lstat()
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
     if stat.S_ISLNK(status.st_mode):
         raise CheckpointError(f"{path} cannot be read: it is a symbolic link. Put the file itself there.")
     if not stat.S_ISREG(status.st_mode):
@@ -134,9 +145,7 @@ def check_file(path: Path, most: int | None = None) -> None:
 
 
 def _leads_to_own_blob(path: Path) -> bool:
-    """Whether a link leads from REPOSITORY/snapshots/COMMIT/path to REPOSITORY/blobs/HASH, as huggingface_hub stores
-    files.
-    """
+    """Whether a link leads from REPOSITORY/snapshots/COMMIT/path to REPOSITORY/blobs/HASH, as in the Hub's cache."""
     if not path.is_symlink():
         return False
     commit = Path(os.path.realpath(path.parent))
@@ -169,11 +178,8 @@ def sha256_of(paths: Sequence[Path]) -> str:
     """The SHA-256 of a file in hexadecimal; for several files, the hash of their hashes. Raises CheckpointError."""
     hashes = []
     for path in paths:
-        try:
-            with path.open("rb") as file:
-                hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
-        except OSError as error:
-            raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
+        with reading(path), path.open("rb") as file:
+            hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 

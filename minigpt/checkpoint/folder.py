@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -11,6 +12,7 @@ from safetensors.torch import save_file
 from minigpt.checkpoint import baselines, hf_gpt2
 from minigpt.checkpoint.files import (
     CONFIG,
+    MODEL_TYPES,
     TOKENIZER,
     WEIGHTS,
     read_json_object,
@@ -20,7 +22,6 @@ from minigpt.checkpoint.files import (
     write_json,
     write_text,
 )
-from minigpt.checkpoint.hf_gpt2 import QueryScale, query_scale
 from minigpt.checkpoint.hub import as_hub_model, fetch
 from minigpt.checkpoint.runs import find_run, near_run
 from minigpt.checkpoint.tensors import open_tensors, refuse_other_formats, weight_files
@@ -53,14 +54,13 @@ class Checkpoint:
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
-    """Load a GPT-2 folder, or one of our baselines, strictly, for inference; a Hub id is downloaded if there is no such
-    folder.
+    """Load a GPT-2 folder or one of our baselines for inference; a Hub id is downloaded if there is no such folder.
 
-    Raises CheckpointError if its files do not fit together. Nothing in a folder is executed.
+    Raises CheckpointError if the files do not fit together. Nothing in a folder is executed.
     """
     folder = find_folder(path)
     refuse_other_formats(folder)
-    config, scale = read_config(folder)
+    config, values = read_config(folder)
     tokenizer = read_tokenizer(folder)
     if tokenizer.vocab_size > config.vocab_size:
         raise CheckpointError(
@@ -69,10 +69,10 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
         )
     with open_tensors(folder) as (tensors, weights):
         model: Model
-        if scale is None:
-            model = baselines.model_from_tensors(tensors, config, str(weights))
+        if config.model == "gpt":
+            model = hf_gpt2.model_from_tensors(tensors, config, str(weights), values)
         else:
-            model = hf_gpt2.model_from_tensors(tensors, config, str(weights), scale)
+            model = baselines.model_from_tensors(tensors, config, str(weights))
     return Checkpoint(folder, model.to(device).eval(), tokenizer)
 
 
@@ -96,14 +96,12 @@ def find_folder(path: str | Path) -> Path:
     )
 
 
-def read_config(folder: Path) -> tuple[ModelConfig, QueryScale | None]:
-    """The model's shape, and how its queries are scaled, if it is a GPT-2."""
-    where = str(folder / CONFIG)
-    values = read_json_object(folder / CONFIG, _LARGEST_CONFIG)
-    if baselines.is_baseline(values):
-        return baselines.config_from_json(values, where), None
-    config = hf_gpt2.config_from_json(values, where)
-    return config, query_scale(values, config, where)
+def read_config(folder: Path) -> tuple[ModelConfig, dict[str, Any]]:
+    """The model's shape, and the contents of config.json. Raises CheckpointError."""
+    path = folder / CONFIG
+    values = read_json_object(path, _LARGEST_CONFIG)
+    kind = MODEL_TYPES.get(str(values.get("model_type")), "gpt")
+    return (hf_gpt2 if kind == "gpt" else baselines).config_from_json(values, str(path)), values
 
 
 def save_description(folder: Path, config: ModelConfig, tokenizer: Tokenizer, dtype: torch.dtype) -> None:
@@ -114,8 +112,9 @@ def save_description(folder: Path, config: ModelConfig, tokenizer: Tokenizer, dt
     write_json(
         folder / "tokenizer_config.json",
         {
-            "tokenizer_class": "GPT2Tokenizer",
-            "add_prefix_space": False,
+            # transformers 5 builds a GPT2Tokenizer anew from the vocabulary, with GPT-2's way of cutting a text.
+            "tokenizer_class": "GPT2Tokenizer" if tokenizer.cuts_as_gpt2 else "PreTrainedTokenizerFast",
+            "add_prefix_space": tokenizer.prefix_space,
             "bos_token": tokenizer.end_of_text_name,
             "eos_token": tokenizer.end_of_text_name,
             "unk_token": tokenizer.end_of_text_name,

@@ -6,7 +6,7 @@ texts are cut into words as GPT-2 cuts them, the tokens, and the merges.
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,11 +40,7 @@ _INNER = {
 }
 
 # llama.cpp computes every GPT-2 with these.
-_COMPUTED = {
-    "activation_function": "gelu_new",
-    "scale_attn_weights": True,
-    "scale_attn_by_inverse_layer_idx": False,
-}
+_COMPUTED = {"activation_function": "gelu_new", "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False}
 
 # Absent from our own tokenizers, and ignored by llama.cpp.
 _UNHEEDED = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
@@ -68,17 +64,6 @@ class _Entry:
     kind: str  # F32, F16 or Q8_0
 
 
-@dataclass(frozen=True)
-class _File:
-    """The contents of a GGUF file; `values` as in config.json, `layout` as in tokenizer.json."""
-
-    checkpoint: Checkpoint
-    dtype: str
-    values: Mapping[str, Any]
-    layout: Mapping[str, Any]
-    entries: list[_Entry]
-
-
 def save_gguf(
     path: Path, checkpoint: Checkpoint, dtype: str, begin: Callable[[int], Progress] = lambda total: unheard
 ) -> None:
@@ -93,9 +78,22 @@ def save_gguf(
     layout = json.loads(checkpoint.tokenizer.to_json())
     _check_computed(values, checkpoint.path)
     _check_words(layout, checkpoint.path)
-    file = _File(checkpoint, dtype, values, layout, list(_entries(checkpoint, dtype)))
-    progress = begin(sum(map(_size, file.entries)))
-    write_atomically(path, lambda temporary: _write(temporary, file, progress))
+    entries = list(_entries(checkpoint, dtype))
+    progress = begin(sum(map(_size, entries)))
+
+    def write(temporary: Path) -> None:
+        import gguf
+
+        writer = gguf.GGUFWriter(temporary, "gpt2")
+        try:
+            writer.add_name(escaped(checkpoint.path.resolve().name))
+            _describe(writer, values, dtype)
+            _add_tokenizer(writer, layout, checkpoint)
+            _add_tensors(writer, entries, progress)
+        finally:
+            writer.close()
+
+    write_atomically(path, write)
 
 
 def _check_computed(values: Mapping[str, Any], where: Path) -> None:
@@ -111,7 +109,8 @@ def _check_words(layout: Mapping[str, Any], where: Path) -> None:
     """Raise CheckpointError for a tokenizer that llama.cpp would apply differently."""
     words, model = layout["pre_tokenizer"] or {}, layout["model"]
     as_gpt2 = words.get("type") == "ByteLevel" and words.get("use_regex", True) and not words.get("add_prefix_space")
-    reaching = any(_has_reach(token) for token in layout["added_tokens"] if not token["special"])
+    # Tokens that absorb adjacent blanks, or depend on them.
+    reaching = any(t["lstrip"] or t["rstrip"] or t["single_word"] for t in layout["added_tokens"] if not t["special"])
     if not as_gpt2 or layout["normalizer"] or reaching or any(model.get(key) for key in _UNHEEDED):
         raise CheckpointError(
             f"{where}: its tokenizer does not cut a text as GPT-2's does, so that llama.cpp would read other tokens.\n"
@@ -119,15 +118,8 @@ def _check_words(layout: Mapping[str, Any], where: Path) -> None:
         )
 
 
-def _has_reach(token: Mapping[str, Any]) -> bool:
-    """Whether an added token absorbs adjacent blanks, or depends on them."""
-    return bool(token["lstrip"] or token["rstrip"] or token["single_word"])
-
-
 def _entries(checkpoint: Checkpoint, dtype: str) -> Iterator[_Entry]:
-    """The tensors to write. GGUF stores a layer's matrices [out, in], GPT-2 [in, out]; embeddings are [rows, width] in
-    both.
-    """
+    """The tensors to write. GGUF stores a layer's matrices [out, in], GPT-2 [in, out]; embeddings are alike in both."""
     model = gpt_of(checkpoint.model, "A .gguf file is made of GPT-2's blocks")
     for name, tensor in weights_to_tensors(model, torch.float32).items():
         ours = name.removeprefix(PREFIX)
@@ -157,48 +149,30 @@ def _size(entry: _Entry) -> int:
     return {"F32": 4 * numbers, "F16": 2 * numbers, "Q8_0": numbers // _BLOCK * (_BLOCK + 2)}[entry.kind]
 
 
-def _write(path: Path, file: _File, progress: Progress) -> None:
+def _describe(writer: Any, values: Mapping[str, Any], dtype: str) -> None:
+    """Write the model's shape; `values` as in config.json."""
     import gguf
 
-    writer = gguf.GGUFWriter(path, "gpt2")
-    try:
-        _describe(writer, file)
-        _add_tokenizer(writer, file)
-        for entry in file.entries:
-            kind = gguf.GGMLQuantizationType[entry.kind]
-            writer.add_tensor_info(entry.name, entry.tensor.shape, np.dtype(np.float32), _size(entry), kind)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_ti_data_to_file()
-        for entry in file.entries:
-            writer.write_tensor_data(_stored(entry))
-            progress(_size(entry))
-    finally:
-        writer.close()
-
-
-def _describe(writer: Any, file: _File) -> None:
-    import gguf
-
-    values = file.values
-    writer.add_name(escaped(file.checkpoint.path.resolve().name))
     writer.add_context_length(values["n_positions"])
     writer.add_embedding_length(values["n_embd"])
     writer.add_block_count(values["n_layer"])
     writer.add_feed_forward_length(values["n_inner"] or 4 * values["n_embd"])
     writer.add_head_count(values["n_head"])
     writer.add_layer_norm_eps(values["layer_norm_epsilon"])
-    writer.add_file_type(gguf.LlamaFileType[_FILE_TYPES[file.dtype]])
-    if file.dtype == "q8_0":
+    writer.add_file_type(gguf.LlamaFileType[_FILE_TYPES[dtype]])
+    if dtype == "q8_0":
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
 
 
-def _add_tokenizer(writer: Any, file: _File) -> None:
-    """Write a token for each row of the embedding; unused ids get names that no text can produce."""
+def _add_tokenizer(writer: Any, layout: Mapping[str, Any], checkpoint: Checkpoint) -> None:
+    """Write a token for each row of the embedding; unused ids get names that no text can produce.
+
+    `layout` as in tokenizer.json.
+    """
     import gguf
 
-    model, end_of_text = file.layout["model"], file.checkpoint.tokenizer.end_of_text
-    added = {token["id"]: token for token in file.layout["added_tokens"]}
+    model, end_of_text = layout["model"], checkpoint.tokenizer.end_of_text
+    added = {token["id"]: token for token in layout["added_tokens"]}
     names = {index: token for token, index in model["vocab"].items()}
     names |= {index: token["content"] for index, token in added.items()}
 
@@ -207,7 +181,7 @@ def _add_tokenizer(writer: Any, file: _File) -> None:
             return gguf.TokenType.CONTROL if added[index]["special"] else gguf.TokenType.USER_DEFINED
         return gguf.TokenType.NORMAL if index in names else gguf.TokenType.UNUSED
 
-    rows = range(file.checkpoint.model.config.vocab_size)
+    rows = range(checkpoint.model.config.vocab_size)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list([names.get(index, f"[PAD{index}]") for index in rows])
@@ -218,14 +192,20 @@ def _add_tokenizer(writer: Any, file: _File) -> None:
     writer.add_add_bos_token(False)
 
 
-def _stored(entry: _Entry) -> np.ndarray:
-    """The numbers as stored in the file. Raises ConfigError if float16 cannot hold them."""
+def _add_tensors(writer: Any, entries: Sequence[_Entry], progress: Progress) -> None:
     import gguf
 
-    numbers = entry.tensor.contiguous().numpy()
-    if float(np.abs(numbers).max()) > _LARGEST[entry.kind]:
-        raise ConfigError(
-            f"{entry.name} holds numbers beyond float16's range: export with {named('dtype', 'float32')}."
-        )
-    stored: np.ndarray = gguf.quants.quantize(numbers, gguf.GGMLQuantizationType[entry.kind])
-    return stored
+    for entry in entries:
+        kind = gguf.GGMLQuantizationType[entry.kind]
+        writer.add_tensor_info(entry.name, entry.tensor.shape, np.dtype(np.float32), _size(entry), kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    for entry in entries:
+        numbers = entry.tensor.contiguous().numpy()
+        if float(np.abs(numbers).max()) > _LARGEST[entry.kind]:
+            raise ConfigError(
+                f"{entry.name} holds numbers beyond float16's range: export with {named('dtype', 'float32')}."
+            )
+        writer.write_tensor_data(gguf.quants.quantize(numbers, gguf.GGMLQuantizationType[entry.kind]))
+        progress(_size(entry))

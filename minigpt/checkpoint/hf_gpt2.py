@@ -4,15 +4,19 @@ The weights need no transposing: gpt.py stores them [in, out] as GPT-2 does, und
 """
 
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from functools import partial
+from operator import eq
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from minigpt.checkpoint.tensors import StoredTensor
 from minigpt.errors import CheckpointError, ConfigError, brief
 from minigpt.models.gpt import GPT
 from minigpt.settings import ModelConfig
+from minigpt.settings.model import NAMES
 
 PREFIX = "transformer."  # of GPT2LMHeadModel; GPT2Model's own files have none
 HEAD = "lm_head.weight"  # beside the transformer; where it is tied to wte, only older files carry it
@@ -37,26 +41,16 @@ ACTIVATION_NAMES = {  # transformers' -> ours; the others of a line compute the 
 }
 
 
-class Stored(Protocol):
-    """A tensor in a file: what is known about it before it is read."""
+Check = tuple[Callable[[Any], bool], str]  # whether a value of config.json is allowed, and which values are
+POSITIVE: Check = (lambda value: type(value) is int and value >= 1, "it must be a whole number of 1 or more")
+_SHARE: Check = (lambda value: type(value) in (int, float) and 0 <= value < 1, "it must be at least 0 and below 1")
+_SWITCH: Check = (lambda value: type(value) is bool, "it must be true or false")
+_ACTIVATION: Check = (
+    lambda value: isinstance(value, str) and value in ACTIVATION_NAMES,
+    f"these can be loaded: {', '.join(ACTIVATION_NAMES)}",
+)
 
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    @property
-    def dtype(self) -> torch.dtype: ...
-
-    def read(self) -> Tensor: ...
-
-
-class QueryScale(NamedTuple):
-    """A factor for the queries, divided by the layer's number (from 1) if `by_layer`."""
-
-    factor: float = 1.0
-    by_layer: bool = False
-
-    def of(self, layer: int) -> float:
-        return self.factor / layer if self.by_layer else self.factor
+_SCALED, _BY_LAYER = "scale_attn_weights", "scale_attn_by_inverse_layer_idx"
 
 
 def config_to_json(config: ModelConfig, end_of_text: int, dtype: torch.dtype) -> dict[str, Any]:
@@ -88,74 +82,32 @@ def config_to_json(config: ModelConfig, end_of_text: int, dtype: torch.dtype) ->
 def config_from_json(values: Mapping[str, Any], where: str) -> ModelConfig:
     """Read a config.json. Raises CheckpointError, naming the field, for whatever is missing or not GPT-2's."""
     for key, expected in FIXED.items():
-        given = values.get(key, None if key == "model_type" else expected)
-        if given != expected:
-            raise CheckpointError(
-                f"{where}: {key} is {brief(repr(given))}; a GPT-2 with {expected!r} is what can be loaded."
-            )
-    shape: dict[str, Any] = {ours: _positive_integer(values, theirs, where) for ours, theirs in SHAPE_KEYS.items()}
-    inner = None if values.get("n_inner") is None else _positive_integer(values, "n_inner", where)
+        check = (partial(eq, expected), f"a GPT-2 with {expected!r} is what can be loaded")
+        read_field(values, key, check, where, None if key == "model_type" else expected)
+    for key, usual in ((_SCALED, True), (_BY_LAYER, False)):
+        read_field(values, key, _SWITCH, where, usual)
+    shape = {ours: read_field(values, theirs, POSITIVE, where) for ours, theirs in SHAPE_KEYS.items()}
+    inner = None if values.get("n_inner") is None else read_field(values, "n_inner", POSITIVE, where)
+    epsilon = read_field(values, "layer_norm_epsilon", _SHARE, where, ModelConfig.layer_norm_epsilon)
     try:
         return ModelConfig(
             **shape,
             inner_width=None if inner == 4 * shape["width"] else inner,
-            activation=_activation(values, where),
-            layer_norm_epsilon=_epsilon(values, where),
-            tied=_switch(values, "tie_word_embeddings", True, where),
-            dropout=_dropout(values, where),
+            activation=ACTIVATION_NAMES[read_field(values, "activation_function", _ACTIVATION, where, "gelu_new")],
+            layer_norm_epsilon=float(epsilon),
+            tied=read_field(values, "tie_word_embeddings", _SWITCH, where, True),
+            dropout=float(read_field(values, "resid_pdrop", _SHARE, where, 0.0)),  # which only training needs
         )
     except ConfigError as error:
         raise CheckpointError(f"{where} contradicts itself: {error.message}") from error
 
 
-def query_scale(values: Mapping[str, Any], config: ModelConfig, where: str) -> QueryScale:
-    """The factor for the query weights that turns the attention of `config.json` into standard GPT-2's.
-
-    GPT-2 divides attention scores by the root of the head width. With scale_attn_weights false it does not, and
-    scale_attn_by_inverse_layer_idx also divides by the number of the layer; reorder_and_upcast_attn is the same
-    function, rounded differently. The scales are folded into the weights, so a saved model is a GPT-2 for any other
-    program.
-    """
-    usual = _switch(values, "scale_attn_weights", True, where)
-    by_layer = _switch(values, "scale_attn_by_inverse_layer_idx", False, where)
-    return QueryScale(1.0 if usual else math.sqrt(config.width / config.heads), by_layer)
-
-
-def _activation(values: Mapping[str, Any], where: str) -> str:
-    given = values.get("activation_function", "gelu_new")
-    if not isinstance(given, str) or given not in ACTIVATION_NAMES:
-        known = ", ".join(ACTIVATION_NAMES)
-        raise CheckpointError(f"{where}: activation_function is {brief(repr(given))}; these can be loaded: {known}.")
-    return ACTIVATION_NAMES[given]
-
-
-def _epsilon(values: Mapping[str, Any], where: str) -> float:
-    given = values.get("layer_norm_epsilon", ModelConfig.layer_norm_epsilon)
-    if type(given) not in (int, float) or not 0 <= given < 1:
-        raise CheckpointError(f"{where}: layer_norm_epsilon is {brief(repr(given))}; it must be a number from 0 to 1.")
-    return float(given)
-
-
-def _dropout(values: Mapping[str, Any], where: str) -> float:
-    """The dropout rate, which only training needs."""
-    given = values.get("resid_pdrop", 0.0)
-    if type(given) not in (int, float) or not 0 <= given < 1:
-        raise CheckpointError(f"{where}: resid_pdrop is {brief(repr(given))}; it must be at least 0 and below 1.")
-    return float(given)
-
-
-def _switch(values: Mapping[str, Any], key: str, usual: bool, where: str) -> bool:
-    given = values.get(key, usual)
-    if type(given) is not bool:
-        raise CheckpointError(f"{where}: {key} is {brief(repr(given))}; it must be true or false.")
-    return given
-
-
-def _positive_integer(values: Mapping[str, Any], key: str, where: str) -> int:
-    value = values.get(key)
-    if type(value) is not int or value < 1:
+def read_field(values: Mapping[str, Any], key: str, check: Check, where: str, usual: Any = None) -> Any:
+    """A field of config.json, or `usual` if it is missing. Raises CheckpointError if its value is not allowed."""
+    value, (is_allowed, what_is) = values.get(key, usual), check
+    if not is_allowed(value):
         given = f"is {brief(repr(value))}" if key in values else "is missing"
-        raise CheckpointError(f"{where}: {key} {given}; it must be a whole number of 1 or more.")
+        raise CheckpointError(f"{where}: {key} {given}; {what_is}.")
     return value
 
 
@@ -168,65 +120,73 @@ def weights_to_tensors(model: GPT, dtype: torch.dtype) -> dict[str, Tensor]:
 
 
 def model_from_tensors(
-    tensors: Mapping[str, Stored], config: ModelConfig, where: str, scale: QueryScale | None = None
+    tensors: Mapping[str, StoredTensor], config: ModelConfig, where: str, values: Mapping[str, Any]
 ) -> GPT:
-    """A model in float32 with these weights, its queries multiplied by `scale`.
+    """A model in float32 with these weights; `values` of config.json say how its attention is scaled.
 
     Tensors are read once all are known to fit. Raises CheckpointError if they do not fit `config`.
     """
     weights = {n.removeprefix(PREFIX): t for n, t in tensors.items() if not n.endswith(BUFFERS)}
     head = weights.pop(HEAD, None) if config.tied else None
-    _check_layer_count(weights, config, where)  # before a model of that size is built, as these:
-    embeddings = {"wte.weight": (config.vocab_size, config.width), "wpe.weight": (config.context, config.width)}
-    _check_shapes({name: t for name, t in weights.items() if name in embeddings}, embeddings, where)
-    _check_inner_width(weights, config, where)
+    _check_size(weights, config, where)
     with torch.device("meta"):
         model = GPT(config)
-    _check_shapes(weights, {name: tuple(t.shape) for name, t in model.state_dict().items()}, where)
+    check_tensors(weights, {name: tuple(t.shape) for name, t in model.state_dict().items()}, config, where)
     read = {name: t.read().to(torch.float32, copy=True) for name, t in weights.items()}
-    if head is not None and not _is_tied(head, read["wte.weight"]):
+    wte = read["wte.weight"]
+    if head and not (head.shape == wte.shape and torch.equal(head.read().to(torch.float32), wte)):
         raise CheckpointError(
             f"{where}: {HEAD} differs from wte.weight, but config.json says that they are one.\n"
             'If it is the model\'s own output head, write there: "tie_word_embeddings": false'
         )
     model.load_state_dict(read, assign=True)
-    _scale_queries(model, scale or QueryScale())
+    _scale_queries(model, values)
     return model
 
 
-def _is_tied(head: Stored, wte: Tensor) -> bool:
-    return head.shape == wte.shape and torch.equal(head.read().to(torch.float32), wte)
-
-
 @torch.no_grad()
-def _scale_queries(model: GPT, scale: QueryScale) -> None:
+def _scale_queries(model: GPT, values: Mapping[str, Any]) -> None:
+    """Multiply the query weights, so that the attention of config.json becomes standard GPT-2's.
+
+    GPT-2 divides attention scores by the root of the head width. With scale_attn_weights false it does not, and
+    scale_attn_by_inverse_layer_idx also divides by the number of the layer; reorder_and_upcast_attn is the same
+    function, rounded differently. With the scales in its weights, a saved model is a GPT-2 for any other program.
+    """
+    width, heads = model.config.width, model.config.heads
+    scale = 1.0 if values.get(_SCALED, True) else math.sqrt(width / heads)
     for layer, block in enumerate(model.blocks, start=1):
-        block.attn.c_attn.weight[:, : model.config.width] *= scale.of(layer)
-        block.attn.c_attn.bias[: model.config.width] *= scale.of(layer)
+        factor = scale / layer if values.get(_BY_LAYER, False) else scale
+        block.attn.c_attn.weight[:, :width] *= factor
+        block.attn.c_attn.bias[:width] *= factor
 
 
-def _check_layer_count(weights: Mapping[str, Stored], config: ModelConfig, where: str) -> None:
+def _check_size(weights: Mapping[str, StoredTensor], config: ModelConfig, where: str) -> None:
+    """Check the number of layers and the largest tensors before a model of that size is built."""
     layers = len({name.split(".")[1] for name in weights if name.startswith("h.")})
     if layers != config.layers:
         raise CheckpointError(f"{where} has {layers} layers, but config.json says n_layer {config.layers}.")
+    largest = {
+        "wte.weight": (config.vocab_size, config.width),
+        "wpe.weight": (config.context, config.width),
+        "h.0.mlp.c_fc.weight": (config.width, config.mlp_width),
+    }
+    check_tensors({name: t for name, t in weights.items() if name in largest}, largest, config, where)
 
 
-def _check_inner_width(weights: Mapping[str, Stored], config: ModelConfig, where: str) -> None:
-    """Check the MLP's width in the first layer; the others are compared when the model is built."""
-    name, shape = "h.0.mlp.c_fc.weight", (config.width, config.mlp_width)
-    _check_shapes({name: weights[name]} if name in weights else {}, {name: shape}, where)
-
-
-def _check_shapes(weights: Mapping[str, Stored], expected: Mapping[str, tuple[int, ...]], where: str) -> None:
-    for name, shape in expected.items():
-        if name not in weights:
+def check_tensors(
+    tensors: Mapping[str, StoredTensor], shapes: Mapping[str, tuple[int, ...]], config: ModelConfig, where: str
+) -> None:
+    """Raise CheckpointError unless these are the tensors with these shapes, of floating-point numbers."""
+    for name, shape in shapes.items():
+        if name not in tensors:
             raise CheckpointError(f"{where} lacks the tensor {name}.")
-        if tuple(weights[name].shape) != shape:
+        stored = tensors[name]
+        if stored.shape != shape:
             raise CheckpointError(
-                f"{where}: {name} has the shape {list(weights[name].shape)}, but config.json asks for {list(shape)}."
+                f"{where}: {name} has the shape {list(stored.shape)}, but config.json asks for {list(shape)}."
             )
-        if not weights[name].dtype.is_floating_point:
-            raise CheckpointError(f"{where}: {name} holds {weights[name].dtype}, not floating-point numbers.")
-    unknown = sorted(set(weights) - set(expected))
+        if not stored.dtype.is_floating_point:
+            raise CheckpointError(f"{where}: {name} holds {stored.dtype}, not floating-point numbers.")
+    unknown = sorted(set(tensors) - set(shapes))
     if unknown:
-        raise CheckpointError(f"{where} holds {brief(repr(unknown[0]))}, which no GPT-2 has.")
+        raise CheckpointError(f"{where} holds {brief(repr(unknown[0]))}, which {NAMES[config.model]} does not have.")

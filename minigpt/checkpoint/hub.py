@@ -19,6 +19,7 @@ SHORT_NAMES = {
     "distilgpt2": "distilbert/distilgpt2",
 }
 _DESCRIPTION = ("generation_config.json", TOKENIZER, DESCRIPTION, NAMED, ADDED, VOCABULARY, MERGES)
+_LOG_IN = "log in with: hf auth login (or HF_TOKEN)."
 _NAME = re.compile(r"(?!.*\.\.)(?P<repository>[A-Za-z0-9][\w.-]*/[\w.-]+|[a-z0-9-]+)(?:@(?P<revision>[\w./-]+))?")
 
 
@@ -56,45 +57,33 @@ def pinned(name: str, folder: Path) -> str:
 
 
 def fetch(model: HubModel, check: Callable[[Path], object] = lambda folder: None) -> Path:
-    """The folder of `model` in the Hub library's cache, downloaded if necessary; cached files are used without a
-    request.
+    """The folder of `model` in the Hub library's cache, downloaded if necessary; no request is made for cached files.
 
     `check` is called with the folder once its config.json is there; if it raises, the rest is not downloaded. Raises
     CheckpointError if the Hub does not provide the model.
     """
-    kept = _kept(model)
-    if kept is not None:
-        return kept
     try:
-        return _fetched(model, check)
+        return _cached(model) or _downloaded(model, check)
     except CheckpointError:
         raise
     except Exception as error:  # those of the network libraries beneath have no base in common
         raise CheckpointError(_reason(error, model)) from error
 
 
-def _kept(model: HubModel) -> Path | None:
-    """The folder in the cache, if it is complete."""
+def _cached(model: HubModel) -> Path | None:
+    """The folder in the cache, if it is complete; other programs may have downloaded only some of its files."""
     from huggingface_hub import try_to_load_from_cache
 
     try:
         config = try_to_load_from_cache(model.repository, CONFIG, revision=model.revision)
-    except ValueError:  # no name that the Hub could have
+        folder = Path(config).parent if isinstance(config, str) else None
+        whole = folder and all(path.exists() for path in [*weight_files(folder), *tokenizer_files(folder)])
+    except (ValueError, CheckpointError):  # the Hub could not have such a name, or the index of the weights is damaged
         return None
-    folder = Path(config).parent if isinstance(config, str) else None
-    return folder if folder is not None and _is_whole(folder) else None
+    return folder if whole else None
 
 
-def _is_whole(folder: Path) -> bool:
-    """Whether all files are there; other programs may have downloaded only some of them."""
-    try:
-        files = [*weight_files(folder), *tokenizer_files(folder)]
-    except CheckpointError:
-        return False
-    return all(path.exists() for path in files)
-
-
-def _fetched(model: HubModel, check: Callable[[Path], object]) -> Path:
+def _downloaded(model: HubModel, check: Callable[[Path], object]) -> Path:
     """Download the files one by one in this thread, so that Ctrl-C ends it at once."""
     from huggingface_hub import HfApi, hf_hub_download
 
@@ -102,7 +91,7 @@ def _fetched(model: HubModel, check: Callable[[Path], object]) -> Path:
     info = HfApi().model_info(model.repository, revision=model.revision)
     there = {file.rfilename for file in info.siblings or ()}
     if CONFIG not in there:
-        raise CheckpointError(f"{model} has no {CONFIG} on the Hub, so it is no model that can be loaded.")
+        raise CheckpointError(f"{model} has no {CONFIG} on the Hub, so it is not a model that can be loaded.")
     folder = Path(hf_hub_download(model.repository, CONFIG, revision=model.revision)).parent
     check(folder)
     commit = folder.name  # the commit of all files, even if the branch moves meanwhile
@@ -125,26 +114,21 @@ def _reason(error: Any, model: HubModel) -> str:
     from huggingface_hub import errors
 
     if isinstance(error, errors.GatedRepoError):
-        return (
-            f"{model} is gated: ask for access at https://huggingface.co/{model.repository}, and then name yourself "
-            "with: hf auth login (or HF_TOKEN)."
-        )
+        return f"{model} is gated: ask for access at https://huggingface.co/{model.repository}, and then {_LOG_IN}"
     if isinstance(error, errors.RepositoryNotFoundError):
-        return (
-            f"{model.repository} is no folder here, and no model on the Hub that may be seen from here.\n"
-            "If it is private, name yourself with: hf auth login (or HF_TOKEN)."
-        )
+        where = f"There is no folder {model.repository}, and no model of that name on the Hub that you may see."
+        return f"{where}\nIf it is private, {_LOG_IN}"
     if isinstance(error, errors.RevisionNotFoundError):
         return f"{model.repository} has no branch, tag or commit {model.revision} on the Hub."
-    where = f"{model} is no folder here and not in the Hub's cache"
+    where = f"There is no folder {model}, and no such model in the Hub's cache"
     cause = (isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__) or error
     if isinstance(cause, errors.OfflineModeIsEnabled):
-        return f"{where}, and HF_HUB_OFFLINE forbids to fetch it."
+        return f"{where}; HF_HUB_OFFLINE forbids downloading it."
     if isinstance(cause, errors.HfHubHTTPError):
-        return f"{where}, and the Hub answered: {_first_line(cause)}"
+        return f"{where}; the Hub answered: {_first_line(cause)}"
     if isinstance(cause, OSError) and cause.strerror:
-        return f"{model} could not be fetched: {cause.strerror} ({cause.filename or 'in the cache'})."
-    return f"{where}, and the Hub cannot be reached: {_first_line(cause)}."
+        return f"{model} could not be downloaded: {cause.strerror} ({cause.filename or 'in the cache'})."
+    return f"{where}; the Hub cannot be reached: {_first_line(cause)}."
 
 
 def _first_line(error: BaseException) -> str:

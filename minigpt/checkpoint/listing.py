@@ -9,19 +9,9 @@ from math import prod
 from pathlib import Path
 from typing import TypeVar
 
-from minigpt.checkpoint.files import (
-    CONFIG,
-    LOG,
-    MODEL_TYPES,
-    RUN,
-    SNAPSHOTS,
-    TOKENIZER,
-    WEIGHTS,
-    check_file,
-    read_json_object,
-)
+from minigpt.checkpoint.files import CONFIG, MODEL_TYPES, TOKENIZER, WEIGHTS, check_file, read_json_object, reading
 from minigpt.checkpoint.records import RunSummary
-from minigpt.checkpoint.runs import RunInfo, read_run_info
+from minigpt.checkpoint.runs import LOG, RUN, SNAPSHOTS, RunInfo, read_run_info
 from minigpt.errors import CheckpointError, escaped, named
 from minigpt.records import Count, Misfit, Several, from_line, from_plain, record_of
 
@@ -39,10 +29,8 @@ def list_runs(root: Path, now: datetime | None = None) -> list[RunSummary]:
     """
     if not root.is_dir():
         raise CheckpointError(f"There is no folder {escaped(str(root))}.\nminigpt runs --dir FOLDER looks elsewhere.")
-    try:
+    with reading(escaped(str(root))):
         folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    except OSError as error:
-        raise CheckpointError(f"{escaped(str(root))} cannot be read: {error.strerror}.") from error
     now = now or datetime.now(UTC)  # one for all: the order is that of the ages
     found = [_summary(path, now) for path in folders]
     return sorted((run for run in found if run), key=lambda run: (-run.age_seconds, run.name), reverse=True)
@@ -185,7 +173,8 @@ def snapshots(run: Path) -> list[Snapshot]:
     for snapshot in found:
         if snapshot.path.name != f"step-{snapshot.step:06}":
             raise CheckpointError(f"{snapshot.path} holds the model of step {snapshot.step:,}: it was moved there.")
-        _check_tokenizer(run, snapshot.path)
+        if _tokenizer(snapshot.path) != _tokenizer(run):
+            raise CheckpointError(f"{snapshot.path} has another tokenizer than {run}: it is not of that training.")
     return [*sorted(found, key=lambda snapshot: snapshot.step), _snapshot(run)]
 
 
@@ -204,13 +193,9 @@ def _snapshot(folder: Path) -> Snapshot:
 _LOSSES = ("validation_loss_nats", "validation_bits_per_byte")
 
 
-def _check_tokenizer(run: Path, folder: Path) -> None:
-    try:
-        same = (run / TOKENIZER).read_bytes() == (folder / TOKENIZER).read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{error.filename} cannot be read: {error.strerror}.") from error
-    if not same:
-        raise CheckpointError(f"{folder} has another tokenizer than {run}: it is not of that training.")
+def _tokenizer(folder: Path) -> bytes:
+    with reading(folder / TOKENIZER):
+        return (folder / TOKENIZER).read_bytes()
 
 
 def _read_header(path: Path) -> tuple[dict[str, str], list[list[int]]]:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minigpt.checkpoint.files import RESUME, RUN, TOKENS
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.listing import first_and_more
-from minigpt.checkpoint.runs import find_run, near_run, read_run_info, run_of
+from minigpt.checkpoint.runs import RESUME, RUN, TOKENS, find_run, near_run, read_run_info, run_of
 from minigpt.errors import CheckpointError, CorpusError, MinigptError, escaped, named
 from minigpt.settings import require
 from minigpt.text.blocks import Progress, unheard
@@ -50,23 +49,18 @@ def find_reference(
         skipped = f"skipped what is not text, such as {corpus.skipped[0]}." if corpus.skipped else ""
         return _reference(_name(corpus), "whole text", _tokens(corpus, 0.0, checkpoint.tokenizer, progress), skipped)
     require(len(specs) == 1, f"{named('corpus', escaped(runs[0]))} is a run, which stands alone.")
-    return _of_run(_own_run(checkpoint.path) if runs[0] == OWN else _run(runs[0]), checkpoint.tokenizer, progress)
+    run = run_of(checkpoint.path) if runs[0] == OWN else _run(runs[0])
+    if run is None:
+        raise CheckpointError(
+            f"{escaped(str(checkpoint.path))} is not a run of minigpt ({RUN} is missing), so it does not say what it "
+            f"learned from.\nGive the text: {named('corpus', 'FILE')}"
+        )
+    return _of_run(run, checkpoint.tokenizer, progress)
 
 
 def _run(spec: str) -> Path:
     """The run that the specs name, unless a file has that name."""
     return Path(spec) if Path(spec).is_file() else find_run(spec)
-
-
-def _own_run(folder: Path) -> Path:
-    """The run that a checkpoint or a snapshot belongs to."""
-    run = run_of(folder)
-    if run is not None:
-        return run
-    raise CheckpointError(
-        f"{escaped(str(folder))} is no run of minigpt ({RUN} is not there), so it does not say what it learned from.\n"
-        f"Give the text: {named('corpus', 'FILE')}"
-    )
 
 
 def _of_run(run: Path, tokenizer: Tokenizer, progress: Stages) -> Reference:

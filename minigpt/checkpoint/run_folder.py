@@ -23,22 +23,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from minigpt.checkpoint.claim import make_folder, remove_half_written, remove_run
-from minigpt.checkpoint.files import (
-    CARD,
-    LOCK,
-    LOG,
-    RESUME,
-    RUN,
-    SNAPSHOTS,
-    TOKENS,
-    locked,
-    write_atomically,
-    write_json,
-    write_text,
-)
+from minigpt.checkpoint.files import locked, write_atomically, write_json, write_text, writing
 from minigpt.checkpoint.folder import save_description, save_weights
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.checkpoint.runs import read_log
+from minigpt.checkpoint.runs import CARD, LOCK, LOG, RESUME, RUN, SNAPSHOTS, TOKENS, read_log
 from minigpt.errors import CheckpointError, OutputError
 from minigpt.models.kinds import Model
 from minigpt.records import Amount, Count, Misfit, from_line, from_plain, to_plain
@@ -85,9 +73,7 @@ class RunFolder:
         write_json(self.path / RUN, self.info)
 
     def tell(self, paragraph: str) -> None:
-        """Append a paragraph to README.md, unless it is there; the user's own text stays, and a deleted file is not
-        recreated.
-        """
+        """Append a paragraph to README.md, unless it is there already; a file that was deleted is not recreated."""
         path = self.path / CARD
         try:
             text = path.read_text("utf-8")
@@ -98,11 +84,8 @@ class RunFolder:
 
     def log(self, record: TrainRecord) -> None:
         """Append one line to train.jsonl, with null for NaN and infinity, which JSON lacks."""
-        try:
-            with (self.path / LOG).open("a", encoding="utf-8") as file:
-                file.write(_log_line(record))
-        except OSError as error:
-            raise OutputError(f"{self.path / LOG} cannot be written: {error.strerror}.") from error
+        with writing(self.path / LOG), (self.path / LOG).open("a", encoding="utf-8") as file:
+            file.write(_log_line(record))
 
     def sync_log(self) -> None:
         """Sync the log, so that after a power failure no saved state is ahead of it."""
@@ -121,10 +104,8 @@ class RunFolder:
 
     def tidy(self) -> None:
         """Remove files that were half written when the run was killed."""
-        try:
+        with writing(self.path):
             remove_half_written(self.path)
-        except OSError as error:
-            raise OutputError(f"{self.path} cannot be written: {error.strerror}.") from error
 
     def save(self, model: Model, record: TrainRecord) -> None:
         """Save `model` as the one at the root."""

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
-from minigpt.checkpoint.files import LOG, RUN, SNAPSHOTS, TOKENIZER, WEIGHTS, read_own_json
+from minigpt.checkpoint.files import TOKENIZER, WEIGHTS, read_own_json, reading, sha256_of
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.errors import CheckpointError, escaped, named
 from minigpt.records import Amount, Count, Misfit, Positive, Several, Share, Within, from_line, from_plain, record_of
@@ -17,6 +16,9 @@ from minigpt.settings import MOST_MINUTES
 from minigpt.text.records import TextSource
 
 RUNS = Path("checkpoints")  # where runs are made
+RUN, LOG, CARD = "run.json", "train.jsonl", "README.md"  # the files of a run, and its folders:
+SNAPSHOTS, RESUME, TENSORBOARD = "snapshots", "resume", "tensorboard"
+TOKENS, LOCK = "tokens", "lock"  # in resume/
 FINISHED = ("finished", "untrained")  # the status of a run that took all its steps, or all its time
 
 
@@ -155,7 +157,12 @@ def read_run_info(path: Path) -> RunInfo:
 
 
 def is_untrained(info: Mapping[str, Any]) -> bool:
-    """Whether the model has learned nothing. `info`: the contents of run.json."""
+    """Whether the model predicts its text no better than the frequencies of the tokens do, without any context.
+
+    Those are a unigram model, counted in the training text. The loss is that on the validation text, or, where a run
+    has none or was stopped before it was evaluated, on the training text. A given model that is still as it was is not
+    judged, nor is a run that does not record the loss of the frequencies. `info`: the contents of run.json.
+    """
     unigram, saved = _number(_part(info, "corpus"), "unigram_loss_nats"), _part(info, "saved")
     if unigram is None:
         return False
@@ -202,53 +209,37 @@ def read_run(folder: Path) -> RunLog:
         )
     records = read_log(folder)
     if not records:
-        raise CheckpointError(f"{folder} holds no {LOG} with a record of a training in it.{_runs_inside(folder)}")
+        inside = sorted(path.parent.name for path in folder.glob(f"*/{LOG}"))
+        advice = f"\nThese in it do: {', '.join(inside[:10])}." if inside else ""
+        raise CheckpointError(f"{folder} contains no {LOG} with a record of a training.{advice}")
     corpus = (read_run_info(folder / RUN) if (folder / RUN).exists() else RunInfo()).corpus
+    tokenizer = folder / TOKENIZER
     return RunLog(
         name=folder.resolve().name,
         records=tuple(records),
         bytes_per_token=corpus.bytes_per_token,
         text=f"{corpus.sources} {corpus.validation}" if corpus.sources else None,
-        tokenizer=_hash(folder / TOKENIZER),
+        tokenizer=sha256_of([tokenizer]) if tokenizer.is_file() else None,
     )
 
 
 def read_log(folder: Path) -> list[TrainRecord]:
-    """The records of train.jsonl; none if it is missing. Values that are not numbers are None.
+    """The records of train.jsonl; none if it is missing. NaN and infinity, which older versions wrote, are None.
 
     An incomplete last line is dropped: it is being written, or the run was killed. Raises CheckpointError for any other
     damaged line.
     """
     path = folder / LOG
-    try:
-        lines = path.read_bytes().splitlines()
-    except FileNotFoundError:
+    if not path.exists():
         return []
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
+    with reading(path):
+        lines = path.read_bytes().splitlines()
     records = []
     for number, line in enumerate(lines, start=1):
         try:
-            records.append(from_plain(TrainRecord, from_line(line, _no_number), exact=False))
+            records.append(from_plain(TrainRecord, from_line(line, lambda name: None), exact=False))
         except Misfit as error:
             if number < len(lines):
                 what = str(error).removeprefix(".")
-                raise CheckpointError(f"{path} line {number:,} is no record of a training step: {what}.") from error
+                raise CheckpointError(f"{path} line {number:,} is not a record of a training step: {what}.") from error
     return records
-
-
-def _no_number(constant: str) -> None:
-    """None for NaN or Infinity, which older versions wrote."""
-
-
-def _hash(path: Path) -> str | None:
-    try:
-        return sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return None
-
-
-def _runs_inside(folder: Path) -> str:
-    """The advice for a folder of runs."""
-    names = sorted(path.parent.name for path in folder.glob(f"*/{LOG}"))
-    return f"\nThese in it do: {', '.join(names[:10])}." if names else ""

@@ -4,7 +4,7 @@ The folder is untrusted input: a header's length and offsets are compared with t
 allocated for what they describe, and names in an index lead to no other folder.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from minigpt.checkpoint.files import WEIGHTS, check_file, read_json_object
+from minigpt.checkpoint.files import WEIGHTS, check_file, read_json_object, reading
 from minigpt.errors import CheckpointError, brief
 
 INDEX = "model.safetensors.index.json"
@@ -59,56 +59,47 @@ def weight_files(folder: Path) -> list[Path]:
     """The files that hold the weights, with the index: the files for a fingerprint. Raises CheckpointError."""
     if not (folder / INDEX).exists() or (folder / WEIGHTS).exists():
         return [folder / WEIGHTS]
-    return [folder / INDEX, *(folder / name for name in _shards(folder / INDEX))]
+    return [folder / INDEX, *(folder / name for name in sorted(set(_weight_map(folder / INDEX).values())))]
 
 
 def _of_shards(folder: Path, opened: ExitStack) -> dict[str, StoredTensor]:
     """The tensors that the index lists, each read from the file that it names."""
-    path = folder / INDEX
-    placed = _weight_map(path)
+    placed = _weight_map(folder / INDEX)
     found: dict[str, StoredTensor] = {}
-    for name in _shards(path):
+    for name in sorted(set(placed.values())):
         for tensor, stored in _open(folder / name, opened).items():
             if placed.get(tensor) != name:
                 where = f"places in {placed[tensor]}" if tensor in placed else "does not name"
-                raise CheckpointError(f"{folder / name} holds {brief(repr(tensor))}, which {path.name} {where}.")
+                raise CheckpointError(f"{folder / name} holds {brief(repr(tensor))}, which {INDEX} {where}.")
             found[tensor] = stored
     missing = sorted(set(placed) - set(found))
     if missing:
         raise CheckpointError(
-            f"{folder / placed[missing[0]]} lacks {brief(repr(missing[0]))}, which {path.name} places there."
+            f"{folder / placed[missing[0]]} lacks {brief(repr(missing[0]))}, which {INDEX} places there."
         )
     return found
 
 
-def _weight_map(path: Path) -> Mapping[str, Any]:
+def _weight_map(path: Path) -> dict[str, str]:
+    """The file of each tensor, which must be beside the index."""
     placed = read_json_object(path, _LARGEST_INDEX).get("weight_map")
-    if not isinstance(placed, Mapping) or not placed:
+    if not isinstance(placed, dict) or not placed:
         raise CheckpointError(f"{path} has no weight_map, which says which file holds which tensor.")
+    for name in placed.values():
+        if not isinstance(name, str) or not name.endswith(".safetensors") or Path(name).name != name or "\\" in name:
+            raise CheckpointError(
+                f"{path} names {brief(repr(name))}; what it may name is a .safetensors file in its own folder."
+            )
     return placed
-
-
-def _shards(path: Path) -> list[str]:
-    return sorted({_checked_name(name, path) for name in _weight_map(path).values()})
-
-
-def _checked_name(name: object, index: Path) -> str:
-    """The path of a shard, which must be a file beside its index."""
-    if not isinstance(name, str) or not name.endswith(".safetensors") or Path(name).name != name or "\\" in name:
-        raise CheckpointError(
-            f"{index} names {brief(repr(name))}; what it may name is a .safetensors file in its own folder."
-        )
-    return name
 
 
 def _open(path: Path, opened: ExitStack) -> dict[str, StoredTensor]:
     check_file(path)
     try:
-        _check_header(path)
-        file = opened.enter_context(safe_open(path, framework="pt"))
-        return {name: _stored(file, name, path) for name in list(file.keys())}
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
+        with reading(path):
+            _check_header(path)
+            file = opened.enter_context(safe_open(path, framework="pt"))
+            return {name: _stored(file, name, path) for name in list(file.keys())}
     except SafetensorError as error:
         raise _damaged(path, str(error)) from error
     except RuntimeError as error:  # torch's, where so much cannot be mapped into memory
@@ -135,7 +126,7 @@ def _stored(file: Any, name: str, path: Path) -> StoredTensor:
 
 
 def _damaged(path: Path, reason: str) -> CheckpointError:
-    return CheckpointError(f"{path} is damaged or is no safetensors file ({reason}).")
+    return CheckpointError(f"{path} is damaged or is not a safetensors file ({reason}).")
 
 
 _TENSORFLOW = ("*.ckpt.index", "*.ckpt.meta", "*.ckpt.data-*", "hparams.json")

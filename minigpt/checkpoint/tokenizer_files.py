@@ -12,6 +12,7 @@ from minigpt.text.tokenizer import END_OF_TEXT, Special, Tokenizer
 
 VOCABULARY, MERGES = "vocab.json", "merges.txt"
 DESCRIPTION, ADDED, NAMED = "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json"
+_MODEL = "config.json"
 # Bytes. The file of the largest vocabulary that is made here, of a million tokens, has some ninety million; reading
 # it takes sixteen times as much memory, and a second for each eight million.
 LARGEST = 1 << 27
@@ -77,8 +78,21 @@ def _special(folder: Path) -> Special:
         added=added,
         names=tuple(dict.fromkeys(name for name in names if name)),
         end_of_text=_name(roles.get("eos_token")) or END_OF_TEXT,
-        prefix_space=description.get("add_prefix_space") is True,
+        prefix_space=_prefix_space(folder, description),
     )
+
+
+def _prefix_space(folder: Path, description: Mapping[str, Any]) -> bool | None:
+    """Whether a blank is put before a text; None where tokenizer.json decides.
+
+    As in transformers 5.23 (tokenization_auto.py, tokenization_gpt2.py): GPT2Tokenizer, the class of a GPT-2 for which
+    no other is named, heeds tokenizer_config.json alone, in which silence means no.
+    """
+    named = description.get("tokenizer_class") or _optional(folder / _MODEL).get("tokenizer_class")
+    decides = not isinstance(named, str) or named.removesuffix("Fast") == "GPT2Tokenizer"
+    if decides or not (folder / TOKENIZER).exists():
+        return description.get("add_prefix_space") is True
+    return None
 
 
 def _optional(path: Path) -> dict[str, Any]:

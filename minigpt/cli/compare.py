@@ -20,9 +20,9 @@ from minigpt.render.compare import comparison_caption, comparison_table
 from minigpt.render.compare_page import comparison_page
 from minigpt.render.comparing import ComparingDisplay
 from minigpt.render.machine import to_json
-from minigpt.render.panel_plot import panel_plots
 from minigpt.render.panels import panels
 from minigpt.render.picture import check_picture, panel_picture, picture_format
+from minigpt.render.plot import panel_plots
 from minigpt.render.screen import Screen
 from minigpt.render.work import WorkDisplay
 from minigpt.settings import ContestSettings, CorpusSettings, Machine, require
@@ -55,7 +55,7 @@ def compare(
     [bold]minigpt compare --ablate --quick[/bold]
         a GPT without positions, heads, attention, MLP
     [bold]minigpt compare --resume latest[/bold]
-        go on with one that was stopped
+        continue one that was stopped
     """
     started = time.perf_counter()
     check_picture("plot", plot)
@@ -106,7 +106,7 @@ def _measure(contest: "Contest", started: float, *, quiet: bool) -> None:
             display.begin(contest.done() + 1, measurement.model, measurement.what, contest.comparison)
     if stopped.received is not None:
         name = signal.Signals(stopped.received).name
-        note(f"stopped by {name}; what is measured is kept. Go on with: {contest.again}", quiet=quiet)
+        note(f"stopped by {name}; what is measured is kept. Continue with: {contest.again}", quiet=quiet)
         raise typer.Exit(128 + stopped.received)
 
 

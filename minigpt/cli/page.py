@@ -63,12 +63,11 @@ class SamplePage:
     def write(self, *, quiet: bool) -> None:
         """Write the page of all samples, and print a note about it."""
         given, drawn = self._steps.given(), self._steps.drawn
+        one = "The prompt and its continuation" if len(drawn) == 1 else ""
         sections = [
-            text_section(_name(number, len(drawn)), [*given, *steps], self._config, given=len(given))
+            text_section(
+                one or f"Sample {number + 1} of {len(drawn)}", [*given, *steps], self._config, given=len(given)
+            )
             for number, steps in drawn.items()
         ]
         write_page(self._path, page_title(self._prompt), sections, self._checkpoint, quiet=quiet)
-
-
-def _name(number: int, count: int) -> str:
-    return "The prompt and its continuation" if count == 1 else f"Sample {number + 1} of {count}"

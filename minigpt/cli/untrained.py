@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from minigpt.checkpoint.files import RUN, read_json_object
-from minigpt.checkpoint.runs import FINISHED, fitted_steps, is_untrained
+from minigpt.checkpoint.files import read_json_object
+from minigpt.checkpoint.runs import FINISHED, RUN, fitted_steps, is_untrained
 from minigpt.cli.guard import note
 from minigpt.errors import CheckpointError
 from minigpt.render.style import quantity

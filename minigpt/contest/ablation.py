@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from minigpt.contest import lengths
 from minigpt.contest.contest import Contest, Measurement, Progress, Stopped, contender_run
-from minigpt.contest.positions import LOSS_WINDOWS, loss_by_position, windows
+from minigpt.contest.measures import LOSS_WINDOWS, loss_by_position, training_rates, windows
 from minigpt.contest.records import Comparison, Contender
-from minigpt.contest.speed import training_rates
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import give_positions
 from minigpt.settings import ModelConfig
@@ -67,26 +66,17 @@ class Ablation(Contest):
     def measurements(self) -> Iterator[Measurement]:
         """One training for each part."""
         if self.comparison.tokens is None:
-            tokens, contexts = self.plan.train.batch_size * self.comparison.context, (self.comparison.context,)
-            ((_, rate),) = training_rates(self.plan.model, self.plan.train, self._device, tokens, contexts)
+            ((_, rate),) = training_rates(self.plan.model, self.plan.train, self._device, (self.plan.model.context,))
             self._set(lengths.equally_shared(self.comparison, rate, self.again))
         for contender in self.comparison.contenders:
             if contender.equal_tokens is None:
-                yield Measurement(contender.model, "equal_tokens", partial(self._without, contender))
+                yield Measurement(contender.model, "equal_tokens", partial(self._train_part, contender))
 
-    def total(self) -> int:
-        """The number of parts."""
-        return len(self.comparison.contenders)
-
-    def done(self) -> int:
-        """The number of parts that are trained."""
-        return sum(contender.equal_tokens is not None for contender in self.comparison.contenders)
-
-    def _without(self, contender: Contender, stopped: Stopped, progress: Progress) -> dict[str, Any] | None:
+    def _train_part(self, contender: Contender, stopped: Stopped, progress: Progress) -> dict[str, Any] | None:
         assert self.comparison.tokens is not None
         settings = self._settings(contender, self.comparison.tokens)
         model = ablated(self.plan.model, contender.model, settings.seed).to(self._device)
-        records = self._records(model, settings, stopped, progress)
+        records = self._train(model, settings, stopped, progress)
         if records is None:
             return None
         held_out = windows(self.plan.data.validation, self.plan.model.context, LOSS_WINDOWS)

@@ -5,30 +5,31 @@ import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from minigpt.checkpoint.files import RESUME, TOKENS, storable
+from minigpt.checkpoint.files import storable
 from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.run_folder import RunFolder, has_state
-from minigpt.checkpoint.runs import FINISHED
+from minigpt.checkpoint.runs import FINISHED, RESUME, TOKENS
 from minigpt.contest import lengths, recall
-from minigpt.contest.folder import save
-from minigpt.contest.generation import step_costs
-from minigpt.contest.memory import peak_bytes
-from minigpt.contest.positions import (
+from minigpt.contest.comparison import save
+from minigpt.contest.measures import (
     GRADIENT_WINDOWS,
     LOSS_WINDOWS,
     gradient_by_distance,
     loss_by_position,
+    peak_bytes,
+    step_costs,
+    training_rates,
     windows,
 )
-from minigpt.contest.records import Comparison, Contender, ContenderRun
-from minigpt.contest.speed import training_rates
+from minigpt.contest.records import TRAINED, UNTRAINED, Comparison, Contender, ContenderRun
 from minigpt.errors import named
 from minigpt.models.kinds import Model, equal_shape, new_model
 from minigpt.settings import Choices, ModelConfig, TrainConfig
@@ -40,22 +41,16 @@ from minigpt.training.run import build_model, model_card, run, run_info
 
 Progress = Callable[[int, int, float | None], None]  # steps done, of how many, and a loss in nats where there is one
 Stopped = Callable[[], bool]
-
-# What is measured of each contender, in this order; between the two, the learning rates.
-_UNTRAINED = ("training_tokens_per_second", "step_milliseconds", "peak_bytes")
-_TRAINED = ("equal_tokens", "equal_time", "loss_nats_by_position", "recall_by_distance")
+Measure = Callable[[Stopped, Progress], dict[str, Any] | None]  # the changes to a contender; None if it was stopped
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """The model, what is measured (the name of a field, or a learning rate), and how.
-
-    `measure` returns the changes to the contender, or None if it was stopped.
-    """
+    """The model, what is measured (the name of a field, or a learning rate), and how."""
 
     model: str
     what: str
-    measure: Callable[[Stopped, Progress], dict[str, Any] | None]
+    measure: Measure
 
 
 class Contest:
@@ -87,14 +82,14 @@ class Contest:
 
     def measurements(self) -> Iterator[Measurement]:
         """The missing measurements, one after the other; each must be recorded (`take`) before the next."""
-        for kind, what in enumerate(_UNTRAINED):
-            yield from self._at_a_pace(list(self._missing(what)), len(_UNTRAINED) - kind - 1)
+        for kind, what in enumerate(UNTRAINED, 1):
+            yield from self._at_a_pace(list(self._missing(what)), len(UNTRAINED) - kind)
         if self.comparison.tokens is None:
             self._set(lengths.shared(self.comparison, self._recall_seconds(), self.again))
         if not self.comparison.quick:
             for rate in lengths.RATES:
                 yield from self._untried(rate)
-        for what in _TRAINED:
+        for what in TRAINED:
             yield from self._missing(what)
 
     def _at_a_pace(self, measurements: Sequence[Measurement], kinds: int) -> Iterator[Measurement]:
@@ -110,15 +105,13 @@ class Contest:
 
     def total(self) -> int:
         """The number of measurements."""
-        return len(self.comparison.contenders) * (
-            len(_UNTRAINED + _TRAINED) + (0 if self.comparison.quick else len(lengths.RATES))
-        )
+        rates = 0 if self.comparison.quick else len(lengths.RATES)
+        return len(self.comparison.contenders) * (len(self.comparison.measured) + rates)
 
     def done(self) -> int:
         """The number of measurements that are made."""
-        fields = (*_UNTRAINED, *_TRAINED)
         return sum(
-            len(contender.tried_rates) + sum(getattr(contender, name) is not None for name in fields)
+            len(contender.tried_rates) + sum(getattr(contender, name) is not None for name in self.comparison.measured)
             for contender in self.comparison.contenders
         )
 
@@ -136,25 +129,27 @@ class Contest:
         save(self.folder, comparison)
 
     def _missing(self, what: str) -> Iterator[Measurement]:
-        measures = {
-            "training_tokens_per_second": self._speed,
-            "step_milliseconds": self._generation,
-            "peak_bytes": self._memory,
-            "equal_tokens": self._equal_tokens,
-            "equal_time": self._equal_time,
-            "loss_nats_by_position": self._positions,
-            "recall_by_distance": self._recall,
-        }
         for contender in self.comparison.contenders:
             if getattr(contender, what) is None:
-                yield Measurement(contender.model, what, lambda *watch, one=contender: measures[what](one, *watch))
+                yield Measurement(contender.model, what, self._measure_of(contender, what))
 
     def _untried(self, rate: float) -> Iterator[Measurement]:
         for contender in self.comparison.contenders:
             if rate not in (tried for tried, _ in contender.tried_rates):
-                yield Measurement(
-                    contender.model, f"{rate:g}", lambda *watch, one=contender: self._try(one, rate, *watch)
-                )
+                yield Measurement(contender.model, f"{rate:g}", partial(self._try, contender, rate))
+
+    def _measure_of(self, contender: Contender, what: str) -> Measure:
+        config, settings, device = self._config(contender), self.plan.train, self._device
+        measures: dict[str, Measure] = {
+            "training_tokens_per_second": lambda *_: {what: training_rates(config, settings, device)},
+            "step_milliseconds": lambda *_: {what: step_costs(config, device)},
+            "peak_bytes": lambda *_: {what: peak_bytes(config, settings, device)},
+            "equal_tokens": partial(self._train_equally, contender, what),
+            "equal_time": partial(self._train_equally, contender, what),
+            "loss_nats_by_position": lambda *_: self._positions(contender),
+            "recall_by_distance": partial(self._recall, contender),
+        }
+        return measures[what]
 
     def _config(self, contender: Contender) -> ModelConfig:
         return equal_shape(self.plan.model, contender.model)
@@ -172,26 +167,13 @@ class Contest:
             eval_tokens=lengths.evaluated_tokens(tokens),
         )
 
-    # Each measures one thing of one contender
-
-    def _speed(self, contender: Contender, stopped: Stopped, progress: Progress) -> dict[str, Any]:
-        config, train_config = self._config(contender), self.plan.train
-        tokens = train_config.batch_size * config.context
-        return {"training_tokens_per_second": training_rates(config, train_config, self._device, tokens)}
-
-    def _generation(self, contender: Contender, stopped: Stopped, progress: Progress) -> dict[str, Any]:
-        return {"step_milliseconds": step_costs(self._config(contender), self._device)}
-
-    def _memory(self, contender: Contender, stopped: Stopped, progress: Progress) -> dict[str, Any]:
-        return {"peak_bytes": peak_bytes(self._config(contender), self.plan.train, self._device)}
-
     def _try(self, contender: Contender, rate: float, stopped: Stopped, progress: Progress) -> dict[str, Any] | None:
         """Train with one learning rate, and choose the best of those tried so far."""
         assert self.comparison.tried_tokens is not None
         settings = self._settings(replace(contender, learning_rate=rate), self.comparison.tried_tokens)
         settings = replace(settings, eval_every=settings.steps)
         model = new_model(self._config(contender)).initialise(torch.Generator().manual_seed(settings.seed))
-        records = self._records(model.to(self._device), settings, stopped, progress)
+        records = self._train(model.to(self._device), settings, stopped, progress)
         if records is None:
             return None
         bits = records[-1].validation_bits_per_byte if records else None
@@ -199,7 +181,7 @@ class Contest:
         known = [(bits, rate) for rate, bits in tried if bits is not None]
         return {"tried_rates": tried, "learning_rate": min(known)[1] if known else contender.learning_rate}
 
-    def _records(
+    def _train(
         self, model: Model, settings: TrainConfig, stopped: Stopped, progress: Progress
     ) -> list[TrainRecord] | None:
         """Train without saving anything; None if stopped."""
@@ -209,44 +191,38 @@ class Contest:
             records.append(record)
         return None if stopped() else records
 
-    def _equal_tokens(self, contender: Contender, stopped: Stopped, progress: Progress) -> dict[str, Any] | None:
-        assert self.comparison.tokens is not None
-        found = self._train(contender, "tokens", self._settings(contender, self.comparison.tokens), stopped, progress)
-        return None if found is None else {"equal_tokens": found}
-
-    def _equal_time(self, contender: Contender, stopped: Stopped, progress: Progress) -> dict[str, Any] | None:
-        assert self.comparison.seconds is not None
-        expected = lengths.tokens_in(contender, self.comparison.context, self.comparison.seconds)
-        settings = self._settings(contender, expected, self.comparison.seconds)
-        found = self._train(contender, "time", settings, stopped, progress)
-        return None if found is None else {"equal_time": found}
-
-    def _train(
-        self, contender: Contender, length: str, settings: TrainConfig, stopped: Stopped, progress: Progress
-    ) -> ContenderRun | None:
-        """Train in a run folder of its own, and continue where an earlier session stopped."""
-        path = self.folder / f"{contender.model}-{length}"
-        plan = replace(self.plan, model=self._config(contender), train=settings)
+    def _train_equally(
+        self, contender: Contender, what: str, stopped: Stopped, progress: Progress
+    ) -> dict[str, Any] | None:
+        """Train in a separate run folder with equal tokens or in equal time, and continue where an earlier session
+        stopped.
+        """
+        path = self.folder / f"{contender.model}-{what.removeprefix('equal_')}"
         resume = has_state(path)
         if resume:
             plan, folder = open_run(path, {})
             folder.hold()
         else:
-            info = run_info(plan, Choices(model=contender.model), self._device)
-            folder = RunFolder(path, plan.tokenizer, info)
-            self._start(folder, plan)
+            plan = replace(self.plan, model=self._config(contender), train=self._equal_settings(contender, what))
+            folder = RunFolder(path, plan.tokenizer, run_info(plan, Choices(model=contender.model), self._device))
+            path.mkdir(exist_ok=True)
+            linked = reuse_shards(self.folder / RESUME / TOKENS, path / f".{TOKENS}")
+            folder.start(build_model(plan), model_card(plan), linked)
         model = build_model(plan, self._device)
         if folder.info.get("status") not in FINISHED:
             for record, _ in run(plan, model, folder, stopped, resume=resume):
                 progress(record.step, plan.train.steps, record.loss_nats)
-        return contender_run(folder.logged(), path.name) if folder.info["status"] in FINISHED else None
+        return {what: contender_run(folder.logged(), path.name)} if folder.info["status"] in FINISHED else None
 
-    def _start(self, folder: RunFolder, plan: Plan) -> None:
-        folder.path.mkdir(exist_ok=True)
-        linked = reuse_shards(self.folder / RESUME / TOKENS, folder.path / f".{TOKENS}")
-        folder.start(build_model(plan), model_card(plan), linked)
+    def _equal_settings(self, contender: Contender, what: str) -> TrainConfig:
+        tokens, seconds = self.comparison.tokens, self.comparison.seconds
+        assert tokens is not None
+        assert seconds is not None
+        if what == "equal_tokens":
+            return self._settings(contender, tokens)
+        return self._settings(contender, lengths.tokens_in(contender, self.comparison.context, seconds), seconds)
 
-    def _positions(self, contender: Contender, stopped: Stopped, progress: Progress) -> dict[str, Any]:
+    def _positions(self, contender: Contender) -> dict[str, Any]:
         """The losses and gradients by position of the model trained with equal tokens."""
         assert contender.equal_tokens is not None
         model = load(self.folder / contender.equal_tokens.folder, self._device).model

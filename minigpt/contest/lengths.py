@@ -4,9 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from minigpt.contest.positions import GRADIENT_WINDOWS, LOSS_WINDOWS
+from minigpt.contest.measures import GRADIENT_WINDOWS, LOSS_WINDOWS, rate_at
 from minigpt.contest.records import Comparison, Contender
-from minigpt.contest.speed import rate_at
 from minigpt.errors import named
 from minigpt.settings import require
 from minigpt.training.plan import BASELINE_RATES
@@ -19,12 +18,11 @@ EVALUATIONS = 8  # on the way
 # How the time that is left once speeds are measured is shared out; loading and saving take the rest.
 _TRIED, _TOKENS, _TIME, _RECALL = 0.25, 0.35, 0.25, 0.15
 _USED = 0.95
-_AGAIN = f"minigpt compare {named('resume', 'latest')}"
 _FEWEST_EVALUATED, _MOST_EVALUATED = 4096, 100_000  # tokens
 _FEWEST_STEPS, FEWEST_SECONDS = 10, 8.0  # in 3 s a GPT may take no step besides its evaluations
 
 
-def shared(comparison: Comparison, recall_seconds: float, again: str = _AGAIN) -> Comparison:
+def shared(comparison: Comparison, recall_seconds: float, again: str) -> Comparison:
     """`comparison` with the lengths of its trainings. `recall_seconds`: a step of that task, summed over all models.
 
     Equal tokens take as long as the models' speeds imply; without a sweep, its share goes to the rest. Raises
@@ -57,7 +55,7 @@ def _least(comparison: Comparison, seconds: float) -> float:
     return least * _parts(comparison) / _USED
 
 
-def require_pace(comparison: Comparison, seconds: Sequence[float], left: int, later: int, again: str = _AGAIN) -> None:
+def require_pace(comparison: Comparison, seconds: Sequence[float], left: int, later: int, again: str) -> None:
     """Raise ConfigError as soon as measuring the speeds shows that the minutes cannot suffice.
 
     `seconds` are those of the measurements so far, two or more of a kind; `left` remain of that kind, and `later` of
@@ -70,7 +68,7 @@ def require_pace(comparison: Comparison, seconds: Sequence[float], left: int, la
         _require_time(comparison, comparison.spent_seconds + (left + later) * mean + trainings, again)
 
 
-def equally_shared(comparison: Comparison, rate: float, again: str = _AGAIN) -> Comparison:
+def equally_shared(comparison: Comparison, rate: float, again: str) -> Comparison:
     """`comparison` with one training per contender, none slower than `rate` tokens per second. Raises ConfigError if
     there is too little time for them.
     """
@@ -92,7 +90,7 @@ def _require_time(comparison: Comparison, seconds: float, again: str) -> None:
     require(
         comparison.minutes >= seconds / 60,
         f"{given} are too few here for a comparison: it takes {least} at least.\n"
-        f"What is measured so far is kept. Go on with: {again} {named('minutes', least)}",
+        f"What is measured so far is kept. Continue with: {again} {named('minutes', least)}",
     )
 
 

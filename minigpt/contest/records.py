@@ -1,6 +1,6 @@
 """Records of a comparison: the contenders, and everything that was measured of them."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from minigpt.records import Amount, Count, Positive, Several
 from minigpt.text.records import TextSource
@@ -37,11 +37,13 @@ class Contender:
     equal_tokens: ContenderRun | None = None
     equal_time: ContenderRun | None = None
     loss_nats_by_position: Points | None = None  # by the number of tokens that are seen
-    gradient_by_distance: Points | None = None  # norm, of the last loss of a window by the input so many tokens before
+    gradient_by_distance: Points | None = None  # norm, of the last loss of a window by the input so many tokens back
     recall_by_distance: Points | None = None  # share of keys recalled after so many tokens
 
 
-_MEASURED = [field.name for field in fields(Contender)][6:]
+# What is measured of each contender, in this order; between the two, the learning rates.
+UNTRAINED = ("training_tokens_per_second", "step_milliseconds", "peak_bytes")
+TRAINED = ("equal_tokens", "equal_time", "loss_nats_by_position", "recall_by_distance")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ class Comparison:
     batch_size: Several
     minutes: Positive
     quick: bool  # no learning rates are tried
-    ablation: bool = False  # of a GPT with itself, a part taken out: trained with equal tokens alone
+    ablation: bool = False  # of a GPT with GPTs that lack a part, all trained with equal tokens alone
     seed: Count
     machine: str  # in general terms
     spent_seconds: Amount = 0.0
@@ -71,8 +73,11 @@ class Comparison:
     contenders: tuple[Contender, ...]
 
     @property
+    def measured(self) -> tuple[str, ...]:
+        """The fields of a contender that are measured, apart from learning rates."""
+        return ("equal_tokens",) if self.ablation else UNTRAINED + TRAINED
+
+    @property
     def finished(self) -> bool:
         """Whether no measurement is missing."""
-        if self.ablation:
-            return all(contender.equal_tokens is not None for contender in self.contenders)
-        return all(None not in (getattr(c, name) for name in _MEASURED) for c in self.contenders)
+        return all(getattr(contender, name) is not None for contender in self.contenders for name in self.measured)

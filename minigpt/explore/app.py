@@ -19,7 +19,7 @@ from minigpt.explore.session import Session
 from minigpt.models.decoder import decoding_threads
 from minigpt.models.kinds import gpt_of
 from minigpt.render.style import UNICODE, Symbols
-from minigpt.sampling.biases import read_biases
+from minigpt.sampling.filters import read_biases
 from minigpt.sampling.trace import TraceHeader, TraceWriter
 from minigpt.sampling.tree import TokenTree
 from minigpt.settings import AskedFilters, Exploring, Machine, SampleConfig, build

@@ -5,8 +5,9 @@ in gpt.py; N is the number of tokens in a window. The output head is tied to the
 of them spend their weights alike.
 """
 
+from abc import ABC, abstractmethod
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +21,7 @@ State = tuple[Tensor, ...]  # each [B, ...]: all that a model knows of the token
 Self = TypeVar("Self", bound="Baseline")
 
 
-class Baseline(nn.Module):
+class Baseline(nn.Module, ABC):
     """`model(ids_BT)` gives the logits [B, T, V] from an empty state; `read` continues from a given state."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -41,9 +42,7 @@ class Baseline(nn.Module):
         return self
 
     def forward(self, ids_BT: Tensor, *, last_only: bool = False, stream: list[Tensor] | None = None) -> Tensor:
-        """Logits [B, T, V], or [B, 1, V] for the last token; a list given as `stream` receives the token vectors [B, T,
-        C].
-        """
+        """Logits [B, T, V], or [B, 1, V] for the last token; a list `stream` receives the token vectors [B, T, C]."""
         return self.read(ids_BT, None, last_only=last_only, stream=stream)[0]
 
     def read(
@@ -57,9 +56,9 @@ class Baseline(nn.Module):
         y_BTC = dropout(y_BTC, self.config.dropout, self.training)
         return F.linear(y_BTC[:, -1:] if last_only else y_BTC, self.wte.weight), state
 
+    @abstractmethod
     def advance(self, x_BTC: Tensor, state: State | None) -> tuple[Tensor, State]:
         """The output for the token vectors [B, T, C], and the state after the last of them."""
-        raise NotImplementedError
 
     @property
     def device(self) -> torch.device:
@@ -71,10 +70,9 @@ class Baseline(nn.Module):
 
 
 class WindowNet(Baseline):
-    """Dense layers over the concatenated vectors of the last N tokens: Bengio et al., "A Neural Probabilistic Language
-    Model", 2003.
+    """Dense layers over the concatenated vectors of the last N tokens; the state is the last N - 1 of them.
 
-    It sees nothing before them. Its state is the last N - 1 vectors.
+    Bengio et al., "A Neural Probabilistic Language Model", 2003.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -96,14 +94,11 @@ class WindowNet(Baseline):
 class RNN(Baseline):
     """h' = tanh(W x + U h + b), layer upon layer: Elman, "Finding Structure in Time", 1990."""
 
-    cells: nn.RNNBase
+    new_cells: ClassVar[type[nn.RNN] | type[nn.LSTM]] = nn.RNN
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        self.cells = self._new_cells(config)
-
-    def _new_cells(self, config: ModelConfig) -> nn.RNNBase:
-        return nn.RNN(config.width, config.width, config.layers, batch_first=True)
+        self.cells = self.new_cells(config.width, config.width, config.layers, batch_first=True)
 
     def initialise(self: Self, generator: torch.Generator) -> Self:
         """As in Baseline, but recurrent matrices start orthogonal, which neither shrinks nor amplifies the state."""
@@ -119,11 +114,9 @@ class RNN(Baseline):
         return y_BTC, (h_LBC.transpose(0, 1),)
 
     def _through_cells(self, x_BTC: Tensor, before: Any) -> Any:
-        """In float32 on a GPU: autocast would run cuDNN in float16, whatever precision is asked for, and gradients
-        vanish.
-        """
         if x_BTC.device.type != "cuda":
             return self.cells(x_BTC, before)
+        # Autocast would run cuDNN in float16, whatever precision is asked for, and gradients vanish.
         with torch.autocast("cuda", enabled=False):
             return self.cells(x_BTC.float(), before)
 
@@ -134,12 +127,12 @@ class LSTM(RNN):
     The forget gate: Gers et al., "Learning to Forget", 2000.
     """
 
-    def _new_cells(self, config: ModelConfig) -> nn.RNNBase:
-        return nn.LSTM(config.width, config.width, config.layers, batch_first=True)
+    new_cells = nn.LSTM
 
     def initialise(self: Self, generator: torch.Generator) -> Self:
-        """As an RNN, with the forget gates open at first (Jozefowicz et al., "An Empirical Exploration of Recurrent
-        Network Architectures", 2015).
+        """As an RNN, with the forget gates open at first.
+
+        Jozefowicz et al., "An Empirical Exploration of Recurrent Network Architectures", 2015.
         """
         super().initialise(generator)
         width = self.config.width
@@ -156,9 +149,7 @@ class LSTM(RNN):
         return y_BTC, tuple(part.transpose(0, 1) for part in after)
 
     def _step(self, x_BC: Tensor, h_BLC: Tensor, c_BLC: Tensor) -> tuple[Tensor, State]:
-        """One token, cell by cell: 0.24 ms at 2 layers x 214 on a CPU. nn.LSTM rearranges its weights at each call and
-        takes 0.6.
-        """
+        """One token, cell by cell: 0.24 ms at 2 layers x 214 on a CPU; nn.LSTM rearranges its weights and takes 0.6."""
         states = []
         for layer, weights in enumerate(self.cells.all_weights):
             x_BC, c_BC = torch.lstm_cell(x_BC, (h_BLC[:, layer], c_BLC[:, layer]), *weights)

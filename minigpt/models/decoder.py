@@ -1,7 +1,7 @@
 """Decoding token by token: one protocol for every kind of model, whether it keeps a cache or a state."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
 import torch
@@ -23,10 +23,8 @@ def decoding_threads(model: Model) -> Iterator[None]:
     Two are no faster, and 40 times slower when another program occupies one of the cores. step.c still chooses its own
     number of threads at every step.
     """
-    if model.config.width >= SPLIT_WIDTH or model.device.type != "cpu":
-        yield
-        return
-    with one_thread_but_for_steps():
+    narrow = model.config.width < SPLIT_WIDTH and model.device.type == "cpu"
+    with one_thread_but_for_steps() if narrow else nullcontext():
         yield
 
 
@@ -88,9 +86,7 @@ class CachedDecoder:
         self._single_step = None  # it holds the addresses of the old cache
 
     def columns(self, first: int) -> tuple[Tensor, ...]:
-        """Copies [layers, 2, 1, H, D] of the single row's keys and values, one for each token of the window from
-        `first` on.
-        """
+        """Copies [layers, 2, 1, H, D] of the single row's keys and values, one per token of the window from `first`."""
         return self.cache.kv[:, :, :, :, first : self.cache.length].clone().unbind(4)
 
     def resume(self, ids: Sequence[int], kept: int, columns: Sequence[Tensor]) -> None:
@@ -119,10 +115,8 @@ class CachedDecoder:
         return self.model(torch.tensor(ids, device=self.model.device), self.cache, last_only=last_only)
 
     def _make_single_step(self) -> Callable[[int], Tensor]:
-        """Make the step for a single row. Only step.c may change its number of threads: torch's products would change
-        in their last bits.
-        """
-        if not is_native(self.model):
+        """Make the step for a single row."""
+        if not is_native(self.model):  # torch's products would change in their last bits with the number of threads
             return FlatStep(self.model, self.cache, torch.get_num_threads())
         return StepThreads(step_threads()).around(NativeStep(self.model, self.cache))
 

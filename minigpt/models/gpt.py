@@ -148,9 +148,7 @@ class GPT(nn.Module):
             self.lm_head = embedding(config.vocab_size, config.width)
 
     def initialise(self, generator: torch.Generator) -> "GPT":
-        """GPT-2's initialisation: normal(0, 0.02), with the two projections into the residual stream scaled by 1/sqrt(2
-        layers).
-        """
+        """GPT-2's: normal(0, 0.02), with the projections into the residual stream scaled by 1/sqrt(2 layers)."""
         for name, parameter in self.named_parameters():
             if name.endswith("c_proj.weight"):
                 nn.init.normal_(parameter, std=INIT_STD / math.sqrt(2 * self.config.layers), generator=generator)

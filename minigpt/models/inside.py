@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -26,17 +25,13 @@ class Attention:
 
 @torch.inference_mode()
 def look_inside(model: GPT, ids: Sequence[int]) -> tuple[Attention, Tensor]:
-    """One pass over `ids` (one or more) that keeps the attention weights; returns the logits too."""
+    """One pass over `ids` (one or more) that records the attention; returns the logits [1, T, V] too."""
     start = window_start(len(ids), model.config.context)
     window = tuple(ids[start:])
-    products: list[Tensor] = []
-    stream: list[Tensor] = []
-    hooks = [block.attn.c_attn.register_forward_hook(partial(_keep, products)) for block in model.blocks]
-    hooks += [block.register_forward_hook(partial(_keep, stream)) for block in model.blocks]
-    hooks.append(model.blocks[0].register_forward_pre_hook(lambda _, given: stream.append(given[0])))
-    weights: list[Tensor] = []
+    weights, products, stream = list[Tensor](), list[Tensor](), list[Tensor]()
+    hooks = [block.attn.c_attn.register_forward_hook(lambda *args: products.append(args[-1])) for block in model.blocks]
     try:
-        logits_BTV = model(torch.tensor([window], device=model.device), weights=weights)
+        logits_BTV = model(torch.tensor([window], device=model.device), weights=weights, stream=stream)
     finally:
         for hook in hooks:
             hook.remove()
@@ -48,10 +43,6 @@ def look_inside(model: GPT, ids: Sequence[int]) -> tuple[Attention, Tensor]:
         stream_LTC=torch.cat(stream).double().cpu(),
     )
     return attention, logits_BTV
-
-
-def _keep(kept: list[Tensor], module: torch.nn.Module, given: object, result: Tensor) -> None:
-    kept.append(result)
 
 
 def _scores(qkv_BTC: Tensor, heads: int) -> Tensor:

@@ -1,6 +1,5 @@
 """The kinds of model: how one is made, the shapes at which two are equally large, and the positions that a GPT has."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 
@@ -22,8 +21,7 @@ _CLOSE = 0.01  # near enough not to try widths that are less round
 _LAYERS = 2  # of cells, or of dense layers
 
 # Of the sinusoids. Token vectors begin at a standard deviation of 0.02, and what is much larger drowns the other in the
-# first layer norm. Python's reference, nano, 300 steps, bits per byte: 0.02 1.973, 0.05 1.902,
-# 0.1 1.864, 0.3 1.923, 1 2.563.
+# first layer norm; docs/log.md has what other amplitudes cost.
 AMPLITUDE = 0.1
 
 
@@ -61,7 +59,8 @@ def equal_shape(shape: ModelConfig, model: str, window: int | None = None) -> Mo
         return abs(of(width).parameter_count() / wanted - 1)
 
     for multiple in (16, 8, 4, 2, 1):
-        best = min(_neighbours(lambda width: of(width).parameter_count() >= wanted, multiple), key=miss)
+        large = next(width for width in count(multiple, multiple) if of(width).parameter_count() >= wanted)
+        best = min(max(multiple, large - multiple), large, key=miss)
         if miss(best) <= _CLOSE:
             break
     if miss(best) > TOLERANCE:
@@ -69,12 +68,6 @@ def equal_shape(shape: ModelConfig, model: str, window: int | None = None) -> Mo
             f"No {named('model', model)} has about as many weights as this GPT, {wanted:,}: give a {named('width')}."
         )
     return of(best)
-
-
-def _neighbours(is_large: Callable[[int], bool], multiple: int) -> tuple[int, int]:
-    """The first multiple that is too large, and the one before it, if there is one."""
-    first = next(width for width in count(multiple, multiple) if is_large(width))
-    return max(multiple, first - multiple), first
 
 
 def sinusoids(context: int, width: int) -> Tensor:

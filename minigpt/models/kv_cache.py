@@ -40,8 +40,7 @@ class KVCache:
         self.length = 0
 
     def append(self, layer: int, kv: Tensor) -> tuple[Tensor, Tensor]:
-        """Write the new tokens' [2, B, H, T, D] behind `length`; returns views [B, H, S, D] of all keys and values so
-        far.
+        """Write the new tokens' [2, B, H, T, D] behind `length`; returns views [B, H, S, D] of all keys and values.
 
         `length` stays: the model advances it when every layer has written.
         """

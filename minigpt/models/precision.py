@@ -21,39 +21,21 @@ def stored(model: GPT, dtype: str = "float32", quantize: str = "none") -> GPT:
     """`model`, converted to bfloat16 or with int8 products. Raises ConfigError if the device does not support it."""
     require_choice("dtype", dtype, DTYPES)
     require_choice("quantize", quantize, QUANTIZATIONS)
-    require(
-        quantize == "none" or dtype == "float32",
-        f"{named('quantize', 'int8')} keeps in float32 what it does not quantize: "
-        f"leave out {named('dtype', 'bfloat16')}.",
-    )
+    int8, bfloat16, device = named("quantize", "int8"), named("dtype", "bfloat16"), model.device.type
     if quantize == "int8":
-        device = model.device.type
-        require(
-            device == "cpu",
-            f"{named('quantize', 'int8')} runs on a CPU only, not on {device}: add {named('device', 'cpu')}.",
-        )
+        require(dtype == "float32", f"{int8} keeps in float32 what it does not quantize: leave out {bfloat16}.")
+        require(device == "cpu", f"{int8} runs on a CPU only, not on {device}: add {named('device', 'cpu')}.")
         for width in (model.config.width, model.config.mlp_width):
-            require(
-                width % INT8_ROW == 0,
-                f"{named('quantize', 'int8')} needs a width that {INT8_ROW} divides, not this model's {width}.",
-            )
+            fits = width % INT8_ROW == 0
+            require(fits, f"{int8} needs a width that {INT8_ROW} divides, not this model's {width}.")
         return Int8GPT(model)
     if dtype == "bfloat16":
-        can = model.device.type == "cpu" or has_bfloat16(model.device)
-        require(can, f"{named('dtype', 'bfloat16')}: this {model.device.type} device has no bfloat16. Leave it out.")
-        return _in_bfloat16(model)
-    return model
-
-
-def _in_bfloat16(model: GPT) -> GPT:
-    """Convert every weight, and so every activation. On a CPU the matrices are stored as [out, in]: one row times that
-    is two to three times as fast in bfloat16, the opposite of float32.
-    """
-    model = model.to(torch.bfloat16)
-    if model.device.type == "cpu":
+        can = device == "cpu" or has_bfloat16(model.device)
+        require(can, f"{bfloat16}: this {device} device has no bfloat16. Leave it out.")
+        model = model.to(torch.bfloat16)  # every weight, and so every activation
         for part in model.modules():
-            if isinstance(part, Conv1D):
-                part.weight.data = part.weight.data.T.contiguous().T
+            if device == "cpu" and isinstance(part, Conv1D):  # a row times [out, in] is 2 to 3 times as fast, unlike
+                part.weight.data = part.weight.data.T.contiguous().T  # in float32
     return model
 
 

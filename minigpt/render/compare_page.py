@@ -2,16 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import chain
-from math import log2
 from pathlib import Path
 from typing import Any
 
 from minigpt.contest.records import Comparison
 from minigpt.render.compare import comparison_caption, comparison_table
-from minigpt.render.html import Section, page
-from minigpt.render.panel_plot import x_label, x_ticks
-from minigpt.render.panels import Panel, apart, line_names, panels
-from minigpt.render.printed_page import printed_section
+from minigpt.render.html import Section, page, printed_section
+from minigpt.render.panels import Panel, line_names, panels, x_label
 from minigpt.render.screen import WIDEST, Screen
 
 _WIDTH, _HEIGHT = 360, 200  # of the frame, in the units of the drawing
@@ -40,7 +37,14 @@ def comparison_sections(comparison: Comparison) -> list[Section]:
 
 def _drawn(panel: Panel, names: Sequence[str]) -> dict[str, Any]:
     """Everything that the template needs: points and ticks, in the units of the drawing."""
-    places = _Places(panel)
+    (left, right), (low, high) = panel.sides(), panel.ends()
+
+    def across(x: float) -> float:
+        return round(_WIDTH * (panel.place(x) - left) / (right - left), 1)
+
+    def down(height: float) -> float:
+        return round(_HEIGHT * (high - height) / (high - low), 1)
+
     return {
         "title": panel.title,
         "x": panel.x,
@@ -48,26 +52,10 @@ def _drawn(panel: Panel, names: Sequence[str]) -> dict[str, Any]:
             {
                 "name": name,
                 "series": names.index(name) + 1,
-                "points": [(places.x(x), places.y(panel.height(y))) for x, y in panel.drawn(points)],
+                "points": [(across(x), down(panel.height(y))) for x, y in panel.drawn(points)],
             }
             for name, points in panel.lines
         ],
-        "x_ticks": [(places.x(x), x_label(x)) for x in x_ticks(panel, _X_TICKS)],
-        "y_ticks": [(places.y(height), label) for height, label in panel.marks()],
+        "x_ticks": [(across(x), x_label(x)) for x in panel.x_ticks(_X_TICKS)],
+        "y_ticks": [(down(height), label) for height, label in panel.marks()],
     }
-
-
-class _Places:
-    """The place of a point: x from the left, y from the top."""
-
-    def __init__(self, panel: Panel) -> None:
-        self._panel = panel
-        self._left, self._right = apart([log2(x) if panel.log_x else x for x, _ in panel.points])
-        self._low, self._high = panel.ends()
-
-    def x(self, value: float) -> float:
-        at = log2(value) if self._panel.log_x else value
-        return round(_WIDTH * (at - self._left) / (self._right - self._left), 1)
-
-    def y(self, height: float) -> float:
-        return round(_HEIGHT * (self._high - height) / (self._high - self._low), 1)

@@ -6,8 +6,7 @@ from typing import TextIO
 
 from rich.text import Text
 
-from minigpt.render.html import Section
-from minigpt.render.printed_page import printed_section
+from minigpt.render.html import Section, printed_section
 from minigpt.render.screen import WIDEST, Screen
 from minigpt.views.view import Answer, View
 

@@ -10,13 +10,15 @@ our own style and scripts run, by their hashes, and loads nothing.
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
+from rich.text import Text
 
 from minigpt.render.style import safe_text, token_label
 from minigpt.text.records import Token
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _MOST_BEFORE = 2000  # characters
+_CLASSES = {"bold", "dim", "cyan", "green", "yellow", "magenta", "red", "reverse"}  # those that page.css knows
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def page(title: str, sections: Sequence[Section], *, caption: str = "") -> str:
 
 
 def fragment(template: str, **values: Any) -> str:
-    """A piece of HTML for another page, such as a notebook: a filled-in template, everything escaped."""
+    """HTML for another page, such as a notebook: a template filled in with `values`, all escaped."""
     return _environment().get_template(template).render(**values)
 
 
@@ -69,6 +72,32 @@ def running_text(token: Token) -> str:
 def text_before(text: str) -> str:
     """The end of the text that precedes what a page is about."""
     return safe_text(text[-_MOST_BEFORE:])
+
+
+def printed_section(title: str, lines: Iterable[Text]) -> Section:
+    """A section that shows what a terminal shows, for views without one of their own."""
+    return Section("printed", title, {"parts": list(printed_parts(lines))}, ())
+
+
+def printed_parts(lines: Iterable[Text]) -> Iterator[tuple[str, str]]:
+    """The lines as runs of one style each, with the names of their classes."""
+    for line in lines:
+        ends = sorted({0, len(line), *(end for span in line.spans for end in (span.start, span.end))})
+        for start, end in pairwise(ends):
+            styles = [line.style, *(span.style for span in line.spans if span.start <= start and end <= span.end)]
+            yield line.plain[start:end], " ".join(sorted(_classes(" ".join(map(str, styles)))))
+        yield "\n", ""
+
+
+def _classes(styles: str) -> set[str]:
+    classes: set[str] = set()
+    words = iter(styles.split())
+    for word in words:
+        if word == "not":
+            classes.discard(next(words, ""))
+        else:
+            classes.add(word)
+    return classes & _CLASSES
 
 
 @cache

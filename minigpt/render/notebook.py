@@ -8,8 +8,7 @@ from rich.text import Text
 from minigpt.records import Record
 from minigpt.render.funnel import step_table
 from minigpt.render.heat import SCALES
-from minigpt.render.html import fragment, running_text
-from minigpt.render.printed_page import printed_parts
+from minigpt.render.html import fragment, printed_parts, running_text
 from minigpt.render.screen import Screen
 from minigpt.render.style import percent, quantity, token_label
 from minigpt.render.views import every_face
@@ -79,7 +78,12 @@ def step_html(record: StepRecord) -> str:
         }
         for c in record.candidates
     ]
-    return fragment("step_fragment.html", rows=rows, other=_other(record), stages=_stages(record), **_facts(record))
+    rest, other = record.other, None
+    if rest is not None and rest.count:
+        name = f"other ({quantity(rest.count, 'token')})"
+        other = {"label": name, "raw": percent(rest.raw_prob), "drawn": percent(rest.prob)}
+    stages = " → ".join(f"{stage.name} {stage.value:g}: {stage.kept:,} left" for stage in record.stages)
+    return fragment("step_fragment.html", rows=rows, other=other, stages=stages, caption=_caption(record))
 
 
 def text_html(records: Sequence[StepRecord]) -> str:
@@ -92,28 +96,17 @@ def text_html(records: Sequence[StepRecord]) -> str:
     return fragment("text_fragment.html", tokens=tokens)
 
 
-def _facts(record: StepRecord) -> dict[str, str]:
+def _caption(record: StepRecord) -> str:
     entropy = "" if record.entropy_bits is None else f"entropy {record.entropy_bits:.2f} bits"
     surprisal = "" if record.surprisal_bits is None else f"surprisal {record.surprisal_bits:.2f} bits"
-    return {"caption": " · ".join(part for part in (surprisal, entropy) if part) or "no context: not predicted"}
-
-
-def _other(record: StepRecord) -> dict[str, str] | None:
-    if record.other is None or not record.other.count:
-        return None
-    name = f"other ({quantity(record.other.count, 'token')})"
-    return {"label": name, "raw": percent(record.other.raw_prob), "drawn": percent(record.other.prob)}
-
-
-def _stages(record: StepRecord) -> str:
-    return " → ".join(f"{stage.name} {stage.value:g}: {stage.kept:,} left" for stage in record.stages)
+    return " · ".join(filter(None, (surprisal, entropy))) or "no context: not predicted"
 
 
 def _title(record: StepRecord, token: Token) -> str:
     if record.chosen is None:
         return f"{token_label(token)}: no context, not predicted"
     likely = ", ".join(f"{token_label(c)} {percent(c.raw_prob, 1)}" for c in record.candidates[:3])
-    return f"{token_label(token)}: {_facts(record)['caption']} · rank {record.chosen.rank:,} · most likely: {likely}"
+    return f"{token_label(token)}: {_caption(record)} · rank {record.chosen.rank:,} · most likely: {likely}"
 
 
 def _tint(record: StepRecord) -> float:

@@ -1,8 +1,8 @@
-"""The panels of a comparison's plot: what each shows, and a line of points for every model."""
+"""The panels of a comparison's plot: what each shows, a line of points for every model, and the labels of its axes."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import log10
 
 from minigpt.contest.records import Comparison, Contender, Points
 from minigpt.render.style import compact, duration
@@ -38,9 +38,26 @@ class Panel:
         """The points that fit on the axes."""
         return tuple((x, y) for x, y in points if (x > 0 or not self.log_x) and (y >= _LEAST or not self.log_y))
 
+    def place(self, x: float) -> float:
+        """The position of x on its axis."""
+        return math.log2(x) if self.log_x else x
+
+    def sides(self) -> tuple[float, float]:
+        """The lowest and the highest `place`."""
+        return apart([self.place(x) for x, _ in self.points])
+
+    def x_ticks(self, most: int) -> list[float]:
+        """At most about this many round numbers along the x axis: powers of two if it is logarithmic."""
+        xs = [x for x, _ in self.points]
+        low, high = min(xs), max(xs)
+        if not self.log_x:
+            return multiples(round_up(max(high - low, 1e-9) / most), low, high)
+        exponents = range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1)
+        return [2.0**exponent for exponent in exponents[:: -(-len(exponents) // most) or 1]]
+
     def height(self, y: float) -> float:
         """The position of y on its axis."""
-        return log10(y) if self.log_y else y
+        return math.log10(y) if self.log_y else y
 
     def ends(self) -> tuple[float, float]:
         """The lowest and the highest `height`; for shares, those of 0 and 1."""
@@ -67,35 +84,24 @@ def panels(comparison: Comparison) -> list[Panel]:
         lines = tuple((NAMES[c.model], points) for c in comparison.contenders if (points := points_of(c)))
         return Panel(name, title, x, lines, **axes)
 
+    def by_tokens(contender: Contender) -> Points | None:
+        return contender.equal_tokens.by_tokens[1:] if contender.equal_tokens else None
+
+    def by_seconds(contender: Contender) -> Points | None:
+        return contender.equal_time.by_seconds[1:] if contender.equal_time else None
+
     tokens, time = compact(comparison.tokens or 0), duration(comparison.seconds or 0)
-    made = [
+    fading, seen = "gradient of a late loss, relative to the nearest token's", "nats a token, by how much is seen"
+    every = [
         panel("speed", "trained tokens a second", "context", lambda c: c.training_tokens_per_second),
-        panel("tokens", f"bits per byte, over {tokens} tokens", "tokens", _by_tokens, log_x=False),
-        panel("time", f"bits per byte, over {time}", "seconds", _by_seconds, log_x=False),
-        panel("position", "nats a token, by how much is seen", "tokens seen", _by_position),
-        panel(
-            "gradient", "gradient of a late loss, relative to the nearest token's", "tokens before", _fading, log_y=True
-        ),
+        panel("tokens", f"bits per byte, over {tokens} tokens", "tokens", by_tokens, log_x=False),
+        panel("time", f"bits per byte, over {time}", "seconds", by_seconds, log_x=False),
+        panel("position", seen, "tokens seen", lambda c: by_octaves(c.loss_nats_by_position or ())),
+        panel("gradient", fading, "tokens before", lambda c: relative(c.gradient_by_distance or ()), log_y=True),
         panel("recall", "keys recalled", "tokens ago", lambda c: c.recall_by_distance, percent=True),
         panel("cost", "milliseconds for a generated token", "its number", lambda c: c.step_milliseconds),
     ]
-    return [each for each in made if each.lines]
-
-
-def _by_tokens(contender: Contender) -> Points:
-    return contender.equal_tokens.by_tokens[1:] if contender.equal_tokens else ()
-
-
-def _by_seconds(contender: Contender) -> Points:
-    return contender.equal_time.by_seconds[1:] if contender.equal_time else ()
-
-
-def _by_position(contender: Contender) -> Points:
-    return by_octaves(contender.loss_nats_by_position or ())
-
-
-def _fading(contender: Contender) -> Points:
-    return relative(contender.gradient_by_distance or ())
+    return [each for each in every if each.lines]
 
 
 def line_names(panels: Sequence[Panel]) -> list[str]:
@@ -126,3 +132,18 @@ def apart(values: Sequence[float]) -> tuple[float, float]:
     """The lowest and the highest value, spread if they are equal."""
     low, high = min(values), max(values)
     return (low, high) if high - low > 1e-9 else (low - 0.5, high + 0.5)
+
+
+def x_label(value: float) -> str:
+    """The label of a tick on the x axis."""
+    return compact(value) if value >= 10_000 else f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
+def round_up(least: float) -> float:
+    """The smallest of 1, 2, 5, 10, 20, 50 ... and their tenths that is at least `least`."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(digit * power for digit in (1, 2, 5, 10) if digit * power >= least * 0.999)
+
+
+def multiples(step: float, low: float, high: float) -> list[float]:
+    return [step * i for i in range(math.ceil(low / step), math.floor(high / step + 1e-9) + 1)]

@@ -1,14 +1,16 @@
-"""Loss curves as a plot for a terminal, drawn by plotext."""
+"""Loss curves, or the panels of a comparison, as plots for a terminal, drawn by plotext."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import partial
+from itertools import chain, pairwise
 from typing import Any
 
 from rich.text import Text
 
 from minigpt.errors import PackageError
+from minigpt.render.panels import Panel, line_names, multiples, round_up, x_label
 from minigpt.render.screen import Screen
 from minigpt.render.style import UNICODE, Symbols, compact, duration, fit, quantity, safe_text
 from minigpt.training.records import LossCurves
@@ -22,16 +24,18 @@ AXES = {
 }
 _COLOURS = (6, 5, 3, 2, 1, 4)  # of a terminal's sixteen, dark blue last
 _LEAST_WIDTH, _LEAST_HEIGHT = 24, 8
+_PANEL_HEIGHT = 11  # lines, with the frame
+_BETWEEN = 20  # points that are drawn along a panel's line from one measured point to the next
 _MOST_POINTS = 500  # of a curve: plotext joins them one by one, and a screen has no more columns to tell them apart
-ASCII_FRAME = str.maketrans("┌┐└┘├┤┬┴┼─│", "+++++++++-|")
+_ASCII_FRAME = str.maketrans("┌┐└┘├┤┬┴┼─│", "+++++++++-|")
 _MINUTES_AND_HOURS = (15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 
 Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
-class Look:
-    """How one run is drawn: `line` and `point` are characters, and `marker` is plotext's name of the line's."""
+class _Look:
+    """How one line is drawn: `line` and `point` are characters, and `marker` is plotext's name of the line's."""
 
     colour: int
     marker: str
@@ -39,7 +43,7 @@ class Look:
     point: str
 
     @classmethod
-    def of(cls, index: int, symbols: Symbols, *, alone: bool, coloured: bool) -> "Look":
+    def of(cls, index: int, symbols: Symbols, *, alone: bool, coloured: bool) -> "_Look":
         colour = _COLOURS[index % len(_COLOURS)]
         point = ("●◆▲■▼★" if symbols is UNICODE else "o*x#%@")[index % 6]
         if symbols is UNICODE and (alone or coloured):
@@ -56,37 +60,65 @@ def loss_plot(
     `log`: x is logarithmic, and every x positive. `coloured`: one colour per run; otherwise runs differ only by their
     characters. Raises PackageError if plotext is not installed.
     """
-    looks = [Look.of(index, screen.symbols, alone=len(curves) == 1, coloured=coloured) for index in range(len(curves))]
-    drawn = _draw(curves, looks, max(screen.width, _LEAST_WIDTH), max(height, _LEAST_HEIGHT), log)
-    if screen.symbols is not UNICODE:
-        drawn = drawn.translate(ASCII_FRAME)
+    looks = [_Look.of(index, screen.symbols, alone=len(curves) == 1, coloured=coloured) for index in range(len(curves))]
+
+    def draw(plt: Any) -> None:
+        for curve, look in zip(curves, looks, strict=True):
+            plt.plot(*_columns(curve.training, log), marker=look.marker, color=look.colour)
+        for curve, look in zip(curves, looks, strict=True):
+            plt.scatter(*_columns(curve.validation, log), marker=look.point, color=look.colour)
+        points = [point for curve in curves for point in chain(curve.training, curve.validation)]
+        _set_axes(plt, points, curves[0].x, max(screen.width, _LEAST_WIDTH), log)
+
     scale = " (logarithmic)" if log else ""
     title = screen.caption(f"loss in {AXES[curves[0].y]}, over {AXES[curves[0].x]}{scale}")
-    legends = [_legend(curve, look, screen) for curve, look in zip(curves, looks, strict=True)]
-    frame = Text.from_ansi(drawn).split()
-    for line in frame:
-        line.rstrip()
-    return Text("\n").join([title, *frame, *legends])
+    legends = [_curve_legend(curve, look, screen) for curve, look in zip(curves, looks, strict=True)]
+    return Text("\n").join([title, *_frame(screen, max(height, _LEAST_HEIGHT), draw), *legends])
 
 
-def _draw(curves: Sequence[LossCurves], looks: Sequence[Look], width: int, height: int, log: bool) -> str:
-    """The frame and its contents, with ANSI colours."""
-    plt = load_plotext()
+def panel_plots(panels: Sequence[Panel], screen: Screen, *, coloured: bool = False) -> Iterator[Text]:
+    """A title and the lines of a plot for each panel, and a legend."""
+    names = line_names(panels)
+    looks = {name: _Look.of(i, screen.symbols, alone=False, coloured=coloured) for i, name in enumerate(names)}
+
+    def draw(panel: Panel, plt: Any) -> None:
+        for name, points in panel.lines:
+            placed = [(panel.place(x), panel.height(y)) for x, y in panel.drawn(points)]
+            look = looks[name]
+            for drawn, marker in ((_joined(placed), look.marker), (placed, look.point)):
+                plt.scatter([x for x, _ in drawn], [y for _, y in drawn], marker=marker, color=look.colour)
+        ticks = panel.x_ticks(max(3, screen.width // 12))  # round numbers along x; the ends and the middle along y
+        plt.xticks([panel.place(x) for x in ticks], [x_label(x) for x in ticks])
+        plt.ylim(*panel.ends())
+        plt.yticks(*zip(*panel.marks(), strict=True))
+
+    for panel in panels:
+        if panel.points:
+            yield screen.caption(panel.title, f"over {panel.x}{' (logarithmic)' if panel.log_x else ''}")
+            yield from _frame(screen, _PANEL_HEIGHT, partial(draw, panel))
+    if panels:
+        legend = screen.caption(*(f"{look.line}{look.point} {name}" for name, look in looks.items()))
+        for look in looks.values():
+            legend.highlight_words([f"{look.line}{look.point}"], f"not dim color({look.colour})")
+        yield legend
+
+
+def _frame(screen: Screen, height: int, draw: Callable[[Any], None]) -> list[Text]:
+    """The lines of a frame as wide as the screen, into which `draw` draws with plotext."""
+    plt = _load_plotext()
     plt.clear_figure()
     plt.limit_size(False, False)
-    plt.plot_size(width, height)
+    plt.plot_size(max(screen.width, _LEAST_WIDTH), height)
     plt.theme("clear")
-    for curve, look in zip(curves, looks, strict=True):
-        plt.plot(*_columns(curve.training, log), marker=look.marker, color=look.colour)
-    for curve, look in zip(curves, looks, strict=True):
-        plt.scatter(*_columns(curve.validation, log), marker=look.point, color=look.colour)
-    points = [point for curve in curves for point in chain(curve.training, curve.validation)]
-    _set_axes(plt, points, curves[0].x, width, log)
-    text: str = plt.build()
-    return text.rstrip("\n")
+    draw(plt)
+    drawn: str = plt.build().rstrip("\n")
+    lines = Text.from_ansi(drawn if screen.symbols is UNICODE else drawn.translate(_ASCII_FRAME)).split()
+    for line in lines:
+        line.rstrip()
+    return list(lines)
 
 
-def load_plotext() -> Any:
+def _load_plotext() -> Any:
     try:
         import plotext
     except ImportError as error:
@@ -95,6 +127,15 @@ def load_plotext() -> Any:
             "From your clone of minigpt: pip install -e '.[plot]'"
         ) from error
     return plotext
+
+
+def _joined(points: Points) -> Points:
+    """The points, and others along straight lines between them."""
+    return [
+        (x + (next_x - x) * i / _BETWEEN, y + (next_y - y) * i / _BETWEEN)
+        for (x, y), (next_x, next_y) in pairwise(points)
+        for i in range(_BETWEEN)
+    ] + [*points[-1:]]
 
 
 def _columns(points: Points, log: bool) -> tuple[list[float], list[float]]:
@@ -128,16 +169,6 @@ def _set_axes(plt: Any, points: Points, axis: str, width: int, log: bool) -> Non
     plt.xticks([_place(tick, log) for tick in x_ticks], [_x_label(tick, axis) for tick in x_ticks])
 
 
-def round_up(least: float) -> float:
-    """The smallest of 1, 2, 5, 10, 20, 50 ... and their tenths that is at least `least`."""
-    power = 10.0 ** math.floor(math.log10(least))
-    return next(digit * power for digit in (1, 2, 5, 10) if digit * power >= least * 0.999)
-
-
-def multiples(step: float, low: float, high: float) -> list[float]:
-    return [step * i for i in range(math.ceil(low / step), math.floor(high / step + 1e-9) + 1)]
-
-
 def _x_step(right: float, most: int, axis: str) -> float:
     """The distance between at most this many ticks; long times have ticks at minutes and hours."""
     least = right / max(2, most)
@@ -168,7 +199,7 @@ def _x_label(x: float, axis: str) -> str:
     return compact(x) if x >= 10_000 else f"{x:,.0f}"
 
 
-def _legend(curve: LossCurves, look: Look, screen: Screen) -> Text:
+def _curve_legend(curve: LossCurves, look: _Look, screen: Screen) -> Text:
     """`NAME: ⠒⠒ training, mean of 30 steps · ● validation, lowest 1.849 at step 1,500`."""
     name = fit(run_name(curve), max(8, screen.width - 30), screen.symbols).rstrip()
     parts = []

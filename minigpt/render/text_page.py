@@ -89,12 +89,9 @@ def _logits(step: StepLogits, candidates: Sequence[Candidate], tokens: _TokenTab
         "restLogSums": step.rest_log_sums,
         "chosen": None if token is None else [c.id for c in candidates].index(token.id),
     }
-    stages = step.listed.stages
-    if stages:
-        found["used"] = [
-            {"kept": stage.kept, "mass": stage.mass, "other": share}
-            for stage, share in zip(stages, other.after, strict=True)
-        ]
+    if step.listed.stages:
+        both = zip(step.listed.stages, other.after, strict=True)
+        found["used"] = [{"kept": stage.kept, "mass": stage.mass, "other": share} for stage, share in both]
     return found
 
 

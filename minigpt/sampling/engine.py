@@ -1,5 +1,6 @@
 """Generates text: a stream of pieces, each with the text that it adds and the record of its step."""
 
+import codecs
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,10 +12,8 @@ from torch import Tensor
 from minigpt.models.decoder import decoder_for
 from minigpt.models.kinds import Model
 from minigpt.sampling.distribution import distribution, step_record, uniforms
-from minigpt.sampling.filters import build_stages, count_tokens
+from minigpt.sampling.filters import SeenTokens, build_stages, count_tokens
 from minigpt.sampling.records import SampleEnd, StepRecord
-from minigpt.sampling.seen import SeenTokens
-from minigpt.sampling.text_stream import TextStream
 from minigpt.settings import SEEDS, SampleConfig
 from minigpt.text.tokenizer import Tokenizer
 
@@ -181,3 +180,54 @@ class _Tally:
             stopped_by=stopped_by,
             seed=seed,
         )
+
+
+class TextStream:
+    """Releases a text as it is generated.
+
+    A character split over several tokens is held back until it is complete, and text that may be the start of a stop
+    string until that is ruled out. `stopped` turns True when a stop string has appeared, which is not released.
+    """
+
+    def __init__(self, stop: Sequence[str] = ()) -> None:
+        self._stops = [text.encode() for text in stop]
+        self._held = b""
+        self.stopped = False
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a token's bytes; return those that can be shown now."""
+        if not self._held and not self._stops and data.isascii():
+            return data
+        self._held += data
+        found = [at for at in (self._held.find(stop) for stop in self._stops) if at >= 0]
+        if found:
+            self.stopped = True
+            self._held = self._held[: min(found)]
+            return self.flush()
+        return self._release(len(self._held) - max(_incomplete(self._held), self._possible_stop()))
+
+    def flush(self) -> bytes:
+        """End the text: returns everything that is still held back."""
+        return self._release(len(self._held))
+
+    def _release(self, count: int) -> bytes:
+        released, self._held = self._held[:count], self._held[count:]
+        return released
+
+    def _possible_stop(self) -> int:
+        """The length of the longest suffix of the held text that is a prefix of a stop string."""
+        return max((_overlap(self._held, stop) for stop in self._stops), default=0)
+
+
+def _overlap(text: bytes, stop: bytes) -> int:
+    lengths = range(min(len(text), len(stop) - 1), 0, -1)
+    return next((n for n in lengths if text.endswith(stop[:n])), 0)
+
+
+def _incomplete(text: bytes) -> int:
+    """The number of bytes at the end of `text` that begin a character which further bytes may complete."""
+    if text.isascii():
+        return 0
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder.decode(text[-4:])
+    return len(decoder.getstate()[0])

@@ -8,14 +8,17 @@ To add a filter, write its function here and a field of the same name in FilterS
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from minigpt.errors import ConfigError, brief, named
 from minigpt.settings import FilterSpec, SampleConfig, TokenBias, require
+from minigpt.text.arguments import single_token
+from minigpt.text.tokenizer import Tokenizer
 
 Filter = Callable[[Tensor, Tensor, Any], Tensor]  # (logits_BV, history_BT, setting) -> logits_BV
 
@@ -198,3 +201,61 @@ def look_back(stages: Sequence[SamplingStage]) -> bool:
 def count_tokens(stages: Sequence[SamplingStage]) -> bool:
     """Whether any of the stages needs to know how often each token occurs in the text."""
     return any(stage.spec.history == "each" for stage in stages)
+
+
+# What the filters receive: the tokens of the text so far, and biases by id
+
+
+class SeenTokens:
+    """The ids of a growing text in order: each once, or with repetitions if they are counted.
+
+    A step adds one id without converting the others again.
+    """
+
+    def __init__(self, ids: Iterable[int] = (), *, counted: bool = False) -> None:
+        first = list(ids) if counted else list(dict.fromkeys(ids))
+        self._known, self._counted, self._length = set(first), counted, len(first)
+        self._buffer = torch.tensor(first, dtype=torch.long)
+
+    def add(self, token: int) -> None:
+        """Add the next token of the text."""
+        if token in self._known and not self._counted:
+            return
+        if self._length == len(self._buffer):  # twice the room, so that a token costs the same however long the text is
+            self._buffer = torch.cat([self._buffer, torch.zeros(max(64, self._length), dtype=torch.long)])
+        self._buffer[self._length] = token
+        self._known.add(token)
+        self._length += 1
+
+    @property
+    def ids(self) -> Tensor:
+        """The ids [S], as a view that later tokens do not change."""
+        return self._buffer[: self._length]
+
+
+def read_biases(tokenizer: Tokenizer, texts: Iterable[str]) -> tuple[TokenBias, ...]:
+    """The biases in `texts`, such as ` the=-2` or `#262=-2`. Raises ConfigError."""
+    return token_biases(tokenizer, map(_parted, texts))
+
+
+def token_biases(tokenizer: Tokenizer, amounts: Iterable[tuple[str, float]]) -> tuple[TokenBias, ...]:
+    """Pairs of a token's id and its bias. Raises ConfigError for a text that is not one token, or given twice."""
+    found: dict[int, float] = {}
+    for text, amount in amounts:
+        try:
+            token = single_token(tokenizer, text)
+        except ConfigError as error:
+            raise ConfigError(f"{named('bias')}: {error.message}") from error
+        if token in found:
+            raise ConfigError(f"{named('bias')} names the token {brief(text)!r} twice: give it one number.")
+        found[token] = amount
+    return tuple(found.items())
+
+
+def _parted(text: str) -> tuple[str, float]:
+    token, _, number = text.rpartition("=")
+    try:
+        return token, float(number)
+    except ValueError as error:
+        needed = f"{named('bias')} needs a token and a number, as in ' the=-2'"
+        raise ConfigError(f"{needed}, not {brief(text)!r}.") from error

@@ -1,17 +1,24 @@
-"""The steps of a text for a page, each with enough logits for the page's sliders to recompute it."""
+"""The steps of a text for a page, each with enough logits for the page's sliders to recompute it.
 
-from collections.abc import Iterator, Sequence
+A softmax over the listed logits alone is not the model's: the tokens that are not listed must be in the denominator.
+Their log-sum-exp depends on the temperature, so it is computed here for each of a fixed set of temperatures, over the
+whole vocabulary and in float64.
+"""
 
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import takewhile
+
+import torch
 from torch import Tensor
 
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import named
 from minigpt.models.decoder import decoder_for, position_logits
-from minigpt.sampling.distribution import distribution, step_record
-from minigpt.sampling.filters import build_stages
+from minigpt.sampling.distribution import TokenBytes, distribution, step_record, sum_without
+from minigpt.sampling.filters import SamplingStage, SeenTokens, build_stages, look_back
 from minigpt.sampling.records import StepLogits, StepRecord, first_token
-from minigpt.sampling.seen import SeenTokens
-from minigpt.sampling.step_logits import step_logits
 from minigpt.settings import TEMPERATURES, SampleConfig, require
 
 _MOST_TOKENS = 5_000  # on a page: 7 MB
@@ -20,9 +27,7 @@ _FEWEST_LISTED = 10
 
 
 def listed(tokens: int) -> int:
-    """The number of logits stored per step, on a page of this many tokens. Raises ConfigError if there are too many
-    tokens.
-    """
+    """The number of logits stored per step, on a page of this many tokens. Raises ConfigError for too many tokens."""
     require(
         tokens <= _MOST_TOKENS,
         f"{named('html')}: a page holds {_MOST_TOKENS:,} tokens at most, not {tokens:,}: give less text, or fewer "
@@ -43,34 +48,84 @@ def every_step(
     checkpoint: Checkpoint, ids: Sequence[int], config: SampleConfig, best: int
 ) -> Iterator[StepRecord | StepLogits]:
     """The distribution before each of `ids`; None for the first."""
-    pages = PageSteps(checkpoint, config, best)
+    token_bytes, page_step = checkpoint.tokenizer.token_bytes, page_steps(checkpoint, config, best)
     if ids:
         yield first_token(checkpoint.tokenizer, ids[0])
     seen = SeenTokens(ids[:1], counted=True)
     for position, logits_V in position_logits(checkpoint.model, ids):
-        record = step_record(
-            distribution(logits_V), checkpoint.tokenizer.token_bytes, position=position, top=1, token=ids[position]
-        )
-        yield pages.of(logits_V, seen.ids, record)
+        record = step_record(distribution(logits_V), token_bytes, position=position, top=1, token=ids[position])
+        yield page_step(logits_V, history=seen.ids, step=record)
         seen.add(ids[position])
 
 
-class PageSteps:
-    """Makes the steps of a page, for its slider's temperatures and the one in use."""
+def page_steps(checkpoint: Checkpoint, config: SampleConfig, best: int) -> Callable[..., StepLogits]:
+    """`step_logits` for the steps of a page: of logits, a history and a record."""
+    return partial(
+        step_logits,
+        stages=build_stages(config),
+        token_bytes=checkpoint.tokenizer.token_bytes,
+        best=best,
+        temperatures=sorted({*TEMPERATURES, config.temperature}),  # those of the slider, and the one in use
+    )
 
-    def __init__(self, checkpoint: Checkpoint, config: SampleConfig, best: int) -> None:
-        self._token_bytes, self._best = checkpoint.tokenizer.token_bytes, best
-        self._stages = build_stages(config)
-        self._temperatures = sorted({*TEMPERATURES, config.temperature})
 
-    def of(self, logits_V: Tensor, ids: Sequence[int] | Tensor, record: StepRecord) -> StepLogits:
-        """The step of `record`, which was drawn from the logits after `ids`."""
-        return step_logits(
-            logits_V,
-            self._stages,
-            ids,
-            self._token_bytes,
-            step=record,
-            best=self._best,
-            temperatures=self._temperatures,
-        )
+def step_logits(
+    logits_V: Tensor,
+    stages: Sequence[SamplingStage],
+    history: Sequence[int] | Tensor,
+    token_bytes: TokenBytes,
+    *,
+    step: StepRecord,
+    best: int,
+    temperatures: Sequence[float] = TEMPERATURES,
+) -> StepLogits:
+    """What is needed to recompute `step`, made from `logits_V` [V]: its `best` largest logits, and the rest summed.
+
+    Stages that change the logits of single tokens, such as penalties and biases, must come first; their effect is fixed
+    in the listed logits.
+    """
+    logits_V = raw_logits_V = logits_V.cpu().double()
+    history_T = torch.as_tensor(history if look_back(stages) else (), dtype=torch.long)
+    changes = list(takewhile(lambda stage: stage.spec.by_token, stages))
+    for stage in changes:
+        logits_V = stage.apply(logits_V, history_T)
+    stages = stages[len(changes) :]
+    assert not any(stage.spec.by_token for stage in stages)
+    token = None if step.token is None else step.token.id
+    listed = step_record(
+        distribution(logits_V, stages), token_bytes, position=step.position, top=best, token=token, sample=step.sample
+    )
+    ids = [candidate.id for candidate in listed.candidates]
+    return StepLogits(
+        step=step,
+        listed=listed,
+        raw_logits=tuple(raw_logits_V[ids].tolist()),
+        other_raw_prob=sum_without(raw_logits_V.softmax(-1), ids),
+        log_sum=float(raw_logits_V.logsumexp(-1)),
+        sigma=float(logits_V.std(correction=0)),
+        place=_place(logits_V, ids[-1]),
+        temperatures=tuple(temperatures),
+        rest_log_sums=_rest_log_sums(logits_V, ids, temperatures),
+    )
+
+
+def _place(logits_V: Tensor, token: int) -> int:
+    before_V = logits_V > logits_V[token]
+    equal_V = logits_V[:token] == logits_V[token]
+    return int(before_V.sum()) + int(equal_V.sum())
+
+
+def _rest_log_sums(logits_V: Tensor, listed: list[int], temperatures: Sequence[float]) -> tuple[float | None, ...]:
+    is_rest_V = torch.ones_like(logits_V, dtype=torch.bool)
+    is_rest_V[listed] = False
+    below_R = (logits_V - logits_V.max())[is_rest_V]
+    return tuple(_log_sum(below_R, temperature) if temperature else None for temperature in temperatures)
+
+
+def _log_sum(below_R: Tensor, temperature: float) -> float | None:
+    """Computed one temperature at a time: all at once would need a matrix of megabytes, and be several times slower."""
+    if not len(below_R):
+        return None
+    largest = float(below_R.max())
+    found = largest / temperature + math.log(float(((below_R - largest) / temperature).exp().sum()))
+    return None if found == -math.inf else found

@@ -1,4 +1,4 @@
-"""Scores documents of ids in parts: total nats, bits and perplexity."""
+"""Scores texts: documents of ids in parts (total nats, bits and perplexity), and the tokens of a continuation."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,12 +13,14 @@ from torch import Tensor
 
 from minigpt.errors import named
 from minigpt.models.baselines import Baseline, State
+from minigpt.models.decoder import decoder_for
 from minigpt.models.device import windows_at_once
 from minigpt.models.kinds import Model
 from minigpt.models.kv_cache import window_step
-from minigpt.sampling.distribution import require_finite
-from minigpt.sampling.records import FileScore, perplexity
+from minigpt.sampling.distribution import Distribution, distribution, require_finite
+from minigpt.sampling.records import FileScore, ScoredToken, perplexity
 from minigpt.settings import require
+from minigpt.text.tokenizer import Tokenizer
 
 _STRETCH = 1024  # of a stream, at once
 _NOT_SCORED = -100  # the target that cross_entropy leaves out
@@ -229,11 +231,8 @@ def _loss(model: Model, batch: Sequence[_Window], autocast: Callable[[], torch.a
         x_BT[row, : len(ids) - 1] = window[:-1]
         y_BT[row, seen : len(ids) - 1] = window[1 + seen :]
     x_BT, y_BT = x_BT.to(model.device), y_BT.to(model.device)
-    if autocast is None:
+    with nullcontext() if autocast is None else autocast():
         logits_BTV = model(x_BT)
-    else:
-        with autocast():
-            logits_BTV = model(x_BT)
     losses = F.cross_entropy(logits_BTV.float().flatten(0, 1), y_BT.flatten(), reduction="none")
     return _nats(losses)
 
@@ -243,3 +242,26 @@ def _nats(losses: Tensor) -> float:
     total = (losses.cpu() if losses.device.type == "mps" else losses).double().sum().cpu()
     require_finite(total)
     return float(total)
+
+
+def distribution_after(model: Model, ids: Sequence[int]) -> Distribution:
+    """The distribution after `ids` (one or more), unfiltered."""
+    return distribution(decoder_for(model).prefill(ids)[0])
+
+
+def before_each(model: Model, ids: Sequence[int], tokens: Sequence[int]) -> Iterator[Distribution]:
+    """The distribution before each of `tokens` (one or more) that follow `ids` (one or more), as in sampling."""
+    decoder = decoder_for(model)
+    yield distribution(decoder.prefill(ids)[0])
+    for token in tokens[:-1]:
+        yield distribution(decoder.step([token])[0])
+
+
+def scored(dist: Distribution, tokenizer: Tokenizer, token: int) -> ScoredToken:
+    """`token` with its numbers in `dist`. The surprisal is computed from logits, because a probability of 1e-400
+    underflows.
+    """
+    logits_V, raw_V = dist.logits_V.numpy(), dist.raw_V.numpy()
+    best = int(logits_V.argmax())
+    nats = float(logits_V[best] - logits_V[token]) - math.log(raw_V[best])
+    return ScoredToken.of(tokenizer, token, raw_prob=float(raw_V[token]), nats=nats)

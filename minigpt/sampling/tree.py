@@ -21,9 +21,8 @@ from minigpt.sampling.distribution import (
     step_record,
     uniforms,
 )
-from minigpt.sampling.filters import build_stages, count_tokens, look_back
+from minigpt.sampling.filters import SeenTokens, build_stages, count_tokens, look_back
 from minigpt.sampling.records import Candidate, StepRecord
-from minigpt.sampling.seen import SeenTokens
 from minigpt.sampling.trace import TraceHeader, TraceStep
 from minigpt.settings import SampleConfig
 from minigpt.text.records import Token, token_text

@@ -1,10 +1,11 @@
-"""The texts that the user lists as choices, and the one token that the user means."""
+"""The texts and tokens that users name: a prompt to try, choices, and a single token."""
 
 import csv
 import io
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from minigpt.errors import ConfigError, CorpusError, brief, escaped, named
@@ -14,6 +15,15 @@ if TYPE_CHECKING:
     from minigpt.text.tokenizer import Tokenizer
 
 _OPENING = "([{<\"'“‘«¿¡/\\-_=@#$"  # after these a word may follow without a space
+_WITHOUT_END = 12  # characters of a word that is longer than a line of advice
+
+
+def opening_words(text: str) -> str:
+    """The first words of `text`, to try as a prompt: at most 24 characters of one line; "" if there is no word."""
+    start = re.search(r"\w.*", text)
+    line = "".join(takewhile(lambda char: char.isprintable() and char != "\ufffd", start[0] if start else ""))
+    whole = re.match(r"\w(?:.{0,22}\w)?\b", line)
+    return whole[0] if whole else line[:_WITHOUT_END]
 
 
 def split_choices(line: str) -> tuple[str, ...]:

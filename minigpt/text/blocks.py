@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 # Before a line that follows a single newline, and before a single space between two words. GPT-2's pattern looks at
 # nothing behind it, and ahead only within white space, so a cut there leaves all ids as they are.
-_SAFE_CUT = re.compile(r"(?<=\S\n)(?=\S)|(?<=\S)(?= \S)")
+SAFE_CUT = re.compile(r"(?<=\S\n)(?=\S)|(?<=\S)(?= \S)")
+SAFE_WITH_PREFIX_SPACE = re.compile(r"(?<=\S)(?= \S)")  # a blank is put before whatever does not begin with one
 BLOCK = 1 << 18  # characters held in memory at once
 _PIECE = 1 << 14  # characters that one thread encodes at a time
 _WORD = 1 << 8  # characters: learning a tokenizer takes the square of a word's length, so longer ones may be cut
@@ -21,8 +22,8 @@ class Block(NamedTuple):
     begins: bool
 
 
-def cut(chunks: Iterable[str], size: int, longest: int) -> Iterator[str]:
-    """Split the text of `chunks` into parts slightly longer than `size`.
+def cut(chunks: Iterable[str], size: int, longest: int, safe: re.Pattern[str] = SAFE_CUT) -> Iterator[str]:
+    """Split the text of `chunks` into parts slightly longer than `size`, at `safe` places.
 
     If `longest` characters contain no safe place, the text is split elsewhere, and the ids there may differ.
     """
@@ -30,7 +31,7 @@ def cut(chunks: Iterable[str], size: int, longest: int) -> Iterator[str]:
     for chunk in chunks:
         text, start = rest + chunk, 0
         while len(text) - start > size:
-            place = _SAFE_CUT.search(text, start + size, start + longest)
+            place = safe.search(text, start + size, start + longest)
             if place is None and len(text) - start <= longest:
                 break
             end = start + longest if place is None else place.start()
@@ -47,9 +48,21 @@ def blocks(chunks: Iterable[str]) -> Iterator[Block]:
         yield Block(text, begins=number == 0)
 
 
-def pieces(text: str) -> list[str]:
-    """Split `text` into small parts for many threads, at safe places only."""
-    return list(cut([text], _PIECE, len(text)))
+def pieces(text: str, safe: re.Pattern[str] = SAFE_CUT) -> list[str]:
+    """Split `text` into small parts for many threads, at `safe` places only."""
+    return list(cut([text], _PIECE, len(text), safe))
+
+
+def whole_documents(blocks: Iterable[Block]) -> Iterator[Block]:
+    """One block for each document, which is held in memory."""
+    parts: list[Block] = []
+    for block in blocks:
+        if parts and block.begins:
+            yield Block("".join(part.text for part in parts), parts[0].begins)
+            parts = []
+        parts.append(block)
+    if parts:
+        yield Block("".join(part.text for part in parts), parts[0].begins)
 
 
 def short_pieces(text: str) -> Iterator[str]:

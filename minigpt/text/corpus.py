@@ -16,22 +16,13 @@ from minigpt.errors import CorpusError
 from minigpt.settings import check_ranges
 from minigpt.text.blocks import Block, Progress, beyond, blocks, cut, unheard, up_to, utf8_length
 from minigpt.text.formats import NotText, check_encoding, read_blocks
+from minigpt.text.records import TextSource
 from minigpt.text.sources import File, Place, Stored, find
 
 LARGE = 1 << 24  # characters: a tokenizer learns from no more, and the ids of a longer text are kept on disk
 _SAMPLED = 1 << 16  # characters of each place that a sample is taken from
 _GOLDEN = 0x9E3779B1  # 2**32 divided by the golden ratio: its multiples are spread evenly, without a rhythm
 PYTHON_REFERENCE = "Python's language reference (pydoc_data.topics)"
-
-
-@dataclass(frozen=True)
-class Source:
-    """One file that was read: its name for people, and the hash and size of its bytes as stored."""
-
-    name: str
-    sha256: str
-    size: int
-    documents: int
 
 
 @dataclass(frozen=True)
@@ -44,7 +35,7 @@ class Corpus:
     """
 
     name: str
-    sources: tuple[Source, ...]
+    sources: tuple[TextSource, ...]
     skipped: tuple[str, ...] = ()
     characters: int = 0
     utf8_bytes: int = 0
@@ -59,16 +50,16 @@ class Corpus:
     @property
     def called(self) -> str:
         """The names of its sources, for a sentence."""
-        return names_told([source.name for source in self.sources])
+        return first_names([source.name for source in self.sources])
 
-    def by_source(self) -> Iterator[tuple[Source, Iterator[Block]]]:
+    def by_source(self) -> Iterator[tuple[TextSource, Iterator[Block]]]:
         """Each source and its blocks, which must be consumed before the next."""
         ends, begun = list(accumulate(source.documents for source in self.sources)), 0
 
         def place(block: Block) -> int:
             nonlocal begun
             begun += block.begins
-            return min(bisect_left(ends, begun), len(ends) - 1)  # a source that has grown is told when it ends
+            return min(bisect_left(ends, begun), len(ends) - 1)  # a source that has grown raises at its end
 
         for number, group in groupby(self.blocks(), place):
             yield self.sources[number], group
@@ -118,7 +109,7 @@ class _Tally:
 class _Result:
     """The result for one file: no documents if it is blank or not text."""
 
-    source: Source
+    source: TextSource
     tally: _Tally
     blocks: Callable[[], Iterator[Block]]
     is_text: bool = True
@@ -175,7 +166,9 @@ def corpus_of(name: str, documents: Sequence[str], source: str = "", stored: byt
 
     for block in in_blocks():
         tally.add(block)
-    found = Source(source or name, hashlib.sha256(stored).hexdigest(), len(stored), tally.documents)
+    found = TextSource(
+        name=source or name, sha256=hashlib.sha256(stored).hexdigest(), size=len(stored), documents=tally.documents
+    )
     return assemble(name, [_Result(found, tally, in_blocks)], [])
 
 
@@ -196,22 +189,22 @@ def read_file(
             raise
         tally, is_text = _Tally(), False
     if named and not tally.documents and not clock.left_out:
-        what = "holds nothing but blanks" if stored.size else "is empty"
+        what = "contains only white space" if stored.size else "is empty"
         raise CorpusError(f"{file.name} {what}.\nGive a file with text.")
-    source = Source(file.name, stored.sha256, stored.size, tally.documents)
+    source = TextSource(name=file.name, sha256=stored.sha256, size=stored.size, documents=tally.documents)
     count = tally.blocks if clock.left_out else None
     return _Result(source, tally, partial(read_again, file, read, source, count), is_text)
 
 
 def read_again(
-    file: File, read: Callable[[Iterable[bytes]], Iterator[Block]], source: Source, count: int | None
+    file: File, read: Callable[[Iterable[bytes]], Iterator[Block]], source: TextSource, count: int | None
 ) -> Iterator[Block]:
     """All blocks, or as many as were read before time ran out."""
     stored = Stored(file)
     found = read(stored)
     yield from islice(found, count)
     if count is not None:
-        next(found, None)  # which was looked at too
+        next(found, None)  # which was read too
     if stored.sha256 != source.sha256:
         raise CorpusError(f"{file.name} has changed while it was being read.\nStart again when it no longer changes.")
 
@@ -220,7 +213,7 @@ def check_any_text(place: Place, results: dict[str, _Result]) -> None:
     if any(results[file.key].source.documents for file in place.files):
         return
     count = len(place.files) + len(place.passed_over)
-    message = f"{place.name} holds no text; files looked at, hidden ones aside: {count:,}."
+    message = f"{place.name} contains no text. Files read, hidden ones aside: {count:,}."
     raise CorpusError(f"{message}\nGive a directory or file with text in it.")
 
 
@@ -231,12 +224,9 @@ def assemble(
     filled = [result for result in results if result.source.documents]
     tallies = [result.tally for result in filled]
     if to_learn and len({tally.first for tally in tallies}) == 1 and not any(tally.is_varied for tally in tallies):
-        names = names_told([result.source.name for result in filled])
-        message = (
-            f"{names} {'hold' if len(filled) > 1 else 'holds'} one character, {tallies[0].first!r}, and no other: "
-        )
-        message += "there is nothing to learn."
-        raise CorpusError(f"{message}\nGive a text with more in it.")
+        names = first_names([result.source.name for result in filled])
+        contain = f"contain{'s' if len(filled) == 1 else ''} only one character, {tallies[0].first!r}"
+        raise CorpusError(f"{names} {contain}: there is nothing to learn.\nGive a text with more in it.")
     return Corpus(
         name=folder_name(label),
         sources=tuple(result.source for result in filled),
@@ -249,7 +239,7 @@ def assemble(
     )
 
 
-def names_told(names: Sequence[str]) -> str:
+def first_names(names: Sequence[str]) -> str:
     """One or two names, or the first of more."""
     return " and ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1:,} others"
 

@@ -16,7 +16,7 @@ from typing import IO, Any
 from minigpt.errors import ConfigError, CorpusError, brief, escaped, named, needs_extra
 from minigpt.text.blocks import Block, blocks
 from minigpt.text.compression import decompress, inner_path, is_compressed
-from minigpt.text.sources import File, Stored
+from minigpt.text.sources import File, Stored, find, find_local
 
 _ROWS = 64  # of parquet at once: each may be a book
 _IN_MEMORY = 1 << 24  # bytes: a larger parquet file that is compressed once more is unpacked to a temporary file
@@ -31,6 +31,8 @@ ENCODINGS = (
     ("utf-16", (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)),
     ("utf-8", b""),
 )
+_LISTED = 20  # names in a message, at most
+_JSON_ADVICE = 'Each line must hold one object, such as {"text": "Once upon a time"}'
 JSON_TYPES = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
 
 
@@ -219,8 +221,7 @@ def json_lines_field(chunks: Iterable[str], name: str, field: str) -> Iterator[s
     """The string under `field` in each line's object; blank lines are skipped."""
     for number, line in enumerate(split_lines(chunks, name), start=1):
         if line.strip():
-            where = f"{name} line {number:,}"
-            yield json_field(parse_json(line, where), where, field)
+            yield json_field(line, f"{name} line {number:,}", field)
 
 
 def split_lines(chunks: Iterable[str], name: str) -> Iterator[str]:
@@ -228,7 +229,7 @@ def split_lines(chunks: Iterable[str], name: str) -> Iterator[str]:
 
     Raises CorpusError for a line of the file `name` that is too long to hold in memory.
     """
-    parts: list[str] = []  # of the line that is not over yet
+    parts: list[str] = []  # of the incomplete line
     size = number = 0
     for chunk in chunks:
         first, *others = chunk.split("\n")
@@ -241,63 +242,43 @@ def split_lines(chunks: Iterable[str], name: str) -> Iterator[str]:
             size = len(parts[0])
             number += len(others)
         if size > _LONGEST_LINE:
-            message = (
-                f"{name} line {number + 1:,} has more than {_LONGEST_LINE:,} characters, which are held in memory."
-            )
-            raise CorpusError(f"{message}\n{json_advice()}; a longer text can be given as .txt.")
+            what = f"{name} line {number + 1:,} has more than {_LONGEST_LINE:,} characters, which are held in memory."
+            raise CorpusError(f"{what}\n{_JSON_ADVICE}; a longer text can be given as .txt.")
     yield "".join(parts)
 
 
-def parse_json(line: str, where: str) -> dict[str, Any]:
+def json_field(line: str, where: str, field: str) -> str:
+    """The string under `field` in the JSON object `line`. Raises CorpusError, which names the place `where` it is."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else error
-        raise CorpusError(f"{where} is not valid JSON: {reason}.\n{json_advice()}") from error
+        raise CorpusError(f"{where} is not valid JSON: {reason}.\n{_JSON_ADVICE}") from error
     if not isinstance(record, dict):
-        raise CorpusError(f"{where} is {json_type(record)}, not a JSON object.\n{json_advice()}")
-    return record
-
-
-def json_advice() -> str:
-    return 'Each line must hold one object, such as {"text": "Once upon a time"}'
+        raise CorpusError(f"{where} is {json_type(record)}, not a JSON object.\n{_JSON_ADVICE}")
+    quoted, text = f'"{brief(escaped(field))}"', record.get(field)
+    if not isinstance(text, str):
+        what = f"{where} has no field {quoted}"
+        if field in record:
+            what = f"{where}: field {quoted} is {json_type(text)}, not a string"
+        raise no_field(what, "fields", list(record), [name for name, value in record.items() if isinstance(value, str)])
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # a lone surrogate, which JSON can express and no encoding can represent
+        half = f"\\u{ord(text[error.start]):04x}, half of a surrogate pair"
+        raise CorpusError(f"{where}: field {quoted} contains {half}.\nWrite both halves, or \\ufffd.") from error
+    return text
 
 
 def json_type(value: object) -> str:
     return JSON_TYPES.get(type(value), "a number")
 
 
-def json_field(record: dict[str, Any], where: str, field: str) -> str:
-    texts = [name for name, value in record.items() if isinstance(value, str)]
-    if field not in record:
-        raise no_field(f'{where} has no field "{brief(escaped(field))}"', "fields", list(record), texts)
-    if field not in texts:
-        message = f'{where}: field "{brief(escaped(field))}" is {json_type(record[field])}, not a string'
-        raise no_field(message, "fields", list(record), texts)
-    return whole_characters(record[field], where, field)
-
-
-def whole_characters(text: str, where: str, field: str) -> str:
-    """`text`, checked for lone surrogates, which JSON can express but no encoding can represent."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        half = f"\\u{ord(text[error.start]):04x}, half of a surrogate pair"
-        raise CorpusError(
-            f'{where}: field "{brief(escaped(field))}" holds {half}.\nWrite both halves, or \\ufffd.'
-        ) from error
-    return text
-
-
-def listed(names: list[str], most: int = 20) -> str:
-    """The first `most` of `names`, in quotes on one line."""
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(f'"{brief(escaped(name))}"' for name in names[:most]) + more
-
-
 def no_field(message: str, kind: str, names: list[str], texts: list[str]) -> CorpusError:
     """The error `message`, with the `names` that exist, and those of them (`texts`) that the user may have meant."""
-    there = f"It has the {kind} {listed(names)}." if names else f"It has no {kind}."
+    listed = ", ".join(f'"{brief(escaped(name))}"' for name in names[:_LISTED])
+    more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
+    there = f"It has the {kind} {listed}{more}." if names else f"It has no {kind}."
     advice = f"\nTry {named('field', shlex.quote(escaped(texts[0])))}" if texts else ""
     return CorpusError(f"{message}. {there}{advice}")
 
@@ -350,3 +331,37 @@ def column_texts(values: list[Any], schema: Any, name: str, field: str) -> list[
 
 def text_columns(schema: Any) -> list[str]:
     return [column.name for column in schema if "string" in str(column.type)]
+
+
+# --- one text to continue or to inspect
+
+
+def read_text(path: str) -> str:
+    """The text of one UTF-8 file, without a byte order mark, with newlines as line ends."""
+    place = find_local(path)
+    if not place.named:
+        raise CorpusError(f"{escaped(path)} is not one file.\nGive one file of text.")
+    return clean(_decode(place.files[0].read(), place.name))
+
+
+def read_prompt() -> str:
+    """The text of standard input, without a single final newline, which the shell adds."""
+    return clean(_decode(find("-").files[0].read(), "standard input")).removesuffix("\n")
+
+
+def check_argument(text: str) -> str:
+    """`text` from the command line, whose bytes are UTF-8 whatever the locale. Raises ConfigError otherwise."""
+    try:
+        return _decode(text.encode("utf-8", "surrogateescape"), "the text on the command line")
+    except CorpusError as error:
+        raise ConfigError(error.message) from error
+
+
+def _decode(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        byte = f"byte 0x{data[error.start]:02x} at offset {error.start:,}"
+        marked = next(encoding for encoding, marks in ENCODINGS if data.startswith(marks))
+        source = "latin1" if marked == "utf-8" else marked.replace("-", "")
+        raise CorpusError(f"{name} is not UTF-8: {byte}.\nConvert it: iconv -f {source} -t utf8") from error

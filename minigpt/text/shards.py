@@ -1,4 +1,4 @@
-"""Token ids of a split text, in memory or on disk, and the batches that are cut from them."""
+"""Token ids of a text that is split into training and validation: in memory, on disk, and cached."""
 
 import hashlib
 import json
@@ -7,20 +7,19 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from minigpt.errors import CheckpointError, CorpusError, OutputError
-from minigpt.records import Count, Several, read_object, record_of
+from minigpt.records import Count, Several, read_object, record_of, to_plain
 from minigpt.text.blocks import Progress, counted, unheard
 from minigpt.text.corpus import Split
+from minigpt.text.records import TextSource
 from minigpt.text.tokenizer import Tokenizer
 
 SHORTEST_CONTEXT = 8
@@ -28,8 +27,8 @@ MANIFEST = "manifest.json"
 _FORMAT = 1
 _DTYPES = ("uint16", "uint32")
 _SHARD = 1 << 26  # ids in a file, about
-_SMALL = 1 << 20  # characters: tokenized anew each time, in a second or two
-_CACHED = 4  # texts: those used last
+_SMALL = 1 << 20  # characters: so few are tokenized each time, in a second or two
+_CACHED = 4  # texts, those used last
 _IN_MEMORY = 1 << 24  # ids: so few are read rather than mapped
 
 
@@ -91,7 +90,7 @@ class ShardFile:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardFiles:
-    """The files of both parts of a text."""
+    """The files of the training text and of the validation text."""
 
     train: tuple[ShardFile, ...]
     validation: tuple[ShardFile, ...]
@@ -104,7 +103,7 @@ class Manifest:
     format: int
     dtype: str
     made_from: Mapping[str, Any]
-    sources: tuple[Mapping[str, Any], ...]
+    sources: tuple[TextSource, ...]
     train_bytes: Count
     shards: ShardFiles
 
@@ -121,7 +120,7 @@ class TokenData:
     validation: Ids
     train_bytes: int = 0
     made_from: Mapping[str, Any] = field(default_factory=dict)
-    sources: tuple[Mapping[str, Any], ...] = ()
+    sources: tuple[TextSource, ...] = ()
     folder: Path | None = None
 
 
@@ -139,11 +138,11 @@ def tokenize(tokenizer: Tokenizer, split: Split, folder: Path | None = None, pro
         validation=np.zeros(0, tokenizer.dtype),
         train_bytes=split.train_bytes,
         made_from=made_from(tokenizer, split),
-        sources=tuple(asdict(s) for text in (split.corpus, split.held_out) if text for s in text.sources),
+        sources=split.corpus.sources + (split.held_out.sources if split.held_out else ()),
     )
     if folder is not None:
         with _writing(folder):
-            write_shards(folder, data, parts)
+            _write(folder, data, parts)
         return open_shards(folder)
     train, validation = (np.concatenate([np.zeros(0, tokenizer.dtype), *batches]) for batches in parts.values())
     return replace(data, train=train, validation=validation)
@@ -163,26 +162,26 @@ def made_from(tokenizer: Tokenizer, split: Split) -> dict[str, Any]:
 # --- on disk
 
 
-def write_shards(folder: Path, data: TokenData, parts: Mapping[str, Iterable[np.ndarray]]) -> None:
+def _write(folder: Path, data: TokenData, parts: Mapping[str, Iterable[np.ndarray]]) -> None:
     """Write files of raw little-endian ids, then the manifest; without it, they are incomplete."""
     folder.mkdir()
-    shards = {name: list(_write_part(folder, name, iter(batches))) for name, batches in parts.items()}
-    manifest = {
-        "format": _FORMAT,
-        "dtype": data.train.dtype.name,
-        "made_from": data.made_from,
-        "sources": data.sources,
-        "train_bytes": data.train_bytes,
-        "shards": shards,
-    }
-    _write_synced(folder / MANIFEST, [json.dumps(manifest, indent=2, ensure_ascii=False).encode()])
+    files = {name: tuple(_write_part(folder, name, iter(batches))) for name, batches in parts.items()}
+    manifest = Manifest(
+        format=_FORMAT,
+        dtype=data.train.dtype.name,
+        made_from=data.made_from,
+        sources=data.sources,
+        train_bytes=data.train_bytes,
+        shards=ShardFiles(**files),
+    )
+    _write_synced(folder / MANIFEST, [json.dumps(to_plain(manifest), indent=2, ensure_ascii=False).encode()])
 
 
-def _write_part(folder: Path, name: str, batches: Iterator[np.ndarray]) -> Iterator[dict[str, Any]]:
+def _write_part(folder: Path, name: str, batches: Iterator[np.ndarray]) -> Iterator[ShardFile]:
     for number, first in enumerate(batches):
         file = folder / f"{name}-{number:05}.bin"
         size, sha256 = _write_synced(file, _up_to_a_shard(chain((first,), batches)))
-        yield {"file": file.name, "tokens": size // first.itemsize, "bytes": size, "sha256": sha256}
+        yield ShardFile(file=file.name, tokens=size // first.itemsize, bytes=size, sha256=sha256)
 
 
 def _up_to_a_shard(batches: Iterator[np.ndarray]) -> Iterator[bytes]:
@@ -217,7 +216,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def open_shards(folder: Path) -> TokenData:
-    """The ids in `folder`, mapped if there are many. Raises CheckpointError if a file is not as written."""
+    """The ids in `folder`, mapped if there are many. Raises CheckpointError if a file is missing or has changed."""
     manifest = read_manifest(folder)
     if manifest.dtype not in _DTYPES:
         raise CheckpointError(f"{folder / MANIFEST} is damaged: dtype is not one of {', '.join(_DTYPES)}.")
@@ -244,7 +243,7 @@ def _checked(folder: Path, shard: ShardFile, itemsize: int) -> Path:
         raise CheckpointError(f"{file} has {size:,} bytes, and should have {shard.bytes:,}: it is damaged.")
     with file.open("rb") as stream:
         if hashlib.file_digest(stream, "sha256").hexdigest() != shard.sha256:
-            raise CheckpointError(f"{file} does not hold what was written: it is damaged.")
+            raise CheckpointError(f"{file} is damaged: its contents have changed since they were written.")
     return file
 
 
@@ -256,7 +255,7 @@ def keep_shards(data: TokenData, folder: Path) -> TokenData:
             shutil.move(data.folder, folder)
         else:
             parts = {"train": data.train[:], "validation": data.validation[:]}
-            write_shards(temporary, data, {name: [ids] if len(ids) else [] for name, ids in parts.items()})
+            _write(temporary, data, {name: [ids] if len(ids) else [] for name, ids in parts.items()})
             os.replace(temporary, folder)
     return replace(data, folder=folder)
 
@@ -277,7 +276,7 @@ def reuse_shards(folder: Path, target: Path) -> TokenData:
         return open_shards(target)
     except CheckpointError:
         shutil.rmtree(target)
-        open_shards(folder)  # tells of the damage where it is
+        open_shards(folder)  # names the damaged file
         raise
 
 
@@ -335,7 +334,7 @@ def cached_tokens(tokenizer: Tokenizer, split: Split, progress: Progress = unhea
         _forget(folder.parent)
     except OSError as error:
         message = f"{folder.parent} cannot be written: {error.strerror or error}."
-        raise OutputError(f"{message}\nXDG_CACHE_HOME names another place for what is kept.") from error
+        raise OutputError(f"{message}\nTo cache tokens elsewhere, set XDG_CACHE_HOME.") from error
     return open_shards(folder)
 
 
@@ -347,9 +346,6 @@ def _forget(cache: Path) -> None:
             used[folder] = folder.stat().st_mtime
     for folder in sorted(used, key=used.__getitem__)[:-_CACHED]:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-# --- batches
 
 
 def fitting_context(tokens: int, context: int, text: str = "The text") -> int:
@@ -365,18 +361,3 @@ def fitting_context(tokens: int, context: int, text: str = "The text") -> int:
             f"needed (two windows of {SHORTEST_CONTEXT}). Give it a longer text."
         )
     return int(2 ** ((tokens // 2).bit_length() - 1))
-
-
-def random_windows(ids: Ids, batch: int, context: int, generator: torch.Generator, part: slice = slice(None)) -> Tensor:
-    """Random windows [B, T + 1], int64 on the CPU.
-
-    Of a batch shared by several processes, only the rows of `part` are read.
-    """
-    starts = torch.randint(len(ids) - context, (batch, 1), generator=generator)[part].numpy()
-    return torch.from_numpy(ids[starts + np.arange(context + 1)].astype(np.int64))
-
-
-def random_batch(ids: Ids, batch: int, context: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Inputs [B, T] and targets [B, T], shifted by one token, from `random_windows`."""
-    windows = random_windows(ids, batch, context, generator)
-    return windows[:, :-1], windows[:, 1:]

@@ -11,6 +11,7 @@ The ids are GPT-2's: the 256 bytes first, in its order, then the merges, end-of-
 
 import json
 import math
+import re
 import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, pairwise, takewhile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
@@ -25,7 +27,15 @@ from tokenizers import Tokenizer as Engine
 
 from minigpt.errors import CheckpointError, CorpusError, brief, escaped, named
 from minigpt.settings import RANGES, TOKENIZERS, require, require_choice
-from minigpt.text.blocks import Block, pieces, short_pieces, utf8_length
+from minigpt.text.blocks import (
+    SAFE_CUT,
+    SAFE_WITH_PREFIX_SPACE,
+    Block,
+    pieces,
+    short_pieces,
+    utf8_length,
+    whole_documents,
+)
 from minigpt.text.library_calls import Panic, interruptible, panics_raised, quiet_panics
 
 END_OF_TEXT = "<|endoftext|>"
@@ -65,14 +75,18 @@ class Tokenizer:
         self.end_of_text: int = end_of_text
         self.end_of_text_name = end_of_text_name
         self.vocab_size: int = 1 + max(engine.get_vocab(with_added_tokens=True).values())  # ids may have gaps
+        self._added = engine.get_added_tokens_decoder()
         self._holes = _missing_bytes(engine)
+        self._safe_cut = _safe_cut(engine)
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`; no end-of-text is added or parsed.
 
         Raises CorpusError if the tokenizer has no token for a part of the text, or none for all of it.
         """
-        ids = [token for batch in _batches([Block(text, True)]) for piece in self._encoded(batch) for token in piece]
+        ids = [
+            token for batch in self._batches([Block(text, True)]) for piece in self._encoded(batch) for token in piece
+        ]
         if text and not ids:
             raise _without_tokens(text)
         return ids
@@ -106,6 +120,45 @@ class Tokenizer:
         if not self._holes.isdisjoint(read.encode()) and self.decode_bytes(ids) != read.encode():
             raise _without_tokens(next(char for char in read if not self._holes.isdisjoint(char.encode())))
 
+    def _batches(self, blocks: Iterable[Block]) -> Iterator[list[Block]]:
+        """Parts of `blocks`, in batches; the first starts no new document, because nothing precedes it.
+
+        The parts are small where the tokenizer gives the same ids for them as for the whole, and documents otherwise.
+        """
+        if self._safe_cut is not SAFE_CUT:
+            blocks = whole_documents(blocks)
+        batch: list[Block] = []
+        size, is_first = 0, True
+        for block in blocks:
+            parts = [block.text] if self._safe_cut is None else pieces(block.text, self._safe_cut)
+            for number, text in enumerate(parts):
+                batch.append(Block(text, block.begins and number == 0 and not is_first))
+                is_first = False
+                size += len(text)
+                if size >= _BATCH:
+                    yield batch
+                    batch, size = [], 0
+        if batch:
+            yield batch
+
+    @property
+    def prefix_space(self) -> bool:
+        """Whether a blank is put before a text that does not begin with one."""
+        return any(part.get("add_prefix_space", False) for part in _parts(_layout(self._engine.pre_tokenizer)))
+
+    @property
+    def cuts_as_gpt2(self) -> bool:
+        """Whether the vocabulary, the merges and `prefix_space` are all there is to know, as in a GPT-2's tokenizer."""
+        words, model = _layout(self._engine.pre_tokenizer), self._engine.model
+        options = (model.unk_token, model.continuing_subword_prefix, model.end_of_word_suffix, model.byte_fallback)
+        return (
+            words.get("type") == "ByteLevel"
+            and words["use_regex"]
+            and self._engine.normalizer is None
+            and not any(options)
+            and not model.ignore_merges
+        )
+
     @property
     def dtype(self) -> np.dtype:
         """The type of ids on disk and in memory: little-endian uint16 if the vocabulary fits, otherwise uint32."""
@@ -117,7 +170,7 @@ class Tokenizer:
         Raises CorpusError as `encode` does.
         """
         first, has_token = "", False
-        for batch in _batches(blocks):
+        for batch in self._batches(blocks):
             rows = (
                 chain((self.end_of_text,) if begins else (), ids)
                 for (_, begins), ids in zip(batch, self._encoded(batch), strict=True)
@@ -137,14 +190,15 @@ class Tokenizer:
         """The bytes that a token stands for; for end-of-text and other added tokens, the bytes of its name."""
         data = self._bytes.get(token)
         if data is None:
-            data = self._bytes[token] = _letters_to_bytes(self._engine.id_to_token(token) or f"<id {token}>")
+            added = self._added.get(token)  # as it was typed, while the letters of all others stand for bytes
+            name = added.content if added else self._engine.id_to_token(token) or f"<id {token}>"
+            data = self._bytes[token] = name.encode() if added else _letters_to_bytes(name)
         return data
 
     def longer_tokens(self, data: bytes) -> list[int]:
         """The ids of the longer tokens that begin with `data` (one byte or more); added tokens are excluded."""
         if not self._words:
-            added = self._engine.get_added_tokens_decoder()
-            self._words = sorted(item for item in self._engine.get_vocab().items() if item[1] not in added)
+            self._words = sorted(item for item in self._engine.get_vocab().items() if item[1] not in self._added)
         start = "".join(map(BYTE_TO_LETTER.__getitem__, data))
         first, end = (bisect_left(self._words, (start + letter,)) for letter in ("\0", chr(sys.maxunicode)))
         return sorted(token for _, token in self._words[first:end])
@@ -178,15 +232,20 @@ class Tokenizer:
         try:
             text = path.read_text("utf-8")
             layout = json.loads(text)
-            byte_level = layout["model"]["type"] == "BPE" and "ByteLevel" in json.dumps(layout["pre_tokenizer"])
+            # OpenAI's own upload of GPT-2 has no type; the library then takes the model for what its fields allow.
+            is_bpe = layout["model"].get("type", "BPE") == "BPE"
+            byte_level = is_bpe and "ByteLevel" in json.dumps(layout["pre_tokenizer"])
         except OSError as error:
             raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CheckpointError(f"{path} is not a tokenizer file, or is damaged.") from error
         # Of WordPiece. With it the library reads beyond the end of tokens, and ends the process.
         if not byte_level or layout["model"].get("continuing_subword_prefix"):
-            raise CheckpointError(f"{path} is not a byte-level BPE tokenizer, the kind that GPT-2 has.")
-        return cls._made(lambda: Engine.from_str(text), path, special or Special())
+            raise _not_byte_level(path)
+        special = special or Special()
+        if special.prefix_space is not None and _set_prefix_space(layout["pre_tokenizer"], special.prefix_space):
+            text = json.dumps(layout)
+        return cls._made(lambda: Engine.from_str(text), path, special)
 
     @classmethod
     def from_vocabulary(
@@ -197,7 +256,7 @@ class Tokenizer:
         """
 
         def make() -> Engine:
-            return _engine(models.BPE(vocab=dict(vocabulary), merges=list(merges)), special.prefix_space)
+            return _engine(models.BPE(vocab=dict(vocabulary), merges=list(merges)), special.prefix_space or False)
 
         return cls._made(make, path, special)
 
@@ -206,6 +265,9 @@ class Tokenizer:
         try:
             with quiet_panics():
                 engine = make()
+                if not isinstance(engine.model, models.BPE):  # a file without a type can hold any
+                    raise _not_byte_level(path)
+                engine.model.dropout = None  # with it, a text has other ids at each call
                 special.give(engine)
                 name = END_OF_TEXT if engine.token_to_id(END_OF_TEXT) is not None else special.end_of_text
                 return cls(engine, name)
@@ -224,13 +286,14 @@ class Special:
     """What a folder says about its tokenizer beside the vocabulary.
 
     `added`: tokens by id, which occur in text unless they are special. `end_of_text`: the name of the token that ends a
-    text, if GPT-2's is missing. `names`: tokens that never occur in text.
+    text, if GPT-2's is missing. `names`: tokens that never occur in text. `prefix_space`: whether a blank is put before
+    a text that does not begin with one, if the vocabulary's file does not decide that.
     """
 
     added: Mapping[int, AddedToken] = field(default_factory=dict)
     names: tuple[str, ...] = ()
     end_of_text: str = END_OF_TEXT
-    prefix_space: bool = False
+    prefix_space: bool | None = None
 
     def give(self, engine: Engine) -> None:
         """Add the tokens to `engine`. Raises CheckpointError for one that has, or would get, another id."""
@@ -333,20 +396,43 @@ def _engine(model: models.BPE, prefix_space: bool = False) -> Engine:
     return engine
 
 
-def _batches(blocks: Iterable[Block]) -> Iterator[list[Block]]:
-    """Small parts of `blocks`, in batches; the first starts no new document, because nothing precedes it."""
-    batch: list[Block] = []
-    size, is_first = 0, True
-    for block in blocks:
-        for number, text in enumerate(pieces(block.text)):
-            batch.append(Block(text, block.begins and number == 0 and not is_first))
-            is_first = False
-            size += len(text)
-            if size >= _BATCH:
-                yield batch
-                batch, size = [], 0
-    if batch:
-        yield batch
+def _layout(pre_tokenizer: Any) -> dict[str, Any]:
+    """A pre-tokenizer as it stands in tokenizer.json; empty for none."""
+    layout: dict[str, Any] = json.loads(pre_tokenizer.__getstate__()) if pre_tokenizer else {}
+    return layout
+
+
+def _parts(layout: Any) -> Iterator[dict[str, Any]]:
+    """A pre-tokenizer and, of a sequence, those in it."""
+    if isinstance(layout, dict):
+        yield layout
+        for part in layout.get("pretokenizers") or ():
+            yield from _parts(part)
+
+
+def _set_prefix_space(layout: Any, prefix_space: bool) -> bool:
+    """Set add_prefix_space of every ByteLevel in a pre-tokenizer's `layout`; whether that changes anything."""
+    wrong = [
+        p for p in _parts(layout) if p.get("type") == "ByteLevel" and p.get("add_prefix_space") is not prefix_space
+    ]
+    for part in wrong:
+        part["add_prefix_space"] = prefix_space
+    return bool(wrong)
+
+
+def _safe_cut(engine: Engine) -> re.Pattern[str] | None:
+    """Where a text can be cut without changing its ids; None for tokenizers of which that is not known.
+
+    A normalizer can look at anything. Without GPT-2's pattern, a word can hold blanks. An added token that holds white
+    space could be cut itself, and one that takes the white space around it could lose some.
+    """
+    words = _layout(engine.pre_tokenizer)
+    if engine.normalizer or words.get("type") != "ByteLevel" or not words.get("use_regex", True):
+        return None
+    for token in engine.get_added_tokens_decoder().values():
+        if not token.special and (token.lstrip or token.rstrip or re.search(r"\s", token.content)):
+            return None
+    return SAFE_WITH_PREFIX_SPACE if words.get("add_prefix_space") else SAFE_CUT
 
 
 def _missing_bytes(engine: Engine) -> frozenset[int]:
@@ -354,6 +440,10 @@ def _missing_bytes(engine: Engine) -> frozenset[int]:
     special = {number for number, token in engine.get_added_tokens_decoder().items() if token.special}
     ids = {byte: engine.token_to_id(letter) for byte, letter in BYTE_TO_LETTER.items()}
     return frozenset(byte for byte, number in ids.items() if number is None or number in special)
+
+
+def _not_byte_level(path: Path) -> CheckpointError:
+    return CheckpointError(f"{path} is not a byte-level BPE tokenizer, the kind that GPT-2 has.")
 
 
 def _without_tokens(text: str) -> CorpusError:

@@ -9,16 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from tokenizers import Tokenizer as Engine
 
-from minigpt.checkpoint.files import CONFIG, LOG, RESUME, RUN, read_json_object, read_own_json
+from minigpt.checkpoint.files import CONFIG, read_json_object, read_own_json
 from minigpt.checkpoint.folder import load, read_config
 from minigpt.checkpoint.run_folder import OthersFolder, RunFolder, has_state, has_tokens, load_tokens
-from minigpt.checkpoint.runs import FINISHED, RunInfo, near_run
+from minigpt.checkpoint.runs import FINISHED, LOG, RESUME, RUN, RunInfo, near_run
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, brief, named
 from minigpt.models.kinds import Model
 from minigpt.records import Count, Several, record_of
 from minigpt.settings import MOST_STEPS, ModelConfig, TrainConfig, require
-from minigpt.text.corpus import Corpus, Source
+from minigpt.text.corpus import Corpus
+from minigpt.text.records import TextSource
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.training.distributed import Ranks
@@ -39,7 +40,7 @@ class StartedRun(NamedTuple):
 class _StoredText:
     """The text, as run.json describes it."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[TextSource, ...]
     bytes: Count
     validation: str
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from minigpt.errors import ConfigError, named
 from minigpt.models.device import autocast
 from minigpt.settings import TrainConfig
-from minigpt.text.shards import Ids, random_windows
+from minigpt.text.shards import Ids
 from minigpt.training.distributed import Ranks
 
 Batch = tuple[Tensor, Tensor]  # inputs [B, T] and, one token further on, targets [B, T], int64
@@ -50,6 +50,21 @@ class Batches:
         # Whole: a copy of what is not contiguous would wait.
         windows = windows.to(self._device, non_blocking=True)
         return windows[:, :-1], windows[:, 1:]
+
+
+def random_windows(ids: Ids, batch: int, context: int, generator: torch.Generator, part: slice = slice(None)) -> Tensor:
+    """Random windows [B, T + 1], int64 on the CPU.
+
+    Of a batch shared by several processes, only the rows of `part` are read.
+    """
+    starts = torch.randint(len(ids) - context, (batch, 1), generator=generator)[part].numpy()
+    return torch.from_numpy(ids[starts + np.arange(context + 1)].astype(np.int64))
+
+
+def random_batch(ids: Ids, batch: int, context: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Inputs [B, T] and targets [B, T], shifted by one token, from `random_windows`."""
+    windows = random_windows(ids, batch, context, generator)
+    return windows[:, :-1], windows[:, 1:]
 
 
 def mixed(*numbers: int) -> int:

@@ -89,9 +89,8 @@ def compare_next(one: Checkpoint, other: Checkpoint, text: str, *, top: int, mov
             f"{one.path} and {other.path} have different vocabularies, so their next tokens cannot be compared one by "
             f"one.\nWith {named('every')}, they are compared stretch by stretch of the text."
         )
-    from minigpt.sampling.bits import divergence_bits
-    from minigpt.sampling.continuation import distribution_after
-    from minigpt.sampling.distribution import all_others, best_ids, candidates
+    from minigpt.sampling.distribution import all_others, best_ids, candidates, divergence_bits
+    from minigpt.sampling.score import distribution_after
 
     ids, token_bytes = one.tokenizer.encode(text), one.tokenizer.token_bytes
     first, second = (distribution_after(checkpoint.model, ids) for checkpoint in (one, other))
@@ -131,7 +130,7 @@ def compare_text(one: Checkpoint, other: Checkpoint, text: str) -> Iterator[Comp
 
     Only the windows of one stretch are in memory.
     """
-    from minigpt.sampling.bits import divergence_bits
+    from minigpt.sampling.distribution import divergence_bits
 
     same = same_vocabulary(one.tokenizer, other.tokenizer)
     ids = one.tokenizer.encode(text)
@@ -193,7 +192,7 @@ def _stretches(
 
 def _total_bits(tokens: Sequence[_TokenRead]) -> float | None:
     """The surprisal of all tokens; None if one of them has no context."""
-    from minigpt.sampling.bits import surprisal
+    from minigpt.sampling.distribution import surprisal
 
     bits = [surprisal(read.logits_V, read.token.id) for read in tokens if read.logits_V is not None]
     return math.fsum(bits) if len(bits) == len(tokens) else None
@@ -242,9 +241,7 @@ def _mean(values: Sequence[float], count: int) -> float | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
-    """The flag that asks for a comparison with another checkpoint."""
-
+class _Flags(Settings):
     against: Path | None = setting(
         None,
         help=f"Compare with another checkpoint, side by side; with {named('every')}, stretch by stretch.",
@@ -275,7 +272,7 @@ NEXT = View(
     record=ComparedNext,
     ask=_ask,
     title="What two models predict next",
-    settings=Flags,
+    settings=_Flags,
     asked_by=("against",),
 )
 EVERY = View(

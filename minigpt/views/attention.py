@@ -74,9 +74,7 @@ def _triangle(values_TS: Tensor) -> tuple[tuple[float, ...], ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
-    """The flags that ask for a grid."""
-
+class _Flags(Settings):
     layer: int | None = setting(
         None, help="Show the grid of this layer, from 1: the mean of its heads.", range=Range(1, 10_000)
     )
@@ -130,7 +128,7 @@ VIEW = View(
     record=AttentionGrid,
     ask=_ask,
     title="Which earlier tokens each token looks at",
-    settings=Flags,
+    settings=_Flags,
     asked_by=("layer",),
     takes=("head", "scores"),
     page=every_grid,

@@ -58,8 +58,7 @@ def leave_one_out(
 
     from minigpt.models.inside import logits_without_each
     from minigpt.models.kv_cache import KVCache, window_start
-    from minigpt.sampling.bits import surprisal
-    from minigpt.sampling.distribution import best_ids, candidates, distribution
+    from minigpt.sampling.distribution import best_ids, candidates, distribution, surprisal
 
     start = window_start(len(ids), model.config.context)
     window = ids[start:]
@@ -88,9 +87,7 @@ def leave_one_out(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
-    """The flags that ask for an attribution, and name the tokens that some views track."""
-
+class _Flags(Settings):
     attribution: bool = setting(False, help="Leave out each token in turn, to see its effect on the next one.")
     track: tuple[str, ...] = setting(
         (),
@@ -116,7 +113,7 @@ VIEW = View(
     record=Attribution,
     ask=_ask,
     title="How much each token contributed to the next one",
-    settings=Flags,
+    settings=_Flags,
     asked_by=("attribution",),
     takes=("track",),
 )

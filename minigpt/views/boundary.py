@@ -54,7 +54,7 @@ def boundary(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int
     longer tokens are listed. None if no token has one before it.
     """
     from minigpt.models.decoder import decoding_threads
-    from minigpt.sampling.continuation import before_each, scored
+    from minigpt.sampling.score import before_each, scored
 
     furthest = min(_FURTHEST, len(ids) - 1)
     if furthest < 1:
@@ -71,8 +71,8 @@ def _boundary(
     dist: Distribution, tokenizer: Tokenizer, own: Sequence[ScoredToken], position: int, top: int
 ) -> Boundary:
     """The boundary as predicted from before all of `own`, where `dist` is the distribution."""
-    from minigpt.sampling.continuation import scored
     from minigpt.sampling.distribution import best_ids
+    from minigpt.sampling.score import scored
 
     data = bytes.fromhex("".join(token.bytes for token in own))
     ids, raw_prob = tokenizer.longer_tokens(data), math.prod(token.raw_prob for token in own)
@@ -99,9 +99,7 @@ def _other(count: int, raw_prob: float) -> Other:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
-    """The flag that asks for the boundary."""
-
+class _Flags(Settings):
     boundary: bool = setting(False, help="Also show how the end of the prompt could be tokenized differently.")
 
 
@@ -119,7 +117,7 @@ VIEW = View(
     key="steps",
     ask=_ask,
     title="How else the end of the text could be tokenized",
-    settings=Flags,
+    settings=_Flags,
     asked_by=("boundary",),
     at_end=False,
 )

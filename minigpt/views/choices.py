@@ -73,8 +73,8 @@ def _scored(
 ) -> list[list[ScoredToken]]:
     """Every token of every text: `ids` are read once, then all texts continue as a batch, each until it ends."""
     from minigpt.models.decoder import decoder_for
-    from minigpt.sampling.continuation import scored
     from minigpt.sampling.distribution import distribution
+    from minigpt.sampling.score import scored
 
     decoder, found = decoder_for(model, len(texts)), [list[ScoredToken]() for _ in texts]
     logits_BV, rows = decoder.prefill(ids), list(range(len(texts)))
@@ -96,9 +96,7 @@ def _shares(nats: Sequence[float]) -> list[float]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
-    """The flag that asks for the probabilities of some texts."""
-
+class _Flags(Settings):
     choices: str | None = setting(
         None,
         help="Continuations to compare by probability. Spaces count; quote a comma inside as in CSV.",
@@ -156,7 +154,7 @@ VIEW = View(
     key="choices",
     ask=_ask,
     title="How probable each choice is",
-    settings=Flags,
+    settings=_Flags,
     asked_by=("choices",),
     tokens_ahead=_tokens_ahead,
 )

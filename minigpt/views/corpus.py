@@ -85,8 +85,8 @@ def corpus_step(
     Lists the `top` tokens of the model and the `top` most frequent of the corpus. Shares are of what followed the last
     `suffix` tokens, or as many of them as occur in the corpus; by default the longest suffix that occurs.
     """
-    from minigpt.sampling.continuation import distribution_after
     from minigpt.sampling.distribution import step_record
+    from minigpt.sampling.score import distribution_after
     from minigpt.text.occurrences import OUTSIDE, followers, most_frequent, nested
 
     dist = distribution_after(model, ids)
@@ -153,9 +153,7 @@ def _divergence_bits(dist: Distribution, found: Followers) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
-    """The flags that ask for a comparison with a corpus."""
-
+class _Flags(Settings):
     corpus: tuple[str, ...] = setting(
         (),
         help="Compare with how often each token follows in run (what the checkpoint learned from), a run's folder, "
@@ -187,7 +185,7 @@ VIEW = View(
     key="steps",
     ask=_ask,
     title="What the model predicts, and what follows in a corpus",
-    settings=Flags,
+    settings=_Flags,
     asked_by=("corpus",),
     takes=("suffix",),
 )

@@ -67,9 +67,7 @@ def building_merges(numbers: Mapping[tuple[bytes, bytes], int], data: bytes) -> 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
-    """The flag that asks how the text is tokenized."""
-
+class _Flags(Settings):
     cut: bool = setting(False, flag="tokens", help="Show how the text is tokenized, with the merges behind each token.")
 
 
@@ -84,7 +82,7 @@ VIEW = View(
     key="tokens",
     ask=_ask,
     title="How the text is tokenized",
-    settings=Flags,
+    settings=_Flags,
     asked_by=("cut",),
     runs_model=False,
 )

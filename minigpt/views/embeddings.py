@@ -64,9 +64,7 @@ def token_vectors(model: Model, tokenizer: Tokenizer, tokens: Sequence[int], *, 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
-    """The number of neighbours to list."""
-
+class _Flags(Settings):
     nearest: int = setting(
         10,
         flag="top",
@@ -87,7 +85,7 @@ VIEW = View(
     key="tokens",
     ask=_ask,
     title="The vectors of tokens, and the tokens with the most similar ones",
-    settings=Flags,
+    settings=_Flags,
     takes=("nearest",),
     tokens_ahead=None,
     at_end=False,

@@ -55,9 +55,8 @@ def history(
 
     `tracked`: the tokens whose probability and rank are followed, by default the final model's `top` candidates.
     """
-    from minigpt.sampling.bits import divergence_bits
-    from minigpt.sampling.continuation import distribution_after
-    from minigpt.sampling.distribution import best_ids, candidates
+    from minigpt.sampling.distribution import best_ids, candidates, divergence_bits
+    from minigpt.sampling.score import distribution_after
 
     final = distribution_after(load(snapshots[-1]), ids)
     followed = tracked or best_ids(final.logits_V, top)
@@ -83,8 +82,8 @@ def history_by_layer(
     """
     from minigpt.models.inside import layer_logits
     from minigpt.models.kinds import gpt_of
-    from minigpt.sampling.continuation import distribution_after
     from minigpt.sampling.distribution import best_ids, candidates, distribution
+    from minigpt.sampling.score import distribution_after
 
     if token is None:
         (token,) = best_ids(distribution_after(load(snapshots[-1]), ids).logits_V, 1)
@@ -96,9 +95,7 @@ def history_by_layer(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
-    """The flag that asks for the history of a run."""
-
+class _Flags(Settings):
     history: Path | None = setting(
         None,
         help="What a run's snapshots predicted as it learned, one row each; run for the checkpoint's own.",
@@ -155,7 +152,7 @@ VIEW = View(
     key="rows",
     ask=_ask,
     title="What the snapshots of a training predicted",
-    settings=Flags,
+    settings=_Flags,
     asked_by=("history",),
     takes=("track",),
     usual_top=4,

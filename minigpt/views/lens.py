@@ -42,8 +42,7 @@ def by_layer(
     whose probability and rank are followed, by default the most likely one.
     """
     from minigpt.models.inside import layer_logits
-    from minigpt.sampling.bits import divergence_bits
-    from minigpt.sampling.distribution import all_others, best_ids, candidates, distribution
+    from minigpt.sampling.distribution import all_others, best_ids, candidates, distribution, divergence_bits
 
     dists = [distribution(logits_V) for logits_V in layer_logits(model, ids)]
     output = dists[-1]
@@ -65,9 +64,7 @@ def by_layer(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
-    """The flag that asks for the logit lens."""
-
+class _Flags(Settings):
     by_layer: bool = setting(False, help="Show what each layer would predict: the logit lens.")
 
 
@@ -82,7 +79,7 @@ VIEW = View(
     key="rows",
     ask=_ask,
     title="What each layer would predict",
-    settings=Flags,
+    settings=_Flags,
     asked_by=("by_layer",),
     takes=("track",),
 )

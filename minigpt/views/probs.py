@@ -22,8 +22,8 @@ _UNFILTERED = SampleConfig(temperature=1.0, top_p=1.0)
 
 def next_token(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> StepRecord:
     """The distribution after `ids` (one or more): the softmax of the logits, unfiltered; nothing is drawn."""
-    from minigpt.sampling.continuation import distribution_after
     from minigpt.sampling.distribution import step_record
+    from minigpt.sampling.score import distribution_after
 
     return step_record(distribution_after(model, ids), tokenizer.token_bytes, position=len(ids), top=top)
 
@@ -85,9 +85,7 @@ def text_score(records: Iterable[StepRecord]) -> TextScore:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
-    """The flag that asks for every token of the text."""
-
+class _Flags(Settings):
     every: bool = setting(False, flag="all", help="Score every token of the text, not only what comes next.")
 
 
@@ -123,7 +121,7 @@ EVERY = View(
     key="steps",
     ask=_every,
     title="How surprising each token of the text is",
-    settings=Flags,
+    settings=_Flags,
     asked_by=("every",),
     page=_every_page,
     tokens_ahead=lambda question: -1,

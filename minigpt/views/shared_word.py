@@ -218,9 +218,7 @@ def _attended(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Settings):
-    """The flags that ask for a word in two texts."""
-
+class _Flags(Settings):
     other: str | None = setting(None, flag="with", help="Compare a word in two texts: another text that shares it.")
     word: str | None = setting(None, help="The shared word. By default the longest.")
 
@@ -240,7 +238,7 @@ VIEW = View(
     record=SharedWord,
     ask=_ask,
     title="A word in two texts",
-    settings=Flags,
+    settings=_Flags,
     asked_by=("other",),
     takes=("word",),
     tokens_ahead=None,

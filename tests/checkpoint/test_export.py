@@ -106,8 +106,8 @@ def make_folder(folder: Path, name: str) -> None:
 
 
 TARGETS: dict[str, tuple[str, Callable[[Path], object], str, bool]] = {  # name, what is there, message, even to replace
-    "a run": ("out", make_run, "holds a run, which an export must not replace", True),
-    "somebody's folder": ("out", lambda path: make_folder(path, "thesis.tex"), "holds no model", True),
+    "a run": ("out", make_run, "is a run, which an export must not replace", True),
+    "somebody's folder": ("out", lambda path: make_folder(path, "thesis.tex"), "contains no model", True),
     "an export": ("out", lambda path: make_folder(path, "config.json"), "exists already", False),
     "a file for a folder": ("out", lambda path: path.write_text("x"), "is a file", True),
     "a folder for a file": ("a.gguf", lambda path: path.mkdir(), "is a folder", True),
@@ -145,7 +145,7 @@ def test_a_place_that_allows_nothing_is_refused(tmp_path: Path, monkeypatch: pyt
 
 def test_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.gguf")
-    with pytest.raises(OutputError, match="is no file, but a pipe or a device"):
+    with pytest.raises(OutputError, match="is a pipe or a device"):
         check_target(tmp_path / "a.gguf", overwrite=True)
 
 

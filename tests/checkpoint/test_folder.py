@@ -265,7 +265,7 @@ def test_a_damaged_file(checkpoint_folder: Path, name: str, contents: bytes) -> 
 def test_truncated_weights(checkpoint_folder: Path, length: int) -> None:
     path = checkpoint_folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:length])
-    assert f"{path} is damaged or is no safetensors file" in load_error(checkpoint_folder)
+    assert f"{path} is damaged or is not a safetensors file" in load_error(checkpoint_folder)
 
 
 # What is refused: weights
@@ -290,8 +290,8 @@ def put(name: str, value: Tensor) -> Callable[[Tensors], None]:
         (without("transformer.ln_f.weight"), "lacks the tensor ln_f.weight"),
         (without("transformer.wte.weight"), "lacks the tensor wte.weight"),
         (without("transformer.h.1.mlp.c_fc.bias"), "lacks the tensor h.1.mlp.c_fc.bias"),
-        (put("transformer.h.0.attn.extra", torch.zeros(1)), "holds 'h.0.attn.extra', which no GPT-2 has"),
-        (put("score.weight", torch.zeros(2, 16)), "holds 'score.weight', which no GPT-2 has"),
+        (put("transformer.h.0.attn.extra", torch.zeros(1)), "holds 'h.0.attn.extra', which a GPT-2 does not have"),
+        (put("score.weight", torch.zeros(2, 16)), "holds 'score.weight', which a GPT-2 does not have"),
         (put("transformer.wte.weight", torch.zeros(320, 16, dtype=torch.int64)), "wte.weight holds torch.int64"),
         (put("transformer.ln_f.bias", torch.zeros(16, dtype=torch.bool)), "ln_f.bias holds torch.bool"),
         (put("transformer.h.2.ln_1.bias", torch.zeros(16)), "has 3 layers, but config.json says n_layer 2"),
@@ -330,12 +330,12 @@ def test_weights_that_do_not_fit(
         ({"n_embd": None}, "n_embd is None"),
         ({"n_head": 3}, "contradicts itself: width=16 cannot be divided among heads=3"),
         ({"model_type": "llama"}, "model_type is 'llama'; a GPT-2 with 'gpt2'"),
-        ({"model_type": ...}, "model_type is None"),
+        ({"model_type": ...}, "model_type is missing"),
         ({"activation_function": "mish"}, "activation_function is 'mish'; these can be loaded: gelu_new, "),
         ({"activation_function": ["relu"]}, "activation_function is ['relu']"),
         ({"n_inner": 0}, "n_inner is 0; it must be a whole number"),
         ({"n_inner": "64"}, "n_inner is '64'"),
-        ({"layer_norm_epsilon": "small"}, "layer_norm_epsilon is 'small'; it must be a number from 0 to 1"),
+        ({"layer_norm_epsilon": "small"}, "layer_norm_epsilon is 'small'; it must be at least 0 and below 1"),
         ({"layer_norm_epsilon": float("nan")}, "layer_norm_epsilon is nan"),
         ({"resid_pdrop": 1}, "resid_pdrop is 1; it must be at least 0 and below 1"),
         ({"scale_attn_by_inverse_layer_idx": 1}, "scale_attn_by_inverse_layer_idx is 1; it must be true or false"),

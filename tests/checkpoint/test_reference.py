@@ -133,7 +133,7 @@ def test_a_run_that_does_not_say_what_it_learned_from(run: Checkpoint) -> None:
 
 
 def test_a_checkpoint_that_is_no_run(tmp_path: Path, model: GPT, bpe: Tokenizer) -> None:
-    with pytest.raises(CheckpointError, match=r"is no run of minigpt .*\nGive the text: corpus=FILE"):
+    with pytest.raises(CheckpointError, match=r"is not a run of minigpt .*\nGive the text: corpus=FILE"):
         find_reference(["run"], Checkpoint(tmp_path, model, bpe))
 
 

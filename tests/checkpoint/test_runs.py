@@ -57,7 +57,7 @@ def test_a_last_line_without_its_newline_counts_when_it_is_whole(run: Path) -> N
 )  # fmt: skip
 def test_a_damaged_line_in_between_is_told(run: Path, line: str) -> None:
     (run / "train.jsonl").write_text("\n".join([LINES[0], line, LINES[2]]) + "\n")
-    with pytest.raises(CheckpointError, match=r"train\.jsonl line 2 is no record"):
+    with pytest.raises(CheckpointError, match=r"train\.jsonl line 2 is not a record"):
         read_log(run)
 
 
@@ -113,14 +113,14 @@ def test_the_log_alone_will_do(run: Path) -> None:
 
 
 def test_a_folder_of_runs_names_them(run: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"holds no train\.jsonl with a record .*\nThese in it do: notes\."):
+    with pytest.raises(CheckpointError, match=r"contains no train\.jsonl with a record .*\nThese in it do: notes\."):
         read_run(run.parent)
 
 
 @pytest.mark.parametrize("text", ["", "\n", '{"step"'])
 def test_a_log_without_a_record_is_told(run: Path, text: str) -> None:
     (run / "train.jsonl").write_text(text)
-    with pytest.raises(CheckpointError, match=r"holds no train\.jsonl with a record"):
+    with pytest.raises(CheckpointError, match=r"contains no train\.jsonl with a record"):
         read_run(run)
 
 

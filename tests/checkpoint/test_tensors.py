@@ -155,7 +155,7 @@ def test_a_header_longer_than_any_needs(checkpoint_folder: Path) -> None:
 )
 def test_a_header_whose_sizes_are_not_those_of_the_file(checkpoint_folder: Path, entry: Any) -> None:
     write_header(checkpoint_folder / WEIGHTS, {"transformer.wte.weight": entry}, data=bytes(8))
-    assert f"{checkpoint_folder / WEIGHTS} is damaged or is no safetensors file" in load_error(checkpoint_folder)
+    assert f"{checkpoint_folder / WEIGHTS} is damaged or is not a safetensors file" in load_error(checkpoint_folder)
 
 
 def test_numbers_of_a_kind_that_is_not_known(checkpoint_folder: Path) -> None:

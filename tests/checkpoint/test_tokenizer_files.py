@@ -67,6 +67,25 @@ def test_a_space_before_the_first_word_where_the_folder_says_so(old: Path) -> No
     assert read_tokenizer(old).decode(read_tokenizer(old).encode("dog")) == " dog"
 
 
+@pytest.mark.parametrize("stored", [True, False])
+@pytest.mark.parametrize("described", [True, False, None])
+@pytest.mark.parametrize("kind", ["GPT2Tokenizer", "GPT2TokenizerFast", "PreTrainedTokenizerFast", None])
+def test_who_decides_about_a_space_before_the_first_word(
+    bpe: Tokenizer, tmp_path: Path, stored: bool, described: bool | None, kind: str | None
+) -> None:
+    """In transformers 5.23 GPT2Tokenizer heeds tokenizer_config.json alone, other classes tokenizer.json alone."""
+    layout = json.loads(bpe.to_json())
+    layout["pre_tokenizer"]["add_prefix_space"] = stored
+    write(tmp_path, "tokenizer.json", layout)
+    write(tmp_path, "config.json", {"model_type": "gpt2"})
+    given = {"add_prefix_space": described, "tokenizer_class": kind}
+    write(tmp_path, "tokenizer_config.json", {key: value for key, value in given.items() if value is not None})
+    reference = transformers.AutoTokenizer.from_pretrained(tmp_path, local_files_only=True)
+    tokenizer = read_tokenizer(tmp_path)
+    for text in ("value of", " value of", "\nvalue of", "the value of a"):
+        assert tokenizer.encode(text) == reference(text)["input_ids"]
+
+
 def test_a_model_with_them_is_loaded(old: Path, model: GPT, bpe: Tokenizer) -> None:
     save_description(old, model.config, bpe, torch.float32)
     save_weights(old, model)
@@ -77,6 +96,38 @@ def test_a_model_with_them_is_loaded(old: Path, model: GPT, bpe: Tokenizer) -> N
 def test_tokenizer_json_comes_first(old: Path, char: Tokenizer, corpus: str) -> None:
     (old / "tokenizer.json").write_text(char.to_json(), "utf-8")
     assert read_tokenizer(old).encode(corpus) == char.encode(corpus)
+
+
+def test_the_layout_of_the_original_upload(bpe: Tokenizer, tmp_path: Path, hard_strings: list[str]) -> None:
+    """The tokenizer.json of openai-community/gpt2 has no `model.type`, and merges as texts (SKaiNET, issue 858)."""
+    layout = json.loads(bpe.to_json())
+    model = layout["model"]
+    layout["model"] = {
+        "dropout": None,
+        "unk_token": None,
+        "continuing_subword_prefix": "",
+        "end_of_word_suffix": "",
+        "fuse_unk": False,
+        "vocab": model["vocab"],
+        "merges": [" ".join(pair) for pair in model["merges"]],
+    }
+    write(tmp_path, "tokenizer.json", layout)
+    write(tmp_path, "tokenizer_config.json", {"model_max_length": 1024})
+    tokenizer, library = read_tokenizer(tmp_path), Engine.from_file(str(tmp_path / "tokenizer.json"))
+    library.encode_special_tokens = True
+    reference = theirs(tmp_path)
+    for text in hard_strings:
+        assert tokenizer.encode(text) == library.encode(text).ids
+        assert tokenizer.encode(text) == reference(text, split_special_tokens=True)["input_ids"]
+    assert tokenizer.merges() == bpe.merges()
+    assert json.loads(tokenizer.to_json())["model"]["type"] == "BPE"
+
+
+def test_a_file_without_a_type_that_is_no_bpe(bpe: Tokenizer, tmp_path: Path) -> None:
+    layout = json.loads(bpe.to_json())
+    layout["model"] = {"vocab": layout["model"]["vocab"], "unk_token": "a"}  # a WordLevel model, to the library
+    write(tmp_path, "tokenizer.json", layout)
+    assert "is not a byte-level BPE tokenizer" in read_error(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory, minigpt: Callable[..., Any
     result = minigpt("train", str(folder / "notes.txt"), *flags)
     assert result.exit_code == 0, result.output
     return folder / "run"
+
+
+@pytest.fixture
+def inspect(minigpt: Callable[..., Any], trained: Path) -> Callable[..., Any]:
+    """Ask the trained run: inspect("The cat", "--top", "5")."""
+    return partial(minigpt, "inspect-probs", "-c", str(trained))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,8 @@ NOTE = "note: the prompt ends in"
 
 
 @pytest.fixture
-def inspect(minigpt: Run, trained: Path) -> Run:
-    def run(*arguments: str, **options: Any) -> Any:
-        return minigpt("inspect-probs", "-c", str(trained), *arguments, **options)
-
-    return run
-
-
-@pytest.fixture
 def sample(minigpt: Run, trained: Path) -> Run:
-    def run(*arguments: str, **options: Any) -> Any:
-        return minigpt("sample", "-c", str(trained), "--seed", "3", "-n", "4", *arguments, **options)
-
-    return run
+    return partial(minigpt, "sample", "-c", str(trained), "--seed", "3", "-n", "4")
 
 
 @pytest.mark.parametrize("ending", ["The cat ", "a mat and th"])

@@ -55,7 +55,7 @@ def test_json_is_the_whole_record_and_a_finished_one_is_shown_again(compare: Run
         (("--resume", "latest", "--quick"), "--resume keeps what the comparison began with"),
         (("--resume", "latest", "--seed", "3"), "--resume keeps what the comparison began with"),
         (("--resume", "latest"), "There is no comparison in ./checkpoints yet."),
-        (("--resume", "nowhere"), "nowhere holds no comparison"),
+        (("--resume", "nowhere"), "nowhere contains no comparison"),
         (("nowhere.txt",), "nowhere.txt"),
     ],
 )
@@ -91,7 +91,7 @@ def test_a_signal_stops_it_and_says_how_to_go_on(start: Run, notes: str, number:
             break
     out, err = process.communicate(timeout=600)
     assert process.returncode == 128 + number
-    assert b"Go on with: minigpt compare --resume checkpoints/compare-notes" in err
+    assert b"Continue with: minigpt compare --resume checkpoints/compare-notes" in err
     assert out == b""
     assert Path("checkpoints/compare-notes/comparison.json").exists()
 

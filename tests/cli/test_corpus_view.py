@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,8 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture
-def inspect(minigpt: Run, trained: Path) -> Run:
-    def run(*arguments: str, **options: Any) -> Any:
-        return minigpt("inspect-probs", "-c", str(trained), *arguments, **options)
-
-    return run
-
-
-@pytest.fixture
 def sample(minigpt: Run, trained: Path) -> Run:
-    def run(*arguments: str, **options: Any) -> Any:
-        return minigpt("sample", "-c", str(trained), "--seed", "3", "-n", "12", *arguments, **options)
-
-    return run
+    return partial(minigpt, "sample", "-c", str(trained), "--seed", "3", "-n", "12")
 
 
 def step(result: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def inspect(minigpt: Run, trained: Path) -> Run:
-    def run(*arguments: str, **options: Any) -> Any:
-        return minigpt("inspect-embeddings", "-c", str(trained), *arguments, **options)
-
-    return run
+    return partial(minigpt, "inspect-embeddings", "-c", str(trained))
 
 
 @pytest.mark.parametrize("columns", [40, 80, 160])

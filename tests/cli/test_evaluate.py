@@ -118,7 +118,7 @@ def test_bfloat16_only_where_asked_for(evaluate: Run) -> None:
         (["none.txt"], "none.txt does not exist"),
         (["binary"], "binary looks binary"),
         (["empty"], "empty is empty"),
-        (["blank"], "blank holds nothing but blanks"),
+        (["blank"], "blank contains only white space"),
         (["one"], "There is nothing to score: the first token of a document has no context"),
         (["a.txt", "--stride", "33"], "--stride must be from 1 to the model's context, 32, not 33."),
         (["a.txt", "--stride", "0"], "--stride must be 1 or more, not 0."),

@@ -84,7 +84,7 @@ def test_a_name_need_not_be_utf8(minigpt: Run, trained: Path) -> None:
 def test_a_run_is_never_replaced(minigpt: Run, trained: Path) -> None:
     result = minigpt("export", str(trained), str(trained), "--overwrite")
     assert result.exit_code == 1
-    assert "holds a run, which an export must not replace" in result.stderr
+    assert "is a run, which an export must not replace" in result.stderr
 
 
 def test_without_the_library_one_line_says_what_to_install(

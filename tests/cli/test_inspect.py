@@ -15,14 +15,6 @@ Run = Callable[..., Any]
 ABOUT = ("prompt", "checkpoint", "version")
 
 
-@pytest.fixture
-def inspect(minigpt: Run, trained: Path) -> Run:
-    def run(*arguments: str, **options: Any) -> Any:
-        return minigpt("inspect-probs", "-c", str(trained), *arguments, **options)
-
-    return run
-
-
 def document(result: Any) -> dict[str, Any]:
     assert result.exit_code == 0, result.stderr
     (line,) = result.stdout.splitlines()

@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,14 +10,6 @@ from rich.cells import cell_len
 
 Run = Callable[..., Any]
 HOSTILE = "The cat [bold] :smile: \x1b[31m\u202e 速い"
-
-
-@pytest.fixture
-def inspect(minigpt: Run, trained: Path) -> Run:
-    def run(*arguments: str, **options: Any) -> Any:
-        return minigpt("inspect-probs", "-c", str(trained), *arguments, **options)
-
-    return run
 
 
 def document(result: Any) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def test_a_model_that_was_not_trained_here_has_no_history(minigpt: Run, checkpoi
 
 def test_a_comparison_is_gone_on_with_by_its_name(minigpt: Run, poem: Path) -> None:
     result = minigpt("compare", "--resume", "poem")
-    assert "checkpoints/poem holds no comparison" in " ".join(result.stderr.split())
+    assert "checkpoints/poem contains no comparison" in " ".join(result.stderr.split())
     assert "Did you mean checkpoints/poem?" in minigpt("compare", "--resume", "pome").stderr
 
 

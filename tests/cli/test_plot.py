@@ -74,7 +74,7 @@ def test_a_run_that_is_being_written_is_plotted(minigpt: Run, trained: Path) -> 
     [
         (["none"], "none does not exist; a run's folder is needed"),
         (["file"], "file is a file"),
-        (["empty"], "empty holds no train.jsonl"),
+        (["empty"], "empty contains no train.jsonl"),
         (["RUN", "--out", "a.gif"], "--out a.gif must end in .svg or .png."),
         (["RUN", "--out", "none/a.svg"], "none/a.svg cannot be written: No such file or directory."),
         (["RUN", "--out", "a.svg", "--json"], "--json and --out exclude each other."),

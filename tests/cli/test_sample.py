@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,7 @@ END = {"text", "tokens", "seconds", "tokens_per_second", "bits_per_token", "stop
 
 @pytest.fixture
 def sample(minigpt: Run, trained: Path) -> Run:
-    def run(*arguments: str, **options: Any) -> Any:
-        return minigpt("sample", "-c", str(trained), "--seed", "3", "-n", "8", *arguments, **options)
-
-    return run
+    return partial(minigpt, "sample", "-c", str(trained), "--seed", "3", "-n", "8")
 
 
 def json_lines(result: Any) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ import torch
 
 from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.runs import FINISHED
-from minigpt.text.prompt import opening_words
+from minigpt.text.arguments import opening_words
 
 Run = Callable[..., Any]
 RECORD = [

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from minigpt.contest.begin import begin
+from minigpt.contest.comparison import begin, save_new
 from minigpt.contest.contest import Contest
-from minigpt.contest.folder import keep
 from minigpt.text.blocks import unheard
 from minigpt.text.corpus import Corpus, corpus_of
 
@@ -33,7 +32,7 @@ def contest(small_contest: None, text: Corpus, tmp_path: Path) -> Callable[..., 
         comparison, plan = begin(
             text, minutes=0.06 if quick else 0.09, quick=quick, seed=1, device=CPU, progress=lambda *_: unheard
         )
-        keep(folder, comparison, plan.tokenizer, plan.data)
+        save_new(folder, comparison, plan)
         return Contest(folder, comparison, plan, CPU)
 
     return start

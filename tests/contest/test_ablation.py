@@ -7,8 +7,8 @@ import pytest
 
 from minigpt.contest import ablation as ablation_module
 from minigpt.contest.ablation import PARTS, Ablation, ablation_of
+from minigpt.contest.comparison import open_comparison, save
 from minigpt.contest.contest import Contest
-from minigpt.contest.folder import open_comparison, save
 
 Start = Callable[..., Contest]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from minigpt.contest.begin import ORDER, begin, machine_name, reopened
+from minigpt.contest.comparison import ORDER, begin, machine_name, reopened
 from minigpt.contest.contest import Contest
 from minigpt.text.blocks import unheard
 from minigpt.text.corpus import Corpus

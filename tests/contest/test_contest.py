@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from minigpt.checkpoint.folder import load
-from minigpt.contest.begin import reopened
+from minigpt.contest.comparison import COMPARISON, open_comparison, reopened
 from minigpt.contest.contest import Contest
-from minigpt.contest.folder import COMPARISON, open_comparison
 from minigpt.contest.lengths import RATES, USUAL_RATES
 from minigpt.errors import ConfigError
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from minigpt.contest.comparison import COMPARISON, claim_comparison, newest_comparison, open_comparison
 from minigpt.contest.contest import Contest
-from minigpt.contest.folder import COMPARISON, claim_comparison, newest_comparison, open_comparison
 from minigpt.errors import CheckpointError, OutputError
 
 
@@ -26,7 +26,7 @@ def test_a_damaged_one_is_refused(contest: Callable[..., Contest]) -> None:
 
 
 def test_a_folder_without_one_says_so(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="holds no comparison"):
+    with pytest.raises(CheckpointError, match="contains no comparison"):
         open_comparison(tmp_path)
     with pytest.raises(CheckpointError, match="There is no comparison in"):
         newest_comparison(tmp_path)
@@ -38,6 +38,6 @@ def test_the_newest_is_the_one_that_was_measured_last(contest: Callable[..., Con
 
 
 def test_a_folder_that_holds_one_is_not_taken_again(contest: Callable[..., Contest], tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"already holds a comparison\. Go on with it: minigpt compare --resume"):
+    with pytest.raises(OutputError, match=r"already holds a comparison\. Continue it with: minigpt compare --resume"):
         claim_comparison("notes", contest().folder)
     assert claim_comparison("notes", tmp_path / "new").is_dir()

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from minigpt.contest import generation
-from minigpt.contest.generation import step_costs
+from minigpt.contest import measures
+from minigpt.contest.measures import step_costs
 from minigpt.models.kinds import equal_shape
 from minigpt.settings import ModelConfig
 
@@ -20,7 +20,7 @@ def test_every_number_that_is_asked_has_a_cost(model: str) -> None:
 
 def test_it_is_the_median_of_the_steps_from_there_on(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([*[1.0] * 7, 900.0, *[3.0] * 100])  # one of which another program has disturbed
-    monkeypatch.setattr(generation, "_timed", lambda step: next(times))
-    monkeypatch.setattr(generation, "_AROUND", 3)
+    monkeypatch.setattr(measures, "_timed", lambda step: next(times))
+    monkeypatch.setattr(measures, "_AROUND", 3)
     found = step_costs(GPT, torch.device("cpu"), (1, 6, 10))
     assert found == ((1, 1000.0), (6, 1000.0), (10, 3000.0))

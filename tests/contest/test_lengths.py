@@ -29,6 +29,7 @@ def contender(model: str, rate: float) -> Contender:
     )
 
 
+AGAIN = "minigpt compare --resume here"
 COMPARISON = Comparison(
     name="notes",
     text_bytes=1000,
@@ -57,41 +58,41 @@ def seconds_planned(plan: Comparison, recall_seconds: float) -> float:
 @pytest.mark.parametrize("quick", [True, False])
 @pytest.mark.parametrize("minutes", [6.0, 30.0])
 def test_all_that_is_planned_fits(quick: bool, minutes: float) -> None:
-    plan = shared(replace(COMPARISON, quick=quick, minutes=minutes), 0.1)
+    plan = shared(replace(COMPARISON, quick=quick, minutes=minutes), 0.1, AGAIN)
     assert 0.8 * (60 * minutes - 60) < seconds_planned(plan, 0.1) < 60 * minutes - 60
     assert (plan.tried_tokens is None) == quick
 
 
 def test_without_a_sweep_the_rest_is_longer() -> None:
-    quick, whole = shared(replace(COMPARISON, quick=True), 0.1), shared(COMPARISON, 0.1)
+    quick, whole = shared(replace(COMPARISON, quick=True), 0.1, AGAIN), shared(COMPARISON, 0.1, AGAIN)
     assert quick.tokens == pytest.approx(4 / 3 * whole.tokens, rel=0.01)
     assert quick.seconds == pytest.approx(4 / 3 * whole.seconds, rel=0.01)
 
 
 def test_too_little_time_is_told() -> None:
     with pytest.raises(ConfigError, match=r"minutes=1\.1 are too few here for a comparison"):
-        shared(replace(COMPARISON, minutes=1.1), 0.1)
+        shared(replace(COMPARISON, minutes=1.1), 0.1, AGAIN)
 
 
 @pytest.mark.parametrize("quick", [True, False])
 def test_the_least_time_is_told_and_is_enough(quick: bool) -> None:
     with pytest.raises(ConfigError) as told:
-        shared(replace(COMPARISON, quick=quick, minutes=1.1), 0.1)
+        shared(replace(COMPARISON, quick=quick, minutes=1.1), 0.1, AGAIN)
     least = float(str(told.value).rpartition("minutes=")[2])
-    assert shared(replace(COMPARISON, quick=quick, minutes=least), 0.1).seconds >= FEWEST_SECONDS - 1e-9
+    assert shared(replace(COMPARISON, quick=quick, minutes=least), 0.1, AGAIN).seconds >= FEWEST_SECONDS - 1e-9
     with pytest.raises(ConfigError):
-        shared(replace(COMPARISON, quick=quick, minutes=least - 0.1), 0.1)
+        shared(replace(COMPARISON, quick=quick, minutes=least - 0.1), 0.1, AGAIN)
 
 
 def test_the_least_time_of_equal_trainings_is_told_and_is_enough() -> None:
     with pytest.raises(ConfigError) as told:
-        equally_shared(replace(COMPARISON, minutes=1.01), 4000.0)
+        equally_shared(replace(COMPARISON, minutes=1.01), 4000.0, AGAIN)
     least = float(str(told.value).rpartition("minutes=")[2])
-    plan = equally_shared(replace(COMPARISON, minutes=least), 4000.0)
+    plan = equally_shared(replace(COMPARISON, minutes=least), 4000.0, AGAIN)
     assert plan.tokens is not None
     assert plan.tokens >= 10 * COMPARISON.batch_size * COMPARISON.context
     with pytest.raises(ConfigError):
-        equally_shared(replace(COMPARISON, minutes=least - 0.1), 4000.0)
+        equally_shared(replace(COMPARISON, minutes=least - 0.1), 4000.0, AGAIN)
 
 
 def test_more_tokens_fit_into_the_same_time_of_a_faster_model() -> None:
@@ -109,15 +110,15 @@ QUICK = replace(COMPARISON, quick=True, minutes=6.0, tokens=None)
 def test_too_slow_a_pace_is_told_after_the_second_measurement() -> None:
     """Two measurements took four of six minutes, and two more of the kind cannot take less."""
     with pytest.raises(ConfigError) as told:
-        require_pace(replace(QUICK, spent_seconds=240.0), [130.0, 110.0], 2, 8, "minigpt compare --resume here")
+        require_pace(replace(QUICK, spent_seconds=240.0), [130.0, 110.0], 2, 8, AGAIN)
     first, second = str(told.value).split("\n")
     assert first.startswith("minutes=6 are too few here for a comparison: it takes ")
     command, _, least = second.rpartition(" minutes=")
-    assert command.endswith("Go on with: minigpt compare --resume here")
+    assert command.endswith("Continue with: minigpt compare --resume here")
     assert float(least) * 60 >= 240 + 10 * 120
-    require_pace(replace(QUICK, spent_seconds=240.0, minutes=float(least)), [130.0, 110.0], 2, 8)
+    require_pace(replace(QUICK, spent_seconds=240.0, minutes=float(least)), [130.0, 110.0], 2, 8, AGAIN)
 
 
 def test_nothing_is_refused_that_might_suffice() -> None:
-    require_pace(replace(QUICK, spent_seconds=240.0), [235.0, 5.0], 2, 8)  # the first was slow to begin
-    require_pace(replace(QUICK, spent_seconds=20.0), [10.0, 10.0], 2, 8)
+    require_pace(replace(QUICK, spent_seconds=240.0), [235.0, 5.0], 2, 8, AGAIN)  # the first was slow to begin
+    require_pace(replace(QUICK, spent_seconds=20.0), [10.0, 10.0], 2, 8, AGAIN)

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from minigpt.contest import memory
-from minigpt.contest.memory import peak_bytes
+from minigpt.contest import measures
+from minigpt.contest.measures import peak_bytes
 from minigpt.settings import ModelConfig, TrainConfig
 
 CONFIG = ModelConfig(vocab_size=50, context=64, layers=2, heads=1, width=256)
@@ -22,5 +22,5 @@ def test_it_is_at_least_what_must_be_there() -> None:
 
 def test_where_it_cannot_be_told_it_is_0(monkeypatch: pytest.MonkeyPatch) -> None:
     failed = subprocess.CompletedProcess([], 1, stdout="", stderr="no module")
-    monkeypatch.setattr(memory.subprocess, "run", lambda *arguments, **options: failed)
+    monkeypatch.setattr(measures.subprocess, "run", lambda *arguments, **options: failed)
     assert peak_bytes(replace(CONFIG, width=8), SETTINGS, torch.device("cpu")) == 0

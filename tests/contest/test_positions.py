@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minigpt.contest.positions import gradient_by_distance, loss_by_position, windows
+from minigpt.contest.measures import gradient_by_distance, loss_by_position, windows
 from minigpt.models.baselines import Baseline
 from minigpt.models.gpt import GPT
 

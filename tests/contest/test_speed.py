@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from minigpt.contest import speed
-from minigpt.contest.speed import rate_at, training_rates
+from minigpt.contest import measures
+from minigpt.contest.measures import rate_at, training_rates
 from minigpt.settings import ModelConfig, TrainConfig
 
 CONFIG = ModelConfig(vocab_size=20, context=8, layers=1, heads=1, width=8)
@@ -17,15 +17,15 @@ def test_a_longer_context_has_fewer_windows(monkeypatch: pytest.MonkeyPatch) -> 
         asked.append((config.context, batch))
         return 100.0
 
-    monkeypatch.setattr(speed, "measure_rate", measure)
-    found = training_rates(CONFIG, TrainConfig(), torch.device("cpu"), 64, (8, 32, 128))
+    monkeypatch.setattr(measures, "measure_rate", measure)
+    found = training_rates(CONFIG, TrainConfig(batch_size=8), torch.device("cpu"), (8, 32, 128))
     assert asked == [(8, 8), (32, 2), (128, 1)]
     assert found == ((8, 100.0), (32, 100.0), (128, 100.0))
 
 
 def test_it_is_measured() -> None:
-    settings = TrainConfig(optimizer="adamw", precision="float32")
-    ((context, rate),) = training_rates(CONFIG, settings, torch.device("cpu"), 16, (8,))
+    settings = TrainConfig(batch_size=2, optimizer="adamw", precision="float32")
+    ((context, rate),) = training_rates(CONFIG, settings, torch.device("cpu"), (8,))
     assert context == 8
     assert rate > 0
 

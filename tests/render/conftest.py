@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -124,3 +126,21 @@ def comparison() -> Comparison:
         recall_steps=300,
         contenders=tuple(_contender(number, *shape) for number, shape in enumerate(shapes)),
     )
+
+
+@pytest.fixture
+def unmeasured(comparison: Comparison) -> Comparison:
+    """The same models, before anything is measured."""
+    nothing: dict[str, Any] = dict.fromkeys(
+        (
+            "training_tokens_per_second",
+            "step_milliseconds",
+            "equal_tokens",
+            "equal_time",
+            "loss_nats_by_position",
+            "gradient_by_distance",
+            "recall_by_distance",
+        )
+    )
+    models = (replace(contender, peak_bytes=0, **nothing) for contender in comparison.contenders)
+    return replace(comparison, contenders=tuple(models))

@@ -76,31 +76,14 @@ def captions(comparison: Comparison) -> str:
     return " ".join(" ".join(text.plain.split()) for text in comparison_caption(comparison, Screen(160)))
 
 
-def test_what_is_not_measured_yet_is_left_out(comparison: Comparison) -> None:
-    empty = replace(
-        comparison,
-        contenders=tuple(
-            replace(
-                c,
-                training_tokens_per_second=None,
-                step_milliseconds=None,
-                peak_bytes=0,
-                equal_tokens=None,
-                equal_time=None,
-                loss_nats_by_position=None,
-                gradient_by_distance=None,
-                recall_by_distance=None,
-            )
-            for c in comparison.contenders
-        ),
-    )
-    assert [line.split("  ")[0].strip() for line in lines(empty, 80)][1:5] == [
+def test_what_is_not_measured_yet_is_left_out(comparison: Comparison, unmeasured: Comparison) -> None:
+    assert [line.split("  ")[0].strip() for line in lines(unmeasured, 80)][1:5] == [
         "parameters",
         "layers",
         "width",
         "learning rate",
     ]
-    partly = replace(empty, contenders=(comparison.contenders[0], *empty.contenders[1:]))
+    partly = replace(unmeasured, contenders=(comparison.contenders[0], *unmeasured.contenders[1:]))
     assert any("recalls a key 8 back" in line and line.split()[-3:] == ["-", "-", "-"] for line in lines(partly, 80))
 
 

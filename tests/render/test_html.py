@@ -13,8 +13,8 @@ from minigpt.render.html import page, running_text
 from minigpt.render.text_page import text_section
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import build_stages
+from minigpt.sampling.page_steps import step_logits
 from minigpt.sampling.records import StepLogits
-from minigpt.sampling.step_logits import step_logits
 from minigpt.settings import SampleConfig
 
 BAD = """</script><script>alert(1)</script> " ' < > & {{ 7 * 7 }} <!-- \x00 \u202e \u2028"""

@@ -19,8 +19,8 @@ from minigpt.render.style import visible
 from minigpt.render.text_page import text_section
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import build_stages
+from minigpt.sampling.page_steps import TEMPERATURES, step_logits
 from minigpt.sampling.records import BareToken, StepLogits
-from minigpt.sampling.step_logits import TEMPERATURES, step_logits
 from minigpt.settings import SampleConfig
 from minigpt.text.records import Token
 from minigpt.views.attention import AttentionGrid

@@ -6,8 +6,8 @@ import pytest
 from rich.cells import cell_len
 
 from minigpt.contest.records import Comparison
-from minigpt.render.panel_plot import panel_plots, x_label, x_ticks
-from minigpt.render.panels import Panel, panels
+from minigpt.render.panels import Panel, panels, x_label
+from minigpt.render.plot import panel_plots
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII, UNICODE
 
@@ -54,7 +54,7 @@ def test_a_single_point_is_drawn() -> None:
     ],
 )
 def test_ticks_are_round_numbers(low: float, high: float, log: bool, most: int, expected: list[float]) -> None:
-    assert x_ticks(panel((low, 1.0), (high, 2.0), log_x=log), most) == pytest.approx(expected)
+    assert panel((low, 1.0), (high, 2.0), log_x=log).x_ticks(most) == pytest.approx(expected)
 
 
 def test_labels_are_short() -> None:

@@ -2,8 +2,7 @@
 
 from rich.text import Text
 
-from minigpt.render.html import page
-from minigpt.render.printed_page import printed_section
+from minigpt.render.html import page, printed_section
 
 
 def test_styles_become_classes() -> None:

@@ -11,8 +11,8 @@ from minigpt.render.html import page
 from minigpt.render.text_page import text_section
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import build_stages
+from minigpt.sampling.page_steps import step_logits
 from minigpt.sampling.records import BareToken, StepLogits, StepRecord
-from minigpt.sampling.step_logits import step_logits
 from minigpt.settings import SampleConfig
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from minigpt.errors import ConfigError
-from minigpt.sampling.biases import read_biases, token_biases
+from minigpt.sampling.filters import read_biases, token_biases
 from minigpt.text.tokenizer import Tokenizer
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from minigpt.sampling.bits import divergence_bits
+from minigpt.sampling.distribution import divergence_bits
 
 
 def test_it_is_the_sum_by_hand() -> None:

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from minigpt.records import Misfit
-from minigpt.sampling.plausible import check_id, check_record
 from minigpt.sampling.records import SampleEnd, StepRecord
-from minigpt.sampling.trace import TraceStep
+from minigpt.sampling.trace import TraceStep, check_id, check_record
 
 VOCABULARY = 320
 

@@ -12,9 +12,8 @@ from minigpt.models.gpt import GPT
 from minigpt.sampling import engine, tree
 from minigpt.sampling.distribution import Distribution, distribution
 from minigpt.sampling.engine import generate
-from minigpt.sampling.filters import SamplingStage, build_stages
+from minigpt.sampling.filters import SamplingStage, SeenTokens, build_stages
 from minigpt.sampling.records import StepRecord
-from minigpt.sampling.seen import SeenTokens
 from minigpt.sampling.tree import TokenTree
 from minigpt.settings import SampleConfig
 from minigpt.text.tokenizer import Tokenizer

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from minigpt.sampling.text_stream import TextStream
+from minigpt.sampling.engine import TextStream
 
 
 def fed(pieces: list[bytes], stop: list[str]) -> list[bytes]:

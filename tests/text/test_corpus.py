@@ -210,9 +210,9 @@ def test_a_directory_without_text_is_an_error() -> None:
     put("images/a.png", PNG)
     put("none/.hidden")
     assert message("images") == (
-        "images holds no text; files looked at, hidden ones aside: 1.\nGive a directory or file with text in it."
+        "images contains no text. Files read, hidden ones aside: 1.\nGive a directory or file with text in it."
     )
-    assert message("none").startswith("none holds no text; files looked at, hidden ones aside: 0.")
+    assert message("none").startswith("none contains no text. Files read, hidden ones aside: 0.")
 
 
 def test_a_directory_that_may_not_be_read_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,7 +307,7 @@ def test_closed_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("data", "what"),
-    [(b"", "is empty"), (b" \n\t\r\n", "holds nothing but blanks"), (b"\xef\xbb\xbf", "holds nothing but blanks")],
+    [(b"", "is empty"), (b" \n\t\r\n", "contains only white space"), (b"\xef\xbb\xbf", "contains only white space")],
 )
 def test_a_file_without_text(data: bytes, what: str) -> None:
     assert message(put("a.txt", data)) == f"a.txt {what}.\nGive a file with text."
@@ -332,11 +332,10 @@ def test_a_binary_file_without_nul() -> None:
 
 def test_a_corpus_of_one_character() -> None:
     assert message(put("a.txt", "aaa"), put("b.txt", "a")) == (
-        "a.txt and b.txt hold one character, 'a', and no other: there is nothing to learn.\n"
-        "Give a text with more in it."
+        "a.txt and b.txt contain only one character, 'a': there is nothing to learn.\nGive a text with more in it."
     )
-    assert message("a.txt").startswith("a.txt holds one character, 'a', and no other")
-    assert message("a.txt", "b.txt", put("c.txt", "aa")).startswith("a.txt and 2 others hold one character")
+    assert message("a.txt").startswith("a.txt contains only one character, 'a'")
+    assert message("a.txt", "b.txt", put("c.txt", "aa")).startswith("a.txt and 2 others contain only one character")
     assert read_corpus(["a.txt", put("c.txt", "b")]).characters == 4
     assert read_corpus(["a.txt"], to_learn=False).characters == 3
 
@@ -616,7 +615,7 @@ def test_a_field_that_is_no_string(value: str, kind: str) -> None:
 def test_half_of_a_surrogate_pair_is_refused() -> None:
     assert texts(read_corpus([put("a.jsonl", r'{"text": "\ud83e\udd8a fox"}')])) == ("🦊 fox",)
     assert message(put("b.jsonl", r'{"text": "a \ud83e fox"}')) == (
-        'b.jsonl line 1: field "text" holds \\ud83e, half of a surrogate pair.\nWrite both halves, or \\ufffd.'
+        'b.jsonl line 1: field "text" contains \\ud83e, half of a surrogate pair.\nWrite both halves, or \\ufffd.'
     )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from minigpt.text.prompt import opening_words
+from minigpt.text.arguments import opening_words
 
 
 @pytest.mark.parametrize(

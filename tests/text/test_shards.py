@@ -19,12 +19,12 @@ from minigpt.text.shards import (
     made_before,
     made_from,
     open_shards,
-    random_batch,
     read_manifest,
     reuse_shards,
     tokenize,
 )
 from minigpt.text.tokenizer import Tokenizer
+from minigpt.training.step import random_batch
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -132,7 +132,7 @@ def test_the_manifest_says_what_the_ids_are(folder: Path, bpe: Tokenizer, split:
     manifest = read_manifest(folder)
     assert manifest.made_from == made_from(bpe, split)
     assert manifest.made_from["text_sha256"] == split.corpus.sha256
-    assert [source["name"] for source in manifest.sources] == ["notes"]
+    assert [source.name for source in manifest.sources] == ["notes"]
     (train,), (validation,) = manifest.shards.train, manifest.shards.validation
     assert train.bytes == 2 * train.tokens == (folder / train.file).stat().st_size
     assert train.tokens + validation.tokens == len(tokenize(bpe, split).train) + len(tokenize(bpe, split).validation)
@@ -183,7 +183,7 @@ def flip(file: Path) -> None:
     ("name", "damage", "told"),
     [
         ("train-00000.bin", cut_short, r"train-00000.bin has [\d,]+ bytes, and should have [\d,]+: it is damaged"),
-        ("train-00000.bin", flip, "train-00000.bin does not hold what was written: it is damaged"),
+        ("train-00000.bin", flip, "train-00000.bin is damaged: its contents have changed since they were written"),
         ("train-00000.bin", Path.unlink, "train-00000.bin cannot be read: No such file"),
         ("manifest.json", cut_short, "manifest.json is not JSON"),
         ("manifest.json", Path.unlink, "manifest.json cannot be read"),

@@ -26,12 +26,13 @@ from minigpt.models.gpt import GPT
 from minigpt.models.kinds import give_positions
 from minigpt.settings import Choices, ModelConfig, TrainConfig
 from minigpt.text.corpus import Corpus
-from minigpt.text.shards import TokenData, random_batch, random_windows
+from minigpt.text.shards import TokenData
 from minigpt.training.distributed import ALONE, Ranks, _Replicas, join
 from minigpt.training.loop import Trainer
 from minigpt.training.plan import make_plan
 from minigpt.training.resume import _shared_ids
 from minigpt.training.run import build_model, model_card, run, run_info
+from minigpt.training.step import random_batch, random_windows
 
 V = 41
 CPU = torch.device("cpu")

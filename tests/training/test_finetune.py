@@ -1,7 +1,9 @@
 """A model that is given is trained further: what it brings is kept, what is frozen stays, and none becomes worse."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -262,15 +264,9 @@ def test_training_that_makes_it_worse_leaves_it_as_it_was(
 # Going on
 
 
-class StopAfter:
+def stop_after(questions: int) -> Callable[[], bool]:
     """A stop signal that comes when it has been asked for so many times."""
-
-    def __init__(self, questions: int) -> None:
-        self.left = questions
-
-    def __call__(self) -> bool:
-        self.left -= 1
-        return self.left < 0
+    return chain(repeat(False, questions), repeat(True)).__next__
 
 
 @pytest.mark.parametrize("questions", [0, 2, 7, 13])
@@ -279,7 +275,7 @@ def test_a_stopped_run_goes_on_to_the_bit_without_the_model_that_it_began_with(
 ) -> None:
     paths = []
     kept = {name: tensor.clone() for name, tensor in base.checkpoint.model.state_dict().items()}
-    for name, stopped in (("whole", StopAfter(1000)), ("parts", StopAfter(questions))):
+    for name, stopped in (("whole", stop_after(1000)), ("parts", stop_after(questions))):
         base.checkpoint.model.load_state_dict(kept)
         plan, choices = plan_for(base, text, freeze=1, dropout=0.2)
         model, folder = start(base, plan, choices, name)

@@ -7,6 +7,7 @@ import resource
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +53,9 @@ def go_on(path: Path, stopped: Callable[[], bool] = lambda: False, steps: int | 
     list(run(plan, build_model(plan, CPU), folder, stopped, resume=True))
 
 
-class StopAfter:
+def stop_after(questions: int) -> Callable[[], bool]:
     """A stop signal that comes when it has been asked for so many times, in steps and in evaluations."""
-
-    def __init__(self, questions: int) -> None:
-        self.left = questions
-
-    def __call__(self) -> bool:
-        self.left -= 1
-        return self.left < 0
+    return chain(repeat(False, questions), repeat(True)).__next__
 
 
 def log(path: Path) -> list[dict[str, Any]]:
@@ -82,7 +77,7 @@ def assert_same_run(a: Path, b: Path) -> None:
 @pytest.mark.parametrize("questions", [0, 1, 2, 3, 5, 9, 14, 20, 25, 33])
 def test_a_stopped_run_goes_on_to_the_bit(text: Corpus, questions: int) -> None:
     whole = begin(text, "whole")
-    parts = begin(text, "parts", StopAfter(questions))
+    parts = begin(text, "parts", stop_after(questions))
     assert len(log(parts)) < len(log(whole))
     go_on(parts)
     assert_same_run(whole, parts)
@@ -93,7 +88,7 @@ def test_a_stopped_run_goes_on_to_the_bit(text: Corpus, questions: int) -> None:
 def test_positions_that_are_given_stay_as_they_are(text: Corpus, positions: str) -> None:
     settings = replace(SETTINGS, positions=positions, weight_decay=1.0)
     whole = begin(text, "whole", settings=settings)
-    parts = begin(text, "parts", StopAfter(9), settings)
+    parts = begin(text, "parts", stop_after(9), settings)
     go_on(parts)
     assert_same_run(whole, parts)
     given = build_model(open_run(whole, {})[0]).wpe.weight
@@ -107,21 +102,21 @@ def test_a_run_on_mapped_ids_goes_on_to_the_bit(text: Corpus, monkeypatch: pytes
     whole = begin(text, "whole")
     monkeypatch.setattr(shards, "_IN_MEMORY", 0)
     monkeypatch.setattr(shards, "_SHARD", 100)
-    parts = begin(text, "parts", StopAfter(5))
+    parts = begin(text, "parts", stop_after(5))
     assert isinstance(load_tokens(parts).train, shards.Shards)
     go_on(parts)
     assert_same_run(whole, parts)
 
 
 def test_a_run_may_be_stopped_again_and_again(text: Corpus) -> None:
-    whole, parts = begin(text, "whole"), begin(text, "parts", StopAfter(1))
+    whole, parts = begin(text, "whole"), begin(text, "parts", stop_after(1))
     for _ in range(60):
-        go_on(parts, StopAfter(6))
+        go_on(parts, stop_after(6))
     assert_same_run(whole, parts)
 
 
 def test_what_was_logged_after_the_last_state_is_forgotten(text: Corpus) -> None:
-    whole, parts = begin(text, "whole"), begin(text, "parts", StopAfter(9))
+    whole, parts = begin(text, "whole"), begin(text, "parts", stop_after(9))
     with (parts / "train.jsonl").open("a") as file:  # as a kill -9 leaves it, whose state is older
         file.write(json.dumps({**json.loads((whole / "train.jsonl").read_text().splitlines()[-1]), "step": 11}) + "\n")
     go_on(parts)
@@ -129,14 +124,14 @@ def test_what_was_logged_after_the_last_state_is_forgotten(text: Corpus) -> None
 
 
 def test_a_run_that_was_killed_before_its_first_state_begins_again(text: Corpus) -> None:
-    whole, parts = begin(text, "whole"), begin(text, "parts", StopAfter(0))
+    whole, parts = begin(text, "whole"), begin(text, "parts", stop_after(0))
     (parts / "resume/state.safetensors").unlink()
     go_on(parts)
     assert_same_run(whole, parts)
 
 
 def test_a_model_that_is_better_than_the_last_state_knew_stays(text: Corpus) -> None:
-    path = begin(text, "run", StopAfter(9))
+    path = begin(text, "run", stop_after(9))
     info = json.loads((path / "run.json").read_text())
     saved = {"step": 11, "validation_loss_nats": 0.5, "validation_bits_per_byte": 0.25}
     (path / "run.json").write_text(json.dumps({**info, "saved": saved}))  # as a kill -9 leaves it
@@ -150,7 +145,7 @@ def test_without_validation_a_stop_keeps_the_latest_model(text: Corpus) -> None:
     plan = make_plan(text, None, replace(CHOICES, val_fraction=0), replace(SETTINGS, steps=40, eval_every=5))
     folder = RunFolder(claim("", Path("run"), overwrite=False), plan.tokenizer, run_info(plan, CHOICES, CPU))
     folder.start(build_model(plan, CPU), model_card(plan), plan.data)
-    list(run(plan, build_model(plan, CPU), folder, StopAfter(9)))
+    list(run(plan, build_model(plan, CPU), folder, stop_after(9)))
     assert folder.info["saved"]["step"] == 8
     state, _ = load_state(folder.path)
     assert load(folder.path).model.wte.weight.equal(state["model.wte.weight"])
@@ -232,9 +227,9 @@ def test_a_run_that_goes_on_ends_early_where_it_would_have(
 ) -> None:
     rising_from(9, monkeypatch)
     whole = begin(text, "whole", settings=PATIENT)
-    parts = begin(text, "parts", StopAfter(questions), settings=PATIENT)
+    parts = begin(text, "parts", stop_after(questions), settings=PATIENT)
     for _ in range(20):
-        go_on(parts, StopAfter(7))
+        go_on(parts, stop_after(7))
     assert_same_run(whole, parts)
     for path in (whole, parts):
         info = json.loads((path / "run.json").read_text())
@@ -270,7 +265,7 @@ def test_a_run_that_ended_early_can_be_trained_longer_with_new_patience(
 
 
 def test_other_steps_for_a_run_that_is_not_finished_are_refused(text: Corpus) -> None:
-    path = begin(text, "run", StopAfter(9))
+    path = begin(text, "run", stop_after(9))
     with pytest.raises(ConfigError, match=r"This run of 12 steps is not finished"):
         open_run(path, {}, 18)
     assert open_run(path, {}, 12)[0].train.steps == 12
@@ -292,18 +287,18 @@ def test_fewer_steps_for_a_finished_run_are_refused(text: Corpus) -> None:
     ],
 )
 def test_changed_flags_are_refused_by_name(text: Corpus, given: dict[str, Any], message: str) -> None:
-    path = begin(text, "run", StopAfter(9))
+    path = begin(text, "run", stop_after(9))
     with pytest.raises(ConfigError, match=message):
         open_run(path, given, None)
 
 
 def test_flags_that_say_the_same_again_are_no_change(text: Corpus) -> None:
-    path = begin(text, "run", StopAfter(9))
+    path = begin(text, "run", stop_after(9))
     assert open_run(path, {"width": 16, "seed": 1, "batch_size": 2}, None)[0].model.width == 16
 
 
 def test_changed_text_is_refused_by_name_and_a_text_that_is_gone_is_not_needed(text: Corpus) -> None:
-    whole, path = begin(text, "whole"), begin(text, "run", StopAfter(9))
+    whole, path = begin(text, "whole"), begin(text, "run", stop_after(9))
     notes = Path("notes.txt").read_text("utf-8")
     Path("notes.txt").write_text(notes + "more", "utf-8")
     with pytest.raises(CorpusError, match=r"notes.txt has changed since this run began"):
@@ -315,7 +310,7 @@ def test_changed_text_is_refused_by_name_and_a_text_that_is_gone_is_not_needed(t
 
 def test_the_ids_are_kept_as_they_are(text: Corpus) -> None:
     plan = make_plan(text, None, CHOICES, SETTINGS)
-    kept = load_tokens(begin(text, "run", StopAfter(0)))
+    kept = load_tokens(begin(text, "run", stop_after(0)))
     assert kept.train.dtype == plan.data.train.dtype
     assert (kept.train.tolist(), kept.validation.tolist()) == (plan.data.train.tolist(), plan.data.validation.tolist())
 
@@ -334,7 +329,7 @@ def test_the_state_is_kept_every_so_many_steps(text: Corpus) -> None:
 @pytest.mark.parametrize("name", ["state.safetensors", "tokens/manifest.json", "tokens/train-00000.bin"])
 @pytest.mark.parametrize("damage", [b"", b"garbage", None])
 def test_damaged_files_are_one_clear_error(text: Corpus, name: str, damage: bytes | None) -> None:
-    path = begin(text, "run", StopAfter(9))
+    path = begin(text, "run", stop_after(9))
     file = path / "resume" / name
     file.unlink() if damage is None else file.write_bytes(damage)
     with pytest.raises(CheckpointError, match=r"go on|be resumed"):
@@ -359,7 +354,7 @@ def test_damaged_files_are_one_clear_error(text: Corpus, name: str, damage: byte
     ],
 )
 def test_a_damaged_run_json_is_told_with_the_place(text: Corpus, change: dict[str, Any], what: str) -> None:
-    path = begin(text, "run", StopAfter(5))
+    path = begin(text, "run", stop_after(5))
     info = json.loads((path / "run.json").read_text())
     (path / "run.json").write_text(json.dumps({**info, **change}))
     with pytest.raises(CheckpointError, match=rf"^run/run\.json.*{what}"):
@@ -375,7 +370,7 @@ def test_an_empty_list_of_longer_trainings_is_none(text: Corpus) -> None:
 
 
 def test_another_model_than_that_of_the_folder_is_refused_before_it_is_built(text: Corpus) -> None:
-    path = begin(text, "run", StopAfter(5))
+    path = begin(text, "run", stop_after(5))
     info = json.loads((path / "run.json").read_text())
     info["model"]["width"] = 2**30
     (path / "run.json").write_text(json.dumps(info))
@@ -385,7 +380,7 @@ def test_another_model_than_that_of_the_folder_is_refused_before_it_is_built(tex
 
 @pytest.mark.parametrize("names", [["model.wte.weight"], ["optimizer.exp_avg.wte.weight"], ["extra"], ["reshaped"]])
 def test_a_state_of_other_tensors_is_refused(text: Corpus, names: list[str]) -> None:
-    path = begin(text, "run", StopAfter(9))
+    path = begin(text, "run", stop_after(9))
     tensors, values = load_state(path)
     kept = {name: tensor for name, tensor in tensors.items() if name not in names}
     if names == ["extra"]:
@@ -439,7 +434,7 @@ def test_a_full_disk_ends_the_run_and_what_was_there_goes_on(
 ) -> None:
     settings = replace(SETTINGS, steps=20)
     whole = begin(text, "whole", settings=settings)
-    path = begin(text, "run", StopAfter(14), settings=settings)
+    path = begin(text, "run", stop_after(14), settings=settings)
     kept, weights = load_state(path)[1], load(path).model.wte.weight
     disk = FullDisk(monkeypatch, name)
     with pytest.raises(OutputError, match=rf"{name} cannot be written: No space left on device. What was saved before"):
@@ -455,7 +450,7 @@ def test_a_full_disk_ends_the_run_and_what_was_there_goes_on(
 def test_a_disk_that_fills_up_within_a_line_of_the_log(text: Corpus) -> None:
     settings = replace(SETTINGS, steps=20, snapshots=0)
     whole = begin(text, "whole", settings=settings)
-    path = begin(text, "run", StopAfter(14), settings=settings)
+    path = begin(text, "run", stop_after(14), settings=settings)
     limits, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
     def limit(step: int) -> None:

@@ -11,7 +11,7 @@ from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import CheckpointError
 from minigpt.models.decoder import position_logits
 from minigpt.models.gpt import GPT
-from minigpt.sampling.bits import divergence_bits
+from minigpt.sampling.distribution import divergence_bits
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.views.against import ComparedTally, compare_next, compare_text, same_vocabulary
 from minigpt.views.probs import every_token, next_token

@@ -8,7 +8,7 @@ import torch
 
 from minigpt.checkpoint.listing import Snapshot
 from minigpt.models.gpt import GPT
-from minigpt.sampling.bits import divergence_bits
+from minigpt.sampling.distribution import divergence_bits
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.views.history import HistoryRow, history, history_by_layer
 from minigpt.views.lens import by_layer

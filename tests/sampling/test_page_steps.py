@@ -8,8 +8,8 @@ from torch import Tensor
 
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import build_stages
+from minigpt.sampling.page_steps import TEMPERATURES, step_logits
 from minigpt.sampling.records import StepLogits
-from minigpt.sampling.step_logits import TEMPERATURES, step_logits
 from minigpt.settings import SampleConfig
 
 OFF = SampleConfig(temperature=1.0, top_p=1.0)

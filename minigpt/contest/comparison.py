@@ -1,0 +1,159 @@
+"""Begins a comparison: one plan, shared by all contenders, and a folder that holds all that is needed to continue.
+
+comparison.json   a Comparison, replaced after every measurement
+tokenizer.json    of all contenders
+resume/tokens/    the ids that they learn from
+gpt-tokens/ ...   a run for each contender: with as many tokens as the others
+gpt-time/ ...     and with as much time
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from minigpt.checkpoint.claim import Scratch, claim
+from minigpt.checkpoint.files import TOKENIZER, read_own_json, write_text
+from minigpt.checkpoint.run_folder import load_tokens, save_tokens
+from minigpt.checkpoint.runs import RESUME, RUN, near_run
+from minigpt.contest.lengths import USUAL_RATES
+from minigpt.contest.records import Comparison, Contender
+from minigpt.errors import CheckpointError, OutputError, named
+from minigpt.models.kinds import equal_shape
+from minigpt.records import record_of, to_plain
+from minigpt.settings import PRESETS, Choices, ModelConfig, TrainConfig
+from minigpt.text.corpus import Corpus
+from minigpt.text.shards import TokenData
+from minigpt.text.tokenizer import Tokenizer
+from minigpt.training.plan import Plan, Stages, make_plan
+
+COMPARISON = "comparison.json"
+ORDER = ("window", "rnn", "lstm", "gpt")  # of invention
+PRESET = "nano"  # whose number of weights all contenders have
+CONTEXT = 256
+_STEP_TOKENS = {"cpu": 1024}  # enough to keep it busy; on a GPU:
+_MANY_STEP_TOKENS = 16_384
+
+
+def begin(
+    corpus: Corpus,
+    *,
+    minutes: float,
+    quick: bool,
+    seed: int,
+    device: torch.device,
+    scratch: Scratch | None = None,
+    progress: Stages,
+) -> tuple[Comparison, Plan]:
+    """Tokenize the text and size the models. Raises ConfigError and CorpusError."""
+    batch = _STEP_TOKENS.get(device.type, _MANY_STEP_TOKENS) // CONTEXT
+    choices = Choices(preset=PRESET, context=CONTEXT, batch_size=batch)
+    plan = make_plan(corpus, None, choices, _settings(seed), device, scratch, progress)
+    assert plan.has_validation, "of a text that is long enough to train on, a tenth is left"
+    comparison = Comparison(
+        name=corpus.name,
+        sources=corpus.sources,
+        text_bytes=corpus.utf8_bytes,
+        validation=plan.validation,
+        vocab_size=plan.model.vocab_size,
+        context=plan.model.context,
+        batch_size=batch,
+        minutes=minutes,
+        quick=quick,
+        seed=seed,
+        machine=machine_name(device),
+        contenders=tuple(_contender(equal_shape(plan.model, kind)) for kind in ORDER),
+    )
+    return comparison, plan
+
+
+def _settings(seed: int) -> TrainConfig:
+    return TrainConfig(optimizer="adamw", precision="float32", seed=seed, snapshots=0)
+
+
+def _contender(config: ModelConfig) -> Contender:
+    return Contender(
+        model=config.model,
+        layers=config.layers,
+        width=config.width,
+        window=config.window,
+        parameters=config.parameter_count(),
+        learning_rate=USUAL_RATES[config.model],
+    )
+
+
+def reopened(comparison: Comparison, tokenizer: Tokenizer, data: TokenData) -> Plan:
+    """The plan that `begin` made, restored from a comparison's folder."""
+    preset = PRESETS[PRESET]
+    return Plan(
+        corpus=Corpus(comparison.name, comparison.sources, utf8_bytes=comparison.text_bytes),
+        tokenizer=tokenizer,
+        data=data,
+        model=ModelConfig(
+            vocab_size=comparison.vocab_size,
+            context=comparison.context,
+            layers=preset.layers,
+            heads=preset.heads,
+            width=preset.width,
+        ),
+        train=replace(_settings(comparison.seed), batch_size=comparison.batch_size),
+        validation=comparison.validation,
+        notes=(),
+        bytes_per_token=data.train_bytes / len(data.train),
+    )
+
+
+def machine_name(device: torch.device) -> str:
+    """A general description of the machine."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"{threads} CPU core{'s' if threads > 1 else ''}" if device.type == "cpu" else device.type
+
+
+def claim_comparison(name: str, out: Path | None) -> Path:
+    """Create `out`, or checkpoints/compare-NAME, compare-NAME-2, ... Raises OutputError; nothing is replaced."""
+    if out is not None and (out / COMPARISON).exists():
+        raise OutputError(
+            f"{named('out', out)} already holds a comparison. Continue it with: minigpt compare --resume {out}"
+        )
+    if out is not None and (out / RUN).exists():
+        raise OutputError(f"{named('out', out)} already holds a run. Choose another folder.")
+    return claim(f"compare-{name}", out, overwrite=False)
+
+
+def newest_comparison(root: Path = Path("checkpoints")) -> Path:
+    """The folder below `root` whose comparison was measured last. Raises CheckpointError if there is none."""
+    found = [(path.stat().st_mtime, path.parent) for path in root.glob(f"*/{COMPARISON}")]
+    if not found:
+        raise CheckpointError(f"There is no comparison in ./{root} yet. Begin one with: minigpt compare YOUR-TEXT.txt")
+    return max(found)[1]
+
+
+def save_new(folder: Path, comparison: Comparison, plan: Plan) -> None:
+    """Write everything that a comparison needs to continue."""
+    write_text(folder / TOKENIZER, plan.tokenizer.to_json() + "\n")
+    try:
+        (folder / RESUME).mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder / RESUME} cannot be made: {error.strerror}.") from error
+    save_tokens(folder, plan.data)
+    save(folder, comparison)
+
+
+def save(folder: Path, comparison: Comparison) -> None:
+    """Replace the measurements so far."""
+    write_text(folder / COMPARISON, json.dumps(to_plain(comparison), allow_nan=False) + "\n")
+
+
+def open_comparison(folder: Path) -> tuple[Comparison, Tokenizer, TokenData]:
+    """Read what `save_new` and `save` wrote. Raises CheckpointError."""
+    path = folder / COMPARISON
+    if not path.exists():
+        raise CheckpointError(f"{folder} contains no comparison: it has no {COMPARISON}.{near_run(folder)}")
+    comparison = record_of(Comparison, read_own_json(path), path)
+    tokenizer, data = Tokenizer.from_file(folder / TOKENIZER), load_tokens(folder)
+    if tokenizer.vocab_size != comparison.vocab_size or len(data.train) <= comparison.context:
+        raise CheckpointError(f"{folder} cannot be resumed: its tokenizer, its ids and {path.name} do not match.")
+    return comparison, tokenizer, data
