@@ -61,18 +61,16 @@ def run(
     ranks.check_batch(plan.train.batch_size)
     trainer = Trainer(model, plan.data, plan.train, plan.tokenizer.byte_lengths(), ranks)
     keeper = _StateKeeper(trainer, folder, save_every)
-
-    def stop() -> bool:  # collective: if any rank is to stop, all do
-        return ranks.highest(stopped()) > 0
-
     reported = keeper.restore() if resume else 0
     evaluated = evaluation_steps(plan.train)
     snapshots = snapshot_steps(plan.train.steps, plan.train.snapshots)
     record = None
     keeper.keep()
     early = keeper.is_out_of_patience(reported)
+    # If any rank is to stop, all do.
+    records = trainer.records(lambda: ranks.highest(stopped()) > 0, before_evaluation=keeper.keep_if_due)
     try:
-        for record in () if early else trainer.records(stop, before_evaluation=keeper.keep_if_due):
+        for record in () if early else records:
             folder.log(record)
             _check_converges(record, plan, folder, keeper.saved_step)
             loss = record.validation_loss_nats
