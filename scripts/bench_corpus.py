@@ -20,10 +20,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench_tokenize import Clock, measure_sizes, parser_of_sizes, peak_megabytes, write_text
+from bench_tokenize import Clock, growth, measure_sizes, parser_of_sizes, peak_megabytes, write_text
 
 EXPECTED_SECONDS = 1.0  # of a question
-EXPECTED_GROWTH = 1.1  # of the largest text's peak memory over the smallest's
 PROMPT_TOKENS, SAMPLE_TOKENS, PIECE_TOKENS = 20, (200, 1000), 25
 SPAN_TOKENS = 8
 
@@ -55,8 +54,8 @@ def in_a_process(arguments: argparse.Namespace, text: Path, name: str) -> dict[s
 
 def measure_tokenizing(arguments: argparse.Namespace) -> dict[str, Any]:
     from minigpt.text.corpus import Split, read_corpus
+    from minigpt.text.learning import train_tokenizer
     from minigpt.text.shards import cached_tokens
-    from minigpt.text.tokenizer import train_tokenizer
 
     split = Split(read_corpus([str(arguments.text)]))
     tokenizer = train_tokenizer("bpe", (block.text for block in split.sample(2_000_000)), arguments.vocab_size)
@@ -126,12 +125,8 @@ def print_table(arguments: argparse.Namespace, results: list[dict[str, Any]]) ->
         )
     console = Console(highlight=False)
     console.print(table)
-    peaks = [result["peak_megabytes"] for result in results]
-    if len(peaks) > 1:
-        console.print(
-            f"Peak memory of the largest text over the smallest's: {peaks[-1] / peaks[0]:.2f}x, "
-            f"expected <= {EXPECTED_GROWTH:g}x."
-        )
+    if len(results) > 1:
+        console.print(growth(results))
     console.print(
         f"Expected: <= {EXPECTED_SECONDS:g} s of a core. Medians of {arguments.questions} questions. Vocabulary "
         f"{arguments.vocab_size:,}. Prompts of {PROMPT_TOKENS} tokens, spans of {SPAN_TOKENS} or more. Before a "

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from bench_speed import all_cores, at_least, check_same_logits, random_model, require_transformers, their_model
+from bench_speed import all_cores, at_least, check_same_logits, random_model, require_transformers, their_model, update
 
 try:
     import numpy as np
@@ -211,11 +211,7 @@ def steps_of_theirs(
         with autocast(device, "bfloat16"):
             logits = called(input_ids=x, use_cache=False).logits
             loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        yield float(loss.detach()), float(norm)
+        yield update(model, optimizer, loss)
 
 
 def document(device: torch.device, arguments: argparse.Namespace, results: list[Result]) -> dict[str, Any]:

@@ -28,7 +28,8 @@ from minigpt.models.gpt import GPT
 from minigpt.sampling.score import Part, score
 from minigpt.settings import ModelConfig
 from minigpt.text.corpus import python_reference
-from minigpt.text.tokenizer import Tokenizer, train_tokenizer
+from minigpt.text.learning import train_tokenizer
+from minigpt.text.tokenizer import Tokenizer
 from minigpt.views.against import compare_next, compare_text
 from minigpt.views.attention import attend, attention_grid
 from minigpt.views.attribution import leave_one_out

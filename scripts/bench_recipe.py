@@ -26,8 +26,8 @@ from minigpt.checkpoint.folder import load
 from minigpt.models.gpt import GPT
 from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.corpus import Split, read_corpus
+from minigpt.text.learning import train_tokenizer
 from minigpt.text.shards import TokenData, tokenize
-from minigpt.text.tokenizer import train_tokenizer
 from minigpt.training.evaluate import evaluate
 from minigpt.training.loop import train
 from minigpt.training.step import random_batch

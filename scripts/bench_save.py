@@ -31,8 +31,8 @@ try:
     from minigpt.models.device import resolve_precision
     from minigpt.models.gpt import GPT
     from minigpt.settings import PRESETS, ModelConfig, TrainConfig
+    from minigpt.text.learning import train_tokenizer
     from minigpt.text.shards import TokenData
-    from minigpt.text.tokenizer import train_tokenizer
     from minigpt.training.loop import Trainer
     from minigpt.training.run import seconds_between_states
     from minigpt.training.schedule import evaluation_steps, snapshot_steps

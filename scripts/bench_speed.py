@@ -34,8 +34,8 @@ try:
     from minigpt.sampling.engine import generate
     from minigpt.settings import PRESETS, ModelConfig, SampleConfig, TrainConfig
     from minigpt.text.corpus import python_reference
+    from minigpt.text.learning import train_tokenizer
     from minigpt.text.shards import TokenData
-    from minigpt.text.tokenizer import train_tokenizer
     from minigpt.training.loop import train
     from minigpt.training.step import random_batch
 except ImportError as error:
@@ -398,11 +398,16 @@ def steps_of_theirs(model: Any, ids: np.ndarray, batch: int) -> Iterator[object]
         x, y = random_batch(ids, batch, model.config.n_positions, generator)
         logits = model(input_ids=x, use_cache=False).logits
         loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        yield float(loss.detach()), float(norm)
+        yield update(model, optimizer, loss)
+
+
+def update(model: Any, optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> tuple[float, float]:
+    """The second half of a plain loop's step; returns the loss and the norm of its gradient."""
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    return float(loss.detach()), float(norm)
 
 
 def document(arguments: argparse.Namespace, results: list[Result]) -> dict[str, Any]:

@@ -103,8 +103,8 @@ def measure_memory(arguments: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from minigpt.text.corpus import Split, read_corpus
+    from minigpt.text.learning import train_tokenizer
     from minigpt.text.shards import tokenize
-    from minigpt.text.tokenizer import train_tokenizer
     from minigpt.training.step import random_batch
 
     start_megabytes, clock = peak_megabytes(), Clock()
@@ -192,6 +192,15 @@ class Clock:
 MEASURES = {"memory": measure_memory, "speed": measure_speed}
 
 
+def growth(results: list[Result]) -> str:
+    """A sentence about how memory grew with the text."""
+    smallest, largest = results[0]["peak_megabytes"], results[-1]["peak_megabytes"]
+    return (
+        f"Peak memory of the largest text over the smallest's: {largest / smallest:.2f}x, "
+        f"expected <= {EXPECTED_GROWTH:g}x."
+    )
+
+
 def print_table(arguments: argparse.Namespace, results: list[dict[str, Any]]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -207,12 +216,8 @@ def print_table(arguments: argparse.Namespace, results: list[dict[str, Any]]) ->
         table.add_row("", "library", f"{result['library_mb_per_second']:.2f}")
     console = Console(highlight=False)
     console.print(table)
-    peaks = [result["peak_megabytes"] for result in results]
-    if len(peaks) > 1:
-        console.print(
-            f"Peak memory of the largest text over the smallest's: {peaks[-1] / peaks[0]:.2f}x, "
-            f"expected <= {EXPECTED_GROWTH:g}x."
-        )
+    if len(results) > 1:
+        console.print(growth(results))
     console.print(
         f"Vocabulary {arguments.vocab_size:,}. Ours: reading, hashing, tokenizing, writing. The library: "
         f"encode_batch_fast on the same, at most {LARGEST_HELD / 1e6:.0f} MB of it, held in memory."

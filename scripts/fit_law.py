@@ -29,8 +29,8 @@ from minigpt.models.device import resolve_precision
 from minigpt.models.gpt import GPT
 from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.corpus import Split, read_corpus
+from minigpt.text.learning import SMALLEST_VOCABULARY, train_tokenizer
 from minigpt.text.shards import TokenData, tokenize
-from minigpt.text.tokenizer import SMALLEST_VOCABULARY, train_tokenizer
 from minigpt.training.evaluate import Evaluation, evaluate
 from minigpt.training.law import Law, Training
 from minigpt.training.loop import train

@@ -26,7 +26,8 @@ from typer.testing import CliRunner
 
 from minigpt.__main__ import main
 from minigpt.settings import PRESETS, ModelConfig
-from minigpt.text.tokenizer import Tokenizer, train_tokenizer
+from minigpt.text.learning import train_tokenizer
+from minigpt.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from minigpt.models.baselines import Baseline

@@ -10,7 +10,7 @@ from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.gguf import check_installed, save_gguf
 from minigpt.checkpoint.records import Exported
 from minigpt.errors import named
-from minigpt.settings import FOLDER_DTYPES, GGUF_DTYPES, one_of, require
+from minigpt.settings import FOLDER_DTYPES, GGUF_DTYPES, ExportSettings, one_of, require
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,15 @@ class Export:
         return about(self.checkpoint)
 
 
-def export_run(run: Path, target: Path, dtype: str, *, overwrite: bool, stages: Stages) -> Export:
+def export_run(run: Path, target: Path, wanted: ExportSettings, stages: Stages) -> Export:
     """Export the checkpoint `run` to `target`: a GGUF file if it has that suffix, otherwise a Hugging Face folder.
 
-    Raises ConfigError for a `dtype` that the target cannot hold, OutputError if it cannot be written.
+    Raises ConfigError for a type that the target cannot hold, OutputError if it cannot be written.
     """
-    is_gguf = target.suffix.lower() == ".gguf"
+    dtype, is_gguf = wanted.dtype, target.suffix.lower() == ".gguf"
     kinds, where = (GGUF_DTYPES, "in a .gguf file") if is_gguf else (FOLDER_DTYPES, "in a folder")
     require(dtype in kinds, f"{named('dtype')} must be {one_of(kinds)} {where}, not {dtype}.")
-    check_target(target, overwrite=overwrite)
+    check_target(target, overwrite=wanted.overwrite)
     if is_gguf:
         check_installed()
     loaded = open_checkpoint(run, "cpu", None)

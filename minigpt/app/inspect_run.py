@@ -6,7 +6,7 @@ from typing import Any
 
 from minigpt.app.opening import about, open_checkpoint, text_to_look_at
 from minigpt.models.kv_cache import window_start
-from minigpt.settings import Machine, Settings, Source, settings_of
+from minigpt.settings import Machine, Settings, Source, check_ranges, settings_of
 from minigpt.text.arguments import single_token
 from minigpt.text.formats import check_argument
 from minigpt.views.view import Answer, Question, View
@@ -30,6 +30,7 @@ def question(
     `top`: how many tokens are listed, by default the view's usual number. `explicit`: whether the checkpoint was named
     on the command line or in a file of settings, rather than by the environment.
     """
+    check_ranges({"top": top})
     _check_texts(flags)
     text = " ".join(tokens)
     if not view.of_tokens:

@@ -1,21 +1,18 @@
 """What `minigpt sample --replay` does: it repeats a trace, or scores its tokens with another checkpoint."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from minigpt.app.opening import about, open_checkpoint
 from minigpt.checkpoint.folder import Checkpoint
-from minigpt.errors import ConfigError, TraceError
-from minigpt.models.decoder import decoding_threads
+from minigpt.errors import ConfigError, TraceError, named
 from minigpt.models.device import resolve_device
-from minigpt.sampling.records import Replay, Rescoring, SampleEnd
-from minigpt.sampling.replay import ReplayTally, RescoringTally, changes, check_tokens, redraw, rescore
+from minigpt.sampling.records import Replay, Rescoring
+from minigpt.sampling.replay import Advance, repeat, rescored
 from minigpt.sampling.trace import Fingerprint, Trace, TraceHeader, read_trace
-
-Advance = Callable[[int], None]  # called with the number of further tokens done
 
 
 @dataclass(frozen=True)
@@ -28,10 +25,9 @@ class ReplayRun:
 
     @classmethod
     def open(cls, path: Path, given: Mapping[str, Any]) -> "ReplayRun":
-        """Load the trace at `path`, and the checkpoint that was `given`, or else the trace's own, which must be
-        unchanged.
+        """Load the trace at `path`, and the checkpoint that was `given`, by default the trace's own if it is unchanged.
 
-        Device and threads default to the trace's.
+        Device and threads default to the trace's. Raises TraceError.
         """
         trace = read_trace(path)
         checkpoint = _open_checkpoint(path, trace.header, given)
@@ -39,39 +35,18 @@ class ReplayRun:
         if changed and "checkpoint" not in given:
             raise TraceError(
                 f"{checkpoint.path} is no longer what {path} was made with: its {' and '.join(changed)} changed.\n"
-                f"Name a copy of that one with -c; -c {checkpoint.path} scores the same tokens on what it is now."
+                f"Name a copy of the old one with {named('checkpoint', 'FOLDER')}, or score the same tokens with the "
+                f"new one: {named('checkpoint', checkpoint.path)}."
             )
         return cls(trace, checkpoint, changed)
 
-    def again(self, advance: Advance) -> tuple[Replay, list[str]]:
-        """The result of repeating the trace, and the texts; none for a tree of tokens."""
-        trace, checkpoint = self.trace, self.checkpoint
-        tally = ReplayTally(trace, drawn=trace.header.made_by == "sample")
-        different, texts = changes(trace.header, checkpoint), dict[int, str]()
-        with decoding_threads(checkpoint.model):
-            if trace.header.made_by == "sample":
-                for piece in redraw(trace, checkpoint):
-                    if not tally.draw(piece.record):
-                        break
-                    if isinstance(piece.record, SampleEnd):
-                        texts[piece.record.sample] = piece.record.text
-                    advance(1)
-            else:
-                check_tokens(trace, checkpoint)
-                for step, _, record in rescore(trace, checkpoint):
-                    tally.compare(step.record, record)
-                    advance(1)
-        return tally.result(different), [texts[sample] for sample in sorted(texts)]
-
-    def elsewhere(self, advance: Advance, top: int) -> Rescoring:
-        """The same tokens scored by this checkpoint, with the `top` ones whose surprisals differ most."""
-        check_tokens(self.trace, self.checkpoint)
-        tally = RescoringTally()
-        with decoding_threads(self.checkpoint.model):
-            for step, before, record in rescore(self.trace, self.checkpoint):
-                tally.add(step, before, record)
-                advance(1)
-        return tally.result(self.trace.header.checkpoint, str(self.checkpoint.path), top)
+    def run(self, top: int, advance: Advance) -> tuple[Replay | Rescoring, list[str]]:
+        """The result of repeating the trace, with its texts; with a changed checkpoint, the rescoring of its tokens
+        instead, with the `top` ones whose surprisals differ most.
+        """
+        if self.changed:
+            return rescored(self.trace, self.checkpoint, top, advance), []
+        return repeat(self.trace, self.checkpoint, advance)
 
     def about(self) -> dict[str, Any]:
         """What JSON says about the numbers: the prompt, the weights, and the version of minigpt."""
@@ -83,7 +58,7 @@ def _open_checkpoint(path: Path, header: TraceHeader, given: Mapping[str, Any]) 
     if "checkpoint" not in given and not folder.is_dir():
         raise TraceError(
             f"{path} was made with the checkpoint {folder}, which is not there.\n"
-            "Say with -c where it is now, or name another one to score the same tokens on it."
+            f"Name it with {named('checkpoint', 'FOLDER')} if it was moved, or another one to score the same tokens."
         )
     device = given.get("device")
     if device is None:

@@ -1,20 +1,22 @@
-"""What `minigpt sample` does, without a terminal: it opens the model, draws the samples and writes their trace."""
+"""What `minigpt sample` does, without a terminal: it opens the model, draws the samples, and writes their trace."""
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-from minigpt.app.opening import about, given_text, open_checkpoint
+from minigpt.app.opening import Stages, about, given_text, open_checkpoint
 from minigpt.checkpoint.folder import Checkpoint
+from minigpt.checkpoint.reference import find_reference
 from minigpt.errors import MinigptError, named
 from minigpt.models.decoder import decoding_threads
 from minigpt.sampling.check import CacheCheck
-from minigpt.sampling.engine import Piece, Watch, by_sample, generate
+from minigpt.sampling.engine import Piece, by_sample, generate
 from minigpt.sampling.filters import read_biases
+from minigpt.sampling.page_steps import SampleSteps
 from minigpt.sampling.records import CacheReport, SampleEnd, StepRecord
 from minigpt.sampling.trace import TraceHeader, TraceStep, TraceWriter
 from minigpt.settings import (
@@ -23,28 +25,37 @@ from minigpt.settings import (
     Drawing,
     Machine,
     SampleConfig,
+    SampleKept,
     SampleSource,
     Weights,
     build,
     require,
 )
 from minigpt.text.formats import check_argument
+from minigpt.views.verbatim import SHORTEST_SPAN, VerbatimReport, verbatim
 
 __all__ = ["SampleRun", "by_sample", "stages_of"]
 
-Through = Callable[[Iterator[Piece]], Iterator[Piece]]  # lets pieces pass, and notes what it needs of them
 _LARGEST_DIFFERENCE = 1e-4  # between the logits of a cached step and of a full pass, in float32
+_USUAL_BYTES = 32  # of text in the shortest span that is marked as verbatim: about six words of English
 
 
 @dataclass
 class SampleRun:
-    """Samples of one text by one model. `window_moved` is true once a text has outgrown the model's context."""
+    """Samples of one text by one model, and what is to be `kept` of them.
+
+    `steps` are for a page, `check` compares cached steps with full passes, and `verbatim` finds what occurs in a
+    corpus. `window_moved` is true once a text has outgrown the model's context.
+    """
 
     checkpoint: Checkpoint
     text: str
     config: SampleConfig
     count: int
-    check: CacheCheck | None = None
+    kept: SampleKept
+    check: CacheCheck | None
+    verbatim: "Verbatim | None"
+    steps: SampleSteps | None
     window_moved: bool = field(default=False, init=False)
 
     @classmethod
@@ -53,60 +64,63 @@ class SampleRun:
         source: SampleSource,
         filters: AskedFilters,
         drawing: Drawing,
+        kept: SampleKept,
         machine: Machine,
         weights: Weights,
-        *,
-        check: bool,
+        stages: Stages,
     ) -> "SampleRun":
-        """Load the checkpoint, read the text, and look up biases. Settings are checked first.
-
-        With `check`, every cached step is compared with a full pass.
-        """
-        config = build(
-            SampleConfig,
-            {
-                **vars(filters),
-                **vars(drawing),
-                "stages": stages_of(drawing.stages, filters),
-                "seed": secrets.randbelow(1_000_000) if drawing.seed is None else drawing.seed,
-                "stop": tuple(map(check_argument, drawing.stop)),
-            },
-        )
+        """Load the checkpoint, read the text and the corpus, and look up biases. Settings are checked first."""
+        smaller, stored = weights != Weights(), f"{named('dtype')} and {named('quantize')}"
+        require(not (kept.check and smaller), f"{named('check')} compares in float32: leave out {stored}.")
+        require(kept.trace is None or not smaller, f"{named('trace')} is replayed in float32: leave out {stored}.")
+        drawn = {
+            "stages": stages_of(drawing.stages, filters),
+            "seed": secrets.randbelow(1_000_000) if drawing.seed is None else drawing.seed,
+            "stop": tuple(map(check_argument, drawing.stop)),
+        }
+        config = build(SampleConfig, {**vars(filters), **vars(drawing), **drawn})
         text = given_text(source.prompt, source.file)
         loaded = open_checkpoint(source.checkpoint, machine.device, machine.threads, weights.dtype, weights.quantize)
         config = replace(config, bias=read_biases(loaded.tokenizer, filters.biases))
-        checked = CacheCheck(loaded.model) if check else None
-        return cls(loaded, text, config, drawing.num_samples, checked)
+        return cls(
+            loaded,
+            text,
+            config,
+            drawing.num_samples,
+            kept,
+            check=CacheCheck(loaded.model) if kept.check else None,
+            verbatim=Verbatim(loaded, kept.corpus, kept.verbatim, stages) if kept.corpus else None,
+            steps=SampleSteps(loaded, text, config, drawing.num_samples) if kept.html else None,
+        )
 
     @contextmanager
-    def pieces(
-        self, trace: Path | None, watchers: Sequence[Watch], through: Sequence[Through], pace: float | None
-    ) -> Iterator[Iterator[Piece]]:
-        """The pieces of all samples, at most `pace` tokens per second, also written to the new file `trace`.
-
-        `watchers` receive the logits before each draw; the pieces then pass `through` these functions.
-        """
-
-        watching = [*watchers, *([self.check.watch] if self.check else [])]
+    def pieces(self, pace: float | None) -> Iterator[Iterator[Piece]]:
+        """The pieces of all samples, at most `pace` tokens per second, also written to the trace."""
+        watchers = [each.watch for each in (self.steps, self.check) if each]
 
         def watch(*step: Any) -> None:
-            for watcher in watching:
+            for watcher in watchers:
                 watcher(*step)
 
         model, tokenizer = self.checkpoint.model, self.checkpoint.tokenizer
         pieces = generate(model, tokenizer, self.text, self.config, count=self.count, watch=watch)
-        for function in through:
-            pieces = function(pieces)
+        if self.steps:
+            pieces = self.steps.keep(pieces)
+        if self.verbatim:
+            pieces = self.verbatim.keep(pieces)
         with ExitStack() as stack:
-            if trace is not None:
+            if self.kept.trace is not None:
                 header = TraceHeader.of(self.checkpoint, self.text, self.config, num_samples=self.count)
-                pieces = _written(pieces, stack.enter_context(TraceWriter(trace, header)))
+                pieces = _written(pieces, stack.enter_context(TraceWriter(self.kept.trace, header)))
             stack.enter_context(decoding_threads(model))
             yield self._paced(pieces, pace)
 
-    def about(self) -> dict[str, Any]:
-        """What JSON says about the checkpoint and this version."""
-        return about(self.checkpoint)
+    def about(self, record: StepRecord | SampleEnd) -> dict[str, Any]:
+        """What JSON says beside a record that ends a sample: what is verbatim, the checkpoint and the version."""
+        if not isinstance(record, SampleEnd):
+            return {}
+        spans = {"verbatim": self.verbatim.report(record.sample)} if self.verbatim else {}
+        return about(self.checkpoint, **spans)
 
     def difference(self) -> CacheReport | None:
         """The report on cached steps and full passes, if they were compared. Raises MinigptError if they differ too
@@ -134,6 +148,40 @@ def _written(pieces: Iterator[Piece], writer: TraceWriter) -> Iterator[Piece]:
         record = piece.record
         writer.write(record if isinstance(record, SampleEnd) else TraceStep(record=record))
         yield piece
+
+
+class Verbatim:
+    """Records what is sampled, then reports which parts occur verbatim in the corpus.
+
+    `at_least`: the fewest tokens of a span, by default about 32 bytes of text. `note`: a remark about the corpus.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, sources: Sequence[str], at_least: int | None, stages: Stages) -> None:
+        self._corpus = find_reference([check_argument(source) for source in sources], checkpoint, stages)
+        self.note = self._corpus.note
+        self._tokenizer = checkpoint.tokenizer
+        self._at_least = at_least or max(SHORTEST_SPAN, round(_USUAL_BYTES / self._corpus.bytes_per_token))
+        self._drawn: dict[int, list[StepRecord]] = defaultdict(list)
+
+    def keep(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
+        """Pass on the same pieces."""
+        for piece in pieces:
+            if isinstance(piece.record, StepRecord):
+                self._drawn[piece.record.sample].append(piece.record)
+            yield piece
+
+    def report(self, sample: int) -> VerbatimReport:
+        """Report on a sample that has ended; only once, because its tokens are then dropped."""
+        drawn = self._drawn.pop(sample)
+        return verbatim(
+            self._tokenizer,
+            [record.token.id for record in drawn if record.token is not None],
+            self._corpus.ids,
+            self._corpus.text,
+            at_least=self._at_least,
+            position=drawn[0].position,
+            sample=sample,
+        )
 
 
 def stages_of(listed: str | None, filters: AskedFilters) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from minigpt.checkpoint.hub import pinned
 from minigpt.checkpoint.run_folder import RunFolder
 from minigpt.errors import named
 from minigpt.settings import Choices, Length, Machine, Output, TextSettings, TrainConfig, TrainMachine, require
-from minigpt.text.blocks import unheard
+from minigpt.text.blocks import no_progress
 from minigpt.text.corpus import Corpus, read_corpus
 from minigpt.training.distributed import ALONE, Ranks, join
 from minigpt.training.finetune import Base, begun_with, finetune_settings
@@ -42,7 +42,7 @@ class Listener:
     """
 
     note: Callable[[str], object] = lambda sentence: None
-    stages: Stages = lambda name, total: unheard
+    stages: Stages = lambda name, total: no_progress
     working: AbstractContextManager[object] = field(default_factory=nullcontext)
 
 

@@ -21,7 +21,7 @@ from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.hf_gpt2 import PREFIX, config_to_json, weights_to_tensors
 from minigpt.errors import CheckpointError, ConfigError, PackageError, brief, escaped, named
 from minigpt.models.kinds import gpt_of
-from minigpt.text.blocks import Progress, unheard
+from minigpt.text.blocks import Progress, no_progress
 
 _FILE_TYPES = {"float32": "ALL_F32", "float16": "MOSTLY_F16", "q8_0": "MOSTLY_Q8_0"}
 _TENSOR_TYPES = {"float32": "F32", "float16": "F16", "q8_0": "Q8_0"}
@@ -65,7 +65,7 @@ class _Entry:
 
 
 def save_gguf(
-    path: Path, checkpoint: Checkpoint, dtype: str, begin: Callable[[int], Progress] = lambda total: unheard
+    path: Path, checkpoint: Checkpoint, dtype: str, begin: Callable[[int], Progress] = lambda total: no_progress
 ) -> None:
     """Write `checkpoint` to `path`, atomically: its matrices in `dtype` (of GGUF_DTYPES), the rest in float32.
 

@@ -12,7 +12,7 @@ from minigpt.checkpoint.listing import first_and_more
 from minigpt.checkpoint.runs import RESUME, RUN, TOKENS, find_run, near_run, read_run_info, run_of
 from minigpt.errors import CheckpointError, CorpusError, MinigptError, escaped, named
 from minigpt.settings import require
-from minigpt.text.blocks import Progress, unheard
+from minigpt.text.blocks import Progress, no_progress
 from minigpt.text.corpus import Corpus, Split, builtin_corpus, read_corpus
 from minigpt.text.records import CorpusText
 from minigpt.text.shards import Ids, TokenData, cached_tokens, open_shards, read_manifest
@@ -34,7 +34,7 @@ class Reference:
 
 
 def find_reference(
-    specs: Sequence[str], checkpoint: Checkpoint, progress: Stages = lambda name, total: unheard
+    specs: Sequence[str], checkpoint: Checkpoint, progress: Stages = lambda name, total: no_progress
 ) -> Reference:
     """The text that `specs` name, as ids of the checkpoint's tokenizer: `run`, a run's folder, `builtin`, or files.
 

@@ -10,10 +10,11 @@ import typer
 from typer.core import TyperGroup
 
 from minigpt.cli.compare import compare
+from minigpt.cli.console import release_stderr, write_nowhere
 from minigpt.cli.evaluate import evaluate
 from minigpt.cli.explore import explore
 from minigpt.cli.export import export
-from minigpt.cli.guard import complain_of, leave_terminal, release_stderr
+from minigpt.cli.guard import complain_of
 from minigpt.cli.inspect import inspect_attention, inspect_embeddings, inspect_probs
 from minigpt.cli.plot import plot
 from minigpt.cli.runs import runs
@@ -110,7 +111,7 @@ def main() -> None:
             release_stderr()
     except OSError as error:  # --help and --version have no command around them
         if isinstance(error, BrokenPipeError):
-            leave_terminal()
+            write_nowhere(sys.stdout, sys.stderr)
         else:
             complain_of(error)
         raise SystemExit(1) from error

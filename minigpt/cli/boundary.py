@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from minigpt.cli.guard import note, stderr
-from minigpt.render.boundary import boundary_note, boundary_tables
+from minigpt.cli.console import note, running, stderr
 from minigpt.render.screen import Screen
+from minigpt.render.tokenization import boundary_note, boundary_tables
 from minigpt.views.boundary import NO_BOUNDARY, boundary
 from minigpt.views.probs import next_token
 
@@ -12,14 +12,15 @@ if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint
 
 
-def tell_of_boundary(loaded: "Checkpoint", prompt: str, *, top: int, show: bool, quiet: bool) -> None:
-    """Print the two distributions on standard error if `show`; else a note, unless `quiet`, if the end is doubtful."""
-    if not show and quiet:
+def tell_of_boundary(loaded: "Checkpoint", prompt: str, *, top: int, show: bool) -> None:
+    """Print the two distributions on standard error if `show`; else a note if the end is doubtful."""
+    if running.quiet and not show:
         return
-    console, ids = stderr(), loaded.tokenizer.encode(prompt)
+    console, ids = stderr(quiet=False), loaded.tokenizer.encode(prompt)
     screen, end = Screen.of(console), boundary(loaded.model, loaded.tokenizer, ids, top=top)
     if end is None:
-        note(NO_BOUNDARY, quiet=quiet or not show)
+        if show:
+            note(NO_BOUNDARY)
     elif show:
         record = next_token(loaded.model, loaded.tokenizer, ids, top=top)
         console.print(boundary_tables(record, end, prompt, screen), soft_wrap=True)

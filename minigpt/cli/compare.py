@@ -9,22 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from minigpt.checkpoint.files import write_bytes, write_text
-from minigpt.cli.config_file import Config
-from minigpt.cli.flags import Given, from_settings
-from minigpt.cli.guard import StopSignals, colours, guarded, note, say, signals_raise, stderr, stdout
-from minigpt.cli.options import Json, Quiet
+from minigpt.cli.console import has_colours, note, say, stderr, stdout, working
+from minigpt.cli.flags import Given, Json, command
 from minigpt.cli.page import Html, check_page
+from minigpt.cli.signals import stop_signals
 from minigpt.contest.records import Comparison
 from minigpt.errors import OutputError, PackageError, named
-from minigpt.render.compare import comparison_caption, comparison_table
+from minigpt.render.compare import ComparingDisplay, comparison_caption, comparison_table
 from minigpt.render.compare_page import comparison_page
-from minigpt.render.comparing import ComparingDisplay
 from minigpt.render.machine import to_json
 from minigpt.render.panels import panels
 from minigpt.render.picture import check_picture, panel_picture, picture_format
 from minigpt.render.plot import panel_plots
 from minigpt.render.screen import Screen
-from minigpt.render.work import WorkDisplay
 from minigpt.settings import ContestSettings, CorpusSettings, Machine, require
 
 if TYPE_CHECKING:
@@ -33,8 +30,7 @@ if TYPE_CHECKING:
 _OF_THE_BEGINNING = {"corpus", "out", "seed", "quick", "ablate", "encoding", "field"}
 
 
-@guarded
-@from_settings
+@command
 def compare(
     given: Given,
     text: CorpusSettings,
@@ -42,9 +38,7 @@ def compare(
     machine: Machine,
     plot: Annotated[Path | None, typer.Option(help="Also write a picture: FILE.svg or FILE.png.")] = None,
     html: Html = None,
-    config: Config = None,
     json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Compare what came before the transformer with a GPT: equal parameters, equal text, equal tokens or time.
 
@@ -70,43 +64,40 @@ def compare(
     from minigpt.app.compare_run import new_contest, reopened_contest
 
     if wanted.resume is None:
-        console = stderr()
-        console.quiet = quiet
-        with signals_raise(), WorkDisplay(console) as work:
+        with working() as work:
             contest = new_contest(text, wanted, machine, work.begin)
-        _tell_beginning(contest, text, quiet=quiet)
+        _tell_beginning(contest, text)
     else:
         contest, started = reopened_contest(wanted.resume, wanted.minutes, machine), time.perf_counter()
-    _measure(contest, started, quiet=quiet)
+    _measure(contest, started)
     if plot is not None:
         write_bytes(plot, panel_picture(panels(contest.comparison), picture_format(plot)))
-        note(f"the picture is {plot}.", quiet=quiet)
+        note(f"the picture is {plot}.")
     if html is not None:
         write_text(html, comparison_page(contest.comparison, contest.folder))
-        note(f"the page is {html}; open it in a browser.", quiet=quiet)
+        note(f"the page is {html}; open it in a browser.")
     if json:
         print(to_json(contest.comparison, **contest.about()))
     else:
         _print(contest.comparison, contest.folder)
 
 
-def _tell_beginning(contest: "Contest", text: CorpusSettings, *, quiet: bool) -> None:
+def _tell_beginning(contest: "Contest", text: CorpusSettings) -> None:
     if not text.corpus:
-        note("no text given, so this compares on Python's own language reference.", quiet=quiet)
+        note("no text given, so this compares on Python's own language reference.")
     for sentence in contest.plan.notes:
-        note(sentence, quiet=quiet)
+        note(sentence)
 
 
-def _measure(contest: "Contest", started: float, *, quiet: bool) -> None:
+def _measure(contest: "Contest", started: float) -> None:
     """Make all missing measurements, in a time counted from `started`. Ends the program if a signal stops it."""
     console = stderr()
-    console.quiet = quiet
-    with StopSignals() as stopped, ComparingDisplay(console, contest.total(), contest.comparison.minutes) as display:
+    with stop_signals() as stopped, ComparingDisplay(console, contest.total(), contest.comparison.minutes) as display:
         for measurement in contest.run(stopped, display.advance, started):
             display.begin(contest.done() + 1, measurement.model, measurement.what, contest.comparison)
     if stopped.received is not None:
         name = signal.Signals(stopped.received).name
-        note(f"stopped by {name}; what is measured is kept. Continue with: {contest.again}", quiet=quiet)
+        note(f"stopped by {name}; what is measured is kept. Continue with: {contest.again}")
         raise typer.Exit(128 + stopped.received)
 
 
@@ -116,7 +107,7 @@ def _print(comparison: Comparison, folder: Path) -> None:
     for line in (*comparison_table(comparison, screen), *comparison_caption(comparison, screen)):
         console.print(line, soft_wrap=True)
     try:
-        for line in panel_plots(panels(comparison), screen, coloured=colours(console)):
+        for line in panel_plots(panels(comparison), screen, coloured=has_colours(console)):
             console.print(line, soft_wrap=True)
     except PackageError as error:  # plotext is not installed; the table is there
         note(error.message)

@@ -1,7 +1,8 @@
-"""`--config FILE.toml`: a file of settings, used for the flags that the command line does not give."""
+"""Values for flags that the command line does not give: from `--config FILE.toml`, and from MINIGPT_* variables."""
 
+import os
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,6 +12,14 @@ import typer
 
 from minigpt.errors import bounded, brief
 from minigpt.render.style import safe_text
+from minigpt.settings import FileAndModel, Machine, settings_of
+
+VARIABLES = {
+    name: about.variable
+    for kind in (FileAndModel, Machine)
+    for name, about in settings_of(kind).items()
+    if about.variable
+}
 
 
 @dataclass(frozen=True)
@@ -20,11 +29,18 @@ class ConfigFile:
     path: str
     values: dict[str, Any]
 
-    def blamed(self, settings: Collection[str], final: Mapping[str, Any]) -> str:
-        """A sentence about those of the `settings` that this file gave, if its values were used."""
-        names = [n for n in self.values if n in settings and str(final.get(n)) == str(self.values[n])]  # nan too
-        spelled = ", ".join(f"{name} = {_shown(self.values[name])}" for name in names)
-        return f"{self.path} says {spelled}." if names else ""
+
+def blamed(settings: Collection[str], final: Mapping[str, Any]) -> Iterator[str]:
+    """Sentences about those of the `settings` that the file or a variable gave, if these values were used."""
+    file = final.get("config")
+    if isinstance(file, ConfigFile):
+        names = [n for n in file.values if n in settings and str(final.get(n)) == str(file.values[n])]  # nan too
+        if names:
+            yield f"{file.path} says {', '.join(f'{name} = {_shown(file.values[name])}' for name in names)}."
+    variables = {VARIABLES[name]: str(final.get(name)) for name in VARIABLES if name in settings}
+    used = [f"{name} is {brief(value)}" for name, value in variables.items() if os.environ.get(name) == value]
+    if used:
+        yield f"{', '.join(used)}."
 
 
 def _read(path: str) -> ConfigFile:

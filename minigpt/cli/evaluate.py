@@ -6,23 +6,19 @@ from typing import Annotated
 
 import typer
 
-from minigpt.cli.config_file import Config
-from minigpt.cli.flags import from_settings
-from minigpt.cli.guard import guarded, note, stderr, stdout
-from minigpt.cli.options import Checkpoint, Quiet, csv_flag, json_flag
+from minigpt.cli.console import note, print_lines, stderr
+from minigpt.cli.flags import Checkpoint, command, csv_flag, json_flag
 from minigpt.cli.untrained import tell_untrained
 from minigpt.errors import named
 from minigpt.render.machine import to_json, write_rows
-from minigpt.render.screen import Screen
+from minigpt.render.progress import WorkDisplay
+from minigpt.render.scores import file_score_caption, score_table
 from minigpt.render.style import quantity
-from minigpt.render.tables import file_score_caption, score_table
-from minigpt.render.work import WorkDisplay
 from minigpt.sampling.records import FileScore
 from minigpt.settings import Machine, TextFormat, Weights, Windows, require
 
 
-@guarded
-@from_settings
+@command
 def evaluate(
     files: Annotated[
         list[str],
@@ -38,10 +34,8 @@ def evaluate(
     text: TextFormat,
     weights: Weights,
     machine: Machine,
-    config: Config = None,
     json: Annotated[bool, json_flag("a line a file, then one of the total")] = False,
     csv: Annotated[bool, csv_flag("A row a file, and one of the total of several")] = False,
-    quiet: Quiet = False,
 ) -> None:
     """Measure a model on whole texts: nats per token, bits per byte, perplexity.
 
@@ -54,15 +48,14 @@ def evaluate(
     from minigpt.app.evaluate_run import Evaluation
 
     evaluation = Evaluation.open(checkpoint, windows, weights, machine)
-    tell_untrained(evaluation.checkpoint.path, quiet=quiet)
-    console, scores = stderr(), list[FileScore]()
-    console.quiet = quiet
+    tell_untrained(evaluation.checkpoint.path)
+    scores = list[FileScore]()
     out = sys.stdout  # the current stream: while a bar is shown, output is redirected to its terminal
-    with WorkDisplay(console) as work:
+    with WorkDisplay(stderr()) as work:
         for event in evaluation.run(files, text, work.begin):
             if not isinstance(event, FileScore):
                 skipped = f"{quantity(len(event.names), 'file')}, such as {event.names[0]}"
-                note(f"skipped what is not text: {skipped}.", quiet=quiet)
+                note(f"skipped what is not text: {skipped}.")
                 continue
             scores.append(event)
             if json and event.file is not None:
@@ -82,8 +75,4 @@ def _rows(each: Sequence[FileScore], total: FileScore) -> Sequence[FileScore]:
 
 
 def _print_table(rows: Sequence[FileScore], total: FileScore) -> None:
-    console = stdout()
-    screen = Screen.of(console)
-    for line in score_table(rows, screen):
-        console.print(line, soft_wrap=True)
-    console.print(file_score_caption(total, screen), soft_wrap=True)
+    print_lines(lambda screen: [*score_table(rows, screen), file_score_caption(total, screen)])

@@ -1,36 +1,32 @@
 """`minigpt explore`: a full-screen explorer for the continuations of a text."""
 
 import sys
+from functools import partial
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from minigpt.cli.config_file import Config
-from minigpt.cli.flags import from_settings
-from minigpt.cli.guard import guarded, leave_terminal, stdout
-from minigpt.cli.options import Checkpoint, TextFile
+from minigpt.cli.console import stdout, write_nowhere
+from minigpt.cli.flags import command
 from minigpt.cli.untrained import tell_untrained
 from minigpt.errors import ConfigError
 from minigpt.render.style import safe_text, symbols_for
-from minigpt.settings import AskedFilters, Exploring, Machine
+from minigpt.settings import AskedFilters, Exploring, FileAndModel, Machine
 
 _HANGUP = 129  # what ends with SIGHUP
 
 
-@guarded
-@from_settings
+@partial(command, quiet=False)
 def explore(
     prompt: Annotated[
         str | None, typer.Argument(help="The text to start from; without it, the start of a text.", show_default=False)
     ] = None,
     *,
-    file: TextFile = None,
-    checkpoint: Checkpoint = None,
+    source: FileAndModel,
     filters: AskedFilters,
     exploring: Exploring,
     machine: Machine,
-    config: Config = None,
 ) -> None:
     """Walk through what a model could write: choose tokens, step back, branch, change the settings, guess.
 
@@ -47,11 +43,11 @@ def explore(
         )
     from minigpt.explore.app import Exploration
 
-    exploration = Exploration(prompt, file, checkpoint, filters, exploring, machine)
-    tell_untrained(exploration.checkpoint, quiet=False)
+    exploration = Exploration(prompt, source.file, source.checkpoint, filters, exploring, machine)
+    tell_untrained(exploration.checkpoint)
     code = exploration.run(symbols_for(sys.stderr.encoding))
     if code == _HANGUP:
-        leave_terminal()
+        write_nowhere(sys.stdout, sys.stderr)
     out.print(Text(safe_text(exploration.text())), soft_wrap=True)
     if code:
         raise typer.Exit(code)

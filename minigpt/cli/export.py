@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from minigpt.cli.completion import complete_model
-from minigpt.cli.config_file import Config
-from minigpt.cli.guard import guarded, say, signals_raise, stderr, stdout
-from minigpt.cli.options import Json, Quiet, choice
+from minigpt.cli.console import say, stdout, working
+from minigpt.cli.flags import Json, command
 from minigpt.errors import escaped
 from minigpt.render.machine import to_json
 from minigpt.render.style import byte_count, compact, quantity, symbols_for
-from minigpt.render.work import WorkDisplay
-from minigpt.settings import FOLDER_DTYPES, GGUF_DTYPES
+from minigpt.settings import ExportSettings
 
 if TYPE_CHECKING:
     from minigpt.app.export_run import Export
 
 
-@guarded
+@command
 def export(
     run: Annotated[
         Path,
@@ -34,18 +32,8 @@ def export(
         Path,
         typer.Argument(help="FILE.gguf for llama.cpp; any other name is a folder for transformers and similar tools."),
     ],
-    dtype: Annotated[
-        str,
-        choice(
-            dict.fromkeys(FOLDER_DTYPES + GGUF_DTYPES),
-            "{values}.",
-            remarks={"bfloat16": "only for a folder", "q8_0": "8 bits, only for FILE.gguf"},
-        ),
-    ] = "float32",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
-    config: Config = None,
+    wanted: ExportSettings,
     json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Write a model for other programs: as a GGUF file, or as a folder without the history of its training.
 
@@ -56,10 +44,8 @@ def export(
     """
     from minigpt.app.export_run import export_run
 
-    console = stderr()
-    console.quiet = quiet
-    with signals_raise(), WorkDisplay(console) as work:
-        written = export_run(run, target, dtype, overwrite=overwrite, stages=work.begin)
+    with working() as work:
+        written = export_run(run, target, wanted, work.begin)
     if json:
         print(to_json(written.record, **written.about()))
     else:

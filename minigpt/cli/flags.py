@@ -1,17 +1,20 @@
 """A command's flags, generated from groups of settings: `train` takes dataclasses, and typer sees a flag per field."""
 
-import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from minigpt.cli.completion import COMPLETIONS
-from minigpt.errors import Spelling, as_flag, named, spelled
-from minigpt.settings import PANELS, Setting, Settings, build, require, settings_of
+from minigpt.cli.config_file import Config
+from minigpt.cli.console import spelling
+from minigpt.cli.guard import guarded
+from minigpt.errors import named, spelled
+from minigpt.settings import PANELS, FileAndModel, SampleConfig, Setting, Settings, build, require, settings_of
 
 Command = Callable[..., None]
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
@@ -24,16 +27,38 @@ class Given(dict[str, Any]):
     """
 
 
-def from_settings(command: Command) -> Command:
-    """Turn a parameter that is a group of settings into one flag per field, for the command that typer sees.
+def command(function: Command, *, quiet: bool = True) -> Command:
+    """Turn a function into a command for typer: guarded, with --config and (if `quiet`) --quiet.
 
-    Other parameters stay as they are; a field of the same name gets no flag, and keeps its default. A field in several
-    groups is one flag, described by the first group that describes it, and all groups get its value. --help lists the
-    panels of `PANELS` in order.
+    A parameter that is a group of settings becomes one flag per field. Other parameters stay as they are; a field of
+    the same name gets no flag, and keeps its default. A field in several groups is one flag, described by the first
+    group that describes it, and all groups get its value. --help lists the panels of `PANELS` in order.
     """
-    hints = get_type_hints(command, include_extras=True)
-    own = inspect.signature(command).parameters
+    hints = get_type_hints(function, include_extras=True)
+    own = inspect.signature(function).parameters
     groups = {name: hints[name] for name in own if _is_group(hints[name])}
+    flags = _parameters(own, hints, groups)
+    flags += [_EVERYWHERE["config"], *([_EVERYWHERE["quiet"]] if quiet else [])]
+    renamed = _renamed_flags(flags)
+
+    def run(ctx: typer.Context, **values: Any) -> None:
+        with guarded(function.__name__.replace("_", "-"), renamed, values):
+            chosen, given = _chosen(ctx, values)
+            in_groups = {name: value for name, value in chosen.items() if name not in own}
+            built = {name: build(kind, in_groups) for name, kind in groups.items()}
+            rest = {name: given if hints[name] is Given else values[name] for name in own.keys() - groups.keys()}
+            function(**built, **rest)
+
+    run.__name__, run.__doc__ = function.__name__, function.__doc__
+    run.__signature__ = inspect.Signature(sorted(flags, key=_rank))  # type: ignore[attr-defined]
+    run.__annotations__ = {flag.name: flag.annotation for flag in flags}
+    return run
+
+
+def _parameters(
+    own: Mapping[str, inspect.Parameter], hints: Mapping[str, Any], groups: Mapping[str, Any]
+) -> list[inspect.Parameter]:
+    """The parameters that typer sees."""
     renamed = {
         name: f"--{each.flag}" for kind in groups.values() for name, each in settings_of(kind).items() if each.flag
     }
@@ -44,42 +69,19 @@ def from_settings(command: Command) -> Command:
             flags += [flag for flag in _flags_of(groups[name], renamed) if flag.name not in known]
         elif hints[name] is not Given:
             flags.append(parameter.replace(kind=_KEYWORD, annotation=hints[name]))
-
-    @functools.wraps(command)
-    def run(ctx: typer.Context, **values: Any) -> None:
-        chosen, given = _chosen(ctx, values)
-        in_groups = {name: value for name, value in chosen.items() if name not in own}
-        built = {name: build(kind, in_groups) for name, kind in groups.items()}
-        rest = {name: given if hints[name] is Given else values[name] for name in own.keys() - groups.keys()}
-        command(**built, **rest)
-
-    del run.__wrapped__  # which has another signature
-    run.__signature__ = inspect.Signature(sorted(flags, key=_rank))  # type: ignore[attr-defined]
-    run.__annotations__ = {flag.name: flag.annotation for flag in flags}
-    return run
+    return flags
 
 
-def spelling(renamed: Mapping[str, str]) -> Spelling:
-    """How a command spells settings; `renamed` maps those whose flag has another name."""
-
-    def spell(name: str, value: str | None = None) -> str:
-        if name not in renamed:
-            return as_flag(name, value)
-        return renamed[name] if value is None else f"{renamed[name]} {value}"
-
-    return spell
-
-
-def renamed_flags(command: Callable[..., Any]) -> dict[str, str]:
+def _renamed_flags(flags: Iterable[inspect.Parameter]) -> dict[str, str]:
     """The flags whose names differ from their settings': `--from` for base, CORPUS for an argument."""
     found = {}
-    for name, parameter in inspect.signature(command).parameters.items():
-        for made in get_args(parameter.annotation)[1:]:
+    for flag in flags:
+        for made in get_args(flag.annotation)[1:]:
             if isinstance(made, ArgumentInfo):
-                found[name] = name.upper()
+                found[flag.name] = flag.name.upper()
             elif isinstance(made, OptionInfo):  # which holds the first name as its default
                 names = [str(each) for each in (made.default, *(made.param_decls or ()))]
-                found.update((name, each) for each in names[::-1] if each.startswith("--"))
+                found.update((flag.name, each) for each in names[::-1] if each.startswith("--"))
     return found
 
 
@@ -109,17 +111,11 @@ def _flags_of(kind: Any, renamed: Mapping[str, str]) -> Iterator[inspect.Paramet
 
 
 def _flag(name: str, hint: Any, default: Any, about: Setting, renamed: Mapping[str, str]) -> inspect.Parameter:
-    made = _argument(about) if about.argument else _option(name, about, renamed, shown=default is not None)
+    if about.argument:
+        made = typer.Argument(help=about.text, show_default=False)
+    else:
+        made = _option(name, about, renamed, shown=default is not None)
     return inspect.Parameter(name, _KEYWORD, default=default, annotation=Annotated[hint, made])
-
-
-def flag_of(kind: type[Settings], name: str) -> Any:
-    """The flag of one field, for a command that does not take the whole group."""
-    return _option(name, settings_of(kind)[name], {})
-
-
-def _argument(about: Setting) -> Any:
-    return typer.Argument(help=about.text, show_default=False)
 
 
 def _option(name: str, about: Setting, renamed: Mapping[str, str], *, shown: bool = True) -> Any:
@@ -162,3 +158,28 @@ def _chosen(ctx: typer.Context, values: Mapping[str, Any]) -> tuple[dict[str, An
             require(not chosen.get(on), f"{named(on)} and {named(off)} exclude each other.")
             chosen[on], sources[on] = False, sources[off]
     return chosen, Given({name: chosen[name] for name in chosen if sources[name] != "ENVIRONMENT"})
+
+
+def json_flag(form: str) -> Any:
+    """The flag --json; its help says what is printed: one document, or one line for each of something."""
+    return typer.Option("--json", help=f"JSON on standard output, for other programs: {form}.")
+
+
+def csv_flag(form: str) -> Any:
+    """The flag --csv; its help says what its rows are."""
+    return typer.Option("--csv", help=f"{form}, for a spreadsheet.")
+
+
+def _flag_of(kind: type[Settings], name: str) -> Any:
+    """The flag of one field, for commands that do not take the whole group."""
+    return _option(name, settings_of(kind)[name], {})
+
+
+Checkpoint = Annotated[Path | None, _flag_of(FileAndModel, "checkpoint")]
+Top = Annotated[int, _flag_of(SampleConfig, "top")]
+Json = Annotated[bool, json_flag("one document")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no notes and no progress on standard error.")]
+_EVERYWHERE = {
+    "config": inspect.Parameter("config", _KEYWORD, default=None, annotation=Config),
+    "quiet": inspect.Parameter("quiet", _KEYWORD, default=False, annotation=Quiet),
+}

@@ -12,18 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from minigpt.cli.boundary import tell_of_boundary
-from minigpt.cli.config_file import Config
-from minigpt.cli.flags import Given, from_settings
-from minigpt.cli.guard import guarded, note, signals_raise, stderr, stdout
-from minigpt.cli.options import Checkpoint, Json, Quiet, Top, csv_flag
+from minigpt.cli.console import note, print_lines, working
+from minigpt.cli.flags import Checkpoint, Given, Json, Top, command, csv_flag
 from minigpt.cli.page import Html, check_page, page_title, write_page
 from minigpt.cli.untrained import tell_untrained
 from minigpt.errors import ConfigError, named
 from minigpt.render.face import Face
 from minigpt.render.machine import to_json, write_steps
-from minigpt.render.screen import Screen
 from minigpt.render.views import faces_of
-from minigpt.render.work import WorkDisplay
 from minigpt.settings import Machine, Settings, Source, require
 from minigpt.views.view import Answer, chosen_view, flags_of
 
@@ -40,10 +36,6 @@ class _Output:
     json: bool
     csv: bool
     html: Path | None
-    quiet: bool
-
-    def note(self, sentence: str) -> None:
-        note(sentence, quiet=self.quiet)
 
 
 def _with_views(name: str) -> Callable[[Command], Command]:
@@ -56,8 +48,7 @@ def _with_views(name: str) -> Callable[[Command], Command]:
     return typed
 
 
-@guarded
-@from_settings
+@command
 @_with_views("inspect-probs")
 def inspect_probs(
     *,
@@ -69,8 +60,6 @@ def inspect_probs(
     csv: Annotated[bool, csv_flag("A row per candidate")] = False,
     html: Html = None,
     machine: Machine,
-    config: Config = None,
-    quiet: Quiet = False,
 ) -> None:
     """Show which tokens a model expects after a text, and how strongly.
 
@@ -84,12 +73,11 @@ def inspect_probs(
         beside what its own text says
     """
     listed, explicit = top if "top" in given else None, "checkpoint" in given
-    output = _Output(json, csv, html, quiet)
+    output = _Output(json, csv, html)
     _inspect("inspect-probs", flags, output, source=source, machine=machine, top=listed, explicit=explicit)
 
 
-@guarded
-@from_settings
+@command
 @_with_views("inspect-attention")
 def inspect_attention(
     *,
@@ -101,8 +89,6 @@ def inspect_attention(
     ] = False,
     html: Html = None,
     machine: Machine,
-    config: Config = None,
-    quiet: Quiet = False,
 ) -> None:
     """Show which earlier tokens each token of a text looks at, layer by layer and head by head.
 
@@ -113,11 +99,10 @@ def inspect_attention(
     [bold]minigpt inspect-attention "can I have the check?" --with "I check the list"[/bold]
         a word in two texts
     """
-    _inspect("inspect-attention", flags, _Output(json, csv, html, quiet), source=source, machine=machine)
+    _inspect("inspect-attention", flags, _Output(json, csv, html), source=source, machine=machine)
 
 
-@guarded
-@from_settings
+@command
 @_with_views("inspect-embeddings")
 def inspect_embeddings(
     *,
@@ -133,8 +118,6 @@ def inspect_embeddings(
     csv: Annotated[bool, csv_flag("A column for each token")] = False,
     html: Html = None,
     machine: Machine,
-    config: Config = None,
-    quiet: Quiet = False,
 ) -> None:
     """Show the numbers that a model has for a token, and the tokens whose numbers are most alike.
 
@@ -143,7 +126,7 @@ def inspect_embeddings(
     [bold]minigpt inspect-embeddings " is" " are"[/bold]
         and how near the two are
     """
-    output, source = _Output(json, csv, html, quiet), Source(checkpoint=checkpoint)
+    output, source = _Output(json, csv, html), Source(checkpoint=checkpoint)
     _inspect("inspect-embeddings", flags, output, source=source, machine=machine, tokens=tokens)
 
 
@@ -167,28 +150,24 @@ def _inspect(command: str, flags: Settings, output: _Output, **asked: Any) -> No
     view = face.view
     from minigpt.app import inspect_run
 
-    question = inspect_run.question(view, flags, note=output.note, **asked)
+    question = inspect_run.question(view, flags, note=note, **asked)
     if view.runs_model:
-        tell_untrained(question.checkpoint.path, quiet=output.quiet)
+        tell_untrained(question.checkpoint.path)
         if sentence := inspect_run.window_note(view, question):
-            output.note(sentence)
+            note(sentence)
         if view.at_end:
-            tell_of_boundary(question.checkpoint, question.text, top=1, show=False, quiet=output.quiet)
-    console = stderr()
-    console.quiet = console.quiet or output.quiet
-    with signals_raise(), WorkDisplay(console) as work:
+            tell_of_boundary(question.checkpoint, question.text, top=1, show=False)
+    with working() as work:
         answer = view.ask(replace(question, stages=work.begin))
     if output.html is not None:
         sections = [face.on_page(inspect_run.page_answer(view, question, answer))]
-        write_page(output.html, page_title(question.text), sections, question.checkpoint, quiet=output.quiet)
+        write_page(output.html, page_title(question.text), sections, question.checkpoint)
     if output.json:
         _print_json(face, answer, lambda: inspect_run.json_about(view, question))
     elif output.csv and face.csv is not None:
         face.csv(answer, sys.stdout)
     else:
-        out = stdout()
-        for line in face.table(answer, Screen.of(out)):
-            out.print(line, soft_wrap=True)
+        print_lines(lambda screen: face.table(answer, screen))
 
 
 def _print_json(face: Face, answer: Answer, about: Callable[[], "Mapping[str, Any]"]) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from minigpt.cli.guard import note, stderr, stdout
+from minigpt.cli.console import note, stderr, stdout
 from minigpt.render.machine import to_json
-from minigpt.render.plan import best_of_each, plan_table, reasons
+from minigpt.render.runs import best_of_each, plan_table, reasons
 from minigpt.render.screen import Screen
 from minigpt.render.style import byte_count, compact, quantity
 from minigpt.settings import Choices
@@ -34,7 +34,8 @@ def show_plan(runs: "Sequence[PlannedRun]", seconds: float, *, json: bool) -> No
     for line in reasons(runs, seconds, screen):
         console.print(line)
     if len(runs) > 1:
-        console.print(plan_table(runs, screen))
+        for line in plan_table(runs, screen):
+            console.print(line)
 
 
 def show_size(plan: "Plan", choices: Choices, *, json: bool) -> None:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from minigpt.checkpoint.files import write_text
-from minigpt.cli.guard import note
+from minigpt.cli.console import note
 from minigpt.errors import ConfigError, OutputError, named
 from minigpt.render.html import Section, page
 from minigpt.render.text_page import text_section
-from minigpt.settings import SampleConfig
 
 if TYPE_CHECKING:
+    from minigpt.app.sample_run import SampleRun
     from minigpt.checkpoint.folder import Checkpoint
+    from minigpt.sampling.page_steps import SampleSteps
 
 Html = Annotated[
     Path | None,
@@ -38,10 +39,10 @@ def check_page(path: Path | None) -> None:
         raise OutputError(f"{named('html', path)} cannot be written: {why}.")
 
 
-def write_page(path: Path, title: str, sections: Sequence[Section], checkpoint: "Checkpoint", *, quiet: bool) -> None:
+def write_page(path: Path, title: str, sections: Sequence[Section], checkpoint: "Checkpoint") -> None:
     """Write the page to `path`, whole or not at all, and print a note about it."""
     write_text(path, page(title, sections, caption=f"minigpt · {checkpoint.path}"))
-    note(f"the page is {path}; open it in a browser.", quiet=quiet)
+    note(f"the page is {path}; open it in a browser.")
 
 
 def page_title(text: str) -> str:
@@ -50,24 +51,12 @@ def page_title(text: str) -> str:
     return f"minigpt: {line if len(line) <= 60 else line[:59] + '…'}"
 
 
-class SamplePage:
-    """`sample --html`: records what each step was drawn from, and writes the page at the end."""
-
-    def __init__(self, path: Path, checkpoint: "Checkpoint", prompt: str, config: SampleConfig, count: int) -> None:
-        from minigpt.app.sample_steps import SampleSteps
-
-        self._path, self._checkpoint, self._prompt, self._config = path, checkpoint, prompt, config
-        self._steps = SampleSteps(checkpoint, prompt, config, count)
-        self.watch, self.keep = self._steps.watch, self._steps.keep
-
-    def write(self, *, quiet: bool) -> None:
-        """Write the page of all samples, and print a note about it."""
-        given, drawn = self._steps.given(), self._steps.drawn
-        one = "The prompt and its continuation" if len(drawn) == 1 else ""
-        sections = [
-            text_section(
-                one or f"Sample {number + 1} of {len(drawn)}", [*given, *steps], self._config, given=len(given)
-            )
-            for number, steps in drawn.items()
-        ]
-        write_page(self._path, page_title(self._prompt), sections, self._checkpoint, quiet=quiet)
+def write_sample_page(path: Path, run: "SampleRun", steps: "SampleSteps") -> None:
+    """Write the page of all samples, and print a note about it."""
+    given, drawn = steps.given(), steps.drawn
+    one = "The prompt and its continuation" if len(drawn) == 1 else ""
+    sections = [
+        text_section(one or f"Sample {number + 1} of {len(drawn)}", [*given, *mine], run.config, given=len(given))
+        for number, mine in drawn.items()
+    ]
+    write_page(path, page_title(run.text), sections, run.checkpoint)

@@ -9,10 +9,8 @@ import typer
 from minigpt.app.plot_run import run_curves
 from minigpt.checkpoint.files import write_bytes
 from minigpt.cli.completion import complete_model
-from minigpt.cli.config_file import Config
-from minigpt.cli.flags import from_settings
-from minigpt.cli.guard import colours, guarded, note, say, stdout
-from minigpt.cli.options import Quiet, json_flag
+from minigpt.cli.console import has_colours, note, say, stdout
+from minigpt.cli.flags import command, json_flag
 from minigpt.errors import named
 from minigpt.render.machine import to_json
 from minigpt.render.picture import check_picture, loss_picture, picture_format
@@ -23,8 +21,7 @@ from minigpt.settings import CurveSettings, require
 from minigpt.training.records import LossCurves
 
 
-@guarded
-@from_settings
+@command
 def plot(
     wanted: CurveSettings,
     run: Annotated[
@@ -38,9 +35,7 @@ def plot(
     out: Annotated[
         Path | None, typer.Option(help="Write a picture instead: FILE.svg or FILE.png.", show_default=False)
     ] = None,
-    config: Config = None,
     json: Annotated[bool, json_flag("a line a run")] = False,
-    quiet: Quiet = False,
 ) -> None:
     """Show how the losses of one or several trainings went.
 
@@ -55,7 +50,7 @@ def plot(
     check_picture("out", out)
     found = run_curves(run, wanted)
     for sentence in found.cautions:
-        note(sentence, quiet=quiet)
+        note(sentence)
     if json:
         for curve, path in found.with_paths():
             print(to_json(curve, path=path))
@@ -72,4 +67,4 @@ def _print_plot(curves: Sequence[LossCurves], *, log: bool) -> None:
     height = min(24, max(12, screen.width // 4))
     if console.is_terminal:
         height = min(height, console.height - 3 * len(curves) - 2)
-    console.print(loss_plot(curves, screen, height=height, log=log, coloured=colours(console)), soft_wrap=True)
+    console.print(loss_plot(curves, screen, height=height, log=log, coloured=has_colours(console)), soft_wrap=True)

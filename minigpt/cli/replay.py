@@ -1,69 +1,52 @@
 """`minigpt sample --replay`: repeats a trace, or scores its tokens with another checkpoint."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from minigpt.cli.guard import stderr, stdout
+from minigpt.cli.console import stderr, stdout
 from minigpt.cli.view import print_view
 from minigpt.errors import ConfigError, TraceError, named
 from minigpt.render.machine import to_json
+from minigpt.render.progress import WorkDisplay
 from minigpt.render.replay import replay_caption, replay_finding, rescoring_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import safe_text, symbols_for
-from minigpt.render.work import WorkDisplay
+from minigpt.sampling.records import Rescoring
 from minigpt.settings import SampleConfig
-
-if TYPE_CHECKING:
-    from minigpt.app.replay_run import ReplayRun
 
 _GO_WITH_REPLAY = ("replay", "checkpoint", "device", "threads", "json", "top", "quiet", "config")
 
 
 def replay(path: Path, given: Mapping[str, Any]) -> None:
-    """Replay the trace at `path`; `given`: the flags that were given, by their names in Python."""
+    """Replay the trace at `path`; `given`: the flags that were given, by their names in Python.
+
+    The texts go to standard output, as for any sample, and the result to standard error; for a tree, to standard
+    output. Raises TraceError if something else comes out.
+    """
     other = next((name for name in given if name not in _GO_WITH_REPLAY), None)
     if other is not None:
         flag = "the prompt" if other == "prompt" else named(other)
         raise ConfigError(f"{named('replay')} takes the prompt and all settings from the trace: leave out {flag}.")
     from minigpt.app.replay_run import ReplayRun
 
-    run = ReplayRun.open(path, given)
-    if not run.changed:
-        _print_again(path, run, given)
+    run, as_json = ReplayRun.open(path, given), bool(given.get("json"))
+    err = stderr()
+    with WorkDisplay(err) as work:
+        advance = work.begin("replaying", len(run.trace.steps), "tokens")
+        result, texts = run.run(given.get("top", SampleConfig.top), advance)
+    if isinstance(result, Rescoring):
+        print_view(result, partial(rescoring_table, result), json=as_json, about=run.about)
         return
-    with _progress(run, given) as advance:
-        result = run.elsewhere(advance, given.get("top", SampleConfig.top))
-    print_view(result, lambda screen: rescoring_table(result, screen), json=bool(given.get("json")), about=run.about)
-
-
-def _print_again(path: Path, run: "ReplayRun", given: Mapping[str, Any]) -> None:
-    """Print the texts on standard output, as for any sample, and the result on standard error; for a tree, only the
-    result.
-
-    Raises TraceError if something else comes out.
-    """
-    with _progress(run, given) as advance:
-        result, texts = run.again(advance)
-    out, err = stdout(), stderr()
-    if given.get("json"):
+    if as_json:
         print(to_json(result, **run.about()), flush=True)
     if not result.agrees:
         raise TraceError(replay_finding(str(path), result, symbols_for(err.encoding)))
-    if given.get("json"):
+    if as_json:
         return
+    out = stdout()
     for number, text in enumerate(texts):
         out.file.write(("\n" if number else "") + safe_text(text) + "\n")
-    if not texts:
-        out.print(replay_caption(result, Screen.of(out)))
-    elif not given.get("quiet"):
-        err.print(replay_caption(result, Screen.of(err)))
-
-
-@contextmanager
-def _progress(run: "ReplayRun", given: Mapping[str, Any]) -> Iterator[Callable[[int], None]]:
-    console = stderr()
-    console.quiet = console.quiet or bool(given.get("quiet"))
-    with WorkDisplay(console) as work:
-        yield work.begin("replaying", len(run.trace.steps), "tokens")
+    console = err if texts else out
+    console.print(replay_caption(result, Screen.of(console)))

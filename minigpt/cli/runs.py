@@ -9,23 +9,19 @@ import typer
 
 from minigpt.checkpoint.records import RunSummary
 from minigpt.checkpoint.runs import RUNS
-from minigpt.cli.config_file import Config
-from minigpt.cli.guard import guarded, note, stdout
-from minigpt.cli.options import Quiet, csv_flag, json_flag
+from minigpt.cli.console import note, print_lines
+from minigpt.cli.flags import command, csv_flag, json_flag
 from minigpt.errors import named
 from minigpt.render.machine import to_json, write_rows
 from minigpt.render.runs import runs_table
-from minigpt.render.screen import Screen
 from minigpt.settings import require
 
 
-@guarded
+@command
 def runs(
     folder: Annotated[Path, typer.Option("--dir", help="The folder of runs.")] = RUNS,
-    config: Config = None,
     json: Annotated[bool, json_flag("a line a run")] = False,
     csv: Annotated[bool, csv_flag("A row a run")] = False,
-    quiet: Quiet = False,
 ) -> None:
     """List the models that are there: size, text, loss, age, the newest first. Other commands take their names.
 
@@ -44,10 +40,8 @@ def runs(
     elif csv:
         write_rows(RunSummary, found, sys.stdout)
     elif not found:
-        note(f"no model is in {folder} yet. Train one with: minigpt train YOUR-TEXT.txt", quiet=quiet)
+        note(f"no model is in {folder} yet. Train one with: minigpt train YOUR-TEXT.txt")
     else:
-        console = stdout()
-        for line in runs_table(found, str(folder), Screen.of(console)):
-            console.print(line, soft_wrap=True)
+        print_lines(lambda screen: runs_table(found, str(folder), screen))
         if folder.resolve() != RUNS.resolve():
-            note(f"a command finds one of these by its path: -c {shlex.quote(found[0].path)}", quiet=quiet)
+            note(f"a command finds one of these by its path: -c {shlex.quote(found[0].path)}")

@@ -3,7 +3,6 @@
 import shlex
 import signal
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,15 +10,13 @@ import typer
 
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.runs import FINISHED
-from minigpt.cli.config_file import Config
-from minigpt.cli.flags import Given, from_settings
-from minigpt.cli.guard import StopSignals, guarded, note, say, signals_raise, stderr, stdout
+from minigpt.cli.console import note, say, stderr, stdout
+from minigpt.cli.flags import Given, command, json_flag
 from minigpt.cli.introduction import finish, introduce, places, show_plan, show_size
-from minigpt.cli.options import Quiet, json_flag
+from minigpt.cli.signals import signals_raise, stop_signals
 from minigpt.cli.untrained import untrained
 from minigpt.render.machine import to_json
-from minigpt.render.progress import TrainDisplay, stopped_early
-from minigpt.render.work import WorkDisplay
+from minigpt.render.progress import TrainDisplay, WorkDisplay, stopped_early
 from minigpt.settings import Choices, Length, Output, TextSettings, TrainConfig, TrainMachine
 from minigpt.training.records import Logged, Overfitting, ShortSample
 
@@ -32,8 +29,7 @@ if TYPE_CHECKING:
     from minigpt.training.resume import StartedRun
 
 
-@guarded
-@from_settings
+@command
 def train(
     given: Given,
     text: TextSettings,
@@ -42,9 +38,7 @@ def train(
     training: TrainConfig,
     machine: TrainMachine,
     output: Output,
-    config: Config = None,
     json: Annotated[bool, json_flag("a line a step")] = False,
-    quiet: Quiet = False,
 ) -> None:
     """Train a small GPT on a text, and keep the best model.
 
@@ -63,30 +57,27 @@ def train(
     request = TrainRequest(
         text=text, choices=choices, length=length, training=training, output=output, given=given, started=started
     )
-    console = stderr()
-    console.quiet = quiet
-    work, tell = WorkDisplay(console), partial(note, quiet=quiet)
-    listener = Listener(note=tell, stages=work.begin, working=work)
+    work = WorkDisplay(stderr())
+    listener = Listener(note=note, stages=work.begin, working=work)
     with request.together(machine) as (ranks, device):
         if output.resume is None:
-            begin = partial(_begin, request, listener, ranks, device, json=json, quiet=quiet)
+            begin = partial(_begin, request, listener, ranks, device, json=json)
         else:
-            begin = partial(_reopen, request, tell)
+            begin = partial(_reopen, request)
         made = request.shared(ranks, device, begin)
-        signal_number = None if made is None else _watch(made, json=json, quiet=quiet)
+        signal_number = None if made is None else _watch(made, json=json)
     if signal_number is not None:
         raise typer.Exit(128 + signal_number)
 
 
 def _begin(
-    request: "TrainRequest", listener: "Listener", ranks: "Ranks", device: "torch.device", *, json: bool, quiet: bool
+    request: "TrainRequest", listener: "Listener", ranks: "Ranks", device: "torch.device", *, json: bool
 ) -> "StartedRun | None":
     """Prepare a new run and print three lines about it; None for a plan that is only shown."""
     with signals_raise():
         prepared = request.begin(device, listener, ranks)
     if prepared.begun is not None:
-        if not quiet:
-            introduce(prepared, request, places(ranks, device))
+        introduce(prepared, request, places(ranks, device))
     elif prepared.plan is not None:
         show_size(prepared.plan, prepared.choices, json=json)
     else:
@@ -94,23 +85,22 @@ def _begin(
     return prepared.begun
 
 
-def _reopen(request: "TrainRequest", tell: Callable[[str], object]) -> "StartedRun | None":
+def _reopen(request: "TrainRequest") -> "StartedRun | None":
     """Open a run to continue it; prints a message and returns None if there is nothing left to do."""
-    made = request.reopen(tell)
+    made = request.reopen(note)
     if isinstance(made, tuple):
         return made
     say(stdout(), f"{made.path}: this run is finished, {finish(made)}. Train it longer with --steps or --minutes.")
     return None
 
 
-def _watch(training: "Training", *, json: bool, quiet: bool) -> int | None:
+def _watch(training: "Training", *, json: bool) -> int | None:
     """Train with a display, and print what to type next; returns the signal that stopped the run, if any."""
     plan, folder, is_main = training.plan, training.folder, training.ranks.is_main
     console = stderr()
-    console.quiet = quiet or not is_main
     seconds = None if plan.train.steps_suffice else plan.train.seconds
-    with StopSignals() as stopped, TrainDisplay(console, plan.train.steps, seconds) as display:
-        for event in training.events(lambda: stopped.received, looks=not quiet):
+    with stop_signals() as stopped, TrainDisplay(console, plan.train.steps, seconds) as display:
+        for event in training.events(lambda: stopped.received, looks=not console.quiet):
             match event:
                 case TrainRecord():
                     display.update(event)
@@ -126,28 +116,28 @@ def _watch(training: "Training", *, json: bool, quiet: bool) -> int | None:
             display.finish()
     if is_main and "stopped_early" in folder.info and training.history:
         message = stopped_early(training.history[-1], training.best(), plan.train.steps, plan.train.patience)
-        note(message, quiet=quiet)
+        note(message)
     if is_main and folder.info["status"] == "untrained":
-        note(untrained(folder.info, folder.path), quiet=quiet)
+        note(untrained(folder.info, folder.path))
     if is_main and not json:
-        _conclude(training, quiet=quiet)
+        _conclude(training)
     return training.signal_number
 
 
-def _conclude(training: "Training", *, quiet: bool) -> None:
+def _conclude(training: "Training") -> None:
     """Print where the model is, how good it is, and the next two commands."""
     info, where, number = training.folder.info, str(training.folder.path), training.signal_number
     saved, prompt, base = info.get("saved") or {"step": 0}, training.opening(), info["choices"].get("base")
     if number is not None and info["status"] not in FINISHED:
         go_on = f"minigpt train --resume {shlex.quote(where)}"
-        note(f"stopped by {signal.Signals(number).name}; the run is saved. Go on with: {go_on}", quiet=quiet)
+        note(f"stopped by {signal.Signals(number).name}; the run is saved. Go on with: {go_on}")
     bits = saved.get("validation_bits_per_byte")
     quality = f", {bits:.3f} bits per byte on {info['corpus']['validation']}" if bits is not None else ""
     if base is not None and not saved["step"] and not number:
-        note(f"no step improved on that text, so the model is {base}, unchanged.", quiet=quiet)
+        note(f"no step improved on that text, so the model is {base}, unchanged.")
     console = stdout()
     best = "the best model, that of step" if bits is not None else "the model of step"
     best = "untrained, the model of step" if info["status"] == "untrained" else best
     say(console, f"{where}: {best} {saved['step']:,}{quality}")
-    for command in ("sample", f"inspect-probs {shlex.quote(prompt)}")[: 2 if prompt else 1]:
-        say(console, f"  minigpt {command} -c {shlex.quote(where)}")
+    for next_command in ("sample", f"inspect-probs {shlex.quote(prompt)}")[: 2 if prompt else 1]:
+        say(console, f"  minigpt {next_command} -c {shlex.quote(where)}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from minigpt.checkpoint.files import read_json_object
 from minigpt.checkpoint.runs import FINISHED, RUN, fitted_steps, is_untrained
-from minigpt.cli.guard import note
+from minigpt.cli.console import note
 from minigpt.errors import CheckpointError
 from minigpt.render.style import quantity
 from minigpt.settings import DEFAULT_MINUTES, TrainConfig
@@ -16,14 +16,14 @@ from minigpt.settings import DEFAULT_MINUTES, TrainConfig
 _LONGER = 10  # times as long, for what was longer than the default
 
 
-def tell_untrained(folder: Path, *, quiet: bool) -> None:
+def tell_untrained(folder: Path) -> None:
     """Print a note about the model in `folder`, if it is untrained, before it is used."""
     try:
         info = read_json_object(folder / RUN)
     except CheckpointError:  # not every model is of a run, and this one could be loaded
         return
     if is_untrained(info):
-        note(untrained(info, folder), quiet=quiet)
+        note(untrained(info, folder))
 
 
 def untrained(info: Mapping[str, Any], folder: Path) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
-from minigpt.cli.guard import stdout
+from minigpt.cli.console import print_lines
 from minigpt.render.machine import to_json
 from minigpt.render.screen import Screen
 
@@ -16,7 +16,5 @@ def print_view(record: Any, lines: Lines, *, json: bool, about: Callable[[], Map
     """Print the lines for the screen at hand, or JSON with the fields of `about`."""
     if json:
         print(to_json(record, **about()))
-        return
-    console = stdout()
-    for line in lines(Screen.of(console)):
-        console.print(line, soft_wrap=True)
+    else:
+        print_lines(lines)

@@ -11,7 +11,7 @@ from rich.text import Span, Text
 from minigpt.explore.game import guess_label, rules, score_picture, verdict
 from minigpt.explore.keys import KEYS, keys_picture, legend_picture
 from minigpt.explore.session import Session
-from minigpt.render.funnel import fewer_candidates, step_table
+from minigpt.render.candidates import fewer_candidates, step_table
 from minigpt.render.heat import SCALES, UNKNOWN, heat_legend
 from minigpt.render.screen import WIDEST, Screen
 from minigpt.render.style import UNICODE, Symbols, fit, fit_end, percent, quantity, safe_text, token_label, visible

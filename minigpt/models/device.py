@@ -1,4 +1,4 @@
-"""Resolves the name of a device, and finds the precision that is fastest on it."""
+"""The device to compute on, by name, and the precision that is fastest on it."""
 
 from collections.abc import Mapping
 
@@ -68,9 +68,14 @@ def has_bfloat16(device: torch.device) -> bool:
             return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":
         return True
-    # Newer than the oldest torch that will do.
-    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities = cpu_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def cpu_capabilities() -> Mapping[str, object]:
+    """The processor's name and instruction sets, by torch's names; empty if this torch is too old to tell."""
+    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return capabilities
 
 
 def windows_at_once(config: ModelConfig, device: torch.device) -> int:

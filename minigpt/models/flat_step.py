@@ -1,6 +1,6 @@
 """A GPT's forward pass for a single token, unrolled in torch, for decoding where step.c cannot be used."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -55,14 +55,8 @@ class FlatStep:
 
 def _layer_tensors(block: Block) -> tuple[Any, ...]:
     """Weights and biases in order of use; an Int8Product stands for its own weight."""
-    parts: Sequence[nn.Module] = (
-        block.ln_1,
-        block.attn.c_attn,
-        block.attn.c_proj,
-        block.ln_2,
-        block.mlp.c_fc,
-        block.mlp.c_proj,
-    )
+    attn, mlp = block.attn, block.mlp
+    parts: list[nn.Module] = [block.ln_1, attn.c_attn, attn.c_proj, block.ln_2, mlp.c_fc, mlp.c_proj]
     return tuple(t for part in parts for t in (part if isinstance(part, Int8Product) else part.weight, part.bias))
 
 
@@ -80,14 +74,11 @@ def _product(model: GPT, threads: int) -> Callable[[Tensor, Tensor, Any], Tensor
     """(bias, x [1, in], weight) -> bias + x @ weight, the fastest for how the weights are stored."""
     if isinstance(model, Int8GPT):
         return _int8_product
-    if model.device.type == "cpu" and model.wte.weight.dtype == torch.bfloat16:
+    on_cpu, config = model.device.type == "cpu", model.config
+    if on_cpu and model.wte.weight.dtype == torch.bfloat16:
         return _row_product
-    return _split_product if _pays_to_split(model, threads) else torch.addmm
-
-
-def _pays_to_split(model: GPT, threads: int) -> bool:
-    even = model.config.width % 2 == 0 and model.config.mlp_width % 2 == 0
-    return even and model.config.width >= SPLIT_WIDTH and model.device.type == "cpu" and threads > 1
+    even = config.width % 2 == 0 and config.mlp_width % 2 == 0
+    return _split_product if even and config.width >= SPLIT_WIDTH and on_cpu and threads > 1 else torch.addmm
 
 
 def _split_product(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:

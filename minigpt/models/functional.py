@@ -1,12 +1,14 @@
 """Operations on tensors, each done in the way that is fastest on the processor."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from minigpt.models.device import cpu_capabilities
 
 _LONGEST = 1024  # tokens for explicit attention, whose weights take memory with their square
 
@@ -66,8 +68,7 @@ def _is_plain(x: Tensor, weight: Tensor) -> bool:
 @cache
 def _onednn() -> _Product | None:
     """oneDNN's product, under the name that torch's compiler uses; None if MKL is as fast, or if it is missing."""
-    # Newer than the oldest torch that will do.
-    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities = cpu_capabilities()
     is_amd = str(capabilities.get("cpu_name", "")).startswith("AMD")
     if not (is_amd and capabilities.get("avx512_f") and torch.backends.mkldnn.is_available()):
         return None

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from statistics import median_low
-from types import TracebackType
 
 import torch
 from torch import Tensor
@@ -67,9 +66,7 @@ class StepThreads:
             torch.set_num_threads(self.count)
         self._started = self._clock()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         seconds = self._clock() - self._started
         if self._before != self.count:
             torch.set_num_threads(self._before)
@@ -100,11 +97,11 @@ class StepThreads:
     def _end_trial(self) -> None:
         self._usual[self.count] = median_low(self._times)
         if self._other not in self._usual:
-            return self._try(self._other)
+            self._try(self._other)
+            return
         self._trying, self._rest = False, _PATIENCE * sum(self._times)
         self.count = self._most if self._usual[self._most] < _CLEARLY * self._usual[1] else 1
         self._times.clear()
-        return None
 
     def _try(self, count: int) -> None:
         self.count, self._trying = count, True

@@ -1,76 +1,75 @@
 """Two models side by side: what each predicts next, or what a text costs each of them."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.render.columns import PERCENT
+from minigpt.render.candidates import PERCENT, adds_up
 from minigpt.render.face import Face
 from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, bar, fit, fit_end, following, percent, quantity, safe_text, token_label
+from minigpt.render.style import Symbols, bar, fit_end, following, percent, quantity, safe_text, token_label
+from minigpt.render.table import Column, Table
 from minigpt.text.records import Token
 from minigpt.views import against
 from minigpt.views.against import ComparedNext, ComparedSpan, ComparedTally, ComparedText, ComparedToken
 from minigpt.views.view import Answer
 
-_SHORTEST_BAR = 4
+_SHORTEST_BAR = 6  # cells with a gap
 _SHORTEST_OTHER = 12  # cells for `other 50,257`
-_WITH_DIVERGENCE = 54  # columns
 
 
 def compared_next_table(record: ComparedNext, after: str, names: tuple[str, str], screen: Screen) -> Text:
     """Both models' probabilities of the most likely tokens of either. `names`: of the two models."""
     symbols = screen.symbols
-    labels = [token_label(token, symbols) for token in record.tokens]
-    width = max(5, min(max(map(cell_len, labels), default=5), screen.width // 5))
-    side = (screen.width - width - 1) // 2
-    ranks = max(len(_rank(rank)) for token in record.tokens for rank in (token.rank, token.other_rank)) + 1
+    width = max([5, *(cell_len(token_label(token, symbols)) for token in record.tokens)])
+    width = min(width, screen.width // 5)
+    side = (screen.width - width - 1) // 2  # cells for a model
+    ranks = max(len(f"#{rank}") for token in record.tokens for rank in (token.rank, token.other_rank)) + 1
     if side < PERCENT + ranks or width + side < PERCENT + ranks + _SHORTEST_OTHER:
         ranks = 0  # there is no room for them
+    drawn = side - PERCENT - ranks
+    drawn = 0 if drawn < _SHORTEST_BAR else drawn
     most = max((max(t.raw_prob, t.other_raw_prob) for t in record.tokens), default=1.0) or 1.0
-    heads = [fit_end(name, min(cell_len(name), side - 2), symbols) for name in names]
-    lines = [Text(f" {'token':<{width}}" + "".join(" " * (side - cell_len(head)) + head for head in heads), "bold")]
-    for token, label in zip(record.tokens, labels, strict=True):
-        line = Text(f" {fit(label, width, symbols)}")
-        for share, rank in ((token.raw_prob, token.rank), (token.other_raw_prob, token.other_rank)):
-            line.append_text(_side(share, _rank(rank).rjust(ranks) if ranks else "", share / most, side, symbols))
-        lines.append(line)
+
+    def model(name: str, prefix: str, rest: float) -> Iterator[Column[ComparedToken]]:
+        share, rank = attrgetter(f"{prefix}raw_prob"), attrgetter(f"{prefix}rank")
+
+        def numbers(token: ComparedToken) -> str:
+            return percent(share(token)) + (f"#{rank(token)}".rjust(ranks) if ranks else "")
+
+        if drawn:
+            yield Column("", drawn, lambda t: partial(bar, share(t) / most, symbols=symbols), left=True, style="cyan")
+        heading = fit_end(name, min(cell_len(name), side - 2), symbols)
+        yield Column(heading, side - drawn, numbers, feet=(percent(rest) + " " * ranks,))
+
+    columns = [
+        Column[ComparedToken]("token", width + 1, lambda token: token_label(token, symbols), left=True, gap=1),
+        *model(names[0], "", record.rest_raw_prob),
+        *model(names[1], "other_", record.rest_other_raw_prob),
+    ]
+    table = Table(columns, screen)
+    lines = list(table.lines(record.tokens))
     if record.rest:
-        first, second = (f"{percent(p)}{' ' * ranks}" for p in (record.rest_raw_prob, record.rest_other_raw_prob))
-        room = width + side - len(first)
-        long = f"other ({quantity(record.rest, 'token')})"
-        label = fit(long if len(long) < room else f"other {record.rest:,}", room, symbols)
-        lines.append(Text(f" {label}{first}{second.rjust(side)}".rstrip(), "dim"))
+        lines.append(table.foot(0, f"other ({quantity(record.rest, 'token')})", f"other {record.rest:,}"))
     return Text("\n").join([*lines, *_next_captions(record, after, names, screen)])
 
 
-def _side(share: float, rank: str, height: float, cells: int, symbols: Symbols) -> Text:
-    room = cells - PERCENT - len(rank) - 2
-    drawn = bar(height, room, symbols) if room >= _SHORTEST_BAR else ""
-    text = Text("  ").append(drawn, "cyan") if drawn else Text()
-    return text.append(f"{percent(share).rjust(PERCENT)}{rank}".rjust(cells - cell_len(text.plain)))
-
-
-def _rank(rank: int) -> str:
-    return f"#{rank}"
-
-
 def _next_captions(record: ComparedNext, after: str, names: tuple[str, str], screen: Screen) -> list[Text]:
-    sums = []
-    for name, shares, rest in (
-        (names[0], [token.raw_prob for token in record.tokens], record.rest_raw_prob),
-        (names[1], [token.other_raw_prob for token in record.tokens], record.rest_other_raw_prob),
-    ):
-        sums.append(
-            f"{name}: shown {percent(sum(shares))} + other {percent(rest)} = {100 * (sum(shares) + rest):.8g} %"
-        )
+    shown = math.fsum(token.raw_prob for token in record.tokens)
+    other_shown = math.fsum(token.other_raw_prob for token in record.tokens)
     apart = [token for token in record.moved if token.raw_prob != token.other_raw_prob]
     moved = ", ".join(_moved(token, screen.symbols) for token in apart)
     return [
         screen.caption(
-            f"next token {following(after, screen.width - 20, screen.symbols)}".rstrip(), "raw softmax", *sums
+            f"next token {following(after, screen.width - 20, screen.symbols)}".rstrip(),
+            "raw softmax",
+            adds_up(f"{names[0]}: shown", shown, record.rest_raw_prob),
+            adds_up(f"{names[1]}: shown", other_shown, record.rest_other_raw_prob),
         ),
         screen.caption(
             f"entropy {record.entropy_bits:.2f} and {record.other_entropy_bits:.2f} bits",
@@ -99,20 +98,37 @@ def compared_text_table(
 
     Lines are yielded as their records arrive.
     """
-    wide = screen.width >= _WITH_DIVERGENCE
-    width = max(7, min(label_width, screen.width - (42 if wide else 33)))
-    heads = "".join(fit_end(name, min(cell_len(name), 9), screen.symbols).rjust(11) for name in names)
-    yield Text(f" {'text':<{width}}{heads}{'second':>10}{'diverg.' if wide else '':>{9 * wide}}", "bold")
+    symbols = screen.symbols
+    first, second = (fit_end(name, min(cell_len(name), 9), symbols) for name in names)
+    columns = [
+        Column[ComparedSpan](
+            "text", label_width + 1, lambda span: _label(span.tokens, symbols), left=True, least=13, gap=1
+        ),
+        Column(first, 11, lambda span: f"{span.surprisal_bits:.2f}"),
+        Column(second, 11, lambda span: f"{span.other_surprisal_bits:.2f}"),
+        Column("second", 10, lambda span: f"{_change(span):+.2f}", style=_change_style),
+        Column("diverg.", 9, lambda span: _number(span.divergence_bits), style="dim", drop=1),
+    ]
+    table = Table(columns, screen)
+    yield table.heading()
     for span in spans:
-        line = Text(f" {fit(_label(span.tokens, screen.symbols), width, screen.symbols)}")
         if span.surprisal_bits is None or span.other_surprisal_bits is None:
-            yield line.append("  no context: not predicted", "dim")
-            continue
-        change = span.other_surprisal_bits - span.surprisal_bits
-        line.append(f"{span.surprisal_bits:11.2f}{span.other_surprisal_bits:11.2f}")
-        line.append(f"{change:+10.2f}", "red" if change > 1 else "green" if change < -1 else "")
-        divergence = "-" if span.divergence_bits is None else f"{span.divergence_bits:.2f}"
-        yield line.append(divergence.rjust(9) if wide else "", "dim")
+            yield table.note(span, "no context: not predicted")
+        else:
+            yield table.line(span)
+
+
+def _change(span: ComparedSpan) -> float:
+    return (span.other_surprisal_bits or 0.0) - (span.surprisal_bits or 0.0)
+
+
+def _change_style(span: ComparedSpan) -> str:
+    change = _change(span)
+    return "red" if change > 1 else "green" if change < -1 else ""
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _label(tokens: Sequence[Token], symbols: Symbols) -> str:
@@ -144,10 +160,6 @@ def compared_text_caption(total: ComparedText, names: tuple[str, str], screen: S
     )  # fmt: skip
 
 
-def _next_table(answer: Answer, screen: Screen) -> Iterator[Text]:
-    return (compared_next_table(record, answer.text, _names(answer), screen) for record in answer.records)
-
-
 def _text_table(answer: Answer, screen: Screen) -> Iterator[Text]:
     tally, names = ComparedTally(), _names(answer)
     yield from compared_text_table(tally.watch(answer.records), names, screen)
@@ -168,4 +180,12 @@ def _name(path: Path) -> str:
     return f"{path.parent.parent.name}/{path.name}" if path.parent.name == "snapshots" else path.name
 
 
-FACES = (Face(view=against.NEXT, table=_next_table), Face(view=against.EVERY, table=_text_table))
+FACES = (
+    Face(
+        view=against.NEXT,
+        table=lambda answer, screen: (
+            compared_next_table(record, answer.text, _names(answer), screen) for record in answer.records
+        ),
+    ),
+    Face(view=against.EVERY, table=_text_table),
+)

@@ -12,6 +12,7 @@ from minigpt.render.html import Section
 from minigpt.render.machine import write_grid, write_rows
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, fit, percent, quantity, quoted, token_label, visible
+from minigpt.render.table import Column, Table
 from minigpt.views import attention, heads, shared_word
 from minigpt.views.attention import AttentionGrid
 from minigpt.views.heads import HeadSummary
@@ -27,20 +28,27 @@ def head_table(heads: Sequence[HeadSummary], screen: Screen) -> Text:
 
     A kind is named if it takes half of the attention or more.
     """
-    lines = [Text(" layer head  entropy  previous     first      same    itself", "bold")]
     narrow = screen.width < 80
-    if narrow:
-        lines = [Text(" layer.head bits  prev first  same  self", "bold")]
-    for head in heads:
-        shares = (head.previous, head.first, head.same, head.itself)
-        if narrow:
-            line = Text(f" {f'{head.layer}.{head.head}':<10}{head.entropy_bits:5.2f}")
-            line.append("".join(_whole(share).rjust(6) for share in shares))
-        else:
-            line = Text(f" {head.layer:>5} {head.head:>4} {head.entropy_bits:8.2f}")
-            line.append("".join(("-" if share is None else percent(share)).rjust(10) for share in shares))
-            line.append(f"  {head.kind or ''}".rstrip(), "green")
-        lines.append(line)
+    columns = [
+        Column[HeadSummary]("layer.head", 11, lambda head: f"{head.layer}.{head.head}", left=True, gap=1),
+        Column("bits", 5, lambda head: f"{head.entropy_bits:.2f}"),
+    ]
+    if not narrow:
+        columns = [
+            Column("layer", 6, lambda head: f"{head.layer}"),
+            Column("head", 5, lambda head: f"{head.head}"),
+            Column("entropy", 9, lambda head: f"{head.entropy_bits:.2f}"),
+        ]
+    show, cells = (_whole, 6) if narrow else (_percent, 10)
+    columns += [
+        Column("prev" if narrow else "previous", cells, lambda head: show(head.previous)),
+        Column("first", cells, lambda head: show(head.first)),
+        Column("same", cells, lambda head: show(head.same)),
+        Column("self" if narrow else "itself", cells, lambda head: show(head.itself)),
+    ]
+    if not narrow:
+        columns.append(Column("", 0, lambda head: head.kind or "", left=True, style="green"))
+    lines = Table(columns, screen, heads).lines(heads)
     mean = math.fsum(head.entropy_bits for head in heads) / len(heads)
     return Text("\n").join(
         [
@@ -53,6 +61,10 @@ def head_table(heads: Sequence[HeadSummary], screen: Screen) -> Text:
             ),
         ]
     )
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else percent(share)
 
 
 def _whole(share: float | None) -> str:
@@ -123,7 +135,7 @@ def shared_word_table(shared: SharedWord, screen: Screen) -> Text:
     parts.append(screen.caption(f"cosine between the two after each layer, from the embedding on: {cosines}"))
     parts.append(
         screen.caption(
-            "moved: the way from the embedding, in lengths of the embedding",
+            "moved: the distance from the embedding, in lengths of the embedding",
             "cosine: to the embedding, which is token and position",
             "looks at: whole words, the weights of their tokens added up; mean of the layer's heads, raw softmax",
         )
@@ -140,7 +152,7 @@ def _word_lines(context: WordInContext, screen: Screen) -> Iterator[Text]:
     yield screen.caption(quoted(context.text, screen.width - 4, symbols), f"{at}: {word}", pieces)
     if context.first:
         yield screen.caption(
-            "nothing stands before it: the model reads from left to right, so here it has nothing to look back to, and "
+            "nothing comes before it: the model reads from left to right, so here it has nothing to look back to, and "
             "what comes later cannot change it"
         )
     # Without room for a few words on the line, they get a line of their own.
@@ -170,21 +182,9 @@ def _share(seen: LookedAtWord, symbols: Symbols) -> str:
     return f"{visible(seen.text, symbols)} {100 * seen.weight:.0f}%"
 
 
-def _head_table(answer: Answer, screen: Screen) -> Iterator[Text]:
-    yield head_table(tuple(answer.records), screen)
-
-
 def _grid_table(answer: Answer, screen: Screen) -> Iterator[Text]:
     for grid in answer.records:
         yield from grid_table(grid, screen, scores=answer.facts.get("scores", False))
-
-
-def _word_table(answer: Answer, screen: Screen) -> Iterator[Text]:
-    return (shared_word_table(shared, screen) for shared in answer.records)
-
-
-def _head_csv(answer: Answer, file: TextIO) -> None:
-    write_rows(HeadSummary, answer.records, file)
 
 
 def _grid_csv(answer: Answer, file: TextIO) -> None:
@@ -216,7 +216,15 @@ def attention_section(title: str, grids: Sequence[AttentionGrid]) -> Section:
 
 
 FACES = (
-    Face(view=heads.VIEW, table=_head_table, csv=_head_csv, section=_section),
+    Face(
+        view=heads.VIEW,
+        table=lambda answer, screen: [head_table(tuple(answer.records), screen)],
+        csv=lambda answer, file: write_rows(HeadSummary, answer.records, file),
+        section=_section,
+    ),
     Face(view=attention.VIEW, table=_grid_table, csv=_grid_csv, section=_section),
-    Face(view=shared_word.VIEW, table=_word_table),
+    Face(
+        view=shared_word.VIEW,
+        table=lambda answer, screen: (shared_word_table(shared, screen) for shared in answer.records),
+    ),
 )

@@ -7,13 +7,13 @@ from rich.text import Text
 
 from minigpt.render.face import Face
 from minigpt.render.screen import Screen
-from minigpt.render.style import fit, percent, quantity, token_label, two_sided_bar
+from minigpt.render.style import percent, quantity, token_label, two_sided_bar
+from minigpt.render.table import Column, Table
 from minigpt.views import attribution
-from minigpt.views.attribution import Attribution
+from minigpt.views.attribution import Attribution, TokenEffect
 from minigpt.views.view import Answer
 
-_POSITION, _NUMBER = 9, 10  # cells; the second with a gap
-_SHORTEST_BAR, _LONGEST_TOKEN = 9, 24
+_LONGEST_TOKEN, _SHORTEST_BAR = 24, 9  # cells
 
 
 def attribution_table(record: Attribution, screen: Screen) -> Iterator[Text]:
@@ -21,21 +21,24 @@ def attribution_table(record: Attribution, screen: Screen) -> Iterator[Text]:
     the left for those that made it less likely.
     """
     symbols = screen.symbols
-    labels = [token_label(effect, symbols) for effect in record.effects]
-    room = screen.width - _POSITION - _NUMBER - 2
-    token = max(5, min(max(map(cell_len, labels)), _LONGEST_TOKEN, room - _SHORTEST_BAR - 2))
-    side = (room - token - 3) // 2
-    most = max(abs(effect.effect_bits) for effect in record.effects)
-    head = f"{'position':>{_POSITION}}  {'token':<{token}}{'bits':>{_NUMBER}}"
-    yield Text(f"{head}  {'less likely':>{side}}|{'likelier'}"[: screen.width] if side > 10 else head, "bold")
-    for effect, label in zip(record.effects, labels, strict=True):
-        line = Text(f"{effect.position:>{_POSITION},}  ", "dim")
-        line.append(fit(label, token, symbols), "not dim")
-        line.append(f"{_signed(effect.effect_bits):>{_NUMBER}}  ", "not dim")
-        share = effect.effect_bits / most if most else 0.0
-        line.append(two_sided_bar(share, side, symbols), "not dim cyan" if share > 0 else "not dim magenta")
-        line.rstrip()
-        yield line
+    room = screen.width - 23  # for the token and the bar
+    widest = max(cell_len(token_label(effect, symbols)) for effect in record.effects)
+    token = max(5, min(widest, _LONGEST_TOKEN, room - _SHORTEST_BAR))
+    side = (room - token - 1) // 2
+    most = max(abs(effect.effect_bits) for effect in record.effects) or 1.0
+    columns = [
+        Column[TokenEffect]("position", 9, lambda effect: f"{effect.position:,}", style="dim"),
+        Column("token", 2 + token, lambda effect: token_label(effect, symbols), left=True),
+        Column("bits", 10, lambda effect: _signed(effect.effect_bits)),
+        Column(
+            f"{'less likely':>{side}}|likelier" if side > 10 else "",
+            2 * side + 3,
+            lambda effect: two_sided_bar(effect.effect_bits / most, side, symbols),
+            left=True,
+            style=lambda effect: "cyan" if effect.effect_bits > 0 else "magenta",
+        ),
+    ]
+    yield from Table(columns, screen).lines(record.effects)
     yield from _captions(record, screen)
 
 

@@ -2,19 +2,17 @@
 
 import csv
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TextIO
 
-from rich.cells import cell_len
 from rich.text import Text
 
 from minigpt.render.face import Face
 from minigpt.render.screen import Screen
-from minigpt.render.style import bar, fit, following, percent, safe_text, visible
-from minigpt.render.table import Column, fitting, headings, texts, width_of
+from minigpt.render.style import following, percent, safe_text, visible
+from minigpt.render.table import Column, Table, bar_column
 from minigpt.views import choices as choices_view
 from minigpt.views.choices import Choice
-from minigpt.views.view import Answer
 
 
 def _share(value: float) -> str:
@@ -22,32 +20,21 @@ def _share(value: float) -> str:
     return percent(value or 1e-300)
 
 
-_COLUMNS = (
-    Column[Choice]("share", 10, lambda choice: _share(choice.share)),
-    Column[Choice]("by byte", 10, lambda choice: _share(choice.share_per_byte), drop=2),
-    Column[Choice]("nats", 10, lambda choice: f"{choice.total_nats:,.2f}", drop=4),
-    Column[Choice]("nats/byte", 11, lambda choice: f"{choice.nats_per_byte:,.4f}", drop=3),
-    Column[Choice]("tokens", 8, lambda choice: f"{len(choice.tokens):,}", drop=1),
-)
-_SHORTEST_LABEL = 9
-_SHORTEST_BAR = 4
-
-
 def choices_table(choices: Sequence[Choice], prompt: str, screen: Screen) -> Text:
     """A row for each choice, in order, and what the shares refer to."""
-    columns = fitting(_COLUMNS, screen.width - 1 - _SHORTEST_LABEL)
-    labels = [visible(choice.text, screen.symbols) for choice in choices]
-    room = screen.width - 1 - width_of(columns)
-    width = max(6, min(max(map(cell_len, labels)), max(screen.width // 4, _SHORTEST_LABEL), room))
-    bar_width = room - width - 2
-    lines = [Text(" choice".ljust(screen.width - width_of(columns)) + headings(columns), "bold")]
-    for choice, label in zip(choices, labels, strict=True):
-        line = Text(f" {fit(label, width, screen.symbols)}")
-        if bar_width >= _SHORTEST_BAR:
-            share = choice.share / max(choice.share for choice in choices)
-            line.append("  " + bar(share, bar_width, screen.symbols), "cyan")
-        lines.append(line.append(texts(columns, choice).rjust(screen.width - line.cell_len)))
-    return Text("\n").join([*lines, _caption(choices, prompt, {column.name for column in columns}, screen)])
+    symbols, largest, most = screen.symbols, max(choice.share for choice in choices), 1 + screen.width // 4
+    columns = [
+        Column[Choice]("choice", 0, lambda c: visible(c.text, symbols), left=True, least=10, most=most, gap=1),
+        bar_column(screen, lambda choice: choice.share / largest),
+        Column("share", 10, lambda choice: _share(choice.share)),
+        Column("by byte", 10, lambda choice: _share(choice.share_per_byte), drop=2),
+        Column("nats", 10, lambda choice: f"{choice.total_nats:,.2f}", drop=4),
+        Column("nats/byte", 11, lambda choice: f"{choice.nats_per_byte:,.4f}", drop=3),
+        Column("tokens", 8, lambda choice: f"{len(choice.tokens):,}", drop=1),
+    ]
+    table = Table(columns, screen, choices)
+    names = {column.heading for column in table.columns}
+    return Text("\n").join([*table.lines(choices), _caption(choices, prompt, names, screen)])
 
 
 def _caption(choices: Sequence[Choice], prompt: str, columns: set[str], screen: Screen) -> Text:
@@ -81,12 +68,10 @@ def write_choices_csv(choices: Sequence[Choice], file: TextIO) -> None:
         writer.writerow([own[name] if name in own else getattr(choice, name) for name in CSV_COLUMNS])
 
 
-def _table(answer: Answer, screen: Screen) -> Iterator[Text]:
-    yield choices_table(tuple(answer.records), answer.text, screen)
-
-
-def _csv(answer: Answer, file: TextIO) -> None:
-    write_choices_csv(tuple(answer.records), file)
-
-
-FACES = (Face(view=choices_view.VIEW, table=_table, csv=_csv),)
+FACES = (
+    Face(
+        view=choices_view.VIEW,
+        table=lambda answer, screen: [choices_table(tuple(answer.records), answer.text, screen)],
+        csv=lambda answer, file: write_choices_csv(tuple(answer.records), file),
+    ),
+)

@@ -1,5 +1,6 @@
-"""A comparison as a table, with a summary of which model is ahead in what."""
+"""A comparison as a table, with a summary of which model is ahead in what; and its progress."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -7,10 +8,12 @@ from itertools import chain
 from operator import attrgetter
 
 from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from minigpt.contest.records import Comparison, Contender, Points
 from minigpt.render.panels import NAMES, octaves, relative
+from minigpt.render.progress import LiveDisplay, progress_row
 from minigpt.render.screen import Screen
 from minigpt.render.style import byte_count, compact, duration, safe_text
 
@@ -224,3 +227,61 @@ def _standings(comparison: Comparison) -> Iterator[str]:
         else:
             who = f"{', '.join(others)} and {last} are level, ahead of the rest,"
         yield f"{who} in {', '.join(what)}"
+
+
+# --- progress
+
+_WORDS = {
+    "training_tokens_per_second": "training speed at five contexts",
+    "step_milliseconds": "cost of generated tokens",
+    "peak_bytes": "memory of a training step",
+    "equal_tokens": "training, with as many tokens as the others",
+    "equal_time": "training, with as much time as the others",
+    "loss_nats_by_position": "loss and gradient by position",
+    "recall_by_distance": "learning to recall a key",
+}
+
+
+class ComparingDisplay(LiveDisplay):
+    """Shows what is being measured and the table as it fills; without a live terminal, a line for each measurement."""
+
+    def __init__(
+        self, console: Console, total: int, minutes: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(console, transient=True)
+        self._total, self._minutes, self._clock = total, minutes, clock
+        self._number, self._what, self._share, self._loss = 0, "", 0.0, ""
+        self._comparison: Comparison | None = None
+        self._began = clock()
+        self._before = 0.0  # seconds that were spent before this process
+
+    def begin(self, number: int, model: str, what: str, comparison: Comparison) -> None:
+        """Measurement `number` of all begins; `comparison` holds those before it."""
+        if self._comparison is None:
+            self._before = comparison.spent_seconds
+        self._number, self._share, self._loss, self._comparison = number, 0.0, "", comparison
+        self._what = f"{NAMES[model]}: {_WORDS.get(what, f'trying the learning rate {what}')}"
+        if not self._live:
+            spent, whole = duration(self._spent()), duration(60 * self._minutes)
+            self._print(f"{spent}/{whole}  {number} of {self._total}  {self._what}")
+
+    def advance(self, step: int, steps: int, loss_nats: float | None) -> None:
+        """Report a step of the current measurement."""
+        self._share = step / steps
+        self._loss = "" if loss_nats is None else f"loss {loss_nats:.3f}"
+
+    def _spent(self) -> float:
+        return self._before + self._clock() - self._began
+
+    def _render(self) -> RenderableType:
+        if self._comparison is None:
+            return Text(" starting", "dim")
+        screen = Screen.of(self._console)
+        whole = 60 * self._minutes
+        share = min(1.0, self._spent() / whole)
+        times = f"{duration(self._spent())}, {duration(max(0.0, whole - self._spent()))} left"
+        done = f"{self._share:.0%}" if self._share else ""
+        caption = screen.caption(f"{self._number} of {self._total}", self._what, done, self._loss)
+        lines = list(comparison_table(self._comparison, screen))
+        room = max(0, self._console.height - 5)
+        return Group(*lines[:1], *lines[1:][-room:], Text(), progress_row(share, times, screen), caption)

@@ -1,26 +1,25 @@
 """What a corpus says about a text: a table beside the model's list, or the text with its verbatim spans."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.render.columns import (
+from minigpt.render.candidates import (
     PERCENT,
-    Columns,
     adds_up,
+    candidate_columns,
     counted,
     entropy,
-    heading,
     other_row,
     raw_shown,
-    row,
 )
 from minigpt.render.face import Face
 from minigpt.render.screen import Screen
 from minigpt.render.style import (
     Symbols,
-    bar,
     fit,
     fit_end,
     following,
@@ -31,14 +30,13 @@ from minigpt.render.style import (
     token_label,
     visible,
 )
+from minigpt.render.table import Column, Table, bar_column
 from minigpt.text.records import CorpusText
 from minigpt.views import corpus
-from minigpt.views.corpus import CorpusStep, CorpusSuffix
+from minigpt.views.corpus import CorpusCandidate, CorpusStep, CorpusSuffix
 from minigpt.views.verbatim import VerbatimReport, VerbatimSpan
-from minigpt.views.view import Answer
 
 VERBATIM = "underline"  # how a verbatim span looks
-_SHORTEST_BARS = 12  # cells for two bars side by side and their gap; a single one where there are fewer
 _SUFFIXES = 8  # rows of the list of suffixes; the middle of a longer one is left out
 
 
@@ -54,41 +52,38 @@ def corpus_table(record: CorpusStep, after: str, screen: Screen) -> Text:
 
 
 def _candidates(record: CorpusStep, screen: Screen) -> list[Text]:
-    symbols = screen.symbols
-    counts = [*(candidate.corpus_count for candidate in record.candidates), record.other.corpus_count]
-    count = max(7, 2 + len(f"{max(counts):,}"))
-    labels = [token_label(candidate, symbols) for candidate in record.candidates]
-    columns = Columns.fitting(labels, screen, 2 * PERCENT + count)
-    second = (columns.bar - 2) // 2 if columns.bar >= _SHORTEST_BARS else 0
-    columns = Columns(columns.token, columns.bar - second - 2) if second else columns
+    other = record.other
+    most = max([other.corpus_count, *(candidate.corpus_count for candidate in record.candidates)])
     longest = max(max(candidate.raw_prob, candidate.corpus_share or 0.0) for candidate in record.candidates)
 
-    def corpus(share: float | None, times: int, *, with_bar: bool = True) -> Text:
-        """The cells of the corpus."""
-        cells = Text()
-        if second:
-            filled = bar(share / longest, second, symbols) if share and with_bar else " " * second
-            cells.append("  " + filled, "magenta")
-        percentage = f"{'-' if share is None else percent(share):>{PERCENT}}"
-        return cells.append(f"{percentage}{times:>{count},}", "" if times else "dim")
+    table = Table[Any](
+        [
+            *candidate_columns(record, screen, longest=longest),
+            Column("model", PERCENT, lambda c: percent(c.raw_prob), feet=(percent(other.raw_prob),)),
+            bar_column(screen, lambda c: (c.corpus_share or 0.0) / longest, cells=8, style="magenta"),
+            Column(
+                "corpus", PERCENT, lambda c: _share(c.corpus_share), style=_faint, feet=(_share(other.corpus_share),)
+            ),
+            Column(
+                "times",
+                max(7, 2 + len(f"{most:,}")),
+                lambda c: f"{c.corpus_count:,}",
+                style=_faint,
+                feet=(f"{other.corpus_count:,}",),
+            ),
+        ],
+        screen,
+        record.candidates,
+    )
+    return [*table.lines(record.candidates), *other_row(record, table)]
 
-    lines = [
-        heading(
-            columns,
-            ("model", PERCENT),
-            ("corpus", PERCENT + (second + 2 if second else 0)),
-            ("times", count),
-            bar="" if second else "bar: model",
-        )
-    ]
-    for candidate, label in zip(record.candidates, labels, strict=True):
-        line = row(record, candidate, label, columns, symbols, longest).append(
-            percent(candidate.raw_prob).rjust(PERCENT)
-        )
-        lines.append(line.append_text(corpus(candidate.corpus_share, candidate.corpus_count)))
-    other = record.other
-    rest = corpus(other.corpus_share, other.corpus_count, with_bar=False)
-    return lines + other_row(record, columns, symbols, percent(other.raw_prob).rjust(PERCENT) + rest.plain)
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else percent(share)
+
+
+def _faint(candidate: CorpusCandidate) -> str:
+    return "" if candidate.corpus_count else "dim"
 
 
 def _captions(record: CorpusStep, after: str, screen: Screen) -> list[Text]:
@@ -137,43 +132,43 @@ def _characters(suffix: CorpusSuffix | VerbatimSpan) -> str:
 
 # --- the list of suffixes
 
-_SUFFIX_COLUMNS = (  # name, cells with a gap, at least so many columns of screen
-    ("times", 12, 0),
-    ("followed by", 14, 64),
-    ("KL bits", 12, 52),
-)
-
 
 def _suffixes(record: CorpusStep, screen: Screen) -> list[Text]:
     """A line for each suffix, with what follows it most often."""
     symbols = screen.symbols
-    columns = [(name, cells) for name, cells, least in _SUFFIX_COLUMNS if screen.width >= least]
-    room = screen.width - 2 - sum(cells for _, cells in columns)
-    likeliest = min(26, room - room // 2)
-    width = room - likeliest
-    head = f"  {'last tokens':<{width}}" + "".join(name.rjust(cells) for name, cells in columns) + "  most often"
-    lines = [Text(fit(head, screen.width, symbols).rstrip(), "bold")]
-    for suffix in _chosen(record.suffixes):
-        if suffix is None:
-            lines.append(Text(f"  {symbols.ellipsis}", "dim"))
-            continue
-        line = Text(symbols.chosen if suffix is record.suffix else " ", "bold green").append(" ")
-        line.append(
-            fit_end(visible(_characters(suffix), symbols), width, symbols),
-            "" if suffix is not record.suffix else "bold green",
-        )
-        numbers = {
-            "times": f"{suffix.occurrences:,}",
-            "followed by": quantity(suffix.next_tokens, "token"),
-            "KL bits": "-" if suffix.divergence_bits is None else f"{suffix.divergence_bits:.2f}",
-        }
-        line.append("".join(numbers[name].rjust(cells) for name, cells in columns))
-        lines.append(line.append("  " + _likeliest(suffix, likeliest - 2, symbols), "dim"))
+
+    def style(suffix: CorpusSuffix) -> str:
+        return "bold green" if suffix is record.suffix else ""
+
+    def end(suffix: CorpusSuffix) -> partial[str]:
+        return partial(fit_end, visible(_characters(suffix), symbols), symbols=symbols)
+
+    def divergence(suffix: CorpusSuffix) -> str:
+        return "-" if suffix.divergence_bits is None else f"{suffix.divergence_bits:.2f}"
+
+    columns = [
+        Column[CorpusSuffix]("", 1, lambda suffix: symbols.chosen if suffix is record.suffix else " ", style=style),
+        Column("last tokens", screen.width, end, left=True, least=12, style=style, gap=1),
+        Column("times", 12, lambda suffix: f"{suffix.occurrences:,}"),
+        Column("followed by", 14, lambda suffix: quantity(suffix.next_tokens, "token"), drop=1),
+        Column("KL bits", 12, divergence, drop=2),
+        Column(
+            "most often",
+            max(13, min(26, (screen.width - 40) // 2)),
+            lambda suffix: partial(_likeliest, suffix, symbols=symbols),
+            left=True,
+            style="dim",
+        ),
+    ]
+    table = Table(columns, screen)
+    explained = any(column.heading == "KL bits" for column in table.columns)
     meaning = "KL bits: divergence of the corpus's shares from the model's raw softmax, D(corpus || model), per token"
-    seldom = "few occurrences say little"
     return [
-        *lines,
-        screen.caption(meaning if len(columns) > 2 else "", "matched token by token, within documents", seldom),
+        table.heading(),
+        *(Text(f"  {symbols.ellipsis}", "dim") if row is None else table.line(row) for row in _chosen(record.suffixes)),
+        screen.caption(
+            meaning if explained else "", "matched token by token, within documents", "few occurrences say little"
+        ),
     ]
 
 
@@ -221,8 +216,9 @@ def verbatim_caption(report: VerbatimReport, screen: Screen) -> Text:
     )
 
 
-def _table(answer: Answer, screen: Screen) -> Iterator[Text]:
-    return (corpus_table(record, answer.text, screen) for record in answer.records)
-
-
-FACES = (Face(view=corpus.VIEW, table=_table),)
+FACES = (
+    Face(
+        view=corpus.VIEW,
+        table=lambda answer, screen: (corpus_table(record, answer.text, screen) for record in answer.records),
+    ),
+)

@@ -7,16 +7,15 @@ from typing import TextIO
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.render.blocks import Column, Row, blocks
 from minigpt.render.face import Face
 from minigpt.render.screen import Screen
-from minigpt.render.style import bar, fit, signed_sparkline, token_label
+from minigpt.render.style import fit, signed_sparkline, token_label
+from minigpt.render.table import Column, Table, bar_column, blocks, token_column
 from minigpt.views import embeddings
-from minigpt.views.embeddings import TokenVector
-from minigpt.views.view import Answer
+from minigpt.views.embeddings import Neighbour, TokenVector
 
 _CHANNEL = 7  # cells for the number of the first channel of a line, and a gap
-_RANK, _COSINE = 7, 9  # cells with a gap
+_COSINE = 9  # cells with a gap
 _LONGEST_TOKEN = 24
 
 
@@ -63,38 +62,35 @@ def _picture(vector: TokenVector, screen: Screen) -> Iterator[Text]:
 
 
 def _neighbours(vector: TokenVector, screen: Screen) -> Iterator[Text]:
-    symbols = screen.symbols
     if not vector.neighbours:
         yield screen.caption("no neighbours: the vector is zero" if not vector.norm else "no neighbours")
         return
-    labels = [token_label(neighbour, symbols) for neighbour in vector.neighbours]
-    room = screen.width - _RANK - _COSINE
-    token = max(7, min(max(map(cell_len, labels)), _LONGEST_TOKEN, room - 6))
-    width = room - token - 2
-    head = " rank  " + fit("nearest", token, symbols)
-    yield Text(head + "cosine".rjust(width + 2 + _COSINE), "bold")
-    for rank, (neighbour, label) in enumerate(zip(vector.neighbours, labels, strict=True), 1):
-        line = Text(f"{rank:>5,}  {fit(label, token, symbols)}  ")
-        line.append(bar(max(0.0, neighbour.cosine), width, symbols), "cyan")
-        yield line.append(f"{neighbour.cosine:+.4f}".rjust(_COSINE))
+    ranks = {neighbour.id: rank for rank, neighbour in enumerate(vector.neighbours, 1)}
+    most = 2 + min(_LONGEST_TOKEN, screen.width - 22)
+    columns = [
+        Column[Neighbour]("rank", 5, lambda neighbour: f"{ranks[neighbour.id]:,}"),
+        token_column(screen, "nearest", most=most),
+        bar_column(screen, lambda neighbour: neighbour.cosine),
+        Column("cosine", _COSINE, lambda neighbour: f"{neighbour.cosine:+.4f}"),
+    ]
+    yield from Table(columns, screen, vector.neighbours).lines(vector.neighbours)
 
 
 def _cosines(vectors: Sequence[TokenVector], screen: Screen) -> Iterator[Text]:
     symbols = screen.symbols
     labels = [token_label(vector, symbols) for vector in vectors]
-    short = [fit(label, min(cell_len(label), screen.width // 4), symbols) for label in labels]
-    names = [fit(label, max(map(cell_len, short)), symbols) for label in short]
-    columns = [
-        Column(
-            fit(label, min(cell_len(label), _COSINE), symbols),
-            _COSINE + 2,
-            ["-" if vector.cosines[i] is None else f"{vector.cosines[i]:+.4f}" for vector in vectors],
-        )
-        for i, label in enumerate(labels)
-    ]
-    first = 1 + max([cell_len("cosine"), *map(cell_len, names)])
-    rows = [Row(" " + fit(name, first - 1, symbols)) for name in names]
-    yield from blocks(fit(" cosine", first, symbols), first, rows, columns, screen)
+    most = 1 + screen.width // 4
+    first = token_column(screen, "cosine", gap=1, most=most)
+
+    def column(number: int) -> Column[TokenVector]:
+        label = fit(labels[number], min(cell_len(labels[number]), _COSINE), symbols)
+        return Column(label, _COSINE + 2, lambda vector: _cosine(vector.cosines[number]))
+
+    yield from blocks(first, list(map(column, range(len(vectors)))), vectors, screen)
+
+
+def _cosine(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.4f}"
 
 
 def write_vectors(vectors: Sequence[TokenVector], file: TextIO) -> None:
@@ -105,12 +101,10 @@ def write_vectors(vectors: Sequence[TokenVector], file: TextIO) -> None:
     writer.writerows([channel, *numbers] for channel, numbers in enumerate(channels))
 
 
-def _table(answer: Answer, screen: Screen) -> Iterator[Text]:
-    return embedding_view(tuple(answer.records), screen, tied=answer.facts.get("tied", True))
-
-
-def _csv(answer: Answer, file: TextIO) -> None:
-    write_vectors(tuple(answer.records), file)
-
-
-FACES = (Face(view=embeddings.VIEW, table=_table, csv=_csv),)
+FACES = (
+    Face(
+        view=embeddings.VIEW,
+        table=lambda answer, screen: embedding_view(tuple(answer.records), screen, tied=answer.facts.get("tied", True)),
+        csv=lambda answer, file: write_vectors(tuple(answer.records), file),
+    ),
+)

@@ -8,7 +8,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from minigpt.render.funnel import fewer_candidates, step_table
+from minigpt.render.candidates import fewer_candidates, step_table
 from minigpt.render.heat import HeatedText, Scale, heat_legend
 from minigpt.render.screen import Screen
 from minigpt.render.style import safe_text, token_label, visible

@@ -6,7 +6,7 @@ from typing import Any
 from rich.text import Text
 
 from minigpt.records import Record
-from minigpt.render.funnel import step_table
+from minigpt.render.candidates import step_table
 from minigpt.render.heat import SCALES
 from minigpt.render.html import fragment, printed_parts, running_text
 from minigpt.render.screen import Screen

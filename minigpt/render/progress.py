@@ -1,20 +1,119 @@
-"""The progress of a training: live in a terminal, elsewhere one plain line per report."""
+"""The progress of a training and of other long work: live in a terminal, elsewhere plain lines."""
 
 import sys
+import time
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.render.screen import Screen
-from minigpt.render.style import duration, quoted, safe_text
+from minigpt.render.style import compact, duration, quoted, safe_text
 
+_PATIENCE_SECONDS = 1.0
 _SMOOTHED_STEPS = 20
+
+
+def redraws(console: Console) -> bool:
+    """Whether the console is a terminal that can redraw a line."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+def progress_row(share: float, text: str, screen: Screen) -> Table:
+    """A bar, its percentage, and a text."""
+    row = Table.grid(padding=(0, 1), expand=False)
+    bar = ProgressBar(total=1.0, completed=share, width=max(8, min(40, screen.width - 28)))
+    row.add_row("", bar, f"{share:4.0%}", text)
+    return row
+
+
+class WorkDisplay:
+    """Shows on `console` (standard error) the progress of work that takes over a second, and clears it at the end."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console, self._clock = console, clock
+        self._progress: Progress | None = None
+
+    def __enter__(self) -> "WorkDisplay":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def begin(self, name: str, total: int | None, unit: str = "characters") -> Callable[[int], None]:
+        """Begin a stage; returns a function that is called with the number of further units done. `total`, if known."""
+        self._stop()
+        started, done, announced = self._clock(), 0, False
+
+        def advance(amount: int) -> None:
+            nonlocal done, announced
+            done += amount
+            if not announced and self._clock() - started >= _PATIENCE_SECONDS:
+                announced = True
+                self._show(name, total, unit)
+            if self._progress is not None:
+                self._progress.update(self._progress.task_ids[0], completed=done)
+
+        return advance
+
+    def _show(self, name: str, total: int | None, unit: str) -> None:
+        if not redraws(self._console):
+            self._console.print(Text(name if total is None else f"{name} {compact(total)} {unit}"), soft_wrap=True)
+            return
+        bar = BarColumn(max(4, min(24, self._console.width - 38)))
+        columns = (TextColumn(" {task.description}"), bar, TaskProgressColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=self._console, transient=True)
+        self._progress.add_task(name, total=total)
+        self._progress.start()
+
+    def _stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+class LiveDisplay:
+    """A display on `console` (standard error) that is redrawn four times a second, if the terminal can redraw."""
+
+    def __init__(self, console: Console, *, transient: bool = False) -> None:
+        self._console, self._transient = console, transient
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        if redraws(self._console):
+            # What is printed meanwhile goes above the display, but into a file or a pipe if that is where it belongs.
+            to_screen = sys.stdout.isatty()
+            self._live = Live(
+                console=self._console,
+                get_renderable=self._render,
+                refresh_per_second=4,
+                redirect_stdout=to_screen,
+                transient=self._transient,
+            )
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def _render(self) -> RenderableType:
+        raise NotImplementedError
+
+    def _print(self, line: str) -> None:
+        self._console.print(Text(safe_text(line)), soft_wrap=not self._live)
 
 
 def overfitting(now: TrainRecord, best: TrainRecord) -> str:
@@ -35,14 +134,12 @@ def stopped_early(now: TrainRecord, best: TrainRecord, steps: int, patience: int
     )
 
 
-class TrainDisplay:
-    """Shows a run of `steps` steps, or of this many `seconds`, on `console` (standard error).
-
-    Live only if the terminal can redraw.
-    """
+class TrainDisplay(LiveDisplay):
+    """Shows a run of `steps` steps, or of this many `seconds`; without a live terminal, a line for each evaluation."""
 
     def __init__(self, console: Console, steps: int, seconds: float | None = None) -> None:
-        self._console, self._steps, self._seconds = console, steps, seconds
+        super().__init__(console)
+        self._steps, self._seconds = steps, seconds
         self._record: TrainRecord | None = None
         self._evaluated: TrainRecord | None = None
         self._best: TrainRecord | None = None
@@ -50,24 +147,6 @@ class TrainDisplay:
         self._sample = ""
         self._warned = False
         self._finished = False
-        redraws = console.is_terminal and not console.is_dumb_terminal
-        self._live = self._new_live() if redraws else None
-
-    def _new_live(self) -> Live:
-        # What is printed meanwhile goes above the display, but into a file or a pipe if that is where it belongs.
-        to_screen = sys.stdout.isatty()
-        return Live(console=self._console, get_renderable=self._render, refresh_per_second=4, redirect_stdout=to_screen)
-
-    def __enter__(self) -> "TrainDisplay":
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live:
-            self._live.stop()
 
     def update(self, record: TrainRecord) -> None:
         """Show the next record."""
@@ -101,9 +180,6 @@ class TrainDisplay:
         if not self._warned:
             self._warned = True
             self._print(overfitting(now, best))
-
-    def _print(self, line: str) -> None:
-        self._console.print(Text(safe_text(line)), soft_wrap=not self._live)
 
     def _plain_line(self, record: TrainRecord) -> str:
         end = f"step {record.step:,}/{self._steps:,}"
@@ -177,7 +253,4 @@ class TrainDisplay:
         left = None if self._finished else self._left(record)
         rest = self._over(record) or ("" if left is None else f"{duration(left)} left")
         times = duration(record.seconds) + (f", {rest}" if rest else "")
-        row = Table.grid(padding=(0, 1), expand=False)
-        bar = ProgressBar(total=1.0, completed=share, width=max(8, min(40, screen.width - 28)))
-        row.add_row("", bar, f"{share:4.0%}", times)
-        return row
+        return progress_row(share, times, screen)

@@ -1,16 +1,14 @@
 """The result of a replay, as a sentence or a table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
-from rich.cells import cell_len
 from rich.text import Text
 
 from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, fit, quantity, quoted, safe_text, token_label
-from minigpt.render.table import Column, fitting, headings, texts, width_of
+from minigpt.render.style import Symbols, quantity, quoted, safe_text, token_label
+from minigpt.render.table import Column, Table, token_column
 from minigpt.sampling.records import Candidate, Replay, RescoredToken, Rescoring
-
-_SHORTEST_TOKEN, _SHORTEST_BEFORE = 8, 10
 
 
 def replay_caption(replay: Replay, screen: Screen) -> Text:
@@ -21,20 +19,20 @@ def replay_caption(replay: Replay, screen: Screen) -> Text:
 
 
 def replay_finding(name: str, replay: Replay, symbols: Symbols) -> str:
-    """The message of a replay that gives another text, with the place where they part."""
-    lines = [f"{name} does not come out again: {_where(replay, symbols)}"]
+    """The message of a replay that gives another text, with the first token that differs."""
+    lines = [f"{name} is not reproduced: {_where(replay, symbols)}"]
     before = f"The {quantity(replay.tokens, 'token')} before {'is' if replay.tokens == 1 else 'are'} the same; "
     if replay.divergence is not None:
         lines.append(f"{before}{_differences(replay)}." if replay.tokens else "It is the first one.")
     changed = _changes(replay)
-    lines.append(f"Not as it was: {changed}." if changed else "Versions, machine and device are the same as then.")
+    lines.append(f"Changed since then: {changed}." if changed else "Versions, machine and device are unchanged.")
     return "\n".join(lines)
 
 
 def _where(replay: Replay, symbols: Symbols) -> str:
     found = replay.divergence
     if found is None:
-        return f"{_differences(replay)}, more than rounding makes."
+        return f"{_differences(replay)}, more than rounding explains."
     return (
         f"step {found.step:,} of sample {found.sample} was {_named(found.expected, symbols)}, "
         f"and now it is {_named(found.drawn, symbols)}."
@@ -58,14 +56,6 @@ def _changes(replay: Replay) -> str:
     return ", ".join(f"{change.name} {change.then} then and {change.now} now" for change in replay.changes)
 
 
-_NUMBERS = (  # A, the trace, and B, the other model
-    Column[RescoredToken]("A", 8, lambda row: f"{row.surprisal_bits:.2f}"),
-    Column[RescoredToken]("B", 8, lambda row: f"{row.other_surprisal_bits:.2f}"),
-    Column[RescoredToken]("A", 8, lambda row: f"{row.rank:,}", drop=1),
-    Column[RescoredToken]("B", 8, lambda row: f"{row.other_rank:,}", drop=1),
-)
-
-
 def rescoring_table(rescoring: Rescoring, screen: Screen) -> Iterator[Text]:
     """Two heading lines, a line for each token whose surprisals in A (the trace) and B (the other model) differ most,
     and totals.
@@ -73,40 +63,36 @@ def rescoring_table(rescoring: Rescoring, screen: Screen) -> Iterator[Text]:
     A narrow screen omits the text before the token, and a narrower one the ranks too.
     """
     rows, symbols = rescoring.most_different, screen.symbols
-    places = [_place(name, rows) for name in _places(rows)]
-    room = screen.width - 1 - width_of(places)
-    numbers = fitting(_NUMBERS, room - _SHORTEST_TOKEN)
-    room -= width_of(numbers)
-    widest = max(5, *(cell_len(token_label(row, symbols)) for row in rows))
-    token = max(5, min(widest, max(_SHORTEST_TOKEN, screen.width // 5), room))
-    before = room - token - 2
-    if len(numbers) < len(_NUMBERS) or before < _SHORTEST_BEFORE:
-        before = 0
-    names = f" {headings(places)[2:]}  " + (f"{'after':<{before}}  " if before else "") + f"{'token':<{token}}"
-    groups = ("surprisal", "rank")[: len(numbers) // 2]
-    yield Text(" " * cell_len(names) + "".join(name.rjust(16) for name in groups), "bold")
-    yield Text(names + headings(numbers), "bold")
-    for row in rows:
-        line = Text(f" {texts(places, row)[2:]}  ")
-        if before:
-            after = quoted(row.before, before, symbols) if row.before else "(nothing)"
-            line.append(fit(after, before, symbols) + "  ", "dim")
-        yield line.append(fit(token_label(row, symbols), token, symbols), "bold").append(texts(numbers, row))
+
+    def before(row: RescoredToken) -> str | Callable[[int], str]:
+        return partial(quoted, row.before, symbols=symbols) if row.before else "(nothing)"
+
+    columns = [
+        *_places(rows),
+        Column("after", 12, before, left=True, style="dim", fills=True),
+        token_column(screen, least=10, most=max(8, screen.width // 5) + 2, style="bold"),
+        Column("A", 8, lambda row: f"{row.surprisal_bits:.2f}"),
+        Column("B", 8, lambda row: f"{row.other_surprisal_bits:.2f}"),
+        Column("A", 8, lambda row: f"{row.rank:,}", drop=1),
+        Column("B", 8, lambda row: f"{row.other_rank:,}", drop=1),
+    ]
+    table = Table(columns, screen, rows)
+    ranked = any(column.drop for column in table.columns)
+    groups = f"{'surprisal':>16}{'rank':>16}" if ranked else f"{'surprisal':>16}"
+    yield Text(groups.rjust(table.cells), "bold")
+    yield from table.lines(rows)
     yield _totals(rescoring, screen)
 
 
-def _places(rows: Sequence[RescoredToken]) -> tuple[str, ...]:
+def _places(rows: Sequence[RescoredToken]) -> Iterator[Column[RescoredToken]]:
     """The one or two columns that locate a token."""
-    if any(row.node is not None for row in rows):
-        return ("node", "position")
-    return ("sample", "position") if any(row.sample for row in rows) else ("position",)
+    node, sample = any(row.node is not None for row in rows), any(row.sample for row in rows)
+    for i, name in enumerate(["node", "position"] if node else ["sample", "position"] if sample else ["position"]):
+        yield Column(name, 0, partial(_number, name), gap=min(2, 1 + i))
 
 
-def _place(name: str, rows: Sequence[RescoredToken]) -> Column[RescoredToken]:
-    def text(row: RescoredToken) -> str:
-        return f"{getattr(row, name):,}"
-
-    return Column(name, 2 + max(len(name), *(len(text(row)) for row in rows)), text)
+def _number(name: str, row: RescoredToken) -> str:
+    return f"{getattr(row, name):,}"
 
 
 def _totals(rescoring: Rescoring, screen: Screen) -> Text:

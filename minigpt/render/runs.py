@@ -1,7 +1,6 @@
-"""A table of runs, newest first, in as many columns as fit."""
+"""Tables of runs: those in a folder, the newest first; and those that were planned, with the reasons for the best."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from rich.cells import cell_len
@@ -9,74 +8,56 @@ from rich.text import Text
 
 from minigpt.checkpoint.records import RunSummary
 from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, byte_count, compact, fit, quantity, safe_text, visible
-from minigpt.render.table import Column, fitting, headings, texts, width_of
+from minigpt.render.style import Symbols, byte_count, compact, duration, quantity, safe_text, visible
+from minigpt.render.table import Column, Table
+from minigpt.settings import TrainConfig
+from minigpt.training.records import PlannedRun
 
 T = TypeVar("T")
-
-_GAP = 2
-_SHORTEST_NAME, _LONGEST_NAME = 8, 28
-_NEEDED_NAME = 20  # of a name that is so long, before a column goes
-_SHORTEST_TEXT, _LONGEST_TEXT = 11, 24
 
 
 def runs_table(runs: Sequence[RunSummary], folder: str, screen: Screen) -> Iterator[Text]:
     """A heading, a line for each run, and the problem of a damaged one. `runs`: one or more."""
-    columns = _columns(runs, screen)
-    width = min(screen.width - 1 - width_of(columns), _name_width(runs, screen.symbols))
-    yield Text(f" {fit('name', width, screen.symbols)}{headings(columns)}".rstrip(), "bold")
+    table = Table(_run_columns(runs, screen.symbols), screen, runs)
+    yield table.heading()
     for run in runs:
-        name = fit(visible(run.name, screen.symbols), width, screen.symbols)
-        yield Text(f" {name}{texts(columns, run)}".rstrip(), "dim" if run.problem else "")
+        yield table.line(run, "dim" if run.problem else "")
         if run.problem:
-            yield _indented(screen, f"{safe_text(run.problem)}.")
+            problem = Screen(screen.width - 2, screen.symbols).caption(f"{safe_text(run.problem)}.")
+            yield Text("\n").join(Text("  ").append_text(line) for line in problem.split("\n"))
     yield screen.caption(
         f"{quantity(len(runs), 'model')} in {safe_text(folder)}, {byte_count(sum(run.bytes for run in runs))}",
         "bits per byte of the model that is kept, on its own validation text",
     )
 
 
-def _name_width(runs: Sequence[RunSummary], symbols: Symbols) -> int:
-    return min(_LONGEST_NAME, max([_SHORTEST_NAME, *(cell_len(visible(run.name, symbols)) for run in runs)]))
+def _run_columns(runs: Sequence[RunSummary], symbols: Symbols) -> Sequence[Column[RunSummary]]:
+    """Of a longer name at least 20 cells are shown, of a longer text 11."""
 
+    def name(run: RunSummary) -> str:
+        return visible(run.name, symbols)
 
-def _columns(runs: Sequence[RunSummary], screen: Screen) -> list[Column[RunSummary]]:
-    """The columns that fit beside the name; the text takes the remaining room, from 11 to 24 cells."""
-    symbols = screen.symbols
-
-    def column(
-        name: str, text: Callable[[RunSummary], str], drop: int | None = None, *, left: bool = False
-    ) -> Column[RunSummary]:
-        return Column(name, _GAP + max(map(cell_len, [name, *map(text, runs)])), text, drop, left)
-
-    def source(run: RunSummary) -> str:
+    def text(run: RunSummary) -> str:
         return _or_dash(run.text, lambda text: _last_part(text, symbols))
 
-    text = column("text", source, 4, left=True)
-    most, shortest = (min(text.cells, _GAP + cells) for cells in (_LONGEST_TEXT, _SHORTEST_TEXT))
-    columns = [
-        column("model", lambda run: _shape(run, symbols), 2),
-        column("weights", lambda run: _or_dash(run.parameters, compact), 3),
-        replace(text, cells=shortest),
-        column("steps", lambda run: _or_dash(run.steps, lambda steps: f"{steps:,}"), 6),
-        column("bits/byte", lambda run: _or_dash(run.validation_bits_per_byte, lambda bits: f"{bits:.3f}")),
-        column("on disk", lambda run: byte_count(run.bytes), 1),
-        column("age", lambda run: age(run.age_seconds)),
-        column("status", lambda run: visible(run.status, symbols), 5, left=True),
-    ]
-    room = screen.width - 1 - min(_NEEDED_NAME, _name_width(runs, symbols))
-    kept = fitting(columns, room)
-    cells = min(most, shortest + room - width_of(kept))
-    fitted = replace(text, cells=cells, text=lambda run: fit(source(run), cells - _GAP, symbols))
-    return [fitted if column.name == "text" else column for column in kept]
+    return (
+        Column("name", 0, name, left=True, least=1 + _widest(runs, name, 20), most=29, gap=1),
+        Column("model", 0, lambda run: _kind_and_shape(run, symbols), drop=2),
+        Column("weights", 0, lambda run: _or_dash(run.parameters, compact), drop=3),
+        Column("text", 0, text, left=True, drop=4, least=2 + _widest(runs, text, 11), most=26),
+        Column("steps", 0, lambda run: _or_dash(run.steps, "{:,}".format), drop=6),
+        Column("bits/byte", 0, lambda run: _or_dash(run.validation_bits_per_byte, "{:.3f}".format)),
+        Column("on disk", 0, lambda run: byte_count(run.bytes), drop=1),
+        Column("age", 0, lambda run: age(run.age_seconds)),
+        Column("status", 0, lambda run: visible(run.status, symbols), left=True, drop=5),
+    )
 
 
-def _indented(screen: Screen, text: str) -> Text:
-    inner = Screen(screen.width - _GAP, screen.symbols).caption(text)
-    return Text("\n").join(Text(" " * _GAP).append_text(line) for line in inner.split("\n"))
+def _widest(runs: Sequence[RunSummary], text: Callable[[RunSummary], str], most: int) -> int:
+    return min(most, max(cell_len(text(run)) for run in runs))
 
 
-def _shape(run: RunSummary, symbols: Symbols) -> str:
+def _kind_and_shape(run: RunSummary, symbols: Symbols) -> str:
     if run.layers is None or run.width is None:
         return "-"
     kind = "" if run.model in (None, "gpt") else f"{visible(run.model or '', symbols)} "
@@ -102,3 +83,96 @@ def age(seconds: float) -> str:
         if seconds < least * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds / 31557600:.0f} years"
+
+
+# --- planned runs
+
+
+def reasons(runs: Sequence[PlannedRun], seconds: float, screen: Screen) -> tuple[Text, Text, Text]:
+    """Three lines on what was chosen, and how its neighbours compare: time and speed; text and tokenizer; model."""
+    best = runs[0]
+    other = next((run for run in runs if run.tokenizer != best.tokenizer), None)
+    return (
+        screen.caption(_time(best, seconds, screen)),
+        screen.caption(
+            f"{_cut(best)}, {best.bytes_per_token:.2f} bytes a token: {_seen(best)}",
+            f"dropout {best.dropout:g}" if best.dropout else "",
+            f"weight decay {best.weight_decay:g}" if best.weight_decay != TrainConfig.weight_decay else "",
+            f"{_cut(other)} expected {_worse(other, best)}" if other else "",
+        ),
+        screen.caption(
+            f"{quantity(best.layers, 'layer')} {screen.symbols.times} {best.width}, {quantity(best.heads, 'head')}, "
+            f"context {best.context}, batch {best.batch_size}",
+            *_neighbours(runs, best, screen),
+        ),
+    )
+
+
+def _time(best: PlannedRun, seconds: float, screen: Screen) -> str:
+    shape, whole = _shape(best, screen), duration(seconds)
+    if best.share < 1:
+        used = duration(max(1.0, best.share * seconds))
+        return f"about {used} of training, not {whole}, with {shape}: longer training would overfit"
+    rate, tokens = f"{best.tokens_per_second:,.0f}", compact(best.tokens)
+    return f"{whole} from the start: {shape} trains at about {rate} tokens/s here, so {tokens} tokens fit"
+
+
+def _cut(run: PlannedRun) -> str:
+    names = {"bpe": f"bpe {run.vocab_size:,}", "given": f"given vocabulary {run.vocab_size:,}"}
+    return names.get(run.tokenizer, "characters")
+
+
+def _shape(run: PlannedRun, screen: Screen) -> str:
+    return f"{run.layers} {screen.symbols.times} {run.width}"
+
+
+def _seen(run: PlannedRun) -> str:
+    return f"the text is seen {run.epochs:.1f} times" if run.epochs >= 0.95 else f"{run.epochs:.0%} of the text is seen"
+
+
+def _worse(run: PlannedRun, best: PlannedRun) -> str:
+    return f"{_expected(run) / _expected(best) - 1:.1%} worse"
+
+
+def _expected(run: PlannedRun) -> float:
+    assert run.expected_bits_per_byte is not None, "one of several runs, which a law compares"
+    return run.expected_bits_per_byte
+
+
+def _neighbours(runs: Sequence[PlannedRun], best: PlannedRun, screen: Screen) -> Iterator[str]:
+    """The best run of the next smaller and of the next larger model."""
+    smaller = [run for run in runs if run.width < best.width]
+    larger = [run for run in runs if run.width > best.width]
+    if smaller:
+        run = max(smaller, key=lambda run: (run.width, -_expected(run)))
+        yield f"{_shape(run, screen)} is expected {_worse(run, best)}"
+    if larger:
+        run = min(larger, key=lambda run: (run.width, _expected(run)))
+        yield f"{_shape(run, screen)} {_worse(run, best)}"
+
+
+def best_of_each(runs: Sequence[PlannedRun], most: int = 10) -> list[PlannedRun]:
+    """The best run of each shape and tokenizer, at most `most`, the chosen one first."""
+    shown: dict[tuple[object, ...], PlannedRun] = {}
+    for run in runs:
+        shown.setdefault((run.layers, run.width, run.tokenizer, run.vocab_size), run)
+    return list(shown.values())[:most]
+
+
+def plan_table(runs: Sequence[PlannedRun], screen: Screen) -> Iterator[Text]:
+    """The best runs, one for each shape and tokenizer; a narrow terminal omits steps, dropout and decay."""
+
+    def expected(run: PlannedRun) -> str:
+        return "best" if run is runs[0] else f"+{_worse(run, runs[0]).removesuffix(' worse')}"
+
+    rows = best_of_each(runs)
+    columns = [
+        Column[PlannedRun]("model", 0, lambda run: _shape(run, screen), left=True, gap=1),
+        Column("tokens", 0, _cut, left=True),
+        Column("dropout", 0, lambda run: f"{run.dropout:g}", drop=1),
+        Column("decay", 0, lambda run: f"{run.weight_decay:g}", drop=1),
+        Column("steps", 0, lambda run: f"{run.steps:,}", drop=1),
+        Column("epochs", 0, lambda run: f"{run.epochs:.1f}"),
+        Column("expected", 0, expected),
+    ]
+    return Table(columns, screen, rows).lines(rows)

@@ -1,52 +1,208 @@
-"""Table columns that know which of them to drop first when the screen is narrow."""
+"""The table that screens are made of: columns that know which of them to drop first where there is no room."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any, Generic, TypeVar
 
 from rich.cells import cell_len
+from rich.text import Text
+
+from minigpt.render.screen import Screen
+from minigpt.render.style import bar, fit, token_label
+from minigpt.text.records import Token
 
 T = TypeVar("T")
+
+_SHORTEST = 5  # cells for the text of a column with a least width, however narrow the screen
 
 
 @dataclass(frozen=True)
 class Column(Generic[T]):
-    """`name` above the text of each row, in `cells`, which include the gap on the left.
+    """`heading` above the text of each row, in `cells`, which include a gap on the left.
 
-    Columns with a number in `drop` can be dropped: the lowest number first, equal ones together.
+    Without `cells`, it is as wide as its widest text, but has at `most` so many cells. On a narrow screen, columns with
+    a number in `drop` are dropped, the lowest number first and equal ones together, until the rest fits. A column with
+    a `least` width counts with that, and then gets as many cells as there is room for. Columns that `fill` share the
+    room that is left; those for whose `cells` it does not suffice are dropped, and words before them get it.
     """
 
-    name: str
+    heading: str
     cells: int
-    text: Callable[[T], str]
+    text: Callable[[T], str | Callable[[int], str]]  # the text, or a function that makes it from the room: a bar
     drop: int | None = None
-    left: bool = False  # words start at the left; numbers end at the right
+    left: bool = False  # words start at the left and are truncated; numbers end at the right
+    style: str | Callable[[T], str] = ""
+    least: int | None = None
+    most: int | None = None
+    fills: bool = False
+    gap: int = 2  # before words
+    feet: Sequence[str] = ()  # the texts in rows below the table, such as that of all other tokens
+
+    @property
+    def needed(self) -> int:
+        """The cells that count when columns are dropped."""
+        return 0 if self.fills else self.cells if self.least is None else self.least
 
 
-def width_of(columns: Sequence[Column[T]]) -> int:
-    """The total number of cells."""
-    return sum(column.cells for column in columns)
+def token_column(
+    screen: Screen,
+    heading: str = "token",
+    *,
+    most: int | None = None,
+    least: int | None = None,
+    gap: int = 2,
+    style: str | Callable[[Any], str] = "",
+) -> Column[Any]:
+    """A column of rows that are tokens: their labels."""
+
+    def label(token: Token) -> str:
+        return token_label(token, screen.symbols)
+
+    return Column(heading, 0, label, left=True, style=style, least=least, most=most, gap=gap)
 
 
-def fitting(columns: Sequence[Column[T]], room: int) -> list[Column[T]]:
-    """The columns that remain when those that do not fit into `room` cells are dropped."""
+def bar_column(
+    screen: Screen,
+    share: Callable[[T], float],
+    heading: str = "",
+    *,
+    cells: int = 6,
+    hollow: Callable[[T], bool] = lambda row: False,
+    style: str | Callable[[T], str] = "cyan",
+) -> Column[T]:
+    """A column of bars, each of a share between 0 and 1, in the room that is left."""
+
+    def drawn(row: T) -> Callable[[int], str]:
+        return lambda room: bar(share(row), room, screen.symbols, hollow=hollow(row))
+
+    return Column(heading, cells, drawn, left=True, style=style, fills=True)
+
+
+class Table(Generic[T]):
+    """Columns fitted to a screen, and the lines of a table with them."""
+
+    def __init__(self, columns: Iterable[Column[T]], screen: Screen, rows: Sequence[T] = ()) -> None:
+        kept, spare = _dropped([_sized(column, rows) for column in columns], screen.width)
+        self.fits = spare >= 0
+        self.columns = _filled(*_widened(kept, spare))
+        self._symbols = screen.symbols
+        self._ends = list(accumulate(column.cells for column in self.columns))
+        self.cells = self._ends[-1]  # those of all columns
+
+    def lines(self, rows: Iterable[T], style: Callable[[T], str] = lambda row: "") -> Iterator[Text]:
+        """The heading, then a line for each row, as they arrive."""
+        yield self.heading()
+        for row in rows:
+            yield self.line(row, style(row))
+
+    def heading(self) -> Text:
+        """The names, each over its column; one that is too long extends over empty cells, or is left out."""
+        line = ""
+        for i, (column, end) in enumerate(zip(self.columns, self._ends, strict=True)):
+            if not column.left:
+                gap = 0 if line.endswith(" ") else 1
+                line += " " * max(end - cell_len(line + column.heading), gap) + column.heading
+                continue
+            longer = _padded(line, end - column.cells + column.gap) + column.heading
+            room = end
+            if i + 1 < len(self.columns) and not self.columns[i + 1].left:
+                room = self._ends[i + 1] - cell_len(self.columns[i + 1].heading) - 1
+            line = longer if cell_len(longer) <= room else line
+        return Text(line.rstrip(), "bold")
+
+    def line(self, row: T, style: str = "", count: int | None = None) -> Text:
+        """The texts of one row, of all columns or the first `count`."""
+        line = Text(style=style)
+        for column, end in zip(self.columns[:count], self._ends, strict=False):
+            text, room = column.text(row), column.cells - column.gap
+            if not isinstance(text, str):
+                text = text(room)
+            if column.left:
+                text = fit(text, room, self._symbols)
+            line.pad_right(end - line.cell_len - cell_len(text))
+            line.append(text, column.style(row) if callable(column.style) else column.style)
+        line.rstrip()
+        return line
+
+    def note(self, row: T, note: str) -> Text:
+        """The first text of one row, and a note in place of the others."""
+        line = self.line(row, count=1)
+        line.pad_right(self._ends[0] + 2 - line.cell_len)
+        return line.append(note, "dim")
+
+    def foot(self, number: int, *labels: str) -> Text:
+        """The texts of each column's foot `number`, after the first label that fits before them, or the last."""
+        first = next(i for i, column in enumerate(self.columns) if column.feet)
+        room = self._ends[first] - cell_len(self.columns[first].feet[number]) - 2
+        words = next(i for i, column in enumerate(self.columns) if column.left)
+        indent = self._ends[words] - self.columns[words].cells + self.columns[words].gap
+        label = next((label for label in labels if cell_len(label) <= room - indent), labels[-1])
+        indent = indent if cell_len(label) <= room - indent else min(indent, 2)
+        line = " " * indent + fit(label, room - indent, self._symbols)
+        for column, end in zip(self.columns, self._ends, strict=True):
+            if column.feet:
+                line = _padded(line, end - cell_len(column.feet[number])) + column.feet[number]
+        return Text(line.rstrip(), "dim")
+
+
+def _padded(line: str, cells: int) -> str:
+    return line + " " * (cells - cell_len(line))
+
+
+def _sized(column: Column[T], rows: Sequence[T]) -> Column[T]:
+    """The column, as wide as its texts if it has no width."""
+    if column.cells:
+        return column
+    texts = [column.heading, *(text for text in map(column.text, rows) if isinstance(text, str))]
+    cells = column.gap + max(map(cell_len, texts))
+    return replace(column, cells=cells if column.most is None else min(cells, column.most))
+
+
+def _dropped(columns: Sequence[Column[T]], room: int) -> tuple[list[Column[T]], int]:
+    """The columns that remain, and the room that they leave; less than 0 if they still do not fit."""
     kept = list(columns)
     for turn in sorted({column.drop for column in columns if column.drop is not None}):
-        if width_of(kept) > room:
+        if sum(column.needed for column in kept) > room:
             kept = [column for column in kept if column.drop != turn]
-    return kept
+    return kept, room - sum(column.needed for column in kept)
 
 
-def headings(columns: Sequence[Column[T]]) -> str:
-    """The names, each over its column."""
-    return "".join(_aligned(column.name, column) for column in columns)
+def _widened(columns: Sequence[Column[T]], spare: int) -> tuple[list[Column[T]], int]:
+    """The columns, those with a least width as wide as there is room, the last first; and the room that they leave."""
+    wide = list(columns)
+    for i, column in reversed(list(enumerate(columns))):
+        if column.least is not None:
+            cells = min(column.cells, max(column.needed + spare, column.gap + _SHORTEST))
+            wide[i], spare = replace(column, cells=cells), spare + column.needed - cells
+    return wide, spare
 
 
-def texts(columns: Sequence[Column[T]], row: T) -> str:
-    """The text of each column in one row."""
-    return "".join(_aligned(column.text(row), column) for column in columns)
+def _filled(columns: Sequence[Column[T]], spare: int) -> list[Column[T]]:
+    """The columns, with those that fill as wide as there is room."""
+    filled = list(columns)
+    fills = [i for i, column in enumerate(columns) if column.fills]
+    while fills and sum(columns[i].cells for i in fills) > spare:
+        last = fills.pop()
+        del filled[last]
+        if not fills and filled[last - 1].left:
+            filled[last - 1] = replace(filled[last - 1], cells=filled[last - 1].cells + max(0, spare))
+    for number, i in enumerate(fills):
+        cells = -(-spare // (len(fills) - number))
+        filled[i], spare = replace(filled[i], cells=cells), spare - cells
+    return filled
 
 
-def _aligned(text: str, column: Column[T]) -> str:
-    space = " " * (column.cells - cell_len(text))
-    return f"  {text}{space[2:]}" if column.left else space + text
+def blocks(first: Column[T], columns: Sequence[Column[T]], rows: Sequence[T], screen: Screen) -> Iterator[Text]:
+    """The `first` column and as many others as fit; then the first again with further ones, below an empty line.
+
+    A column wider than the screen stands alone.
+    """
+    first = _sized(first, rows)
+    while columns:
+        ends = accumulate((column.cells for column in columns), initial=first.cells)
+        count = max(1, sum(end <= screen.width for end in ends) - 1)
+        yield from Table([first, *columns[:count]], screen, rows).lines(rows)
+        columns = columns[count:]
+        if columns:
+            yield Text()

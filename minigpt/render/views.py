@@ -7,14 +7,13 @@ from minigpt.render.face import Face
 
 # Modules of this folder that show views, in the order of the views' flags in --help. To add a view, add a line.
 _MODULES = (
-    "tables",
+    "candidates",
+    "scores",
     "choices",
-    "boundary",
     "against",
-    "history",
-    "lens",
+    "tracked",
     "attribution",
-    "cut",
+    "tokenization",
     "corpus",
     "attention",
     "embeddings",

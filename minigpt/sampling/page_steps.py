@@ -8,15 +8,16 @@ whole vocabulary and in float64.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 
 import torch
 from torch import Tensor
 
 from minigpt.checkpoint.folder import Checkpoint
-from minigpt.errors import named
+from minigpt.errors import ConfigError, named
 from minigpt.models.decoder import decoder_for, position_logits
 from minigpt.sampling.distribution import TokenBytes, distribution, step_record, sum_without
+from minigpt.sampling.engine import Piece
 from minigpt.sampling.filters import SamplingStage, SeenTokens, build_stages, look_back
 from minigpt.sampling.records import StepLogits, StepRecord, first_token
 from minigpt.settings import TEMPERATURES, SampleConfig, require
@@ -129,3 +130,40 @@ def _log_sum(below_R: Tensor, temperature: float) -> float | None:
     largest = float(below_R.max())
     found = largest / temperature + math.log(float(((below_R - largest) / temperature).exp().sum()))
     return None if found == -math.inf else found
+
+
+class SampleSteps:
+    """What each step of each sample was drawn from, in `drawn`, and the distributions within the prompt.
+
+    Raises ConfigError for an order of the filters that a page cannot compute, or for more tokens than it holds.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, prompt: str, config: SampleConfig, count: int) -> None:
+        later = dropwhile(lambda spec: spec.by_token, config.active)
+        for spec in (spec for spec in later if spec.by_token):
+            raise ConfigError(
+                f"{named('html')} shows a {spec.words} only as the first of the {named('stages')}: put it there, or "
+                f"leave out {named('html')}."
+            )
+        self._checkpoint, self._config = checkpoint, config
+        self._ids = checkpoint.tokenizer.encode(prompt) or [checkpoint.tokenizer.end_of_text]
+        self._best = listed(count * (len(self._ids) + config.max_tokens))
+        self._page_step = page_steps(checkpoint, config, self._best)
+        self._waiting: dict[int, tuple[Tensor, tuple[int, ...]]] = {}
+        self.drawn: dict[int, list[StepLogits]] = {number: [] for number in range(count)}
+
+    def watch(self, sample: int, ids: Sequence[int], logits_V: Tensor) -> None:
+        """Record what the next token of a sample is drawn from; its record follows with the piece."""
+        self._waiting[sample] = logits_V.clone(), tuple(ids)
+
+    def keep(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
+        """Pass on the same pieces."""
+        for piece in pieces:
+            if isinstance(piece.record, StepRecord):
+                logits_V, ids = self._waiting.pop(piece.record.sample)
+                self.drawn[piece.record.sample].append(self._page_step(logits_V, history=ids, step=piece.record))
+            yield piece
+
+    def given(self) -> list[StepRecord | StepLogits]:
+        """The steps of the prompt."""
+        return list(every_step(self._checkpoint, self._ids, self._config, self._best))

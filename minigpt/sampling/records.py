@@ -2,13 +2,17 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from minigpt.records import Record
+from minigpt.records import Count, Record, Several, Within
 from minigpt.text.records import Token
 
 if TYPE_CHECKING:
     from minigpt.text.tokenizer import Tokenizer
+
+_ROUNDING = 1e-9  # by which a sum may miss its limit
+Probability = Annotated[float, Within(0, 1 + _ROUNDING, "a number from 0 to 1")]
+Bits = Annotated[float, Within(-_ROUNDING, math.inf, "a number of 0 or more")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,10 +20,10 @@ class Candidate(Token):
     """A token that could come next, with its numbers."""
 
     logit: float
-    raw_prob: float  # softmax of the logits over the whole vocabulary in float64, before any stage
-    after: tuple[float, ...]  # its renormalised probability after each stage
-    prob: float  # the last of these; raw_prob where there is no stage
-    rank: int  # 1 + how many tokens have a strictly greater logit
+    raw_prob: Probability  # softmax of the logits over the whole vocabulary in float64, before any stage
+    after: tuple[Probability, ...]  # its renormalised probability after each stage
+    prob: Probability  # the last of these; raw_prob where there is no stage
+    rank: Several  # 1 + how many tokens have a strictly greater logit
     cut_by: str | None  # the stage that removed it
 
 
@@ -39,10 +43,10 @@ class BareToken(Token):
 class Other:
     """All tokens that are not listed, summed."""
 
-    count: int
-    raw_prob: float
-    prob: float
-    after: tuple[float, ...] = ()  # as of a candidate
+    count: Count
+    raw_prob: Probability
+    prob: Probability
+    after: tuple[Probability, ...] = ()  # as of a candidate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +55,8 @@ class Stage:
 
     name: str
     value: float
-    kept: int
-    mass: float
+    kept: Count
+    mass: Probability
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +72,8 @@ class StepRecord(Record):
     token: Candidate | BareToken | None  # a Candidate wherever there is context
     candidates: tuple[Candidate, ...]  # the best by logit, ties by id; `token` behind them if it is not among them
     other: Other | None
-    entropy_bits: float | None  # of the unfiltered distribution
-    surprisal_bits: float | None  # of `token`, unfiltered
+    entropy_bits: Bits | None  # of the unfiltered distribution
+    surprisal_bits: Bits | None  # of `token`, unfiltered
     stages: tuple[Stage, ...]  # in the order applied
 
     @property
@@ -128,7 +132,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Divergence:
-    """The first token of a replay that differs from its trace. None if one of the two had ended."""
+    """The first token of a replay that differs from its trace. None for the one of the two that had ended."""
 
     sample: int
     step: int  # from 1, of its sample
@@ -141,7 +145,7 @@ class Replay:
     """The result of repeating a generation from its trace on the same checkpoint."""
 
     tokens: int  # that are the same
-    drawn: bool  # False for tokens that a person chose, which were only scored again
+    drawn: bool  # False for tokens that a person chose: they were only scored again
     divergence: Divergence | None
     agrees: bool  # no divergence, and the numbers differ by no more than rounding
     same_numbers: bool  # to the last bit

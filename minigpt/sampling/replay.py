@@ -2,218 +2,200 @@
 
 import heapq
 import math
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import TraceError
-from minigpt.models.decoder import decoder_for
+from minigpt.models.decoder import decoder_for, decoding_threads
 from minigpt.sampling.distribution import distribution, step_record
-from minigpt.sampling.engine import Piece, generate
-from minigpt.sampling.records import (
-    Candidate,
-    Change,
-    Divergence,
-    Replay,
-    RescoredToken,
-    Rescoring,
-    SampleEnd,
-    StepRecord,
-)
-from minigpt.sampling.trace import Trace, TraceHeader, TraceStep, Versions
+from minigpt.sampling.engine import generate
+from minigpt.sampling.records import Divergence, Replay, RescoredToken, Rescoring, SampleEnd, StepRecord
+from minigpt.sampling.trace import Trace, TraceStep
 
-ROUNDING = 1e-3  # a larger difference between probabilities, or in bits, is none of rounding
+T = TypeVar("T")
+Advance = Callable[[int], None]  # called with the number of further tokens done
+
+ROUNDING = 1e-3  # a larger difference between probabilities, or in bits, is not due to rounding
 _SHOWN_BEFORE = 24  # tokens
 
 
-def redraw(trace: Trace, checkpoint: Checkpoint) -> Iterator[Piece]:
-    """Generate again with the settings of `trace`. Raises TraceError if its prompt does not match its prompt's ids."""
+def repeat(trace: Trace, checkpoint: Checkpoint, advance: Advance = lambda tokens: None) -> tuple[Replay, list[str]]:
+    """The result of drawing a trace's samples again, and their texts.
+
+    The tokens of a tree, which a person may have chosen, are only scored again; there is no text. Raises TraceError if
+    the prompt or its ids do not match.
+    """
+    drawn = trace.header.made_by == "sample"
+    differences, divergence, texts = _Differences(), None, list[str]()
+    with decoding_threads(checkpoint.model):
+        if drawn:
+            divergence, texts = _redraw(trace, checkpoint, differences, advance)
+        else:
+            check_tokens(trace, checkpoint)
+            for step, _, record in rescore(trace, checkpoint):
+                differences.add(step.record, record)
+                advance(1)
+    result = Replay(
+        tokens=differences.tokens,
+        drawn=drawn,
+        divergence=divergence,
+        agrees=divergence is None and max(differences.prob, differences.bits) <= ROUNDING,
+        same_numbers=not differences.any,
+        largest_difference=differences.prob,
+        largest_difference_bits=differences.bits,
+        changes=trace.header.changes(checkpoint.model),
+    )
+    return result, texts
+
+
+def _redraw(
+    trace: Trace, checkpoint: Checkpoint, differences: "_Differences", advance: Advance
+) -> tuple[Divergence | None, list[str]]:
+    """Generate again until a token differs; returns that place, or else all texts."""
     header, tokenizer = trace.header, checkpoint.tokenizer
     if tuple(tokenizer.encode(header.prompt) or [tokenizer.end_of_text]) != header.prompt_ids:
         raise TraceError("The trace is damaged: the ids of its prompt are not those of the prompt's text.")
-    return generate(checkpoint.model, tokenizer, header.prompt, header.settings, count=header.num_samples)
+    expected, texts = defaultdict[int, deque[StepRecord]](deque), dict[int, str]()
+    for step in trace.steps:
+        expected[step.record.sample].append(step.record)
+    done = Counter[int]()  # steps of each sample
+    for piece in generate(checkpoint.model, tokenizer, header.prompt, header.settings, count=header.num_samples):
+        record, steps = piece.record, expected[piece.record.sample]
+        then = steps.popleft() if steps else None
+        if isinstance(record, StepRecord) and then and _known(record.token).id == _known(then.token).id:
+            differences.add(then, record)
+            differences.any |= record != then
+            done[record.sample] += 1
+            advance(1)
+        elif isinstance(record, SampleEnd) and then is None:
+            texts[record.sample] = record.text
+        else:
+            number, drawn = done[record.sample] + 1, record.chosen if isinstance(record, StepRecord) else None
+            expected_token = then.chosen if then else None
+            return Divergence(sample=record.sample, step=number, expected=expected_token, drawn=drawn), []
+    return None, [texts[sample] for sample in sorted(texts)]
+
+
+def rescored(trace: Trace, checkpoint: Checkpoint, top: int, advance: Advance = lambda tokens: None) -> Rescoring:
+    """The tokens of a trace scored by another checkpoint, with the `top` ones whose surprisals differ most.
+
+    Raises TraceError if its tokens are not those of the trace.
+    """
+    check_tokens(trace, checkpoint)
+    rows = []
+    with decoding_threads(checkpoint.model):
+        for step, before, record in rescore(trace, checkpoint):
+            rows.append(_rescored_token(step, before, record))
+            advance(1)
+    return Rescoring(
+        checkpoint=trace.header.checkpoint,
+        other_checkpoint=str(checkpoint.path),
+        tokens=len(rows),
+        bits_per_token=math.fsum(row.surprisal_bits for row in rows) / len(rows),
+        other_bits_per_token=math.fsum(row.other_surprisal_bits for row in rows) / len(rows),
+        most_different=tuple(
+            heapq.nlargest(top, rows, key=lambda row: abs(row.surprisal_bits - row.other_surprisal_bits))
+        ),
+    )
+
+
+def _rescored_token(step: TraceStep, before: str, record: StepRecord) -> RescoredToken:
+    then, now = _known(step.record.chosen), _known(record.chosen)
+    return RescoredToken(
+        id=then.id,
+        text=then.text,
+        bytes=then.bytes,
+        sample=record.sample,
+        node=step.node,
+        position=record.position,
+        before=before,
+        surprisal_bits=_known(step.record.surprisal_bits),
+        other_surprisal_bits=_known(record.surprisal_bits),
+        rank=then.rank,
+        other_rank=now.rank,
+    )
 
 
 def rescore(trace: Trace, checkpoint: Checkpoint) -> Iterator[tuple[TraceStep, str, StepRecord]]:
     """Each step, the text before it, and the step's token as predicted by the model of `checkpoint`, unfiltered.
 
-    The model sees the ids in the same windows as in sampling. In a tree, each branch follows the text that it branches
-    from.
+    The samples come one after the other. The model sees the ids in the same windows as in sampling; in a tree, each
+    branch follows the text that it branches from.
     """
     tokenizer, decoder = checkpoint.tokenizer, decoder_for(checkpoint.model)
-    for ids, run in _runs(trace):
-        for number, step in enumerate(run):
-            assert step.record.token is not None
-            with torch.inference_mode():
-                logits_V = (decoder.step(ids[-1:]) if number else decoder.prefill(ids))[0]
-                record = step_record(
-                    distribution(logits_V),
-                    tokenizer.token_bytes,
-                    position=len(ids),
-                    top=len(step.record.candidates),
-                    token=step.record.token.id,
-                    sample=step.record.sample,
-                )
-            yield step, tokenizer.decode(ids[-_SHOWN_BEFORE:]).lstrip("\ufffd"), record
-            ids.append(step.record.token.id)
-
-
-def _runs(trace: Trace) -> Iterator[tuple[list[int], list[TraceStep]]]:
-    """Consecutive steps, with the ids before the first of them; every step is in one run."""
-    followers = _followers(trace.steps)
-    waiting = [(list(trace.header.prompt_ids), first) for first in reversed(followers[None])]
-    while waiting:
-        before, index = waiting.pop()
-        run, ids = [trace.steps[index]], list(before)
-        while next_steps := followers[index]:
-            ids.append(_token(trace.steps[index].record).id)
-            waiting += [(list(ids), other) for other in reversed(next_steps[1:])]
-            index = next_steps[0]
-            run.append(trace.steps[index])
-        yield before, run
-
-
-def _followers(steps: Sequence[TraceStep]) -> dict[int | None, list[int]]:
-    """The indices of the steps that follow each step; under None, those that follow the prompt."""
-    followers: dict[int | None, list[int]] = defaultdict(list)
-    nodes: dict[int | None, int] = {}
-    last: dict[int, int] = {}  # step of each sample
-    for index, step in enumerate(steps):
-        before = last.get(step.record.sample) if step.node is None else nodes.get(step.parent)
-        followers[before].append(index)
-        last[step.record.sample] = index
-        if step.node is not None:
-            nodes[step.node] = index
-    return followers
-
-
-class ReplayTally:
-    """Compares the records of a replay with those of the trace, one by one."""
-
-    def __init__(self, trace: Trace, *, drawn: bool) -> None:
-        self._drawn = drawn
-        self._expected: dict[int, list[StepRecord]] = defaultdict(list)
-        for step in trace.steps:
-            self._expected[step.record.sample].append(step.record)
-        self._done: dict[int, int] = defaultdict(int)  # steps of each sample
-        self._tokens, self._same_numbers = 0, True
-        self._prob = self._bits = 0.0
-        self.divergence: Divergence | None = None
-
-    def draw(self, record: StepRecord | SampleEnd) -> bool:
-        """Compare one more drawn record; returns whether its token is the expected one."""
-        done, steps = self._done[record.sample], self._expected[record.sample]
-        expected = steps[done] if done < len(steps) else None
-        token = record.chosen if isinstance(record, StepRecord) else None
-        wanted = None if expected is None else expected.chosen
-        if token is None and wanted is None:
-            return True
-        if token is None or wanted is None or token.id != wanted.id:
-            self.divergence = Divergence(sample=record.sample, step=done + 1, expected=wanted, drawn=token)
-            return False
-        assert expected is not None
-        assert isinstance(record, StepRecord)
-        self._done[record.sample] += 1
-        self.compare(expected, record)
-        self._same_numbers &= record == expected
-        return True
-
-    def compare(self, expected: StepRecord, record: StepRecord) -> None:
-        """Compare the numbers of one token in the trace with those of now."""
-        self._tokens += 1
-        known = {candidate.id: candidate for candidate in expected.candidates}
-        pairs = [(known[c.id], c) for c in record.candidates if c.id in known]
-        bits = [
-            (_number(expected.surprisal_bits), _number(record.surprisal_bits)),
-            (_number(expected.entropy_bits), _number(record.entropy_bits)),
-        ]
-        self._bits = max(self._bits, *(abs(a - b) for a, b in bits))
-        probs = [(a, b) for then, now in pairs for a, b in zip(self._probs(then), self._probs(now), strict=False)]
-        self._prob = max(self._prob, *(abs(a - b) for a, b in probs))
-        self._same_numbers &= all(a == b for a, b in bits) and all(a.logit == b.logit for a, b in pairs)
-
-    def _probs(self, candidate: Candidate) -> tuple[float, ...]:
-        """The probabilities to compare. Steps that were only scored again have no stages."""
-        return (candidate.raw_prob, *candidate.after) if self._drawn else (candidate.raw_prob,)
-
-    def result(self, changes: tuple[Change, ...]) -> Replay:
-        """The result of the replay."""
-        return Replay(
-            tokens=self._tokens,
-            drawn=self._drawn,
-            divergence=self.divergence,
-            agrees=self.divergence is None and self._prob <= ROUNDING and self._bits <= ROUNDING,
-            same_numbers=self._same_numbers and self._prob == 0,
-            largest_difference=self._prob,
-            largest_difference_bits=self._bits,
-            changes=changes,
-        )
-
-
-def changes(header: TraceHeader, checkpoint: Checkpoint) -> tuple[Change, ...]:
-    """Whatever may round the numbers differently than when the trace was made."""
-    model = checkpoint.model
-    dtype, device = str(model.wte.weight.dtype).removeprefix("torch."), str(model.device)
-    threads = str(torch.get_num_threads())
-    then = {**asdict(header.versions), "device": header.device, "dtype": header.dtype, "threads": str(header.threads)}
-    now = {**asdict(Versions.here()), "device": device, "dtype": dtype, "threads": threads}
-    return tuple(Change(name=name, then=then[name], now=now[name]) for name in then if then[name] != now[name])
-
-
-class RescoringTally:
-    """Adds up the surprisals of a trace's tokens under its own model and another one."""
-
-    def __init__(self) -> None:
-        self._rows: list[RescoredToken] = []
-
-    def add(self, step: TraceStep, before: str, record: StepRecord) -> None:
-        """Add one token, with its record in the trace and that of the other model."""
-        then, now = _token(step.record), _token(record)
-        self._rows.append(
-            RescoredToken(
-                id=then.id,
-                text=then.text,
-                bytes=then.bytes,
-                sample=record.sample,
-                node=step.node,
-                position=record.position,
-                before=before,
-                surprisal_bits=_number(step.record.surprisal_bits),
-                other_surprisal_bits=_number(record.surprisal_bits),
-                rank=then.rank,
-                other_rank=now.rank,
+    ids: list[int] = []
+    last: TraceStep | None = None
+    for step in sorted(trace.steps, key=lambda step: step.record.sample):
+        continues = last is not None and step.before is last
+        ids = [*trace.header.prompt_ids, *_tokens_before(step)] if not continues else ids
+        token = _known(step.record.token).id
+        with torch.inference_mode():
+            logits_V = (decoder.step(ids[-1:]) if continues else decoder.prefill(ids))[0]
+            record = step_record(
+                distribution(logits_V),
+                tokenizer.token_bytes,
+                position=len(ids),
+                top=len(step.record.candidates),
+                token=token,
+                sample=step.record.sample,
             )
-        )
+        yield step, tokenizer.decode(ids[-_SHOWN_BEFORE:]).lstrip("\ufffd"), record
+        ids.append(token)
+        last = step
 
-    def result(self, checkpoint: str, other: str, top: int) -> Rescoring:
-        """Totals, and the `top` tokens whose surprisals differ most."""
-        rows = self._rows
-        return Rescoring(
-            checkpoint=checkpoint,
-            other_checkpoint=other,
-            tokens=len(rows),
-            bits_per_token=math.fsum(row.surprisal_bits for row in rows) / len(rows),
-            other_bits_per_token=math.fsum(row.other_surprisal_bits for row in rows) / len(rows),
-            most_different=tuple(
-                heapq.nlargest(top, rows, key=lambda row: abs(row.surprisal_bits - row.other_surprisal_bits))
-            ),
-        )
+
+def _tokens_before(step: TraceStep) -> list[int]:
+    """The ids of the steps that lead to this one."""
+    tokens = []
+    before = step.before
+    while before is not None:
+        tokens.append(_known(before.record.token).id)
+        before = before.before
+    return tokens[::-1]
+
+
+@dataclass
+class _Differences:
+    """How far the numbers of a replay are from those of its trace."""
+
+    tokens: int = 0
+    any: bool = False
+    prob: float = 0.0  # the largest
+    bits: float = 0.0
+
+    def add(self, then: StepRecord, now: StepRecord) -> None:
+        """Compare the numbers of one token. A step that was only scored again has no stages."""
+        known = {candidate.id: candidate for candidate in then.candidates}
+        pairs = [(known[candidate.id], candidate) for candidate in now.candidates if candidate.id in known]
+        probs = [
+            abs(a - b)
+            for old, new in pairs
+            for a, b in zip((old.raw_prob, *old.after), (new.raw_prob, *new.after), strict=False)
+        ]
+        surprisals = _known(then.surprisal_bits), _known(now.surprisal_bits)
+        entropies = _known(then.entropy_bits), _known(now.entropy_bits)
+        bits = [abs(a - b) for a, b in (surprisals, entropies)]
+        self.tokens += 1
+        self.prob, self.bits = max(self.prob, *probs), max(self.bits, *bits)
+        self.any |= any(probs) or any(bits) or any(old.logit != new.logit for old, new in pairs)
 
 
 def check_tokens(trace: Trace, checkpoint: Checkpoint) -> None:
-    """Raise TraceError for the first id of the trace that means other bytes in `checkpoint`, or none."""
+    """Raise TraceError for the first id of the trace that is another token in `checkpoint`, or none."""
     header, tokenizer, vocab_size = trace.header, checkpoint.tokenizer, checkpoint.model.config.vocab_size
     whole = max(header.prompt_ids) < vocab_size and tokenizer.decode(header.prompt_ids) == header.prompt
     if not whole and (header.prompt or header.prompt_ids != (tokenizer.end_of_text,)):
         raise _other_prompt(trace, checkpoint)
     for step in trace.steps:
-        wanted = _token(step.record)
-        data = tokenizer.token_bytes(wanted.id) if wanted.id < vocab_size else b""
-        if data.hex() != wanted.bytes:
-            raise _other_token(checkpoint, wanted.id, f"is {_quoted(bytes.fromhex(wanted.bytes))}")
+        expected = _known(step.record.token)
+        data = tokenizer.token_bytes(expected.id) if expected.id < vocab_size else b""
+        if data.hex() != expected.bytes:
+            raise _other_token(checkpoint, expected.id, f"is {_quoted(bytes.fromhex(expected.bytes))}")
 
 
 def _other_prompt(trace: Trace, checkpoint: Checkpoint) -> TraceError:
@@ -224,14 +206,14 @@ def _other_prompt(trace: Trace, checkpoint: Checkpoint) -> TraceError:
         if token >= checkpoint.model.config.vocab_size or not rest.startswith(data):
             break
         rest = rest[len(data) :]
-    return _other_token(checkpoint, token, f"stands at {_quoted(rest[:24])} of the prompt")
+    return _other_token(checkpoint, token, f"begins {_quoted(rest[:24])} of the prompt")
 
 
 def _other_token(checkpoint: Checkpoint, token: int, there: str) -> TraceError:
-    has = token < checkpoint.model.config.vocab_size
-    here = f"{_quoted(checkpoint.tokenizer.token_bytes(token))} in" if has else "none of"
+    exists = token < checkpoint.model.config.vocab_size
+    here = f"is {_quoted(checkpoint.tokenizer.token_bytes(token))}" if exists else "does not exist"
     return TraceError(
-        f"Token {token} {there} in the trace, but {here} {checkpoint.path}: another tokenizer, another vocabulary.\n"
+        f"Token {token} {there} in the trace, but {here} in {checkpoint.path}: their vocabularies differ.\n"
         "Only a checkpoint with the same tokens, such as a snapshot of the same run, can score them."
     )
 
@@ -240,11 +222,6 @@ def _quoted(data: bytes) -> str:
     return f"“{data.decode('utf-8', 'backslashreplace')}”"
 
 
-def _token(record: StepRecord) -> Candidate:
-    assert record.chosen is not None, "a trace has a token in every step"
-    return record.chosen
-
-
-def _number(value: float | None) -> float:
-    assert value is not None, "a trace has these numbers in every step"
+def _known(value: T | None) -> T:
+    assert value is not None, "every step of a trace has a token with its numbers"
     return value

@@ -3,16 +3,17 @@
     {"format": "minigpt trace", "number": 1, "made_by": "sample", ...}    the header
     {"sample": 0, "position": 3, "token": {...}, ...}                     a StepRecord a line, as `sample --json` writes
     {"sample": 0, "prompt": "The cat", "text": ..., "stopped_by": ...}    a SampleEnd for each sample
-    {"end": 60}                                                           how many steps there were: nothing is missing
+    {"end": 60}                                                           how many steps there were: none is missing
 
-A tree, such as the explorer makes, has two more names in each step: its own number, `node`, and `parent`, the number
-of the step before it or null for one that follows the prompt.
+A step of a tree, such as the explorer makes, has two more names: its own number, `node`, and `parent`, the number of
+the step before it, or null if it follows the prompt.
 """
 
 import io
 import json
 import platform
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -25,15 +26,16 @@ from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.tensors import weight_files
 from minigpt.checkpoint.tokenizer_files import tokenizer_files
 from minigpt.errors import ConfigError, OutputError, TraceError, brief, escaped, named
+from minigpt.models.kinds import Model
 from minigpt.records import Misfit, Several, from_line, from_plain, to_plain
-from minigpt.sampling.plausible import check_id, check_record
-from minigpt.sampling.records import SampleEnd, StepRecord
+from minigpt.sampling.records import Change, SampleEnd, StepRecord
 from minigpt.settings import FILTERS, SampleConfig
+from minigpt.text.records import token_text
 
 FORMAT = "minigpt trace"
 NUMBER = 2  # of the format; one more whenever a reader of the last one would misread or refuse the new
 LONGEST_LINE = 1 << 25  # bytes: a step that lists the 50,257 tokens of GPT-2 takes half of it
-MADE_BY = ("sample", "explore")
+_MADE_BY = ("sample", "explore")
 _NEUTRAL = {spec.setting: to_plain(spec.neutral) for spec in FILTERS.values()}  # where format 1 knew no such filter
 
 
@@ -119,22 +121,42 @@ class TraceHeader:
             fingerprint=Fingerprint.of(checkpoint.path),
             vocab_size=model.config.vocab_size,
             versions=Versions.here(),
-            device=str(model.device),
-            dtype=str(model.wte.weight.dtype).removeprefix("torch."),
-            threads=torch.get_num_threads(),
+            **_computed_with(model),
+        )
+
+    def changes(self, model: Model) -> tuple[Change, ...]:
+        """Whatever may make `model` round numbers differently than when the trace was made."""
+        settings = _computed_with(model)
+        then = {**asdict(self.versions), **{name: getattr(self, name) for name in settings}}
+        now = {**asdict(Versions.here()), **settings}
+        return tuple(
+            Change(name=name, then=str(then[name]), now=str(now[name])) for name in then if then[name] != now[name]
         )
 
 
+def _computed_with(model: Model) -> dict[str, Any]:
+    """The device, the type of the weights, and the number of threads."""
+    dtype = str(model.wte.weight.dtype).removeprefix("torch.")
+    return {"device": str(model.device), "dtype": dtype, "threads": torch.get_num_threads()}
+
+
 @dataclass(frozen=True, kw_only=True)
-class TraceStep:
-    """One token. In a tree, `node` is the step's number and `parent` that of the step before it, None at the root.
+class TreePlace:
+    """The place of a step in a tree: its number, and that of the step before it, None if that is the prompt.
 
     In samples both are None, and the steps of a sample follow each other.
     """
 
     node: int | None = None
     parent: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceStep(TreePlace):
+    """One token. `before` is the step before it, known once a trace is read; None at the prompt."""
+
     record: StepRecord
+    before: "TraceStep | None" = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +183,7 @@ class TraceWriter:
             self._file = io.FileIO(self.path, "x")
         except FileExistsError as error:
             raise OutputError(
-                f"{escaped(str(self.path))} exists already, and a trace is never written over anything.\n"
+                f"{escaped(str(self.path))} exists already, and a trace never replaces a file.\n"
                 "Choose another name, or remove it first."
             ) from error
         except OSError as error:
@@ -187,8 +209,8 @@ class TraceWriter:
         if isinstance(entry, SampleEnd):
             self._write(to_plain(entry))
             return
-        number = {} if entry.node is None else {"node": entry.node, "parent": entry.parent}
-        self._write({**number, **to_plain(entry.record)})
+        place = {} if entry.node is None else {"node": entry.node, "parent": entry.parent}
+        self._write({**place, **to_plain(entry.record)})
         self._steps += 1
 
     def _write(self, values: dict[str, Any]) -> None:
@@ -197,14 +219,14 @@ class TraceWriter:
         if len(line) > LONGEST_LINE:
             raise OutputError(
                 f"{escaped(str(self.path))}: a line would have {len(line):,} bytes, more than the {LONGEST_LINE:,} "
-                f"that are read again.\nList fewer tokens with {named('top')}, or take a shorter prompt."
+                f"that can be read again.\nList fewer tokens with {named('top')}, or take a shorter prompt."
             )
         try:
             while line:
                 line = line[self._file.write(line) :]
         except OSError as error:
             raise OutputError(
-                f"{escaped(str(self.path))} cannot be written: {error.strerror}. The trace in it is not whole."
+                f"{escaped(str(self.path))} cannot be written: {error.strerror}. The trace in it is incomplete."
             ) from error
 
     def _close(self) -> None:
@@ -219,29 +241,30 @@ def read_trace(path: Path) -> Trace:
     name = escaped(str(path))
     try:
         with path.open("rb") as file:
-            return _Reading(name).read(file)
+            return _Reader(name, file).read()
     except OSError as error:
         raise TraceError(f"{name} cannot be read: {error.strerror}.") from error
 
 
-class _Reading:
+class _Reader:
     """Reads the lines of a file, and checks each against those before it."""
 
-    def __init__(self, name: str) -> None:
-        self._name, self._line = name, 0
+    def __init__(self, name: str, file: io.BufferedReader) -> None:
+        self._name, self._file, self._line = name, file, 0
         self._steps: list[TraceStep] = []
         self._ends: dict[int, SampleEnd] = {}
-        self._lengths: dict[int, int] = {}  # steps of each sample
-        self._positions: dict[int | None, int] = {}  # where each node's token stands; None is the prompt
+        self._last: dict[int, TraceStep] = {}  # step of each sample
+        self._nodes: dict[int | None, TraceStep | None] = {None: None}  # of a tree; None is the prompt
 
-    def read(self, file: io.BufferedReader) -> Trace:
+    def read(self) -> Trace:
         try:
-            self._header = self._read_header(self._next(file))
-            self._positions[None] = len(self._header.prompt_ids) - 1
-            while not self._take(self._values(self._next(file))):
-                pass
-            if file.read(1):
-                raise Misfit("something follows it, and it is the last")
+            self._header = self._read_header(self._next_line())
+            while "end" not in (values := self._values(self._next_line())):
+                if "stopped_by" in values:
+                    self._take_end(from_plain(SampleEnd, values))
+                else:
+                    self._take_step(values)
+            self._check_last(values)
         except (Misfit, ConfigError) as error:
             message = error.message if isinstance(error, ConfigError) else str(error)
             what = message.removeprefix(".").rstrip(".")
@@ -249,9 +272,9 @@ class _Reading:
         ends = tuple(self._ends[sample] for sample in sorted(self._ends))
         return Trace(header=self._header, steps=tuple(self._steps), ends=ends)
 
-    def _next(self, file: io.BufferedReader) -> bytes:
+    def _next_line(self) -> bytes:
         self._line += 1
-        return file.readline(LONGEST_LINE + 1)
+        return self._file.readline(LONGEST_LINE + 1)
 
     def _values(self, line: bytes) -> dict[str, Any]:
         if len(line) > LONGEST_LINE:
@@ -260,25 +283,18 @@ class _Reading:
             where = f"in the middle of line {self._line:,}" if line else f"after line {self._line - 1:,}"
             raise TraceError(
                 f"{self._name} is cut off: it ends {where}, before the generation did.\n"
-                "Only a whole one can be replayed."
+                "Only a complete trace can be replayed."
             )
         return from_line(line)
 
     def _read_header(self, line: bytes) -> TraceHeader:
         if f'"{FORMAT}"'.encode() not in line[:100]:
             raise TraceError(
-                f"{self._name} is no trace of minigpt: it does not begin as one.\n"
+                f"{self._name} is not a minigpt trace: it does not begin like one.\n"
                 'minigpt sample "Once upon a time" --trace FILE makes one.'
             )
         values = self._values(line)
-        number = self._check_format(values.pop("format", None), values.pop("number", None))
-        if number == 1 and isinstance(settings := values.get("settings"), dict):
-            values["settings"] = {**_NEUTRAL, **settings}
-        header = from_plain(TraceHeader, values)
-        _check_header(header)
-        return header
-
-    def _check_format(self, name: object, number: object) -> int:
+        name, number = values.pop("format", None), values.pop("number", None)
         if name != FORMAT or type(number) is not int or number < 1:
             raise Misfit("it does not name its format")
         if number > NUMBER:
@@ -286,61 +302,55 @@ class _Reading:
                 f"{self._name} is a trace of format {number}, and this minigpt, {version('minigpt')}, reads format "
                 f"{NUMBER}.\nReplay it with the version that made it, or a newer one."
             )
-        return number
+        if number == 1 and isinstance(settings := values.get("settings"), dict):
+            values["settings"] = {**_NEUTRAL, **settings}
+        header = from_plain(TraceHeader, values)
+        if header.made_by not in _MADE_BY:
+            raise Misfit(f"made_by is {brief(json.dumps(header.made_by))}, where {' or '.join(_MADE_BY)} must be")
+        if not header.prompt_ids:
+            raise Misfit("prompt_ids is empty")
+        _check_ids((*header.prompt_ids, *(token for token, _ in header.settings.bias)), header.vocab_size)
+        return header
 
-    def _take(self, values: dict[str, Any]) -> bool:
-        """Read one more line; returns whether it is the last."""
-        if "end" in values:
-            self._take_last(values)
-            return True
-        if "stopped_by" in values:
-            self._take_end(from_plain(SampleEnd, values))
+    def _take_step(self, values: dict[str, Any]) -> None:
+        place = from_plain(TreePlace, {n: values.pop(n) for n in ("node", "parent") if n in values}, exact=False)
+        record = from_plain(StepRecord, values)
+        self._check_sample(record.sample)
+        _check_step(record, self._header.vocab_size)
+        if self._header.made_by == "sample":
+            if place.node is not None:
+                raise Misfit("it has a node, and a sample is not a tree")
+            before = self._last.get(record.sample)
         else:
-            self._take_step(_step(values))
-        return False
-
-    def _take_step(self, step: TraceStep) -> None:
-        record, sample = step.record, step.record.sample
-        self._check_sample(sample)
-        check_record(record, self._header.vocab_size)
-        if (self._header.made_by == "explore") == (step.node is None):
-            raise Misfit("it has no node" if step.node is None else "it has a node, and a sample is no tree")
-        if step.node is None:
-            before = self._positions[None] + self._lengths.get(sample, 0)
-        else:
-            before = self._check_node(step.node, step.parent)
-        if record.position != before + 1:
-            raise Misfit(f"position is {record.position:,}, where {before + 1:,} must be")
+            before = self._parent(place)
+        if record.position != (wanted := self._position_after(before)):
+            raise Misfit(f"position is {record.position:,}, where {wanted:,} must be")
+        step = TraceStep(node=place.node, parent=place.parent, record=record, before=before)
         if step.node is not None:
-            self._positions[step.node] = record.position
-        self._lengths[sample] = self._lengths.get(sample, 0) + 1
+            self._nodes[step.node] = step
+        self._last[record.sample] = step
         self._steps.append(step)
 
-    def _check_node(self, node: int, parent: int | None) -> int:
-        """The position of the parent's token."""
-        if node < 0 or node in self._positions:
-            raise Misfit(f"node is {node}, which is {'negative' if node < 0 else 'there already'}")
-        if parent not in self._positions:
-            raise Misfit(f"parent is {parent}, which no step before it has")
-        return self._positions[parent]
+    def _parent(self, place: TreePlace) -> TraceStep | None:
+        if place.node is None:
+            raise Misfit("it has no node")
+        if place.node < 0 or place.node in self._nodes:
+            raise Misfit(f"node is {place.node}, which is {'negative' if place.node < 0 else 'there already'}")
+        if place.parent not in self._nodes:
+            raise Misfit(f"parent is {place.parent}, which no step before it has")
+        return self._nodes[place.parent]
+
+    def _position_after(self, step: TraceStep | None) -> int:
+        return len(self._header.prompt_ids) if step is None else step.record.position + 1
 
     def _take_end(self, end: SampleEnd) -> None:
         self._check_sample(end.sample)
-        found = self._lengths.get(end.sample, 0)
+        found = self._position_after(self._last.get(end.sample)) - len(self._header.prompt_ids)
         if end.tokens != found and self._header.made_by == "sample":
             raise Misfit(f"tokens is {end.tokens:,}, where sample {end.sample} has {found:,} steps")
         if end.prompt != self._header.prompt:
             raise Misfit("prompt is not the one of the first line")
         self._ends[end.sample] = end
-
-    def _take_last(self, values: dict[str, Any]) -> None:
-        if values != {"end": len(self._steps)} or type(values["end"]) is not int:
-            raise Misfit(f"it must say how many steps there are, {len(self._steps):,}, and nothing else")
-        missing = next((n for n in range(self._header.num_samples) if n not in self._ends), None)
-        if missing is not None and self._header.made_by == "sample":
-            raise Misfit(f"sample {missing} has no end")
-        if not self._steps:
-            raise Misfit("there is no step before it")
 
     def _check_sample(self, sample: int) -> None:
         if not 0 <= sample < self._header.num_samples:
@@ -348,25 +358,41 @@ class _Reading:
         if sample in self._ends:
             raise Misfit(f"sample {sample} has ended before")
 
-
-def _step(values: dict[str, Any]) -> TraceStep:
-    record = {name: value for name, value in values.items() if name not in ("node", "parent")}
-    numbers = from_plain(_Place, {"node": None, "parent": None, **{n: v for n, v in values.items() if n not in record}})
-    return TraceStep(node=numbers.node, parent=numbers.parent, record=from_plain(StepRecord, record))
-
-
-@dataclass(frozen=True)
-class _Place:
-    """The place of a step in a tree."""
-
-    node: int | None
-    parent: int | None
+    def _check_last(self, values: dict[str, Any]) -> None:
+        if values != {"end": len(self._steps)} or type(values["end"]) is not int:
+            raise Misfit(f"it must say how many steps there are, {len(self._steps):,}, and nothing else")
+        missing = next((n for n in range(self._header.num_samples) if n not in self._ends), None)
+        if missing is not None and self._header.made_by == "sample":
+            raise Misfit(f"sample {missing} has no end")
+        if not self._steps:
+            raise Misfit("there is no step before it")
+        if self._file.read(1):
+            raise Misfit("something follows it, and it must be the last line")
 
 
-def _check_header(header: TraceHeader) -> None:
-    if header.made_by not in MADE_BY:
-        raise Misfit(f"made_by is {brief(json.dumps(header.made_by))}, where {' or '.join(MADE_BY)} must be")
-    if not header.prompt_ids:
-        raise Misfit("prompt_ids is empty")
-    for token in (*header.prompt_ids, *(token for token, _ in header.settings.bias)):
-        check_id(token, header.vocab_size)
+def _check_step(record: StepRecord, vocab_size: int) -> None:
+    """Raise Misfit if a step lacks numbers, or if they contradict each other or the vocabulary."""
+    if record.chosen is None or record.other is None or record.entropy_bits is None or record.surprisal_bits is None:
+        raise Misfit("it has no token with its numbers")
+    if record.token not in record.candidates:
+        raise Misfit("its token is not among the candidates")
+    _check_ids((candidate.id for candidate in record.candidates), vocab_size)
+    ranks, kept = (c.rank for c in record.candidates), (stage.kept for stage in record.stages)
+    if (most := max(record.other.count, *ranks, *kept)) > vocab_size:
+        raise Misfit(f"it counts {most:,} tokens in a vocabulary of {vocab_size:,}")
+    for name, after in (("other", record.other.after), *((f"token {c.id}", c.after) for c in record.candidates)):
+        if len(after) != len(record.stages):
+            raise Misfit(f"{name} has {len(after)} probabilities after {len(record.stages)} stages")
+    for candidate in record.candidates:
+        try:
+            text = token_text(bytes.fromhex(candidate.bytes))
+        except ValueError as error:
+            raise Misfit(f"bytes is {brief(json.dumps(candidate.bytes))}, which is not hexadecimal") from error
+        if candidate.text != text:
+            raise Misfit(f"the text and the bytes of token {candidate.id} are not the same")
+
+
+def _check_ids(tokens: Iterable[int], vocab_size: int) -> None:
+    for token in tokens:
+        if not 0 <= token < vocab_size:
+            raise Misfit(f"there is no token {token} in a vocabulary of {vocab_size:,}")

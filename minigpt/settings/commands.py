@@ -1,10 +1,10 @@
-"""The settings of `evaluate`, `plot`, `explore` and `compare`."""
+"""The settings of `evaluate`, `plot`, `explore`, `export` and `compare`."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from minigpt.errors import named
-from minigpt.settings.common import MANY, PRECISIONS, SEED
+from minigpt.settings.common import FOLDER_DTYPES, GGUF_DTYPES, MANY, PRECISIONS, SEED
 from minigpt.settings.fields import Range, Settings, require, setting
 from minigpt.settings.sampling import TOP, SampleConfig
 from minigpt.settings.training import MINUTES, MOST_STEPS
@@ -32,7 +32,7 @@ class Windows(Settings):
         super().__post_init__()
         require(
             not self.rolling or self.stride is None,
-            f"{named('rolling')} has windows of its own: leave out {named('stride')}.",
+            f"{named('rolling')} sets its own windows: leave out {named('stride')}.",
         )
 
 
@@ -64,6 +64,20 @@ class Exploring(Settings):
     top: int = setting(
         SampleConfig.top, help="How many tokens each record of a saved tree lists.", range=TOP, shows_range=True
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings(Settings):
+    """How a model is written for other programs."""
+
+    dtype: str = setting(
+        "float32",
+        help="{values}.",
+        choices=dict.fromkeys(FOLDER_DTYPES + GGUF_DTYPES),
+        remarks={"bfloat16": "only for a folder", "q8_0": "8 bits, only for FILE.gguf"},
+        open=True,  # which of them, depends on the target
+    )
+    overwrite: bool = setting(False, help="Replace an earlier export.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -305,6 +305,14 @@ class SampleShown(Settings):
     )
     raw: bool = setting(False, help="Write the raw bytes, control characters included.")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(not (self.json and self.raw), f"{named('json')} and {named('raw')} exclude each other.")
+        if self.json or self.raw:
+            plain = named("json" if self.json else "raw")
+            require(self.heat is None, f"{plain} shows no colours: leave out {named('heat')}.")
+            require(self.table in (None, "none"), f"{plain} shows no table: leave out {named('table', self.table)}.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SampleKept(Settings):
@@ -338,3 +346,9 @@ class SampleKept(Settings):
         metavar="FILE",
         panel=AGAIN,
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            self.verbatim is None or bool(self.corpus), f"{named('verbatim')} goes with {named('corpus', 'SOURCE')}."
+        )

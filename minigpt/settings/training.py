@@ -18,7 +18,7 @@ PANELS = TEXT, MODEL, TRAINING, OPTIMIZER, MACHINE, OUTPUT = (
 )  # fmt: skip
 TOKENIZERS = ("bpe", "char")
 OPTIMIZERS = ("muon", "adamw")
-POSITIONS = ("learned", "sinusoidal", "none")  # how a model is told where a token stands
+POSITIONS = ("learned", "sinusoidal", "none")  # how a model learns the position of a token
 MOST_MINUTES, MOST_STEPS = 60 * 24 * 366, 100_000_000
 MINUTES, _STEPS = Range(0, MOST_MINUTES, above=True, most_is="a year"), Range(1, MOST_STEPS)
 _FEW = Range(1, 1 << 20)
@@ -124,7 +124,7 @@ class Choices(Settings):
     learning_rate: float | None = setting(None, help="AdamW's highest learning rate.", panel=OPTIMIZER, range=_RATE)
 
     def filled(self) -> "Choices":
-        """These choices, with DEFAULT_CHOICES for those that neither the user nor a base model made."""
+        """These choices, with DEFAULT_CHOICES for those that are still open, unless a base model decides them."""
         if self.base is not None:
             return self
         return replace(self, **{name: value for name, value in DEFAULT_CHOICES.items() if getattr(self, name) is None})

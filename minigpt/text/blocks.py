@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-# Before a line that follows a single newline, and before a single space between two words. GPT-2's pattern looks at
-# nothing behind it, and ahead only within white space, so a cut there leaves all ids as they are.
+# Before a line that follows a single newline, and before a single space between two words. GPT-2's pattern never looks
+# back, and looks ahead only within white space, so a cut there changes no ids.
 SAFE_CUT = re.compile(r"(?<=\S\n)(?=\S)|(?<=\S)(?= \S)")
 SAFE_WITH_PREFIX_SPACE = re.compile(r"(?<=\S)(?= \S)")  # a blank is put before whatever does not begin with one
 BLOCK = 1 << 18  # characters held in memory at once
@@ -98,5 +98,5 @@ def counted(blocks: Iterable[Block], progress: Progress) -> Iterator[Block]:
         progress(len(block.text))
 
 
-def unheard(amount: int) -> None:
-    """A `Progress` that does nothing."""
+def no_progress(amount: int) -> None:
+    """A `Progress` that reports nothing."""

@@ -1,4 +1,4 @@
-"""Opens compressed files as streams of the bytes inside, and finds the name of the inner file."""
+"""Decompresses files as streams of bytes, and finds the name of the file inside."""
 
 import bz2
 import lzma
@@ -74,6 +74,7 @@ def zst_decompressor() -> Any:
     return _Zstandard(zstandard.ZstdDecompressor().decompressobj())
 
 
+_ZSTD_ERRORS = (("zstandard", "ZstdError"), ("compression.zstd", "ZstdError"))
 # Each makes an object for one stream: .decompress(bytes, most), .needs_input once nothing more comes of them, .eof, and
 # .unused_data, where the next stream begins.
 DECOMPRESSORS: dict[str, Callable[[], Any]] = {
@@ -114,9 +115,13 @@ def _decompress_one(chunks: Iterable[bytes], suffix: str, name: str) -> Iterator
 
 
 def reading_errors() -> tuple[type[Exception], ...]:
-    """The errors that the libraries raise for damaged data; for zstd, only of loaded libraries."""
-    zstd = (sys.modules[name].ZstdError for name in ("zstandard", "compression.zstd") if name in sys.modules)
-    return (*zstd, OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
+    """The errors that the libraries raise for damaged data."""
+    return (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, *loaded(_ZSTD_ERRORS))
+
+
+def loaded(errors: Iterable[tuple[str, str]]) -> tuple[type[Exception], ...]:
+    """Those `errors`, each a module and a name in it, whose modules are loaded."""
+    return tuple(getattr(sys.modules[module], name) for module, name in errors if module in sys.modules)
 
 
 def _streams(chunks: Iterable[bytes], new: Callable[[], Any]) -> Iterator[bytes]:

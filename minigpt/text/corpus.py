@@ -14,7 +14,7 @@ from itertools import accumulate, groupby, islice
 
 from minigpt.errors import CorpusError
 from minigpt.settings import check_ranges
-from minigpt.text.blocks import Block, Progress, beyond, blocks, cut, unheard, up_to, utf8_length
+from minigpt.text.blocks import Block, Progress, beyond, blocks, cut, no_progress, up_to, utf8_length
 from minigpt.text.formats import NotText, check_encoding, read_blocks
 from minigpt.text.records import TextSource
 from minigpt.text.sources import File, Place, Stored, find
@@ -72,7 +72,7 @@ class _Clock:
         self._seconds, self._end = seconds, math.inf
         self.left_out = False  # whether there was more to read
 
-    def look(self) -> None:
+    def start(self) -> None:
         if self._seconds is not None and math.isinf(self._end):
             self._end = time.perf_counter() + self._seconds
 
@@ -120,7 +120,7 @@ def read_corpus(
     *,
     encoding: str = "utf-8",
     field: str = "text",
-    progress: Progress = unheard,
+    progress: Progress = no_progress,
     to_learn: bool = True,
     seconds: float | None = None,
 ) -> Corpus:
@@ -148,7 +148,7 @@ def read_corpus(
         if not clock.left_out:
             check_any_text(place, results)
     skipped = [result.source.name for result in results.values() if not result.is_text]
-    skipped += [name for place in places for name in place.passed_over]
+    skipped += [name for place in places for name in place.skipped]
     return assemble(places[0].label, results.values(), skipped, to_learn=to_learn, whole=not clock.left_out)
 
 
@@ -183,7 +183,7 @@ def read_file(
                 clock.left_out = True
                 break
             tally.add(block)
-            clock.look()
+            clock.start()
     except NotText:
         if named:
             raise
@@ -212,7 +212,7 @@ def read_again(
 def check_any_text(place: Place, results: dict[str, _Result]) -> None:
     if any(results[file.key].source.documents for file in place.files):
         return
-    count = len(place.files) + len(place.passed_over)
+    count = len(place.files) + len(place.skipped)
     message = f"{place.name} contains no text. Files read, hidden ones aside: {count:,}."
     raise CorpusError(f"{message}\nGive a directory or file with text in it.")
 
@@ -267,17 +267,16 @@ def python_reference() -> tuple[bytes, tuple[str, ...]]:
 
 def without_repeats(texts: Iterable[str]) -> tuple[str, ...]:
     """`texts` without repeated paragraphs: a fifth are repeats, which would leak into validation."""
-    seen: set[str] = set()
-    documents = ("\n\n".join(new_paragraphs(text, seen)) for text in texts)
-    return tuple(f"{document}\n" for document in documents if document)
-
-
-def new_paragraphs(text: str, seen: set[str]) -> Iterator[str]:
-    """The paragraphs of `text` that are not in `seen`, to which they are added."""
-    for paragraph in text.split("\n\n"):
-        if (words := paragraph.strip()) and words not in seen:
-            seen.add(words)
-            yield paragraph.strip("\n")
+    documents, seen = list[str](), set[str]()
+    for text in texts:
+        new = []
+        for paragraph in text.split("\n\n"):
+            if (words := paragraph.strip()) and words not in seen:
+                seen.add(words)
+                new.append(paragraph.strip("\n"))
+        if new:
+            documents.append("\n\n".join(new) + "\n")
+    return tuple(documents)
 
 
 # --- training and validation text

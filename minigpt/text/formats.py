@@ -11,7 +11,7 @@ from io import IncrementalNewlineDecoder
 from itertools import chain, islice
 from pathlib import PurePath
 from tempfile import SpooledTemporaryFile
-from typing import IO, Any
+from typing import IO
 
 from minigpt.errors import ConfigError, CorpusError, brief, escaped, named, needs_extra
 from minigpt.text.blocks import Block, blocks
@@ -99,7 +99,7 @@ def decode(chunks: Iterable[bytes], file: File, encoding: str) -> Iterator[str]:
 
 
 class _Decoder:
-    """Decodes a file chunk by chunk, and keeps track of the position of invalid bytes."""
+    """Decodes a file chunk by chunk, and knows the position of invalid bytes."""
 
     def __init__(self, file: File, encoding: str) -> None:
         self.file, self.encoding = file, encoding
@@ -114,9 +114,9 @@ class _Decoder:
             text = self._characters.decode(chunk, final)
         except UnicodeError as error:
             # A missing mark is a UnicodeError up to Python 3.12, a UnicodeDecodeError from 3.13 on.
-            if self._lacks_mark() or not isinstance(error, UnicodeDecodeError):
-                raise self._unmarked() from error
-            raise self._wrong(error) from error
+            if isinstance(error, UnicodeDecodeError) and has_its_mark(self.file, self.encoding):
+                raise self._wrong(error) from error
+            raise without_mark(self.file, self.encoding) from error
         if "\0" in text:
             # In UTF-16, not every zero byte is a NUL; there, encoding writes a mark first.
             before = len(text[: text.index("\0")].encode(self.encoding)) - (len("".encode(self.encoding)) * bool(start))
@@ -125,22 +125,6 @@ class _Decoder:
         self._lines += text.count("\n")
         self._is_ascii = self._is_ascii and text.isascii()
         return text
-
-    def _lacks_mark(self) -> bool:
-        marks = dict(ENCODINGS[:2]).get(codecs.lookup(self.encoding).name, ())
-        return bool(marks) and not self._beginning().startswith(marks)
-
-    def _beginning(self) -> bytes:
-        return b"".join(islice(contents(self.file), 1))
-
-    def _unmarked(self) -> CorpusError:
-        name = codecs.lookup(self.encoding).name
-        beginning = self._beginning()
-        orders = {order: f"{name}-{order}" for order in ("le", "be")}
-        fitting = [encoding for encoding in orders.values() if 0 in beginning and can_decode(self.file, encoding)]
-        guess = orders["be" if beginning[:1] == b"\0" else "le"]
-        advice = encoding_advice(self.file, guess if guess in fitting else guess_encoding(self.file))
-        return CorpusError(f"{self.file.name} does not begin with the byte order mark of {name.upper()}.\n{advice}")
 
     def _wrong(self, error: UnicodeDecodeError) -> CorpusError:
         guess = guess_encoding(self.file)
@@ -155,6 +139,24 @@ class _Decoder:
         is_cut = error.reason == "unexpected end of data" and not (self._is_ascii and before.isascii())
         advice = cut_advice(self.file, name) if is_cut or guess == name else encoding_advice(self.file, guess)
         return CorpusError(f"{self.file.name} is not {name.upper()}: {what}.\n{advice}")
+
+
+def has_its_mark(file: File, encoding: str) -> bool:
+    """Whether the file begins with the byte order mark that the encoding needs, if it needs one."""
+    marks = dict(ENCODINGS[:2]).get(codecs.lookup(encoding).name)
+    return marks is None or beginning(file).startswith(marks)
+
+
+def without_mark(file: File, encoding: str) -> CorpusError:
+    name, start = codecs.lookup(encoding).name, beginning(file)
+    ordered = f"{name}-be" if start[:1] == b"\0" else f"{name}-le"
+    guess = ordered if 0 in start and can_decode(file, ordered) else guess_encoding(file)
+    message = f"{file.name} does not begin with the byte order mark of {name.upper()}."
+    return CorpusError(f"{message}\n{encoding_advice(file, guess)}")
+
+
+def beginning(file: File) -> bytes:
+    return b"".join(islice(contents(file), 1))
 
 
 def contents(file: File) -> Iterator[bytes]:
@@ -182,9 +184,9 @@ def binary(name: str, sign: str) -> NotText:
 
 def guess_encoding(file: File) -> str:
     """The --encoding that `file` seems to have; latin-1, which accepts any bytes, if nothing else fits."""
-    beginning = bytes(islice(chain.from_iterable(contents(file)), 4))
+    start = bytes(islice(chain.from_iterable(contents(file)), 4))
     for encoding, marks in ENCODINGS:
-        if beginning.startswith(marks) and can_decode(file, encoding):
+        if start.startswith(marks) and can_decode(file, encoding):
             return encoding
     return "latin-1"
 
@@ -296,12 +298,16 @@ def parquet_column(chunks: Iterable[bytes], file: File, field: str) -> Iterator[
     try:
         with seekable(chunks, file) as stream:
             table = ParquetFile(stream, pre_buffer=False)
-            schema = table.schema_arrow
+            schema, quoted = table.schema_arrow, f'"{brief(escaped(field))}"'
+            columns = schema.names, [column.name for column in schema if "string" in str(column.type)]
             if field not in schema.names:
-                message = f'{file.name} has no column "{brief(escaped(field))}"'
-                raise no_field(message, "columns", schema.names, text_columns(schema))
+                raise no_field(f"{file.name} has no column {quoted}", "columns", *columns)
             for batch in table.iter_batches(_ROWS, columns=[field]):
-                yield from column_texts(batch.column(0).to_pylist(), schema, file.name, field)
+                texts = [value for value in batch.column(0).to_pylist() if value is not None]
+                if not all(isinstance(text, str) for text in texts):
+                    what = f"{file.name}: column {quoted} is {schema.field(field).type}, not text"
+                    raise no_field(what, "columns", *columns)
+                yield from texts
     except (OSError, ValueError, pyarrow.ArrowException) as error:
         message = f"{file.name} is damaged or not a .parquet file: {escaped(str(error))}."
         raise CorpusError(f"{message}\nFetch it again.") from error
@@ -319,18 +325,6 @@ def seekable(chunks: Iterable[bytes], file: File) -> Iterator[IO[bytes]]:
         deque(chunks, maxlen=0)
         with file.open() as stream:
             yield stream
-
-
-def column_texts(values: list[Any], schema: Any, name: str, field: str) -> list[str]:
-    present = [value for value in values if value is not None]
-    if not all(isinstance(value, str) for value in present):
-        message = f'{name}: column "{brief(escaped(field))}" is {schema.field(field).type}, not text'
-        raise no_field(message, "columns", schema.names, text_columns(schema))
-    return present
-
-
-def text_columns(schema: Any) -> list[str]:
-    return [column.name for column in schema if "string" in str(column.type)]
 
 
 # --- one text to continue or to inspect

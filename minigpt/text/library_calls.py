@@ -1,7 +1,7 @@
 """Calls of the tokenizers library, which is written in Rust: they can be interrupted, and their panics are errors.
 
 A panic reaches Python as a BaseException, with a trace on descriptor 2. Here it becomes an ordinary error, and the
-trace is dropped. A long call runs in a thread of its own, so that signals are handled meanwhile.
+trace is dropped. A long call runs in its own thread, so that signals are handled meanwhile.
 """
 
 import os
@@ -13,14 +13,14 @@ from threading import Lock
 from typing import IO, TypeVar
 
 T = TypeVar("T")
-_SECONDS = 0.2  # between looks at signals, where the system gives one to another thread
+_SECONDS = 0.2  # between checks for signals, which the system may deliver to another thread
 
 
 def interruptible(work: Callable[[Callable[[], bool]], T]) -> T:
-    """Run `work` in a thread, so that signals are handled meanwhile; returns or raises what it does.
+    """Run `work` in a thread, so that signals are handled meanwhile; return or raise what it does.
 
-    Python handles no signal while its main thread is inside a library, however long that takes. An exception raised by
-    a handler ends the waiting; `work`, which learns of that from the function it is given, ends by itself.
+    Python handles no signal while its main thread is inside a library, however long that takes. If a handler raises an
+    exception, the waiting ends, and the function that `work` is called with returns True, so that it can stop.
     """
     results: list[T] = []
     errors: list[BaseException] = []
@@ -32,7 +32,7 @@ def interruptible(work: Callable[[Callable[[], bool]], T]) -> T:
         except BaseException as error:  # the library's panics are no Exceptions
             errors.append(error)
 
-    thread = threading.Thread(target=run, daemon=True)  # which the end of the program does not wait for
+    thread = threading.Thread(target=run, daemon=True)  # the program may end before it
     try:
         thread.start()
         while thread.is_alive():
@@ -68,7 +68,7 @@ def panics_raised() -> Iterator[None]:
 def quiet_panics() -> Iterator[None]:
     """Like `panics_raised`, without the trace; other output to standard error meanwhile appears after the block.
 
-    For short work only: another thread's display stands still.
+    For short work only: what other threads display waits for it.
     """
     with _one_at_a_time, _held_back(), panics_raised():
         yield

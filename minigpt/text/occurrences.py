@@ -1,7 +1,7 @@
 """Finds the end of a text, or spans of it, in a corpus of ids.
 
-Exact, and without an index: one pass over the corpus, a block at a time, in the memory of a block. Matching is by
-token: the same letters cut into other tokens are no match.
+The search is exact and needs no index: it reads the corpus once, a block at a time, in the memory of a block. It
+compares tokens: the same letters cut into other tokens do not match.
 """
 
 from collections import Counter, defaultdict
@@ -11,12 +11,12 @@ import numpy as np
 
 from minigpt.text.shards import Ids
 
-OUTSIDE = -1  # stands for what would be before and behind the corpus
-_APART = -2  # the same for the text of a sample, in which an end of a document matches nothing either
-_BLOCK = 1 << 17  # ids at once: few enough for the processor's cache, many enough that it is numpy that works
-_PAIRS = 1 << 18  # compared at once, about: a text and a corpus that repeat themselves have many
-_TABLE_BITS = 20  # of a hash: with a thousand n-grams, one place in a thousand is looked at in vain
-_FACTOR, _MIXER = 0x85EBCA6B, 0x9E3779B1  # odd, with their bits spread: from MurmurHash3, and the golden ratio
+OUTSIDE = -1  # stands for the tokens before and after the corpus
+_APART = -2  # the same for the text of a sample, where it also replaces ends of documents, which match nothing
+_BLOCK = 1 << 17  # ids at once: few enough for the processor's cache, enough that most of the time is spent in numpy
+_PAIRS = 1 << 18  # compared at once, about: repetitive texts have many
+_TABLE_BITS = 20  # of a hash: with a thousand n-grams, one place in a thousand is compared in vain
+_FACTOR, _MIXER = 0x85EBCA6B, 0x9E3779B1  # odd, with their bits spread: from MurmurHash3 and the golden ratio
 
 Followers = Counter[int]  # id -> how often it follows; OUTSIDE where the corpus ends
 
@@ -78,7 +78,7 @@ def verbatim_spans(corpus: Ids, text: Sequence[int], at_least: int, border: int)
         hashed = _hashes(block[1:], at_least)[: len(block) - 1 - len(text)]
         hits = np.flatnonzero(table[hashed >> (32 - _TABLE_BITS)])
         for starts, places in _pairs(hashes, hashed, hits):
-            fresh = ids[starts - 1] != block[places]  # a match that could begin earlier is a part of one that does
+            fresh = ids[starts - 1] != block[places]  # a match that could begin earlier is part of a longer one
             for start, tokens, count in _grown(ids, starts[fresh], block[1:], places[fresh]):
                 most, times = longest.get(start, (at_least, 0))
                 if tokens >= most:
@@ -87,9 +87,7 @@ def verbatim_spans(corpus: Ids, text: Sequence[int], at_least: int, border: int)
 
 
 def _pairs(hashes: np.ndarray, hashed: np.ndarray, hits: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The places in the text and in the block with equal hashes, for those of the `hits`, a limited number of pairs at
-    a time.
-    """
+    """Places in the text and in the block with equal hashes, among the `hits`, a limited number of pairs at a time."""
     hits = hits[hashed[hits].argsort(kind="stable")]
     lows, highs = (hashed[hits].searchsorted(hashes, side) for side in ("left", "right"))
     starts = np.flatnonzero(lows < highs)
@@ -105,7 +103,7 @@ def _pairs(hashes: np.ndarray, hashed: np.ndarray, hits: np.ndarray) -> Iterator
 def _grown(
     ids: np.ndarray, starts: np.ndarray, block: np.ndarray, places: np.ndarray
 ) -> Iterator[tuple[int, int, int]]:
-    """(start, tokens, pairs): how many pairs of a start and a place match for exactly this many tokens."""
+    """(start, tokens, pairs): how many places match from this start on for exactly this many tokens."""
     tokens, ended = 0, [starts[:0]]
     while starts.size:
         same = ids[starts + tokens] == block[places + tokens]

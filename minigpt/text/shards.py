@@ -17,7 +17,7 @@ import numpy as np
 
 from minigpt.errors import CheckpointError, CorpusError, OutputError
 from minigpt.records import Count, Several, read_object, record_of, to_plain
-from minigpt.text.blocks import Progress, counted, unheard
+from minigpt.text.blocks import Progress, counted, no_progress
 from minigpt.text.corpus import Split
 from minigpt.text.records import TextSource
 from minigpt.text.tokenizer import Tokenizer
@@ -124,7 +124,9 @@ class TokenData:
     folder: Path | None = None
 
 
-def tokenize(tokenizer: Tokenizer, split: Split, folder: Path | None = None, progress: Progress = unheard) -> TokenData:
+def tokenize(
+    tokenizer: Tokenizer, split: Split, folder: Path | None = None, progress: Progress = no_progress
+) -> TokenData:
     """Tokenize both parts, with end-of-text between documents: in memory, or into shards in a new `folder`.
 
     `progress` receives characters. Raises OutputError if the disk is full.
@@ -261,7 +263,7 @@ def keep_shards(data: TokenData, folder: Path) -> TokenData:
 
 
 def made_before(folders: Iterable[Path], wanted: Mapping[str, Any]) -> Iterator[Path]:
-    """Those of `folders` whose manifests say that their ids are made from `wanted`."""
+    """Those of `folders` whose ids are made from `wanted`, according to their manifests."""
     for folder in folders:
         with suppress(CheckpointError):  # of another version, or no manifest
             if read_manifest(folder).made_from == wanted:
@@ -307,7 +309,7 @@ def cache_folder() -> Path:
     return (Path(root) if root else Path.home() / ".cache") / "minigpt" / "tokens"
 
 
-def cached_tokens(tokenizer: Tokenizer, split: Split, progress: Progress = unheard) -> TokenData:
+def cached_tokens(tokenizer: Tokenizer, split: Split, progress: Progress = no_progress) -> TokenData:
     """Like `tokenize`: in memory if the text is small, otherwise mapped from the cache, and added to it if missing.
 
     A cached entry was made from the same text, split and tokenizer; a damaged one is replaced. `progress` receives

@@ -17,8 +17,8 @@ from tempfile import SpooledTemporaryFile, TemporaryDirectory
 from typing import IO, Any
 
 from minigpt.errors import CorpusError, escaped, needs_extra
-from minigpt.text.blocks import Progress, unheard
-from minigpt.text.compression import inner_path
+from minigpt.text.blocks import Progress, no_progress
+from minigpt.text.compression import inner_path, loaded
 
 WEB = ("http://", "https://")
 URL_EXTRAS = {
@@ -59,12 +59,12 @@ class File:
 class Stored:
     """One pass over the stored bytes of a file, which hashes and counts them."""
 
-    def __init__(self, file: File, progress: Progress = unheard) -> None:
+    def __init__(self, file: File, progress: Progress = no_progress) -> None:
         self._file, self._progress, self._hash = file, progress, hashlib.sha256()
         self.size = 0
 
     def __iter__(self) -> Iterator[bytes]:
-        with errors_told(self._file.name), self._file.open() as stream:
+        with corpus_errors(self._file.name), self._file.open() as stream:
             while chunk := stream.read(_CHUNK):
                 self._hash.update(chunk)
                 self.size += len(chunk)
@@ -76,7 +76,7 @@ class Stored:
         return self._hash.hexdigest()
 
 
-def kept(fetch: Callable[[], IO[bytes]]) -> Callable[[], AbstractContextManager[IO[bytes]]]:
+def fetched_once(fetch: Callable[[], IO[bytes]]) -> Callable[[], AbstractContextManager[IO[bytes]]]:
     """A `File.open` for what can be fetched only once, as a seekable stream."""
 
     @cache
@@ -103,20 +103,20 @@ def copied(stream: IO[bytes]) -> IO[bytes]:
 class Place:
     """What one argument names: a file, or the files found in a directory or by a glob.
 
-    `label` is its name in one word; `passed_over` names the entries that are not regular files.
+    `label` is its name in one word; `skipped` names the entries that are not regular files.
     """
 
     name: str
     label: str
     files: tuple[File, ...]
     named: bool = False
-    passed_over: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
 
 def find(argument: str) -> Place:
     """The files that `argument` names, in sorted order. Nothing is read yet, so a file may turn out to be missing."""
     if argument == "-":
-        stdin = File("standard input", "", "-", kept(standard_input))
+        stdin = File("standard input", "", "-", fetched_once(standard_input))
         return Place(stdin.name, "stdin", (stdin,), named=True)
     if "://" in argument and not os.path.lexists(argument):
         return find_by_url(argument)
@@ -136,41 +136,38 @@ def find_local(path: str) -> Place:
 
 
 def local_place(name: str, label: str, entries: Iterable[Path]) -> Place:
-    with errors_told(escaped(name)):
+    with corpus_errors(escaped(name)):
         ordered = sorted(set(entries))
         return Place(
             escaped(name),
             label,
             files=tuple(local_file(str(entry)) for entry in ordered if entry.is_file()),
-            passed_over=tuple(escaped(str(entry)) for entry in ordered if not entry.is_file()),
+            skipped=tuple(escaped(str(entry)) for entry in ordered if not entry.is_file()),
         )
 
 
 def local_file(path: str) -> File:
-    opened = partial(open_local, path)
+    def opened() -> IO[bytes]:
+        return open(path, "rb")
+
+    def copy() -> IO[bytes]:
+        with opened() as stream:
+            return copied(stream)
+
     # A pipe can be read only once. A missing file is reported on opening.
     is_pipe = os.path.exists(path) and not os.path.isfile(path)
-    return File(escaped(path), path, os.path.realpath(path), kept(partial(once, opened)) if is_pipe else opened)
-
-
-def open_local(path: str) -> IO[bytes]:
-    return open(path, "rb")
-
-
-def once(opened: Callable[[], IO[bytes]]) -> IO[bytes]:
-    with opened() as stream:
-        return copied(stream)
+    return File(escaped(path), path, os.path.realpath(path), fetched_once(copy) if is_pipe else opened)
 
 
 def walk(top: str | Path) -> Iterator[Path]:
     """The entries below `top` without hidden ones. Links to directories are not followed: they may lead anywhere."""
-    for folder, folders, names in os.walk(top, onerror=refuse):
+    for folder, folders, names in os.walk(top, onerror=raise_unreadable):
         folders[:] = [name for name in folders if not is_hidden(name)]
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
         yield from (Path(folder, name) for name in (*names, *links) if not is_hidden(name))
 
 
-def refuse(error: OSError) -> None:
+def raise_unreadable(error: OSError) -> None:
     raise unreadable(escaped(str(error.filename)), error) from error
 
 
@@ -179,7 +176,7 @@ def find_by_glob(pattern: str) -> Place:
     first = next(index for index, part in enumerate(parts) if has_magic(part))
     base, rest = Path(*parts[:first]), parts[first:]
     try:
-        matches = [match for match in base.glob("/".join(rest)) if asked_for(match.relative_to(base), rest)]
+        matches = [match for match in base.glob("/".join(rest)) if may_match(match.relative_to(base), rest)]
     except ValueError as error:
         raise CorpusError(f"{escaped(pattern)} is not a glob: {error}.\nFor example: 'texts/**/*.txt'") from error
     if not matches:
@@ -192,7 +189,7 @@ def below(match: Path) -> Iterable[Path]:
     return walk(match) if match.is_dir() and not match.is_symlink() else (match,)
 
 
-def asked_for(match: Path, pattern: tuple[str, ...]) -> bool:
+def may_match(match: Path, pattern: tuple[str, ...]) -> bool:
     """Whether a glob, as in a shell, may match a hidden file: only if it spells out the dot."""
     return any(map(is_hidden, pattern)) or not any(map(is_hidden, match.parts))
 
@@ -220,7 +217,7 @@ def find_by_url(url: str) -> Place:
     filesystem, path = open_filesystem(url)
     if isinstance(filesystem, LocalFileSystem):
         return find_local(path)
-    with errors_told(shown_url(url)):
+    with corpus_errors(shown_url(url)):
         paths = remote_paths(filesystem, path)
     if paths is None:
         file = remote_file(filesystem, path, url)
@@ -259,14 +256,14 @@ def remote_paths(filesystem: Any, path: str) -> list[str] | None:
         found = filesystem.find(path)
         return [each for each in found if not any(map(is_hidden, each.removeprefix(path).split("/")))]
     if has_magic(path) and not filesystem.exists(path):
-        filesystem.ls(before_magic(path))  # glob takes a connection that fails for an empty folder; ls tells
+        filesystem.ls(before_magic(path))  # glob takes a failing connection for an empty folder; ls raises
         return [each for each, about in filesystem.glob(path, detail=True).items() if about["type"] == "file"]
     return None
 
 
 def remote_file(filesystem: Any, path: str, url: str) -> File:
     key = f"{filesystem.to_json()} {path}"  # the arguments of a file system say which server or archive it reads
-    return File(shown_url(url), without_query(path), key, kept(partial(download, filesystem, path)))
+    return File(shown_url(url), without_query(path), key, fetched_once(partial(download, filesystem, path)))
 
 
 def download(filesystem: Any, path: str) -> IO[bytes]:
@@ -300,8 +297,8 @@ def stem(path: str) -> str:
 
 
 @contextmanager
-def errors_told(name: str) -> Iterator[None]:
-    """Turns whatever reading `name` may raise into a CorpusError."""
+def corpus_errors(name: str) -> Iterator[None]:
+    """Raise a CorpusError in place of whatever reading `name` may raise."""
     try:
         yield
     except FileNotFoundError as error:
@@ -313,9 +310,7 @@ def errors_told(name: str) -> Iterator[None]:
 
 
 def reading_errors() -> tuple[type[Exception], ...]:
-    """The errors that reading may raise; of REMOTE_ERRORS, those of loaded libraries."""
-    loaded = (getattr(sys.modules[module], name) for module, name in REMOTE_ERRORS if module in sys.modules)
-    return (OSError, ValueError, *loaded)
+    return (OSError, ValueError, *loaded(REMOTE_ERRORS))
 
 
 def unreadable(name: str, error: Exception) -> CorpusError:

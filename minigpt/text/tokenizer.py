@@ -1,45 +1,31 @@
-"""Byte-level BPE as in GPT-2: encodes any string into ids and decodes them without loss.
-
-Two kinds share one format, and so load elsewhere as ordinary GPT-2 tokenizers:
-
-    bpe   merges learned from the corpus (Sennrich et al., 2016; Radford et al., 2019)
-    char  merges only inside each multi-byte character that the corpus holds: one token per known character, and the
-          bytes, or the known beginning of them, for the others
-
-The ids are GPT-2's: the 256 bytes first, in its order, then the merges, end-of-text last.
-"""
+"""Byte-level BPE as in GPT-2: encodes any string into ids and decodes them without loss."""
 
 import json
-import math
 import re
 import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, pairwise, takewhile
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Engine
 
-from minigpt.errors import CheckpointError, CorpusError, brief, escaped, named
-from minigpt.settings import RANGES, TOKENIZERS, require, require_choice
+from minigpt.errors import CheckpointError, CorpusError, brief, escaped
 from minigpt.text.blocks import (
     SAFE_CUT,
     SAFE_WITH_PREFIX_SPACE,
     Block,
     pieces,
-    short_pieces,
-    utf8_length,
     whole_documents,
 )
 from minigpt.text.library_calls import Panic, interruptible, panics_raised, quiet_panics
 
 END_OF_TEXT = "<|endoftext|>"
-SMALLEST_VOCABULARY = int(RANGES["vocab_size"].least)
 
 _BATCH = 1 << 20  # characters encoded at once: the library needs about a hundred bytes for each token of them
 _LONG = 1 << 16  # characters: more take so long that a thread of its own costs nothing beside it
@@ -57,9 +43,12 @@ LETTER_TO_BYTE = {letter: byte for byte, letter in BYTE_TO_LETTER.items()}
 
 
 class Tokenizer:
-    """A byte-level BPE tokenizer. Every id from 0 to `vocab_size` - 1 has bytes; `end_of_text` is one of them.
+    """A byte-level BPE tokenizer.
 
-    `end_of_text_name`: its name, if that is not GPT-2's.
+    Every id from 0 to `vocab_size` - 1 has bytes, which do not depend on its neighbours: a text can be decoded while it
+    is generated. `encode` and `encode_blocks` turn text into ids, one text or a stream of documents; `token_bytes`,
+    `decode_bytes` and `decode` turn ids into text. `end_of_text` is the id that separates documents, and
+    `end_of_text_name` its name.
     """
 
     def __init__(self, engine: Engine, end_of_text_name: str = END_OF_TEXT) -> None:
@@ -102,7 +91,7 @@ class Tokenizer:
         except MemoryError:
             raise
         except Panic as error:
-            raise CheckpointError("The tokenizer is damaged: the library breaks down over this text.") from error
+            raise CheckpointError("The tokenizer is damaged: the tokenizers library panics on this text.") from error
         except Exception as error:  # an unknown token, that the vocabulary lacks, where the alphabet has a hole
             for text in texts:
                 self._check_spelled(text, [])
@@ -256,7 +245,9 @@ class Tokenizer:
         """
 
         def make() -> Engine:
-            return _engine(models.BPE(vocab=dict(vocabulary), merges=list(merges)), special.prefix_space or False)
+            return byte_level_engine(
+                models.BPE(vocab=dict(vocabulary), merges=list(merges)), special.prefix_space or False
+            )
 
         return cls._made(make, path, special)
 
@@ -274,11 +265,9 @@ class Tokenizer:
         except (CheckpointError, MemoryError):
             raise
         except Panic as error:
-            raise CheckpointError(
-                f"{path} is damaged: the library that reads tokenizers breaks down over it."
-            ) from error
+            raise CheckpointError(f"{path} is damaged: the tokenizers library panics on it.") from error
         except Exception as error:  # the library raises nothing more precise
-            raise CheckpointError(f"{path} is not a tokenizer that can be read: {error}") from error
+            raise CheckpointError(f"{path} cannot be read as a tokenizer: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -307,89 +296,8 @@ class Special:
         engine.add_special_tokens([name for name in self.names if engine.token_to_id(name) is not None])
 
 
-def train_tokenizer(kind: str, documents: Iterable[str], vocab_size: int | None = None) -> Tokenizer:
-    """Train a tokenizer of `kind` on the documents, in one pass.
-
-    `vocab_size`: for bpe, all tokens, end-of-text included (a short corpus may give fewer); by default chosen from the
-    size of the corpus. char uses the characters of the corpus.
-    """
-    check_tokenizer(kind, vocab_size)
-    if kind == "char":
-        return _tokenizer(_character_merges(documents))
-    size = vocab_size
-    if size is None:
-        documents = list(documents)
-        size = default_vocab_size(sum(map(utf8_length, documents)))
-    return _tokenizer(learned_merges(documents, size - SMALLEST_VOCABULARY))
-
-
-def check_tokenizer(kind: str, vocab_size: int | None) -> None:
-    """Raise ConfigError if `train_tokenizer` cannot make one of this kind and size."""
-    require_choice("tokenizer", kind, TOKENIZERS)
-    require(
-        kind != "char" or vocab_size is None,
-        f"{named('vocab_size')} goes with {named('tokenizer', 'bpe')}: char takes one token per character.",
-    )
-    if vocab_size is not None:
-        RANGES["vocab_size"].check("vocab_size", vocab_size)
-
-
-def default_vocab_size(utf8_bytes: int) -> int:
-    """The power of two nearest to the square root of the corpus's bytes, from 1,024 to 32,768.
-
-    1,024 measured better than 512 on 0.4 MB (2.07 bits per byte against 2.26 after equal steps); a larger text supports
-    more tokens.
-    """
-    return 1 << min(15, max(10, round(math.log2(max(1, utf8_bytes)) / 2)))
-
-
-def fitting_tokenizers(merges: Sequence[tuple[str, str]], sizes: Sequence[int]) -> dict[int, Tokenizer]:
-    """A bpe tokenizer of each of the vocabulary `sizes` with enough `merges`, or one with all of them."""
-    most = SMALLEST_VOCABULARY + len(merges)
-    return {
-        size: _tokenizer(merges[: size - SMALLEST_VOCABULARY])
-        for size in [size for size in sizes if size <= most] or [most]
-    }
-
-
-def bytes_per_token(tokenizer: Tokenizer, documents: Sequence[str]) -> float:
-    """The compression of the texts, in UTF-8 bytes per token."""
-    whole = sum(map(utf8_length, documents))
-    return whole / max(1, len(tokenizer.encode_documents(["".join(documents)])))
-
-
-def learned_merges(documents: Iterable[str], count: int) -> list[tuple[str, str]]:
-    """Learn this many merges, or as many as there are, the most frequent pair first."""
-    engine = _engine(models.BPE())
-    trainer = trainers.BpeTrainer(
-        vocab_size=256 + count, initial_alphabet=list(BYTE_TO_LETTER.values()), show_progress=False
-    )
-    parts = (part for document in documents for part in short_pieces(document))
-    interruptible(lambda left: engine.train_from_iterator(takewhile(lambda _: not left(), parts), trainer))
-    return [(left, right) for left, right in json.loads(engine.to_str())["model"]["merges"]]
-
-
-def _character_merges(documents: Iterable[str]) -> list[tuple[str, str]]:
-    """Merges that build each multi-byte character from its bytes, left to right, sharing common prefixes."""
-    characters = sorted({c for document in documents for c in set(document) if ord(c) > 0x7F})
-    merges: dict[tuple[str, str], None] = {}
-    for character in characters:
-        letters = "".join(BYTE_TO_LETTER[b] for b in character.encode())
-        for _, end in pairwise(range(len(letters) + 1)):
-            if end >= 2:
-                merges[letters[: end - 1], letters[end - 1]] = None
-    return list(merges)
-
-
-def _tokenizer(merges: Sequence[tuple[str, str]]) -> Tokenizer:
-    # Two merges can build the same token; it has one id.
-    tokens = dict.fromkeys([*BYTE_TO_LETTER.values(), *(left + right for left, right in merges), END_OF_TEXT])
-    engine = _engine(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=list(merges)))
-    engine.add_special_tokens([END_OF_TEXT])
-    return Tokenizer(engine)
-
-
-def _engine(model: models.BPE, prefix_space: bool = False) -> Engine:
+def byte_level_engine(model: models.BPE, prefix_space: bool = False) -> Engine:
+    """The library's tokenizer that cuts words as GPT-2 does, with this model."""
     engine = Engine(model)
     engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix_space, use_regex=True)
     engine.decoder = decoders.ByteLevel()

@@ -10,10 +10,11 @@ from minigpt.errors import CheckpointError, named
 from minigpt.models.device import resolve_precision
 from minigpt.models.kinds import equal_shape
 from minigpt.settings import PRESETS, Choices, ModelConfig, TrainConfig, require
-from minigpt.text.blocks import Progress, counted, unheard
+from minigpt.text.blocks import Progress, counted, no_progress
 from minigpt.text.corpus import Corpus, Split
+from minigpt.text.learning import default_vocab_size, train_tokenizer
 from minigpt.text.shards import TokenData, fitting_context, made_before, made_from, reuse_shards, tokenize
-from minigpt.text.tokenizer import Tokenizer, default_vocab_size, train_tokenizer
+from minigpt.text.tokenizer import Tokenizer
 from minigpt.training.finetune import Base, further, misfit
 from minigpt.training.records import PlannedRun
 
@@ -52,7 +53,7 @@ def make_plan(
     settings: TrainConfig,
     device: torch.device | str = "cpu",
     scratch: Scratch | None = None,
-    progress: Stages = lambda name, total: unheard,
+    progress: Stages = lambda name, total: no_progress,
     base: Base | None = None,
     most_learned: int | None = None,
 ) -> Plan:

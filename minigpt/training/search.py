@@ -11,7 +11,7 @@ from minigpt.errors import ConfigError, named
 from minigpt.models.device import resolve_precision
 from minigpt.settings import MOST_STEPS, PRESETS, Choices, ModelConfig, TrainConfig, require
 from minigpt.text.corpus import Corpus, Split
-from minigpt.text.tokenizer import check_tokenizer, default_vocab_size
+from minigpt.text.learning import check_tokenizer, default_vocab_size
 from minigpt.training.finetune import Base, further
 from minigpt.training.law import MOST_WEIGHTS_PER_BYTE, Training, fitted_law
 from minigpt.training.plan import BASELINE_RATES, baseline_shape

@@ -12,8 +12,9 @@ import torch
 from minigpt.models.device import resolve_precision
 from minigpt.models.kinds import new_model
 from minigpt.settings import ModelConfig, TrainConfig
+from minigpt.text.learning import SMALLEST_VOCABULARY, bytes_per_token, fitting_tokenizers, learned_merges
 from minigpt.text.shards import TokenData
-from minigpt.text.tokenizer import SMALLEST_VOCABULARY, Tokenizer, bytes_per_token, fitting_tokenizers, learned_merges
+from minigpt.text.tokenizer import Tokenizer
 from minigpt.training.loop import train
 
 MEASURED = ((2, 64), (4, 128), (5, 256), (8, 512), (12, 768))  # layers, width

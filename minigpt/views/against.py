@@ -12,6 +12,7 @@ from minigpt.errors import CheckpointError, CorpusError, named
 from minigpt.records import Record
 from minigpt.settings import Settings, setting
 from minigpt.text.records import Token
+from minigpt.views.probs import TextTally
 from minigpt.views.view import Answer, Question, Stream, Tally, View
 
 if TYPE_CHECKING:
@@ -202,20 +203,15 @@ class ComparedTally(Tally):
     """Adds up the surprisals of both models as stretches pass through."""
 
     def __init__(self) -> None:
-        self._bytes = self._tokens = self._other_tokens = 0
-        self._bits: list[float] = []
-        self._other_bits: list[float] = []
+        self._first, self._second = TextTally(), TextTally()
         self._divergences: list[float] = []
 
     def watch(self, records: Iterable[ComparedSpan]) -> Iterator[ComparedSpan]:
         """Pass the stretches on, and count those that have a surprisal in both models."""
         for span in records:
             if span.surprisal_bits is not None and span.other_surprisal_bits is not None:
-                self._bytes += sum(len(token.bytes) // 2 for token in span.tokens)
-                self._tokens += len(span.tokens)
-                self._other_tokens += len(span.other_tokens)
-                self._bits.append(span.surprisal_bits)
-                self._other_bits.append(span.other_surprisal_bits)
+                self._first.add(span.surprisal_bits, span.tokens)
+                self._second.add(span.other_surprisal_bits, span.other_tokens)
             if span.divergence_bits is not None:
                 self._divergences.append(span.divergence_bits)
             yield span
@@ -226,18 +222,15 @@ class ComparedTally(Tally):
 
     def totals(self) -> ComparedText:
         """The totals over all stretches so far."""
+        first, second, divergences = self._first.score(), self._second.score(), self._divergences
         return ComparedText(
-            bytes=self._bytes,
-            tokens=self._tokens,
-            other_tokens=self._other_tokens,
-            bits_per_byte=_mean(self._bits, self._bytes),
-            other_bits_per_byte=_mean(self._other_bits, self._bytes),
-            divergence_bits_per_token=_mean(self._divergences, len(self._divergences)),
+            bytes=first.bytes,
+            tokens=first.tokens,
+            other_tokens=second.tokens,
+            bits_per_byte=first.bits_per_byte,
+            other_bits_per_byte=second.bits_per_byte,
+            divergence_bits_per_token=math.fsum(divergences) / len(divergences) if divergences else None,
         )
-
-
-def _mean(values: Sequence[float], count: int) -> float | None:
-    return math.fsum(values) / count if count else None
 
 
 @dataclass(frozen=True, kw_only=True)

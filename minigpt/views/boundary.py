@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # A word that the tokenizer has as one token is mostly cut into two or three where it stops short.
 _FURTHEST = 3  # tokens
 NO_BOUNDARY = (
-    f"the prompt has fewer than two tokens: nothing stands before its end, from where {named('boundary')} could look."
+    f"the prompt has fewer than two tokens: {named('boundary')} needs one before its end, from which to predict it."
 )
 
 
@@ -40,9 +40,9 @@ class Boundary:
     tokens: tuple[ScoredToken, ...]
     raw_prob: float  # of `tokens`, one after the other
     share: float  # of raw_prob in itself and all longer tokens
-    longer: tuple[ScoredToken, ...]  # the likeliest single tokens that begin with `bytes` and go on
+    longer: tuple[ScoredToken, ...]  # the likeliest single tokens that begin with `bytes` and are longer
     other_longer: Other  # those of them that are not listed
-    others: Other  # whatever does not begin so; where there are several `tokens`, what else may follow all but the last
+    others: Other  # all that does not begin so; where there are several `tokens`, what else may follow all but the last
 
 
 def boundary(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> Boundary | None:

@@ -30,11 +30,11 @@ class Choice:
     tokens: tuple[ScoredToken, ...]
     bytes: int
     raw_prob: float  # of all its tokens, one after the other; exp(-total_nats)
-    total_nats: float  # -ln raw_prob: what the text costs, 0 or more
+    total_nats: float  # -ln raw_prob, 0 or more
     nats_per_byte: float
     bits_per_byte: float
     share: float  # raw_prob / the sum of all choices' raw_prob
-    share_per_byte: float  # the same of exp(-nats_per_byte), where length costs nothing
+    share_per_byte: float  # the same for exp(-nats_per_byte), which does not fall with length
 
 
 def weigh(model: Model, tokenizer: Tokenizer, ids: Sequence[int], texts: Sequence[str]) -> tuple[Choice, ...]:

@@ -34,7 +34,7 @@ class CorpusSuffix:
     bytes: str  # hexadecimal
     occurrences: int  # overlapping ones too
     followed: int  # of them, all but one at the very end of the corpus
-    next_tokens: int  # different ones that follow
+    next_tokens: int  # different tokens that follow
     likeliest: BareToken | None
     likeliest_share: float | None
     divergence_bits: float | None  # Kullback-Leibler, of the shares there from the model's raw softmax
@@ -66,8 +66,8 @@ class CorpusStep(StepRecord):
     candidates: tuple[CorpusCandidate, ...]
     other: CorpusOther
     corpus: CorpusText
-    suffixes: tuple[CorpusSuffix, ...]  # shortest first; of those with the very same occurrences, the longest
-    suffix: CorpusSuffix | None  # that shares are taken from; None where the last token never stands in the corpus
+    suffixes: tuple[CorpusSuffix, ...]  # shortest first; of those with identical occurrences, the longest
+    suffix: CorpusSuffix | None  # what follows it gives the shares; None if the last token does not occur in the corpus
 
 
 def corpus_step(

@@ -25,9 +25,9 @@ class HeadSummary:
     layer: int  # from 1
     head: int  # from 1
     entropy_bits: float  # of its weights
-    previous: float  # on the token just before
+    previous: float  # on the token before
     first: float  # on the first token of the text, from the third token on
-    same: float | None  # on earlier tokens that are the same, where there are any; None where nowhere are
+    same: float | None  # on earlier tokens that are the same, over the tokens that have any; None if none has
     itself: float
     kind: str | None  # previous-token, first-token, same-token or itself, where that is half of its attention or more
 

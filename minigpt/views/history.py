@@ -117,8 +117,8 @@ def history_run(flags: Any, checkpoint: Path | None, explicit: bool) -> Path:
         own = run_of(find_folder(checkpoint)) if explicit and checkpoint is not None else None
         require(
             own is None or own.resolve() == run.resolve(),
-            f"{named('history', flags.history)} and {named('checkpoint', checkpoint)} are of two trainings: leave one "
-            "of them out.",
+            f"{named('history', flags.history)} and {named('checkpoint', checkpoint)} belong to different runs: leave "
+            "one of them out.",
         )
         return run
     own = newest_run() if checkpoint is None else run_of(find_folder(checkpoint))

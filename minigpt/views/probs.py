@@ -1,4 +1,4 @@
-"""The distribution after a text, or behind each of its tokens."""
+"""The distribution after a text, or before each of its tokens."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from minigpt.models.kinds import Model
+    from minigpt.text.records import Token
     from minigpt.text.tokenizer import Tokenizer
 
 _UNFILTERED = SampleConfig(temperature=1.0, top_p=1.0)
@@ -49,14 +50,19 @@ class TextTally(Tally):
 
     def __init__(self) -> None:
         self._bits: list[float] = []
-        self._bytes = 0
+        self._tokens = self._bytes = 0
+
+    def add(self, surprisal_bits: float, tokens: Sequence[Token]) -> None:
+        """Add a stretch of text."""
+        self._bits.append(surprisal_bits)
+        self._tokens += len(tokens)
+        self._bytes += sum(len(token.bytes) // 2 for token in tokens)
 
     def watch(self, records: Iterable[StepRecord]) -> Iterator[StepRecord]:
         """Pass the records on, and count those that have numbers."""
         for record in records:
             if record.token is not None and record.surprisal_bits is not None:
-                self._bits.append(record.surprisal_bits)
-                self._bytes += len(record.token.bytes) // 2
+                self.add(record.surprisal_bits, (record.token,))
             yield record
 
     def fields(self) -> Mapping[str, Any]:
@@ -66,14 +72,14 @@ class TextTally(Tally):
 
     def score(self) -> TextScore:
         """The totals so far."""
-        bits, tokens = math.fsum(self._bits), len(self._bits)
+        bits = math.fsum(self._bits)
         total_nats = bits * math.log(2)
         return TextScore(
-            tokens=tokens,
+            tokens=self._tokens,
             bytes=self._bytes,
             total_nats=total_nats,
             bits_per_byte=bits / self._bytes if self._bytes else None,
-            perplexity=perplexity(total_nats, tokens),
+            perplexity=perplexity(total_nats, self._tokens),
         )
 
 

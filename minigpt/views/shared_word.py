@@ -47,14 +47,12 @@ class LookedAtWord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordLayer:
-    """A word's vector (the mean over its tokens) after one layer, and its attention in that layer."""
+    """A word's vector (the mean over its tokens) after one layer, and its attention in that layer; none in layer 0."""
 
     layer: int  # from 1; 0 is the embedding, token and position added
     cosine_to_embedding: float
-    moved: float  # the length of the way from the embedding, in lengths of the embedding
-    looked_at: tuple[
-        LookedAt, ...
-    ] = ()  # by its last token, mean of the layer's heads, the largest first; none in layer 0
+    moved: float  # its distance from the embedding, in lengths of the embedding
+    looked_at: tuple[LookedAt, ...] = ()  # by its last token, mean of the layer's heads, the largest first
     words: tuple[LookedAtWord, ...] = ()  # by the mean of its tokens, over whole words; words + other_weight = 1
     other_words: int = 0  # that are not listed
     other_weight: float = 0.0
@@ -69,8 +67,8 @@ class WordInContext:
     position: int
     token: Token
     layers: tuple[WordLayer, ...]
-    tokens: int = 1  # that it is cut into
-    first: bool = False  # whether nothing stands before it in what the model sees
+    tokens: int = 1  # that it consists of
+    first: bool = False  # whether it begins what the model sees
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

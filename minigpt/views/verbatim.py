@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from minigpt.text.shards import Ids
     from minigpt.text.tokenizer import Tokenizer
 
-SHORTEST_SPAN = 2  # tokens: the single ones of a text stand everywhere
+SHORTEST_SPAN = 2  # tokens: single ones occur everywhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +39,7 @@ class VerbatimPiece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerbatimReport:
-    """The parts of a sample that occur verbatim in a corpus, in spans of `at_least` this many tokens, without the
-    prompt.
-    """
+    """The parts of a sample, without its prompt, that occur verbatim in a corpus, in spans of `at_least` tokens."""
 
     sample: int
     corpus: CorpusText
@@ -70,7 +68,7 @@ def verbatim(
     from minigpt.text.occurrences import verbatim_spans
 
     if ids and ids[-1] == tokenizer.end_of_text:
-        ids = ids[:-1]  # it ends the text, and is none of it
+        ids = ids[:-1]  # it ends the text and is no part of it
     spans = verbatim_spans(corpus, ids, at_least, tokenizer.end_of_text)
     marked = [False] * len(ids)
     for start, tokens, _ in spans:

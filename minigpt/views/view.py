@@ -74,9 +74,9 @@ class Answer:
     """Records of one kind, with what is shown beside them."""
 
     records: Iterable[Any]
-    text: str = ""  # that stands before what the records are about
+    text: str = ""  # before what the records are about
     tally: Callable[[], Tally] = Tally
-    fields: Mapping[str, Any] = field(default_factory=dict)  # of the JSON, behind the records
+    fields: Mapping[str, Any] = field(default_factory=dict)  # of the JSON, after the records
     facts: Mapping[str, Any] = field(default_factory=dict)  # that only the table or the page needs
 
 
@@ -109,12 +109,12 @@ class View:
     key: str | None = None  # of the records in the JSON; without one the only record is the whole
     page: Callable[[Question, Answer], Iterable[Any]] | None = None  # the page's own records, where it has others
     usual_top: int = 10
-    # How many tokens the model reads behind those of the text; None where a text is not read in windows.
+    # How many tokens the model reads after those of the text; None where a text is not read in windows.
     tokens_ahead: Callable[[Question], int] | None = lambda question: 0
-    at_end: bool = True  # whether it matters how the end of the text is cut
+    at_end: bool = True  # whether it matters how the end of the text is tokenized
     runs_model: bool = True
     of_tokens: bool = False  # asked about tokens rather than a text
-    # Which checkpoint is looked at: of the flags and of the one named, which may have been given explicitly or not.
+    # Chooses the checkpoint, by the flags and the one that is named, explicitly or by the environment.
     checkpoint: Callable[[Any, Path | None, bool], Path | None] = lambda flags, named, explicit: named
 
 

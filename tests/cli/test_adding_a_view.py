@@ -110,7 +110,7 @@ def found(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     (package / "views" / "letters.py").write_text(QUESTION, "utf-8")
     (package / "render" / "letters.py").write_text(TABLE, "utf-8")
     registry = package / "render" / "views.py"
-    line = '    "cut",\n'
+    line = '    "attribution",\n'
     text = registry.read_text("utf-8")
     assert text.count(line) == 1
     registry.write_text(text.replace(line, line + '    "letters",\n'), "utf-8")

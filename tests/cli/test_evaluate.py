@@ -122,7 +122,7 @@ def test_bfloat16_only_where_asked_for(evaluate: Run) -> None:
         (["one"], "There is nothing to score: the first token of a document has no context"),
         (["a.txt", "--stride", "33"], "--stride must be from 1 to the model's context, 32, not 33."),
         (["a.txt", "--stride", "0"], "--stride must be 1 or more, not 0."),
-        (["a.txt", "--stride", "8", "--rolling"], "--rolling has windows of its own: leave out --stride."),
+        (["a.txt", "--stride", "8", "--rolling"], "--rolling sets its own windows: leave out --stride."),
         (["a.txt", "--precision", "half"], "--precision must be auto, float32, mixed or bfloat16, not half."),
         (["a.txt", "--device", "abacus"], "--device 'abacus' is not a device."),
         (["a.txt", "--encoding", "morse"], "--encoding morse is not an encoding."),

@@ -9,8 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from minigpt.cli.flags import Given, from_settings
-from minigpt.cli.guard import guarded
+from minigpt.cli.flags import Given, command
 from minigpt.cli.train import train
 from minigpt.errors import ConfigError, named
 from minigpt.settings import Choices, Machine, Range, Settings, TrainConfig, build, setting
@@ -45,10 +44,9 @@ def bake() -> Callable[..., Any]:
     """Run a command of two groups; the result is what it got, or what typer says."""
     app, got = typer.Typer(), []
 
-    @app.command()
-    @guarded
-    @from_settings
-    def command(given: Given, oven: Oven, machine: Machine, loud: bool = False) -> None:
+    @app.command("command")
+    @command
+    def bake(given: Given, oven: Oven, machine: Machine, loud: bool = False) -> None:
         got.append((given, oven, machine, loud))
 
     def run(*arguments: str, **env: str) -> Any:
@@ -84,8 +82,8 @@ def test_help_and_checks_come_from_the_fields(bake: Callable[..., Any]) -> None:
     assert "Degrees; --grill needs none. [default: 180]" in shown
     assert "gas or wood." in shown
     assert "hidden" not in shown
-    assert bake("--heat", "301").stderr == "minigpt command: --heat must be 300 or fewer, not 301.\n"
-    assert bake("--fuel", "coal").stderr == "minigpt command: --fuel must be gas or wood, not coal.\n"
+    assert bake("--heat", "301").stderr == "minigpt bake: --heat must be 300 or fewer, not 301.\n"
+    assert bake("--fuel", "coal").stderr == "minigpt bake: --fuel must be gas or wood, not coal.\n"
 
 
 def test_a_program_gets_the_same_check_in_its_own_words() -> None:

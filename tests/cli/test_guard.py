@@ -11,8 +11,9 @@ import pytest
 import typer
 from rich.console import Console
 
-from minigpt.cli import guard
-from minigpt.cli.guard import guarded, note, release_stderr, say, stderr
+from minigpt.cli import console as module
+from minigpt.cli.console import note, release_stderr, say, stderr
+from minigpt.cli.guard import guarded
 
 MEMORY = [
     # oneDNN's own words, as the library of torch 2.13 holds them
@@ -30,12 +31,8 @@ MEMORY = [
 
 @pytest.mark.parametrize("error", MEMORY, ids=str)
 def test_memory_that_runs_out_is_one_message(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
-    @guarded
-    def train() -> None:
+    with pytest.raises(typer.Exit) as end, guarded("train", {}, {}):
         raise error
-
-    with pytest.raises(typer.Exit) as end:
-        train()
     assert end.value.exit_code == 1
     told = capsys.readouterr().err
     assert told.startswith("minigpt train: This needs more memory than the machine has.\n")
@@ -44,12 +41,8 @@ def test_memory_that_runs_out_is_one_message(error: Exception, capsys: pytest.Ca
 
 @pytest.mark.parametrize("message", ["mat1 and mat2 shapes cannot be multiplied", "could not create a graph", ""])
 def test_a_mistake_of_ours_is_not_taken_for_memory(message: str) -> None:
-    @guarded
-    def train() -> None:
+    with pytest.raises(RuntimeError), guarded("train", {}, {}):
         raise RuntimeError(message)
-
-    with pytest.raises(RuntimeError):
-        train()
 
 
 class FullDisk:
@@ -75,7 +68,7 @@ class FullDisk:
 @pytest.fixture
 def full(monkeypatch: pytest.MonkeyPatch) -> FullDisk:
     stream = FullDisk()
-    monkeypatch.setattr(guard, "sys", SimpleNamespace(stderr=stream, stdout=sys.stdout))
+    monkeypatch.setattr(module, "sys", SimpleNamespace(stderr=stream, stdout=sys.stdout))
     return stream
 
 

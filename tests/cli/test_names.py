@@ -120,13 +120,13 @@ def test_a_history_of_another_training_than_the_checkpoint_is_refused(minigpt: R
     shutil.copytree(poem, "checkpoints/other")
     result = minigpt("inspect-probs", "the", "--history", "poem", "-c", "other")
     assert result.exit_code == 2
-    assert "--history poem and --checkpoint other are of two trainings" in " ".join(result.stderr.split())
+    assert "--history poem and --checkpoint other belong to different runs" in " ".join(result.stderr.split())
 
 
 def test_a_model_that_was_not_trained_here_has_no_history(minigpt: Run, checkpoint_folder: Path) -> None:
     result = minigpt("inspect-probs", "the", "--history", "run", "-c", str(checkpoint_folder))
     assert result.exit_code == 1
-    assert "keeps no history of its training" in " ".join(result.stderr.split())
+    assert "has no history of its training" in " ".join(result.stderr.split())
 
 
 def test_a_comparison_is_gone_on_with_by_its_name(minigpt: Run, poem: Path) -> None:

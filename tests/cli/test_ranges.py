@@ -34,7 +34,7 @@ def numbers() -> dict[tuple[str, str], str]:
     for command in app.registered_commands:
         assert command.callback is not None
         name = command.name or command.callback.__name__.replace("_", "-")
-        hints = get_type_hints(command.callback.__wrapped__, include_extras=True)  # type: ignore[attr-defined]
+        hints = get_type_hints(command.callback, include_extras=True)
         for parameter, annotation in hints.items():
             is_number, flag = numeric(annotation)
             if is_number and parameter != "return":

@@ -144,10 +144,10 @@ def test_another_token_is_a_finding(sample: Run, replay: Run) -> None:
     assert result.exit_code == 1
     assert result.stdout == ""
     first, second, third = result.stderr.splitlines()
-    assert first.startswith("minigpt sample: cat.jsonl does not come out again: step 7 of sample 0 was “")
+    assert first.startswith("minigpt sample: cat.jsonl is not reproduced: step 7 of sample 0 was “")
     assert f"({other.id})" in first
     assert second == "The 6 tokens before are the same; the largest difference in a probability is 0."
-    assert third == "Versions, machine and device are the same as then."
+    assert third == "Versions, machine and device are unchanged."
     result = replay("--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["divergence"]["step"] == 7
@@ -158,7 +158,7 @@ def test_another_number_is_a_finding(sample: Run, replay: Run) -> None:
     edit(3, lambda values: values.update(entropy_bits=values["entropy_bits"] + 1))
     result = replay("-q")
     assert result.exit_code == 1
-    assert "in a surprisal or entropy 1 bits, more than rounding makes" in result.stderr
+    assert "in a surprisal or entropy 1 bits, more than rounding explains" in result.stderr
 
 
 def test_a_trace_of_another_machine_says_what_is_not_as_it_was(sample: Run, replay: Run) -> None:
@@ -206,7 +206,7 @@ def test_a_checkpoint_with_other_tokens_is_refused_by_the_first(
     result = replay("-c", "char")
     assert result.exit_code == 1
     assert result.stderr.startswith("minigpt sample: Token ")
-    assert "another tokenizer, another vocabulary" in result.stderr
+    assert "their vocabularies differ" in result.stderr
 
 
 def test_a_checkpoint_that_is_gone_or_has_changed(minigpt: Run, replay: Run, moved: Path, trained: Path) -> None:
@@ -291,9 +291,9 @@ def test_settings_of_a_config_file_are_settings(sample: Run, replay: Run) -> Non
     ("data", "part"),
     [
         (None, "cannot be read: No such file"),
-        (b"", "is no trace of minigpt"),
-        (b"\x7fELF" + bytes(3000), "is no trace of minigpt"),
-        (b'{"a": 1}\n' * 9, "is no trace of minigpt"),
+        (b"", "is not a minigpt trace"),
+        (b"\x7fELF" + bytes(3000), "is not a minigpt trace"),
+        (b'{"a": 1}\n' * 9, "is not a minigpt trace"),
     ],
 )
 def test_what_is_no_trace_is_one_clear_line(replay: Run, data: bytes | None, part: str) -> None:

@@ -270,8 +270,13 @@ def test_until_a_command_runs_ctrl_c_is_the_systems(monkeypatch: pytest.MonkeyPa
     from minigpt.cli.guard import guarded
 
     found: list[object] = []
-    command = guarded(lambda: found.append(signal.getsignal(signal.SIGINT)))
-    monkeypatch.setattr(app, "main", lambda: (found.append(signal.getsignal(signal.SIGINT)), command()))
+
+    def main() -> None:
+        found.append(signal.getsignal(signal.SIGINT))
+        with guarded("sample", {}, {}):
+            found.append(signal.getsignal(signal.SIGINT))
+
+    monkeypatch.setattr(app, "main", main)
     before = signal.getsignal(signal.SIGINT)
     try:
         for given in (signal.default_int_handler, signal.SIG_IGN):  # nohup and a shell's & have it ignored

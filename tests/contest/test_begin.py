@@ -6,14 +6,14 @@ import torch
 
 from minigpt.contest.comparison import ORDER, begin, machine_name, reopened
 from minigpt.contest.contest import Contest
-from minigpt.text.blocks import unheard
+from minigpt.text.blocks import no_progress
 from minigpt.text.corpus import Corpus
 
 CPU = torch.device("cpu")
 
 
 def begun(text: Corpus):  # type: ignore[no-untyped-def]
-    return begin(text, minutes=30.0, quick=False, seed=3, device=CPU, progress=lambda *_: unheard)
+    return begin(text, minutes=30.0, quick=False, seed=3, device=CPU, progress=lambda *_: no_progress)
 
 
 def test_all_have_as_many_weights_and_the_same_text(text: Corpus) -> None:

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from minigpt.render.boundary import DOUBTFUL, boundary_note, boundary_tables
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII
+from minigpt.render.tokenization import DOUBTFUL, boundary_note, boundary_tables
 from minigpt.sampling.records import Other, ScoredToken, StepRecord
 from minigpt.views.boundary import Boundary
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from minigpt.contest.records import Comparison
-from minigpt.render.comparing import ComparingDisplay
+from minigpt.render.compare import ComparingDisplay
 
 
 class Clock:

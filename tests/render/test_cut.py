@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 from rich.cells import cell_len
 
-from minigpt.render.cut import cut_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII, UNICODE, Symbols
+from minigpt.render.tokenization import cut_table
 from minigpt.views.cut import CutToken, Merge
 
 

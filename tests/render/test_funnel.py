@@ -8,7 +8,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from minigpt.render.funnel import fewer_candidates, step_table
+from minigpt.render.candidates import fewer_candidates, step_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII
 from minigpt.sampling.records import Candidate, Other, StepRecord

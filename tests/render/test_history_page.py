@@ -2,7 +2,7 @@
 
 import json
 
-from minigpt.render.history import history_section
+from minigpt.render.tracked import history_section
 from minigpt.sampling.records import Candidate
 from minigpt.views.history import HistoryRow
 

@@ -12,10 +12,8 @@ import torch
 from minigpt.render.html import page, running_text
 from minigpt.render.text_page import text_section
 from minigpt.sampling.distribution import distribution, step_record
-from minigpt.sampling.filters import build_stages
 from minigpt.sampling.page_steps import step_logits
 from minigpt.sampling.records import StepLogits
-from minigpt.settings import SampleConfig
 
 BAD = """</script><script>alert(1)</script> " ' < > & {{ 7 * 7 }} <!-- \x00 \u202e \u2028"""
 
@@ -45,16 +43,13 @@ def spelled(token: int) -> bytes:
     return BAD.encode() if token == 0 else f" w{token}".encode()
 
 
-def step(
-    logits: torch.Tensor, token: int | None, config: SampleConfig | None = None, best: int = 50, position: int = 1
-) -> StepLogits:
-    stages = build_stages(config or SampleConfig(temperature=1.0, top_p=1.0))
-    record = step_record(distribution(logits, stages, [0]), spelled, position=position, top=1, token=token)
-    return step_logits(logits, stages, [0], spelled, step=record, best=best)
+def step(logits: torch.Tensor, token: int) -> StepLogits:
+    record = step_record(distribution(logits), spelled, position=1, top=1, token=token)
+    return step_logits(logits, (), [0], spelled, step=record, best=50)
 
 
-def a_page(*steps: Any, config: SampleConfig | None = None, **options: Any) -> Elements:
-    return Elements(page("A page", [text_section("A text", steps, config, **options)]))
+def a_page(*steps: Any) -> Elements:
+    return Elements(page("A page", [text_section("A text", steps)]))
 
 
 def test_a_page_needs_nothing_but_itself() -> None:

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from minigpt.render.attention import attention_section
-from minigpt.render.history import history_section
 from minigpt.render.html import Section, page
 from minigpt.render.style import visible
 from minigpt.render.text_page import text_section
+from minigpt.render.tracked import history_section
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import build_stages
 from minigpt.sampling.page_steps import TEMPERATURES, step_logits

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 from rich.cells import cell_len
 
-from minigpt.render.lens import lens_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII, UNICODE, Symbols
+from minigpt.render.tracked import lens_table
 from minigpt.sampling.records import Candidate, Other
 from minigpt.views.lens import LensRow
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from minigpt.render.plan import plan_table, reasons
+from minigpt.render.runs import plan_table, reasons
 from minigpt.render.screen import Screen
 from minigpt.training.records import PlannedRun
 
@@ -36,9 +36,8 @@ RUNS = [BEST, SMALLER, LARGER, CHARACTERS, replace(SMALLER, dropout=0.2, expecte
 def shown(width: int, runs: list[PlannedRun], seconds: float = 180.0) -> list[str]:
     console = Console(width=width, force_terminal=False)
     with console.capture() as capture:
-        for line in reasons(runs, seconds, Screen.of(console)):
+        for line in (*reasons(runs, seconds, Screen.of(console)), *plan_table(runs, Screen.of(console))):
             console.print(line)
-        console.print(plan_table(runs, Screen.of(console)))
     return capture.get().splitlines()
 
 

@@ -136,21 +136,21 @@ def test_a_finding_names_the_step_and_both_tokens(same: Replay, candidate: Make)
         changes=(Change(name="torch", then="2.11", now="2.13"),),
     )  # fmt: skip
     assert replay_finding("cat.jsonl", found, UNICODE).split("\n") == [
-        "cat.jsonl does not come out again: step 5 of sample 2 was “␣the” (262), and now it is “<ESC>” (27).",
+        "cat.jsonl is not reproduced: step 5 of sample 2 was “␣the” (262), and now it is “<ESC>” (27).",
         "The 4 tokens before are the same; the largest difference in a probability is 0.",
-        "Not as it was: torch 2.11 then and 2.13 now.",
+        "Changed since then: torch 2.11 then and 2.13 now.",
     ]
     ended = replace(found, tokens=0, changes=(), divergence=Divergence(sample=0, step=1, expected=None, drawn=one))
     assert replay_finding("c", ended, ASCII).split("\n") == [
-        'c does not come out again: step 1 of sample 0 was the end, and now it is "_the" (262).',
+        'c is not reproduced: step 1 of sample 0 was the end, and now it is "_the" (262).',
         "It is the first one.",
-        "Versions, machine and device are the same as then.",
+        "Versions, machine and device are unchanged.",
     ]
 
 
 def test_numbers_too_far_apart_are_a_finding(same: Replay) -> None:
     found = replace(same, agrees=False, same_numbers=False, largest_difference=0.25)
     assert replay_finding("c", found, UNICODE).startswith(
-        "c does not come out again: the largest difference in a probability is 0.25, in a surprisal or entropy 0 bits, "
-        "more than rounding makes.\n"
+        "c is not reproduced: the largest difference in a probability is 0.25, in a surprisal or entropy 0 bits, "
+        "more than rounding explains.\n"
     )

@@ -12,17 +12,16 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from minigpt.render.funnel import step_table
-from minigpt.render.screen import Screen
-from minigpt.render.style import ASCII, UNICODE, Symbols
-from minigpt.render.tables import (
+from minigpt.render.candidates import next_token_table, step_table
+from minigpt.render.scores import (
     every_token_table,
     file_score_caption,
-    next_token_table,
     sample_caption,
     score_caption,
     score_table,
 )
+from minigpt.render.screen import Screen
+from minigpt.render.style import ASCII, UNICODE, Symbols
 from minigpt.sampling.records import BareToken, Candidate, FileScore, Other, SampleEnd, StepRecord, TextScore
 
 Golden = Callable[[str, str], None]

@@ -3,7 +3,7 @@
 import pytest
 from rich.console import Console
 
-from minigpt.render.work import WorkDisplay
+from minigpt.render.progress import WorkDisplay
 
 
 class Clock:

@@ -215,7 +215,7 @@ def test_a_line_that_is_missing_or_there_twice_is_told(trace_file: Path) -> None
 )
 def test_another_file_is_no_trace(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "other").write_bytes(data)
-    assert "is no trace of minigpt" in refusal(tmp_path / "other")
+    assert "is not a minigpt trace" in refusal(tmp_path / "other")
 
 
 def test_a_place_that_cannot_be_read(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_a_file_of_one_endless_line_is_not_swallowed(
         file.write(begin)
         file.truncate(1 << 40)  # a hole of a terabyte
     message = refusal(path)
-    assert "longer than 65,536 bytes" in message if begin else "no trace" in message
+    assert "longer than 65,536 bytes" in message if begin else "not a minigpt trace" in message
 
 
 @pytest.mark.parametrize("number", [3, 7, 10**30])
@@ -357,7 +357,7 @@ def test_what_is_no_json_of_ours(trace_file: Path, old: bytes, new: bytes, part:
         ({"token": None}, "it has no token"),
         ({"entropy_bits": None}, "it has no token with its numbers"),
         ({"candidates": []}, "its token is not among the candidates"),
-        ({"node": 0, "parent": None}, "a sample is no tree"),
+        ({"node": 0, "parent": None}, "a sample is not a tree"),
         ({"node": "0"}, 'node is "0", where a whole number must be'),
     ],
 )

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from tokenizers import trainers
 
-from minigpt.text import tokenizer as tokenizer_module
+from minigpt.text import learning
 from minigpt.text.blocks import short_pieces
+from minigpt.text.learning import SMALLEST_VOCABULARY, train_tokenizer
 from minigpt.text.library_calls import interruptible
-from minigpt.text.tokenizer import BYTE_TO_LETTER, SMALLEST_VOCABULARY, Tokenizer, train_tokenizer
+from minigpt.text.tokenizer import BYTE_TO_LETTER, Tokenizer
 
 
 def test_a_result_comes_out() -> None:
@@ -99,8 +100,8 @@ def test_one_enormous_word_is_learned_in_parts(letters: str, monkeypatch: pytest
         def to_str(self) -> str:
             return '{"model": {"merges": []}}'
 
-    monkeypatch.setattr(tokenizer_module, "_engine", lambda model: Engine())
-    tokenizer_module.learned_merges([letters * 50_000], 10)
+    monkeypatch.setattr(learning, "byte_level_engine", lambda model: Engine())
+    learning.learned_merges([letters * 50_000], 10)
     assert "".join(parts) == letters * 50_000
     assert max(map(len, parts)) <= 512
 
@@ -114,9 +115,9 @@ def test_words_of_a_usual_length_stay_whole() -> None:
 def test_where_there_are_spaces_the_same_is_learned(corpus: str) -> None:
     text = " ".join([corpus] * 20)
     ours = train_tokenizer("bpe", [text], 400).merges()
-    engine = tokenizer_module._engine(tokenizer_module.models.BPE())
+    engine = learning.byte_level_engine(learning.models.BPE())
     trainer = trainers.BpeTrainer(
-        vocab_size=399, initial_alphabet=list(tokenizer_module.BYTE_TO_LETTER.values()), show_progress=False
+        vocab_size=399, initial_alphabet=list(learning.BYTE_TO_LETTER.values()), show_progress=False
     )
     engine.train_from_iterator([text], trainer)
     assert len(ours) == 400 - SMALLEST_VOCABULARY

@@ -11,7 +11,8 @@ from tokenizers import models, pre_tokenizers
 
 from minigpt.errors import CheckpointError, ConfigError
 from minigpt.text import blocks
-from minigpt.text.tokenizer import END_OF_TEXT, Tokenizer, default_vocab_size, train_tokenizer
+from minigpt.text.learning import default_vocab_size, train_tokenizer
+from minigpt.text.tokenizer import END_OF_TEXT, Tokenizer
 
 GPT2_BYTE_ORDER = [*range(33, 127), *range(161, 173), *range(174, 256), *range(33), *range(127, 161), 173]
 
@@ -286,9 +287,9 @@ def whitespace_bpe() -> str:
         (without("pre_tokenizer"), "is not a tokenizer file"),
         (word_level(), "not a byte-level BPE"),
         (whitespace_bpe(), "not a byte-level BPE"),
-        (bpe_json(merges=[["no", "such"]]), "not a tokenizer that can be read"),
-        (bpe_json(vocab=None), "not a tokenizer that can be read"),
-        (bpe_json(vocab={"a": "b"}), "not a tokenizer that can be read"),
+        (bpe_json(merges=[["no", "such"]]), "cannot be read as a tokenizer"),
+        (bpe_json(vocab=None), "cannot be read as a tokenizer"),
+        (bpe_json(vocab={"a": "b"}), "cannot be read as a tokenizer"),
         (without("added_tokens").replace(END_OF_TEXT, "<end>"), "<|endoftext|>"),
         (without_end_of_text(), "has no <|endoftext|> token"),
         (train_tokenizer("char", ["é"]).to_json()[:-200], "is not a tokenizer file"),

@@ -22,7 +22,6 @@ from minigpt.models.gpt import GPT
 from minigpt.settings import Choices, ModelConfig, TrainConfig
 from minigpt.text.corpus import Corpus
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.training import run as run_module
 from minigpt.training.finetune import (
     OWN,
     Base,
@@ -40,6 +39,7 @@ from minigpt.training.run import build_model, model_card, run, run_info
 from minigpt.training.search import MOST_EPOCHS, choose
 
 CPU = torch.device("cpu")
+FakeLosses = Callable[[dict[int, float]], None]
 SETTINGS = TrainConfig(steps=12, eval_every=4, warmup_steps=2)
 
 
@@ -237,24 +237,14 @@ def test_in_use_blocks_run_once(base: Base) -> None:
 # The best model may be the one that was given
 
 
-def fake_losses(monkeypatch: pytest.MonkeyPatch, losses: dict[int, float]) -> None:
-    class LyingTrainer(run_module.Trainer):
-        def records(self, *args: Any, **kwargs: Any) -> Any:
-            for record in super().records(*args, **kwargs):
-                loss = losses.get(record.step)
-                yield replace(record, validation_loss_nats=loss, validation_bits_per_byte=loss)
-
-    monkeypatch.setattr(run_module, "Trainer", LyingTrainer)
-
-
 @pytest.mark.parametrize(("losses", "best"), [({0: 1.0, 4: 2.0, 8: 3.0, 12: 4.0}, 0), ({0: 3.0, 4: 2.0, 8: 4.0}, 4)])
 def test_training_that_makes_it_worse_leaves_it_as_it_was(
-    base: Base, text: Corpus, monkeypatch: pytest.MonkeyPatch, losses: dict[int, float], best: int
+    base: Base, text: Corpus, fake_losses: FakeLosses, losses: dict[int, float], best: int
 ) -> None:
     plan, choices = plan_for(base, text, learning_rate=0.1)
     before = base.checkpoint.model.wte.weight.clone()
     model, folder = start(base, plan, choices)
-    fake_losses(monkeypatch, losses)
+    fake_losses(losses)
     list(run(plan, model, folder, lambda: False))
     info = json.loads((folder.path / "run.json").read_text())
     assert info["saved"]["step"] == best

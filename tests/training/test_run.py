@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from minigpt.errors import ConfigError, CorpusError, TrainingError
 from minigpt.models.gpt import GPT
 from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.corpus import Corpus, corpus_of, read_corpus
-from minigpt.training import run as run_module
 from minigpt.training.evaluate import evaluate
 from minigpt.training.plan import Choices, Plan, as_tokenized, make_plan
 from minigpt.training.run import build_model, model_card, run, run_info
@@ -26,6 +26,7 @@ from minigpt.training.search import Search, TextSize
 from minigpt.training.speed import Speed
 
 CPU = torch.device("cpu")
+FakeLosses = Callable[[dict[int, float]], None]
 TINY = Choices(layers=1, heads=1, width=16, context=16, batch_size=2, vocab_size=300, learning_rate=1e-2)
 SETTINGS = TrainConfig(steps=12, eval_every=4, warmup_steps=2)
 
@@ -41,26 +42,13 @@ def info(folder: RunFolder) -> dict[str, Any]:
     return json.loads((folder.path / "run.json").read_text())
 
 
-def fake_losses(monkeypatch: pytest.MonkeyPatch, losses: dict[int, float]) -> None:
-    """Let validation say what it would not say of so small a model."""
-
-    class LyingTrainer(run_module.Trainer):
-        def records(self, *args: Any, **kwargs: Any) -> Any:
-            for record in super().records(*args, **kwargs):
-                loss = losses.get(record.step)
-                known = None if loss is None else loss / 2
-                yield replace(record, validation_loss_nats=loss, validation_bits_per_byte=known)
-
-    monkeypatch.setattr(run_module, "Trainer", LyingTrainer)
-
-
 # run
 
 
-def test_the_best_model_is_at_the_root_and_not_the_last(text: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_model_is_at_the_root_and_not_the_last(text: Corpus, fake_losses: FakeLosses) -> None:
     plan = make_plan(text, None, TINY, SETTINGS)
     model, folder = start(plan)
-    fake_losses(monkeypatch, {0: 1.0, 4: 5.0, 8: 4.0, 12: 4.5})
+    fake_losses({0: 1.0, 4: 5.0, 8: 4.0, 12: 4.5})
     weights = {}
     saved = []
     for record, was_saved in run(plan, model, folder, lambda: False):
@@ -85,13 +73,11 @@ def test_the_loss_that_was_written_is_the_loss_of_the_saved_model(text: Corpus) 
     assert measured.bits_per_byte == pytest.approx(info(folder)["saved"]["validation_bits_per_byte"], abs=1e-6)
 
 
-def test_stopped_before_the_first_evaluation_it_leaves_what_was_learned(
-    text: Corpus, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stopped_before_the_first_evaluation_it_leaves_what_was_learned(text: Corpus, fake_losses: FakeLosses) -> None:
     plan = make_plan(text, None, TINY, SETTINGS)
     model, folder = start(plan)
     untrained = model.wte.weight.detach().clone()
-    fake_losses(monkeypatch, {0: 6.0})
+    fake_losses({0: 6.0})
     steps: list[int] = []
     for record, _ in run(plan, model, folder, lambda: len(steps) > 3):
         steps.append(record.step)
@@ -102,10 +88,10 @@ def test_stopped_before_the_first_evaluation_it_leaves_what_was_learned(
     assert (info(folder)["status"], info(folder)["saved"]["step"]) == ("stopped", 3)
 
 
-def test_closed_by_its_reader_it_saves_just_so(text: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_by_its_reader_it_saves_just_so(text: Corpus, fake_losses: FakeLosses) -> None:
     plan = make_plan(text, None, TINY, SETTINGS)
     model, folder = start(plan)
-    fake_losses(monkeypatch, {})
+    fake_losses({})
     records = run(plan, model, folder, lambda: False)
     for record, _ in records:
         if record.step == 2:
@@ -122,12 +108,10 @@ def test_stopped_at_once_it_leaves_the_untrained_model(text: Corpus) -> None:
     load(folder.path)
 
 
-def test_out_of_patience_a_run_is_finished_early_with_the_best_model(
-    text: Corpus, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_out_of_patience_a_run_is_finished_early_with_the_best_model(text: Corpus, fake_losses: FakeLosses) -> None:
     plan = make_plan(text, None, TINY, replace(SETTINGS, steps=40, patience=2, snapshots=0))
     model, folder = start(plan)
-    fake_losses(monkeypatch, {0: 6.0, 4: 5.0, 8: 5.5, 12: 4.0, 16: 4.5, 20: 4.0, 24: 3.0})
+    fake_losses({0: 6.0, 4: 5.0, 8: 5.5, 12: 4.0, 16: 4.5, 20: 4.0, 24: 3.0})
     weights = {record.step: model.wte.weight.detach().clone() for record, _ in run(plan, model, folder, lambda: False)}
     assert max(weights) == 20
     assert (info(folder)["status"], info(folder)["stopped_early"], info(folder)["saved"]["step"]) == (
@@ -139,10 +123,10 @@ def test_out_of_patience_a_run_is_finished_early_with_the_best_model(
     assert not (folder.path / "snapshots").exists()
 
 
-def test_patience_that_ends_at_the_last_step_stops_nothing_early(text: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patience_that_ends_at_the_last_step_stops_nothing_early(text: Corpus, fake_losses: FakeLosses) -> None:
     plan = make_plan(text, None, TINY, replace(SETTINGS, patience=2))
     model, folder = start(plan)
-    fake_losses(monkeypatch, {0: 6.0, 1: 6.0, 4: 5.0, 8: 5.5, 12: 5.5})
+    fake_losses({0: 6.0, 1: 6.0, 4: 5.0, 8: 5.5, 12: 5.5})
     assert len(list(run(plan, model, folder, lambda: False))) == 13
     assert info(folder)["status"] in FINISHED
     assert "stopped_early" not in info(folder)

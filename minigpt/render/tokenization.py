@@ -1,27 +1,29 @@
-"""How the end of a prompt is tokenized: a sentence, and the two distributions side by side."""
+"""How a text is tokenized: its tokens and their merges, and the end of a prompt beside other ways to cut it."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
 from rich.cells import cell_len
 from rich.text import Text
 
+from minigpt.render.candidates import PERCENT, next_token_table
 from minigpt.render.face import Face
 from minigpt.render.screen import Screen
-from minigpt.render.style import UNICODE, Symbols, bar, fit, percent, quoted, token_label
-from minigpt.render.tables import next_token_table
-from minigpt.sampling.records import Other, ScoredToken, StepRecord
+from minigpt.render.style import UNICODE, Symbols, bytes_label, fit, percent, quantity, quoted, token_label
+from minigpt.render.table import Column, Table, bar_column, token_column
+from minigpt.sampling.records import ScoredToken, StepRecord
 from minigpt.text.records import Token
-from minigpt.views import boundary
+from minigpt.views import boundary, cut
 from minigpt.views.boundary import Boundary
+from minigpt.views.cut import CutToken, Merge
 from minigpt.views.view import Answer
 
+_LONGEST_TOKEN, _LONGEST_QUOTE = 24, 24  # cells
+_INDENT = 4  # before merges
+_STEP = "{} + {} {arrow} {} (merge {number:,})"
 _NARROWEST = 70  # columns for two lists beside each other
 _GAP = 3
-_PERCENT = 9  # cells for `100.00 %` and a gap
-_SHORTEST_BAR = 4
-_LONGEST_QUOTE = 24  # cells
 _COUNTED = {1: "one token", 2: "two tokens", 3: "three tokens"}
 
 # The share of its own cut below which a prompt is told of. Of the text that a model of 4 x 128 and vocabulary 1,024
@@ -30,6 +32,63 @@ _COUNTED = {1: "one token", 2: "two tokens", 3: "three tokens"}
 # whole one. One half would tell of 79 % (68 %) inside a word, and of 2.6 % (10 %) after a whole one, " a" above all: it
 # may become " an" or " and".
 DOUBTFUL = 0.2
+
+
+def cut_table(tokens: Sequence[CutToken], sizes: tuple[int, int] | None, screen: Screen) -> Iterator[Text]:
+    """A row for each token, and below it the merges that built it. `sizes`: the numbers of tokens and merges in the
+    vocabulary.
+    """
+    symbols = screen.symbols
+
+    def hexadecimal(token: CutToken, room: int) -> list[str]:
+        return list(_wrapped(bytes.fromhex(token.bytes).hex(" ").split(" "), room, " "))
+
+    columns = [
+        Column[CutToken]("position", 9, lambda token: f"{token.position:,}", style="dim"),
+        Column("id", 10, lambda token: f"{token.id:,}"),
+        token_column(screen, most=2 + max(5, min(_LONGEST_TOKEN, (screen.width - 23) // 2))),
+        Column("bytes", 4, lambda token: lambda room: hexadecimal(token, room)[0], left=True, fills=True),
+    ]
+    table = Table(columns, screen, tokens)
+    room = table.columns[-1].cells - 2
+    yield table.heading()
+    for token in tokens:
+        yield table.line(token)
+        for more in hexadecimal(token, room)[1:]:
+            yield Text(" " * (screen.width - room) + more)
+        if token.merges:
+            steps = [_step(merge, screen.width - _INDENT, symbols) for merge in token.merges]
+            for more in _wrapped(steps, screen.width - _INDENT, f" {symbols.dot} "):
+                yield Text(" " * _INDENT + more, "dim")
+    total = sum(len(token.bytes) for token in tokens) // 2
+    yield screen.caption(
+        f"{quantity(len(tokens), 'token')}, {quantity(total, 'byte')}: {total / len(tokens):.2f} bytes a token",
+        f"vocabulary {sizes[0]:,}, {quantity(sizes[1], 'merge')}" if sizes else "",
+        "a merge's number is the order in which it was learned, and in which merges are tried",
+    )
+
+
+def _step(merge: Merge, width: int, symbols: Symbols) -> str:
+    """One merge and its number, in at most `width` cells, shortening long names if necessary."""
+    labels = [bytes_label(data, symbols) for data in (merge.left, merge.right, merge.left + merge.right)]
+    step = _STEP.format(*labels, arrow=symbols.arrow, number=merge.number)
+    if cell_len(step) > width:
+        room = (width - cell_len(_STEP.format("", "", "", arrow=symbols.arrow, number=merge.number))) // 3
+        short = [fit(label, min(cell_len(label), room), symbols) for label in labels]
+        step = _STEP.format(*short, arrow=symbols.arrow, number=merge.number)
+    return step
+
+
+def _wrapped(items: Sequence[str], width: int, between: str) -> Iterator[str]:
+    """Lines of whole items."""
+    line = items[0]
+    for item in items[1:]:
+        if cell_len(f"{line}{between}{item}") > width:
+            yield line
+            line = item
+        else:
+            line = f"{line}{between}{item}"
+    yield line
 
 
 def boundary_note(end: Boundary, symbols: Symbols = UNICODE) -> str | None:
@@ -72,25 +131,26 @@ def _earlier_table(end: Boundary, screen: Screen) -> Text:
     own = "+".join(token_label(token, symbols) for token in end.tokens)
     rows = [(token_label(token, symbols), token.raw_prob, False) for token in end.longer]
     rows = sorted([*rows, (own, end.raw_prob, True)], key=lambda row: -row[1])
-    label = max(5, min(max(cell_len(name) for name, _, _ in rows), screen.width - 3 - _PERCENT))
-    room = screen.width - 5 - label - _PERCENT
-    lines = [Text("   token" + "probability".rjust(screen.width - 8), "bold")]
-    for name, share, mine in rows:
-        line = Text().append(f" {symbols.chosen if mine else ' '} ", "bold green")
-        line.append(fit(name, label, symbols), "bold green" if mine else "")
-        if room >= _SHORTEST_BAR:
-            line.append("  " + bar(share / (rows[0][1] or 1.0), room, symbols), "cyan")
-        lines.append(line.append(percent(share).rjust(screen.width - cell_len(line.plain))))
-    lines += _summed("other longer ones", end.other_longer, screen)
-    lines += _summed("all others", end.others, screen)
-    return Text("\n").join([*lines, _caption(end, screen)])
+    most = rows[0][1] or 1.0
 
+    def style(row: tuple[str, float, bool]) -> str:
+        return "bold green" if row[2] else ""
 
-def _summed(name: str, other: Other, screen: Screen) -> list[Text]:
-    if other.count == 0:
-        return []
-    label = fit(f"   {name} ({other.count:,})", screen.width - _PERCENT, screen.symbols)
-    return [Text(label + percent(other.raw_prob).rjust(_PERCENT), "dim")]
+    columns = [
+        Column[tuple[str, float, bool]]("", 2, lambda row: symbols.chosen if row[2] else " ", style=style),
+        Column("token", 0, lambda row: row[0], left=True, style=style, least=6, gap=1),
+        bar_column(screen, lambda row: row[1] / most),
+        Column(
+            "probability",
+            PERCENT,
+            lambda row: percent(row[1]),
+            feet=(percent(end.other_longer.raw_prob), percent(end.others.raw_prob)),
+        ),
+    ]
+    table = Table(columns, screen, rows)
+    summed = (("other longer ones", end.other_longer.count), ("all others", end.others.count))
+    feet = [table.foot(i, f"{name} ({count:,})") for i, (name, count) in enumerate(summed) if count]
+    return Text("\n").join([*table.lines(rows), *feet, _caption(end, screen)])
 
 
 def _caption(end: Boundary, screen: Screen) -> Text:
@@ -126,7 +186,7 @@ def _beside(left: Text, right: Text, width: int) -> Text:
     return Text("\n").join(rows)
 
 
-def _table(answer: Answer, screen: Screen) -> Iterator[Text]:
+def _boundary_table(answer: Answer, screen: Screen) -> Iterator[Text]:
     end = answer.fields["boundary"]
     for record in answer.records:
         if end is None:
@@ -135,4 +195,10 @@ def _table(answer: Answer, screen: Screen) -> Iterator[Text]:
             yield boundary_tables(record, end, answer.text, screen)
 
 
-FACES = (Face(view=boundary.VIEW, table=_table),)
+FACES = (
+    Face(view=boundary.VIEW, table=_boundary_table),
+    Face(
+        view=cut.VIEW,
+        table=lambda answer, screen: cut_table(tuple(answer.records), answer.facts.get("sizes"), screen),
+    ),
+)

@@ -1,23 +1,20 @@
-"""Tables of the next token, of every token of a text, and of the scores of files."""
+"""Tables of how surprising each token of a text was, and whole files; captions with the totals."""
 
 import math
-import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TextIO
 
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.render.columns import PERCENT, Columns, adds_up, counted, entropy, heading, other_row, raw_shown, row
 from minigpt.render.face import Face
 from minigpt.render.heat import SCALES
-from minigpt.render.html import Section
 from minigpt.render.machine import write_csv
 from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, fit, fit_end, following, percent, quantity, safe_text, token_label
-from minigpt.render.table import Column, fitting, headings, texts, width_of
+from minigpt.render.style import Symbols, fit_end, percent, quantity, safe_text, token_label
+from minigpt.render.table import Column, Table
 from minigpt.render.text_page import text_section
 from minigpt.sampling.records import FileScore, SampleEnd, StepRecord, TextScore
 from minigpt.text.records import Token
@@ -27,46 +24,41 @@ from minigpt.views.view import Answer
 _SHORTEST_NAME = 14  # cells for the name of a file
 
 
-def next_token_table(record: StepRecord, after: str, screen: Screen) -> Text:
-    """The candidates for the next token, down to the `other` row. `after`: the preceding text."""
-    symbols = screen.symbols
-    labels = [token_label(candidate, symbols) for candidate in record.candidates]
-    columns = Columns.fitting(labels, screen, PERCENT)
-    lines = [heading(columns, ("probability", PERCENT))]
-    for candidate, label in zip(record.candidates, labels, strict=True):
-        line = row(record, candidate, label, columns, symbols)
-        lines.append(line.append(percent(candidate.raw_prob).rjust(PERCENT)))
-    other = record.other.raw_prob if record.other else 0.0
-    whole = adds_up("shown", raw_shown(record), other)
-    lines += other_row(record, columns, symbols, percent(other).rjust(PERCENT))
-    return Text("\n").join(
-        [
-            *lines,
-            screen.caption(f"next token {following(after, screen.width - 20, symbols)}".rstrip(), "raw softmax"),
-            screen.caption(f"vocabulary {counted(record):,}", entropy(record), whole),
-        ]
-    )
-
-
 def every_token_table(records: Iterable[StepRecord], tokens: Iterable[Token], screen: Screen) -> Iterator[Text]:
     """A heading, then a line for each token of a text: surprisal, rank, entropy, and likelier tokens.
 
     Lines are yielded as the records arrive. `tokens`: those that will come, for the width of their column.
     """
-    widest = max((cell_len(token_label(token, screen.symbols)) for token in tokens), default=5)
-    token_width = max(5, min(widest, max(screen.width // 5, 8)))
-    room = screen.width - token_width - 28
-    head = f" {'token':<{token_width}}  surprisal   rank  entropy"
-    yield Text(head + ("  most likely here" if room > 17 else ""), "bold")
+    symbols = screen.symbols
+    widest = max((cell_len(token_label(token, symbols)) for token in tokens), default=5)
+    columns = [
+        Column[StepRecord](
+            "token",
+            max(5, min(widest, max(screen.width // 5, 8))) + 1,
+            lambda record: token_label(record.token, symbols) if record.token else "",
+            left=True,
+            style=SCALES["probability"].style,
+            gap=1,
+        ),
+        Column("surprisal", 11, lambda record: f"{record.surprisal_bits:.2f}"),
+        Column("rank", 7, lambda record: f"{record.chosen.rank:,}" if record.chosen else ""),
+        Column("entropy", 9, lambda record: f"{record.entropy_bits:.2f}"),
+        Column(
+            "most likely here",
+            13,
+            lambda record: partial(_alternatives, record, symbols=symbols),
+            left=True,
+            style="dim",
+            fills=True,
+        ),
+    ]
+    table = Table(columns, screen)
+    yield table.heading()
     for record in records:
-        label = token_label(record.token, screen.symbols) if record.token else ""
-        line = Text(" ").append(fit(label, token_width, screen.symbols), SCALES["probability"].style(record))
-        chosen = record.chosen
-        if chosen is None or record.surprisal_bits is None or record.entropy_bits is None:
-            yield line.append("  no context: not predicted", "dim")
-            continue
-        line.append(f"  {record.surprisal_bits:>9.2f} {chosen.rank:>6,} {record.entropy_bits:>8.2f}")
-        yield line.append(_alternatives(record, room, screen.symbols), "dim")
+        if record.chosen is None or record.surprisal_bits is None or record.entropy_bits is None:
+            yield table.note(record, "no context: not predicted")
+        else:
+            yield table.line(record)
 
 
 def score_caption(score: TextScore, screen: Screen) -> Text:
@@ -86,25 +78,26 @@ def score_caption(score: TextScore, screen: Screen) -> Text:
     return Text("\n").join([totals, meaning])
 
 
-_SCORE_COLUMNS = (
-    Column[FileScore]("tokens", 12, lambda score: f"{score.tokens:,}", drop=3),
-    Column[FileScore]("bytes", 13, lambda score: f"{score.bytes:,}", drop=1),
-    Column[FileScore]("nats/token", 12, lambda score: _number(score.nats_per_token), drop=4),
-    Column[FileScore]("bits/token", 12, lambda score: _number(score.bits_per_token), drop=2),
-    Column[FileScore]("bits/byte", 11, lambda score: _number(score.bits_per_byte)),
-    Column[FileScore]("perplexity", 12, lambda score: _number(score.perplexity, 2), drop=5),
-)
-
-
 def score_table(scores: Sequence[FileScore], screen: Screen) -> Iterator[Text]:
     """A heading, then a line for each score; a narrow screen has fewer columns."""
-    longest = max([_SHORTEST_NAME, *(cell_len(score.file or "total") for score in scores)])
-    columns = fitting(_SCORE_COLUMNS, screen.width - 1 - _SHORTEST_NAME)
-    width = min(longest, screen.width - 1 - width_of(columns))
-    yield Text(f" {'file':<{width}}{headings(columns)}", "bold")
-    for score in scores:
-        label = fit_end(score.file or "total", width, screen.symbols)
-        yield Text(f" {label}{texts(columns, score)}", "" if score.file else "bold")
+    widest = max([_SHORTEST_NAME, *(cell_len(score.file or "total") for score in scores)])
+    columns = [
+        Column[FileScore](
+            "file",
+            widest + 1,
+            lambda score: partial(fit_end, score.file or "total", symbols=screen.symbols),
+            left=True,
+            least=_SHORTEST_NAME + 1,
+            gap=1,
+        ),
+        Column("tokens", 12, lambda score: f"{score.tokens:,}", drop=3),
+        Column("bytes", 13, lambda score: f"{score.bytes:,}", drop=1),
+        Column("nats/token", 12, lambda score: _number(score.nats_per_token), drop=4),
+        Column("bits/token", 12, lambda score: _number(score.bits_per_token), drop=2),
+        Column("bits/byte", 11, lambda score: _number(score.bits_per_byte)),
+        Column("perplexity", 12, lambda score: _number(score.perplexity, 2), drop=5),
+    ]
+    return Table(columns, screen).lines(scores, style=lambda score: "" if score.file else "bold")
 
 
 def _number(value: float | None, decimals: int = 4) -> str:
@@ -157,36 +150,24 @@ def _alternatives(record: StepRecord, room: int, symbols: Symbols) -> str:
         listed, left = record.candidates[:count], record.candidates[count:]
         items = [(token_label(candidate, symbols), candidate.raw_prob) for candidate in listed]
         others = ("other", math.fsum([rest, *(candidate.raw_prob for candidate in left)]))
-        longer = "".join(f"  {label} {re.sub(' %$', '%', percent(share, 1))}" for label, share in [*items, others])
+        longer = "  ".join(f"{label} {percent(share, 1).replace(' %', '%')}" for label, share in [*items, others])
         if cell_len(longer) > room:
             break
         text = longer
     return text
 
 
-def _next_table(answer: Answer, screen: Screen) -> Iterator[Text]:
-    return (next_token_table(record, answer.text, screen) for record in answer.records)
-
-
-def _every_table(answer: Answer, screen: Screen) -> Iterator[Text]:
+def _table(answer: Answer, screen: Screen) -> Iterator[Text]:
     tally = probs.TextTally()
     yield from every_token_table(tally.watch(answer.records), answer.facts["tokens"], screen)
     yield score_caption(tally.score(), screen)
 
 
-def _csv(answer: Answer, file: TextIO) -> None:
-    write_csv(answer.records, file)
-
-
-def _next_section(title: str, answer: Answer) -> Section:
-    return text_section(title, answer.records, before=answer.text)
-
-
-def _every_section(title: str, answer: Answer) -> Section:
-    return text_section(title, answer.records)
-
-
 FACES = (
-    Face(view=probs.NEXT, table=_next_table, csv=_csv, section=_next_section),
-    Face(view=probs.EVERY, table=_every_table, csv=_csv, section=_every_section),
+    Face(
+        view=probs.EVERY,
+        table=_table,
+        csv=lambda answer, file: write_csv(answer.records, file),
+        section=lambda title, answer: text_section(title, answer.records),
+    ),
 )

@@ -1,0 +1,155 @@
+"""What commands print with: results go to standard output, and notes, progress and errors to standard error."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import IO, Any, cast
+
+from rich.console import Console
+from rich.text import Text
+
+from minigpt.cli.signals import signals_raise
+from minigpt.errors import Spelling, as_flag, bounded, spelled
+from minigpt.render.progress import WorkDisplay
+from minigpt.render.screen import Screen
+from minigpt.render.style import safe_text
+from minigpt.settings import launched_rank
+
+
+@dataclass
+class Running:
+    """The command that runs: how it is called, which of its flags are not named as their settings, and --quiet."""
+
+    name: str = ""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    quiet: bool = False
+
+
+running = Running()
+
+
+def spelling(renamed: Mapping[str, str]) -> Spelling:
+    """How a command spells settings; `renamed` maps those whose flag has another name."""
+
+    def spell(name: str, value: str | None = None) -> str:
+        if name not in renamed:
+            return as_flag(name, value)
+        return renamed[name] if value is None else f"{renamed[name]} {value}"
+
+    return spell
+
+
+def in_flags(message: str) -> str:
+    """`message` with its settings spelled as the flags of the running command."""
+    return spelled(message, spelling(running.renamed))
+
+
+def say(console: Console, message: str) -> None:
+    """Print a sentence: wrapped in a terminal, each line with the margin of the first; one line elsewhere."""
+    text = Text(safe_text(message))
+    if console.is_terminal:
+        margin = len(message) - len(message.lstrip(" "))
+        lines = Text(text.plain[margin:]).wrap(console, max(1, console.width - margin))
+        text = Text("\n").join(Text(" " * margin).append_text(line) for line in lines)
+    console.print(text, soft_wrap=True)
+
+
+def note(message: str) -> None:
+    """Print a sentence on standard error about what was done differently from what was asked."""
+    say(stderr(), bounded(f"note: {in_flags(message)}"))
+
+
+def complain(message: str, *, everywhere: bool = False) -> None:
+    """Print `minigpt COMMAND: message` on standard error, without COMMAND before one is known.
+
+    Of several processes the first prints it, or each with `everywhere`.
+    """
+    console = stderr(quiet=bool(launched_rank()) and not everywhere)
+    say(console, bounded(f"minigpt{running.name and f' {running.name}'}: {in_flags(message)}"))
+
+
+def print_lines(lines: Callable[[Screen], Iterable[Text]]) -> None:
+    """Print on standard output the lines for the screen at hand."""
+    console = stdout()
+    for line in lines(Screen.of(console)):
+        console.print(line, soft_wrap=True)
+
+
+@contextmanager
+def working() -> Iterator[WorkDisplay]:
+    """While entered, the progress of long work is shown on standard error, and any signal cleans up."""
+    with signals_raise(), WorkDisplay(stderr()) as work:
+        yield work
+
+
+class _Console(Console):
+    """A console that leaves a closed pipe to `guarded`; rich would end the program with an error."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+class _Unfailing:
+    """A standard error whose failed writes, for example on a full disk, are retried with the next one.
+
+    A closed pipe is still reported.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with _pipes_only():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with _pipes_only():
+            self._stream.flush()
+
+
+@contextmanager
+def _pipes_only() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass
+
+
+def stdout() -> Console:
+    """The console for results; colour and redraws only in a terminal. Of several processes, only the first prints."""
+    return _Console(file=sys.stdout, highlight=False, markup=False, emoji=False, quiet=bool(launched_rank()))
+
+
+def stderr(quiet: bool | None = None) -> Console:
+    """The console for progress, notes and errors; by default `quiet` with --quiet, and on all processes but one."""
+    stream = getattr(sys.stderr, "rich_proxied_file", sys.stderr)  # while a display redraws
+    file = cast("IO[str]", _Unfailing(stream))
+    quiet = running.quiet or bool(launched_rank()) if quiet is None else quiet
+    return _Console(file=file, highlight=False, markup=False, emoji=False, quiet=quiet)
+
+
+def has_colours(console: Console) -> bool:
+    """Whether standard output shows colours."""
+    return console.color_system is not None and not console.no_color
+
+
+def write_nowhere(*streams: IO[str]) -> None:
+    """Nothing reaches `streams` from now on. Python flushes them on exit, and would end with another code."""
+    for stream in streams:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def release_stderr() -> None:
+    """Detach a standard error that fails."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        write_nowhere(sys.stderr)
