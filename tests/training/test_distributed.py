@@ -259,7 +259,7 @@ def test_what_is_done_together(together: Any) -> None:
         "message": "Process 1: no such thing here",
         "total": 4.0,
         "agree": 7.0,
-        "tell": {"ü": [1, None]},
+        "broadcast": {"ü": [1, None]},
         "ids": 2.0,
         "none": 0,
         "device": "cpu",
