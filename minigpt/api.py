@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_type_hints, overload
 
 import torch
 
-from minigpt.app.train_run import Listener, TrainRequest
+from minigpt.app.train_run import TrainRequest
 from minigpt.checkpoint import folder as on_disk
 from minigpt.checkpoint.listing import Snapshot, snapshots
 from minigpt.checkpoint.records import TrainRecord
@@ -258,14 +258,14 @@ def train(
         training=build(TrainConfig, values),
         output=build(Output, values),
         given=given,
+        note=lambda sentence: on_note(spelled(sentence)),
     )
     target = resolve_device(device)
-    listener = Listener(note=lambda sentence: on_note(spelled(sentence)))
-    prepared = request.begin(target, listener)
+    prepared = request.begin(target)
     assert prepared.begun is not None
     plan, folder, model = prepared.begun
     for sentence in plan.notes:
-        listener.note(sentence)
+        request.note(sentence)
     with closing(run(plan, model.to(target), folder, stopped, save_every=request.output.save_every)) as records:
         for record, _ in records:
             on_step(record)

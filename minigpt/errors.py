@@ -144,4 +144,4 @@ class TraceError(MinigptError):
 
 
 class OutputError(MinigptError):
-    """A folder that cannot be written or already holds a run."""
+    """A folder that cannot be written or already contains a run."""

@@ -1,19 +1,18 @@
-"""How a training begins and goes on: the text is read, a plan made of it, and the run's folder claimed.
+"""How a training begins: the text is read, a plan made of it, and the run's folder claimed.
 
-The command line and `minigpt.train` share this. Nothing here prints: sentences and progress go to a `Listener`.
+The command line and `minigpt.train` share this. Nothing here prints: sentences and progress go to functions.
 """
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
 
-from minigpt.app.again import again
+from minigpt.app.again import Finished, again, as_before, reopen
 from minigpt.app.opening import use_device
-from minigpt.app.resume_run import Finished, as_before, reopen
 from minigpt.app.train_events import Training
 from minigpt.checkpoint.claim import Scratch, check_out, claim
 from minigpt.checkpoint.folder import load
@@ -34,21 +33,8 @@ from minigpt.training.tensorboard import check_installed
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listener:
-    """Receives the progress of the work before a training: `note` takes sentences, `stages` what begins and how long it
-    is.
-
-    `working` is entered around the work, for a display.
-    """
-
-    note: Callable[[str], object] = lambda sentence: None
-    stages: Stages = lambda name, total: no_progress
-    working: AbstractContextManager[object] = field(default_factory=nullcontext)
-
-
-@dataclass(frozen=True, kw_only=True)
 class TrainRequest:
-    """What is to be trained. `given`: the settings given explicitly, which no plan changes."""
+    """What is to be trained. `given`: the settings given explicitly, which no plan changes; `note` takes sentences."""
 
     text: TextSettings
     choices: Choices
@@ -56,6 +42,7 @@ class TrainRequest:
     training: TrainConfig
     output: Output
     given: Mapping[str, Any]
+    note: Callable[[str], object]
     started: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
@@ -89,8 +76,10 @@ class TrainRequest:
                 where = as_before(self.output.resume, self.given, machine)
             yield ranks, use_device(where.device, where.threads, ranks.device)
 
-    def begin(self, device: torch.device, listener: Listener, ranks: Ranks = ALONE) -> "Prepared":
-        """A new run with its folder and its model; for a dry run, only its plan.
+    def begin(
+        self, device: torch.device, ranks: Ranks = ALONE, stages: Stages = lambda name, total: no_progress
+    ) -> "Prepared":
+        """A new run with its folder and its model; for a dry run, only its plan. `stages` shows the progress.
 
         Raises ConfigError, CorpusError, CheckpointError and OutputError.
         """
@@ -99,19 +88,19 @@ class TrainRequest:
         if out is not None:
             check_out(out, overwrite=self.output.overwrite)
         with Scratch(out) as scratch:
-            prepared = prepare(self, device, scratch, listener, ranks)
+            prepared = self._prepare(device, scratch, ranks, stages)
             if prepared.plan is None or self.length.dry_run:
                 return prepared
             ranks.check_batch(prepared.plan.train.batch_size)
-            plan, folder, model = _founded(self, prepared, prepared.plan, device)
+            plan, folder, model = self._start(prepared, prepared.plan, device)
         if self.length.seconds is not None:
             plan = self.fit(plan)
             folder.update(train=asdict(plan.train))
         return replace(prepared, plan=plan, begun=StartedRun(plan, folder, model))
 
-    def reopen(self, note: Callable[[str], object]) -> StartedRun | Finished:
-        """The run to continue, with its model; `note` receives a sentence about it."""
-        return reopen(self.output.resume or "latest", self.given, note)
+    def reopen(self) -> StartedRun | Finished:
+        """The run to continue, with its model."""
+        return reopen(self.output.resume or "latest", self.given, self.note)
 
     def shared(self, ranks: Ranks, device: torch.device, begin: Callable[[], StartedRun | None]) -> Training | None:
         """What `begin` returns on the first of the ranks, the only one that calls it, shared with all of them."""
@@ -121,6 +110,60 @@ class TrainRequest:
         plan, folder, model = begun
         resumes, tensorboard = self.output.resume is not None, self.output.tensorboard
         return Training(plan, folder, ranks.place(model, device), ranks, resumes=resumes, tensorboard=tensorboard)
+
+    def _prepare(self, device: torch.device, scratch: Scratch, ranks: Ranks, stages: Stages) -> "Prepared":
+        """Read the text, measure the machine if there is a time budget, and plan the run."""
+        choices, training, length, given = self.choices, self.training, self.length, self.given
+        first = None
+        if choices.base is not None:
+            first = Base(choices.base, load(choices.base))
+            choices, training = finetune_settings(first, choices, training, given, device, ranks.size)
+        runs: list[PlannedRun] = []
+        most_learned = None
+        corpus, held_out = self._read(stages)
+        if length.seconds is not None:
+            stages("measuring this machine", None)
+            found = choose(corpus, held_out, choices, training, self.left(), device, given, ranks.size, first)
+            runs, choices, training, most_learned = found.runs, found.choices, found.settings, found.most_learned
+            if found.note:
+                self.note(found.note)
+            if length.dry_run and choices.model == "gpt":
+                return Prepared(choices=choices, runs=runs)
+        choices = choices.filled()
+        plan = make_plan(
+            corpus, held_out, choices, training, device, scratch, stages, base=first, most_learned=most_learned
+        )
+        runs[:1] = [as_tokenized(run, plan) for run in runs[:1]]
+        return Prepared(choices=choices, runs=runs, plan=plan, base=first)
+
+    def _read(self, stages: Stages) -> tuple[Corpus, Corpus | None]:
+        """The text, and the validation text if it is another one: as much of them as there is time to read."""
+        text, seconds = self.text, self.length.seconds
+        progress = stages("reading", None)
+        most = None if seconds is None else READING_SHARE * seconds
+
+        def read(specs: tuple[str, ...]) -> Corpus:
+            return read_corpus(specs, encoding=text.encoding, field=text.field, progress=progress, seconds=most)
+
+        corpus, held_out = read(text.corpus), None if text.val is None else read((text.val,))
+        for each in (corpus, held_out):
+            if each is not None and not each.whole:
+                self.note(_part_was_read(each))
+        return corpus, held_out
+
+    def _start(self, prepared: "Prepared", plan: Plan, device: torch.device) -> StartedRun:
+        """Load the model that the training starts from, and create the run's folder."""
+        first, seconds = prepared.base, self.length.seconds
+        model = build_model(plan) if first is None else begun_with(first, plan.model, plan.train.freeze)
+        plan = self.fit(plan)
+        origin = None if first is None else pinned(first.name, first.checkpoint.path)
+        info = run_info(plan, prepared.choices, device)
+        info |= again(self.text, self.length, plan, prepared.choices, device, origin)
+        info |= {"minutes": None if seconds is None else seconds / 60, "save_every": self.output.save_every}
+        path = claim(plan.corpus.name, self.output.out, overwrite=self.output.overwrite)
+        folder = RunFolder(path, plan.tokenizer, info)
+        folder.start(model, model_card(plan, info["command"]), plan.data)
+        return StartedRun(plan, folder, model)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,73 +180,8 @@ class Prepared:
     begun: StartedRun | None = None
 
 
-def prepare(
-    request: TrainRequest, device: torch.device, scratch: Scratch, listener: Listener, ranks: Ranks = ALONE
-) -> Prepared:
-    """Read the text, measure the machine if there is a time budget, and plan the run.
-
-    Raises ConfigError, CorpusError, CheckpointError and OutputError.
-    """
-    choices, training, length = request.choices, request.training, request.length
-    first = None
-    if choices.base is not None:
-        first = Base(choices.base, load(choices.base))
-        choices, training = finetune_settings(first, choices, training, request.given, device, ranks.size)
-    runs: list[PlannedRun] = []
-    most_learned = None
-    with listener.working:
-        corpus, held_out = _read(request, listener)
-        if length.seconds is not None:
-            listener.stages("measuring this machine", None)
-            found = choose(
-                corpus, held_out, choices, training, request.left(), device, request.given, ranks.size, first
-            )
-            runs, choices, training, most_learned = found.runs, found.choices, found.settings, found.most_learned
-            if found.note:
-                listener.note(found.note)
-            if length.dry_run and choices.model == "gpt":
-                return Prepared(choices=choices, runs=runs)
-        choices = choices.filled()
-        plan = make_plan(
-            corpus, held_out, choices, training, device, scratch, listener.stages, base=first, most_learned=most_learned
-        )
-        runs[:1] = [as_tokenized(run, plan) for run in runs[:1]]
-    return Prepared(choices=choices, runs=runs, plan=plan, base=first)
-
-
-def _read(request: TrainRequest, listener: Listener) -> tuple[Corpus, Corpus | None]:
-    """The text, and the validation text if it is another one: as much of them as there is time to read."""
-    text, seconds = request.text, request.length.seconds
-    progress = listener.stages("reading", None)
-    most = None if seconds is None else READING_SHARE * seconds
-
-    def read(specs: tuple[str, ...]) -> Corpus:
-        return read_corpus(specs, encoding=text.encoding, field=text.field, progress=progress, seconds=most)
-
-    corpus, held_out = read(text.corpus), None if text.val is None else read((text.val,))
-    for each in (corpus, held_out):
-        if each is not None and not each.whole:
-            listener.note(_part_was_read(each))
-    return corpus, held_out
-
-
 def _part_was_read(text: Corpus) -> str:
     return (
         f"to read all of {text.sources[0].name if len(text.sources) == 1 else text.name} again and again would take "
         f"too much of the time: its first {text.utf8_bytes:,} bytes are used. More {named('minutes')} use more."
     )
-
-
-def _founded(request: TrainRequest, prepared: Prepared, plan: Plan, device: torch.device) -> StartedRun:
-    """Load the model that the training starts from, and create the run's folder."""
-    first, seconds = prepared.base, request.length.seconds
-    model = build_model(plan) if first is None else begun_with(first, plan.model, plan.train.freeze)
-    plan = request.fit(plan)
-    origin = None if first is None else pinned(first.name, first.checkpoint.path)
-    info = run_info(plan, prepared.choices, device)
-    info |= again(request.text, request.length, plan, prepared.choices, device, origin)
-    info |= {"minutes": None if seconds is None else seconds / 60, "save_every": request.output.save_every}
-    path = claim(plan.corpus.name, request.output.out, overwrite=request.output.overwrite)
-    folder = RunFolder(path, plan.tokenizer, info)
-    folder.start(model, model_card(plan, info["command"]), plan.data)
-    return StartedRun(plan, folder, model)

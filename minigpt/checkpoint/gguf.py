@@ -1,7 +1,7 @@
 """Exports a checkpoint as one GGUF file, which llama.cpp and the programs built on it read.
 
-llama.cpp's own converter takes no tokenizer but those that it knows. What it needs to be told of ours is little: that
-texts are cut into words as GPT-2 cuts them, the tokens, and the merges.
+llama.cpp's own converter accepts only tokenizers that it knows. Of ours, llama.cpp needs the tokens, the merges, and to
+know that texts are cut into words as GPT-2 cuts them.
 """
 
 import json

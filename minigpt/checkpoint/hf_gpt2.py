@@ -40,7 +40,6 @@ ACTIVATION_NAMES = {  # transformers' -> ours; the others of a line compute the 
     **{name: name for name in ("quick_gelu", "relu", "tanh")},
 }
 
-
 Check = tuple[Callable[[Any], bool], str]  # whether a value of config.json is allowed, and which values are
 POSITIVE: Check = (lambda value: type(value) is int and value >= 1, "it must be a whole number of 1 or more")
 _SHARE: Check = (lambda value: type(value) in (int, float) and 0 <= value < 1, "it must be at least 0 and below 1")
@@ -64,8 +63,8 @@ def config_to_json(config: ModelConfig, end_of_text: int, dtype: torch.dtype) ->
         "n_inner": config.inner_width,
         "activation_function": config.activation,
         "layer_norm_epsilon": config.layer_norm_epsilon,
-        "scale_attn_weights": True,
-        "scale_attn_by_inverse_layer_idx": False,
+        _SCALED: True,
+        _BY_LAYER: False,
         "reorder_and_upcast_attn": False,
         "tie_word_embeddings": config.tied,
         "attn_pdrop": 0.0,  # no fused kernel drops out attention's weights on a CPU, so it would take a third of a step

@@ -44,11 +44,11 @@ def find_reference(
     require("-" not in specs, f"{named('corpus')} takes no standard input: give a file.")
     runs = [spec for spec in specs if spec == OWN or (_run(spec) / RUN).is_file()]
     if not runs:
-        require(BUILTIN not in specs or len(specs) == 1, f"{named('corpus', BUILTIN)} stands alone.")
+        require(BUILTIN not in specs or len(specs) == 1, f"{named('corpus', BUILTIN)} cannot be combined.")
         corpus = builtin_corpus() if BUILTIN in specs else _read(specs, progress)
         skipped = f"skipped what is not text, such as {corpus.skipped[0]}." if corpus.skipped else ""
         return _reference(_name(corpus), "whole text", _tokens(corpus, 0.0, checkpoint.tokenizer, progress), skipped)
-    require(len(specs) == 1, f"{named('corpus', escaped(runs[0]))} is a run, which stands alone.")
+    require(len(specs) == 1, f"{named('corpus', escaped(runs[0]))} is a run, which cannot be combined.")
     run = run_of(checkpoint.path) if runs[0] == OWN else _run(runs[0])
     if run is None:
         raise CheckpointError(
@@ -67,8 +67,8 @@ def _of_run(run: Path, tokenizer: Tokenizer, progress: Stages) -> Reference:
     """The ids stored with the run, or else its text, read again."""
     name = escaped(str(run))
     try:
-        kept = read_manifest(run / RESUME / TOKENS).made_from
-        if kept.get("tokenizer_sha256") == hashlib.sha256(tokenizer.to_json().encode()).hexdigest():
+        made_from = read_manifest(run / RESUME / TOKENS).made_from
+        if made_from.get("tokenizer_sha256") == hashlib.sha256(tokenizer.to_json().encode()).hexdigest():
             return _reference(name, "training text", open_shards(run / RESUME / TOKENS))
         reason = "keeps tokens of another tokenizer"
     except CheckpointError:  # gone, damaged, or of another version

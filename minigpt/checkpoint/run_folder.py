@@ -26,7 +26,7 @@ from minigpt.checkpoint.claim import make_folder, remove_half_written, remove_ru
 from minigpt.checkpoint.files import locked, write_atomically, write_json, write_text, writing
 from minigpt.checkpoint.folder import save_description, save_weights
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.checkpoint.runs import CARD, LOCK, LOG, RESUME, RUN, SNAPSHOTS, TOKENS, read_log
+from minigpt.checkpoint.runs import CARD, LOCK, LOG, RESUME, RUN, SNAPSHOTS, TOKENS, RunInfo, read_log
 from minigpt.errors import CheckpointError, OutputError
 from minigpt.models.kinds import Model
 from minigpt.records import Amount, Count, Misfit, from_line, from_plain, to_plain
@@ -41,6 +41,11 @@ class RunFolder:
 
     def __init__(self, path: Path, tokenizer: Tokenizer, info: dict[str, Any]) -> None:
         self.path, self.tokenizer, self.info = path, tokenizer, info
+
+    @property
+    def recorded(self) -> RunInfo:
+        """`info` as a record."""
+        return from_plain(RunInfo, to_plain(self.info), exact=False)
 
     def start(self, model: Model, card: str, data: TokenData) -> None:
         """Write all files, with the untrained model, so that the folder can be loaded from now on; or write nothing."""

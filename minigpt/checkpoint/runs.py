@@ -1,12 +1,10 @@
 """Finds the runs of minigpt, and reads what they record: run.json and train.jsonl. Loads no torch."""
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from minigpt.checkpoint.files import TOKENIZER, WEIGHTS, read_own_json, reading, sha256_of
 from minigpt.checkpoint.records import TrainRecord
@@ -156,37 +154,23 @@ def read_run_info(path: Path) -> RunInfo:
     return record_of(RunInfo, read_own_json(path), path)
 
 
-def is_untrained(info: Mapping[str, Any]) -> bool:
+def is_untrained(info: RunInfo) -> bool:
     """Whether the model predicts its text no better than the frequencies of the tokens do, without any context.
 
     Those are a unigram model, counted in the training text. The loss is that on the validation text, or, where a run
     has none or was stopped before it was evaluated, on the training text. A given model that is still as it was is not
-    judged, nor is a run that does not record the loss of the frequencies. `info`: the contents of run.json.
+    judged, nor is a run that does not record the loss of the frequencies.
     """
-    unigram, saved = _number(_part(info, "corpus"), "unigram_loss_nats"), _part(info, "saved")
-    if unigram is None:
-        return False
-    validation = _number(saved, "validation_loss_nats")
-    loss = _number(saved, "loss_nats") if validation is None else validation
+    unigram, saved = info.corpus.unigram_loss_nats, info.saved or RunSaved(step=0)
+    loss = saved.loss_nats if saved.validation_loss_nats is None else saved.validation_loss_nats
     if loss is None:  # nothing was saved yet
-        return _part(info, "choices").get("base") is None
-    return loss >= unigram
+        return unigram is not None and info.choices.base is None
+    return unigram is not None and loss >= unigram
 
 
-def fitted_steps(info: Mapping[str, Any]) -> int:
-    """The number of steps that a run took, by its end or else by its saved model; at least 0."""
-    taken = info.get("steps_taken", _part(info, "saved").get("step"))
-    return taken if type(taken) is int and taken > 0 else 0
-
-
-def _part(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = values.get(name)
-    return part if isinstance(part, dict) else {}
-
-
-def _number(values: Mapping[str, Any], name: str) -> float | None:
-    value: Any = values.get(name)
-    return value if type(value) in (int, float) and abs(value) < math.inf else None
+def fitted_steps(info: RunInfo) -> int:
+    """The number of steps that a run took, by its end or else by its saved model."""
+    return info.steps_taken or (info.saved.step if info.saved else 0)
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def _merges(path: Path) -> Iterator[tuple[str, str]]:
         if line.strip("\r") and not line.startswith("#version"):
             pair = line.rstrip("\r").split(" ")
             if len(pair) != 2:
-                raise CheckpointError(f"{path} line {number:,} is no merge, which is two parts with a space between.")
+                raise CheckpointError(f"{path} line {number:,} is not a merge: two parts with a space between them.")
             yield pair[0], pair[1]
 
 
@@ -112,7 +112,7 @@ def _described(description: Mapping[str, Any], where: Path) -> Iterator[tuple[in
         for number, token in tokens.items():
             yield int(number), AddedToken(token["content"], **{flag: bool(token.get(flag)) for flag in flags})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{where}: added_tokens_decoder is no table of ids and tokens.") from error
+        raise CheckpointError(f"{where}: added_tokens_decoder is not a table of ids and tokens.") from error
 
 
 def _listed(values: Mapping[str, Any], key: str) -> list[Any]:

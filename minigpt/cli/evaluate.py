@@ -6,14 +6,13 @@ from typing import Annotated
 
 import typer
 
-from minigpt.cli.console import note, print_lines, stderr
+from minigpt.cli.console import print_lines, stderr
 from minigpt.cli.flags import Checkpoint, command, csv_flag, json_flag
-from minigpt.cli.untrained import tell_untrained
+from minigpt.cli.remarks import note_skipped, note_untrained
 from minigpt.errors import named
 from minigpt.render.machine import to_json, write_rows
 from minigpt.render.progress import WorkDisplay
 from minigpt.render.scores import file_score_caption, score_table
-from minigpt.render.style import quantity
 from minigpt.sampling.records import FileScore
 from minigpt.settings import Machine, TextFormat, Weights, Windows, require
 
@@ -48,14 +47,13 @@ def evaluate(
     from minigpt.app.evaluate_run import Evaluation
 
     evaluation = Evaluation.open(checkpoint, windows, weights, machine)
-    tell_untrained(evaluation.checkpoint.path)
+    note_untrained(evaluation.checkpoint.path)
     scores = list[FileScore]()
     out = sys.stdout  # the current stream: while a bar is shown, output is redirected to its terminal
     with WorkDisplay(stderr()) as work:
         for event in evaluation.run(files, text, work.begin):
             if not isinstance(event, FileScore):
-                skipped = f"{quantity(len(event.names), 'file')}, such as {event.names[0]}"
-                note(f"skipped what is not text: {skipped}.")
+                note_skipped(event.names)
                 continue
             scores.append(event)
             if json and event.file is not None:

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from minigpt.cli.boundary import tell_of_boundary
 from minigpt.cli.console import note, print_lines, working
 from minigpt.cli.flags import Checkpoint, Given, Json, Top, command, csv_flag
 from minigpt.cli.page import Html, check_page, page_title, write_page
-from minigpt.cli.untrained import tell_untrained
+from minigpt.cli.remarks import note_boundary, note_untrained
 from minigpt.errors import ConfigError, named
 from minigpt.render.face import Face
 from minigpt.render.machine import to_json, write_steps
@@ -152,11 +151,11 @@ def _inspect(command: str, flags: Settings, output: _Output, **asked: Any) -> No
 
     question = inspect_run.question(view, flags, note=note, **asked)
     if view.runs_model:
-        tell_untrained(question.checkpoint.path)
+        note_untrained(question.checkpoint.path)
         if sentence := inspect_run.window_note(view, question):
             note(sentence)
         if view.at_end:
-            tell_of_boundary(question.checkpoint, question.text, top=1, show=False)
+            note_boundary(question.checkpoint, question.text, top=1, show=False)
     with working() as work:
         answer = view.ask(replace(question, stages=work.begin))
     if output.html is not None:

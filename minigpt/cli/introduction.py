@@ -1,9 +1,10 @@
 """What is printed about a training before it begins, or in its place."""
 
-from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-from minigpt.cli.console import note, stderr, stdout
+from minigpt.cli.console import note, print_lines, stderr
+from minigpt.cli.remarks import note_skipped
 from minigpt.render.machine import to_json
 from minigpt.render.runs import best_of_each, plan_table, reasons
 from minigpt.render.screen import Screen
@@ -15,38 +16,27 @@ if TYPE_CHECKING:
     import torch
     from rich.text import Text
 
-    from minigpt.app.resume_run import Finished
+    from minigpt.app.again import Finished
     from minigpt.app.train_run import Prepared, TrainRequest
     from minigpt.training.distributed import Ranks
     from minigpt.training.plan import Plan
-    from minigpt.training.records import PlannedRun
 
 
-def show_plan(runs: "Sequence[PlannedRun]", seconds: float, *, json: bool) -> None:
-    """Print the plan of --dry-run with a time budget: the reasons, and at most ten alternatives."""
-
-    console = stdout()
-    screen = Screen.of(console)
-    if json:
+def show_plan(prepared: "Prepared", seconds: float | None, *, json: bool) -> None:
+    """Print the plan of --dry-run; with a time budget for a GPT, the reasons, and at most ten alternatives."""
+    plan, runs = prepared.plan, prepared.runs
+    if plan is not None:
+        if json:
+            print(to_json(plan.model), to_json(plan.train), sep="\n")
+        else:
+            print_lines(partial(_size, plan, prepared.choices))
+    elif json:
         for number, run in enumerate(best_of_each(runs)):
             print(to_json(run, chosen=number == 0))
-        return
-    for line in reasons(runs, seconds, screen):
-        console.print(line)
-    if len(runs) > 1:
-        for line in plan_table(runs, screen):
-            console.print(line)
-
-
-def show_size(plan: "Plan", choices: Choices, *, json: bool) -> None:
-    """Print the plan of --dry-run with --steps."""
-
-    if json:
-        print(to_json(plan.model), to_json(plan.train), sep="\n")
-        return
-    console = stdout()
-    for line in _size(plan, choices, Screen.of(console)):
-        console.print(line)
+    else:
+        print_lines(partial(reasons, runs, seconds or 0.0))
+        if len(runs) > 1:
+            print_lines(partial(plan_table, runs))
 
 
 def introduce(prepared: "Prepared", request: "TrainRequest", places: str) -> None:
@@ -57,8 +47,7 @@ def introduce(prepared: "Prepared", request: "TrainRequest", places: str) -> Non
     if not request.text.corpus:
         note("no text given, so this trains on Python's own language reference, which every Python brings.")
     if plan.corpus.skipped:
-        skipped = plan.corpus.skipped
-        note(f"skipped what is not text: {quantity(len(skipped), 'file')}, such as {skipped[0]}.")
+        note_skipped(plan.corpus.skipped)
     for sentence in plan.notes:
         note(sentence)
     chosen = seconds is not None and plan.model.model == "gpt"
@@ -94,7 +83,6 @@ def _given(plan: "Plan", screen: "Screen") -> "Text":
 
 def _size(plan: "Plan", choices: Choices, screen: "Screen") -> "tuple[Text, Text]":
     """Two lines: the text, and the model."""
-
     text, model, tokens = plan.corpus, plan.model, len(plan.data.train)
     step_tokens = plan.train.batch_size * plan.train.accumulation * model.context
     epochs = plan.train.steps * step_tokens / tokens

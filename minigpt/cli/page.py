@@ -35,7 +35,7 @@ def check_page(path: Path | None) -> None:
     if not path.parent.is_dir():
         raise OutputError(f"{named('html', path)}: there is no folder {path.parent}.")
     if path.is_dir() or not os.access(path.parent, os.W_OK):
-        why = "it is a folder" if path.is_dir() else f"the folder {path.parent} is not yours to write in"
+        why = "it is a folder" if path.is_dir() else f"the folder {path.parent} is not writable"
         raise OutputError(f"{named('html', path)} cannot be written: {why}.")
 
 

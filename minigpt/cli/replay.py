@@ -5,8 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from minigpt.cli.console import stderr, stdout
-from minigpt.cli.view import print_view
+from minigpt.cli.console import print_lines, stderr, stdout
 from minigpt.errors import ConfigError, TraceError, named
 from minigpt.render.machine import to_json
 from minigpt.render.progress import WorkDisplay
@@ -37,7 +36,10 @@ def replay(path: Path, given: Mapping[str, Any]) -> None:
         advance = work.begin("replaying", len(run.trace.steps), "tokens")
         result, texts = run.run(given.get("top", SampleConfig.top), advance)
     if isinstance(result, Rescoring):
-        print_view(result, partial(rescoring_table, result), json=as_json, about=run.about)
+        if as_json:
+            print(to_json(result, **run.about()))
+        else:
+            print_lines(partial(rescoring_table, result))
         return
     if as_json:
         print(to_json(result, **run.about()), flush=True)

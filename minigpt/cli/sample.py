@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from minigpt.cli.boundary import tell_of_boundary
 from minigpt.cli.console import note, say, stderr, stdout, working
 from minigpt.cli.flags import Given, command
 from minigpt.cli.page import check_page, write_sample_page
+from minigpt.cli.remarks import note_boundary, note_untrained
 from minigpt.cli.replay import replay
-from minigpt.cli.untrained import tell_untrained
 from minigpt.render.corpus import verbatim_caption, verbatim_text
 from minigpt.render.heat import SCALES, Scale
 from minigpt.render.live import last_record, print_every_table, show_live, stream_text
@@ -67,12 +66,12 @@ def sample(
 
     with working() as work:
         run = SampleRun.open(source, filters, drawing, kept, machine, weights, work.begin)
-    tell_untrained(run.checkpoint.path)
+    note_untrained(run.checkpoint.path)
     if run.verbatim and run.verbatim.note:
         note(run.verbatim.note)
     out = stdout()
     display, scale = _display(shown, out), _scale(shown, out)
-    tell_of_boundary(run.checkpoint, run.text, top=run.config.top, show=shown.boundary)
+    note_boundary(run.checkpoint, run.text, top=run.config.top, show=shown.boundary)
     with _seed_on_interrupt(run.config.seed), run.pieces(shown.pace) as pieces:
         if shown.json:
             for piece in pieces:

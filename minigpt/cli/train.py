@@ -10,13 +10,13 @@ import typer
 
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.runs import FINISHED
-from minigpt.cli.console import note, say, stderr, stdout
+from minigpt.cli.console import note, say, stderr, stdout, working
 from minigpt.cli.flags import Given, command, json_flag
-from minigpt.cli.introduction import finish, introduce, places, show_plan, show_size
-from minigpt.cli.signals import signals_raise, stop_signals
-from minigpt.cli.untrained import untrained
+from minigpt.cli.introduction import finish, introduce, places, show_plan
+from minigpt.cli.remarks import untrained
+from minigpt.cli.signals import stop_signals
 from minigpt.render.machine import to_json
-from minigpt.render.progress import TrainDisplay, WorkDisplay, stopped_early
+from minigpt.render.progress import TrainDisplay, stopped_early
 from minigpt.settings import Choices, Length, Output, TextSettings, TrainConfig, TrainMachine
 from minigpt.training.records import Logged, Overfitting, ShortSample
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
 
     from minigpt.app.train_events import Training
-    from minigpt.app.train_run import Listener, TrainRequest
+    from minigpt.app.train_run import TrainRequest
     from minigpt.training.distributed import Ranks
     from minigpt.training.resume import StartedRun
 
@@ -52,46 +52,40 @@ def train(
         GPT-2, trained further on your notes
     """
     started = time.perf_counter()  # of the minutes, those that loading torch takes count too
-    from minigpt.app.train_run import Listener, TrainRequest
+    from minigpt.app.train_run import TrainRequest
 
     request = TrainRequest(
-        text=text, choices=choices, length=length, training=training, output=output, given=given, started=started
+        text=text,
+        choices=choices,
+        length=length,
+        training=training,
+        output=output,
+        given=given,
+        note=note,
+        started=started,
     )
-    work = WorkDisplay(stderr())
-    listener = Listener(note=note, stages=work.begin, working=work)
     with request.together(machine) as (ranks, device):
-        if output.resume is None:
-            begin = partial(_begin, request, listener, ranks, device, json=json)
-        else:
-            begin = partial(_reopen, request)
-        made = request.shared(ranks, device, begin)
-        signal_number = None if made is None else _watch(made, json=json)
+        run = request.shared(ranks, device, partial(_start, request, ranks, device, json=json))
+        signal_number = None if run is None else _watch(run, json=json)
     if signal_number is not None:
         raise typer.Exit(128 + signal_number)
 
 
-def _begin(
-    request: "TrainRequest", listener: "Listener", ranks: "Ranks", device: "torch.device", *, json: bool
-) -> "StartedRun | None":
-    """Prepare a new run and print three lines about it; None for a plan that is only shown."""
-    with signals_raise():
-        prepared = request.begin(device, listener, ranks)
+def _start(request: "TrainRequest", ranks: "Ranks", device: "torch.device", *, json: bool) -> "StartedRun | None":
+    """Prepare a new run and print three lines about it, or reopen one; None if there is nothing to train."""
+    if request.output.resume is not None:
+        run = request.reopen()
+        if isinstance(run, tuple):
+            return run
+        say(stdout(), f"{run.path}: this run is finished, {finish(run)}. Train it longer with --steps or --minutes.")
+        return None
+    with working() as work:
+        prepared = request.begin(device, ranks, work.begin)
     if prepared.begun is not None:
         introduce(prepared, request, places(ranks, device))
-    elif prepared.plan is not None:
-        show_size(prepared.plan, prepared.choices, json=json)
     else:
-        show_plan(prepared.runs, request.length.seconds or 0.0, json=json)
+        show_plan(prepared, request.length.seconds, json=json)
     return prepared.begun
-
-
-def _reopen(request: "TrainRequest") -> "StartedRun | None":
-    """Open a run to continue it; prints a message and returns None if there is nothing left to do."""
-    made = request.reopen(note)
-    if isinstance(made, tuple):
-        return made
-    say(stdout(), f"{made.path}: this run is finished, {finish(made)}. Train it longer with --steps or --minutes.")
-    return None
 
 
 def _watch(training: "Training", *, json: bool) -> int | None:
@@ -118,7 +112,7 @@ def _watch(training: "Training", *, json: bool) -> int | None:
         message = stopped_early(training.history[-1], training.best(), plan.train.steps, plan.train.patience)
         note(message)
     if is_main and folder.info["status"] == "untrained":
-        note(untrained(folder.info, folder.path))
+        note(untrained(folder.recorded, folder.path))
     if is_main and not json:
         _conclude(training)
     return training.signal_number
@@ -129,8 +123,8 @@ def _conclude(training: "Training") -> None:
     info, where, number = training.folder.info, str(training.folder.path), training.signal_number
     saved, prompt, base = info.get("saved") or {"step": 0}, training.opening(), info["choices"].get("base")
     if number is not None and info["status"] not in FINISHED:
-        go_on = f"minigpt train --resume {shlex.quote(where)}"
-        note(f"stopped by {signal.Signals(number).name}; the run is saved. Go on with: {go_on}")
+        next_command = f"minigpt train --resume {shlex.quote(where)}"
+        note(f"stopped by {signal.Signals(number).name}; the run is saved. Continue with: {next_command}")
     bits = saved.get("validation_bits_per_byte")
     quality = f", {bits:.3f} bits per byte on {info['corpus']['validation']}" if bits is not None else ""
     if base is not None and not saved["step"] and not number:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from minigpt.checkpoint.claim import Scratch, claim
+from minigpt.checkpoint.claim import Scratch, claim, make_folder
 from minigpt.checkpoint.files import TOKENIZER, read_own_json, write_text
 from minigpt.checkpoint.run_folder import load_tokens, save_tokens
 from minigpt.checkpoint.runs import RESUME, RUN, near_run
@@ -134,10 +134,7 @@ def newest_comparison(root: Path = Path("checkpoints")) -> Path:
 def save_new(folder: Path, comparison: Comparison, plan: Plan) -> None:
     """Write everything that a comparison needs to continue."""
     write_text(folder / TOKENIZER, plan.tokenizer.to_json() + "\n")
-    try:
-        (folder / RESUME).mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder / RESUME} cannot be made: {error.strerror}.") from error
+    make_folder(folder / RESUME)
     save_tokens(folder, plan.data)
     save(folder, comparison)
 

@@ -90,7 +90,7 @@ def _means(rounds: Sequence[Round]) -> tuple[float, float]:
 def rules(screen: Screen, *, continues: bool) -> list[Text]:
     """The rules and the scoring. `continues`: the text has a next token, rather than the model drawing it."""
     comes = (
-        "What comes stands in the text and is hidden."
+        "What comes is in the text, and hidden."
         if continues
         else "The model draws what comes. (For a text of yours: start with it, press home, g.)"
     )

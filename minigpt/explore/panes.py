@@ -2,7 +2,7 @@
 
 import codecs
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -20,7 +20,7 @@ from minigpt.sampling.tree import TokenTree
 from minigpt.text.records import Token
 
 SMALLEST = (40, 24)  # columns and lines in which everything can be read
-NARROW = 64  # columns below which the tree stands under the text
+NARROW = 64  # columns below which the tree is under the text
 _FEWEST = 3  # candidates, however low the screen
 _QUESTIONS = {
     "find": "find",
@@ -61,12 +61,10 @@ class Panes:
     def title(self, width: int, height: int) -> Text:
         """The title of the list below."""
         session, screen = self._session, self.screen(width)
+        if session.mode == "game" and not session.rounds:
+            return Text(" the guessing game", "bold")
         if session.mode == "game":
-            return (
-                screen.caption(verdict(session.rounds[-1], self._symbols))
-                if session.rounds
-                else Text(" the guessing game", "bold")
-            )
+            return screen.caption(verdict(session.rounds[-1], self._symbols))
         record, count = session.page(0, 1)
         if session.mode == "find":
             return screen.caption(f"{quantity(count, 'token')} with it, the most likely first")
@@ -92,8 +90,8 @@ class Panes:
             session.rows = _fitting(session.page(0, height)[0], screen, height)
             record, at = session.marked_page()
             record = replace(record, token=record.candidates[at]) if record.candidates else record
-        rows = _fitting(record, screen, height)
-        return _first_lines(_table(fewer_candidates(record, rows), screen), height)
+        table = _table(fewer_candidates(record, _fitting(record, screen, height)), screen)
+        return Text("\n").join(table.split("\n")[: max(1, height)])
 
     def line(self, width: int, height: int) -> Text:
         """The answer to the last key, the text being typed, or the legend of the colours."""
@@ -138,10 +136,6 @@ def _table(record: StepRecord, screen: Screen) -> Text:
     return step_table(record, screen, sums=False)
 
 
-def _first_lines(text: Text, height: int) -> Text:
-    return Text("\n").join(text.split("\n")[: max(1, height)])
-
-
 def text_picture(
     nodes: Sequence[int],
     here: int,
@@ -159,58 +153,49 @@ def text_picture(
     first = max(0, here - most)
     tokens = [token(node) for node in nodes[first : here + 1 + most]]
     text = Text()
-    for number, piece in enumerate(_pieces(tokens, here - first, symbols), first):
-        text.append(piece, str(number))
+    for number, characters in enumerate(_characters(tokens, here - first, symbols), first):
+        text.append(characters, str(number))
     lines = text.wrap(Console(width=width), width, overflow="fold")
     at = next(i for i, line in enumerate(lines) if any(span.style == str(here) for span in line.spans))
     start = max(0, min(at - height + 2, len(lines) - height))
     visible = lines[start : start + max(1, height)]
 
-    def colour(span: Span) -> Span:
-        number = int(str(span.style))
-        return Span(
-            span.start, span.end, "reverse" if number == here else "dim" if number > here else style(nodes[number])
-        )
+    def look(number: int) -> str:
+        return "reverse" if number == here else "dim" if number > here else style(nodes[number])
 
     for line in visible:
-        line.spans = [colour(span) for span in line.spans]
+        line.spans = [Span(span.start, span.end, look(int(str(span.style)))) for span in line.spans]
     return Text("\n").join(visible)
 
 
-def _pieces(tokens: Sequence[Token], here: int, symbols: Symbols) -> list[str]:
+def _characters(tokens: Sequence[Token], here: int, symbols: Symbols) -> list[str]:
     """The whole characters that each token adds, safe to show.
 
     Bytes of an incomplete character are named if nothing completes it, and at `here`.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    pieces: list[str] = []
-    whole = 0  # pieces up to the last whole character
+    added: list[str] = []
+    whole = 0  # tokens up to the last whole character
     for token in tokens:
-        pieces.append(safe_text(decoder.decode(bytes.fromhex(token.bytes))).replace("\t", symbols.tab + "   "))
-        whole = len(pieces) if not decoder.getstate()[0] else whole
-    for number in range(whole, len(tokens)):
-        pieces[number] = token_label(tokens[number], symbols)
-    pieces[here] = (pieces[here] or token_label(tokens[here], symbols)).replace("\n", symbols.newline + "\n")
-    return pieces
+        added.append(safe_text(decoder.decode(bytes.fromhex(token.bytes))).replace("\t", symbols.tab + "   "))
+        whole = len(added) if not decoder.getstate()[0] else whole
+    added[whole:] = [token_label(token, symbols) for token in tokens[whole:]]
+    added[here] = (added[here] or token_label(tokens[here], symbols)).replace("\n", symbols.newline + "\n")
+    return added
 
 
-@dataclass(frozen=True)
-class _Stretch:
-    """A part of the tree without a fork: its nodes, and what is drawn before them."""
+def _stretches(tree: TokenTree) -> Iterator[tuple[list[int], str]]:
+    """The nodes of each part of the tree without a fork, from the top down, each before its children, and its stem.
 
-    nodes: tuple[int, ...]
-    stem: str  # a letter a level: B a branch, L the last one, | one that goes on further down, or a space
-
-
-def _stretches(tree: TokenTree) -> Iterator[_Stretch]:
-    """All stretches from the top down, each before its children."""
+    A stem has a letter a level: B for a branch, L for the last one, | for one that continues further down, or a space.
+    """
     waiting = [(0, "")]
     while waiting:
         first, stem = waiting.pop()
         nodes = [first]
         while len(children := tree.children(nodes[-1])) == 1:
             nodes.append(children[0])
-        yield _Stretch(tuple(nodes), stem)
+        yield nodes, stem
         around = stem.replace("B", "|").replace("L", " ")
         for child in reversed(children):
             waiting.append((child, around + ("L" if child == children[-1] else "B")))
@@ -220,15 +205,15 @@ def tree_picture(tree: TokenTree, here: int, tip: int, width: int, height: int, 
     """The branches around `here`; the one that ends in `tip` is bright, and `here` is marked."""
     current = set(tree.path(tip))
     stretches = list(_stretches(tree))
-    at = next(i for i, stretch in enumerate(stretches) if here in stretch.nodes)
+    at = next(i for i, (nodes, _) in enumerate(stretches) if here in nodes)
     first = max(0, min(at - height // 2, len(stretches) - height))
     lines = []
-    for stretch in stretches[first : first + height]:
-        marked, bright = here in stretch.nodes, stretch.nodes[0] in current
+    for nodes, stem in stretches[first : first + height]:
+        marked, bright = here in nodes, nodes[0] in current
         mark = symbols.chosen if marked else " "
-        stem = _drawn(stretch.stem, width // 2, symbols)
-        label = _label(tree, stretch, width - cell_len(mark + stem), symbols)
-        line = Text().append(mark, "bold green").append(stem, "dim")
+        drawn = _drawn(stem, width // 2, symbols)
+        label = _label(tree, nodes, width - cell_len(mark + drawn), symbols, from_end=not stem)
+        line = Text().append(mark, "bold green").append(drawn, "dim")
         lines.append(line.append(label, "bold green" if marked else "" if bright else "dim"))
     return Text("\n").join(lines)
 
@@ -240,20 +225,19 @@ def _drawn(stem: str, room: int, symbols: Symbols) -> str:
     return drawn if len(drawn) <= room else symbols.ellipsis + drawn[len(drawn) - room + 1 :]
 
 
-def _label(tree: TokenTree, stretch: _Stretch, room: int, symbols: Symbols) -> str:
+def _label(tree: TokenTree, nodes: Sequence[int], room: int, symbols: Symbols, *, from_end: bool) -> str:
     """As many whole tokens as fit: the last ones of what all branches share, the first ones of a branch."""
-    from_end = not stretch.stem
-    nodes = stretch.nodes[::-1] if from_end else stretch.nodes
-    taken: list[str] = []
+    nodes = nodes[::-1] if from_end else nodes
+    fitting: list[str] = []
     for i, node in enumerate(nodes):
         label = token_label(tree.token(node), symbols)
         rest = 0 if i == len(nodes) - 1 else cell_len(symbols.ellipsis)
-        if cell_len("".join(taken) + label) + rest > room:
+        if cell_len("".join(fitting) + label) + rest > room:
             break
-        taken.append(label)
-    if not taken:
+        fitting.append(label)
+    if not fitting:
         return fit(token_label(tree.token(nodes[0]), symbols), room, symbols)
-    text = "".join(taken[::-1] if from_end else taken)
-    if len(taken) == len(nodes):
+    text = "".join(fitting[::-1] if from_end else fitting)
+    if len(fitting) == len(nodes):
         return text
     return symbols.ellipsis + text if from_end else text + symbols.ellipsis

@@ -89,16 +89,16 @@ class CachedDecoder:
         """Copies [layers, 2, 1, H, D] of the single row's keys and values, one per token of the window from `first`."""
         return self.cache.kv[:, :, :, :, first : self.cache.length].clone().unbind(4)
 
-    def resume(self, ids: Sequence[int], kept: int, columns: Sequence[Tensor]) -> None:
+    def resume(self, ids: Sequence[int], cached: int, columns: Sequence[Tensor]) -> None:
         """Move the single row behind `ids` without running the model.
 
-        The cache holds the first `kept` tokens of their window; `columns` are those of the rest, as they were when the
-        same tokens were in the same places.
+        The cache holds the first `cached` tokens of their window; `columns` are those of the rest, from when the same
+        tokens were in the same places.
         """
         self.ids, self.start = [list(ids)], window_start(len(ids), self.model.config.context)
-        self.cache.length = kept + len(columns)
+        self.cache.length = cached + len(columns)
         if columns:
-            self.cache.kv[:, :, :, :, kept : self.cache.length] = torch.stack(tuple(columns), dim=4)
+            self.cache.kv[:, :, :, :, cached : self.cache.length] = torch.stack(tuple(columns), dim=4)
 
     def _read_window(self, rows: int, *, last_only: bool) -> Tensor:
         """Fill the cache with the current window of the first `rows`; the other rows are copies of the first."""
@@ -118,7 +118,7 @@ class CachedDecoder:
         """Make the step for a single row."""
         if not is_native(self.model):  # torch's products would change in their last bits with the number of threads
             return FlatStep(self.model, self.cache, torch.get_num_threads())
-        return StepThreads(step_threads()).around(NativeStep(self.model, self.cache))
+        return StepThreads(step_threads())(NativeStep(self.model, self.cache))
 
 
 class StateDecoder:

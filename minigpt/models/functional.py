@@ -1,4 +1,4 @@
-"""Operations on tensors, each done in the way that is fastest on the processor."""
+"""Operations on tensors, each done as is fastest on the processor."""
 
 import math
 from collections.abc import Callable

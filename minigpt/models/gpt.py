@@ -139,7 +139,7 @@ class GPT(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.gradient_checkpointing = False  # in training, keep of each block only what goes in, and run it twice
+        self.gradient_checkpointing = False  # in training, store only the input of each block, and run it twice
         self.wte = embedding(config.vocab_size, config.width)  # token -> vector; tied, it is the output head too
         self.wpe = embedding(config.context, config.width)  # position -> vector
         self.h = nn.ModuleList(Block(config) for _ in range(config.layers))

@@ -19,8 +19,8 @@ class Attention:
     ids: tuple[int, ...]
     start: int  # index in the text of the first of `ids`
     weights_LHTS: Tensor
-    scores_LHTS: Tensor  # -inf where a token does not look, as it comes later
-    stream_LTC: Tensor  # the embedding, then what each layer made of it
+    scores_LHTS: Tensor  # -inf where a token does not look, because the other comes later
+    stream_LTC: Tensor  # the embedding, then the output of each layer
 
 
 @torch.inference_mode()

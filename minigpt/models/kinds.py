@@ -1,4 +1,4 @@
-"""The kinds of model: how one is made, the shapes at which two are equally large, and the positions that a GPT has."""
+"""The kinds of model: how one is built, the shapes at which two are equally large, and the positions that a GPT has."""
 
 from dataclasses import replace
 from itertools import count

@@ -3,12 +3,11 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar
 from statistics import median_low
 
 import torch
-from torch import Tensor
 
 _TRIAL = 4  # steps that tell how fast a number of threads is
 _CLEARLY = 0.9  # of the time of one thread: what all of them must stay below to be worth their cores
@@ -36,8 +35,8 @@ def step_threads() -> int:
     return _allowed.get() or torch.get_num_threads()
 
 
-class StepThreads:
-    """Runs each step with one thread or `most`, whichever is faster at the moment, and restores the number afterwards.
+class StepThreads(ContextDecorator):
+    """Decorates a step to run with one thread or `most`, whichever is faster at the moment; torch's number is restored.
 
     Threads with a core each halve the time of a step. When another program occupies one of the cores, every product
     waits for the thread without one, and a step takes 40 times as long. Both are tried, and tried again when steps
@@ -50,15 +49,6 @@ class StepThreads:
         self._usual: dict[int, float] = {}
         self._rest = 0.0  # seconds until the next trial; none is due while all threads are best
         self._trying = most > 1
-
-    def around(self, step: Callable[[int], Tensor]) -> Callable[[int], Tensor]:
-        """`step`, run each time with the best number of threads."""
-
-        def run(token: int) -> Tensor:
-            with self:
-                return step(token)
-
-        return run
 
     def __enter__(self) -> None:
         self._before = torch.get_num_threads()

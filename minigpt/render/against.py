@@ -9,10 +9,10 @@ from pathlib import Path
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.render.candidates import PERCENT, adds_up
+from minigpt.render.candidates import PERCENT, adds_up, question
 from minigpt.render.face import Face
 from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, bar, fit_end, following, percent, quantity, safe_text, token_label
+from minigpt.render.style import Symbols, bar, fit_end, or_dash, percent, quantity, safe_text, token_label
 from minigpt.render.table import Column, Table
 from minigpt.text.records import Token
 from minigpt.views import against
@@ -66,7 +66,7 @@ def _next_captions(record: ComparedNext, after: str, names: tuple[str, str], scr
     moved = ", ".join(_moved(token, screen.symbols) for token in apart)
     return [
         screen.caption(
-            f"next token {following(after, screen.width - 20, screen.symbols)}".rstrip(),
+            question(after, screen),
             "raw softmax",
             adds_up(f"{names[0]}: shown", shown, record.rest_raw_prob),
             adds_up(f"{names[1]}: shown", other_shown, record.rest_other_raw_prob),
@@ -107,7 +107,7 @@ def compared_text_table(
         Column(first, 11, lambda span: f"{span.surprisal_bits:.2f}"),
         Column(second, 11, lambda span: f"{span.other_surprisal_bits:.2f}"),
         Column("second", 10, lambda span: f"{_change(span):+.2f}", style=_change_style),
-        Column("diverg.", 9, lambda span: _number(span.divergence_bits), style="dim", drop=1),
+        Column("diverg.", 9, lambda span: or_dash(span.divergence_bits, "{:.2f}".format), style="dim", drop=1),
     ]
     table = Table(columns, screen)
     yield table.heading()
@@ -125,10 +125,6 @@ def _change(span: ComparedSpan) -> float:
 def _change_style(span: ComparedSpan) -> str:
     change = _change(span)
     return "red" if change > 1 else "green" if change < -1 else ""
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
 
 
 def _label(tokens: Sequence[Token], symbols: Symbols) -> str:

@@ -11,7 +11,7 @@ from minigpt.render.face import Face
 from minigpt.render.html import Section
 from minigpt.render.machine import write_grid, write_rows
 from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, fit, percent, quantity, quoted, token_label, visible
+from minigpt.render.style import Symbols, fit, or_dash, percent, quantity, quoted, token_label, visible
 from minigpt.render.table import Column, Table
 from minigpt.views import attention, heads, shared_word
 from minigpt.views.attention import AttentionGrid
@@ -39,12 +39,12 @@ def head_table(heads: Sequence[HeadSummary], screen: Screen) -> Text:
             Column("head", 5, lambda head: f"{head.head}"),
             Column("entropy", 9, lambda head: f"{head.entropy_bits:.2f}"),
         ]
-    show, cells = (_whole, 6) if narrow else (_percent, 10)
+    show, cells = ("{:.0%}".format, 6) if narrow else (percent, 10)
     columns += [
-        Column("prev" if narrow else "previous", cells, lambda head: show(head.previous)),
-        Column("first", cells, lambda head: show(head.first)),
-        Column("same", cells, lambda head: show(head.same)),
-        Column("self" if narrow else "itself", cells, lambda head: show(head.itself)),
+        Column("prev" if narrow else "previous", cells, lambda head: or_dash(head.previous, show)),
+        Column("first", cells, lambda head: or_dash(head.first, show)),
+        Column("same", cells, lambda head: or_dash(head.same, show)),
+        Column("self" if narrow else "itself", cells, lambda head: or_dash(head.itself, show)),
     ]
     if not narrow:
         columns.append(Column("", 0, lambda head: head.kind or "", left=True, style="green"))
@@ -61,14 +61,6 @@ def head_table(heads: Sequence[HeadSummary], screen: Screen) -> Text:
             ),
         ]
     )
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else percent(share)
-
-
-def _whole(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.0f}%"
 
 
 def grid_table(grid: AttentionGrid, screen: Screen, *, scores: bool = False) -> Iterator[Text]:

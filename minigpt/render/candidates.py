@@ -61,6 +61,11 @@ def other_row(record: StepRecord, table: Table[Candidate]) -> list[Text]:
     return [table.foot(0, f"other ({quantity(count, 'token')})", f"other {count:,}")]
 
 
+def question(after: str, screen: Screen) -> str:
+    """`next token after “...”` as a part of a caption."""
+    return f"next token {following(after, screen.width - 20, screen.symbols)}".rstrip()
+
+
 def counted(record: StepRecord) -> int:
     """The number of tokens listed and not listed."""
     return len(record.candidates) + (record.other.count if record.other else 0)
@@ -90,7 +95,7 @@ def next_token_table(record: StepRecord, after: str, screen: Screen) -> Text:
         [
             *table.lines(record.candidates),
             *other_row(record, table),
-            screen.caption(f"next token {following(after, screen.width - 20, screen.symbols)}".rstrip(), "raw softmax"),
+            screen.caption(question(after, screen), "raw softmax"),
             screen.caption(
                 f"vocabulary {counted(record):,}", entropy(record), adds_up("shown", raw_shown(record), other.raw_prob)
             ),

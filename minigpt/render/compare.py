@@ -16,8 +16,8 @@ from minigpt.render.panels import NAMES, octaves, relative
 from minigpt.render.progress import LiveDisplay, progress_row
 from minigpt.render.screen import Screen
 from minigpt.render.style import byte_count, compact, duration, safe_text
+from minigpt.render.table import Column, Table
 
-_GAP = 2
 _SHORT = {"window": "window", "no-positions": "no pos", "one-head": "1 head", "no-attention": "no att"}
 _GRADIENTS = (16, 64, 255)  # tokens before the one to predict
 _RECALLS = (8, 32, 128, 256)
@@ -38,6 +38,11 @@ class _Row:
     better: _Better | None = None
     short: str = ""
 
+    def text(self, number: int) -> str:
+        """The value of one model as it is shown."""
+        value = self.values[number]
+        return "-" if value is None else self.show(value)
+
     def leaders(self) -> tuple[int, ...]:
         """The models with the best value as it is shown, if values can be better and all are known.
 
@@ -51,44 +56,41 @@ class _Row:
 
 
 def comparison_table(comparison: Comparison, screen: Screen) -> Iterator[Text]:
-    """One line per measurement, without those still to come. The best value of a row is bold."""
+    """One line per measurement, without those still to come. The best value of a row is bold.
+
+    Where there is no room, names are shortened, and then labels get lines of their own.
+    """
     rows = list(_rows(comparison))
-    cells = [["-" if value is None else row.show(value) for value in row.values] for row in rows]
-    names, widths, indent = _columns(comparison, rows, cells, screen)
-    yield _line("", names, widths, indent, "dim")
-    for row, texts in zip(rows, cells, strict=True):
-        if not indent:
-            yield Text(f" {row.label}", "dim")
-        leaders = row.leaders()
-        line = _line(row.label if indent else "", texts, widths, indent)
-        for number in leaders if len(leaders) < len(row.values) else ():
-            end = indent + 1 + sum(widths[: number + 1]) + _GAP * (number + 1)
-            line.stylize("bold", end - len(texts[number]), end)
-        yield line
-
-
-def _columns(
-    comparison: Comparison, rows: Sequence[_Row], cells: Sequence[Sequence[str]], screen: Screen
-) -> tuple[list[str], list[int], int]:
-    """Names, widths, and room for labels before them: 0 if labels need lines of their own for lack of room."""
-    label = max(cell_len(row.label) for row in rows) + 1
+    names = [NAMES[contender.model] for contender in comparison.contenders]
     short = [_SHORT.get(contender.model, NAMES[contender.model]) for contender in comparison.contenders]
-    for names in ([NAMES[contender.model] for contender in comparison.contenders], short):
-        widths = [max(map(cell_len, column)) for column in zip(names, *cells, strict=True)]
-        if 1 + label + sum(widths) + _GAP * len(widths) <= screen.width:
-            return names, widths, label
-    return short, [max(width, (screen.width - 1) // len(short) - _GAP) for width in widths], 0
+    label = Column[_Row]("", max(cell_len(row.label) for row in rows) + 2, lambda row: row.label, left=True, gap=1)
+    tables = (Table([label, *map(_model_column, range(len(names)), some)], screen, rows) for some in (names, short))
+    table = next((table for table in tables if table.fits), None)
+    beside = table is not None
+    if table is None:
+        wide = [name.rjust((screen.width - 1) // len(short) - 2) for name in short]
+        table = Table([Column("", 1, lambda row: ""), *map(_model_column, range(len(names)), wide)], screen, rows)
+    heading = table.heading()
+    heading.style = "dim"
+    yield heading
+    for row in rows:
+        if not beside:
+            yield Text(f" {row.label}", "dim")
+        yield table.line(row)
 
 
-def _line(label: str, cells: Sequence[str], widths: Sequence[int], indent: int, style: str = "") -> Text:
-    columns = (" " * (_GAP + width - cell_len(cell)) + cell for cell, width in zip(cells, widths, strict=True))
-    return Text(f" {label:<{indent}}" + "".join(columns), style)
+def _model_column(number: int, name: str) -> Column[_Row]:
+    def style(row: _Row) -> str:
+        leaders = row.leaders()
+        return "bold" if number in leaders and len(leaders) < len(row.values) else ""
+
+    return Column(name, 0, lambda row: row.text(number), style=style)
 
 
 def _rows(comparison: Comparison) -> Iterator[_Row]:
     """The rows with at least one known value."""
-    made = chain(_training_rows(comparison), _memory_rows(comparison), _generation_rows(comparison))
-    return (row for row in made if any(value is not None for value in row.values))
+    rows = chain(_training_rows(comparison), _memory_rows(comparison), _generation_rows(comparison))
+    return (row for row in rows if any(value is not None for value in row.values))
 
 
 def _training_rows(comparison: Comparison) -> Iterator[_Row]:
@@ -256,7 +258,7 @@ class ComparingDisplay(LiveDisplay):
         self._before = 0.0  # seconds that were spent before this process
 
     def begin(self, number: int, model: str, what: str, comparison: Comparison) -> None:
-        """Measurement `number` of all begins; `comparison` holds those before it."""
+        """Begin measurement `number` of all; `comparison` holds those before it."""
         if self._comparison is None:
             self._before = comparison.spent_seconds
         self._number, self._share, self._loss, self._comparison = number, 0.0, "", comparison

@@ -1,5 +1,6 @@
 """What a corpus says about a text: a table beside the model's list, or the text with its verbatim spans."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from minigpt.render.candidates import (
     counted,
     entropy,
     other_row,
+    question,
     raw_shown,
 )
 from minigpt.render.face import Face
@@ -22,7 +24,7 @@ from minigpt.render.style import (
     Symbols,
     fit,
     fit_end,
-    following,
+    or_dash,
     percent,
     quantity,
     quoted,
@@ -55,31 +57,22 @@ def _candidates(record: CorpusStep, screen: Screen) -> list[Text]:
     other = record.other
     most = max([other.corpus_count, *(candidate.corpus_count for candidate in record.candidates)])
     longest = max(max(candidate.raw_prob, candidate.corpus_share or 0.0) for candidate in record.candidates)
-
-    table = Table[Any](
-        [
-            *candidate_columns(record, screen, longest=longest),
-            Column("model", PERCENT, lambda c: percent(c.raw_prob), feet=(percent(other.raw_prob),)),
-            bar_column(screen, lambda c: (c.corpus_share or 0.0) / longest, cells=8, style="magenta"),
-            Column(
-                "corpus", PERCENT, lambda c: _share(c.corpus_share), style=_faint, feet=(_share(other.corpus_share),)
-            ),
-            Column(
-                "times",
-                max(7, 2 + len(f"{most:,}")),
-                lambda c: f"{c.corpus_count:,}",
-                style=_faint,
-                feet=(f"{other.corpus_count:,}",),
-            ),
-        ],
-        screen,
-        record.candidates,
-    )
+    other_share = or_dash(other.corpus_share, percent)
+    columns = [
+        *candidate_columns(record, screen, longest=longest),
+        Column[Any]("model", PERCENT, lambda c: percent(c.raw_prob), feet=(percent(other.raw_prob),)),
+        bar_column(screen, lambda c: (c.corpus_share or 0.0) / longest, cells=8, style="magenta"),
+        Column("corpus", PERCENT, lambda c: or_dash(c.corpus_share, percent), style=_faint, feet=(other_share,)),
+        Column(
+            "times",
+            max(7, 2 + len(f"{most:,}")),
+            lambda c: f"{c.corpus_count:,}",
+            style=_faint,
+            feet=(f"{other.corpus_count:,}",),
+        ),
+    ]
+    table = Table(columns, screen, record.candidates)
     return [*table.lines(record.candidates), *other_row(record, table)]
-
-
-def _share(share: float | None) -> str:
-    return "-" if share is None else percent(share)
 
 
 def _faint(candidate: CorpusCandidate) -> str:
@@ -88,26 +81,26 @@ def _faint(candidate: CorpusCandidate) -> str:
 
 def _captions(record: CorpusStep, after: str, screen: Screen) -> list[Text]:
     whole = adds_up("model: shown", raw_shown(record), record.other.raw_prob)
-    question = f"next token {following(after, screen.width - 20, screen.symbols)}".rstrip()
-    first = screen.caption(question, f"vocabulary {counted(record):,}", entropy(record), whole)
-    return [first, *_corpus_captions(record, screen)]
+    vocabulary = f"vocabulary {counted(record):,}"
+    return [
+        screen.caption(question(after, screen), vocabulary, entropy(record), whole),
+        _corpus_caption(record, screen),
+    ]
 
 
-def _corpus_captions(record: CorpusStep, screen: Screen) -> list[Text]:
+def _corpus_caption(record: CorpusStep, screen: Screen) -> Text:
     where, suffix = corpus_name(record.corpus), record.suffix
     if suffix is None:
-        missing = "nothing follows the last token" if record.suffixes else "the last token does not stand"
-        return [screen.caption(f"corpus: {missing} in {where}: nothing to compare with")]
-    shown = sum(candidate.corpus_share or 0.0 for candidate in record.candidates)
-    end = f"its end {_quoted(suffix, screen)}, {quantity(suffix.tokens, 'token')}, stands {_times(suffix.occurrences)}"
-    different = (
-        f"{quantity(suffix.next_tokens, 'different token')} {'follows' if suffix.next_tokens == 1 else 'follow'}"
+        missing = "nothing follows the last token" if record.suffixes else "the last token does not occur"
+        return screen.caption(f"corpus: {missing} in {where}: nothing to compare with")
+    shown = math.fsum(candidate.corpus_share or 0.0 for candidate in record.candidates)
+    end = f"its end {_quoted(suffix, screen)}, {quantity(suffix.tokens, 'token')}, occurs {_times(suffix.occurrences)}"
+    follow = "follows" if suffix.next_tokens == 1 else "follow"
+    return screen.caption(
+        f"corpus: {end} in {where}",
+        f"{quantity(suffix.next_tokens, 'different token')} {follow}",
+        adds_up("shown", shown, record.other.corpus_share or 0.0),
     )
-    return [
-        screen.caption(
-            f"corpus: {end} in {where}", different, adds_up("shown", shown, record.other.corpus_share or 0.0)
-        )
-    ]
 
 
 def corpus_name(corpus: CorpusText) -> str:
@@ -143,15 +136,12 @@ def _suffixes(record: CorpusStep, screen: Screen) -> list[Text]:
     def end(suffix: CorpusSuffix) -> partial[str]:
         return partial(fit_end, visible(_characters(suffix), symbols), symbols=symbols)
 
-    def divergence(suffix: CorpusSuffix) -> str:
-        return "-" if suffix.divergence_bits is None else f"{suffix.divergence_bits:.2f}"
-
     columns = [
         Column[CorpusSuffix]("", 1, lambda suffix: symbols.chosen if suffix is record.suffix else " ", style=style),
         Column("last tokens", screen.width, end, left=True, least=12, style=style, gap=1),
         Column("times", 12, lambda suffix: f"{suffix.occurrences:,}"),
         Column("followed by", 14, lambda suffix: quantity(suffix.next_tokens, "token"), drop=1),
-        Column("KL bits", 12, divergence, drop=2),
+        Column("KL bits", 12, lambda suffix: or_dash(suffix.divergence_bits, "{:.2f}".format), drop=2),
         Column(
             "most often",
             max(13, min(26, (screen.width - 40) // 2)),
@@ -189,7 +179,7 @@ def _likeliest(suffix: CorpusSuffix, width: int, symbols: Symbols) -> str:
     return f"{fit(label, max(1, min(cell_len(label), width - len(share) - 1)), symbols)} {share}"
 
 
-# --- what stands there verbatim
+# --- what occurs there verbatim
 
 
 def verbatim_text(report: VerbatimReport) -> Text:
@@ -203,7 +193,7 @@ def verbatim_text(report: VerbatimReport) -> Text:
 
 def verbatim_caption(report: VerbatimReport, screen: Screen) -> Text:
     """How much of the sample occurs in the corpus, and the longest span that does."""
-    where = f"stand verbatim in {corpus_name(report.corpus)}"
+    where = f"occur verbatim in {corpus_name(report.corpus)}"
     least = f"of {quantity(report.at_least, 'token')} or more"
     sampled, longest = quantity(report.sampled_tokens, "sampled token"), report.longest
     if longest is None:
@@ -211,7 +201,7 @@ def verbatim_caption(report: VerbatimReport, screen: Screen) -> Text:
     share = percent(report.verbatim_tokens / report.sampled_tokens, 0)
     return screen.caption(
         f"{share} of the {sampled} {where}, in {quantity(len(report.spans), 'span')} {least}",
-        f"the longest has {quantity(longest.tokens, 'token')} and stands there {_times(longest.occurrences)}: "
+        f"the longest has {quantity(longest.tokens, 'token')} and occurs there {_times(longest.occurrences)}: "
         f"{_quoted(longest, screen)}",
     )
 

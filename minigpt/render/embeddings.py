@@ -9,7 +9,7 @@ from rich.text import Text
 
 from minigpt.render.face import Face
 from minigpt.render.screen import Screen
-from minigpt.render.style import fit, signed_sparkline, token_label
+from minigpt.render.style import fit, or_dash, signed_sparkline, token_label
 from minigpt.render.table import Column, Table, bar_column, blocks, token_column
 from minigpt.views import embeddings
 from minigpt.views.embeddings import Neighbour, TokenVector
@@ -84,13 +84,9 @@ def _cosines(vectors: Sequence[TokenVector], screen: Screen) -> Iterator[Text]:
 
     def column(number: int) -> Column[TokenVector]:
         label = fit(labels[number], min(cell_len(labels[number]), _COSINE), symbols)
-        return Column(label, _COSINE + 2, lambda vector: _cosine(vector.cosines[number]))
+        return Column(label, _COSINE + 2, lambda vector: or_dash(vector.cosines[number], "{:+.4f}".format))
 
     yield from blocks(first, list(map(column, range(len(vectors)))), vectors, screen)
-
-
-def _cosine(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.4f}"
 
 
 def write_vectors(vectors: Sequence[TokenVector], file: TextIO) -> None:

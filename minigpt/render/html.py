@@ -1,7 +1,7 @@
 """Builds one self-contained HTML page from its sections.
 
 To add a section: write templates/NAME.html, and NAME.js, which registers what it does with `views`; and a function that
-makes a Section of records, in a file of its own. Nothing here needs to know of it.
+makes a Section of records. Nothing changes here.
 
 What comes from records enters a page in two ways: through Jinja2, which escapes it everywhere, or as JSON in a block
 that is no script, from which the scripts take it as text. Nothing is ever parsed as HTML. The page's policy lets only

@@ -57,15 +57,12 @@ def stream_text(
             console.file.write(text.plain)
         console.file.flush()
 
-    def written() -> Iterable[StepRecord | SampleEnd]:
-        write(Text(safe_text(prompt)))
-        for data, record in pieces:
-            write(_shown(heat, data, record))
-            yield record
-        write(Text("\n"))
-        _print_legend(console, scale)
-
-    return last_record(written())
+    write(Text(safe_text(prompt)))
+    for data, record in pieces:
+        write(_shown(heat, data, record))
+    write(Text("\n"))
+    _print_legend(console, scale)
+    return _ended(record)
 
 
 def print_every_table(
@@ -90,15 +87,15 @@ def show_live(
 ) -> SampleEnd:
     """Show the text as it grows, and below it the table of the current step."""
     with LiveSample(console, prompt, steps, scale) as view:
-
-        def shown() -> Iterable[StepRecord | SampleEnd]:
-            for data, record in pieces:
-                view.add(data, record)
-                yield record
-
-        end = last_record(shown())
+        for data, record in pieces:
+            view.add(data, record)
     _print_legend(console, scale)
-    return end
+    return _ended(record)
+
+
+def _ended(record: StepRecord | SampleEnd) -> SampleEnd:
+    assert isinstance(record, SampleEnd), "a sample ends with a SampleEnd"
+    return record
 
 
 def _shown(heat: HeatedText, data: bytes, record: StepRecord | SampleEnd) -> Text:

@@ -140,8 +140,8 @@ def _joined(points: Points) -> Points:
 
 def _columns(points: Points, log: bool) -> tuple[list[float], list[float]]:
     """x and y of the points, thinned."""
-    kept = thinned(points, _MOST_POINTS)
-    return [_place(x, log) for x, _ in kept], [y for _, y in kept]
+    some = thinned(points, _MOST_POINTS)
+    return [_place(x, log) for x, _ in some], [y for _, y in some]
 
 
 def thinned(points: Points, most: int) -> Points:

@@ -120,7 +120,7 @@ def overfitting(now: TrainRecord, best: TrainRecord) -> str:
     """The warning that validation has stopped improving while the training loss still falls."""
     return (
         f"After {now.epoch:.1f} epochs the model is overfitting: the training loss still falls, but "
-        f"the best validation loss, that of epoch {best.epoch:.1f}, lies three or more evaluations back. The best "
+        f"the best validation loss, that of epoch {best.epoch:.1f}, is three or more evaluations old. The best "
         "model is kept; a longer text, a smaller model, more --weight-decay or --dropout helps."
     )
 

@@ -1,19 +1,16 @@
 """Tables of runs: those in a folder, the newest first; and those that were planned, with the reasons for the best."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
 
 from rich.cells import cell_len
 from rich.text import Text
 
 from minigpt.checkpoint.records import RunSummary
 from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, byte_count, compact, duration, quantity, safe_text, visible
+from minigpt.render.style import Symbols, byte_count, compact, duration, or_dash, quantity, safe_text, visible
 from minigpt.render.table import Column, Table
 from minigpt.settings import TrainConfig
 from minigpt.training.records import PlannedRun
-
-T = TypeVar("T")
 
 
 def runs_table(runs: Sequence[RunSummary], folder: str, screen: Screen) -> Iterator[Text]:
@@ -38,15 +35,15 @@ def _run_columns(runs: Sequence[RunSummary], symbols: Symbols) -> Sequence[Colum
         return visible(run.name, symbols)
 
     def text(run: RunSummary) -> str:
-        return _or_dash(run.text, lambda text: _last_part(text, symbols))
+        return or_dash(run.text, lambda text: _last_part(text, symbols))
 
     return (
         Column("name", 0, name, left=True, least=1 + _widest(runs, name, 20), most=29, gap=1),
         Column("model", 0, lambda run: _kind_and_shape(run, symbols), drop=2),
-        Column("weights", 0, lambda run: _or_dash(run.parameters, compact), drop=3),
+        Column("weights", 0, lambda run: or_dash(run.parameters, compact), drop=3),
         Column("text", 0, text, left=True, drop=4, least=2 + _widest(runs, text, 11), most=26),
-        Column("steps", 0, lambda run: _or_dash(run.steps, "{:,}".format), drop=6),
-        Column("bits/byte", 0, lambda run: _or_dash(run.validation_bits_per_byte, "{:.3f}".format)),
+        Column("steps", 0, lambda run: or_dash(run.steps, "{:,}".format), drop=6),
+        Column("bits/byte", 0, lambda run: or_dash(run.validation_bits_per_byte, "{:.3f}".format)),
         Column("on disk", 0, lambda run: byte_count(run.bytes), drop=1),
         Column("age", 0, lambda run: age(run.age_seconds)),
         Column("status", 0, lambda run: visible(run.status, symbols), left=True, drop=5),
@@ -67,10 +64,6 @@ def _kind_and_shape(run: RunSummary, symbols: Symbols) -> str:
 def _last_part(text: str, symbols: Symbols) -> str:
     """The last part of a path, which is enough to recognise a file."""
     return visible(text.rstrip("/").rsplit("/", 1)[-1], symbols).replace(symbols.space, " ")
-
-
-def _or_dash(value: T | None, shown: Callable[[T], str]) -> str:
-    return "-" if value is None else shown(value)
 
 
 def age(seconds: float) -> str:

@@ -1,12 +1,15 @@
 """The style of tokens, probabilities and bits, decided here once for every table, page and stream."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
+from typing import TypeVar
 
 from rich.cells import cell_len, set_cell_size
 
 from minigpt.text.records import Token
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Symbols:
     ellipsis: str = "…"
     quotes: str = "“”"
     times: str = "×"
-    tree: str = "├└│"  # a branch, the last one, and what goes on beside it
+    tree: str = "├└│"  # a branch, the last one, and the line that continues beside it
 
 
 UNICODE = Symbols()
@@ -190,6 +193,11 @@ def signed_sparkline(values: Sequence[float], most: float, symbols: Symbols = UN
 def quantity(count: int, noun: str) -> str:
     """`1 token`, `4,090 tokens`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def or_dash(value: T | None, show: Callable[[T], str]) -> str:
+    """The value as `show` writes it, or `-` if there is none."""
+    return "-" if value is None else show(value)
 
 
 def compact(count: float) -> str:

@@ -87,12 +87,22 @@ def _logits(step: StepLogits, candidates: Sequence[Candidate], tokens: _TokenTab
         "place": step.place,
         "rest": other.count,
         "restLogSums": step.rest_log_sums,
+        "restMeans": [None if mean is None else float(f"{mean:.9g}") for mean in step.rest_means],
         "chosen": None if token is None else [c.id for c in candidates].index(token.id),
     }
     if step.listed.stages:
-        both = zip(step.listed.stages, other.after, strict=True)
-        found["used"] = [{"kept": stage.kept, "mass": stage.mass, "other": share} for stage, share in both]
+        names = [stage.name for stage in step.listed.stages]
+        cut_at = [names.index(c.cut_by) if c.cut_by else len(names) for c in candidates]
+        found["used"] = [
+            {"kept": stage.kept, "mass": stage.mass, "other": share, **_gone([n >= at for at in cut_at])}
+            for n, (stage, share) in enumerate(zip(step.listed.stages, other.after, strict=True))
+        ]
     return found
+
+
+def _gone(is_cut: Sequence[bool]) -> dict[str, list[int]]:
+    """Which candidates were cut, unless they are the last."""
+    return {} if list(is_cut) == sorted(is_cut) else {"gone": [i for i, cut in enumerate(is_cut) if cut]}
 
 
 def _changed(step: StepLogits) -> dict[str, Any]:

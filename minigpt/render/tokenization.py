@@ -26,11 +26,8 @@ _NARROWEST = 70  # columns for two lists beside each other
 _GAP = 3
 _COUNTED = {1: "one token", 2: "two tokens", 3: "three tokens"}
 
-# The share of its own cut below which a prompt is told of. Of the text that a model of 4 x 128 and vocabulary 1,024
-# learned from, cut at a thousand random places of each kind (of the GPL, which it does not know), that is 99.7 %
-# (98.9 %) of the prompts that end in a space, 74 % (59 %) of those inside a word, and 1.1 % (4.8 %) of those after a
-# whole one. One half would tell of 79 % (68 %) inside a word, and of 2.6 % (10 %) after a whole one, " a" above all: it
-# may become " an" or " and".
+# A prompt whose own tokenization has less than this share gets a note: nearly all that end in a space, most that end
+# inside a word, and few that end after a whole one (docs/log.md has the measurements).
 DOUBTFUL = 0.2
 
 
@@ -98,8 +95,8 @@ def boundary_note(end: Boundary, symbols: Symbols = UNICODE) -> str | None:
     piece, longer, cut = _quoted(end, symbols), _quoted(end.longer[0], symbols), percent(end.share)
     is_space = end.text is not None and end.text.isspace()
     return (
-        f"the prompt ends in {piece}. Of what begins so, the model expects {percent(1 - end.share)} to be a longer "
-        f"token, {longer} first, and {cut} to be cut here: what follows may make no sense. "
+        f"the prompt ends in {piece}. Of what begins with it, the model expects {percent(1 - end.share)} to be a "
+        f"longer token, most likely {longer}, and only {cut} to end here, so what follows may make no sense. "
         f"{'Leave it out' if is_space else 'Complete it, or end before it'}; --boundary shows both."
     )
 
@@ -156,7 +153,7 @@ def _earlier_table(end: Boundary, screen: Screen) -> Text:
 def _caption(end: Boundary, screen: Screen) -> Text:
     piece = _quoted(end, screen.symbols)
     if not end.longer:
-        return screen.caption(f"no token begins with {piece} and goes on", "raw softmax")
+        return screen.caption(f"no longer token begins with {piece}", "raw softmax")
     longer = math.fsum([end.other_longer.raw_prob, *(token.raw_prob for token in end.longer)])
     total = 100 * (end.raw_prob + longer + end.others.raw_prob)
     return Text("\n").join(

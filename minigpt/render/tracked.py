@@ -9,7 +9,7 @@ from rich.text import Text
 from minigpt.render.face import Face
 from minigpt.render.html import Section, text_before
 from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, fit, following, percent, quantity, sparkline, token_label
+from minigpt.render.style import Symbols, fit, following, or_dash, percent, quantity, sparkline, token_label
 from minigpt.render.table import Column, blocks
 from minigpt.views import history, lens
 from minigpt.views.history import HistoryRow, LayerHistoryRow
@@ -85,8 +85,8 @@ def lens_table(rows: Sequence[LensRow], after: str, screen: Screen) -> Iterator[
         "divergence: what the output's tokens cost more when coded by this layer",
     )
     yield screen.caption(
-        "a reading (the logit lens): the final norm and the output table, applied to each layer, of which none but the "
-        "last was trained to be read so"
+        "the logit lens: the final norm and the output table, applied to each layer, although only the last was "
+        "trained to be read this way"
     )
 
 
@@ -97,9 +97,9 @@ def history_table(rows: Sequence[HistoryRow], after: str, screen: Screen) -> Ite
     """
     first = Column[HistoryRow]("step", _STEP, _step, style=lambda row: "bold" if row.final else "")
     columns = [
-        Column[HistoryRow]("bits/byte", 11, lambda row: _number(row.validation_bits_per_byte)),
-        Column("entropy", 9, lambda row: _number(row.entropy_bits)),
-        Column("divergence", 12, lambda row: _number(row.divergence_bits)),
+        Column[HistoryRow]("bits/byte", 11, lambda row: or_dash(row.validation_bits_per_byte, "{:.3f}".format)),
+        Column("entropy", 9, lambda row: f"{row.entropy_bits:.3f}"),
+        Column("divergence", 12, lambda row: f"{row.divergence_bits:.3f}"),
         *tracked_columns(rows, screen.symbols),
     ]
     yield from blocks(first, columns, rows, screen)
@@ -116,10 +116,6 @@ def history_table(rows: Sequence[HistoryRow], after: str, screen: Screen) -> Ite
 
 def _step(row: HistoryRow | LayerHistoryRow) -> str:
     return "final" if row.final else f"{row.step:,}"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 def layer_table(rows: Sequence[LayerHistoryRow], after: str, screen: Screen) -> Iterator[Text]:
@@ -143,7 +139,7 @@ def layer_table(rows: Sequence[LayerHistoryRow], after: str, screen: Screen) -> 
         "* the top rank there",
     )
     yield screen.caption(
-        f"layer 0: the embeddings; layer {last}: the model's output; no other was trained to be read so"
+        f"layer 0: the embeddings; layer {last}: the model's output; no other was trained to be read this way"
     )
 
 

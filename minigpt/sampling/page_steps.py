@@ -48,7 +48,7 @@ def open_step(checkpoint: Checkpoint, ids: Sequence[int], best: int) -> StepLogi
 def every_step(
     checkpoint: Checkpoint, ids: Sequence[int], config: SampleConfig, best: int
 ) -> Iterator[StepRecord | StepLogits]:
-    """The distribution before each of `ids`; None for the first."""
+    """The distribution before each of `ids`; without numbers for the first."""
     token_bytes, page_step = checkpoint.tokenizer.token_bytes, page_steps(checkpoint, config, best)
     if ids:
         yield first_token(checkpoint.tokenizer, ids[0])
@@ -97,6 +97,7 @@ def step_logits(
         distribution(logits_V, stages), token_bytes, position=step.position, top=best, token=token, sample=step.sample
     )
     ids = [candidate.id for candidate in listed.candidates]
+    rest_sums = _rest_sums(logits_V, ids, temperatures)
     return StepLogits(
         step=step,
         listed=listed,
@@ -106,7 +107,8 @@ def step_logits(
         sigma=float(logits_V.std(correction=0)),
         place=_place(logits_V, ids[-1]),
         temperatures=tuple(temperatures),
-        rest_log_sums=_rest_log_sums(logits_V, ids, temperatures),
+        rest_log_sums=tuple(log_sum for log_sum, _ in rest_sums),
+        rest_means=tuple(mean for _, mean in rest_sums),
     )
 
 
@@ -116,20 +118,27 @@ def _place(logits_V: Tensor, token: int) -> int:
     return int(before_V.sum()) + int(equal_V.sum())
 
 
-def _rest_log_sums(logits_V: Tensor, listed: list[int], temperatures: Sequence[float]) -> tuple[float | None, ...]:
+def _rest_sums(
+    logits_V: Tensor, listed: list[int], temperatures: Sequence[float]
+) -> list[tuple[float | None, float | None]]:
+    """Of the tokens that are not listed, at each temperature: the log-sum-exp, and the weighted mean."""
     is_rest_V = torch.ones_like(logits_V, dtype=torch.bool)
     is_rest_V[listed] = False
     below_R = (logits_V - logits_V.max())[is_rest_V]
-    return tuple(_log_sum(below_R, temperature) if temperature else None for temperature in temperatures)
+    return [_sums(below_R, temperature) if temperature else (None, None) for temperature in temperatures]
 
 
-def _log_sum(below_R: Tensor, temperature: float) -> float | None:
+def _sums(below_R: Tensor, temperature: float) -> tuple[float | None, float | None]:
     """Computed one temperature at a time: all at once would need a matrix of megabytes, and be several times slower."""
     if not len(below_R):
-        return None
+        return None, None
     largest = float(below_R.max())
-    found = largest / temperature + math.log(float(((below_R - largest) / temperature).exp().sum()))
-    return None if found == -math.inf else found
+    lower_R = (below_R - largest) / temperature
+    weights_R = lower_R.exp()
+    total = float(weights_R.sum())
+    log_sum = largest / temperature + math.log(total)
+    mean = largest / temperature + float(weights_R @ lower_R) / total
+    return (None, None) if log_sum == -math.inf else (log_sum, mean)
 
 
 class SampleSteps:

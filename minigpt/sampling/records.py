@@ -102,6 +102,7 @@ class StepLogits:
     # At each temperature T, ln of the sum of exp((logit - largest logit) / T) over the tokens not listed. None where
     # that sum is 0, and for T = 0.
     rest_log_sums: tuple[float | None, ...]
+    rest_means: tuple[float | None, ...]  # the mean of those (logit - largest logit) / T, each weighted by its exp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

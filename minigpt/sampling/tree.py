@@ -156,7 +156,7 @@ class TokenTree:
             steps.append(TraceStep(node=node, parent=None if parent == trunk else parent, record=record))
         return replace(header, prompt=self.text(trunk), prompt_ids=tuple(self.ids(trunk))), steps
 
-    # Records, all from the logits that are kept: no forward pass
+    # Records, all from the kept logits: no forward pass
 
     def step(self, node: int) -> StepRecord | None:
         """The record of how `node`'s token was chosen; None for the first one, which has no context."""

@@ -61,7 +61,7 @@ from minigpt.settings.training import (
     TrainMachine,
 )
 
-# Of every number that a command takes, by the setting's name; those of the views stand with them.
+# The ranges of the numbers that commands take, by the setting's name, without those of the views.
 _TRAINING = (Choices, Length, TrainConfig, TrainMachine, Output)
 _SAMPLING = (SampleConfig, Drawing, SampleShown, SampleKept)
 RANGES: dict[str, Range] = {

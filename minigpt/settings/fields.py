@@ -75,7 +75,7 @@ def require_choice(name: str, value: str | None, values: Iterable[str]) -> None:
 class Setting:
     """The description of a settings field. Without a `help` it has no flag.
 
-    In `help`, {values} stands for the `choices`; `remarks` on single choices follow them in parentheses. An `open`
+    In `help`, {values} is replaced by the `choices`; `remarks` on single choices follow them in parentheses. An `open`
     choice also takes other values, which its user checks. `panel` is the box of --help that lists the flag; `flag` and
     `short` are its names if they differ from the field's, `metavar` that of its value; `off` is the help of a second
     flag, --no-NAME, for a switch. `variable` is an environment variable used when the flag is not given. `completes`

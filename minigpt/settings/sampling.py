@@ -168,6 +168,7 @@ class FilterSettings(Settings):
         cuts=lambda value: True,
         key="l",
         steps=_SHARES,
+        slider=_SHARES,
     )
     top_p: float = _filter(  # Holtzman et al., 2020
         0.95,

@@ -1,4 +1,4 @@
-"""The settings of a training: the text, what is chosen for the model, how long, how, and where it goes.
+"""The settings of a training: the text, the shape of the model, how long, how, and where it is saved.
 
 To add one, add a field with `setting(...)` to one of these classes and use it. Its flag, its range check, its key in
 --config files, its entry in run.json and its place in the command that repeats a run follow from the field.

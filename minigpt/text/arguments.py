@@ -78,7 +78,7 @@ def single_token(tokenizer: "Tokenizer", text: str) -> int:
         if token < tokenizer.vocab_size:
             return token
         raise ConfigError(
-            f"{brief(text)} is no token: the ids of this vocabulary go from 0 to {tokenizer.vocab_size - 1:,}."
+            f"{brief(text)} is not a token: the ids of this vocabulary go from 0 to {tokenizer.vocab_size - 1:,}."
         )
     ids = tokenizer.encode(text)
     if len(ids) == 1:

@@ -32,7 +32,7 @@ ENCODINGS = (
     ("utf-8", b""),
 )
 _LISTED = 20  # names in a message, at most
-_JSON_ADVICE = 'Each line must hold one object, such as {"text": "Once upon a time"}'
+_JSON_ADVICE = 'Each line must contain one object, such as {"text": "Once upon a time"}'
 JSON_TYPES = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
 
 

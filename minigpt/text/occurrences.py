@@ -11,7 +11,7 @@ import numpy as np
 
 from minigpt.text.shards import Ids
 
-OUTSIDE = -1  # stands for the tokens before and after the corpus
+OUTSIDE = -1  # in place of the tokens before and after the corpus
 _APART = -2  # the same for the text of a sample, where it also replaces ends of documents, which match nothing
 _BLOCK = 1 << 17  # ids at once: few enough for the processor's cache, enough that most of the time is spent in numpy
 _PAIRS = 1 << 18  # compared at once, about: repetitive texts have many

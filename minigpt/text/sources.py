@@ -293,7 +293,7 @@ def stem(path: str) -> str:
     return PurePath(inner_path(path)).stem
 
 
-# --- what goes wrong
+# --- errors
 
 
 @contextmanager

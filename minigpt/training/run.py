@@ -98,7 +98,7 @@ def run(
     ended: dict[str, Any] = {"steps_taken": trainer.step, "seconds_taken": trainer.elapsed()}
     if early and not trainer.is_over:
         ended["stopped_early"] = trainer.step
-    finished = "untrained" if is_untrained(folder.info) else "finished"
+    finished = "untrained" if is_untrained(folder.recorded) else "finished"
     folder.update(status=finished if early or trainer.is_over else "stopped", **ended)
 
 

@@ -88,7 +88,8 @@ def compare_next(one: Checkpoint, other: Checkpoint, text: str, *, top: int, mov
     if not same_vocabulary(one.tokenizer, other.tokenizer):
         raise CheckpointError(
             f"{one.path} and {other.path} have different vocabularies, so their next tokens cannot be compared one by "
-            f"one.\nWith {named('every')}, they are compared stretch by stretch of the text."
+            f"one.\nTheir surprisals of a text can be compared: minigpt inspect-probs TEXT -c {one.path} --against "
+            f"{other.path} --all"
         )
     from minigpt.sampling.distribution import all_others, best_ids, candidates, divergence_bits
     from minigpt.sampling.score import distribution_after

@@ -119,7 +119,7 @@ class View:
 
 
 def flags_of(views: Iterable[View]) -> type[Settings]:
-    """The settings of one group among those of all views, in their order."""
+    """The settings of all views as one group, in their order."""
     groups = dict.fromkeys(view.settings for view in views if view.settings)
     return dataclass(frozen=True, kw_only=True)(type("ViewFlags", (*reversed(groups), Settings), {}))
 

@@ -172,8 +172,8 @@ def test_the_builtin_text(run: Checkpoint) -> None:
     ("specs", "told"),
     [
         (["-"], "takes no standard input"),
-        (["run", "notes.txt"], "corpus=run is a run, which stands alone"),
-        (["builtin", "notes.txt"], "corpus=builtin stands alone"),
+        (["run", "notes.txt"], "corpus=run is a run, which cannot be combined"),
+        (["builtin", "notes.txt"], "corpus=builtin cannot be combined"),
     ],
 )
 def test_mixtures_are_refused(run: Checkpoint, specs: list[str], told: str) -> None:

@@ -133,8 +133,8 @@ def test_a_file_without_a_type_that_is_no_bpe(bpe: Tokenizer, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "contents", "message"),
     [
-        ("merges.txt", "a b\nabc\n", "merges.txt line 2 is no merge"),
-        ("merges.txt", "a b c\n", "merges.txt line 1 is no merge"),
+        ("merges.txt", "a b\nabc\n", "merges.txt line 2 is not a merge"),
+        ("merges.txt", "a b c\n", "merges.txt line 1 is not a merge"),
         ("merges.txt", "no such\n", "vocab.json cannot be read as a tokenizer"),
         ("merges.txt", b"\xff\xfe", "merges.txt cannot be read"),
         ("merges.txt", None, "merges.txt cannot be read: No such file"),
@@ -214,7 +214,7 @@ def test_an_added_token_with_another_id_is_refused(old: Path, number: int) -> No
 @pytest.mark.parametrize("table", [[1], {"x": {"content": "a"}}, {"1": {}}, {"1": "a"}, {"1": {"content": 3}}, "x"])
 def test_a_damaged_table_of_added_tokens(old: Path, table: Any) -> None:
     write(old, "tokenizer_config.json", {"added_tokens_decoder": table})
-    assert "tokenizer_config.json: added_tokens_decoder is no table of ids and tokens" in read_error(old)
+    assert "tokenizer_config.json: added_tokens_decoder is not a table of ids and tokens" in read_error(old)
 
 
 def test_another_name_for_the_end_of_a_text(old: Path, bpe: Tokenizer) -> None:

@@ -86,7 +86,7 @@ def test_the_table_keeps_to_the_screen(
         (["--corpus", "nowhere.txt"], "nowhere.txt does not exist"),
         (["--corpus", "-"], "--corpus takes no standard input"),
         (["--corpus", ""], "does not exist"),
-        (["--corpus", "run", "--corpus", "builtin"], "--corpus run is a run, which stands alone"),
+        (["--corpus", "run", "--corpus", "builtin"], "--corpus run is a run, which cannot be combined"),
     ],
 )
 def test_nonsense_is_one_clear_line(inspect: Run, flags: list[str], told: str) -> None:
@@ -107,7 +107,7 @@ def test_the_text_of_a_sample_stays_alone_in_a_pipe(sample: Run) -> None:
     plain, marked = sample("the cat"), sample("the cat", "--corpus", "run", "--verbatim", "2")
     assert marked.exit_code == 0
     assert marked.stdout == plain.stdout
-    assert "of the 12 sampled tokens stand verbatim in the training text" in words(marked.stderr)
+    assert "of the 12 sampled tokens occur verbatim in the training text" in words(marked.stderr)
     assert "of 2 tokens or more" in words(marked.stderr)
     assert sample("the cat", "--corpus", "run", "-q").stderr == ""
 
@@ -137,7 +137,7 @@ def test_every_sample_has_its_own_report(sample: Run) -> None:
     assert sorted(end["verbatim"]["sample"] for end in ends) == [0, 1, 2]
     assert all("".join(p["text"] for p in end["verbatim"]["pieces"]) in end["text"] for end in ends)
     assert (
-        words(sample("the", "--corpus", "run", "--num-samples", "3").stderr).count("sampled tokens stand verbatim") == 3
+        words(sample("the", "--corpus", "run", "--num-samples", "3").stderr).count("sampled tokens occur verbatim") == 3
     )
 
 

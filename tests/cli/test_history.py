@@ -60,7 +60,7 @@ def test_by_layer_is_one_token_at_every_depth(history: Run) -> None:
     ("arguments", "said"),
     [
         (("--track", "xyzxyz"), "tokens of this vocabulary"),
-        (("--track", "#99999"), "is no token"),
+        (("--track", "#99999"), "is not a token"),
         (("--all",), "--all and --history exclude each other"),
         (("--csv",), "--history has no --csv"),
     ],

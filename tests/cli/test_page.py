@@ -66,7 +66,7 @@ def test_a_sample_becomes_a_page_with_its_prompt(run: Run) -> None:
     assert len(data["steps"]) == data["given"] + 12
     assert 0.77 in data["temperatures"]
     assert {slider["name"]: slider["used"] for slider in data["sliders"]} == {
-        "temperature": 0.77, "top-n-sigma": 0.0, "top-k": 7, "top-p": 0.95, "min-p": 0.0,
+        "temperature": 0.77, "top-n-sigma": 0.0, "top-k": 7, "typical-p": 1.0, "top-p": 0.95, "min-p": 0.0,
     }  # fmt: skip
     lines = run("sample", *flags, "--json").stdout.splitlines()
     records = [json.loads(line) for line in lines][:-1]

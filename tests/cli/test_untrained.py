@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from minigpt.cli.untrained import untrained
+from minigpt.checkpoint.runs import RunInfo
+from minigpt.cli.remarks import note_untrained, untrained
+from minigpt.records import from_plain
 
 Run = Callable[..., Any]
 WORDS = "this model is untrained: it predicts no better than the frequencies of the tokens do."
@@ -98,9 +100,23 @@ def test_it_is_trained_longer_as_any_finished_run_is(minigpt: Run, notes: str, t
         ({"status": "untrained", "minutes": None, "steps_taken": 5}, "Try --steps 600."),
         ({"status": "untrained", "minutes": None, "steps_taken": 5000}, "5,000 steps were taken; "),
         ({"status": "untrained", "minutes": None, "steps_taken": 5000}, "nothing to learn"),
-        ({"status": "stopped", "minutes": 3.0, "steps_taken": 2}, "Go on with: minigpt train --resume 'my run'"),
+        ({"status": "stopped", "minutes": 3.0, "steps_taken": 2}, "Continue with: minigpt train --resume 'my run'"),
         ({"status": "running"}, "0 steps were taken; "),
     ],
 )
 def test_the_advice_fits_the_run(values: dict[str, Any], advice: str) -> None:
-    assert advice in untrained(values, Path("my run"))
+    assert advice in untrained(from_plain(RunInfo, values, exact=False), Path("my run"))
+
+
+UNIGRAMS = ("null", '"5"', "true", "[]", "NaN", "{")
+
+
+@pytest.mark.parametrize(("unigram", "warns"), [("5.0", True), *((unigram, False) for unigram in UNIGRAMS)])
+def test_a_damaged_run_json_is_no_reason_to_warn(
+    unigram: str, warns: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = list[str]()
+    monkeypatch.setattr("minigpt.cli.remarks.note", notes.append)
+    (tmp_path / "run.json").write_text(f'{{"corpus": {{"unigram_loss_nats": {unigram}}}}}')
+    note_untrained(tmp_path)
+    assert bool(notes) is warns

@@ -38,7 +38,7 @@ WRONG: list[tuple[str, list[str], str]] = [
     ("inspect-probs", ["a", "-c", RUN, "--all", "--tokens"], "--all and --tokens exclude each other"),
     ("inspect-probs", ["a", "-c", RUN, "--choices", "b"], "compares two texts or more"),
     ("inspect-probs", ["a", "-c", RUN, "--track", "the"], "--track goes with"),
-    ("inspect-probs", ["a", "-c", RUN, "--by-layer", "--track", "#999"], "#999 is no token"),
+    ("inspect-probs", ["a", "-c", RUN, "--by-layer", "--track", "#999"], "#999 is not a token"),
     ("inspect-probs", ["a", "-c", RUN, "--corpus", "-"], "--corpus takes no standard input"),
     ("inspect-probs", ["a", "-c", RUN, "--file", NOTES], "not both"),
     ("inspect-probs", ["", "-c", RUN], "There is no text to look at"),

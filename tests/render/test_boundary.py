@@ -93,15 +93,15 @@ def test_the_rows_add_up(lecture: StepRecord, space: Boundary, inside: Boundary)
 
 def test_where_nothing_goes_on_it_says_so(lecture: StepRecord, space: Boundary) -> None:
     end = replace(space, share=1.0, longer=(), other_longer=Other(count=0, raw_prob=0.0, prob=0.0))
-    assert "no token begins with “␣” and goes on" in str(boundary_tables(lecture, end, PROMPT, Screen(100)))
+    assert "no longer token begins with “␣”" in str(boundary_tables(lecture, end, PROMPT, Screen(100)))
     assert boundary_note(end) is None
 
 
 def test_the_note_is_about_doubtful_ends_alone(space: Boundary) -> None:
     assert boundary_note(replace(space, share=DOUBTFUL)) is None
     assert boundary_note(space) == (
-        "the prompt ends in “␣”. Of what begins so, the model expects 99.77 % to be a longer token, “␣the” first, and "
-        "0.23 % to be cut here: what follows may make no sense. Leave it out; --boundary shows both."
+        "the prompt ends in “␣”. Of what begins with it, the model expects 99.77 % to be a longer token, most likely "
+        "“␣the”, and only 0.23 % to end here, so what follows may make no sense. Leave it out; --boundary shows both."
     )
 
 

@@ -144,7 +144,7 @@ def test_tokens_that_only_the_corpus_expects_are_rows(record: CorpusStep) -> Non
 
 def test_the_caption_says_what_was_counted_and_that_it_adds_up(record: CorpusStep) -> None:
     told = words(corpus_table(record, AFTER, Screen(80)))
-    assert "its end “ all time was”, 3 tokens, stands 12 times in the training text of checkpoints/lectures" in told
+    assert "its end “ all time was”, 3 tokens, occurs 12 times in the training text of checkpoints/lectures" in told
     assert "(21,402,113 tokens, validation left out)" in told
     assert "5 different tokens follow · shown 91.67 % + other 8.33 % = 100 %" in told
     whole = replace(record, corpus=CorpusText(name="a.txt", part="whole text", tokens=5))
@@ -180,7 +180,7 @@ def test_a_corpus_without_the_last_token_has_no_shares(record: CorpusStep) -> No
         suffix=None,
     )
     told = words(corpus_table(without, AFTER, Screen(80)))
-    assert "corpus: the last token does not stand in the training text of checkpoints/lectures" in told
+    assert "corpus: the last token does not occur in the training text of checkpoints/lectures" in told
     assert "nothing to compare with" in told
     assert "last tokens" not in told
     ended = words(corpus_table(replace(without, suffixes=record.suffixes[2:]), AFTER, Screen(80)))
@@ -207,5 +207,5 @@ def test_what_is_verbatim_is_underlined_and_no_control_gets_through(report: Verb
 def test_where_nothing_is_verbatim_the_caption_says_so(report: VerbatimReport) -> None:
     nothing = replace(report, spans=(), longest=None, verbatim_tokens=0)
     told = words(verbatim_caption(nothing, Screen(80)))
-    assert told.startswith("none of the 64 sampled tokens stand verbatim in the training text of checkpoints/lectures")
+    assert told.startswith("none of the 64 sampled tokens occur verbatim in the training text of checkpoints/lectures")
     assert told.endswith("in spans of 8 tokens or more")

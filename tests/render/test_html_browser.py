@@ -21,7 +21,7 @@ from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import build_stages
 from minigpt.sampling.page_steps import TEMPERATURES, step_logits
 from minigpt.sampling.records import BareToken, StepLogits
-from minigpt.settings import SampleConfig
+from minigpt.settings import FILTERS, SampleConfig
 from minigpt.text.records import Token
 from minigpt.views.attention import AttentionGrid
 from minigpt.views.history import HistoryRow
@@ -224,6 +224,24 @@ SETTINGS += [
     for stages in [("temperature", "top-n-sigma", "top-k", "top-p"), ("top-p", "top-k", "temperature", "top-n-sigma")]
 ]
 
+SETTINGS += [
+    SampleConfig(temperature=t, top_k=k, typical_p=typical, top_p=p, min_p=m, stages=stages)
+    for t, k, typical, p, m in [
+        (1.0, 0, 0.05, 1.0, 0.0),
+        (1.0, 0, 0.2, 1.0, 0.0),
+        (1.0, 0, 0.9, 1.0, 0.0),
+        (0.5, 0, 0.5, 0.9, 0.02),
+        (2.0, 15, 0.5, 0.7, 0.0),
+        (0.8, 19, 0.9, 0.9, 0.5),
+        (0.0, 0, 0.5, 1.0, 0.0),
+    ]
+    for stages in [
+        ("temperature", "top-k", "typical-p", "top-p", "min-p"),
+        ("typical-p", "temperature", "top-k", "min-p", "top-p"),
+        ("top-p", "typical-p", "min-p", "temperature"),
+    ]
+]
+
 LOGITS = {
     "spread": random_logits(400, 1),
     "flat": random_logits(400, 2, scale=0.3),
@@ -252,8 +270,7 @@ def test_the_sliders_compute_what_the_filters_do(
     browser.open(write([step]))
     data = browser["JSON.parse(document.querySelector('script.data').textContent)"]
     asked = [
-        [{"name": stage, "value": getattr(config, stage.replace("-", "_"))} for stage in config.stages]
-        for config in SETTINGS
+        [{"name": spec.name, "value": getattr(config, spec.setting)} for spec in config.active] for config in SETTINGS
     ]
     found = browser[
         f"((data, asked) => {{ const step = Funnel.prepared(data.steps[0]); return asked.map((stages) => "
@@ -434,10 +451,19 @@ def test_penalties_and_biases_together_are_in_the_logits_and_said(browser: Brows
 
 
 @pytest.mark.parametrize("token", [2, 397])
-def test_a_stage_without_arithmetic_on_the_page_is_shown_as_it_was(
-    browser: Browser, write: Callable[..., Path], token: int
+@pytest.mark.parametrize("top_k", [12, 0])
+@pytest.mark.parametrize("computed", [True, False])
+def test_a_page_shows_a_sample_as_it_was_drawn_with_or_without_arithmetic_for_a_stage(
+    browser: Browser,
+    write: Callable[..., Path],
+    token: int,
+    top_k: int,
+    computed: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    config = SampleConfig(temperature=1.4, typical_p=0.7, top_k=12, frequency_penalty=0.5)
+    if not computed:
+        monkeypatch.setitem(FILTERS, "typical-p", replace(FILTERS["typical-p"], slider=()))
+    config = SampleConfig(temperature=1.4, typical_p=0.7, top_k=top_k, frequency_penalty=0.5)
     step = drawn(SPREAD, token, config, best=20, history=[token])
     browser.open(write([step], config))
     penalised = build_stages(config)[0].apply(SPREAD, torch.tensor([token]))
@@ -445,7 +471,7 @@ def test_a_stage_without_arithmetic_on_the_page_is_shown_as_it_was(
         distribution(penalised, build_stages(config)[1:]), token_bytes, position=1, top=10, token=token
     )
     names = [stage.name for stage in record.stages]
-    assert names == ["temperature", "top-k", "typical-p", "top-p"]
+    assert names == ["temperature", *(["top-k"] if top_k else []), "typical-p", "top-p"]
     expected = [
         list(candidate.after[: names.index(candidate.cut_by) if candidate.cut_by else len(names)])
         for candidate in record.candidates
@@ -457,9 +483,9 @@ def test_a_stage_without_arithmetic_on_the_page_is_shown_as_it_was(
     ]
     kept = browser["[...document.querySelectorAll('[data-kept]')].map((cell) => cell.dataset.kept)"]
     assert kept == [f"{stage.kept} {stage.kept}" for stage in record.stages]
-    assert "typical-p needs the whole vocabulary" in browser.text(".sums")
+    assert ("typical-p needs the whole vocabulary" in browser.text(".sums")) != computed
     assert "frequency penalty of 0.5" in browser.text(".sums")
-    assert browser["document.querySelectorAll('.sliders input, .buttons button').length"] == 0
+    assert browser["document.querySelectorAll('.sliders input, .buttons button').length"] == (8 if computed else 0)
 
 
 # Looking around

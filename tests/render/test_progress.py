@@ -59,7 +59,7 @@ def test_into_a_pipe_goes_one_line_a_report_and_no_escape() -> None:
     assert "\r" not in text
     assert sum(line.startswith("step ") for line in text.splitlines()) == 4
     assert text.count("After 2.0 epochs the model is overfitting") == 1
-    assert "that of epoch 0.7, lies three or more evaluations back" in text
+    assert "that of epoch 0.7, is three or more evaluations old" in text
     assert "<ESC>[31mROMEO:⏎What [bold]say[/bold] the lord :smile:" in text
 
 

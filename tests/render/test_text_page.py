@@ -67,9 +67,9 @@ def test_sliders_stand_where_the_text_was_drawn() -> None:
     config = SampleConfig(temperature=0.8, top_k=300, min_p=0.033, stages=("top-k", "temperature", "min-p"))
     found = data(step(torch.arange(400.0), 3, config), config=config)
     sliders = {slider["name"]: slider for slider in found["sliders"]}
-    assert list(sliders) == ["top-k", "temperature", "min-p", "top-n-sigma", "top-p"]
+    assert list(sliders) == ["top-k", "temperature", "min-p", "top-n-sigma", "typical-p", "top-p"]
     assert {name: slider["used"] for name, slider in sliders.items()} == {
-        "top-k": 300, "temperature": 0.8, "min-p": 0.033, "top-n-sigma": 0.0, "top-p": 1.0,
+        "top-k": 300, "temperature": 0.8, "min-p": 0.033, "top-n-sigma": 0.0, "typical-p": 1.0, "top-p": 1.0,
     }  # fmt: skip
     assert all(slider["used"] in slider["values"] for slider in sliders.values())
     assert sliders["top-k"]["values"] == [*range(51), 300]

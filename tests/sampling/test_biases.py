@@ -20,7 +20,7 @@ def test_a_text_becomes_the_id_of_its_token(bpe: Tokenizer) -> None:
     [
         (["zyx=1"], 'bias=: "zyx" is 3 tokens of this vocabulary'),
         (["=1"], "bias=: A token is needed"),
-        (["#100000=1"], "#100000 is no token"),
+        (["#100000=1"], "#100000 is not a token"),
         (["the"], "bias= needs a token and a number, as in ' the=-2', not 'the'"),
         (["the="], "bias= needs a token and a number"),
         (["the=x"], "bias= needs a token and a number"),

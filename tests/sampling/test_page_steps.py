@@ -48,6 +48,24 @@ def test_shares_are_those_of_the_whole_vocabulary_at_every_temperature(scale: fl
         assert [weight / total for weight in weights] == pytest.approx(expected[ids].tolist(), rel=1e-11, abs=1e-300)
 
 
+@pytest.mark.parametrize("scale", [0.1, 3.0])
+def test_the_entropy_is_that_of_the_whole_vocabulary_at_every_temperature(scale: float) -> None:
+    logits = random_logits(1000, scale=scale)
+    found = kept(logits)
+    sums = zip(found.temperatures, found.rest_log_sums, found.rest_means, strict=True)
+    for temperature, log_sum, mean in sums:
+        if temperature == 0:
+            assert mean is None
+            continue
+        expected = (logits.double() / temperature).softmax(-1)
+        listed = [(c.logit - found.listed.candidates[0].logit) / temperature for c in found.listed.candidates]
+        rest = 0.0 if log_sum is None else math.exp(log_sum)
+        total = math.fsum([*map(math.exp, listed), rest])
+        weighted = math.fsum([*(math.exp(below) * below for below in listed), rest * (mean or 0.0)])
+        entropy = math.log(total) - weighted / total
+        assert entropy == pytest.approx(float(torch.special.entr(expected).sum()), rel=1e-9, abs=1e-12)
+
+
 def test_a_truncated_softmax_would_be_far_off() -> None:
     """Why the rest is summed: without it, the best of flat logits would look forty times as likely."""
     found = kept(random_logits(1000, scale=0.1), best=20)

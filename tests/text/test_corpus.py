@@ -588,7 +588,7 @@ def test_the_field_can_be_named() -> None:
 def test_a_line_that_is_no_object(line: str, told: str) -> None:
     text = message(put("a.jsonl", '{"text": "ab"}\n\n' + line))
     assert text.startswith(f"a.jsonl line 3 {told}")
-    assert text.endswith('\nEach line must hold one object, such as {"text": "Once upon a time"}')
+    assert text.endswith('\nEach line must contain one object, such as {"text": "Once upon a time"}')
 
 
 def test_a_line_without_the_field_names_those_there_are() -> None:

@@ -387,7 +387,7 @@ def test_a_signal_to_one_process_stops_both(text: Corpus, pair: Any) -> None:
     two[1].send_signal(signal.SIGHUP)
     (code, _, err), other = ended(two)
     assert (code, other) == (128 + signal.SIGHUP, (128 + signal.SIGHUP, "", ""))
-    assert err.endswith("note: stopped by SIGHUP; the run is saved. Go on with: minigpt train --resume run\n")
+    assert err.endswith("note: stopped by SIGHUP; the run is saved. Continue with: minigpt train --resume run\n")
 
 
 def test_a_process_that_dies_ends_the_other_with_one_clear_line(text: Corpus, pair: Any) -> None:

@@ -61,11 +61,11 @@ def test_every_token_of_a_text_is_what_its_merges_build(tokenizer: Tokenizer, ha
 def test_the_leftmost_of_equal_pairs_is_joined_first(data: bytes) -> None:
     from tokenizers import models
 
-    from minigpt.text.tokenizer import BYTE_TO_LETTER, END_OF_TEXT, _engine
+    from minigpt.text.tokenizer import BYTE_TO_LETTER, END_OF_TEXT, byte_level_engine
 
     merges = [("a", "a"), ("a", "b"), ("aa", "aa"), ("ab", "ab"), ("aa", "b"), ("aaaa", "a"), ("aab", "aab")]
     names = dict.fromkeys([*BYTE_TO_LETTER.values(), *(a + b for a, b in merges), END_OF_TEXT])
-    engine = _engine(models.BPE(vocab={name: i for i, name in enumerate(names)}, merges=merges))
+    engine = byte_level_engine(models.BPE(vocab={name: i for i, name in enumerate(names)}, merges=merges))
     engine.add_special_tokens([END_OF_TEXT])
     made = Tokenizer(engine)
     (token,) = made.encode(data.decode())

@@ -1,12 +1,14 @@
 // A step's logits and settings in; what each stage leaves of its distribution out. Knows nothing of the page.
 //
 // Only the best logits are here, and of all others, for each temperature T, the sum of their weights
-// exp((logit - largest) / T). Every stage keeps the first so many tokens, by logit. While that number ends among the
-// listed ones, or nothing is cut, each share is exact. A cut among the others leaves bounds, so every number is an
-// interval [low, high].
+// exp((logit - largest) / T). Every stage but typical-p keeps the first so many tokens, by logit. While that number ends
+// among the listed ones, or nothing is cut, each share is exact. A cut among the others leaves bounds, so every number
+// is an interval [low, high]. Typical-p may cut the largest: if all that it keeps are listed, they are a new whole;
+// otherwise a state is unsure, and holds what is known of each listed token.
 const Funnel = (() => {
-  const NEUTRAL = { "temperature": 1, "top-n-sigma": 0, "top-k": 0, "top-p": 1, "min-p": 0 };
-  const STAGES = { "temperature": temperature, "top-n-sigma": topNSigma, "top-k": topK, "top-p": topP, "min-p": minP };
+  const STAGES = {
+    "temperature": temperature, "top-n-sigma": topNSigma, "top-k": topK, "typical-p": typicalP, "top-p": topP, "min-p": minP,
+  };
   const SLACK = 1e-9; // what rounding may do to a count that comes from a division
 
   const sum = (values) => values.reduce((total, value) => total + value, 0);
@@ -14,18 +16,18 @@ const Funnel = (() => {
   const exactly = (value) => [value, value];
 
   // step: `logits` (the `best` largest, and perhaps the chosen token, which `place` others precede), `rest` (how many
-  // are not listed), `restLogSums` (one for each of `temperatures`, null for nothing), `sigma` (the standard deviation
-  // of all), and where there were penalties or biases, from before them, `raw`: the shares, and `other`.
-  // stages: [{name, value}]. used: for each of them that is not neutral {kept, mass, other}, where the step was drawn
-  // with these very settings.
+  // are not listed), `restLogSums` (one for each of `temperatures`, null for nothing), `restMeans` (of their logits, each
+  // less the largest and divided by the temperature, weighted), `sigma` (the standard deviation of all), and where there were penalties or biases, from before them, `raw`: the shares, and `other`.
+  // stages: [{name, value}], none of them neutral. used: for each of them {kept, mass, other, gone}, where the step was
+  // drawn with these very settings; `gone` are the listed tokens that were cut, unless they are the last.
   function funnel(step, temperatures, stages, used = null) {
     const weigh = (T) => weighed(step, temperatures, T);
     const raw = rawShares(step, weigh(1));
     let state = untouched(weigh(1));
-    const results = stages.filter(isActive).map((stage, i) => {
-      state = STAGES[stage.name](state, stage.value, weigh);
+    const results = stages.map((stage, i) => {
+      state = (state.isKept ? unsureStage : STAGES[stage.name])(state, stage.value, weigh, stage.name);
       if (used && !isExact(state.mass)) state = known(state, used[i]);
-      return { ...stage, ...told(state, raw, used && used[i]) };
+      return { ...stage, ...described(state, raw, used && used[i]) };
     });
     return { raw, results, cutBy: step.logits.map((_, i) => firstCut(results, i)) };
   }
@@ -38,10 +40,6 @@ const Funnel = (() => {
     }));
     const raw = rawShares(step, weighed(step, temperatures, 1));
     return { raw, results, cutBy: step.logits.map((_, i) => firstCut(results, i)) };
-  }
-
-  function isActive({ name, value }) {
-    return value !== NEUTRAL[name];
   }
 
   function firstCut(results, i) {
@@ -67,15 +65,15 @@ const Funnel = (() => {
   }
 
   // The weights at one temperature. `beyond`: of all that are not among the best, a chosen token behind them included.
-  function weighed({ logits, best, place, rest, restLogSums, sigma }, temperatures, T) {
+  function weighed({ logits, best, place, rest, restLogSums, restMeans, sigma }, temperatures, T) {
     const scaled = logits.map((logit) => (logit - logits[0]) / T);
     const listed = scaled.map(Math.exp);
-    const logSum = restLogSums[temperatures.indexOf(T)];
+    const logSum = restLogSums[temperatures.indexOf(T)], restMean = restMeans[temperatures.indexOf(T)] ?? 0;
     const restWeight = logSum === null ? 0 : Math.exp(logSum);
     const hasExtra = logits.length > best, extra = hasExtra ? listed[best] : 0;
     const count = logits.length + rest;
     const beyond = extra + restWeight;
-    return { scaled, listed, rest: restWeight, best, place, hasExtra, extra, beyond, count, sigma: sigma / T };
+    return { scaled, listed, rest: restWeight, restMean, best, place, hasExtra, extra, beyond, count, sigma: sigma / T };
   }
 
   // A state: the weights, how many of the first tokens are kept, and the sum of their weights.
@@ -106,13 +104,20 @@ const Funnel = (() => {
   }
 
   // The state that is known from when the step was drawn.
-  function known({ weights }, { kept, other }) {
+  function known({ weights }, { kept, other, gone }) {
+    if (gone) {
+      const isKept = weights.listed.map((_, i) => !gone.includes(i));
+      const left = sum(weights.listed.filter((_, i) => isKept[i]));
+      return { weights, isKept, kept: exactly(kept), mass: exactly(left / (1 - other)), other: exactly(other) };
+    }
     const listed = head(weights, kept) + (weights.place < kept ? weights.extra : 0);
     return { weights, kept: exactly(kept), mass: exactly(listed / (1 - other)) };
   }
 
   function temperature(state, T, weigh) {
-    return T === 0 ? cut(state, [1, 1]) : cut({ weights: weigh(T) }, state.kept);
+    if (T === 0) return cut(state, [1, 1]);
+    const { index } = state.weights;
+    return cut({ weights: index ? only(weigh(T), index) : weigh(T) }, state.kept);
   }
 
   function topK(state, k) {
@@ -185,19 +190,75 @@ const Funnel = (() => {
     return cut(state, [low, high], [mass[0] - (count - best) * p, mass[1]]);
   }
 
+  // Keeps the tokens whose surprisal is nearest to the entropy, until their shares reach p.
+  function typicalP(state, p) {
+    const { weights, kept, mass } = state;
+    const { scaled, listed, best, hasExtra, extra, rest, restMean, count } = weights;
+    const isWhole = kept[0] === count && count > best; // with tokens that are not listed
+    if (!isExact(kept) || (kept[0] > best && !isWhole)) return unsure(state, listed.map((_, i) => (i >= kept[1] ? false : null)));
+    const left = listed.slice(0, kept[0]).slice(0, best), total = mass[0];
+    const beyond = isWhole ? (hasExtra ? extra * scaled[best] : 0) + rest * restMean : 0;
+    const mean = (sum(left.map((weight, i) => weight * scaled[i])) + beyond) / total; // the entropy is ln(total) - mean
+    const distances = left.map((_, i) => Math.abs(scaled[i] - mean));
+    const nearestOther = isWhole ? Math.max(0, mean - scaled[best - 1]) - 1e-7 : Infinity;
+    const chosen = [];
+    let before = 0;
+    for (const i of left.map((_, i) => i).sort((a, b) => distances[a] - distances[b] || a - b)) {
+      if ((chosen.length && before >= p) || distances[i] >= nearestOther) break;
+      chosen.push(i);
+      before += left[i] / total;
+    }
+    if (isWhole && before < p) return unsure(state, listed.map((_, n) => chosen.includes(n) || null), chosen.length);
+    return untouched(only(weights, chosen.sort((a, b) => a - b)));
+  }
+
+  // The weights of these listed tokens, as if there were no others; `index` are their numbers among all.
+  function only(weights, chosen) {
+    const index = weights.index ? chosen.map((i) => weights.index[i]) : chosen;
+    const scaled = chosen.map((i) => weights.scaled[i] - weights.scaled[chosen[0]]);
+    const count = chosen.length, none = { rest: 0, restMean: 0, hasExtra: false, extra: 0, beyond: 0 };
+    return { scaled, listed: scaled.map(Math.exp), best: count, place: count, count, sigma: deviation(scaled), index, ...none };
+  }
+
+  // A state of which each listed token is known to be kept, to be cut, or neither (null), and at least `least` are kept.
+  function unsure({ weights, kept }, isKept, least = 1) {
+    const added = (holds) => sum(weights.listed.filter((_, i) => holds(isKept[i])));
+    const mass = [added((is) => is), added((is) => is !== false) + weights.rest];
+    return { weights, isKept, kept: [Math.max(1, least), kept[1]], mass };
+  }
+
+  function unsureStage(state, value, weigh, name) {
+    const { isKept, kept } = state;
+    if (name === "temperature" && value) return unsure({ weights: weigh(value), kept }, isKept, kept[0]);
+    return unsure(state, isKept.map((is) => (is === false ? false : null)));
+  }
+
+  function unsureShares({ weights, isKept, mass }) {
+    return weights.listed.map((weight, i) => {
+      if (isKept[i] === false) return exactly(0);
+      if (isKept[i]) return [weight / mass[1], weight / mass[0]];
+      return [0, mass[0] + weight > 0 ? weight / (mass[0] + weight) : 1];
+    });
+  }
+
   // Whether each listed token is kept (null where nobody knows), its share of what is kept, that of the others, how
   // many are kept, and how much of the raw probability that is.
-  function told({ weights, kept, mass }, raw, used) {
-    const { listed, best, place } = weights;
-    const at = (i) => (i < best ? i : place);
-    const isKept = listed.map((_, i) => (at(i) < kept[0] ? true : at(i) >= kept[1] ? false : null));
-    const shares = listed.map((weight, i) =>
-      isKept[i] === false ? exactly(0) : [isKept[i] ? weight / mass[1] : 0, weight / mass[0]]);
+  function described(state, raw, used) {
+    const { weights, kept, mass } = state;
+    const { listed, best, place, rest, index } = weights;
+    const at = (i) => (index ? index.indexOf(i) : i < best ? i : place);
+    const isKept = state.isKept ?? raw.shares.map((_, i) => at(i) >= 0 && (at(i) < kept[0] ? true : at(i) >= kept[1] ? false : null));
+    const shares = state.isKept ? unsureShares(state) : isKept.map((is, i) => {
+      const weight = listed[index ? at(i) : i];
+      return is === false ? exactly(0) : [is ? weight / mass[1] : 0, weight / mass[0]];
+    });
     const rawKept = (certain) => sum(raw.shares.filter((_, i) => isKept[i] || (isKept[i] === null && !certain)));
-    const others = [kept[0] === weights.count ? raw.other : 0, kept[1] > best ? raw.other : 0];
+    const all = state.isKept ? Infinity : weights.count;
+    const others = index ? [0, 0] : [kept[0] === all ? raw.other : 0, state.isKept || kept[1] > best ? raw.other : 0];
+    const unsureOther = state.other ?? [0, rest === 0 ? 0 : rest / (rest + mass[0])];
     return {
       isKept, shares, kept,
-      other: otherShare(weights, kept, mass, isKept),
+      other: state.isKept ? unsureOther : otherShare(weights, kept, mass, isKept),
       mass: used ? exactly(used.mass) : [rawKept(true) + others[0], rawKept(false) + others[1]],
     };
   }

@@ -161,7 +161,8 @@ class TextView {
 
   computed(step) {
     if (step.drawn) return Funnel.asDrawn(step, this.data.temperatures);
-    const stages = this.data.sliders.map(({ name }) => ({ name, value: this.settings[name] }));
+    const active = this.data.sliders.filter(({ name, neutral }) => this.settings[name] !== neutral);
+    const stages = active.map(({ name }) => ({ name, value: this.settings[name] }));
     const asUsed = this.data.sliders.every(({ name, used }) => this.settings[name] === used);
     return Funnel.funnel(step, this.data.temperatures, stages, asUsed ? step.used ?? null : null);
   }

@@ -1,0 +1,79 @@
+"""Notes about what was given: an untrained model, a prompt that ends within a token, files that are not text."""
+
+import math
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minigpt.checkpoint.runs import FINISHED, RUN, RunInfo, fitted_steps, is_untrained, read_run_info
+from minigpt.cli.console import note, running, stderr
+from minigpt.errors import CheckpointError
+from minigpt.render.screen import Screen
+from minigpt.render.style import quantity
+from minigpt.render.tokenization import boundary_note, boundary_tables
+from minigpt.settings import DEFAULT_MINUTES, TrainConfig
+from minigpt.views.boundary import NO_BOUNDARY, boundary
+from minigpt.views.probs import next_token
+
+if TYPE_CHECKING:
+    from minigpt.checkpoint.folder import Checkpoint
+
+_LONGER = 10  # times as long, for what was longer than the default
+
+
+def note_skipped(names: Sequence[str]) -> None:
+    """Print a note about files that are not text."""
+    note(f"skipped what is not text: {quantity(len(names), 'file')}, such as {names[0]}.")
+
+
+def note_boundary(loaded: "Checkpoint", prompt: str, *, top: int, show: bool) -> None:
+    """Print the two distributions on standard error if `show`; else a note if the end is doubtful."""
+    if running.quiet and not show:
+        return
+    console, ids = stderr(quiet=False), loaded.tokenizer.encode(prompt)
+    screen, end = Screen.of(console), boundary(loaded.model, loaded.tokenizer, ids, top=top)
+    if end is None:
+        if show:
+            note(NO_BOUNDARY)
+    elif show:
+        record = next_token(loaded.model, loaded.tokenizer, ids, top=top)
+        console.print(boundary_tables(record, end, prompt, screen), soft_wrap=True)
+    elif sentence := boundary_note(end, screen.symbols):
+        note(sentence)
+
+
+def note_untrained(folder: Path) -> None:
+    """Print a note about the model in `folder`, if it is untrained, before it is used."""
+    try:
+        info = read_run_info(folder / RUN)
+    except CheckpointError:  # not every model is of a run, and this one could be loaded
+        return
+    if is_untrained(info):
+        note(untrained(info, folder))
+
+
+def untrained(info: RunInfo, folder: Path) -> str:
+    """A message about an untrained model: how little it has learned, and what to type next."""
+    what = "this model is untrained: it predicts no better than the frequencies of the tokens do."
+    return f"{_fitted(info)}; {what} {_advice(info, folder)}"
+
+
+def _fitted(info: RunInfo) -> str:
+    steps = fitted_steps(info)
+    if info.minutes is not None and steps < TrainConfig.steps:
+        return f"only {quantity(steps, 'step')} fitted"
+    return "1 step was taken" if steps == 1 else f"{steps:,} steps were taken"
+
+
+def _advice(info: RunInfo, folder: Path) -> str:
+    """What to type next."""
+    steps, minutes = fitted_steps(info), info.minutes
+    if info.status not in FINISHED:
+        return f"Continue with: minigpt train --resume {shlex.quote(str(folder))}"
+    if steps >= TrainConfig.steps:
+        return "The text may contain nothing to learn, or --learning-rate may not suit it."
+    if minutes is not None:
+        longer = DEFAULT_MINUTES if minutes < DEFAULT_MINUTES else math.ceil(_LONGER * minutes)
+        return f"Try --minutes {longer:g}."
+    return f"Try --steps {TrainConfig.steps}."
