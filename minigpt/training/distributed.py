@@ -194,15 +194,15 @@ class _Replicas(Ranks):
         return ids if copy is None else copy
 
     def together(self, work: Callable[[], T]) -> T:
-        message, usage, result = "", False, None
+        own_message, own_usage, result = "", False, None
         try:
             result = work()
         except MinigptError as error:
-            message, usage = error.message, isinstance(error, ConfigError)
+            own_message, own_usage = error.message, isinstance(error, ConfigError)
         for rank in range(self.size):
-            message, its_usage = self._broadcast_from(rank, [message, usage])
+            message, usage = self._broadcast_from(rank, [own_message, own_usage])
             if message:
-                kind = ConfigError if its_usage else MinigptError
+                kind = ConfigError if usage else MinigptError
                 raise kind(message if rank == 0 else f"Process {rank}: {message}")
         return result  # type: ignore[return-value]
 
