@@ -113,7 +113,7 @@ def reopen(run: str, given: Mapping[str, Any], note: Callable[[str], object]) ->
         folder.info["save_every"] = given["save_every"]  # written as the training begins
     minutes = None if plan.train.steps_suffice else plan.train.minutes
     length = f"{plan.train.steps:,} steps" if minutes is None else f"{minutes:.3g} minutes"
-    note(f"going on with {path}, which is to take {length} in all.")
+    note(f"continuing {path}, which takes {length} in all.")
     return plan, folder, begun_model(path, plan)
 
 

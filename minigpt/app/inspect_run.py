@@ -1,7 +1,6 @@
 """What the inspect commands do: they open a checkpoint and ask a view about a text or about some tokens."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from minigpt.app.opening import about, open_checkpoint, text_to_look_at
@@ -9,7 +8,7 @@ from minigpt.models.kv_cache import window_start
 from minigpt.settings import Machine, Settings, Source, check_ranges, settings_of
 from minigpt.text.arguments import single_token
 from minigpt.text.formats import check_argument
-from minigpt.views.view import Answer, Question, View
+from minigpt.views.view import Question, View
 
 Note = Callable[[str], None]
 
@@ -20,30 +19,28 @@ def question(
     source: Source,
     machine: Machine,
     note: Note,
-    *,
+    given: Mapping[str, Any],
     tokens: Sequence[str] = (),
-    top: int | None = None,
-    explicit: bool = False,
 ) -> Question:
     """The question for a view: about a text, or about `tokens`, each given by its text or as #ID.
 
-    `top`: how many tokens are listed, by default the view's usual number. `explicit`: whether the checkpoint was named
-    on the command line or in a file of settings, rather than by the environment.
+    `given`: the settings given on the command line or in a file. `top` among them is the number of tokens listed, by
+    default the view's usual one, and `checkpoint` is then not from the environment.
     """
-    check_ranges({"top": top})
+    check_ranges(given)
     _check_texts(flags)
     text = " ".join(tokens)
     if not view.of_tokens:
         advice = f'Give it as an argument (minigpt {view.command} "Once upon a"), with --file, or on standard input.'
         text = text_to_look_at(source.text, source.file, advice=advice)
-    path = view.checkpoint(flags, source.checkpoint, explicit)
+    path = view.checkpoint(flags, source.checkpoint, "checkpoint" in given)
     loaded = open_checkpoint(path, machine.device, machine.threads)
     ids: Sequence[int] = ()
     if view.of_tokens:
         ids = [single_token(loaded.tokenizer, check_argument(token)) for token in tokens]
     elif view.runs_model:
         ids = loaded.tokenizer.encode(text)
-    top = view.usual_top if top is None else top
+    top = given.get("top", view.usual_top)
     return Question(checkpoint=loaded, text=text, ids=ids, flags=flags, top=top, note=note)
 
 
@@ -59,12 +56,6 @@ def window_note(view: View, question: Question) -> str | None:
         f"the text has {tokens:,} tokens{longest}, the model's context {config.context}; it is read in windows that "
         "overlap, as sampling reads it."
     )
-
-
-def page_answer(view: View, question: Question, answer: Answer) -> Answer:
-    """The answer with the records that the view's page shows."""
-    records = answer.records if view.page is None else view.page(question, answer)
-    return replace(answer, records=records)
 
 
 def json_about(view: View, question: Question) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What `minigpt plot` does: it finds runs and turns their losses into curves."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +13,11 @@ from minigpt.training.records import LossCurves
 
 @dataclass(frozen=True)
 class RunCurves:
-    """The curves of several runs, their folders, and warnings about curves that cannot be compared."""
+    """The curves of several runs, their folders as JSON can hold them, and warnings about what cannot be compared."""
 
-    folders: Sequence[Path]
+    paths: Sequence[str]
     curves: Sequence[LossCurves]
     cautions: Sequence[str]
-
-    def with_paths(self) -> Iterator[tuple[LossCurves, str]]:
-        """Each curve with its run's folder, as JSON can hold it."""
-        return zip(self.curves, map(storable, self.folders), strict=True)
 
 
 def run_curves(names: Sequence[Path] | None, wanted: CurveSettings) -> RunCurves:
@@ -33,4 +29,4 @@ def run_curves(names: Sequence[Path] | None, wanted: CurveSettings) -> RunCurves
     folders = list(dict.fromkeys(found))
     logs = [read_run(folder) for folder in folders]
     curves = loss_curves(logs, x=wanted.x, y=wanted.y, smooth=wanted.smooth, log=wanted.log)
-    return RunCurves(folders, curves, list(cautions(logs, curves)))
+    return RunCurves([storable(folder) for folder in folders], curves, list(cautions(logs, curves)))

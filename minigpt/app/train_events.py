@@ -52,8 +52,8 @@ class Training:
 
         folder, ranks = self.folder, self.ranks
         save_every = folder.info.get("save_every")
-        made = run(self.plan, self.model, folder, stopped, save_every=save_every, resume=self.resumes, ranks=ranks)
-        with self._event_files() as files, closing(made) as records:
+        training = run(self.plan, self.model, folder, stopped, save_every=save_every, resume=self.resumes, ranks=ranks)
+        with self._event_files() as files, closing(training) as records:
             for record, _ in records:
                 if self.resumes and not self.history:
                     self.history += folder.logged()  # what came before, and this record

@@ -54,7 +54,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with [bold]minigpt train notes.txt[/bold] and [bold]minigpt sample[/bold]; "
-    "each command has a --help of its own. They end with 0 when done, 2 when typed wrongly, 1 for any other error.",
+    "each command has its own --help. They exit with 0 when done, 2 for wrong usage, 1 for any other error.",
 )
 app.command()(train)
 app.command()(sample)

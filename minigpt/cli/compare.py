@@ -66,7 +66,10 @@ def compare(
     if wanted.resume is None:
         with working() as work:
             contest = new_contest(text, wanted, machine, work.begin)
-        _tell_beginning(contest, text)
+        if not text.corpus:
+            note("no text given, so this compares on Python's own language reference.")
+        for sentence in contest.plan.notes:
+            note(sentence)
     else:
         contest, started = reopened_contest(wanted.resume, wanted.minutes, machine), time.perf_counter()
     _measure(contest, started)
@@ -82,13 +85,6 @@ def compare(
         _print(contest.comparison, contest.folder)
 
 
-def _tell_beginning(contest: "Contest", text: CorpusSettings) -> None:
-    if not text.corpus:
-        note("no text given, so this compares on Python's own language reference.")
-    for sentence in contest.plan.notes:
-        note(sentence)
-
-
 def _measure(contest: "Contest", started: float) -> None:
     """Make all missing measurements, in a time counted from `started`. Ends the program if a signal stops it."""
     console = stderr()
@@ -97,7 +93,7 @@ def _measure(contest: "Contest", started: float) -> None:
             display.begin(contest.done() + 1, measurement.model, measurement.what, contest.comparison)
     if stopped.received is not None:
         name = signal.Signals(stopped.received).name
-        note(f"stopped by {name}; what is measured is kept. Continue with: {contest.again}")
+        note(f"stopped by {name}; the measurements so far are saved. Continue with: {contest.again}")
         raise typer.Exit(128 + stopped.received)
 
 

@@ -1,7 +1,6 @@
 """`minigpt evaluate`: measures a model on whole texts, one row per file."""
 
 import sys
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -59,18 +58,10 @@ def evaluate(
             if json and event.file is not None:
                 print(to_json(event), file=out, flush=True)
     *each, total = scores
+    rows = scores if len(each) > 1 else each
     if json:
         print(to_json(total, **evaluation.about()))
     elif csv:
-        write_rows(FileScore, _rows(each, total), sys.stdout)
+        write_rows(FileScore, rows, sys.stdout)
     else:
-        _print_table(_rows(each, total), total)
-
-
-def _rows(each: Sequence[FileScore], total: FileScore) -> Sequence[FileScore]:
-    """One row per file, and one for the total if there are several."""
-    return [*each, total] if len(each) > 1 else each
-
-
-def _print_table(rows: Sequence[FileScore], total: FileScore) -> None:
-    print_lines(lambda screen: [*score_table(rows, screen), file_score_caption(total, screen)])
+        print_lines(lambda screen: [*score_table(rows, screen), file_score_caption(total, screen)])

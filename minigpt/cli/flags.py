@@ -76,11 +76,11 @@ def _renamed_flags(flags: Iterable[inspect.Parameter]) -> dict[str, str]:
     """The flags whose names differ from their settings': `--from` for base, CORPUS for an argument."""
     found = {}
     for flag in flags:
-        for made in get_args(flag.annotation)[1:]:
-            if isinstance(made, ArgumentInfo):
+        for about in get_args(flag.annotation)[1:]:
+            if isinstance(about, ArgumentInfo):
                 found[flag.name] = flag.name.upper()
-            elif isinstance(made, OptionInfo):  # which holds the first name as its default
-                names = [str(each) for each in (made.default, *(made.param_decls or ()))]
+            elif isinstance(about, OptionInfo):  # which holds the first name as its default
+                names = [str(each) for each in (about.default, *(about.param_decls or ()))]
                 found.update((flag.name, each) for each in names[::-1] if each.startswith("--"))
     return found
 
@@ -112,10 +112,10 @@ def _flags_of(kind: Any, renamed: Mapping[str, str]) -> Iterator[inspect.Paramet
 
 def _flag(name: str, hint: Any, default: Any, about: Setting, renamed: Mapping[str, str]) -> inspect.Parameter:
     if about.argument:
-        made = typer.Argument(help=about.text, show_default=False)
+        flag = typer.Argument(help=about.text, show_default=False)
     else:
-        made = _option(name, about, renamed, shown=default is not None)
-    return inspect.Parameter(name, _KEYWORD, default=default, annotation=Annotated[hint, made])
+        flag = _option(name, about, renamed, shown=default is not None)
+    return inspect.Parameter(name, _KEYWORD, default=default, annotation=Annotated[hint, flag])
 
 
 def _option(name: str, about: Setting, renamed: Mapping[str, str], *, shown: bool = True) -> Any:

@@ -71,15 +71,14 @@ def inspect_probs(
     [bold]minigpt inspect-probs "The cat" --corpus run[/bold]
         beside what its own text says
     """
-    listed, explicit = top if "top" in given else None, "checkpoint" in given
-    output = _Output(json, csv, html)
-    _inspect("inspect-probs", flags, output, source=source, machine=machine, top=listed, explicit=explicit)
+    _inspect("inspect-probs", flags, _Output(json, csv, html), source=source, machine=machine, given=given)
 
 
 @command
 @_with_views("inspect-attention")
 def inspect_attention(
     *,
+    given: Given,
     source: Source,
     flags: Settings,
     json: Json = False,
@@ -98,13 +97,14 @@ def inspect_attention(
     [bold]minigpt inspect-attention "can I have the check?" --with "I check the list"[/bold]
         a word in two texts
     """
-    _inspect("inspect-attention", flags, _Output(json, csv, html), source=source, machine=machine)
+    _inspect("inspect-attention", flags, _Output(json, csv, html), source=source, machine=machine, given=given)
 
 
 @command
 @_with_views("inspect-embeddings")
 def inspect_embeddings(
     *,
+    given: Given,
     tokens: Annotated[
         list[str],
         typer.Argument(
@@ -126,7 +126,7 @@ def inspect_embeddings(
         and how near the two are
     """
     output, source = _Output(json, csv, html), Source(checkpoint=checkpoint)
-    _inspect("inspect-embeddings", flags, output, source=source, machine=machine, tokens=tokens)
+    _inspect("inspect-embeddings", flags, output, source=source, machine=machine, given=given, tokens=tokens)
 
 
 def _chosen_face(command: str, flags: Settings, output: _Output) -> Face:
@@ -159,8 +159,8 @@ def _inspect(command: str, flags: Settings, output: _Output, **asked: Any) -> No
     with working() as work:
         answer = view.ask(replace(question, stages=work.begin))
     if output.html is not None:
-        sections = [face.on_page(inspect_run.page_answer(view, question, answer))]
-        write_page(output.html, page_title(question.text), sections, question.checkpoint)
+        shown = answer if view.page is None else replace(answer, records=view.page(question, answer))
+        write_page(output.html, page_title(question.text), [face.on_page(shown)], question.checkpoint)
     if output.json:
         _print_json(face, answer, lambda: inspect_run.json_about(view, question))
     elif output.csv and face.csv is not None:

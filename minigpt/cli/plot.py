@@ -52,7 +52,7 @@ def plot(
     for sentence in found.cautions:
         note(sentence)
     if json:
-        for curve, path in found.with_paths():
+        for curve, path in zip(found.curves, found.paths, strict=True):
             print(to_json(curve, path=path))
     elif out is not None:
         write_bytes(out, loss_picture(found.curves, picture_format(out), log=wanted.log))

@@ -51,8 +51,8 @@ def _captions(record: Attribution, screen: Screen) -> Iterator[Text]:
         unseen,
     )
     yield screen.caption(
-        "leave-one-out: the tokens behind the one left out move up by a position, which is a part of its effect",
-        "effects do not add up to a whole, as tokens act together",
+        "leave-one-out: the tokens after the one left out move up by one position, which is part of its effect",
+        "effects do not add up to a total, because tokens interact",
     )
 
 

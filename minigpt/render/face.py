@@ -13,7 +13,7 @@ from minigpt.views.view import Answer, View
 
 @dataclass(frozen=True, kw_only=True)
 class Face:
-    """How a view is shown: a table, perhaps a CSV, and on a page a section of its own, or the table at its widest."""
+    """How a view is shown: a table, perhaps a CSV, and on a page its own section, or the table at its widest."""
 
     view: View
     table: Callable[[Answer, Screen], Iterable[Text]]

@@ -116,19 +116,19 @@ def file_score_caption(total: FileScore, screen: Screen) -> Text:
         first = "first tokens follow end-of-text"
     return Text("\n").join(
         [
-            screen.caption(counted, _seen_through(total)),
+            screen.caption(counted, _windows(total)),
             screen.caption("perplexity is exp(nats per token)", first),
         ]
     )
 
 
-def _seen_through(total: FileScore) -> str:
+def _windows(total: FileScore) -> str:
     if total.context is None or total.stride is None:
         return "each document read as one stream"
-    alone = "without sight of each other" if total.stride == total.context else f"moving on by {total.stride:,}"
+    order = "scored separately" if total.stride == total.context else f"with a stride of {total.stride:,}"
     if total.rolling:
-        alone = "the last of a document reaching back until it is full"
-    return f"windows of {quantity(total.context, 'token')}, {alone}"
+        order = "the last of each document extended back to full length"
+    return f"windows of {quantity(total.context, 'token')}, {order}"
 
 
 def sample_caption(end: SampleEnd, screen: Screen, trace: Path | None = None) -> Text:

@@ -29,7 +29,7 @@ class Symbols:
     ellipsis: str = "…"
     quotes: str = "“”"
     times: str = "×"
-    tree: str = "├└│"  # a branch, the last one, and what goes on beside it
+    tree: str = "├└│"  # a branch, the last one, and the line that continues beside it
 
 
 UNICODE = Symbols()

@@ -153,7 +153,7 @@ def _earlier_table(end: Boundary, screen: Screen) -> Text:
 def _caption(end: Boundary, screen: Screen) -> Text:
     piece = _quoted(end, screen.symbols)
     if not end.longer:
-        return screen.caption(f"no token begins with {piece} and goes on", "raw softmax")
+        return screen.caption(f"no longer token begins with {piece}", "raw softmax")
     longer = math.fsum([end.other_longer.raw_prob, *(token.raw_prob for token in end.longer)])
     total = 100 * (end.raw_prob + longer + end.others.raw_prob)
     return Text("\n").join(

@@ -41,7 +41,7 @@ def test_a_row_a_file_and_the_total(evaluate: Run) -> None:
     assert [row.split()[0] for row in (first, second, total)] == ["a.txt", "b.txt", "total"]
     assert int(total.split()[1]) == int(first.split()[1]) + int(second.split()[1])
     assert "the first token of each document has no context and is left out" in " ".join(" ".join(caption).split())
-    assert "windows of 32 tokens, moving on by 16" in " ".join(" ".join(caption).split())
+    assert "windows of 32 tokens, with a stride of 16" in " ".join(" ".join(caption).split())
     assert "\x1b" not in result.output
     assert result.stderr == ""
 
@@ -82,7 +82,7 @@ def test_rolling_scores_first_tokens_too_and_says_so(evaluate: Run) -> None:
     assert rolling["tokens"] == plain["tokens"] + 1
     assert rolling["bytes"] == len(TEXT.encode())
     told = " ".join(evaluate("a.txt", "--rolling").stdout.split())
-    assert "windows of 32 tokens, the last of a document reaching back until it is full" in told
+    assert "windows of 32 tokens, the last of each document extended back to full length" in told
     assert "first tokens follow end-of-text" in told
 
 

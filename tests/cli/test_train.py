@@ -190,7 +190,7 @@ def test_an_early_end_says_when_and_why(train: Run) -> None:
     assert re.search(r"this run is finished, early, after \d+ of 60 steps, as --patience 1", again.stdout)
     longer = train("--resume", "latest", steps=61)
     assert longer.exit_code == 0, longer.stderr
-    assert "going on with checkpoints/notes, which is to take 61 steps" in longer.stderr
+    assert "continuing checkpoints/notes, which takes 61 steps" in longer.stderr
 
 
 def test_a_run_goes_on_with_the_threads_that_it_began_with(

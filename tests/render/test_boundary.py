@@ -93,7 +93,7 @@ def test_the_rows_add_up(lecture: StepRecord, space: Boundary, inside: Boundary)
 
 def test_where_nothing_goes_on_it_says_so(lecture: StepRecord, space: Boundary) -> None:
     end = replace(space, share=1.0, longer=(), other_longer=Other(count=0, raw_prob=0.0, prob=0.0))
-    assert "no token begins with “␣” and goes on" in str(boundary_tables(lecture, end, PROMPT, Screen(100)))
+    assert "no longer token begins with “␣”" in str(boundary_tables(lecture, end, PROMPT, Screen(100)))
     assert boundary_note(end) is None
 
 

@@ -254,6 +254,4 @@ def test_numbers_that_are_not_there_or_huge_stay_in_their_columns() -> None:
 
 def test_disjoint_windows_are_called_so() -> None:
     caption = " ".join(str(file_score_caption(file_score("a", stride=128), Screen(80))).split())
-    assert caption.startswith(
-        "1 token and 1 byte scored in 1 document · windows of 128 tokens, without sight of each other"
-    )
+    assert caption.startswith("1 token and 1 byte scored in 1 document · windows of 128 tokens, scored separately")

@@ -360,7 +360,7 @@ def test_two_processes_go_on_with_the_run_of_one_and_only_the_first_shows(text: 
     before = len(losses(parts))
     (code, out, err), other = ended(pair("-m", "minigpt", "train", "--resume", "parts"))
     assert (code, other) == (0, (0, "", ""))
-    assert "going on with parts" in err
+    assert "continuing parts" in err
     assert err.count(f"step {STEPS}/{STEPS}") == out.count("parts: ") == 1
     assert before < len(losses(whole)) == len(losses(parts))
     assert_close(losses(parts), losses(whole))
