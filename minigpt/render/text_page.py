@@ -70,7 +70,7 @@ def _step(step: Step, tokens: _TokenTable, *, changed: bool, fixed: bool) -> dic
         "entropy": record.entropy_bits,
         **_logits(step, step.listed.candidates, tokens),
         **(_changed(step) if changed else {}),
-        **({"drawn": _drawn(step.listed)} if fixed else {}),
+        **({"drawn" if fixed else "used": _stages(step.listed, fixed)} if step.listed.stages else {}),
     }
 
 
@@ -78,31 +78,17 @@ def _logits(step: StepLogits, candidates: Sequence[Candidate], tokens: _TokenTab
     """The input of funnel.js: logits before penalties and biases."""
     other, token = step.listed.other, step.listed.token
     assert other is not None
-    best = _best(step)
-    found: dict[str, Any] = {
+    return {
         "candidates": [tokens.number(candidate) for candidate in candidates],
         **_shortest(step.raw_logits),
         "sigma": step.sigma,
-        "best": best,
+        "best": _best(step),
         "place": step.place,
         "rest": other.count,
         "restLogSums": step.rest_log_sums,
         "restMeans": [None if mean is None else float(f"{mean:.9g}") for mean in step.rest_means],
         "chosen": None if token is None else [c.id for c in candidates].index(token.id),
     }
-    if step.listed.stages:
-        names = [stage.name for stage in step.listed.stages]
-        cut_at = [names.index(c.cut_by) if c.cut_by else len(names) for c in candidates]
-        found["used"] = [
-            {"kept": stage.kept, "mass": stage.mass, "other": share, **_gone([n >= at for at in cut_at])}
-            for n, (stage, share) in enumerate(zip(step.listed.stages, other.after, strict=True))
-        ]
-    return found
-
-
-def _gone(is_cut: Sequence[bool]) -> dict[str, list[int]]:
-    """Which candidates were cut, unless they are the last."""
-    return {} if list(is_cut) == sorted(is_cut) else {"gone": [i for i, cut in enumerate(is_cut) if cut]}
 
 
 def _changed(step: StepLogits) -> dict[str, Any]:
@@ -112,24 +98,22 @@ def _changed(step: StepLogits) -> dict[str, Any]:
     return {"changed": changed, "otherRawProb": step.other_raw_prob, "logSum": step.log_sum}
 
 
-def _drawn(record: StepRecord) -> list[dict[str, Any]]:
-    """The recorded funnel, for a page that cannot recompute it: each stage, with the share that it kept."""
+def _stages(record: StepRecord, fixed: bool) -> list[dict[str, Any]]:
+    """What each stage left when the step was drawn; if the page cannot recompute it, also of every candidate."""
     names = [stage.name for stage in record.stages]
     cut_at = [names.index(c.cut_by) if c.cut_by else len(names) for c in record.candidates]
-    others = record.other.after if record.other else ()
-    return [
-        {
-            "name": stage.name,
-            "value": stage.value,
-            "kept": stage.kept,
-            "mass": stage.mass,
-            "other": other,
-            "shares": [
-                float(f"{c.after[n]:.12g}") if n < at else None for c, at in zip(record.candidates, cut_at, strict=True)
-            ],
-        }
-        for n, (stage, other) in enumerate(zip(record.stages, others, strict=True))
-    ]
+    stages = []
+    for n, (stage, other) in enumerate(zip(record.stages, record.other.after if record.other else (), strict=True)):
+        is_cut = [n >= at for at in cut_at]
+        found: dict[str, Any] = {"kept": stage.kept, "mass": stage.mass, "other": other}
+        if is_cut != sorted(is_cut):  # not only the last ones were cut
+            found["gone"] = [i for i, cut in enumerate(is_cut) if cut]
+        if fixed:
+            both = zip(record.candidates, is_cut, strict=True)
+            shares = [None if cut else float(f"{c.after[n]:.12g}") for c, cut in both]
+            found |= {"name": stage.name, "value": stage.value, "shares": shares}
+        stages.append(found)
+    return stages
 
 
 def _shortest(logits: Sequence[float]) -> dict[str, Any]:
