@@ -391,4 +391,5 @@ def test_a_full_disk(minigpt: Run, tiny: list[str], notes: str, monkeypatch: pyt
 
 def test_every_error_of_the_app_goes_through_the_guard() -> None:
     for command in app.registered_commands:
-        assert hasattr(command.callback, "__wrapped__"), f"{command.callback} is not guarded"
+        made_by = getattr(command.callback, "__qualname__", "")
+        assert made_by == "command.<locals>.run", f"{command.callback} is not guarded"
