@@ -33,9 +33,9 @@ try:
     from minigpt.models.gpt import GPT
     from minigpt.settings import ModelConfig, TrainConfig
     from minigpt.text.shards import TokenData
-    from minigpt.training.batches import random_batch
     from minigpt.training.loop import train
     from minigpt.training.speed import heads_of, training_flops_per_token
+    from minigpt.training.step import random_batch
 except ImportError as error:
     sys.exit(f"scripts/bench needs minigpt's packages ({error}). Install them with: pip install -e '.[test]'")
 

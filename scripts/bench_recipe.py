@@ -28,9 +28,9 @@ from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.corpus import Split, read_corpus
 from minigpt.text.learning import train_tokenizer
 from minigpt.text.shards import TokenData, tokenize
-from minigpt.training.batches import random_batch
 from minigpt.training.evaluate import evaluate
 from minigpt.training.loop import train
+from minigpt.training.step import random_batch
 
 STEPS, BATCH, RATE, LAST_RATE, WARMUP, EVERY, BATCHES = 2000, 12, 1e-3, 1e-4, 100, 250, 20
 GOAL_NATS = 1.886  # documented for the plain recipe

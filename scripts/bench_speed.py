@@ -36,8 +36,8 @@ try:
     from minigpt.text.corpus import python_reference
     from minigpt.text.learning import train_tokenizer
     from minigpt.text.shards import TokenData
-    from minigpt.training.batches import random_batch
     from minigpt.training.loop import train
+    from minigpt.training.step import random_batch
 except ImportError as error:
     sys.exit(f"scripts/bench needs minigpt's packages ({error}). Install them with: pip install -e '.[test]'")
 

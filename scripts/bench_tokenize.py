@@ -105,7 +105,7 @@ def measure_memory(arguments: argparse.Namespace) -> dict[str, Any]:
     from minigpt.text.corpus import Split, read_corpus
     from minigpt.text.learning import train_tokenizer
     from minigpt.text.shards import tokenize
-    from minigpt.training.batches import random_batch
+    from minigpt.training.step import random_batch
 
     start_megabytes, clock = peak_megabytes(), Clock()
     split = Split(read_corpus([str(arguments.text)]), fraction=0.1)

@@ -32,7 +32,7 @@ from minigpt.text.corpus import Split, read_corpus
 from minigpt.text.learning import SMALLEST_VOCABULARY, train_tokenizer
 from minigpt.text.shards import TokenData, tokenize
 from minigpt.training.evaluate import Evaluation, evaluate
-from minigpt.training.law import Law, Training, law_of
+from minigpt.training.law import Law, Training
 from minigpt.training.loop import train
 from minigpt.training.search import SHAPES, adamw_rate
 from minigpt.training.speed import heads_of
@@ -230,7 +230,7 @@ class Fit:
 
     def law(self, x: np.ndarray) -> Law:
         """All numbers are positive: `x` holds their logarithms."""
-        return law_of(dict(zip(self.names, np.exp(np.clip(x, -20, 20)), strict=True)))
+        return Law(**dict(zip(self.names, np.exp(np.clip(x, -20, 20)).tolist(), strict=True)))
 
     def errors(self, x: np.ndarray) -> np.ndarray:
         """Of the logarithms of the losses, one a measurement."""

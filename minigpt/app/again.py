@@ -13,8 +13,7 @@ from minigpt.errors import CheckpointError, as_flag
 from minigpt.settings import DEFAULT_MINUTES, Choices, Length, Machine, Output, TextSettings, TrainConfig, settings_of
 from minigpt.training.finetune import OWN
 from minigpt.training.plan import Plan
-from minigpt.training.resume import begun_model, open_run
-from minigpt.training.share import StartedRun
+from minigpt.training.resume import StartedRun, begun_model, open_run
 
 _IMPLIED = ("preset", "dry_run")  # a preset by the shape that it stands for
 _DESCRIBED = [
@@ -114,7 +113,7 @@ def reopen(run: str, given: Mapping[str, Any], note: Callable[[str], object]) ->
     minutes = None if plan.train.steps_suffice else plan.train.minutes
     length = f"{plan.train.steps:,} steps" if minutes is None else f"{minutes:.3g} minutes"
     note(f"continuing {path}, which takes {length} in all.")
-    return plan, folder, begun_model(path, plan)
+    return StartedRun(plan, folder, begun_model(path, plan))
 
 
 def _named(run: str) -> Path:

@@ -27,7 +27,7 @@ from minigpt.training.plan import Plan
 
 
 def new_contest(text: CorpusSettings, wanted: ContestSettings, machine: Machine, stages: Stages) -> Contest:
-    """A new comparison in a folder of its own."""
+    """Begin a comparison in a new folder."""
     device = use_device(machine.device, machine.threads)
     with Scratch(wanted.out) as scratch:
         corpus = read_corpus(text.corpus, encoding=text.encoding, field=text.field, progress=stages("reading", None))

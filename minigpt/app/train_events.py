@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 
 from minigpt.checkpoint.records import TrainRecord
@@ -18,7 +18,7 @@ from minigpt.training.evaluate import is_overfitting
 from minigpt.training.plan import Plan
 from minigpt.training.records import Logged, Overfitting, ShortSample, TrainEvent
 from minigpt.training.run import run
-from minigpt.training.tensorboard import EventFiles, is_installed
+from minigpt.training.tensorboard import event_files, is_installed
 
 _OPENING = 256  # tokens of the text, in which some words are sought to begin with
 _SAMPLED = 40  # tokens
@@ -53,25 +53,25 @@ class Training:
         folder, ranks = self.folder, self.ranks
         save_every = folder.info.get("save_every")
         training = run(self.plan, self.model, folder, stopped, save_every=save_every, resume=self.resumes, ranks=ranks)
-        with self._event_files() as files, closing(training) as records:
+        with self._event_files() as write, closing(training) as records:
             for record, _ in records:
                 if self.resumes and not self.history:
                     self.history += folder.logged()  # what came before, and this record
                     yield from map(Logged, self.history[:-1])
                 else:
                     self.history.append(record)
-                if files:
-                    files.write(record)
+                if write:
+                    write(record)
                 yield record
                 if looks and record.step % self.plan.train.eval_every == 0 and not stopped():
                     yield from self._looks(record)
             self.signal_number = int(ranks.farewell(received() or 0)) or None
 
-    def _event_files(self) -> "EventFiles | nullcontext[None]":
+    def _event_files(self) -> AbstractContextManager[Callable[[TrainRecord], None] | None]:
         """TensorBoard's event files, if they are asked for, or if the run had them before."""
         folder = self.folder.path / TENSORBOARD
         wanted = self.tensorboard or (self.resumes and is_installed() and folder.is_dir())
-        return EventFiles(folder, self.folder.info) if wanted and self.ranks.is_main else nullcontext()
+        return event_files(folder, self.folder.info) if wanted and self.ranks.is_main else nullcontext()
 
     def _looks(self, record: TrainRecord) -> Iterator[TrainEvent]:
         if not self.ranks.is_main:

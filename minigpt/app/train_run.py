@@ -26,9 +26,9 @@ from minigpt.training.distributed import ALONE, Ranks, join
 from minigpt.training.finetune import Base, begun_with, finetune_settings
 from minigpt.training.plan import Plan, Stages, as_tokenized, make_plan
 from minigpt.training.records import PlannedRun
+from minigpt.training.resume import StartedRun, share_run
 from minigpt.training.run import build_model, model_card, run_info
 from minigpt.training.search import LEAST_TRAINING_SHARE, READING_SHARE, choose
-from minigpt.training.share import StartedRun, share_run
 from minigpt.training.tensorboard import check_installed
 
 
@@ -96,7 +96,7 @@ class TrainRequest:
         if self.length.seconds is not None:
             plan = self.fit(plan)
             folder.update(train=asdict(plan.train))
-        return replace(prepared, plan=plan, begun=(plan, folder, model))
+        return replace(prepared, plan=plan, begun=StartedRun(plan, folder, model))
 
     def reopen(self) -> StartedRun | Finished:
         """The run to continue, with its model."""
@@ -163,7 +163,7 @@ class TrainRequest:
         path = claim(plan.corpus.name, self.output.out, overwrite=self.output.overwrite)
         folder = RunFolder(path, plan.tokenizer, info)
         folder.start(model, model_card(plan, info["command"]), plan.data)
-        return plan, folder, model
+        return StartedRun(plan, folder, model)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ from minigpt.settings import ContestSettings, CorpusSettings, Machine, require
 if TYPE_CHECKING:
     from minigpt.contest.contest import Contest
 
-_OF_THE_BEGINNING = {"corpus", "out", "seed", "quick", "ablate", "encoding", "field"}
+_FIXED_AT_THE_START = {"corpus", "out", "seed", "quick", "ablate", "encoding", "field"}
 
 
 @command
@@ -56,7 +56,7 @@ def compare(
     if plot is not None and not plot.parent.is_dir():
         raise OutputError(f"{named('plot', plot)}: there is no folder {plot.parent}.")
     require(
-        wanted.resume is None or not given.keys() & _OF_THE_BEGINNING,
+        wanted.resume is None or not given.keys() & _FIXED_AT_THE_START,
         f"{named('resume')} keeps what the comparison began with: leave out CORPUS, {named('out')}, {named('seed')}, "
         f"{named('quick')} and {named('ablate')}.",
     )
@@ -108,5 +108,5 @@ def _print(comparison: Comparison, folder: Path) -> None:
     except PackageError as error:  # plotext is not installed; the table is there
         note(error.message)
     if not comparison.ablation:
-        say(console, " every model is a run of its own, such as:")
+        say(console, " every model is a separate run, such as:")
         say(console, f"  minigpt sample -c {shlex.quote(str(folder / 'lstm-tokens'))}")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from minigpt.app.train_events import Training
     from minigpt.app.train_run import TrainRequest
     from minigpt.training.distributed import Ranks
-    from minigpt.training.share import StartedRun
+    from minigpt.training.resume import StartedRun
 
 
 @command

@@ -89,7 +89,7 @@ def _require_time(comparison: Comparison, seconds: float, again: str) -> None:
     given = named("minutes", f"{comparison.minutes:g}")
     require(
         comparison.minutes >= seconds / 60,
-        f"{given} are too few here for a comparison: it takes {least} at least.\n"
+        f"{given} are too few here for a comparison: it takes at least {least}.\n"
         f"What is measured so far is kept. Continue with: {again} {named('minutes', least)}",
     )
 

@@ -1,6 +1,6 @@
 """Measures a model: its speed in training and in generating, its memory, and its loss and gradients by position.
 
-`python -m minigpt.contest.measures` is a process of its own that measures the peak memory of training on a CPU: it
+`python -m minigpt.contest.measures` measures the peak memory of training on a CPU, which takes a separate process: it
 reads what to train as JSON, and writes a number of bytes.
 """
 

@@ -35,14 +35,15 @@ def _has_bits(run: RunLog) -> bool:
 def _curves(run: RunLog, x: str, y: str, smooth: int | None, log: bool) -> LossCurves:
     records = [record for record in run.records if not log or getattr(record, x) > 0]
     steps = smooth or max(1, sum(record.loss_nats is not None for record in records) // _MEANS_A_RUN)
-    validation = "validation_loss_nats" if y == "nats_per_token" else "validation_bits_per_byte"
+    name = "validation_loss_nats" if y == "nats_per_token" else "validation_bits_per_byte"
+    validation = ((getattr(record, x), getattr(record, name)) for record in records)
     curves = LossCurves(
         run=run.name,
         x=x,
         y=y,
         smoothed_steps=steps,
         training=tuple(_training(records, x, _nats_in(y, run), steps)),
-        validation=tuple(_validation(records, x, validation)),
+        validation=tuple((place, loss) for place, loss in validation if loss is not None),
     )
     if not (curves.training or curves.validation):
         where = f" above {x} 0" if log else ""
@@ -73,13 +74,6 @@ def _training(records: Iterable[TrainRecord], x: str, unit: float | None, steps:
         yield place, (sums[end] - sums[first]) / (end - first) * unit
 
 
-def _validation(records: Iterable[TrainRecord], x: str, name: str) -> Iterator[tuple[float, float]]:
-    for record in records:
-        loss = getattr(record, name)
-        if loss is not None:
-            yield getattr(record, x), loss
-
-
 def cautions(runs: Sequence[RunLog], curves: Sequence[LossCurves]) -> Iterator[str]:
     """Sentences about what is missing from `curves`, and about curves that cannot be compared."""
     in_bits = curves[0].y == "bits_per_byte"
@@ -96,5 +90,4 @@ def cautions(runs: Sequence[RunLog], curves: Sequence[LossCurves]) -> Iterator[s
 
 
 def _differ(values: Iterable[str | None]) -> bool:
-    """Whether two of the known values differ."""
     return len(set(values) - {None}) > 1

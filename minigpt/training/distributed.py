@@ -1,6 +1,6 @@
 """The processes that train one model together, as torchrun starts them, and their collective operations.
 
-`Ranks` is one process alone, for which all of this is nothing. `_Replicas` hold a copy of the model each (DDP);
+`Ranks` is one process alone, whose collective operations do nothing. `_Replicas` hold a copy of the model each (DDP);
 `_Shards` hold a part of each weight, gradient and moment, and gather a block when it is needed (FSDP2). Li et al.,
 "PyTorch Distributed", 2020; Zhao et al., "PyTorch FSDP", 2023.
 """
@@ -40,9 +40,7 @@ class RankError(MinigptError):
 
 
 class Ranks:
-    """The processes of a run, of which this one is number `rank` of `size`. Collective calls, which all ranks must
-    make, say so.
-    """
+    """The processes of a run, of which this one is number `rank` of `size`. All ranks must make collective calls."""
 
     rank = 0
     size = 1
@@ -101,8 +99,8 @@ class Ranks:
         """Rank 0's value (broadcast). Collective."""
         return value
 
-    def tell(self, value: Any) -> Any:
-        """Rank 0's JSON value (broadcast). Collective."""
+    def broadcast(self, value: Any) -> Any:
+        """Rank 0's JSON value. Collective."""
         return value
 
     def tensors(self, named: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
@@ -163,10 +161,10 @@ class _Replicas(Ranks):
         dist.broadcast(tensor, rank)
         return float(tensor)
 
-    def tell(self, value: Any) -> Any:
-        return self._broadcast(0, value)
+    def broadcast(self, value: Any) -> Any:
+        return self._broadcast_from(0, value)
 
-    def _broadcast(self, rank: int, value: Any) -> Any:
+    def _broadcast_from(self, rank: int, value: Any) -> Any:
         """The value of `rank`, sent as JSON: no pickle is ever read."""
         text = json.dumps(value).encode()
         size = int(self._from(rank, len(text)))
@@ -177,13 +175,13 @@ class _Replicas(Ranks):
     def tensors(self, named: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
         own = dict(named)
         kinds = {name: [str(t.dtype).removeprefix("torch."), list(t.shape)] for name, t in own.items()}
-        for name, (dtype, shape) in self.tell(kinds).items():
+        for name, (dtype, shape) in self.broadcast(kinds).items():
             tensor = own[name].cpu().contiguous() if self.is_main else torch.empty(shape, dtype=getattr(torch, dtype))
             dist.broadcast(tensor, 0)
             yield name, tensor
 
     def ids(self, ids: Ids) -> Ids:
-        dtype, length = self.tell([ids.dtype.str, len(ids)])
+        dtype, length = self.broadcast([ids.dtype.str, len(ids)])
         if not length:
             return np.zeros(0, dtype)
         copy = None if self.is_main else np.memmap(tempfile.TemporaryFile(), dtype, shape=(length,))  # noqa: SIM115
@@ -196,16 +194,16 @@ class _Replicas(Ranks):
         return ids if copy is None else copy
 
     def together(self, work: Callable[[], T]) -> T:
-        message, usage, result = "", False, None
+        own_message, own_usage, result = "", False, None
         try:
             result = work()
         except MinigptError as error:
-            message, usage = error.message, isinstance(error, ConfigError)
+            own_message, own_usage = error.message, isinstance(error, ConfigError)
         for rank in range(self.size):
-            its_message, its_usage = self._broadcast(rank, [message, usage])
-            if its_message:
-                kind = ConfigError if its_usage else MinigptError
-                raise kind(its_message if rank == 0 else f"Process {rank}: {its_message}")
+            message, usage = self._broadcast_from(rank, [own_message, own_usage])
+            if message:
+                kind = ConfigError if usage else MinigptError
+                raise kind(message if rank == 0 else f"Process {rank}: {message}")
         return result  # type: ignore[return-value]
 
     def device(self, name: str) -> torch.device:
@@ -229,7 +227,7 @@ class _Shards(_Replicas):
         return model
 
     def accumulating(self, trained: nn.Module) -> AbstractContextManager[None]:
-        return nullcontext()  # unreduced gradients would not be sharded, and may not fit
+        return nullcontext()  # gradients that are not reduced would not be sharded, and may not fit
 
     def whole(self, model: Model) -> Model:
         tensors = {name: self.kept(p.detach()) for name, p in model.named_parameters()}
@@ -285,7 +283,7 @@ def join(shard: bool = False) -> Iterator[Ranks]:
     if not launched or int(os.environ["WORLD_SIZE"]) == 1:
         yield ALONE
         return
-    # By both, so that the few numbers on which ranks agree never wait for a GPU.
+    # Both backends, so that the few numbers on which ranks agree never wait for a GPU.
     has_nccl = torch.cuda.is_available() and dist.is_nccl_available()
     dist.init_process_group("cpu:gloo,cuda:nccl" if has_nccl else "gloo", timeout=_PATIENCE)
     try:
@@ -297,7 +295,7 @@ def join(shard: bool = False) -> Iterator[Ranks]:
         why = f" ({text.splitlines()[0]})" if "nccl" in text.lower() else ""  # which can also fail by itself
         raise RankError(
             f"Another process of this run has ended, or cannot be reached{why}, and so this one ends too.\n"
-            f"What it kept last is there: go on with {named('resume')}, with as many processes as you like."
+            f"Its last saved state is there: continue with {named('resume')}, with any number of processes."
         ) from error
     except MinigptError:  # on all of them, or on rank 0
         _outlast_first()

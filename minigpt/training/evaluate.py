@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.models.device import windows_at_once
+from minigpt.models.device import autocast, windows_at_once
 from minigpt.models.kinds import Model
 from minigpt.text.shards import Ids
 from minigpt.training.distributed import ALONE, Ranks
@@ -38,7 +37,7 @@ def evaluate(
     *,
     tokens: int | None = None,
     stopped: Callable[[], bool] = lambda: False,
-    autocast: Callable[[], torch.autocast] | None = None,
+    precision: str = "float32",
     ranks: Ranks = ALONE,
 ) -> Evaluation | None:
     """The mean loss over consecutive windows of one context length, none of which sees the one before.
@@ -54,7 +53,7 @@ def evaluate(
         for x, y in _windows(stretch, model.config.context, rows * ranks.size):
             if stopped():
                 break
-            nats += _loss(model, _share(x, 0, ranks), _share(y, _NO_TARGET, ranks), autocast)
+            nats += _loss(model, _share(x, 0, ranks), _share(y, _NO_TARGET, ranks), precision)
         counted += len(stretch) - 1
         byte_count += int(byte_lengths[stretch[1:]].sum())
     model.train(was_training)
@@ -90,12 +89,12 @@ def _stretches(ids: Ids, tokens: int | None, context: int) -> Iterator[np.ndarra
         yield ids[start : start + length + 1].astype(np.int64)
 
 
-def _loss(model: Model, x_BT: Tensor, y_BT: Tensor, autocast: Callable[[], torch.autocast] | None) -> float:
+def _loss(model: Model, x_BT: Tensor, y_BT: Tensor, precision: str) -> float:
     """The summed loss in nats."""
-    x_BT, y_BT = x_BT.to(model.device), y_BT.to(model.device)
-    with nullcontext() if autocast is None else autocast():
-        logits = model(x_BT)
-    return float(F.cross_entropy(logits.float().flatten(0, 1), y_BT.flatten(), reduction="sum"))
+    with autocast(model.device, precision):
+        logits_BTV = model(x_BT.to(model.device))
+    targets = y_BT.to(model.device).flatten()
+    return float(F.cross_entropy(logits_BTV.float().flatten(0, 1), targets, reduction="sum"))
 
 
 def _share(rows: Tensor, fill: int, ranks: Ranks) -> Tensor:
@@ -121,12 +120,13 @@ def is_overfitting(history: Sequence[TrainRecord], patience: int = 3, every: int
     Only the regular evaluations count: those of early snapshots are too close together. The training loss is averaged
     between evaluations, because that of a single batch is noisy.
     """
-    regular = [(i, r.validation_loss_nats) for i, r in enumerate(history) if r.step % every == 0]
-    evaluated = [i for i, loss in regular if loss is not None]
-    losses = [loss for _, loss in regular if loss is not None]
-    if len(losses) <= patience or len(losses) - 1 - losses.index(min(losses)) < patience:
+    evaluated = [(i, r.validation_loss_nats) for i, r in enumerate(history) if r.step % every == 0]
+    losses = {i: loss for i, loss in evaluated if loss is not None}
+    if not losses:
         return False
-    best, latest = evaluated[losses.index(min(losses))], evaluated[-1]
+    best, latest = min(losses, key=losses.__getitem__), max(losses)
+    if sum(i > best for i in losses) < patience:
+        return False
     before, since = _mean_loss(history[: best + 1], latest - best), _mean_loss(history[best + 1 :], latest - best)
     return before is not None and since is not None and since < before
 

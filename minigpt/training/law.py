@@ -7,8 +7,7 @@ worth ever less (Muennighoff et al., "Scaling Data-Constrained Language Models",
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
@@ -107,8 +106,4 @@ class Law:
 @cache
 def fitted_law() -> Law:
     """The law with the coefficients in law.json."""
-    return law_of(json.loads(files(__package__).joinpath("law.json").read_text())["law"])
-
-
-def law_of(numbers: Mapping[str, float]) -> Law:
-    return Law(**{field.name: float(numbers[field.name]) for field in fields(Law)})
+    return Law(**json.loads(files(__package__).joinpath("law.json").read_text())["law"])

@@ -7,20 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.models.device import autocast
 from minigpt.models.kinds import Model
 from minigpt.settings import TrainConfig
 from minigpt.text.shards import TokenData
-from minigpt.training.batches import Batch, Batches, mixed
-from minigpt.training.compiled import compiled
 from minigpt.training.distributed import ALONE, Ranks, divided_as, full, local
 from minigpt.training.evaluate import Evaluation, evaluate
-from minigpt.training.optim import build_optimizers, optimizer_state, remembered
+from minigpt.training.optim import build_optimizers, owners, remembered
 from minigpt.training.schedule import evaluation_steps, learning_rate
+from minigpt.training.step import Batch, Batches, loss_function, mixed
 
 
 @dataclass(frozen=True)
@@ -48,9 +45,9 @@ class Trainer:
         model.gradient_checkpointing = config.gradient_checkpointing
         self.ranks, self._trained = ranks, ranks.trained(model)
         # Nothing here refers back to this trainer, so a GPU's memory is freed as soon as the trainer is dropped.
-        loss = _loss_of(self._trained, model.device, config)
-        self._loss = compiled(loss) if config.compile else loss
+        self._loss = loss_function(self._trained, model.device, config)
         self.optimizers = build_optimizers(model, config)
+        self._owners = owners(self.optimizers, model)
         self.batches = Batches(data.train, config, model.config.context, model.device, ranks)
         self.tokens_per_step = config.batch_size * config.accumulation * model.config.context
         self.step = 0
@@ -94,11 +91,7 @@ class Trainer:
                 return
 
     def _is_last(self) -> bool:
-        """Whether no step follows: all are done, or the time does not suffice for another one and for what comes at the
-        end.
-
-        At least one step is taken.
-        """
+        """Whether no step follows, because all are done or the time is up. At least one step is taken."""
         config = self.config
         if self.step >= config.steps and (config.seconds is None or config.steps_suffice):
             return True
@@ -106,17 +99,17 @@ class Trainer:
             return False
         compiles = config.compile and self.step == 1
         one_more = 0.0 if self._unreported is None or compiles else self._unreported.seconds
-        left = config.seconds - self._end_seconds() - self.elapsed() - one_more
-        return self.ranks.agree(left) <= 0
+        return self.ranks.agree(self._seconds_for_steps(config.seconds) - self.elapsed() - one_more) <= 0
 
-    def _end_seconds(self) -> float:
-        return self.reserved_seconds + self._evaluation_seconds
+    def _seconds_for_steps(self, seconds: float) -> float:
+        """What is left of the `seconds` of a run without those for what comes at its end."""
+        return seconds - self.reserved_seconds - self._evaluation_seconds
 
     def _left(self) -> float | None:
         """The share of the time that is left for steps; None for a training measured in steps."""
         if self.config.seconds is None:
             return None
-        for_steps = self.config.seconds - self._end_seconds()
+        for_steps = self._seconds_for_steps(self.config.seconds)
         return max(0.0, 1 - self.ranks.agree(self.elapsed() / for_steps if for_steps > 0 else 0.5))
 
     def _evaluate(self, stopped: Callable[[], bool]) -> Evaluation | None:
@@ -127,7 +120,7 @@ class Trainer:
             self.byte_lengths,
             tokens=self.config.eval_tokens,
             stopped=stopped,
-            autocast=self.autocast,
+            precision=self.config.precision,
             ranks=self.ranks,
         )
         self._evaluation_seconds = time.perf_counter() - started
@@ -157,61 +150,50 @@ class Trainer:
         broken = any(not bool(local(p.detach()).isfinite().all()) for p in self.model.parameters())
         return not self.ranks.highest(broken)
 
-    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """On rank 0, everything that `restore` needs: tensors by name, and plain values."""
-        tensors = {f"model.{name}": self.ranks.kept(p.detach()) for name, p in self.model.named_parameters()}
-        for key, name, value in optimizer_state(self.optimizers, dict(self.model.named_parameters())):
-            tensors[f"optimizer.{key}.{name}"] = self.ranks.kept(value)
+        parameters = dict(self.model.named_parameters())
+        tensors = {f"model.{name}": self.ranks.kept(p.detach()) for name, p in parameters.items()}
+        for name, optimizer in self._owners.items():
+            for key, value in optimizer.state.get(parameters[name], {}).items():
+                tensors[f"optimizer.{key}.{name}"] = self.ranks.kept(value)
         unreported = None if self._unreported is None else asdict(self._unreported)
         return tensors, {"step": self.step, "seconds": self.elapsed(), "unreported": unreported}
 
-    def misfit(self, tensors: Mapping[str, torch.Tensor]) -> str | None:
+    def misfit(self, tensors: Mapping[str, Tensor]) -> str | None:
         """Why these cannot be the tensors of a `state` of this model and these optimizers; None if they can."""
         parameters = dict(self.model.named_parameters())
         shapes = {f"model.{name}": tuple(p.shape) for name, p in parameters.items()}
-        whole = [list(shapes)]  # of each of these lists, all are there, or none are
-        for optimizer in self.optimizers:
-            learned = {id(p) for group in optimizer.param_groups for p in group["params"]}
-            for name, p in parameters.items():
-                if id(p) in learned:
-                    of_one = {
-                        f"optimizer.{key}.{name}": () if key == "step" else tuple(p.shape)
-                        for key in remembered(optimizer)
-                    }
-                    shapes |= of_one
-                    whole.append(list(of_one))
+        model, moments = list(shapes), []
+        for name, optimizer in self._owners.items():
+            shape = tuple(parameters[name].shape)
+            of_one = {f"optimizer.{key}.{name}": () if key == "step" else shape for key in remembered(optimizer)}
+            shapes |= of_one
+            moments.append(list(of_one))
         for name, tensor in tensors.items():
             if (tuple(tensor.shape), tensor.dtype) != (shapes.get(name), torch.float32):
                 return f"{name} is {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
-        for names in whole:
-            lacking = [name for name in names if name not in tensors]
-            if lacking and (names is whole[0] or len(lacking) < len(names)):
-                return f"{lacking[0]} is not there"
+        # Before its first step, a parameter has no moments.
+        for names in (model, *(names for names in moments if not tensors.keys().isdisjoint(names))):
+            for name in names:
+                if name not in tensors:
+                    return f"{name} is not there"
         return None
 
-    def restore(self, tensors: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> None:
+    def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Go back to rank 0's `state`, bit for bit: the steps that follow are those that would have followed then."""
         parameters = dict(self.model.named_parameters())
         for name, tensor in self.ranks.tensors(tensors.items()):
             part, _, rest = name.partition(".")
-            key, _, owner = rest.partition(".") if part == "optimizer" else ("", "", rest)
-            parameter = parameters[owner]
-            mine = divided_as(parameter, tensor)
-            if part == "optimizer":
-                self._optimizer_of(parameter).state[parameter][key] = mine
+            if part == "model":
+                parameters[rest].detach().copy_(divided_as(parameters[rest], tensor))
             else:
-                parameter.detach().copy_(mine)
+                key, _, rest = rest.partition(".")
+                parameter = parameters[rest]
+                self._owners[rest].state[parameter][key] = divided_as(parameter, tensor)
         self.step, self.seconds = values["step"], values["seconds"]
         self._unreported = None if values["unreported"] is None else _Step(**values["unreported"])
         self._started = time.perf_counter()
-
-    def _optimizer_of(self, parameter: torch.Tensor) -> torch.optim.Optimizer:
-        groups = ((optimizer, group) for optimizer in self.optimizers for group in optimizer.param_groups)
-        return next(optimizer for optimizer, group in groups if any(p is parameter for p in group["params"]))
-
-    def autocast(self) -> torch.autocast:
-        """bfloat16 for products, float32 for sums and weights; a null context if the precision is float32."""
-        return autocast(self.model.device, self.config.precision)
 
     def _take(self, step: int) -> _Step:
         """Take one optimizer step."""
@@ -236,24 +218,11 @@ class Trainer:
         loss = self.ranks.total(sum(float(loss) for loss in losses)) / self.ranks.size
         return _Step(loss, rate, float(norm), time.perf_counter() - started)
 
-    def _backward(self, batch: Batch) -> torch.Tensor:
-        """Forward and backward over this rank's part of a batch; returns its share of the step's loss, in nats per
-        token.
-        """
+    def _backward(self, batch: Batch) -> Tensor:
+        """Forward and backward over this rank's part of a batch; returns its share of the step's loss in nats."""
         loss = self._loss(*batch)
         loss.backward()
         return loss.detach()
-
-
-def _loss_of(trained: nn.Module, device: torch.device, config: TrainConfig) -> Callable[[Tensor, Tensor], Tensor]:
-    """The mean loss in nats for inputs and targets [B, T], as a share of the step's loss."""
-
-    def loss(x_BT: Tensor, y_BT: Tensor) -> Tensor:
-        with autocast(device, config.precision):
-            logits_BTV = trained(x_BT)
-        return F.cross_entropy(logits_BTV.float().flatten(0, 1), y_BT.flatten()) / config.accumulation
-
-    return loss
 
 
 def train(

@@ -1,6 +1,6 @@
 """The optimizers that train a model, with the state of each parameter by name."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -11,8 +11,7 @@ from minigpt.training.distributed import full, local, own_rows
 
 # Quintics a x + b x³ + c x⁵, one a round. Three that differ (as in Amsel et al., "The Polar Express", 2025), each the
 # best uniform approximation of 1 on the interval where the last one leaves the singular values, from [0.001, 1] on,
-# cost three fifths of the five equal ones of Jordan et al., "Muon", 2024. They end between 0.14 and 1.86, and teach
-# more: tiny Shakespeare by characters, 4 x 128, 400 steps of 12 x 64, 1.946 nats instead of 1.966.
+# cost three fifths of the five equal ones of Jordan et al., "Muon", 2024, and the model learns more (docs/log.md).
 Quintic = tuple[float, float, float]
 MINIMAX: tuple[Quintic, ...] = ((8.4703, -25.1081, 18.6293), (4.1828, -3.1087, 0.5806), (3.9619, -2.9541, 0.5630))
 JORDAN: tuple[Quintic, ...] = ((3.4445, -4.7750, 2.0315),) * 5
@@ -118,11 +117,7 @@ class Muon(torch.optim.Optimizer):
 def orthogonalised(
     updates: Tensor, rounds: Sequence[Quintic] = MINIMAX, rounds_in: torch.dtype = torch.float32
 ) -> Tensor:
-    """Move every singular value of [N, rows, columns], rows <= columns, close to 1; in float32 or bfloat16, as the
-    iterations.
-
-    Five iterations at 8 x [256, 1024] take a CPU with bfloat16 33 ms instead of 82, and training learns as much.
-    """
+    """Move every singular value of [N, rows, columns], rows <= columns, close to 1, by iterations in `rounds_in`."""
     norms = (_NORM_MARGIN * updates.norm(dim=(-2, -1), keepdim=True)).clamp(min=1e-7)
     x = torch.div(updates, norms, out=torch.empty_like(updates, dtype=rounds_in))
     for a, b, c in rounds:
@@ -136,11 +131,7 @@ def remembered(optimizer: torch.optim.Optimizer) -> tuple[str, ...]:
     return ("momentum_buffer",) if isinstance(optimizer, Muon) else ("step", "exp_avg", "exp_avg_sq")
 
 
-def optimizer_state(
-    optimizers: Iterable[torch.optim.Optimizer], parameters: dict[str, Tensor]
-) -> Iterator[tuple[str, str, Tensor]]:
-    """(key, parameter's name, tensor) for the whole state of the optimizers."""
-    for optimizer in optimizers:
-        for name, parameter in parameters.items():
-            for key, value in optimizer.state.get(parameter, {}).items():
-                yield key, name, value
+def owners(optimizers: Iterable[torch.optim.Optimizer], model: Model) -> dict[str, torch.optim.Optimizer]:
+    """The optimizer of each parameter that learns, by the parameter's name."""
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    return {names[p]: each for each in optimizers for group in each.param_groups for p in group["params"]}

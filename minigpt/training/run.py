@@ -18,7 +18,7 @@ from minigpt.checkpoint.runs import is_untrained
 from minigpt.errors import TrainingError, as_flag, named
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import Model, give_positions, new_model
-from minigpt.settings import Choices, ModelConfig
+from minigpt.settings import Choices
 from minigpt.settings.model import NAMES
 from minigpt.training.distributed import ALONE, Ranks
 from minigpt.training.evaluate import unigram_loss
@@ -29,12 +29,11 @@ from minigpt.training.schedule import evaluation_steps, is_out_of_patience, snap
 
 _SECONDS_BETWEEN_STATES = 15.0
 _LAST_SECONDS = 0.7
+_LISTED = 20  # sources of the text, in the model card
 
 
 def build_model(plan: Plan, device: torch.device | str = "cpu") -> Model:
-    """The untrained model, with the parameters frozen that the plan freezes. The same seed gives the same weights on
-    every device.
-    """
+    """The untrained model, frozen where the plan says so. A seed gives the same weights on every device."""
     model = new_model(plan.model).initialise(torch.Generator().manual_seed(plan.train.seed))
     if isinstance(model, GPT):
         model = freeze(give_positions(model, plan.train.positions), plan.train.freeze)
@@ -62,15 +61,16 @@ def run(
     ranks.check_batch(plan.train.batch_size)
     trainer = Trainer(model, plan.data, plan.train, plan.tokenizer.byte_lengths(), ranks)
     keeper = _StateKeeper(trainer, folder, save_every)
-    stop = _Stop(stopped, ranks)
     reported = keeper.restore() if resume else 0
     evaluated = evaluation_steps(plan.train)
     snapshots = snapshot_steps(plan.train.steps, plan.train.snapshots)
     record = None
     keeper.keep()
     early = keeper.is_out_of_patience(reported)
+    # If any rank is to stop, all do.
+    records = trainer.records(lambda: ranks.highest(stopped()) > 0, before_evaluation=keeper.keep_if_due)
     try:
-        for record in () if early else trainer.records(stop, before_evaluation=keeper.keep_if_due):
+        for record in () if early else records:
             folder.log(record)
             _check_converges(record, plan, folder, keeper.saved_step)
             loss = record.validation_loss_nats
@@ -90,44 +90,25 @@ def run(
                 break
     except GeneratorExit:  # closed by who reads the records, such as a display whose pipe is closed
         if not early:
-            stop.now()
+            ranks.highest(True)  # answers the other ranks, which ask before their next step
     keeper.keep()
-    untold = not keeper.saved_step and math.isinf(keeper.best)  # the losses of the saved model
-    if record is not None and record.step > keeper.saved_step and (untold or not plan.has_validation):
+    without_loss = not keeper.saved_step and math.isinf(keeper.best)  # of the saved model
+    if record is not None and record.step > keeper.saved_step and (without_loss or not plan.has_validation):
         folder.save(ranks.whole(model), record)
-    finished = "untrained" if is_untrained(folder.recorded) else "finished"
-    taken = {"steps_taken": trainer.step, "seconds_taken": trainer.elapsed()}
+    ended: dict[str, Any] = {"steps_taken": trainer.step, "seconds_taken": trainer.elapsed()}
     if early and not trainer.is_over:
-        folder.update(status=finished, stopped_early=trainer.step, **taken)
-    else:
-        folder.update(status=finished if trainer.is_over else "stopped", **taken)
+        ended["stopped_early"] = trainer.step
+    finished = "untrained" if is_untrained(folder.recorded) else "finished"
+    folder.update(status=finished if early or trainer.is_over else "stopped", **ended)
 
 
 def seconds_between_states(cost_seconds: float) -> float:
-    """The interval between two saves of a state that takes this long to save, so that at most 2 % of the time goes into
-    it.
-    """
+    """The interval between two saves of a state that takes this long to save: at most 2 % of the time is for them."""
     return max(_SECONDS_BETWEEN_STATES, 50 * cost_seconds)
 
 
-class _Stop:
-    """Whether any of the ranks is to stop, and therefore all. Collective."""
-
-    def __init__(self, stopped: Callable[[], bool], ranks: Ranks) -> None:
-        self.stopped, self.ranks = stopped, ranks
-
-    def __call__(self) -> bool:
-        return self.ranks.highest(self.stopped()) > 0
-
-    def now(self) -> None:
-        """Answer the other ranks, which ask before their next step, and leave."""
-        self.ranks.highest(1)
-
-
 class _StateKeeper:
-    """Saves the trainer's state with the best loss so far, often enough to lose little and rarely enough to cost
-    little.
-    """
+    """Saves the trainer's state with the best loss so far, so often that little is lost, and little time is spent."""
 
     def __init__(self, trainer: Trainer, folder: RunFolder, every: int | None) -> None:
         self.trainer, self.folder, self.every = trainer, folder, every
@@ -175,7 +156,7 @@ class _StateKeeper:
         else:  # killed before there was one
             tensors, values = self.trainer.state()
             values |= {"best": None, "saved_step": 0}
-        values = ranks.tell(values)
+        values = ranks.broadcast(values)
         self.trainer.restore(tensors, values)
         self.best = float("inf") if values["best"] is None else values["best"]
         self.saved_step = values["saved_step"]
@@ -246,26 +227,42 @@ def _unigram_loss(plan: Plan) -> float:
 
 def model_card(plan: Plan, command: Sequence[str] = ()) -> str:
     """The README.md of the run's folder. `command`: what repeats the run."""
-    sources = "\n".join(f"- {source.name} ({source.size:,} bytes)" for source in plan.corpus.sources[:20])
-    more = len(plan.corpus.sources) - 20
+    model, is_gpt, sources = plan.model, plan.model.model == "gpt", plan.corpus.sources
+    inside = {"gpt": f"{model.heads} heads, ", "window": f"window {model.window}, "}.get(model.model, "")
+    kind = NAMES[model.model].replace("a ", "A ", 1).replace("an ", "An ", 1)
+    began = "" if plan.base is None else f"which began as {plan.base}, "
     measured = f"The validation loss is measured on {plan.validation}."
-    validation = measured if plan.has_validation else "There is no validation text."
-    repeat = f"{_repeat(command)}\n\n    {shlex.join(command)}\n" if command else ""
-    return f"""---
-{_card_head(plan.model)}
----
+    lines = [
+        "---",
+        *(["library_name: transformers"] if is_gpt else []),
+        "pipeline_tag: text-generation",
+        f"tags: [minigpt, {'gpt2' if is_gpt else model.model}]",
+        "---",
+        "",
+        f"# {plan.corpus.name}",
+        "",
+        f"{kind} of {model.parameter_count():,} parameters ({model.layers} layers x {model.width},",
+        f"{inside}context {model.context}, vocabulary {model.vocab_size:,}), "
+        f"{began}trained {'by' if plan.base is None else 'further by'} minigpt on:",
+        "",
+        *(f"- {source.name} ({source.size:,} bytes)" for source in sources[:_LISTED]),
+        *([f"- and {len(sources) - _LISTED:,} more"] if len(sources) > _LISTED else []),
+        "",
+        f"{measured if plan.has_validation else 'There is no validation text.'} "
+        "How the run went is in `train.jsonl`, its settings in `run.json`.",
+        "",
+        "    minigpt sample --checkpoint FOLDER",
+        *(['    transformers.AutoModelForCausalLM.from_pretrained("FOLDER")'] if is_gpt else []),
+        *(["", _repeats(command), "", f"    {shlex.join(command)}"] if command else []),
+    ]
+    return "\n".join(lines) + "\n"
 
-# {plan.corpus.name}
 
-{_card_shape(plan.model)}, \
-{_trained(plan)} on:
-
-{sources}{f"{chr(10)}- and {more:,} more" if more > 0 else ""}
-
-{validation} How the run went is in `train.jsonl`, its settings in `run.json`.
-
-    minigpt sample --checkpoint FOLDER
-{_LOADED_ELSEWHERE if plan.model.model == "gpt" else ""}{repeat}"""
+def _repeats(command: Sequence[str]) -> str:
+    text = ", given the same text on standard input again" if "-" in command else ""
+    if as_flag("minutes") in command:
+        return f"This trains such a model again{text}; how far it gets in the time depends on the machine:"
+    return f"This repeats the run{text}; on the same CPU with as many threads and the same versions, to the bit:"
 
 
 def longer_note(part: Mapping[str, Any]) -> str:
@@ -274,30 +271,3 @@ def longer_note(part: Mapping[str, Any]) -> str:
     return (
         f"It was then trained longer, from step {part['from_step']:,} on:\n\n    minigpt train --resume FOLDER {length}"
     )
-
-
-_LOADED_ELSEWHERE = '    transformers.AutoModelForCausalLM.from_pretrained("FOLDER")\n'
-
-
-def _card_head(model: ModelConfig) -> str:
-    gpt = "library_name: transformers\npipeline_tag: text-generation\ntags: [minigpt, gpt2]"
-    return gpt if model.model == "gpt" else f"pipeline_tag: text-generation\ntags: [minigpt, {model.model}]"
-
-
-def _card_shape(model: ModelConfig) -> str:
-    shape = f"{model.layers} layers x {model.width}"
-    trained = f"context {model.context}, vocabulary {model.vocab_size:,}"
-    inside = {"gpt": f"{model.heads} heads, ", "window": f"window {model.window}, "}.get(model.model, "")
-    kind = NAMES[model.model].replace("a ", "A ", 1).replace("an ", "An ", 1)
-    return f"{kind} of {model.parameter_count():,} parameters ({shape},\n{inside}{trained})"
-
-
-def _trained(plan: Plan) -> str:
-    return "trained by minigpt" if plan.base is None else f"which began as {plan.base}, trained further by minigpt"
-
-
-def _repeat(command: Sequence[str]) -> str:
-    text = ", given the same text on standard input again" if "-" in command else ""
-    if as_flag("minutes") in command:
-        return f"\nThis trains such a model again{text}; how far it comes in the time, the machine decides:"
-    return f"\nThis repeats the run{text}; on the same CPU with as many threads and the same versions, to the bit:"

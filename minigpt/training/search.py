@@ -16,30 +16,19 @@ from minigpt.training.finetune import Base, further
 from minigpt.training.law import MOST_WEIGHTS_PER_BYTE, Training, fitted_law
 from minigpt.training.plan import BASELINE_RATES, baseline_shape
 from minigpt.training.records import PlannedRun
-from minigpt.training.speed import (
-    GPU_TOKENS,
-    Speed,
-    TextSpeed,
-    heads_of,
-    measure_rate,
-    measure_speed,
-    measure_text,
-)
+from minigpt.training.speed import GPU_TOKENS, Speed, TextSpeed, heads_of, measure_rate, measure_speed, measure_text
 
+# What is searched, and its limits, as measured (docs/log.md).
 # (layers, width): each about two to three times the work of the one before.
 SHAPES = ((2, 64), (3, 96), (4, 128), (4, 192), (5, 256), (6, 384), (8, 512), (10, 640), (12, 768))
 VOCABULARIES = (512, 1024, 2048, 4096, 8192, 16384)
 DROPOUTS = (0.0, 0.1, 0.2)
 # Of the time, because longer training would overfit.
 SHARES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.03, 0.02, 0.01)
-# Three times the weight decay took 0.4 to 7 % off the loss of a text that is seen ten times or more (at 4 x 128 and
-# 5 x 256, scripts/measurements.jsonl); of one that is seen eight times or less it added up to 2 %.
-OFTEN, REPEATED_DECAY = 10.0, 0.3
-# Of a model that is given: one of 4 x 128 on 77 kB of other text was best after 5 to 8 of them (3.02 bits per
-# byte), and after 16 back at 3.32.
-MOST_EPOCHS = 5.0
+OFTEN, REPEATED_DECAY = 10.0, 0.3  # epochs, and the weight decay from there on; fewer epochs end worse with it
+MOST_EPOCHS = 5.0  # of a pretrained model, which soon memorises another text
 EVALUATIONS = 10  # on the way, besides those of the snapshots
-_LARGEST_VOCABULARY = 4.1  # times the root of the bytes: 8,192 for 1 MB, at 10 minutes, ended 3 % behind 4,096
+_LARGEST_VOCABULARY = 4.1  # times the root of the bytes
 _FEWEST_EVALUATED = 4096  # tokens
 _FEWEST_STEPS = 30
 _FEWEST_STEP_TOKENS = 1024
@@ -146,9 +135,7 @@ def _measure(split: Split, choices: Choices, base: Base | None, seconds: float) 
 
 
 def _tokenizable(split: Split, speed: TextSpeed, seconds: float, *, cuts: bool) -> tuple[Split, float, str]:
-    """As much of `split` as can be tokenized in a third of `seconds`, if it may be cut; the seconds that takes; and a
-    note about the cut.
-    """
+    """As much of `split` as can be tokenized in a third of `seconds`, the seconds that takes, and a note about it."""
     tokenizing = split.characters / speed.encoded
     if tokenizing <= _TOKENIZING_SHARE * seconds or not cuts:
         return split, tokenizing, ""

@@ -1,12 +1,10 @@
-"""Estimates the tokens per second at which a device trains a model of any shape.
-
-And a text in; how it is cut into tokens, and how fast, out.
-"""
+"""Measures how fast a device trains models of any shape, and how fast a text is tokenized."""
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,10 +21,11 @@ MEASURED = ((2, 64), (4, 128), (5, 256), (8, 512), (12, 768))  # layers, width
 GPU_TOKENS = 16384  # of a step that keeps a GPU busy
 _SMALL_TOKENS = 1024  # of one that keeps a CPU busy; on a GPU it takes as long as it takes to launch
 _STEPS = 6  # of which the fastest counts: the first warm up, and what else the machine does only slows
-_NEXT = 4  # times as long as the shape before it is what a shape takes to measure
+_NEXT = 4  # times as long as the one before it takes what is measured next
 _VOCABULARY = 1024
 _PART = 1000  # characters: of these parts a text is learned from and counted in turn
-_STRIDES = (64, 16, 4, 1)  # of so many of them one: a little of a text, then ever more of it
+_STRIDES = (64, 16, 4, 1)  # one part of so many: a little of a text, then ever more of it
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -74,28 +73,33 @@ def measure_speed(
     The smallest is trained once beforehand, because torch's first steps are slow. On a GPU each is also trained in
     small steps; shapes that do not fit its memory are extrapolated from smaller ones.
     """
-    started, points = time.perf_counter(), list[tuple[int, float]]()
+    deadline, points = time.perf_counter() + seconds, list[tuple[int, float]]()
     is_gpu = device.type != "cpu"
     tokens, a_layer = (GPU_TOKENS, math.inf) if is_gpu else (_SMALL_TOKENS, 0.0)
     _rate(device, settings, *shapes[0], tokens)
-    for layers, width in shapes:
-        began = time.perf_counter()
+    for layers, width in _in_time(shapes, deadline):
         try:
             rate, config = _rate(device, settings, layers, width, tokens)
             if is_gpu:
-                a_layer = min(
-                    a_layer, _SMALL_TOKENS / _rate(device, settings, layers, width, _SMALL_TOKENS)[0] / layers
-                )
+                small_steps, _ = _rate(device, settings, layers, width, _SMALL_TOKENS)
+                a_layer = min(a_layer, _SMALL_TOKENS / small_steps / layers)
         except torch.OutOfMemoryError:
             if not points:
                 raise
             torch.cuda.empty_cache()
             break
         points.append((width, rate * training_flops_per_token(config)))
-        now = time.perf_counter()
-        if now + _NEXT * (now - began) > started + seconds:
-            break
     return Speed(tuple(points), processes, a_layer)
+
+
+def _in_time(sizes: Iterable[T], deadline: float) -> Iterator[T]:
+    """Sizes of what is measured, ever larger, until the next is not expected to be done by the `deadline`."""
+    for size in sizes:
+        began = time.perf_counter()
+        yield size
+        now = time.perf_counter()
+        if now + _NEXT * (now - began) > deadline:
+            break
 
 
 @dataclass(frozen=True)
@@ -119,13 +123,10 @@ def measure_text(
     characters are learned from, and the rest are counted.
     """
     parts = [text[i : i + _PART] for text in sample for i in range(0, len(text), _PART)]
-    started = time.perf_counter()
-    for stride in _STRIDES:
-        began = time.perf_counter()
+    for stride in _in_time(_STRIDES, time.perf_counter() + seconds):
         some = parts[::stride]
         found = _measure_parts(some, sizes) if tokenizer is None else _measure_given(some, tokenizer)
-        now = time.perf_counter()
-        if len(some) == len(parts) or now + _NEXT * (now - began) > started + seconds:
+        if len(some) == len(parts):
             break
     return found
 

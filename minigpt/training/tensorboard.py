@@ -2,12 +2,11 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from minigpt.checkpoint.records import TrainRecord
@@ -29,47 +28,43 @@ def check_installed() -> None:
         )
 
 
-class EventFiles:
-    """Writes each record into `folder`, one scalar per number, tagged with the number's JSON name.
+@contextmanager
+def event_files(folder: Path, info: Mapping[str, Any]) -> Iterator[Callable[[TrainRecord], None]]:
+    """Gives a function that writes each record into `folder`, one scalar per number, tagged with its JSON name.
 
     `info`, the contents of run.json, is written as text. Events of earlier sessions stay, up to the first record
     written now: later steps were lost, and TensorBoard is told to purge them. Raises OutputError.
     """
+    writer: Any = None  # opened at the first record, whose step it must know
 
-    def __init__(self, folder: Path, info: dict[str, Any]) -> None:
-        self._folder, self._info = folder, info
-        self._writer: Any = None  # made at the first record, whose step it must know
-
-    def __enter__(self) -> "EventFiles":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._writer is not None:
-            with self._errors_told():
-                self._writer.close()
-
-    def write(self, record: TrainRecord) -> None:
-        """Write the next record."""
-        with self._errors_told():
-            if self._writer is None:
-                self._writer = self._open(record.step)
+    def write(record: TrainRecord) -> None:
+        nonlocal writer
+        with _output_errors(folder):
+            writer = writer or _open(folder, info, record.step)
             for name, value in asdict(record).items():
                 if name != "step" and value is not None and math.isfinite(value):
-                    self._writer.add_scalar(name, value, record.step)
+                    writer.add_scalar(name, value, record.step)
 
-    def _open(self, step: int) -> Any:
-        from torch.utils.tensorboard import SummaryWriter
+    try:
+        yield write
+    finally:
+        if writer is not None:
+            with _output_errors(folder):
+                writer.close()
 
-        writer = SummaryWriter(str(self._folder), purge_step=step or None, flush_secs=_SECONDS_BETWEEN_WRITES)
-        lines = json.dumps(self._info, indent=2, ensure_ascii=False).splitlines()
-        writer.add_text("run.json", "\n".join(f"    {line}" for line in lines), step)  # as code, in Markdown
-        return writer
 
-    @contextmanager
-    def _errors_told(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise OutputError(f"{self._folder} cannot be written: {error.strerror or error}.") from error
+def _open(folder: Path, info: Mapping[str, Any], step: int) -> Any:
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(folder), purge_step=step or None, flush_secs=_SECONDS_BETWEEN_WRITES)
+    lines = json.dumps(info, indent=2, ensure_ascii=False).splitlines()
+    writer.add_text("run.json", "\n".join(f"    {line}" for line in lines), step)  # as code, in Markdown
+    return writer
+
+
+@contextmanager
+def _output_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror or error}.") from error

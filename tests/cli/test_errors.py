@@ -140,7 +140,7 @@ TRAIN_FLAGS = [
     (["--width", "1000000", "--heads", "1"], 1, "more memory than the machine has"),
     (["--nonsense"], 2, "No such option: --nonsense"),
     (["--resume"], 2, "--resume"),
-    (["--resume", "nowhere"], 1, "nowhere holds no run that can go on"),
+    (["--resume", "nowhere"], 1, "nowhere contains no run that can be resumed"),
     (["--save-every", "0"], 2, "--save-every"),
     (["--snapshots", "-1"], 2, "--snapshots must lie between 0 and 1,000, not -1"),
     (["--patience", "-1"], 2, "--patience must be 0 or more"),

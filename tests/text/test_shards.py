@@ -24,7 +24,7 @@ from minigpt.text.shards import (
     tokenize,
 )
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.training.batches import random_batch
+from minigpt.training.step import random_batch
 
 
 def generator(seed: int = 0) -> torch.Generator:

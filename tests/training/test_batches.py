@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from minigpt.settings import TrainConfig
-from minigpt.training.batches import Batches, mixed, random_batch
 from minigpt.training.distributed import ALONE
+from minigpt.training.step import Batches, mixed, random_batch
 
 IDS = np.random.default_rng(0).integers(0, 50, 400).astype(np.uint16)
 CONFIG = TrainConfig(batch_size=4, accumulation=3, seed=7)

@@ -117,7 +117,7 @@ def test_the_time_that_compiling_takes_is_not_expected_of_the_next_step(
 
         return call
 
-    monkeypatch.setattr(loop, "compiled", slow_at_first)
+    monkeypatch.setattr("minigpt.training.step.compiled", slow_at_first)
     assert len(list(trainer(compile=True).records())) > 10
 
 

@@ -10,8 +10,8 @@ from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT
 from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.shards import TokenData
-from minigpt.training.compiled import compiled
 from minigpt.training.loop import Trainer
+from minigpt.training.step import compiled
 
 IDS = np.random.default_rng(0).integers(0, 16, 500).astype(np.uint16)
 

@@ -27,12 +27,12 @@ from minigpt.models.kinds import give_positions
 from minigpt.settings import Choices, ModelConfig, TrainConfig
 from minigpt.text.corpus import Corpus
 from minigpt.text.shards import TokenData
-from minigpt.training.batches import random_batch, random_windows
 from minigpt.training.distributed import ALONE, Ranks, _Replicas, join
 from minigpt.training.loop import Trainer
 from minigpt.training.plan import make_plan
+from minigpt.training.resume import _shared_ids
 from minigpt.training.run import build_model, model_card, run, run_info
-from minigpt.training.share import _shared_ids
+from minigpt.training.step import random_batch, random_windows
 
 V = 41
 CPU = torch.device("cpu")
@@ -136,7 +136,7 @@ def things_together(ranks: Ranks, folder: Path) -> dict[str, Any]:
         "message": message,
         "total": ranks.total(1.5 + ranks.rank),
         "agree": ranks.agree(ranks.rank + 7),
-        "tell": ranks.tell({"ü": [1, None]} if first else None),
+        "broadcast": ranks.broadcast({"ü": [1, None]} if first else None),
         "ids": ranks.total(same and unseen.train.dtype == np.uint16),
         "none": len(ranks.ids(np.zeros(0, np.uint32))),
         "device": str(ranks.device("auto")),
@@ -259,7 +259,7 @@ def test_what_is_done_together(together: Any) -> None:
         "message": "Process 1: no such thing here",
         "total": 4.0,
         "agree": 7.0,
-        "tell": {"ü": [1, None]},
+        "broadcast": {"ü": [1, None]},
         "ids": 2.0,
         "none": 0,
         "device": "cpu",

@@ -31,7 +31,6 @@ from minigpt.training.finetune import (
     finetune_settings,
     freeze,
     misfit,
-    refuse_own,
 )
 from minigpt.training.optim import build_optimizers
 from minigpt.training.plan import Plan, make_plan
@@ -108,9 +107,9 @@ def test_a_shorter_context_keeps_the_first_positions(base: Base, text: Corpus) -
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_what_is_the_model_s_own_cannot_be_said(name: str) -> None:
+def test_what_is_the_model_s_own_cannot_be_said(base: Base, name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name}= does not go with base=, which keeps"):
-        refuse_own([name, "steps"])
+        finetune_settings(base, Choices(base="given"), SETTINGS, [name, "steps"], CPU)
 
 
 @pytest.mark.parametrize(

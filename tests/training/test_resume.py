@@ -395,7 +395,7 @@ def test_a_state_of_other_tensors_is_refused(text: Corpus, names: list[str]) -> 
 
 
 def test_a_folder_without_a_run_is_refused() -> None:
-    with pytest.raises(CheckpointError, match="no run that can go on"):
+    with pytest.raises(CheckpointError, match="no run that can be resumed"):
         open_run(Path("nowhere"), {}, None)
 
 

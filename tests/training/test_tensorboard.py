@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.errors import OutputError, PackageError
 from minigpt.training import tensorboard
-from minigpt.training.tensorboard import EventFiles, check_installed
+from minigpt.training.tensorboard import check_installed, event_files
 
 pytestmark = pytest.mark.torch
 
@@ -21,9 +21,9 @@ NEXT = replace(RECORD, step=1, loss_nats=5.25, validation_loss_nats=None, valida
 
 
 def write(folder: Path, *records: TrainRecord) -> None:
-    with EventFiles(folder, {"name": "notes", "seed": 1}) as events:
+    with event_files(folder, {"name": "notes", "seed": 1}) as write_record:
         for record in records:
-            events.write(record)
+            write_record(record)
 
 
 def read(folder: Path) -> EventAccumulator:

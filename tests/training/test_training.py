@@ -15,8 +15,7 @@ from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT
 from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.shards import TokenData
-from minigpt.training import batches
-from minigpt.training.batches import random_windows
+from minigpt.training import step as step_module
 from minigpt.training.evaluate import _stretches, evaluate, is_overfitting, unigram_loss
 from minigpt.training.loop import train
 from minigpt.training.optim import build_optimizers
@@ -312,13 +311,14 @@ def test_a_trainer_that_nobody_has_any_more_is_gone_at_once(optimizer: str) -> N
 
 def test_every_step_draws_its_own_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[bytes] = []
+    draw = step_module.random_windows
 
     def recording(*arguments: object) -> torch.Tensor:
-        windows = random_windows(*arguments)
+        windows = draw(*arguments)
         drawn.append(windows.numpy().tobytes())
         return windows
 
-    monkeypatch.setattr(batches, "random_windows", recording)
+    monkeypatch.setattr(step_module, "random_windows", recording)
     losses(toy(), config(steps=20, accumulation=2))
     losses(toy(), config(steps=20, accumulation=2, seed=2))
     assert len(drawn) == len(set(drawn)) == 80

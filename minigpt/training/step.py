@@ -1,14 +1,20 @@
-"""The batches of each step on the training's device; the next ones are prepared in the background."""
+"""What a training step is made of: its batches, the next of which are prepared in the background, and the loss."""
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
+from minigpt.errors import ConfigError, named
+from minigpt.models.device import autocast
 from minigpt.settings import TrainConfig
 from minigpt.text.shards import Ids
 from minigpt.training.distributed import Ranks
 
 Batch = tuple[Tensor, Tensor]  # inputs [B, T] and, one token further on, targets [B, T], int64
+Loss = Callable[[Tensor, Tensor], Tensor]  # called with a batch
 
 
 class Batches:
@@ -64,3 +70,34 @@ def random_batch(ids: Ids, batch: int, context: int, generator: torch.Generator)
 def mixed(*numbers: int) -> int:
     """A seed of 32 bits, as torch's CPU generator takes it. A trailing 0 changes nothing."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def loss_function(model: nn.Module, device: torch.device, config: TrainConfig) -> Loss:
+    """The mean loss of a batch in nats per token, as a share of the step's loss; compiled if `config` asks for it."""
+
+    def loss(x_BT: Tensor, y_BT: Tensor) -> Tensor:
+        with autocast(device, config.precision):
+            logits_BTV = model(x_BT)
+        return F.cross_entropy(logits_BTV.float().flatten(0, 1), y_BT.flatten()) / config.accumulation
+
+    return compiled(loss) if config.compile else loss
+
+
+def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Compile `function` with `torch.compile`; its modules and the names of their weights stay the same.
+
+    The first call takes seconds to minutes. It raises ConfigError if this machine cannot compile: a CPU needs a C++
+    compiler.
+    """
+    faster = torch.compile(function)
+
+    def call(*tensors: Tensor) -> Tensor:
+        from torch._dynamo.exc import TorchDynamoException
+
+        try:
+            return faster(*tensors)
+        except TorchDynamoException as error:
+            reason = next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
+            raise ConfigError(f"{named('compile')} does not work on this machine: {reason}\nLeave it out.") from error
+
+    return call
