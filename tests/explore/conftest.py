@@ -89,6 +89,12 @@ class Saved:
         self.paths.append(path)
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys can write files, which belong in no clone."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def saved() -> Saved:
     return Saved()
