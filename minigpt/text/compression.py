@@ -11,6 +11,7 @@ from typing import Any
 from minigpt.errors import CorpusError, needs_extra
 
 _MOST = 1 << 18  # bytes that come out at once, about
+_LARGEST_WINDOW = 31  # its logarithm: what `zstd --long=31` asks for, of which no more is used than a file fills
 _FEW = 64  # bytes passed to zstandard at once: it has no output limit, and expands four of them to at most 128 kB
 
 
@@ -68,10 +69,10 @@ def zst_decompressor() -> Any:
     if sys.version_info >= (3, 14):
         from compression import zstd
 
-        return zstd.ZstdDecompressor()
+        return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _LARGEST_WINDOW})
     import zstandard
 
-    return _Zstandard(zstandard.ZstdDecompressor().decompressobj())
+    return _Zstandard(zstandard.ZstdDecompressor(max_window_size=1 << _LARGEST_WINDOW).decompressobj())
 
 
 _ZSTD_ERRORS = (("zstandard", "ZstdError"), ("compression.zstd", "ZstdError"))

@@ -63,6 +63,18 @@ def test_what_is_compressed_twice_comes_out_in_pieces_too() -> None:
     assert max(map(len, pieces)) <= 1 << 18
 
 
+def test_zstandard_with_the_longest_window() -> None:
+    """`cat FILE | zstd --long=31` writes such a frame; the libraries refuse it by default, and so does `zstd -d`."""
+    text = b"the fox"
+    magic, window, last_raw_block = (
+        b"\x28\xb5\x2f\xfd",
+        bytes([0, (31 - 10) << 3]),
+        (1 | len(text) << 3).to_bytes(3, "little"),
+    )
+    frame = magic + window + last_raw_block + text
+    assert b"".join(compression.decompress([frame], "a.zst", "a")) == text
+
+
 def test_zstandard_needs_no_more_than_a_few_bytes_at_once() -> None:
     data = zst_compress(LINE * 1000)
     pieces = compression.decompress((data[i : i + 1] for i in range(len(data))), "a.zst", "a")
