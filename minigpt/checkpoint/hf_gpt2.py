@@ -30,11 +30,20 @@ SHAPE_KEYS = {  # ours -> config.json
     "heads": "n_head",
 }
 
+# What a config.json that leaves them out means, and other names for them (GPT2Config of transformers 5.23).
+_USUAL = {"vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12}
+_ALIASES = {
+    "n_positions": "max_position_embeddings",
+    "n_embd": "hidden_size",
+    "n_layer": "num_hidden_layers",
+    "n_head": "num_attention_heads",
+}
+
 # Fixed in this implementation. A config.json with other values describes another model, and is rejected.
 FIXED: dict[str, Any] = {"model_type": "gpt2", "add_cross_attention": False}
 
 ACTIVATION_NAMES = {  # transformers' -> ours; the others of a line compute the same in another order
-    **dict.fromkeys(("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_accurate"), "gelu_new"),
+    **dict.fromkeys(("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_accurate"), "gelu_new"),
     **dict.fromkeys(("gelu", "gelu_python"), "gelu"),
     **dict.fromkeys(("silu", "swish"), "silu"),
     **{name: name for name in ("quick_gelu", "relu", "tanh")},
@@ -79,13 +88,14 @@ def config_to_json(config: ModelConfig, end_of_text: int, dtype: torch.dtype) ->
 
 
 def config_from_json(values: Mapping[str, Any], where: str) -> ModelConfig:
-    """Read a config.json. Raises CheckpointError, naming the field, for whatever is missing or not GPT-2's."""
+    """Read a config.json. Raises CheckpointError, naming the field, for whatever is not GPT-2's."""
     for key, expected in FIXED.items():
         check = (partial(eq, expected), f"a GPT-2 with {expected!r} is what can be loaded")
         read_field(values, key, check, where, None if key == "model_type" else expected)
     for key, usual in ((_SCALED, True), (_BY_LAYER, False)):
         read_field(values, key, _SWITCH, where, usual)
-    shape = {ours: read_field(values, theirs, POSITIVE, where) for ours, theirs in SHAPE_KEYS.items()}
+    values = {**{name: values[alias] for name, alias in _ALIASES.items() if alias in values}, **values}
+    shape = {ours: read_field(values, key, POSITIVE, where, _USUAL[key]) for ours, key in SHAPE_KEYS.items()}
     inner = None if values.get("n_inner") is None else read_field(values, "n_inner", POSITIVE, where)
     epsilon = read_field(values, "layer_norm_epsilon", _SHARE, where, ModelConfig.layer_norm_epsilon)
     try:
@@ -127,13 +137,14 @@ def model_from_tensors(
     """
     weights = {n.removeprefix(PREFIX): t for n, t in tensors.items() if not n.endswith(BUFFERS)}
     head = weights.pop(HEAD, None) if config.tied else None
+    if head and "wte.weight" not in weights:  # safetensors.torch.save_model writes one of two tensors that are one
+        weights["wte.weight"], head = head, None
     _check_size(weights, config, where)
     with torch.device("meta"):
         model = GPT(config)
     check_tensors(weights, {name: tuple(t.shape) for name, t in model.state_dict().items()}, config, where)
     read = {name: t.read().to(torch.float32, copy=True) for name, t in weights.items()}
-    wte = read["wte.weight"]
-    if head and not (head.shape == wte.shape and torch.equal(head.read().to(torch.float32), wte)):
+    if head and not _same(head.read(), weights["wte.weight"].read()):
         raise CheckpointError(
             f"{where}: {HEAD} differs from wte.weight, but config.json says that they are one.\n"
             'If it is the model\'s own output head, write there: "tie_word_embeddings": false'
@@ -141,6 +152,14 @@ def model_from_tensors(
     model.load_state_dict(read, assign=True)
     _scale_queries(model, values)
     return model
+
+
+def _same(first: Tensor, second: Tensor) -> bool:
+    """Whether two tensors hold the same numbers, of which one may be rounded to the type of the other."""
+    if first.shape != second.shape:
+        return False
+    rounded = min(first.dtype, second.dtype, key=lambda dtype: dtype.itemsize)
+    return torch.equal(first.to(rounded), second.to(rounded))
 
 
 @torch.no_grad()

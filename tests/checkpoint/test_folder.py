@@ -324,9 +324,7 @@ def test_weights_that_do_not_fit(
         ({"n_layer": None}, "n_layer is None"),
         ({"n_layer": 2.0}, "n_layer is 2.0"),
         ({"n_layer": [2]}, "n_layer is [2]"),
-        ({"n_layer": ...}, "n_layer is missing"),
         ({"vocab_size": "x"}, "vocab_size is 'x'"),
-        ({"n_positions": ...}, "n_positions is missing"),
         ({"n_embd": None}, "n_embd is None"),
         ({"n_head": 3}, "contradicts itself: width=16 cannot be divided among heads=3"),
         ({"model_type": "llama"}, "model_type is 'llama'; a GPT-2 with 'gpt2'"),
@@ -349,6 +347,18 @@ def test_configurations_of_another_model(checkpoint_folder: Path, changes: dict[
     given = load_error(checkpoint_folder)
     assert str(checkpoint_folder / "config.json") in given
     assert message in given
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("n_layer", "has 2 layers, but config.json says n_layer 12"),
+        ("n_positions", "wpe.weight has the shape [16, 16], but config.json asks for [1024, 16]"),
+    ],
+)
+def test_a_field_that_is_left_out_is_gpt2s(checkpoint_folder: Path, field: str, message: str) -> None:
+    edit_config(checkpoint_folder, **{field: ...})
+    assert message in load_error(checkpoint_folder)
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,19 @@
 """Folders that transformers writes, with every option of a GPT-2: whatever is asked, the answers are transformers'."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 import transformers
 from torch import Tensor
 
 from minigpt.checkpoint.files import read_json_object
 from minigpt.checkpoint.folder import load, save_description, save_weights
+from minigpt.errors import CheckpointError
 from minigpt.models.decoder import CachedDecoder
 from minigpt.models.gpt import GPT
 from minigpt.models.inside import layer_logits
@@ -24,6 +28,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "gelu": {"activation_function": "gelu"},
     "gelu_fast": {"activation_function": "gelu_fast"},
     "gelu_pytorch_tanh": {"activation_function": "gelu_pytorch_tanh"},
+    "gelu_python_tanh": {"activation_function": "gelu_python_tanh"},
     "quick_gelu": {"activation_function": "quick_gelu"},
     "relu": {"activation_function": "relu"},
     "swish": {"activation_function": "swish"},
@@ -97,7 +102,10 @@ def test_a_full_pass(ours: GPT, theirs: Theirs) -> None:
 
 def test_every_option_changes_the_logits(options: dict[str, Any], theirs: Theirs, bpe: Tokenizer) -> None:
     """So that the tests here would notice one that is not obeyed."""
-    same = {"activation_function": ("gelu_fast", "gelu_pytorch_tanh"), "reorder_and_upcast_attn": (True,)}
+    same = {
+        "activation_function": ("gelu_fast", "gelu_pytorch_tanh", "gelu_python_tanh"),
+        "reorder_and_upcast_attn": (True,),
+    }
     changed = any(value not in same.get(name, ()) for name, value in options.items() if name != "attn_implementation")
     difference = float((logits_of(theirs) - logits_of(make_theirs(bpe.vocab_size))).abs().max())
     assert (difference > 5e-4) if changed else (difference < 1e-4)
@@ -199,3 +207,64 @@ def test_int8_needs_rows_that_its_kernel_can_read(bpe: Tokenizer, tmp_path: Path
     with torch.no_grad():
         full, exact = whole(torch.tensor([TEXT]))[0], untied(torch.tensor([TEXT]))[0]
     assert float((full - exact).abs().max()) < 0.1 * float(exact.abs().max())
+
+
+# Configurations and weights that transformers accepts
+
+
+def change_config(folder: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text("utf-8")))), "utf-8")
+
+
+def same_for_transformers(folder: Path) -> None:
+    theirs = Theirs.from_pretrained(folder).eval()
+    with torch.no_grad():
+        assert_close(load(folder).model(torch.tensor([TEXT]))[0], logits_of(theirs))
+
+
+def test_fields_that_are_left_out_are_gpt2s(bpe: Tokenizer, tmp_path: Path) -> None:
+    usual = {"n_layer": 12, "n_head": 12, "n_positions": 1024}
+    config = transformers.GPT2Config(vocab_size=bpe.vocab_size, n_embd=24, **usual)
+    save_theirs(Theirs(config), bpe, tmp_path)
+    kept = ("model_type", "vocab_size", "n_embd")
+    change_config(tmp_path, lambda values: {name: values[name] for name in kept})
+    shape = load(tmp_path).model.config
+    assert (shape.layers, shape.heads, shape.context, shape.activation) == (12, 12, 1024, "gelu_new")
+    same_for_transformers(tmp_path)
+
+
+def test_other_names_for_the_shape(bpe: Tokenizer, tmp_path: Path) -> None:
+    save_theirs(make_theirs(bpe.vocab_size), bpe, tmp_path)
+    names = {name: alias for alias, name in transformers.GPT2Config.attribute_map.items()}
+    assert len(names) == 4
+    change_config(tmp_path, lambda values: {names.get(name, name): value for name, value in values.items()})
+    assert "n_embd" not in (tmp_path / "config.json").read_text("utf-8")
+    same_for_transformers(tmp_path)
+
+
+def test_weights_by_save_model_keep_the_head_alone(bpe: Tokenizer, tmp_path: Path) -> None:
+    theirs = make_theirs(bpe.vocab_size)
+    save_theirs(theirs, bpe, tmp_path)
+    safetensors.torch.save_model(theirs, str(tmp_path / "model.safetensors"))
+    stored_names = safetensors.torch.load_file(tmp_path / "model.safetensors").keys()
+    assert stored_names & {"lm_head.weight", "transformer.wte.weight"} == {"lm_head.weight"}
+    with torch.no_grad():
+        assert_close(load(tmp_path).model(torch.tensor([TEXT]))[0], logits_of(theirs))
+
+
+@pytest.mark.parametrize(("head", "table"), [("float16", "float32"), ("float32", "float16"), ("bfloat16", "float32")])
+def test_a_rounded_copy_of_the_tied_head(bpe: Tokenizer, tmp_path: Path, head: str, table: str) -> None:
+    theirs = make_theirs(bpe.vocab_size)
+    save_theirs(theirs, bpe, tmp_path)
+    path = tmp_path / "model.safetensors"
+    tensors = safetensors.torch.load_file(path)
+    exact = tensors["transformer.wte.weight"]
+    tensors["lm_head.weight"] = exact.to(getattr(torch, table)).to(getattr(torch, head))
+    tensors["transformer.wte.weight"] = exact.to(getattr(torch, table))
+    safetensors.torch.save_file(tensors, path)
+    assert torch.equal(load(tmp_path).model.wte.weight, tensors["transformer.wte.weight"].float())
+    tensors["lm_head.weight"] = tensors["lm_head.weight"] + 1
+    safetensors.torch.save_file(tensors, path)
+    with pytest.raises(CheckpointError, match=r"lm_head\.weight differs from wte\.weight"):
+        load(tmp_path)
