@@ -26,7 +26,7 @@ from minigpt.checkpoint.hub import as_hub_model, fetch
 from minigpt.checkpoint.runs import find_run, near_run
 from minigpt.checkpoint.tensors import open_tensors, refuse_other_formats, weight_files
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
-from minigpt.errors import CheckpointError, escaped, named
+from minigpt.errors import CheckpointError, brief, escaped, named
 from minigpt.models.baselines import Baseline
 from minigpt.models.kinds import Model
 from minigpt.settings import ModelConfig
@@ -60,6 +60,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
     """
     folder = find_folder(path)
     refuse_other_formats(folder)
+    _refuse_adapter(folder)
     config, values = read_config(folder)
     tokenizer = read_tokenizer(folder)
     if tokenizer.vocab_size > config.vocab_size:
@@ -74,6 +75,18 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
         else:
             model = baselines.model_from_tensors(tensors, config, str(weights))
     return Checkpoint(folder, model.to(device).eval(), tokenizer)
+
+
+def _refuse_adapter(folder: Path) -> None:
+    path = folder / "adapter_config.json"
+    if not path.exists() or (folder / CONFIG).exists():
+        return
+    values = read_json_object(path, _LARGEST_CONFIG)
+    kind, base = values.get("peft_type"), values.get("base_model_name_or_path")
+    raise CheckpointError(
+        f"{folder} is {'a LoRA adapter' if kind == 'LORA' else 'an adapter'} of {brief(escaped(str(base)))}, not a "
+        "model.\nMerge the two with the package peft (merge_and_unload), and save what comes of it."
+    )
 
 
 def find_folder(path: str | Path) -> Path:

@@ -4,7 +4,7 @@ The weights need no transposing: gpt.py stores them [in, out] as GPT-2 does, und
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from operator import eq
 from typing import Any
@@ -20,6 +20,7 @@ from minigpt.settings.model import NAMES
 
 PREFIX = "transformer."  # of GPT2LMHeadModel; GPT2Model's own files have none
 HEAD = "lm_head.weight"  # beside the transformer; where it is tied to wte, only older files carry it
+_COMPILED = "_orig_mod."
 BUFFERS = (".attn.bias", ".attn.masked_bias")  # causal masks, which older files carry
 
 SHAPE_KEYS = {  # ours -> config.json
@@ -135,6 +136,7 @@ def model_from_tensors(
 
     Tensors are read once all are known to fit. Raises CheckpointError if they do not fit `config`.
     """
+    _refuse_names(tensors, where)
     weights = {n.removeprefix(PREFIX): t for n, t in tensors.items() if not n.endswith(BUFFERS)}
     head = weights.pop(HEAD, None) if config.tied else None
     if head and "wte.weight" not in weights:  # safetensors.torch.save_model writes one of two tensors that are one
@@ -176,6 +178,22 @@ def _scale_queries(model: GPT, values: Mapping[str, Any]) -> None:
         factor = scale / layer if values.get(_BY_LAYER, False) else scale
         block.attn.c_attn.weight[:, :width] *= factor
         block.attn.c_attn.bias[:width] *= factor
+
+
+def _refuse_names(names: Iterable[str], where: str) -> None:
+    """Raise CheckpointError for weights that are known to come from elsewhere, with what they are."""
+    names = list(names)
+    if any(name.startswith(_COMPILED) for name in names):
+        raise CheckpointError(
+            f"{where}: these are torch.compile's names ({_COMPILED}).\n"
+            f"Save the tensors without {_COMPILED} in their names, as model._orig_mod.state_dict() has them."
+        )
+    own = [name for name in names if not name.endswith(BUFFERS)]
+    if any(name.endswith("ln_f.weight") for name in own) and not any(name.endswith(".bias") for name in own):
+        raise CheckpointError(
+            f"{where} has no biases, as a nanoGPT with bias=False; GPT-2 has them.\n"
+            "Save it with biases of zero, which change no answer."
+        )
 
 
 def _check_size(weights: Mapping[str, StoredTensor], config: ModelConfig, where: str) -> None:

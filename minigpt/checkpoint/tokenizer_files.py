@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from tokenizers import AddedToken
@@ -12,6 +13,10 @@ from minigpt.text.tokenizer import GPT2_ROLES, ROLES, Special, Tokenizer
 
 VOCABULARY, MERGES = "vocab.json", "merges.txt"
 DESCRIPTION, ADDED, NAMED = "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json"
+_OTHER_VOCABULARIES = ("vocab.txt", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
+_CONVERSION = (
+    "from transformers import AutoTokenizer; AutoTokenizer.from_pretrained({folder!r}).save_pretrained({folder!r})"
+)
 _MODEL, _GENERATION = "config.json", "generation_config.json"
 # Bytes. The file of the largest vocabulary that is made here, of a million tokens, has some ninety million; reading
 # it takes sixteen times as much memory, and a second for each eight million.
@@ -26,6 +31,12 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     if not path.exists() and not path.is_symlink() and (folder / VOCABULARY).exists():
         merges = list(_merges(folder / MERGES))
         return Tokenizer.from_vocabulary(_ids(folder / VOCABULARY, LARGEST), merges, folder / VOCABULARY, special)
+    others = [name for name in _OTHER_VOCABULARIES if (folder / name).exists()]
+    if others and not path.exists():
+        raise CheckpointError(
+            f"{folder} has no {TOKENIZER}, only {others[0]}, which the package transformers can convert:\n"
+            f"python -c {quote(_CONVERSION.format(folder=str(folder)))}"
+        )
     check_file(path, LARGEST)
     return Tokenizer.from_file(path, special)
 

@@ -1,13 +1,16 @@
 """Weights in other forms are refused with what converts them, which the test for pickles does."""
 
+import json
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 from minigpt.checkpoint.folder import load
 from minigpt.errors import CheckpointError
@@ -56,3 +59,38 @@ def test_beside_safetensors_they_do_not_matter(checkpoint_folder: Path) -> None:
     for name in ("pytorch_model.bin", "model.ckpt.index"):
         (checkpoint_folder / name).write_bytes(b"x")
     assert load(checkpoint_folder).path == checkpoint_folder
+
+
+def test_an_adapter_is_named_with_its_model(tmp_path: Path) -> None:
+    values = {"peft_type": "LORA", "base_model_name_or_path": "openai-community/gpt2", "r": 8}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(values))
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"x")
+    message = load_error(tmp_path)
+    assert message.startswith(f"{tmp_path} is a LoRA adapter of openai-community/gpt2, not a model.")
+    assert "merge_and_unload" in message
+
+
+@pytest.mark.parametrize("name", ["vocab.txt", "spiece.model"])
+def test_another_vocabulary_has_a_line_that_converts_it(checkpoint_folder: Path, name: str) -> None:
+    (checkpoint_folder / "tokenizer.json").unlink()
+    (checkpoint_folder / name).write_text("x")
+    message, command = load_error(checkpoint_folder).split("\n")
+    assert f"has no tokenizer.json, only {name}," in message
+    assert shlex.split(command)[:2] == ["python", "-c"]
+    compile(shlex.split(command)[2], "command", "exec")
+
+
+def rename_tensors(folder: Path, rename: Callable[[str], str | None]) -> None:
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    save_file({new: tensors[name] for name in tensors if (new := rename(name))}, path)
+
+
+def test_names_of_compiled_models_are_named(checkpoint_folder: Path) -> None:
+    rename_tensors(checkpoint_folder, lambda name: "_orig_mod." + name)
+    assert "these are torch.compile's names (_orig_mod.)" in load_error(checkpoint_folder)
+
+
+def test_weights_without_biases_are_nanogpts(checkpoint_folder: Path) -> None:
+    rename_tensors(checkpoint_folder, lambda name: None if name.endswith(".bias") else name)
+    assert "has no biases, as a nanoGPT with bias=False" in load_error(checkpoint_folder)
