@@ -63,7 +63,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
     _refuse_adapter(folder)
     config, values = read_config(folder)
     tokenizer = read_tokenizer(folder)
-    if tokenizer.vocab_size > config.vocab_size:
+    if tokenizer.vocab_size > config.vocab_size and tokenizer.used_size > config.vocab_size:
         raise CheckpointError(
             f"{folder}: the tokenizer has {tokenizer.vocab_size:,} tokens, but the model only {config.vocab_size:,} "
             f"(vocab_size in {CONFIG}): they do not belong together."

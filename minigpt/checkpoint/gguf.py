@@ -192,11 +192,12 @@ def _add_tokenizer(writer: Any, layout: Mapping[str, Any], checkpoint: Checkpoin
     writer.add_token_types([kind(index) for index in rows])
     writer.add_token_merges([" ".join(pair) for pair in model["merges"]] or [_NO_MERGE])
     writer.add_bos_token_id(tokenizer.beginning)
-    first, *others = sorted(tokenizer.stops, key=lambda token: (token != tokenizer.end_of_text, token))
-    writer.add_eos_token_id(first)
-    for token in others[:1]:  # the format has room for a second one
+    others = sorted(tokenizer.stops.intersection(rows) - {tokenizer.end_of_text})
+    ends = [tokenizer.end_of_text, *others] if tokenizer.end_of_text in tokenizer.stops or not others else others
+    writer.add_eos_token_id(ends[0])
+    for token in ends[1:2]:  # the format has room for a second one
         writer.add_eot_token_id(token)
-    if (pad := tokenizer.token_of("pad_token")) is not None:
+    if (pad := tokenizer.token_of("pad_token")) in rows:
         writer.add_pad_token_id(pad)
     writer.add_add_bos_token(False)
 

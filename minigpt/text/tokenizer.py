@@ -144,6 +144,13 @@ class Tokenizer:
             yield batch
 
     @property
+    def used_size(self) -> int:
+        """All ids that a text can have, and those that begin or end one, are less than this."""
+        special = {token for token, added in self._added.items() if added.special}
+        used = set(self._engine.get_vocab(with_added_tokens=True).values()) - special
+        return 1 + max(used | {self.end_of_text, self.beginning})
+
+    @property
     def prefix_space(self) -> bool:
         """Whether a blank is put before a text that does not begin with one."""
         return any(part.get("add_prefix_space", False) for part in _parts(_layout(self._engine.pre_tokenizer)))

@@ -136,6 +136,30 @@ def test_the_beginning(chat: Path, description: dict[str, Any], expected: str) -
         assert named == (number(chat, expected) if description != FAST else None)
 
 
+# A token beyond the model's table, such as a [PAD] that was added for training, is never asked for.
+
+
+def test_a_special_token_beyond_the_table(chat: Path) -> None:
+    tokenizer = Engine.from_file(str(chat / "tokenizer.json"))
+    tokenizer.add_special_tokens(["[PAD]"])
+    tokenizer.save(str(chat / "tokenizer.json"))
+    change(chat, "tokenizer_config.json", pad_token="[PAD]")
+    loaded = load(chat)
+    assert loaded.tokenizer.vocab_size == loaded.model.config.vocab_size + 1
+    assert max(loaded.tokenizer.encode("a [PAD] b")) < loaded.model.config.vocab_size
+    change(chat, "tokenizer_config.json", eos_token="[PAD]")
+    with pytest.raises(CheckpointError, match="they do not belong together"):
+        load(chat)
+
+
+def test_a_word_beyond_the_table(chat: Path) -> None:
+    tokenizer = Engine.from_file(str(chat / "tokenizer.json"))
+    tokenizer.add_tokens(["fox"])
+    tokenizer.save(str(chat / "tokenizer.json"))
+    with pytest.raises(CheckpointError, match="they do not belong together"):
+        load(chat)
+
+
 # What is written
 
 
