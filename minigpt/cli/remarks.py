@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from minigpt.checkpoint.runs import FINISHED, RUN, RunInfo, fitted_steps, is_untrained, read_run_info
 from minigpt.cli.console import note, running, stderr
-from minigpt.errors import CheckpointError
+from minigpt.errors import CheckpointError, named
 from minigpt.render.screen import Screen
 from minigpt.render.style import quantity
 from minigpt.render.tokenization import boundary_note, boundary_tables
@@ -41,6 +41,16 @@ def note_boundary(loaded: "Checkpoint", prompt: str, *, top: int, show: bool) ->
         console.print(boundary_tables(record, end, prompt, screen), soft_wrap=True)
     elif sentence := boundary_note(end, screen.symbols):
         note(sentence)
+
+
+def note_escapes(stops: Sequence[str]) -> None:
+    """Print a note about a stop text in which a backslash and a letter may be meant as a line break or a tab."""
+    for text in stops:
+        if r"\n" in text or r"\t" in text:
+            given, meant = shlex.quote(text), "$'{}'".format(text.replace("'", r"\'"))
+            note(
+                f"{named('stop', given)} has a backslash and a letter; in most shells {meant} is the character itself."
+            )
 
 
 def note_untrained(folder: Path) -> None:

@@ -106,6 +106,13 @@ def test_samples_in_a_pipe_are_apart_by_an_empty_line(sample: Run) -> None:
     assert sample("a", "--num-samples", "2").stdout == "\n".join(texts)
 
 
+@pytest.mark.parametrize(("text", "meant"), [(r"\n", r"$'\n'"), (r"it's\t", r"$'it\'s\t'")])
+def test_a_backslash_in_a_stop_text_is_pointed_out(sample: Run, text: str, meant: str) -> None:
+    result = sample("The cat", "-n", "2", "--stop", text)
+    assert f"has a backslash and a letter; in most shells {meant} is the character itself." in result.stderr
+    assert "note:" not in sample("The cat", "-n", "2", "--stop", "\n").stderr
+
+
 def test_stop_ends_before_the_text(sample: Run) -> None:
     whole = json_lines(sample("The cat", "--json", "-n", "30"))[-1]["text"].removeprefix("The cat")
     stop = whole[5:7]
