@@ -11,7 +11,7 @@ from io import IncrementalNewlineDecoder
 from itertools import chain, islice
 from pathlib import PurePath
 from tempfile import SpooledTemporaryFile
-from typing import IO
+from typing import IO, Any
 
 from minigpt.errors import ConfigError, CorpusError, brief, escaped, named, needs_extra
 from minigpt.text.blocks import Block, blocks
@@ -220,10 +220,11 @@ def can_convert(file: File) -> bool:
 
 
 def json_lines_field(chunks: Iterable[str], name: str, field: str) -> Iterator[str]:
-    """The string under `field` in each line's object; blank lines are skipped."""
+    """The string under `field` in each line's object; blank lines, and those with null there, are skipped."""
     for number, line in enumerate(split_lines(chunks, name), start=1):
-        if line.strip():
-            yield json_field(line, f"{name} line {number:,}", field)
+        text = json_field(line, f"{name} line {number:,}", field) if line.strip() else None
+        if text is not None:
+            yield text
 
 
 def split_lines(chunks: Iterable[str], name: str) -> Iterator[str]:
@@ -249,8 +250,10 @@ def split_lines(chunks: Iterable[str], name: str) -> Iterator[str]:
     yield "".join(parts)
 
 
-def json_field(line: str, where: str, field: str) -> str:
-    """The string under `field` in the JSON object `line`. Raises CorpusError, which names the place `where` it is."""
+def json_field(line: str, where: str, field: str) -> str | None:
+    """The string under `field` in the JSON object `line`, or None for null. Raises CorpusError, which names the place
+    `where` it is.
+    """
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -259,6 +262,8 @@ def json_field(line: str, where: str, field: str) -> str:
     if not isinstance(record, dict):
         raise CorpusError(f"{where} is {json_type(record)}, not a JSON object.\n{_JSON_ADVICE}")
     quoted, text = f'"{brief(escaped(field))}"', record.get(field)
+    if text is None and field in record:
+        return None
     if not isinstance(text, str):
         what = f"{where} has no field {quoted}"
         if field in record:
@@ -299,18 +304,28 @@ def parquet_column(chunks: Iterable[bytes], file: File, field: str) -> Iterator[
         with seekable(chunks, file) as stream:
             table = ParquetFile(stream, pre_buffer=False)
             schema, quoted = table.schema_arrow, f'"{brief(escaped(field))}"'
-            columns = schema.names, [column.name for column in schema if "string" in str(column.type)]
+            columns = schema.names, [column.name for column in schema if _is_text(column.type)]
             if field not in schema.names:
                 raise no_field(f"{file.name} has no column {quoted}", "columns", *columns)
+            if not _is_text(schema.field(field).type):
+                raise no_field(
+                    f"{file.name}: column {quoted} is {schema.field(field).type}, not text", "columns", *columns
+                )
             for batch in table.iter_batches(_ROWS, columns=[field]):
-                texts = [value for value in batch.column(0).to_pylist() if value is not None]
-                if not all(isinstance(text, str) for text in texts):
-                    what = f"{file.name}: column {quoted} is {schema.field(field).type}, not text"
-                    raise no_field(what, "columns", *columns)
-                yield from texts
+                for value in batch.column(0).to_pylist():
+                    if value is not None:
+                        yield value.decode("utf-8") if isinstance(value, bytes) else value
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{file.name}: column {quoted} contains bytes that are not UTF-8 text.") from error
     except (OSError, ValueError, pyarrow.ArrowException) as error:
         message = f"{file.name} is damaged or not a .parquet file: {escaped(str(error))}."
         raise CorpusError(f"{message}\nFetch it again.") from error
+
+
+def _is_text(column_type: Any) -> bool:
+    """Whether a column holds strings, or bytes, which may be UTF-8; either may be a dictionary's."""
+    kind = str(getattr(column_type, "value_type", column_type) if "dictionary" in str(column_type) else column_type)
+    return kind in ("string", "large_string", "string_view", "binary", "large_binary", "binary_view")
 
 
 @contextmanager

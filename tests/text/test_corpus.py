@@ -605,11 +605,16 @@ def test_many_fields_are_not_all_listed() -> None:
 
 @pytest.mark.parametrize(
     ("value", "kind"),
-    [("null", "null"), ("1", "a number"), ("true", "true or false"), ("[]", "a list"), ("{}", "an object")],
+    [("1", "a number"), ("true", "true or false"), ("[]", "a list"), ("{}", "an object")],
 )
 def test_a_field_that_is_no_string(value: str, kind: str) -> None:
     told = message(put("a.jsonl", f'{{"text": {value}}}'))
     assert told == f'a.jsonl line 1: field "text" is {kind}, not a string. It has the fields "text".'
+
+
+def test_a_line_with_null_has_no_text() -> None:
+    corpus = read_corpus([put("a.jsonl", '{"text": "ab"}\n{"text": null}\n{"text": "cd"}\n')])
+    assert (texts(corpus), corpus.sources[0].documents) == (("ab", "cd"), 2)
 
 
 def test_half_of_a_surrogate_pair_is_refused() -> None:
@@ -642,6 +647,21 @@ def test_a_column_that_is_not_text() -> None:
     assert message(put_parquet("tiny.parquet", text=[1, 2])) == (
         'tiny.parquet: column "text" is int64, not text. It has the columns "text".'
     )
+
+
+@pytest.mark.parametrize("rows", [[["ab"], ["cd", "ef"]], [{"text": "ab"}, {"text": "cd"}]])
+def test_a_column_of_lists_or_structs_is_not_advised(rows: list[Any]) -> None:
+    told = message(put_parquet("tiny.parquet", text=rows, story=["one", "two"]))
+    assert told.startswith('tiny.parquet: column "text" is ')
+    assert told.endswith('not text. It has the columns "text", "story".\nTry field=story')
+    assert "Try" not in message(put_parquet("tiny.parquet", text=rows))
+    assert "Try" not in message(put_parquet("tiny.parquet", other=rows))
+
+
+def test_utf8_in_a_binary_column_is_text() -> None:
+    assert texts(read_corpus([put_parquet("tiny.parquet", text=["déjà".encode(), None, b"vu"])])) == ("déjà", "vu")
+    told = message(put_parquet("tiny.parquet", text=[b"\xff\xfe"]))
+    assert told == 'tiny.parquet: column "text" contains bytes that are not UTF-8 text.'
 
 
 def test_damaged_parquet() -> None:
