@@ -2,6 +2,7 @@
 
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
@@ -82,7 +83,7 @@ class WorkDisplay:
             self._progress = None
 
 
-class LiveDisplay:
+class LiveDisplay(ABC):
     """A display on `console` (standard error) that is redrawn four times a second, if the terminal can redraw."""
 
     def __init__(self, console: Console, *, transient: bool = False) -> None:
@@ -109,8 +110,9 @@ class LiveDisplay:
         if self._live:
             self._live.stop()
 
+    @abstractmethod
     def _render(self) -> RenderableType:
-        raise NotImplementedError
+        """What the terminal shows now."""
 
     def _print(self, line: str) -> None:
         self._console.print(Text(safe_text(line)), soft_wrap=not self._live)

@@ -1,7 +1,6 @@
 """Byte-level BPE as in GPT-2: encodes any string into ids and decodes them without loss."""
 
 import json
-import re
 import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -9,21 +8,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Engine
 
 from minigpt.errors import CheckpointError, CorpusError, brief, escaped
-from minigpt.text.blocks import (
-    SAFE_CUT,
-    SAFE_WITH_PREFIX_SPACE,
-    Block,
-    pieces,
-    whole_documents,
-)
+from minigpt.text.blocks import SAFE_CUT, Block, pieces, whole_documents
 from minigpt.text.library_calls import Panic, interruptible, panics_raised, quiet_panics
+from minigpt.text.pre_tokenizer import has_prefix_space, layout_of, safe_cut, set_prefix_space
 
 END_OF_TEXT = "<|endoftext|>"
 ROLES = ("bos_token", "eos_token", "unk_token", "pad_token")
@@ -77,7 +70,7 @@ class Tokenizer:
         self.vocab_size: int = 1 + max(engine.get_vocab(with_added_tokens=True).values())  # ids may have gaps
         self._added = engine.get_added_tokens_decoder()
         self._holes = _missing_bytes(engine)
-        self._safe_cut = _safe_cut(engine)
+        self._safe_cut = safe_cut(engine)
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`; no end-of-text is added or parsed.
@@ -153,12 +146,12 @@ class Tokenizer:
     @property
     def prefix_space(self) -> bool:
         """Whether a blank is put before a text that does not begin with one."""
-        return any(part.get("add_prefix_space", False) for part in _parts(_layout(self._engine.pre_tokenizer)))
+        return has_prefix_space(self._engine)
 
     @property
     def cuts_as_gpt2(self) -> bool:
         """Whether the vocabulary, the merges and `prefix_space` are all there is to know, as in a GPT-2's tokenizer."""
-        words, model = _layout(self._engine.pre_tokenizer), self._engine.model
+        words, model = layout_of(self._engine), self._engine.model
         options = (model.unk_token, model.continuing_subword_prefix, model.end_of_word_suffix, model.byte_fallback)
         return (
             words.get("type") == "ByteLevel"
@@ -243,12 +236,15 @@ class Tokenizer:
     @classmethod
     def from_file(cls, path: Path, special: "Special | None" = None) -> "Tokenizer":
         """Read a tokenizer.json. Raises CheckpointError if it is missing, damaged, or not byte-level BPE."""
+        special = special or Special()
         try:
             text = path.read_text("utf-8")
             layout = json.loads(text)
             # OpenAI's own upload of GPT-2 has no type; the library then takes the model for what its fields allow.
             is_bpe = layout["model"].get("type", "BPE") == "BPE"
             byte_level = is_bpe and "ByteLevel" in json.dumps(layout["pre_tokenizer"])
+            if special.prefix_space is not None and set_prefix_space(layout["pre_tokenizer"], special.prefix_space):
+                text = json.dumps(layout)
         except OSError as error:
             raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -256,9 +252,6 @@ class Tokenizer:
         # Of WordPiece. With it the library reads beyond the end of tokens, and ends the process.
         if not byte_level or layout["model"].get("continuing_subword_prefix"):
             raise _not_byte_level(path)
-        special = special or Special()
-        if special.prefix_space is not None and _set_prefix_space(layout["pre_tokenizer"], special.prefix_space):
-            text = json.dumps(layout)
         return cls._made(lambda: Engine.from_str(text), path, special)
 
     @classmethod
@@ -339,45 +332,6 @@ def _first_known(engine: Engine, names: Iterable[str | None], ids: Iterable[int]
         f"The tokenizer has no {END_OF_TEXT} token, which separates documents in a GPT-2, and its folder names no "
         "other end of a text: eos_token in tokenizer_config.json, or eos_token_id in config.json."
     )
-
-
-def _layout(pre_tokenizer: Any) -> dict[str, Any]:
-    """A pre-tokenizer as it stands in tokenizer.json; empty for none."""
-    layout: dict[str, Any] = json.loads(pre_tokenizer.__getstate__()) if pre_tokenizer else {}
-    return layout
-
-
-def _parts(layout: Any) -> Iterator[dict[str, Any]]:
-    """A pre-tokenizer and, of a sequence, those in it."""
-    if isinstance(layout, dict):
-        yield layout
-        for part in layout.get("pretokenizers") or ():
-            yield from _parts(part)
-
-
-def _set_prefix_space(layout: Any, prefix_space: bool) -> bool:
-    """Set add_prefix_space of every ByteLevel in a pre-tokenizer's `layout`; whether that changes anything."""
-    wrong = [
-        p for p in _parts(layout) if p.get("type") == "ByteLevel" and p.get("add_prefix_space") is not prefix_space
-    ]
-    for part in wrong:
-        part["add_prefix_space"] = prefix_space
-    return bool(wrong)
-
-
-def _safe_cut(engine: Engine) -> re.Pattern[str] | None:
-    """Where a text can be cut without changing its ids; None for tokenizers of which that is not known.
-
-    A normalizer can look at anything. Without GPT-2's pattern, a word can hold blanks. An added token that holds white
-    space could be cut itself, and one that takes the white space around it could lose some.
-    """
-    words = _layout(engine.pre_tokenizer)
-    if engine.normalizer or words.get("type") != "ByteLevel" or not words.get("use_regex", True):
-        return None
-    for token in engine.get_added_tokens_decoder().values():
-        if not token.special and (token.lstrip or token.rstrip or re.search(r"\s", token.content)):
-            return None
-    return SAFE_WITH_PREFIX_SPACE if words.get("add_prefix_space") else SAFE_CUT
 
 
 def _missing_bytes(engine: Engine) -> frozenset[int]:

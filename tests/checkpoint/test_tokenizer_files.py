@@ -123,6 +123,14 @@ def test_the_layout_of_the_original_upload(bpe: Tokenizer, tmp_path: Path, hard_
     assert json.loads(tokenizer.to_json())["model"]["type"] == "BPE"
 
 
+@pytest.mark.parametrize("parts", [5, True])
+def test_parts_of_a_pre_tokenizer_that_are_no_list(bpe: Tokenizer, tmp_path: Path, parts: Any) -> None:
+    layout = json.loads(bpe.to_json())
+    layout["pre_tokenizer"]["pretokenizers"] = parts
+    write(tmp_path, "tokenizer.json", layout)
+    assert "is not a tokenizer file, or is damaged" in read_error(tmp_path)
+
+
 def test_a_file_without_a_type_that_is_no_bpe(bpe: Tokenizer, tmp_path: Path) -> None:
     layout = json.loads(bpe.to_json())
     layout["model"] = {"vocab": layout["model"]["vocab"], "unk_token": "a"}  # a WordLevel model, to the library

@@ -1,0 +1,54 @@
+"""What a tokenizer does to a text before its model sees it: whether a blank is put first, and where a cut is safe."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from tokenizers import Tokenizer as Engine
+
+from minigpt.text.blocks import SAFE_CUT, SAFE_WITH_PREFIX_SPACE
+
+
+def layout_of(engine: Engine) -> dict[str, Any]:
+    """The pre-tokenizer as in tokenizer.json; empty for none."""
+    pre_tokenizer: Any = engine.pre_tokenizer
+    layout: dict[str, Any] = json.loads(pre_tokenizer.__getstate__()) if pre_tokenizer else {}
+    return layout
+
+
+def has_prefix_space(engine: Engine) -> bool:
+    """Whether a blank is put before a text that does not begin with one."""
+    return any(part.get("add_prefix_space", False) for part in _parts(layout_of(engine)))
+
+
+def set_prefix_space(layout: Any, prefix_space: bool) -> bool:
+    """Set add_prefix_space of every ByteLevel in a pre-tokenizer's `layout`; whether that changes anything."""
+    parts = [part for part in _parts(layout) if part.get("type") == "ByteLevel"]
+    wrong = [part for part in parts if part.get("add_prefix_space") is not prefix_space]
+    for part in wrong:
+        part["add_prefix_space"] = prefix_space
+    return bool(wrong)
+
+
+def safe_cut(engine: Engine) -> re.Pattern[str] | None:
+    """Where a text can be cut without changing its ids; None for a tokenizer for which that is not known.
+
+    A normalizer may depend on any part of a text. Without GPT-2's pattern, a word can contain blanks. A cut could
+    divide an added token that contains white space, and separate one from the white space that it absorbs.
+    """
+    words = layout_of(engine)
+    if engine.normalizer or words.get("type") != "ByteLevel" or not words.get("use_regex", True):
+        return None
+    for token in engine.get_added_tokens_decoder().values():
+        if not token.special and (token.lstrip or token.rstrip or re.search(r"\s", token.content)):
+            return None
+    return SAFE_WITH_PREFIX_SPACE if words.get("add_prefix_space") else SAFE_CUT
+
+
+def _parts(layout: Any) -> Iterator[dict[str, Any]]:
+    """A pre-tokenizer and, of a sequence, those in it."""
+    if isinstance(layout, dict):
+        yield layout
+        for part in layout.get("pretokenizers") or ():
+            yield from _parts(part)
