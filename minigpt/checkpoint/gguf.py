@@ -18,6 +18,7 @@ from torch import Tensor
 
 from minigpt.checkpoint.files import write_atomically
 from minigpt.checkpoint.folder import Checkpoint
+from minigpt.checkpoint.gguf_model import INNER, NO_MERGE, OUTER
 from minigpt.checkpoint.hf_gpt2 import PREFIX, config_to_json, weights_to_tensors
 from minigpt.errors import CheckpointError, ConfigError, PackageError, brief, escaped, named
 from minigpt.models.kinds import gpt_of
@@ -28,23 +29,8 @@ _TENSOR_TYPES = {"float32": "F32", "float16": "F16", "q8_0": "Q8_0"}
 _BLOCK = 32  # numbers of a row that q8_0 stores with one scale, in float16, for the largest of them
 _LARGEST = {"F32": math.inf, "F16": 65504.0, "Q8_0": 127 * 65504.0}
 
-# GPT-2's names -> GGUF's; those of a layer stand behind h.N. and blk.N.
-_OUTER = {"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm", "lm_head": "output"}
-_INNER = {
-    "ln_1": "attn_norm",
-    "attn.c_attn": "attn_qkv",
-    "attn.c_proj": "attn_output",
-    "ln_2": "ffn_norm",
-    "mlp.c_fc": "ffn_up",
-    "mlp.c_proj": "ffn_down",
-}
-
 # llama.cpp computes every GPT-2 with these.
 _COMPUTED = {"activation_function": "gelu_new", "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False}
-
-# llama.cpp (seen in 0.3.36 of its Python package) refuses a file without merges, such as that of a char model of an
-# ASCII text. The pattern never leaves a blank behind a letter in one word, so this merge is never applied.
-_NO_MERGE = "a Ġ"
 
 # Absent from our own tokenizers, and ignored by llama.cpp.
 _UNHEEDED = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
@@ -135,9 +121,9 @@ def _gguf_name(name: str) -> str:
     if name.startswith("h."):
         _, layer, rest = name.split(".", 2)
         part, _, end = rest.rpartition(".")
-        return f"blk.{layer}.{_INNER[part]}.{end}"
+        return f"blk.{layer}.{INNER[part]}.{end}"
     part, _, end = name.rpartition(".")
-    return f"{_OUTER[part]}.{end}"
+    return f"{OUTER[part]}.{end}"
 
 
 def _kind(name: str, tensor: Tensor, dtype: str) -> str:
@@ -190,7 +176,7 @@ def _add_tokenizer(writer: Any, layout: Mapping[str, Any], checkpoint: Checkpoin
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list([names.get(index, f"[PAD{index}]") for index in rows])
     writer.add_token_types([kind(index) for index in rows])
-    writer.add_token_merges([" ".join(pair) for pair in model["merges"]] or [_NO_MERGE])
+    writer.add_token_merges([" ".join(pair) for pair in model["merges"]] or [NO_MERGE])
     writer.add_bos_token_id(tokenizer.beginning)
     others = sorted(tokenizer.stops.intersection(rows) - {tokenizer.end_of_text})
     ends = [tokenizer.end_of_text, *others] if tokenizer.end_of_text in tokenizer.stops or not others else others
