@@ -68,6 +68,11 @@ def save_gguf(
     layout = json.loads(checkpoint.tokenizer.to_json())
     _check_computed(values, checkpoint.path)
     _check_words(layout, checkpoint.path)
+    if not checkpoint.tokenizer.stops:
+        raise CheckpointError(
+            f"{checkpoint.path} names no token that ends a text, and llama.cpp would take one of its own.\n"
+            "Export it as a folder: give a name that does not end in .gguf."
+        )
     entries = list(_entries(checkpoint, dtype))
     progress = begin(sum(map(_size, entries)))
 

@@ -9,7 +9,7 @@ _RUNS = "checkpoints"
 
 
 def complete_model(incomplete: str) -> list[str]:
-    """Complete the path of a model's folder or .gguf file, in ./checkpoints or elsewhere, or else the name of a run there."""
+    """Complete the path of a model's folder or .gguf file, here or in ./checkpoints, or the name of a run there."""
     place = incomplete.rpartition("/")[0] + "/" if "/" in incomplete else ""
     found = {name for folder in {_RUNS + "/", place} for name in _folders(folder)}
     return sorted(name for name in found if name.startswith(incomplete)) or _names(incomplete)

@@ -1,4 +1,4 @@
-"""`minigpt import`: a GGUF file in, a GPT-2 folder out; and -c FILE.gguf. nanoGPT's are in checkpoint/test_nanogpt.py."""
+"""`minigpt import`: a GGUF file in, a GPT-2 folder out; and -c FILE.gguf. nanoGPT: checkpoint/test_nanogpt.py."""
 
 import json
 import os
