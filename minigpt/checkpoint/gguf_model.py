@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import AddedToken
+from tokenizers import AddedToken, processors
 
 from minigpt.checkpoint.gguf_file import GgufFile
 from minigpt.checkpoint.hf_gpt2 import HEAD, POSITIVE, SHARE, model_from_tensors, read_field, same_numbers
@@ -37,6 +37,7 @@ _SHAPE_KEYS = {
     "heads": "attention.head_count",
 }
 _INNER_WIDTH, _EPSILON = "feed_forward_length", "attention.layer_norm_epsilon"
+_ADDS = "tokenizer.ggml.add_{}_token"
 _CONTROL, _USER_DEFINED, _UNUSED = 3, 4, 5  # types of tokens; 1 is that of all others in a GPT-2
 
 
@@ -149,4 +150,19 @@ def _special(values: Mapping[str, Any], tokens: list[str], added: Mapping[int, A
 
     keys = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
     named = {role: tokens[token] for role, key in keys.items() for token in known(key) if token in added}
-    return Special(added=added, roles={**GPT2_ROLES, **named}, ends=(tuple(known("eos", "eot", "eom")),))
+    around = {key: token for key in ("bos", "eos") for token in known(key) if values.get(_ADDS.format(key)) is True}
+    return Special(
+        added=added,
+        roles={**GPT2_ROLES, **named},
+        ends=(tuple(known("eos", "eot", "eom")),),
+        endless=True,
+        around=_around(around, tokens) if around else None,
+    )
+
+
+def _around(ids: Mapping[str, int], tokens: list[str]) -> processors.TemplateProcessing:
+    """What puts a token before a text, bos, and one after it, eos, as llama.cpp is asked to."""
+    return processors.TemplateProcessing(
+        single=[piece for key, piece in (("bos", "bos"), ("", "$A"), ("eos", "eos")) if not key or key in ids],
+        special_tokens=[{"id": key, "ids": [token], "tokens": [tokens[token]]} for key, token in ids.items()],
+    )

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from tokenizers import AddedToken, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
 from tokenizers import Tokenizer as Engine
 
 from minigpt.errors import CheckpointError, CorpusError, brief, escaped
@@ -312,7 +312,8 @@ class Special:
 
     `added`: tokens by id, which occur in text unless they are special. `names`: tokens that never occur in text.
     `roles`, `ends` and `endless` are as in Tokenizer. `prefix_space`: whether a blank is put before a text that does
-    not begin with one, if the vocabulary's file does not decide that.
+    not begin with one, if the vocabulary's file does not decide that. `around`: what adds tokens to both ends of a
+    text, likewise.
     """
 
     added: Mapping[int, AddedToken] = field(default_factory=dict)
@@ -321,9 +322,12 @@ class Special:
     ends: tuple[tuple[int, ...], ...] = ()
     endless: bool = False
     prefix_space: bool | None = None
+    around: processors.PostProcessor | None = None
 
     def give(self, engine: Engine) -> None:
         """Add the tokens to `engine`. Raises CheckpointError for one that has, or would get, another id."""
+        if self.around is not None:
+            engine.post_processor = self.around
         engine.add_tokens([token for _, token in sorted(self.added.items())])
         for number, token in sorted(self.added.items()):
             if engine.token_to_id(token.content) != number:

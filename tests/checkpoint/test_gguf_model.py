@@ -16,9 +16,11 @@ import gguf
 import numpy as np
 import pytest
 import torch
+import transformers
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as Engine
 
+from minigpt.checkpoint.export import export_folder
 from minigpt.checkpoint.folder import Checkpoint, load
 from minigpt.checkpoint.gguf import save_gguf
 from minigpt.checkpoint.gguf_file import GgufFile
@@ -226,6 +228,21 @@ def test_every_type_of_weights(write: Write, model: GPT, kind: str) -> None:
 @pytest.mark.parametrize("changes", [{"tokenizer.ggml.eos_token_id": None}, {"tokenizer.ggml.eos_token_id": 1 << 31}])
 def test_where_no_end_is_named_it_is_gpt2s(write: Write, bpe: Tokenizer, changes: dict[str, Any]) -> None:
     assert load(write(changes)).tokenizer.stops == {bpe.end_of_text}
+
+
+@pytest.mark.parametrize("adds", [(), ("bos",), ("bos", "eos")])
+def test_tokens_around_a_text_are_those_of_llama_cpp(
+    write: Write, bpe: Tokenizer, tmp_path: Path, adds: tuple[str, ...]
+) -> None:
+    """They are written into tokenizer.json as transformers reads it, and go out to a GGUF again."""
+    found = load(write({f"tokenizer.ggml.add_{key}_token": True for key in adds}))
+    end, text = bpe.end_of_text, "The quick fox"
+    expected = [*[end] * ("bos" in adds), *bpe.encode(text), *[end] * ("eos" in adds)]
+    export_folder(tmp_path / "out", found, "float32")
+    assert transformers.AutoTokenizer.from_pretrained(tmp_path / "out")(text).input_ids == expected
+    save_gguf(tmp_path / "b.gguf", load(tmp_path / "out"), "float32")
+    again = GgufFile(tmp_path / "b.gguf").values
+    assert {key for key in ("bos", "eos") if again.get(f"tokenizer.ggml.add_{key}_token") is True} == set(adds)
 
 
 def test_an_end_that_is_a_word_ends_a_sample_and_stays_a_word(write: Write, bpe: Tokenizer) -> None:
