@@ -42,7 +42,9 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
-    """The files that hold the tokenizer: the files for a fingerprint."""
+    """The files that hold the tokenizer, or a GGUF file itself: the files for a fingerprint."""
+    if folder.is_file():
+        return [folder]
     if not (folder / TOKENIZER).exists() and (folder / VOCABULARY).exists():
         return [folder / VOCABULARY, folder / MERGES]
     return [folder / TOKENIZER]
@@ -91,6 +93,7 @@ def _special(folder: Path) -> Special:
         names=tuple(dict.fromkeys(name for name in names if name)),
         roles=_roles(roles, is_gpt2s),
         ends=_ends(folder),
+        endless=_optional(folder / _MODEL).get("eos_token_id", -1) is None,
         prefix_space=prefix_space if is_gpt2s or not (folder / TOKENIZER).exists() else None,
     )
 

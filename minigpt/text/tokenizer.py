@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from tokenizers import AddedToken, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
 from tokenizers import Tokenizer as Engine
 
 from minigpt.errors import CheckpointError, CorpusError, brief, escaped
@@ -47,11 +47,16 @@ class Tokenizer:
 
     `roles`: names of tokens by their roles (of ROLES), of which those that exist count; without an eos_token, GPT-2's
     separates documents. `ends`: lists of ids, of which the first that holds a token of the vocabulary gives the
-    `stops`; without one, a sample ends at `end_of_text`.
+    `stops`; without one, a sample ends at `end_of_text`. An `endless` tokenizer may lack all of these: there are no
+    `stops` then, and a newline separates documents.
     """
 
     def __init__(
-        self, engine: Engine, roles: Mapping[str, str] = GPT2_ROLES, ends: Iterable[Sequence[int]] = ()
+        self,
+        engine: Engine,
+        roles: Mapping[str, str] = GPT2_ROLES,
+        ends: Iterable[Sequence[int]] = (),
+        endless: bool = False,
     ) -> None:
         self._engine = engine
         self._engine.encode_special_tokens = True  # "<|endoftext|>" in a user's text is thirteen ordinary characters
@@ -62,15 +67,23 @@ class Tokenizer:
         self.roles = {role: name for role, name in roles.items() if engine.token_to_id(name) is not None}
         known = [[token for token in ids if engine.id_to_token(token) is not None] for ids in ends]
         stops = next(filter(None, known), [])
-        self.end_of_text = _first_known(engine, [self.roles.get("eos_token"), END_OF_TEXT], stops)
-        self.end_of_text_name = engine.id_to_token(self.end_of_text) or END_OF_TEXT
-        self.stops = frozenset(stops or [self.end_of_text])
+        end = _first_known(engine, [self.roles.get("eos_token"), END_OF_TEXT], stops)
+        if end is None and not endless:
+            raise CheckpointError(_NO_END)
+        self.end_of_text = _separator(engine) if end is None else end
+        self.end_of_text_name = None if end is None else engine.id_to_token(end)
+        self.stops = frozenset(stops or ([] if end is None else [end]))
         bos = self.token_of("bos_token")  # before a text that nothing precedes, as lm-evaluation-harness has it
         self.beginning = self.end_of_text if bos is None else bos
         self.vocab_size: int = 1 + max(engine.get_vocab(with_added_tokens=True).values())  # ids may have gaps
         self._added = engine.get_added_tokens_decoder()
         self._holes = _missing_bytes(engine)
         self._safe_cut = safe_cut(engine)
+        self._limit: int | None = None
+
+    def limit(self, vocab_size: int) -> None:
+        """Have no ids from `vocab_size` on, which a model lacks: no text with them is encoded."""
+        self._limit = self.vocab_size = vocab_size
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`; no end-of-text is added or parsed.
@@ -106,6 +119,10 @@ class Tokenizer:
 
     def _check_spelled(self, text: str, ids: Sequence[int]) -> None:
         """Raise CorpusError if `ids` lack a part of `text` for which the vocabulary has no token."""
+        if self._limit is not None and any(token >= self._limit for token in ids):
+            found = self._engine.encode(text, add_special_tokens=False)
+            places = zip(found.ids, found.offsets, strict=True)
+            raise _without_tokens(next(text[start:end] for token, (start, end) in places if token >= self._limit))
         if not self._holes:
             return
         normalizer = self._engine.normalizer
@@ -138,9 +155,10 @@ class Tokenizer:
 
     @property
     def used_size(self) -> int:
-        """All ids that a text can have, and those that begin or end one, are less than this."""
+        """All ids that known characters can have, and those that begin or end a text, are less than this."""
         special = {token for token, added in self._added.items() if added.special}
-        used = set(self._engine.get_vocab(with_added_tokens=True).values()) - special
+        ids = set(self._engine.get_vocab(with_added_tokens=True).values()) - special
+        used = {token for token in ids if _is_text(self.token_bytes(token))}  # not a part of a character
         return 1 + max(used | {self.end_of_text, self.beginning})
 
     @property
@@ -225,7 +243,8 @@ class Tokenizer:
     def byte_lengths(self) -> np.ndarray:
         """[V] bytes of text per token; end-of-text counts 0."""
         lengths = np.array([len(self.token_bytes(token)) for token in range(self.vocab_size)])
-        lengths[self.end_of_text] = 0
+        if self.stops:
+            lengths[self.end_of_text] = 0
         return lengths
 
     def to_json(self) -> str:
@@ -278,7 +297,7 @@ class Tokenizer:
                     raise _not_byte_level(path)
                 engine.model.dropout = None  # with it, a text has other ids at each call
                 special.give(engine)
-                return cls(engine, special.roles, special.ends)
+                return cls(engine, special.roles, special.ends, special.endless)
         except (CheckpointError, MemoryError):
             raise
         except Panic as error:
@@ -292,18 +311,23 @@ class Special:
     """What a folder says about its tokenizer beside the vocabulary.
 
     `added`: tokens by id, which occur in text unless they are special. `names`: tokens that never occur in text.
-    `roles` and `ends` are as in Tokenizer. `prefix_space`: whether a blank is put before a text that does not begin
-    with one, if the vocabulary's file does not decide that.
+    `roles`, `ends` and `endless` are as in Tokenizer. `prefix_space`: whether a blank is put before a text that does
+    not begin with one, if the vocabulary's file does not decide that. `around`: what adds tokens to both ends of a
+    text, likewise.
     """
 
     added: Mapping[int, AddedToken] = field(default_factory=dict)
     names: tuple[str, ...] = ()
     roles: Mapping[str, str] = field(default_factory=lambda: GPT2_ROLES)
     ends: tuple[tuple[int, ...], ...] = ()
+    endless: bool = False
     prefix_space: bool | None = None
+    around: processors.PostProcessor | None = None
 
     def give(self, engine: Engine) -> None:
         """Add the tokens to `engine`. Raises CheckpointError for one that has, or would get, another id."""
+        if self.around is not None:
+            engine.post_processor = self.around
         engine.add_tokens([token for _, token in sorted(self.added.items())])
         for number, token in sorted(self.added.items()):
             if engine.token_to_id(token.content) != number:
@@ -322,16 +346,22 @@ def byte_level_engine(model: models.BPE, prefix_space: bool = False) -> Engine:
     return engine
 
 
-def _first_known(engine: Engine, names: Iterable[str | None], ids: Iterable[int]) -> int:
+def _first_known(engine: Engine, names: Iterable[str | None], ids: Iterable[int]) -> int | None:
     """The id of the first of these tokens that exists, as the end of a text."""
-    token: int | None
-    for token in (*(engine.token_to_id(name) for name in names if name), *ids):
-        if token is not None:
-            return token
-    raise CheckpointError(
-        f"The tokenizer has no {END_OF_TEXT} token, which separates documents in a GPT-2, and its folder names no "
-        "other end of a text: eos_token in tokenizer_config.json, or eos_token_id in config.json."
-    )
+    known = (*(engine.token_to_id(name) for name in names if name), *ids)
+    return next((token for token in known if token is not None), None)
+
+
+_NO_END = (
+    f"The tokenizer has no {END_OF_TEXT} token, which separates documents in a GPT-2, and its folder names no "
+    "other end of a text: eos_token in tokenizer_config.json, or eos_token_id in config.json."
+)
+
+
+def _separator(engine: Engine) -> int:
+    """What separates documents where no token ends a text: a newline, or the first token."""
+    newline: int | None = engine.token_to_id(BYTE_TO_LETTER[0x0A])
+    return min(engine.get_vocab(with_added_tokens=True).values()) if newline is None else newline
 
 
 def _missing_bytes(engine: Engine) -> frozenset[int]:
@@ -348,6 +378,14 @@ def _not_byte_level(path: Path) -> CheckpointError:
 def _without_tokens(text: str) -> CorpusError:
     quoted = escaped(text if len(text) <= 40 else text[:39] + "…")
     return CorpusError(f'This model\'s tokenizer has no token for "{quoted}", so the model cannot read the text.')
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _letters_to_bytes(token: str) -> bytes:
