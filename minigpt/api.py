@@ -205,7 +205,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
             loaded = on_disk.load(path, resolve_device(str(device)))
     except OSError as error:  # such as a name that is too long for the disk
         raise CheckpointError(f"{brief(str(path))} cannot be opened: {error.strerror}.") from error
-    return Checkpoint(loaded.path, loaded.model, loaded.tokenizer, loaded.generation)
+    return Checkpoint(loaded.path, loaded.model, loaded.tokenizer, loaded.generation, loaded.notes)
 
 
 _GROUPS = (TextSettings, Choices, Length, TrainConfig, Output)

@@ -118,6 +118,8 @@ class TrainRequest:
         first = None
         if choices.base is not None:
             first = Base(choices.base, load(choices.base))
+            for sentence in first.checkpoint.notes:
+                self.note(sentence)
             choices, training = finetune_settings(first, choices, training, given, device, ranks.size)
         runs: list[PlannedRun] = []
         most_learned = None

@@ -23,6 +23,8 @@ PREFIX = "transformer."  # of GPT2LMHeadModel; GPT2Model's own files have none
 HEAD = "lm_head.weight"  # beside the transformer; where it is tied to wte, only older files carry it
 _COMPILED = "_orig_mod."
 BUFFERS = (".attn.bias", ".attn.masked_bias")  # causal masks, which older files carry
+# Of transformers' GPT-2s for other tasks (modeling_gpt2.py), and of TRL's and trlx's models with a value head.
+_OTHER_HEADS = ("classifier.", "multiple_choice_head.", "qa_outputs.", "score.", "v_head.")
 
 SHAPE_KEYS = {  # ours -> config.json
     "vocab_size": "vocab_size",
@@ -142,6 +144,8 @@ def model_from_tensors(
     Tensors are read once all are known to fit. Raises CheckpointError if they do not fit `config`, which messages call
     by where it is `described`.
     """
+    aside = set(other_heads(tensors))
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in aside}
     _refuse_names(tensors, where)
     weights = {n.removeprefix(PREFIX): t for n, t in tensors.items() if not n.endswith(BUFFERS)}
     head = weights.pop(HEAD, None) if config.tied else None
@@ -160,6 +164,11 @@ def model_from_tensors(
     model.load_state_dict(read, assign=True)
     _scale_queries(model, values)
     return model
+
+
+def other_heads(names: Iterable[str]) -> list[str]:
+    """The tensors among these that belong to another task than predicting text."""
+    return sorted(name for name in names if name.startswith(_OTHER_HEADS))
 
 
 def same_numbers(first: StoredTensor, second: StoredTensor) -> bool:

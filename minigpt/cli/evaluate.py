@@ -7,7 +7,7 @@ import typer
 
 from minigpt.cli.console import print_lines, stderr
 from minigpt.cli.flags import Checkpoint, command, csv_flag, json_flag
-from minigpt.cli.remarks import note_skipped, note_untrained
+from minigpt.cli.remarks import note_checkpoint, note_skipped
 from minigpt.errors import named
 from minigpt.render.machine import to_json, write_rows
 from minigpt.render.progress import WorkDisplay
@@ -46,7 +46,7 @@ def evaluate(
     from minigpt.app.evaluate_run import Evaluation
 
     evaluation = Evaluation.open(checkpoint, windows, weights, machine)
-    note_untrained(evaluation.checkpoint.path)
+    note_checkpoint(evaluation.checkpoint)
     scores = list[FileScore]()
     out = sys.stdout  # the current stream: while a bar is shown, output is redirected to its terminal
     with WorkDisplay(stderr()) as work:

@@ -161,7 +161,7 @@ class Exploration:
     ) -> None:
         text = given_text(prompt, file)
         loaded = open_checkpoint(checkpoint, machine.device, machine.threads)
-        self.checkpoint = loaded.path
+        self.checkpoint = loaded
         self._model = gpt_of(loaded.model, "explore goes back and forth in keys and values")
         seed = secrets.randbelow(1_000_000) if exploring.seed is None else exploring.seed
         bias = read_biases(loaded.tokenizer, filters.biases)
