@@ -99,7 +99,7 @@ def _mark(error: UnicodeError) -> tuple[str, int]:
 
 def marked_bytes(text: str) -> int:
     """The number of undecodable bytes in a `text` decoded with MARKING."""
-    return sum(ord(mark[0]) - 0xDC00 for mark in MARKED.finditer(text))
+    return 0 if text.isascii() else sum(ord(mark[0]) - 0xDC00 for mark in MARKED.finditer(text))
 
 
 def unmarked(text: str, instead: str) -> str:
@@ -109,9 +109,10 @@ def unmarked(text: str, instead: str) -> str:
 
 def failures(chunks: Iterable[bytes], encoding: str) -> tuple[int, int]:
     """How many bytes of a text are not of `encoding`, and how many of its characters beyond ASCII are."""
-    failed = decoded = 0
+    failed = beyond = marks = 0
     for text in codecs.iterdecode(chunks, encoding, mark_errors()):
         if not text.isascii():
-            failed += marked_bytes(text)
-            decoded += len(re.sub(r"[\0-\x7f\udc00-\udfff]", "", text))
-    return failed, decoded
+            sizes = [ord(mark[0]) - 0xDC00 for mark in MARKED.finditer(text)]
+            failed, marks = failed + sum(sizes), marks + len(sizes)
+            beyond += len(text) - len(text.encode("ascii", "ignore"))
+    return failed, beyond - marks
