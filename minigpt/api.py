@@ -37,6 +37,7 @@ from minigpt.settings import (
     settings_of,
 )
 from minigpt.text.arguments import single_token
+from minigpt.text.tokenizer import Encoded
 from minigpt.training.run import run
 from minigpt.views.against import ComparedNext, compare_next
 from minigpt.views.attention import AttentionGrid, attend, attention_grid
@@ -89,7 +90,8 @@ class Checkpoint(on_disk.Checkpoint):
 
     def score(self, text: str) -> TextScore:
         """Return what `text` costs the model: nats, bits per byte and perplexity over all tokens but the first."""
-        return text_score(every_token(self.model, self.tokenizer, self._ids(text), top=1))
+        read = self._read(text)
+        return text_score(every_token(self.model, self.tokenizer, read.ids, top=1), read.byte_counts)
 
     def sample(self, text: str = "", *, count: int = 1, **settings: Any) -> Iterator[Piece]:
         """Continue `text` token by token: a stream of pieces, each with its `text` and its `record`.
@@ -172,9 +174,12 @@ class Checkpoint(on_disk.Checkpoint):
         return tuple(cut(self.tokenizer, text))
 
     def _ids(self, text: str) -> list[int]:
+        return self._read(text).ids
+
+    def _read(self, text: str) -> Encoded:
         if not text:
             raise CorpusError("There is no text to look at: give one that is not empty.")
-        return self.tokenizer.encode(text)
+        return self.tokenizer.encode_prompt(text)
 
     def _tokens(self, texts: Sequence[str]) -> list[int]:
         return [single_token(self.tokenizer, text) for text in ([texts] if isinstance(texts, str) else texts)]

@@ -8,6 +8,8 @@ from minigpt.models.kv_cache import window_start
 from minigpt.settings import Machine, Settings, Source, check_ranges, settings_of
 from minigpt.text.arguments import single_token
 from minigpt.text.formats import check_argument
+from minigpt.text.losses import loss_note
+from minigpt.text.tokenizer import Encoded
 from minigpt.views.view import Question, View
 
 Note = Callable[[str], None]
@@ -35,13 +37,15 @@ def question(
         text = text_to_look_at(source.text, source.file, advice=advice)
     path = view.checkpoint(flags, source.checkpoint, "checkpoint" in given)
     loaded = open_checkpoint(path, machine.device, machine.threads)
-    ids: Sequence[int] = ()
+    read = Encoded([], [])
     if view.of_tokens:
-        ids = [single_token(loaded.tokenizer, check_argument(token)) for token in tokens]
+        read = Encoded([single_token(loaded.tokenizer, check_argument(token)) for token in tokens], [])
     elif view.runs_model:
-        ids = loaded.tokenizer.encode(text)
+        read = loaded.tokenizer.encode_prompt(text)
+    if lost := loss_note(loaded.tokenizer, text):
+        note(lost)
     top = given.get("top", view.usual_top)
-    return Question(checkpoint=loaded, text=text, ids=ids, flags=flags, top=top, note=note)
+    return Question(checkpoint=loaded, text=text, **read._asdict(), flags=flags, top=top, note=note)
 
 
 def window_note(view: View, question: Question) -> str | None:

@@ -32,6 +32,7 @@ from minigpt.settings import (
     require,
 )
 from minigpt.text.formats import check_argument
+from minigpt.text.losses import loss_note
 from minigpt.views.verbatim import SHORTEST_SPAN, VerbatimReport, verbatim
 
 __all__ = ["SampleRun", "by_sample", "stages_of"]
@@ -92,6 +93,11 @@ class SampleRun:
             verbatim=Verbatim(loaded, kept.corpus, kept.verbatim, stages) if kept.corpus else None,
             steps=SampleSteps(loaded, text, config, drawing.num_samples) if kept.html else None,
         )
+
+    @property
+    def loss_note(self) -> str:
+        """A sentence about the characters of the text for which the tokenizer has no token; empty for none."""
+        return loss_note(self.checkpoint.tokenizer, self.text)
 
     @contextmanager
     def pieces(self, pace: float | None) -> Iterator[Iterator[Piece]]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from minigpt.cli.console import print_lines, stderr
+from minigpt.cli.console import note, print_lines, stderr
 from minigpt.cli.flags import Checkpoint, command, csv_flag, json_flag
 from minigpt.cli.remarks import note_skipped, note_untrained
 from minigpt.errors import named
@@ -57,6 +57,8 @@ def evaluate(
             scores.append(event)
             if json and event.file is not None:
                 print(to_json(event), file=out, flush=True)
+    if lost := evaluation.losses.note:
+        note(lost)
     *each, total = scores
     rows = scores if len(each) > 1 else each
     if json:

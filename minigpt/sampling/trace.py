@@ -114,7 +114,7 @@ class TraceHeader:
         return cls(
             made_by=made_by,
             prompt=prompt,
-            prompt_ids=tuple(tokenizer.encode(prompt) or [tokenizer.end_of_text]),
+            prompt_ids=tuple(tokenizer.encode_prompt(prompt).ids),
             num_samples=num_samples,
             settings=settings,
             checkpoint=storable(checkpoint.path),

@@ -91,7 +91,7 @@ def test_so_is_one_that_would_end_the_process(bpe: Tokenizer, tmp_path: Path, mo
     path.write_text(whole.replace('"continuing_subword_prefix": null', '"continuing_subword_prefix": "##"'), "utf-8")
     assert path.read_text("utf-8") != whole
     monkeypatch.setattr(module.Engine, "from_str", lambda text: pytest.fail("the library must not see it"))
-    with pytest.raises(CheckpointError, match=r"tokenizer\.json is not a byte-level BPE tokenizer"):
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json is a BPE tokenizer with a continuing_subword_prefix"):
         Tokenizer.from_file(path)
 
 

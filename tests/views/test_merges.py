@@ -61,7 +61,8 @@ def test_every_token_of_a_text_is_what_its_merges_build(tokenizer: Tokenizer, ha
 def test_the_leftmost_of_equal_pairs_is_joined_first(data: bytes) -> None:
     from tokenizers import models
 
-    from minigpt.text.tokenizer import BYTE_TO_LETTER, END_OF_TEXT, byte_level_engine
+    from minigpt.text.token_bytes import BYTE_TO_LETTER
+    from minigpt.text.tokenizer import END_OF_TEXT, byte_level_engine
 
     merges = [("a", "a"), ("a", "b"), ("aa", "aa"), ("ab", "ab"), ("aa", "b"), ("aaaa", "a"), ("aab", "aab")]
     names = dict.fromkeys([*BYTE_TO_LETTER.values(), *(a + b for a, b in merges), END_OF_TEXT])
