@@ -200,9 +200,13 @@ def _path_for_checkpoint() -> Iterator[None]:
         raise
 
 
-def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
+def load(
+    path: str | Path, device: str | torch.device = "cpu", *, special: bool = False, no_bos: bool = False
+) -> Checkpoint:
     """Load a run's folder, any Hugging Face GPT-2 folder, or a GPT-2 of the Hub by its name.
 
+    With `special`, the names of special tokens in a text are these tokens, not letters; with `no_bos`, the token that
+    some tokenizers put before every text is left out.
     Raises CheckpointError, which says what is missing or does not fit. Nothing in a folder is executed.
     """
     try:
@@ -210,7 +214,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
             loaded = on_disk.load(path, resolve_device(str(device)))
     except OSError as error:  # such as a name that is too long for the disk
         raise CheckpointError(f"{brief(str(path))} cannot be opened: {error.strerror}.") from error
-    return Checkpoint(loaded.path, loaded.model, loaded.tokenizer)
+    return Checkpoint(loaded.path, loaded.model, loaded.tokenizer.reading(special=special, no_bos=no_bos))
 
 
 _GROUPS = (TextSettings, Choices, Length, TrainConfig, Output)

@@ -45,7 +45,7 @@ class Evaluation:
     @classmethod
     def open(cls, path: Path | None, windows: Windows, weights: Weights, machine: Machine) -> "Evaluation":
         """Load the checkpoint at `path`, or the newest run."""
-        loaded = open_checkpoint(path, machine.device, machine.threads, weights.dtype, weights.quantize)
+        loaded = open_checkpoint(path, machine.device, machine.threads, weights.dtype, weights.quantize, windows)
         return cls(loaded, windows)
 
     def run(self, files: Sequence[str], text: TextFormat, stages: Stages) -> Iterator[Skipped | FileScore]:
@@ -89,7 +89,10 @@ class Evaluation:
         tokenizer, (text, begins) = self.checkpoint.tokenizer, block
         self.losses.add(text)
         ids = tokenizer.encode(text)
-        return Part(np.array(ids, np.int64), tokenizer.byte_counts(text, ids), begins)
+        byte_counts = tokenizer.byte_counts(text, ids)
+        if begins and not self._rolling:  # which has its own beginning
+            ids, byte_counts = [*tokenizer.prefix, *ids], np.concatenate([0 * np.array(tokenizer.prefix), byte_counts])
+        return Part(np.array(ids, np.int64), byte_counts, begins)
 
     def about(self) -> dict[str, Any]:
         """What JSON says about the numbers: the weights, and the version of minigpt."""

@@ -8,7 +8,7 @@ from minigpt.models.kv_cache import window_start
 from minigpt.settings import Machine, Settings, Source, check_ranges, settings_of
 from minigpt.text.arguments import single_token
 from minigpt.text.formats import check_argument
-from minigpt.text.losses import loss_note
+from minigpt.text.losses import prompt_notes
 from minigpt.text.tokenizer import Encoded
 from minigpt.views.view import Question, View
 
@@ -36,14 +36,14 @@ def question(
         advice = f'Give it as an argument (minigpt {view.command} "Once upon a"), with --file, or on standard input.'
         text = text_to_look_at(source.text, source.file, advice=advice)
     path = view.checkpoint(flags, source.checkpoint, "checkpoint" in given)
-    loaded = open_checkpoint(path, machine.device, machine.threads)
+    loaded = open_checkpoint(path, machine.device, machine.threads, reading=source)
     read = Encoded([], [])
     if view.of_tokens:
         read = Encoded([single_token(loaded.tokenizer, check_argument(token)) for token in tokens], [])
     elif view.runs_model:
         read = loaded.tokenizer.encode_prompt(text)
-    if lost := loss_note(loaded.tokenizer, text):
-        note(lost)
+    for sentence in prompt_notes(loaded.tokenizer, text):
+        note(sentence)
     top = given.get("top", view.usual_top)
     return Question(checkpoint=loaded, text=text, **read._asdict(), flags=flags, top=top, note=note)
 

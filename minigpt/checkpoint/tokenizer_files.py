@@ -9,7 +9,8 @@ from tokenizers import AddedToken
 
 from minigpt.checkpoint.files import TOKENIZER, check_file, read_json_object
 from minigpt.errors import CheckpointError, brief
-from minigpt.text.tokenizer import GPT2_ROLES, ROLES, Special, Tokenizer
+from minigpt.text.tokenizer import GPT2_ROLES, ROLES, Tokenizer
+from minigpt.text.tokenizer_file import Special, tokenizer_from_file, tokenizer_from_vocabulary
 
 VOCABULARY, MERGES = "vocab.json", "merges.txt"
 DESCRIPTION, ADDED, NAMED = "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json"
@@ -30,7 +31,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     path = folder / TOKENIZER
     if not path.exists() and not path.is_symlink() and (folder / VOCABULARY).exists():
         merges = list(_merges(folder / MERGES))
-        return Tokenizer.from_vocabulary(_ids(folder / VOCABULARY, LARGEST), merges, folder / VOCABULARY, special)
+        return tokenizer_from_vocabulary(_ids(folder / VOCABULARY, LARGEST), merges, folder / VOCABULARY, special)
     others = [name for name in _OTHER_VOCABULARIES if (folder / name).exists()]
     if others and not path.exists():
         raise CheckpointError(
@@ -38,7 +39,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
             f"python -c {quote(_CONVERSION.format(folder=str(folder)))}"
         )
     check_file(path, LARGEST)
-    return Tokenizer.from_file(path, special)
+    return tokenizer_from_file(path, special)
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
@@ -91,6 +92,8 @@ def _special(folder: Path) -> Special:
         names=tuple(dict.fromkeys(name for name in names if name)),
         roles=_roles(roles, is_gpt2s),
         ends=_ends(folder),
+        # transformers 5.23 drops it beside a tokenizer.json (tokenization_utils_base.py)
+        adds_bos=description.get("add_bos_token") is True and not (folder / TOKENIZER).exists(),
         prefix_space=prefix_space if is_gpt2s or not (folder / TOKENIZER).exists() else None,
     )
 

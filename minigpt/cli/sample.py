@@ -68,8 +68,8 @@ def sample(
         run = SampleRun.open(source, filters, drawing, kept, machine, weights, work.begin)
     note_untrained(run.checkpoint.path)
     note_escapes(run.config.stop)
-    if lost := run.loss_note:
-        note(lost)
+    for sentence in run.prompt_notes:
+        note(sentence)
     if run.verbatim and run.verbatim.note:
         note(run.verbatim.note)
     out = stdout()

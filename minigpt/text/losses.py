@@ -1,8 +1,8 @@
-"""Counts the characters of a text for which a tokenizer has no token."""
+"""Notes about a text: the characters for which a tokenizer has no token, and the names of special tokens."""
 
 from dataclasses import dataclass
 
-from minigpt.errors import escaped
+from minigpt.errors import brief, escaped, named
 from minigpt.text.tokenizer import Tokenizer
 
 
@@ -38,3 +38,13 @@ def loss_note(tokenizer: Tokenizer, *texts: str) -> str:
     for text in texts:
         losses.add(text)
     return losses.note
+
+
+def prompt_notes(tokenizer: Tokenizer, text: str) -> list[str]:
+    """Sentences about parts of a prompt that the model reads in another way than one might expect."""
+    lost, spelled = loss_note(tokenizer, text), tokenizer.special_names(text)
+    name = f'"{brief(escaped(spelled[0]))}"' if spelled else ""
+    letters = (
+        f"{name} in the text is read as letters; {named('special')} reads it as the special token." if name else ""
+    )
+    return [note for note in (lost, letters) if note]

@@ -3,20 +3,19 @@
 import json
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import copy
 from functools import partial
-from itertools import chain, takewhile
-from pathlib import Path
+from itertools import chain, islice, product, takewhile
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from tokenizers import AddedToken, Encoding, decoders, models, pre_tokenizers
+from tokenizers import Encoding, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Engine
 
-from minigpt.errors import CheckpointError, CorpusError, brief, escaped
+from minigpt.errors import CheckpointError, CorpusError, escaped
 from minigpt.text.blocks import SAFE_CUT, Block, pieces, whole_documents
-from minigpt.text.library_calls import Panic, interruptible, panics_raised, quiet_panics
-from minigpt.text.pre_tokenizer import has_prefix_space, layout_of, safe_cut, set_prefix_space
+from minigpt.text.library_calls import Panic, interruptible, panics_raised
+from minigpt.text.pre_tokenizer import has_prefix_space, layout_of, safe_cut
 from minigpt.text.token_bytes import BYTE_TO_LETTER, TokenBytes, letters_to_bytes, unknown_token
 
 T = TypeVar("T")
@@ -52,7 +51,6 @@ class Tokenizer:
         self, engine: Engine, roles: Mapping[str, str] = GPT2_ROLES, ends: Iterable[Sequence[int]] = ()
     ) -> None:
         self._engine = engine
-        self._engine.encode_special_tokens = True  # "<|endoftext|>" in a user's text is thirteen ordinary characters
         self._engine.no_truncation()  # a fine-tuned model's file may hold the limits of its training
         self._engine.no_padding()
         self.token_bytes = TokenBytes(engine)
@@ -65,12 +63,31 @@ class Tokenizer:
         self.stops = frozenset(stops or [self.end_of_text])
         bos = self.token_of("bos_token")  # before a text that nothing precedes, as lm-evaluation-harness has it
         self.beginning = self.end_of_text if bos is None else bos
-        self.prefix: tuple[int, ...] = ()  # what the tokenizer puts before every text
+        self.prefix, self._reads_special = _prefix(engine), False
         self.vocab_size: int = 1 + max(engine.get_vocab(with_added_tokens=True).values())  # ids may have gaps
         self._added = engine.get_added_tokens_decoder()
         self._unknown = unknown_token(engine)
         self._holes = _missing_bytes(engine) if self.token_bytes.is_byte_level else frozenset[int]()
         self._safe_cut = safe_cut(engine)
+
+    def reading(self, *, special: bool, no_bos: bool) -> "Tokenizer":
+        """This tokenizer, which reads the names of special tokens as these tokens, or puts nothing before a text."""
+        if not special and not no_bos:
+            return self
+        other = copy(self)
+        other._reads_special, other.prefix = special, () if no_bos else self.prefix
+        other._safe_cut = None if special else self._safe_cut
+        return other
+
+    def readings(self) -> Iterator["Tokenizer"]:
+        """The ways in which a prompt can be read, the usual one first."""
+        for special, no_bos in product((False, True), repeat=2):
+            yield self.reading(special=special, no_bos=no_bos)
+
+    def special_names(self, text: str) -> list[str]:
+        """The names of special tokens that are read as letters in `text`."""
+        names = [token.content for token in self._added.values() if token.special and token.content in text]
+        return [] if self._reads_special else names
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`; no end-of-text is added or parsed.
@@ -111,6 +128,7 @@ class Tokenizer:
     def _run(self, work: Callable[[], T], texts: Sequence[str]) -> T:
         """Let the library encode `texts`; its errors become ours."""
         is_long = sum(map(len, texts)) > _LONG
+        self._engine.encode_special_tokens = not self._reads_special  # "<|endoftext|>" in a text is thirteen letters
         try:
             with panics_raised():
                 return interruptible(lambda left: work()) if is_long else work()
@@ -131,7 +149,8 @@ class Tokenizer:
     @property
     def is_lossless(self) -> bool:
         """Whether the bytes of the tokens of any text are those of the text."""
-        return self.is_complete and not (self._engine.normalizer or self.prefix_space)
+        takes_blanks = any(token.lstrip or token.rstrip for token in self._added.values())
+        return self.is_complete and not (self._engine.normalizer or self.prefix_space or takes_blanks)
 
     def byte_counts(self, text: str, ids: Sequence[int]) -> np.ndarray:
         """[N] bytes of `text` that each of its `ids`, as encoded, stands for: their sum is that of the text.
@@ -295,86 +314,6 @@ class Tokenizer:
         text: str = self._engine.to_str(pretty=True)
         return text
 
-    @classmethod
-    def from_file(cls, path: Path, special: "Special | None" = None) -> "Tokenizer":
-        """Read a tokenizer.json. Raises CheckpointError if it is missing or damaged."""
-        special = special or Special()
-        try:
-            text = path.read_text("utf-8")
-            layout = json.loads(text)
-            prefix = layout["model"].get("continuing_subword_prefix")
-            # OpenAI's own upload of GPT-2 has no type; the library then takes the model for what its fields allow.
-            is_bpe = layout["model"].get("type", "BPE") == "BPE" and "merges" in layout["model"]
-            if special.prefix_space is not None and set_prefix_space(layout.get("pre_tokenizer"), special.prefix_space):
-                text = json.dumps(layout)
-        except OSError as error:
-            raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise CheckpointError(f"{path} is not a tokenizer file, or is damaged.") from error
-        if is_bpe and prefix:  # with it, the library can read beyond the end of a token, and end the process
-            raise CheckpointError(
-                f"{path} is a BPE tokenizer with a continuing_subword_prefix, which is not supported."
-            )
-        return cls._made(lambda: Engine.from_str(text), path, special)
-
-    @classmethod
-    def from_vocabulary(
-        cls, vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]], path: Path, special: "Special"
-    ) -> "Tokenizer":
-        """A tokenizer from a vocab.json, at `path`, and a merges.txt. Raises CheckpointError if they do not fit
-        together.
-        """
-
-        def make() -> Engine:
-            return byte_level_engine(
-                models.BPE(vocab=dict(vocabulary), merges=list(merges)), special.prefix_space or False
-            )
-
-        return cls._made(make, path, special)
-
-    @classmethod
-    def _made(cls, make: Callable[[], Engine], path: Path, special: "Special") -> "Tokenizer":
-        try:
-            with quiet_panics():
-                engine = make()
-                if isinstance(engine.model, models.BPE):
-                    engine.model.dropout = None  # with it, a text has other ids at each call
-                special.give(engine)
-                return cls(engine, special.roles, special.ends)
-        except (CheckpointError, MemoryError):
-            raise
-        except Panic as error:
-            raise CheckpointError(f"{path} is damaged: the tokenizers library panics on it.") from error
-        except Exception as error:  # the library raises nothing more precise
-            raise CheckpointError(f"{path} cannot be read as a tokenizer: {error}") from error
-
-
-@dataclass(frozen=True)
-class Special:
-    """What a folder says about its tokenizer beside the vocabulary.
-
-    `added`: tokens by id, which occur in text unless they are special. `names`: tokens that never occur in text.
-    `roles` and `ends` are as in Tokenizer. `prefix_space`: whether a blank is put before a text that does not begin
-    with one, if the vocabulary's file does not decide that.
-    """
-
-    added: Mapping[int, AddedToken] = field(default_factory=dict)
-    names: tuple[str, ...] = ()
-    roles: Mapping[str, str] = field(default_factory=lambda: GPT2_ROLES)
-    ends: tuple[tuple[int, ...], ...] = ()
-    prefix_space: bool | None = None
-
-    def give(self, engine: Engine) -> None:
-        """Add the tokens to `engine`. Raises CheckpointError for one that has, or would get, another id."""
-        engine.add_tokens([token for _, token in sorted(self.added.items())])
-        for number, token in sorted(self.added.items()):
-            if engine.token_to_id(token.content) != number:
-                raise CheckpointError(
-                    f"The added token {brief(repr(token.content))} is declared with the id {number:,}, but the "
-                    f"vocabulary gives it {engine.token_to_id(token.content)}."
-                )
-        engine.add_special_tokens([name for name in self.names if engine.token_to_id(name) is not None])
-
 
 def byte_level_engine(model: models.BPE, prefix_space: bool = False) -> Engine:
     """The library's tokenizer that cuts words as GPT-2 does, with this model."""
@@ -394,6 +333,18 @@ def _first_known(engine: Engine, names: Iterable[str | None], ids: Iterable[int]
         f"The tokenizer has no {END_OF_TEXT} token, which separates documents in a GPT-2, and its folder names no "
         "other end of a text: eos_token in tokenizer_config.json, or eos_token_id in config.json."
     )
+
+
+def _prefix(engine: Engine) -> tuple[int, ...]:
+    """The ids that the post-processor puts before a text; those after it, which would end the text, do not count."""
+    if engine.post_processor is None:
+        return ()
+    for text in chain("a", islice(engine.get_vocab(), 100)):  # one that has tokens
+        encoding = engine.encode(text)
+        if any(sequence is not None for sequence in encoding.sequence_ids):
+            pairs = takewhile(lambda pair: pair[1] is None, zip(encoding.ids, encoding.sequence_ids, strict=True))
+            return tuple(token for token, _ in pairs)
+    return ()
 
 
 def _missing_bytes(engine: Engine) -> frozenset[int]:

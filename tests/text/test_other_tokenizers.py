@@ -17,7 +17,8 @@ from minigpt.checkpoint.folder import load, save_description, save_weights
 from minigpt.models.gpt import GPT
 from minigpt.text.blocks import Block
 from minigpt.text.corpus import python_reference
-from minigpt.text.tokenizer import END_OF_TEXT, GPT2_ROLES, Special, Tokenizer
+from minigpt.text.tokenizer import END_OF_TEXT, GPT2_ROLES, Tokenizer
+from minigpt.text.tokenizer_file import Special, tokenizer_from_file
 
 Run = Callable[..., Any]
 TEXT = "\n\n".join(python_reference()[1])[:20_000]
@@ -117,7 +118,7 @@ TEXTS = [
 @pytest.fixture
 def tokenizer(name: str, tmp_path: Path) -> Tokenizer:
     (tmp_path / "tokenizer.json").write_text(ALL[name]().to_str(), "utf-8")
-    return Tokenizer.from_file(tmp_path / "tokenizer.json", Special(roles=GPT2_ROLES))
+    return tokenizer_from_file(tmp_path / "tokenizer.json", Special(roles=GPT2_ROLES))
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -142,7 +143,7 @@ def test_the_bytes_of_all_tokens_are_those_of_the_text(name: str, tokenizer: Tok
 
 def test_a_token_stands_for_what_ends_with_it(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(byte_level(normalizers.NFKC()).to_str(), "utf-8")
-    tokenizer = Tokenizer.from_file(tmp_path / "tokenizer.json")
+    tokenizer = tokenizer_from_file(tmp_path / "tokenizer.json")
     ids = tokenizer.encode("ﬁ x")  # the ligature, of three bytes, is two letters to the tokenizer
     assert [tokenizer.decode([token]) for token in ids[:2]] == ["f", "i"]
     assert tokenizer.byte_counts("ﬁ x", ids).tolist()[:2] == [0, 3]
@@ -159,7 +160,7 @@ def test_the_bytes_of_the_tokens_are_what_the_library_decodes(name: str, tokeniz
 
 def test_tokens_of_bytes_are_bytes(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(byte_fallback().to_str(), "utf-8")
-    tokenizer = Tokenizer.from_file(tmp_path / "tokenizer.json")
+    tokenizer = tokenizer_from_file(tmp_path / "tokenizer.json")
     ids = tokenizer.encode("the 日")
     assert tokenizer.decode(ids) == " the 日"
     assert tokenizer.token_bytes(ids[-1]) == "日".encode()[-1:]
@@ -179,7 +180,7 @@ def test_a_bpe_without_the_byte_alphabet_loses_letters(tmp_path: Path) -> None:
     """The library drops them without a word: for 你好 alone there are no ids."""
     engine = byte_level(alphabet=False)
     (tmp_path / "tokenizer.json").write_text(engine.to_str(), "utf-8")
-    tokenizer = Tokenizer.from_file(tmp_path / "tokenizer.json")
+    tokenizer = tokenizer_from_file(tmp_path / "tokenizer.json")
     assert engine.encode("你好").ids == []
     assert tokenizer.lost("the value 你好 of") == "你好"
     ids = tokenizer.encode("the value 你好 of")
@@ -243,4 +244,4 @@ def test_a_template_does_not_change_the_ids(tmp_path: Path) -> None:
     plain = engine.encode("the value", add_special_tokens=False).ids
     engine.post_processor = processors.BertProcessing(("[UNK]", 0), (END_OF_TEXT, 1))
     (tmp_path / "tokenizer.json").write_text(engine.to_str(), "utf-8")
-    assert Tokenizer.from_file(tmp_path / "tokenizer.json").encode("the value") == plain
+    assert tokenizer_from_file(tmp_path / "tokenizer.json").encode("the value") == plain
