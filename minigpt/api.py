@@ -214,7 +214,8 @@ def load(
             loaded = on_disk.load(path, resolve_device(str(device)))
     except OSError as error:  # such as a name that is too long for the disk
         raise CheckpointError(f"{brief(str(path))} cannot be opened: {error.strerror}.") from error
-    return Checkpoint(loaded.path, loaded.model, loaded.tokenizer.reading(special=special, no_bos=no_bos))
+    tokenizer = loaded.tokenizer.reading(special=special, no_bos=no_bos)
+    return Checkpoint(loaded.path, loaded.model, tokenizer, loaded.generation)
 
 
 _GROUPS = (TextSettings, Choices, Length, TrainConfig, Output)

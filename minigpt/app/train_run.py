@@ -16,6 +16,7 @@ from minigpt.app.opening import use_device
 from minigpt.app.train_events import Training
 from minigpt.checkpoint.claim import Scratch, check_out, claim
 from minigpt.checkpoint.folder import load
+from minigpt.checkpoint.generation import within
 from minigpt.checkpoint.hub import pinned
 from minigpt.checkpoint.run_folder import RunFolder
 from minigpt.errors import named
@@ -162,7 +163,10 @@ class TrainRequest:
         info |= {"minutes": None if seconds is None else seconds / 60, "save_every": self.output.save_every}
         path = claim(plan.corpus.name, self.output.out, overwrite=self.output.overwrite)
         folder = RunFolder(path, plan.tokenizer, info)
-        folder.start(model, model_card(plan, info["command"]), plan.data)
+        generation = {}
+        if first is not None:
+            generation = within(first.checkpoint.generation, plan.model.context, first.config.context)
+        folder.start(model, model_card(plan, info["command"]), plan.data, generation)
         return StartedRun(plan, folder, model)
 
 

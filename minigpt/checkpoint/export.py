@@ -10,6 +10,7 @@ import torch
 
 from minigpt.checkpoint.files import CONFIG, write_text, writing
 from minigpt.checkpoint.folder import Checkpoint, save_description, save_weights
+from minigpt.checkpoint.rebuilt import check_folder
 from minigpt.checkpoint.runs import CARD, RUN
 from minigpt.errors import ConfigError, OutputError, escaped, named
 from minigpt.models.kinds import gpt_of
@@ -63,7 +64,8 @@ def export_folder(folder: Path, checkpoint: Checkpoint, dtype: str) -> None:
             f"{checkpoint.path} holds numbers beyond float16's range: export with {named('dtype', 'bfloat16')}."
         )
     with _beside(folder) as temporary:
-        save_description(temporary, checkpoint.model.config, checkpoint.tokenizer, kind)
+        save_description(temporary, checkpoint.model.config, checkpoint.tokenizer, kind, checkpoint.generation)
+        check_folder(temporary, checkpoint.tokenizer)
         write_text(temporary / CARD, _card(escaped(folder.resolve().name), checkpoint, dtype))
         save_weights(temporary, checkpoint.model, kind)
 

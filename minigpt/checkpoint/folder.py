@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from minigpt.checkpoint.files import (
     write_json,
     write_text,
 )
+from minigpt.checkpoint.generation import GENERATION, generation_to_json, read_generation
 from minigpt.checkpoint.hub import as_hub_model, fetch
 from minigpt.checkpoint.runs import find_run, near_run
 from minigpt.checkpoint.tensors import open_tensors, refuse_other_formats, weight_files
@@ -38,11 +40,12 @@ _LARGEST_CONFIG = 1 << 24  # bytes
 
 @dataclass(frozen=True, repr=False)
 class Checkpoint:
-    """A loaded model with its tokenizer and the folder of both."""
+    """A loaded model with its tokenizer, the folder of both, and its generation_config.json."""
 
     path: Path
     model: Model
     tokenizer: Tokenizer
+    generation: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         shape = self.model.config
@@ -68,13 +71,14 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
             f"{folder}: the tokenizer has {tokenizer.vocab_size:,} tokens, but the model only {config.vocab_size:,} "
             f"(vocab_size in {CONFIG}): they do not belong together."
         )
+    generation = read_generation(folder)
     with open_tensors(folder) as (tensors, weights):
         model: Model
         if config.model == "gpt":
             model = hf_gpt2.model_from_tensors(tensors, config, str(weights), values)
         else:
             model = baselines.model_from_tensors(tensors, config, str(weights))
-    return Checkpoint(folder, model.to(device).eval(), tokenizer)
+    return Checkpoint(folder, model.to(device).eval(), tokenizer, generation)
 
 
 def _refuse_adapter(folder: Path) -> None:
@@ -117,8 +121,17 @@ def read_config(folder: Path) -> tuple[ModelConfig, dict[str, Any]]:
     return (hf_gpt2 if kind == "gpt" else baselines).config_from_json(values, str(path)), values
 
 
-def save_description(folder: Path, config: ModelConfig, tokenizer: Tokenizer, dtype: torch.dtype) -> None:
-    """Write all files of a GPT-2 folder except the weights; none of them changes during training."""
+def save_description(
+    folder: Path,
+    config: ModelConfig,
+    tokenizer: Tokenizer,
+    dtype: torch.dtype,
+    generation: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Write all files of a GPT-2 folder except the weights; none of them changes during training.
+
+    `generation`: what generation_config.json holds beside the tokenizer's ids.
+    """
     kind = hf_gpt2 if config.model == "gpt" else baselines
     stops = sorted(tokenizer.stops)
     ids = {"bos_token_id": tokenizer.beginning, "eos_token_id": stops[0] if len(stops) == 1 else stops}
@@ -138,8 +151,7 @@ def save_description(folder: Path, config: ModelConfig, tokenizer: Tokenizer, dt
             "model_max_length": config.context,
         },
     )
-    # Without max_length, transformers' pipeline writes 256 tokens more, beyond the positions of a short context.
-    write_json(folder / "generation_config.json", {**ids, "max_length": config.context})
+    write_json(folder / GENERATION, generation_to_json(generation, ids, config.context))
 
 
 def save_weights(

@@ -19,6 +19,7 @@ from torch import Tensor
 from minigpt.checkpoint.files import write_atomically
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.hf_gpt2 import PREFIX, config_to_json, weights_to_tensors
+from minigpt.checkpoint.rebuilt import check_gguf
 from minigpt.errors import CheckpointError, ConfigError, PackageError, brief, escaped, named
 from minigpt.models.kinds import gpt_of
 from minigpt.text.blocks import Progress, no_progress
@@ -81,7 +82,7 @@ def save_gguf(
     values = config_to_json(checkpoint.model.config, checkpoint.tokenizer.end_of_text, torch.float32)
     layout = json.loads(checkpoint.tokenizer.to_json())
     _check_computed(values, checkpoint.path)
-    _check_words(layout, checkpoint.path)
+    words = _Words.of(layout, checkpoint)
     entries = list(_entries(checkpoint, dtype))
     progress = begin(sum(map(_size, entries)))
 
@@ -92,7 +93,7 @@ def save_gguf(
         try:
             writer.add_name(escaped(checkpoint.path.resolve().name))
             _describe(writer, values, dtype)
-            _add_tokenizer(writer, layout, checkpoint)
+            _add_tokenizer(writer, words, checkpoint)
             _add_tensors(writer, entries, progress)
         finally:
             writer.close()
@@ -117,7 +118,8 @@ def _check_words(layout: Mapping[str, Any], where: Path) -> None:
     reaching = any(t["lstrip"] or t["rstrip"] or t["single_word"] for t in layout["added_tokens"] if not t["special"])
     if not as_gpt2 or layout["normalizer"] or reaching or any(model.get(key) for key in _UNHEEDED):
         raise CheckpointError(
-            f"{where}: its tokenizer does not cut a text as GPT-2's does, so that llama.cpp would read other tokens.\n"
+            f"{where}: its tokenizer does not cut a text as GPT-2's does. llama.cpp has no name for that split that "
+            "minigpt knows, and would read other tokens.\n"
             "Export it as a folder: give a name that does not end in .gguf."
         )
 
@@ -168,38 +170,79 @@ def _describe(writer: Any, values: Mapping[str, Any], dtype: str) -> None:
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
 
 
-def _add_tokenizer(writer: Any, layout: Mapping[str, Any], checkpoint: Checkpoint) -> None:
-    """Write a token for each row of the embedding; unused ids get names that no text can produce.
+@dataclass(frozen=True)
+class _Words:
+    """What llama.cpp is told of a tokenizer: its tokens by id, the type of each, and its merges."""
 
-    `layout` as in tokenizer.json.
-    """
+    names: list[str]
+    types: list[str]
+    merges: list[str]
+
+    @classmethod
+    def of(cls, layout: Mapping[str, Any], checkpoint: Checkpoint) -> "_Words":
+        """A token for each row of the embedding; unused ids get names that no text can produce.
+
+        `layout` as in tokenizer.json. Raises CheckpointError for a tokenizer that llama.cpp would apply differently.
+        """
+        _check_words(layout, checkpoint.path)
+        _check_around(checkpoint)
+        model = layout["model"]
+        added = {token["id"]: token for token in layout["added_tokens"]}
+        names = {index: token for token, index in model["vocab"].items()}
+        names |= {index: token["content"] for index, token in added.items()}
+
+        def kind(index: int) -> str:
+            if index in added:
+                return "CONTROL" if added[index]["special"] else "USER_DEFINED"
+            return "NORMAL" if index in names else "UNUSED"
+
+        rows = range(checkpoint.model.config.vocab_size)
+        words = cls(
+            [names.get(index, f"[PAD{index}]") for index in rows],
+            [kind(index) for index in rows],
+            [" ".join(pair) for pair in model["merges"]] or [_NO_MERGE],
+        )
+        in_text = [name for name, kind in zip(words.names, words.types, strict=True) if kind == "USER_DEFINED"]
+        check_gguf(words.names, words.merges, in_text, checkpoint.tokenizer, checkpoint.path)
+        return words
+
+
+def _add_tokenizer(writer: Any, words: _Words, checkpoint: Checkpoint) -> None:
     import gguf
 
-    model, tokenizer = layout["model"], checkpoint.tokenizer
-    added = {token["id"]: token for token in layout["added_tokens"]}
-    names = {index: token for token, index in model["vocab"].items()}
-    names |= {index: token["content"] for index, token in added.items()}
-
-    def kind(index: int) -> gguf.TokenType:
-        if index in added:
-            return gguf.TokenType.CONTROL if added[index]["special"] else gguf.TokenType.USER_DEFINED
-        return gguf.TokenType.NORMAL if index in names else gguf.TokenType.UNUSED
-
-    rows = range(checkpoint.model.config.vocab_size)
+    tokenizer, rows = checkpoint.tokenizer, range(checkpoint.model.config.vocab_size)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list([names.get(index, f"[PAD{index}]") for index in rows])
-    writer.add_token_types([kind(index) for index in rows])
-    writer.add_token_merges([" ".join(pair) for pair in model["merges"]] or [_NO_MERGE])
-    writer.add_bos_token_id(tokenizer.beginning)
-    others = sorted(tokenizer.stops.intersection(rows) - {tokenizer.end_of_text})
-    ends = [tokenizer.end_of_text, *others] if tokenizer.end_of_text in tokenizer.stops or not others else others
+    writer.add_token_list(words.names)
+    writer.add_token_types([gguf.TokenType[kind] for kind in words.types])
+    writer.add_token_merges(words.merges)
+    writer.add_bos_token_id(next(iter(tokenizer.prefix), tokenizer.beginning))
+    ends = _ends(checkpoint)
     writer.add_eos_token_id(ends[0])
     for token in ends[1:2]:  # the format has room for a second one
         writer.add_eot_token_id(token)
     if (pad := tokenizer.token_of("pad_token")) in rows:
         writer.add_pad_token_id(pad)
-    writer.add_add_bos_token(False)
+    writer.add_add_bos_token(bool(tokenizer.prefix))
+    if tokenizer.suffix:
+        writer.add_add_eos_token(True)
+
+
+def _ends(checkpoint: Checkpoint) -> list[int]:
+    """The ids at which a text ends, the one that separates documents first."""
+    tokenizer, rows = checkpoint.tokenizer, range(checkpoint.model.config.vocab_size)
+    others = sorted(tokenizer.stops.intersection(rows) - {tokenizer.end_of_text})
+    return [tokenizer.end_of_text, *others] if tokenizer.end_of_text in tokenizer.stops or not others else others
+
+
+def _check_around(checkpoint: Checkpoint) -> None:
+    """Raise CheckpointError unless the tokenizer puts at most one token before a text, and its end after it."""
+    tokenizer = checkpoint.tokenizer
+    if len(tokenizer.prefix) > 1 or tokenizer.suffix not in ((), tuple(_ends(checkpoint)[:1])):
+        raise CheckpointError(
+            f"{checkpoint.path}: its tokenizer puts more around a text than one token at the beginning and its end, "
+            "which llama.cpp cannot be told.\nExport it as a folder: give a name that does not end in .gguf."
+        )
 
 
 def _add_tensors(writer: Any, entries: Sequence[_Entry], progress: Progress) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from torch import Tensor
 from minigpt.checkpoint.claim import make_folder, remove_half_written, remove_run
 from minigpt.checkpoint.files import locked, write_atomically, write_json, write_text, writing
 from minigpt.checkpoint.folder import save_description, save_weights
+from minigpt.checkpoint.generation import read_generation
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.runs import CARD, LOCK, LOG, RESUME, RUN, SNAPSHOTS, TOKENS, RunInfo, read_log
 from minigpt.errors import CheckpointError, OutputError
@@ -34,6 +36,7 @@ from minigpt.text.shards import MANIFEST, TokenData, keep_shards, open_shards
 from minigpt.text.tokenizer import Tokenizer
 
 _STATE = "state.safetensors"
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class RunFolder:
@@ -47,14 +50,17 @@ class RunFolder:
         """`info` as a record."""
         return from_plain(RunInfo, to_plain(self.info), exact=False)
 
-    def start(self, model: Model, card: str, data: TokenData) -> None:
-        """Write all files, with the untrained model, so that the folder can be loaded from now on; or write nothing."""
+    def start(self, model: Model, card: str, data: TokenData, generation: Mapping[str, Any] = _NOTHING) -> None:
+        """Write all files, with the untrained model, so that the folder can be loaded from now on; or write nothing.
+
+        `generation`: the settings of the model that the training starts from, for generation_config.json.
+        """
         make_folder(self.path / RESUME)
         self.hold()
         if (self.path / RUN).exists():  # of a process that was quicker
             raise OutputError(f"{self.path} already holds a run. Choose another folder.")
         try:
-            save_description(self.path, model.config, self.tokenizer, torch.float32)
+            save_description(self.path, model.config, self.tokenizer, torch.float32, generation)
             write_text(self.path / CARD, card)
             save_weights(self.path, model, metadata={"step": "0"})
             save_tokens(self.path, data)
@@ -121,14 +127,14 @@ class RunFolder:
         """Save `model` as a snapshot of this step, in bfloat16."""
         folder = self.path / SNAPSHOTS / f"step-{record.step:06}"
         make_folder(folder)
-        save_description(folder, model.config, self.tokenizer, torch.bfloat16)
+        save_description(folder, model.config, self.tokenizer, torch.bfloat16, read_generation(self.path))
         save_weights(folder, model, torch.bfloat16, _metadata(record))
 
 
 class OthersFolder(RunFolder):
     """The folder of a run that another process writes: nothing is written, and the log is empty."""
 
-    def start(self, model: Model, card: str, data: TokenData) -> None: ...
+    def start(self, model: Model, card: str, data: TokenData, generation: Mapping[str, Any] = _NOTHING) -> None: ...
     def tell(self, paragraph: str) -> None: ...
     def log(self, record: TrainRecord) -> None: ...
     def sync_log(self) -> None: ...

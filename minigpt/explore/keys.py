@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from rich.cells import cell_len
 from rich.text import Text
 
+from minigpt.render.cells import cell_len
 from minigpt.render.screen import Screen
 from minigpt.render.style import UNICODE, Symbols
 from minigpt.settings import FILTERS, SampleConfig

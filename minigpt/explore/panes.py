@@ -4,14 +4,13 @@ import codecs
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from rich.cells import cell_len
-from rich.console import Console
 from rich.text import Span, Text
 
 from minigpt.explore.game import guess_label, rules, score_picture, verdict
 from minigpt.explore.keys import KEYS, keys_picture, legend_picture
 from minigpt.explore.session import Session
 from minigpt.render.candidates import fewer_candidates, step_table
+from minigpt.render.cells import cell_len, unmeasured, wrapped
 from minigpt.render.heat import SCALES, UNKNOWN, heat_legend
 from minigpt.render.screen import WIDEST, Screen
 from minigpt.render.style import UNICODE, Symbols, fit, fit_end, percent, quantity, safe_text, token_label, visible
@@ -90,6 +89,8 @@ class Panes:
             session.rows = _fitting(session.page(0, height)[0], screen, height)
             record, at = session.marked_page()
             record = replace(record, token=record.candidates[at]) if record.candidates else record
+        # Textual pads a line by rich's count, and the end of one that is too long would be lost.
+        screen = self.screen(width - max((unmeasured(c.text or "") for c in record.candidates), default=0))
         table = _table(fewer_candidates(record, _fitting(record, screen, height)), screen)
         return Text("\n").join(table.split("\n")[: max(1, height)])
 
@@ -155,7 +156,7 @@ def text_picture(
     text = Text()
     for number, characters in enumerate(_characters(tokens, here - first, symbols), first):
         text.append(characters, str(number))
-    lines = text.wrap(Console(width=width), width, overflow="fold")
+    lines = wrapped(text, width)
     at = next(i for i, line in enumerate(lines) if any(span.style == str(here) for span in line.spans))
     start = max(0, min(at - height + 2, len(lines) - height))
     visible = lines[start : start + max(1, height)]

@@ -6,10 +6,10 @@ from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
-from rich.cells import cell_len
 from rich.text import Text
 
 from minigpt.render.candidates import PERCENT, adds_up, question
+from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, bar, fit_end, or_dash, percent, quantity, safe_text, token_label

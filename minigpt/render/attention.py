@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
-from rich.cells import cell_len
 from rich.text import Text
 
+from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
 from minigpt.render.html import Section
 from minigpt.render.machine import write_grid, write_rows

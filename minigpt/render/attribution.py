@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from rich.cells import cell_len
 from rich.text import Text
 
+from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
 from minigpt.render.screen import Screen
 from minigpt.render.style import percent, quantity, token_label, two_sided_bar

@@ -7,11 +7,11 @@ from functools import partial
 from itertools import chain
 from operator import attrgetter
 
-from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from minigpt.contest.records import Comparison, Contender, Points
+from minigpt.render.cells import cell_len
 from minigpt.render.panels import NAMES, octaves, relative
 from minigpt.render.progress import LiveDisplay, progress_row
 from minigpt.render.screen import Screen

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from rich.cells import cell_len
 from rich.text import Text
 
 from minigpt.render.candidates import (
@@ -18,6 +17,7 @@ from minigpt.render.candidates import (
     question,
     raw_shown,
 )
+from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
 from minigpt.render.screen import Screen
 from minigpt.render.style import (

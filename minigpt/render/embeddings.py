@@ -4,9 +4,9 @@ import csv
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
-from rich.cells import cell_len
 from rich.text import Text
 
+from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
 from minigpt.render.screen import Screen
 from minigpt.render.style import fit, or_dash, signed_sparkline, token_label

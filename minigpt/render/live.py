@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.text import Text
 
 from minigpt.render.candidates import fewer_candidates, step_table
+from minigpt.render.cells import cell_len, wrapped
 from minigpt.render.heat import HeatedText, Scale, heat_legend
 from minigpt.render.screen import Screen
 from minigpt.render.style import safe_text, token_label, visible
@@ -178,10 +179,10 @@ class LiveSample:
 
     def _broken(self, text: Text) -> tuple[list[Text], Text]:
         """Whole lines, and the growing one."""
-        if text.cell_len < self._console.width and not set("\n\t") & set(text.plain):
+        if cell_len(text.plain) < self._console.width and not set("\n\t") & set(text.plain):
             return [], text
         text.expand_tabs(4)
-        *whole, last = text.wrap(self._console, max(1, self._console.width - 1), overflow="fold") or [Text()]
+        *whole, last = wrapped(text, max(1, self._console.width - 1)) or [Text()]
         return whole, last
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

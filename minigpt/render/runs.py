@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from rich.cells import cell_len
 from rich.text import Text
 
 from minigpt.checkpoint.records import RunSummary
+from minigpt.render.cells import cell_len
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, byte_count, compact, duration, or_dash, quantity, safe_text, visible
 from minigpt.render.table import Column, Table

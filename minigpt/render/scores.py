@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from rich.cells import cell_len
 from rich.text import Text
 
+from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
 from minigpt.render.heat import SCALES
 from minigpt.render.machine import write_csv

@@ -3,10 +3,10 @@
 import re
 from dataclasses import dataclass
 
-from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from minigpt.render.cells import cell_len
 from minigpt.render.style import UNICODE, Symbols, symbols_for
 
 WIDEST = 100  # columns; longer bars say no more

@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from typing import TypeVar
 
-from rich.cells import cell_len, set_cell_size
-
+from minigpt.render.cells import cell_len, end_of, is_unseen, joins, resized
 from minigpt.text.records import Token
 
 T = TypeVar("T")
@@ -82,14 +81,25 @@ def safe_text(text: str) -> str:
 
 
 def visible(text: str, symbols: Symbols = UNICODE) -> str:
-    """Text on one line with every character visible: spaces, newlines, control characters, lone accents."""
+    """Text on one line with every character visible: spaces, newlines, control characters, marks without a letter.
+
+    A mark on a letter of `text` is shown on it. Joiners and variation selectors have names wherever they stand.
+    """
     shown = {" ": symbols.space, "\n": symbols.newline, "\t": symbols.tab}
-    return "".join(shown.get(c) or (_name(c) if _is_invisible(c) else c) for c in text)
+    parts: list[str] = []
+    letter = ""  # the character before, if it is shown as itself
+    for c in text:
+        named = not (letter and joins(c, letter)) and (c in shown or _is_invisible(c))
+        parts.append((shown.get(c) or _name(c)) if named else c)
+        letter = "" if named else c
+    return "".join(parts)
 
 
 def _is_invisible(character: str) -> bool:
     category = unicodedata.category(character)
-    return _steers(character) or category in _SHAPELESS or category == "Zs" or cell_len(character) == 0
+    if _steers(character) or category in _SHAPELESS or category == "Zs":
+        return True
+    return cell_len(character) == 0 or is_unseen(character)
 
 
 def token_label(token: Token, symbols: Symbols = UNICODE) -> str:
@@ -112,10 +122,10 @@ def _bytes_name(data: bytes) -> str:
 def quoted(text: str, width: int, symbols: Symbols = UNICODE) -> str:
     """The end of `text`, on one line and in quotes, in at most `width` cells."""
     room = max(1, width - 2)
-    line = visible(text[-room:], symbols).replace(symbols.space, " ")
-    if len(text) > room or cell_len(line) > room:
-        while line and cell_len(symbols.ellipsis + line) > room:
-            line = line[1:]
+    characters = 4 * room  # most texts have fewer marks than letters
+    line = visible(text[-characters:], symbols).replace(symbols.space, " ")
+    if len(text) > characters or cell_len(line) > room:
+        line = end_of(line, room - cell_len(symbols.ellipsis))
         word = line.find(" ")
         line = line[word:] if 0 < word < len(line) // 2 else line  # no half words, where that costs little
         line = symbols.ellipsis + line
@@ -130,17 +140,15 @@ def following(text: str, width: int, symbols: Symbols = UNICODE) -> str:
 def fit(text: str, width: int, symbols: Symbols = UNICODE) -> str:
     """`text` padded to `width` cells, or truncated with an ellipsis."""
     if cell_len(text) > width:
-        text = set_cell_size(text, max(0, width - cell_len(symbols.ellipsis))).rstrip() + symbols.ellipsis
-    return set_cell_size(text, width)
+        text = resized(text, max(0, width - cell_len(symbols.ellipsis))).rstrip() + symbols.ellipsis
+    return resized(text, width)
 
 
 def fit_end(text: str, width: int, symbols: Symbols = UNICODE) -> str:
     """Like `fit`, but truncates the beginning, as suits a path."""
     if cell_len(text) > width:
-        while cell_len(symbols.ellipsis + text) > width:
-            text = text[1:]
-        text = symbols.ellipsis + text
-    return set_cell_size(text, width)
+        text = symbols.ellipsis + end_of(text, width - cell_len(symbols.ellipsis))
+    return resized(text, width)
 
 
 def percent(share: float, decimals: int = 2) -> str:
@@ -161,8 +169,8 @@ def bar(share: float, width: int, symbols: Symbols = UNICODE, *, hollow: bool = 
         eighths = max(1, eighths)
     full, part = divmod(eighths, 8)
     if hollow:
-        return set_cell_size(symbols.hollow * (full + (part > 0)), width)
-    return set_cell_size(symbols.blocks[8] * full + (symbols.blocks[part] if part else ""), width)
+        return resized(symbols.hollow * (full + (part > 0)), width)
+    return resized(symbols.blocks[8] * full + (symbols.blocks[part] if part else ""), width)
 
 
 def two_sided_bar(share: float, side: int, symbols: Symbols = UNICODE) -> str:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, Generic, TypeVar
 
-from rich.cells import cell_len
 from rich.text import Text
 
+from minigpt.render.cells import cell_len
 from minigpt.render.screen import Screen
 from minigpt.render.style import bar, fit, token_label
 from minigpt.text.records import Token
@@ -120,7 +120,7 @@ class Table(Generic[T]):
                 text = text(room)
             if column.left:
                 text = fit(text, room, self._symbols)
-            line.pad_right(end - line.cell_len - cell_len(text))
+            line.pad_right(end - cell_len(line.plain) - cell_len(text))
             line.append(text, column.style(row) if callable(column.style) else column.style)
         line.rstrip()
         return line
@@ -128,7 +128,7 @@ class Table(Generic[T]):
     def note(self, row: T, note: str) -> Text:
         """The first text of one row, and a note in place of the others."""
         line = self.line(row, count=1)
-        line.pad_right(self._ends[0] + 2 - line.cell_len)
+        line.pad_right(self._ends[0] + 2 - cell_len(line.plain))
         return line.append(note, "dim")
 
     def foot(self, number: int, *labels: str) -> Text:

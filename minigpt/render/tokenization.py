@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
-from rich.cells import cell_len
 from rich.text import Text
 
 from minigpt.render.candidates import PERCENT, next_token_table
+from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
 from minigpt.render.screen import Screen
 from minigpt.render.style import UNICODE, Symbols, bytes_label, fit, percent, quantity, quoted, token_label
@@ -120,7 +120,7 @@ def boundary_tables(record: StepRecord, end: Boundary, prompt: str, screen: Scre
 
 def _titled(name: str, after: str, table: Text, screen: Screen) -> Text:
     title = Text(f" {name}, after ", "bold")
-    title.append(quoted(after, screen.width - title.cell_len, screen.symbols))
+    title.append(quoted(after, screen.width - cell_len(title.plain), screen.symbols))
     return Text("\n").join([title, table])
 
 
@@ -180,7 +180,7 @@ def _beside(left: Text, right: Text, width: int) -> Text:
     rows = []
     for a, b in zip_longest(left.split("\n"), right.split("\n"), fillvalue=Text()):
         row = a.copy()
-        row.pad_right(width + _GAP - a.cell_len)
+        row.pad_right(width + _GAP - cell_len(a.plain))
         rows.append(row.append(b) if b.plain else a)
     return Text("\n").join(rows)
 

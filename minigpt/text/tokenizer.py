@@ -41,6 +41,7 @@ class Tokenizer:
     be decoded while it is generated. `encode` and `encode_blocks` turn text into ids, one text or a stream of
     documents; `decode_bytes` and `decode` turn ids into text. `end_of_text` is the id that separates documents, `stops`
     are those at which a sample ends, and `beginning` is the one from which a text is predicted that nothing precedes.
+    `prefix` is what the tokenizer itself puts before every text, and `suffix` what it would put after one that ends.
 
     `roles`: names of tokens by their roles (of ROLES), of which those that exist count; without an eos_token, GPT-2's
     separates documents. `ends`: lists of ids, of which the first that holds a token of the vocabulary gives the
@@ -63,7 +64,8 @@ class Tokenizer:
         self.stops = frozenset(stops or [self.end_of_text])
         bos = self.token_of("bos_token")  # before a text that nothing precedes, as lm-evaluation-harness has it
         self.beginning = self.end_of_text if bos is None else bos
-        self.prefix, self._reads_special = _prefix(engine), False
+        self.prefix, self.suffix = _around(engine)
+        self._reads_special = False
         self.vocab_size: int = 1 + max(engine.get_vocab(with_added_tokens=True).values())  # ids may have gaps
         self._added = engine.get_added_tokens_decoder()
         self._unknown = unknown_token(engine)
@@ -335,16 +337,15 @@ def _first_known(engine: Engine, names: Iterable[str | None], ids: Iterable[int]
     )
 
 
-def _prefix(engine: Engine) -> tuple[int, ...]:
-    """The ids that the post-processor puts before a text; those after it, which would end the text, do not count."""
-    if engine.post_processor is None:
-        return ()
-    for text in chain("a", islice(engine.get_vocab(), 100)):  # one that has tokens
+def _around(engine: Engine) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The ids that the post-processor puts before a text and after it."""
+    for text in chain("a", islice(engine.get_vocab(), 100)) if engine.post_processor else ():  # one that has tokens
         encoding = engine.encode(text)
-        if any(sequence is not None for sequence in encoding.sequence_ids):
-            pairs = takewhile(lambda pair: pair[1] is None, zip(encoding.ids, encoding.sequence_ids, strict=True))
-            return tuple(token for token, _ in pairs)
-    return ()
+        is_put = [sequence is None for sequence in encoding.sequence_ids]
+        if not all(is_put):
+            before, after = is_put.index(False), is_put[::-1].index(False)
+            return tuple(encoding.ids[:before]), tuple(encoding.ids[len(is_put) - after :])
+    return (), ()
 
 
 def _missing_bytes(engine: Engine) -> frozenset[int]:

@@ -67,7 +67,7 @@ def test_lines_keep_to_the_screen(lecture: StepRecord, space: Boundary, width: i
 def test_hostile_tokens_stay_in_their_cells(lecture: StepRecord, space: Boundary, text: str | None, width: int) -> None:
     given = token(text, 0.2)
     end = replace(space, text=given.text, bytes=given.bytes, tokens=(given,), longer=(given, given))
-    found = str(boundary_tables(lecture, end, f"a{text or ''}", Screen(width)))
+    found = str(boundary_tables(lecture, end, f"a {text or ''}", Screen(width)))
     assert not any((ord(c) < 32 and c != "\n") or c in "\x7f\u202e\u0301" for c in found)
     assert max(cell_len(line) for line in found.split("\n")) <= width
     sentence = boundary_note(end)
