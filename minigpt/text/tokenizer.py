@@ -1,11 +1,10 @@
 """Encodes any string into ids and decodes them: byte-level BPE as in GPT-2, without loss, and tokenizers of others."""
 
 import json
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from functools import partial
-from itertools import chain, islice, product, takewhile
+from functools import cached_property, partial
+from itertools import chain, islice, product
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -55,7 +54,6 @@ class Tokenizer:
         self._engine.no_truncation()  # a fine-tuned model's file may hold the limits of its training
         self._engine.no_padding()
         self.token_bytes = TokenBytes(engine)
-        self._words: list[tuple[bytes, int]] = []  # sorted, once they are asked for
         self.roles = {role: name for role, name in roles.items() if engine.token_to_id(name) is not None}
         known = [[token for token in ids if engine.id_to_token(token) is not None] for ids in ends]
         stops = next(filter(None, known), [])
@@ -282,11 +280,18 @@ class Tokenizer:
 
     def longer_tokens(self, data: bytes) -> list[int]:
         """The ids of the longer tokens that begin with `data` (one byte or more); added tokens are excluded."""
-        if not self._words:
-            ids = (token for token in self._engine.get_vocab().values() if token not in self._added)
-            self._words = sorted((self.token_bytes(token), token) for token in ids)
-        first = bisect_right(self._words, (data, self.vocab_size))
-        return sorted(token for _, token in takewhile(lambda word: word[0].startswith(data), self._words[first:]))
+        if self.token_bytes.is_byte_level:
+            start = "".join(map(BYTE_TO_LETTER.__getitem__, data))
+            found = [token for name, token in self._vocabulary.items() if name.startswith(start) and name != start]
+        else:
+            ids = self._vocabulary.values()
+            found = [i for i in ids if self.token_bytes(i).startswith(data) and self.token_bytes(i) != data]
+        return sorted(token for token in found if token not in self._added)
+
+    @cached_property
+    def _vocabulary(self) -> dict[str, int]:
+        vocabulary: dict[str, int] = self._engine.get_vocab(with_added_tokens=False)
+        return vocabulary
 
     def token_of(self, role: str) -> int | None:
         """The id of the token with this role (of ROLES), if there is one."""
