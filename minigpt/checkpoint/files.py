@@ -154,6 +154,14 @@ def _leads_to_own_blob(path: Path) -> bool:
     return commit.parent.name == "snapshots" and blob.parent == blobs and not (blob.is_symlink() or blobs.is_symlink())
 
 
+def starts_with(path: Path, magic: bytes) -> bool:
+    """Whether `path` is a file with these first bytes."""
+    if not path.is_file():
+        return False
+    with reading(path), path.open("rb") as file:
+        return file.read(len(magic)) == magic
+
+
 def read_json_object(path: Path, most: int | None = None) -> dict[str, Any]:
     """The JSON object in `path`, of at most `most` bytes. Raises CheckpointError if there is none or it cannot be read.
 

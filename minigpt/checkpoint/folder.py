@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from types import MappingProxyType
 from typing import Any
 
@@ -18,16 +19,20 @@ from minigpt.checkpoint.files import (
     WEIGHTS,
     read_json_object,
     sha256_of,
+    starts_with,
     storable,
     write_atomically,
     write_json,
     write_text,
 )
 from minigpt.checkpoint.generation import GENERATION, generation_to_json, read_generation
+from minigpt.checkpoint.gguf_file import MAGIC
+from minigpt.checkpoint.gguf_model import read_gguf
 from minigpt.checkpoint.hub import as_hub_model, fetch
 from minigpt.checkpoint.runs import find_run, near_run
 from minigpt.checkpoint.tensors import open_tensors, refuse_other_formats, weight_files
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
+from minigpt.checkpoint.torch_file import ARCHIVE
 from minigpt.errors import CheckpointError, brief, escaped, named
 from minigpt.models.baselines import Baseline
 from minigpt.models.kinds import Model
@@ -40,7 +45,7 @@ _LARGEST_CONFIG = 1 << 24  # bytes
 
 @dataclass(frozen=True, repr=False)
 class Checkpoint:
-    """A loaded model with its tokenizer, the folder of both, and its generation_config.json."""
+    """A loaded model with its tokenizer, the folder or the GGUF file of both, and its generation_config.json."""
 
     path: Path
     model: Model
@@ -57,20 +62,19 @@ class Checkpoint:
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
-    """Load a GPT-2 folder or one of our baselines for inference; a Hub id is downloaded if there is no such folder.
+    """Load a GPT-2 folder, a GGUF file or one of our baselines for inference; a Hub id is downloaded.
 
     Raises CheckpointError if the files do not fit together. Nothing in a folder is executed.
     """
     folder = find_folder(path)
+    if folder.is_file():
+        gpt, own = read_gguf(folder)
+        return Checkpoint(folder, gpt.to(device).eval(), own)
     refuse_other_formats(folder)
     _refuse_adapter(folder)
     config, values = read_config(folder)
     tokenizer = read_tokenizer(folder)
-    if tokenizer.vocab_size > config.vocab_size and tokenizer.used_size > config.vocab_size:
-        raise CheckpointError(
-            f"{folder}: the tokenizer has {tokenizer.vocab_size:,} tokens, but the model only {config.vocab_size:,} "
-            f"(vocab_size in {CONFIG}): they do not belong together."
-        )
+    check_together(tokenizer, config, str(folder))
     generation = read_generation(folder)
     with open_tensors(folder) as (tensors, weights):
         model: Model
@@ -79,6 +83,18 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
         else:
             model = baselines.model_from_tensors(tensors, config, str(weights))
     return Checkpoint(folder, model.to(device).eval(), tokenizer, generation)
+
+
+def check_together(tokenizer: Tokenizer, config: ModelConfig, where: str, described: str = CONFIG) -> None:
+    """Raise CheckpointError for a tokenizer with more tokens than the model, unless no known text has those."""
+    if tokenizer.vocab_size <= config.vocab_size:
+        return
+    if tokenizer.used_size > config.vocab_size:
+        raise CheckpointError(
+            f"{where}: the tokenizer has {tokenizer.vocab_size:,} tokens, but the model only {config.vocab_size:,} "
+            f"(vocab_size in {described}): they do not belong together."
+        )
+    tokenizer.limit(config.vocab_size)
 
 
 def _refuse_adapter(folder: Path) -> None:
@@ -94,22 +110,27 @@ def _refuse_adapter(folder: Path) -> None:
 
 
 def find_folder(path: str | Path) -> Path:
-    """An existing folder, a run of ./checkpoints, or the folder to which the Hub's model of this name is downloaded.
+    """A folder, a run of ./checkpoints, a GGUF file, or the folder to which the Hub's model of this name is downloaded.
 
     Raises CheckpointError.
     """
     folder = find_run(path)
-    if folder.is_dir():
+    if folder.is_dir() or starts_with(folder, MAGIC):
         return folder
     if not folder.exists() and (model := as_hub_model(str(path))):
         try:
             return fetch(model, read_config)
         except CheckpointError as error:
             raise CheckpointError(f"{error.message}{near_run(path)}") from error
+    if starts_with(folder, ARCHIVE):
+        raise CheckpointError(
+            f"{escaped(str(folder))} is a file. If nanoGPT saved it, this makes a folder of it, which "
+            f"{named('checkpoint')} takes:\n  minigpt import {quote(str(folder))} FOLDER"
+        )
     what = "is a file" if folder.exists() else "does not exist"
     raise CheckpointError(
         f"{escaped(str(folder))} {what}; {named('checkpoint')} takes a run folder, a Hugging Face GPT-2 folder, "
-        f"or a model of the Hub such as openai-community/gpt2.{near_run(path)}"
+        f"a GGUF file, or a model of the Hub such as openai-community/gpt2.{near_run(path)}"
     )
 
 
@@ -134,7 +155,8 @@ def save_description(
     """
     kind = hf_gpt2 if config.model == "gpt" else baselines
     stops = sorted(tokenizer.stops)
-    ids = {"bos_token_id": tokenizer.beginning, "eos_token_id": stops[0] if len(stops) == 1 else stops}
+    ends = stops[0] if len(stops) == 1 else stops or None
+    ids = {"bos_token_id": tokenizer.beginning, "eos_token_id": ends}
     if (pad := tokenizer.token_of("pad_token")) is not None:
         ids["pad_token_id"] = pad
     write_json(folder / CONFIG, {**kind.config_to_json(config, tokenizer.end_of_text, dtype), **ids})
@@ -143,7 +165,7 @@ def save_description(
         folder / "tokenizer_config.json",
         {
             # transformers 5 builds a GPT2Tokenizer anew from the vocabulary, with GPT-2's way of cutting a text.
-            "tokenizer_class": "GPT2Tokenizer" if tokenizer.cuts_as_gpt2 else "PreTrainedTokenizerFast",
+            "tokenizer_class": "GPT2Tokenizer" if tokenizer.cuts_as_gpt2 and stops else "PreTrainedTokenizerFast",
             "add_prefix_space": tokenizer.prefix_space,
             **tokenizer.roles,
             "eos_token": tokenizer.end_of_text_name,

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from minigpt.checkpoint.files import write_atomically
 from minigpt.checkpoint.folder import Checkpoint
+from minigpt.checkpoint.gguf_model import INNER, NO_MERGE, OUTER
 from minigpt.checkpoint.hf_gpt2 import PREFIX, config_to_json, weights_to_tensors
 from minigpt.checkpoint.rebuilt import check_gguf
 from minigpt.errors import CheckpointError, ConfigError, PackageError, brief, escaped, named
@@ -29,23 +30,8 @@ _TENSOR_TYPES = {"float32": "F32", "float16": "F16", "q8_0": "Q8_0"}
 _BLOCK = 32  # numbers of a row that q8_0 stores with one scale, in float16, for the largest of them
 _LARGEST = {"F32": math.inf, "F16": 65504.0, "Q8_0": 127 * 65504.0}
 
-# GPT-2's names -> GGUF's; those of a layer stand behind h.N. and blk.N.
-_OUTER = {"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm", "lm_head": "output"}
-_INNER = {
-    "ln_1": "attn_norm",
-    "attn.c_attn": "attn_qkv",
-    "attn.c_proj": "attn_output",
-    "ln_2": "ffn_norm",
-    "mlp.c_fc": "ffn_up",
-    "mlp.c_proj": "ffn_down",
-}
-
 # llama.cpp computes every GPT-2 with these.
 _COMPUTED = {"activation_function": "gelu_new", "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False}
-
-# llama.cpp (seen in 0.3.36 of its Python package) refuses a file without merges, such as that of a char model of an
-# ASCII text. The pattern never leaves a blank behind a letter in one word, so this merge is never applied.
-_NO_MERGE = "a Ġ"
 
 # Absent from our own tokenizers, and ignored by llama.cpp.
 _UNHEEDED = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
@@ -82,6 +68,11 @@ def save_gguf(
     values = config_to_json(checkpoint.model.config, checkpoint.tokenizer.end_of_text, torch.float32)
     layout = json.loads(checkpoint.tokenizer.to_json())
     _check_computed(values, checkpoint.path)
+    if not checkpoint.tokenizer.stops:
+        raise CheckpointError(
+            f"{checkpoint.path} names no token that ends a text, and llama.cpp would take one of its own.\n"
+            "Export it as a folder: give a name that does not end in .gguf."
+        )
     words = _Words.of(layout, checkpoint)
     entries = list(_entries(checkpoint, dtype))
     progress = begin(sum(map(_size, entries)))
@@ -137,9 +128,9 @@ def _gguf_name(name: str) -> str:
     if name.startswith("h."):
         _, layer, rest = name.split(".", 2)
         part, _, end = rest.rpartition(".")
-        return f"blk.{layer}.{_INNER[part]}.{end}"
+        return f"blk.{layer}.{INNER[part]}.{end}"
     part, _, end = name.rpartition(".")
-    return f"{_OUTER[part]}.{end}"
+    return f"{OUTER[part]}.{end}"
 
 
 def _kind(name: str, tensor: Tensor, dtype: str) -> str:
@@ -200,7 +191,7 @@ class _Words:
         words = cls(
             [names.get(index, f"[PAD{index}]") for index in rows],
             [kind(index) for index in rows],
-            [" ".join(pair) for pair in model["merges"]] or [_NO_MERGE],
+            [" ".join(pair) for pair in model["merges"]] or [NO_MERGE],
         )
         in_text = [name for name, kind in zip(words.names, words.types, strict=True) if kind == "USER_DEFINED"]
         check_gguf(words.names, words.merges, in_text, checkpoint.tokenizer, checkpoint.path)

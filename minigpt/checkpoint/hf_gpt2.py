@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from minigpt.checkpoint.files import CONFIG
 from minigpt.checkpoint.tensors import StoredTensor
 from minigpt.errors import CheckpointError, ConfigError, brief
 from minigpt.models.gpt import GPT
@@ -52,8 +53,8 @@ ACTIVATION_NAMES = {  # transformers' -> ours; the others of a line compute the 
 
 Check = tuple[Callable[[Any], bool], str]  # whether a value of config.json is allowed, and which values are
 POSITIVE: Check = (lambda value: type(value) is int and value >= 1, "it must be a whole number of 1 or more")
-_SHARE: Check = (lambda value: type(value) in (int, float) and 0 <= value < 1, "it must be at least 0 and below 1")
-_SWITCH: Check = (lambda value: type(value) is bool, "it must be true or false")
+SHARE: Check = (lambda value: type(value) in (int, float) and 0 <= value < 1, "it must be at least 0 and below 1")
+SWITCH: Check = (lambda value: type(value) is bool, "it must be true or false")
 _ACTIVATION: Check = (
     lambda value: isinstance(value, str) and value in ACTIVATION_NAMES,
     f"these can be loaded: {', '.join(ACTIVATION_NAMES)}",
@@ -94,19 +95,19 @@ def config_from_json(values: Mapping[str, Any], where: str) -> ModelConfig:
         check = (partial(eq, expected), f"a GPT-2 with {expected!r} is what can be loaded")
         read_field(values, key, check, where, None if key == "model_type" else expected)
     for key, usual in ((_SCALED, True), (_BY_LAYER, False)):
-        read_field(values, key, _SWITCH, where, usual)
+        read_field(values, key, SWITCH, where, usual)
     values = {**{name: values[alias] for name, alias in _ALIASES.items() if alias in values}, **values}
     shape = {ours: read_field(values, key, POSITIVE, where, _USUAL[key]) for ours, key in SHAPE_KEYS.items()}
     inner = None if values.get("n_inner") is None else read_field(values, "n_inner", POSITIVE, where)
-    epsilon = read_field(values, "layer_norm_epsilon", _SHARE, where, ModelConfig.layer_norm_epsilon)
+    epsilon = read_field(values, "layer_norm_epsilon", SHARE, where, ModelConfig.layer_norm_epsilon)
     try:
         return ModelConfig(
             **shape,
             inner_width=None if inner == 4 * shape["width"] else inner,
             activation=ACTIVATION_NAMES[read_field(values, "activation_function", _ACTIVATION, where, "gelu_new")],
             layer_norm_epsilon=float(epsilon),
-            tied=read_field(values, "tie_word_embeddings", _SWITCH, where, True),
-            dropout=float(read_field(values, "resid_pdrop", _SHARE, where, 0.0)),  # which only training needs
+            tied=read_field(values, "tie_word_embeddings", SWITCH, where, True),
+            dropout=float(read_field(values, "resid_pdrop", SHARE, where, 0.0)),  # which only training needs
         )
     except ConfigError as error:
         raise CheckpointError(f"{where} contradicts itself: {error.message}") from error
@@ -130,23 +131,28 @@ def weights_to_tensors(model: GPT, dtype: torch.dtype) -> dict[str, Tensor]:
 
 
 def model_from_tensors(
-    tensors: Mapping[str, StoredTensor], config: ModelConfig, where: str, values: Mapping[str, Any]
+    tensors: Mapping[str, StoredTensor],
+    config: ModelConfig,
+    where: str,
+    values: Mapping[str, Any],
+    described: str = CONFIG,
 ) -> GPT:
     """A model in float32 with these weights; `values` of config.json say how its attention is scaled.
 
-    Tensors are read once all are known to fit. Raises CheckpointError if they do not fit `config`.
+    Tensors are read once all are known to fit. Raises CheckpointError if they do not fit `config`, which messages call
+    by where it is `described`.
     """
     _refuse_names(tensors, where)
     weights = {n.removeprefix(PREFIX): t for n, t in tensors.items() if not n.endswith(BUFFERS)}
     head = weights.pop(HEAD, None) if config.tied else None
     if head and "wte.weight" not in weights:  # safetensors.torch.save_model writes one of two tensors that are one
         weights["wte.weight"], head = head, None
-    _check_size(weights, config, where)
+    _check_size(weights, config, where, described)
     with torch.device("meta"):
         model = GPT(config)
-    check_tensors(weights, {name: tuple(t.shape) for name, t in model.state_dict().items()}, config, where)
+    check_tensors(weights, {name: tuple(t.shape) for name, t in model.state_dict().items()}, config, where, described)
     read = {name: t.read().to(torch.float32, copy=True) for name, t in weights.items()}
-    if head and not _same(head.read(), weights["wte.weight"].read()):
+    if head and not same_numbers(head, weights["wte.weight"]):
         raise CheckpointError(
             f"{where}: {HEAD} differs from wte.weight, but config.json says that they are one.\n"
             'If it is the model\'s own output head, write there: "tie_word_embeddings": false'
@@ -156,12 +162,12 @@ def model_from_tensors(
     return model
 
 
-def _same(first: Tensor, second: Tensor) -> bool:
+def same_numbers(first: StoredTensor, second: StoredTensor) -> bool:
     """Whether two tensors hold the same numbers, of which one may be rounded to the type of the other."""
     if first.shape != second.shape:
         return False
     rounded = min(first.dtype, second.dtype, key=lambda dtype: dtype.itemsize)
-    return torch.equal(first.to(rounded), second.to(rounded))
+    return torch.equal(first.read().to(rounded), second.read().to(rounded))
 
 
 @torch.no_grad()
@@ -196,21 +202,25 @@ def _refuse_names(names: Iterable[str], where: str) -> None:
         )
 
 
-def _check_size(weights: Mapping[str, StoredTensor], config: ModelConfig, where: str) -> None:
+def _check_size(weights: Mapping[str, StoredTensor], config: ModelConfig, where: str, described: str) -> None:
     """Check the number of layers and the largest tensors before a model of that size is built."""
     layers = len({name.split(".")[1] for name in weights if name.startswith("h.")})
     if layers != config.layers:
-        raise CheckpointError(f"{where} has {layers} layers, but config.json says n_layer {config.layers}.")
+        raise CheckpointError(f"{where} has {layers} layers, but {described} says n_layer {config.layers}.")
     largest = {
         "wte.weight": (config.vocab_size, config.width),
         "wpe.weight": (config.context, config.width),
         "h.0.mlp.c_fc.weight": (config.width, config.mlp_width),
     }
-    check_tensors({name: t for name, t in weights.items() if name in largest}, largest, config, where)
+    check_tensors({name: t for name, t in weights.items() if name in largest}, largest, config, where, described)
 
 
 def check_tensors(
-    tensors: Mapping[str, StoredTensor], shapes: Mapping[str, tuple[int, ...]], config: ModelConfig, where: str
+    tensors: Mapping[str, StoredTensor],
+    shapes: Mapping[str, tuple[int, ...]],
+    config: ModelConfig,
+    where: str,
+    described: str = CONFIG,
 ) -> None:
     """Raise CheckpointError unless these are the tensors with these shapes, of floating-point numbers."""
     for name, shape in shapes.items():
@@ -219,7 +229,7 @@ def check_tensors(
         stored = tensors[name]
         if stored.shape != shape:
             raise CheckpointError(
-                f"{where}: {name} has the shape {list(stored.shape)}, but config.json asks for {list(shape)}."
+                f"{where}: {name} has the shape {list(stored.shape)}, but {described} asks for {list(shape)}."
             )
         if not stored.dtype.is_floating_point:
             raise CheckpointError(f"{where}: {name} holds {stored.dtype}, not floating-point numbers.")

@@ -6,7 +6,7 @@ allocated for what they describe, and names in an index lead to no other folder.
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -41,6 +41,19 @@ class StoredTensor:
         tensor: Tensor = self.file.get_tensor(self.name)
         return tensor
 
+    def transposed(self) -> "StoredTensor":
+        """The tensor with its axes in reverse."""
+        return replace(self, file=_Transposed(self), shape=self.shape[::-1])
+
+
+@dataclass(frozen=True)
+class _Transposed:
+    tensor: StoredTensor
+
+    def get_tensor(self, name: str) -> Tensor:
+        """The tensor, for StoredTensor."""
+        return self.tensor.read().T.contiguous()
+
 
 @contextmanager
 def open_tensors(folder: Path) -> Iterator[tuple[dict[str, StoredTensor], Path]]:
@@ -56,7 +69,12 @@ def open_tensors(folder: Path) -> Iterator[tuple[dict[str, StoredTensor], Path]]
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that hold the weights, with the index: the files for a fingerprint. Raises CheckpointError."""
+    """The files that hold the weights, with the index, or a GGUF file itself: the files for a fingerprint.
+
+    Raises CheckpointError.
+    """
+    if folder.is_file():
+        return [folder]
     if not (folder / INDEX).exists() or (folder / WEIGHTS).exists():
         return [folder / WEIGHTS]
     return [folder / INDEX, *(folder / name for name in sorted(set(_weight_map(folder / INDEX).values())))]
@@ -130,6 +148,7 @@ def _damaged(path: Path, reason: str) -> CheckpointError:
 
 
 _TENSORFLOW = ("*.ckpt.index", "*.ckpt.meta", "*.ckpt.data-*", "hparams.json")
+_NANOGPT = "ckpt.pt"
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 
 
@@ -147,6 +166,11 @@ def refuse_other_formats(folder: Path) -> None:
             f"  pip install tensorflow 'transformers<5' && python -m transformers.models.gpt2."
             f"convert_gpt2_original_tf_checkpoint_to_pytorch --gpt2_checkpoint_path {quote(str(folder))} "
             f"--pytorch_dump_folder_path OUT && {_to_safetensors('OUT')}"
+        )
+    if (folder / _NANOGPT).exists():
+        raise CheckpointError(
+            f"{folder / _NANOGPT} is a checkpoint of nanoGPT. This makes a folder of it, and unpickles nothing:\n"
+            f"  minigpt import {quote(str(folder / _NANOGPT))} FOLDER"
         )
     if name := _first(folder, _PICKLES):
         raise CheckpointError(

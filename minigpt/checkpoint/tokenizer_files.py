@@ -43,7 +43,9 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
-    """The files that hold the tokenizer: the files for a fingerprint."""
+    """The files that hold the tokenizer, or a GGUF file itself: the files for a fingerprint."""
+    if folder.is_file():
+        return [folder]
     if not (folder / TOKENIZER).exists() and (folder / VOCABULARY).exists():
         return [folder / VOCABULARY, folder / MERGES]
     return [folder / TOKENIZER]
@@ -92,8 +94,8 @@ def _special(folder: Path) -> Special:
         names=tuple(dict.fromkeys(name for name in names if name)),
         roles=_roles(roles, is_gpt2s),
         ends=_ends(folder),
-        # transformers 5.23 drops it beside a tokenizer.json (tokenization_utils_base.py)
-        adds_bos=description.get("add_bos_token") is True and not (folder / TOKENIZER).exists(),
+        before=() if (folder / TOKENIZER).exists() else _before(description, _roles(roles, is_gpt2s)),
+        endless=_optional(folder / _MODEL).get("eos_token_id", -1) is None,
         prefix_space=prefix_space if is_gpt2s or not (folder / TOKENIZER).exists() else None,
     )
 
@@ -106,6 +108,13 @@ def _is_gpt2s(folder: Path, description: Mapping[str, Any]) -> bool:
     """
     named = description.get("tokenizer_class") or _optional(folder / _MODEL).get("tokenizer_class")
     return not isinstance(named, str) or named.removesuffix("Fast") == "GPT2Tokenizer"
+
+
+def _before(description: Mapping[str, Any], roles: Mapping[str, str]) -> tuple[str, ...]:
+    """The token that is put before a text; transformers 5.23 asks this of a tokenizer.json instead, where there is one
+    (tokenization_utils_base.py).
+    """
+    return (roles["bos_token"],) if description.get("add_bos_token") is True and "bos_token" in roles else ()
 
 
 def _roles(named: Mapping[str, Any], is_gpt2s: bool) -> dict[str, str]:

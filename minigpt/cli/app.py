@@ -15,6 +15,7 @@ from minigpt.cli.evaluate import evaluate
 from minigpt.cli.explore import explore
 from minigpt.cli.export import export
 from minigpt.cli.guard import complain_of
+from minigpt.cli.import_model import import_
 from minigpt.cli.inspect import inspect_attention, inspect_embeddings, inspect_probs
 from minigpt.cli.plot import plot
 from minigpt.cli.runs import runs
@@ -67,6 +68,7 @@ app.command()(plot)
 app.command()(compare)
 app.command()(runs)
 app.command()(export)
+app.command("import")(import_)
 
 
 def _print_version(wanted: bool) -> None:

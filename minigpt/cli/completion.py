@@ -9,7 +9,7 @@ _RUNS = "checkpoints"
 
 
 def complete_model(incomplete: str) -> list[str]:
-    """Complete the path of a model's folder, in ./checkpoints or elsewhere, or else the name of a run there."""
+    """Complete the path of a model's folder or .gguf file, here or in ./checkpoints, or the name of a run there."""
     place = incomplete.rpartition("/")[0] + "/" if "/" in incomplete else ""
     found = {name for folder in {_RUNS + "/", place} for name in _folders(folder)}
     return sorted(name for name in found if name.startswith(incomplete)) or _names(incomplete)
@@ -44,8 +44,10 @@ def complete_stages(incomplete: str) -> list[str]:
 def _folders(place: str) -> list[str]:
     """The folders in `place`, a path up to its last slash; one that is no model ends in a slash, to continue from."""
     with suppress(OSError):
-        folders = [path for path in Path(place or ".").iterdir() if path.is_dir() and not path.name.startswith(".")]
-        return [f"{place}{path.name}{'' if (path / 'config.json').is_file() else '/'}" for path in folders]
+        paths = [path for path in Path(place or ".").iterdir() if not path.name.startswith(".")]
+        folders = [path for path in paths if path.is_dir()]
+        files = [f"{place}{path.name}" for path in paths if path.suffix == ".gguf" and path.is_file()]
+        return files + [f"{place}{path.name}{'' if (path / 'config.json').is_file() else '/'}" for path in folders]
     return []
 
 

@@ -42,7 +42,7 @@ def command(function: Command, *, quiet: bool = True) -> Command:
     renamed = _renamed_flags(flags)
 
     def run(ctx: typer.Context, **values: Any) -> None:
-        with guarded(function.__name__.replace("_", "-"), renamed, values):
+        with guarded(function.__name__.strip("_").replace("_", "-"), renamed, values):
             chosen, given = _chosen(ctx, values)
             in_groups = {name: value for name, value in chosen.items() if name not in own}
             built = {name: build(kind, in_groups) for name, kind in groups.items()}

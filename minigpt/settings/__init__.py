@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from minigpt.settings.commands import X_AXES, Y_AXES, ContestSettings, CurveSettings, Exploring, ExportSettings, Windows
+from minigpt.settings.commands import (
+    X_AXES,
+    Y_AXES,
+    ContestSettings,
+    CurveSettings,
+    Exploring,
+    ExportSettings,
+    ImportSettings,
+    Windows,
+)
 from minigpt.settings.common import (
     DEVICES,
     DTYPES,

@@ -1,4 +1,4 @@
-"""The settings of `evaluate`, `plot`, `explore`, `export` and `compare`."""
+"""The settings of `evaluate`, `plot`, `explore`, `export`, `import` and `compare`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +78,28 @@ class ExportSettings(Settings):
         open=True,  # which of them, depends on the target
     )
     overwrite: bool = setting(False, help="Replace an earlier export.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportSettings(Settings):
+    """What a checkpoint of nanoGPT does not say itself, and whether an earlier folder is replaced."""
+
+    meta: Path | None = setting(
+        None, help="nanoGPT's table of characters. By default meta.pkl beside the checkpoint, or in ../data/NAME."
+    )
+    tokenizer: Path | None = setting(
+        None,
+        help="The tokenizer of a model without such a table: a folder with tokenizer.json, or with vocab.json and "
+        "merges.txt, such as that of any GPT-2.",
+        metavar="FOLDER",
+    )
+    activation: str | None = setting(
+        None,
+        help="{values}. By default nanoGPT's of today.",
+        choices=("gelu", "gelu_new"),
+        remarks={"gelu": "nanoGPT's since June 2023", "gelu_new": "GPT-2's own, and nanoGPT's before"},
+    )
+    overwrite: bool = setting(False, help="Replace an earlier export or import.")
 
 
 @dataclass(frozen=True, kw_only=True)

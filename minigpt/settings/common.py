@@ -45,8 +45,8 @@ class FileAndModel(Reading):
     file: Path | None = setting(None, help="Take the text from this file, with the newline at its end.")
     checkpoint: Path | None = setting(
         None,
-        help="A run of ./checkpoints by name, the folder of a run or of any Hugging Face GPT-2, or a GPT-2 of the Hub "
-        "such as openai-community/gpt2. By default the newest run.",
+        help="A run of ./checkpoints by name, the folder of a run or of any Hugging Face GPT-2, a .gguf file of one, "
+        "or a GPT-2 of the Hub such as openai-community/gpt2. By default the newest run.",
         short="-c",
         variable="MINIGPT_CHECKPOINT",
         completes="model",

@@ -34,7 +34,7 @@ def train_tokenizer(kind: str, documents: Iterable[str], vocab_size: int | None 
     """
     check_tokenizer(kind, vocab_size)
     if kind == "char":
-        return _tokenizer(_character_merges(documents))
+        return _tokenizer(character_merges(documents))
     if vocab_size is None:
         documents = list(documents)
         vocab_size = default_vocab_size(sum(map(utf8_length, documents)))
@@ -87,7 +87,7 @@ def learned_merges(documents: Iterable[str], count: int) -> list[tuple[str, str]
     return [(left, right) for left, right in json.loads(engine.to_str())["model"]["merges"]]
 
 
-def _character_merges(documents: Iterable[str]) -> list[tuple[str, str]]:
+def character_merges(documents: Iterable[str]) -> list[tuple[str, str]]:
     """Merges that build each multi-byte character from its bytes, left to right, sharing common prefixes."""
     characters = sorted({c for document in documents for c in set(document) if ord(c) > 0x7F})
     merges: dict[tuple[str, str], None] = {}

@@ -44,11 +44,16 @@ class Tokenizer:
 
     `roles`: names of tokens by their roles (of ROLES), of which those that exist count; without an eos_token, GPT-2's
     separates documents. `ends`: lists of ids, of which the first that holds a token of the vocabulary gives the
-    `stops`; without one, a sample ends at `end_of_text`.
+    `stops`; without one, a sample ends at `end_of_text`. An `endless` tokenizer may lack all of these: there are no
+    `stops` then, and a newline separates documents.
     """
 
     def __init__(
-        self, engine: Engine, roles: Mapping[str, str] = GPT2_ROLES, ends: Iterable[Sequence[int]] = ()
+        self,
+        engine: Engine,
+        roles: Mapping[str, str] = GPT2_ROLES,
+        ends: Iterable[Sequence[int]] = (),
+        endless: bool = False,
     ) -> None:
         self._engine = engine
         self._engine.no_truncation()  # a fine-tuned model's file may hold the limits of its training
@@ -57,9 +62,12 @@ class Tokenizer:
         self.roles = {role: name for role, name in roles.items() if engine.token_to_id(name) is not None}
         known = [[token for token in ids if engine.id_to_token(token) is not None] for ids in ends]
         stops = next(filter(None, known), [])
-        self.end_of_text = _first_known(engine, [self.roles.get("eos_token"), END_OF_TEXT], stops)
-        self.end_of_text_name = engine.id_to_token(self.end_of_text) or END_OF_TEXT
-        self.stops = frozenset(stops or [self.end_of_text])
+        end = _first_known(engine, [self.roles.get("eos_token"), END_OF_TEXT], stops)
+        if end is None and not endless:
+            raise CheckpointError(_NO_END)
+        self.end_of_text = _separator(engine) if end is None else end
+        self.end_of_text_name = None if end is None else engine.id_to_token(end)
+        self.stops = frozenset(stops or ([] if end is None else [end]))
         bos = self.token_of("bos_token")  # before a text that nothing precedes, as lm-evaluation-harness has it
         self.beginning = self.end_of_text if bos is None else bos
         self.prefix, self.suffix = _around(engine)
@@ -69,6 +77,12 @@ class Tokenizer:
         self._unknown = unknown_token(engine)
         self._holes = _missing_bytes(engine) if self.token_bytes.is_byte_level else frozenset[int]()
         self._safe_cut = safe_cut(engine)
+        self._limit: int | None = None
+        self._lost: dict[str, bool] = {}  # by character
+
+    def limit(self, vocab_size: int) -> None:
+        """Have no ids from `vocab_size` on, which a model lacks: what they stand for in a text is lost."""
+        self._limit = self.vocab_size = vocab_size
 
     def reading(self, *, special: bool, no_bos: bool) -> "Tokenizer":
         """This tokenizer, which reads the names of special tokens as these tokens, or puts nothing before a text."""
@@ -119,7 +133,9 @@ class Tokenizer:
         """The ids of each block; none for a block that the tokenizer drops entirely, such as white space."""
         texts = [text for text, _ in batch]
         work = partial(self._engine.encode_batch_fast, texts, add_special_tokens=False)
-        yield from (encoding.ids for encoding in self._run(work, texts))
+        for encoding in self._run(work, texts):
+            ids: list[int] = encoding.ids
+            yield ids if self._limit is None else [token for token in ids if token < self._limit]
 
     def _encoding(self, text: str) -> Encoding:
         """The ids of `text`, and where in it they begin and end."""
@@ -137,14 +153,14 @@ class Tokenizer:
         except Panic as error:
             raise CheckpointError("The tokenizer is damaged: the tokenizers library panics on this text.") from error
         except Exception as error:  # an unknown token, that the vocabulary lacks, where the alphabet has a hole
-            if lost := "".join(map(self._without_bytes, texts)):
-                raise _without_tokens(lost[0]) from error
+            if lost := next(filter(self._is_lost, "".join(texts)), ""):
+                raise _without_tokens(lost) from error
             raise CorpusError(f"This model's tokenizer cannot read the text: {error}.") from error
 
     @property
     def is_complete(self) -> bool:
         """Whether there is a token for every byte of any text."""
-        return self.token_bytes.is_byte_level and not self._holes
+        return self.token_bytes.is_byte_level and not self._holes and self._limit is None
 
     @property
     def is_lossless(self) -> bool:
@@ -162,7 +178,7 @@ class Tokenizer:
         own_N = np.array([len(self.token_bytes(token)) for token in ids], np.int64)
         if self.is_lossless:
             return own_N
-        ends_N = np.maximum.accumulate(np.array([end for _, end in self._encoding(text).offsets], np.int64))
+        ends_N = np.maximum.accumulate(np.array([end for _, (_, end) in self._places(text)], np.int64))
         ends_N[-1:] = len(text)
         code_points_M = np.frombuffer(text.encode("utf-32-le"), "<u4")
         sizes_M = 1 + sum((code_points_M >= first).astype(np.int64) for first in (0x80, 0x800, 0x10000))
@@ -177,29 +193,43 @@ class Tokenizer:
 
         What a normalizer removes from a byte-level text is not lost: it is meant to go.
         """
-        if self.token_bytes.is_byte_level and not self._without_bytes(text):
+        if self.is_complete:
             return ""
-        encoding = self._encoding(text)
-        if self.token_bytes.is_byte_level:  # an added token can have letters that no other has
-            return self._without_bytes(text) if self.decode(encoding.ids) != self._normalized(text) else ""
-        is_lost = np.ones(len(text), bool)
+        if not self.token_bytes.is_byte_level:
+            return self._unread(text)
+        normalizer = self._engine.normalizer
+        read = text if normalizer is None else normalizer.normalize_str(text)
+        if self.decode(self.encode(text)) == read:  # an added token can have letters that no other has
+            return ""
+        return "".join(char for char in read if self._is_lost(char))
+
+    def _unread(self, text: str) -> str:
+        """The characters of `text` that are in no token, or in an unknown one."""
+        places, is_lost = list(self._places(text)), np.ones(len(text), bool)
         for of_unknown in (False, True):  # a mark that is put before a word lies over its first character
-            for token, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+            for token, (start, end) in places:
                 if (token == self._unknown) is of_unknown:
                     is_lost[start:end] = of_unknown
         return "".join(char for char, lost in zip(text, is_lost, strict=True) if lost and not char.isspace())
 
-    def _normalized(self, text: str) -> str:
-        normalizer = self._engine.normalizer
-        return text if normalizer is None else normalizer.normalize_str(text)
+    def _places(self, text: str) -> Iterator[tuple[int, tuple[int, int]]]:
+        """Each id of `text`, and where in it the token begins and ends."""
+        encoding = self._encoding(text)
+        for token, place in zip(encoding.ids, encoding.offsets, strict=True):
+            if self._limit is None or token < self._limit:
+                yield token, place
 
-    def _without_bytes(self, text: str) -> str:
-        """The characters with a byte for which a byte-level vocabulary has no token."""
-        return "".join(
-            char
-            for char in (self._normalized(text) if self._holes else "")
-            if not self._holes.isdisjoint(char.encode())
-        )
+    def _is_lost(self, char: str) -> bool:
+        """Whether a byte-level vocabulary has no tokens for all bytes of a character."""
+        known = self._lost.get(char)
+        if known is None:
+            try:
+                ids = self._engine.encode(char, add_special_tokens=False).ids
+            except Exception:  # an unknown token, that the vocabulary lacks
+                ids = []
+            text = self.decode(token for token in ids if self._limit is None or token < self._limit)
+            known = self._lost[char] = char not in (text, text.removeprefix(" "))
+        return known
 
     def whole(self, blocks: Iterable[Block]) -> Iterable[Block]:
         """`blocks`, or whole documents where this tokenizer could give other ids for the blocks of one."""
@@ -226,9 +256,10 @@ class Tokenizer:
 
     @property
     def used_size(self) -> int:
-        """All ids that a text can have, and those that begin or end one, are less than this."""
+        """All ids that known characters can have, and those that begin or end a text, are less than this."""
         special = {token for token, added in self._added.items() if added.special}
-        used = set(self._engine.get_vocab(with_added_tokens=True).values()) - special
+        ids = set(self._engine.get_vocab(with_added_tokens=True).values()) - special
+        used = {token for token in ids if _is_text(self.token_bytes(token))}  # not a part of a character
         return 1 + max(used | {self.end_of_text, self.beginning})
 
     @property
@@ -313,7 +344,8 @@ class Tokenizer:
     def byte_lengths(self) -> np.ndarray:
         """[V] bytes of text per token; end-of-text counts 0."""
         lengths = np.array([len(self.token_bytes(token)) for token in range(self.vocab_size)])
-        lengths[self.end_of_text] = 0
+        if self.stops:
+            lengths[self.end_of_text] = 0
         return lengths
 
     def to_json(self) -> str:
@@ -330,16 +362,22 @@ def byte_level_engine(model: models.BPE, prefix_space: bool = False) -> Engine:
     return engine
 
 
-def _first_known(engine: Engine, names: Iterable[str | None], ids: Iterable[int]) -> int:
+def _first_known(engine: Engine, names: Iterable[str | None], ids: Iterable[int]) -> int | None:
     """The id of the first of these tokens that exists, as the end of a text."""
-    token: int | None
-    for token in (*(engine.token_to_id(name) for name in names if name), *ids):
-        if token is not None:
-            return token
-    raise CheckpointError(
-        f"The tokenizer has no {END_OF_TEXT} token, which separates documents in a GPT-2, and its folder names no "
-        "other end of a text: eos_token in tokenizer_config.json, or eos_token_id in config.json."
-    )
+    known = (*(engine.token_to_id(name) for name in names if name), *ids)
+    return next((token for token in known if token is not None), None)
+
+
+_NO_END = (
+    f"The tokenizer has no {END_OF_TEXT} token, which separates documents in a GPT-2, and its folder names no "
+    "other end of a text: eos_token in tokenizer_config.json, or eos_token_id in config.json."
+)
+
+
+def _separator(engine: Engine) -> int:
+    """What separates documents where no token ends a text: a newline, or the first token."""
+    newline: int | None = engine.token_to_id(BYTE_TO_LETTER[0x0A])
+    return min(engine.get_vocab(with_added_tokens=True).values()) if newline is None else newline
 
 
 def _around(engine: Engine) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -363,3 +401,11 @@ def _missing_bytes(engine: Engine) -> frozenset[int]:
 def _without_tokens(text: str) -> CorpusError:
     quoted = escaped(text if len(text) <= 40 else text[:39] + "…")
     return CorpusError(f'This model\'s tokenizer has no token for "{quoted}", so the model cannot read the text.')
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

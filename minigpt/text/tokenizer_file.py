@@ -19,17 +19,19 @@ class Special:
     """What a folder says about its tokenizer beside the vocabulary.
 
     `added`: tokens by id, which occur in text unless they are special. `names`: tokens that never occur in text.
-    `roles` and `ends` are as in Tokenizer. `prefix_space`: whether a blank is put before a text that does not begin
-    with one, if the vocabulary's file does not decide that. `adds_bos`: whether the bos_token is put before every
-    text, which a tokenizer.json decides itself.
+    `roles`, `ends` and `endless` are as in Tokenizer. If the vocabulary's file does not decide that, `prefix_space` is
+    whether a blank is put before a text that does not begin with one, and `before` and `after` are the tokens that are
+    put around a text.
     """
 
     added: Mapping[int, AddedToken] = field(default_factory=dict)
     names: tuple[str, ...] = ()
     roles: Mapping[str, str] = field(default_factory=lambda: GPT2_ROLES)
     ends: tuple[tuple[int, ...], ...] = ()
+    endless: bool = False
     prefix_space: bool | None = None
-    adds_bos: bool = False
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
     def give(self, engine: Engine) -> None:
         """Add the tokens to `engine`. Raises CheckpointError for one that has, or would get, another id."""
@@ -41,12 +43,18 @@ class Special:
                     f"vocabulary gives it {engine.token_to_id(token.content)}."
                 )
         engine.add_special_tokens([name for name in self.names if engine.token_to_id(name) is not None])
-        bos = self.roles.get("bos_token", "")
-        if self.adds_bos and engine.token_to_id(bos) is not None:
-            named = {"id": "bos", "ids": [engine.token_to_id(bos)], "tokens": [bos]}
-            engine.post_processor = processors.TemplateProcessing(
-                single=["bos", "$A"], pair=["bos", "$A", "bos", "$B"], special_tokens=[named]
-            )
+        if self.before or self.after:
+            engine.post_processor = self._around(engine)
+
+    def _around(self, engine: Engine) -> processors.TemplateProcessing:
+        tokens = {name: engine.token_to_id(name) for name in (*self.before, *self.after)}
+        keys = {name: f"token{number}" for name, number in tokens.items() if number is not None}
+        before, after = ([keys[name] for name in names if name in keys] for names in (self.before, self.after))
+        return processors.TemplateProcessing(
+            single=[*before, "$A", *after],
+            pair=[*before, "$A", *after, *before, "$B", *after],
+            special_tokens=[{"id": key, "ids": [tokens[name]], "tokens": [name]} for name, key in keys.items()],
+        )
 
 
 def tokenizer_from_file(path: Path, special: Special | None = None) -> Tokenizer:
@@ -89,7 +97,7 @@ def _tokenizer(make: Callable[[], Engine], path: Path, special: Special) -> Toke
             if isinstance(engine.model, models.BPE):
                 engine.model.dropout = None  # with it, a text has other ids at each call
             special.give(engine)
-            return Tokenizer(engine, special.roles, special.ends)
+            return Tokenizer(engine, special.roles, special.ends, special.endless)
     except (CheckpointError, MemoryError):
         raise
     except Panic as error:

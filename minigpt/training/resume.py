@@ -212,7 +212,8 @@ def _described(run: StartedRun) -> dict[str, Any]:
 def _received(run: Mapping[str, Any]) -> StartedRun:
     path, info = Path(run["path"]), run["info"]
     made = run["tokenizer"]
-    tokenizer = Tokenizer(Engine.from_str(made["json"]), made["roles"], [made["stops"]])
+    stops = made["stops"]
+    tokenizer = Tokenizer(Engine.from_str(made["json"]), made["roles"], [stops], endless=not stops)
     none = np.zeros(0, np.uint16)
     plan = record_of(_Stored, info, path / RUN).plan(tokenizer, TokenData(none, none))
     return StartedRun(plan, OthersFolder(path, tokenizer, info), build_model(plan))

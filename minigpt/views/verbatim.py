@@ -67,9 +67,10 @@ def verbatim(
     """
     from minigpt.text.occurrences import verbatim_spans
 
-    if ids and ids[-1] == tokenizer.end_of_text:
+    separator = tokenizer.end_of_text if tokenizer.stops else -1  # elsewhere a newline, which is text
+    if ids and ids[-1] == separator:
         ids = ids[:-1]  # it ends the text and is no part of it
-    spans = verbatim_spans(corpus, ids, at_least, tokenizer.end_of_text)
+    spans = verbatim_spans(corpus, ids, at_least, separator)
     marked = [False] * len(ids)
     for start, tokens, _ in spans:
         marked[start : start + tokens] = [True] * tokens

@@ -78,6 +78,7 @@ def around(trained: Path) -> Callable[[str], list[str]]:
         "compare": ["nowhere.txt"],
         "runs": [],
         "export": [run, "out"],
+        "import": ["nowhere.pt", "out"],
     }
     return lambda command: words[command]
 

@@ -63,6 +63,8 @@ WRONG: list[tuple[str, list[str], str]] = [
     ("runs", ["elsewhere"], "unexpected extra argument"),
     ("export", [RUN, "a.gguf", "--dtype", "int3"], "--dtype must be"),
     ("export", [RUN, "a.bin"], "an export is a .gguf file, or a folder"),
+    ("import", ["a.gguf", "b.gguf"], "b.gguf: an import is a folder"),
+    ("import", ["a.gguf", "b.pt"], "an export is a .gguf file, or a folder"),
 ]
 
 # What is no fault of the command as it was typed.
@@ -82,6 +84,7 @@ NO_FAULT: list[tuple[str, list[str], str]] = [
     ("compare", [NOTES, "--plot", "nowhere/a.svg"], "there is no folder nowhere"),
     ("runs", ["--dir", "nowhere"], "There is no folder nowhere"),
     ("export", ["nowhere", "a.gguf"], "nowhere does not exist"),
+    ("import", ["nowhere", "out"], "nowhere cannot be read: No such file"),
 ]
 
 

@@ -1,0 +1,136 @@
+"""Reads the checkpoint that Karpathy's nanoGPT saves, ckpt.pt, as one of our models.
+
+Its model is GPT-2's, with three differences: a matrix is stored [out, in], as nn.Linear has it; biases can be missing,
+which are then zero here; and since June 2023 the GELU is exact, while GPT-2 has an approximation by tanh.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from minigpt.checkpoint.hf_gpt2 import (
+    HEAD,
+    POSITIVE,
+    PREFIX,
+    SHARE,
+    SWITCH,
+    model_from_tensors,
+    read_field,
+    same_numbers,
+)
+from minigpt.checkpoint.pickled import is_plain, shown
+from minigpt.checkpoint.tensors import StoredTensor
+from minigpt.checkpoint.torch_file import TorchFile
+from minigpt.errors import CheckpointError, ConfigError, brief, escaped
+from minigpt.models.gpt import GPT
+from minigpt.settings import ModelConfig
+
+_COMPILED = "_orig_mod."  # torch.compile's
+_TRANSPOSED = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
+_BIASED = (*_TRANSPOSED, "ln_1.weight", "ln_2.weight", "ln_f.weight")
+_SHAPE_KEYS = {
+    "vocab_size": "vocab_size",
+    "context": "block_size",
+    "width": "n_embd",
+    "layers": "n_layer",
+    "heads": "n_head",
+}
+_OTHERS = ("bias", "dropout")
+
+
+@dataclass(frozen=True)
+class NanoGpt:
+    """A model of nanoGPT, and the name of the dataset that it was trained on, where that is known."""
+
+    model: GPT
+    dataset: str
+
+
+def read_nanogpt(file: TorchFile, activation: str | None = None) -> NanoGpt:
+    """The model in nanoGPT's checkpoint. Raises CheckpointError if the file holds something else, or is damaged.
+
+    `activation` is that of its MLP; by default the one that nanoGPT computed when such files were written.
+    """
+    values = file.value()
+    if not isinstance(values, dict) or not {"model", "model_args"} <= values.keys():
+        raise CheckpointError(
+            f"{file.path} is not a checkpoint of nanoGPT, which holds a model and its model_args; {_contents(values)}."
+        )
+    tensors = _tensors(file, values["model"])
+    config, has_biases = _config(values["model_args"], f"{file.path}, model_args", activation)
+    if not has_biases:
+        tensors = {**_zero_biases(tensors), **tensors}
+    elif f"{PREFIX}ln_f.bias" not in tensors:
+        raise CheckpointError(f"{file.path} has no biases, but its model_args say that it has.")
+    head, tokens = tensors.get(HEAD), tensors.get(f"{PREFIX}wte.weight")
+    if head and tokens and head.file != tokens.file and not same_numbers(head, tokens):
+        config = replace(config, tied=False)
+    elif head and tokens:
+        del tensors[HEAD]
+    model = model_from_tensors(tensors, config, str(file.path), {}, "model_args")
+    settings = values.get("config")
+    dataset = settings.get("dataset") if isinstance(settings, dict) else None
+    return NanoGpt(model, dataset if isinstance(dataset, str) else "")
+
+
+def _contents(values: Any) -> str:
+    """What a file holds in place of a checkpoint of nanoGPT."""
+    if not isinstance(values, dict):
+        return "it holds no table"
+    names = [brief(escaped(str(name))) for name in values][:3]
+    return f"it holds {', '.join(names)}{' ...' if len(values) > 3 else ''}" if names else "it is empty"
+
+
+def _config(values: Any, where: str, activation: str | None) -> tuple[ModelConfig, bool]:
+    """The model's shape, and whether it has biases. Raises CheckpointError for settings that nanoGPT does not have."""
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{where}: it is not a table of the model's shape.")
+    unknown = next((key for key in values if key not in (*_SHAPE_KEYS.values(), *_OTHERS)), None)
+    if unknown is not None:
+        raise CheckpointError(
+            f"{where}: there is {brief(escaped(str(unknown)))}, which nanoGPT does not have: this is another model."
+        )
+    values = {key: value if is_plain(value) else shown(value) for key, value in values.items()}
+    shape = {ours: read_field(values, key, POSITIVE, where) for ours, key in _SHAPE_KEYS.items()}
+    # Before January 2023 there was no such choice, and every model had them.
+    has_biases = read_field(values, "bias", SWITCH, where, True)
+    default = "gelu" if "bias" in values else "gelu_new"
+    try:
+        dropout = float(read_field(values, "dropout", SHARE, where, 0.0))
+        return ModelConfig(**shape, dropout=dropout, activation=activation or default), has_biases
+    except ConfigError as error:
+        raise CheckpointError(f"{where} contradict each other: {error.message}") from error
+
+
+def _tensors(file: TorchFile, table: Any) -> dict[str, StoredTensor]:
+    """The tensors by GPT-2's names, and as GPT-2 stores them."""
+    if not isinstance(table, dict):
+        raise CheckpointError(f"{file.path}: its model is not a table of tensors.")
+    found = {}
+    for key, value in table.items():
+        name = str(key).removeprefix(_COMPILED)
+        tensor = file.tensor(value, brief(escaped(name)))
+        found[name] = tensor.transposed() if name.endswith(_TRANSPOSED) else tensor
+    return found
+
+
+def _zero_biases(tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
+    """A bias of zeros for each part that has one in a GPT-2."""
+    found = {}
+    for name, tensor in tensors.items():
+        if name.endswith(_BIASED) and tensor.shape:
+            bias = name.removesuffix("weight") + "bias"
+            found[bias] = StoredTensor(_Zeros(tensor.shape[-1]), bias, tensor.shape[-1:], torch.float32)
+    return found
+
+
+@dataclass(frozen=True)
+class _Zeros:
+    numbers: int
+
+    def get_tensor(self, name: str) -> Tensor:
+        """The zeros, for StoredTensor."""
+        return torch.zeros(self.numbers)
