@@ -335,7 +335,8 @@ class Special:
                     f"The added token {brief(repr(token.content))} is declared with the id {number:,}, but the "
                     f"vocabulary gives it {engine.token_to_id(token.content)}."
                 )
-        engine.add_special_tokens([name for name in self.names if engine.token_to_id(name) is not None])
+        names = dict.fromkeys((*self.names, *self.roles.values()))  # GPT-2's, where none are named, are in no file
+        engine.add_special_tokens([name for name in names if engine.token_to_id(name) is not None])
 
 
 def byte_level_engine(model: models.BPE, prefix_space: bool = False) -> Engine:
