@@ -215,7 +215,7 @@ def load(
     except OSError as error:  # such as a name that is too long for the disk
         raise CheckpointError(f"{brief(str(path))} cannot be opened: {error.strerror}.") from error
     tokenizer = loaded.tokenizer.reading(special=special, no_bos=no_bos)
-    return Checkpoint(loaded.path, loaded.model, tokenizer, loaded.generation)
+    return Checkpoint(loaded.path, loaded.model, tokenizer, loaded.generation, loaded.notes)
 
 
 _GROUPS = (TextSettings, Choices, Length, TrainConfig, Output)

@@ -45,12 +45,16 @@ _LARGEST_CONFIG = 1 << 24  # bytes
 
 @dataclass(frozen=True, repr=False)
 class Checkpoint:
-    """A loaded model with its tokenizer, the folder or the GGUF file of both, and its generation_config.json."""
+    """A loaded model with its tokenizer, the folder or the GGUF file of both, and its generation_config.json.
+
+    `notes`: sentences about what was left aside.
+    """
 
     path: Path
     model: Model
     tokenizer: Tokenizer
     generation: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         shape = self.model.config
@@ -76,13 +80,17 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
     tokenizer = read_tokenizer(folder)
     check_together(tokenizer, config, str(folder))
     generation = read_generation(folder)
+    notes: tuple[str, ...] = ()
     with open_tensors(folder) as (tensors, weights):
         model: Model
         if config.model == "gpt":
             model = hf_gpt2.model_from_tensors(tensors, config, str(weights), values)
+            if aside := hf_gpt2.other_heads(tensors):
+                heads = ", ".join(sorted({name.split(".")[0] for name in aside}))
+                notes = (f"{folder} also holds a head for another task ({heads}), which is left aside.",)
         else:
             model = baselines.model_from_tensors(tensors, config, str(weights))
-    return Checkpoint(folder, model.to(device).eval(), tokenizer, generation)
+    return Checkpoint(folder, model.to(device).eval(), tokenizer, generation, notes)
 
 
 def check_together(tokenizer: Tokenizer, config: ModelConfig, where: str, described: str = CONFIG) -> None:

@@ -25,6 +25,7 @@ _LARGEST_HEADER = 1 << 26  # bytes; one with GPT-2's vocabulary has some two mil
 _MOST_AXES = 4
 
 _NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_FORMATS = {kind: struct.Struct(f"<{kind}") for kind in _NUMBERS.values()}
 _TEXT, _ARRAY = 8, 9
 
 _Q8_0, _BLOCK = 8, 32  # 32 numbers as int8, after one scale in float16 for all of them
@@ -79,8 +80,8 @@ class GgufFile:
         with reading(path):
             size = path.stat().st_size
             self._data = np.memmap(path, np.uint8, "r") if size else np.zeros(0, np.uint8)
-        self._place = 0
-        if bytes(self._data[:4]) != MAGIC:
+        self._bytes = self._data.data  # an array makes an object for each of a hundred thousand texts
+        if self._bytes[:4] != MAGIC:
             raise CheckpointError(f"{path} is not a GGUF file.")
         self._place = 4
         version = self._number("I")
@@ -128,19 +129,19 @@ class GgufFile:
             raise self._damaged(f"{called} would end at byte {end:,} of {len(self._data):,}")
         return StoredTensor(_Numbers(self._data, place, end, kind == _Q8_0, shape, dtype), name, shape, dtype)
 
-    def _take(self, count: int) -> np.ndarray:
+    def _take(self, count: int) -> memoryview:
         place, self._place = self._place, self._place + count
         if self._place > min(len(self._data), _LARGEST_HEADER):
             raise self._damaged(f"its header would have {self._place:,} bytes or more")
-        return self._data[place : self._place]
+        return self._bytes[place : self._place]
 
     def _number(self, kind: str) -> Any:
-        (value,) = struct.unpack(f"<{kind}", self._take(struct.calcsize(f"<{kind}")).tobytes())
-        return value
+        number = _FORMATS[kind]
+        return number.unpack(self._take(number.size))[0]
 
     def _text(self) -> str:
         try:
-            return self._take(self._number("Q")).tobytes().decode()
+            return str(self._take(self._number("Q")), "utf-8")
         except UnicodeDecodeError as error:
             raise self._damaged("a text in it is not UTF-8") from error
 
@@ -159,7 +160,7 @@ class GgufFile:
         if kind not in _NUMBERS:
             raise self._damaged(f"an array has the type {kind:,}")
         dtype = np.dtype(_NUMBERS[kind]).newbyteorder("<")
-        return self._take(count * dtype.itemsize).view(dtype)
+        return np.frombuffer(self._take(count * dtype.itemsize), dtype)
 
     def _damaged(self, reason: str) -> CheckpointError:
         return CheckpointError(f"{self.path} is a damaged GGUF file: {reason}.")

@@ -7,7 +7,7 @@ import typer
 
 from minigpt.cli.console import note, print_lines, stderr
 from minigpt.cli.flags import Checkpoint, command, csv_flag, json_flag
-from minigpt.cli.remarks import note_skipped, note_untrained
+from minigpt.cli.remarks import note_checkpoint, note_skipped
 from minigpt.errors import named
 from minigpt.render.machine import to_json, write_rows
 from minigpt.render.progress import WorkDisplay
@@ -21,8 +21,8 @@ def evaluate(
     files: Annotated[
         list[str],
         typer.Argument(
-            help="Files, directories, globs, URLs, - for standard input; .jsonl, .parquet and compressed ones as for "
-            "train.",
+            help="Files, directories, globs, URLs, - for standard input; .jsonl, .json, .parquet and compressed ones "
+            "as for train.",
             show_default=False,
         ),
     ],
@@ -43,15 +43,18 @@ def evaluate(
         a model on each text of a folder
     """
     require(not (json and csv), f"{named('json')} and {named('csv')} exclude each other.")
-    from minigpt.app.evaluate_run import Evaluation
+    from minigpt.app.evaluate_run import Evaluation, Remark, Skipped
 
     evaluation = Evaluation.open(checkpoint, windows, weights, machine)
-    note_untrained(evaluation.checkpoint.path)
+    note_checkpoint(evaluation.checkpoint)
     scores = list[FileScore]()
     out = sys.stdout  # the current stream: while a bar is shown, output is redirected to its terminal
     with WorkDisplay(stderr()) as work:
         for event in evaluation.run(files, text, work.begin):
-            if not isinstance(event, FileScore):
+            if isinstance(event, Remark):
+                note(event.sentence)
+                continue
+            if isinstance(event, Skipped):
                 note_skipped(event.names)
                 continue
             scores.append(event)

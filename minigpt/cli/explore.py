@@ -9,7 +9,7 @@ from rich.text import Text
 
 from minigpt.cli.console import stdout, write_nowhere
 from minigpt.cli.flags import command
-from minigpt.cli.remarks import note_untrained
+from minigpt.cli.remarks import note_checkpoint
 from minigpt.errors import ConfigError
 from minigpt.render.style import safe_text, symbols_for
 from minigpt.settings import AskedFilters, Exploring, FileAndModel, Machine
@@ -44,7 +44,7 @@ def explore(
     from minigpt.explore.app import Exploration
 
     exploration = Exploration(prompt, source, filters, exploring, machine)
-    note_untrained(exploration.checkpoint)
+    note_checkpoint(exploration.checkpoint)
     code = exploration.run(symbols_for(sys.stderr.encoding))
     if code == _HANGUP:
         write_nowhere(sys.stdout, sys.stderr)

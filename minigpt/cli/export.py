@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from minigpt.cli.completion import complete_model
-from minigpt.cli.console import say, stdout, working
+from minigpt.cli.console import note, say, stdout, working
 from minigpt.cli.flags import Json, command
 from minigpt.errors import escaped
 from minigpt.render.machine import to_json
@@ -46,6 +46,8 @@ def export(
 
     with working() as work:
         written = export_run(run, target, wanted, work.begin)
+    for sentence in written.checkpoint.notes:
+        note(sentence)
     if json:
         print(to_json(written.record, **written.about()))
     else:

@@ -14,7 +14,7 @@ import typer
 from minigpt.cli.console import note, print_lines, working
 from minigpt.cli.flags import Checkpoint, Given, Json, Top, command, csv_flag
 from minigpt.cli.page import Html, check_page, page_title, write_page
-from minigpt.cli.remarks import note_boundary, note_untrained
+from minigpt.cli.remarks import note_boundary, note_checkpoint
 from minigpt.errors import ConfigError, named
 from minigpt.render.face import Face
 from minigpt.render.machine import to_json, write_steps
@@ -151,7 +151,7 @@ def _inspect(command: str, flags: Settings, output: _Output, **asked: Any) -> No
 
     question = inspect_run.question(view, flags, note=note, **asked)
     if view.runs_model:
-        note_untrained(question.checkpoint.path)
+        note_checkpoint(question.checkpoint)
         if sentence := inspect_run.window_note(view, question):
             note(sentence)
         if view.at_end:

@@ -53,6 +53,13 @@ def note_escapes(stops: Sequence[str]) -> None:
             )
 
 
+def note_checkpoint(loaded: "Checkpoint") -> None:
+    """Print notes about a checkpoint before it is used: what was left aside, and that it is untrained."""
+    for sentence in loaded.notes:
+        note(sentence)
+    note_untrained(loaded.path)
+
+
 def note_untrained(folder: Path) -> None:
     """Print a note about the model in `folder`, if it is untrained, before it is used."""
     try:

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from minigpt.cli.console import print_lines, stderr, stdout
+from minigpt.cli.console import note, print_lines, stderr, stdout
 from minigpt.errors import ConfigError, TraceError, named
 from minigpt.render.machine import to_json
 from minigpt.render.progress import WorkDisplay
@@ -31,6 +31,8 @@ def replay(path: Path, given: Mapping[str, Any]) -> None:
     from minigpt.app.replay_run import ReplayRun
 
     run, as_json = ReplayRun.open(path, given), bool(given.get("json"))
+    for sentence in run.checkpoint.notes:
+        note(sentence)
     err = stderr()
     with WorkDisplay(err) as work:
         advance = work.begin("replaying", len(run.trace.steps), "tokens")

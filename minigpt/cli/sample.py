@@ -10,7 +10,7 @@ from rich.console import Console
 from minigpt.cli.console import note, say, stderr, stdout, working
 from minigpt.cli.flags import Given, command
 from minigpt.cli.page import check_page, write_sample_page
-from minigpt.cli.remarks import note_boundary, note_escapes, note_untrained
+from minigpt.cli.remarks import note_boundary, note_checkpoint, note_escapes
 from minigpt.cli.replay import replay
 from minigpt.render.corpus import verbatim_caption, verbatim_text
 from minigpt.render.heat import SCALES, Scale
@@ -66,7 +66,7 @@ def sample(
 
     with working() as work:
         run = SampleRun.open(source, filters, drawing, kept, machine, weights, work.begin)
-    note_untrained(run.checkpoint.path)
+    note_checkpoint(run.checkpoint)
     note_escapes(run.config.stop)
     for sentence in run.prompt_notes:
         note(sentence)

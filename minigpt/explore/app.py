@@ -160,7 +160,7 @@ class Exploration:
     ) -> None:
         text = given_text(prompt, source.file)
         loaded = open_checkpoint(source.checkpoint, machine.device, machine.threads, reading=source)
-        self.checkpoint = loaded.path
+        self.checkpoint = loaded
         self._model = gpt_of(loaded.model, "explore goes back and forth in keys and values")
         seed = secrets.randbelow(1_000_000) if exploring.seed is None else exploring.seed
         bias = read_biases(loaded.tokenizer, filters.biases)

@@ -42,7 +42,8 @@ class Special:
                     f"The added token {brief(repr(token.content))} is declared with the id {number:,}, but the "
                     f"vocabulary gives it {engine.token_to_id(token.content)}."
                 )
-        engine.add_special_tokens([name for name in self.names if engine.token_to_id(name) is not None])
+        names = dict.fromkeys((*self.names, *self.roles.values()))  # GPT-2's, where none are named, are in no file
+        engine.add_special_tokens([name for name in names if engine.token_to_id(name) is not None])
         if self.before or self.after:
             engine.post_processor = self._around(engine)
 

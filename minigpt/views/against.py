@@ -261,6 +261,8 @@ def _both(question: Question) -> tuple[Checkpoint, Checkpoint, dict[str, Any]]:
     from minigpt.checkpoint.folder import described, load
 
     one, other = question.checkpoint, load(question.flags.against, question.model.device)
+    for sentence in other.notes:
+        question.note(sentence)
     return one, other, {"fields": {"against": described(other.path)}, "facts": {"paths": (one.path, other.path)}}
 
 

@@ -291,7 +291,7 @@ def put(name: str, value: Tensor) -> Callable[[Tensors], None]:
         (without("transformer.wte.weight"), "lacks the tensor wte.weight"),
         (without("transformer.h.1.mlp.c_fc.bias"), "lacks the tensor h.1.mlp.c_fc.bias"),
         (put("transformer.h.0.attn.extra", torch.zeros(1)), "holds 'h.0.attn.extra', which a GPT-2 does not have"),
-        (put("score.weight", torch.zeros(2, 16)), "holds 'score.weight', which a GPT-2 does not have"),
+        (put("scores.weight", torch.zeros(2, 16)), "holds 'scores.weight', which a GPT-2 does not have"),
         (put("transformer.wte.weight", torch.zeros(320, 16, dtype=torch.int64)), "wte.weight holds torch.int64"),
         (put("transformer.ln_f.bias", torch.zeros(16, dtype=torch.bool)), "ln_f.bias holds torch.bool"),
         (put("transformer.h.2.ln_1.bias", torch.zeros(16)), "has 3 layers, but config.json says n_layer 2"),

@@ -25,7 +25,6 @@ from torch.nn.functional import gelu, layer_norm, linear
 from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.importing import read_model
 from minigpt.errors import CheckpointError, ConfigError, CorpusError
-from minigpt.models.gpt import GPT
 from minigpt.text.tokenizer import Tokenizer
 
 Run = Callable[..., Any]
@@ -215,17 +214,26 @@ def test_other_values_beside_the_model_do_not_matter(tmp_path: Path) -> None:
     assert close(ours(save(tmp_path, saved, meta()), IDS), logits(state, IDS))
 
 
-def test_gpt2_in_nanogpts_form_is_gpt2(tmp_path: Path, make_model: Callable[..., GPT], bpe: Tokenizer) -> None:
+def test_gpt2_in_nanogpts_form_is_gpt2(tmp_path: Path, minigpt: Run, bpe: Tokenizer) -> None:
     """GPT-2's tokens and padded rows, as nanoGPT trains on OpenWebText; the tokenizer comes from a GPT-2's folder."""
     (tmp_path / "gpt2").mkdir()
     (tmp_path / "gpt2" / "tokenizer.json").write_text(bpe.to_json())
     size = bpe.vocab_size + 47
     state = weights(size, bias=False)
     path = save(tmp_path, checkpoint(state, arguments(size, bias=False)))
-    for place in ("gpt2", "gpt2/tokenizer.json"):
-        found = read_model(path, tokenizer=tmp_path / place).checkpoint
-        assert found.tokenizer.encode(TEXT) == bpe.encode(TEXT)
-        assert found.tokenizer.stops == {bpe.end_of_text}
+    (tmp_path / "older").mkdir()
+    layout = json.loads(bpe.to_json())["model"]
+    (tmp_path / "older" / "vocab.json").write_text(json.dumps(layout["vocab"]))
+    (tmp_path / "older" / "merges.txt").write_text("\n".join(map(" ".join, layout["merges"])))
+    for number, place in enumerate(("gpt2", "gpt2/tokenizer.json", "older")):
+        out = str(tmp_path / f"out-{number}")
+        result = minigpt("import", str(path), out, "--tokenizer", str(tmp_path / place))
+        assert result.exit_code == 0, result.stderr
+        for tokenizer in (read_model(path, tokenizer=tmp_path / place).checkpoint.tokenizer, load(out).tokenizer):
+            assert tokenizer.encode(TEXT) == bpe.encode(TEXT)
+            assert tokenizer.stops == {bpe.end_of_text}
+        theirs = transformers.AutoTokenizer.from_pretrained(out)
+        assert (theirs(TEXT).input_ids, theirs.eos_token_id) == (bpe.encode(TEXT), bpe.end_of_text)
     assert close(ours(path, IDS, tokenizer=tmp_path / "gpt2"), logits(state, IDS))
 
 
