@@ -196,7 +196,7 @@ def _path_for_checkpoint() -> Iterator[None]:
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
-    """Load a run's folder, any Hugging Face GPT-2 folder, or a GPT-2 of the Hub by its name.
+    """Load a run's folder, any Hugging Face GPT-2 folder, a GGUF file of one, or a GPT-2 of the Hub by its name.
 
     Raises CheckpointError, which says what is missing or does not fit. Nothing in a folder is executed.
     """

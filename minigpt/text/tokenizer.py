@@ -221,7 +221,7 @@ class Tokenizer:
             self._words = sorted(item for item in self._engine.get_vocab().items() if item[1] not in self._added)
         start = "".join(map(BYTE_TO_LETTER.__getitem__, data))
         first, end = (bisect_left(self._words, (start + letter,)) for letter in ("\0", chr(sys.maxunicode)))
-        return sorted(token for _, token in self._words[first:end])
+        return sorted(token for _, token in self._words[first:end] if token < self.vocab_size)
 
     def token_of(self, role: str) -> int | None:
         """The id of the token with this role (of ROLES), if there is one."""
