@@ -30,7 +30,7 @@ def new_contest(text: CorpusSettings, wanted: ContestSettings, machine: Machine,
     """Begin a comparison in a new folder."""
     device = use_device(machine.device, machine.threads)
     with Scratch(wanted.out) as scratch:
-        corpus = read_corpus(text.corpus, encoding=text.encoding, field=text.field, progress=stages("reading", None))
+        corpus = read_corpus(text.corpus, text, progress=stages("reading", None))
         comparison, plan = begin(
             corpus,
             minutes=wanted.budget_minutes,

@@ -25,6 +25,13 @@ class Skipped:
     names: Sequence[str]
 
 
+@dataclass(frozen=True)
+class Remark:
+    """A sentence about how the corpus was read."""
+
+    sentence: str
+
+
 class Evaluation:
     """A model, and the windows in which it reads a text.
 
@@ -45,15 +52,16 @@ class Evaluation:
         loaded = open_checkpoint(path, machine.device, machine.threads, weights.dtype, weights.quantize)
         return cls(loaded, windows)
 
-    def run(self, files: Sequence[str], text: TextFormat, stages: Stages) -> Iterator[Skipped | FileScore]:
-        """Yields the skipped files, if any; a score for each file; and last, the score of all files together.
+    def run(self, files: Sequence[str], text: TextFormat, stages: Stages) -> Iterator[Skipped | Remark | FileScore]:
+        """Yields the skipped files, if any, and remarks; a score for each file; last, the score of all files together.
 
         Raises CorpusError if there is nothing to score.
         """
         progress = stages("reading", None)
-        corpus = read_corpus(files, encoding=text.encoding, field=text.field, progress=progress, to_learn=False)
+        corpus = read_corpus(files, text, progress=progress, to_learn=False)
         if corpus.skipped:
             yield Skipped(corpus.skipped)
+        yield from map(Remark, filter(None, (*corpus.notes, corpus.separator_note)))
         scores = []
         for each in self._scores(corpus, stages("scoring", corpus.utf8_bytes, "bytes")):
             scores.append(each)

@@ -146,12 +146,15 @@ class TrainRequest:
         most = None if seconds is None else READING_SHARE * seconds
 
         def read(specs: tuple[str, ...]) -> Corpus:
-            return read_corpus(specs, encoding=text.encoding, field=text.field, progress=progress, seconds=most)
+            return read_corpus(specs, text, progress=progress, seconds=most)
 
         corpus, held_out = read(text.corpus), None if text.val is None else read((text.val,))
         for each in (corpus, held_out):
-            if each is not None and not each.whole:
-                self.note(_part_was_read(each))
+            if each is None:
+                continue
+            for sentence in (*each.notes, each.separator_note, "" if each.whole else _part_was_read(each)):
+                if sentence:
+                    self.note(sentence)
         return corpus, held_out
 
     def _start(self, prepared: "Prepared", plan: Plan, device: torch.device) -> StartedRun:

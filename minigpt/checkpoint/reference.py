@@ -3,15 +3,14 @@
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.listing import first_and_more
 from minigpt.checkpoint.runs import RESUME, RUN, TOKENS, find_run, near_run, read_run_info, run_of
 from minigpt.errors import CheckpointError, CorpusError, MinigptError, escaped, named
-from minigpt.settings import require
+from minigpt.settings import TextFormat, build, require
 from minigpt.text.blocks import Progress, no_progress
 from minigpt.text.corpus import Corpus, Split, builtin_corpus, read_corpus
 from minigpt.text.records import CorpusText
@@ -46,8 +45,9 @@ def find_reference(
     if not runs:
         require(BUILTIN not in specs or len(specs) == 1, f"{named('corpus', BUILTIN)} cannot be combined.")
         corpus = builtin_corpus() if BUILTIN in specs else _read(specs, progress)
-        skipped = f"skipped what is not text, such as {corpus.skipped[0]}." if corpus.skipped else ""
-        return _reference(_name(corpus), "whole text", _tokens(corpus, 0.0, checkpoint.tokenizer, progress), skipped)
+        skipped = [f"skipped what is not text, such as {corpus.skipped[0]}."] if corpus.skipped else []
+        note = " ".join([*skipped, *corpus.notes])
+        return _reference(_name(corpus), "whole text", _tokens(corpus, 0.0, checkpoint.tokenizer, progress), note)
     require(len(specs) == 1, f"{named('corpus', escaped(runs[0]))} is a run, which cannot be combined.")
     run = run_of(checkpoint.path) if runs[0] == OWN else _run(runs[0])
     if run is None:
@@ -89,7 +89,7 @@ def _read_again(run: Path, problem: str, progress: Stages) -> tuple[Corpus, floa
     if "-" in specs:
         raise CorpusError(f"{problem}, and its text came from standard input.\n{advice}")
     try:
-        corpus = _read(specs, progress, encoding=info.text.encoding, field=info.text.field)
+        corpus = _read(specs, progress, build(TextFormat, asdict(info.text)))
     except MinigptError as error:
         raise CorpusError(
             f"{problem}, and its text cannot be read: {error.message.splitlines()[0]}\n{advice}"
@@ -101,9 +101,9 @@ def _read_again(run: Path, problem: str, progress: Stages) -> tuple[Corpus, floa
     return corpus, fraction
 
 
-def _read(specs: Sequence[str], progress: Stages, **reading: Any) -> Corpus:
+def _read(specs: Sequence[str], progress: Stages, how: TextFormat = TextFormat()) -> Corpus:
     try:
-        return read_corpus(specs, progress=progress("reading", None), to_learn=False, **reading)
+        return read_corpus(specs, how, progress=progress("reading", None), to_learn=False)
     except CorpusError as error:
         missing = next((spec for spec in specs if not os.path.exists(spec)), "")
         raise CorpusError(f"{error.message}{near_run(missing)}") from error

@@ -10,7 +10,7 @@ from minigpt.checkpoint.files import TOKENIZER, WEIGHTS, read_own_json, reading,
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.errors import CheckpointError, escaped, named
 from minigpt.records import Amount, Count, Misfit, Positive, Several, Share, Within, from_line, from_plain, record_of
-from minigpt.settings import MOST_MINUTES
+from minigpt.settings import MOST_MINUTES, TextFormat
 from minigpt.text.records import TextSource
 
 RUNS = Path("checkpoints")  # where runs are made
@@ -104,6 +104,8 @@ class RunReading:
     corpus: tuple[str, ...]
     encoding: str
     field: str
+    encoding_errors: str = TextFormat.encoding_errors
+    split_on: str | None = TextFormat.split_on
     val: str | None = None
 
 

@@ -22,12 +22,12 @@ from minigpt.render.panels import panels
 from minigpt.render.picture import check_picture, panel_picture, picture_format
 from minigpt.render.plot import panel_plots
 from minigpt.render.screen import Screen
-from minigpt.settings import ContestSettings, CorpusSettings, Machine, require
+from minigpt.settings import ContestSettings, CorpusSettings, Machine, TextFormat, require, settings_of
 
 if TYPE_CHECKING:
     from minigpt.contest.contest import Contest
 
-_FIXED_AT_THE_START = {"corpus", "out", "seed", "quick", "ablate", "encoding", "field"}
+_FIXED_AT_THE_START = {"corpus", "out", "seed", "quick", "ablate", *settings_of(TextFormat)}
 
 
 @command
@@ -68,7 +68,8 @@ def compare(
             contest = new_contest(text, wanted, machine, work.begin)
         if not text.corpus:
             note("no text given, so this compares on Python's own language reference.")
-        for sentence in contest.plan.notes:
+        corpus = contest.plan.corpus
+        for sentence in filter(None, (*corpus.notes, corpus.separator_note, *contest.plan.notes)):
             note(sentence)
     else:
         contest, started = reopened_contest(wanted.resume, wanted.minutes, machine), time.perf_counter()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from minigpt.cli.console import print_lines, stderr
+from minigpt.cli.console import note, print_lines, stderr
 from minigpt.cli.flags import Checkpoint, command, csv_flag, json_flag
 from minigpt.cli.remarks import note_checkpoint, note_skipped
 from minigpt.errors import named
@@ -21,8 +21,8 @@ def evaluate(
     files: Annotated[
         list[str],
         typer.Argument(
-            help="Files, directories, globs, URLs, - for standard input; .jsonl, .parquet and compressed ones as for "
-            "train.",
+            help="Files, directories, globs, URLs, - for standard input; .jsonl, .json, .parquet and compressed ones "
+            "as for train.",
             show_default=False,
         ),
     ],
@@ -43,7 +43,7 @@ def evaluate(
         a model on each text of a folder
     """
     require(not (json and csv), f"{named('json')} and {named('csv')} exclude each other.")
-    from minigpt.app.evaluate_run import Evaluation
+    from minigpt.app.evaluate_run import Evaluation, Remark, Skipped
 
     evaluation = Evaluation.open(checkpoint, windows, weights, machine)
     note_checkpoint(evaluation.checkpoint)
@@ -51,7 +51,10 @@ def evaluate(
     out = sys.stdout  # the current stream: while a bar is shown, output is redirected to its terminal
     with WorkDisplay(stderr()) as work:
         for event in evaluation.run(files, text, work.begin):
-            if not isinstance(event, FileScore):
+            if isinstance(event, Remark):
+                note(event.sentence)
+                continue
+            if isinstance(event, Skipped):
                 note_skipped(event.names)
                 continue
             scores.append(event)

@@ -16,6 +16,7 @@ from minigpt.settings.model import DEFAULT_WINDOW, DROPOUT, MODELS, PRESETS
 PANELS = TEXT, MODEL, TRAINING, OPTIMIZER, MACHINE, OUTPUT = (
     "Text", "Model", "Training", "Optimizer", "Machine", "Output"
 )  # fmt: skip
+ENCODING_ERRORS = ("strict", "replace", "skip")
 TOKENIZERS = ("bpe", "char")
 OPTIMIZERS = ("muon", "adamw")
 POSITIONS = ("learned", "sinusoidal", "none")  # how a model learns the position of a token
@@ -35,7 +36,21 @@ class TextFormat(Settings):
     """How files of text are read."""
 
     encoding: str = setting("utf-8", help="The text's encoding.", panel=TEXT)
-    field: str = setting("text", help="Field or column that holds the text in .jsonl and .parquet.", panel=TEXT)
+    encoding_errors: str = setting(
+        "strict",
+        help="Bytes that are not of that encoding: {values}.",
+        panel=TEXT,
+        choices=ENCODING_ERRORS,
+        remarks={"strict": "an error", "replace": "U+FFFD in their place", "skip": "left out"},
+    )
+    field: str = setting("text", help="Field or column that holds the text in .jsonl, .json and .parquet.", panel=TEXT)
+    split_on: str | None = setting(
+        None, help="Text between the documents of a file, such as '<|endoftext|>'.", panel=TEXT
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.split_on != "", f"{named('split_on')} must not be empty.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +59,7 @@ class CorpusSettings(TextFormat):
 
     corpus: tuple[str, ...] = setting(
         (),
-        help="Files, directories, globs, URLs that fsspec opens, - for standard input; .jsonl, .parquet, "
+        help="Files, directories, globs, URLs that fsspec opens, - for standard input; .jsonl, .json, .parquet, "
         ".gz, .bz2, .xz and .zst as they are. Without any: Python's own language reference.",
         argument=True,
     )

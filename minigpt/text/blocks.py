@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 # Before a line that follows a single newline, and before a single space between two words. GPT-2's pattern never looks
@@ -46,6 +48,34 @@ def blocks(chunks: Iterable[str]) -> Iterator[Block]:
     """Split the document in `chunks`; only a million characters without a safe place are split elsewhere."""
     for number, text in enumerate(cut(chunks, BLOCK, 4 * BLOCK)):
         yield Block(text, begins=number == 0)
+
+
+def split_at(chunks: Iterable[str], separator: str) -> Iterator[Iterator[str]]:
+    """The documents between `separator`, each in chunks, which must be consumed before the next.
+
+    One line break before and one after the separator belong to it.
+    """
+    for _, parts in groupby(_numbered(chunks, separator), key=itemgetter(0)):
+        yield (text for _, text in parts)
+
+
+def _numbered(chunks: Iterable[str], separator: str) -> Iterator[tuple[int, str]]:
+    """Parts of a text, each with the number of its document."""
+    pattern, number, rest = re.compile(f"\n?{re.escape(separator)}\n?"), 0, ""
+    longest = len(separator) + 2
+    for chunk in chunks:
+        rest, start = rest + chunk, 0
+        for found in pattern.finditer(rest):
+            if found.end() == len(rest):  # a line break may follow
+                break
+            yield number, rest[start : found.start()]
+            number, start = number + 1, found.end()
+        end = max(start, len(rest) - longest)
+        yield number, rest[start:end]
+        rest = rest[end:]
+    for text in pattern.split(rest):
+        yield number, text
+        number += 1
 
 
 def pieces(text: str, safe: re.Pattern[str] = SAFE_CUT) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from minigpt.errors import CorpusError, needs_extra
+from minigpt.text.findings import Findings
 
 _MOST = 1 << 18  # bytes that come out at once, about
 _LARGEST_WINDOW = 31  # its logarithm: what `zstd --long=31` asks for, of which no more is used than a file fills
@@ -84,6 +85,9 @@ DECOMPRESSORS: dict[str, Callable[[], Any]] = {
     ".xz": lzma.LZMADecompressor,
     ".zst": zst_decompressor,
 }
+# The beginning of a stream. Other bytes may follow one in a file of the _TOLERANT; the tool of the third refuses them.
+_MAGIC = {".gz": b"\x1f\x8b", ".bz2": b"BZh", ".xz": b"\xfd7zXZ\0"}
+_TOLERANT = (".gz", ".bz2")
 
 
 def is_compressed(path: str) -> bool:
@@ -97,18 +101,24 @@ def inner_path(path: str) -> str:
     return path
 
 
-def decompress(chunks: Iterable[bytes], path: str, name: str) -> Iterator[bytes]:
-    """Undo every compression that the suffixes of `path` name; `name` appears in messages."""
+def decompress(chunks: Iterable[bytes], path: str, name: str, found: Findings | None = None) -> Iterator[bytes]:
+    """Undo every compression that the suffixes of `path` name; `name` appears in messages.
+
+    Bytes after the end of a gzip or bzip2 stream that begin no other are ignored, as their own tools do, and counted in
+    `found`; those of xz and zstd refuse such a file.
+    """
+    found = Findings() if found is None else found
     while is_compressed(path):
         suffix = PurePath(path).suffix
-        chunks = _decompress_one(chunks, suffix, name)
+        chunks = _decompress_one(chunks, suffix, name, found)
         path = path[: -len(suffix)]
     return iter(chunks)
 
 
-def _decompress_one(chunks: Iterable[bytes], suffix: str, name: str) -> Iterator[bytes]:
+def _decompress_one(chunks: Iterable[bytes], suffix: str, name: str, found: Findings) -> Iterator[bytes]:
+    kind = suffix.lower()
     try:
-        yield from _streams(chunks, DECOMPRESSORS[suffix.lower()])
+        yield from _streams(chunks, kind, found)
     except ImportError as error:
         raise needs_extra(name, "the package zstandard", "zstd") from error
     except reading_errors() as error:
@@ -125,15 +135,28 @@ def loaded(errors: Iterable[tuple[str, str]]) -> tuple[type[Exception], ...]:
     return tuple(getattr(sys.modules[module], name) for module, name in errors if module in sys.modules)
 
 
-def _streams(chunks: Iterable[bytes], new: Callable[[], Any]) -> Iterator[bytes]:
+def _streams(chunks: Iterable[bytes], kind: str, found: Findings) -> Iterator[bytes]:
     """Decompress one stream after another, as pigz, zstd and cat produce them; zeros in between are padding.
 
-    A few bytes may expand to gigabytes, so they come out in pieces, one of which is in memory.
+    A few bytes may expand to gigabytes, so they come out in pieces, one of which is in memory. After the first stream,
+    bytes that begin no other are counted, and nothing else is read.
     """
-    stream = None
-    for chunk in chunks:
-        while chunk := chunk if stream else chunk.lstrip(b"\0"):
-            stream = stream or new()
+    new, magic = DECOMPRESSORS[kind], _MAGIC.get(kind, b"")
+    stream, rest, is_first = None, iter(chunks), True
+    for chunk in rest:
+        while chunk:
+            if stream is None:
+                chunk = chunk.lstrip(b"\0")
+                while not is_first and 0 < len(chunk) < len(magic) and (more := next(rest, b"")):
+                    chunk += more
+                if not is_first and not chunk.startswith(magic[: len(chunk)]):
+                    if kind not in _TOLERANT:
+                        raise ValueError("other bytes follow its end")
+                    found.trailing += len(chunk) + sum(map(len, rest))
+                    return
+                if not chunk:
+                    break
+                stream, is_first = new(), False
             yield stream.decompress(chunk, _MOST)
             while not (stream.eof or stream.needs_input):
                 yield stream.decompress(b"", _MOST)

@@ -7,15 +7,18 @@ import time
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from importlib import import_module
 from itertools import accumulate, groupby, islice
 
 from minigpt.errors import CorpusError
-from minigpt.settings import check_ranges
+from minigpt.settings import TextFormat, check_ranges
 from minigpt.text.blocks import Block, Progress, beyond, blocks, cut, no_progress, up_to, utf8_length
-from minigpt.text.formats import NotText, check_encoding, read_blocks
+from minigpt.text.decoding import NotText
+from minigpt.text.encodings import check_encoding
+from minigpt.text.findings import Findings, reading_notes, separator_note
+from minigpt.text.formats import check_argument, is_plain_text, read_blocks
 from minigpt.text.records import TextSource
 from minigpt.text.sources import File, Place, Stored, find
 
@@ -31,7 +34,9 @@ class Corpus:
 
     Corpora are streamed and never loaded whole: `blocks` reads them again, and raises CorpusError if a source has
     changed. `sha256` is the hash of the text in UTF-8, so encodings and fields matter; `skipped` names files in
-    directories and globs that are not text. If it is not `whole`, there was no time to read the rest.
+    directories and globs that are not text. `notes` are sentences about what was left out or changed in reading, and
+    `separator_note` is one about marks at which the text could be split. If it is not `whole`, there was no time to
+    read the rest.
     """
 
     name: str
@@ -41,6 +46,8 @@ class Corpus:
     utf8_bytes: int = 0
     sha256: str = ""
     whole: bool = True
+    notes: tuple[str, ...] = ()
+    separator_note: str = ""
     blocks: Callable[[], Iterator[Block]] = field(default=lambda: iter(()), compare=False, repr=False)
 
     @property
@@ -112,26 +119,27 @@ class _Result:
     source: TextSource
     tally: _Tally
     blocks: Callable[[], Iterator[Block]]
+    found: Findings = field(default_factory=Findings)
     is_text: bool = True
 
 
 def read_corpus(
     specs: Sequence[str],
+    how: TextFormat = TextFormat(),
     *,
-    encoding: str = "utf-8",
-    field: str = "text",
     progress: Progress = no_progress,
     to_learn: bool = True,
     seconds: float | None = None,
 ) -> Corpus:
     """The corpus that `specs` name (files, directories, globs, URLs, -), by default Python's own reference.
 
-    Everything, or as much as can be read in `seconds`, is read once to be hashed, counted and checked. A file reached
-    twice is read once. `field` holds the text in .jsonl and .parquet; `progress` receives bytes as stored. Raises
-    CorpusError for files that are missing, unreadable, damaged, not text, in another encoding, or empty; and, with
-    `to_learn`, for a text of a single character.
+    Everything, or as much as can be read in `seconds`, is read once, as `how` says, to be hashed, counted and checked.
+    A file reached twice is read once. `progress` receives bytes as stored. Raises ConfigError; CorpusError for files
+    that are missing, unreadable, damaged, not text, in another encoding, or empty; and, with `to_learn`, for a text of
+    a single character.
     """
-    check_encoding(encoding)
+    check_encoding(how.encoding)
+    check_argument(how.split_on or "")
     if not specs:
         return builtin_corpus()
     places = [find(spec) for spec in specs]
@@ -143,13 +151,14 @@ def read_corpus(
                 continue
             clock.left_out = clock.left_out or clock.is_over()
             if not clock.left_out:
-                read = partial(read_blocks, file, encoding=encoding, field=field)
-                results[file.key] = read_file(file, read, progress, clock, named=place.named)
+                results[file.key] = read_file(file, how, progress, clock, named=place.named)
         if not clock.left_out:
             check_any_text(place, results)
     skipped = [result.source.name for result in results.values() if not result.is_text]
     skipped += [name for place in places for name in place.skipped]
-    return assemble(places[0].label, results.values(), skipped, to_learn=to_learn, whole=not clock.left_out)
+    found = {result.source.name: result.found for result in results.values() if result.source.documents}
+    corpus = assemble(places[0].label, results.values(), skipped, to_learn=to_learn, whole=not clock.left_out)
+    return replace(corpus, notes=reading_notes(found, how), separator_note=separator_note(found))
 
 
 def builtin_corpus() -> Corpus:
@@ -172,39 +181,37 @@ def corpus_of(name: str, documents: Sequence[str], source: str = "", stored: byt
     return assemble(name, [_Result(found, tally, in_blocks)], [])
 
 
-def read_file(
-    file: File, read: Callable[[Iterable[bytes]], Iterator[Block]], progress: Progress, clock: _Clock, *, named: bool
-) -> _Result:
+def read_file(file: File, how: TextFormat, progress: Progress, clock: _Clock, *, named: bool) -> _Result:
     """Read `file` once, while there is time. Only a file that was `named` must contain text."""
-    stored, tally, is_text = Stored(file, progress), _Tally(), True
+    stored, tally, found, is_text = Stored(file, progress), _Tally(), Findings(), True
     try:
-        for block in read(stored):
+        for block in read_blocks(file, stored, how, found):
             if clock.is_over():
                 clock.left_out = True
                 break
             tally.add(block)
+            if how.split_on is None:
+                found.count_ends(block.text)
             clock.start()
     except NotText:
         if named:
             raise
         tally, is_text = _Tally(), False
     if named and not tally.documents and not clock.left_out:
-        what = "contains only white space" if stored.size else "is empty"
-        raise CorpusError(f"{file.name} {what}.\nGive a file with text.")
+        blank = "contains only white space" if is_plain_text(file) else "contains no text"
+        raise CorpusError(f"{file.name} {blank if stored.size else 'is empty'}.\nGive a file with text.")
     source = TextSource(name=file.name, sha256=stored.sha256, size=stored.size, documents=tally.documents)
     count = tally.blocks if clock.left_out else None
-    return _Result(source, tally, partial(read_again, file, read, source, count), is_text)
+    return _Result(source, tally, partial(read_again, file, how, source, count), found, is_text)
 
 
-def read_again(
-    file: File, read: Callable[[Iterable[bytes]], Iterator[Block]], source: TextSource, count: int | None
-) -> Iterator[Block]:
+def read_again(file: File, how: TextFormat, source: TextSource, count: int | None) -> Iterator[Block]:
     """All blocks, or as many as were read before time ran out."""
     stored = Stored(file)
-    found = read(stored)
-    yield from islice(found, count)
+    blocks = read_blocks(file, stored, how, Findings())
+    yield from islice(blocks, count)
     if count is not None:
-        next(found, None)  # which was read too
+        next(blocks, None)  # which was read too
     if stored.sha256 != source.sha256:
         raise CorpusError(f"{file.name} has changed while it was being read.\nStart again when it no longer changes.")
 

@@ -17,7 +17,7 @@ from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, brief, named
 from minigpt.models.kinds import Model
 from minigpt.records import Count, Several, record_of
-from minigpt.settings import MOST_STEPS, ModelConfig, TrainConfig, require
+from minigpt.settings import MOST_STEPS, ModelConfig, TextFormat, TrainConfig, require
 from minigpt.text.corpus import Corpus
 from minigpt.text.records import TextSource
 from minigpt.text.shards import TokenData
@@ -86,7 +86,8 @@ def open_run(
         raise CheckpointError(f"{path} cannot be resumed: its state is gone from {path / RESUME}. Start it again.")
     plan = _read_plan(path, stored)
     given = {name: value for name, value in given.items() if (name, value) != ("out", path)}
-    known = {**stored.choices, **asdict(stored.model), **asdict(stored.train), **(info.get("text") or {})}
+    text = {**asdict(TextFormat()), **(info.get("text") or {})}
+    known = {**stored.choices, **asdict(stored.model), **asdict(stored.train), **text}
     _refuse_differences(given, known, {**stored.choices, "precision": "auto"})
     longer = _longer(run, plan.train, steps, minutes)
     _refuse_changed_text(plan.corpus)

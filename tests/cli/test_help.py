@@ -126,6 +126,7 @@ def test_choices_are_found(minigpt: Callable[..., Any], around: Callable[[str], 
         *(("evaluate", flag) for flag in ("--dtype", "--quantize", "--precision")),
         *(("plot", flag) for flag in ("--x", "--y")),
         ("export", "--dtype"),
+        *((command, "--encoding-errors") for command in ("train", "evaluate", "compare")),
         ("import", "--activation"),
     }
 

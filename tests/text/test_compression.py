@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from minigpt.text import compression
+from minigpt.errors import CorpusError
+from minigpt.text import compression, sources
 from minigpt.text.corpus import read_corpus
 
 LINE = b"the same line again and again\n"
@@ -79,3 +80,45 @@ def test_zstandard_needs_no_more_than_a_few_bytes_at_once() -> None:
     data = zst_compress(LINE * 1000)
     pieces = compression.decompress((data[i : i + 1] for i in range(len(data))), "a.zst", "a")
     assert b"".join(pieces) == LINE * 1000
+
+
+# --- what follows the end
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2"])
+@pytest.mark.parametrize("size", [1, 3, 1 << 18])
+@pytest.mark.parametrize("end", [b"\n", b"junk", b"\0\0junk", b"text that goes on " * 100])
+def test_bytes_after_the_end_are_ignored_with_a_note(
+    suffix: str, size: int, end: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`gzip -d` (1.12) and `bzip2 -d` (1.0.8) write the text and warn of trailing garbage."""
+    monkeypatch.setattr(sources, "_CHUNK", size)
+    (file := tmp_path / f"a.txt{suffix}").write_bytes(COMPRESSORS[suffix](LINE) * 2 + end)
+    corpus = read_corpus([str(file)])
+    assert "".join(block.text for block in corpus.blocks()) == 2 * LINE.decode()
+    assert corpus.sources[0].sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    (note,) = corpus.notes
+    number = len(end.lstrip(b"\0"))
+    units = "1 byte after the end of the compressed text was" if number == 1 else f"{number:,} bytes after the end"
+    assert note.startswith(f"{file}: {units}")
+
+
+@pytest.mark.parametrize("suffix", COMPRESSORS)
+def test_zeros_after_the_end_are_padding(suffix: str, tmp_path: Path) -> None:
+    (file := tmp_path / f"a.txt{suffix}").write_bytes(COMPRESSORS[suffix](LINE) + b"\0" * 512)
+    assert read_corpus([str(file)]).notes == ()
+
+
+@pytest.mark.parametrize("suffix", [".xz", ".zst"])
+def test_what_xz_and_zstd_refuse_after_the_end_is_refused(suffix: str, tmp_path: Path) -> None:
+    """`xz -d` (5.4) and `zstd -d` (1.5) fail, so nobody has a text from such a file."""
+    (file := tmp_path / f"a.txt{suffix}").write_bytes(COMPRESSORS[suffix](LINE) + b"junk")
+    with pytest.raises(CorpusError, match=f"is damaged or not a {suffix} file: "):
+        read_corpus([str(file)])
+
+
+@pytest.mark.parametrize("end", [b"\x1f", b"\x1f\x8b\x08", gzip.compress(LINE)[:-4], b"\x1f\x8bjunk"])
+def test_a_second_stream_that_is_cut_off_is_an_error(end: bytes, tmp_path: Path) -> None:
+    (file := tmp_path / "a.txt.gz").write_bytes(gzip.compress(LINE) + end)
+    with pytest.raises(CorpusError, match=r"is damaged or not a \.gz file: "):
+        read_corpus([str(file)])

@@ -1,0 +1,258 @@
+"""Decodes the bytes of a file into clean text, and tells of bytes that are not text, with what to do about them."""
+
+import codecs
+import os
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from io import IncrementalNewlineDecoder
+from itertools import chain, islice
+
+from minigpt.errors import CorpusError, escaped, named
+from minigpt.settings import TextFormat
+from minigpt.text.compression import decompress, is_compressed
+from minigpt.text.encodings import ENCODINGS, failures, guess_by_letters, mark_errors, marked_bytes, unmarked
+from minigpt.text.findings import Findings
+from minigpt.text.sources import File, Stored
+
+CONTROLS = bytes({*range(32), 127} - {*b"\t\n\v\f\r\x1b"})
+INSTEAD = {"replace": "\ufffd", "skip": ""}  # of bytes that are not of the encoding
+_SAMPLE = 1 << 16  # bytes by which an encoding is guessed
+_FEW = 1 / 20  # of a text: random bytes have 10 % of control characters; text in any encoding of bytes has almost none
+_SHOWN = 16  # characters before and after a byte, in a message
+
+
+class NotText(CorpusError):
+    """A binary file: an error if the user named it, skipped if it was found."""
+
+
+def decode(chunks: Iterable[bytes], file: File, how: TextFormat, found: Findings) -> Iterator[str]:
+    """Decode `chunks` into clean text, strictly unless `how` says otherwise; then, undecodable bytes are counted.
+
+    Raises NotText for binary data, CorpusError for another encoding.
+    """
+    decoder = _Decoder(file, how, found)
+    mark = "\ufeff"
+    for chunk in chunks:
+        if text := decoder.decode(chunk):
+            yield text.removeprefix(mark)
+            mark = ""
+    yield decoder.decode(b"", final=True).removeprefix(mark)
+
+
+def decode_value(value: bytes, encoding: str, how: TextFormat, found: Findings) -> str:
+    """Decode a whole text. Raises UnicodeError if `how` is strict and it is not of `encoding`."""
+    instead = INSTEAD.get(how.encoding_errors)
+    if instead is None:
+        return value.decode(encoding)
+    text = value.decode(encoding, mark_errors())
+    found.undecodable += marked_bytes(text)
+    return unmarked(text, instead)
+
+
+class _Decoder:
+    """Decodes a file chunk by chunk, and knows the position of invalid bytes."""
+
+    def __init__(self, file: File, how: TextFormat, found: Findings) -> None:
+        self.file, self.encoding, self._found = file, how.encoding, found
+        self._instead = INSTEAD.get(how.encoding_errors)
+        errors = "strict" if self._instead is None else mark_errors()
+        self._characters = codecs.getincrementaldecoder(how.encoding)(errors)
+        self._newlines = IncrementalNewlineDecoder(None, translate=True)
+        self._bytes, self._lines, self._is_ascii = 0, 0, True
+
+    def decode(self, chunk: bytes, final: bool = False) -> str:
+        start = self._bytes - len(self._characters.getstate()[0])  # where the characters begin that come out now
+        self._bytes += len(chunk)
+        try:
+            text = self._characters.decode(chunk, final)
+        except UnicodeError as error:
+            # A missing mark is a UnicodeError up to Python 3.12, a UnicodeDecodeError from 3.13 on.
+            if isinstance(error, UnicodeDecodeError) and has_its_mark(self.file, self.encoding):
+                raise self._wrong(error) from error
+            raise without_mark(self.file, self.encoding) from error
+        if "\0" in text:
+            raise with_nul(self.file, self.encoding, start + self._size(text[: text.index("\0")], start))
+        if self._instead is not None and not text.isascii():
+            self._found.undecodable += marked_bytes(text)
+            text = unmarked(text, self._instead)
+        text = self._newlines.decode(text, final)
+        self._lines += text.count("\n")
+        self._is_ascii = self._is_ascii and text.isascii()
+        return text
+
+    def _size(self, text: str, start: int) -> int:
+        """The bytes of `text`, which begins at the byte `start`; of every encoding, a first text has a mark."""
+        mark = len("".encode(self.encoding)) * bool(start)
+        return len(unmarked(text, "").encode(self.encoding, "replace")) - mark + marked_bytes(text)
+
+    def _wrong(self, error: UnicodeDecodeError) -> CorpusError:
+        before = error.object[: error.start]
+        line = 1 + self._lines + self._newlines.decode(before.decode(self.encoding, "ignore"), True).count("\n")
+        offset = self._bytes - len(error.object) + error.start
+        what = f"byte 0x{error.object[error.start]:02x} at offset {offset:,} (line {line:,})"
+        # A UTF-8 text cut inside its last character, as by head -c; one in latin-1 may end alike.
+        is_cut = error.reason == "unexpected end of data" and not (self._is_ascii and before.isascii())
+        return wrong_encoding(self.file, codecs.lookup(self.encoding).name, what, is_cut=is_cut)
+
+
+# --- another encoding
+
+
+def wrong_encoding(file: File, encoding: str, what: str, *, is_cut: bool) -> CorpusError:
+    """The error for a file of which not all bytes are of `encoding`; `what` names the first that is not."""
+    guess, sample, stray = marked_encoding(file), b"", False
+    failed, decoded = failures(contents(file), encoding)
+    if guess is None:
+        check_not_binary(file)
+        sample, stray = first_beyond_ascii(contents(file)), encoding == "utf-8" and failed <= decoded
+        guess = guess_by_letters(sample)
+    if is_cut or codecs.lookup(guess).name == encoding:
+        advice = errors_advice("The text is damaged there, or cut inside a character: ")
+    elif stray:
+        advice = errors_advice(f"The rest of it is {encoding.upper()}: ")
+    else:
+        advice = encoding_advice(file, guess, reading(sample, guess) if sample else "")
+    more = f", the first of {failed:,} that fail" if failed > 1 else ""
+    return CorpusError(f"{file.name} is not {encoding.upper()}: {what}{more}.\n{advice}")
+
+
+def errors_advice(why: str = "") -> str:
+    skip, replace = named("encoding_errors", "skip"), named("encoding_errors", "replace")
+    return f"{why}{skip} leaves such bytes out, {replace} puts U+FFFD in their place."
+
+
+def single_text_advice(data: bytes) -> str:
+    """What to do about a text that is not UTF-8, where no encoding can be given."""
+    failed, decoded = failures([data], "utf-8")
+    marked = next(encoding for encoding, marks in ENCODINGS if data.startswith(marks))
+    if marked == "utf-8" and failed <= decoded:
+        return "Leave out what fails: iconv -c -f utf-8 -t utf-8"
+    guess = guess_by_letters(first_beyond_ascii([data])) if marked == "utf-8" else marked
+    return f"Convert it: iconv -f {iconv_name(guess)} -t utf8"
+
+
+def encoding_advice(file: File, guess: str, read: str = "") -> str:
+    message = f"Try {named('encoding', guess)}" + (f", which reads “{read}”" if read else "")
+    command = f"iconv -f {iconv_name(guess)} -t utf8 {shlex.quote(file.name)}"
+    return f"{message}, or convert it: {command}" if can_convert(file) and guess != "utf-8" else f"{message}."
+
+
+def iconv_name(encoding: str) -> str:
+    return encoding.replace("-", "") if encoding.startswith(("utf", "latin")) else encoding
+
+
+def can_convert(file: File) -> bool:
+    return os.path.isfile(file.path) and not is_compressed(file.path)
+
+
+def first_beyond_ascii(chunks: Iterable[bytes]) -> bytes:
+    """A sample of a text, from the beginning of its first line that is not ASCII, or from shortly before that byte."""
+    sample = b""
+    for chunk in chunks:
+        sample += chunk
+        if sample.isascii():
+            sample = sample[-_SAMPLE // 16 :]
+        elif len(sample) > 2 * _SAMPLE:
+            break
+    first = re.search(rb"[^\n\r]*[\x80-\xff]", sample)
+    return sample[first.start() :][:_SAMPLE] if first else b""
+
+
+def reading(sample: bytes, encoding: str) -> str:
+    """A few words of `sample` around its first letter beyond ASCII, for a person to judge an encoding."""
+    text = "".join(sample.decode(encoding, "replace").splitlines()[:1])
+    place = next((index for index, char in enumerate(text) if char > "\x7f"), 0)
+    return escaped(text[max(0, place - _SHOWN) : place + _SHOWN].strip())
+
+
+def marked_encoding(file: File) -> str | None:
+    """The encoding of the file's byte order mark, or UTF-8 without one, if it can be decoded so."""
+    start = start_of(file, 4)
+    return next((name for name, marks in ENCODINGS if start.startswith(marks) and can_decode(file, name)), None)
+
+
+def has_its_mark(file: File, encoding: str) -> bool:
+    """Whether the file begins with the byte order mark that the encoding needs, if it needs one."""
+    marks = dict(ENCODINGS[:2]).get(codecs.lookup(encoding).name)
+    return marks is None or beginning(file).startswith(marks)
+
+
+def without_mark(file: File, encoding: str) -> CorpusError:
+    name, start = codecs.lookup(encoding).name, beginning(file)
+    ordered = f"{name}-be" if start[:1] == b"\0" else f"{name}-le"
+    fits = 0 in start and can_decode(file, ordered)
+    guess = ordered if fits else marked_encoding(file) or guess_by_letters(first_beyond_ascii(contents(file)))
+    message = f"{file.name} does not begin with the byte order mark of {name.upper()}."
+    return CorpusError(f"{message}\n{encoding_advice(file, guess)}")
+
+
+def beginning(file: File) -> bytes:
+    return b"".join(islice(contents(file), 1))
+
+
+def start_of(file: File, size: int) -> bytes:
+    return bytes(islice(chain.from_iterable(contents(file)), size))
+
+
+def contents(file: File) -> Iterator[bytes]:
+    """The bytes inside `file`, read again."""
+    return decompress(Stored(file), file.path, file.name)
+
+
+def can_decode(file: File, encoding: str) -> bool:
+    try:
+        for _ in codecs.iterdecode(contents(file), encoding):
+            pass
+    except UnicodeError:
+        return False
+    return True
+
+
+# --- binary data
+
+
+def check_not_binary(file: File) -> None:
+    size = controls = 0
+    for chunk in contents(file):
+        if 0 in chunk:
+            raise with_nul(file, "ascii", size + chunk.index(0))
+        size += len(chunk)
+        controls += len(chunk) - len(chunk.translate(None, CONTROLS))
+    if controls > size * _FEW:
+        raise binary(file.name, f"{controls:,} of its {size:,} bytes are control characters")
+
+
+def with_nul(file: File, encoding: str, offset: int) -> NotText:
+    """The error for a file with a NUL byte at `offset`: binary data, UTF-16 without a mark, or text with NULs in it."""
+    sign = f"NUL byte at offset {offset:,}"
+    if "a".encode(encoding) != b"a":  # a NUL is no single byte
+        return binary(file.name, sign)
+    if guess := unmarked_utf16(start_of(file, _SAMPLE)):
+        about = "looks like UTF-16 without a byte order mark"
+        return NotText(f"{file.name} {about}: {sign}.\n{encoding_advice(file, guess)}")
+    size = nuls = controls = 0
+    for chunk in contents(file):
+        size, nuls = size + len(chunk), nuls + chunk.count(0)
+        controls += len(chunk) - len(chunk.translate(None, CONTROLS))
+    if max(controls - nuls, failures(contents(file), encoding)[0]) > (size - nuls) * _FEW:
+        return binary(file.name, sign)
+    more = f", the first of {nuls:,}" if nuls > 1 else ""
+    command = f"tr -d '\\0' < {shlex.quote(file.name)} > text.txt" if can_convert(file) else "tr -d '\\0'"
+    return NotText(f"{file.name} looks binary: {sign}{more}.\nIf the rest of it is text, remove them: {command}")
+
+
+def unmarked_utf16(sample: bytes) -> str | None:
+    """The order of bytes in which a sample with NULs is UTF-16, if it is: of ASCII, every second byte is 0."""
+    even, odd = sample[::2].count(0), sample[1::2].count(0)
+    encoding, nuls = ("utf-16-le", odd) if odd > even else ("utf-16-be", even)
+    text = sample.decode(encoding, "replace")
+    strange = sum(char == "\ufffd" or not (char.isprintable() or char.isspace()) for char in text)
+    return encoding if nuls > len(text) * _FEW and max(strange, min(even, odd)) <= len(text) * _FEW else None
+
+
+def binary(name: str, sign: str) -> NotText:
+    return NotText(
+        f"{name} looks binary: {sign}.\n"
+        "Give plain text, .jsonl, .json or .parquet; each may be compressed (.gz, .bz2, .xz, .zst)."
+    )
