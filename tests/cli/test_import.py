@@ -75,6 +75,23 @@ def test_a_trace_of_a_gguf_file_is_replayed_until_the_file_changes(minigpt: Run,
     assert "is no longer what t.jsonl was made with" in minigpt("sample", "--replay", "t.jsonl").stderr
 
 
+def test_a_link_may_be_named(minigpt: Run, model: str) -> None:
+    """Unlike one inside a folder, which its maker chose."""
+    Path("link.gguf").symlink_to(model)
+    assert minigpt("sample", "The cat", "-n", "2", "-c", "link.gguf").exit_code == 0
+    assert minigpt("import", "link.gguf", "out").exit_code == 0
+
+
+@pytest.mark.parametrize("special", ["loop", "pipe"])
+def test_what_is_no_file_is_one_clear_line(minigpt: Run, special: str) -> None:
+    Path("loop").symlink_to("loop")
+    os.mkfifo("pipe")
+    result = minigpt("import", special, "out")
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert "cannot be read" in result.stderr
+
+
 def test_python_opens_it_too(trained: Path, model: str) -> None:
     text = "The cat"
     assert minigpt_package.load(model).next(text) == minigpt_package.load(trained).next(text)
