@@ -203,7 +203,7 @@ def _path_for_checkpoint() -> Iterator[None]:
 def load(
     path: str | Path, device: str | torch.device = "cpu", *, special: bool = False, no_bos: bool = False
 ) -> Checkpoint:
-    """Load a run's folder, any Hugging Face GPT-2 folder, or a GPT-2 of the Hub by its name.
+    """Load a run's folder, any Hugging Face GPT-2 folder, a GGUF file of one, or a GPT-2 of the Hub by its name.
 
     With `special`, the names of special tokens in a text are these tokens, not letters; with `no_bos`, the token that
     some tokenizers put before every text is left out.

@@ -53,7 +53,7 @@ class Fingerprint:
         return cls(
             weights=sha256_of(weight_files(folder)),
             tokenizer=sha256_of(tokenizer_files(folder)),
-            config=sha256_of([folder / CONFIG]),
+            config=sha256_of([folder if folder.is_file() else folder / CONFIG]),
         )
 
     def changes(self, other: "Fingerprint") -> list[str]:

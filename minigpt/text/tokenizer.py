@@ -317,7 +317,7 @@ class Tokenizer:
         else:
             ids = self._vocabulary.values()
             found = [i for i in ids if self.token_bytes(i).startswith(data) and self.token_bytes(i) != data]
-        return sorted(token for token in found if token not in self._added)
+        return sorted(token for token in found if token not in self._added and token < self.vocab_size)
 
     @cached_property
     def _vocabulary(self) -> dict[str, int]:
