@@ -209,7 +209,8 @@ def _refuse_names(names: Iterable[str], where: str) -> None:
     if any(name.endswith("ln_f.weight") for name in own) and not any(name.endswith(".bias") for name in own):
         raise CheckpointError(
             f"{where} has no biases, as a nanoGPT with bias=False; GPT-2 has them.\n"
-            "Save it with biases of zero, which change no answer."
+            "Save it with biases of zero, which change no answer, or make a folder of nanoGPT's own checkpoint:\n"
+            "  minigpt import ckpt.pt FOLDER"
         )
 
 

@@ -125,6 +125,16 @@ def test_mistakes_are_one_clear_line(minigpt: Run, model: str, arguments: list[s
     assert sorted(os.listdir()) == ["a.gguf", "empty", "text.txt"]
 
 
+def test_a_folder_of_a_gguf_file_alone_names_the_file(minigpt: Run, model: str) -> None:
+    Path("models").mkdir()
+    Path(model).rename("models/toy.gguf")
+    told = minigpt("sample", "-c", "models")
+    assert told.exit_code == 1
+    assert told.stderr == (
+        "minigpt sample: models has no config.json. Its toy.gguf can be named: --checkpoint models/toy.gguf.\n"
+    )
+
+
 def test_what_is_no_checkpoint_names_the_import(minigpt: Run) -> None:
     Path("ckpt.pt").write_bytes(b"PK\x03\x04")
     told = minigpt("sample", "-c", "ckpt.pt").stderr
