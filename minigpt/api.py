@@ -37,6 +37,7 @@ from minigpt.settings import (
     settings_of,
 )
 from minigpt.text.arguments import single_token
+from minigpt.text.tokenizer import Encoded
 from minigpt.training.run import run
 from minigpt.views.against import ComparedNext, compare_next
 from minigpt.views.attention import AttentionGrid, attend, attention_grid
@@ -89,7 +90,8 @@ class Checkpoint(on_disk.Checkpoint):
 
     def score(self, text: str) -> TextScore:
         """Return what `text` costs the model: nats, bits per byte and perplexity over all tokens but the first."""
-        return text_score(every_token(self.model, self.tokenizer, self._ids(text), top=1))
+        read = self._read(text)
+        return text_score(every_token(self.model, self.tokenizer, read.ids, top=1), read.byte_counts)
 
     def sample(self, text: str = "", *, count: int = 1, **settings: Any) -> Iterator[Piece]:
         """Continue `text` token by token: a stream of pieces, each with its `text` and its `record`.
@@ -172,9 +174,12 @@ class Checkpoint(on_disk.Checkpoint):
         return tuple(cut(self.tokenizer, text))
 
     def _ids(self, text: str) -> list[int]:
+        return self._read(text).ids
+
+    def _read(self, text: str) -> Encoded:
         if not text:
             raise CorpusError("There is no text to look at: give one that is not empty.")
-        return self.tokenizer.encode(text)
+        return self.tokenizer.encode_prompt(text)
 
     def _tokens(self, texts: Sequence[str]) -> list[int]:
         return [single_token(self.tokenizer, text) for text in ([texts] if isinstance(texts, str) else texts)]
@@ -195,9 +200,13 @@ def _path_for_checkpoint() -> Iterator[None]:
         raise
 
 
-def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
-    """Load a run's folder, any Hugging Face GPT-2 folder, or a GPT-2 of the Hub by its name.
+def load(
+    path: str | Path, device: str | torch.device = "cpu", *, special: bool = False, no_bos: bool = False
+) -> Checkpoint:
+    """Load a run's folder, any Hugging Face GPT-2 folder, a GGUF file of one, or a GPT-2 of the Hub by its name.
 
+    With `special`, the names of special tokens in a text are these tokens, not letters; with `no_bos`, the token that
+    some tokenizers put before every text is left out.
     Raises CheckpointError, which says what is missing or does not fit. Nothing in a folder is executed.
     """
     try:
@@ -205,7 +214,8 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
             loaded = on_disk.load(path, resolve_device(str(device)))
     except OSError as error:  # such as a name that is too long for the disk
         raise CheckpointError(f"{brief(str(path))} cannot be opened: {error.strerror}.") from error
-    return Checkpoint(loaded.path, loaded.model, loaded.tokenizer, loaded.generation, loaded.notes)
+    tokenizer = loaded.tokenizer.reading(special=special, no_bos=no_bos)
+    return Checkpoint(loaded.path, loaded.model, tokenizer, loaded.generation, loaded.notes)
 
 
 _GROUPS = (TextSettings, Choices, Length, TrainConfig, Output)

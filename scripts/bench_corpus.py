@@ -69,9 +69,9 @@ def measure_asking(arguments: argparse.Namespace) -> dict[str, Any]:
     from minigpt.text.corpus import Split, read_corpus
     from minigpt.text.occurrences import followers, verbatim_spans
     from minigpt.text.shards import cached_tokens
-    from minigpt.text.tokenizer import Tokenizer
+    from minigpt.text.tokenizer_file import tokenizer_from_file
 
-    tokenizer = Tokenizer.from_file(arguments.text.with_name("tokenizer.json"))
+    tokenizer = tokenizer_from_file(arguments.text.with_name("tokenizer.json"))
     start_megabytes, started = peak_megabytes(), time.process_time()
     corpus = cached_tokens(tokenizer, Split(read_corpus([str(arguments.text)]))).train
     opening = time.process_time() - started

@@ -69,7 +69,7 @@ def scoring_table(ours: GPT, theirs: Any, tokenizer: Tokenizer, ids: np.ndarray,
 
     def our_nats(precision: str = "float32", ids: np.ndarray = ids) -> float:
         cast = partial(autocast, ours.device, precision)
-        return score(ours, [Part(ids, True)], lengths, stride=ours.config.context, autocast=cast).total_nats
+        return score(ours, [Part(ids, lengths[ids], True)], stride=ours.config.context, autocast=cast).total_nats
 
     @torch.inference_mode()
     def their_nats(ids: np.ndarray = ids) -> float:

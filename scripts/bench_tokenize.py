@@ -135,10 +135,10 @@ def measure_speed(arguments: argparse.Namespace) -> dict[str, Any]:
     from minigpt.text.blocks import pieces
     from minigpt.text.corpus import Split, read_corpus
     from minigpt.text.shards import tokenize
-    from minigpt.text.tokenizer import Tokenizer
+    from minigpt.text.tokenizer_file import tokenizer_from_file
 
     path = arguments.text.with_name("tokenizer.json")
-    library, tokenizer = Library.from_file(str(path)), Tokenizer.from_file(path)
+    library, tokenizer = Library.from_file(str(path)), tokenizer_from_file(path)
     held = pieces(arguments.text.read_text("utf-8"))
     turn = library_turns(library, held)
     clock = Clock()

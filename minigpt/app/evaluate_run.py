@@ -15,7 +15,9 @@ from minigpt.models.device import autocast, resolve_precision
 from minigpt.sampling.records import FileScore
 from minigpt.sampling.score import Part, checked_stride, score, total_score
 from minigpt.settings import Machine, TextFormat, Weights, Windows
+from minigpt.text.blocks import Block
 from minigpt.text.corpus import Corpus, read_corpus
+from minigpt.text.losses import Losses
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Remark:
 
 
 class Evaluation:
-    """A model, and the windows in which it reads a text.
+    """A model, and the windows in which it reads a text. `losses`: what of the texts has no token.
 
     Raises ConfigError for a stride that does not fit the model's context, or a precision that its device lacks.
     """
@@ -43,13 +45,14 @@ class Evaluation:
         if stride is not None or model.config.limit is not None:
             stride = checked_stride(stride, model.config.context)
         self.checkpoint, self._stride, self._rolling = checkpoint, stride, windows.rolling
+        self.losses = Losses(checkpoint.tokenizer)
         precision = resolve_precision(windows.precision, model.device, model.config.width)
         self._autocast = partial(autocast, model.device, precision)
 
     @classmethod
     def open(cls, path: Path | None, windows: Windows, weights: Weights, machine: Machine) -> "Evaluation":
         """Load the checkpoint at `path`, or the newest run."""
-        loaded = open_checkpoint(path, machine.device, machine.threads, weights.dtype, weights.quantize)
+        loaded = open_checkpoint(path, machine.device, machine.threads, weights.dtype, weights.quantize, windows)
         return cls(loaded, windows)
 
     def run(self, files: Sequence[str], text: TextFormat, stages: Stages) -> Iterator[Skipped | Remark | FileScore]:
@@ -79,19 +82,25 @@ class Evaluation:
         measure = partial(
             score,
             self.checkpoint.model,
-            byte_lengths=tokenizer.byte_lengths(),
             stride=self._stride,
             prefix_token=tokenizer.beginning if self._rolling else None,
             autocast=self._autocast,
             progress=progress,
         )
         for source, blocks in corpus.by_source():
-            texts = tokenizer.whole(blocks)
-            parts = (Part(np.array(tokenizer.encode(text), np.int64), begins) for text, begins in texts)
             try:
-                yield measure(parts, name=source.name)
+                yield measure(map(self._part, tokenizer.whole(blocks)), name=source.name)
             except CorpusError as error:
                 raise CorpusError(f"{escaped(source.name)}: {error.message}") from error
+
+    def _part(self, block: Block) -> Part:
+        tokenizer, (text, begins) = self.checkpoint.tokenizer, block
+        self.losses.add(text)
+        ids = tokenizer.encode(text)
+        byte_counts = tokenizer.byte_counts(text, ids)
+        if begins and not self._rolling:  # which has its own beginning
+            ids, byte_counts = [*tokenizer.prefix, *ids], np.concatenate([0 * np.array(tokenizer.prefix), byte_counts])
+        return Part(np.array(ids, np.int64), byte_counts, begins)
 
     def about(self) -> dict[str, Any]:
         """What JSON says about the numbers: the weights, and the version of minigpt."""

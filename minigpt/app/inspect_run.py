@@ -8,6 +8,8 @@ from minigpt.models.kv_cache import window_start
 from minigpt.settings import Machine, Settings, Source, check_ranges, settings_of
 from minigpt.text.arguments import single_token
 from minigpt.text.formats import check_argument
+from minigpt.text.losses import prompt_notes
+from minigpt.text.tokenizer import Encoded
 from minigpt.views.view import Question, View
 
 Note = Callable[[str], None]
@@ -34,14 +36,16 @@ def question(
         advice = f'Give it as an argument (minigpt {view.command} "Once upon a"), with --file, or on standard input.'
         text = text_to_look_at(source.text, source.file, advice=advice)
     path = view.checkpoint(flags, source.checkpoint, "checkpoint" in given)
-    loaded = open_checkpoint(path, machine.device, machine.threads)
-    ids: Sequence[int] = ()
+    loaded = open_checkpoint(path, machine.device, machine.threads, reading=source)
+    read = Encoded([], [])
     if view.of_tokens:
-        ids = [single_token(loaded.tokenizer, check_argument(token)) for token in tokens]
+        read = Encoded([single_token(loaded.tokenizer, check_argument(token)) for token in tokens], [])
     elif view.runs_model:
-        ids = loaded.tokenizer.encode(text)
+        read = loaded.tokenizer.encode_prompt(text)
+    for sentence in prompt_notes(loaded.tokenizer, text):
+        note(sentence)
     top = given.get("top", view.usual_top)
-    return Question(checkpoint=loaded, text=text, ids=ids, flags=flags, top=top, note=note)
+    return Question(checkpoint=loaded, text=text, **read._asdict(), flags=flags, top=top, note=note)
 
 
 def window_note(view: View, question: Question) -> str | None:

@@ -15,8 +15,10 @@ from minigpt.errors import ConfigError, CorpusError, concerning, named
 from minigpt.models.device import resolve_device
 from minigpt.models.kinds import gpt_of
 from minigpt.models.precision import stored
+from minigpt.settings import Beginning, Reading
 from minigpt.text.formats import check_argument, read_prompt, read_text
 
+_USUAL = Reading()
 # Begins the display of a stage of the work, by name, number of units and unit; the result is called with units done.
 Stages = Callable[..., Callable[[int], None]]
 
@@ -30,12 +32,22 @@ def use_device(name: str, threads: int | None, resolve: Callable[[str], torch.de
 
 
 def open_checkpoint(
-    path: Path | None, device: str, threads: int | None, dtype: str = "float32", quantize: str = "none"
+    path: Path | None,
+    device: str,
+    threads: int | None,
+    dtype: str = "float32",
+    quantize: str = "none",
+    reading: Beginning = _USUAL,
 ) -> Checkpoint:
-    """Load the checkpoint by path, or the newest run, with its weights stored as `dtype` and `quantize` say."""
+    """Load the checkpoint by path, or the newest run, with its weights stored as `dtype` and `quantize` say.
+
+    `reading`: how its tokenizer reads a prompt.
+    """
     target = use_device(device, threads)
     with concerning("checkpoint"):
         loaded = load(path if path is not None else newest_run(), target)
+    special = isinstance(reading, Reading) and reading.special
+    loaded = replace(loaded, tokenizer=loaded.tokenizer.reading(special=special, no_bos=reading.no_bos))
     if (dtype, quantize) == ("float32", "none"):
         return loaded
     model = gpt_of(loaded.model, f"{named('dtype')} and {named('quantize')} are for the products of blocks")

@@ -55,7 +55,7 @@ class ReplayRun:
 
 def _open_checkpoint(path: Path, header: TraceHeader, given: Mapping[str, Any]) -> Checkpoint:
     folder = given.get("checkpoint", Path(header.checkpoint))
-    if "checkpoint" not in given and not folder.is_dir():
+    if "checkpoint" not in given and not folder.exists():
         raise TraceError(
             f"{path} was made with the checkpoint {folder}, which is not there.\n"
             f"Name it with {named('checkpoint', 'FOLDER')} if it was moved, or another one to score the same tokens."

@@ -32,6 +32,7 @@ from minigpt.settings import (
     require,
 )
 from minigpt.text.formats import check_argument
+from minigpt.text.losses import prompt_notes
 from minigpt.views.verbatim import SHORTEST_SPAN, VerbatimReport, verbatim
 
 __all__ = ["SampleRun", "by_sample", "stages_of"]
@@ -80,7 +81,9 @@ class SampleRun:
         }
         config = build(SampleConfig, {**vars(filters), **vars(drawing), **drawn})
         text = given_text(source.prompt, source.file)
-        loaded = open_checkpoint(source.checkpoint, machine.device, machine.threads, weights.dtype, weights.quantize)
+        loaded = open_checkpoint(
+            source.checkpoint, machine.device, machine.threads, weights.dtype, weights.quantize, source
+        )
         config = replace(config, bias=read_biases(loaded.tokenizer, filters.biases))
         return cls(
             loaded,
@@ -92,6 +95,11 @@ class SampleRun:
             verbatim=Verbatim(loaded, kept.corpus, kept.verbatim, stages) if kept.corpus else None,
             steps=SampleSteps(loaded, text, config, drawing.num_samples) if kept.html else None,
         )
+
+    @property
+    def prompt_notes(self) -> list[str]:
+        """Sentences about parts of the prompt that the model reads in another way than one might expect."""
+        return prompt_notes(self.checkpoint.tokenizer, self.text)
 
     @contextmanager
     def pieces(self, pace: float | None) -> Iterator[Iterator[Piece]]:

@@ -90,10 +90,12 @@ class Training:
         return opening_words(self.plan.tokenizer.decode(self.plan.data.train[:_OPENING].tolist()))
 
     def _short_sample(self) -> str:
-        """Some tokens of the current model, which is then set to training mode again."""
+        """Some tokens of the current model, from the beginning of a line; it is then in training mode again."""
         config = SampleConfig(max_tokens=_SAMPLED, top=1, seed=self.plan.train.seed, ignore_end_of_text=True)
         self.model.eval()
+        tokenizer = self.plan.tokenizer
+        prompt = "\n" if tokenizer.is_complete else ""
         with decoding_threads(self.model):
-            text = "".join(piece.text for piece in generate(self.model, self.plan.tokenizer, "\n", config))
+            text = "".join(piece.text for piece in generate(self.model, tokenizer, prompt, config))
         self.model.train()
         return text.strip()

@@ -10,11 +10,12 @@ from typing import Any
 
 from tokenizers import models
 
-from minigpt.checkpoint.files import check_file, reading
+from minigpt.checkpoint.files import check_given_file, reading
 from minigpt.checkpoint.pickled import LARGEST, read_pickle, shown
 from minigpt.errors import CheckpointError
 from minigpt.text.learning import character_merges
-from minigpt.text.tokenizer import BYTE_TO_LETTER, Tokenizer, byte_level_engine
+from minigpt.text.token_bytes import BYTE_TO_LETTER
+from minigpt.text.tokenizer import Tokenizer, byte_level_engine
 
 
 def read_characters(path: Path, vocab_size: int) -> Tokenizer:
@@ -23,7 +24,7 @@ def read_characters(path: Path, vocab_size: int) -> Tokenizer:
     A character of several bytes is merged from them; parts of characters get ids from `vocab_size` on, which the model
     lacks. No token ends a text. Raises CheckpointError.
     """
-    check_file(path, LARGEST)
+    check_given_file(path, LARGEST)
     with reading(path):
         values = read_pickle(path.read_bytes(), str(path))
     characters = _characters(values, str(path))

@@ -144,6 +144,11 @@ def check_file(path: Path, most: int | None = None) -> None:
         raise CheckpointError(f"{path} has {status.st_size:,} bytes; more than {most:,} are not read.")
 
 
+def check_given_file(path: Path, most: int | None = None) -> None:
+    """Like `check_file`, for a file that the user names, which may be a link."""
+    check_file(Path(os.path.realpath(path)) if path.is_symlink() else path, most)
+
+
 def _leads_to_own_blob(path: Path) -> bool:
     """Whether a link leads from REPOSITORY/snapshots/COMMIT/path to REPOSITORY/blobs/HASH, as in the Hub's cache."""
     if not path.is_symlink():

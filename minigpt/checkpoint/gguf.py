@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minigpt.checkpoint.around import Around, tokens_around
 from minigpt.checkpoint.files import write_atomically
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.gguf_model import INNER, NO_MERGE, OUTER
@@ -164,12 +163,11 @@ def _describe(writer: Any, values: Mapping[str, Any], dtype: str) -> None:
 
 @dataclass(frozen=True)
 class _Words:
-    """What llama.cpp is told of a tokenizer: its tokens by id, the type of each, its merges, and what it puts first."""
+    """What llama.cpp is told of a tokenizer: its tokens by id, the type of each, and its merges."""
 
     names: list[str]
     types: list[str]
     merges: list[str]
-    around: Around
 
     @classmethod
     def of(cls, layout: Mapping[str, Any], checkpoint: Checkpoint) -> "_Words":
@@ -178,6 +176,7 @@ class _Words:
         `layout` as in tokenizer.json. Raises CheckpointError for a tokenizer that llama.cpp would apply differently.
         """
         _check_words(layout, checkpoint.path)
+        _check_around(checkpoint)
         model = layout["model"]
         added = {token["id"]: token for token in layout["added_tokens"]}
         names = {index: token for token, index in model["vocab"].items()}
@@ -193,7 +192,6 @@ class _Words:
             [names.get(index, f"[PAD{index}]") for index in rows],
             [kind(index) for index in rows],
             [" ".join(pair) for pair in model["merges"]] or [NO_MERGE],
-            _said(tokens_around(layout, checkpoint.path, checkpoint.tokenizer.token_of("bos_token")), checkpoint),
         )
         in_text = [name for name, kind in zip(words.names, words.types, strict=True) if kind == "USER_DEFINED"]
         check_gguf(words.names, words.merges, in_text, checkpoint.tokenizer, checkpoint.path)
@@ -209,15 +207,15 @@ def _add_tokenizer(writer: Any, words: _Words, checkpoint: Checkpoint) -> None:
     writer.add_token_list(words.names)
     writer.add_token_types([gguf.TokenType[kind] for kind in words.types])
     writer.add_token_merges(words.merges)
-    writer.add_bos_token_id(next(iter(words.around.before), tokenizer.beginning))
+    writer.add_bos_token_id(next(iter(tokenizer.prefix), tokenizer.beginning))
     ends = _ends(checkpoint)
     writer.add_eos_token_id(ends[0])
     for token in ends[1:2]:  # the format has room for a second one
         writer.add_eot_token_id(token)
     if (pad := tokenizer.token_of("pad_token")) in rows:
         writer.add_pad_token_id(pad)
-    writer.add_add_bos_token(bool(words.around.before))
-    if words.around.after:
+    writer.add_add_bos_token(bool(tokenizer.prefix))
+    if tokenizer.suffix:
         writer.add_add_eos_token(True)
 
 
@@ -228,14 +226,14 @@ def _ends(checkpoint: Checkpoint) -> list[int]:
     return [tokenizer.end_of_text, *others] if tokenizer.end_of_text in tokenizer.stops or not others else others
 
 
-def _said(around: Around, checkpoint: Checkpoint) -> Around:
-    """`around`, if a GGUF can say so: one token before a text, and its end after it."""
-    if len(around.before) > 1 or around.after not in ((), tuple(_ends(checkpoint)[:1])):
+def _check_around(checkpoint: Checkpoint) -> None:
+    """Raise CheckpointError unless the tokenizer puts at most one token before a text, and its end after it."""
+    tokenizer = checkpoint.tokenizer
+    if len(tokenizer.prefix) > 1 or tokenizer.suffix not in ((), tuple(_ends(checkpoint)[:1])):
         raise CheckpointError(
             f"{checkpoint.path}: its tokenizer puts more around a text than one token at the beginning and its end, "
             "which llama.cpp cannot be told.\nExport it as a folder: give a name that does not end in .gguf."
         )
-    return around
 
 
 def _add_tensors(writer: Any, entries: Sequence[_Entry], progress: Progress) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minigpt.checkpoint.files import check_file, reading
+from minigpt.checkpoint.files import check_given_file, reading
 from minigpt.checkpoint.tensors import StoredTensor
 from minigpt.errors import CheckpointError, brief, escaped
 
@@ -75,7 +75,7 @@ class GgufFile:
 
     def __init__(self, path: Path) -> None:
         """Read the values of the file at `path`. Raises CheckpointError."""
-        check_file(path)
+        check_given_file(path)
         self.path = path
         with reading(path):
             size = path.stat().st_size
@@ -184,4 +184,5 @@ class _Numbers:
             return torch.frombuffer(bytearray(stored), dtype=self.dtype).reshape(self.shape)
         blocks = stored.reshape(-1, 2 + _BLOCK)
         scales, numbers = blocks[:, :2].copy().view("<f2"), blocks[:, 2:].view(np.int8)
-        return torch.from_numpy(scales.astype(np.float32) * numbers).reshape(self.shape)
+        with np.errstate(invalid="ignore"):  # a damaged scale can be infinite
+            return torch.from_numpy(scales.astype(np.float32) * numbers).reshape(self.shape)

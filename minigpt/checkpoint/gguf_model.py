@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import AddedToken, processors
+from tokenizers import AddedToken
 
 from minigpt.checkpoint.gguf_file import GgufFile
 from minigpt.checkpoint.hf_gpt2 import HEAD, POSITIVE, SHARE, model_from_tensors, read_field, same_numbers
 from minigpt.errors import CheckpointError, ConfigError, brief, escaped
 from minigpt.models.gpt import GPT
 from minigpt.settings import ModelConfig
-from minigpt.text.tokenizer import GPT2_ROLES, Special, Tokenizer
+from minigpt.text.tokenizer import GPT2_ROLES, Tokenizer
+from minigpt.text.tokenizer_file import Special, tokenizer_from_vocabulary
 
 # GPT-2's names -> GGUF's; those of a layer stand behind h.N. and blk.N.
 OUTER = {"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm", "lm_head": "output"}
@@ -130,7 +131,7 @@ def _tokenizer(values: Mapping[str, Any], tokens: list[str], path: Path) -> Toke
         number: AddedToken(tokens[number], special=bool(kinds[number] == _CONTROL), normalized=False)
         for number in np.flatnonzero((kinds == _CONTROL) | (kinds == _USER_DEFINED)).tolist()
     }
-    return Tokenizer.from_vocabulary(ids, merges, path, _special(values, tokens, added))
+    return tokenizer_from_vocabulary(ids, merges, path, _special(values, tokens, added))
 
 
 def _merges(lines: list[str], path: Path) -> Iterator[tuple[str, str]]:
@@ -150,19 +151,14 @@ def _special(values: Mapping[str, Any], tokens: list[str], added: Mapping[int, A
 
     keys = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
     named = {role: tokens[token] for role, key in keys.items() for token in known(key) if token in added}
-    around = {key: token for key in ("bos", "eos") for token in known(key) if values.get(_ADDS.format(key)) is True}
+    put = {
+        key: (tokens[token],) for key in ("bos", "eos") for token in known(key) if values.get(_ADDS.format(key)) is True
+    }
     return Special(
         added=added,
         roles={**GPT2_ROLES, **named},
         ends=(tuple(known("eos", "eot", "eom")),),
         endless=True,
-        around=_around(around, tokens) if around else None,
-    )
-
-
-def _around(ids: Mapping[str, int], tokens: list[str]) -> processors.TemplateProcessing:
-    """What puts a token before a text, bos, and one after it, eos, as llama.cpp is asked to."""
-    return processors.TemplateProcessing(
-        single=[piece for key, piece in (("bos", "bos"), ("", "$A"), ("eos", "eos")) if not key or key in ids],
-        special_tokens=[{"id": key, "ids": [token], "tokens": [tokens[token]]} for key, token in ids.items()],
+        before=put.get("bos", ()),
+        after=put.get("eos", ()),
     )

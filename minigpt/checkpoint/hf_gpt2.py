@@ -34,7 +34,7 @@ SHAPE_KEYS = {  # ours -> config.json
     "heads": "n_head",
 }
 
-# What a config.json that leaves them out means, and other names for them (GPT2Config of transformers 5.23).
+# What a config.json means that leaves them out, and other names, which win over these: GPT2Config of transformers 5.23.
 _USUAL = {"vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12}
 _ALIASES = {
     "n_positions": "max_position_embeddings",
@@ -98,8 +98,10 @@ def config_from_json(values: Mapping[str, Any], where: str) -> ModelConfig:
         read_field(values, key, check, where, None if key == "model_type" else expected)
     for key, usual in ((_SCALED, True), (_BY_LAYER, False)):
         read_field(values, key, SWITCH, where, usual)
-    values = {**{name: values[alias] for name, alias in _ALIASES.items() if alias in values}, **values}
-    shape = {ours: read_field(values, key, POSITIVE, where, _USUAL[key]) for ours, key in SHAPE_KEYS.items()}
+    named = {key: alias for key, alias in _ALIASES.items() if alias in values}
+    shape = {
+        ours: read_field(values, named.get(key, key), POSITIVE, where, _USUAL[key]) for ours, key in SHAPE_KEYS.items()
+    }
     inner = None if values.get("n_inner") is None else read_field(values, "n_inner", POSITIVE, where)
     epsilon = read_field(values, "layer_norm_epsilon", SHARE, where, ModelConfig.layer_norm_epsilon)
     try:
@@ -109,7 +111,7 @@ def config_from_json(values: Mapping[str, Any], where: str) -> ModelConfig:
             activation=ACTIVATION_NAMES[read_field(values, "activation_function", _ACTIVATION, where, "gelu_new")],
             layer_norm_epsilon=float(epsilon),
             tied=read_field(values, "tie_word_embeddings", SWITCH, where, True),
-            dropout=float(read_field(values, "resid_pdrop", SHARE, where, 0.0)),  # which only training needs
+            dropout=float(read_field(values, "resid_pdrop", SHARE, where, 0.1)),  # which only training needs
         )
     except ConfigError as error:
         raise CheckpointError(f"{where} contradicts itself: {error.message}") from error
@@ -207,7 +209,8 @@ def _refuse_names(names: Iterable[str], where: str) -> None:
     if any(name.endswith("ln_f.weight") for name in own) and not any(name.endswith(".bias") for name in own):
         raise CheckpointError(
             f"{where} has no biases, as a nanoGPT with bias=False; GPT-2 has them.\n"
-            "Save it with biases of zero, which change no answer."
+            "Save it with biases of zero, which change no answer, or make a folder of nanoGPT's own checkpoint:\n"
+            "  minigpt import ckpt.pt FOLDER"
         )
 
 

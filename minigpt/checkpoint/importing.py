@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minigpt.checkpoint.characters import read_characters
-from minigpt.checkpoint.files import TOKENIZER, check_file, starts_with
+from minigpt.checkpoint.files import TOKENIZER, check_given_file, starts_with
 from minigpt.checkpoint.folder import Checkpoint, check_together
 from minigpt.checkpoint.gguf_file import MAGIC
 from minigpt.checkpoint.gguf_model import read_gguf
@@ -14,6 +14,7 @@ from minigpt.checkpoint.torch_file import ARCHIVE, open_torch_file
 from minigpt.errors import CheckpointError, ConfigError, escaped, named
 from minigpt.settings import ModelConfig
 from minigpt.text.tokenizer import Tokenizer
+from minigpt.text.tokenizer_file import tokenizer_from_file
 
 CHECKPOINT, META = "ckpt.pt", "meta.pkl"
 
@@ -47,7 +48,7 @@ def read_model(
                 f"{escaped(str(path.parent))} is a folder without {CHECKPOINT}. An import reads that, or a .gguf file; "
                 f"a Hugging Face GPT-2 folder needs none: {named('checkpoint')} takes it."
             )
-    check_file(path)
+    check_given_file(path)
     if starts_with(path, MAGIC):
         given = {"meta": meta, "tokenizer": tokenizer, "activation": activation}
         for name in [name for name, value in given.items() if value is not None]:
@@ -88,5 +89,5 @@ def _given_tokenizer(path: Path) -> Tokenizer:
     """The tokenizer in a folder, or in a tokenizer.json of any name."""
     if path.is_dir():
         return read_tokenizer(path)
-    check_file(path, LARGEST)
-    return Tokenizer.from_file(path)
+    check_given_file(path, LARGEST)
+    return tokenizer_from_file(path)

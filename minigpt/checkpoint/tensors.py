@@ -15,14 +15,16 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from minigpt.checkpoint.files import WEIGHTS, check_file, read_json_object, reading
-from minigpt.errors import CheckpointError, brief
+from minigpt.checkpoint.files import CONFIG, WEIGHTS, check_file, read_json_object, reading
+from minigpt.errors import CheckpointError, brief, named
 
 INDEX = "model.safetensors.index.json"
 _LARGEST_HEADER = 1 << 24  # bytes; that of gpt2-xl has 70 thousand
 _LARGEST_INDEX = 1 << 24
 _DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn, "F8_E4M3FNUZ": torch.float8_e4m3fnuz,
+    "F8_E5M2": torch.float8_e5m2, "F8_E5M2FNUZ": torch.float8_e5m2fnuz,
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
 }  # fmt: skip
 
@@ -166,6 +168,10 @@ def refuse_other_formats(folder: Path) -> None:
             f"  pip install tensorflow 'transformers<5' && python -m transformers.models.gpt2."
             f"convert_gpt2_original_tf_checkpoint_to_pytorch --gpt2_checkpoint_path {quote(str(folder))} "
             f"--pytorch_dump_folder_path OUT && {_to_safetensors('OUT')}"
+        )
+    if not (folder / CONFIG).exists() and (name := _first(folder, ("*.gguf",))):
+        raise CheckpointError(
+            f"{folder} has no {CONFIG}. Its {name} can be named: {named('checkpoint', folder / name)}."
         )
     if (folder / _NANOGPT).exists():
         raise CheckpointError(

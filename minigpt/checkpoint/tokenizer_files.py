@@ -9,7 +9,8 @@ from tokenizers import AddedToken
 
 from minigpt.checkpoint.files import TOKENIZER, check_file, read_json_object
 from minigpt.errors import CheckpointError, brief
-from minigpt.text.tokenizer import GPT2_ROLES, ROLES, Special, Tokenizer
+from minigpt.text.tokenizer import GPT2_ROLES, ROLES, Tokenizer
+from minigpt.text.tokenizer_file import Special, tokenizer_from_file, tokenizer_from_vocabulary
 
 VOCABULARY, MERGES = "vocab.json", "merges.txt"
 DESCRIPTION, ADDED, NAMED = "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json"
@@ -30,7 +31,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     path = folder / TOKENIZER
     if not path.exists() and not path.is_symlink() and (folder / VOCABULARY).exists():
         merges = list(_merges(folder / MERGES))
-        return Tokenizer.from_vocabulary(_ids(folder / VOCABULARY, LARGEST), merges, folder / VOCABULARY, special)
+        return tokenizer_from_vocabulary(_ids(folder / VOCABULARY, LARGEST), merges, folder / VOCABULARY, special)
     others = [name for name in _OTHER_VOCABULARIES if (folder / name).exists()]
     if others and not path.exists():
         raise CheckpointError(
@@ -38,7 +39,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
             f"python -c {quote(_CONVERSION.format(folder=str(folder)))}"
         )
     check_file(path, LARGEST)
-    return Tokenizer.from_file(path, special)
+    return tokenizer_from_file(path, special)
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
@@ -93,6 +94,7 @@ def _special(folder: Path) -> Special:
         names=tuple(dict.fromkeys(name for name in names if name)),
         roles=_roles(roles, is_gpt2s),
         ends=_ends(folder),
+        before=() if (folder / TOKENIZER).exists() else _before(description, _roles(roles, is_gpt2s)),
         endless=_optional(folder / _MODEL).get("eos_token_id", -1) is None,
         prefix_space=prefix_space if is_gpt2s or not (folder / TOKENIZER).exists() else None,
     )
@@ -106,6 +108,13 @@ def _is_gpt2s(folder: Path, description: Mapping[str, Any]) -> bool:
     """
     named = description.get("tokenizer_class") or _optional(folder / _MODEL).get("tokenizer_class")
     return not isinstance(named, str) or named.removesuffix("Fast") == "GPT2Tokenizer"
+
+
+def _before(description: Mapping[str, Any], roles: Mapping[str, str]) -> tuple[str, ...]:
+    """The token that is put before a text; transformers 5.23 asks this of a tokenizer.json instead, where there is one
+    (tokenization_utils_base.py).
+    """
+    return (roles["bos_token"],) if description.get("add_bos_token") is True and "bos_token" in roles else ()
 
 
 def _roles(named: Mapping[str, Any], is_gpt2s: bool) -> dict[str, str]:

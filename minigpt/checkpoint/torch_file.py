@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minigpt.checkpoint.files import check_file, reading
+from minigpt.checkpoint.files import check_given_file, reading
 from minigpt.checkpoint.pickled import DICT, LARGEST, Call, read_pickle
 from minigpt.checkpoint.tensors import StoredTensor
 from minigpt.errors import CheckpointError, brief, escaped
@@ -117,7 +117,7 @@ class TorchFile:
 @contextmanager
 def open_torch_file(path: Path) -> Iterator[TorchFile]:
     """The file, while entered. Raises CheckpointError."""
-    check_file(path)
+    check_given_file(path)
     with reading(path), _Bounded(open(path, "rb", buffering=0)) as file:
         try:
             archive = zipfile.ZipFile(file)

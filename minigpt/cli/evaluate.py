@@ -60,6 +60,8 @@ def evaluate(
             scores.append(event)
             if json and event.file is not None:
                 print(to_json(event), file=out, flush=True)
+    if lost := evaluation.losses.note:
+        note(lost)
     *each, total = scores
     rows = scores if len(each) > 1 else each
     if json:

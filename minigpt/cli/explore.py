@@ -43,7 +43,7 @@ def explore(
         )
     from minigpt.explore.app import Exploration
 
-    exploration = Exploration(prompt, source.file, source.checkpoint, filters, exploring, machine)
+    exploration = Exploration(prompt, source, filters, exploring, machine)
     note_checkpoint(exploration.checkpoint)
     code = exploration.run(symbols_for(sys.stderr.encoding))
     if code == _HANGUP:

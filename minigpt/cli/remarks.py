@@ -31,7 +31,7 @@ def note_boundary(loaded: "Checkpoint", prompt: str, *, top: int, show: bool) ->
     """Print the two distributions on standard error if `show`; else a note if the end is doubtful."""
     if running.quiet and not show:
         return
-    console, ids = stderr(quiet=False), loaded.tokenizer.encode(prompt)
+    console, ids = stderr(quiet=False), loaded.tokenizer.encode_prompt(prompt).ids
     screen, end = Screen.of(console), boundary(loaded.model, loaded.tokenizer, ids, top=top)
     if end is None:
         if show:

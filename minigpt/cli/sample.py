@@ -68,6 +68,8 @@ def sample(
         run = SampleRun.open(source, filters, drawing, kept, machine, weights, work.begin)
     note_checkpoint(run.checkpoint)
     note_escapes(run.config.stop)
+    for sentence in run.prompt_notes:
+        note(sentence)
     if run.verbatim and run.verbatim.note:
         note(run.verbatim.note)
     out = stdout()

@@ -26,6 +26,7 @@ from minigpt.settings import PRESETS, Choices, ModelConfig, TrainConfig
 from minigpt.text.corpus import Corpus
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
+from minigpt.text.tokenizer_file import tokenizer_from_file
 from minigpt.training.plan import Plan, Stages, make_plan
 
 COMPARISON = "comparison.json"
@@ -150,7 +151,7 @@ def open_comparison(folder: Path) -> tuple[Comparison, Tokenizer, TokenData]:
     if not path.exists():
         raise CheckpointError(f"{folder} contains no comparison: it has no {COMPARISON}.{near_run(folder)}")
     comparison = record_of(Comparison, read_own_json(path), path)
-    tokenizer, data = Tokenizer.from_file(folder / TOKENIZER), load_tokens(folder)
+    tokenizer, data = tokenizer_from_file(folder / TOKENIZER), load_tokens(folder)
     if tokenizer.vocab_size != comparison.vocab_size or len(data.train) <= comparison.context:
         raise CheckpointError(f"{folder} cannot be resumed: its tokenizer, its ids and {path.name} do not match.")
     return comparison, tokenizer, data

@@ -33,7 +33,7 @@ from minigpt.contest.records import TRAINED, UNTRAINED, Comparison, Contender, C
 from minigpt.errors import named
 from minigpt.models.kinds import Model, equal_shape, new_model
 from minigpt.settings import Choices, ModelConfig, TrainConfig
-from minigpt.text.shards import reuse_shards
+from minigpt.text.shards import reuse_shards, validation_byte_counts
 from minigpt.training.loop import train
 from minigpt.training.plan import Plan
 from minigpt.training.resume import open_run
@@ -186,7 +186,9 @@ class Contest:
     ) -> list[TrainRecord] | None:
         """Train without saving anything; None if stopped."""
         records = []
-        for record in train(model, self.plan.data, settings, self.plan.tokenizer.byte_lengths(), stopped):
+        for record in train(
+            model, self.plan.data, settings, validation_byte_counts(self.plan.tokenizer, self.plan.data), stopped
+        ):
             progress(record.step, settings.steps, record.loss_nats)
             records.append(record)
         return None if stopped() else records

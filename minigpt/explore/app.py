@@ -22,7 +22,7 @@ from minigpt.render.style import UNICODE, Symbols
 from minigpt.sampling.filters import read_biases
 from minigpt.sampling.trace import TraceHeader, TraceWriter
 from minigpt.sampling.tree import TokenTree
-from minigpt.settings import AskedFilters, Exploring, Machine, SampleConfig, build
+from minigpt.settings import AskedFilters, Exploring, FileAndModel, Machine, SampleConfig, build
 
 try:
     from textual import events
@@ -148,19 +148,18 @@ class Explorer(App[None]):
 
 
 class Exploration:
-    """An exploration of what one model could write, from the text `prompt` or in `file`."""
+    """An exploration of what one model could write, from the text `prompt` or that of `source`."""
 
     def __init__(
         self,
         prompt: str | None,
-        file: Path | None,
-        checkpoint: Path | None,
+        source: FileAndModel,
         filters: AskedFilters,
         exploring: Exploring,
         machine: Machine,
     ) -> None:
-        text = given_text(prompt, file)
-        loaded = open_checkpoint(checkpoint, machine.device, machine.threads)
+        text = given_text(prompt, source.file)
+        loaded = open_checkpoint(source.checkpoint, machine.device, machine.threads, reading=source)
         self.checkpoint = loaded
         self._model = gpt_of(loaded.model, "explore goes back and forth in keys and values")
         seed = secrets.randbelow(1_000_000) if exploring.seed is None else exploring.seed

@@ -158,7 +158,9 @@ def _alternatives(record: StepRecord, room: int, symbols: Symbols) -> str:
 
 
 def _table(answer: Answer, screen: Screen) -> Iterator[Text]:
-    tally = probs.TextTally()
+    tally = answer.tally()
+    if not isinstance(tally, probs.TextTally):  # the records alone, in a notebook
+        tally = probs.TextTally()
     yield from every_token_table(tally.watch(answer.records), answer.facts["tokens"], screen)
     yield score_caption(tally.score(), screen)
 

@@ -31,9 +31,11 @@ _COUNTED = {1: "one token", 2: "two tokens", 3: "three tokens"}
 DOUBTFUL = 0.2
 
 
-def cut_table(tokens: Sequence[CutToken], sizes: tuple[int, int] | None, screen: Screen) -> Iterator[Text]:
+def cut_table(
+    tokens: Sequence[CutToken], sizes: tuple[int, int] | None, screen: Screen, byte_count: int | None = None
+) -> Iterator[Text]:
     """A row for each token, and below it the merges that built it. `sizes`: the numbers of tokens and merges in the
-    vocabulary.
+    vocabulary. `byte_count`: the size of the text, by default that of the tokens.
     """
     symbols = screen.symbols
 
@@ -57,7 +59,7 @@ def cut_table(tokens: Sequence[CutToken], sizes: tuple[int, int] | None, screen:
             steps = [_step(merge, screen.width - _INDENT, symbols) for merge in token.merges]
             for more in _wrapped(steps, screen.width - _INDENT, f" {symbols.dot} "):
                 yield Text(" " * _INDENT + more, "dim")
-    total = sum(len(token.bytes) for token in tokens) // 2
+    total = sum(len(token.bytes) for token in tokens) // 2 if byte_count is None else byte_count
     yield screen.caption(
         f"{quantity(len(tokens), 'token')}, {quantity(total, 'byte')}: {total / len(tokens):.2f} bytes a token",
         f"vocabulary {sizes[0]:,}, {quantity(sizes[1], 'merge')}" if sizes else "",
@@ -196,6 +198,8 @@ FACES = (
     Face(view=boundary.VIEW, table=_boundary_table),
     Face(
         view=cut.VIEW,
-        table=lambda answer, screen: cut_table(tuple(answer.records), answer.facts.get("sizes"), screen),
+        table=lambda answer, screen: cut_table(
+            tuple(answer.records), answer.facts.get("sizes"), screen, answer.facts.get("bytes")
+        ),
     ),
 )

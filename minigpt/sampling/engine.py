@@ -49,7 +49,8 @@ def generate(
     count: int = 1,
     watch: Watch | None = None,
 ) -> Iterator[Piece]:
-    """Continue `prompt` token by token; the last piece holds the SampleEnd. An empty prompt starts from end-of-text.
+    """Continue `prompt` token by token; the last piece holds the SampleEnd. An empty prompt starts from end-of-text, or
+    from what the tokenizer puts before every text.
 
     Sample number `sample` is drawn with the seed `config.seed + sample`. The same seed gives the same text on the same
     machine: draws happen in float64 on the CPU, whatever the model runs on. Several samples (`count`) are decoded
@@ -57,7 +58,7 @@ def generate(
     would be alone. `watch` receives the logits before each draw.
     """
     config = config or SampleConfig()
-    ids = tokenizer.encode(prompt) or [tokenizer.end_of_text]
+    ids = tokenizer.encode_prompt(prompt).ids
     for first in range(sample, sample + count, BATCH):
         numbers = range(first, min(first + BATCH, sample + count))
         yield from _generate(model, ids, [_Sample(tokenizer, prompt, ids, config, number) for number in numbers], watch)

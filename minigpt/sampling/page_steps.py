@@ -155,7 +155,7 @@ class SampleSteps:
                 f"leave out {named('html')}."
             )
         self._checkpoint, self._config = checkpoint, config
-        self._ids = checkpoint.tokenizer.encode(prompt) or [checkpoint.tokenizer.end_of_text]
+        self._ids = checkpoint.tokenizer.encode_prompt(prompt).ids
         self._best = listed(count * (len(self._ids) + config.max_tokens))
         self._page_step = page_steps(checkpoint, config, self._best)
         self._waiting: dict[int, tuple[Tensor, tuple[int, ...]]] = {}

@@ -10,12 +10,13 @@ from typing import TypeVar
 import torch
 
 from minigpt.checkpoint.folder import Checkpoint
-from minigpt.errors import TraceError
+from minigpt.errors import CorpusError, TraceError
 from minigpt.models.decoder import decoder_for, decoding_threads
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.engine import generate
 from minigpt.sampling.records import Divergence, Replay, RescoredToken, Rescoring, SampleEnd, StepRecord
-from minigpt.sampling.trace import Trace, TraceStep
+from minigpt.sampling.trace import Trace, TraceHeader, TraceStep
+from minigpt.text.tokenizer import Tokenizer
 
 T = TypeVar("T")
 Advance = Callable[[int], None]  # called with the number of further tokens done
@@ -57,8 +58,8 @@ def _redraw(
     trace: Trace, checkpoint: Checkpoint, differences: "_Differences", advance: Advance
 ) -> tuple[Divergence | None, list[str]]:
     """Generate again until a token differs; returns that place, or else all texts."""
-    header, tokenizer = trace.header, checkpoint.tokenizer
-    if tuple(tokenizer.encode(header.prompt) or [tokenizer.end_of_text]) != header.prompt_ids:
+    header, tokenizer = trace.header, _as_read(trace.header, checkpoint.tokenizer)
+    if tokenizer is None:
         raise TraceError("The trace is damaged: the ids of its prompt are not those of the prompt's text.")
     expected, texts = defaultdict[int, deque[StepRecord]](deque), dict[int, str]()
     for step in trace.steps:
@@ -79,6 +80,19 @@ def _redraw(
             expected_token = then.chosen if then else None
             return Divergence(sample=record.sample, step=number, expected=expected_token, drawn=drawn), []
     return None, [texts[sample] for sample in sorted(texts)]
+
+
+def _as_read(header: TraceHeader, tokenizer: Tokenizer) -> Tokenizer | None:
+    """`tokenizer`, reading the prompt as it was read for the trace; None if it cannot."""
+    readings = (reading for reading in tokenizer.readings() if _ids(reading, header.prompt) == header.prompt_ids)
+    return next(readings, None)
+
+
+def _ids(tokenizer: Tokenizer, prompt: str) -> tuple[int, ...]:
+    try:
+        return tuple(tokenizer.encode_prompt(prompt).ids)
+    except CorpusError:  # there is no token for any of it
+        return ()
 
 
 def rescored(trace: Trace, checkpoint: Checkpoint, top: int, advance: Advance = lambda tokens: None) -> Rescoring:
@@ -188,8 +202,8 @@ class _Differences:
 def check_tokens(trace: Trace, checkpoint: Checkpoint) -> None:
     """Raise TraceError for the first id of the trace that is another token in `checkpoint`, or none."""
     header, tokenizer, vocab_size = trace.header, checkpoint.tokenizer, checkpoint.model.config.vocab_size
-    whole = max(header.prompt_ids) < vocab_size and tokenizer.decode(header.prompt_ids) == header.prompt
-    if not whole and (header.prompt or header.prompt_ids != (tokenizer.end_of_text,)):
+    same = tokenizer.decode(header.prompt_ids) == header.prompt or _as_read(header, tokenizer)
+    if not same or max(header.prompt_ids) >= vocab_size:
         raise _other_prompt(trace, checkpoint)
     for step in trace.steps:
         expected = _known(step.record.token)

@@ -27,9 +27,12 @@ _NOT_SCORED = -100  # the target that cross_entropy leaves out
 
 
 class Part(NamedTuple):
-    """Consecutive ids [N] of a document; `begins` if the document starts here."""
+    """Consecutive ids [N] of a document, with the bytes of its text that each stands for [N]; `begins` if the document
+    starts here.
+    """
 
     ids: np.ndarray
+    byte_counts: np.ndarray
     begins: bool
 
 
@@ -54,7 +57,6 @@ def checked_stride(stride: int | None, context: int) -> int:
 def score(
     model: Model,
     parts: Iterable[Part],
-    byte_lengths: np.ndarray,
     *,
     name: str | None = None,
     stride: int | None = None,
@@ -75,24 +77,21 @@ def score(
     reaches back until it is full. A recurrent model reads a document as one stream unless a stride or that token is
     given.
 
-    `byte_lengths` [V]; `progress` receives the bytes scored. Only one batch is in memory. Logits are in float32, or as
+    `progress` receives the bytes scored. Only one batch is in memory. Logits are in float32, or as
     `autocast` has it; sums are in float64.
     """
     context, rolling = model.config.context, prefix_token is not None
     if isinstance(model, Baseline) and stride is None and not rolling:
-        return _stream_score(model, parts, byte_lengths, name, autocast, progress)
+        return _stream_score(model, parts, name, autocast, progress)
     stride = checked_stride(context if rolling else stride, context)
     rows = windows_at_once(model.config, model.device)
-    counted = _Documents(parts)
-    tokens, byte_count, nats = 0, 0, 0.0
-    ids = counted if prefix_token is None else _prefixed(counted, prefix_token)
-    for batch in _batches(_windows(ids, context, stride, reach_back=rolling), rows):
+    counted = _Documents(parts, progress, prefix_token)
+    tokens, nats = 0, 0.0
+    for batch in _batches(_windows(counted, context, stride, reach_back=rolling), rows):
         nats += _loss(model, batch, autocast)
-        scored = np.concatenate([window.ids[1 + window.seen :] for window in batch])
-        tokens += len(scored)
-        byte_count += (new := int(byte_lengths[scored].sum()))
-        progress(new)
-    return _file_score(name, counted.documents, tokens, byte_count, nats, context, stride, rolling)
+        tokens += sum(len(window.ids) - 1 - window.seen for window in batch)
+        counted.report()
+    return _file_score(name, counted.documents, tokens, counted.bytes, nats, context, stride, rolling)
 
 
 def total_score(scores: Sequence[FileScore]) -> FileScore:
@@ -138,14 +137,13 @@ def _file_score(
 def _stream_score(
     model: Baseline,
     parts: Iterable[Part],
-    byte_lengths: np.ndarray,
     name: str | None,
     autocast: Callable[[], torch.autocast] | None,
     progress: Callable[[int], None],
 ) -> FileScore:
     """Like `score`, with the recurrent state carried from part to part of a document."""
-    counted, state, last = _Documents(parts), None, np.zeros(0, np.int64)
-    tokens, byte_count, nats = 0, 0, 0.0
+    counted, state, last = _Documents(parts, progress), None, np.zeros(0, np.int64)
+    tokens, nats = 0, 0.0
     for ids, begins in counted:
         if begins:
             state, last = None, last[:0]
@@ -155,9 +153,8 @@ def _stream_score(
             stretch = ids[first : first + _STRETCH + 1]
             loss, state = _stretch_loss(model, stretch, state, autocast)
             nats, tokens = nats + loss, tokens + len(stretch) - 1
-            byte_count += (new := int(byte_lengths[stretch[1:]].sum()))
-            progress(new)
-    return _file_score(name, counted.documents, tokens, byte_count, nats, None, None)
+        counted.report()
+    return _file_score(name, counted.documents, tokens, counted.bytes, nats, None, None)
 
 
 def _stretch_loss(
@@ -174,24 +171,35 @@ def _stretch_loss(
 
 
 class _Documents:
-    """Passes parts on and counts the documents that begin."""
+    """Yields the ids of parts and whether a document begins, and counts the documents, and the bytes of their tokens.
 
-    def __init__(self, parts: Iterable[Part]) -> None:
-        self._parts, self.documents = parts, 0
+    The first token of a document is not scored, and its bytes do not count, unless a `prefix_token` is put before it.
+    """
 
-    def __iter__(self) -> Iterator[Part]:
-        for part in self._parts:
-            self.documents += part.begins
-            yield part
+    def __init__(self, parts: Iterable[Part], progress: Callable[[int], None], prefix_token: int | None = None) -> None:
+        self._parts, self._progress, self._prefix_token = parts, progress, prefix_token
+        self.documents = self.bytes = self._reported = 0
+
+    def report(self) -> None:
+        """Report the bytes read since the last report as progress."""
+        self._progress(self.bytes - self._reported)
+        self._reported = self.bytes
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, bool]]:
+        is_first = False  # whether the first token is still to come: a part can have none
+        for ids, byte_counts, begins in self._parts:
+            self.documents += begins
+            is_first = begins or is_first
+            if begins and self._prefix_token is not None:
+                ids, is_first = np.concatenate([[self._prefix_token], ids]), False
+            self.bytes += int(byte_counts[int(is_first) :].sum())
+            is_first = is_first and not len(ids)
+            yield ids, begins
 
 
-def _prefixed(parts: Iterable[Part], token: int) -> Iterator[Part]:
-    """The same parts, with `token` before each document."""
-    for ids, begins in parts:
-        yield Part(np.concatenate([[token], ids]) if begins else ids, begins)
-
-
-def _windows(parts: Iterable[Part], context: int, stride: int, *, reach_back: bool = False) -> Iterator[_Window]:
+def _windows(
+    parts: Iterable[tuple[np.ndarray, bool]], context: int, stride: int, *, reach_back: bool = False
+) -> Iterator[_Window]:
     """Windows that score every token but the first of each document once.
 
     With `reach_back`, the last one of a document begins before what is left, as far as its context allows.

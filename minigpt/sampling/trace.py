@@ -53,7 +53,7 @@ class Fingerprint:
         return cls(
             weights=sha256_of(weight_files(folder)),
             tokenizer=sha256_of(tokenizer_files(folder)),
-            config=sha256_of([folder / CONFIG]),
+            config=sha256_of([folder if folder.is_file() else folder / CONFIG]),
         )
 
     def changes(self, other: "Fingerprint") -> list[str]:
@@ -114,7 +114,7 @@ class TraceHeader:
         return cls(
             made_by=made_by,
             prompt=prompt,
-            prompt_ids=tuple(tokenizer.encode(prompt) or [tokenizer.end_of_text]),
+            prompt_ids=tuple(tokenizer.encode_prompt(prompt).ids),
             num_samples=num_samples,
             settings=settings,
             checkpoint=storable(checkpoint.path),

@@ -65,7 +65,7 @@ class TokenTree:
         c = model.config
         column_bytes = c.layers * 2 * c.width * model.wte.weight.element_size()
         self._most_kept = max(c.context, kept_bytes // (4 * c.vocab_size + column_bytes))
-        for token in tokenizer.encode(prompt) or [tokenizer.end_of_text]:
+        for token in tokenizer.encode_prompt(prompt).ids:
             self._add(token, len(self._nodes) - 1 if self._nodes else None)
         self.prompt_end = len(self._nodes) - 1
         self._logits_after(self.prompt_end)
@@ -104,8 +104,11 @@ class TokenTree:
         return [self._nodes[n].token for n in self.path(node)]
 
     def text(self, node: int) -> str:
-        """The whole text up to and including `node`, without the end-of-text of an empty prompt."""
-        return self._tokenizer.decode(self.ids(node)[0 if self._prompt else 1 :])
+        """The whole text up to and including `node`, without what stands before the prompt."""
+        path, ids = self.path(node), self.ids(node)
+        if self.prompt_end in path:
+            return self._prompt + self._tokenizer.decode(ids[self.prompt_end + 1 :])
+        return self._tokenizer.decode(ids[len(self._tokenizer.prefix) :])
 
     def token(self, node: int) -> Token:
         return Token.of(self._tokenizer, self._nodes[node].token)
@@ -113,7 +116,7 @@ class TokenTree:
     def first_token(self, text: str) -> Token | None:
         """The first token of `text`; None if the text is empty, or if the tokenizer has no token for it."""
         try:
-            ids = self._tokenizer.encode(text)
+            ids = self._tokenizer.encode_whole(text)
         except CorpusError:
             return None
         return Token.of(self._tokenizer, ids[0]) if ids else None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minigpt.errors import named
-from minigpt.settings.common import FOLDER_DTYPES, GGUF_DTYPES, MANY, PRECISIONS, SEED
+from minigpt.settings.common import FOLDER_DTYPES, GGUF_DTYPES, MANY, PRECISIONS, SEED, Beginning
 from minigpt.settings.fields import Range, Settings, require, setting
 from minigpt.settings.sampling import TOP, SampleConfig
 from minigpt.settings.training import MINUTES, MOST_STEPS
@@ -14,7 +14,7 @@ _MINUTES, _QUICK_MINUTES = 30.0, 6.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Windows(Settings):
+class Windows(Beginning):
     """How an evaluated model reads a text."""
 
     stride: int | None = setting(

@@ -23,7 +23,23 @@ def launched_rank() -> int | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileAndModel(Settings):
+class Beginning(Settings):
+    """What the model reads before a text."""
+
+    no_bos: bool = setting(False, help="Leave out the token that some tokenizers put before every text.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading(Beginning):
+    """How a prompt is read."""
+
+    special: bool = setting(
+        False, help="Read the names of special tokens, such as <|endoftext|>, as these tokens, not as letters."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileAndModel(Reading):
     """A file with a text, and the checkpoint that reads it."""
 
     file: Path | None = setting(None, help="Take the text from this file, with the newline at its end.")

@@ -80,7 +80,7 @@ def single_token(tokenizer: "Tokenizer", text: str) -> int:
         raise ConfigError(
             f"{brief(text)} is not a token: the ids of this vocabulary go from 0 to {tokenizer.vocab_size - 1:,}."
         )
-    ids = tokenizer.encode(text)
+    ids = tokenizer.encode_whole(text)
     if len(ids) == 1:
         return ids[0]
     if not ids:
@@ -98,6 +98,6 @@ def single_token(tokenizer: "Tokenizer", text: str) -> int:
 
 def _is_one(tokenizer: "Tokenizer", text: str) -> bool:
     try:
-        return len(tokenizer.encode(text)) == 1
+        return len(tokenizer.encode_whole(text)) == 1
     except CorpusError:
         return False

@@ -20,7 +20,8 @@ from minigpt.errors import named
 from minigpt.settings import RANGES, TOKENIZERS, require, require_choice
 from minigpt.text.blocks import short_pieces, utf8_length
 from minigpt.text.library_calls import interruptible
-from minigpt.text.tokenizer import BYTE_TO_LETTER, END_OF_TEXT, Tokenizer, byte_level_engine
+from minigpt.text.token_bytes import BYTE_TO_LETTER
+from minigpt.text.tokenizer import END_OF_TEXT, Tokenizer, byte_level_engine
 
 SMALLEST_VOCABULARY = int(RANGES["vocab_size"].least)
 

@@ -10,16 +10,15 @@ from tokenizers import Tokenizer as Engine
 from minigpt.text.blocks import SAFE_CUT, SAFE_WITH_PREFIX_SPACE
 
 
-def layout_of(engine: Engine) -> dict[str, Any]:
-    """The pre-tokenizer as in tokenizer.json; empty for none."""
-    pre_tokenizer: Any = engine.pre_tokenizer
-    layout: dict[str, Any] = json.loads(pre_tokenizer.__getstate__()) if pre_tokenizer else {}
+def layout_of(part: Any) -> dict[str, Any]:
+    """A pre-tokenizer, a normalizer, a decoder or a post-processor as in tokenizer.json; empty for none."""
+    layout: dict[str, Any] = json.loads(part.__getstate__()) if part else {}
     return layout
 
 
 def has_prefix_space(engine: Engine) -> bool:
     """Whether a blank is put before a text that does not begin with one."""
-    return any(part.get("add_prefix_space", False) for part in _parts(layout_of(engine)))
+    return any(part.get("add_prefix_space", False) for part in _parts(layout_of(engine.pre_tokenizer)))
 
 
 def set_prefix_space(layout: Any, prefix_space: bool) -> bool:
@@ -37,7 +36,7 @@ def safe_cut(engine: Engine) -> re.Pattern[str] | None:
     A normalizer may depend on any part of a text. Without GPT-2's pattern, a word can contain blanks. A cut could
     divide an added token that contains white space, and separate one from the white space that it absorbs.
     """
-    words = layout_of(engine)
+    words = layout_of(engine.pre_tokenizer)
     if engine.normalizer or words.get("type") != "ByteLevel" or not words.get("use_regex", True):
         return None
     for token in engine.get_added_tokens_decoder().values():

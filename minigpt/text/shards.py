@@ -5,7 +5,7 @@ import json
 import mmap
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -17,7 +17,7 @@ import numpy as np
 
 from minigpt.errors import CheckpointError, CorpusError, OutputError
 from minigpt.records import Count, Several, read_object, record_of, to_plain
-from minigpt.text.blocks import Progress, counted, no_progress
+from minigpt.text.blocks import Block, Progress, counted, no_progress, utf8_length
 from minigpt.text.corpus import Split
 from minigpt.text.records import TextSource
 from minigpt.text.tokenizer import Tokenizer
@@ -106,19 +106,21 @@ class Manifest:
     sources: tuple[TextSource, ...]
     train_bytes: Count
     shards: ShardFiles
+    validation_bytes: Count | None = None  # an older minigpt did not count them
 
 
 @dataclass(frozen=True)
 class TokenData:
     """A corpus as ids, [N] uint16 or uint32. `validation` has fewer than two tokens if there is none.
 
-    `train_bytes`: the size of the training text in UTF-8. `made_from`: the hashes and settings that determine the ids.
-    `folder`: where they are, if they are on disk.
+    `train_bytes` and `validation_bytes`: the sizes of the texts in UTF-8; None where that is not known. `made_from`:
+    the hashes and settings that determine the ids. `folder`: where they are, if they are on disk.
     """
 
     train: Ids
     validation: Ids
     train_bytes: int = 0
+    validation_bytes: int | None = None
     made_from: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[TextSource, ...] = ()
     folder: Path | None = None
@@ -131,9 +133,10 @@ def tokenize(
 
     `progress` receives characters. Raises OutputError if the disk is full.
     """
+    validation = _Measured(counted(split.validation(), progress))
     parts = {
-        name: tokenizer.encode_blocks(counted(blocks, progress))
-        for name, blocks in (("train", split.train()), ("validation", split.validation()))
+        "train": tokenizer.encode_blocks(counted(split.train(), progress)),
+        "validation": tokenizer.encode_blocks(validation),
     }
     data = TokenData(
         train=np.zeros(0, tokenizer.dtype),
@@ -144,10 +147,35 @@ def tokenize(
     )
     if folder is not None:
         with _writing(folder):
-            _write(folder, data, parts)
+            _write(folder, data, parts, lambda: validation.utf8_bytes)
         return open_shards(folder)
-    train, validation = (np.concatenate([np.zeros(0, tokenizer.dtype), *batches]) for batches in parts.values())
-    return replace(data, train=train, validation=validation)
+    train, held_out = (np.concatenate([np.zeros(0, tokenizer.dtype), *batches]) for batches in parts.values())
+    return replace(data, train=train, validation=held_out, validation_bytes=validation.utf8_bytes)
+
+
+class _Measured:
+    """Passes blocks on and adds up their size."""
+
+    def __init__(self, blocks: Iterable[Block]) -> None:
+        self._blocks, self.utf8_bytes = blocks, 0
+
+    def __iter__(self) -> Iterator[Block]:
+        for block in self._blocks:
+            self.utf8_bytes += utf8_length(block.text)
+            yield block
+
+
+def validation_byte_counts(tokenizer: Tokenizer, data: TokenData) -> np.ndarray:
+    """[V] bytes of the validation text for each occurrence of a token; 0 for end-of-text.
+
+    They are the token's own or, where the tokenizer changes the text, their share of the text's.
+    """
+    lengths_V = tokenizer.byte_lengths()
+    if tokenizer.is_lossless or data.validation_bytes is None or not len(data.validation):
+        return lengths_V
+    starts = range(0, len(data.validation), _SHARD)
+    own = sum(int(lengths_V[data.validation[start : start + _SHARD]].sum()) for start in starts)
+    return lengths_V * (data.validation_bytes / max(1, own))
 
 
 def made_from(tokenizer: Tokenizer, split: Split) -> dict[str, Any]:
@@ -164,7 +192,12 @@ def made_from(tokenizer: Tokenizer, split: Split) -> dict[str, Any]:
 # --- on disk
 
 
-def _write(folder: Path, data: TokenData, parts: Mapping[str, Iterable[np.ndarray]]) -> None:
+def _write(
+    folder: Path,
+    data: TokenData,
+    parts: Mapping[str, Iterable[np.ndarray]],
+    validation_bytes: Callable[[], int | None],
+) -> None:
     """Write files of raw little-endian ids, then the manifest; without it, they are incomplete."""
     folder.mkdir()
     files = {name: tuple(_write_part(folder, name, iter(batches))) for name, batches in parts.items()}
@@ -175,6 +208,7 @@ def _write(folder: Path, data: TokenData, parts: Mapping[str, Iterable[np.ndarra
         sources=data.sources,
         train_bytes=data.train_bytes,
         shards=ShardFiles(**files),
+        validation_bytes=validation_bytes(),
     )
     _write_synced(folder / MANIFEST, [json.dumps(to_plain(manifest), indent=2, ensure_ascii=False).encode()])
 
@@ -233,7 +267,13 @@ def open_shards(folder: Path) -> TokenData:
     are_many = sum(map(len, parts)) > _IN_MEMORY
     train, validation = (part if are_many else part[:] for part in parts)
     return TokenData(
-        train, validation, manifest.train_bytes, manifest.made_from, sources=manifest.sources, folder=folder
+        train,
+        validation,
+        manifest.train_bytes,
+        manifest.validation_bytes,
+        manifest.made_from,
+        sources=manifest.sources,
+        folder=folder,
     )
 
 
@@ -257,7 +297,8 @@ def keep_shards(data: TokenData, folder: Path) -> TokenData:
             shutil.move(data.folder, folder)
         else:
             parts = {"train": data.train[:], "validation": data.validation[:]}
-            _write(temporary, data, {name: [ids] if len(ids) else [] for name, ids in parts.items()})
+            written = {name: [ids] if len(ids) else [] for name, ids in parts.items()}
+            _write(temporary, data, written, lambda: data.validation_bytes)
             os.replace(temporary, folder)
     return replace(data, folder=folder)
 

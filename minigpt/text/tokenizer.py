@@ -1,23 +1,23 @@
-"""Byte-level BPE as in GPT-2: encodes any string into ids and decodes them without loss."""
+"""Encodes any string into ids and decodes them: byte-level BPE as in GPT-2, without loss, and tokenizers of others."""
 
 import json
-import sys
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from itertools import chain
-from pathlib import Path
+from copy import copy
+from functools import cached_property, partial
+from itertools import chain, islice, product
+from typing import NamedTuple, TypeVar
 
 import numpy as np
-from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
+from tokenizers import Encoding, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Engine
 
-from minigpt.errors import CheckpointError, CorpusError, brief, escaped
+from minigpt.errors import CheckpointError, CorpusError, escaped
 from minigpt.text.blocks import SAFE_CUT, Block, pieces, whole_documents
-from minigpt.text.library_calls import Panic, interruptible, panics_raised, quiet_panics
-from minigpt.text.pre_tokenizer import has_prefix_space, layout_of, safe_cut, set_prefix_space
+from minigpt.text.library_calls import Panic, interruptible, panics_raised
+from minigpt.text.pre_tokenizer import has_prefix_space, layout_of, safe_cut
+from minigpt.text.token_bytes import BYTE_TO_LETTER, TokenBytes, letters_to_bytes, unknown_token
 
+T = TypeVar("T")
 END_OF_TEXT = "<|endoftext|>"
 ROLES = ("bos_token", "eos_token", "unk_token", "pad_token")
 GPT2_ROLES: Mapping[str, str] = dict.fromkeys(("bos_token", "eos_token", "unk_token"), END_OF_TEXT)
@@ -26,24 +26,21 @@ _BATCH = 1 << 20  # characters encoded at once: the library needs about a hundre
 _LONG = 1 << 16  # characters: more take so long that a thread of its own costs nothing beside it
 
 
-def _printable_bytes() -> dict[int, str]:
-    """GPT-2's letter for every byte, in the order of its ids: printable Latin-1 stands for itself, the rest follows."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [b for b in range(256) if b not in printable]
-    return {b: chr(b) for b in printable} | {b: chr(256 + i) for i, b in enumerate(others)}
+class Encoded(NamedTuple):
+    """The ids of a text [N], and how many of its bytes each stands for [N]: none for those put before it."""
 
-
-BYTE_TO_LETTER = _printable_bytes()
-LETTER_TO_BYTE = {letter: byte for byte, letter in BYTE_TO_LETTER.items()}
+    ids: list[int]
+    byte_counts: list[int]
 
 
 class Tokenizer:
-    """A byte-level BPE tokenizer.
+    """A byte-level BPE tokenizer as GPT-2's, or another of the tokenizers library.
 
-    Every id from 0 to `vocab_size` - 1 has bytes, which do not depend on its neighbours: a text can be decoded while it
-    is generated. `encode` and `encode_blocks` turn text into ids, one text or a stream of documents; `token_bytes`,
-    `decode_bytes` and `decode` turn ids into text. `end_of_text` is the id that separates documents, `stops` are those
-    at which a sample ends, and `beginning` is the one from which a text is predicted that nothing precedes.
+    Every id from 0 to `vocab_size` - 1 has bytes, `token_bytes(id)`, which do not depend on its neighbours: a text can
+    be decoded while it is generated. `encode` and `encode_blocks` turn text into ids, one text or a stream of
+    documents; `decode_bytes` and `decode` turn ids into text. `end_of_text` is the id that separates documents, `stops`
+    are those at which a sample ends, and `beginning` is the one from which a text is predicted that nothing precedes.
+    `prefix` is what the tokenizer itself puts before every text, and `suffix` what it would put after one that ends.
 
     `roles`: names of tokens by their roles (of ROLES), of which those that exist count; without an eos_token, GPT-2's
     separates documents. `ends`: lists of ids, of which the first that holds a token of the vocabulary gives the
@@ -59,11 +56,9 @@ class Tokenizer:
         endless: bool = False,
     ) -> None:
         self._engine = engine
-        self._engine.encode_special_tokens = True  # "<|endoftext|>" in a user's text is thirteen ordinary characters
         self._engine.no_truncation()  # a fine-tuned model's file may hold the limits of its training
         self._engine.no_padding()
-        self._bytes: dict[int, bytes] = {}
-        self._words: list[tuple[str, int]] = []  # sorted, once they are asked for
+        self.token_bytes = TokenBytes(engine)
         self.roles = {role: name for role, name in roles.items() if engine.token_to_id(name) is not None}
         known = [[token for token in ids if engine.id_to_token(token) is not None] for ids in ends]
         stops = next(filter(None, known), [])
@@ -75,60 +70,166 @@ class Tokenizer:
         self.stops = frozenset(stops or ([] if end is None else [end]))
         bos = self.token_of("bos_token")  # before a text that nothing precedes, as lm-evaluation-harness has it
         self.beginning = self.end_of_text if bos is None else bos
+        self.prefix, self.suffix = _around(engine)
+        self._reads_special = False
         self.vocab_size: int = 1 + max(engine.get_vocab(with_added_tokens=True).values())  # ids may have gaps
         self._added = engine.get_added_tokens_decoder()
-        self._holes = _missing_bytes(engine)
+        self._unknown = unknown_token(engine)
+        self._holes = _missing_bytes(engine) if self.token_bytes.is_byte_level else frozenset[int]()
         self._safe_cut = safe_cut(engine)
         self._limit: int | None = None
+        self._lost: dict[str, bool] = {}  # by character
 
     def limit(self, vocab_size: int) -> None:
-        """Have no ids from `vocab_size` on, which a model lacks: no text with them is encoded."""
+        """Have no ids from `vocab_size` on, which a model lacks: what they stand for in a text is lost."""
         self._limit = self.vocab_size = vocab_size
+
+    def reading(self, *, special: bool, no_bos: bool) -> "Tokenizer":
+        """This tokenizer, which reads the names of special tokens as these tokens, or puts nothing before a text."""
+        if not special and not no_bos:
+            return self
+        other = copy(self)
+        other._reads_special, other.prefix = special, () if no_bos else self.prefix
+        other._safe_cut = None if special else self._safe_cut
+        return other
+
+    def readings(self) -> Iterator["Tokenizer"]:
+        """The ways in which a prompt can be read, the usual one first."""
+        for special, no_bos in product((False, True), repeat=2):
+            yield self.reading(special=special, no_bos=no_bos)
+
+    def special_names(self, text: str) -> list[str]:
+        """The names of special tokens that are read as letters in `text`."""
+        names = [token.content for token in self._added.values() if token.special and token.content in text]
+        return [] if self._reads_special else names
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`; no end-of-text is added or parsed.
 
-        Raises CorpusError if the tokenizer has no token for a part of the text, or none for all of it.
+        Raises CorpusError if the tokenizer has a token for no part of the text; `lost` names single characters.
         """
         ids = [
             token for batch in self._batches([Block(text, True)]) for piece in self._encoded(batch) for token in piece
         ]
-        if text and not ids:
+        if text and not any(token != self._unknown for token in ids):
             raise _without_tokens(text)
         return ids
+
+    def encode_whole(self, text: str) -> list[int]:
+        """Like `encode`, but a single character without a token raises CorpusError too."""
+        ids = self.encode(text)
+        if lost := self.lost(text):
+            raise _without_tokens(lost[0])
+        return ids
+
+    def encode_prompt(self, text: str) -> "Encoded":
+        """What the model reads of a prompt; for an empty one, the id from which a text is generated."""
+        ids = self.encode(text)
+        byte_counts = self.byte_counts(text, ids).tolist()
+        first = self.prefix if ids or self.prefix else (self.end_of_text,)
+        return Encoded([*first, *ids], [*[0] * len(first), *byte_counts])
 
     def _encoded(self, batch: Sequence[Block]) -> Iterator[list[int]]:
         """The ids of each block; none for a block that the tokenizer drops entirely, such as white space."""
         texts = [text for text, _ in batch]
         work = partial(self._engine.encode_batch_fast, texts, add_special_tokens=False)
+        for encoding in self._run(work, texts):
+            ids: list[int] = encoding.ids
+            yield ids if self._limit is None else [token for token in ids if token < self._limit]
+
+    def _encoding(self, text: str) -> Encoding:
+        """The ids of `text`, and where in it they begin and end."""
+        return self._run(partial(self._engine.encode, text, add_special_tokens=False), [text])
+
+    def _run(self, work: Callable[[], T], texts: Sequence[str]) -> T:
+        """Let the library encode `texts`; its errors become ours."""
         is_long = sum(map(len, texts)) > _LONG
+        self._engine.encode_special_tokens = not self._reads_special  # "<|endoftext|>" in a text is thirteen letters
         try:
             with panics_raised():
-                encoded = interruptible(lambda left: work()) if is_long else work()
+                return interruptible(lambda left: work()) if is_long else work()
         except MemoryError:
             raise
         except Panic as error:
             raise CheckpointError("The tokenizer is damaged: the tokenizers library panics on this text.") from error
         except Exception as error:  # an unknown token, that the vocabulary lacks, where the alphabet has a hole
-            for text in texts:
-                self._check_spelled(text, [])
+            if lost := next(filter(self._is_lost, "".join(texts)), ""):
+                raise _without_tokens(lost) from error
             raise CorpusError(f"This model's tokenizer cannot read the text: {error}.") from error
-        for text, piece in zip(texts, encoded, strict=True):
-            self._check_spelled(text, piece.ids)
-            yield piece.ids
 
-    def _check_spelled(self, text: str, ids: Sequence[int]) -> None:
-        """Raise CorpusError if `ids` lack a part of `text` for which the vocabulary has no token."""
-        if self._limit is not None and any(token >= self._limit for token in ids):
-            found = self._engine.encode(text, add_special_tokens=False)
-            places = zip(found.ids, found.offsets, strict=True)
-            raise _without_tokens(next(text[start:end] for token, (start, end) in places if token >= self._limit))
-        if not self._holes:
-            return
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is a token for every byte of any text."""
+        return self.token_bytes.is_byte_level and not self._holes and self._limit is None
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether the bytes of the tokens of any text are those of the text."""
+        takes_blanks = any(token.lstrip or token.rstrip for token in self._added.values())
+        return self.is_complete and not (self._engine.normalizer or self.prefix_space or takes_blanks)
+
+    def byte_counts(self, text: str, ids: Sequence[int]) -> np.ndarray:
+        """[N] bytes of `text` that each of its `ids`, as encoded, stands for: their sum is that of the text.
+
+        They are those of the tokens, unless the tokenizer changes the text. Then a token stands for what precedes its
+        end in the text, as the library has it (Encoding.offsets), and follows that of the token before it; of several
+        that end there, as the bytes of one character do, the last one stands for all.
+        """
+        own_N = np.array([len(self.token_bytes(token)) for token in ids], np.int64)
+        if self.is_lossless:
+            return own_N
+        ends_N = np.maximum.accumulate(np.array([end for _, (_, end) in self._places(text)], np.int64))
+        ends_N[-1:] = len(text)
+        code_points_M = np.frombuffer(text.encode("utf-32-le"), "<u4")
+        sizes_M = 1 + sum((code_points_M >= first).astype(np.int64) for first in (0x80, 0x800, 0x10000))
+        before_M = np.concatenate([[0], np.cumsum(sizes_M)])
+        is_last_N = np.diff(ends_N, append=len(text) + 1) > 0
+        counts_N = np.zeros(len(ids), np.int64)
+        counts_N[is_last_N] = np.diff(before_M[ends_N[is_last_N]], prepend=0)
+        return counts_N
+
+    def lost(self, text: str) -> str:
+        """The characters of `text` for which there is no token, in their order; white space that is dropped is none.
+
+        What a normalizer removes from a byte-level text is not lost: it is meant to go.
+        """
+        if self.is_complete:
+            return ""
+        if not self.token_bytes.is_byte_level:
+            return self._unread(text)
         normalizer = self._engine.normalizer
         read = text if normalizer is None else normalizer.normalize_str(text)
-        if not self._holes.isdisjoint(read.encode()) and self.decode_bytes(ids) != read.encode():
-            raise _without_tokens(next(char for char in read if not self._holes.isdisjoint(char.encode())))
+        if self.decode(self.encode(text)) == read:  # an added token can have letters that no other has
+            return ""
+        return "".join(char for char in read if self._is_lost(char))
+
+    def _unread(self, text: str) -> str:
+        """The characters of `text` that are in no token, or in an unknown one."""
+        places, is_lost = list(self._places(text)), np.ones(len(text), bool)
+        for of_unknown in (False, True):  # a mark that is put before a word lies over its first character
+            for token, (start, end) in places:
+                if (token == self._unknown) is of_unknown:
+                    is_lost[start:end] = of_unknown
+        return "".join(char for char, lost in zip(text, is_lost, strict=True) if lost and not char.isspace())
+
+    def _places(self, text: str) -> Iterator[tuple[int, tuple[int, int]]]:
+        """Each id of `text`, and where in it the token begins and ends."""
+        encoding = self._encoding(text)
+        for token, place in zip(encoding.ids, encoding.offsets, strict=True):
+            if self._limit is None or token < self._limit:
+                yield token, place
+
+    def _is_lost(self, char: str) -> bool:
+        """Whether a byte-level vocabulary has no tokens for all bytes of a character."""
+        known = self._lost.get(char)
+        if known is None:
+            try:
+                ids = self._engine.encode(char, add_special_tokens=False).ids
+            except Exception:  # an unknown token, that the vocabulary lacks
+                ids = []
+            text = self.decode(token for token in ids if self._limit is None or token < self._limit)
+            known = self._lost[char] = char not in (text, text.removeprefix(" "))
+        return known
 
     def whole(self, blocks: Iterable[Block]) -> Iterable[Block]:
         """`blocks`, or whole documents where this tokenizer could give other ids for the blocks of one."""
@@ -169,7 +270,9 @@ class Tokenizer:
     @property
     def cuts_as_gpt2(self) -> bool:
         """Whether the vocabulary, the merges and `prefix_space` are all there is to know, as in a GPT-2's tokenizer."""
-        words, model = layout_of(self._engine), self._engine.model
+        words, model = layout_of(self._engine.pre_tokenizer), self._engine.model
+        if not isinstance(model, models.BPE):
+            return False
         options = (model.unk_token, model.continuing_subword_prefix, model.end_of_word_suffix, model.byte_fallback)
         return (
             words.get("type") == "ByteLevel"
@@ -189,14 +292,14 @@ class Tokenizer:
 
         Raises CorpusError as `encode` does.
         """
-        first, has_token = "", False
+        nothing, first, has_token = [self.end_of_text, self._unknown or self.end_of_text], "", False
         for batch in self._batches(blocks):
             rows = (
                 chain((self.end_of_text,) if begins else (), ids)
                 for (_, begins), ids in zip(batch, self._encoded(batch), strict=True)
             )
             ids_N = np.fromiter(chain.from_iterable(rows), self.dtype)
-            first, has_token = first or batch[0].text, has_token or bool((ids_N != self.end_of_text).any())
+            first, has_token = first or batch[0].text, has_token or not np.isin(ids_N, nothing).all()
             yield ids_N
         if first and not has_token:
             raise _without_tokens(first)
@@ -206,22 +309,20 @@ class Tokenizer:
         parts = list(self.encode_blocks(Block(document, begins=True) for document in documents))
         return np.concatenate(parts) if parts else np.zeros(0, self.dtype)
 
-    def token_bytes(self, token: int) -> bytes:
-        """The bytes that a token stands for; for end-of-text and other added tokens, the bytes of its name."""
-        data = self._bytes.get(token)
-        if data is None:
-            added = self._added.get(token)  # as it was typed, while the letters of all others stand for bytes
-            name = added.content if added else self._engine.id_to_token(token) or f"<id {token}>"
-            data = self._bytes[token] = name.encode() if added else _letters_to_bytes(name)
-        return data
-
     def longer_tokens(self, data: bytes) -> list[int]:
         """The ids of the longer tokens that begin with `data` (one byte or more); added tokens are excluded."""
-        if not self._words:
-            self._words = sorted(item for item in self._engine.get_vocab().items() if item[1] not in self._added)
-        start = "".join(map(BYTE_TO_LETTER.__getitem__, data))
-        first, end = (bisect_left(self._words, (start + letter,)) for letter in ("\0", chr(sys.maxunicode)))
-        return sorted(token for _, token in self._words[first:end])
+        if self.token_bytes.is_byte_level:
+            start = "".join(map(BYTE_TO_LETTER.__getitem__, data))
+            found = [token for name, token in self._vocabulary.items() if name.startswith(start) and name != start]
+        else:
+            ids = self._vocabulary.values()
+            found = [i for i in ids if self.token_bytes(i).startswith(data) and self.token_bytes(i) != data]
+        return sorted(token for token in found if token not in self._added and token < self.vocab_size)
+
+    @cached_property
+    def _vocabulary(self) -> dict[str, int]:
+        vocabulary: dict[str, int] = self._engine.get_vocab(with_added_tokens=False)
+        return vocabulary
 
     def token_of(self, role: str) -> int | None:
         """The id of the token with this role (of ROLES), if there is one."""
@@ -236,9 +337,9 @@ class Tokenizer:
         return self.decode_bytes(ids).decode("utf-8", "replace")
 
     def merges(self) -> list[tuple[bytes, bytes]]:
-        """Pairs of adjacent tokens to merge, in the order in which they were learned and are applied."""
-        pairs = json.loads(self._engine.to_str())["model"]["merges"]
-        return [(_letters_to_bytes(left), _letters_to_bytes(right)) for left, right in pairs]
+        """Pairs of adjacent tokens that BPE merges, in the order in which they were learned and are applied."""
+        pairs = json.loads(self._engine.to_str())["model"].get("merges", ())
+        return [(letters_to_bytes(left), letters_to_bytes(right)) for left, right in pairs]
 
     def byte_lengths(self) -> np.ndarray:
         """[V] bytes of text per token; end-of-text counts 0."""
@@ -251,92 +352,6 @@ class Tokenizer:
         """The contents of tokenizer.json."""
         text: str = self._engine.to_str(pretty=True)
         return text
-
-    @classmethod
-    def from_file(cls, path: Path, special: "Special | None" = None) -> "Tokenizer":
-        """Read a tokenizer.json. Raises CheckpointError if it is missing, damaged, or not byte-level BPE."""
-        special = special or Special()
-        try:
-            text = path.read_text("utf-8")
-            layout = json.loads(text)
-            # OpenAI's own upload of GPT-2 has no type; the library then takes the model for what its fields allow.
-            is_bpe = layout["model"].get("type", "BPE") == "BPE"
-            byte_level = is_bpe and "ByteLevel" in json.dumps(layout["pre_tokenizer"])
-            if special.prefix_space is not None and set_prefix_space(layout["pre_tokenizer"], special.prefix_space):
-                text = json.dumps(layout)
-        except OSError as error:
-            raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise CheckpointError(f"{path} is not a tokenizer file, or is damaged.") from error
-        # Of WordPiece. With it the library reads beyond the end of tokens, and ends the process.
-        if not byte_level or layout["model"].get("continuing_subword_prefix"):
-            raise _not_byte_level(path)
-        return cls._made(lambda: Engine.from_str(text), path, special)
-
-    @classmethod
-    def from_vocabulary(
-        cls, vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]], path: Path, special: "Special"
-    ) -> "Tokenizer":
-        """A tokenizer from a vocab.json, at `path`, and a merges.txt. Raises CheckpointError if they do not fit
-        together.
-        """
-
-        def make() -> Engine:
-            return byte_level_engine(
-                models.BPE(vocab=dict(vocabulary), merges=list(merges)), special.prefix_space or False
-            )
-
-        return cls._made(make, path, special)
-
-    @classmethod
-    def _made(cls, make: Callable[[], Engine], path: Path, special: "Special") -> "Tokenizer":
-        try:
-            with quiet_panics():
-                engine = make()
-                if not isinstance(engine.model, models.BPE):  # a file without a type can hold any
-                    raise _not_byte_level(path)
-                engine.model.dropout = None  # with it, a text has other ids at each call
-                special.give(engine)
-                return cls(engine, special.roles, special.ends, special.endless)
-        except (CheckpointError, MemoryError):
-            raise
-        except Panic as error:
-            raise CheckpointError(f"{path} is damaged: the tokenizers library panics on it.") from error
-        except Exception as error:  # the library raises nothing more precise
-            raise CheckpointError(f"{path} cannot be read as a tokenizer: {error}") from error
-
-
-@dataclass(frozen=True)
-class Special:
-    """What a folder says about its tokenizer beside the vocabulary.
-
-    `added`: tokens by id, which occur in text unless they are special. `names`: tokens that never occur in text.
-    `roles`, `ends` and `endless` are as in Tokenizer. `prefix_space`: whether a blank is put before a text that does
-    not begin with one, if the vocabulary's file does not decide that. `around`: what adds tokens to both ends of a
-    text, likewise.
-    """
-
-    added: Mapping[int, AddedToken] = field(default_factory=dict)
-    names: tuple[str, ...] = ()
-    roles: Mapping[str, str] = field(default_factory=lambda: GPT2_ROLES)
-    ends: tuple[tuple[int, ...], ...] = ()
-    endless: bool = False
-    prefix_space: bool | None = None
-    around: processors.PostProcessor | None = None
-
-    def give(self, engine: Engine) -> None:
-        """Add the tokens to `engine`. Raises CheckpointError for one that has, or would get, another id."""
-        if self.around is not None:
-            engine.post_processor = self.around
-        engine.add_tokens([token for _, token in sorted(self.added.items())])
-        for number, token in sorted(self.added.items()):
-            if engine.token_to_id(token.content) != number:
-                raise CheckpointError(
-                    f"The added token {brief(repr(token.content))} is declared with the id {number:,}, but the "
-                    f"vocabulary gives it {engine.token_to_id(token.content)}."
-                )
-        names = dict.fromkeys((*self.names, *self.roles.values()))  # GPT-2's, where none are named, are in no file
-        engine.add_special_tokens([name for name in names if engine.token_to_id(name) is not None])
 
 
 def byte_level_engine(model: models.BPE, prefix_space: bool = False) -> Engine:
@@ -365,15 +380,22 @@ def _separator(engine: Engine) -> int:
     return min(engine.get_vocab(with_added_tokens=True).values()) if newline is None else newline
 
 
+def _around(engine: Engine) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The ids that the post-processor puts before a text and after it."""
+    for text in chain("a", islice(engine.get_vocab(), 100)) if engine.post_processor else ():  # one that has tokens
+        encoding = engine.encode(text)
+        is_put = [sequence is None for sequence in encoding.sequence_ids]
+        if not all(is_put):
+            before, after = is_put.index(False), is_put[::-1].index(False)
+            return tuple(encoding.ids[:before]), tuple(encoding.ids[len(is_put) - after :])
+    return (), ()
+
+
 def _missing_bytes(engine: Engine) -> frozenset[int]:
     """The bytes for which the vocabulary has no token; for GPT-2's, none."""
     special = {number for number, token in engine.get_added_tokens_decoder().items() if token.special}
     ids = {byte: engine.token_to_id(letter) for byte, letter in BYTE_TO_LETTER.items()}
     return frozenset(byte for byte, number in ids.items() if number is None or number in special)
-
-
-def _not_byte_level(path: Path) -> CheckpointError:
-    return CheckpointError(f"{path} is not a byte-level BPE tokenizer, the kind that GPT-2 has.")
 
 
 def _without_tokens(text: str) -> CorpusError:
@@ -387,9 +409,3 @@ def _is_text(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _letters_to_bytes(token: str) -> bytes:
-    if all(letter in LETTER_TO_BYTE for letter in token):
-        return bytes(LETTER_TO_BYTE[letter] for letter in token)
-    return token.encode()

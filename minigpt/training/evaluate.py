@@ -47,7 +47,7 @@ def evaluate(
     """
     was_training = model.training
     model.eval()
-    nats, counted, byte_count = 0.0, 0, 0
+    nats, counted, byte_count = 0.0, 0, 0.0
     rows = windows_at_once(model.config, model.device)
     for stretch in _stretches(ids, tokens, model.config.context):
         for x, y in _windows(stretch, model.config.context, rows * ranks.size):
@@ -55,7 +55,7 @@ def evaluate(
                 break
             nats += _loss(model, _share(x, 0, ranks), _share(y, _NO_TARGET, ranks), precision)
         counted += len(stretch) - 1
-        byte_count += int(byte_lengths[stretch[1:]].sum())
+        byte_count += float(byte_lengths[stretch[1:]].sum())
     model.train(was_training)
     if stopped():
         return None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import torch
 
@@ -13,6 +14,7 @@ from minigpt.settings import PRESETS, Choices, ModelConfig, TrainConfig, require
 from minigpt.text.blocks import Progress, counted, no_progress
 from minigpt.text.corpus import Corpus, Split
 from minigpt.text.learning import default_vocab_size, train_tokenizer
+from minigpt.text.losses import Losses
 from minigpt.text.shards import TokenData, fitting_context, made_before, made_from, reuse_shards, tokenize
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.training.finetune import Base, further, misfit
@@ -78,6 +80,7 @@ def make_plan(
     else:
         tokenizer, notes = base.checkpoint.tokenizer, []
     data, encoding_notes = _encode(tokenizer, split, scratch, progress)
+    notes = [*notes, *_lost(tokenizer, split)]
     context = fitting_context(len(data.train), asked.context, corpus.called)
     shape = _shape(replace(choices, context=context), tokenizer.vocab_size, base)
     require(
@@ -177,6 +180,15 @@ def _encode(
         else:
             return data, [*notes, f"The same text was tokenized before: the ids are those of {older}."]
     return tokenize(tokenizer, split, folder, report), notes
+
+
+def _lost(tokenizer: Tokenizer, split: Split) -> Iterator[str]:
+    """A note about the characters for which a tokenizer of others has no token."""
+    losses = Losses(tokenizer)
+    for block in () if tokenizer.is_complete else chain(split.train(), split.validation()):
+        losses.add(block.text)
+    if losses.note:
+        yield losses.note
 
 
 def _validation_name(held_out: Corpus | None, fraction: float, data: TokenData, eval_tokens: int) -> str:

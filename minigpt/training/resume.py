@@ -227,5 +227,6 @@ def _shared_ids(ranks: Ranks, data: TokenData, folder: RunFolder) -> TokenData:
     except CheckpointError:
         date = None
     if ranks.highest(not ranks.is_main and date != folder.info["date"]):
-        return TokenData(ranks.ids(data.train), ranks.ids(data.validation))
+        validation_bytes = ranks.broadcast(data.validation_bytes)
+        return TokenData(ranks.ids(data.train), ranks.ids(data.validation), validation_bytes=validation_bytes)
     return ranks.together(lambda: data if ranks.is_main else load_tokens(folder.path))

@@ -20,6 +20,7 @@ from minigpt.models.gpt import GPT
 from minigpt.models.kinds import Model, give_positions, new_model
 from minigpt.settings import Choices
 from minigpt.settings.model import NAMES
+from minigpt.text.shards import validation_byte_counts
 from minigpt.training.distributed import ALONE, Ranks
 from minigpt.training.evaluate import unigram_loss
 from minigpt.training.finetune import freeze
@@ -59,7 +60,7 @@ def run(
     infinite.
     """
     ranks.check_batch(plan.train.batch_size)
-    trainer = Trainer(model, plan.data, plan.train, plan.tokenizer.byte_lengths(), ranks)
+    trainer = Trainer(model, plan.data, plan.train, validation_byte_counts(plan.tokenizer, plan.data), ranks)
     keeper = _StateKeeper(trainer, folder, save_every)
     reported = keeper.restore() if resume else 0
     evaluated = evaluation_steps(plan.train)

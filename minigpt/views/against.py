@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from minigpt.errors import CheckpointError, CorpusError, named
+from minigpt.errors import CheckpointError, named
 from minigpt.records import Record
 from minigpt.settings import Settings, setting
 from minigpt.text.records import Token
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from minigpt.checkpoint.folder import Checkpoint
-    from minigpt.text.tokenizer import Tokenizer
+    from minigpt.text.tokenizer import Encoded, Tokenizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +58,7 @@ class ComparedSpan:
 
     tokens: tuple[Token, ...]
     other_tokens: tuple[Token, ...]
+    bytes: int  # of the text
     surprisal_bits: float | None
     other_surprisal_bits: float | None
     divergence_bits: float | None  # D(first || second)
@@ -94,7 +94,7 @@ def compare_next(one: Checkpoint, other: Checkpoint, text: str, *, top: int, mov
     from minigpt.sampling.distribution import all_others, best_ids, candidates, divergence_bits
     from minigpt.sampling.score import distribution_after
 
-    ids, token_bytes = one.tokenizer.encode(text), one.tokenizer.token_bytes
+    ids, token_bytes = one.tokenizer.encode_prompt(text).ids, one.tokenizer.token_bytes
     first, second = (distribution_after(checkpoint.model, ids) for checkpoint in (one, other))
 
     def compared(tokens: list[int]) -> tuple[ComparedToken, ...]:
@@ -135,13 +135,16 @@ def compare_text(one: Checkpoint, other: Checkpoint, text: str) -> Iterator[Comp
     from minigpt.sampling.distribution import divergence_bits
 
     same = same_vocabulary(one.tokenizer, other.tokenizer)
-    ids = one.tokenizer.encode(text)
-    other_ids = ids if same else other.tokenizer.encode(text)
-    for mine, its in _stretches(_tokens_read(one, ids), _tokens_read(other, other_ids)):
+    if not text:
+        return
+    read = one.tokenizer.encode_prompt(text)
+    other_read = read if same else other.tokenizer.encode_prompt(text)
+    for mine, its in _stretches(_tokens_read(one, read), _tokens_read(other, other_read)):
         logits_V, other_logits_V = mine[0].logits_V, its[0].logits_V
         yield ComparedSpan(
             tokens=tuple(read.token for read in mine),
             other_tokens=tuple(read.token for read in its),
+            bytes=sum(read.byte_count for read in mine),
             surprisal_bits=_total_bits(mine),
             other_surprisal_bits=_total_bits(its),
             divergence_bits=(
@@ -153,19 +156,23 @@ def compare_text(one: Checkpoint, other: Checkpoint, text: str) -> Iterator[Comp
 
 
 class _TokenRead(NamedTuple):
-    """A token of a text, and the logits that predict it; None for the first one, which has no context."""
+    """A token of a text, the bytes of the text that it stands for, and the logits that predict it; None for the first
+    one, which has no context.
+    """
 
     token: Token
+    byte_count: int
     logits_V: Tensor | None
 
 
-def _tokens_read(checkpoint: Checkpoint, ids: Sequence[int]) -> Iterator[_TokenRead]:
+def _tokens_read(checkpoint: Checkpoint, read: Encoded) -> Iterator[_TokenRead]:
     from minigpt.models.decoder import position_logits
 
+    ids, byte_counts = read
     if ids:
-        yield _TokenRead(Token.of(checkpoint.tokenizer, ids[0]), None)
+        yield _TokenRead(Token.of(checkpoint.tokenizer, ids[0]), byte_counts[0], None)
     for position, logits_V in position_logits(checkpoint.model, ids):
-        yield _TokenRead(Token.of(checkpoint.tokenizer, ids[position]), logits_V)
+        yield _TokenRead(Token.of(checkpoint.tokenizer, ids[position]), byte_counts[position], logits_V)
 
 
 def _stretches(
@@ -176,17 +183,12 @@ def _stretches(
     its: list[_TokenRead] = []
     ahead = 0  # bytes by which the first is further on
     while True:
-        tokens, source, sign = (mine, ones, 1) if ahead <= 0 else (its, others, -1)
-        read = next(source, None)
+        is_mine = ahead < 0 or (ahead == 0 and not mine)
+        read = next(ones if is_mine else others, None)
         if read is None:
-            if mine or its or any(True for _ in chain(ones, others)):
-                raise CorpusError(
-                    "One of the two tokenizers changes the text, such as its capitals or its spaces, so their tokens "
-                    "do not meet.\nCompare the models by evaluate, each with its own tokens."
-                )
             return
-        tokens.append(read)
-        ahead += sign * (len(read.token.bytes) // 2)
+        (mine if is_mine else its).append(read)
+        ahead += read.byte_count if is_mine else -read.byte_count
         if ahead == 0 and mine and its:
             yield mine, its
             mine, its = [], []
@@ -211,8 +213,8 @@ class ComparedTally(Tally):
         """Pass the stretches on, and count those that have a surprisal in both models."""
         for span in records:
             if span.surprisal_bits is not None and span.other_surprisal_bits is not None:
-                self._first.add(span.surprisal_bits, span.tokens)
-                self._second.add(span.other_surprisal_bits, span.other_tokens)
+                self._first.add(span.surprisal_bits, tokens=len(span.tokens), byte_count=span.bytes)
+                self._second.add(span.other_surprisal_bits, tokens=len(span.other_tokens), byte_count=span.bytes)
             if span.divergence_bits is not None:
                 self._divergences.append(span.divergence_bits)
             yield span

@@ -111,11 +111,13 @@ class _Flags(Settings):
 
 def _ask(question: Question) -> Answer:
     from minigpt.models.decoder import decoding_threads
+    from minigpt.text.losses import loss_note
 
     texts = split_choices(question.flags.choices)
     with decoding_threads(question.model):
         choices = weigh(question.model, question.tokenizer, question.ids, texts)
-    for sentence in (*_about_spaces(question.text, texts), *_about_beginnings(choices)):
+    lost = filter(None, [loss_note(question.tokenizer, *texts)])
+    for sentence in (*lost, *_about_spaces(question.text, texts), *_about_beginnings(choices)):
         question.note(sentence)
     return Answer(records=choices, text=question.text)
 

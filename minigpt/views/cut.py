@@ -36,7 +36,7 @@ class CutToken(Token):
 def cut(tokenizer: Tokenizer, text: str) -> list[CutToken]:
     """The tokens of `text`, each with its merges."""
     numbers, tokens = merge_numbers(tokenizer), []
-    for position, token in enumerate(tokenizer.encode(text)):
+    for position, token in enumerate(tokenizer.encode_prompt(text).ids if text else ()):
         merges = tuple(building_merges(numbers, tokenizer.token_bytes(token)))
         tokens.append(CutToken.of(tokenizer, token, position=position, merges=merges))
     return tokens
@@ -74,7 +74,8 @@ class _Flags(Settings):
 def _ask(question: Question) -> Answer:
     tokenizer = question.tokenizer
     sizes = tokenizer.vocab_size, len(tokenizer.merges())
-    return Answer(records=cut(tokenizer, question.text), text=question.text, facts={"sizes": sizes})
+    facts = {"sizes": sizes, "bytes": len(question.text.encode())}
+    return Answer(records=cut(tokenizer, question.text), text=question.text, facts=facts)
 
 
 VIEW = View(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from minigpt.sampling.records import StepLogits, StepRecord, TextScore, first_token, perplexity
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from minigpt.models.kinds import Model
-    from minigpt.text.records import Token
     from minigpt.text.tokenizer import Tokenizer
 
 _UNFILTERED = SampleConfig(temperature=1.0, top_p=1.0)
@@ -46,23 +46,29 @@ def every_token(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: 
 
 
 class TextTally(Tally):
-    """Adds up the surprisals of records as they pass through, so that they need not be held in memory."""
+    """Adds up the surprisals of records as they pass through, so that they need not be held in memory.
 
-    def __init__(self) -> None:
+    `byte_counts`: by position, how many bytes of the text each token stands for; by default its own.
+    """
+
+    def __init__(self, byte_counts: Sequence[int] | None = None) -> None:
+        self._byte_counts = byte_counts
         self._bits: list[float] = []
         self._tokens = self._bytes = 0
 
-    def add(self, surprisal_bits: float, tokens: Sequence[Token]) -> None:
+    def add(self, surprisal_bits: float, *, tokens: int, byte_count: int) -> None:
         """Add a stretch of text."""
         self._bits.append(surprisal_bits)
-        self._tokens += len(tokens)
-        self._bytes += sum(len(token.bytes) // 2 for token in tokens)
+        self._tokens += tokens
+        self._bytes += byte_count
 
     def watch(self, records: Iterable[StepRecord]) -> Iterator[StepRecord]:
         """Pass the records on, and count those that have numbers."""
         for record in records:
             if record.token is not None and record.surprisal_bits is not None:
-                self.add(record.surprisal_bits, (record.token,))
+                own, counts = len(record.token.bytes) // 2, self._byte_counts
+                byte_count = own if counts is None else counts[record.position]
+                self.add(record.surprisal_bits, tokens=1, byte_count=byte_count)
             yield record
 
     def fields(self) -> Mapping[str, Any]:
@@ -83,9 +89,9 @@ class TextTally(Tally):
         )
 
 
-def text_score(records: Iterable[StepRecord]) -> TextScore:
-    """Totals over the records that have numbers."""
-    tally = TextTally()
+def text_score(records: Iterable[StepRecord], byte_counts: Sequence[int] | None = None) -> TextScore:
+    """Totals over the records that have numbers; `byte_counts` as for TextTally."""
+    tally = TextTally(byte_counts)
     deque(tally.watch(records), maxlen=0)
     return tally.score()
 
@@ -110,7 +116,7 @@ def _every(question: Question) -> Answer:
     model, tokenizer, ids = question.model, question.tokenizer, question.ids
     return Answer(
         records=Stream(lambda: every_token(model, tokenizer, ids, top=question.top)),
-        tally=TextTally,
+        tally=partial(TextTally, question.byte_counts),
         facts={"tokens": [first_token(tokenizer, token).token for token in set(ids)]},
     )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Any
 
-from minigpt.errors import CorpusError, brief, escaped, named
+from minigpt.errors import brief, escaped, named
 from minigpt.records import Record
 from minigpt.settings import Settings, require, setting
 from minigpt.text.records import Token
@@ -109,14 +109,15 @@ def _in_context(model: GPT, tokenizer: Tokenizer, text: str, wanted: str, top: i
     occurrences = list(re.finditer(rf"(?<!\w){re.escape(wanted)}(?!\w)", text, re.IGNORECASE))
     require(bool(occurrences), f'The word "{brief(escaped(wanted))}" does not occur in "{brief(escaped(text))}".')
     found = occurrences[-1]
-    attention = attend(model, ids := tokenizer.encode(text))
-    at = _token_that_ends(tokenizer, ids, text[: found.end()]) - attention.start
+    read = tokenizer.encode_prompt(text)
+    attention = attend(model, read.ids)
+    at = bisect_left(list(accumulate(read.byte_counts)), len(text[: found.end()].encode())) - attention.start
     require(
         at >= 0,
         f'"{brief(escaped(wanted))}" is outside the last {model.config.context} tokens, which are all that the model '
         "sees.",
     )
-    words = joined_words(tokenizer, ids, attention.start, text)
+    words = joined_words(read.byte_counts, attention.start, text, alone=len(tokenizer.prefix))
     number = next(number for number, tokens in enumerate(words) if at in tokens)
     word = range(words[number].start, at + 1)
     vectors_LC = attention.stream_LTC[:, list(word)].mean(1)
@@ -132,32 +133,23 @@ def _in_context(model: GPT, tokenizer: Tokenizer, text: str, wanted: str, top: i
     return context, vectors_LC
 
 
-def _token_that_ends(tokenizer: Tokenizer, ids: Sequence[int], beginning: str) -> int:
-    """The index of the token that completes `beginning`, the first part of a text."""
-    ends = list(accumulate(len(tokenizer.token_bytes(token)) for token in ids))
-    index = bisect_left(ends, len(beginning.encode()))
-    if index < len(ids):
-        return index
-    raise CorpusError(
-        "This model's tokenizer changes the text, such as its spaces, so the tokens of a word in it are unknown."
-    )
-
-
-def joined_words(tokenizer: Tokenizer, ids: Sequence[int], start: int, text: str) -> list[range]:
+def joined_words(byte_counts: Sequence[int], start: int, text: str, *, alone: int = 0) -> list[range]:
     """The tokens from `start` on, grouped into words of `text`: letters and digits, or other signs, with a space before
     them.
 
+    `byte_counts`: how many bytes of `text` each token stands for; the first `alone` stand before it, each by itself.
     Ranges count from `start`. A token that spans two words belongs to the first of which it has a letter.
     """
     parts = re.findall(r"\s*\w+|\s*[^\w\s]+|\s+", text)
     ends = list(accumulate(len(part.encode()) for part in parts))
-    numbers, at = list[int](), 0
-    for token in ids:
-        data = tokenizer.token_bytes(token)
+    numbers, at, whole = list[int](), 0, text.encode()
+    for index, count in enumerate(byte_counts):
+        data = whole[at : at + count]
         spaces = len(data) - len(data.lstrip())
-        numbers.append(bisect_right(ends, at + min(spaces, max(0, len(data) - 1))))
-        at += len(data)
-    words = (list(word) for _, word in groupby(range(len(ids) - start), key=lambda index: numbers[start + index]))
+        word = bisect_right(ends, at + min(spaces, max(0, count - 1)))
+        numbers.append(index - alone if index < alone else word)
+        at += count
+    words = (list(word) for _, word in groupby(range(len(numbers) - start), key=lambda index: numbers[start + index]))
     return [range(word[0], word[-1] + 1) for word in words]
 
 
@@ -226,7 +218,11 @@ class _Flags(Settings):
 
 
 def _ask(question: Question) -> Answer:
+    from minigpt.text.losses import loss_note
+
     texts = question.text, question.flags.other
+    if lost := loss_note(question.tokenizer, question.flags.other):
+        question.note(lost)
     shared = shared_word(question.gpt(NEEDED_FOR), question.tokenizer, texts, question.flags.word)
     return Answer(records=(shared,), text=question.text)
 

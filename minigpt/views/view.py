@@ -24,6 +24,7 @@ class Question:
     checkpoint: Checkpoint
     text: str
     ids: Sequence[int]
+    byte_counts: Sequence[int]  # of the text, that each of `ids` stands for
     flags: Any  # the settings of the command's views, by their names
     top: int
     note: Callable[[str], None]  # called with a sentence about anything done differently from what was asked

@@ -13,7 +13,8 @@ from minigpt.checkpoint.folder import load, save_description, save_weights
 from minigpt.checkpoint.gguf import save_gguf
 from minigpt.errors import CheckpointError
 from minigpt.models.gpt import GPT
-from minigpt.text.tokenizer import BYTE_TO_LETTER, Tokenizer, byte_level_engine
+from minigpt.text.token_bytes import BYTE_TO_LETTER
+from minigpt.text.tokenizer import Tokenizer, byte_level_engine
 
 LETTERS = [BYTE_TO_LETTER[byte] for byte in b"\nabc "]
 

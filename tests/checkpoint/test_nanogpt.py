@@ -257,11 +257,16 @@ def test_ids_are_those_of_the_table(tmp_path: Path, characters: list[str], minig
 
 
 @pytest.mark.parametrize("stranger", ["~", "è", "曜", "😁"])
-def test_a_character_that_is_not_in_the_table_is_named(tmp_path: Path, stranger: str) -> None:
+def test_a_character_that_is_not_in_the_table_is_lost(tmp_path: Path, stranger: str) -> None:
     """Also one that shares its first bytes with those that are: é and è, 日 and 曜, both smileys."""
     tokenizer = read_model(shakespeare(tmp_path)).checkpoint.tokenizer
+    text = f"é日{stranger}😀é"
+    ids = tokenizer.encode(text)
+    assert tokenizer.lost(text) == stranger
+    assert ids == tokenizer.encode("é日😀é")
+    assert (len(ids), tokenizer.byte_counts(text, ids).sum()) == (4, len(text.encode()))
     with pytest.raises(CorpusError, match=f'has no token for "{stranger}"'):
-        tokenizer.encode(f"é日{stranger}😀é")
+        tokenizer.encode_whole(text)
 
 
 def test_a_list_of_characters_or_one_of_the_tables_is_enough(tmp_path: Path) -> None:

@@ -159,9 +159,9 @@ def test_a_header_whose_sizes_are_not_those_of_the_file(checkpoint_folder: Path,
 
 
 def test_numbers_of_a_kind_that_is_not_known(checkpoint_folder: Path) -> None:
-    entry = {"dtype": "F8_E4M3", "shape": [8], "data_offsets": [0, 8]}
+    entry = {"dtype": "F8_E8M0", "shape": [8], "data_offsets": [0, 8]}
     write_header(checkpoint_folder / WEIGHTS, {"transformer.wte.weight": entry}, data=bytes(8))
-    assert "holds F8_E4M3, which cannot be loaded" in load_error(checkpoint_folder)
+    assert "holds F8_E8M0, which cannot be loaded" in load_error(checkpoint_folder)
 
 
 def claim_tensor(folder: Path, size: int) -> None:

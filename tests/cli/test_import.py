@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+import minigpt as minigpt_package
+
 Run = Callable[..., Any]
 FILES = {"README.md", "config.json", "generation_config.json", "model.safetensors", "tokenizer.json"}
 FILES |= {"tokenizer_config.json"}
@@ -65,6 +67,36 @@ def test_a_gguf_file_is_a_checkpoint(minigpt: Run, trained: Path, model: str, co
         assert results[0].stdout == results[1].stdout
 
 
+def test_a_trace_of_a_gguf_file_is_replayed_until_the_file_changes(minigpt: Run, trained: Path, model: str) -> None:
+    result = minigpt("sample", "The cat", "-n", "3", "-c", model, "--trace", "t.jsonl")
+    assert result.exit_code == 0, result.stderr
+    assert minigpt("sample", "--replay", "t.jsonl").exit_code == 0
+    assert minigpt("export", str(trained), model, "--overwrite", "--dtype", "float16").exit_code == 0
+    assert "is no longer what t.jsonl was made with" in minigpt("sample", "--replay", "t.jsonl").stderr
+
+
+def test_a_link_may_be_named(minigpt: Run, model: str) -> None:
+    """Unlike one inside a folder, which its maker chose."""
+    Path("link.gguf").symlink_to(model)
+    assert minigpt("sample", "The cat", "-n", "2", "-c", "link.gguf").exit_code == 0
+    assert minigpt("import", "link.gguf", "out").exit_code == 0
+
+
+@pytest.mark.parametrize("special", ["loop", "pipe"])
+def test_what_is_no_file_is_one_clear_line(minigpt: Run, special: str) -> None:
+    Path("loop").symlink_to("loop")
+    os.mkfifo("pipe")
+    result = minigpt("import", special, "out")
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert "cannot be read" in result.stderr
+
+
+def test_python_opens_it_too(trained: Path, model: str) -> None:
+    text = "The cat"
+    assert minigpt_package.load(model).next(text) == minigpt_package.load(trained).next(text)
+
+
 def test_a_gguf_file_is_finetuned(minigpt: Run, model: str) -> None:
     Path("text.txt").write_text("The cat sat on the mat.\n" * 40)
     result = minigpt("train", "text.txt", "--from", model, "--steps", "1", "--out", "run", "-q")
@@ -91,6 +123,16 @@ def test_mistakes_are_one_clear_line(minigpt: Run, model: str, arguments: list[s
     assert (result.exit_code, result.stdout) == (code, "")
     assert result.stderr.startswith(f"minigpt import: {message}")
     assert sorted(os.listdir()) == ["a.gguf", "empty", "text.txt"]
+
+
+def test_a_folder_of_a_gguf_file_alone_names_the_file(minigpt: Run, model: str) -> None:
+    Path("models").mkdir()
+    Path(model).rename("models/toy.gguf")
+    told = minigpt("sample", "-c", "models")
+    assert told.exit_code == 1
+    assert told.stderr == (
+        "minigpt sample: models has no config.json. Its toy.gguf can be named: --checkpoint models/toy.gguf.\n"
+    )
 
 
 def test_what_is_no_checkpoint_names_the_import(minigpt: Run) -> None:

@@ -15,17 +15,24 @@ if TYPE_CHECKING:
     from minigpt.explore.session import Session
     from minigpt.models.gpt import GPT
     from minigpt.sampling.tree import TokenTree
+    from minigpt.text.tokenizer import Encoded
 
 
 class WordTokenizer:
     """Tokens that a test chooses, in place of the real ones."""
 
     end_of_text = 0
+    prefix: tuple[int, ...] = ()
 
     def __init__(self, words: Sequence[str | bytes]) -> None:
         self._words = [b"<|endoftext|>", *(word if isinstance(word, bytes) else word.encode() for word in words)]
 
-    def encode(self, text: str) -> list[int]:
+    def encode_prompt(self, text: str) -> "Encoded":
+        from minigpt.text.tokenizer import Encoded
+
+        return Encoded(self.encode_whole(text) or [self.end_of_text], [])
+
+    def encode_whole(self, text: str) -> list[int]:
         """The longest token first; letters that no token has are left out."""
         data, ids = text.encode(), list[int]()
         while data:

@@ -42,8 +42,8 @@ def spans() -> list[ComparedSpan]:
             Token(id=i, text=text, bytes="e2" if text is None else text.encode().hex()) for i, text in enumerate(texts)
         )
         return ComparedSpan(
-            tokens=tokens, other_tokens=tokens, surprisal_bits=bits, other_surprisal_bits=other,
-            divergence_bits=diverged,
+            tokens=tokens, other_tokens=tokens, bytes=sum(len(t.bytes) // 2 for t in tokens), surprisal_bits=bits,
+            other_surprisal_bits=other, divergence_bits=diverged,
         )  # fmt: skip
 
     return [

@@ -33,10 +33,11 @@ def lengths(bpe: Tokenizer) -> np.ndarray:
     return bpe.byte_lengths()
 
 
-def document(ids: Sequence[int], size: int | None = None) -> list[Part]:
-    """One document, in parts of `size` ids."""
+def document(ids: Sequence[int], lengths: np.ndarray, size: int | None = None) -> list[Part]:
+    """One document, in parts of `size` ids; `lengths` [V]: bytes of each token."""
     size = size or max(1, len(ids))
-    return [Part(np.array(ids[i : i + size]), begins=i == 0) for i in range(0, len(ids), size)]
+    parts = {i: np.array(ids[i : i + size]) for i in range(0, len(ids), size)}
+    return [Part(part, lengths[part], begins=i == 0) for i, part in parts.items()]
 
 
 def direct_nats(model: GPT, ids: Sequence[int], stride: int) -> float:
@@ -55,7 +56,7 @@ def test_the_default_is_what_every_token_adds_up_to(
     make_model: Callable[..., GPT], bpe: Tokenizer, ids: list[int], lengths: np.ndarray, context: int
 ) -> None:
     model = make_model(bpe.vocab_size, context)
-    result, expected = score(model, document(ids), lengths), text_score(every_token(model, bpe, ids, top=1))
+    result, expected = score(model, document(ids, lengths)), text_score(every_token(model, bpe, ids, top=1))
     assert (result.tokens, result.bytes, result.documents) == (expected.tokens, expected.bytes, 1)
     assert result.total_nats == pytest.approx(expected.total_nats, rel=1e-6)
     assert result.bits_per_byte == pytest.approx(expected.bits_per_byte, rel=1e-6)
@@ -67,7 +68,7 @@ def test_a_stride_of_the_context_is_the_validation_loss(
     model: GPT, ids: list[int], lengths: np.ndarray, count: int
 ) -> None:
     result, expected = (
-        score(model, document(ids[:count]), lengths, stride=16),
+        score(model, document(ids[:count], lengths), stride=16),
         evaluate(model, np.array(ids[:count]), lengths),
     )
     assert expected is not None
@@ -81,7 +82,7 @@ def test_a_stride_of_the_context_is_the_validation_loss(
 def test_every_token_is_scored_once_with_enough_before_it(
     model: GPT, ids: list[int], lengths: np.ndarray, stride: int, count: int
 ) -> None:
-    result = score(model, document(ids[:count]), lengths, stride=stride)
+    result = score(model, document(ids[:count], lengths), stride=stride)
     assert (result.tokens, result.stride, result.context) == (count - 1, stride, 16)
     assert result.bytes == sum(lengths[ids[1:count]])
     assert result.total_nats == pytest.approx(direct_nats(model, ids[:count], stride), rel=1e-6)
@@ -89,13 +90,13 @@ def test_every_token_is_scored_once_with_enough_before_it(
 
 @pytest.mark.parametrize("size", [1, 3, 16, 17, 50])
 def test_parts_make_no_difference(model: GPT, ids: list[int], lengths: np.ndarray, size: int) -> None:
-    assert score(model, document(ids, size), lengths) == score(model, document(ids), lengths)
+    assert score(model, document(ids, lengths, size)) == score(model, document(ids, lengths))
 
 
 def test_documents_are_scored_apart(model: GPT, ids: list[int], lengths: np.ndarray) -> None:
     texts = [ids[:1], ids[:40], ids[40:42], [], ids[42:60], ids[60:101]]
-    result = score(model, [part for text in texts for part in document(text, 7)], lengths, name="a.txt")
-    alone = [score(model, document(text), lengths) for text in texts if text]
+    result = score(model, [part for text in texts for part in document(text, lengths, 7)], name="a.txt")
+    alone = [score(model, document(text, lengths)) for text in texts if text]
     assert (result.file, result.documents, result.tokens) == ("a.txt", 5, sum(max(0, len(text) - 1) for text in texts))
     assert result.total_nats == pytest.approx(sum(one.total_nats for one in alone), rel=1e-6)
 
@@ -103,10 +104,10 @@ def test_documents_are_scored_apart(model: GPT, ids: list[int], lengths: np.ndar
 def test_batches_make_no_difference(
     model: GPT, ids: list[int], lengths: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parts = document(ids) + document(ids[:20]) + document(ids[20:90])
-    whole = score(model, parts, lengths)
+    parts = document(ids, lengths) + document(ids[:20], lengths) + document(ids[20:90], lengths)
+    whole = score(model, parts)
     monkeypatch.setattr(score_module, "windows_at_once", lambda config, device: 1)
-    assert score(model, parts, lengths).total_nats == pytest.approx(whole.total_nats, rel=1e-6)
+    assert score(model, parts).total_nats == pytest.approx(whole.total_nats, rel=1e-6)
 
 
 def test_a_large_vocabulary_makes_small_batches(
@@ -115,7 +116,7 @@ def test_a_large_vocabulary_makes_small_batches(
     seen: list[torch.Size] = []
     monkeypatch.setattr(device_module, "_LOGITS", 3 * 16 * model.config.vocab_size)
     handle = model.register_forward_hook(lambda module, given, logits: seen.append(logits.shape))
-    score(model, document(ids), lengths)
+    score(model, document(ids, lengths))
     handle.remove()
     assert {tuple(shape[:2]) for shape in seen[:-1]} == {(3, 16)}
 
@@ -128,7 +129,7 @@ def test_only_a_batch_is_read_ahead(
 
     def parts() -> Iterable[Part]:
         nonlocal taken, furthest
-        for part in document(ids * 20, 10):
+        for part in document(ids * 20, np.ones_like(lengths), 10):
             taken += len(part.ids)
             furthest = max(furthest, taken - scored)
             yield part
@@ -137,27 +138,27 @@ def test_only_a_batch_is_read_ahead(
         nonlocal scored
         scored += byte_count
 
-    score(model, parts(), np.ones_like(lengths), progress=progress)
+    score(model, parts(), progress=progress)
     assert scored == 20 * 101 - 1
     assert furthest < 80
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_nothing_to_score_has_no_numbers(model: GPT, ids: list[int], lengths: np.ndarray, count: int) -> None:
-    result = score(model, document(ids[:count]), lengths)
+    result = score(model, document(ids[:count], lengths))
     assert (result.documents, result.tokens, result.bytes, result.total_nats) == (count, 0, 0, 0.0)
     assert result.nats_per_token is result.bits_per_token is result.bits_per_byte is result.perplexity is None
 
 
 def test_a_uniform_model_costs_the_logarithm_of_its_vocabulary(constant_model: Callable[..., GPT]) -> None:
-    result = score(constant_model([0.0] * 8), document([0, 1, 2, 3, 4]), np.full(8, 3))
+    result = score(constant_model([0.0] * 8), document([0, 1, 2, 3, 4], np.full(8, 3)))
     assert result.nats_per_token == pytest.approx(math.log(8))
     assert (result.bits_per_token, result.bits_per_byte) == (pytest.approx(3), pytest.approx(1))
     assert result.perplexity == pytest.approx(8)
 
 
 def test_a_model_without_sense_has_no_perplexity_but_no_crash(constant_model: Callable[..., GPT]) -> None:
-    result = score(constant_model([1e4, 0.0]), document([0, 1, 1, 1]), np.ones(2))
+    result = score(constant_model([1e4, 0.0]), document([0, 1, 1, 1], np.ones(2, np.int64)))
     assert result.perplexity is None
     assert result.nats_per_token == pytest.approx(1e4)
 
@@ -168,12 +169,12 @@ def test_damaged_weights_are_refused(model: GPT, ids: list[int], lengths: np.nda
     with torch.no_grad():
         damaged.h[0].mlp.c_fc.weight[0, 0] = value
     with pytest.raises(CheckpointError, match="not finite"):
-        score(damaged, document(ids), lengths)
+        score(damaged, document(ids, lengths))
 
 
 def test_bfloat16_is_near(model: GPT, ids: list[int], lengths: np.ndarray) -> None:
-    exact = score(model, document(ids), lengths)
-    rough = score(model, document(ids), lengths, autocast=partial(autocast, torch.device("cpu"), "bfloat16"))
+    exact = score(model, document(ids, lengths))
+    rough = score(model, document(ids, lengths), autocast=partial(autocast, torch.device("cpu"), "bfloat16"))
     assert rough.total_nats != exact.total_nats
     assert rough.total_nats == pytest.approx(exact.total_nats, rel=0.05)
 
@@ -181,12 +182,12 @@ def test_bfloat16_is_near(model: GPT, ids: list[int], lengths: np.ndarray) -> No
 @pytest.mark.parametrize("stride", [-1, 0, 17])
 def test_a_stride_beyond_the_context_is_refused(model: GPT, lengths: np.ndarray, stride: int) -> None:
     with pytest.raises(ConfigError, match=f"stride= must be from 1 to the model's context, 16, not {stride}"):
-        score(model, [], lengths, stride=stride)
+        score(model, [], stride=stride)
 
 
 def test_the_total_is_of_all_tokens_and_not_of_means(model: GPT, ids: list[int], lengths: np.ndarray) -> None:
     scores: list[FileScore] = [
-        score(model, document(part), lengths, name="x") for part in (ids[:5], ids[5:90], ids[90:91])
+        score(model, document(part, lengths), name="x") for part in (ids[:5], ids[5:90], ids[90:91])
     ]
     total = total_score(scores)
     assert (total.file, total.documents, total.tokens) == (None, 3, 4 + 84)
@@ -234,7 +235,7 @@ def test_the_convention_in_words_is_the_one_in_the_harness_own_example() -> None
 def test_rolling_is_the_harness_log_likelihood(
     model: GPT, bpe: Tokenizer, ids: list[int], lengths: np.ndarray, count: int, size: int
 ) -> None:
-    result = score(model, document(ids[:count], size), lengths, prefix_token=bpe.end_of_text)
+    result = score(model, document(ids[:count], lengths, size), prefix_token=bpe.end_of_text)
     assert (result.tokens, result.bytes) == (count, sum(lengths[ids[:count]]))
     assert (result.rolling, result.stride, result.context) == (True, 16, 16)
     assert result.total_nats == pytest.approx(harness_nats(model, ids[:count], bpe.end_of_text), rel=1e-6)
@@ -242,8 +243,8 @@ def test_rolling_is_the_harness_log_likelihood(
 
 def test_rolling_scores_documents_apart(model: GPT, bpe: Tokenizer, ids: list[int], lengths: np.ndarray) -> None:
     texts = [ids[:1], ids[:40], [], ids[40:57], ids[57:90]]
-    parts = [part for text in texts for part in document(text, 7)]
-    result = score(model, parts, lengths, prefix_token=bpe.end_of_text)
+    parts = [part for text in texts for part in document(text, lengths, 7)]
+    result = score(model, parts, prefix_token=bpe.end_of_text)
     assert result.total_nats == pytest.approx(sum(harness_nats(model, t, bpe.end_of_text) for t in texts), rel=1e-6)
     assert total_score([result, result]).rolling
 
@@ -260,7 +261,7 @@ def test_a_model_with_a_state_reads_a_document_as_one_stream(
 ) -> None:
     monkeypatch.setattr(score_module, "_STRETCH", 10)
     model = make_baseline(kind, bpe.vocab_size, context=16)
-    result = score(model, [*document(ids, size), *document(ids[:9], size)], lengths)
+    result = score(model, [*document(ids, lengths, size), *document(ids[:9], lengths, size)])
     expected = [text_score(every_token(model, bpe, text, top=1)).total_nats for text in (ids, ids[:9])]
     assert result.total_nats == pytest.approx(sum(expected), rel=1e-5)
     assert (result.documents, result.tokens, result.context, result.stride) == (2, 108, None, None)
@@ -271,7 +272,7 @@ def test_with_a_stride_it_is_scored_in_windows_as_a_gpt_is(
     make_baseline: Callable[..., Baseline], bpe: Tokenizer, ids: list[int], lengths: np.ndarray, kind: str
 ) -> None:
     model = make_baseline(kind, bpe.vocab_size, context=16)
-    result = score(model, document(ids), lengths, stride=16)
+    result = score(model, document(ids, lengths), stride=16)
     direct = evaluate(model, np.array(ids, np.uint16), lengths)
     assert direct is not None
     assert result.nats_per_token == pytest.approx(direct.loss_nats, rel=1e-5)

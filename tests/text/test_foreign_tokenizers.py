@@ -11,7 +11,8 @@ from tokenizers import Tokenizer as Engine
 
 from minigpt.text.blocks import Block, cut
 from minigpt.text.corpus import python_reference
-from minigpt.text.tokenizer import END_OF_TEXT, Special, Tokenizer
+from minigpt.text.tokenizer import END_OF_TEXT, Tokenizer
+from minigpt.text.tokenizer_file import Special, tokenizer_from_file
 
 TEXT = "\n\n".join(python_reference()[1])[:60_000]  # several times as long as the pieces that are encoded at once
 
@@ -66,7 +67,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 def read(engine: Engine, folder: Path, special: Special | None = None) -> Tokenizer:
     (folder / "tokenizer.json").write_text(engine.to_str(), "utf-8")
-    return Tokenizer.from_file(folder / "tokenizer.json", special)
+    return tokenizer_from_file(folder / "tokenizer.json", special)
 
 
 def whole(engine: Engine, text: str) -> list[int]:

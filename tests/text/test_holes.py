@@ -1,5 +1,6 @@
 """Tokenizers that load, but have no token for some texts: one sentence, whoever asks."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,16 @@ from minigpt.models.gpt import GPT
 from minigpt.sampling.tree import TokenTree
 from minigpt.text.arguments import single_token
 from minigpt.text.blocks import Block
-from minigpt.text.tokenizer import BYTE_TO_LETTER, END_OF_TEXT, Tokenizer
+from minigpt.text.token_bytes import BYTE_TO_LETTER
+from minigpt.text.tokenizer import END_OF_TEXT, Tokenizer
 
 Run = Callable[..., Any]
 SENTENCE = 'This model\'s tokenizer has no token for "{}", so the model cannot read the text.'
 
 
-def made(without: str = "", normalizer: Any = None, unknown: str | None = None, *, known: bool = False) -> Tokenizer:
+def made(
+    without: str = "", normalizer: Any = None, unknown: str | None = None, *, known: bool = False, added: str = ""
+) -> Tokenizer:
     """Bytes alone, but for those of `without`."""
     names = [letter for byte, letter in BYTE_TO_LETTER.items() if chr(byte) not in without] + [END_OF_TEXT]
     names += [unknown] if unknown and known else []
@@ -30,6 +34,8 @@ def made(without: str = "", normalizer: Any = None, unknown: str | None = None, 
     engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     engine.decoder = decoders.ByteLevel()
     engine.add_special_tokens([END_OF_TEXT])
+    if added:
+        engine.add_tokens([added])
     if normalizer is not None:
         engine.normalizer = normalizer
     return Tokenizer(engine)
@@ -61,14 +67,27 @@ def test_the_sentence_names_the_text(name: str) -> None:
         single_token(tokenizer, text)
 
 
-@pytest.mark.parametrize("name", ["hole", "unknown token", "unknown token that is missing"], indirect=True)
-def test_a_letter_inside_a_text_is_missed_too(name: str) -> None:
-    tokenizer = TOKENIZERS[name]()
-    with pytest.raises(CorpusError) as caught:
-        tokenizer.encode("a puzzle")
-    assert str(caught.value) == SENTENCE.format("z")
+@pytest.mark.parametrize("name", ["hole", "unknown token"], indirect=True)
+def test_a_letter_inside_a_text_is_lost(name: str) -> None:
+    tokenizer, text = TOKENIZERS[name](), "a puzzle"
+    assert tokenizer.lost(text) == "zz"
+    assert tokenizer.byte_counts(text, tokenizer.encode(text)).sum() == len(text)
+    rows = list(tokenizer.encode_blocks([Block(text, begins=True)]))
+    assert np.concatenate(rows).tolist() == tokenizer.encode(text)
     with pytest.raises(CorpusError, match='no token for "z"'):
-        list(tokenizer.encode_blocks([Block("a puzzle", begins=True)]))
+        tokenizer.encode_whole(text)
+
+
+def test_an_unknown_token_that_is_missing_is_an_error() -> None:
+    """The library raises one itself."""
+    with pytest.raises(CorpusError) as caught:
+        TOKENIZERS["unknown token that is missing"]().encode("a puzzle")
+    assert str(caught.value) == SENTENCE.format("z")
+
+
+def test_the_name_of_an_added_token_is_not_lost() -> None:
+    tokenizer = made("z", added="z!")
+    assert (tokenizer.lost("a z! b"), tokenizer.lost("a zebra")) == ("", "z")
 
 
 def test_a_long_text_is_shortened() -> None:
@@ -115,13 +134,13 @@ def test_every_command_says_it(minigpt: Run, folder: Path, name: str, checkpoint
         attention, [*attention, "--layer", "1"], ["inspect-attention", "a b", "--with", f"b {nothing}"],
         ["sample", nothing], ["sample", nothing, "--html", page], ["inspect-embeddings", nothing],
     ]  # fmt: skip
-    if name in ("strip", "remove"):  # what is left of it is a text
+    if name != "unknown token that is missing":  # what is left of it is a text
         commands.remove(["inspect-attention", "a b", "--with", f"b {nothing}"])
     for command in commands:
         result = minigpt(*command, *there)
         assert result.exit_code == 1, (command, result.output, result.exception)
         assert SENTENCE.format(nothing) in result.stderr, command
-    if name not in ("strip", "remove"):
+    if name == "unknown token that is missing":
         for command in (["evaluate", str(corpus), *there], ["inspect-probs", "ab", "--corpus", str(corpus), *there]):
             result = minigpt(*command)
             assert result.exit_code == 1, (command, result.output, result.exception)
@@ -131,15 +150,26 @@ def test_every_command_says_it(minigpt: Run, folder: Path, name: str, checkpoint
         assert SENTENCE.format("z") in trained.stderr
 
 
-@pytest.mark.parametrize("name", ["strip"], indirect=True)
-def test_tokens_that_do_not_meet_are_said_to_change_the_text(
-    minigpt: Run, folder: Path, checkpoint_folder: Path
-) -> None:
-    command = ["inspect-probs", "  b", "--all", "--against", str(checkpoint_folder), "-c", str(folder)]
-    result = minigpt(*command)
-    assert (result.exit_code, "tokenizers changes the text" in result.stderr) == (1, True), result.output
-    result = minigpt("inspect-attention", "   b", "--with", "   b", "-c", str(folder))
-    assert (result.exit_code, "changes the text" in result.stderr) == (1, True), result.output
+NOTE = 'has no token for 2 characters of the text, such as "z", so the model does not see them.'
+
+
+@pytest.mark.parametrize("name", ["hole", "unknown token"], indirect=True)
+def test_what_is_lost_is_said_and_its_bytes_count(minigpt: Run, folder: Path, tmp_path: Path) -> None:
+    text = "a puzzle, " * 20
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text(text, "utf-8")
+    there = ["-c", str(folder)]
+    note = NOTE.replace("2 characters", "40 characters")
+    evaluated = minigpt("evaluate", str(corpus), "--json", *there)
+    inspected = minigpt("inspect-probs", text, "--all", "--json", *there)
+    for result in (evaluated, inspected):
+        assert (result.exit_code, note in result.stderr) == (0, True), result.output
+        assert json.loads(result.stdout.splitlines()[-1])["bytes"] == len(text) - 1  # all but the first token
+    for command in (["sample", "puzz", "-n", "1"], ["inspect-probs", "p", "--choices", "uz,uz "]):
+        result = minigpt(*command, *there)
+        assert (result.exit_code, NOTE in result.stderr) == (0, True), result.output
+    trained = minigpt("train", str(corpus), "--from", str(folder), "--steps", "1", "--out", str(tmp_path / "run"))
+    assert (trained.exit_code, note in trained.stderr) == (0, True), trained.output
 
 
 @pytest.mark.parametrize("name", ["hole", "strip", "unknown token that is missing"], indirect=True)

@@ -12,7 +12,8 @@ from minigpt.text import learning
 from minigpt.text.blocks import short_pieces
 from minigpt.text.learning import SMALLEST_VOCABULARY, train_tokenizer
 from minigpt.text.library_calls import interruptible
-from minigpt.text.tokenizer import BYTE_TO_LETTER, Tokenizer
+from minigpt.text.token_bytes import BYTE_TO_LETTER
+from minigpt.text.tokenizer import Tokenizer
 
 
 def test_a_result_comes_out() -> None:

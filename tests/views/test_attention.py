@@ -188,13 +188,13 @@ def test_words_that_are_not_shared_are_said(
 
 def test_tokens_are_joined_into_words(bpe: Tokenizer) -> None:
     text = "The quick-witted, lazy zyxwv dog."
-    ids = bpe.encode(text)
-    words = joined_words(bpe, ids, 0, text)
+    ids, byte_counts = bpe.encode_prompt(text)
+    words = joined_words(byte_counts, 0, text)
     assert [bpe.decode([ids[i] for i in word]) for word in words] == [
         "The", " quick", "-", "witted", ",", " lazy", " zyxwv", " dog", "."
     ]  # fmt: skip
     assert [i for word in words for i in word] == list(range(len(ids)))
-    cut = joined_words(bpe, ids, 1, text)
+    cut = joined_words(byte_counts, 1, text)
     assert [i for word in cut for i in word] == list(range(len(ids) - 1))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from minigpt.text.tokenizer import Tokenizer
+from minigpt.text.tokenizer_file import tokenizer_from_file
 from minigpt.views.cut import Merge, building_merges, merge_numbers
 
 
@@ -39,7 +40,7 @@ def test_a_file_with_merges_as_lines_has_the_same(tokenizer: Tokenizer, tmp_path
     layout = json.loads(tokenizer.to_json())
     layout["model"]["merges"] = [" ".join(pair) for pair in layout["model"]["merges"]]  # as GPT-2's own
     (tmp_path / "tokenizer.json").write_text(json.dumps(layout), "utf-8")
-    assert Tokenizer.from_file(tmp_path / "tokenizer.json").merges() == tokenizer.merges()
+    assert tokenizer_from_file(tmp_path / "tokenizer.json").merges() == tokenizer.merges()
 
 
 def test_what_no_merges_build_has_none(bpe: Tokenizer) -> None:
@@ -61,7 +62,8 @@ def test_every_token_of_a_text_is_what_its_merges_build(tokenizer: Tokenizer, ha
 def test_the_leftmost_of_equal_pairs_is_joined_first(data: bytes) -> None:
     from tokenizers import models
 
-    from minigpt.text.tokenizer import BYTE_TO_LETTER, END_OF_TEXT, byte_level_engine
+    from minigpt.text.token_bytes import BYTE_TO_LETTER
+    from minigpt.text.tokenizer import END_OF_TEXT, byte_level_engine
 
     merges = [("a", "a"), ("a", "b"), ("aa", "aa"), ("ab", "ab"), ("aa", "b"), ("aaaa", "a"), ("aab", "aab")]
     names = dict.fromkeys([*BYTE_TO_LETTER.values(), *(a + b for a, b in merges), END_OF_TEXT])
