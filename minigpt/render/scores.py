@@ -113,7 +113,7 @@ def file_score_caption(total: FileScore, screen: Screen) -> Text:
     counted = f"{quantity(total.tokens, 'token')} and {quantity(total.bytes, 'byte')} scored in {documents}"
     first = "the first token of each document has no context and is left out"
     if total.rolling:
-        first = "first tokens follow end-of-text"
+        first = "first tokens follow a bos token or end-of-text"
     return Text("\n").join(
         [
             screen.caption(counted, _windows(total)),

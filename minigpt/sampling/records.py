@@ -214,7 +214,7 @@ class TextScore:
 class FileScore:
     """The loss of a model on the documents of a file. `tokens` and `bytes` count what was scored: all but first tokens.
 
-    With `rolling`, first tokens are scored too, after end-of-text, as in lm-evaluation-harness.
+    With `rolling`, first tokens are scored too, after a bos token or end-of-text, as in lm-evaluation-harness.
     """
 
     file: str | None  # None for the total of several

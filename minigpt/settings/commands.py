@@ -24,7 +24,7 @@ class Windows(Beginning):
         range=Range(1, MANY),
     )
     rolling: bool = setting(
-        False, help="Score as lm-evaluation-harness does: first tokens count too, after end-of-text."
+        False, help="Score as lm-evaluation-harness does: first tokens count too, after a bos token or end-of-text."
     )
     precision: str = setting("float32", help="{values}; bfloat16 is faster and less exact.", choices=PRECISIONS)
 
