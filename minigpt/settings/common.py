@@ -39,9 +39,7 @@ class Reading(Beginning):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileAndModel(Reading):
-    """A file with a text, and the checkpoint that reads it."""
-
+class _FileAndCheckpoint(Settings):
     file: Path | None = setting(None, help="Take the text from this file, with the newline at its end.")
     checkpoint: Path | None = setting(
         None,
@@ -51,6 +49,11 @@ class FileAndModel(Reading):
         variable="MINIGPT_CHECKPOINT",
         completes="model",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileAndModel(Reading, _FileAndCheckpoint):
+    """A file with a text, the checkpoint that reads it, and how: these flags come last."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,8 @@ CONTROLS = bytes({*range(32), 127} - {*b"\t\n\v\f\r\x1b"})
 INSTEAD = {"replace": "\ufffd", "skip": ""}  # of bytes that are not of the encoding
 _SAMPLE = 1 << 16  # bytes by which an encoding is guessed
 _FEW = 1 / 20  # of a text: random bytes have 10 % of control characters; text in any encoding of bytes has almost none
+_STRAY = 1 / 100  # of the characters beyond ASCII, in an encoding whose bytes could well be those of another
+_MIXED = 1 / 10  # of them: more than a few damaged ones
 _SHOWN = 16  # characters before and after a byte, in a message
 
 
@@ -73,9 +75,9 @@ class _Decoder:
             raise without_mark(self.file, self.encoding) from error
         if "\0" in text:
             raise with_nul(self.file, self.encoding, start + self._size(text[: text.index("\0")], start))
-        if self._instead is not None and not text.isascii():
-            self._found.undecodable += marked_bytes(text)
+        if self._instead is not None and (failed := marked_bytes(text)):
             text = unmarked(text, self._instead)
+            self._found.undecodable += failed
         text = self._newlines.decode(text, final)
         self._lines += text.count("\n")
         self._is_ascii = self._is_ascii and text.isascii()
@@ -93,28 +95,38 @@ class _Decoder:
         what = f"byte 0x{error.object[error.start]:02x} at offset {offset:,} (line {line:,})"
         # A UTF-8 text cut inside its last character, as by head -c; one in latin-1 may end alike.
         is_cut = error.reason == "unexpected end of data" and not (self._is_ascii and before.isascii())
-        return wrong_encoding(self.file, codecs.lookup(self.encoding).name, what, is_cut=is_cut)
+        return wrong_encoding(self.file, codecs.lookup(self.encoding).name, offset, what, is_cut=is_cut)
 
 
 # --- another encoding
 
 
-def wrong_encoding(file: File, encoding: str, what: str, *, is_cut: bool) -> CorpusError:
-    """The error for a file of which not all bytes are of `encoding`; `what` names the first that is not."""
-    guess, sample, stray = marked_encoding(file), b"", False
+def wrong_encoding(file: File, encoding: str, offset: int, what: str, *, is_cut: bool) -> CorpusError:
+    """The error for a file of which not all bytes are of `encoding`; the first that is not, `what`, is at `offset`."""
     failed, decoded = failures(contents(file), encoding)
-    if guess is None:
-        check_not_binary(file)
-        sample, stray = first_beyond_ascii(contents(file)), encoding == "utf-8" and failed <= decoded
-        guess = guess_by_letters(sample)
-    if is_cut or codecs.lookup(guess).name == encoding:
+    stray = failed <= decoded * (1.0 if encoding.startswith("utf") else _STRAY)
+    if stray and is_wide(encoding) and 0 in start_of(file, _SAMPLE):
         advice = errors_advice("The text is damaged there, or cut inside a character: ")
-    elif stray:
-        advice = errors_advice(f"The rest of it is {encoding.upper()}: ")
+    elif guess := marked_encoding(file):
+        advice = encoding_advice(file, guess)
     else:
-        advice = encoding_advice(file, guess, reading(sample, guess) if sample else "")
+        check_not_binary(file)
+        sample = first_beyond_ascii(contents(file), offset)
+        guess = guess_by_letters(sample)
+        if is_cut or codecs.lookup(guess).name == encoding:
+            advice = errors_advice("The text is damaged there, or cut inside a character: ")
+        elif stray and not is_wide(encoding):
+            mixed = " Encodings are mixed, so convert one of them first;" if failed > decoded * _MIXED else ""
+            advice = errors_advice(f"The rest of it is {encoding.upper()}{'.' if mixed else ':'}{mixed} ")
+        else:
+            advice = encoding_advice(file, guess, reading(sample, guess))
     more = f", the first of {failed:,} that fail" if failed > 1 else ""
     return CorpusError(f"{file.name} is not {encoding.upper()}: {what}{more}.\n{advice}")
+
+
+def is_wide(encoding: str) -> bool:
+    """Whether every character has several bytes, as in UTF-16; in text, some of them are 0."""
+    return "a".encode(encoding) != b"a"
 
 
 def errors_advice(why: str = "") -> str:
@@ -132,6 +144,15 @@ def single_text_advice(data: bytes) -> str:
     return f"Convert it: iconv -f {iconv_name(guess)} -t utf8"
 
 
+def value_advice(value: bytes, encoding: str) -> str:
+    """What to do about one of several texts of bytes, of which not all are of `encoding`."""
+    failed, decoded = failures([value], encoding)
+    guess = guess_by_letters(value)
+    if failed <= decoded or codecs.lookup(guess).name == codecs.lookup(encoding).name:
+        return errors_advice()
+    return f"Try {named('encoding', guess)}, which reads “{reading(first_beyond_ascii([value]), guess)}”."
+
+
 def encoding_advice(file: File, guess: str, read: str = "") -> str:
     message = f"Try {named('encoding', guess)}" + (f", which reads “{read}”" if read else "")
     command = f"iconv -f {iconv_name(guess)} -t utf8 {shlex.quote(file.name)}"
@@ -146,17 +167,20 @@ def can_convert(file: File) -> bool:
     return os.path.isfile(file.path) and not is_compressed(file.path)
 
 
-def first_beyond_ascii(chunks: Iterable[bytes]) -> bytes:
-    """A sample of a text, from the beginning of its first line that is not ASCII, or from shortly before that byte."""
-    sample = b""
+def first_beyond_ascii(chunks: Iterable[bytes], after: int = 0) -> bytes:
+    """A sample of a text, from the beginning of the line of its first byte beyond ASCII at or `after` an offset."""
+    sample, size = b"", 0
     for chunk in chunks:
-        sample += chunk
-        if sample.isascii():
-            sample = sample[-_SAMPLE // 16 :]
-        elif len(sample) > 2 * _SAMPLE:
+        sample, size = sample + chunk, size + len(chunk)
+        if size <= after or sample.isascii():
+            sample = sample[-_SAMPLE:]
+        elif len(sample) > 3 * _SAMPLE:
             break
-    first = re.search(rb"[^\n\r]*[\x80-\xff]", sample)
-    return sample[first.start() :][:_SAMPLE] if first else b""
+    found = re.compile(rb"[\x80-\xff]").search(sample, max(0, after - size + len(sample)))
+    if found is None:
+        return b""
+    line = max(sample.rfind(sign, 0, found.start()) for sign in (b"\n", b"\r")) + 1
+    return sample[line:][:_SAMPLE]
 
 
 def reading(sample: bytes, encoding: str) -> str:
@@ -226,11 +250,13 @@ def check_not_binary(file: File) -> None:
 def with_nul(file: File, encoding: str, offset: int) -> NotText:
     """The error for a file with a NUL byte at `offset`: binary data, UTF-16 without a mark, or text with NULs in it."""
     sign = f"NUL byte at offset {offset:,}"
-    if "a".encode(encoding) != b"a":  # a NUL is no single byte
+    if is_wide(encoding):  # where a NUL is no single byte
         return binary(file.name, sign)
-    if guess := unmarked_utf16(start_of(file, _SAMPLE)):
-        about = "looks like UTF-16 without a byte order mark"
-        return NotText(f"{file.name} {about}: {sign}.\n{encoding_advice(file, guess)}")
+    start = start_of(file, _SAMPLE)
+    if guess := unmarked_utf16(start):
+        is_marked = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        about = "looks like UTF-16" + ("" if is_marked else " without a byte order mark")
+        return NotText(f"{file.name} {about}: {sign}.\n{encoding_advice(file, 'utf-16' if is_marked else guess)}")
     size = nuls = controls = 0
     for chunk in contents(file):
         size, nuls = size + len(chunk), nuls + chunk.count(0)

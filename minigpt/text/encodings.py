@@ -99,7 +99,7 @@ def _mark(error: UnicodeError) -> tuple[str, int]:
 
 def marked_bytes(text: str) -> int:
     """The number of undecodable bytes in a `text` decoded with MARKING."""
-    return sum(ord(mark[0]) - 0xDC00 for mark in MARKED.finditer(text))
+    return 0 if text.isascii() else sum(ord(mark[0]) - 0xDC00 for mark in MARKED.finditer(text))
 
 
 def unmarked(text: str, instead: str) -> str:
@@ -109,9 +109,25 @@ def unmarked(text: str, instead: str) -> str:
 
 def failures(chunks: Iterable[bytes], encoding: str) -> tuple[int, int]:
     """How many bytes of a text are not of `encoding`, and how many of its characters beyond ASCII are."""
+    if codecs.lookup(encoding).name == "utf-8":
+        return _utf8_failures(chunks)
     failed = decoded = 0
     for text in codecs.iterdecode(chunks, encoding, mark_errors()):
-        if not text.isascii():
-            failed += marked_bytes(text)
-            decoded += len(re.sub(r"[\0-\x7f\udc00-\udfff]", "", text))
+        failed += marked_bytes(text)
+        decoded += _beyond_ascii(unmarked(text, ""))
     return failed, decoded
+
+
+def _utf8_failures(chunks: Iterable[bytes]) -> tuple[int, int]:
+    """`failures` without a call for each: whole texts in other encodings are judged by it."""
+    decoder = codecs.getincrementaldecoder("utf-8")("ignore")
+    failed = decoded = 0
+    for chunk in chunks:
+        text = decoder.decode(chunk)
+        failed += len(chunk) - len(text.encode())
+        decoded += _beyond_ascii(text)
+    return failed, decoded  # a character that is cut off has failed too
+
+
+def _beyond_ascii(text: str) -> int:
+    return 0 if text.isascii() else len(text) - len(text.encode("ascii", "ignore"))

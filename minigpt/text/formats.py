@@ -11,7 +11,7 @@ from minigpt.errors import ConfigError, CorpusError, brief, escaped, needs_extra
 from minigpt.settings import TextFormat
 from minigpt.text.blocks import Block, blocks, split_at
 from minigpt.text.compression import decompress, inner_path, is_compressed
-from minigpt.text.decoding import decode, decode_value, errors_advice, single_text_advice
+from minigpt.text.decoding import decode, decode_value, errors_advice, single_text_advice, value_advice
 from minigpt.text.findings import Findings
 from minigpt.text.json_texts import array_texts, json_form, json_lines_field, no_field
 from minigpt.text.sources import File, find, find_local
@@ -39,10 +39,12 @@ def _documents(file: File, chunks: Iterable[bytes], how: TextFormat, found: Find
         texts: Iterable[str] = parquet_column(chunks, file, how, found)
     else:
         decoded = decode(chunks, file, how, found)
-        form = "lines" if suffix in JSON_LINES else "other"
-        if suffix == JSON:
+        form = "other"
+        if suffix in (JSON, *JSON_LINES):
             form, decoded = json_form(decoded, how.field)
-            found.is_plain_json = form == "other"
+            found.is_plain_json = suffix == JSON and form == "other"
+        if suffix in JSON_LINES and form == "other":
+            form = "lines"
         if form == "other":
             yield decoded
             return
@@ -90,7 +92,8 @@ def parquet_column(chunks: Iterable[bytes], file: File, how: TextFormat, found: 
         with seekable(chunks, file) as stream:
             table = ParquetFile(stream, pre_buffer=False)
             _check_column(table.schema_arrow, file.name, how.field, quoted)
-            encoding = how.encoding if "binary" in str(table.schema_arrow.field(how.field).type) else "utf-8"
+            in_bytes = "binary" in str(table.schema_arrow.field(how.field).type)
+            encoding = how.encoding if in_bytes else "utf-8"
             for batch in table.iter_batches(_ROWS, columns=[how.field]):
                 for value in _as_bytes(batch.column(0)).to_pylist():
                     if value is None:
@@ -99,7 +102,8 @@ def parquet_column(chunks: Iterable[bytes], file: File, how: TextFormat, found: 
                         yield decode_value(value, encoding, how, found)
     except UnicodeError as error:
         what = f"contains bytes that are not {encoding.upper()} text"
-        raise CorpusError(f"{file.name}: column {quoted} {what}.\n{errors_advice()}") from error
+        advice = value_advice(getattr(error, "object", b""), encoding) if in_bytes else errors_advice()
+        raise CorpusError(f"{file.name}: column {quoted} {what}.\n{advice}") from error
     except (OSError, ValueError, pyarrow.ArrowException) as error:
         message = f"{file.name} is damaged or not a .parquet file: {escaped(str(error))}."
         raise CorpusError(f"{message}\nFetch it again.") from error

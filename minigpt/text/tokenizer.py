@@ -71,7 +71,7 @@ class Tokenizer:
         bos = self.token_of("bos_token")  # before a text that nothing precedes, as lm-evaluation-harness has it
         self.beginning = self.end_of_text if bos is None else bos
         self.prefix, self.suffix = _around(engine)
-        self._reads_special = False
+        self.reads = {"special": False, "no_bos": False}  # how a prompt is read
         self.vocab_size: int = 1 + max(engine.get_vocab(with_added_tokens=True).values())  # ids may have gaps
         self._added = engine.get_added_tokens_decoder()
         self._unknown = unknown_token(engine)
@@ -91,7 +91,7 @@ class Tokenizer:
         if not special and not no_bos:
             return self
         other = copy(self)
-        other._reads_special, other.prefix = special, () if no_bos else self.prefix
+        other.reads, other.prefix = {"special": special, "no_bos": no_bos}, () if no_bos else self.prefix
         other._safe_cut = None if special else self._safe_cut
         return other
 
@@ -103,7 +103,7 @@ class Tokenizer:
     def special_names(self, text: str) -> list[str]:
         """The names of special tokens that are read as letters in `text`."""
         names = [token.content for token in self._added.values() if token.special and token.content in text]
-        return [] if self._reads_special else names
+        return [] if self.reads["special"] else names
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`; no end-of-text is added or parsed.
@@ -146,7 +146,7 @@ class Tokenizer:
     def _run(self, work: Callable[[], T], texts: Sequence[str]) -> T:
         """Let the library encode `texts`; its errors become ours."""
         is_long = sum(map(len, texts)) > _LONG
-        self._engine.encode_special_tokens = not self._reads_special  # "<|endoftext|>" in a text is thirteen letters
+        self._engine.encode_special_tokens = not self.reads["special"]  # "<|endoftext|>" in a text is thirteen letters
         try:
             with panics_raised():
                 return interruptible(lambda left: work()) if is_long else work()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -94,8 +94,8 @@ def compare_next(one: Checkpoint, other: Checkpoint, text: str, *, top: int, mov
     from minigpt.sampling.distribution import all_others, best_ids, candidates, divergence_bits
     from minigpt.sampling.score import distribution_after
 
-    ids, token_bytes = one.tokenizer.encode_prompt(text).ids, one.tokenizer.token_bytes
-    first, second = (distribution_after(checkpoint.model, ids) for checkpoint in (one, other))
+    token_bytes = one.tokenizer.token_bytes
+    first, second = (distribution_after(each.model, each.tokenizer.encode_prompt(text).ids) for each in (one, other))
 
     def compared(tokens: list[int]) -> tuple[ComparedToken, ...]:
         pairs = zip(candidates(first, tokens, token_bytes), candidates(second, tokens, token_bytes), strict=True)
@@ -130,16 +130,15 @@ def compare_next(one: Checkpoint, other: Checkpoint, text: str, *, top: int, mov
 def compare_text(one: Checkpoint, other: Checkpoint, text: str) -> Iterator[ComparedSpan]:
     """Compare two models on `text`, stretch by stretch, each with its own tokens and windows.
 
-    Only the windows of one stretch are in memory.
+    The divergence is that before a single token, the same in both. Only the windows of one stretch are in memory.
     """
     from minigpt.sampling.distribution import divergence_bits
 
     same = same_vocabulary(one.tokenizer, other.tokenizer)
     if not text:
         return
-    read = one.tokenizer.encode_prompt(text)
-    other_read = read if same else other.tokenizer.encode_prompt(text)
-    for mine, its in _stretches(_tokens_read(one, read), _tokens_read(other, other_read)):
+    reads = (_tokens_read(each, each.tokenizer.encode_prompt(text)) for each in (one, other))
+    for mine, its in _stretches(*reads):
         logits_V, other_logits_V = mine[0].logits_V, its[0].logits_V
         yield ComparedSpan(
             tokens=tuple(read.token for read in mine),
@@ -149,7 +148,7 @@ def compare_text(one: Checkpoint, other: Checkpoint, text: str) -> Iterator[Comp
             other_surprisal_bits=_total_bits(its),
             divergence_bits=(
                 divergence_bits(logits_V, other_logits_V)
-                if same and logits_V is not None and other_logits_V is not None
+                if same and len(mine) == len(its) == 1 and logits_V is not None and other_logits_V is not None
                 else None
             ),
         )
@@ -261,6 +260,7 @@ def _both(question: Question) -> tuple[Checkpoint, Checkpoint, dict[str, Any]]:
     from minigpt.checkpoint.folder import described, load
 
     one, other = question.checkpoint, load(question.flags.against, question.model.device)
+    other = replace(other, tokenizer=other.tokenizer.reading(**one.tokenizer.reads))
     for sentence in other.notes:
         question.note(sentence)
     return one, other, {"fields": {"against": described(other.path)}, "facts": {"paths": (one.path, other.path)}}

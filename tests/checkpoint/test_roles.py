@@ -186,7 +186,7 @@ def test_an_export_keeps_the_roles(chat: Path, tmp_path: Path) -> None:
 
 
 def test_an_export_names_no_role_that_was_not_given(chat: Path, tmp_path: Path) -> None:
-    """transformers 5.23 gives a GPT2Tokenizer <|endoftext|> for each of bos, eos and unk on which its file is silent."""
+    """transformers 5.23 gives a GPT2Tokenizer <|endoftext|> for bos, eos and unk wherever its file is silent."""
     change(chat, "tokenizer_config.json", eos_token=END)
     tokenizer, out = load(chat).tokenizer, tmp_path / "out"
     export_folder(out, load(chat), "float32")

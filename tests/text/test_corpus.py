@@ -663,8 +663,34 @@ def test_a_column_of_lists_or_structs_is_not_advised(rows: list[Any]) -> None:
 
 def test_utf8_in_a_binary_column_is_text() -> None:
     assert texts(read_corpus([put_parquet("tiny.parquet", text=["déjà".encode(), None, b"vu"])])) == ("déjà", "vu")
-    told = message(put_parquet("tiny.parquet", text=[b"\xff\xfe"]))
-    assert told.startswith('tiny.parquet: column "text" contains bytes that are not UTF-8 text.\nencoding_errors=skip ')
+    told = 'tiny.parquet: column "text" contains bytes that are not UTF-8 text.\n'
+    assert message(put_parquet("tiny.parquet", text=["é\xff".encode() + b"\xff"])).startswith(f"{told}encoding_errors=")
+    text = ["déjà vu".encode("latin-1")]
+    assert message(put_parquet("tiny.parquet", text=text)) == f"{told}Try encoding=latin-1, which reads “déjà vu”."
+    assert texts(read_corpus(["tiny.parquet"], TextFormat(encoding="latin-1"))) == ("déjà vu",)
+
+
+def test_columns_of_every_kind_of_text_and_of_none() -> None:
+    words, string = ["ab", None, "é"], pyarrow.string()
+    kinds = [string, pyarrow.large_string(), pyarrow.string_view(), pyarrow.binary(), pyarrow.large_binary()]
+    columns = [pyarrow.array([None if word is None else word.encode() for word in words]).cast(kind) for kind in kinds]
+    columns += [column.dictionary_encode() for column in columns if "view" not in str(column.type)]
+    for column in columns:
+        corpus = read_corpus([put_parquet("tiny.parquet", text=column)])
+        assert texts(corpus) == ("ab", "é")
+        assert corpus.notes == ("tiny.parquet: 1 text is null and was skipped.",)
+    values = [["ab"], ["cd"]]
+    others = [
+        pyarrow.array(values, pyarrow.large_list(string)),
+        pyarrow.array(values, pyarrow.list_(string, 1)),
+        pyarrow.array(values, pyarrow.list_(pyarrow.dictionary(pyarrow.int32(), string))),
+        pyarrow.array([[("a", "b")], [("c", "d")]], pyarrow.map_(string, string)),
+        pyarrow.array([{"text": {"text": "ab"}}, None]),
+        pyarrow.nulls(2),
+    ]
+    for column in others:
+        told = message(put_parquet("tiny.parquet", text=column))
+        assert told.endswith(', not text. It has the columns "text".')
 
 
 def test_damaged_parquet() -> None:

@@ -79,6 +79,16 @@ def test_the_bytes_that_fail_are_counted_over_the_whole_file() -> None:
     assert told.endswith(SKIP_OR_REPLACE)
 
 
+@pytest.mark.usefixtures("chunk")
+def test_a_text_in_two_encodings_is_told_so() -> None:
+    half = message(put("a.txt", (RUSSIAN * 3).encode() + (RUSSIAN * 2).encode("cp1251")))
+    assert half.endswith(
+        f"The rest of it is UTF-8. Encodings are mixed, so convert one of them first; {SKIP_OR_REPLACE}"
+    )
+    most = message(put("a.txt", RUSSIAN.encode() + (RUSSIAN * 2).encode("cp1251")))
+    assert "Try encoding=cp1251, which reads “Все счастливые с”" in most
+
+
 @pytest.mark.parametrize(
     ("text", "encoding"),
     [
@@ -155,7 +165,15 @@ def test_lines_of_json_and_parquet_too() -> None:
         corpus = read_corpus(["a.parquet"], how)
         assert text_of(corpus) == "a\ufffdb"
         assert corpus.notes == ("a.parquet: 1 byte that is not UTF-8 was replaced by U+FFFD.",)
-        assert message("a.parquet").endswith(SKIP_OR_REPLACE)
+
+
+def test_the_rest_of_another_encoding_can_be_kept_too() -> None:
+    told = message(put("a.txt", (RUSSIAN * 3).encode("utf-16") + b"\x00\xd8"), encoding="utf-16")
+    assert told.endswith(f"The text is damaged there, or cut inside a character: {SKIP_OR_REPLACE}")
+    assert message("a.txt").endswith("Try encoding=utf-16, or convert it: iconv -f utf16 -t utf8 a.txt")
+    put("b.txt", ("日本語の文章です。\n" * 50).encode("cp932") + b"\x81\n")
+    assert message("b.txt", encoding="cp932").endswith(SKIP_OR_REPLACE)
+    assert text_of(read_corpus(["b.txt"], TextFormat(encoding="cp932", encoding_errors="skip"))).endswith("。\n\n")
 
 
 def test_several_files_are_one_note() -> None:

@@ -70,6 +70,10 @@ def test_an_array_that_is_found_without_the_field_is_skipped() -> None:
     assert (texts(corpus), corpus.skipped) == (["one"], ("texts/b.json",))
 
 
+def test_an_array_under_the_name_of_lines() -> None:
+    assert texts(read_corpus([put("a.jsonl", '[\n{"text": "one"},\n{"text": "two"}\n]\n')])) == ["one", "two"]
+
+
 def test_lines_of_json_under_another_name() -> None:
     put("a.json", '{"text": "one", "id": 1}\n{"text": "two"}\n{"text": null}\n')
     assert texts(read_corpus(["a.json"])) == ["one", "two"]
