@@ -94,7 +94,7 @@ class Training:
         config = SampleConfig(max_tokens=_SAMPLED, top=1, seed=self.plan.train.seed, ignore_end_of_text=True)
         self.model.eval()
         tokenizer = self.plan.tokenizer
-        prompt = "\n" if tokenizer.is_complete else ""
+        prompt = "\n" if tokenizer.is_lossless else ""
         with decoding_threads(self.model):
             text = "".join(piece.text for piece in generate(self.model, tokenizer, prompt, config))
         self.model.train()

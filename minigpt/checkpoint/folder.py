@@ -38,7 +38,7 @@ from minigpt.models.baselines import Baseline
 from minigpt.models.kinds import Model
 from minigpt.settings import ModelConfig
 from minigpt.settings.model import NAMES
-from minigpt.text.tokenizer import Tokenizer
+from minigpt.text.tokenizer import GPT2_ROLES, Tokenizer
 
 _LARGEST_CONFIG = 1 << 24  # bytes
 
@@ -175,6 +175,7 @@ def save_description(
             # transformers 5 builds a GPT2Tokenizer anew from the vocabulary, with GPT-2's way of cutting a text.
             "tokenizer_class": "GPT2Tokenizer" if tokenizer.cuts_as_gpt2 and stops else "PreTrainedTokenizerFast",
             "add_prefix_space": tokenizer.prefix_space,
+            **dict.fromkeys(GPT2_ROLES),  # a GPT2Tokenizer has them unless they are null
             **tokenizer.roles,
             "eos_token": tokenizer.end_of_text_name,
             "clean_up_tokenization_spaces": False,

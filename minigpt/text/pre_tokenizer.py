@@ -1,4 +1,4 @@
-"""What a tokenizer does to a text before its model sees it: whether a blank is put first, and where a cut is safe."""
+"""What a tokenizer does to a text before its model sees it: what it adds or drops, and where a cut is safe."""
 
 import json
 import re
@@ -8,6 +8,8 @@ from typing import Any
 from tokenizers import Tokenizer as Engine
 
 from minigpt.text.blocks import SAFE_CUT, SAFE_WITH_PREFIX_SPACE
+
+_KEEPING = ("ByteLevel", "Digits", "FixedLength", "Punctuation", "Sequence", "Split", "UnicodeScripts")
 
 
 def layout_of(part: Any) -> dict[str, Any]:
@@ -43,6 +45,12 @@ def safe_cut(engine: Engine) -> re.Pattern[str] | None:
         if not token.special and (token.lstrip or token.rstrip or re.search(r"\s", token.content)):
             return None
     return SAFE_WITH_PREFIX_SPACE if words.get("add_prefix_space") else SAFE_CUT
+
+
+def keeps_text(engine: Engine) -> bool:
+    """Whether every character that enters the pre-tokenizer leaves it, which a split at white space does not."""
+    parts = _parts(layout_of(engine.pre_tokenizer)) if engine.pre_tokenizer else ()
+    return all(part.get("type") in _KEEPING and part.get("behavior") != "Removed" for part in parts)
 
 
 def _parts(layout: Any) -> Iterator[dict[str, Any]]:

@@ -53,8 +53,8 @@ class TokenBytes:
     def _decoded(self, token: int, name: str) -> bytes:
         if self._has_byte_tokens and (found := _BYTE.fullmatch(name)):
             return bytes.fromhex(found[1])
-        other, before, after = self._surroundings
-        text = self._decode(other, token, other)
+        (left, right), before, after = self._surroundings
+        text = self._decode(left, token, right)
         if text.startswith(before) and text.endswith(after) and len(text) >= len(before + after):
             return text[len(before) : len(text) - len(after)].encode()
         return name.encode()
@@ -64,12 +64,16 @@ class TokenBytes:
         return "ByteFallback" in json.dumps(layout_of(self._engine.decoder))
 
     @cached_property
-    def _surroundings(self) -> tuple[int, str, str]:
-        """A token that is a word or a part of one, and what the decoder makes of it before and after another."""
+    def _surroundings(self) -> tuple[tuple[int, int], str, str]:
+        """Two tokens that are a word or a part of one, and what the decoder makes of them around another.
+
+        They differ, because the decoder CTC shows a repeated token once.
+        """
         ids = {name: token for name, token in self._engine.get_vocab().items() if token not in self._added}
-        other = min((not name.isalnum(), token) for name, token in ids.items())[1] if ids else 0
-        alone = self._decode(other)
-        return other, alone, self._decode(other, other).removeprefix(alone)
+        first = sorted((not name.isalnum(), token) for name, token in ids.items())[:2] or [(True, 0)]
+        left, right = first[0][1], first[-1][1]
+        alone = self._decode(left)
+        return (left, right), alone, self._decode(left, right).removeprefix(alone)
 
     def _decode(self, *ids: int) -> str:
         text: str = self._engine.decode(list(ids), skip_special_tokens=False)
@@ -81,6 +85,15 @@ def letters_to_bytes(token: str) -> bytes:
     if all(letter in LETTER_TO_BYTE for letter in token):
         return bytes(LETTER_TO_BYTE[letter] for letter in token)
     return token.encode()
+
+
+def spells_bytes(engine: Engine) -> bool:
+    """Whether the model of a byte-level tokenizer reads any text of which the vocabulary has all bytes.
+
+    WordLevel and WordPiece know words as a whole, and with an `end_of_word_suffix` a byte has another token at the end.
+    """
+    model: Any = engine.model
+    return isinstance(model, models.Unigram) or (isinstance(model, models.BPE) and not model.end_of_word_suffix)
 
 
 def unknown_token(engine: Engine) -> int | None:

@@ -14,8 +14,8 @@ from tokenizers import Tokenizer as Engine
 from minigpt.errors import CheckpointError, CorpusError, escaped
 from minigpt.text.blocks import SAFE_CUT, Block, pieces, whole_documents
 from minigpt.text.library_calls import Panic, interruptible, panics_raised
-from minigpt.text.pre_tokenizer import has_prefix_space, layout_of, safe_cut
-from minigpt.text.token_bytes import BYTE_TO_LETTER, TokenBytes, letters_to_bytes, unknown_token
+from minigpt.text.pre_tokenizer import has_prefix_space, keeps_text, layout_of, safe_cut
+from minigpt.text.token_bytes import BYTE_TO_LETTER, TokenBytes, letters_to_bytes, spells_bytes, unknown_token
 
 T = TypeVar("T")
 END_OF_TEXT = "<|endoftext|>"
@@ -76,6 +76,8 @@ class Tokenizer:
         self._added = engine.get_added_tokens_decoder()
         self._unknown = unknown_token(engine)
         self._holes = _missing_bytes(engine) if self.token_bytes.is_byte_level else frozenset[int]()
+        self._spells_bytes = self.token_bytes.is_byte_level and spells_bytes(engine)
+        self._keeps_text = keeps_text(engine)
         self._safe_cut = safe_cut(engine)
         self._limit: int | None = None
         self._lost: dict[str, bool] = {}  # by character
@@ -160,7 +162,7 @@ class Tokenizer:
     @property
     def is_complete(self) -> bool:
         """Whether there is a token for every byte of any text."""
-        return self.token_bytes.is_byte_level and not self._holes and self._limit is None
+        return self._spells_bytes and self._keeps_text and not self._holes and self._limit is None
 
     @property
     def is_lossless(self) -> bool:
@@ -189,13 +191,13 @@ class Tokenizer:
         return counts_N
 
     def lost(self, text: str) -> str:
-        """The characters of `text` for which there is no token, in their order; white space that is dropped is none.
+        """The characters of `text` for which there is no token, in their order.
 
-        What a normalizer removes from a byte-level text is not lost: it is meant to go.
+        What a normalizer removes is not lost: it is meant to go. Nor is white space between the words of a tokenizer.
         """
         if self.is_complete:
             return ""
-        if not self.token_bytes.is_byte_level:
+        if not self._spells_bytes:
             return self._unread(text)
         normalizer = self._engine.normalizer
         read = text if normalizer is None else normalizer.normalize_str(text)
@@ -205,12 +207,21 @@ class Tokenizer:
 
     def _unread(self, text: str) -> str:
         """The characters of `text` that are in no token, or in an unknown one."""
-        places, is_lost = list(self._places(text)), np.ones(len(text), bool)
-        for of_unknown in (False, True):  # a mark that is put before a word lies over its first character
-            for token, (start, end) in places:
-                if (token == self._unknown) is of_unknown:
-                    is_lost[start:end] = of_unknown
-        return "".join(char for char, lost in zip(text, is_lost, strict=True) if lost and not char.isspace())
+        is_read, is_unknown = np.zeros(len(text), bool), np.zeros(len(text), bool)
+        for token, (start, end) in self._places(text):
+            (is_unknown if token == self._unknown else is_read)[start:end] = True
+        # A mark that is put before a word lies over its first character.
+        lost = (
+            i for i in np.flatnonzero(is_unknown | ~is_read).tolist() if is_unknown[i] or not self._is_dropped(text, i)
+        )
+        return "".join(text[i] for i in lost if not text[i].isspace())
+
+    def _is_dropped(self, text: str, place: int) -> bool:
+        """Whether the normalizer adds nothing for a character, as for an accent that it joins to the letter before."""
+        if self._engine.normalizer is None:
+            return False
+        before, after = (self._engine.normalizer.normalize_str(text[max(0, place - 4) : place + n]) for n in (0, 1))
+        return len(after) <= len(before)
 
     def _places(self, text: str) -> Iterator[tuple[int, tuple[int, int]]]:
         """Each id of `text`, and where in it the token begins and ends."""
@@ -228,7 +239,8 @@ class Tokenizer:
             except Exception:  # an unknown token, that the vocabulary lacks
                 ids = []
             text = self.decode(token for token in ids if self._limit is None or token < self._limit)
-            known = self._lost[char] = char not in (text, text.removeprefix(" "))
+            is_meant = char.isspace() and not self._keeps_text
+            known = self._lost[char] = not text.endswith(char) and not is_meant
         return known
 
     def whole(self, blocks: Iterable[Block]) -> Iterable[Block]:

@@ -185,6 +185,16 @@ def test_an_export_keeps_the_roles(chat: Path, tmp_path: Path) -> None:
     )
 
 
+def test_an_export_names_no_role_that_was_not_given(chat: Path, tmp_path: Path) -> None:
+    """transformers 5.23 gives a GPT2Tokenizer <|endoftext|> for bos, eos and unk wherever its file is silent."""
+    change(chat, "tokenizer_config.json", eos_token=END)
+    tokenizer, out = load(chat).tokenizer, tmp_path / "out"
+    export_folder(out, load(chat), "float32")
+    theirs = transformers.AutoTokenizer.from_pretrained(out, local_files_only=True)
+    assert (type(theirs).__name__, theirs.bos_token, theirs.eos_token) == ("GPT2Tokenizer", None, END)
+    assert load(out).tokenizer.beginning == tokenizer.beginning == number(chat, END)
+
+
 def engine_with(change: Callable[[Engine], object]) -> Callable[[Engine], Engine]:
     def changed(engine: Engine) -> Engine:
         change(engine)
