@@ -28,9 +28,9 @@ def read_characters(path: Path, vocab_size: int) -> Tokenizer:
     with reading(path):
         values = read_pickle(path.read_bytes(), str(path))
     characters = _characters(values, str(path))
-    if len(characters) > vocab_size:
+    if len(characters) != vocab_size:
         raise CheckpointError(
-            f"{path} has {len(characters):,} characters, but the model only {vocab_size:,} tokens: they do not belong "
+            f"{path} has {len(characters):,} characters, but the model {vocab_size:,} tokens: they do not belong "
             "together."
         )
     names = ["".join(BYTE_TO_LETTER[byte] for byte in character.encode()) for character in characters]
@@ -48,7 +48,7 @@ def _characters(values: Any, where: str) -> list[str]:
     """The characters in the order of their ids. Raises CheckpointError for anything but a table of characters."""
     tables = values if isinstance(values, dict) else {}
     itos, stoi = tables.get("itos"), tables.get("stoi")
-    if isinstance(itos, list):
+    if isinstance(itos, list | tuple):
         itos = dict(enumerate(itos))
     if itos is None and isinstance(stoi, dict) and all(isinstance(number, int) for number in stoi.values()):
         itos = {number: character for character, number in stoi.items()}

@@ -4,6 +4,7 @@ Its model is GPT-2's, with three differences: a matrix is stored [out, in], as n
 which are then zero here; and since June 2023 the GELU is exact, while GPT-2 has an approximation by tanh.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,7 +29,7 @@ from minigpt.errors import CheckpointError, ConfigError, brief, escaped
 from minigpt.models.gpt import GPT
 from minigpt.settings import ModelConfig
 
-_COMPILED = "_orig_mod."  # torch.compile's
+_WRAPPED = re.compile(r"(module\.|_orig_mod\.)*")  # names of DistributedDataParallel and of torch.compile
 _TRANSPOSED = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
 _BIASED = (*_TRANSPOSED, "ln_1.weight", "ln_2.weight", "ln_f.weight")
 _SHAPE_KEYS = {
@@ -111,7 +112,7 @@ def _tensors(file: TorchFile, table: Any) -> dict[str, StoredTensor]:
         raise CheckpointError(f"{file.path}: its model is not a table of tensors.")
     found = {}
     for key, value in table.items():
-        name = str(key).removeprefix(_COMPILED)
+        name = _WRAPPED.sub("", str(key), count=1)
         tensor = file.tensor(value, brief(escaped(name)))
         found[name] = tensor.transposed() if name.endswith(_TRANSPOSED) else tensor
     return found

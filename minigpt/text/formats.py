@@ -26,7 +26,7 @@ JSON, PARQUET = ".json", ".parquet"
 def read_blocks(file: File, stored: Iterable[bytes], how: TextFormat, found: Findings) -> Iterator[Block]:
     """The documents of `file`, with the bytes `stored`, in blocks; blank documents are dropped."""
     for document in _documents(file, decompress(stored, file.path, file.name, found), how, found):
-        parts = (document,) if how.split_on is None else split_at(document, clean(how.split_on))
+        parts = (document,) if how.split_on is None else split_at(document, with_newlines(how.split_on))
         for number, part in enumerate(parts):
             found.splits += number > 0
             yield from blocks(not_blank(part))
@@ -64,7 +64,11 @@ def suffix_of(file: File) -> str:
 
 def clean(text: str) -> str:
     """`text` without a byte order mark, every line ending as a newline."""
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return with_newlines(text.removeprefix("\ufeff"))
+
+
+def with_newlines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def not_blank(chunks: Iterator[str]) -> Iterator[str]:

@@ -36,7 +36,7 @@ def json_form(chunks: Iterable[str], field: str) -> tuple[str, Iterator[str]]:
         first = json.loads(start.lstrip().split("\n", 1)[0])
     except (ValueError, RecursionError):
         first = None
-    return "lines" if isinstance(first, dict) and isinstance(first.get(field), str) else "other", whole
+    return "lines" if isinstance(first, dict) and isinstance(first.get(field, 0), str | None) else "other", whole
 
 
 # --- an array

@@ -139,7 +139,7 @@ def close(one: Tensor, other: Tensor) -> bool:
 # The model
 
 
-@pytest.mark.parametrize("prefix", ["", "_orig_mod."])
+@pytest.mark.parametrize("prefix", ["", "_orig_mod.", "module.", "_orig_mod.module."])
 @pytest.mark.parametrize("bias", [True, False])
 def test_the_logits_are_nanogpts(tmp_path: Path, bias: bool, prefix: str) -> None:
     size = len(CHARACTERS)
@@ -272,7 +272,12 @@ def test_a_character_that_is_not_in_the_table_is_lost(tmp_path: Path, stranger: 
 def test_a_list_of_characters_or_one_of_the_tables_is_enough(tmp_path: Path) -> None:
     back = {character: number for number, character in enumerate(CHARACTERS)}
     path = shakespeare(tmp_path)
-    for table in ({"itos": CHARACTERS}, {"stoi": back}, {"itos": dict(enumerate(CHARACTERS)), "other": None}):
+    for table in (
+        {"itos": CHARACTERS},
+        {"itos": tuple(CHARACTERS)},
+        {"stoi": back},
+        {"itos": dict(enumerate(CHARACTERS)), "other": None},
+    ):
         (tmp_path / "meta.pkl").write_bytes(pickle.dumps(table))
         assert read_model(path).checkpoint.tokenizer.encode(TEXT) == [back[c] for c in TEXT]
 
@@ -498,7 +503,8 @@ def test_any_damage_ends_in_a_sentence(tmp_path: Path) -> None:
         ({"itos": ["a", "a"]}, "contradicts itself: itos, stoi and vocab_size are not of the same characters."),
         ({"itos": ["a", "b"], "stoi": {"a": 1, "b": 0}}, "contradicts itself"),
         ({"itos": ["a", "b"], "vocab_size": 3}, "contradicts itself"),
-        ({"itos": [chr(65 + n) for n in range(60)]}, "has 60 characters, but the model only"),
+        ({"itos": ["a", "b"]}, "has 2 characters, but the model "),
+        ({"itos": [chr(65 + n) for n in range(60)]}, "has 60 characters, but the model "),
         ({"itos": Harmful()}, "would call posix.system if it were unpickled, and is not read."),
     ],
 )

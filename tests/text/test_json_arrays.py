@@ -77,6 +77,8 @@ def test_an_array_under_the_name_of_lines() -> None:
 def test_lines_of_json_under_another_name() -> None:
     put("a.json", '{"text": "one", "id": 1}\n{"text": "two"}\n{"text": null}\n')
     assert texts(read_corpus(["a.json"])) == ["one", "two"]
+    put("b.json", '{"text": null}\n{"text": "two or three"}\n')
+    assert texts(read_corpus(["b.json"])) == ["two or three"]
 
 
 @pytest.mark.parametrize(

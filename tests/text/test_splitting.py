@@ -87,6 +87,11 @@ def test_any_text_can_separate(
     assert corpus.documents == len(documents)
 
 
+def test_a_byte_order_mark_can_separate() -> None:
+    put("a.txt", "one two\ufeffthree")
+    assert texts(read_corpus(["a.txt"], TextFormat(split_on="\ufeff"))) == ["one two", "three"]
+
+
 def test_nothing_cannot() -> None:
     with pytest.raises(ConfigError, match="split_on= must not be empty"):
         TextFormat(split_on="")
