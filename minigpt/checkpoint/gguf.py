@@ -105,6 +105,7 @@ def _check_words(layout: Mapping[str, Any], where: Path) -> None:
     """Raise CheckpointError for a tokenizer that llama.cpp would apply differently."""
     words, model = layout["pre_tokenizer"] or {}, layout["model"]
     as_gpt2 = words.get("type") == "ByteLevel" and words.get("use_regex", True) and not words.get("add_prefix_space")
+    as_gpt2 = as_gpt2 and model["type"] == "BPE"
     # Tokens that absorb adjacent blanks, or depend on them.
     reaching = any(t["lstrip"] or t["rstrip"] or t["single_word"] for t in layout["added_tokens"] if not t["special"])
     if not as_gpt2 or layout["normalizer"] or reaching or any(model.get(key) for key in _UNHEEDED):

@@ -113,9 +113,13 @@ class Tokenizer:
         ids = [
             token for batch in self._batches([Block(text, True)]) for piece in self._encoded(batch) for token in piece
         ]
-        if text and not any(token != self._unknown for token in ids):
+        if text and not any(token != self._unknown or self._is_named(token, text) for token in ids):
             raise _without_tokens(text)
         return ids
+
+    def _is_named(self, token: int, text: str) -> bool:
+        """Whether a special token is read because its name is in `text`."""
+        return self.reads["special"] and token in self._added and self._added[token].content in text
 
     def encode_whole(self, text: str) -> list[int]:
         """Like `encode`, but a single character without a token raises CorpusError too."""
@@ -209,7 +213,8 @@ class Tokenizer:
         """The characters of `text` that are in no token, or in an unknown one."""
         is_read, is_unknown = np.zeros(len(text), bool), np.zeros(len(text), bool)
         for token, (start, end) in self._places(text):
-            (is_unknown if token == self._unknown else is_read)[start:end] = True
+            is_lost = token == self._unknown and not self._is_named(token, text[start:end])
+            (is_unknown if is_lost else is_read)[start:end] = True
         # A mark that is put before a word lies over its first character.
         lost = (
             i for i in np.flatnonzero(is_unknown | ~is_read).tolist() if is_unknown[i] or not self._is_dropped(text, i)

@@ -152,3 +152,29 @@ def test_a_training_shows_samples_where_a_line_break_is_dropped(
         "train", str(tmp_path / "text.txt"), "--from", str(folder), "--steps", "2", "--out", str(tmp_path / "run")
     )
     assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("make", [word_level, word_piece, models.Unigram], ids=lambda make: make.__name__)
+def test_a_byte_level_tokenizer_that_is_no_bpe_is_exported_as_a_folder_only(
+    make: Callable[[], Any], make_model: Callable[..., GPT], minigpt: Run, tmp_path: Path
+) -> None:
+    names = [*BYTE_TO_LETTER.values(), END_OF_TEXT]
+    engine = make() if make is not models.Unigram else Engine(models.Unigram([(name, -1.0) for name in names], 0))
+    engine.pre_tokenizer, engine.decoder = BYTES, decoders.ByteLevel()
+    engine.add_special_tokens([END_OF_TEXT])
+    tokenizer, folder = read(engine, tmp_path), tmp_path / "model"
+    folder.mkdir()
+    model = make_model(tokenizer.vocab_size)
+    save_description(folder, model.config, tokenizer, torch.float32)
+    save_weights(folder, model)
+    result = minigpt("export", str(folder), str(tmp_path / "model.gguf"))
+    assert (result.exit_code, "as a folder" in result.stderr) == (1, True), (result.output, result.exception)
+
+
+def test_the_unknown_token_can_be_asked_for_by_its_name(tmp_path: Path) -> None:
+    engine = word_level()
+    engine.pre_tokenizer, engine.decoder = BYTES, decoders.ByteLevel()
+    engine.add_special_tokens([END_OF_TEXT, "[UNK]"])
+    tokenizer = read(engine, tmp_path).reading(special=True, no_bos=False)
+    assert tokenizer.lost("the[UNK]") == ""
+    assert tokenizer.encode("[UNK]") == [engine.token_to_id("[UNK]")]
