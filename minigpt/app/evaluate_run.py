@@ -71,6 +71,8 @@ class Evaluation:
             yield each
         total = total_score(scores)
         if not total.tokens:
+            if lost := self.losses.note:
+                raise CorpusError(f"There is nothing to score: {lost}")
             raise CorpusError(
                 "There is nothing to score: the first token of a document has no context, and there is no other.\n"
                 "Give a text of two tokens or more."
@@ -96,7 +98,7 @@ class Evaluation:
     def _part(self, block: Block) -> Part:
         tokenizer, (text, begins) = self.checkpoint.tokenizer, block
         self.losses.add(text)
-        ids = tokenizer.encode(text)
+        ids = tokenizer.encode_any(text)  # one document of many may have no token
         byte_counts = tokenizer.byte_counts(text, ids)
         if begins and not self._rolling:  # which has its own beginning
             ids, byte_counts = [*tokenizer.prefix, *ids], np.concatenate([0 * np.array(tokenizer.prefix), byte_counts])

@@ -110,12 +110,15 @@ class Tokenizer:
 
         Raises CorpusError if the tokenizer has a token for no part of the text; `lost` names single characters.
         """
-        ids = [
-            token for batch in self._batches([Block(text, True)]) for piece in self._encoded(batch) for token in piece
-        ]
+        ids = self.encode_any(text)
         if text and not any(token != self._unknown or self._is_named(token, text) for token in ids):
             raise _without_tokens(text)
         return ids
+
+    def encode_any(self, text: str) -> list[int]:
+        """Like `encode`, but a text for no part of which there is a token has no ids, or unknown ones."""
+        parts = (part for batch in self._batches([Block(text, True)]) for part in self._encoded(batch))
+        return [token for part in parts for token in part]
 
     def _is_named(self, token: int, text: str) -> bool:
         """Whether a special token is read because its name is in `text`."""
@@ -205,7 +208,7 @@ class Tokenizer:
             return self._unread(text)
         normalizer = self._engine.normalizer
         read = text if normalizer is None else normalizer.normalize_str(text)
-        if self.decode(self.encode(text)) == read:  # an added token can have letters that no other has
+        if self.decode(self.encode_any(text)) == read:  # an added token can have letters that no other has
             return ""
         return "".join(char for char in read if self._is_lost(char))
 

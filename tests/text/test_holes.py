@@ -172,6 +172,24 @@ def test_what_is_lost_is_said_and_its_bytes_count(minigpt: Run, folder: Path, tm
     assert (trained.exit_code, note in trained.stderr) == (0, True), trained.output
 
 
+@pytest.mark.parametrize("name", ["hole", "unknown token"], indirect=True)
+def test_one_document_of_many_may_have_no_token(minigpt: Run, folder: Path, tmp_path: Path) -> None:
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text('{"text": "zz"}\n{"text": "an apple"}\n', "utf-8")
+    result = minigpt("evaluate", str(texts), "--json", "-c", str(folder))
+    assert (result.exit_code, NOTE in result.stderr) == (0, True), result.output
+    assert json.loads(result.stdout.splitlines()[-1])["documents"] == 2
+
+
+def test_a_corpus_of_nothing_else_is_refused(minigpt: Run, folder: Path, name: str, tmp_path: Path) -> None:
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text(json.dumps({"text": NOTHING[name]}), "utf-8")
+    result = minigpt("evaluate", str(texts), "-c", str(folder))
+    assert result.exit_code == 1, result.output
+    if name == "hole":
+        assert "nothing to score: this model's tokenizer has no token for 1 character" in result.stderr
+
+
 @pytest.mark.parametrize("name", ["hole", "strip", "unknown token that is missing"], indirect=True)
 def test_a_guess_without_a_token_is_none(name: str, make_model: Callable[..., GPT]) -> None:
     tokenizer = TOKENIZERS[name]()
