@@ -17,6 +17,7 @@ from minigpt.text.tokenizer import Tokenizer
 from minigpt.text.tokenizer_file import tokenizer_from_file
 
 CHECKPOINT, META = "ckpt.pt", "meta.pkl"
+_PADDING = 128  # tokens: vocabularies are rounded up to a multiple of 64, sometimes of 128
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,11 @@ def read_model(
     place = tokenizer or meta or _near(path, found.dataset, config)
     own = _given_tokenizer(place) if tokenizer else read_characters(place, config.vocab_size)
     check_together(own, config, str(place), "model_args")
+    if own.vocab_size + _PADDING <= config.vocab_size:
+        raise CheckpointError(
+            f"{escaped(str(place))}: the tokenizer has {own.vocab_size:,} tokens, and the model {config.vocab_size:,} "
+            "(vocab_size in model_args), more than padding explains: they do not belong together."
+        )
     return Import(Checkpoint(path, found.model.eval(), own), "nanogpt", place)
 
 

@@ -237,6 +237,14 @@ def test_gpt2_in_nanogpts_form_is_gpt2(tmp_path: Path, minigpt: Run, bpe: Tokeni
     assert close(ours(path, IDS, tokenizer=tmp_path / "gpt2"), logits(state, IDS))
 
 
+def test_a_tokenizer_that_is_far_too_small_is_refused(tmp_path: Path, bpe: Tokenizer) -> None:
+    (tmp_path / "tokenizer.json").write_text(bpe.to_json())
+    size = bpe.vocab_size + 128
+    path = save(tmp_path, checkpoint(weights(size, bias=False), arguments(size, bias=False)))
+    with pytest.raises(CheckpointError, match=f"the tokenizer has {bpe.vocab_size} tokens, and the model {size}"):
+        read_model(path, tokenizer=tmp_path / "tokenizer.json")
+
+
 # Its characters
 
 
