@@ -1,29 +1,27 @@
 """Encodes any string into ids and decodes them: byte-level BPE as in GPT-2, without loss, and tokenizers of others."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import chain, islice, product
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
-from tokenizers import Encoding, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Engine
+from tokenizers import decoders, models, pre_tokenizers
 
-from minigpt.errors import CheckpointError, CorpusError, escaped
+from minigpt.errors import CheckpointError
 from minigpt.text.blocks import SAFE_CUT, Block, pieces, whole_documents
-from minigpt.text.library_calls import Panic, interruptible, panics_raised
-from minigpt.text.pre_tokenizer import has_prefix_space, keeps_text, layout_of, safe_cut
-from minigpt.text.token_bytes import BYTE_TO_LETTER, TokenBytes, letters_to_bytes, spells_bytes, unknown_token
+from minigpt.text.encoder import Encoder, without_tokens
+from minigpt.text.pre_tokenizer import has_prefix_space, layout_of, safe_cut
+from minigpt.text.token_bytes import BYTE_TO_LETTER, TokenBytes, letters_to_bytes
 
-T = TypeVar("T")
 END_OF_TEXT = "<|endoftext|>"
 ROLES = ("bos_token", "eos_token", "unk_token", "pad_token")
 GPT2_ROLES: Mapping[str, str] = dict.fromkeys(("bos_token", "eos_token", "unk_token"), END_OF_TEXT)
 
 _BATCH = 1 << 20  # characters encoded at once: the library needs about a hundred bytes for each token of them
-_LONG = 1 << 16  # characters: more take so long that a thread of its own costs nothing beside it
 
 
 class Encoded(NamedTuple):
@@ -74,17 +72,12 @@ class Tokenizer:
         self.reads = {"special": False, "no_bos": False}  # how a prompt is read
         self.vocab_size: int = 1 + max(engine.get_vocab(with_added_tokens=True).values())  # ids may have gaps
         self._added = engine.get_added_tokens_decoder()
-        self._unknown = unknown_token(engine)
-        self._holes = _missing_bytes(engine) if self.token_bytes.is_byte_level else frozenset[int]()
-        self._spells_bytes = self.token_bytes.is_byte_level and spells_bytes(engine)
-        self._keeps_text = keeps_text(engine)
         self._safe_cut = safe_cut(engine)
-        self._limit: int | None = None
-        self._lost: dict[str, bool] = {}  # by character
+        self._encoder = Encoder(engine, self.token_bytes)
 
     def limit(self, vocab_size: int) -> None:
         """Have no ids from `vocab_size` on, which a model lacks: what they stand for in a text is lost."""
-        self._limit = self.vocab_size = vocab_size
+        self._encoder.limit = self.vocab_size = vocab_size
 
     def reading(self, *, special: bool, no_bos: bool) -> "Tokenizer":
         """This tokenizer, which reads the names of special tokens as these tokens, or puts nothing before a text."""
@@ -93,6 +86,8 @@ class Tokenizer:
         other = copy(self)
         other.reads, other.prefix = {"special": special, "no_bos": no_bos}, () if no_bos else self.prefix
         other._safe_cut = None if special else self._safe_cut
+        other._encoder = copy(self._encoder)
+        other._encoder.special = special
         return other
 
     def readings(self) -> Iterator["Tokenizer"]:
@@ -111,24 +106,20 @@ class Tokenizer:
         Raises CorpusError if the tokenizer has a token for no part of the text; `lost` names single characters.
         """
         ids = self.encode_any(text)
-        if text and not any(token != self._unknown or self._is_named(token, text) for token in ids):
-            raise _without_tokens(text)
+        if self._encoder.is_unread(text, ids):
+            raise without_tokens(text)
         return ids
 
     def encode_any(self, text: str) -> list[int]:
         """Like `encode`, but a text for no part of which there is a token has no ids, or unknown ones."""
-        parts = (part for batch in self._batches([Block(text, True)]) for part in self._encoded(batch))
+        parts = (part for batch in self._batches([Block(text, True)]) for part in self._encode_batch(batch))
         return [token for part in parts for token in part]
-
-    def _is_named(self, token: int, text: str) -> bool:
-        """Whether a special token is read because its name is in `text`."""
-        return self.reads["special"] and token in self._added and self._added[token].content in text
 
     def encode_whole(self, text: str) -> list[int]:
         """Like `encode`, but a single character without a token raises CorpusError too."""
         ids = self.encode(text)
         if lost := self.lost(text):
-            raise _without_tokens(lost[0])
+            raise without_tokens(lost[0])
         return ids
 
     def encode_prompt(self, text: str) -> "Encoded":
@@ -138,118 +129,26 @@ class Tokenizer:
         first = self.prefix if ids or self.prefix else (self.end_of_text,)
         return Encoded([*first, *ids], [*[0] * len(first), *byte_counts])
 
-    def _encoded(self, batch: Sequence[Block]) -> Iterator[list[int]]:
-        """The ids of each block; none for a block that the tokenizer drops entirely, such as white space."""
-        texts = [text for text, _ in batch]
-        work = partial(self._engine.encode_batch_fast, texts, add_special_tokens=False)
-        for encoding in self._run(work, texts):
-            ids: list[int] = encoding.ids
-            yield ids if self._limit is None else [token for token in ids if token < self._limit]
-
-    def _encoding(self, text: str) -> Encoding:
-        """The ids of `text`, and where in it they begin and end."""
-        return self._run(partial(self._engine.encode, text, add_special_tokens=False), [text])
-
-    def _run(self, work: Callable[[], T], texts: Sequence[str]) -> T:
-        """Let the library encode `texts`; its errors become ours."""
-        is_long = sum(map(len, texts)) > _LONG
-        self._engine.encode_special_tokens = not self.reads["special"]  # "<|endoftext|>" in a text is thirteen letters
-        try:
-            with panics_raised():
-                return interruptible(lambda left: work()) if is_long else work()
-        except MemoryError:
-            raise
-        except Panic as error:
-            raise CheckpointError("The tokenizer is damaged: the tokenizers library panics on this text.") from error
-        except Exception as error:  # an unknown token, that the vocabulary lacks, where the alphabet has a hole
-            if lost := next(filter(self._is_lost, "".join(texts)), ""):
-                raise _without_tokens(lost) from error
-            raise CorpusError(f"This model's tokenizer cannot read the text: {error}.") from error
+    def _encode_batch(self, batch: Sequence[Block]) -> Iterator[list[int]]:
+        return self._encoder.batch([block.text for block in batch])
 
     @property
     def is_complete(self) -> bool:
         """Whether there is a token for every byte of any text."""
-        return self._spells_bytes and self._keeps_text and not self._holes and self._limit is None
+        return self._encoder.is_complete
 
     @property
     def is_lossless(self) -> bool:
         """Whether the bytes of the tokens of any text are those of the text."""
-        takes_blanks = any(token.lstrip or token.rstrip for token in self._added.values())
-        return self.is_complete and not (self._engine.normalizer or self.prefix_space or takes_blanks)
+        return self._encoder.is_lossless
 
     def byte_counts(self, text: str, ids: Sequence[int]) -> np.ndarray:
-        """[N] bytes of `text` that each of its `ids`, as encoded, stands for: their sum is that of the text.
-
-        They are those of the tokens, unless the tokenizer changes the text. Then a token stands for what precedes its
-        end in the text, as the library has it (Encoding.offsets), and follows that of the token before it; of several
-        that end there, as the bytes of one character do, the last one stands for all.
-        """
-        own_N = np.array([len(self.token_bytes(token)) for token in ids], np.int64)
-        if self.is_lossless:
-            return own_N
-        ends_N = np.maximum.accumulate(np.array([end for _, (_, end) in self._places(text)], np.int64))
-        ends_N[-1:] = len(text)
-        code_points_M = np.frombuffer(text.encode("utf-32-le"), "<u4")
-        sizes_M = 1 + sum((code_points_M >= first).astype(np.int64) for first in (0x80, 0x800, 0x10000))
-        before_M = np.concatenate([[0], np.cumsum(sizes_M)])
-        is_last_N = np.diff(ends_N, append=len(text) + 1) > 0
-        counts_N = np.zeros(len(ids), np.int64)
-        counts_N[is_last_N] = np.diff(before_M[ends_N[is_last_N]], prepend=0)
-        return counts_N
+        """[N] bytes of `text` that each of its `ids`, as encoded, stands for: their sum is that of the text."""
+        return self._encoder.byte_counts(text, ids)
 
     def lost(self, text: str) -> str:
-        """The characters of `text` for which there is no token, in their order.
-
-        What a normalizer removes is not lost: it is meant to go. Nor is white space between the words of a tokenizer.
-        """
-        if self.is_complete:
-            return ""
-        if not self._spells_bytes:
-            return self._unread(text)
-        normalizer = self._engine.normalizer
-        read = text if normalizer is None else normalizer.normalize_str(text)
-        if self.decode(self.encode_any(text)) == read:  # an added token can have letters that no other has
-            return ""
-        return "".join(char for char in read if self._is_lost(char))
-
-    def _unread(self, text: str) -> str:
-        """The characters of `text` that are in no token, or in an unknown one."""
-        is_read, is_unknown = np.zeros(len(text), bool), np.zeros(len(text), bool)
-        for token, (start, end) in self._places(text):
-            is_lost = token == self._unknown and not self._is_named(token, text[start:end])
-            (is_unknown if is_lost else is_read)[start:end] = True
-        # A mark that is put before a word lies over its first character.
-        lost = (
-            i for i in np.flatnonzero(is_unknown | ~is_read).tolist() if is_unknown[i] or not self._is_dropped(text, i)
-        )
-        return "".join(text[i] for i in lost if not text[i].isspace())
-
-    def _is_dropped(self, text: str, place: int) -> bool:
-        """Whether the normalizer adds nothing for a character, as for an accent that it joins to the letter before."""
-        if self._engine.normalizer is None:
-            return False
-        before, after = (self._engine.normalizer.normalize_str(text[max(0, place - 4) : place + n]) for n in (0, 1))
-        return len(after) <= len(before)
-
-    def _places(self, text: str) -> Iterator[tuple[int, tuple[int, int]]]:
-        """Each id of `text`, and where in it the token begins and ends."""
-        encoding = self._encoding(text)
-        for token, place in zip(encoding.ids, encoding.offsets, strict=True):
-            if self._limit is None or token < self._limit:
-                yield token, place
-
-    def _is_lost(self, char: str) -> bool:
-        """Whether a byte-level vocabulary has no tokens for all bytes of a character."""
-        known = self._lost.get(char)
-        if known is None:
-            try:
-                ids = self._engine.encode(char, add_special_tokens=False).ids
-            except Exception:  # an unknown token, that the vocabulary lacks
-                ids = []
-            text = self.decode(token for token in ids if self._limit is None or token < self._limit)
-            is_meant = char.isspace() and not self._keeps_text
-            known = self._lost[char] = not text.endswith(char) and not is_meant
-        return known
+        """The characters of `text` for which there is no token, in their order."""
+        return self._encoder.lost(text)
 
     def whole(self, blocks: Iterable[Block]) -> Iterable[Block]:
         """`blocks`, or whole documents where this tokenizer could give other ids for the blocks of one."""
@@ -312,17 +211,17 @@ class Tokenizer:
 
         Raises CorpusError as `encode` does.
         """
-        nothing, first, has_token = [self.end_of_text, self._unknown or self.end_of_text], "", False
+        nothing, first, has_token = [self.end_of_text, self._encoder.unknown or self.end_of_text], "", False
         for batch in self._batches(blocks):
             rows = (
                 chain((self.end_of_text,) if begins else (), ids)
-                for (_, begins), ids in zip(batch, self._encoded(batch), strict=True)
+                for (_, begins), ids in zip(batch, self._encode_batch(batch), strict=True)
             )
             ids_N = np.fromiter(chain.from_iterable(rows), self.dtype)
             first, has_token = first or batch[0].text, has_token or not np.isin(ids_N, nothing).all()
             yield ids_N
         if first and not has_token:
-            raise _without_tokens(first)
+            raise without_tokens(first)
 
     def encode_documents(self, documents: Iterable[str]) -> np.ndarray:
         """The ids of all documents in one array, end-of-text between them."""
@@ -409,18 +308,6 @@ def _around(engine: Engine) -> tuple[tuple[int, ...], tuple[int, ...]]:
             before, after = is_put.index(False), is_put[::-1].index(False)
             return tuple(encoding.ids[:before]), tuple(encoding.ids[len(is_put) - after :])
     return (), ()
-
-
-def _missing_bytes(engine: Engine) -> frozenset[int]:
-    """The bytes for which the vocabulary has no token; for GPT-2's, none."""
-    special = {number for number, token in engine.get_added_tokens_decoder().items() if token.special}
-    ids = {byte: engine.token_to_id(letter) for byte, letter in BYTE_TO_LETTER.items()}
-    return frozenset(byte for byte, number in ids.items() if number is None or number in special)
-
-
-def _without_tokens(text: str) -> CorpusError:
-    quoted = escaped(text if len(text) <= 40 else text[:39] + "…")
-    return CorpusError(f'This model\'s tokenizer has no token for "{quoted}", so the model cannot read the text.')
 
 
 def _is_text(data: bytes) -> bool:

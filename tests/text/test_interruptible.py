@@ -82,7 +82,7 @@ def test_long_encoding_is_given_up(bpe: Tokenizer, monkeypatch: pytest.MonkeyPat
             os.kill(os.getpid(), signal.SIGINT)
             ended.wait()
 
-    monkeypatch.setattr(bpe, "_engine", Engine())
+    monkeypatch.setattr(bpe._encoder, "_engine", Engine())
     with pytest.raises(KeyboardInterrupt):
         bpe.encode("x" * 100_000)
 
