@@ -103,7 +103,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
         description="Our speed beside transformers', on the same random weights, on the CPU.",
-        epilog="Also, each with a --help of its own: scripts/bench tokenize, save, corpus, watch, inspect, "
+        epilog="Also, each with a --help of its own: scripts/bench tokenize, save, corpus, watch, inspect, gpu, "
         "train --recipe TEXT, train --device cuda.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="decode|train")
