@@ -1,11 +1,13 @@
-"""Chooses the number of threads of each decoding step by how long the last ones took."""
+"""Threads to compute with: how many a decoding step uses, and workers that take a part of a training step each."""
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar
 from statistics import median_low
+from typing import TypeVar
 
 import torch
 
@@ -14,6 +16,7 @@ _CLEARLY = 0.9  # of the time of one thread: what all of them must stay below to
 _UPSET = 4  # times the usual: another program has taken a core
 _PATIENCE = 50  # a lost trial is repeated after so many times as long as it took
 
+T = TypeVar("T")
 _allowed: ContextVar[int | None] = ContextVar("allowed", default=None)
 
 
@@ -96,3 +99,31 @@ class StepThreads(ContextDecorator):
     def _try(self, count: int) -> None:
         self.count, self._trying = count, True
         self._times.clear()
+
+
+class Workers:
+    """Up to `count` tasks at a time, each in a thread of its own, in which torch uses no further threads.
+
+    Python's lock is free while torch or a kernel computes. A thread that is done sleeps, so that its core is free for
+    others, unlike those of OpenMP, which keep turning until the last one is done.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._others = ThreadPoolExecutor(
+            max(1, count - 1), "minigpt", initializer=torch.set_num_threads, initargs=(1,)
+        )
+
+    def run(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
+        """The results of all tasks, in order. An error of one is raised when all have ended."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            futures = [self._others.submit(task) for task in tasks[1:]]
+            try:
+                first = tasks[0]()
+            finally:
+                wait(futures)
+            return [first, *(future.result() for future in futures)]
+        finally:
+            torch.set_num_threads(threads)

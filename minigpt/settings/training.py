@@ -178,8 +178,8 @@ class TrainConfig(Settings):
 
     With `seconds`, the clock decides when the run ends and how far the learning rates have decayed; `steps` is then an
     estimate, or, with `steps_suffice`, a maximum. `eval_tokens` of the validation text are used, spread over it.
-    `precision` stays auto only until a plan has seen the device, and trains in float32 then; mixed is float32 except
-    for Muon's iterations, which are in bfloat16. `positions` other than learned are fixed.
+    `precision` stays auto only until a plan has seen the device, and trains in float32 then; mixed is float32, but for
+    Muon's iterations in bfloat16 where torch computes them. `positions` other than learned are fixed.
     """
 
     steps: int = setting(600, range=_STEPS)

@@ -75,6 +75,9 @@ class Ranks:
         """A context in which gradients need not be reduced yet, because more will be added to them."""
         return nullcontext()
 
+    def average(self, gradient: Tensor) -> None:
+        """Replace a gradient by the mean over the ranks (all-reduce), where no autograd does that. Collective."""
+
     def whole(self, model: Model) -> Model:
         """On rank 0, the model with all of its weights. Collective."""
         return model
@@ -135,6 +138,10 @@ class _Replicas(Ranks):
     def accumulating(self, trained: nn.Module) -> AbstractContextManager[None]:
         assert isinstance(trained, DistributedDataParallel)
         return trained.no_sync()
+
+    def average(self, gradient: Tensor) -> None:
+        dist.all_reduce(gradient)
+        gradient /= self.size
 
     def total(self, value: float) -> float:
         return self._reduced(value, dist.ReduceOp.SUM)

@@ -39,11 +39,13 @@ def evaluate(
     stopped: Callable[[], bool] = lambda: False,
     precision: str = "float32",
     ranks: Ranks = ALONE,
+    nats_of: Callable[[Tensor, Tensor], float] | None = None,
 ) -> Evaluation | None:
     """The mean loss over consecutive windows of one context length, none of which sees the one before.
 
     `ids` [N >= 2]: if there are more than `tokens`, stretches spread over them are used. `byte_lengths` [V]. None if
     `stopped` before the end. Each of several `ranks` evaluates its share of the windows; all receive the result.
+    `nats_of`: what else than the model itself gives the summed nats of windows, without ranks.
     """
     was_training = model.training
     model.eval()
@@ -53,7 +55,10 @@ def evaluate(
         for x, y in _windows(stretch, model.config.context, rows * ranks.size):
             if stopped():
                 break
-            nats += _loss(model, _share(x, 0, ranks), _share(y, _NO_TARGET, ranks), precision)
+            if nats_of is not None:
+                nats += nats_of(x, y)
+            else:
+                nats += _loss(model, _share(x, 0, ranks), _share(y, _NO_TARGET, ranks), precision)
         counted += len(stretch) - 1
         byte_count += float(byte_lengths[stretch[1:]].sum())
     model.train(was_training)

@@ -13,11 +13,12 @@ from minigpt.checkpoint.records import TrainRecord
 from minigpt.models.kinds import Model
 from minigpt.settings import TrainConfig
 from minigpt.text.shards import TokenData
-from minigpt.training.distributed import ALONE, Ranks, divided_as, full, local
+from minigpt.training.distributed import ALONE, Ranks, divided_as, local
 from minigpt.training.evaluate import Evaluation, evaluate
+from minigpt.training.native_step import NativeStep, is_native_step
 from minigpt.training.optim import build_optimizers, owners, remembered
 from minigpt.training.schedule import evaluation_steps, learning_rate
-from minigpt.training.step import Batch, Batches, loss_function, mixed
+from minigpt.training.step import AutogradStep, Batches, mixed
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,14 @@ class Trainer:
         self, model: Model, data: TokenData, config: TrainConfig, byte_lengths: np.ndarray, ranks: Ranks = ALONE
     ) -> None:
         self.model, self.data, self.config, self.byte_lengths = model.train(), data, config, byte_lengths
-        model.gradient_checkpointing = config.gradient_checkpointing
-        self.ranks, self._trained = ranks, ranks.trained(model)
-        # Nothing here refers back to this trainer, so a GPU's memory is freed as soon as the trainer is dropped.
-        self._loss = loss_function(self._trained, model.device, config)
+        self.ranks = ranks
         self.optimizers = build_optimizers(model, config)
+        # Nothing here refers back to this trainer, so a GPU's memory is freed as soon as the trainer is dropped.
+        self._take_step: AutogradStep | NativeStep
+        if is_native_step(model, config, ranks):
+            self._take_step = NativeStep(model, config, self.optimizers, ranks)
+        else:
+            self._take_step = AutogradStep(model, config, self.optimizers, ranks)
         self._owners = owners(self.optimizers, model)
         self.batches = Batches(data.train, config, model.config.context, model.device, ranks)
         self.tokens_per_step = config.batch_size * config.accumulation * model.config.context
@@ -122,6 +126,7 @@ class Trainer:
             stopped=stopped,
             precision=self.config.precision,
             ranks=self.ranks,
+            nats_of=self._take_step.nats if isinstance(self._take_step, NativeStep) and self.ranks.size == 1 else None,
         )
         self._evaluation_seconds = time.perf_counter() - started
         return result
@@ -198,31 +203,15 @@ class Trainer:
     def _take(self, step: int) -> _Step:
         """Take one optimizer step."""
         started = time.perf_counter()
-        if self.model.config.dropout:  # draws from the global generator; from another one on each rank
-            torch.manual_seed(mixed(self.config.seed, step, self.ranks.rank))
         rate = learning_rate(step, self.config, self._left())
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * rate / self.config.learning_rate
-        *first, last = self.batches.of(step)
-        with self.ranks.accumulating(self._trained):
-            losses = [self._backward(batch) for batch in first]
-        losses.append(self._backward(last))
-        limit = self.config.clip_norm or float("inf")
-        norm = full(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
-        for optimizer in self.optimizers:
-            optimizer.step()
-        self.model.zero_grad(set_to_none=True)
+        losses, norm = self._take_step(self.batches.of(step), mixed(self.config.seed, step, self.ranks.rank))
         self.batches.prepare(step + 1)
         # The only place that waits for a GPU.
         loss = self.ranks.total(sum(float(loss) for loss in losses)) / self.ranks.size
         return _Step(loss, rate, float(norm), time.perf_counter() - started)
-
-    def _backward(self, batch: Batch) -> Tensor:
-        """Forward and backward over this rank's part of a batch; returns its share of the step's loss in nats."""
-        loss = self._loss(*batch)
-        loss.backward()
-        return loss.detach()
 
 
 def train(

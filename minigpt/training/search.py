@@ -118,6 +118,8 @@ def choose(
     if choices.model == "gpt":
         runs = search.within_law(runs)
         chosen, train = chosen_by(runs[0], choices), paced(runs[0], settings, seconds, explicit)
+        if settings.precision == "auto":
+            train = replace(train, precision=speed.precision(runs[0].width))
     else:  # when enough is learned, and what decays, was measured of a GPT alone
         runs = search.within_law([run for run in runs if run.share == 1])
         chosen, train = _sized_as(runs[0], choices, settings, seconds, device, {*explicit, "weight_decay"})

@@ -9,8 +9,9 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from minigpt.models.device import resolve_precision
+from minigpt.models.device import has_bfloat16, resolve_precision
 from minigpt.models.kinds import new_model
+from minigpt.models.train_library import train_library
 from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.learning import SMALLEST_VOCABULARY, bytes_per_token, fitting_tokenizers, learned_merges
 from minigpt.text.shards import TokenData
@@ -32,12 +33,20 @@ T = TypeVar("T")
 class Speed:
     """Points (width, flops per second), interpolated by width; beyond the ends, the last value holds.
 
-    `seconds_a_layer`: the shortest time of a step, however few tokens it has.
+    `seconds_a_layer`: the shortest time of a step, however few tokens it has. `bfloat16_from`: the width from which
+    bfloat16 was the faster precision, where both were measured.
     """
 
     points: tuple[tuple[int, float], ...]
     processes: int = 1  # that train together, each at this speed
     seconds_a_layer: float = 0.0
+    bfloat16_from: float | None = None
+
+    def precision(self, width: int) -> str:
+        """The faster precision at a width; auto where only one was measured."""
+        if self.bfloat16_from is None:
+            return "auto"
+        return "bfloat16" if width >= self.bfloat16_from else "float32"
 
     def tokens_per_second(self, model: ModelConfig, step_tokens: float = math.inf) -> float:
         """The training rate for batches of this many tokens over all processes, without evaluations and saves."""
@@ -70,16 +79,24 @@ def measure_speed(
 ) -> Speed:
     """Train random models for a few steps, the smallest first, for as long as `seconds` allow.
 
-    The smallest is trained once beforehand, because torch's first steps are slow. On a GPU each is also trained in
-    small steps; shapes that do not fit its memory are extrapolated from smaller ones.
+    The smallest is trained once beforehand, because torch's first steps are slow. A CPU with bfloat16 is tried in
+    float32 too, in which train.c computes, up to the width at which bfloat16 is faster. On a GPU each shape is also
+    trained in small steps; shapes that do not fit its memory are extrapolated from smaller ones.
     """
     deadline, points = time.perf_counter() + seconds, list[tuple[int, float]]()
     is_gpu = device.type != "cpu"
     tokens, a_layer = (GPU_TOKENS, math.inf) if is_gpu else (_SMALL_TOKENS, 0.0)
+    both = settings.precision == "auto" and not is_gpu and has_bfloat16(device) and train_library() is not None
+    bfloat16_from = math.inf if both else None
     _rate(device, settings, *shapes[0], tokens)
     for layers, width in _in_time(shapes, deadline):
         try:
             rate, config = _rate(device, settings, layers, width, tokens)
+            if bfloat16_from == math.inf:
+                in_float32, _ = _rate(device, replace(settings, precision="float32"), layers, width, tokens)
+                in_bfloat16 = resolve_precision("auto", device, width) == "bfloat16"
+                bfloat16_from = width if in_bfloat16 and rate > in_float32 else bfloat16_from
+                rate = max(rate, in_float32)
             if is_gpu:
                 small_steps, _ = _rate(device, settings, layers, width, _SMALL_TOKENS)
                 a_layer = min(a_layer, _SMALL_TOKENS / small_steps / layers)
@@ -89,7 +106,7 @@ def measure_speed(
             torch.cuda.empty_cache()
             break
         points.append((width, rate * training_flops_per_token(config)))
-    return Speed(tuple(points), processes, a_layer)
+    return Speed(tuple(points), processes, a_layer, bfloat16_from)
 
 
 def _in_time(sizes: Iterable[T], deadline: float) -> Iterator[T]:

@@ -1,19 +1,21 @@
-"""What a training step is made of: its batches, the next of which are prepared in the background, and the loss."""
+"""What a training step is made of: its batches, the next of which are prepared in the background, and the gradients."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from minigpt.errors import ConfigError, named
 from minigpt.models.device import autocast
+from minigpt.models.gradients import Batch
+from minigpt.models.kinds import Model
 from minigpt.settings import TrainConfig
 from minigpt.text.shards import Ids
-from minigpt.training.distributed import Ranks
+from minigpt.training.distributed import Ranks, full
 
-Batch = tuple[Tensor, Tensor]  # inputs [B, T] and, one token further on, targets [B, T], int64
 Loss = Callable[[Tensor, Tensor], Tensor]  # called with a batch
 
 
@@ -70,6 +72,40 @@ def random_batch(ids: Ids, batch: int, context: int, generator: torch.Generator)
 def mixed(*numbers: int) -> int:
     """A seed of 32 bits, as torch's CPU generator takes it. A trailing 0 changes nothing."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+class AutogradStep:
+    """`step(batches, key)` takes an optimizer step by torch's autograd, on any device and any `ranks`.
+
+    Returns this rank's mean loss in nats per token, as numbers to add up, and the norm of the gradient before it is
+    clipped; a GPU may still be computing them. Dropout depends on `key` alone.
+    """
+
+    def __init__(self, model: Model, config: TrainConfig, optimizers: Sequence[Optimizer], ranks: Ranks) -> None:
+        self._model, self._config, self._optimizers, self._ranks = model, config, optimizers, ranks
+        model.gradient_checkpointing = config.gradient_checkpointing
+        self._trained = ranks.trained(model)
+        self._loss = loss_function(self._trained, model.device, config)
+
+    def __call__(self, batches: Sequence[Batch], key: int) -> tuple[list[Tensor], Tensor]:
+        if self._model.config.dropout:  # draws from the global generator
+            torch.manual_seed(key)
+        *first, last = batches
+        with self._ranks.accumulating(self._trained):
+            losses = [self._backward(batch) for batch in first]
+        losses.append(self._backward(last))
+        limit = self._config.clip_norm or float("inf")
+        norm = full(torch.nn.utils.clip_grad_norm_(self._model.parameters(), limit))
+        for optimizer in self._optimizers:
+            optimizer.step()
+        self._model.zero_grad(set_to_none=True)
+        return losses, norm
+
+    def _backward(self, batch: Batch) -> Tensor:
+        """Forward and backward over this rank's part of a batch; returns its share of the step's loss in nats."""
+        loss = self._loss(*batch)
+        loss.backward()
+        return loss.detach()
 
 
 def loss_function(model: nn.Module, device: torch.device, config: TrainConfig) -> Loss:

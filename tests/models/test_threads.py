@@ -1,11 +1,13 @@
-"""With a clock of our own: the number of threads that steps end up with, on free cores and on busy ones."""
+"""With a clock of our own: the number of threads that steps end up with, on free cores and on busy ones; and workers."""
 
+import threading
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 
-from minigpt.models.threads import StepThreads, one_thread_but_for_steps, step_threads
+from minigpt.models.threads import StepThreads, Workers, one_thread_but_for_steps, step_threads
 
 
 class Machine:
@@ -92,3 +94,30 @@ def test_steps_may_use_the_threads_that_all_else_is_denied() -> None:
         assert (torch.get_num_threads(), step_threads()) == (3, 3)
     finally:
         torch.set_num_threads(1)
+
+
+def test_workers_return_results_in_order_and_leave_torchs_threads_as_they_were() -> None:
+    before = torch.get_num_threads()
+    workers = Workers(3)
+    found = workers.run([lambda i=i: (i, torch.get_num_threads(), threading.get_ident()) for i in range(3)])
+    assert [number for number, _, _ in found] == [0, 1, 2]
+    assert {threads for _, threads, _ in found} == {1}
+    assert found[0][2] == threading.get_ident()  # the caller takes a part too
+    assert torch.get_num_threads() == before
+    assert workers.run([lambda: 7]) == [7]
+
+
+@pytest.mark.parametrize("where", [0, 1])
+def test_an_error_in_a_worker_is_raised_when_all_have_ended(where: int) -> None:
+    ended = list[int]()
+
+    def task(number: int) -> None:
+        if number == where:
+            raise ValueError(number)
+        ended.append(number)
+
+    before = torch.get_num_threads()
+    with pytest.raises(ValueError, match=str(where)):
+        Workers(2).run([partial(task, 0), partial(task, 1)])
+    assert ended == [1 - where]
+    assert torch.get_num_threads() == before

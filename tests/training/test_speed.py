@@ -84,3 +84,40 @@ def test_several_processes_share_a_steps_tokens() -> None:
     two = Speed(((128, 1e14),), processes=2, seconds_a_layer=0.002)
     assert two.tokens_per_second(model, 2048) == pytest.approx(2 * alone.tokens_per_second(model, 1024))
     assert two.tokens_per_second(model) == pytest.approx(2 * alone.tokens_per_second(model))
+
+
+@pytest.mark.parametrize(
+    ("faster_from", "precisions"),
+    [
+        (256, ("float32", "bfloat16", "bfloat16")),
+        (1 << 20, ("float32", "float32", "float32")),
+    ],
+)
+def test_a_cpu_with_bfloat16_is_measured_in_float32_too_until_bfloat16_is_faster(
+    monkeypatch: pytest.MonkeyPatch, faster_from: int, precisions: tuple[str, str, str]
+) -> None:
+    measured = list[tuple[int, str]]()
+
+    def rate(model: ModelConfig, device: torch.device, settings: TrainConfig, batch_size: int) -> float:
+        measured.append((model.width, settings.precision))
+        is_fast = settings.precision == ("bfloat16" if model.width >= faster_from else "float32")
+        return (2e9 if is_fast else 1e9) / training_flops_per_token(model)
+
+    monkeypatch.setattr(speed_module, "measure_rate", rate)
+    monkeypatch.setattr(speed_module, "has_bfloat16", lambda device: True)
+    monkeypatch.setattr("minigpt.models.device.has_bfloat16", lambda device: True)
+    monkeypatch.setattr(speed_module, "train_library", lambda: object())
+    speed = measure_speed(torch.device("cpu"), TrainConfig(), 1e9)
+    assert tuple(map(speed.precision, (128, 256, 768))) == precisions
+    assert [flops for _, flops in speed.points] == pytest.approx([2e9] * 5)
+    assert [width for width, precision in measured[1:] if precision == "float32"] == [
+        width for _, width in MEASURED if width <= faster_from
+    ]
+
+
+def test_a_precision_that_is_given_or_a_cpu_without_bfloat16_is_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed_module, "measure_rate", lambda model, *_: 1.0)
+    for has, precision in ((True, "float32"), (False, "auto")):
+        monkeypatch.setattr(speed_module, "has_bfloat16", lambda device, has=has: has)
+        speed = measure_speed(torch.device("cpu"), TrainConfig(precision=precision), 1e9)
+        assert speed.precision(128) == "auto"

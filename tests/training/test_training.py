@@ -274,7 +274,8 @@ def test_the_validation_loss_is_that_of_the_model_after_the_step() -> None:
         result = evaluate(model, data.validation, ONE_BYTE)
         assert result is not None
         if record.validation_loss_nats is not None:
-            assert record.validation_loss_nats == result.loss_nats
+            # While it trains, a GPT is evaluated in C, where that is compiled.
+            assert record.validation_loss_nats == pytest.approx(result.loss_nats, rel=1e-6)
     assert record.validation_loss_nats is not None
 
 

@@ -1,0 +1,339 @@
+/* A GPT's forward and backward pass, for one kind of processor: train.c includes this file for each.
+
+   N tokens, in whole windows of T; C width, H heads, D = C / H, I inside the MLP, V vocabulary. Every matrix is
+   contiguous. A d before a name stands for the gradient of the loss by it; gradients of parameters are added to. */
+
+/* y = x w [N, out] */
+static void ON(linear)(float *y, const float *x, Linear w, long N, float *packed)
+{
+    ON(multiply)(N, w.out, w.in, (Matrix){x, w.in, 1}, (Matrix){w.weight, w.out, 1}, y, w.out, 0, 0, packed);
+}
+
+/* Backward through y = x w: dx [N, in]. */
+static void ON(linear_backward)(float *dx, const float *dy, Linear w, long N, float *packed)
+{
+    ON(multiply)(N, w.in, w.out, (Matrix){dy, w.out, 1}, (Matrix){w.weight, 1, w.out}, dx, w.in, 0, 0, packed);
+}
+
+/* And dw [in, out]. */
+static void ON(weight_backward)(const float *dy, const float *x, Linear w, long N, float *packed)
+{
+    ON(multiply)(w.in, w.out, N, (Matrix){x, 1, w.in}, (Matrix){dy, w.out, 1}, w.dweight, w.out, 1, 0, packed);
+}
+
+/* x = dropout(wte[ids] + wpe) */
+static void ON(embed)(float *restrict x, const int64_t *ids, const Model *m, long N, Place place)
+{
+    long C = m->C;
+    for (long n = 0; n < N; n++, x += C) {
+        const float *token = m->wte + ids[n] * C, *position = m->wpe + n % m->T * C;
+        if (place.dropout.dropped) ON(keep)(place.kept, place.dropout, place.first + n * C, C);
+        for (long k = 0; k < C; k++) x[k] = (token[k] + position[k]) * place.kept[k];
+    }
+}
+
+static void ON(embed_backward)(const float *restrict dx, const int64_t *ids, const Model *m, long N, Place place)
+{
+    long C = m->C;
+    for (long n = 0; n < N; n++, dx += C) {
+        float *token = m->dwte + ids[n] * C, *position = m->dwpe + n % m->T * C;
+        if (place.dropout.dropped) ON(keep)(place.kept, place.dropout, place.first + n * C, C);
+        for (long k = 0; m->dwte && k < C; k++) token[k] += dx[k] * place.kept[k];
+        for (long k = 0; m->dwpe && k < C; k++) position[k] += dx[k] * place.kept[k];
+    }
+}
+
+/* to = x + dropout(y + bias), unless there is no y; h = LayerNorm(to), whose mean and 1 / deviation go to `moments`
+   [N, 2]. Ba et al., "Layer Normalization", 2016. */
+static void ON(add_norm)(float *to, float *restrict h, float *restrict moments, const float *x, const float *restrict y,
+                         const float *restrict bias, Norm norm, const Model *m, long N, Place place)
+{
+    long C = m->C;
+    for (long n = 0; n < N; n++, x += C, to += C, h += C) {
+        if (y) {
+            const float *added = y + n * C;
+            if (place.dropout.dropped) ON(keep)(place.kept, place.dropout, place.first + n * C, C);
+            for (long k = 0; k < C; k++) to[k] = x[k] + (added[k] + bias[k]) * place.kept[k];
+        }
+        float mean = ON(sum)(to, C) / C;
+        for (long k = 0; k < C; k++) h[k] = to[k] - mean;
+        float factor = 1 / sqrtf(ON(dot)(h, h, C) / C + m->epsilon);
+        for (long k = 0; k < C; k++) h[k] = h[k] * factor * norm.gain[k] + norm.shift[k];
+        moments[2 * n] = mean, moments[2 * n + 1] = factor;
+    }
+}
+
+/* Backward through add_norm: dx receives what dh brings it, besides what it has; then dy = dropout(dx), and the sum of
+   that is dbias, unless nothing was added. */
+static void ON(add_norm_backward)(float *restrict dx, float *restrict dy, float *restrict dbias,
+                                  const float *restrict dh, const float *restrict x, const float *restrict moments,
+                                  Norm norm, const Model *m, long N, Place place)
+{
+    long C = m->C;
+    float *normal = place.kept + C, *moved = normal + C;
+    for (long n = 0; n < N; n++, dx += C, dh += C, x += C) {
+        float mean = moments[2 * n], factor = moments[2 * n + 1];
+        for (long k = 0; k < C; k++) {
+            normal[k] = (x[k] - mean) * factor;
+            moved[k] = dh[k] * norm.gain[k];
+            norm.dgain[k] += dh[k] * normal[k];
+            norm.dshift[k] += dh[k];
+        }
+        float along = ON(dot)(moved, normal, C) / C, all = ON(sum)(moved, C) / C;
+        for (long k = 0; k < C; k++) dx[k] += factor * (moved[k] - all - normal[k] * along);
+        if (dy) {
+            if (place.dropout.dropped) ON(keep)(place.kept, place.dropout, place.first + n * C, C);
+            float *to = dy + n * C;
+            for (long k = 0; k < C; k++) {
+                to[k] = dx[k] * place.kept[k];
+                dbias[k] += to[k];
+            }
+        }
+    }
+}
+
+/* a = GELU(u + bias), by tanh as GPT-2 has it: (1 + tanh v) / 2 is 1 / (1 + e^-2v). Hendrycks and Gimpel, 2016. */
+static void ON(gelu)(float *restrict a, const float *restrict u, const float *restrict bias, long N, long I)
+{
+    for (long n = 0; n < N; n++, a += I, u += I)
+        for (long k = 0; k < I; k++) {
+            float x = u[k] + bias[k];
+            a[k] = x / (1 + ON(exponential)(-1.5957691216f * (x + 0.044715f * x * x * x)));
+        }
+}
+
+/* Backward through gelu: `d` holds da and receives du, the sum of which is dbias. `a` is computed again. */
+static void ON(gelu_backward)(float *restrict d, float *restrict a, float *restrict dbias, const float *restrict u,
+                              const float *restrict bias, long N, long I)
+{
+    for (long n = 0; n < N; n++, d += I, a += I, u += I)
+        for (long k = 0; k < I; k++) {
+            float x = u[k] + bias[k];
+            float share = 1 / (1 + ON(exponential)(-1.5957691216f * (x + 0.044715f * x * x * x)));
+            a[k] = x * share;
+            d[k] *= share + a[k] * (1 - share) * (1.5957691216f + 0.2140644488f * x * x);
+            dbias[k] += d[k];
+        }
+}
+
+/* One head's D columns of `rows` [T, across], with the bias added, times `scale`; filled up with zeros. */
+static void ON(load)(float *restrict to, const float *restrict rows, const float *restrict bias, float scale,
+                     long across, long T, long D)
+{
+    long wide = padded(D);
+    for (long t = 0; t < T; t++, to += wide, rows += across) {
+        for (long d = 0; d < D; d++) to[d] = (rows[d] + (bias ? bias[d] : 0)) * scale;
+        for (long d = D; d < wide; d++) to[d] = 0;
+    }
+    memset(to, 0, (padded(T) - T) * wide * sizeof *to);
+}
+
+/* to [D, T], whose rows are `row` apart, is from [T, D]; T and D are padded. */
+static void ON(transpose)(float *restrict to, const float *restrict from, long row, long T, long D)
+{
+    for (long t = 0; t < T; t += 8)
+        for (long d = 0; d < D; d++)
+            for (long i = t; i < t + 8; i++) to[d * row + i] = from[i * D + d];
+}
+
+/* c (+)= a b of one head: the rows of `b` are whole panels, and are read where they lie. */
+static void ON(small)(long M, long N, long K, Matrix a, const float *b, long row_b, float *c, long row_c, int add)
+{
+    for (long k = 0; k < K; k += DEEP)
+        ON(tiles)(M, N, K - k < DEEP ? K - k : DEEP, a.at + k * a.across, a.down, a.across, b + k * row_b, row_b,
+                  ON(COLUMNS), c, row_c, add || k, M);
+}
+
+/* Causal self-attention in each window: y [N, C] from the queries, keys and values, qkv + bias [N, 3C]. `logs` [N, H]
+   receives the logarithm of each softmax's denominator. A block of queries at a time looks at the keys up to its last,
+   so the weights are never in memory as a whole. Vaswani et al., 2017; Dao et al., "FlashAttention", 2022. */
+static void ON(attention)(float *restrict y, float *restrict logs, const float *restrict qkv,
+                          const float *restrict bias, const Model *m, long N, float *space)
+{
+    long C = m->C, H = m->H, D = C / H, T = m->T, wide = padded(D), row = apart(padded(T)), part = row * wide;
+    float *q = space, *v = q + part, *keys = v + part, *scores = keys + part;
+    for (long w = 0; w < N; w += T)
+        for (long h = 0; h < H; h++) {
+            const float *rows = qkv + w * 3 * C + h * D;
+            ON(load)(q, rows + C, bias + C + h * D, 1, 3 * C, T, D);
+            ON(transpose)(keys, q, row, padded(T), wide);
+            ON(load)(q, rows, bias + h * D, 1 / sqrtf(D), 3 * C, T, D);
+            ON(load)(v, rows + 2 * C, bias + 2 * C + h * D, 1, 3 * C, T, D);
+            for (long first = 0; first < T; first += BLOCK) {
+                long end = first + BLOCK < T ? first + BLOCK : T, some = end - first, seen = padded(end);
+                ON(small)(some, seen, D, (Matrix){q + first * wide, wide, 1}, keys, row, scores, row, 0);
+                for (long t = first; t < end; t++) {
+                    float *now = scores + (t - first) * row, most = ON(largest)(now, t + 1);
+                    for (long s = 0; s <= t; s++) now[s] = ON(exponential)(now[s] - most);
+                    float all = ON(sum)(now, t + 1), share = 1 / all;
+                    for (long s = 0; s <= t; s++) now[s] *= share;
+                    for (long s = t + 1; s < end; s++) now[s] = 0;
+                    logs[(w + t) * H + h] = most + logf(all);
+                }
+                /* The queries of this block are not needed any more. */
+                ON(small)(some, wide, end, (Matrix){scores, row, 1}, v, wide, q + first * wide, wide, 0);
+            }
+            for (long t = 0; t < T; t++) memcpy(y + (w + t) * C + h * D, q + t * wide, D * sizeof *y);
+        }
+}
+
+/* Backward through attention: dqkv [N, 3C] from dy and y [N, C]; the sum of it is dbias. */
+static void ON(attention_backward)(float *restrict dqkv, float *restrict dbias, const float *restrict dy,
+                                   const float *restrict y, const float *restrict logs, const float *restrict qkv,
+                                   const float *restrict bias, const Model *m, long N, float *space)
+{
+    long C = m->C, H = m->H, D = C / H, T = m->T, wide = padded(D), row = apart(padded(T)), part = row * wide;
+    float *q = space, *k = q + part, *keys = k + part, *values = keys + part, *dout = values + part;
+    float *of[3] = {dout + part, dout + 2 * part, dout + 3 * part}, *weights = of[2] + part;
+    float *dscores = weights + BLOCK * row;
+    for (long w = 0; w < N; w += T)
+        for (long h = 0; h < H; h++) {
+            const float *rows = qkv + w * 3 * C + h * D;
+            ON(load)(k, rows + 2 * C, bias + 2 * C + h * D, 1, 3 * C, T, D);
+            ON(transpose)(values, k, row, padded(T), wide);
+            ON(load)(k, rows + C, bias + C + h * D, 1, 3 * C, T, D);
+            ON(transpose)(keys, k, row, padded(T), wide);
+            ON(load)(q, rows, bias + h * D, 1 / sqrtf(D), 3 * C, T, D);
+            ON(load)(dout, dy + w * C + h * D, 0, 1, C, T, D);
+            memset(of[1], 0, 2 * part * sizeof *of[1]);
+            for (long first = 0; first < T; first += BLOCK) {
+                long end = first + BLOCK < T ? first + BLOCK : T, some = end - first, seen = padded(end);
+                float *qs = q + first * wide, *ds = dout + first * wide;
+                ON(small)(some, seen, D, (Matrix){qs, wide, 1}, keys, row, weights, row, 0);
+                ON(small)(some, seen, D, (Matrix){ds, wide, 1}, values, row, dscores, row, 0);
+                for (long t = first; t < end; t++) {
+                    float *now = weights + (t - first) * row, *dnow = dscores + (t - first) * row;
+                    float log = logs[(w + t) * H + h], mean = ON(dot)(y + (w + t) * C + h * D, dout + t * wide, D);
+                    for (long s = 0; s <= t; s++) now[s] = ON(exponential)(now[s] - log);
+                    for (long s = t + 1; s < end; s++) now[s] = 0;
+                    for (long s = 0; s < end; s++) dnow[s] = now[s] * (dnow[s] - mean);
+                }
+                ON(small)(some, wide, end, (Matrix){dscores, row, 1}, k, wide, of[0] + first * wide, wide, 0);
+                ON(small)(end, wide, some, (Matrix){dscores, 1, row}, qs, wide, of[1], wide, 1);
+                ON(small)(end, wide, some, (Matrix){weights, 1, row}, ds, wide, of[2], wide, 1);
+            }
+            for (int i = 0; i < 3; i++) {
+                float scale = i ? 1 : 1 / sqrtf(D), *sums = dbias + i * C + h * D;
+                for (long t = 0; t < T; t++) {
+                    float *to = dqkv + (w + t) * 3 * C + i * C + h * D;
+                    const float *from = of[i] + t * wide;
+                    for (long d = 0; d < D; d++) {
+                        to[d] = from[d] * scale;
+                        sums[d] += to[d];
+                    }
+                }
+            }
+        }
+}
+
+/* Cross-entropy: returns the summed nats of the targets, and puts the gradient times `scale` in place of the logits
+   [N, V]. */
+static double ON(loss)(float *logits, const int64_t *targets, float scale, long N, long V)
+{
+    double nats = 0;
+    for (long n = 0; n < N; n++, logits += V) {
+        float most = ON(largest)(logits, V), of_target = logits[targets[n]] - most;
+        for (long k = 0; k < V; k++) logits[k] = ON(exponential)(logits[k] - most);
+        float all = ON(sum)(logits, V), factor = scale / all;
+        nats += log(all) - of_target;
+        for (long k = 0; k < V; k++) logits[k] *= factor;
+        logits[targets[n]] -= scale;
+    }
+    return nats;
+}
+
+/* The nats; and unless there is no dh, the gradient of the head's input, h, and of the head. Some rows at a time. */
+static double ON(head)(float *dh, const float *h, const int64_t *targets, const Model *m, float scale, long N,
+                       float *logits, float *packed)
+{
+    long C = m->C, V = m->V;
+    double nats = 0;
+    for (long n = 0; n < N; n += m->rows) {
+        long some = N - n < m->rows ? N - n : m->rows;
+        const float *x = h + n * C;
+        ON(multiply)(some, V, C, (Matrix){x, C, 1}, (Matrix){m->head, 1, C}, logits, V, 0, 0, packed);
+        nats += ON(loss)(logits, targets + n, scale, some, V);
+        if (dh) ON(multiply)(some, C, V, (Matrix){logits, V, 1}, (Matrix){m->head, C, 1}, dh + n * C, C, 0, 0, packed);
+        if (dh && m->dhead)
+            ON(multiply)(V, C, some, (Matrix){logits, 1, V}, (Matrix){x, C, 1}, m->dhead, C, 1, 0, packed);
+    }
+    return nats;
+}
+
+/* What add_norm and its backward need at a place of the residual stream: 0 is the embeddings, then two a layer. */
+static Place ON(place)(const Model *m, const Buffers *b, long number, uint32_t first)
+{
+    return (Place){{m->keys[number], m->dropped, m->scale}, first, b->kept};
+}
+
+/* From the ids to the final norm, all of which stays in the buffers. */
+static void ON(forward)(const Model *m, const Buffers *b, const int64_t *ids, long N, uint32_t first)
+{
+    long C = m->C, I = m->I, L = m->L;
+    float *x = b->x, *h = b->h, *moments = b->moments;
+    ON(embed)(x, ids, m, N, ON(place)(m, b, 0, first));
+    ON(add_norm)(x, h, moments, x, NULL, NULL, m->blocks[0].ln_1, m, N, ON(place)(m, b, 0, first));
+    for (long l = 0; l < L; l++) {
+        const Block *block = &m->blocks[l];
+        float *qkv = b->qkv + l * N * 3 * C, *mixed = b->mixed + l * N * C, *u = b->u + l * N * I;
+        ON(linear)(qkv, h, block->qkv, N, b->packed);
+        ON(attention)(mixed, b->logs + l * N * m->H, qkv, block->qkv.bias, m, N, b->space);
+        ON(linear)(b->y, mixed, block->projection, N, b->packed);
+        ON(add_norm)(x + N * C, h + N * C, moments + 2 * N, x, b->y, block->projection.bias, block->ln_2, m, N,
+                     ON(place)(m, b, 2 * l + 1, first));
+        x += N * C, h += N * C, moments += 2 * N;
+        ON(linear)(u, h, block->inside, N, b->packed);
+        ON(gelu)(b->a, u, block->inside.bias, N, I);
+        ON(linear)(b->y, b->a, block->outside, N, b->packed);
+        ON(add_norm)(x + N * C, h + N * C, moments + 2 * N, x, b->y, block->outside.bias,
+                     l + 1 < L ? m->blocks[l + 1].ln_1 : m->ln_f, m, N, ON(place)(m, b, 2 * l + 2, first));
+        x += N * C, h += N * C, moments += 2 * N;
+    }
+}
+
+/* From dh, the gradient of the head's input, to the embeddings, or to the lowest layer that learns. */
+static void ON(backward)(const Model *m, const Buffers *b, const int64_t *ids, long N, uint32_t first)
+{
+    long C = m->C, I = m->I, L = m->L;
+    float *x = b->x + 2 * L * N * C, *h = b->h + 2 * L * N * C, *moments = b->moments + 4 * L * N;
+    float *dx = b->dx, *dh = b->dh, *dy = b->y;
+    memset(dx, 0, N * C * sizeof *dx);
+    ON(add_norm_backward)(dx, L > m->lowest ? dy : NULL, m->blocks[L - 1].outside.dbias, dh, x, moments, m->ln_f, m, N,
+                          ON(place)(m, b, 2 * L, first));
+    for (long l = L - 1; l >= m->lowest; l--) {
+        const Block *block = &m->blocks[l];
+        float *qkv = b->qkv + l * N * 3 * C, *mixed = b->mixed + l * N * C, *u = b->u + l * N * I;
+        x -= N * C, h -= N * C, moments -= 2 * N;
+        ON(linear_backward)(b->du, dy, block->outside, N, b->packed);
+        ON(gelu_backward)(b->du, b->a, block->inside.dbias, u, block->inside.bias, N, I);
+        ON(weight_backward)(dy, b->a, block->outside, N, b->packed);
+        ON(weight_backward)(b->du, h, block->inside, N, b->packed);
+        ON(linear_backward)(dh, b->du, block->inside, N, b->packed);
+        ON(add_norm_backward)(dx, dy, block->projection.dbias, dh, x, moments, block->ln_2, m, N,
+                              ON(place)(m, b, 2 * l + 1, first));
+        x -= N * C, h -= N * C, moments -= 2 * N;
+        ON(weight_backward)(dy, mixed, block->projection, N, b->packed);
+        ON(linear_backward)(dh, dy, block->projection, N, b->packed);
+        ON(attention_backward)(b->dqkv, block->qkv.dbias, dh, mixed, b->logs + l * N * m->H, qkv, block->qkv.bias, m, N,
+                               b->space);
+        ON(weight_backward)(b->dqkv, h, block->qkv, N, b->packed);
+        ON(linear_backward)(dh, b->dqkv, block->qkv, N, b->packed);
+        ON(add_norm_backward)(dx, l > m->lowest ? dy : NULL, l ? m->blocks[l - 1].outside.dbias : NULL, dh, x, moments,
+                              block->ln_1, m, N, ON(place)(m, b, 2 * l, first));
+    }
+    if (!m->lowest) ON(embed_backward)(dx, ids, m, N, ON(place)(m, b, 0, first));
+}
+
+/* The summed nats of N tokens. If these `learn`, dropout is used, and the gradient of that sum, times `scale`, is added to
+   those of the parameters. `first`: the number of tokens before them in the batch. */
+static double ON(pass)(const Model *m, const Buffers *b, const int64_t *ids, const int64_t *targets, long N, long first,
+                       float scale, int learn)
+{
+    uint32_t element = (uint32_t)first * (uint32_t)m->C;
+    for (long k = 0; k < m->C; k++) b->kept[k] = 1;
+    ON(forward)(m, b, ids, N, element);
+    float *h = b->h + 2 * m->L * N * m->C, *dh = learn ? b->dh : NULL;
+    double nats = ON(head)(dh, h, targets, m, scale, N, b->logits, b->packed);
+    if (learn) ON(backward)(m, b, ids, N, element);
+    return nats;
+}

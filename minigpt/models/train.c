@@ -1,0 +1,201 @@
+/* A training step of a GPT on the CPU: the loss, its gradients, and the optimizers' steps.
+
+   gradients.py and native_step.py call it in several threads, each for its part of the batch or of the weights; nothing
+   here starts a thread. Everything is in float32. The code itself is in lanes.h, pass.h and update.h, which are compiled
+   once for each kind of processor. */
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PAD = 32,   /* a head's matrices are filled up to multiples of it: the most columns of a tile */
+    BLOCK = 48, /* queries at a time */
+    DEEP = 256, /* rows, and WIDE columns, of a block of the right side of a product */
+    WIDE = 512,
+    TALL = 48,  /* rows of its left side: a multiple of every ROWS */
+    PACKED = DEEP * (WIDE + TALL),
+    SUMS = 32,
+    SOME = 4096,
+    MIRRORED = 16,
+};
+#define MARGIN 1.02f /* the first quintic is made for singular values of 1 at most, rounding included */
+
+typedef struct { const float *at; long down, across; } Matrix; /* element (i, j) is at[i * down + j * across] */
+
+typedef struct { const float *gain, *shift; float *dgain, *dshift; } Norm; /* [C] */
+
+typedef struct {
+    const float *weight, *bias; /* [in, out], [out] */
+    float *dweight, *dbias;
+    long in, out;
+} Linear;
+
+typedef struct { Norm ln_1; Linear qkv, projection; Norm ln_2; Linear inside, outside; } Block;
+
+typedef struct {
+    long C, H, I, V, T, L;
+    long rows;          /* of logits at a time */
+    long lowest;        /* the first layer that learns; if that is 0, the embeddings learn too, unless they have no gradient */
+    float epsilon;
+    int32_t dropped;    /* by dropout, of 2^24 */
+    float scale;        /* of what it keeps */
+    const uint32_t *keys; /* [2L + 1], for dropout */
+    const float *wte, *wpe, *head; /* [V, C], [T, C], [V, C] */
+    float *dwte, *dwpe, *dhead;
+    Norm ln_f;
+    const Block *blocks;
+} Model;
+
+typedef struct { uint32_t key; int32_t dropped; float scale; } Dropout;
+
+typedef struct {
+    Dropout dropout;
+    uint32_t first; /* the number of the first element in the batch */
+    float *kept;    /* [3, C], the first of which is all ones where nothing is dropped */
+} Place;
+
+typedef struct {
+    float *x, *h, *moments;      /* [2L + 1, N, C] twice, [2L + 1, N, 2]: the residual stream, and normalised */
+    float *qkv, *mixed, *logs, *u; /* [L, N, 3C], [L, N, C], [L, N, H], [L, N, I] */
+    float *a, *du, *y, *dh, *dx, *dqkv, *logits, *kept, *packed, *space;
+} Buffers;
+
+typedef struct { float beta1, beta2, epsilon, rate, unbias, kept; } AdamW; /* kept: by weight decay */
+
+typedef struct { float rate, momentum, kept; int32_t rounds; const float *quintics; } Muon; /* [rounds, 3] */
+
+static long padded(long n) { return (n + PAD - 1) / PAD * PAD; }
+
+/* How far rows of n numbers lie apart: at a power of two, they would all be kept in the same few places of a cache. */
+static long apart(long n) { return n + 16; }
+
+#define GLUED(name, level) name##_##level
+#define GLUE(name, level) GLUED(name, level)
+#define ON(name) GLUE(name, LEVEL)
+
+#define LEVEL base
+#define LANES 4
+#define ROWS 6
+#include "lanes.h"
+#include "pass.h"
+#include "update.h"
+#undef LEVEL
+#undef LANES
+#undef ROWS
+
+#if defined(__x86_64__) && defined(__linux__) && __GNUC__ >= 12 && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v3")
+#define LEVEL v3
+#define LANES 8
+#define ROWS 6
+#include "lanes.h"
+#include "pass.h"
+#include "update.h"
+#undef LEVEL
+#undef LANES
+#undef ROWS
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v4,prefer-vector-width=512")
+#define LEVEL v4
+#define LANES 16
+#define ROWS 12
+#include "lanes.h"
+#include "pass.h"
+#include "update.h"
+#undef LEVEL
+#undef LANES
+#undef ROWS
+#pragma GCC pop_options
+
+static int most = 4, found; /* as in x86-64-v4 */
+
+static int level(void)
+{
+    if (!found)
+        found = most >= 4 && __builtin_cpu_supports("x86-64-v4")   ? 4
+                : most >= 3 && __builtin_cpu_supports("x86-64-v3") ? 3
+                                                                   : 1;
+    return found;
+}
+
+/* Lets only code for processors up to this level be used; returns the level that is. For tests. */
+int train_level(int highest)
+{
+    most = highest, found = 0;
+    return level();
+}
+#define CALL(name, ...) (level() == 4 ? name##_v4(__VA_ARGS__) : level() == 3 ? name##_v3(__VA_ARGS__) : name##_base(__VA_ARGS__))
+#else
+#define CALL(name, ...) name##_base(__VA_ARGS__)
+int train_level(int highest) { return highest < 1 ? highest : 1; }
+#endif
+
+/* So that a library and a train_library.py of different ages are found out. */
+long train_size(void) { return sizeof(Model) + sizeof(Block) + sizeof(AdamW) + sizeof(Muon); }
+
+/* Divides `work` among the buffers for N tokens; returns how many numbers it must hold. */
+static long divide(const Model *m, long N, float *work, Buffers *b)
+{
+    long C = m->C, I = m->I, L = m->L, places = 2 * L + 1, T = padded(m->T), D = padded(C / m->H), used = 0;
+    long rows = N < m->rows ? N : m->rows;
+    struct { float **to; long size; } parts[] = {
+        {&b->x, places * N * C}, {&b->h, places * N * C}, {&b->moments, places * 2 * N}, {&b->qkv, L * N * 3 * C},
+        {&b->mixed, L * N * C}, {&b->logs, L * N * m->H}, {&b->u, L * N * I}, {&b->a, N * I}, {&b->du, N * I},
+        {&b->y, N * C}, {&b->dh, N * C}, {&b->dx, N * C}, {&b->dqkv, N * 3 * C}, {&b->logits, rows * m->V},
+        {&b->kept, 3 * C}, {&b->packed, PACKED}, {&b->space, apart(T) * (8 * D + 2 * BLOCK)},
+    };
+    for (unsigned long i = 0; i < sizeof parts / sizeof *parts; i++) {
+        *parts[i].to = work + used;
+        used += (parts[i].size + 15) / 16 * 16; /* whole lines of the cache */
+    }
+    return used;
+}
+
+long train_work(const Model *m, long N)
+{
+    Buffers b;
+    return divide(m, N, NULL, &b);
+}
+
+/* See `pass` in pass.h. */
+double train_pass(const Model *m, const int64_t *ids, const int64_t *targets, long N, long first, float scale,
+                  float *work)
+{
+    Buffers b;
+    divide(m, N, work, &b);
+    return CALL(pass, m, &b, ids, targets, N, first, scale, 1);
+}
+
+double train_nats(const Model *m, const int64_t *ids, const int64_t *targets, long N, float *work)
+{
+    Model still = *m;
+    Buffers b;
+    still.dropped = 0;
+    divide(m, N, work, &b);
+    return CALL(pass, &still, &b, ids, targets, N, 0, 1, 0);
+}
+
+/* See `add_up`, `adamw` and `muon` in update.h. */
+double train_add_up(float **gradients, long count, long n) { return CALL(add_up, gradients, count, n); }
+
+void train_adamw(float *p, const float *g, float *mean, float *square, long n, float factor, const AdamW *a)
+{
+    CALL(adamw, p, g, mean, square, n, factor, a);
+}
+
+long train_muon_work(long rows, long columns, long parts)
+{
+    long width = columns / parts, shorter = rows < width ? rows : width;
+    return 2 * rows * width + PACKED + 5 * shorter * shorter;
+}
+
+void train_muon(float *p, const float *g, float *momentum, long rows, long columns, long parts, float factor,
+                const Muon *m, float *work)
+{
+    CALL(muon, p, g, momentum, rows, columns, parts, factor, m, work);
+}
