@@ -15,24 +15,26 @@ import torch
 from torch import Tensor, nn
 
 from minigpt.models import train_library as c
-from minigpt.models.gpt import GPT, Block, Conv1D
+from minigpt.models.gpt import GPT, MLP, Block, CausalSelfAttention, Conv1D
 from minigpt.models.threads import Workers
 from minigpt.models.train_library import train_library
 
 _TOKENS_AT_ONCE = 512  # of a thread, or one window: what lies between two products then stays in its cache
-_LOGITS_AT_ONCE = 1 << 23  # numbers, over all threads
+_LOGITS_AT_ONCE = 1 << 25  # numbers, over all threads
 _ALIGNED = 16  # numbers: every gradient begins a line of the cache
 
 Batch = tuple[Tensor, Tensor]  # ids and targets [B, T], int64
 
 
 def has_gradients(model: GPT) -> bool:
-    """Whether `Gradients` supports the model: GPT-2's GELU, in float32 on a CPU, train.c compiled.
+    """Whether `Gradients` supports the model: a GPT with all its parts and GPT-2's GELU, in float32 on a CPU, where
+    train.c is compiled.
 
     A part of it may be frozen: the embeddings, and with them the first blocks.
     """
-    weight = model.wte.weight
-    plain = model.config.activation == "gelu_new" and weight.dtype == torch.float32
+    weight, config = model.wte.weight, model.config
+    whole = all(type(b.attn) is CausalSelfAttention and type(b.mlp) is MLP for b in model.blocks)
+    plain = whole and config.activation == "gelu_new" and weight.dtype == torch.float32
     return plain and weight.device.type == "cpu" and _learns_upwards(model) and train_library() is not None
 
 

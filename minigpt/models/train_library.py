@@ -8,6 +8,7 @@ import ctypes
 from functools import cache
 from importlib.util import find_spec
 
+_AVX2 = 3  # as in x86-64-v3
 _AT, _SIZE, _FLOAT, _KEY = ctypes.c_void_p, ctypes.c_long, ctypes.c_float, ctypes.c_uint32
 
 
@@ -85,3 +86,12 @@ def train_library() -> ctypes.CDLL | None:
     except (OSError, AttributeError):
         return None
     return library if fits else None
+
+
+def has_wide_registers() -> bool:
+    """Whether the library is compiled, for a processor with AVX2 or more: there it is faster than torch.
+
+    Elsewhere torch's products may be faster, as on Apple's processors; that was not measured.
+    """
+    library = train_library()
+    return library is not None and library.train_level(0) >= _AVX2

@@ -18,7 +18,7 @@ from minigpt.models.gpt import GPT
 from minigpt.models.gradients import Batch, Gradients, has_gradients
 from minigpt.models.kinds import Model
 from minigpt.models.threads import Workers
-from minigpt.models.train_library import train_library
+from minigpt.models.train_library import has_wide_registers, train_library
 from minigpt.settings import TrainConfig
 from minigpt.training.distributed import Ranks
 from minigpt.training.optim import Muon
@@ -37,7 +37,7 @@ def is_native_step(model: Model, config: TrainConfig, ranks: Ranks) -> TypeGuard
         return False
     windows = config.batch_size * config.accumulation // ranks.size
     is_shared = 2 * windows > torch.get_num_threads() or (model.config.width < _WIDE and windows > 1)
-    return isinstance(model, GPT) and is_shared and has_gradients(model)
+    return isinstance(model, GPT) and is_shared and has_wide_registers() and has_gradients(model)
 
 
 class NativeStep:
@@ -61,7 +61,7 @@ class NativeStep:
         limit = self._config.clip_norm or math.inf
         factor = min(1.0, limit / (norm + 1e-6))  # as torch.nn.utils.clip_grad_norm_ has it
         self.update(factor)
-        return [torch.tensor(loss, dtype=torch.float64)], torch.tensor(norm, dtype=torch.float64)
+        return [torch.tensor(loss)], torch.tensor(norm)
 
     def nats(self, ids_BT: Tensor, targets_BT: Tensor) -> float:
         """The summed nats of these windows, as evaluations need them."""

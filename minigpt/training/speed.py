@@ -11,7 +11,7 @@ import torch
 
 from minigpt.models.device import has_bfloat16, resolve_precision
 from minigpt.models.kinds import new_model
-from minigpt.models.train_library import train_library
+from minigpt.models.train_library import has_wide_registers
 from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.learning import SMALLEST_VOCABULARY, bytes_per_token, fitting_tokenizers, learned_merges
 from minigpt.text.shards import TokenData
@@ -86,7 +86,7 @@ def measure_speed(
     deadline, points = time.perf_counter() + seconds, list[tuple[int, float]]()
     is_gpu = device.type != "cpu"
     tokens, a_layer = (GPU_TOKENS, math.inf) if is_gpu else (_SMALL_TOKENS, 0.0)
-    both = settings.precision == "auto" and not is_gpu and has_bfloat16(device) and train_library() is not None
+    both = settings.precision == "auto" and not is_gpu and has_bfloat16(device) and has_wide_registers()
     bfloat16_from = math.inf if both else None
     _rate(device, settings, *shapes[0], tokens)
     for layers, width in _in_time(shapes, deadline):

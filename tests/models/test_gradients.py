@@ -224,6 +224,9 @@ def test_other_models_are_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None
     assert not has_gradients(model_of(config).bfloat16())
     with torch.device("meta"):
         assert not has_gradients(GPT(config))
+    without = model_of(config)
+    without.h[1].attn = torch.nn.Identity()
+    assert not has_gradients(without)
     gap = model_of(config)
     gap.h[1].requires_grad_(False)
     assert not has_gradients(gap)  # below it, something learns

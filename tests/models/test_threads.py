@@ -1,4 +1,4 @@
-"""With a clock of our own: the number of threads that steps end up with, on free cores and on busy ones; and workers."""
+"""How many threads steps end up with, on free cores and on busy ones, by a clock of our own; and workers."""
 
 import threading
 from collections.abc import Callable

@@ -106,7 +106,7 @@ def test_a_cpu_with_bfloat16_is_measured_in_float32_too_until_bfloat16_is_faster
     monkeypatch.setattr(speed_module, "measure_rate", rate)
     monkeypatch.setattr(speed_module, "has_bfloat16", lambda device: True)
     monkeypatch.setattr("minigpt.models.device.has_bfloat16", lambda device: True)
-    monkeypatch.setattr(speed_module, "train_library", lambda: object())
+    monkeypatch.setattr(speed_module, "has_wide_registers", lambda: True)
     speed = measure_speed(torch.device("cpu"), TrainConfig(), 1e9)
     assert tuple(map(speed.precision, (128, 256, 768))) == precisions
     assert [flops for _, flops in speed.points] == pytest.approx([2e9] * 5)
