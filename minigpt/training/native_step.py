@@ -46,7 +46,8 @@ class NativeStep:
     def __init__(self, model: GPT, config: TrainConfig, optimizers: Sequence[Optimizer], ranks: Ranks) -> None:
         library = train_library()
         assert library is not None
-        self._library, self._config, self._optimizers, self._ranks = library, config, optimizers, ranks
+        self._library, self._model, self._config = library, model, config
+        self._optimizers, self._ranks = optimizers, ranks
         self._workers = Workers(torch.get_num_threads())
         self._gradients = Gradients(model, self._workers)
         self._work = [torch.empty(0) for _ in range(self._workers.count)]
@@ -61,6 +62,7 @@ class NativeStep:
         limit = self._config.clip_norm or math.inf
         factor = min(1.0, limit / (norm + 1e-6))  # as torch.nn.utils.clip_grad_norm_ has it
         self.update(factor)
+        self._model.zero_grad(set_to_none=True)
         return [torch.tensor(loss)], torch.tensor(norm)
 
     def nats(self, ids_BT: Tensor, targets_BT: Tensor) -> float:

@@ -119,6 +119,12 @@ def test_three_hundred_steps_learn_as_much_as_by_autograd(monkeypatch: pytest.Mo
     assert abs(mine - others[0]) < max(others) - min(others)
 
 
+def test_no_gradient_is_kept_after_a_step() -> None:
+    model = new()
+    assert len(losses(TrainConfig(steps=2, batch_size=4, precision="float32"), model)) == 2
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
 def test_a_state_can_be_continued_either_way(monkeypatch: pytest.MonkeyPatch) -> None:
     config = TrainConfig(steps=6, batch_size=4, precision="float32")
     first = trainer(config)
