@@ -20,6 +20,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     sys.modules.pop("bench_step", None)
 
 
+@pytest.mark.torch
 def test_the_products_are_those_of_a_step(bench: ModuleType) -> None:
     tokens, layers, width = 8 * 128, 4, 128
     weights = layers * 12 * width**2 + 1024 * width
@@ -27,6 +28,7 @@ def test_the_products_are_those_of_a_step(bench: ModuleType) -> None:
     assert bench.gflop("4x128", 8) == pytest.approx(1e-9 * tokens * (6 * weights + attention))
 
 
+@pytest.mark.torch
 def test_every_contender_takes_its_turns(tmp_path: Path) -> None:
     command = ["scripts/bench_step.py", "--shape", "2x64", "--batch-size", "1", "--rounds", "1", "--busy", "--json"]
     result = subprocess.run(
