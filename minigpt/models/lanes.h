@@ -84,8 +84,8 @@ static void ON(pack)(float *restrict to, const float *restrict b, long down, lon
     }
 }
 
-/* c [M, N] (+)= a [M, K] b [K, N], in blocks that stay in the second cache. Of a symmetric c, only what is not `below`
-   the diagonal is computed, but for the rest of some tiles. `packed`: PACKED numbers. */
+/* c [M, N] (+)= a [M, K] b [K, N], in blocks that stay in the second cache. Of a symmetric c, the
+   tiles that lie wholly below the diagonal are left out. `packed`: PACKED numbers. */
 static void ON(multiply)(long M, long N, long K, Matrix a, Matrix b, float *c, long row_c, int add, int symmetric,
                          float *restrict packed)
 {
