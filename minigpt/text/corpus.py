@@ -183,16 +183,17 @@ def corpus_of(name: str, documents: Sequence[str], source: str = "", stored: byt
 
 def read_file(file: File, how: TextFormat, progress: Progress, clock: _Clock, *, named: bool) -> _Result:
     """Read `file` once, while there is time. Only a file that was `named` must contain text."""
-    stored, tally, found, is_text = Stored(file, progress), _Tally(), Findings(), True
+    tally, found, is_text = _Tally(), Findings(), True
     try:
-        for block in read_blocks(file, stored, how, found):
-            if clock.is_over():
-                clock.left_out = True
-                break
-            tally.add(block)
-            if how.split_on is None:
-                found.count_ends(block.text)
-            clock.start()
+        with Stored(file, progress) as stored:
+            for block in read_blocks(file, stored, how, found):
+                if clock.is_over():
+                    clock.left_out = True
+                    break
+                tally.add(block)
+                if how.split_on is None:
+                    found.count_ends(block.text)
+                clock.start()
     except NotText:
         if named:
             raise
@@ -207,11 +208,11 @@ def read_file(file: File, how: TextFormat, progress: Progress, clock: _Clock, *,
 
 def read_again(file: File, how: TextFormat, source: TextSource, count: int | None) -> Iterator[Block]:
     """All blocks, or as many as were read before time ran out."""
-    stored = Stored(file)
-    blocks = read_blocks(file, stored, how, Findings())
-    yield from islice(blocks, count)
-    if count is not None:
-        next(blocks, None)  # which was read too
+    with Stored(file) as stored:
+        blocks = read_blocks(file, stored, how, Findings())
+        yield from islice(blocks, count)
+        if count is not None:
+            next(blocks, None)  # which was read too
     if stored.sha256 != source.sha256:
         raise CorpusError(f"{file.name} has changed while it was being read.\nStart again when it no longer changes.")
 

@@ -4,7 +4,9 @@ import codecs
 import os
 import re
 import shlex
+from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from io import IncrementalNewlineDecoder
 from itertools import chain, islice
 
@@ -103,7 +105,8 @@ class _Decoder:
 
 def wrong_encoding(file: File, encoding: str, offset: int, what: str, *, is_cut: bool) -> CorpusError:
     """The error for a file of which not all bytes are of `encoding`; the first that is not, `what`, is at `offset`."""
-    failed, decoded = failures(contents(file), encoding)
+    with contents(file) as chunks:
+        failed, decoded = failures(chunks, encoding)
     stray = failed <= decoded * (1.0 if encoding.startswith("utf") else _STRAY)
     if stray and is_wide(encoding) and 0 in start_of(file, _SAMPLE):
         advice = errors_advice("The text is damaged there, or cut inside a character: ")
@@ -111,7 +114,8 @@ def wrong_encoding(file: File, encoding: str, offset: int, what: str, *, is_cut:
         advice = encoding_advice(file, guess)
     else:
         check_not_binary(file)
-        sample = first_beyond_ascii(contents(file), offset)
+        with contents(file) as chunks:
+            sample = first_beyond_ascii(chunks, offset)
         guess = guess_by_letters(sample)
         if is_cut or codecs.lookup(guess).name == encoding:
             advice = errors_advice("The text is damaged there, or cut inside a character: ")
@@ -206,28 +210,33 @@ def without_mark(file: File, encoding: str) -> CorpusError:
     name, start = codecs.lookup(encoding).name, beginning(file)
     ordered = f"{name}-be" if start[:1] == b"\0" else f"{name}-le"
     fits = 0 in start and can_decode(file, ordered)
-    guess = ordered if fits else marked_encoding(file) or guess_by_letters(first_beyond_ascii(contents(file)))
+    with contents(file) as chunks:
+        guess = ordered if fits else marked_encoding(file) or guess_by_letters(first_beyond_ascii(chunks))
     message = f"{file.name} does not begin with the byte order mark of {name.upper()}."
     return CorpusError(f"{message}\n{encoding_advice(file, guess)}")
 
 
 def beginning(file: File) -> bytes:
-    return b"".join(islice(contents(file), 1))
+    with contents(file) as chunks:
+        return b"".join(islice(chunks, 1))
 
 
 def start_of(file: File, size: int) -> bytes:
-    return bytes(islice(chain.from_iterable(contents(file)), size))
+    with contents(file) as chunks:
+        return bytes(islice(chain.from_iterable(chunks), size))
 
 
-def contents(file: File) -> Iterator[bytes]:
+@contextmanager
+def contents(file: File) -> Iterator[Iterator[bytes]]:
     """The bytes inside `file`, read again."""
-    return decompress(Stored(file), file.path, file.name)
+    with Stored(file) as stored:
+        yield decompress(stored, file.path, file.name)
 
 
 def can_decode(file: File, encoding: str) -> bool:
     try:
-        for _ in codecs.iterdecode(contents(file), encoding):
-            pass
+        with contents(file) as chunks:
+            deque(codecs.iterdecode(chunks, encoding), maxlen=0)
     except UnicodeError:
         return False
     return True
@@ -238,11 +247,12 @@ def can_decode(file: File, encoding: str) -> bool:
 
 def check_not_binary(file: File) -> None:
     size = controls = 0
-    for chunk in contents(file):
-        if 0 in chunk:
-            raise with_nul(file, "ascii", size + chunk.index(0))
-        size += len(chunk)
-        controls += len(chunk) - len(chunk.translate(None, CONTROLS))
+    with contents(file) as chunks:
+        for chunk in chunks:
+            if 0 in chunk:
+                raise with_nul(file, "ascii", size + chunk.index(0))
+            size += len(chunk)
+            controls += len(chunk) - len(chunk.translate(None, CONTROLS))
     if controls > size * _FEW:
         raise binary(file.name, f"{controls:,} of its {size:,} bytes are control characters")
 
@@ -258,10 +268,13 @@ def with_nul(file: File, encoding: str, offset: int) -> NotText:
         about = "looks like UTF-16" + ("" if is_marked else " without a byte order mark")
         return NotText(f"{file.name} {about}: {sign}.\n{encoding_advice(file, 'utf-16' if is_marked else guess)}")
     size = nuls = controls = 0
-    for chunk in contents(file):
-        size, nuls = size + len(chunk), nuls + chunk.count(0)
-        controls += len(chunk) - len(chunk.translate(None, CONTROLS))
-    if max(controls - nuls, failures(contents(file), encoding)[0]) > (size - nuls) * _FEW:
+    with contents(file) as chunks:
+        for chunk in chunks:
+            size, nuls = size + len(chunk), nuls + chunk.count(0)
+            controls += len(chunk) - len(chunk.translate(None, CONTROLS))
+    with contents(file) as chunks:
+        failed, _ = failures(chunks, encoding)
+    if max(controls - nuls, failed) > (size - nuls) * _FEW:
         return binary(file.name, sign)
     more = f", the first of {nuls:,}" if nuls > 1 else ""
     command = f"tr -d '\\0' < {shlex.quote(file.name)} > text.txt" if can_convert(file) else "tr -d '\\0'"

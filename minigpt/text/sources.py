@@ -8,7 +8,7 @@ import shutil
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain
@@ -53,19 +53,29 @@ class File:
     open: Callable[[], AbstractContextManager[IO[bytes]]]
 
     def read(self) -> bytes:
-        return b"".join(Stored(self))
+        with Stored(self) as stored:
+            return b"".join(stored)
 
 
 class Stored:
-    """One pass over the stored bytes of a file, which hashes and counts them."""
+    """One pass over the stored bytes of a file, which hashes and counts them; the file is open inside `with`."""
 
     def __init__(self, file: File, progress: Progress = no_progress) -> None:
         self._file, self._progress, self._hash = file, progress, hashlib.sha256()
+        self._open = ExitStack()
         self.size = 0
 
+    def __enter__(self) -> "Stored":
+        with corpus_errors(self._file.name):
+            self._stream = self._open.enter_context(self._file.open())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
     def __iter__(self) -> Iterator[bytes]:
-        with corpus_errors(self._file.name), self._file.open() as stream:
-            while chunk := stream.read(_CHUNK):
+        with corpus_errors(self._file.name):
+            while chunk := self._stream.read(_CHUNK):
                 self._hash.update(chunk)
                 self.size += len(chunk)
                 self._progress(len(chunk))

@@ -422,6 +422,22 @@ def test_what_iconv_cannot_open_is_not_offered_to_it(monkeypatch: pytest.MonkeyP
     assert message(put("notes.txt.gz", gzip.compress(b"\xe9t\xe9\n"))) == f"notes.txt.gz {told}"
 
 
+@pytest.mark.parametrize("data", [b"\xff" * 9, b"text\0" * 9, b"caf\xe9 " * 9])
+def test_a_file_that_cannot_be_read_is_closed_at_once(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Any] = []
+
+    def watched(*arguments: Any) -> Any:
+        opened.append(open(*arguments))  # noqa: SIM115 - what is tested closes it
+        return opened[-1]
+
+    monkeypatch.setattr(sources, "open", watched, raising=False)
+    with pytest.raises(CorpusError) as caught:  # whose traceback still holds everything that was going on
+        read_corpus([put("notes.txt", data)])
+    assert caught.value.__traceback__
+    assert opened
+    assert all(stream.closed for stream in opened)
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
 def test_a_mark_of_another_encoding_is_recognised(encoding: str) -> None:
     put("notes.txt", "text\n".encode(encoding))
