@@ -7,9 +7,11 @@ from minigpt.render.html import Section, page
 from minigpt.render.text_page import token_row
 from minigpt.text.records import Token
 
-_ENGINE = ("weights", "gpt", "tokenizer", "philox", "sampling", "page")
+_ENGINE = ("weights", "gpt", "tokenizer", "philox", "sampling", "page", "numbers", "vector", "choosers")
 # The parts of the page, each a file of scripts and a template; to add one, add it here and in model.html.
-_PARTS = ("prompt", "list")
+_INSIDE = ("inside", "inside_input", "inside_head", "inside_block", "inside_output")
+_ATTENTION = ("attention_grid", "arcs", "attention")
+_PARTS = ("prompt", "list", *_INSIDE, *_ATTENTION)
 
 
 def model_page(data: Mapping[str, Any], tokens: Iterable[Token], *, title: str, caption: str) -> str:

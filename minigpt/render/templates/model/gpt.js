@@ -139,6 +139,9 @@ const GPT = (() => {
       this.mixed = make(layers); // of each head, the weighted mean of the values [H, D]
       this.mlp = make(layers); // what the MLP adds
       this.known = new Map();
+      const { heads } = model.config;
+      this.attention = Array.from({ length: layers }, () => Array.from({ length: heads }, () => [])); // weights by t
+      this.favourites = Array.from({ length: layers + 1 }, () => []); // what the lens finds most likely, by t
       this.reused = this.reuse(from);
       if (this.reused < this.length) this.embed();
       for (let layer = 0; layer < layers && this.reused < this.length; layer += 1) this.readLayer(layer);
@@ -153,6 +156,8 @@ const GPT = (() => {
       for (const name of ["stream", "queries", "keys", "values", "mixed", "mlp"]) {
         this[name].forEach((rows, i) => rows.set(from[name][i].subarray(0, same * C)));
       }
+      this.attention = from.attention.map((heads) => heads.map((weights) => weights.slice(0, same)));
+      this.favourites = from.favourites.map((found) => found.slice(0, same));
       return same;
     }
 
@@ -226,7 +231,13 @@ const GPT = (() => {
 
     // How much the token t attends to each token up to itself [t + 1].
     weights(layer, head, t) {
-      return softmax(this.scores(layer, head, t));
+      return this.attention[layer][head][t] ??= softmax(this.scores(layer, head, t));
+    }
+
+    // What a head adds to the residual stream of the token t [C]: its mix times its rows of c_proj.
+    headAdds(layer, head, t) {
+      const { config: { width: C }, D, blocks } = this.model, { weight } = blocks[layer].project;
+      return linear(this.headRow("mixed", layer, head, t), { weight: weight.subarray(head * D * C, (head + 1) * D * C), bias: new Float32Array(C) });
     }
 
     // A head's part [D] of a row: of its query, key, value or mix, by the name of the array.
@@ -262,6 +273,18 @@ const GPT = (() => {
       const key = `${layer} ${t}`;
       if (!this.known.has(key)) this.known.set(key, this.model.unembed(this.streamRow(layer, t)));
       return this.known.get(key);
+    }
+
+    // The token that the logit lens finds most likely, and how likely: { id, share }.
+    favourite(layer, t) {
+      return this.favourites[layer][t] ??= this.mostLikely(this.known.get(`${layer} ${t}`) ?? this.model.unembed(this.streamRow(layer, t)));
+    }
+
+    mostLikely(logits) {
+      const shares = softmax(logits);
+      let id = 0;
+      for (let other = 1; other < shares.length; other += 1) if (logits[other] > logits[id]) id = other;
+      return { id, share: shares[id] };
     }
   }
 

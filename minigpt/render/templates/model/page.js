@@ -64,6 +64,14 @@ class LivePage {
     return [...this.given, ...this.state.added];
   }
 
+  // Where the state looks: the unchanged pass, a token's place in its window, and a layer and a head, counted from 0.
+  get looking() {
+    const { reading, state: { at, layer, head }, model: { config } } = this;
+    const among = (number, count) => Math.max(0, Math.min(count - 1, Math.trunc(number) || 0));
+    const t = Number.isInteger(at) ? among(at - reading.start, reading.length) : reading.length - 1;
+    return { reading, t, layer: among(layer - 1, config.layers), head: among(head - 1, config.heads) };
+  }
+
   // The unchanged model's pass over the text.
   get reading() {
     return this.pass("text", this.ids, GPT.NOTHING);
