@@ -23,10 +23,11 @@ stations.head = class extends Station {
     this.fill("key", row("keys", s), `of ${names[s]}`);
     this.fill("value", row("values", s), `of ${names[s]}`);
     this.fill("mix", row("mixed", t), "the mean of the values by the weights");
+    const order = Sampling.ranked(weights, weights.length);
     this.showArithmetic(row("queries", t), row("keys", s), scores, weights, s);
     this.mean.show({
-      before: [`component ${d + 1}: weights · values`], names: ["token", "weight", "value"], rows: names,
-      left: weights, right: weights.map((_, i) => row("values", i)[d]), result: row("mixed", t)[d],
+      before: [`component ${d + 1}: weights · values`], names: ["token", "weight", "value"], rows: order.map((i) => names[i]),
+      left: order.map((i) => weights[i]), right: order.map((i) => row("values", i)[d]), result: row("mixed", t)[d],
     });
   }
 
@@ -36,8 +37,8 @@ stations.head = class extends Station {
     this.score.replaceChildren(...formula`score: q · k / √${String(D)} = ${product} / ${root} = ${scores[s]}`);
     this.score.dataset.result = scores[s];
     const largest = Math.max(...scores), exponentials = scores.map((x) => Math.exp(x - largest));
-    const total = exponentials.reduce((sum, x) => sum + x, 0);
-    this.softmax.replaceChildren(...formula`weight: e^(score − largest score) / sum = e^(${scores[s]} − ${Numbers.factor(largest)}) / (${Numbers.sum(exponentials)}) = ${exponentials[s]} / ${total} = ${Numbers.share(weights[s])}`);
+    const total = exponentials.reduce((sum, x) => sum + x, 0), sorted = exponentials.toSorted((a, b) => b - a);
+    this.softmax.replaceChildren(...formula`weight: e^(score − largest score) / sum = e^(${scores[s]} − ${Numbers.factor(largest)}) / (${Numbers.sum(sorted)}) = ${exponentials[s]} / ${total} = ${Numbers.share(weights[s])}`);
     this.softmax.dataset.result = weights[s];
   }
 

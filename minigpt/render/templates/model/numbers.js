@@ -3,7 +3,7 @@ const Numbers = (() => {
   const RAISED = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
   const WRITTEN = 3; // terms of a sum, the others are counted
 
-  // Three significant digits: `0.341`, `−12.3`, `1,234`, `1.20 × 10⁻⁷`.
+  // Three significant digits: `0.341`, `−12.3`, `1,234`, `1.20·10⁻⁷`.
   function figure(x) {
     if (Number.isNaN(x)) return "not a number";
     if (x === 0) return "0";
@@ -11,7 +11,7 @@ const Numbers = (() => {
     if (size === Infinity) return `${sign}∞`;
     if (size < 1e-4 || size >= 1e7) {
       const [digits, exponent] = size.toExponential(2).split("e");
-      return `${sign}${digits} × 10${[...String(Number(exponent))].map((each) => RAISED[each]).join("")}`;
+      return `${sign}${digits}·10${[...String(Number(exponent))].map((each) => RAISED[each]).join("")}`;
     }
     return sign + (size >= 999.5 ? Math.round(size).toLocaleString("en") : size.toPrecision(3));
   }
