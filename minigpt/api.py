@@ -154,12 +154,15 @@ class Checkpoint(on_disk.Checkpoint):
     ) -> ChangedNext:
         """Return what comes after `text`, and what would `without` some parts, side by side.
 
-        These are such as "layer 2 head 3", "layer 2 mlp" and "position 4"; `ablation` is zero or mean. `track`: tokens to
-        list besides the `top` likeliest.
+        These are such as "layer 2 head 3", "layer 2 mlp" and "position 4"; `ablation` is zero or mean. `track`: tokens
+        to list besides the `top` likeliest.
         """
         _check_top(top)
         require_choice("ablation", ablation, ABLATIONS)
-        model, parts = self._gpt("without switches off heads and MLPs"), [without] if isinstance(without, str) else without
+        model, parts = (
+            self._gpt("without switches off heads and MLPs"),
+            [without] if isinstance(without, str) else without,
+        )
         ids, tracked = self._ids(text), self._tokens(track)
         return next_without(model, self.tokenizer, ids, parts, ablation=ablation, tracked=tracked, top=top)
 
