@@ -10,13 +10,13 @@ from minigpt.text.records import Token
 _ENGINE = ("weights", "gpt", "tokenizer", "philox", "sampling", "page", "numbers", "vector", "choosers")
 # The parts of the page, each a file of scripts and a template; to add one, add it here and in model.html.
 _INSIDE = ("inside", "inside_input", "inside_head", "inside_block", "inside_output")
-_ATTENTION = ("attention_grid", "arcs", "attention")
+_ATTENTION = ("attention_grid", "attention")
 _PARTS = ("prompt", "list", *_INSIDE, *_ATTENTION)
 
 
 def model_page(data: Mapping[str, Any], tokens: Iterable[Token], *, title: str, caption: str) -> str:
     """The whole page. `data` is what app/export_page.py collects; `tokens`: the vocabulary, by id."""
-    scripts = tuple(f"model/{name}.js" for name in (*_ENGINE, *_PARTS))
+    scripts = ("arcs.js", *(f"model/{name}.js" for name in (*_ENGINE, *_PARTS)))
     rows = [token_row(token) for token in tokens]
     section = Section("model", "Type a text, and see what the model makes of it", {**data, "tokens": rows}, scripts)
     return page(title, [section], caption=caption, styles=("model/model.css",))

@@ -11,10 +11,10 @@ parts.attention = class {
     this.options.addEventListener("change", () => this.show());
     this.find(".both").addEventListener("keydown", (event) => this.key(event));
     this.large = new AttentionGrid.Large(this.find(".large"), {
-      looked: (cell) => this.read(cell), chosen: (t) => this.choose(t),
+      looked: (cell) => this.read(cell), chosen: (t) => page.lookAt(t),
     });
     this.find(".as-table").addEventListener("toggle", () => this.showTable());
-    this.arcs = new Arcs(this.find(".lines"), page);
+    this.lines = new Lines(this.find(".lines"), page);
     new ResizeObserver(() => this.rows && this.showLarge()).observe(root);
     this.makeHeads();
   }
@@ -31,11 +31,6 @@ parts.attention = class {
     }));
   }
 
-  choose(t) {
-    const { reading } = this.page.looking;
-    this.page.change({ at: t === reading.length - 1 ? null : reading.start + t });
-  }
-
   key(event) {
     const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -1, ArrowDown: 1 }[event.key];
     if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
@@ -43,7 +38,7 @@ parts.attention = class {
     const { reading, t, layer, head } = this.page.looking, { layers, heads } = this.page.model.config;
     const among = (number, count) => Math.max(0, Math.min(count - 1, number));
     if (event.key === "ArrowLeft" || event.key === "ArrowRight") this.page.change({ head: among(head + step, heads) + 1 });
-    else if (event.shiftKey) this.choose(among(t + step, reading.length));
+    else if (event.shiftKey) this.page.lookAt(among(t + step, reading.length));
     else this.page.change({ layer: among(layer + step, layers) + 1 });
     if (event.target.closest(".heads")) this.button().focus();
   }
@@ -69,7 +64,7 @@ parts.attention = class {
     this.read(null);
     this.showList(looking);
     this.showTable();
-    this.arcs.show(looking);
+    this.lines.show(looking);
   }
 
   // The small grids are painted anew only if the text or the scale has changed.
@@ -135,3 +130,54 @@ parts.attention = class {
     );
   }
 };
+
+// Attention as lines over the text, from the token that looks to those that it looks at.
+class Lines {
+  constructor(root, page) {
+    this.page = page;
+    this.frame = element("div");
+    this.caption = element("p", { class: "sums" });
+    root.append(this.frame, this.caption);
+  }
+
+  show({ reading, t, layer, head }) {
+    if (this.reading !== reading) this.makeTokens(reading);
+    const weights = reading.weights(layer, head, t), small = weights.filter((weight) => weight < Arcs.LEAST);
+    this.tokens.forEach((token, i) => {
+      token.setAttribute("aria-selected", i === t);
+      token.setAttribute("tabindex", i === t ? 0 : -1);
+      token.title = `${reading.start + i + 1} ${this.page.label(reading.ids[i])}: ${i <= t ? `attended to with ${percent(weights[i])}` : "comes later, masked"}`;
+    });
+    this.arcs.show(t, [{ hue: Arcs.hue(head, this.page.model.config.heads), weights: [...weights] }]);
+    this.caption.textContent = "the thicker a line, the larger the weight" + (small.length
+      ? ` · not drawn: ${quantity(small.length, "token")} with less than ${percent(Arcs.LEAST, 0)} each, together ${percent(small.reduce((sum, weight) => sum + weight, 0))}` : "");
+  }
+
+  makeTokens(reading) {
+    const box = element("div", { "role": "listbox", "aria-orientation": "horizontal", "aria-label": "The token that looks. Arrow keys move from one to the next." });
+    this.reading = reading;
+    this.frame.replaceChildren(box);
+    this.arcs = new Arcs(box, Array.from(reading.ids, (id) => this.page.label(id)));
+    this.tokens = this.arcs.tokens;
+    this.tokens.forEach((token, i) => {
+      token.setAttribute("role", "option");
+      token.dataset.id = reading.ids[i];
+    });
+    box.addEventListener("click", (event) => this.choose(this.arcs.at(event)));
+    box.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  key(event) {
+    const { t } = this.page.looking, last = this.tokens.length - 1;
+    const target = { ArrowRight: Math.min(last, t + 1), ArrowLeft: Math.max(0, t - 1), Home: 0, End: last }[event.key];
+    if (target === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    this.choose(target);
+  }
+
+  choose(t) {
+    if (t === null) return;
+    this.page.lookAt(t);
+    this.tokens[t].focus();
+  }
+}

@@ -1,8 +1,8 @@
 // The attention of one head as a grid, a row for each token that looks and a column for each that is looked at.
 const AttentionGrid = (() => {
-  const MOST = 40; // pixels of a cell
-  const NUMBERED = 26; // pixels of a cell into which a number fits
-  const NAMED = 11; // pixels that the name of a row needs
+  const MOST = 2.5; // rem of a cell
+  const NUMBERED = 1.6; // rem of a cell into which a number fits
+  const NAMED = 0.75; // rem that the name of a row needs
   const LETTERS = 9; // of a token's name
 
   // A head's rows: its weights, or the scores before the softmax.
@@ -60,15 +60,16 @@ const AttentionGrid = (() => {
 
     // rows: of numbers; names: of the tokens; t: the row that is chosen
     show(rows, names, t, how) {
-      const T = rows.length, width = this.root.clientWidth, left = Math.min(104, width / 4), top = 84;
+      const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+      const T = rows.length, width = this.root.clientWidth, left = Math.min(6.5 * rem, width / 4), top = 5.25 * rem;
       this.rows = rows;
-      this.cell = Math.min(MOST, (width - left - 2) / T);
+      this.cell = Math.min(MOST * rem, (width - left - 2) / T);
       const size = this.cell * T;
       const all = paint(this.canvas, rows, how);
       Object.assign(this.canvas.style, { left: `${left}px`, top: `${top}px`, width: `${size}px`, height: `${size}px` });
       this.root.style.height = `${top + size + 4}px`;
       for (const [name, value] of Object.entries({ width: left + size + 2, height: top + size + 4 })) this.svg.setAttribute(name, value);
-      const { cell } = this, every = Math.ceil(NAMED / cell), middle = (i) => (i + 0.5) * cell;
+      const { cell } = this, every = Math.ceil((NAMED * rem) / cell), middle = (i) => (i + 0.5) * cell;
       const isNamed = (i) => i === t || (i % every === 0 && Math.abs(i - t) >= every);
       const places = names.map((_, i) => i).filter(isNamed);
       const named = (i, attributes) => drawn("text", { class: i === t ? "chosen" : "", text: short(names[i]), ...attributes }, []);
@@ -77,7 +78,7 @@ const AttentionGrid = (() => {
         ...places.map((i) => named(i, { "x": 0, "y": 0, "dominant-baseline": "central", "transform": `translate(${left + middle(i)} ${top - 6}) rotate(-90)` })),
         drawn("rect", { class: "frame", x: left, y: top, width: size, height: size }),
         drawn("rect", { class: "row", x: left, y: top + t * cell, width: (t + 1) * cell, height: cell }),
-        ...(cell >= NUMBERED ? this.numbers(how, (i) => left + middle(i), (i) => top + middle(i)) : []),
+        ...(cell >= NUMBERED * rem ? this.numbers(how, (i) => left + middle(i), (i) => top + middle(i)) : []),
       );
       return all;
     }

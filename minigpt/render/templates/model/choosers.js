@@ -4,10 +4,7 @@ class Choosers {
     this.page = page;
     this.selects = Object.fromEntries(names.map((name) => [name, element("select", { class: `choose-${name}` })]));
     root.append(...names.map((name) => element("label", {}, [`${name} `, this.selects[name]])));
-    this.selects.token?.addEventListener("change", () => {
-      const { reading } = page, t = this.selects.token.selectedIndex;
-      page.change({ at: t === reading.length - 1 ? null : reading.start + t });
-    });
+    this.selects.token?.addEventListener("change", () => page.lookAt(this.selects.token.selectedIndex));
     for (const name of ["layer", "head"]) {
       this.selects[name]?.addEventListener("change", () => page.change({ [name]: this.selects[name].selectedIndex + 1 }));
     }

@@ -72,6 +72,12 @@ class LivePage {
     return { reading, t, layer: among(layer - 1, config.layers), head: among(head - 1, config.heads) };
   }
 
+  // Looks at a token by its place in the window.
+  lookAt(t) {
+    const { reading } = this;
+    this.change({ at: t === reading.length - 1 ? null : reading.start + t });
+  }
+
   // The unchanged model's pass over the text.
   get reading() {
     return this.pass("text", this.ids, GPT.NOTHING);

@@ -1,5 +1,6 @@
-// A vector as a strip of coloured cells. One of its components is chosen, by pointer or arrow keys, and read out; a table
-// of all numbers opens on demand.
+// A vector as a strip of coloured cells.
+//
+// One of its components is chosen, by pointer or arrow keys, and read out; a table of all numbers opens on demand.
 class Vector {
   static PAINTS = { more: [47, 126, 207], less: [222, 122, 32] }; // seen on light and dark
   static COLUMNS = 8;
