@@ -17,6 +17,7 @@ _MODULES = (
     "corpus",
     "attention",
     "embeddings",
+    "positions",
 )
 
 
