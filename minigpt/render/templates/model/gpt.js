@@ -153,6 +153,8 @@ const GPT = (() => {
       for (const name of ["stream", "queries", "keys", "values", "mixed", "mlp"]) {
         this[name].forEach((rows, i) => rows.set(from[name][i].subarray(0, same * C)));
       }
+      const last = `${this.model.config.layers} ${same - 1}`;
+      if (from.known.has(last)) this.known.set(last, from.known.get(last));
       return same;
     }
 
@@ -255,6 +257,11 @@ const GPT = (() => {
     // The logits [V] of what follows the token t.
     logits(t = this.length - 1) {
       return this.lens(this.model.config.layers, t);
+    }
+
+    // The same, without keeping them, for those who want them of every token.
+    logitsUncached(t) {
+      return this.known.get(`${this.model.config.layers} ${t}`) ?? this.model.unembed(this.streamRow(this.model.config.layers, t));
     }
 
     // The logits [V] that the stream after `layer` blocks would give: the logit lens (nostalgebraist, 2020).
