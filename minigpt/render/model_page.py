@@ -10,7 +10,7 @@ from minigpt.text.records import Token
 
 _ENGINE = ("weights", "gpt", "tokenizer", "philox", "sampling", "state", "branches", "scores", "page", "keys")
 # The parts of the page, each a file of scripts and a template; to add one, add it here and in model.html.
-_PARTS = ("prompt", "play", "settings", "list")
+_PARTS = ("prompt", "play", "settings", "list", "game", "history")
 
 
 def model_page(data: Mapping[str, Any], tokens: Iterable[Token], *, title: str, caption: str) -> str:
@@ -34,6 +34,7 @@ def _filter(spec: FilterSpec, vocabulary: int) -> dict[str, Any]:
         "help": spec.help,
         "unit": spec.unit,
         "key": spec.key,
+        "shows": spec.usual,
         "neutral": spec.neutral,
         "usual": default,
         "values": sorted(value for value in values if not spec.counts_tokens or value <= vocabulary),

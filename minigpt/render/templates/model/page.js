@@ -219,6 +219,11 @@ class LivePage {
     return this.data.tokens[id].at(-1);
   }
 
+  // A token as it stands in a text whose breaks are seen.
+  shown(id) {
+    return (this.written(id) || "∅").replaceAll("\n", "⏎\n").replaceAll("\t", "⇥\t");
+  }
+
   // The bytes of a token, as `20 74 68 65`.
   bytes(id) {
     return [...this.tokenizer.bytes(id)].map((byte) => byte.toString(16).padStart(2, "0").toUpperCase()).join(" ");

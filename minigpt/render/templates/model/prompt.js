@@ -110,7 +110,7 @@ parts.prompt = (() => {
         node.removeAttribute("title");
         node.removeAttribute("data-id");
       } else if (node.dataset.id !== String(id)) {
-        node.textContent = (page.written(id) || "∅").replaceAll("\n", "⏎\n").replaceAll("\t", "⇥\t");
+        node.textContent = page.shown(id);
         node.title = `${page.label(id)} · id ${id} · bytes ${page.bytes(id)}`;
         node.dataset.id = id;
       }

@@ -3,11 +3,16 @@ parts.settings = class {
   constructor(root, page) {
     this.root = root;
     this.page = page;
+    this.showsAll = false; // or the usual ones, and those that change something
     this.find = (selector) => root.querySelector(selector);
     this.inputs = [...root.querySelectorAll("input[type=range]")];
     for (const input of this.inputs) {
       input.addEventListener("input", () => page.setting(input.dataset.name, this.values(input)[input.valueAsNumber]));
     }
+    this.find(".more").addEventListener("click", () => {
+      this.showsAll = !this.showsAll;
+      this.show();
+    });
     this.find(".as-used").addEventListener("click", () => page.change({ settings: page.start.settings }));
     this.find(".all-off").addEventListener("click", () => page.change({ settings: {} }));
     root.addEventListener("submit", (event) => {
@@ -31,7 +36,12 @@ parts.settings = class {
       input.value = values.indexOf(value);
       input.setAttribute("aria-valuetext", text);
       input.nextElementSibling.textContent = text;
+      const label = input.parentElement;
+      label.hidden = !this.showsAll && !label.classList.contains("usual") && value === neutral;
     }
+    this.find(".biases").hidden = !this.showsAll && !this.biases.length;
+    this.find(".more").setAttribute("aria-expanded", this.showsAll);
+    this.find(".more").textContent = this.showsAll ? "the usual filters" : "all filters";
     this.showBiases();
   }
 
