@@ -1,6 +1,6 @@
-// The continuations of a prompt that were tried, and the moves among them: functions of the state that return the fields
-// that change.
+// The continuations of a prompt that were tried, and the moves among them.
 //
+// Each move is a function of the state, and returns the fields that change.
 // `added` ends where one is; `ahead` is what follows there on the same branch; `branches` are the others, each the text
 // of its prompt and the ids after it. A branch that is only the beginning of another one is none.
 const Branches = (() => {

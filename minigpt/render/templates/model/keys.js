@@ -1,5 +1,6 @@
-// The keys of the page, those of `minigpt explore` where they make sense here. They work while the text or the list has the
-// focus, and not while something is typed.
+// The keys of the page, those of `minigpt explore` where they make sense here.
+//
+// They work while the text or the list has the focus, and not while something is typed.
 const Keys = (() => {
   const TYPED = "textarea, select, input:not([type=range])";
 

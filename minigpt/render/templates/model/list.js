@@ -1,5 +1,6 @@
-// The ranked list of the next token, or of the one that is looked at: what it was drawn from. Raw, and after each stage of
-// sampling, over the whole vocabulary; what is not listed is summed.
+// The ranked list of the next token, or of the one that is looked at: what it was drawn from.
+//
+// Raw, and after each stage of sampling, over the whole vocabulary; what is not listed is summed.
 parts.list = (() => {
   const MOST = 2000; // rows
 

@@ -1,7 +1,7 @@
 // How the text goes on: step by step or played, back and forth, and the branches that were left.
 parts.play = (() => {
   const MOST = 1000; // tokens that are played at once
-  const SLICE = 40; // milliseconds of drawing between two pictures, where the pace is as fast as it can
+  const SLICE = 100; // milliseconds of drawing between two pictures, where the pace is as fast as it can
 
   // The way of copying that needs no permission.
   function copiedBySelection(text) {

@@ -1,5 +1,6 @@
-// How expected each token of the text was, by the list that it was drawn from: surprisal, entropy and rank, in the whole
-// vocabulary. Tokens keep their numbers while the text before them stays as it is.
+// How expected each token of the text was, by the list that it was drawn from: surprisal, entropy and rank.
+//
+// Tokens keep their numbers while the text before them stays as it is.
 class Scores {
   constructor() {
     this.known = []; // of each token {id, surprisal, entropy, rank}; null in place of numbers for the first
