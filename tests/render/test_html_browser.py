@@ -391,7 +391,7 @@ def test_hovering_shows_a_token_and_leaving_shows_the_selected_one(browser: Brow
 
 def test_the_keyboard_is_enough(browser: Browser, text_page: Path) -> None:
     browser.open(text_page)
-    for _ in range(3):  # theme, colours, text
+    for _ in range(4):  # size, theme, colours, text
         browser.press("Tab")
     assert browser["document.activeElement.dataset.index"] == "10"
     browser.press("ArrowRight")
@@ -575,7 +575,7 @@ def test_history_is_played_from_the_first_step_to_the_last(browser: Browser, put
 
 def test_history_is_moved_by_keys(browser: Browser, put: Callable[..., Path]) -> None:
     browser.open(put(history_section("A history", ROWS, "a")))
-    for _ in range(3):  # theme, play, slider
+    for _ in range(4):  # size, theme, play, slider
         browser.press("Tab")
     browser.press("ArrowLeft")
     assert browser.text(".step") == "step 30"
@@ -601,7 +601,7 @@ def test_layers_and_heads_are_flipped_through(browser: Browser, put: Callable[..
         return [round(100 * weight) for row in grids[layer, head].weights for weight in row]
 
     assert shown() == pytest.approx(expected(1, None), abs=1)  # rounded twice
-    for _ in range(4):  # theme, layer, head, grid
+    for _ in range(5):  # size, theme, layer, head, grid
         browser.press("Tab")
     browser.press("ArrowRight")
     assert shown() == pytest.approx(expected(1, 1), abs=1)
