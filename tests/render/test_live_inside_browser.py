@@ -441,7 +441,7 @@ def test_the_list_and_the_lines_of_a_token_add_up(live: Callable[..., Live]) -> 
     page.open("attention")
     page.browser.press("Tab")
     weights = inside(page.model, ids)[0].weights_LHTS
-    assert sum(page.numbers(".list td:last-child")) == pytest.approx(1, abs=1e-9)
+    assert sum(page.numbers(".attends td:last-child")) == pytest.approx(1, abs=1e-9)
     lines = page.browser["[...document.querySelectorAll('.arcs path')].map((line) => Number(line.dataset.weight))"]
     assert lines == pytest.approx([weight for weight in weights[0, 0, -1].tolist() if weight >= 0.01], abs=NEAR)
     page.browser["document.querySelector('.arcs [data-token=\"2\"]').click()"]

@@ -9,7 +9,7 @@ parts.attention = class {
     this.choosers = new Choosers(this.find(".tools"), page);
     this.options = this.find(".options");
     this.options.addEventListener("change", () => this.show());
-    this.find(".both").addEventListener("keydown", (event) => this.key(event));
+    this.find(".grids").addEventListener("keydown", (event) => this.key(event));
     this.large = new AttentionGrid.Large(this.find(".large"), {
       looked: (cell) => this.read(cell), chosen: (t) => page.lookAt(t),
     });
@@ -114,7 +114,7 @@ parts.attention = class {
     const rest = weights.reduce((sum, weight, s) => (best.includes(s) ? sum : sum + weight), 0);
     if (others) rows.push(element("tr", { class: "other" }, [element("td"), element("th", { scope: "row", text: `other (${quantity(others, "token")})` }), element("td"), Numbers.share(rest, "td")]));
     const names = ["", "token", "score", "weight"].map((text) => element("th", { scope: "col", text }));
-    this.find(".list").replaceChildren(
+    this.find(".attends").replaceChildren(
       element("caption", { text: `layer ${layer + 1}, head ${head + 1}: ${this.page.label(reading.ids[t])} (${reading.start + t + 1}) attends to` }),
       element("thead", {}, [element("tr", {}, names)]), element("tbody", {}, rows),
     );
