@@ -146,10 +146,8 @@ class LivePage {
 
   // Where the state looks: the unchanged pass, a token's place in its window, and a layer and a head, counted from 0.
   get looking() {
-    const { reading, state: { at, layer, head }, model: { config } } = this;
-    const among = (number, count) => Math.max(0, Math.min(count - 1, Math.trunc(number) || 0));
-    const t = Number.isInteger(at) ? among(at - reading.start, reading.length) : reading.length - 1;
-    return { reading, t, layer: among(layer - 1, config.layers), head: among(head - 1, config.heads) };
+    const { reading, state: { at, layer, head } } = this, last = reading.length - 1;
+    return { reading, t: at === null ? last : Math.max(0, Math.min(last, at - reading.start)), layer: layer - 1, head: head - 1 };
   }
 
   // Looks at a token by its place in the window.
