@@ -209,7 +209,8 @@ def test_ids_and_bytes_of_every_token_are_told(page: Page, demo: Checkpoint) -> 
     page.click(".pieces-of > summary")
     page.wait("document.querySelector('.pieces tbody tr')")
     found = page.browser[
-        "[...document.querySelectorAll('.pieces tbody tr')].map((row) => [...row.cells].slice(0, 4).map((c) => c.textContent))"
+        """[...document.querySelectorAll(".pieces tbody tr")].map(
+        (row) => [...row.cells].slice(0, 4).map((cell) => cell.textContent))"""
     ]
     ids = demo.tokenizer.encode_prompt("def é").ids
     tokens = [Token.of(demo.tokenizer, token) for token in ids]
@@ -479,11 +480,15 @@ def test_branches_are_the_leaves_of_a_tree(page: Page) -> None:
           if (kind < 2) {
             state = {...state, ...Branches.append(state, random(3))};
             paths.add(state.added.join("."));
-          } else if (kind === 2) state = {...state, ...Branches.move(state, Math.max(0, state.added.length - 1 - random(3)))};
-          else if (state.branches.length) state = {...state, ...Branches.take(state, state.branches[random(state.branches.length)])};
+          } else if (kind === 2) {
+            state = {...state, ...Branches.move(state, Math.max(0, state.added.length - 1 - random(3)))};
+          } else if (state.branches.length) {
+            state = {...state, ...Branches.take(state, state.branches[random(state.branches.length)])};
+          }
           if (state.branches.length === 50) break;
         }
-        const all = [...state.branches.map(([, ids]) => ids), [...state.added, ...state.ahead]].map((ids) => ids.join("."));
+        const all = [...state.branches.map(([, ids]) => ids), [...state.added, ...state.ahead]]
+          .map((ids) => ids.join("."));
         const isLeaf = (path) => ![...paths].some((other) => other.startsWith(`${path}.`));
         return [all.sort(), [...paths].filter(isLeaf).sort()];
         })()"""
@@ -562,7 +567,8 @@ def test_a_link_reproduces_the_state(page: Page, browser: Browser, demo_page: Pa
     page["page.choose(Sampling.ranked(page.reading.logits(), 20).at(-1))"]
     page.click(".back")
     page[
-        "page.change({at: 2, layer: 2, head: 1, without: ['1.1', '2.mlp'], to: 'mean', removed: [1], rows: 50, scale: 'rank', other: 'A cat'})"
+        """page.change({at: 2, layer: 2, head: 1, without: ["1.1", "2.mlp"], to: "mean", removed: [1], rows: 50,
+        scale: "rank", other: "A cat"})"""
     ]
     page.wait("true")
     state, address = page["page.state"], page["page.address"]
@@ -599,8 +605,8 @@ def test_back_and_forward_of_the_browser(page: Page) -> None:
 
 
 NONSENSE = [
-    "x", "&&&=&", "text", "text=%", "text=%E2%80", "added=1.2.x", "added=-1", "added=999999", "added=1e3", "added=1.5.", "at=-1",
-    "at=7", "at=x", "at=1.5", "seed=-1", "seed=4294967296", "seed=1e9", "layer=0", "layer=99", "layer=1.5", "head=0",
+    "x", "&&&=&", "text", "text=%", "text=%E2%80", "added=1.2.x", "added=-1", "added=999999", "added=1e3", "added=1.5.",
+    "at=-1", "at=7", "at=x", "at=1.5", "seed=-1", "seed=4294967296", "seed=1e9", "layer=0", "layer=99", "layer=1.5", "head=0",
     "head=99", "without=9.9", "without=1.0", "without=x", "without=1.mlp.2", "to=nowhere", "removed=0", "removed=9",
     "removed=x", "temperature=-1", "temperature=1e99", "temperature=NaN", "temperature=Infinity", "temperature=",
     "top-k=1.5", "top-k=-1", "top-p=0", "top-p=2", "min-p=x", "bias=3", "bias=3:x", "bias=3:1,3:2", "bias=999999:1",
