@@ -1,16 +1,26 @@
 """What `minigpt export` does: it writes a checkpoint for other programs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from minigpt.app.export_page import page_data
 from minigpt.app.opening import Stages, about, open_checkpoint
-from minigpt.checkpoint.export import check_target, export_folder
+from minigpt.checkpoint.export import FILES, check_target, export_folder
+from minigpt.checkpoint.files import write_text
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.gguf import check_installed, save_gguf
 from minigpt.checkpoint.records import Exported
 from minigpt.errors import named
-from minigpt.settings import FOLDER_DTYPES, GGUF_DTYPES, ExportSettings, one_of, require
+from minigpt.settings import FOLDER_DTYPES, GGUF_DTYPES, PAGE_DTYPES, ExportSettings, one_of, require
+
+# The types of weights in each kind of export, and where they are in a message.
+_DTYPES = {
+    "gguf": (GGUF_DTYPES, "in a .gguf file"),
+    "page": (PAGE_DTYPES, "in a page"),
+    "huggingface": (FOLDER_DTYPES, "in a folder"),
+}
 
 
 @dataclass(frozen=True)
@@ -25,26 +35,32 @@ class Export:
         return about(self.checkpoint)
 
 
-def export_run(run: Path, target: Path, wanted: ExportSettings, stages: Stages) -> Export:
-    """Export the checkpoint `run` to `target`: a GGUF file if it has that suffix, otherwise a Hugging Face folder.
+def export_run(
+    run: Path, target: Path, wanted: ExportSettings, stages: Stages, *, draw_page: Callable[[Checkpoint, Any], str]
+) -> Export:
+    """Export the checkpoint `run` to `target`: a GGUF file or a page, by its suffix, otherwise a Hugging Face folder.
 
-    Raises ConfigError for a type that the target cannot hold, OutputError if it cannot be written.
+    `draw_page` makes the text of a page, of what `page_data` collects. Raises ConfigError for a type that the target
+    cannot hold, OutputError if it cannot be written.
     """
-    dtype, is_gguf = wanted.dtype, target.suffix.lower() == ".gguf"
-    kinds, where = (GGUF_DTYPES, "in a .gguf file") if is_gguf else (FOLDER_DTYPES, "in a folder")
-    require(dtype in kinds, f"{named('dtype')} must be {one_of(kinds)} {where}, not {dtype}.")
+    kind = FILES.get(target.suffix.lower(), "huggingface")
+    dtypes, where = _DTYPES[kind]
+    dtype = dtypes[0] if wanted.dtype is None else wanted.dtype
+    require(dtype in dtypes, f"{named('dtype')} must be {one_of(dtypes)} {where}, not {dtype}.")
     check_target(target, overwrite=wanted.overwrite)
-    if is_gguf:
+    if kind == "gguf":
         check_installed()
     loaded = open_checkpoint(run, "cpu", None)
-    if is_gguf:
+    if kind == "gguf":
         save_gguf(target, loaded, dtype, lambda total: stages("writing", total, "bytes"))
+    elif kind == "page":
+        write_text(target, draw_page(loaded, page_data(loaded, dtype)))
     else:
         export_folder(target, loaded, dtype)
-    files = [target] if is_gguf else [path for path in target.iterdir() if path.is_file()]
+    files = [path for path in target.iterdir() if path.is_file()] if kind == "huggingface" else [target]
     record = Exported(
         path=str(target),
-        format="gguf" if is_gguf else "huggingface",
+        format=kind,
         dtype=dtype,
         parameters=loaded.model.parameter_count(),
         bytes=sum(path.stat().st_size for path in files),

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from minigpt.checkpoint.export import check_target, export_folder
+from minigpt.checkpoint.export import FILES, check_target, export_folder
 from minigpt.checkpoint.files import sha256_of, storable
 from minigpt.checkpoint.importing import Import, read_model
 from minigpt.checkpoint.records import Exported
@@ -32,8 +32,8 @@ def import_run(source: Path, folder: Path, wanted: ImportSettings) -> Imported:
 
     Raises CheckpointError for a file that holds no such model, OutputError if the folder cannot be written.
     """
-    if folder.suffix.lower() == ".gguf":
-        raise ConfigError(f"{folder}: an import is a folder, which `minigpt export` then writes as a .gguf file.")
+    if (kind := folder.suffix.lower()) in FILES:
+        raise ConfigError(f"{folder}: an import is a folder, which `minigpt export` then writes as a {kind} file.")
     check_target(folder, overwrite=wanted.overwrite)
     found = read_model(source, meta=wanted.meta, tokenizer=wanted.tokenizer, activation=wanted.activation)
     export_folder(folder, found.checkpoint, "float32")

@@ -15,18 +15,21 @@ from minigpt.checkpoint.runs import CARD, RUN
 from minigpt.errors import ConfigError, OutputError, escaped, named
 from minigpt.models.kinds import gpt_of
 
+FILES = {".gguf": "gguf", ".html": "page", ".htm": "page"}  # suffixes of exports that are single files
 _ELSEWHERE = (".bin", ".ckpt", ".ggml", ".onnx", ".pt", ".pth", ".safetensors")
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
-    """Raise OutputError if `path`, a .gguf file or a folder, cannot be written, before the work begins.
+    """Raise OutputError if `path`, a .gguf file, a page or a folder, cannot be written, before the work begins.
 
     Raises ConfigError for a file of another kind.
     """
     kind = path.suffix.lower()
     if kind in _ELSEWHERE:
-        raise ConfigError(f"{path}: an export is a .gguf file, or a folder, whose weights are safetensors.")
-    if kind == ".gguf":
+        raise ConfigError(
+            f"{path}: an export is a .gguf file, a page (.html), or a folder, whose weights are safetensors."
+        )
+    if kind in FILES:
         _refuse(path.is_dir(), f"{path} is a folder; choose another name for the file.")
         _refuse(path.exists() and not path.is_file(), f"{path} is a pipe or a device; choose another name.")
         _refuse(not path.parent.is_dir(), f"{path}: there is no folder {path.parent}.")

@@ -26,7 +26,7 @@ class Exported:
     """A model as exported for other programs; `bytes` on disk."""
 
     path: str
-    format: str  # gguf or huggingface
+    format: str  # gguf, page or huggingface
     dtype: str
     parameters: int
     bytes: int

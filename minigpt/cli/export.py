@@ -1,9 +1,9 @@
-"""`minigpt export`: a checkpoint as a GGUF file for llama.cpp, or as a clean Hugging Face folder."""
+"""`minigpt export`: a checkpoint as a GGUF file, as a live page, or as a clean Hugging Face folder."""
 
 import shlex
 from json import dumps as json_text
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,11 +12,14 @@ from minigpt.cli.console import note, say, stdout, working
 from minigpt.cli.flags import Json, command
 from minigpt.errors import escaped
 from minigpt.render.machine import to_json
+from minigpt.render.model_page import model_page
 from minigpt.render.style import byte_count, compact, quantity, symbols_for
 from minigpt.settings import ExportSettings
+from minigpt.text.records import Token
 
 if TYPE_CHECKING:
     from minigpt.app.export_run import Export
+    from minigpt.checkpoint.folder import Checkpoint
 
 
 @command
@@ -30,12 +33,18 @@ def export(
     ],
     target: Annotated[
         Path,
-        typer.Argument(help="FILE.gguf for llama.cpp; any other name is a folder for transformers and similar tools."),
+        typer.Argument(
+            help="FILE.gguf for llama.cpp, FILE.html for a page that computes; any other name is a folder for "
+            "transformers and similar tools."
+        ),
     ],
     wanted: ExportSettings,
     json: Json = False,
 ) -> None:
-    """Write a model for other programs: as a GGUF file, or as a folder without the history of its training.
+    """Write a model for other programs: as a GGUF file, as a page, or as a folder without the history of its training.
+
+    [bold]minigpt export checkpoints/demo demo.html[/bold]
+        one file to open in a browser, in which the model runs
 
     [bold]minigpt export checkpoints/demo demo.gguf --dtype q8_0[/bold]
         for llama.cpp, in a quarter of the bytes
@@ -45,13 +54,19 @@ def export(
     from minigpt.app.export_run import export_run
 
     with working() as work:
-        written = export_run(run, target, wanted, work.begin)
+        written = export_run(run, target, wanted, work.begin, draw_page=_draw_page)
     for sentence in written.checkpoint.notes:
         note(sentence)
     if json:
         print(to_json(written.record, **written.about()))
     else:
         _tell(written)
+
+
+def _draw_page(checkpoint: "Checkpoint", data: Any) -> str:
+    tokens = (Token.of(checkpoint.tokenizer, token) for token in range(data["config"]["vocabulary"]))
+    name = escaped(checkpoint.path.resolve().name)
+    return model_page(data, tokens, title=f"minigpt: {name}", caption=f"minigpt · {checkpoint.path}")
 
 
 def _tell(written: "Export") -> None:
@@ -61,7 +76,9 @@ def _tell(written: "Export") -> None:
     shape = f"{quantity(config.layers, 'layer')} {times} {config.width}, {compact(record.parameters)} parameters"
     name = json_text(record.path)  # which Python reads too
     say(out, f"{escaped(record.path)}: {shape} in {record.dtype}, {byte_count(record.bytes)}")
-    if record.format == "gguf":
+    if record.format == "page":
+        say(out, "  open it in a browser; it needs no network")
+    elif record.format == "gguf":
         say(out, f"  llama_cpp.Llama({name}, n_ctx=0)")
     else:
         say(out, f"  transformers.AutoModelForCausalLM.from_pretrained({name})")

@@ -40,10 +40,11 @@ class Section:
     scripts: tuple[str, ...]
 
 
-def page(title: str, sections: Sequence[Section], *, caption: str = "") -> str:
-    """The whole page, as the text of a file."""
+def page(title: str, sections: Sequence[Section], *, caption: str = "", styles: Sequence[str] = ()) -> str:
+    """The whole page, as the text of a file. `styles`: what it needs beside page.css."""
     scripts = dict.fromkeys(name for section in sections for name in section.scripts)
-    style, script = _source("page.css"), "\n".join(map(_source, ["page.js", *scripts]))
+    style = "\n".join(map(_source, ["page.css", *styles]))
+    script = "\n".join(map(_source, ["page.js", *scripts]))
     return (
         _environment()
         .get_template("page.html")

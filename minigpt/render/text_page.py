@@ -52,9 +52,14 @@ class _TokenTable:
     def number(self, token: Token) -> int:
         if token.id not in self._numbers:
             self._numbers[token.id] = len(self.rows)
-            label, text = token_label(token), running_text(token)
-            self.rows.append([token.id, label, text] if label != text else [token.id, label])
+            self.rows.append([token.id, *token_row(token)])
         return self._numbers[token.id]
+
+
+def token_row(token: Token) -> list[str]:
+    """The label of a token in a table, and what stands for it in a text, if that differs."""
+    label, text = token_label(token), running_text(token)
+    return [label] if label == text else [label, text]
 
 
 def _step(step: Step, tokens: _TokenTable, *, changed: bool, fixed: bool) -> dict[str, Any]:

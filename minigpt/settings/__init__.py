@@ -19,6 +19,7 @@ from minigpt.settings.common import (
     FOLDER_DTYPES,
     GGUF_DTYPES,
     MANY,
+    PAGE_DTYPES,
     PRECISIONS,
     QUANTIZATIONS,
     SEEDS,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minigpt.errors import named
-from minigpt.settings.common import FOLDER_DTYPES, GGUF_DTYPES, MANY, PRECISIONS, SEED, Beginning
+from minigpt.settings.common import FOLDER_DTYPES, GGUF_DTYPES, MANY, PAGE_DTYPES, PRECISIONS, SEED, Beginning
 from minigpt.settings.fields import Range, Settings, require, setting
 from minigpt.settings.sampling import TOP, SampleConfig
 from minigpt.settings.training import MINUTES, MOST_STEPS
@@ -70,11 +70,16 @@ class Exploring(Settings):
 class ExportSettings(Settings):
     """How a model is written for other programs."""
 
-    dtype: str = setting(
-        "float32",
-        help="{values}.",
-        choices=dict.fromkeys(FOLDER_DTYPES + GGUF_DTYPES),
-        remarks={"bfloat16": "only for a folder", "q8_0": "8 bits, only for FILE.gguf"},
+    dtype: str | None = setting(
+        None,
+        help="{values}. By default float32, in a page bfloat16.",
+        choices=dict.fromkeys(FOLDER_DTYPES + GGUF_DTYPES + PAGE_DTYPES),
+        remarks={
+            "bfloat16": "for a folder or a page",
+            "float16": "not for a page",
+            "q8_0": "8 bits, for FILE.gguf",
+            "int8": "8 bits, for a page",
+        },
         open=True,  # which of them, depends on the target
     )
     overwrite: bool = setting(False, help="Replace an earlier export.")

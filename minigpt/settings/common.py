@@ -13,7 +13,9 @@ HUGE = 1e15  # float32 ends at 3e38, and products need room
 
 PRECISIONS = ("auto", "float32", "mixed", "bfloat16")  # of training
 DTYPES, QUANTIZATIONS = ("float32", "bfloat16"), ("none", "int8")  # of weights that are sampled from
-FOLDER_DTYPES, GGUF_DTYPES = ("float32", "bfloat16", "float16"), ("float32", "float16", "q8_0")  # of exports
+# The types of weights in an export; the first is the usual one.
+FOLDER_DTYPES, GGUF_DTYPES = ("float32", "bfloat16", "float16"), ("float32", "float16", "q8_0")
+PAGE_DTYPES = ("bfloat16", "float32", "int8")
 DEVICES = ("auto", "cpu", "cuda", "mps")  # and cuda:1 and so on
 
 

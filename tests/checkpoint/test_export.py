@@ -119,7 +119,7 @@ TARGETS: dict[str, tuple[str, Callable[[Path], object], str, bool]] = {  # name,
 
 def test_a_file_of_another_format_is_wrong_usage(tmp_path: Path) -> None:
     for overwrite in (False, True):
-        with pytest.raises(ConfigError, match=r"an export is a \.gguf file, or a folder"):
+        with pytest.raises(ConfigError, match=r"an export is a \.gguf file, a page \(\.html\), or a folder"):
             check_target(tmp_path / "a.safetensors", overwrite=overwrite)
 
 

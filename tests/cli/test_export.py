@@ -62,7 +62,7 @@ def test_an_earlier_export_is_replaced_only_when_asked(minigpt: Run, trained: Pa
     [
         (["a.gguf", "--dtype", "bfloat16"], "--dtype must be float32, float16 or q8_0 in a .gguf file, not bfloat16."),
         (["out", "--dtype", "q8_0"], "--dtype must be float32, bfloat16 or float16 in a folder, not q8_0."),
-        (["a.pt"], "a.pt: an export is a .gguf file, or a folder"),
+        (["a.pt"], "a.pt: an export is a .gguf file, a page (.html), or a folder"),
         (["no/a.gguf"], "no/a.gguf: there is no folder no."),
     ],
 )

@@ -109,7 +109,7 @@ def test_a_gguf_file_is_finetuned(minigpt: Run, model: str) -> None:
     [
         (["none.gguf", "out"], 1, "none.gguf cannot be read: No such file or directory."),
         (["a.gguf", "b.gguf"], 2, "b.gguf: an import is a folder, which `minigpt export` then writes as a .gguf file."),
-        (["a.gguf", "b.pt"], 2, "b.pt: an export is a .gguf file, or a folder"),
+        (["a.gguf", "b.pt"], 2, "b.pt: an export is a .gguf file, a page (.html), or a folder"),
         (["a.gguf", "out", "--meta", "m.pkl"], 2, "--meta goes with a checkpoint of nanoGPT: a GGUF file says it"),
         (["a.gguf", "out", "--activation", "relu"], 2, "--activation must be gelu or gelu_new, not relu."),
         (["text.txt", "out"], 1, "text.txt is neither a GGUF file nor a checkpoint of nanoGPT"),

@@ -62,9 +62,9 @@ WRONG: list[tuple[str, list[str], str]] = [
     ("runs", ["--dir"], "--dir"),
     ("runs", ["elsewhere"], "unexpected extra argument"),
     ("export", [RUN, "a.gguf", "--dtype", "int3"], "--dtype must be"),
-    ("export", [RUN, "a.bin"], "an export is a .gguf file, or a folder"),
+    ("export", [RUN, "a.bin"], "an export is a .gguf file, a page (.html), or a folder"),
     ("import", ["a.gguf", "b.gguf"], "b.gguf: an import is a folder"),
-    ("import", ["a.gguf", "b.pt"], "an export is a .gguf file, or a folder"),
+    ("import", ["a.gguf", "b.pt"], "an export is a .gguf file, a page (.html), or a folder"),
 ]
 
 # What is no fault of the command as it was typed.

@@ -1,11 +1,12 @@
-"""Records written by hand."""
+"""Records written by hand, and a browser."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from browser import CHROMIUM, Browser
 
 from minigpt.contest.records import Comparison, Contender, ContenderRun
 from minigpt.sampling.records import Candidate, Other, Stage, StepRecord
@@ -144,3 +145,24 @@ def unmeasured(comparison: Comparison) -> Comparison:
     )
     models = (replace(contender, peak_bytes=0, **nothing) for contender in comparison.contenders)
     return replace(comparison, contenders=tuple(models))
+
+
+# A browser
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Chromium, for the tests of one file; they are skipped where it is not installed."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here")
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Iterator[Browser]:
+    """A browser; at the end, no page may have complained or have asked for anything but itself."""
+    yield chromium
+    assert chromium.complaints() == []
+    assert [url for url in chromium.requests() if not url.startswith("file://")] == []
