@@ -20,8 +20,20 @@ from minigpt.text.token_bytes import BYTE_TO_LETTER
 from minigpt.text.tokenizer import Tokenizer
 
 _FORMS = ("NFC", "NFD", "NFKC", "NFKD")
-_CODE_POINTS = range(0x110000)
+_BLOCK = 1 << 11  # code points at once: the library converts places in a long text slowly
 _SURROGATES = range(0xD800, 0xE000)
+
+# Characters that Unicode 10 to 17 normalize or reorder, and what these are composed of.
+_NEWER = (
+    "7FD 897-89F 8CA-8D3 9FE C3C D3B-D3C EBA 1715 1ABF-1ADD 1AE0-1AEB 1DF6-1DFA 32FF A7F1-A7F4 A82C AB69 "
+    "105C9 105D2 105DA 105E4 10781-10785 10787-107B0 107B2-107BA 10D24-10D27 10D69-10D6D 10EAB-10EAC "
+    "10EFA-10EFB 10EFD-10EFF 10F46-10F50 10F82-10F85 11070 1133B 11382-11385 1138B 1138E 11390-11391 113B8 "
+    "113BB 113C2 113C5 113C7-113C9 113CE-113D0 1145E 11839-1183A 11930 11935 11938 1193D-1193E 11943 119E0 "
+    "11A34 11A47 11A99 11D42 11D44-11D45 11D97 11F41-11F42 1611E-16129 1612F 16D63 16D67-16D6A 16FF0-16FF1 "
+    "1CCD6-1CCF9 1E030-1E06D 1E08F 1E130-1E136 1E2AE 1E2EC-1E2EF 1E4EC-1E4EF 1E5EE-1E5EF 1E6E3 1E6E6 "
+    "1E6EE-1E6EF 1E6F5 1F16C 1FBF0-1FBF9 "
+)
+_INERT = tuple(range(int(part.split("-")[0], 16), int(part.split("-")[-1], 16) + 1) for part in _NEWER.split())
 
 
 def page_tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
@@ -32,8 +44,8 @@ def page_tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
     characters as gaps and lengths in turn. Raises ConfigError for a tokenizer that the script does not compute exactly.
     """
     layout = json.loads(tokenizer.to_json())
-    model, words, forms = layout["model"], layout["pre_tokenizer"] or {}, list(_forms(layout["normalizer"]))
-    _require_known(model, words, forms)
+    model, added = layout["model"], layout["added_tokens"]
+    words, form = _known(layout)
     names = sorted(model["vocab"], key=model["vocab"].__getitem__)
     places = {name: place for place, name in enumerate(names)}
     ids = [model["vocab"][name] for name in names]
@@ -53,13 +65,13 @@ def page_tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
         "ignoresMerges": model["ignore_merges"],
         "unknown": unknown,
         "fusesUnknown": model["fuse_unk"],
-        "added": list(_added(layout["added_tokens"], forms)),
+        "added": list(_added(added, form)),
         "readsSpecial": tokenizer.reads["special"],
-        "form": forms[0] if forms else None,
+        "form": form,
         "prefixSpace": words["add_prefix_space"],
         "isSplit": words["use_regex"],
-        "unassigned": _ranges(_unassigned()),
-        "inert": _ranges({*_unassigned(), *_INERT}) if forms else [],
+        "unassigned": _gaps(_unassigned()),
+        "inert": _gaps([*_unassigned(), *_INERT]) if form else [],
     }
 
 
@@ -68,29 +80,34 @@ def _require(is_met: bool, fault: str) -> None:
         raise ConfigError(f"A page cannot compute this model's tokenizer exactly: {fault}.")
 
 
-def _require_known(model: Mapping[str, Any], words: Mapping[str, Any], forms: list[str]) -> None:
-    kind = words.get("type")
+def _known(layout: Mapping[str, Any]) -> tuple[Mapping[str, Any], str | None]:
+    """How words are cut, and the form to which a text is normalized."""
+    model = layout["model"]
+    words = list(_parts(layout["pre_tokenizer"], "pretokenizers"))
+    forms = [part["type"] for part in _parts(layout["normalizer"], "normalizers")]
+    kinds = " and ".join(part["type"] for part in words) or "nothing"
+    wrong = next((form for form in forms if form not in _FORMS), None)
     _require(model["type"] == "BPE", f"it is a {model['type']}, not a byte-level BPE")
-    _require(kind == "ByteLevel", f"it cuts words as {kind or 'nothing'} does, not as GPT-2's ByteLevel")
+    _require(kinds == "ByteLevel", f"it cuts words by {kinds}, not by GPT-2's ByteLevel alone")
     _require(not model["continuing_subword_prefix"], "its tokens have another spelling inside a word")
     _require(not model["end_of_word_suffix"], "its tokens have another spelling at the end of a word")
-    wrong = next((form for form in forms if form not in _FORMS), None)
     _require(wrong is None, f"it changes a text by {wrong}, which is none of {', '.join(_FORMS)}")
     _require(len(forms) <= 1, "it normalizes a text more than once")
+    return words[0], forms[0] if forms else None
 
 
-def _forms(normalizer: Mapping[str, Any] | None) -> Iterator[str]:
-    """The names of the normalizers, those of a sequence one by one."""
-    if normalizer and normalizer["type"] == "Sequence":
-        for part in normalizer["normalizers"]:
-            yield from _forms(part)
-    elif normalizer:
-        yield normalizer["type"]
+def _parts(part: Mapping[str, Any] | None, within: str) -> Iterator[Mapping[str, Any]]:
+    """A pre-tokenizer or a normalizer; instead of a sequence, those `within` it."""
+    if part and part["type"] == "Sequence":
+        for each in part[within]:
+            yield from _parts(each, within)
+    elif part:
+        yield part
 
 
-def _added(tokens: Iterable[Mapping[str, Any]], forms: list[str]) -> Iterator[dict[str, Any]]:
-    """Added tokens: `name` is what they stand for, and `text` what they are found by; flags are left out unless true."""
-    normalizer = getattr(normalizers, forms[0])() if forms else None
+def _added(tokens: Iterable[Mapping[str, Any]], form: str | None) -> Iterator[dict[str, Any]]:
+    """Added tokens: `name` is what they stand for, `text` what they are found by; flags that are false are left out."""
+    normalizer = getattr(normalizers, form)() if form else None
     found = set()
     for token in tokens:
         name, is_normalized = token["content"], token["normalized"]
@@ -104,25 +121,35 @@ def _added(tokens: Iterable[Mapping[str, Any]], forms: list[str]) -> Iterator[di
             "takesLeft": token["lstrip"],
             "takesRight": token["rstrip"],
         }
-        yield {"id": token["id"], "name": name, "text": text, **{flag: True for flag, is_set in flags.items() if is_set}}
+        yield {
+            "id": token["id"],
+            "name": name,
+            "text": text,
+            **{flag: True for flag, is_set in flags.items() if is_set},
+        }
 
 
 @cache
-def _unassigned() -> frozenset[int]:
+def _unassigned() -> tuple[range, ...]:
     """The code points that are no characters in the library's Unicode, as its patterns have it."""
-    unassigned = pre_tokenizers.Split(Regex(r"\p{Cn}"), "removed", invert=True)
-    text = "".join(map(chr, (number for number in _CODE_POINTS if number not in _SURROGATES)))
-    return frozenset(ord(found) for part, _ in unassigned.pre_tokenize_str(text) for found in part)
+    unassigned = pre_tokenizers.Split(Regex(r"\p{Cn}+"), "removed", invert=True)
+    return tuple(
+        range(first + start, first + end)
+        for first in range(0, 0x110000, _BLOCK)
+        if first not in _SURROGATES
+        for _, (start, end) in unassigned.pre_tokenize_str("".join(map(chr, range(first, first + _BLOCK))))
+    )
 
 
-def _ranges(numbers: Iterable[int]) -> list[int]:
-    """Ascending numbers as gaps and lengths in turn."""
-    ranges: list[int] = []
+def _gaps(ranges: Iterable[range]) -> list[int]:
+    """The numbers of these ranges as gaps and lengths in turn."""
+    gaps: list[int] = []
     end = 0
-    for number in sorted(numbers):
-        if ranges and number == end:
-            ranges[-1] += 1
+    for each in sorted(ranges, key=lambda each: each.start):
+        start, stop = max(end, each.start), max(end, each.stop)
+        if gaps and start == end:
+            gaps[-1] += stop - start
         else:
-            ranges += [number - end, 1]
-        end = number + 1
-    return ranges
+            gaps += [start - end, stop - start]
+        end = stop
+    return gaps

@@ -48,7 +48,7 @@ const Tokenizer = (() => {
       this.description = description;
       this.size = description.size;
       this.endOfText = description.endOfText;
-      this.stops = new Set(description.stops);
+      this.stops = description.stops;
       this.names = names; // a token's place among them is its number, by which it is merged
       this.ids = ids ?? names.map((_, number) => number);
       this.numbers = new Map(names.map((name, number) => [name, number]));
