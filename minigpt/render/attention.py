@@ -204,7 +204,7 @@ def attention_section(title: str, grids: Sequence[AttentionGrid]) -> Section:
             for grid in grids
         ],
     }
-    return Section("attention", title, data, ("attention.js",))
+    return Section("attention", title, data, ("arcs.js", "attention.js"))
 
 
 FACES = (

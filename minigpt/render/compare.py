@@ -120,7 +120,7 @@ def _memory_rows(comparison: Comparison) -> Iterator[_Row]:
         seen = f"{first}" if first == last else f"{first} to {last}"
         yield row(f"nats/token, {seen} seen", _mean_loss(first, last), _THREE, min, f"loss with {seen} tokens seen")
     for distance in _GRADIENTS:
-        yield row(f"gradient {distance} back / 1 back", _gradient(distance), _small)
+        yield row(f"gradient {distance} back / 1 back", _gradient(distance), small_share)
     for distance in _RECALLS:
         recall, over = _at("recall_by_distance", distance), f"recall over {distance} tokens"
         yield row(f"recalls a key {distance} back", recall, "{:.0%}".format, max, over)
@@ -177,7 +177,7 @@ def _stretches(comparison: Comparison) -> list[tuple[int, int]]:
     return [found[i] for i in sorted({min(2, len(found) - 1), len(found) // 2, len(found) - 1})] if found else []
 
 
-def _small(value: float) -> str:
+def small_share(value: float) -> str:
     """`1.2 %`, or a power of ten for smaller shares; 0 only for none at all."""
     return "none" if value == 0 else f"{value:.1%}" if value >= 0.001 else f"{value:.0e}"
 

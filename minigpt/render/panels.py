@@ -15,6 +15,9 @@ NAMES |= {  # of a GPT without a part
     "no-mlp": "no MLP",
 }
 _LEAST = 1e-12
+_Y_TICKS = 5
+_PLAIN = 1e-5  # the smallest number with a label without powers
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
@@ -64,17 +67,18 @@ class Panel:
         return (0.0, 1.0) if self.percent else apart([self.height(y) for _, y in self.points])
 
     def marks(self) -> list[tuple[float, str]]:
-        """The positions and labels of the lowest, the middle and the highest value."""
+        """The positions and labels of the round values along the y axis, at most about _Y_TICKS."""
         low, high = self.ends()
-        return [(mark, self.y_label(10**mark if self.log_y else mark)) for mark in (low, (low + high) / 2, high)]
-
-    def y_label(self, y: float) -> str:
-        """The label of a y value on the axis."""
         if self.percent:
-            return f"{y:.0%}"
+            return [(share, f"{share:.0%}") for share in (0.0, 0.5, 1.0)]
         if self.log_y:
-            return f"{y:.0e}" if y < 0.01 else f"{y:.2g}"
-        return f"{y:,.0f}" if y >= 100 else f"{y:.3g}"
+            ticks = powers(10**low * 0.999, 10**high * 1.001, _Y_TICKS)
+            if len(ticks) > 1:
+                return list(zip(map(math.log10, ticks), power_labels(ticks), strict=True))
+            low, high = 10**low, 10**high
+        step = round_up((high - low) / _Y_TICKS)
+        decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+        return [(self.height(tick), f"{tick:,.{decimals}f}") for tick in multiples(step, low, high)]
 
 
 def panels(comparison: Comparison) -> list[Panel]:
@@ -147,3 +151,21 @@ def round_up(least: float) -> float:
 
 def multiples(step: float, low: float, high: float) -> list[float]:
     return [step * i for i in range(math.ceil(low / step), math.floor(high / step + 1e-9) + 1)]
+
+
+def powers(left: float, right: float, most: int) -> list[float]:
+    """1, 10, 100 ... from `left` to `right`, with 2 and 5 in between if there is room, or every second, third ..."""
+    exponents = range(math.floor(math.log10(left)), math.floor(math.log10(right)) + 1)
+    for digits in ((1, 2, 5), (1,)):
+        ticks = [t for e in exponents for digit in digits if left <= (t := digit * 10.0**e) <= right]
+        if 2 <= len(ticks) <= max(2, most):
+            return ticks
+    every = -(-len(ticks) // max(2, most)) or 1
+    return [tick for tick in ticks if round(math.log10(tick)) % every == 0] or [left]
+
+
+def power_labels(ticks: Sequence[float]) -> list[str]:
+    """0.1, 0.01 ..., all as plain numbers; or 10⁻², 10⁻⁴ ..., all as powers, where one is too small for that."""
+    if min(ticks) >= _PLAIN * 0.999:
+        return [f"{tick:,.{max(0, -math.floor(math.log10(tick) + 1e-9))}f}" for tick in ticks]
+    return ["10" + str(round(math.log10(tick))).translate(_RAISED) for tick in ticks]

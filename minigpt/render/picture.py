@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minigpt.errors import PackageError, named
-from minigpt.render.panels import Panel, line_names
+from minigpt.render.panels import Panel, line_names, x_label
 from minigpt.render.plot import AXES, mean_of, run_name, thinned
 from minigpt.settings import require
 from minigpt.training.records import LossCurves
@@ -22,6 +22,7 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 _SHAPES = "oD^sv*P"
 _MOST_POINTS = 5000
 _MARKED = 32  # points of a panel's line
+_X_TICKS = 7
 
 
 def picture_format(path: Path) -> str:
@@ -115,12 +116,15 @@ def _draw_panels(figure: "Figure", panels: Sequence[Panel], rows: int) -> None:
 def _set_scales(axes: "Axes", panel: Panel) -> None:
     if panel.log_x:
         axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter(lambda x, position: f"{x:g}")
     if panel.log_y:
         axes.set_yscale("log", nonpositive="mask")
     if panel.percent:
         axes.set_ylim(0, 1.05)
-        axes.yaxis.set_major_formatter(lambda y, position: f"{y:.0%}")
+    places = panel.x_ticks(_X_TICKS)
+    axes.set_xticks(places, list(map(x_label, places)))
+    heights, labels = zip(*panel.marks(), strict=True)
+    axes.set_yticks([10**height for height in heights] if panel.log_y else heights, labels)
+    axes.minorticks_off()
     axes.set_title(panel.title, fontsize=10)
     axes.set_xlabel(panel.x)
     axes.grid(alpha=0.3)

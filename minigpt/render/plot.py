@@ -10,7 +10,7 @@ from typing import Any
 from rich.text import Text
 
 from minigpt.errors import PackageError
-from minigpt.render.panels import Panel, line_names, multiples, round_up, x_label
+from minigpt.render.panels import Panel, line_names, multiples, powers, round_up, x_label
 from minigpt.render.screen import Screen
 from minigpt.render.style import UNICODE, Symbols, compact, duration, fit, quantity, safe_text
 from minigpt.training.records import LossCurves
@@ -28,6 +28,7 @@ _PANEL_HEIGHT = 11  # lines, with the frame
 _BETWEEN = 20  # points that are drawn along a panel's line from one measured point to the next
 _MOST_POINTS = 500  # of a curve: plotext joins them one by one, and a screen has no more columns to tell them apart
 _ASCII_FRAME = str.maketrans("┌┐└┘├┤┬┴┼─│", "+++++++++-|")
+_ASCII_POWERS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 _MINUTES_AND_HOURS = (15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 
 Points = Sequence[tuple[float, float]]
@@ -87,10 +88,11 @@ def panel_plots(panels: Sequence[Panel], screen: Screen, *, coloured: bool = Fal
             look = looks[name]
             for drawn, marker in ((_joined(placed), look.marker), (placed, look.point)):
                 plt.scatter([x for x, _ in drawn], [y for _, y in drawn], marker=marker, color=look.colour)
-        ticks = panel.x_ticks(max(3, screen.width // 12))  # round numbers along x; the ends and the middle along y
+        ticks = panel.x_ticks(max(3, screen.width // 12))
         plt.xticks([panel.place(x) for x in ticks], [x_label(x) for x in ticks])
         plt.ylim(*panel.ends())
-        plt.yticks(*zip(*panel.marks(), strict=True))
+        marks = [(height, label if screen.symbols is UNICODE else _in_ascii(label)) for height, label in panel.marks()]
+        plt.yticks(*zip(*marks, strict=True))
 
     for panel in panels:
         if panel.points:
@@ -101,6 +103,12 @@ def panel_plots(panels: Sequence[Panel], screen: Screen, *, coloured: bool = Fal
         for look in looks.values():
             legend.highlight_words([f"{look.line}{look.point}"], f"not dim color({look.colour})")
         yield legend
+
+
+def _in_ascii(label: str) -> str:
+    """10⁻⁶ as 1e-6."""
+    plain = label.translate(_ASCII_POWERS)
+    return label if plain == label else f"1e{plain.removeprefix('10')}"
 
 
 def _frame(screen: Screen, height: int, draw: Callable[[Any], None]) -> list[Text]:
@@ -164,7 +172,7 @@ def _set_axes(plt: Any, points: Points, axis: str, width: int, log: bool) -> Non
     plt.ylim(low, high)
     plt.yticks(y_ticks, [f"{tick:.{max(0, -math.floor(math.log10(step)))}f}" for tick in y_ticks])
     left, right = (min(xs), max(xs) * 1.01) if log else (0.0, max(xs) or 1.0)
-    x_ticks = _powers(left, right, width // 10) if log else multiples(_x_step(right, width // 16, axis), left, right)
+    x_ticks = powers(left, right, width // 10) if log else multiples(_x_step(right, width // 16, axis), left, right)
     plt.xlim(_place(left, log), _place(right, log))
     plt.xticks([_place(tick, log) for tick in x_ticks], [_x_label(tick, axis) for tick in x_ticks])
 
@@ -175,17 +183,6 @@ def _x_step(right: float, most: int, axis: str) -> float:
     if axis == "seconds" and 10 < least <= _MINUTES_AND_HOURS[-1]:
         return next(seconds for seconds in _MINUTES_AND_HOURS if seconds >= least)
     return max(round_up(least), 1.0 if axis != "seconds" else 0.0)
-
-
-def _powers(left: float, right: float, most: int) -> list[float]:
-    """1, 10, 100 ... from `left` to `right`, with 2 and 5 in between if there is room, or only the ends."""
-    exponents = range(math.floor(math.log10(left)), math.floor(math.log10(right)) + 1)
-    for digits in ((1, 2, 5), (1,)):
-        ticks = [t for e in exponents for digit in digits if left <= (t := digit * 10.0**e) <= right]
-        if 2 <= len(ticks) <= max(2, most):
-            return ticks
-    every = -(-len(ticks) // max(2, most)) or 1
-    return ticks[::every] or [left]
 
 
 def _at(x: float, axis: str) -> str:

@@ -13,6 +13,7 @@ _MODULES = (
     "against",
     "tracked",
     "attribution",
+    "without",
     "tokenization",
     "corpus",
     "attention",

@@ -10,9 +10,7 @@ import pytest
 import torch
 from browser import NAMES, Browser
 
-from minigpt.render.attention import attention_section
 from minigpt.render.html import Section, page
-from minigpt.render.style import visible
 from minigpt.render.text_page import text_section
 from minigpt.render.tracked import history_section
 from minigpt.sampling.distribution import distribution, step_record
@@ -20,8 +18,6 @@ from minigpt.sampling.filters import build_stages
 from minigpt.sampling.page_steps import TEMPERATURES, step_logits
 from minigpt.sampling.records import BareToken, StepLogits
 from minigpt.settings import FILTERS, SampleConfig
-from minigpt.text.records import Token
-from minigpt.views.attention import AttentionGrid
 from minigpt.views.history import HistoryRow
 
 HALF = {1: b"\xe2\x80", 3: b"\xff"}
@@ -391,7 +387,7 @@ def test_hovering_shows_a_token_and_leaving_shows_the_selected_one(browser: Brow
 
 def test_the_keyboard_is_enough(browser: Browser, text_page: Path) -> None:
     browser.open(text_page)
-    for _ in range(3):  # theme, colours, text
+    for _ in range(4):  # size, theme, colours, text
         browser.press("Tab")
     assert browser["document.activeElement.dataset.index"] == "10"
     browser.press("ArrowRight")
@@ -575,54 +571,9 @@ def test_history_is_played_from_the_first_step_to_the_last(browser: Browser, put
 
 def test_history_is_moved_by_keys(browser: Browser, put: Callable[..., Path]) -> None:
     browser.open(put(history_section("A history", ROWS, "a")))
-    for _ in range(3):  # theme, play, slider
+    for _ in range(4):  # size, theme, play, slider
         browser.press("Tab")
     browser.press("ArrowLeft")
     assert browser.text(".step") == "step 30"
     assert shares(browser) == pytest.approx([0.3, 0.1])
     assert browser["document.querySelector('.when').getAttribute('aria-valuetext')"] == "step 30"
-
-
-def attention_grid(layer: int, head: int | None, count: int) -> AttentionGrid:
-    weights = torch.randn(count, count, generator=torch.Generator().manual_seed(10 * layer + (head or 0)))
-    rows = [tuple(weights[i, : i + 1].softmax(-1).tolist()) for i in range(count)]
-    tokens = tuple(Token(id=i, text=NAMES[i], bytes=NAMES[i].encode().hex()) for i in range(count))
-    return AttentionGrid(layer=layer, head=head, tokens=tokens, weights=tuple(rows), scores=tuple(rows))
-
-
-def test_layers_and_heads_are_flipped_through(browser: Browser, put: Callable[..., Path]) -> None:
-    grids = {(layer, head): attention_grid(layer, head, 9) for layer in (1, 2) for head in (None, 1, 2)}
-    browser.open(put(attention_section("Attention", list(grids.values()))))
-
-    def shown() -> list[int]:
-        return browser["[...document.querySelectorAll('.grid tbody td')].map((cell) => Number(cell.textContent))"]
-
-    def expected(layer: int, head: int | None) -> list[int]:
-        return [round(100 * weight) for row in grids[layer, head].weights for weight in row]
-
-    assert shown() == pytest.approx(expected(1, None), abs=1)  # rounded twice
-    for _ in range(4):  # theme, layer, head, grid
-        browser.press("Tab")
-    browser.press("ArrowRight")
-    assert shown() == pytest.approx(expected(1, 1), abs=1)
-    browser.press("ArrowDown")
-    assert shown() == pytest.approx(expected(2, 1), abs=1)
-    assert "layer 2, head 1" in browser.text(".looks")
-    browser.press("ArrowDown")
-    browser.press("ArrowLeft")
-    assert shown() == pytest.approx(expected(2, None), abs=1)
-    browser.mouse(".grid tbody tr:nth-child(3) td")
-    largest = max(range(3), key=lambda key: grids[2, None].weights[2][key])
-    assert f"looks at {visible(NAMES[largest])} ({largest + 1}) " in browser.text(".looks")
-    assert browser["document.querySelector('.head').value"] == "mean"
-    assert browser["window.hacked"] is None
-
-
-def test_many_tokens_have_colours_and_titles_instead_of_numbers(browser: Browser, put: Callable[..., Path]) -> None:
-    grid = attention_grid(1, None, 30)
-    browser.open(put(attention_section("Attention", [grid])), width=360)
-    assert browser["document.documentElement.scrollWidth"] <= 360
-    cells = browser["[...document.querySelectorAll('.grid tbody td')].map((cell) => [cell.textContent, cell.title])"]
-    assert len(cells) == 30 * 31 // 2
-    assert {text for text, _ in cells} == {""}
-    assert cells[0][1].endswith("100.0 %")

@@ -57,8 +57,26 @@ def test_ticks_are_round_numbers(low: float, high: float, log: bool, most: int, 
     assert panel((low, 1.0), (high, 2.0), log_x=log).x_ticks(most) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "log_y", "expected"),
+    [
+        (1.1e-4, 1, True, ["0.001", "0.01", "0.1", "1"]),
+        (1e-12, 1, True, ["10⁻¹²", "10⁻⁹", "10⁻⁶", "10⁻³", "10⁰"]),
+        (0.12, 4, True, ["0.2", "0.5", "1", "2"]),
+        (0.8, 1, True, ["0.80", "0.85", "0.90", "0.95", "1.00"]),
+        (2, 50_000, True, ["10", "100", "1,000", "10,000"]),
+        (2.31, 3.44, False, ["2.5", "3.0"]),
+        (3000, 11_557.4, False, ["4,000", "6,000", "8,000", "10,000"]),
+        (5, 5, False, ["4.6", "4.8", "5.0", "5.2", "5.4"]),
+    ],
+)
+def test_marks_are_round_and_alike(low: float, high: float, log_y: bool, expected: list[str]) -> None:
+    drawn = panel((1.0, low), (2.0, high), log_y=log_y)
+    assert [label for _, label in drawn.marks()] == expected
+    bottom, top = drawn.ends()
+    assert all(bottom - 0.001 <= height <= top + 0.001 for height, _ in drawn.marks())
+
+
 def test_labels_are_short() -> None:
     assert [x_label(x) for x in (0.5743, 4, 256, 47_000)] == ["0.574", "4", "256", "47 k"]
-    assert panel(percent=True).y_label(0.5) == "50%"
-    assert panel(log_y=True).y_label(1e-12) == "1e-12"
-    assert [panel().y_label(y) for y in (3.0567, 11_557.4)] == ["3.06", "11,557"]
+    assert [label for _, label in panel((1.0, 0.3), percent=True).marks()] == ["0%", "50%", "100%"]

@@ -1,14 +1,16 @@
-// Which earlier tokens each token looks at: a grid, and a list for one token; layers and heads are flipped through.
+// Which earlier tokens each token looks at: lines over the text, a grid, and a list for one token; layers and heads are
+// flipped through.
 views.attention = (section, { tokens, grids }) => {
   const find = (selector) => section.querySelector(selector);
-  const NUMBERED = 12; // tokens, for which a number fits into each cell
   const LISTED = 8;
+  const [NUMBER, WORD] = [1.7, 4]; // rem, the widths from which a cell has room for them
+  const SHADES = [0, 0.25, 0.5, 0.75, 1];
   const layers = [...new Set(grids.map(({ layer }) => layer))];
   const heads = [...new Set(grids.map(({ head }) => head))]; // null for the mean
-  const at = { layer: 0, head: 0, row: tokens.length - 1 };
+  const at = { layer: 0, head: 0, row: tokens.length - 1, byRow: false, numbered: false, also: new Set() };
 
   const share = (weight) => `${(weight / 10).toFixed(1)} %`;
-  const grid = () => grids.find(({ layer, head }) => layer === layers[at.layer] && head === heads[at.head]);
+  const gridOf = (head) => grids.find(({ layer, head: its }) => layer === layers[at.layer] && its === heads[head]);
 
   const cells = tokens.map((_, row) => tokens.slice(0, row + 1).map(() => element("td", { "data-row": row })));
   const labelled = (text, properties) => element("th", properties, [element("bdi", { text })]);
@@ -17,26 +19,73 @@ views.attention = (section, { tokens, grids }) => {
     element("thead", {}, [element("tr", {}, [element("td"), ...tokens.map((text) => labelled(text, { scope: "col", title: text }))])]),
     element("tbody", {}, rows),
   );
+  find(".attention").style.setProperty("--count", tokens.length);
   find(".layer").append(...layers.map((text) => element("option", { text })));
   find(".head").append(...heads.map((head) => element("option", { text: head ?? "mean" })));
+  find(".shades").append(...SHADES.map(() => element("li")));
+  const arcs = new Arcs(find(".lines"), tokens);
+  makeAlso();
+
+  // A box for each head whose lines can be drawn beside those of the chosen one.
+  function makeAlso() {
+    find(".also").hidden = heads.length < 2;
+    find(".also").append(...heads.map((head, i) => {
+      const box = element("input", { type: "checkbox", value: i });
+      box.addEventListener("change", () => {
+        box.checked ? at.also.add(i) : at.also.delete(i);
+        showRow();
+      });
+      const label = element("label", {}, [box, element("span", { text: head ?? "mean" })]);
+      label.style.setProperty("--hue", Arcs.hue(i, heads.length));
+      return label;
+    }));
+  }
+
+  // What there is room for in a cell; whether that has changed.
+  function fit() {
+    const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+    const width = cells[0][0].getBoundingClientRect().width / rem;
+    const before = at.numbered;
+    at.numbered = width >= NUMBER;
+    find(".grid").classList.toggle("roomy", width >= WORD);
+    return at.numbered !== before;
+  }
+
+  // From 0 to 1: how strong the colour is. Which text can be read on it depends on the theme, see page.css.
+  function shade(node, strength) {
+    node.style.backgroundColor = `color-mix(in srgb, var(--accent) ${100 * strength}%, var(--page))`;
+    node.classList.toggle("half", strength > 0.58);
+    node.classList.toggle("strong", strength > 0.86);
+  }
 
   function show() {
-    const { weights } = grid();
-    cells.forEach((row, i) => row.forEach((cell, j) => {
-      const weight = weights[i][j];
-      cell.style.backgroundColor = `color-mix(in srgb, var(--accent) ${weight / 10}%, transparent)`;
-      cell.classList.toggle("strong", weight > 550);
-      cell.title = `${tokens[i]} looks at ${tokens[j]}: ${share(weight)}`;
-      if (tokens.length <= NUMBERED) cell.textContent = Math.round(weight / 10);
-    }));
+    const { weights } = gridOf(at.head);
+    cells.forEach((row, i) => {
+      const whole = at.byRow ? Math.max(...weights[i]) || 1 : 1000;
+      row.forEach((cell, j) => {
+        const weight = weights[i][j];
+        shade(cell, weight / whole);
+        cell.title = `${tokens[i]} looks at ${tokens[j]}: ${share(weight)}`;
+        cell.textContent = !at.numbered ? "" : weight < 5 ? "·" : Math.round(weight / 10);
+      });
+    });
+    [...find(".shades").children].forEach((item, i) => {
+      shade(item, SHADES[i]);
+      item.textContent = `${100 * SHADES[i]} %${at.byRow && SHADES[i] === 1 ? " of the row's largest" : ""}`;
+    });
     find(".layer").selectedIndex = at.layer;
     find(".head").selectedIndex = at.head;
     showRow();
   }
 
   function showRow() {
-    const { layer, head, weights } = grid();
+    const { layer, head, weights } = gridOf(at.head);
     rows.forEach((row, i) => row.classList.toggle("shown", i === at.row));
+    const drawn = [...new Set([at.head, ...at.also])];
+    arcs.show(at.row, drawn.map((i) => ({
+      hue: Arcs.hue(i, heads.length),
+      weights: gridOf(i).weights[at.row].map((weight) => weight / 1000),
+    })));
     const ordered = weights[at.row].map((weight, j) => [weight, j]).sort(([a], [b]) => b - a);
     const [looked, others] = [ordered.slice(0, LISTED), ordered.slice(LISTED)];
     const list = looked.map(([weight, j]) => `${tokens[j]} (${j + 1}) ${share(weight)}`);
@@ -59,16 +108,25 @@ views.attention = (section, { tokens, grids }) => {
     else move("layer", step, layers.length);
     show();
   });
-  find(".grid").addEventListener("pointerover", (event) => {
-    const row = event.target.closest("[data-row]");
-    if (row) at.row = Number(row.dataset.row);
-    showRow();
-  });
+  for (const kind of ["pointerover", "click"]) {
+    find(".attention").addEventListener(kind, (event) => {
+      const row = event.target.closest("[data-row], [data-token]");
+      if (!row) return;
+      at.row = Number(row.dataset.row ?? row.dataset.token);
+      showRow();
+    });
+  }
   for (const name of ["layer", "head"]) {
     find(`.${name}`).addEventListener("change", (event) => {
       at[name] = event.target.selectedIndex;
       show();
     });
   }
+  find(".by-row").addEventListener("change", (event) => {
+    at.byRow = event.target.checked;
+    show();
+  });
+  new ResizeObserver(() => fit() && show()).observe(cells[0][0]);
+  fit();
   show();
 };

@@ -1,5 +1,5 @@
 "use strict";
-// What all views share: how numbers look, how elements are made, and the theme. Each view registers itself in `views`;
+// What all views share: how numbers look, how elements are made, the theme and the size of text. Each view registers itself in `views`;
 // it is given its section and its data. Text from outside becomes textContent, and nothing else.
 const views = {};
 
@@ -37,8 +37,32 @@ function startTheme(button) {
   button.addEventListener("click", () => { root.dataset.theme = isDark() ? "light" : "dark"; });
 }
 
+// Sizes by name: page.css has a rule for each but the first.
+const SIZES = ["normal", "large", "projector"];
+
+// The button goes from size to size. The browser remembers the last one, for all pages, where it lets a page do so.
+function startSize(button) {
+  const stored = (use) => {
+    try { return use(localStorage); } catch { return null; } // a page may be denied it, as in a frame
+  };
+  let size = Math.max(0, SIZES.indexOf(stored((storage) => storage.getItem("minigpt-size"))));
+  const show = () => {
+    document.documentElement.dataset.size = SIZES[size];
+    button.textContent = `A${"+".repeat(size)}`;
+    button.setAttribute("aria-label", `Size of the text: ${SIZES[size]}. Switch to ${SIZES[(size + 1) % SIZES.length]}`);
+    button.title = `Size of the text: ${SIZES.join(", ")}`;
+  };
+  button.addEventListener("click", () => {
+    size = (size + 1) % SIZES.length;
+    stored((storage) => storage.setItem("minigpt-size", SIZES[size]));
+    show();
+  });
+  show();
+}
+
 document.addEventListener("DOMContentLoaded", () => {
   startTheme(document.getElementById("theme"));
+  startSize(document.getElementById("size"));
   for (const section of document.querySelectorAll("section.view")) {
     const data = section.querySelector("script.data");
     if (data) views[section.dataset.view](section, JSON.parse(data.textContent));

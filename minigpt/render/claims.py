@@ -1,0 +1,194 @@
+"""The claims about the models before the transformer, each as a sentence, and what a comparison measured for it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from minigpt.contest.records import Comparison, Contender, Points
+from minigpt.render.compare import small_share
+from minigpt.render.panels import NAMES, octaves, relative
+from minigpt.render.style import compact
+
+_RECALLED = 0.5  # of the keys
+_BACK = 64  # tokens, where the gradients are compared
+
+Numbers = Mapping[str, float]  # by the kind of model
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is claimed, and what was measured; "" where nothing was. Both are whole sentences."""
+
+    says: str
+    measured: str = ""
+
+
+def claim_of(panel: str, comparison: Comparison) -> Claim:
+    """The claim that the panel of this name is about."""
+    return (_PARTS if comparison.ablation else _CLAIMS)[panel](comparison)
+
+
+def _speed(comparison: Comparison) -> Claim:
+    context = _last(comparison, "training_tokens_per_second")
+    speeds = _numbers(comparison, lambda contender: _y(contender.training_tokens_per_second, context))
+    return Claim(
+        "The steps of a recurrent network cannot run in parallel, so it trains more slowly than a GPT.",
+        _measured(f"Tokens a second at a context of {context:,.0f}", speeds, "{:,.0f}".format)
+        + _verdict(speeds, ("rnn", "lstm", "gpt"), lambda of: of["gpt"] > max(of["rnn"], of["lstm"])),
+    )
+
+
+def _tokens(comparison: Comparison) -> Claim:
+    bits = _bits(comparison, "equal_tokens")
+    return Claim(
+        "After the same text, the model that looks back as far as it likes predicts best.",
+        _measured("Best bits per byte", bits, "{:.3f}".format) + _verdict(bits, _FOUR, _gpt_is_lowest),
+    )
+
+
+def _time(comparison: Comparison) -> Claim:
+    bits = _bits(comparison, "equal_time")
+    seen = _numbers(comparison, lambda contender: getattr(contender.equal_time, "tokens", None))
+    return Claim(
+        "After the same time, the model that trains in parallel predicts best, because it has seen more text.",
+        _measured("Tokens seen", seen, compact)
+        + _measured(" Best bits per byte", bits, "{:.3f}".format)
+        + _verdict(bits, _FOUR, _gpt_is_lowest),
+    )
+
+
+def _position(comparison: Comparison) -> Claim:
+    window = next((contender.window for contender in comparison.contenders if contender.window), 1)
+    measured, falls = _falls(comparison, window)
+    return Claim(
+        f"A dense network sees only its window, {window} tokens; the others predict better the more they have seen.",
+        measured + _verdict(falls, _FOUR, lambda of: of["window"] == min(of.values()) < max(of.values())),
+    )
+
+
+def _falls(comparison: Comparison, seen: int) -> tuple[str, dict[str, float]]:
+    """How much the loss falls from `seen` tokens to all: a sentence, and the numbers in nats."""
+    falls: dict[str, float] = {}
+    first = last = ""
+    for contender in comparison.contenders:
+        stretches = list(octaves(contender.loss_nats_by_position or ()))
+        full = next((stretch for stretch in stretches if stretch[1] >= seen), None)
+        if full is not None:
+            first, last = _range(full), _range(stretches[-1])
+            fall = round(_mean(full[2]) - _mean(stretches[-1][2]), 3)  # as it is shown
+            falls[contender.model] = fall + 0.0  # not -0.0
+    what = f"From {first} to {last} tokens seen, the loss falls by these nats a token"
+    return _measured(what, falls, "{:.3f}".format), falls
+
+
+def _gradient(comparison: Comparison) -> Claim:
+    back = min(_BACK, _last(comparison, "gradient_by_distance"))
+    shares = _numbers(comparison, lambda contender: _y(relative(contender.gradient_by_distance or ()), back))
+    return Claim(
+        "In a recurrent network the gradient fades with the distance; gates help, and attention helps more.",
+        _measured(f"Gradient {back:g} tokens back, as a share of the nearest token's", shares, small_share)
+        + _verdict(shares, ("rnn", "lstm", "gpt"), lambda of: of["rnn"] < of["lstm"] < of["gpt"]),
+    )
+
+
+def _recall(comparison: Comparison) -> Claim:
+    def reach(contender: Contender) -> float | None:
+        points = contender.recall_by_distance
+        return None if points is None else max((x for x, y in points if y >= _RECALLED), default=0.0)
+
+    reaches = _numbers(comparison, reach)
+    return Claim(
+        "Attention recalls a key from as far back as it looks; a state forgets it, with gates later than without.",
+        _measured(
+            "Most tokens over which half of the keys are recalled", reaches, lambda far: f"{far:g}" if far else "none"
+        )
+        + _verdict(reaches, _FOUR, lambda of: of["rnn"] <= of["lstm"] <= of["gpt"] > max(of["rnn"], of["window"])),
+    )
+
+
+def _cost(comparison: Comparison) -> Claim:
+    last = _last(comparison, "step_milliseconds")
+
+    def growth(contender: Contender) -> float | None:
+        points = contender.step_milliseconds
+        return points[-1][1] / points[0][1] if points and points[0][1] else None
+
+    growths = _numbers(comparison, growth)
+    return Claim(
+        "A recurrent network generates every token at the same cost; attention costs more the further it looks back.",
+        _measured(f"Times as long for token {last:,.0f} as for the first", growths, "{:.2f}".format)
+        + _verdict(growths, ("rnn", "lstm", "gpt"), lambda of: of["gpt"] > max(of["rnn"], of["lstm"])),
+    )
+
+
+def _learned_by_part(comparison: Comparison) -> Claim:
+    bits = _bits(comparison, "equal_tokens")
+    return Claim(
+        "A GPT needs each of its parts: without one, it learns less from the same text.",
+        _measured("Bits per byte", bits, "{:.3f}".format) + _verdict(bits, _WITHOUT, _gpt_is_lowest),
+    )
+
+
+def _position_by_part(comparison: Comparison) -> Claim:
+    measured, falls = _falls(comparison, 1)
+    return Claim(
+        "Without attention a GPT sees a single token, so that it does not predict better the more has been written.",
+        measured + _verdict(falls, _WITHOUT, lambda of: of["no-attention"] == min(of.values()) < max(of.values())),
+    )
+
+
+_FOUR = ("window", "rnn", "lstm", "gpt")
+_WITHOUT = ("gpt", "no-positions", "one-head", "no-attention", "no-mlp")
+_CLAIMS: dict[str, Callable[[Comparison], Claim]] = {
+    "speed": _speed,
+    "tokens": _tokens,
+    "time": _time,
+    "position": _position,
+    "gradient": _gradient,
+    "recall": _recall,
+    "cost": _cost,
+}
+_PARTS = {"tokens": _learned_by_part, "position": _position_by_part}  # of an ablation
+
+
+def _measured(what: str, numbers: Numbers, show: Callable[[float], str]) -> str:
+    """`WHAT: dense window 2.5, RNN 2.4 and GPT 2.3.`"""
+    *some, last = [f"{NAMES[model]} {show(number)}" for model, number in numbers.items()] or [""]
+    return f"{what}: {', '.join(some)}{' and ' if some else ''}{last}." if last else ""
+
+
+def _verdict(numbers: Numbers, needed: Sequence[str], agrees: Callable[[Numbers], bool]) -> str:
+    """Whether the numbers agree with the claim; "" before all that it needs are measured."""
+    if not numbers or not set(needed) <= numbers.keys():
+        return ""
+    return " This run agrees." if agrees(numbers) else " This run does not agree."
+
+
+def _gpt_is_lowest(numbers: Numbers) -> bool:
+    return all(numbers["gpt"] < number for model, number in numbers.items() if model != "gpt")
+
+
+def _numbers(comparison: Comparison, number: Callable[[Contender], float | None]) -> dict[str, float]:
+    found = ((contender.model, number(contender)) for contender in comparison.contenders)
+    return {model: value for model, value in found if value is not None}
+
+
+def _bits(comparison: Comparison, run: str) -> dict[str, float]:
+    return _numbers(comparison, lambda contender: getattr(getattr(contender, run), "bits_per_byte", None))
+
+
+def _last(comparison: Comparison, name: str) -> float:
+    """The last x of a measurement."""
+    return next((points[-1][0] for c in comparison.contenders if (points := getattr(c, name))), 0.0)
+
+
+def _y(points: Points | None, x: float) -> float | None:
+    return next((y for at, y in points or () if at == x), None)
+
+
+def _range(stretch: tuple[int, int, Points]) -> str:
+    first, last, _ = stretch
+    return f"{first}" if first == last else f"{first}-{last}"
+
+
+def _mean(points: Points) -> float:
+    return sum(y for _, y in points) / len(points)
