@@ -1,8 +1,8 @@
-// Text in, ids out, and back: byte-level BPE as the tokenizers library has it, from the description that
-// minigpt/text/page_tokenizer.py makes. Knows nothing of the page.
+// Text to ids and back: byte-level BPE with the ids of the tokenizers library. Knows nothing of the page.
 //
-// A text is cut at the names of added tokens, normalized, cut into words by GPT-2's pattern, and each word is merged from
-// its bytes. A token's name spells its bytes in GPT-2's letters, so that names of merged tokens are joined like words.
+// The description is that of minigpt/text/page_tokenizer.py. A text is cut at the names of added tokens, normalized, and
+// cut into words by GPT-2's pattern; each word is merged from its bytes. A token's name spells its bytes in GPT-2's
+// letters, so that the name of a merged token is those of its parts, joined.
 const Tokenizer = (() => {
   const SPLIT =
     /'(?:s|t|re|ve|m|ll|d)| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
