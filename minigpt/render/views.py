@@ -19,6 +19,7 @@ _MODULES = (
     "corpus",
     "attention",
     "embeddings",
+    "positions",
 )
 
 
