@@ -21,6 +21,7 @@ Questions to a checkpoint are texts, and its answers are records, which a notebo
                     history(text)        what the snapshots of a training expected
                     compare(other, text) two models side by side
                     embeddings(a, ...)   the vectors of tokens, and the tokens nearest to them
+                    positions()          the vectors of positions, and how similar they are
                     tokenize(text)       how a text is cut into tokens, and by which merges
     show          records as a notebook or a terminal shows them
     snapshots     the models that a run saved on the way

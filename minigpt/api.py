@@ -50,6 +50,7 @@ from minigpt.views.embeddings import TokenVector, token_vectors
 from minigpt.views.heads import HeadSummary, head_summaries
 from minigpt.views.history import HistoryRow, history
 from minigpt.views.lens import LensRow, by_layer
+from minigpt.views.positions import PositionVector, position_vectors
 from minigpt.views.probs import every_token, next_token, text_score
 from minigpt.views.shared_word import SharedWord, shared_word
 from minigpt.views.without import ABLATION, ChangedNext, next_without
@@ -187,6 +188,10 @@ class Checkpoint(on_disk.Checkpoint):
         """Return the vectors of `tokens`, the `top` tokens nearest to each, and the cosines between them."""
         _check_top(top)
         return Records.of(token_vectors(self.model, self.tokenizer, self._tokens(tokens), top=top))
+
+    def positions(self) -> Records[PositionVector]:
+        """Return the vector of each position, its cosines to all others, and the sinusoidal one."""
+        return Records.of(position_vectors(self._gpt("positions shows the table of positions")))
 
     def tokenize(self, text: str) -> tuple[CutToken, ...]:
         """Return the tokens of `text`, each with the merges that built it."""

@@ -18,6 +18,7 @@ _MODULES = (
     "corpus",
     "attention",
     "embeddings",
+    "positions",
 )
 
 

@@ -208,8 +208,9 @@ const GPT = (() => {
       this.ids = ids.slice(this.start);
       this.length = this.ids.length;
       this.reused = this.alike(from);
-      this.known = new Map();
+      this.known = new Map(); // logits, by layer and token
       this.take(from);
+      this.keepLogits(from);
       this.layer = this.reused < this.length ? 0 : model.config.layers; // the next to be read
       if (beside && !this.reused) this.takeLayers(beside);
       if (this.layer === 0) this.embed();
@@ -234,6 +235,12 @@ const GPT = (() => {
         this[name] = this.memory[name].map((rows) => rows.subarray(0, this.length * C));
         if (!isNext && this.reused) this[name].forEach((rows, i) => rows.set(from[name][i].subarray(0, this.reused * C)));
       }
+    }
+
+    // Those of the last token are the ones that the next token is drawn from.
+    keepLogits(from) {
+      const last = `${this.model.config.layers} ${this.reused - 1}`;
+      if (this.reused && from.known.has(last)) this.known.set(last, from.known.get(last));
     }
 
     // Takes the layers before the first part that is switched off.
@@ -346,6 +353,11 @@ const GPT = (() => {
     // The logits [V] of what follows the token t.
     logits(t = this.length - 1) {
       return this.lens(this.model.config.layers, t);
+    }
+
+    // The same, without keeping them, for those who want them of every token.
+    logitsUncached(t) {
+      return this.known.get(`${this.model.config.layers} ${t}`) ?? this.model.unembed(this.streamRow(this.model.config.layers, t));
     }
 
     // The logits [V] that the stream after `layer` blocks would give: the logit lens (nostalgebraist, 2020).
