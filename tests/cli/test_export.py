@@ -168,7 +168,7 @@ def test_a_model_that_is_too_large_is_told_with_all_that_counts(
         monkeypatch.setattr(export_page, "MOST", most)
         result = minigpt("export", str(trained), "b.html", "--dtype", dtype)
         assert (result.exit_code, result.stdout) == (2, "")
-        told = r"would make a page of 0\.\d MB in %s \(weights 0\.\d MB, tokenizer 0\.\d MB, the tokens' texts and scripts "
+        told = r"would make a page of 0\.\d MB in %s \(weights 0\.\d MB, tokenizer 0\.\d MB, the tokens' texts and "
         assert re.search(told % dtype, result.stderr)
         assert result.stderr.endswith(advice)
         assert result.stderr.count("\n") == 1
