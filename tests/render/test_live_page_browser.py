@@ -605,14 +605,15 @@ def test_back_and_forward_of_the_browser(page: Page) -> None:
 
 
 NONSENSE = [
-    "x", "&&&=&", "text", "text=%", "text=%E2%80", "added=1.2.x", "added=-1", "added=999999", "added=1e3", "added=1.5.",
-    "at=-1", "at=7", "at=x", "at=1.5", "seed=-1", "seed=4294967296", "seed=1e9", "layer=0", "layer=99", "layer=1.5",
-    "head=0", "head=99", "without=9.9", "without=1.0", "without=x", "without=1.mlp.2", "to=nowhere", "removed=0", "removed=9",
-    "removed=x", "temperature=-1", "temperature=1e99", "temperature=NaN", "temperature=Infinity", "temperature=",
-    "top-k=1.5", "top-k=-1", "top-p=0", "top-p=2", "min-p=x", "bias=3", "bias=3:x", "bias=3:1,3:2", "bias=999999:1",
-    "bias=3:9999", "bias=-3:1", "rows=7", "scale=colour", "pace=3", "branches=1.2", "branches=999999~a", "branches=~",
-    "branches=1~%", "constructor=1", "__proto__=1", "toString=1", "settings=1", "start=1", quote('{"text": 1}'),
-    "added=" + ".".join(["1"] * 30_000), "text=" + "a" * 30_000, "removed=" + ".".join(map(str, range(50))),
+    "x", "&&&=&", "text", "text=%", "text=%E2%80", "added=1.2.x", "added=-1", "added=999999", "added=1e3",
+    "added=1.5.", "at=-1", "at=7", "at=x", "at=1.5", "seed=-1", "seed=4294967296", "seed=1e9", "layer=0", "layer=99",
+    "layer=1.5", "head=0", "head=99", "without=9.9", "without=1.0", "without=x", "without=1.mlp.2", "to=nowhere",
+    "removed=0", "removed=9", "removed=x", "temperature=-1", "temperature=1e99", "temperature=NaN",
+    "temperature=Infinity", "temperature=", "top-k=1.5", "top-k=-1", "top-p=0", "top-p=2", "min-p=x", "bias=3",
+    "bias=3:x", "bias=3:1,3:2", "bias=999999:1", "bias=3:9999", "bias=-3:1", "rows=7", "scale=colour", "pace=3",
+    "branches=1.2", "branches=999999~a", "branches=~", "branches=1~%", "constructor=1", "__proto__=1", "toString=1",
+    "settings=1", "start=1", quote('{"text": 1}'), "added=" + ".".join(["1"] * 30_000), "text=" + "a" * 30_000,
+    "removed=" + ".".join(map(str, range(50))),
 ]  # fmt: skip
 
 
