@@ -237,8 +237,9 @@ def test_each_stage_has_its_column(page: Page, demo: Checkpoint, config: SampleC
     page.set(config)
     step = expected(demo, page["page.ids"], config)
     assert_alike(page, step)
-    heads = page.browser["[...document.querySelectorAll('.next thead th')].map((th) => th.textContent)"]
-    assert [head.split("\n")[0] for head in heads[4:]] == [stage.name for stage in step.stages]
+    heads = page.browser["[...document.querySelectorAll('.next thead [data-stage]')].map((th) => th.textContent)"]
+    shown = [(FILTERS[stage.name].heading, FILTERS[stage.name].shown(stage.value)) for stage in step.stages]
+    assert heads == ["\n".join(each) for each in shown]
 
 
 def test_sliders_of_all_filters_change_the_list(page: Page, demo: Checkpoint) -> None:
@@ -526,6 +527,13 @@ def test_the_page_by_keyboard_alone(page: Page, demo: Checkpoint) -> None:
     assert page["page.state.settings"]["top-k"] == 1000
     page.press("h")
     assert page["page.state.scale"] == "entropy"
+    page.press(" ", shift=True)
+    assert page["page.part('play').isPlaying"]
+    page.press("Escape")
+    assert not page["page.part('play').isPlaying"]
+    page.press("g")
+    page.press("Enter")
+    assert page.browser["document.activeElement.matches('.typed')"]
 
 
 def test_the_list_by_keyboard_alone(page: Page) -> None:
@@ -660,7 +668,7 @@ def test_the_game_costs_what_the_explorer_says(page: Page, demo: Checkpoint) -> 
         page.browser["document.querySelector('.typed').focus()"]
         if typed:
             page.browser("Input.insertText", text=typed)
-        page.choose(".share", str(share))
+        page.choose(".stake", str(share))
         page.browser["document.querySelector('.guess').requestSubmit()"]
         guess = demo.tokenizer.encode(typed)[:1]
         node = tree.path(tree.prompt_end)[place - 1]
