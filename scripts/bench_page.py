@@ -17,6 +17,7 @@ DEMO = ROOT / "checkpoints" / "demo"
 SHAPES = {"4x128": 100, "6x384": 15}  # layers x width, and the tokens per second that are expected
 FIRST_LIST_EXPECTED = 1.0  # seconds
 READ, DRAWN = 16, 60  # tokens
+PATIENCE = 120  # seconds
 
 PAGE = 'document.querySelector("section.view").page'
 # Tokens drawn one after the other, each after a pass over all before it, as the page itself draws them.
@@ -113,7 +114,9 @@ def page_figures(browser: Any, path: Path, rounds: int) -> dict[str, float]:
     for _ in range(rounds):
         started = time.perf_counter()
         browser.open(path)
-        while not browser[f"!!{PAGE}?.section.dataset.ready && document.querySelectorAll('tr[data-id]').length > 0"]:
+        while not browser["document.querySelectorAll('.next tr[data-id]').length > 0"]:
+            if time.perf_counter() - started > PATIENCE:
+                sys.exit(f"{path.name} shows no list after {PATIENCE} seconds")
             time.sleep(0.01)
         first.append(time.perf_counter() - started)
         rates.append(browser[DRAW % (PAGE, READ, DRAWN, DRAWN)])

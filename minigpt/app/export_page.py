@@ -35,29 +35,44 @@ def live_page(checkpoint: Checkpoint, dtype: str, draw: Callable[[Any], str], st
     `draw` makes the text of a page of its data; `stages` shows what is packed. Raises ConfigError for a model or a
     tokenizer that a page cannot hold, CheckpointError for damaged snapshots.
     """
-    model = checkpoint.model
-    if not isinstance(model, GPT):
-        kind = NAMES[model.config.model]
-        raise ConfigError(
-            f"{_name(checkpoint)} is {kind}: a page computes with the blocks of a GPT, and no other model."
-        )
-    data = {
-        "config": packed_config(model),
-        "dtype": dtype,
-        "weights": {},
-        "tokenizer": page_tokenizer(checkpoint.tokenizer),
-        "history": [],
-    }
-    frame = len(draw(data).encode())  # all but weights
+    frame = len(draw(_frame(checkpoint, dtype)).encode())  # all but weights
+    data = page_data(checkpoint, dtype, frame, stages)
+    return LivePage(draw(data), max(0, len(data["history"]) - 1), max(0, len(_snapshots(checkpoint)) - 1))
+
+
+def page_data(
+    checkpoint: Checkpoint, dtype: str, frame: int = 0, stages: Stages = lambda *stage: lambda done: None
+) -> dict[str, Any]:
+    """All that a page computes with: `config`, `dtype`, `weights`, `tokenizer`, and `history`, the final model last.
+
+    `frame`: the bytes of the page without weights. Raises what `live_page` does.
+    """
+    data, model = _frame(checkpoint, dtype), _gpt(checkpoint)
     room = MOST - frame - packed_size(model, dtype)
     if room < 0:
         raise ConfigError(_too_large(checkpoint, model, dtype, len(json.dumps(data["tokenizer"])), frame))
     taken = _snapshots(checkpoint)
     kept = _spread(taken[:-1], room // (packed_size(model, _OF_HISTORY) + _ENTRY))
     advance = stages("packing", model.parameter_count() * (1 + len(kept)), "parameters")
-    weights = packed_weights(model, dtype, advance)
-    history = [*_history(model, kept, advance), *(_entry(final, None) for final in taken[-1:])]
-    return LivePage(draw({**data, "weights": weights, "history": history}), len(kept), max(0, len(taken) - 1))
+    data["weights"] = packed_weights(model, dtype, advance)
+    data["history"] = [*_history(model, kept, advance), *(_entry(final, None) for final in taken[-1:])]
+    return data
+
+
+def _frame(checkpoint: Checkpoint, dtype: str) -> dict[str, Any]:
+    """The data of a page, still without weights."""
+    config, tokenizer = packed_config(_gpt(checkpoint)), page_tokenizer(checkpoint.tokenizer)
+    return {"config": config, "dtype": dtype, "weights": {}, "tokenizer": tokenizer, "history": []}
+
+
+def _gpt(checkpoint: Checkpoint) -> GPT:
+    model = checkpoint.model
+    if not isinstance(model, GPT):
+        kind = NAMES[model.config.model]
+        raise ConfigError(
+            f"{_name(checkpoint)} is {kind}: a page computes with the blocks of a GPT, and no other model."
+        )
+    return model
 
 
 def _too_large(checkpoint: Checkpoint, model: GPT, dtype: str, tokenizer: int, frame: int) -> str:
