@@ -17,9 +17,11 @@ Questions to a checkpoint are texts, and its answers are records, which a notebo
                     shared_word(a, b)    a word in two texts, layer by layer
                     by_layer(text)       what each layer would predict: the logit lens
                     attribution(text)    what each token did for the next one
+                    without(text, ...)   what comes next with parts switched off
                     history(text)        what the snapshots of a training expected
                     compare(other, text) two models side by side
                     embeddings(a, ...)   the vectors of tokens, and the tokens nearest to them
+                    positions()          the vectors of positions, and how similar they are
                     tokenize(text)       how a text is cut into tokens, and by which merges
     show          records as a notebook or a terminal shows them
     snapshots     the models that a run saved on the way

@@ -19,6 +19,7 @@ from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptErr
 from minigpt.models.device import resolve_device
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import Model, gpt_of
+from minigpt.models.parts import ABLATIONS
 from minigpt.records import Misfit, from_plain, to_plain
 from minigpt.render.notebook import show
 from minigpt.sampling.engine import Piece, generate
@@ -34,6 +35,7 @@ from minigpt.settings import (
     build,
     check_ranges,
     require,
+    require_choice,
     settings_of,
 )
 from minigpt.text.arguments import single_token
@@ -48,8 +50,10 @@ from minigpt.views.embeddings import TokenVector, token_vectors
 from minigpt.views.heads import HeadSummary, head_summaries
 from minigpt.views.history import HistoryRow, history
 from minigpt.views.lens import LensRow, by_layer
+from minigpt.views.positions import PositionVector, position_vectors
 from minigpt.views.probs import every_token, next_token, text_score
 from minigpt.views.shared_word import SharedWord, shared_word
+from minigpt.views.without import ABLATION, ChangedNext, next_without
 
 T = TypeVar("T")
 
@@ -146,6 +150,23 @@ class Checkpoint(on_disk.Checkpoint):
         explained = None if token is None else single_token(self.tokenizer, token)
         return leave_one_out(model, self.tokenizer, self._ids(text), token=explained)
 
+    def without(
+        self, text: str, without: Sequence[str], *, ablation: str = ABLATION, track: Sequence[str] = (), top: int = 10
+    ) -> ChangedNext:
+        """Return what comes after `text`, and what would `without` some parts, side by side.
+
+        These are such as "layer 2 head 3", "layer 2 mlp" and "position 4"; `ablation` is zero or mean. `track`: tokens
+        to list besides the `top` likeliest.
+        """
+        _check_top(top)
+        require_choice("ablation", ablation, ABLATIONS)
+        model, parts = (
+            self._gpt("without switches off heads and MLPs"),
+            [without] if isinstance(without, str) else without,
+        )
+        ids, tracked = self._ids(text), self._tokens(track)
+        return next_without(model, self.tokenizer, ids, parts, ablation=ablation, tracked=tracked, top=top)
+
     def history(self, text: str, *, track: Sequence[str] = (), top: int = 4) -> Records[HistoryRow]:
         """Return what the snapshots of this run expected after `text`, as it learned. `track`: tokens to follow."""
         _check_top(top)
@@ -167,6 +188,10 @@ class Checkpoint(on_disk.Checkpoint):
         """Return the vectors of `tokens`, the `top` tokens nearest to each, and the cosines between them."""
         _check_top(top)
         return Records.of(token_vectors(self.model, self.tokenizer, self._tokens(tokens), top=top))
+
+    def positions(self) -> Records[PositionVector]:
+        """Return the vector of each position, its cosines to all others, and the sinusoidal one."""
+        return Records.of(position_vectors(self._gpt("positions shows the table of positions")))
 
     def tokenize(self, text: str) -> tuple[CutToken, ...]:
         """Return the tokens of `text`, each with the merges that built it."""

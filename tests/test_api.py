@@ -16,6 +16,7 @@ from minigpt import api
 from minigpt.checkpoint import folder as on_disk
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptError, OutputError, named
+from minigpt.models.parts import Part
 from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.settings import Choices, TrainConfig
 from minigpt.views.attention import attend, attention_grid
@@ -23,6 +24,7 @@ from minigpt.views.choices import weigh
 from minigpt.views.heads import head_summaries
 from minigpt.views.lens import by_layer
 from minigpt.views.probs import every_token, next_token, text_score
+from minigpt.views.without import next_without
 
 TEXT = "The quick brown fox"
 TINY: dict[str, Any] = {
@@ -118,6 +120,10 @@ def test_it_answers_as_its_parts_do(checkpoint: api.Checkpoint) -> None:
     assert checkpoint.by_layer(TEXT, track="#5") == tuple(by_layer(model, tokenizer, ids, tracked=[5]))
     assert checkpoint.attribution(TEXT).token == checkpoint.next(TEXT, top=1).candidates[0]
     assert checkpoint.attribution(TEXT, "#7").token.id == 7
+    parts, tracked = ["layer 1 head 2", "position 0"], {"tracked": [7], "top": 3}
+    expected = next_without(model, tokenizer, ids, parts, ablation="mean", **tracked)
+    assert checkpoint.without(TEXT, parts, ablation="mean", track="#7", top=3) == expected
+    assert checkpoint.without(TEXT, "layer 1 mlp").parts == (Part("mlp", 1),)
     assert [vector.id for vector in checkpoint.embeddings("#5", "#9", top=2)] == [5, 9]
     assert [token.id for token in checkpoint.tokenize(TEXT)] == ids
     assert checkpoint.compare(checkpoint, TEXT, top=3).divergence_bits == 0

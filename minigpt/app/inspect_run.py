@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from minigpt.app.opening import about, open_checkpoint, text_to_look_at
+from minigpt.errors import ConfigError, named
 from minigpt.models.kv_cache import window_start
-from minigpt.settings import Machine, Settings, Source, check_ranges, settings_of
+from minigpt.settings import Machine, Settings, Source, check_ranges, require, settings_of
 from minigpt.text.arguments import single_token
 from minigpt.text.formats import check_argument
 from minigpt.text.losses import prompt_notes
@@ -32,7 +33,8 @@ def question(
     check_ranges(given)
     _check_texts(flags)
     text = " ".join(tokens)
-    if not view.of_tokens:
+    _check_tokens(view, tokens)
+    if not view.of_tokens and not view.of_model:
         advice = f'Give it as an argument (minigpt {view.command} "Once upon a"), with --file, or on standard input.'
         text = text_to_look_at(source.text, source.file, advice=advice)
     path = view.checkpoint(flags, source.checkpoint, "checkpoint" in given)
@@ -40,7 +42,7 @@ def question(
     read = Encoded([], [])
     if view.of_tokens:
         read = Encoded([single_token(loaded.tokenizer, check_argument(token)) for token in tokens], [])
-    elif view.runs_model:
+    elif view.runs_model and not view.of_model:
         read = loaded.tokenizer.encode_prompt(text)
     for sentence in prompt_notes(loaded.tokenizer, text):
         note(sentence)
@@ -64,7 +66,14 @@ def window_note(view: View, question: Question) -> str | None:
 
 def json_about(view: View, question: Question) -> dict[str, Any]:
     """What JSON says beside the numbers: the text and the model."""
-    return about(question.checkpoint, **({} if view.of_tokens else {"prompt": question.text}))
+    return about(question.checkpoint, **({} if view.of_tokens or view.of_model else {"prompt": question.text}))
+
+
+def _check_tokens(view: View, tokens: Sequence[str]) -> None:
+    """Raise ConfigError for tokens where the view is not about them, or for none where it is."""
+    require(bool(tokens) or not view.of_tokens, "Give a TOKEN to look at, such as ' the' with its space, or #262.")
+    if view.of_model and tokens:
+        raise ConfigError(f"{' and '.join(map(named, view.asked_by))} is about all of the model: leave out TOKEN.")
 
 
 def _check_texts(flags: Settings) -> None:

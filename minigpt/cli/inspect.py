@@ -106,11 +106,11 @@ def inspect_embeddings(
     *,
     given: Given,
     tokens: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="TOKEN...", help="Each exactly one token, such as ' the' with its space, or #262 for the id 262."
         ),
-    ],
+    ] = None,
     checkpoint: Checkpoint = None,
     flags: Settings,
     json: Json = False,
@@ -124,9 +124,11 @@ def inspect_embeddings(
         its vector and its neighbours
     [bold]minigpt inspect-embeddings " is" " are"[/bold]
         and how near the two are
+    [bold]minigpt inspect-embeddings --positions[/bold]
+        the table of positions
     """
     output, source = _Output(json, csv, html), Source(checkpoint=checkpoint)
-    _inspect("inspect-embeddings", flags, output, source=source, machine=machine, given=given, tokens=tokens)
+    _inspect("inspect-embeddings", flags, output, source=source, machine=machine, given=given, tokens=tokens or ())
 
 
 def _chosen_face(command: str, flags: Settings, output: _Output) -> Face:
@@ -160,7 +162,7 @@ def _inspect(command: str, flags: Settings, output: _Output, **asked: Any) -> No
         answer = view.ask(replace(question, stages=work.begin))
     if output.html is not None:
         shown = answer if view.page is None else replace(answer, records=view.page(question, answer))
-        write_page(output.html, page_title(question.text), [face.on_page(shown)], question.checkpoint)
+        write_page(output.html, page_title(question.text or view.title), [face.on_page(shown)], question.checkpoint)
     if output.json:
         _print_json(face, answer, lambda: inspect_run.json_about(view, question))
     elif output.csv and face.csv is not None:

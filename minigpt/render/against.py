@@ -140,14 +140,14 @@ def _label(tokens: Sequence[Token], symbols: Symbols) -> str:
     return "|".join(token_label(token, symbols) for token in tokens)
 
 
-def compared_text_caption(total: ComparedText, names: tuple[str, str], screen: Screen) -> Text:
+def compared_text_caption(total: ComparedText, names: tuple[str, str], screen: Screen) -> Parts:
     """The loss of both models on the whole text."""
     if total.bits_per_byte is None or total.other_bits_per_byte is None:
-        return screen.caption("nothing in this text has a context in both models: there is no total")
+        return Parts([screen.caption("nothing in this text has a context in both models: there is no total")])
     first, second = f"{total.bits_per_byte:.4f}", f"{total.other_bits_per_byte:.4f}"
     better = names[0] if total.bits_per_byte < total.other_bits_per_byte else names[1]
     mean = total.divergence_bits_per_token
-    return Text("\n").join(
+    return Parts(
         [
             screen.caption(
                 f"{names[0]}: {first} bits per byte, in {quantity(total.tokens, 'token')}",
@@ -168,7 +168,7 @@ def compared_text_caption(total: ComparedText, names: tuple[str, str], screen: S
 def _text_table(answer: Answer, screen: Screen) -> Iterator[Part]:
     tally, names = ComparedTally(), _names(answer)
     yield compared_text_table(tally.watch(answer.records), names, screen)
-    yield compared_text_caption(tally.totals(), names, screen)
+    yield from compared_text_caption(tally.totals(), names, screen)
 
 
 def _names(answer: Answer) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
 from minigpt.render.listing import Listing, Part
 from minigpt.render.screen import Screen
-from minigpt.render.style import percent, quantity, token_label
+from minigpt.render.style import percent, quantity, signed_bits, token_label
 from minigpt.render.table import Bar, Column
 from minigpt.views import attribution
 from minigpt.views.attribution import Attribution, TokenEffect
@@ -30,7 +30,7 @@ def attribution_table(record: Attribution, screen: Screen) -> Iterator[Part]:
     columns = [
         Column[TokenEffect]("position", 9, lambda effect: f"{effect.position:,}", style="dim"),
         Column("token", 2 + token, lambda effect: token_label(effect, symbols), left=True),
-        Column("bits", 10, lambda effect: _signed(effect.effect_bits)),
+        Column("bits", 10, lambda effect: signed_bits(effect.effect_bits)),
         Column(
             f"{'less likely':>{side}}|likelier" if side > 10 else "",
             2 * side + 3,
@@ -58,11 +58,6 @@ def _captions(record: Attribution, screen: Screen) -> Iterator[Text]:
         "leave-one-out: the tokens after the one left out move up by one position, which is part of its effect",
         "effects do not add up to a total, because tokens interact",
     )
-
-
-def _signed(bits: float) -> str:
-    """`+0.25`; never `-0.00`."""
-    return f"{round(bits, 2) + 0.0:+,.2f}"
 
 
 def _table(answer: Answer, screen: Screen) -> Iterator[Part]:

@@ -19,10 +19,12 @@ class Screen:
 
     width: int = 80
     symbols: Symbols = UNICODE
+    coloured: bool = False  # whether colours are seen
 
     @classmethod
     def of(cls, console: Console) -> "Screen":
-        return cls(min(console.width, WIDEST), symbols_for(console.encoding))
+        coloured = console.color_system is not None and not console.no_color
+        return cls(min(console.width, WIDEST), symbols_for(console.encoding), coloured)
 
     def caption(self, *parts: str) -> Text:
         """Parts joined by dots, a space before each line, wrapped between words."""

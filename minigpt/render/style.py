@@ -162,6 +162,11 @@ def percent(share: float, decimals: int = 2) -> str:
     return f"{value:.{decimals}f} %"
 
 
+def signed_bits(bits: float) -> str:
+    """`+0.25`; never `-0.00`."""
+    return f"{round(bits, 2) + 0.0:+,.2f}"
+
+
 def bar(share: float, width: int, symbols: Symbols = UNICODE, *, hollow: bool = False) -> str:
     """A bar of `share` (0 to 1) of `width` cells, to an eighth of a cell; hollow for a token that was cut."""
     eighths = round(min(1.0, max(0.0, share)) * width * 8)

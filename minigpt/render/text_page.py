@@ -35,7 +35,7 @@ def text_section(
         "drawn": config is not None,
         "given": given,
         "before": text_before(before),
-        "scales": _scales(),
+        "scales": scales(),
         "steps": [_step(step, tokens, changed=bool(changes), fixed=fixed) for step in steps],
         "tokens": tokens.rows,
     }
@@ -157,8 +157,8 @@ def _sliders(steps: Sequence[Step], config: SampleConfig | None) -> list[dict[st
     return sliders
 
 
-def _scales() -> list[dict[str, Any]]:
-    """The scales of --heat; the first also shows bits."""
+def scales() -> list[dict[str, Any]]:
+    """The scales of --heat, for the scripts of a page; the first also shows bits."""
     surprisal, entropy, rank = SCALES["probability"], SCALES["entropy"], SCALES["rank"]
     first, *others = surprisal.limits
     bits = [f"below {first:g} bit", *(f"below {limit:g}" for limit in others), f"{others[-1]:g} or more"]

@@ -13,10 +13,12 @@ _MODULES = (
     "against",
     "tracked",
     "attribution",
+    "without",
     "tokenization",
     "corpus",
     "attention",
     "embeddings",
+    "positions",
 )
 
 

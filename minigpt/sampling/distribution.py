@@ -84,14 +84,6 @@ class Distribution:
         return token if token < len(sums) else int(self.final_V.nonzero()[-1])  # the product was rounded up
 
 
-def uniforms(generator: torch.Generator) -> Iterator[float]:
-    """Uniform random numbers in [0, 1) for `Distribution.draw`, drawn in batches: a single one costs as much as a
-    softmax.
-    """
-    while True:
-        yield from torch.rand(64, generator=generator, dtype=torch.float64).tolist()
-
-
 def distribution(
     logits_V: Tensor, stages: Sequence[SamplingStage] = (), history: Sequence[int] | Tensor = ()
 ) -> Distribution:

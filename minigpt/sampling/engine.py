@@ -3,16 +3,16 @@
 import codecs
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from minigpt.models.decoder import decoder_for
 from minigpt.models.kinds import Model
-from minigpt.sampling.distribution import distribution, step_record, uniforms
+from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import SeenTokens, build_stages, count_tokens
+from minigpt.sampling.philox import uniform
 from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.settings import SEEDS, SampleConfig
 from minigpt.text.tokenizer import Tokenizer
@@ -48,20 +48,23 @@ def generate(
     sample: int = 0,
     count: int = 1,
     watch: Watch | None = None,
+    recorded: Mapping[int, Sequence[int]] | None = None,
 ) -> Iterator[Piece]:
     """Continue `prompt` token by token; the last piece holds the SampleEnd. An empty prompt starts from end-of-text, or
     from what the tokenizer puts before every text.
 
-    Sample number `sample` is drawn with the seed `config.seed + sample`. The same seed gives the same text on the same
-    machine: draws happen in float64 on the CPU, whatever the model runs on. Several samples (`count`) are decoded
-    `BATCH` at a time: their pieces are interleaved, and each record names its sample. Up to rounding, each is what it
-    would be alone. `watch` receives the logits before each draw.
+    Sample number `sample` is drawn with the seed `config.seed + sample`. The same seed gives the same text wherever the
+    logits are the same: draws happen in float64 on the CPU, whatever the model runs on, and their random numbers are
+    the same everywhere. Several samples (`count`) are decoded `BATCH` at a time: their pieces are interleaved, and each
+    record names its sample. Up to rounding, each is what it would be alone. `watch` receives the logits before each
+    draw. The ids in `recorded`, by sample, are taken before any is drawn.
     """
-    config = config or SampleConfig()
+    config, recorded = config or SampleConfig(), recorded or {}
     ids = tokenizer.encode_prompt(prompt).ids
     for first in range(sample, sample + count, BATCH):
         numbers = range(first, min(first + BATCH, sample + count))
-        yield from _generate(model, ids, [_Sample(tokenizer, prompt, ids, config, number) for number in numbers], watch)
+        samples = [_Sample(tokenizer, prompt, ids, config, number, recorded.get(number, ())) for number in numbers]
+        yield from _generate(model, ids, samples, watch)
 
 
 def by_sample(pieces: Iterator[Piece], numbers: Iterable[int]) -> Iterator[Iterator[Piece]]:
@@ -100,25 +103,33 @@ def _generate(model: Model, ids: list[int], samples: list["_Sample"], watch: Wat
 
 
 class _Sample:
-    """One growing text: its random numbers, and the bytes that can be shown."""
+    """One growing text: its next token, `recorded` or else drawn, and the bytes that can be shown."""
 
-    def __init__(self, tokenizer: Tokenizer, prompt: str, ids: list[int], config: SampleConfig, number: int) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        prompt: str,
+        ids: list[int],
+        config: SampleConfig,
+        number: int,
+        recorded: Sequence[int],
+    ) -> None:
         self.number, self.ids, self.stopped_by = number, list(ids), ""
         self._tokenizer, self._prompt, self._config = tokenizer, prompt, config
-        self._seed = (config.seed + number) % SEEDS
+        self._seed, self._recorded = (config.seed + number) % SEEDS, recorded
         self._stages = build_stages(config)
         self._seen = SeenTokens(ids, counted=count_tokens(self._stages))
-        self._uniforms = uniforms(torch.Generator().manual_seed(self._seed))
         self._stream, self._tally = TextStream(config.stop), _Tally()
 
     def _draw(self, logits_V: Tensor) -> StepRecord:
-        dist = distribution(logits_V, self._stages, self._seen.ids)
+        dist, step = distribution(logits_V, self._stages, self._seen.ids), self._tally.tokens
+        recorded = self._recorded
         return step_record(
             dist,
             self._tokenizer.token_bytes,
             position=len(self.ids),
             top=self._config.top,
-            token=dist.draw(next(self._uniforms)),
+            token=recorded[step] if step < len(recorded) else dist.draw(uniform(self._seed, step)),
             sample=self.number,
         )
 

@@ -146,7 +146,7 @@ class Replay:
     """The result of repeating a generation from its trace on the same checkpoint."""
 
     tokens: int  # that are the same
-    drawn: bool  # False for tokens that a person chose: they were only scored again
+    drawn: bool  # False for tokens that a person chose or another generator drew: they were only scored again
     divergence: Divergence | None
     agrees: bool  # no divergence, and the numbers differ by no more than rounding
     same_numbers: bool  # to the last bit

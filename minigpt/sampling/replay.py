@@ -12,6 +12,7 @@ import torch
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import CorpusError, TraceError
 from minigpt.models.decoder import decoder_for, decoding_threads
+from minigpt.sampling import philox
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.engine import generate
 from minigpt.sampling.records import Divergence, Replay, RescoredToken, Rescoring, SampleEnd, StepRecord
@@ -28,16 +29,19 @@ _SHOWN_BEFORE = 24  # tokens
 def repeat(trace: Trace, checkpoint: Checkpoint, advance: Advance = lambda tokens: None) -> tuple[Replay, list[str]]:
     """The result of drawing a trace's samples again, and their texts.
 
-    The tokens of a tree, which a person may have chosen, are only scored again; there is no text. Raises TraceError if
-    the prompt or its ids do not match.
+    Tokens that another generator drew are taken as they were recorded, and all their numbers computed again. The tokens
+    of a tree, which a person may have chosen, are only scored again; there is no text. Raises TraceError if the prompt
+    or its ids do not match.
     """
-    drawn = trace.header.made_by == "sample"
+    sampled = trace.header.made_by == "sample"
+    drawn = sampled and trace.header.generator == philox.NAME
     differences, divergence, texts = _Differences(), None, list[str]()
+    if not drawn:
+        check_tokens(trace, checkpoint)
     with decoding_threads(checkpoint.model):
-        if drawn:
-            divergence, texts = _redraw(trace, checkpoint, differences, advance)
+        if sampled:
+            divergence, texts = _repeat(trace, checkpoint, differences, advance, drawn)
         else:
-            check_tokens(trace, checkpoint)
             for step, _, record in rescore(trace, checkpoint):
                 differences.add(step.record, record)
                 advance(1)
@@ -54,10 +58,10 @@ def repeat(trace: Trace, checkpoint: Checkpoint, advance: Advance = lambda token
     return result, texts
 
 
-def _redraw(
-    trace: Trace, checkpoint: Checkpoint, differences: "_Differences", advance: Advance
+def _repeat(
+    trace: Trace, checkpoint: Checkpoint, differences: "_Differences", advance: Advance, drawn: bool
 ) -> tuple[Divergence | None, list[str]]:
-    """Generate again until a token differs; returns that place, or else all texts."""
+    """Generate again until a token differs; returns that place, or else all texts. If not `drawn`, by recorded ids."""
     header, tokenizer = trace.header, _as_read(trace.header, checkpoint.tokenizer)
     if tokenizer is None:
         raise TraceError("The trace is damaged: the ids of its prompt are not those of the prompt's text.")
@@ -65,7 +69,16 @@ def _redraw(
     for step in trace.steps:
         expected[step.record.sample].append(step.record)
     done = Counter[int]()  # steps of each sample
-    for piece in generate(checkpoint.model, tokenizer, header.prompt, header.settings, count=header.num_samples):
+    recorded = {sample: [_known(step.token).id for step in steps] for sample, steps in expected.items()}
+    pieces = generate(
+        checkpoint.model,
+        tokenizer,
+        header.prompt,
+        header.settings,
+        count=header.num_samples,
+        recorded=None if drawn else recorded,
+    )
+    for piece in pieces:
         record, steps = piece.record, expected[piece.record.sample]
         then = steps.popleft() if steps else None
         if isinstance(record, StepRecord) and then and _known(record.token).id == _known(then.token).id:
@@ -76,9 +89,9 @@ def _redraw(
         elif isinstance(record, SampleEnd) and then is None:
             texts[record.sample] = record.text
         else:
-            number, drawn = done[record.sample] + 1, record.chosen if isinstance(record, StepRecord) else None
+            number, now = done[record.sample] + 1, record.chosen if isinstance(record, StepRecord) else None
             expected_token = then.chosen if then else None
-            return Divergence(sample=record.sample, step=number, expected=expected_token, drawn=drawn), []
+            return Divergence(sample=record.sample, step=number, expected=expected_token, drawn=now), []
     return None, [texts[sample] for sample in sorted(texts)]
 
 

@@ -28,14 +28,16 @@ from minigpt.checkpoint.tokenizer_files import tokenizer_files
 from minigpt.errors import ConfigError, OutputError, TraceError, brief, escaped, named
 from minigpt.models.kinds import Model
 from minigpt.records import Misfit, Several, from_line, from_plain, to_plain
+from minigpt.sampling import philox
 from minigpt.sampling.records import Change, SampleEnd, StepRecord
 from minigpt.settings import FILTERS, SampleConfig
 from minigpt.text.records import token_text
 
 FORMAT = "minigpt trace"
-NUMBER = 2  # of the format; one more whenever a reader of the last one would misread or refuse the new
+NUMBER = 3  # of the format; one more whenever a reader of the last one would misread or refuse the new
 LONGEST_LINE = 1 << 25  # bytes: a step that lists the 50,257 tokens of GPT-2 takes half of it
 _MADE_BY = ("sample", "explore")
+_GENERATORS = (philox.NAME, "mt19937")  # the second is torch's, which drew the tokens up to format 2
 _NEUTRAL = {spec.setting: to_plain(spec.neutral) for spec in FILTERS.values()}  # where format 1 knew no such filter
 
 
@@ -91,6 +93,7 @@ class TraceHeader:
     prompt_ids: tuple[int, ...]
     num_samples: Several
     settings: SampleConfig
+    generator: str  # of the random numbers that the seed stands for
     checkpoint: str  # its folder, as it was given
     fingerprint: Fingerprint
     vocab_size: Several
@@ -117,6 +120,7 @@ class TraceHeader:
             prompt_ids=tuple(tokenizer.encode_prompt(prompt).ids),
             num_samples=num_samples,
             settings=settings,
+            generator=philox.NAME,
             checkpoint=storable(checkpoint.path),
             fingerprint=Fingerprint.of(checkpoint.path),
             vocab_size=model.config.vocab_size,
@@ -304,9 +308,12 @@ class _Reader:
             )
         if number == 1 and isinstance(settings := values.get("settings"), dict):
             values["settings"] = {**_NEUTRAL, **settings}
+        if number < 3:
+            values["generator"] = _GENERATORS[1]
         header = from_plain(TraceHeader, values)
-        if header.made_by not in _MADE_BY:
-            raise Misfit(f"made_by is {brief(json.dumps(header.made_by))}, where {' or '.join(_MADE_BY)} must be")
+        for name, known in (("made_by", _MADE_BY), ("generator", _GENERATORS)):
+            if (value := getattr(header, name)) not in known:
+                raise Misfit(f"{name} is {brief(json.dumps(value))}, where {' or '.join(known)} must be")
         if not header.prompt_ids:
             raise Misfit("prompt_ids is empty")
         _check_ids((*header.prompt_ids, *(token for token, _ in header.settings.bias)), header.vocab_size)

@@ -19,9 +19,9 @@ from minigpt.sampling.distribution import (
     listing,
     require_finite,
     step_record,
-    uniforms,
 )
 from minigpt.sampling.filters import SeenTokens, build_stages, count_tokens, look_back
+from minigpt.sampling.philox import uniform
 from minigpt.sampling.records import Candidate, StepRecord
 from minigpt.sampling.trace import TraceHeader, TraceStep
 from minigpt.settings import SampleConfig
@@ -55,7 +55,7 @@ class TokenTree:
         self, model: GPT, tokenizer: Tokenizer, prompt: str = "", *, seed: int = 1, kept_bytes: int = _KEPT_BYTES
     ) -> None:
         self._tokenizer, self._model, self._decoder = tokenizer, model, CachedDecoder(model)
-        self._uniforms = uniforms(torch.Generator().manual_seed(seed))
+        self._seed, self._draws = seed, 0
         self._prompt, self._nodes, self._texts = prompt, list[_Node](), list[str]()
         self._live: tuple[int, ...] = ()  # the nodes whose columns the decoder's cache holds
         # By node and the start of its window; without logits where the window of the node itself starts earlier.
@@ -140,8 +140,13 @@ class TokenTree:
         return child
 
     def draw(self, node: int, config: SampleConfig) -> int:
-        """Append a token drawn by the model under `config`, with the tree's own generator."""
-        return self.append(node, self._distribution(node, config).draw(next(self._uniforms)), config)
+        """Append a token drawn by the model under `config`.
+
+        Draws are counted over the whole tree: one more from the same node gets another random number.
+        """
+        token = self._distribution(node, config).draw(uniform(self._seed, self._draws))
+        self._draws += 1
+        return self.append(node, token, config)
 
     def as_trace(self, header: TraceHeader) -> tuple[TraceHeader, list[TraceStep]]:
         """The header and the steps of the tree's trace. `header` is the prompt's.

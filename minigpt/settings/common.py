@@ -6,7 +6,7 @@ from pathlib import Path
 
 from minigpt.settings.fields import Range, Settings, setting
 
-SEEDS = 1 << 32  # torch's CPU generator reads 32 bits of a seed
+SEEDS = 1 << 32  # torch's CPU generator, by which training draws, reads 32 bits of a seed
 SEED = Range(0, SEEDS - 1, both=True)
 MANY = 1_000_000_000
 HUGE = 1e15  # float32 ends at 3e38, and products need room

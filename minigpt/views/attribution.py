@@ -91,8 +91,8 @@ class _Flags(Settings):
     attribution: bool = setting(False, help="Leave out each token in turn, to see its effect on the next one.")
     track: tuple[str, ...] = setting(
         (),
-        help=f"A token such as ' the' or #262: to follow with {named('history')} and {named('by_layer')}, several "
-        f"times if you like; to explain with {named('attribution')}.",
+        help=f"A token such as ' the' or #262: to follow with {named('history')} and {named('by_layer')}, or to list "
+        f"with {named('without')}, several times if you like; to explain with {named('attribution')}.",
     )
 
 

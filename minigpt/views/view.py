@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """A text (for inspect-embeddings: some tokens), the model to ask about it, and the flags given."""
+    """A text (for inspect-embeddings: some tokens, or neither), the model to ask about it, and the flags given."""
 
     checkpoint: Checkpoint
     text: str
@@ -115,6 +115,7 @@ class View:
     at_end: bool = True  # whether it matters how the end of the text is tokenized
     runs_model: bool = True
     of_tokens: bool = False  # asked about tokens rather than a text
+    of_model: bool = False  # asked about the model alone
     # Chooses the checkpoint, by the flags and the one that is named, explicitly or by the environment.
     checkpoint: Callable[[Any, Path | None, bool], Path | None] = lambda flags, named, explicit: named
 
@@ -136,16 +137,19 @@ def chosen_view(views: Sequence[View], flags: Settings) -> View:
     if view is None:
         raise ConfigError(f"{' and '.join(map(named, asked))} exclude each other.")
     for name in settings_of(flags).keys() - names.keys() - {*view.takes}:
-        require(not _is_given(flags, name), f"{named(name)} goes with {_takers(views, name, flags)}.")
+        require(not _is_given(flags, name), _misplaced(views, name, asked, flags))
     return view
 
 
-def _takers(views: Sequence[View], name: str, flags: Settings) -> str:
+def _misplaced(views: Sequence[View], name: str, asked: Sequence[str], flags: Settings) -> str:
+    """The message about a setting that the view which is asked for does not take."""
     openers = [view.asked_by[0] for view in views if name in view.takes and len(view.asked_by) == 1]
+    if not openers:  # it belongs to the command's default view
+        return f"{named(name)} does not go with {' and '.join(map(named, asked))}."
     metavar = settings_of(flags)[openers[0]].metavar if len(openers) == 1 else None
-    return one_of(named(opener, metavar) for opener in openers)
+    return f"{named(name)} goes with {one_of(named(opener, metavar) for opener in openers)}."
 
 
 def _is_given(flags: Settings, name: str) -> bool:
-    value = getattr(flags, name)
-    return value is not None and value is not False and value != ()
+    """Whether a setting differs from its default."""
+    return bool(getattr(flags, name) != getattr(type(flags), name))

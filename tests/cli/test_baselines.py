@@ -55,6 +55,8 @@ def test_a_text_is_one_stream_unless_a_stride_is_given(minigpt: Run, run: str, n
         ("inspect-attention", "The cat"),
         ("inspect-probs", "The cat", "--by-layer"),
         ("inspect-probs", "The cat", "--attribution"),
+        ("inspect-embeddings", "--positions"),
+        ("inspect-probs", "The cat", "--without", "layer 1 mlp"),
         ("sample", "The", "--dtype", "bfloat16"),
     ],
 )

@@ -45,7 +45,10 @@ def test_json_and_csv_have_the_numbers_of_the_table(inspect: Run, trained: Path)
 @pytest.mark.parametrize(
     ("arguments", "code", "part"),
     [
-        ([], 2, "Missing argument"),
+        ([], 2, "Give a TOKEN to look at, such as ' the' with its space, or #262."),
+        (["a", "--positions"], 2, "--positions is about all of the model: leave out TOKEN."),
+        (["--positions", "--top", "3"], 2, "--top does not go with --positions."),
+        (["--positions", "--csv"], 2, "--positions has no --csv; --json has its numbers."),
         (["zzzz"], 2, '"zzzz" is 4 tokens of this vocabulary: "z" + "z" + "z" + "z"'),
         (["#300"], 2, "from 0 to 299"),
         ([""], 2, "not an empty text"),
@@ -69,3 +72,29 @@ def test_a_missing_space_is_suggested(inspect: Run, trained: Path) -> None:
     refused = inspect(word[1:])
     assert refused.exit_code == 2
     assert f'"{word}", with a space before it, is one.' in refused.stderr
+
+
+@pytest.mark.parametrize("columns", [40, 80, 160])
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_positions_are_a_picture_on_any_screen(inspect: Run, columns: int, encoding: str) -> None:
+    result = inspect("--positions", COLUMNS=str(columns), PYTHONIOENCODING=encoding)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert all(cell_len(line) <= columns for line in result.stdout.splitlines())
+    assert "this model's are learned" in " ".join(result.stdout.split())
+
+
+def test_json_has_every_number_of_the_positions(inspect: Run, trained: Path) -> None:
+    model = load(trained).model
+    document = json.loads(inspect("--positions", "--json").stdout)
+    assert document["kind"] == "learned"
+    assert "prompt" not in document
+    assert [record["position"] for record in document["positions"]] == list(range(model.config.context))
+    assert [record["vector"] for record in document["positions"]] == model.wpe.weight.tolist()  # type: ignore[union-attr, operator]
+
+
+def test_a_page_shows_the_positions(inspect: Run) -> None:
+    result = inspect("--positions", "--html", "page.html")
+    assert result.exit_code == 0, result.stderr
+    page = Path("page.html").read_text("utf-8")
+    assert page.count("<canvas") == 4
+    assert "<title>minigpt: The positions, learned and sinusoidal</title>" in page

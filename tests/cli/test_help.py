@@ -128,6 +128,7 @@ def test_choices_are_found(minigpt: Callable[..., Any], around: Callable[[str], 
         ("export", "--dtype"),
         *((command, "--encoding-errors") for command in ("train", "evaluate", "compare")),
         ("import", "--activation"),
+        ("inspect-probs", "--ablation"),
     }
 
 

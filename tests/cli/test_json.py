@@ -32,6 +32,7 @@ VIEWS = [
     ("inspect-probs", "--boundary"),
     ("inspect-probs", "--by-layer"),
     ("inspect-probs", "--attribution"),
+    ("inspect-probs", "--without", "layer 1 mlp"),
     ("inspect-probs", "--tokens"),
     ("inspect-probs", "--history", "RUN"),
     ("inspect-probs", "--history", "RUN", "--by-layer"),

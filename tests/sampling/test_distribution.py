@@ -2,17 +2,16 @@
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import asdict
-from itertools import islice
 
 import pytest
 import torch
 from torch import Tensor
 
 from minigpt.errors import CheckpointError
-from minigpt.sampling.distribution import Distribution, best_ids, distribution, step_record, uniforms
+from minigpt.sampling.distribution import Distribution, best_ids, distribution, step_record
 from minigpt.sampling.filters import build_stages
+from minigpt.sampling.philox import uniform
 from minigpt.sampling.records import StepRecord
 from minigpt.settings import SampleConfig
 from minigpt.text.records import token_text
@@ -242,16 +241,6 @@ def test_the_surprisal_of_what_is_nearly_impossible_is_a_number() -> None:
 # Drawing
 
 
-def uniforms_of(seed: int) -> Iterator[float]:
-    return uniforms(torch.Generator().manual_seed(seed))
-
-
-def test_uniform_numbers_are_those_that_are_asked_for_one_by_one() -> None:
-    generator = torch.Generator().manual_seed(3)
-    alone = [torch.rand((), generator=generator, dtype=torch.float64).item() for _ in range(150)]
-    assert list(islice(uniforms_of(3), 150)) == alone
-
-
 @pytest.mark.parametrize(("uniform", "token"), [(0.0, 0), (0.24, 0), (0.26, 2), (1 - 2**-53, 2)])
 def test_a_draw_by_hand(uniform: float, token: int) -> None:
     dist = distribution(
@@ -262,15 +251,7 @@ def test_a_draw_by_hand(uniform: float, token: int) -> None:
 
 def test_a_draw_never_takes_what_was_cut() -> None:
     dist = distribution(random_logits(100), build_stages(SampleConfig(temperature=2.0, top_k=5, top_p=1.0)))
-    numbers = uniforms_of(0)
-    assert {dist.draw(next(numbers)) for _ in range(500)} == set(best_ids(dist.logits_V, 5))
-
-
-def test_a_draw_depends_on_the_generator_alone() -> None:
-    dist = distribution(random_logits(100))
-    first, same = ([dist.draw(next(numbers)) for _ in range(200)] for numbers in (uniforms_of(4), uniforms_of(4)))
-    assert first == same
-    assert len(set(first)) > 1
+    assert {dist.draw(uniform(0, step)) for step in range(500)} == set(best_ids(dist.logits_V, 5))
 
 
 # Damage

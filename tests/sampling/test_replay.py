@@ -1,15 +1,18 @@
 """A trace comes out again to the bit; what differs is found; another model scores the very ids, in the same windows."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import TraceError
 from minigpt.models.gpt import GPT
+from minigpt.sampling import engine
 from minigpt.sampling.engine import generate
 from minigpt.sampling.records import Replay, SampleEnd, StepRecord
 from minigpt.sampling.replay import check_tokens, repeat, rescore, rescored
@@ -60,6 +63,77 @@ def test_samples_that_end_at_different_times_come_out_again(tmp_path: Path, toy:
     trace = traced(tmp_path / "t", toy, "The", 5, max_tokens=40, ignore_end_of_text=False, stop=("e", "o"))
     assert len({end.tokens for end in trace.ends}) > 1
     assert replay(trace, toy).same_numbers
+
+
+# From before the random numbers were Philox's
+
+
+@pytest.fixture
+def older(tmp_path: Path, toy: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Trace]:
+    """A trace of format 2, drawn by torch's generator, as all were up to then."""
+
+    def torch_uniform(seed: int, step: int) -> float:
+        generator = torch.Generator().manual_seed(seed)
+        return float(torch.rand(step + 1, generator=generator, dtype=torch.float64)[step])
+
+    def make(samples: int = 1, **settings: Any) -> Trace:
+        path = tmp_path / "older"
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, "uniform", torch_uniform)
+            traced(path, toy, "The quick", samples, **settings)
+        first, _, rest = path.read_text("ascii").partition("\n")
+        values = {**json.loads(first), "number": 2}
+        assert values.pop("generator") == "philox4x32-10"
+        path.write_text(f"{json.dumps(values)}\n{rest}", "ascii")
+        return read_trace(path)
+
+    return make
+
+
+@pytest.mark.parametrize("samples", [1, 5, 40])
+def test_an_older_trace_is_repeated_by_its_recorded_ids(
+    older: Callable[..., Trace], toy: Checkpoint, samples: int
+) -> None:
+    """Every number is compared, those after the filters too; and the texts end where they did."""
+    settings = {"max_tokens": 20, "top_k": 30, "stop": ("e", "o"), "ignore_end_of_text": False}
+    trace = older(samples, **settings)
+    again = generate(toy.model, toy.tokenizer, "The quick", trace.header.settings, count=samples)
+    drawn_now = [piece.record.token.id for piece in again if isinstance(piece.record, StepRecord)]
+    assert drawn_now != [step.record.token.id for step in trace.steps]
+    found = replay(trace, toy)
+    assert (found.drawn, found.divergence, found.tokens) == (False, None, len(trace.steps))
+    assert found.agrees
+    assert found.same_numbers
+
+
+def test_another_number_in_an_older_trace_is_a_finding(older: Callable[..., Trace], toy: Checkpoint) -> None:
+    trace = older(max_tokens=6, top_k=30)
+
+    def change(record: StepRecord) -> StepRecord:
+        first = record.candidates[0]
+        first = replace(first, after=(*first.after[:-1], first.after[-1] / 2))
+        return replace(record, candidates=(first, *record.candidates[1:]))
+
+    assert not replay(with_step(trace, 2, change), toy).agrees
+
+
+def test_an_older_trace_that_ends_early_is_a_finding(older: Callable[..., Trace], toy: Checkpoint) -> None:
+    trace = older(max_tokens=6)
+    found = replay(replace(trace, steps=trace.steps[:4]), toy)
+    assert found.divergence is not None
+    assert (found.divergence.step, found.divergence.expected) == (5, None)
+
+
+def test_an_older_trace_with_a_token_that_does_not_exist(
+    older: Callable[..., Trace], toy: Checkpoint, make_model: Callable[..., GPT]
+) -> None:
+    trace = older(max_tokens=6)
+    small = replace(toy, model=make_model(max(trace.header.prompt_ids) + 1))
+    with pytest.raises(TraceError, match="but does not exist in"):
+        repeat(with_step(trace, 3, lambda record: replace(record, token=replace(record.token, id=319))), small)
+
+
+# What differs
 
 
 def test_another_token_is_found_and_named(tmp_path: Path, toy: Checkpoint) -> None:

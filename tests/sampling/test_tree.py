@@ -109,6 +109,21 @@ def test_draws_are_those_of_sampling(model: GPT, bpe: Tokenizer) -> None:
         assert tree.step(node).stages[-1].kept == record.stages[-1].kept
 
 
+def test_each_draw_of_a_tree_has_the_next_number_wherever_it_is_made(
+    constant_model: Callable[..., GPT], bpe: Tokenizer
+) -> None:
+    """After every token the model predicts the same, so what decides are the numbers alone: those of a sample."""
+    model, config = constant_model([0.0] * bpe.vocab_size), SampleConfig(seed=7, max_tokens=9, ignore_end_of_text=True)
+    sampled = [piece.record.token.id for piece in list(generate(model, bpe, "The", config))[:-1]]
+    tree = TokenTree(model, bpe, "The", seed=7)
+    drawn, node = [], tree.prompt_end
+    for number in range(9):
+        node = tree.draw(tree.prompt_end if number % 3 == 0 else node, config)
+        drawn.append(tree.token(node).id)
+    assert drawn == sampled
+    assert len(tree.children(tree.prompt_end)) == 3
+
+
 def test_a_damaged_model_is_refused_at_once(constant_model: Callable[..., GPT], bpe: Tokenizer) -> None:
     with pytest.raises(CheckpointError, match="not finite"):
         TokenTree(constant_model([math.nan] * bpe.vocab_size), bpe, "The")

@@ -6,7 +6,7 @@
 // float64, which is what a number is in JavaScript, and so is the softmax.
 const GPT = (() => {
   const ACTIVATIONS = {
-    gelu_new: (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
+    gelu_new: (x) => x / (1 + Math.exp(-2 * Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x))), // (1 + tanh(y)) / 2 is 1 / (1 + exp(-2 y))
     gelu: (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
     quick_gelu: (x) => x / (1 + Math.exp(-1.702 * x)),
     relu: (x) => Math.max(0, x),
@@ -27,20 +27,55 @@ const GPT = (() => {
     return Math.sign(x) * (1 - (scale / 2) / (a + fraction));
   }
 
-  // rows [n, in] @ weight [in, out] + bias [out] -> [n, out]
+  // rows [n, in] @ weight [in, out] + bias [out] -> [n, out]. Two rows at a time, so that a weight is loaded once for both. A
+  // row's sum is added up in the same order, whether it is read alone or among others.
   function linear(rows, { weight, bias }) {
     const width = bias.length, inside = weight.length / width, count = rows.length / inside;
-    const result = new Float32Array(count * width);
-    const sums = new Float64Array(width);
-    for (let n = 0; n < count; n += 1) {
+    const result = new Float32Array(count * width), sums = new Float64Array(width), next = new Float64Array(width);
+    for (let n = 0; n < count; n += 2) {
+      const x = rows.subarray(n * inside, (n + 1) * inside), isPair = n + 1 < count;
       sums.set(bias);
-      for (let i = 0, w = 0; i < inside; i += 1) {
-        const x = rows[n * inside + i];
-        for (let o = 0; o < width; o += 1, w += 1) sums[o] += x * weight[w];
-      }
+      if (isPair) {
+        next.set(bias);
+        multiplyPair(sums, next, x, rows.subarray((n + 1) * inside, (n + 2) * inside), weight);
+        result.set(next, (n + 1) * width);
+      } else multiply(sums, x, weight);
       result.set(sums, n * width);
     }
     return result;
+  }
+
+  // sums [out] += x [in] @ weight [in, out], four rows of the weight at a time: a sum is loaded once for four products.
+  function multiply(sums, x, weight) {
+    const width = sums.length, inside = x.length, fours = inside - (inside % 4);
+    for (let i = 0; i < fours; i += 4) {
+      const x0 = x[i], x1 = x[i + 1], x2 = x[i + 2], x3 = x[i + 3];
+      for (let o = 0, w0 = i * width, w1 = w0 + width, w2 = w1 + width, w3 = w2 + width; o < width; o += 1, w0 += 1, w1 += 1, w2 += 1, w3 += 1) {
+        sums[o] += x0 * weight[w0] + x1 * weight[w1] + x2 * weight[w2] + x3 * weight[w3];
+      }
+    }
+    multiplyRest(sums, x, weight, fours);
+  }
+
+  // The same for two rows, x and y.
+  function multiplyPair(sums, next, x, y, weight) {
+    const width = sums.length, inside = x.length, fours = inside - (inside % 4);
+    for (let i = 0; i < fours; i += 4) {
+      const x0 = x[i], x1 = x[i + 1], x2 = x[i + 2], x3 = x[i + 3], y0 = y[i], y1 = y[i + 1], y2 = y[i + 2], y3 = y[i + 3];
+      for (let o = 0, w0 = i * width, w1 = w0 + width, w2 = w1 + width, w3 = w2 + width; o < width; o += 1, w0 += 1, w1 += 1, w2 += 1, w3 += 1) {
+        const a = weight[w0], b = weight[w1], c = weight[w2], d = weight[w3];
+        sums[o] += x0 * a + x1 * b + x2 * c + x3 * d;
+        next[o] += y0 * a + y1 * b + y2 * c + y3 * d;
+      }
+    }
+    multiplyRest(sums, x, weight, fours);
+    multiplyRest(next, y, weight, fours);
+  }
+
+  function multiplyRest(sums, x, weight, from) {
+    for (let i = from, w = from * sums.length; i < x.length; i += 1) {
+      for (let o = 0; o < sums.length; o += 1, w += 1) sums[o] += x[i] * weight[w];
+    }
   }
 
   // Each row [C] less its mean, divided by its standard deviation, times the weight, plus the bias.
@@ -62,21 +97,37 @@ const GPT = (() => {
   }
 
   function dot(a, aStart, b, bStart, count) {
-    let total = 0;
-    for (let i = 0; i < count; i += 1) total += a[aStart + i] * b[bStart + i];
-    return total;
+    let sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0, i = 0; // four sums, which do not wait for each other
+    for (; i + 3 < count; i += 4) {
+      const p = aStart + i, q = bStart + i;
+      sum0 += a[p] * b[q];
+      sum1 += a[p + 1] * b[q + 1];
+      sum2 += a[p + 2] * b[q + 2];
+      sum3 += a[p + 3] * b[q + 3];
+    }
+    for (; i < count; i += 1) sum0 += a[aStart + i] * b[bStart + i];
+    return sum0 + sum1 + (sum2 + sum3);
   }
 
   function added(a, b) {
-    return a.map((x, i) => x + b[i]);
+    const sums = new Float32Array(a.length);
+    for (let i = 0; i < a.length; i += 1) sums[i] = a[i] + b[i];
+    return sums;
+  }
+
+  function activated(rows, activation) {
+    const result = new Float32Array(rows.length);
+    for (let i = 0; i < rows.length; i += 1) result[i] = activation(rows[i]);
+    return result;
   }
 
   function softmax(scores) {
     let largest = -Infinity, total = 0;
-    for (const score of scores) largest = Math.max(largest, score);
-    const weights = Float64Array.from(scores, (score) => Math.exp(score - largest));
-    for (const weight of weights) total += weight;
-    return weights.map((weight) => weight / total);
+    for (let i = 0; i < scores.length; i += 1) if (scores[i] > largest) largest = scores[i];
+    const weights = new Float64Array(scores.length);
+    for (let i = 0; i < scores.length; i += 1) total += weights[i] = Math.exp(scores[i] - largest);
+    for (let i = 0; i < scores.length; i += 1) weights[i] /= total;
+    return weights;
   }
 
   // Which parts are switched off: a set of "2.3" (head 3 of layer 2) and "2.mlp", and what stands in their place: "zero", or
@@ -107,9 +158,17 @@ const GPT = (() => {
       return length <= context ? 0 : Math.ceil((length - context) / step) * step;
     }
 
-    // A pass over the ids. What `from`, an earlier pass with the same parts, has already read is not read again.
-    read(ids, { without = NOTHING, from = null } = {}) {
-      return new Reading(this, ids, without, from);
+    // A pass over the ids. What `from`, an earlier pass with the same parts, has already read is not read again, nor are
+    // the layers before the first part that is switched off, if `beside` is a pass of the whole model over the same ids.
+    read(ids, options) {
+      const reading = this.begin(ids, options);
+      while (reading.layer < this.config.layers) reading.readLayer();
+      return reading;
+    }
+
+    // A pass that has read nothing yet: its readLayer() reads a layer, `layer`, the next one.
+    begin(ids, { without = NOTHING, from = null, beside = null } = {}) {
+      return new Reading(this, ids, without, from, beside);
     }
 
     // The residual stream of a token [C] -> logits [V]
@@ -121,39 +180,77 @@ const GPT = (() => {
     }
   }
 
-  // A pass over a text, and everything that was computed on the way. Arrays hold a row for each token of the window.
-  class Reading {
-    constructor(model, ids, without, from) {
-      const { layers, width: C } = model.config;
-      this.model = model;
-      this.without = without;
-      this.all = ids;
-      this.start = model.windowStart(ids.length);
-      this.ids = ids.slice(this.start);
-      this.length = this.ids.length;
-      const make = (count) => Array.from({ length: count }, () => new Float32Array(this.length * C));
+  // The rows [C] of one pass, or of several that each continue the one before, by layer.
+  class Memory {
+    static NAMES = ["stream", "queries", "keys", "values", "mixed", "mlp"];
+
+    constructor({ layers, width, context }, length) {
+      this.room = Math.min(context, 2 * length); // tokens
+      this.used = 0;
+      const make = (count) => Array.from({ length: count }, () => new Float32Array(this.room * width));
       this.stream = make(layers + 1); // the embeddings, then the output of each block
       this.queries = make(layers);
       this.keys = make(layers);
       this.values = make(layers);
       this.mixed = make(layers); // of each head, the weighted mean of the values [H, D]
       this.mlp = make(layers); // what the MLP adds
-      this.known = new Map();
-      this.reused = this.reuse(from);
-      if (this.reused < this.length) this.embed();
-      for (let layer = 0; layer < layers && this.reused < this.length; layer += 1) this.readLayer(layer);
+    }
+  }
+
+  // A pass over a text, and everything that was computed on the way: the arrays of Memory, with a row for each token of the
+  // window.
+  class Reading {
+    constructor(model, ids, without, from, beside) {
+      this.model = model;
+      this.without = without;
+      this.all = ids;
+      this.start = model.windowStart(ids.length);
+      this.ids = ids.slice(this.start);
+      this.length = this.ids.length;
+      this.reused = this.alike(from);
+      this.known = new Map(); // logits, by layer and token
+      this.take(from);
+      this.keepLogits(from);
+      this.layer = this.reused < this.length ? 0 : model.config.layers; // the next to be read
+      if (beside && !this.reused) this.takeLayers(beside);
+      if (this.layer === 0) this.embed();
     }
 
-    reuse(from) {
+    // How many tokens at the beginning `from` has read in the same way.
+    alike(from) {
       if (!from || from.model !== this.model || from.start !== this.start || from.without !== this.without) return 0;
       if (this.without.to === "mean" && this.without.parts.size) return 0; // a mean changes with every token
       let same = 0;
       while (same < Math.min(this.length, from.length) && this.ids[same] === from.ids[same]) same += 1;
-      const C = this.model.config.width;
-      for (const name of ["stream", "queries", "keys", "values", "mixed", "mlp"]) {
-        this[name].forEach((rows, i) => rows.set(from[name][i].subarray(0, same * C)));
-      }
       return same;
+    }
+
+    // Takes what `from` has computed of these tokens. A pass that only goes on writes into the same memory, after its rows,
+    // unless another one has gone on there already.
+    take(from) {
+      const { width: C } = this.model.config, isNext = this.reused > 0 && this.reused === from.memory.used && this.length <= from.memory.room;
+      this.memory = isNext ? from.memory : new Memory(this.model.config, this.length);
+      this.memory.used = this.length;
+      for (const name of Memory.NAMES) {
+        this[name] = this.memory[name].map((rows) => rows.subarray(0, this.length * C));
+        if (!isNext && this.reused) this[name].forEach((rows, i) => rows.set(from[name][i].subarray(0, this.reused * C)));
+      }
+    }
+
+    // Those of the last token are the ones that the next token is drawn from.
+    keepLogits(from) {
+      const last = `${this.model.config.layers} ${this.reused - 1}`;
+      if (this.reused && from.known.has(last)) this.known.set(last, from.known.get(last));
+    }
+
+    // Takes the layers before the first part that is switched off.
+    takeLayers(beside) {
+      const changed = Math.min(...[...this.without.parts].map((part) => parseInt(part, 10) - 1), this.model.config.layers);
+      for (const name of Memory.NAMES) {
+        for (let layer = 0; layer < changed; layer += 1) this[name][layer].set(beside[name][layer]);
+      }
+      this.stream[changed].set(beside.stream[changed]);
+      this.layer = changed;
     }
 
     embed() {
@@ -164,8 +261,8 @@ const GPT = (() => {
     }
 
     // Attention, then the MLP, each on a normalised copy and added to the residual stream.
-    readLayer(layer) {
-      const { width: C, epsilon } = this.model.config, block = this.model.blocks[layer];
+    readLayer() {
+      const layer = this.layer, { width: C, epsilon } = this.model.config, block = this.model.blocks[layer];
       const from = this.reused * C;
       const x = this.stream[layer].subarray(from); // [n, C]
       const qkv = linear(layerNorm(x, block.norm1, epsilon), block.qkv); // [n, 3 C]
@@ -177,10 +274,11 @@ const GPT = (() => {
       for (let t = this.reused; t < this.length; t += 1) this.mix(layer, t);
       this.switchOffHeads(layer);
       const between = added(x, linear(this.mixed[layer].subarray(from), block.project)); // [n, C]
-      const inside = linear(layerNorm(between, block.norm2, epsilon), block.widen).map(this.model.activation); // [n, I]
-      this.mlp[layer].set(linear(inside, block.narrow), from);
+      const inside = linear(layerNorm(between, block.norm2, epsilon), block.widen); // [n, I]
+      this.mlp[layer].set(linear(activated(inside, this.model.activation), block.narrow), from);
       if (this.without.parts.has(`${layer + 1}.mlp`)) this.switchOff(this.mlp[layer], C, 0, C);
       this.stream[layer + 1].set(added(between, this.mlp[layer].subarray(from)), from);
+      this.layer += 1;
     }
 
     // Each head's weighted mean of the values for the token t.
@@ -248,13 +346,18 @@ const GPT = (() => {
       const before = row(this.stream[layer]), normed1 = layerNorm(before, block.norm1, epsilon);
       const attention = linear(row(this.mixed[layer]), block.project), between = added(before, attention);
       const normed2 = layerNorm(between, block.norm2, epsilon), hidden = linear(normed2, block.widen);
-      const active = hidden.map(activation);
+      const active = activated(hidden, activation);
       return { before, normed1, attention, between, normed2, hidden, active, mlp: row(this.mlp[layer]), after: row(this.stream[layer + 1]) };
     }
 
     // The logits [V] of what follows the token t.
     logits(t = this.length - 1) {
       return this.lens(this.model.config.layers, t);
+    }
+
+    // The same, without keeping them, for those who want them of every token.
+    logitsUncached(t) {
+      return this.known.get(`${this.model.config.layers} ${t}`) ?? this.model.unembed(this.streamRow(this.model.config.layers, t));
     }
 
     // The logits [V] that the stream after `layer` blocks would give: the logit lens (nostalgebraist, 2020).

@@ -12,21 +12,26 @@ class LivePage {
     this.data = data;
     this.tokenizer = new Tokenizer(data.tokenizer);
     this.model = new GPT.Model(data.config, Weights.unpacked(data.weights));
-    this.state = { ...LivePage.START, ...State.read(location.hash) };
+    this.start = { ...LivePage.START, settings: usualSettings(data.filters) };
+    this.state = this.fitting(this.linked());
     this.passes = new Map(); // the newest pass over a text, by what it is for
     this.parts = [...section.querySelectorAll("[data-part]")].filter((root) => parts[root.dataset.part]).map((root) => {
       root.addEventListener("toggle", () => this.showPart(root));
       return { root, part: new parts[root.dataset.part](root, this) };
     });
-    addEventListener("hashchange", () => this.change({ ...LivePage.START, ...State.read(location.hash) }));
+    addEventListener("hashchange", () => this.goTo(this.linked()));
+    addEventListener("popstate", () => clearTimeout(this.keeping));
+    addEventListener("pagehide", () => this.keep());
     this.show();
   }
 
   static START = {
     text: "", // the prompt, as it is typed
     added: [], // ids of the tokens after it, clicked or drawn
+    ahead: [], // ids of those that follow on the same branch, after a step back
+    branches: [], // other continuations: [the text of the prompt, the ids after it]
     at: null, // the token that is looked at, by its place in the text; null for the next one, which is still open
-    settings: {}, // of sampling, by their names, where they are not neutral
+    settings: {}, // of sampling, by the filters' names, where they are not neutral
     seed: 1,
     without: [], // parts that are switched off: "2.3" for head 3 of layer 2, "2.mlp"
     to: "zero", // what stands in their place: zero, or mean
@@ -34,13 +39,82 @@ class LivePage {
     other: null, // the second prompt
     layer: 1,
     head: 1,
+    scale: "surprisal", // of the text's colours
+    rows: 10, // of the list; 0 for all that are kept
+    pace: 5, // tokens per second; 0 for as fast as it can
   };
 
   // The state with some of its fields replaced. A function of the state may be given instead of fields.
   change(fields) {
-    this.state = { ...this.state, ...(typeof fields === "function" ? fields(this.state) : fields) };
-    State.keep(this.state);
+    this.set(fields);
+    clearTimeout(this.keeping);
+    this.keeping = setTimeout(() => this.keep(), 300); // browsers refuse more than some addresses a second
     this.show();
+  }
+
+  // The same, as a new entry in the browser's history: its Back leads to the state as it was.
+  visit(fields) {
+    this.keep();
+    this.set(fields);
+    if (this.address !== location.hash) history.pushState(null, "", this.address);
+    this.show();
+  }
+
+  // The same, where the address has changed already.
+  goTo(fields) {
+    clearTimeout(this.keeping);
+    this.set(fields);
+    this.show();
+  }
+
+  set(fields) {
+    this.state = this.fitting({ ...this.state, ...(typeof fields === "function" ? fields(this.state) : fields) });
+  }
+
+  // The state without places that its text does not have.
+  fitting(state) {
+    const length = this.encoded(state.text).length + state.added.length;
+    const removed = state.removed.filter((place) => place < length);
+    return { ...state, at: state.at < length ? state.at : null, removed: removed.length < length ? removed : [] };
+  }
+
+  // A setting of sampling by its filter's name; one that changes nothing is not kept.
+  setting(name, value) {
+    const settings = { ...this.state.settings };
+    State.set(settings, this.filter(name), value);
+    this.change({ settings });
+  }
+
+  filter(name) {
+    return this.data.filters.find((filter) => filter.name === name);
+  }
+
+  // A token of the list: it is added to the text, or takes the place of the one that is looked at.
+  choose(id) {
+    const { state, given, ids } = this, { at } = state;
+    if (at === null) this.change(Branches.append(state, id));
+    else if (ids[at] === id) this.change({ at: at + 1 });
+    else if (at >= given.length) this.change(Branches.append({ ...state, ...Branches.move(state, at - given.length) }, id));
+    else {
+      const cut = Branches.cut(state, given, at, id, this.tokenizer, this.data.tokenizer.prefix?.length ?? 0);
+      if (cut) this.visit(cut);
+      else this.speak("No text ends there: change the text itself.");
+    }
+  }
+
+  // --- the address
+
+  linked() {
+    return { ...this.start, ...State.read(location.hash, this.start, this.data) };
+  }
+
+  get address() {
+    return `#${State.written(this.state, this.start, this.data)}`;
+  }
+
+  keep() {
+    clearTimeout(this.keeping);
+    if (this.address !== (location.hash || "#")) history.replaceState(null, "", this.address);
   }
 
   show() {
@@ -50,18 +124,29 @@ class LivePage {
   }
 
   showPart(root) {
-    if (root.tagName !== "DETAILS" || root.open) this.parts.find((each) => each.root === root).part.show();
+    if (!root.closest("details:not([open])")) this.parts.find((each) => each.root === root).part.show();
   }
 
   // --- what the state means
 
   get given() {
-    return this.tokenizer.encodePrompt(this.state.text);
+    return this.encoded(this.state.text);
+  }
+
+  // The ids of a prompt; those of the last one are remembered.
+  encoded(text) {
+    if (this.lastEncoded?.text !== text) this.lastEncoded = { text, ids: this.tokenizer.encodePrompt(text) };
+    return this.lastEncoded.ids;
   }
 
   // The ids of the text: the prompt's, then those that were added.
   get ids() {
     return [...this.given, ...this.state.added];
+  }
+
+  // The whole text: the prompt as it was typed, and the tokens after it.
+  get text() {
+    return this.state.text + this.tokenizer.decode(this.state.added);
   }
 
   // The unchanged model's pass over the text.
@@ -97,10 +182,29 @@ class LivePage {
     return this.passes.get(purpose);
   }
 
+  // The logits after the first `count` tokens of the text, read as they were when the text was no longer than that.
+  logitsAfter(count) {
+    const { model, reading, ids } = this, start = model.windowStart(count);
+    if (start === reading.start) return reading.logitsUncached(count - 1 - start);
+    let end = count; // of the longest text that is read from the same start
+    while (end < ids.length && model.windowStart(end + 1) === start) end += 1;
+    return this.pass("earlier", ids.slice(0, end), GPT.NOTHING).logitsUncached(count - 1 - start);
+  }
+
+  // The stages of sampling that change something, in their order.
+  get stages() {
+    const { settings } = this.state;
+    return this.data.filters.filter(({ name }) => name in settings).map(({ name }) => ({ name, value: settings[name] }));
+  }
+
   // What a token is drawn from: each stage of sampling, over the whole vocabulary, after the tokens of `reading`.
   sampling(reading = this.reading) {
-    const stages = Object.entries(this.state.settings).map(([name, value]) => ({ name, value }));
-    return Sampling.steps(reading.logits(), reading.all, stages);
+    return Sampling.steps(reading.logits(), reading.all, this.stages);
+  }
+
+  // The id that the seed draws next, as `minigpt sample` does: the number of tokens since the prompt counts its numbers.
+  drawn() {
+    return Sampling.draw(this.sampling().final, Philox.uniform(this.state.seed, this.state.added.length));
   }
 
   // --- words
@@ -115,26 +219,36 @@ class LivePage {
     return this.data.tokens[id].at(-1);
   }
 
+  // A token as it stands in a text whose breaks are seen.
+  shown(id) {
+    return (this.written(id) || "∅").replaceAll("\n", "⏎\n").replaceAll("\t", "⇥\t");
+  }
+
+  // The bytes of a token, as `20 74 68 65`.
+  bytes(id) {
+    return [...this.tokenizer.bytes(id)].map((byte) => byte.toString(16).padStart(2, "0").toUpperCase()).join(" ");
+  }
+
+  // A setting's value in a heading.
+  settingText(name, value) {
+    const { unit } = this.filter(name);
+    return Array.isArray(value) ? quantity(value.length, unit) : `${value}`;
+  }
+
+  part(name) {
+    return this.parts.find(({ root }) => root.dataset.part === name).part;
+  }
+
   speak(sentence) {
     this.section.querySelector(".spoken").textContent = sentence;
   }
 }
 
-// The state in the fragment of the address, without what is as at the start.
-const State = {
-  read(hash) {
-    try {
-      const fields = JSON.parse(decodeURIComponent(hash.slice(1)) || "{}");
-      return Object.fromEntries(Object.entries(fields).filter(([name]) => name in LivePage.START));
-    } catch {
-      return {};
-    }
-  },
-  keep(state) {
-    const changed = Object.entries(state).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(LivePage.START[name]));
-    history.replaceState(null, "", `#${encodeURIComponent(JSON.stringify(Object.fromEntries(changed)))}`);
-  },
-};
+function usualSettings(filters) {
+  const settings = {};
+  for (const filter of filters) State.set(settings, filter, filter.usual);
+  return settings;
+}
 
 views.model = (section, data) => {
   section.page = new LivePage(section, data);

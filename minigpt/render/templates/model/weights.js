@@ -2,7 +2,9 @@
 const Weights = (() => {
   const READ = { float32, bfloat16, int8 };
 
+  // The browser's own decoder where it has one (since 2025), and otherwise one by way of a string.
   function bytes(text) {
+    if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
     const binary = atob(text), result = new Uint8Array(binary.length);
     for (let i = 0; i < binary.length; i += 1) result[i] = binary.charCodeAt(i);
     return result;
@@ -22,7 +24,9 @@ const Weights = (() => {
   function int8({ data, scales, shape }) {
     const numbers = new Int8Array(bytes(data).buffer), width = shape.at(-1);
     const of = new Float32Array(bytes(scales).buffer), result = new Float32Array(numbers.length);
-    for (let i = 0; i < numbers.length; i += 1) result[i] = numbers[i] * of[Math.floor(i / width)];
+    for (let row = 0, i = 0; row < of.length; row += 1) {
+      for (const end = i + width; i < end; i += 1) result[i] = numbers[i] * of[row];
+    }
     return result;
   }
 
