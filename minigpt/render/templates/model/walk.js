@@ -20,7 +20,7 @@ parts.walk = (() => {
     { title: "The list", parts: ["inside", "list"], stations: ["logits"],
       sentence: "The last vector is multiplied by the vector of every token in the vocabulary, and the softmax turns these logits into a list of probabilities." },
     { title: "Sampling", parts: ["prompt", "play", "list", "settings"],
-      sentence: "The next token is drawn at random, each with the probability that the list gives it; it joins the text, and the model predicts again." },
+      sentence: "The next token is drawn at random according to these probabilities; it is added to the text, and the model predicts again." },
   ];
 
   return class {
