@@ -51,6 +51,7 @@ from minigpt.views.gates import StateStep, check_place, recurrent, state_steps, 
 from minigpt.views.heads import HeadSummary, head_summaries
 from minigpt.views.history import HistoryRow, history
 from minigpt.views.lens import LensRow, by_layer
+from minigpt.views.parts import PartsWorth, parts_worth
 from minigpt.views.positions import PositionVector, position_vectors
 from minigpt.views.probs import every_token, next_token, text_score
 from minigpt.views.shared_word import SharedWord, shared_word
@@ -180,6 +181,17 @@ class Checkpoint(on_disk.Checkpoint):
         at = check_place(model, layer, units)
         chosen = list(units) or telling_units(model, ids, layer=at, count=top)
         return Records.of(state_steps(model, self.tokenizer, ids, layer=at, units=chosen), text)
+
+    def parts(self, text: str, token: str | None = None, *, ablation: str = ABLATION) -> PartsWorth:
+        """Return what each head and MLP contributes to the next token (by default the likeliest) after `text`.
+
+        `ablation`, zero or mean, is how each is switched off in turn.
+        """
+        require_choice("ablation", ablation, ABLATIONS)
+        model, explained = self._gpt("parts switches off heads and MLPs"), None
+        if token is not None:
+            explained = single_token(self.tokenizer, token)
+        return parts_worth(model, self.tokenizer, self._ids(text), token=explained, ablation=ablation)
 
     def history(self, text: str, *, track: Sequence[str] = (), top: int = 4) -> Records[HistoryRow]:
         """Return what the snapshots of this run expected after `text`, as it learned. `track`: tokens to follow."""

@@ -100,9 +100,9 @@ def draw(text: Text, name: str, title: str) -> None:
 
 def live() -> None:
     """A sample as it is drawn, in the colours of its probabilities."""
-    command = ["sample", "The value of", "--seed", "6", "--top-k", "8", "--heat", "probability", "--pace", "8"]
+    command = ["sample", "The value of", "--seed", "3", "--top-k", "8", "--heat", "probability", "--pace", "3"]
     terminal = Terminal([*MINIGPT, *command, *DEMO])
-    terminal.wait_for("step 34 of")
+    terminal.wait_for("step 28 of")
     draw(terminal.shown(), "live", 'minigpt sample "The value of" --top-k 8 --heat probability')
     terminal.close()
 
@@ -125,7 +125,7 @@ def page() -> None:
         raise SystemExit("The picture of a page needs Chromium, which is not installed here.")
     with tempfile.TemporaryDirectory() as folder:
         html = Path(folder) / "sample.html"
-        command = ["sample", "The value of", "--seed", "6", "-n", "60", "--quiet", "--html", str(html)]
+        command = ["sample", "The value of", "--seed", "5", "-n", "60", "--quiet", "--html", str(html)]
         subprocess.run([*MINIGPT, *command, *DEMO], check=True, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)})
         flags = [
             "--headless",

@@ -15,6 +15,7 @@ _MODULES = (
     "attribution",
     "gates",
     "without",
+    "parts",
     "tokenization",
     "corpus",
     "attention",

@@ -8,7 +8,7 @@ const State = (() => {
 
   const whole = (text) => (/^\d{1,15}$/.test(text) ? Number(text) : NaN);
   const decimal = (text) => (/^-?\d+(\.\d+)?(e[-+]?\d+)?$/.test(text) ? Number(text) : NaN);
-  const isWhole = (value) => Number.isInteger(value) && value >= 0;
+  const isCount = (value) => Number.isInteger(value) && value >= 0;
   const list = (text, separator) => (text === "" ? [] : text.split(separator));
 
   // How the values of a kind are written, with letters that are safe in an address, and read.
@@ -44,15 +44,15 @@ const State = (() => {
 
   // Whether each field may have a value, on this page.
   function checks({ config, filters, scales }) {
-    const isToken = (id) => isWhole(id) && id < config.vocabulary;
+    const isToken = (id) => isCount(id) && id < config.vocabulary;
     const areTokens = (ids) => ids.length <= LONGEST && ids.every(isToken);
     const isText = (text) => text.length <= LONGEST;
     return {
       text: isText, other: isText, added: areTokens, ahead: areTokens,
-      branches: (all) => all.length <= MOST_BRANCHES && all.every(([text, ids]) => isText(text) && areTokens(ids)),
-      at: isWhole, seed: (seed) => isWhole(seed) && seed < 2 ** 32,
+      branches: (all) => all.length <= MOST_BRANCHES && all.every(([text, ids]) => isText(text) && areTokens(ids) && text.length + ids.length > 0),
+      at: isCount, seed: (seed) => isCount(seed) && seed < 2 ** 32,
       without: (parts) => parts.every((part) => isPart(part, config)), to: (to) => to === "zero" || to === "mean",
-      removed: (places) => places.length <= LONGEST && places.every(isWhole),
+      removed: (places) => places.length <= LONGEST && places.every(isCount),
       layer: (layer) => layer >= 1 && layer <= config.layers, head: (head) => head >= 1 && head <= config.heads,
       scale: (key) => scales.some((scale) => scale.key === key),
       rows: (rows) => ROWS.includes(rows), pace: (pace) => PACES.includes(pace),
@@ -91,8 +91,8 @@ const State = (() => {
   function read(hash, start, data) {
     const isSound = checks(data), fields = {};
     const settings = { ...start.settings };
-    for (const part of hash.replace(/^#/, "").split("&")) {
-      const [name, written] = [part.split("=", 1)[0], part.slice(part.indexOf("=") + 1)];
+    for (const part of hash.replace(/^#/, "").split("&").filter((each) => each.includes("="))) {
+      const name = part.split("=", 1)[0], written = part.slice(name.length + 1);
       const spec = data.filters.find((each) => each.name === name);
       try {
         if (spec) {
@@ -120,7 +120,7 @@ const State = (() => {
     const isSame = (a, b) => JSON.stringify(a) === JSON.stringify(b);
     const parts = [];
     for (const [name, value] of Object.entries(state)) {
-      if (name !== "settings" && !isSame(value, start[name]) && value !== null) parts.push(`${name}=${kindOf(name, start[name]).write(value)}`);
+      if (name !== "settings" && !isSame(value, start[name]) && value !== null && !(value.length > LONGEST)) parts.push(`${name}=${kindOf(name, start[name]).write(value)}`);
     }
     for (const { name, neutral } of filters) {
       const value = state.settings[name] ?? neutral;
@@ -129,7 +129,12 @@ const State = (() => {
     return parts.join("&");
   }
 
-  return { read, written, set, isSetting };
+  // Whether all of a state can be written.
+  function isWhole(state) {
+    return Object.values(state).every((value) => !(value?.length > LONGEST));
+  }
+
+  return { read, written, set, isWhole };
 })();
 
 const ROWS = [10, 20, 50, 0]; // of the list; 0 for all that are kept
