@@ -50,6 +50,7 @@ from minigpt.views.embeddings import TokenVector, token_vectors
 from minigpt.views.heads import HeadSummary, head_summaries
 from minigpt.views.history import HistoryRow, history
 from minigpt.views.lens import LensRow, by_layer
+from minigpt.views.parts import PartsWorth, parts_worth
 from minigpt.views.positions import PositionVector, position_vectors
 from minigpt.views.probs import every_token, next_token, text_score
 from minigpt.views.shared_word import SharedWord, shared_word
@@ -166,6 +167,17 @@ class Checkpoint(on_disk.Checkpoint):
         )
         ids, tracked = self._ids(text), self._tokens(track)
         return next_without(model, self.tokenizer, ids, parts, ablation=ablation, tracked=tracked, top=top)
+
+    def parts(self, text: str, token: str | None = None, *, ablation: str = ABLATION) -> PartsWorth:
+        """Return what each head and MLP contributes to the next token (by default the likeliest) after `text`.
+
+        `ablation`, zero or mean, is how each is switched off in turn.
+        """
+        require_choice("ablation", ablation, ABLATIONS)
+        model, explained = self._gpt("parts switches off heads and MLPs"), None
+        if token is not None:
+            explained = single_token(self.tokenizer, token)
+        return parts_worth(model, self.tokenizer, self._ids(text), token=explained, ablation=ablation)
 
     def history(self, text: str, *, track: Sequence[str] = (), top: int = 4) -> Records[HistoryRow]:
         """Return what the snapshots of this run expected after `text`, as it learned. `track`: tokens to follow."""

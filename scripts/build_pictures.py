@@ -102,9 +102,9 @@ def draw(text: Text, name: str, title: str) -> None:
 
 def live() -> None:
     """A sample as it is drawn, in the colours of its probabilities."""
-    command = ["sample", "The value of", "--seed", "6", "--top-k", "8", "--heat", "probability", "--pace", "8"]
+    command = ["sample", "The value of", "--seed", "3", "--top-k", "8", "--heat", "probability", "--pace", "3"]
     terminal = Terminal([*MINIGPT, *command, *DEMO])
-    terminal.wait_for("step 34 of")
+    terminal.wait_for("step 28 of")
     draw(terminal.shown(), "live", 'minigpt sample "The value of" --top-k 8 --heat probability')
     terminal.close()
 
@@ -144,7 +144,7 @@ def photograph(name: str, command: Sequence[str], size: str, fragment: str = "")
 
 def page() -> None:
     """A sample, token by token."""
-    command = ["sample", "The value of", "--seed", "6", "-n", "60", "--quiet", "--html", "page.html", *DEMO]
+    command = ["sample", "The value of", "--seed", "5", "-n", "60", "--quiet", "--html", "page.html", *DEMO]
     photograph("page.png", command, "1100,740")
 
 

@@ -23,6 +23,7 @@ from minigpt.views.attention import attend, attention_grid
 from minigpt.views.choices import weigh
 from minigpt.views.heads import head_summaries
 from minigpt.views.lens import by_layer
+from minigpt.views.parts import parts_worth
 from minigpt.views.probs import every_token, next_token, text_score
 from minigpt.views.without import next_without
 
@@ -124,6 +125,10 @@ def test_it_answers_as_its_parts_do(checkpoint: api.Checkpoint) -> None:
     expected = next_without(model, tokenizer, ids, parts, ablation="mean", **tracked)
     assert checkpoint.without(TEXT, parts, ablation="mean", track="#7", top=3) == expected
     assert checkpoint.without(TEXT, "layer 1 mlp").parts == (Part("mlp", 1),)
+    expected_worth = parts_worth(model, tokenizer, ids, token=7, ablation="mean")
+    assert checkpoint.parts(TEXT, "#7", ablation="mean") == expected_worth
+    assert checkpoint.parts(TEXT).token == checkpoint.next(TEXT, top=1).candidates[0]
+    assert "the logit" in str(minigpt.show(checkpoint.parts(TEXT)))
     assert [vector.id for vector in checkpoint.embeddings("#5", "#9", top=2)] == [5, 9]
     assert [token.id for token in checkpoint.tokenize(TEXT)] == ids
     assert checkpoint.compare(checkpoint, TEXT, top=3).divergence_bits == 0

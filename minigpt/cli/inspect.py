@@ -56,7 +56,7 @@ def inspect_probs(
     flags: Settings,
     top: Top = 10,
     json: Json = False,
-    csv: Annotated[bool, csv_flag("A row per candidate")] = False,
+    csv: Annotated[bool, csv_flag("A row per candidate; with --parts, a row per part")] = False,
     html: Html = None,
     machine: Machine,
 ) -> None:

@@ -14,6 +14,7 @@ _MODULES = (
     "tracked",
     "attribution",
     "without",
+    "parts",
     "tokenization",
     "corpus",
     "attention",

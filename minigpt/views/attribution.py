@@ -92,7 +92,8 @@ class _Flags(Settings):
     track: tuple[str, ...] = setting(
         (),
         help=f"A token such as ' the' or #262: to follow with {named('history')} and {named('by_layer')}, or to list "
-        f"with {named('without')}, several times if you like; to explain with {named('attribution')}.",
+        f"with {named('without')}, several times if you like; to explain with {named('attribution')} or "
+        f"{named('parts')}.",
     )
 
 

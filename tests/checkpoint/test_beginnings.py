@@ -174,7 +174,7 @@ def test_every_view_reads_it(folder: Path, minigpt: Run) -> None:
     commands = [
         ["inspect-probs", TEXT, "--choices", " a, b"], ["inspect-probs", TEXT, "--by-layer"],
         ["inspect-probs", TEXT, "--attribution"], ["inspect-probs", TEXT, "--boundary"],
-        ["inspect-probs", TEXT, "--without", "layer 1 mlp"],
+        ["inspect-probs", TEXT, "--without", "layer 1 mlp"], ["inspect-probs", TEXT, "--parts"],
         ["inspect-probs", TEXT, "--against", str(folder)], ["inspect-probs", TEXT, "--against", str(folder), "--all"],
         ["inspect-attention", TEXT], ["inspect-attention", TEXT, "--layer", "1"],
         ["inspect-attention", TEXT, "--with", "the value", "--word", "value"],

@@ -156,5 +156,5 @@ def test_what_it_combines_with_is_known(found: dict[str, Any]) -> None:
     assert "--letters has no --csv; --json has its numbers." in found["csv"]["err"]
     assert "--by-layer and --letters exclude each other." in found["two"]["err"]
     told = " ".join(found["track"]["err"].split())
-    assert "--track goes with --history, --by-layer, --attribution, --letters or --without." in told
+    assert "--track goes with --history, --by-layer, --attribution, --letters, --without or --parts." in told
     assert "--suffix goes with --corpus SOURCE." in found["suffix"]["err"]

@@ -57,6 +57,7 @@ def test_a_text_is_one_stream_unless_a_stride_is_given(minigpt: Run, run: str, n
         ("inspect-probs", "The cat", "--attribution"),
         ("inspect-embeddings", "--positions"),
         ("inspect-probs", "The cat", "--without", "layer 1 mlp"),
+        ("inspect-probs", "The cat", "--parts"),
         ("sample", "The", "--dtype", "bfloat16"),
     ],
 )

@@ -33,6 +33,7 @@ VIEWS = [
     ("inspect-probs", "--by-layer"),
     ("inspect-probs", "--attribution"),
     ("inspect-probs", "--without", "layer 1 mlp"),
+    ("inspect-probs", "--parts"),
     ("inspect-probs", "--tokens"),
     ("inspect-probs", "--history", "RUN"),
     ("inspect-probs", "--history", "RUN", "--by-layer"),

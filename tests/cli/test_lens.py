@@ -78,7 +78,9 @@ def test_mistakes_are_told_in_a_sentence(inspect: Run) -> None:
     refused(inspect("a b", "--by-layer", "--all"), "--all and --by-layer exclude each other.")
     refused(inspect("a b", "--by-layer", "--tokens"), "--by-layer and --tokens exclude each other.")
     refused(inspect("a b", "--attribution", "--csv"), "--attribution has no --csv; --json has its numbers.")
-    refused(inspect("a b", "--track", "a"), "--track goes with --history, --by-layer, --attribution or --without")
+    refused(
+        inspect("a b", "--track", "a"), "--track goes with --history, --by-layer, --attribution, --without or --parts."
+    )
     refused(inspect("a b", "--attribution", "--track", "a", "--track", "b"), "explains one token, not 2")
     refused(inspect("a b", "--by-layer", "--track", "qqqq"), '"qqqq" is 4 tokens of this vocabulary', "#ID")
     refused(inspect("a b", "--by-layer", "--track", "#300"), "the ids of this vocabulary go from 0 to 299")

@@ -85,7 +85,7 @@ def test_a_long_text_is_read_in_its_window(inspect: Run) -> None:
         (("--without", "layer 1 head 2"), "the head must be from 1 to 1, not 2."),
         (("--without", "position 900"), '--without "position 900": the text has positions 0 to '),
         (("--without", "position 1", "--ablation", "mean"), "--ablation is for heads and MLPs"),
-        (("--ablation", "mean"), "--ablation goes with --without PART"),
+        (("--ablation", "mean"), "--ablation goes with --without or --parts."),
         (("--without", "layer 1 mlp", "--ablation", "median"), "--ablation must be zero or mean, not median."),
         (("--without", "layer 1 mlp", "--by-layer"), "exclude each other"),
     ],

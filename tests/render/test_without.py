@@ -3,8 +3,10 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from browser import Browser
 from rich.cells import cell_len
 
 from minigpt.models.parts import Part
@@ -86,3 +88,17 @@ def test_a_page_has_it_as_a_table() -> None:
     assert "<b>" not in text
     assert "\x1b" not in text
     assert "style=" not in text
+
+
+@pytest.mark.parametrize("width", [360, 400, 1280])
+def test_the_table_fits_into_a_window(browser: Browser, width: int, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.write_text(page("A page", [changed_section("Without", record(), "The cat")]), "utf-8")
+    for dark in (False, True):
+        browser.open(path, width=width, dark=dark)
+        assert browser["document.documentElement.scrollWidth"] <= width
+        assert browser[
+            "[...document.querySelectorAll('svg.share')].every(bar => bar.getBoundingClientRect().width > 9)"
+        ]
+        assert browser.complaints() == []
+        assert browser.requests() == [path.as_uri()]

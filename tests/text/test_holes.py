@@ -129,7 +129,7 @@ def test_every_command_says_it(minigpt: Run, folder: Path, name: str, checkpoint
         probs, [*probs, "--all"], [*probs, "--tokens"], [*probs, "--choices", "a,b"], [*probs, "--html", page],
         [*probs, "--all", "--html", page], [*probs, "--by-layer"], [*probs, "--attribution"], [*probs, "--boundary"],
         [*probs, "--against", str(folder)], [*probs, "--against", str(checkpoint_folder), "--all"],
-        [*probs, "--without", "layer 1 mlp"],
+        [*probs, "--without", "layer 1 mlp"], [*probs, "--parts"],
         ["inspect-probs", "ab", "--choices", f"{nothing},a"],
         ["inspect-probs", "ab", "--by-layer", "--track", nothing],
         attention, [*attention, "--layer", "1"], ["inspect-attention", "a b", "--with", f"b {nothing}"],

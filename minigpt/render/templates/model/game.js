@@ -99,7 +99,7 @@ parts.game = (() => {
     }
 
     bet() {
-      const { page, ids, guess } = this, reading = page.pass("game", ids, GPT.NOTHING), logits = reading.logits();
+      const { page, ids, guess } = this, reading = page.pass("game", [...ids], GPT.NOTHING), logits = reading.logits();
       const share = Number(this.find(".share").value), isDrawn = !this.hidden.length;
       const came = isDrawn ? this.drawn(reading) : this.hidden.shift();
       const model = bits(logits, came), person = guess === null ? model : betBits(logits, came, guess, share);

@@ -34,7 +34,7 @@ parts.prompt = (() => {
       const { page } = this, select = this.find(".scale");
       select.append(...page.data.scales.map(({ key, name }) => element("option", { value: key, text: name })));
       select.addEventListener("change", () => page.change({ scale: select.value }));
-      this.find(".cut").addEventListener("toggle", () => this.showPieces());
+      this.find(".pieces-of").addEventListener("toggle", () => this.showPieces());
     }
 
     listen() {
@@ -142,7 +142,7 @@ parts.prompt = (() => {
     }
 
     showPieces() {
-      if (!this.find(".cut").open) return;
+      if (!this.find(".pieces-of").open) return;
       const { page } = this, given = page.given.length, first = Math.max(0, page.ids.length - MOST);
       const names = ["", "token", "id", "bytes", "surprisal\nbits", "rank"].map((text) => element("th", { scope: "col", text }));
       const rows = page.ids.slice(first).map((id, n) => this.piece(id, first + n, first + n < given));

@@ -49,7 +49,7 @@ const State = (() => {
     const isText = (text) => text.length <= LONGEST;
     return {
       text: isText, other: isText, added: areTokens, ahead: areTokens,
-      branches: (all) => all.length <= MOST_BRANCHES && all.every(([text, ids]) => isText(text) && areTokens(ids)),
+      branches: (all) => all.length <= MOST_BRANCHES && all.every(([text, ids]) => isText(text) && areTokens(ids) && text.length + ids.length > 0),
       at: isWhole, seed: (seed) => isWhole(seed) && seed < 2 ** 32,
       without: (parts) => parts.every((part) => isPart(part, config)), to: (to) => to === "zero" || to === "mean",
       removed: (places) => places.length <= LONGEST && places.every(isWhole),
@@ -91,8 +91,8 @@ const State = (() => {
   function read(hash, start, data) {
     const isSound = checks(data), fields = {};
     const settings = { ...start.settings };
-    for (const part of hash.replace(/^#/, "").split("&")) {
-      const [name, written] = [part.split("=", 1)[0], part.slice(part.indexOf("=") + 1)];
+    for (const part of hash.replace(/^#/, "").split("&").filter((each) => each.includes("="))) {
+      const name = part.split("=", 1)[0], written = part.slice(name.length + 1);
       const spec = data.filters.find((each) => each.name === name);
       try {
         if (spec) {
@@ -120,7 +120,7 @@ const State = (() => {
     const isSame = (a, b) => JSON.stringify(a) === JSON.stringify(b);
     const parts = [];
     for (const [name, value] of Object.entries(state)) {
-      if (name !== "settings" && !isSame(value, start[name]) && value !== null) parts.push(`${name}=${kindOf(name, start[name]).write(value)}`);
+      if (name !== "settings" && !isSame(value, start[name]) && value !== null && !(value.length > LONGEST)) parts.push(`${name}=${kindOf(name, start[name]).write(value)}`);
     }
     for (const { name, neutral } of filters) {
       const value = state.settings[name] ?? neutral;

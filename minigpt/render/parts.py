@@ -1,0 +1,151 @@
+"""What each part of a model contributes to the next token: a table with bars to both sides, and a page's section."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rich.text import Text
+
+from minigpt.render.candidates import question
+from minigpt.render.face import Face
+from minigpt.render.html import Section, text_before
+from minigpt.render.machine import write_rows
+from minigpt.render.screen import Screen
+from minigpt.render.style import or_dash, percent, quantity, signed_bits, token_label, two_sided_bar
+from minigpt.render.table import Column, Table
+from minigpt.views import parts
+from minigpt.views.parts import PartsWorth, PartWorth
+from minigpt.views.view import Answer
+
+_NAME = 20  # cells for `position embedding` and gaps
+_NUMBER = 9  # cells, for most numbers
+_WIDE = 60  # columns, from which bars are shown
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A line of the table: some parts together, and what they add; and how the token changes without a single one."""
+
+    name: str
+    adds: float
+    bits: float | None = None
+
+
+def _rows(record: PartsWorth, top: int | None = None) -> list[_Row]:
+    """The `top` parts that can be switched off, the rest of them together, and the others by their kind; or all parts,
+    each in a row.
+    """
+    if top is None:
+        return [_Row(part.part.name, part.contribution, part.change_bits) for part in record.parts]
+    movable = [part for part in record.parts if part.change_bits is not None]
+    rows = [_Row(part.part.name, part.contribution, part.change_bits) for part in movable[:top]]
+    if rest := movable[top:]:
+        rows.append(_Row(f"other ({quantity(len(rest), 'part')})", _sum(rest)))
+    for kind, name in _FIXED.items():
+        rows.append(_Row(name, _sum([part for part in record.parts if part.kind == kind])))
+    return rows
+
+
+_FIXED = {
+    "token_embedding": "token embedding",
+    "position_embedding": "position embedding",
+    "attention_bias": "attention biases",
+    "final_norm_bias": "final norm's bias",
+}
+
+
+def _sum(some: list[PartWorth]) -> float:
+    return math.fsum(part.contribution for part in some)
+
+
+def parts_table(record: PartsWorth, after: str, screen: Screen, top: int = 10) -> Iterator[Text]:
+    """A row for each of the `top` parts, with bars to both sides; then the others, and the sum. `after`: the text."""
+    rows = _rows(record, top)
+    total = _Row("the logit", record.contribution_sum)
+    shown = [*rows, total]
+    adds = max(_NUMBER, *(len(signed_bits(row.adds)) + 2 for row in shown))
+    bits = max(_NUMBER, *(len(signed_bits(row.bits or 0.0)) + 2 for row in rows))
+    side = (screen.width - _NAME - adds - bits) // 4 - 2 if screen.width >= _WIDE else 0
+
+    def bars(number: Callable[[_Row], float | None]) -> Iterator[Column[_Row]]:
+        most = max(abs(number(row) or 0.0) for row in rows) or 1.0
+
+        def bar(row: _Row) -> str:
+            share = None if row is total else number(row)
+            return "" if share is None else two_sided_bar(share / most, side, screen.symbols)
+
+        if side > 0:
+            yield Column(
+                "", 2 * side + 3, bar, left=True, style=lambda row: "cyan" if (number(row) or 0) > 0 else "magenta"
+            )
+
+    columns = [
+        Column[_Row]("part", _NAME, lambda row: row.name, left=True, gap=1),
+        Column("adds", adds, lambda row: signed_bits(row.adds)),
+        *bars(lambda row: row.adds),
+        Column("bits", bits, lambda row: "" if row is total else or_dash(row.bits, signed_bits)),
+        *bars(lambda row: row.bits),
+    ]
+    yield from Table(columns, screen).lines(shown, style=lambda row: "bold" if row is total else "")
+    for caption in _captions(record, question(after, screen), token_label(record.token, screen.symbols)):
+        yield screen.caption(*caption)
+
+
+def _captions(record: PartsWorth, asked: str, label: str) -> list[tuple[str, ...]]:
+    how = "zero" if record.ablation == "zero" else "its mean over the text"
+    return [
+        (
+            asked,
+            f"explained: {label}, {percent(record.token.raw_prob)} (raw softmax), rank {record.token.rank:,}",
+            f"{quantity(record.unseen, 'token')} before the model's window are not read" if record.unseen else "",
+        ),
+        (
+            "adds: to its logit, directly, through the final norm with its mean and scale frozen",
+            f"all parts add up to {record.contribution_sum:.4f}, and the model's logit is {record.token.logit:.4f}",
+            "a logit counts only in comparison with those of other tokens",
+        ),
+        (
+            f"bits: log2 of its probability with the part set to {how}, less that of now",
+            "the bits do not add up, because parts act together",
+        ),
+    ]
+
+
+def parts_section(title: str, record: PartsWorth, after: str) -> Section:
+    """The same table for a page, with all parts. `after`: the preceding text."""
+    rows = _rows(record)
+    most = {
+        name: max((abs(getattr(row, name) or 0.0) for row in rows), default=0.0) or 1.0 for name in ("adds", "bits")
+    }
+    data: dict[str, Any] = {
+        "after": text_before(after),
+        "rows": [
+            {
+                "name": row.name,
+                "adds": signed_bits(row.adds),
+                "adds_bar": round(100 * row.adds / most["adds"], 2),
+                "bits": "" if row.bits is None else signed_bits(row.bits),
+                "bits_bar": round(100 * (row.bits or 0.0) / most["bits"], 2),
+            }
+            for row in rows
+        ],
+        "sum": signed_bits(record.contribution_sum),
+        "captions": [" · ".join(filter(None, caption)) for caption in _captions(record, "", token_label(record.token))],
+    }
+    return Section("parts", title, data, ())
+
+
+def _table(answer: Answer, screen: Screen) -> Iterator[Text]:
+    for record in answer.records:
+        yield from parts_table(record, answer.text, screen, answer.facts.get("top", parts.VIEW.usual_top))
+
+
+FACES = (
+    Face(
+        view=parts.VIEW,
+        table=_table,
+        csv=lambda answer, file: write_rows(PartWorth, next(iter(answer.records)).parts, file),
+        section=lambda title, answer: parts_section(title, next(iter(answer.records)), answer.text),
+    ),
+)
