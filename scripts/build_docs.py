@@ -42,6 +42,7 @@ PURPOSES = {
     "law.json": "The numbers of the scaling law, as `scripts/fit` finds them.",
     "measurements.jsonl": "The losses to which the law is fitted, one training a line.",
     "attention.html": "The frame of the attention of all heads.",
+    "inside.html": "The stations of a token on its way through the model.",
     "history.html": "The frame of a training's history.",
     "page.html": "The frame of every page, with the policy that says which script may run.",
     "page.css": "Light, dark, narrow and printed.",

@@ -1,10 +1,11 @@
-"""For each stage: the probabilities that go in, and the very ones that must come out."""
+"""For each stage: the probabilities that go in, and the very ones that must come out, of filter_vectors.py."""
 
 import math
 from collections.abc import Callable
 from itertools import permutations
 from typing import Any
 
+import filter_vectors as vectors
 import pytest
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from minigpt.sampling import filters
 from minigpt.sampling.filters import build_stages
 from minigpt.settings import FILTERS, SampleConfig
 
-NAN, INF = math.nan, math.inf
+NAN, INF = vectors.NAN, vectors.INF
 NO_HISTORY = torch.zeros(0, dtype=torch.long)
 
 
@@ -36,20 +37,7 @@ def assert_probs(given: Tensor, expected: list[float]) -> None:
 
 @pytest.mark.parametrize(
     ("temperature", "probs", "expected"),
-    [
-        (1.0, [0.5, 0.3, 0.2], [0.5, 0.3, 0.2]),
-        (0.5, [0.6, 0.2, 0.2], [9 / 11, 1 / 11, 1 / 11]),
-        (2.0, [0.64, 0.36], [0.8 / 1.4, 0.6 / 1.4]),
-        (0.0, [0.2, 0.5, 0.3], [0, 1, 0]),
-        (0.0, [0.3, 0.35, 0.35], [0, 1, 0]),
-        (0.0, [0.25, 0.25, 0.25, 0.25], [1, 0, 0, 0]),
-        (1e-300, [0.2, 0.5, 0.3], [0, 1, 0]),
-        (1e-300, [0.4, 0.4, 0.2], [0.5, 0.5, 0]),
-        (5e-324, [0.2, 0.5, 0.3], [0, 1, 0]),
-        (1e300, [0.9, 0.1], [0.5, 0.5]),
-        (2.0, [0.64, 0.0, 0.36], [0.8 / 1.4, 0, 0.6 / 1.4]),
-        (0.0, [0.0, 0.4, 0.6], [0, 0, 1]),
-    ],
+    vectors.TEMPERATURE,
 )
 def test_temperature(temperature: float, probs: list[float], expected: list[float]) -> None:
     assert_probs(after(filters.temperature, probs, temperature=temperature), expected)
@@ -65,16 +53,7 @@ def test_a_tiny_temperature_is_finite_for_large_logits() -> None:
 
 @pytest.mark.parametrize(
     ("k", "probs", "expected"),
-    [
-        (1, [0.2, 0.5, 0.3], [0, 1, 0]),
-        (2, [0.2, 0.5, 0.3], [0, 0.625, 0.375]),
-        (3, [0.2, 0.5, 0.3], [0.2, 0.5, 0.3]),
-        (99, [0.2, 0.5, 0.3], [0.2, 0.5, 0.3]),
-        (1, [0.25, 0.25, 0.25, 0.25], [1, 0, 0, 0]),
-        (2, [0.1, 0.3, 0.3, 0.3], [0, 0.5, 0.5, 0]),
-        (3, [0.2, 0.2, 0.4, 0.2], [0.25, 0.25, 0.5, 0]),
-        (2, [0.0, 1.0, 0.0], [0, 1, 0]),
-    ],
+    vectors.TOP_K,
 )
 def test_top_k_keeps_exactly_k_the_lowest_ids_among_equals(k: int, probs: list[float], expected: list[float]) -> None:
     assert_probs(after(filters.top_k, probs, k=k), expected)
@@ -91,18 +70,7 @@ def test_top_k_of_many_equals(k: int) -> None:
 
 @pytest.mark.parametrize(
     ("p", "probs", "expected"),
-    [
-        (0.6, [0.5, 0.25, 0.25], [2 / 3, 1 / 3, 0]),  # the token that crosses p stays, the lower id first
-        (0.5, [0.5, 0.25, 0.25], [1, 0, 0]),  # reached exactly
-        (0.75, [0.5, 0.25, 0.125, 0.125], [2 / 3, 1 / 3, 0, 0]),
-        (0.76, [0.5, 0.25, 0.125, 0.125], [4 / 7, 2 / 7, 1 / 7, 0]),
-        (0.3, [0.1, 0.2, 0.7], [0, 0, 1]),
-        (0.8, [0.1, 0.2, 0.7], [0, 2 / 9, 7 / 9]),
-        (1e-300, [0.1, 0.6, 0.3], [0, 1, 0]),
-        (1e-9, [0.25, 0.25, 0.25, 0.25], [1, 0, 0, 0]),
-        (0.99, [0.5, 0.5, 0.0], [0.5, 0.5, 0]),
-        (1.0, [0.5, 0.3, 0.2], [0.5, 0.3, 0.2]),
-    ],
+    vectors.TOP_P,
 )
 def test_top_p_keeps_the_token_that_crosses_p(p: float, probs: list[float], expected: list[float]) -> None:
     assert_probs(after(filters.top_p, probs, p=p), expected)
@@ -119,15 +87,7 @@ def test_top_p_of_1_cuts_nothing_whatever_rounding_says(dtype: torch.dtype) -> N
 
 @pytest.mark.parametrize(
     ("p", "probs", "expected"),
-    [
-        (0.5, [0.5, 0.3, 0.2], [0.625, 0.375, 0]),
-        (0.3, [0.5, 0.3, 0.2], [0.5, 0.3, 0.2]),
-        (0.7, [0.5, 0.3, 0.2], [1, 0, 0]),
-        (1.0, [0.4, 0.2, 0.4], [0.5, 0, 0.5]),
-        (0.0, [0.5, 0.5, 0.0], [0.5, 0.5, 0]),
-        (0.1, [0.8, 0.2, 0.0], [0.8, 0.2, 0]),
-        (0.01, [0.999, 0.001], [1, 0]),
-    ],
+    vectors.MIN_P,
 )
 def test_min_p(p: float, probs: list[float], expected: list[float]) -> None:
     assert_probs(after(filters.min_p, probs, p=p), expected)
@@ -138,15 +98,7 @@ def test_min_p(p: float, probs: list[float], expected: list[float]) -> None:
 
 @pytest.mark.parametrize(
     ("penalty", "history", "given", "expected"),
-    [
-        (2.0, [0, 1], [4.0, -4.0, 1.0], [2.0, -8.0, 1.0]),
-        (2.0, [0, 0, 0], [4.0, -4.0, 1.0], [2.0, -4.0, 1.0]),  # once, however often it stands there
-        (0.5, [0, 1], [4.0, -4.0, 1.0], [8.0, -2.0, 1.0]),
-        (1.0, [0, 1, 2], [4.0, -4.0, 1.0], [4.0, -4.0, 1.0]),
-        (2.0, [], [4.0, -4.0, 1.0], [4.0, -4.0, 1.0]),
-        (3.0, [2, 1, 2], [0.0, -1.0, 0.0], [0.0, -3.0, 0.0]),
-        (2.0, [0], [-INF, 1.0], [-INF, 1.0]),
-    ],
+    vectors.REPETITION,
 )
 def test_repetition_penalty(penalty: float, history: list[int], given: list[float], expected: list[float]) -> None:
     ids = torch.tensor(history, dtype=torch.long)
@@ -158,11 +110,7 @@ def test_repetition_penalty(penalty: float, history: list[int], given: list[floa
 
 @pytest.mark.parametrize(
     ("history", "expected"),
-    [
-        ([0], [0.000011, 0.249997, 0.249997, 0.249997, 0.249997]),
-        ([0, 1, 2], [0.000023, 0.000023, 0.000023, 0.499966, 0.499966]),
-        ([0, 1, 2, 0, 0], [0.0, 0.000023, 0.000023, 0.499977, 0.499977]),
-    ],
+    vectors.BOTH_PENALTIES_OF_5,
 )
 def test_presence_and_frequency_penalty_of_5(history: list[int], expected: list[float]) -> None:
     ids = torch.tensor(history)
@@ -173,13 +121,7 @@ def test_presence_and_frequency_penalty_of_5(history: list[int], expected: list[
 
 @pytest.mark.parametrize(
     ("penalty", "history", "presence", "frequency"),
-    [
-        (2.0, [0, 1], [2.0, -6.0, 1.0], [2.0, -6.0, 1.0]),
-        (2.0, [0, 0, 0], [2.0, -4.0, 1.0], [-2.0, -4.0, 1.0]),
-        (-0.5, [1, 1, 2], [4.0, -3.5, 1.5], [4.0, -3.0, 1.5]),
-        (0.0, [0, 1, 2], [4.0, -4.0, 1.0], [4.0, -4.0, 1.0]),
-        (2.0, [], [4.0, -4.0, 1.0], [4.0, -4.0, 1.0]),
-    ],
+    vectors.PENALTIES,
 )
 def test_presence_counts_a_token_once_and_frequency_each_time(
     penalty: float, history: list[int], presence: list[float], frequency: list[float]
@@ -201,12 +143,7 @@ def test_a_frequency_penalty_of_a_long_text_is_exact() -> None:
 
 @pytest.mark.parametrize(
     ("bias", "given", "expected"),
-    [
-        (((1, -2.0),), [4.0, -4.0, 1.0], [4.0, -6.0, 1.0]),
-        (((2, 0.5), (0, 3.0)), [4.0, -4.0, 1.0], [7.0, -4.0, 1.5]),
-        (((0, 9.0),), [-INF, 1.0], [-INF, 1.0]),
-        ((), [4.0, -4.0], [4.0, -4.0]),
-    ],
+    vectors.BIASES,
 )
 def test_bias(bias: tuple[tuple[int, float], ...], given: list[float], expected: list[float]) -> None:
     assert filters.bias(torch.tensor(given), NO_HISTORY, bias).tolist() == expected
@@ -216,7 +153,7 @@ def test_a_bias_multiplies_the_odds() -> None:
     assert_probs(filters.bias(logits(0.5, 0.5), NO_HISTORY, [(0, math.log(3))]).softmax(-1), [0.75, 0.25])
 
 
-@pytest.mark.parametrize("bias", [[(0, NAN)], [(0, INF)], [(2, 1.0)], [(-1, 1.0)], [(0, 1.0), (0, 2.0)]])
+@pytest.mark.parametrize("bias", vectors.BAD_BIASES)
 def test_a_bias_that_cannot_be_is_refused(bias: list[tuple[int, float]]) -> None:
     with pytest.raises(ConfigError):
         filters.bias(logits(0.5, 0.5), NO_HISTORY, bias)
@@ -227,17 +164,7 @@ def test_a_bias_that_cannot_be_is_refused(bias: list[tuple[int, float]]) -> None
 
 @pytest.mark.parametrize(
     ("n", "probs", "expected"),
-    [
-        (1.0, [0.1, 0.2, 0.3, 0.4], [0, 0, 3 / 7, 4 / 7]),
-        (0.0, [0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4]),
-        (3.0, [0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4]),
-        (1e-9, [0.1, 0.2, 0.3, 0.4], [0, 0, 0, 1]),
-        (1e-9, [0.25, 0.25, 0.25, 0.25], [0.25, 0.25, 0.25, 0.25]),  # none is below the largest
-        (1.0, [0.0, 0.5, 0.5, 0.0], [0, 0.5, 0.5, 0]),
-        (1.9, [0.0, 0.8, 0.2, 0.0], [0, 1, 0, 0]),  # of two that are left, the difference is two deviations
-        (2.1, [0.0, 0.8, 0.2, 0.0], [0, 0.8, 0.2, 0]),
-        (1e15, [0.9, 0.1], [0.9, 0.1]),
-    ],
+    vectors.TOP_N_SIGMA,
 )
 def test_top_n_sigma(n: float, probs: list[float], expected: list[float]) -> None:
     assert_probs(after(filters.top_n_sigma, probs, n=n), expected)
@@ -257,20 +184,7 @@ def test_top_n_sigma_keeps_the_same_tokens_at_every_temperature(temperature: flo
 
 @pytest.mark.parametrize(
     ("p", "probs", "expected"),
-    [
-        (0.5, [0.97, 0.01, 0.01, 0.01], [1, 0, 0, 0]),
-        (0.5, [0.4, 0.2, 0.2, 0.2], [0, 1 / 3, 1 / 3, 1 / 3]),  # the most likely one is the least typical
-        (0.3, [0.4, 0.2, 0.2, 0.2], [0, 0.5, 0.5, 0]),  # the lowest ids among equals
-        (0.7, [0.4, 0.2, 0.2, 0.2], [0.4, 0.2, 0.2, 0.2]),
-        (0.1, [0.25, 0.25, 0.25, 0.25], [1, 0, 0, 0]),
-        (0.6, [0.0, 0.5, 0.5, 0.0], [0, 0.5, 0.5, 0]),
-        # Entropy 1.75 bits, surprisals 1, 2, 3 and 3: the second is the nearest, then the first.
-        (0.2, [0.5, 0.25, 0.125, 0.125], [0, 1, 0, 0]),
-        (0.26, [0.5, 0.25, 0.125, 0.125], [2 / 3, 1 / 3, 0, 0]),
-        (0.76, [0.5, 0.25, 0.125, 0.125], [4 / 7, 2 / 7, 1 / 7, 0]),
-        (1.0, [0.5, 0.3, 0.2], [0.5, 0.3, 0.2]),
-        (1e-300, [0.1, 0.6, 0.3], [0, 0, 1]),
-    ],
+    vectors.TYPICAL_P,
 )
 def test_typical_p(p: float, probs: list[float], expected: list[float]) -> None:
     assert_probs(after(filters.typical_p, probs, p=p), expected)
@@ -284,24 +198,8 @@ def test_typical_p_of_1_cuts_nothing_whatever_rounding_says(dtype: torch.dtype) 
 
 # All of them
 
-ALL = [
-    pytest.param(filters.bias, {"bias": ((3, 1.5), (7, -2.0))}, id="bias"),
-    pytest.param(filters.presence_penalty, {"penalty": 0.7}, id="presence-penalty"),
-    pytest.param(filters.frequency_penalty, {"penalty": 0.7}, id="frequency-penalty"),
-    pytest.param(filters.top_n_sigma, {"n": 1.1}, id="top-n-sigma"),
-    pytest.param(filters.top_n_sigma, {"n": 0}, id="top-n-sigma off"),
-    pytest.param(filters.typical_p, {"p": 0.6}, id="typical-p"),
-    pytest.param(filters.typical_p, {"p": 1.0}, id="typical-p off"),
-    pytest.param(filters.repetition_penalty, {"penalty": 1.7}, id="repetition-penalty"),
-    pytest.param(filters.temperature, {"temperature": 0.7}, id="temperature"),
-    pytest.param(filters.temperature, {"temperature": 0.0}, id="temperature 0"),
-    pytest.param(filters.top_k, {"k": 7}, id="top-k"),
-    pytest.param(filters.top_k, {"k": 1000}, id="top-k of all"),
-    pytest.param(filters.top_p, {"p": 0.6}, id="top-p"),
-    pytest.param(filters.top_p, {"p": 1.0}, id="top-p off"),
-    pytest.param(filters.min_p, {"p": 0.2}, id="min-p"),
-    pytest.param(filters.min_p, {"p": 0.0}, id="min-p off"),
-]
+FUNCTIONS: dict[str, Callable[..., Tensor]] = {name: getattr(filters, spec.setting) for name, spec in FILTERS.items()}
+ALL = [pytest.param(FUNCTIONS[name], setting, id=title) for title, (name, setting) in vectors.ALL.items()]
 
 
 def batch() -> tuple[Tensor, Tensor]:
@@ -339,25 +237,13 @@ def test_no_stage_brings_a_cut_token_back(stage: Callable[..., Tensor], setting:
 
 
 @pytest.mark.parametrize(
-    ("stage", "name", "values"),
-    [
-        (filters.repetition_penalty, "penalty", [0, -1, NAN, INF]),
-        (filters.temperature, "temperature", [-1e-9, -INF, NAN, INF]),
-        (filters.presence_penalty, "penalty", [NAN, INF, -INF]),
-        (filters.frequency_penalty, "penalty", [NAN, INF, -INF]),
-        (filters.top_n_sigma, "n", [-1e-9, NAN, INF]),
-        (filters.top_k, "k", [0, -1, NAN]),
-        (filters.typical_p, "p", [0, -0.1, 1.0000001, NAN, INF]),
-        (filters.top_p, "p", [0, -0.1, 1.0000001, NAN, INF]),
-        (filters.min_p, "p", [-1e-9, 1.0000001, NAN, INF]),
-    ],
+    ("name", "argument", "values"),
+    vectors.OUT_OF_RANGE,
 )
-def test_each_stage_refuses_what_is_out_of_its_range(
-    stage: Callable[..., Tensor], name: str, values: list[float]
-) -> None:
+def test_each_stage_refuses_what_is_out_of_its_range(name: str, argument: str, values: list[float]) -> None:
     for value in values:
         with pytest.raises(ConfigError, match=f"not {value}"):
-            stage(logits(0.5, 0.5), NO_HISTORY, **{name: value})
+            FUNCTIONS[name](logits(0.5, 0.5), NO_HISTORY, **{argument: value})
 
 
 @pytest.mark.parametrize(
