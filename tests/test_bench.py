@@ -82,3 +82,27 @@ def test_a_device_that_is_not_there_is_told(bench: ModuleType, monkeypatch: pyte
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemExit, match="--device cuda: this machine has none"):
         bench.main(["--device", "cuda", *TINY])
+
+
+def test_pages_are_measured_in_a_browser(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "scripts"))
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "render"))
+    page = import_module("bench_page")
+    if import_module("browser").CHROMIUM is None:
+        pytest.skip("no Chromium here")
+    monkeypatch.setattr(page, "SHAPES", {"1x32": 1})
+    monkeypatch.setattr("minigpt.settings.PAGE_DTYPES", ("int8",))
+    assert page.main(["--rounds", "1", "--json"]) == 0
+    demo, random = json.loads(capsys.readouterr().out)
+    assert (demo["model"], demo["dtype"], random["model"], random["dtype"]) == ("demo", "int8", "1x32", "bfloat16")
+    assert demo["bytes"] <= 3_000_000
+    assert 0 < demo["mean_logit_difference"] < 0.1 < demo["largest_logit_difference"] < 1
+    assert 0 < demo["mean_divergence_bits"] < 0.01
+    for figures in (demo, random):
+        assert figures["tokens_per_second"] > 0
+        assert figures["first_list_seconds"] > 0
+        assert " tokens/s" in page.line(figures)
+    assert all(len(line) <= 120 for line in page.line(demo).splitlines())
+    sys.modules.pop("bench_page")

@@ -1,58 +1,123 @@
-"""What the live page of a model holds: weights, tokenizer, snapshots, and the settings of sampling."""
+"""What the live page of a model holds: weights, tokenizer and snapshots, as much as a page has room for."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from minigpt.app.opening import Stages
 from minigpt.checkpoint.folder import Checkpoint, load
-from minigpt.checkpoint.listing import snapshots
-from minigpt.checkpoint.packed import packed_config, packed_weights
-from minigpt.checkpoint.runs import run_of
-from minigpt.errors import ConfigError, named
+from minigpt.checkpoint.listing import Snapshot, snapshots
+from minigpt.checkpoint.packed import packed_config, packed_size, packed_weights
+from minigpt.checkpoint.runs import SNAPSHOTS, run_of
+from minigpt.errors import CheckpointError, ConfigError, escaped, named
 from minigpt.models.gpt import GPT
-from minigpt.models.kinds import gpt_of
+from minigpt.settings.model import NAMES
 from minigpt.text.page_tokenizer import page_tokenizer
 
-_MOST = 50_000_000  # characters of a page, of which weights are almost all
+MOST = 50_000_000  # bytes of a page
 _OF_HISTORY = "int8"  # the type of the snapshots' weights
+_ENTRY = 200  # bytes of a snapshot's step and losses, at most
 
 
-def page_data(checkpoint: Checkpoint, dtype: str) -> dict[str, Any]:
-    """All that the page computes with. Raises ConfigError for a model or a tokenizer that a page cannot hold."""
-    model = gpt_of(checkpoint.model, "A page computes with GPT-2's blocks")
-    weights = packed_weights(model, dtype)
-    size = _size(weights)
-    if size > _MOST:
-        raise ConfigError(
-            f"{checkpoint.path} would make a page of {size / 1e6:,.0f} MB; a page holds {_MOST / 1e6:,.0f} MB.\n"
-            f"{named('dtype', 'int8')} needs the least, 1.4 bytes a parameter."
-        )
-    return {
-        "config": packed_config(model),
-        "dtype": dtype,
-        "weights": weights,
-        "tokenizer": page_tokenizer(checkpoint.tokenizer),
-        "history": list(_history(checkpoint, model, _MOST - size)),
-    }
+@dataclass(frozen=True)
+class LivePage:
+    """The text of a page, and how many of the run's snapshots it holds, the final model aside."""
+
+    text: str
+    snapshots: int
+    of: int  # snapshots
 
 
-def _size(weights: dict[str, dict[str, Any]]) -> int:
-    """The characters of the weights in a page."""
-    return sum(len(tensor["data"]) + len(tensor.get("scales", "")) for tensor in weights.values())
+def live_page(checkpoint: Checkpoint, dtype: str, draw: Callable[[Any], str], stages: Stages) -> LivePage:
+    """The page of a model with its weights in `dtype`, and as many snapshots of its run as there is room for.
 
-
-def _history(checkpoint: Checkpoint, model: GPT, room: int) -> Iterator[dict[str, Any]]:
-    """As many snapshots as fit into the `room`, spread evenly over the training; the final model, which is there, last.
-
-    Their weights are stored in 8 bits each.
+    `draw` makes the text of a page of its data; `stages` shows what is packed. Raises ConfigError for a model or a
+    tokenizer that a page cannot hold, CheckpointError for damaged snapshots.
     """
+    frame = len(draw(_frame(checkpoint, dtype)).encode())  # all but weights
+    data = page_data(checkpoint, dtype, frame, stages)
+    return LivePage(draw(data), max(0, len(data["history"]) - 1), max(0, len(_snapshots(checkpoint)) - 1))
+
+
+def page_data(
+    checkpoint: Checkpoint, dtype: str, frame: int = 0, stages: Stages = lambda *stage: lambda done: None
+) -> dict[str, Any]:
+    """All that a page computes with: `config`, `dtype`, `weights`, `tokenizer`, and `history`, the final model last.
+
+    `frame`: the bytes of the page without weights. Raises what `live_page` does.
+    """
+    data, model = _frame(checkpoint, dtype), _gpt(checkpoint)
+    room = MOST - frame - packed_size(model, dtype)
+    if room < 0:
+        raise ConfigError(_too_large(checkpoint, model, dtype, len(json.dumps(data["tokenizer"])), frame))
+    taken = _snapshots(checkpoint)
+    kept = _spread(taken[:-1], room // (packed_size(model, _OF_HISTORY) + _ENTRY))
+    advance = stages("packing", model.parameter_count() * (1 + len(kept)), "parameters")
+    data["weights"] = packed_weights(model, dtype, advance)
+    data["history"] = [*_history(model, kept, advance), *(_entry(final, None) for final in taken[-1:])]
+    return data
+
+
+def _frame(checkpoint: Checkpoint, dtype: str) -> dict[str, Any]:
+    """The data of a page, still without weights."""
+    config, tokenizer = packed_config(_gpt(checkpoint)), page_tokenizer(checkpoint.tokenizer)
+    return {"config": config, "dtype": dtype, "weights": {}, "tokenizer": tokenizer, "history": []}
+
+
+def _gpt(checkpoint: Checkpoint) -> GPT:
+    model = checkpoint.model
+    if not isinstance(model, GPT):
+        kind = NAMES[model.config.model]
+        raise ConfigError(
+            f"{_name(checkpoint)} is {kind}: a page computes with the blocks of a GPT, and no other model."
+        )
+    return model
+
+
+def _too_large(checkpoint: Checkpoint, model: GPT, dtype: str, tokenizer: int, frame: int) -> str:
+    """The message about a model that does not fit, with the size of all that would be in the page."""
+    size = packed_size(model, dtype)
+    parts = {"weights": size, "tokenizer": tokenizer, "the tokens' texts and scripts": frame - tokenizer}
+    listed = ", ".join(f"{what} {_megabytes(part)}" for what, part in parts.items())
+    fits = [kind for kind in ("bfloat16", "int8") if packed_size(model, kind) + frame <= MOST]
+    advice = f"{named('dtype', fits[0])} would fit" if fits else "no type of weights would fit: export it as a folder"
+    return (
+        f"{_name(checkpoint)} would make a page of {_megabytes(size + frame)} in {dtype} ({listed}), "
+        f"and a page holds at most {MOST / 1e6:.0f} MB; {advice}."
+    )
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"
+
+
+def _name(checkpoint: Checkpoint) -> str:
+    return escaped(str(checkpoint.path))
+
+
+def _snapshots(checkpoint: Checkpoint) -> list[Snapshot]:
+    """Those of the run, then its final model; none where the checkpoint is no run with snapshots."""
     run = run_of(checkpoint.path)
-    if run is None or run != checkpoint.path or not any((run / "snapshots").glob("step-*")):
-        return
-    *kept, final = snapshots(run)
-    each = _size(packed_weights(model, _OF_HISTORY))
-    count = min(len(kept), room // each)
-    for number in range(count):
-        snapshot = kept[round(number * (len(kept) - 1) / max(1, count - 1))]
-        weights = packed_weights(gpt_of(load(snapshot.path).model, ""), _OF_HISTORY)
-        yield {"step": snapshot.step, "bits_per_byte": snapshot.validation_bits_per_byte, "weights": weights}
-    yield {"step": final.step, "bits_per_byte": final.validation_bits_per_byte, "weights": None}
+    if run is None or run != checkpoint.path or not any((run / SNAPSHOTS).glob("step-*")):
+        return []
+    *earlier, final = snapshots(run)
+    return [*(snapshot for snapshot in earlier if snapshot.step != final.step), final]
+
+
+def _spread(items: Sequence[Snapshot], most: int) -> list[Snapshot]:
+    """As many of the items as allowed, evenly spread from the first to the last; of a single one, the first."""
+    count = min(len(items), most)
+    return [items[round(number * (len(items) - 1) / max(1, count - 1))] for number in range(count)]
+
+
+def _history(model: GPT, kept: Sequence[Snapshot], advance: Callable[[int], None]) -> Iterator[dict[str, Any]]:
+    for snapshot in kept:
+        earlier = load(snapshot.path).model
+        if not isinstance(earlier, GPT) or earlier.config != model.config:
+            raise CheckpointError(f"{escaped(str(snapshot.path))} is a model of another shape than its run.")
+        yield _entry(snapshot, packed_weights(earlier, _OF_HISTORY, advance))
+
+
+def _entry(snapshot: Snapshot, weights: dict[str, dict[str, Any]] | None) -> dict[str, Any]:
+    return {"step": snapshot.step, "bits_per_byte": snapshot.validation_bits_per_byte, "weights": weights}

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from minigpt.app.export_page import page_data
+from minigpt.app.export_page import LivePage, live_page
 from minigpt.app.opening import Stages, about, open_checkpoint
 from minigpt.checkpoint.export import FILES, check_target, export_folder
 from minigpt.checkpoint.files import write_text
@@ -29,6 +30,7 @@ class Export:
 
     record: Exported
     checkpoint: Checkpoint
+    page: LivePage | None = None
 
     def about(self) -> dict[str, Any]:
         """What JSON says about the checkpoint and minigpt."""
@@ -40,7 +42,7 @@ def export_run(
 ) -> Export:
     """Export the checkpoint `run` to `target`: a GGUF file or a page, by its suffix, otherwise a Hugging Face folder.
 
-    `draw_page` makes the text of a page, of what `page_data` collects. Raises ConfigError for a type that the target
+    `draw_page` makes the text of a page, of what `live_page` collects. Raises ConfigError for a type that the target
     cannot hold, OutputError if it cannot be written.
     """
     kind = FILES.get(target.suffix.lower(), "huggingface")
@@ -50,11 +52,12 @@ def export_run(
     check_target(target, overwrite=wanted.overwrite)
     if kind == "gguf":
         check_installed()
-    loaded = open_checkpoint(run, "cpu", None)
+    loaded, page = open_checkpoint(run, "cpu", None), None
     if kind == "gguf":
         save_gguf(target, loaded, dtype, lambda total: stages("writing", total, "bytes"))
     elif kind == "page":
-        write_text(target, draw_page(loaded, page_data(loaded, dtype)))
+        page = live_page(loaded, dtype, partial(draw_page, loaded), stages)
+        write_text(target, page.text)
     else:
         export_folder(target, loaded, dtype)
     files = [path for path in target.iterdir() if path.is_file()] if kind == "huggingface" else [target]
@@ -65,4 +68,4 @@ def export_run(
         parameters=loaded.model.parameter_count(),
         bytes=sum(path.stat().st_size for path in files),
     )
-    return Export(record, loaded)
+    return Export(record, loaded, page)

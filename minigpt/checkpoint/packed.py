@@ -1,6 +1,8 @@
 """A GPT's weights as text, for a page that computes with them."""
 
 import base64
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -8,14 +10,34 @@ from torch import Tensor
 
 from minigpt.models.gpt import GPT
 
+_FRAME = 160  # characters of a tensor's name, type and shape, at most
 
-def packed_weights(model: GPT, dtype: str) -> dict[str, dict[str, Any]]:
+
+def packed_weights(
+    model: GPT, dtype: str, advance: Callable[[int], None] = lambda parameters: None
+) -> dict[str, dict[str, Any]]:
     """Each tensor by GPT-2's name: `dtype`, `shape`, and `data`, its little-endian numbers in base64.
 
     As float32, bfloat16, or int8: then every row of a matrix has a scale, its largest amount divided by 127, in
-    `scales` (float32), and vectors stay float32.
+    `scales` (float32), and vectors stay float32. `advance` is called with the number of parameters that were packed.
     """
-    return {name: _packed(tensor.detach().cpu().float(), dtype) for name, tensor in model.state_dict().items()}
+    packed = {}
+    for name, tensor in model.state_dict().items():
+        packed[name] = _packed(tensor.detach().cpu().float(), dtype)
+        advance(tensor.numel())
+    return packed
+
+
+def packed_size(model: GPT, dtype: str) -> int:
+    """At most how many characters `packed_weights` are as JSON."""
+    return sum(_FRAME + _characters(tensor.shape, dtype) for tensor in model.state_dict().values())
+
+
+def _characters(shape: Sequence[int], dtype: str) -> int:
+    """How many characters a tensor's numbers are in base64."""
+    bytes_each = {"float32": 4, "bfloat16": 2, "int8": 1 if len(shape) == 2 else 4}[dtype]
+    scales = 4 * shape[0] if dtype == "int8" and len(shape) == 2 else 0
+    return sum(4 * math.ceil(count / 3) for count in (bytes_each * math.prod(shape), scales))
 
 
 def packed_config(model: GPT) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`minigpt export`: a checkpoint as a GGUF file, as a live page, or as a clean Hugging Face folder."""
 
 import shlex
+from functools import partial
 from json import dumps as json_text
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -54,7 +55,7 @@ def export(
     from minigpt.app.export_run import export_run
 
     with working() as work:
-        written = export_run(run, target, wanted, work.begin, draw_page=_draw_page)
+        written = export_run(run, target, wanted, work.begin, draw_page=partial(_draw_page, run))
     for sentence in written.checkpoint.notes:
         note(sentence)
     if json:
@@ -63,10 +64,10 @@ def export(
         _tell(written)
 
 
-def _draw_page(checkpoint: "Checkpoint", data: Any) -> str:
+def _draw_page(run: Path, checkpoint: "Checkpoint", data: Any) -> str:
     tokens = (Token.of(checkpoint.tokenizer, token) for token in range(data["config"]["vocabulary"]))
-    name = escaped(checkpoint.path.resolve().name)
-    return model_page(data, tokens, title=f"minigpt: {name}", caption=f"minigpt · {checkpoint.path}")
+    name = escaped(run.resolve().name if run.exists() else str(run))  # or that of a model on the Hub
+    return model_page(data, tokens, title=f"minigpt: {name}", caption=f"minigpt · {escaped(str(run))}")
 
 
 def _tell(written: "Export") -> None:
@@ -77,9 +78,18 @@ def _tell(written: "Export") -> None:
     name = json_text(record.path)  # which Python reads too
     say(out, f"{escaped(record.path)}: {shape} in {record.dtype}, {byte_count(record.bytes)}")
     if record.format == "page":
-        say(out, "  open it in a browser; it needs no network")
+        say(out, f"  open it in a browser; it needs no network{_history(written)}")
     elif record.format == "gguf":
         say(out, f"  llama_cpp.Llama({name}, n_ctx=0)")
     else:
         say(out, f"  transformers.AutoModelForCausalLM.from_pretrained({name})")
         say(out, f"  minigpt sample -c {shlex.quote(record.path)}")
+
+
+def _history(written: "Export") -> str:
+    """How much of a run's history is in its page."""
+    page = written.page
+    if page is None or not page.of:
+        return ""
+    kept = "with" if page.snapshots == page.of else f"there was room for {page.snapshots} of"
+    return f"; {kept} {quantity(page.of, 'snapshot')} of its training"

@@ -168,7 +168,7 @@ def _inspect(command: str, flags: Settings, output: _Output, **asked: Any) -> No
     elif output.csv and face.csv is not None:
         face.csv(answer, sys.stdout)
     else:
-        print_lines(lambda screen: face.table(answer, screen))
+        print_lines(lambda screen: face.lines(answer, screen))
 
 
 def _print_json(face: Face, answer: Answer, about: Callable[[], "Mapping[str, Any]"]) -> None:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
@@ -11,9 +10,10 @@ from rich.text import Text
 from minigpt.render.candidates import PERCENT, adds_up, question
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
+from minigpt.render.listing import Listing, Part, Parts
 from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, bar, fit_end, or_dash, percent, quantity, safe_text, token_label
-from minigpt.render.table import Column, Table
+from minigpt.render.style import Symbols, fit_end, or_dash, percent, quantity, safe_text, token_label
+from minigpt.render.table import Bar, Column
 from minigpt.text.records import Token
 from minigpt.views import against
 from minigpt.views.against import ComparedNext, ComparedSpan, ComparedTally, ComparedText, ComparedToken
@@ -23,7 +23,7 @@ _SHORTEST_BAR = 6  # cells with a gap
 _SHORTEST_OTHER = 12  # cells for `other 50,257`
 
 
-def compared_next_table(record: ComparedNext, after: str, names: tuple[str, str], screen: Screen) -> Text:
+def compared_next_table(record: ComparedNext, after: str, names: tuple[str, str], screen: Screen) -> Parts:
     """Both models' probabilities of the most likely tokens of either. `names`: of the two models."""
     symbols = screen.symbols
     width = max([5, *(cell_len(token_label(token, symbols)) for token in record.tokens)])
@@ -43,20 +43,24 @@ def compared_next_table(record: ComparedNext, after: str, names: tuple[str, str]
             return percent(share(token)) + (f"#{rank(token)}".rjust(ranks) if ranks else "")
 
         if drawn:
-            yield Column("", drawn, lambda t: partial(bar, share(t) / most, symbols=symbols), left=True, style="cyan")
+            yield Column("", drawn, lambda t: Bar(share(t) / most, symbols), left=True, style="cyan")
         heading = fit_end(name, min(cell_len(name), side - 2), symbols)
-        yield Column(heading, side - drawn, numbers, feet=(percent(rest) + " " * ranks,))
+        yield Column(heading, side - drawn, numbers, feet=(percent(rest) + " " * ranks,), title=name)
 
     columns = [
         Column[ComparedToken]("token", width + 1, lambda token: token_label(token, symbols), left=True, gap=1),
         *model(names[0], "", record.rest_raw_prob),
         *model(names[1], "other_", record.rest_other_raw_prob),
     ]
-    table = Table(columns, screen)
-    lines = list(table.lines(record.tokens))
-    if record.rest:
-        lines.append(table.foot(0, f"other ({quantity(record.rest, 'token')})", f"other {record.rest:,}"))
-    return Text("\n").join([*lines, *_next_captions(record, after, names, screen)])
+    other = (f"other ({quantity(record.rest, 'token')})", f"other {record.rest:,}")
+    table = Listing(
+        columns=columns,
+        rows=record.tokens,
+        screen=screen,
+        caption="The likeliest next tokens of either model",
+        feet=(other,) if record.rest else (),
+    )
+    return Parts([table, *_next_captions(record, after, names, screen)])
 
 
 def _next_captions(record: ComparedNext, after: str, names: tuple[str, str], screen: Screen) -> list[Text]:
@@ -93,29 +97,34 @@ def _moved(token: ComparedToken, symbols: Symbols) -> str:
 
 def compared_text_table(
     spans: Iterable[ComparedSpan], names: tuple[str, str], screen: Screen, *, label_width: int = 20
-) -> Iterator[Text]:
-    """A heading, then a line for each stretch: its surprisal in each model, and the difference.
-
-    Lines are yielded as their records arrive.
-    """
+) -> Listing[ComparedSpan]:
+    """A row for each stretch, as its record arrives: its surprisal in each model, and the difference."""
     symbols = screen.symbols
     first, second = (fit_end(name, min(cell_len(name), 9), symbols) for name in names)
     columns = [
         Column[ComparedSpan](
             "text", label_width + 1, lambda span: _label(span.tokens, symbols), left=True, least=13, gap=1
         ),
-        Column(first, 11, lambda span: f"{span.surprisal_bits:.2f}"),
-        Column(second, 11, lambda span: f"{span.other_surprisal_bits:.2f}"),
-        Column("second", 10, lambda span: f"{_change(span):+.2f}", style=_change_style),
-        Column("diverg.", 9, lambda span: or_dash(span.divergence_bits, "{:.2f}".format), style="dim", drop=1),
+        Column(first, 11, lambda span: f"{span.surprisal_bits:.2f}", title=f"{names[0]}, bits"),
+        Column(second, 11, lambda span: f"{span.other_surprisal_bits:.2f}", title=f"{names[1]}, bits"),
+        Column("second", 10, lambda span: f"{_change(span):+.2f}", style=_change_style, title="second costs more"),
+        Column(
+            "diverg.",
+            9,
+            lambda span: or_dash(span.divergence_bits, "{:.2f}".format),
+            style="dim",
+            drop=1,
+            title="divergence",
+        ),
     ]
-    table = Table(columns, screen)
-    yield table.heading()
-    for span in spans:
-        if span.surprisal_bits is None or span.other_surprisal_bits is None:
-            yield table.note(span, "no context: not predicted")
-        else:
-            yield table.line(span)
+    return Listing(
+        columns=columns, rows=spans, screen=screen, caption="Each stretch of the text, and what it costs", note=_note
+    )
+
+
+def _note(span: ComparedSpan) -> str:
+    unknown = span.surprisal_bits is None or span.other_surprisal_bits is None
+    return "no context: not predicted" if unknown else ""
 
 
 def _change(span: ComparedSpan) -> float:
@@ -131,14 +140,14 @@ def _label(tokens: Sequence[Token], symbols: Symbols) -> str:
     return "|".join(token_label(token, symbols) for token in tokens)
 
 
-def compared_text_caption(total: ComparedText, names: tuple[str, str], screen: Screen) -> Text:
+def compared_text_caption(total: ComparedText, names: tuple[str, str], screen: Screen) -> Parts:
     """The loss of both models on the whole text."""
     if total.bits_per_byte is None or total.other_bits_per_byte is None:
-        return screen.caption("nothing in this text has a context in both models: there is no total")
+        return Parts([screen.caption("nothing in this text has a context in both models: there is no total")])
     first, second = f"{total.bits_per_byte:.4f}", f"{total.other_bits_per_byte:.4f}"
     better = names[0] if total.bits_per_byte < total.other_bits_per_byte else names[1]
     mean = total.divergence_bits_per_token
-    return Text("\n").join(
+    return Parts(
         [
             screen.caption(
                 f"{names[0]}: {first} bits per byte, in {quantity(total.tokens, 'token')}",
@@ -156,10 +165,10 @@ def compared_text_caption(total: ComparedText, names: tuple[str, str], screen: S
     )  # fmt: skip
 
 
-def _text_table(answer: Answer, screen: Screen) -> Iterator[Text]:
+def _text_table(answer: Answer, screen: Screen) -> Iterator[Part]:
     tally, names = ComparedTally(), _names(answer)
-    yield from compared_text_table(tally.watch(answer.records), names, screen)
-    yield compared_text_caption(tally.totals(), names, screen)
+    yield compared_text_table(tally.watch(answer.records), names, screen)
+    yield from compared_text_caption(tally.totals(), names, screen)
 
 
 def _names(answer: Answer) -> tuple[str, str]:
@@ -180,7 +189,9 @@ FACES = (
     Face(
         view=against.NEXT,
         table=lambda answer, screen: (
-            compared_next_table(record, answer.text, _names(answer), screen) for record in answer.records
+            part
+            for record in answer.records
+            for part in compared_next_table(record, answer.text, _names(answer), screen)
         ),
     ),
     Face(view=against.EVERY, table=_text_table),

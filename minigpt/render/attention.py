@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TextIO
 
 from rich.text import Text
@@ -9,6 +10,7 @@ from rich.text import Text
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
 from minigpt.render.html import Section
+from minigpt.render.listing import Listing, Part, Parts
 from minigpt.render.machine import write_grid, write_rows
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, fit, or_dash, percent, quantity, quoted, token_label, visible
@@ -118,9 +120,9 @@ def _grid_caption(grid: AttentionGrid, first: int, cells: int, screen: Screen, *
     return screen.caption(which, *how, hidden)
 
 
-def shared_word_table(shared: SharedWord, screen: Screen) -> Text:
+def shared_word_table(shared: SharedWord, screen: Screen) -> Parts:
     """Both texts, layer by layer: what the word attends to, how far its vector has moved, and how similar both are."""
-    parts: list[Text] = []
+    parts: list[Part] = []
     for context in (shared.first, shared.second):
         parts += [*_word_lines(context, screen), Text()]
     cosines = ", ".join(f"{layer}: {cosine:.2f}" for layer, cosine in enumerate(shared.cosines))
@@ -132,10 +134,10 @@ def shared_word_table(shared: SharedWord, screen: Screen) -> Text:
             "looks at: whole words, the weights of their tokens added up; mean of the layer's heads, raw softmax",
         )
     )
-    return Text("\n").join(parts)
+    return Parts(parts)
 
 
-def _word_lines(context: WordInContext, screen: Screen) -> Iterator[Text]:
+def _word_lines(context: WordInContext, screen: Screen) -> Iterator[Part]:
     symbols = screen.symbols
     pieces = "" if context.tokens == 1 else f"its {context.tokens} tokens joined: the mean of their vectors and looks"
     last = context.position + 1
@@ -147,24 +149,39 @@ def _word_lines(context: WordInContext, screen: Screen) -> Iterator[Text]:
             "nothing comes before it: the model reads from left to right, so here it has nothing to look back to, and "
             "what comes later cannot change it"
         )
+    numbers = [
+        Column[WordLayer]("layer", 6, lambda layer: f"{layer.layer}"),
+        Column("cosine", 8, lambda layer: f"{layer.cosine_to_embedding:.2f}"),
+        Column("moved", 7, lambda layer: f"{layer.moved:.2f}"),
+    ]
     # Without room for a few words on the line, they get a line of their own.
-    indent = 21 if screen.width >= 60 else 7
-    between = "" if indent == 21 else "\n" + indent * " "
-    yield Text(f" layer  cosine  moved{between}  looks at", "bold")
-    for layer in context.layers:
-        looks = _looks(layer, screen.width - indent, symbols)
-        line = Text(f" {layer.layer:>5} {layer.cosine_to_embedding:>7.2f} {layer.moved:>6.2f}")
-        yield line.append(between * bool(looks) + looks, "dim")
+    beside = screen.width >= 60
+    looks = Column[WordLayer](
+        "looks at",
+        3,
+        lambda layer: partial(_looks, layer, symbols),
+        left=True,
+        style="dim",
+        fills=True,
+        gap=2 if beside else 9,
+    )
+    yield Listing(
+        columns=[*numbers, looks] if beside else numbers,
+        rows=context.layers,
+        screen=screen,
+        caption=f"{word} in this text, layer by layer",
+        below=None if beside else looks,
+    )
 
 
-def _looks(layer: WordLayer, room: int, symbols: Symbols) -> str:
+def _looks(layer: WordLayer, symbols: Symbols, room: int) -> str:
     """As many words as fit, and the weight of all others."""
     for count in range(len(layer.words), -1, -1):
         others = layer.other_words + len(layer.words) - count
         rest = math.fsum([layer.other_weight, *(seen.weight for seen in layer.words[count:])])
-        looks = "".join(f"  {_share(seen, symbols)}" for seen in layer.words[:count])
+        looks = [_share(seen, symbols) for seen in layer.words[:count]]
         names = (f"{others:,} other{'s' if others > 1 else ''}", "rest") if others else ()
-        texts = [f"{looks}  {name} {100 * rest:.0f}%" for name in names] or [looks]
+        texts = ["  ".join([*looks, f"{name} {100 * rest:.0f}%"]) for name in names] or ["  ".join(looks)]
         if fitting := [text for text in texts if cell_len(text) <= room]:
             return fitting[0]
     return ""
@@ -217,6 +234,6 @@ FACES = (
     Face(view=attention.VIEW, table=_grid_table, csv=_grid_csv, section=_section),
     Face(
         view=shared_word.VIEW,
-        table=lambda answer, screen: (shared_word_table(shared, screen) for shared in answer.records),
+        table=lambda answer, screen: (part for shared in answer.records for part in shared_word_table(shared, screen)),
     ),
 )

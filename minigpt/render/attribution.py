@@ -6,9 +6,10 @@ from rich.text import Text
 
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
+from minigpt.render.listing import Listing, Part
 from minigpt.render.screen import Screen
-from minigpt.render.style import percent, quantity, signed_bits, token_label, two_sided_bar
-from minigpt.render.table import Column, Table
+from minigpt.render.style import percent, quantity, signed_bits, token_label
+from minigpt.render.table import Bar, Column
 from minigpt.views import attribution
 from minigpt.views.attribution import Attribution, TokenEffect
 from minigpt.views.view import Answer
@@ -16,7 +17,7 @@ from minigpt.views.view import Answer
 _LONGEST_TOKEN, _SHORTEST_BAR = 24, 9  # cells
 
 
-def attribution_table(record: Attribution, screen: Screen) -> Iterator[Text]:
+def attribution_table(record: Attribution, screen: Screen) -> Iterator[Part]:
     """A row for each token of the prompt, in order; bars to the right for those that made the next token likelier, to
     the left for those that made it less likely.
     """
@@ -33,12 +34,15 @@ def attribution_table(record: Attribution, screen: Screen) -> Iterator[Text]:
         Column(
             f"{'less likely':>{side}}|likelier" if side > 10 else "",
             2 * side + 3,
-            lambda effect: two_sided_bar(effect.effect_bits / most, side, symbols),
+            lambda effect: Bar(effect.effect_bits / most, symbols, from_middle=True),
             left=True,
             style=lambda effect: "cyan" if effect.effect_bits > 0 else "magenta",
+            title=f"less likely {symbols.dot} likelier",
         ),
     ]
-    yield from Table(columns, screen).lines(record.effects)
+    yield Listing(
+        columns=columns, rows=record.effects, screen=screen, caption="What each token of the prompt contributed"
+    )
     yield from _captions(record, screen)
 
 
@@ -56,7 +60,7 @@ def _captions(record: Attribution, screen: Screen) -> Iterator[Text]:
     )
 
 
-def _table(answer: Answer, screen: Screen) -> Iterator[Text]:
+def _table(answer: Answer, screen: Screen) -> Iterator[Part]:
     for record in answer.records:
         yield from attribution_table(record, screen)
 

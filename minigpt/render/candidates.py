@@ -8,6 +8,7 @@ from functools import partial
 from rich.text import Text
 
 from minigpt.render.face import Face
+from minigpt.render.listing import Listing, Parts
 from minigpt.render.machine import write_csv
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, following, percent, quantity
@@ -53,12 +54,12 @@ def cut_style(candidate: Candidate) -> str:
     return "dim" if candidate.cut_by else ""
 
 
-def other_row(record: StepRecord, table: Table[Candidate]) -> list[Text]:
-    """The row for everything that is not listed; omitted only if everything is."""
+def other_names(record: StepRecord) -> tuple[str, ...]:
+    """What the row for everything that is not listed is called; nothing if everything is listed."""
     if record.other is None or record.other.count == 0:
-        return []
+        return ()
     count = record.other.count
-    return [table.foot(0, f"other ({quantity(count, 'token')})", f"other {count:,}")]
+    return f"other ({quantity(count, 'token')})", f"other {count:,}"
 
 
 def question(after: str, screen: Screen) -> str:
@@ -86,15 +87,20 @@ def adds_up(name: str, shown: float, other: float) -> str:
     return f"{name} {percent(shown)} + other {percent(other)} = {100 * (shown + other):.8g} %"
 
 
-def next_token_table(record: StepRecord, after: str, screen: Screen) -> Text:
+def next_token_table(record: StepRecord, after: str, screen: Screen) -> Parts:
     """The candidates for the next token, down to the `other` row. `after`: the preceding text."""
     other = record.other or _NOTHING
     raw = Column[Candidate]("probability", PERCENT, lambda c: percent(c.raw_prob), feet=(percent(other.raw_prob),))
-    table = Table([*candidate_columns(record, screen), raw], screen, record.candidates)
-    return Text("\n").join(
+    table = Listing(
+        columns=[*candidate_columns(record, screen), raw],
+        rows=record.candidates,
+        screen=screen,
+        caption="The likeliest next tokens",
+        feet=(other_names(record),),
+    )
+    return Parts(
         [
-            *table.lines(record.candidates),
-            *other_row(record, table),
+            table,
             screen.caption(question(after, screen), "raw softmax"),
             screen.caption(
                 f"vocabulary {counted(record):,}", entropy(record), adds_up("shown", raw_shown(record), other.raw_prob)
@@ -119,7 +125,8 @@ def step_table(record: StepRecord, screen: Screen, *, sums: bool = True) -> Text
         table = Table(
             [*candidate_columns(record, screen, bars="bar: raw"), *_both_ends(record)], screen, record.candidates
         )
-    lines = [*table.lines(record.candidates), *other_row(record, table)]
+    names = other_names(record)
+    lines = [*table.lines(record.candidates), *([table.foot(0, *names)] if names else [])]
     if whole and record.stages:
         lines += [table.foot(1, "tokens left"), table.foot(2, "raw mass left")]
     else:
@@ -219,7 +226,9 @@ def _stage(stage: Stage) -> str:
 FACES = (
     Face(
         view=probs.NEXT,
-        table=lambda answer, screen: (next_token_table(record, answer.text, screen) for record in answer.records),
+        table=lambda answer, screen: (
+            part for record in answer.records for part in next_token_table(record, answer.text, screen)
+        ),
         csv=lambda answer, file: write_csv(answer.records, file),
         section=lambda title, answer: text_section(title, answer.records, before=answer.text),
     ),

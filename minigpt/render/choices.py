@@ -8,6 +8,7 @@ from typing import TextIO
 from rich.text import Text
 
 from minigpt.render.face import Face
+from minigpt.render.listing import Listing, Parts
 from minigpt.render.screen import Screen
 from minigpt.render.style import following, percent, safe_text, visible
 from minigpt.render.table import Column, Table, bar_column
@@ -20,7 +21,7 @@ def _share(value: float) -> str:
     return percent(value or 1e-300)
 
 
-def choices_table(choices: Sequence[Choice], prompt: str, screen: Screen) -> Text:
+def choices_table(choices: Sequence[Choice], prompt: str, screen: Screen) -> Parts:
     """A row for each choice, in order, and what the shares refer to."""
     symbols, largest, most = screen.symbols, max(choice.share for choice in choices), 1 + screen.width // 4
     columns = [
@@ -32,25 +33,23 @@ def choices_table(choices: Sequence[Choice], prompt: str, screen: Screen) -> Tex
         Column("nats/byte", 11, lambda choice: f"{choice.nats_per_byte:,.4f}", drop=3),
         Column("tokens", 8, lambda choice: f"{len(choice.tokens):,}", drop=1),
     ]
-    table = Table(columns, screen, choices)
-    names = {column.heading for column in table.columns}
-    return Text("\n").join([*table.lines(choices), _caption(choices, prompt, names, screen)])
+    names = {column.heading for column in Table(columns, screen, choices).columns}
+    table = Listing(columns=columns, rows=choices, screen=screen, caption="The continuations and their shares")
+    return Parts([table, *_captions(choices, prompt, names, screen)])
 
 
-def _caption(choices: Sequence[Choice], prompt: str, columns: set[str], screen: Screen) -> Text:
+def _captions(choices: Sequence[Choice], prompt: str, columns: set[str], screen: Screen) -> list[Text]:
     together = _share(math.fsum(choice.raw_prob for choice in choices))
     total = 100 * math.fsum(choice.share for choice in choices)
-    return Text("\n").join(
-        [
-            screen.caption(following(prompt, screen.width - 8, screen.symbols)),
-            screen.caption(
-                f"share: of the {together} of raw probability that the {len(choices):,} choices have together; shares "
-                f"add up to {total:.8g} %",
-                "by byte: the same of the probability per byte, where length costs nothing" * ("by byte" in columns),
-                "nats: -ln of the probability of all of a choice" * ("nats" in columns),
-            ),
-        ]
-    )
+    return [
+        screen.caption(following(prompt, screen.width - 8, screen.symbols)),
+        screen.caption(
+            f"share: of the {together} of raw probability that the {len(choices):,} choices have together; shares "
+            f"add up to {total:.8g} %",
+            "by byte: the same of the probability per byte, where length costs nothing" * ("by byte" in columns),
+            "nats: -ln of the probability of all of a choice" * ("nats" in columns),
+        ),
+    ]
 
 
 CSV_COLUMNS = (
@@ -71,7 +70,7 @@ def write_choices_csv(choices: Sequence[Choice], file: TextIO) -> None:
 FACES = (
     Face(
         view=choices_view.VIEW,
-        table=lambda answer, screen: [choices_table(tuple(answer.records), answer.text, screen)],
+        table=lambda answer, screen: choices_table(tuple(answer.records), answer.text, screen),
         csv=lambda answer, file: write_choices_csv(tuple(answer.records), file),
     ),
 )

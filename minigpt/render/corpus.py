@@ -13,12 +13,13 @@ from minigpt.render.candidates import (
     candidate_columns,
     counted,
     entropy,
-    other_row,
+    other_names,
     question,
     raw_shown,
 )
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
+from minigpt.render.listing import Listing, Part, Parts
 from minigpt.render.screen import Screen
 from minigpt.render.style import (
     Symbols,
@@ -42,18 +43,16 @@ VERBATIM = "underline"  # how a verbatim span looks
 _SUFFIXES = 8  # rows of the list of suffixes; the middle of a longer one is left out
 
 
-def corpus_table(record: CorpusStep, after: str, screen: Screen) -> Text:
+def corpus_table(record: CorpusStep, after: str, screen: Screen) -> Parts:
     """The model's list beside the corpus's shares and counts, then how both change as the suffix grows."""
-    lines = [*_candidates(record, screen), *_captions(record, after, screen)]
-    if record.suffixes:
-        lines += [Text(), *_suffixes(record, screen)]
-    return Text("\n").join(lines)
+    suffixes: list[Part] = [Text(), *_suffixes(record, screen)] if record.suffixes else []
+    return Parts([_candidates(record, screen), *_captions(record, after, screen), *suffixes])
 
 
 # --- the list of candidates
 
 
-def _candidates(record: CorpusStep, screen: Screen) -> list[Text]:
+def _candidates(record: CorpusStep, screen: Screen) -> Listing[Any]:
     other = record.other
     most = max([other.corpus_count, *(candidate.corpus_count for candidate in record.candidates)])
     longest = max(max(candidate.raw_prob, candidate.corpus_share or 0.0) for candidate in record.candidates)
@@ -71,8 +70,13 @@ def _candidates(record: CorpusStep, screen: Screen) -> list[Text]:
             feet=(f"{other.corpus_count:,}",),
         ),
     ]
-    table = Table(columns, screen, record.candidates)
-    return [*table.lines(record.candidates), *other_row(record, table)]
+    return Listing(
+        columns=columns,
+        rows=record.candidates,
+        screen=screen,
+        caption="What the model expects, and what follows in the corpus",
+        feet=(other_names(record),),
+    )
 
 
 def _faint(candidate: CorpusCandidate) -> str:
@@ -126,18 +130,21 @@ def _characters(suffix: CorpusSuffix | VerbatimSpan) -> str:
 # --- the list of suffixes
 
 
-def _suffixes(record: CorpusStep, screen: Screen) -> list[Text]:
+def _suffixes(record: CorpusStep, screen: Screen) -> list[Part]:
     """A line for each suffix, with what follows it most often."""
     symbols = screen.symbols
 
-    def style(suffix: CorpusSuffix) -> str:
-        return "bold green" if suffix is record.suffix else ""
+    def mark(suffix: CorpusSuffix | None) -> str:
+        return symbols.chosen if suffix and suffix is record.suffix else " "
+
+    def style(suffix: CorpusSuffix | None) -> str:
+        return "bold green" if suffix and suffix is record.suffix else ""
 
     def end(suffix: CorpusSuffix) -> partial[str]:
         return partial(fit_end, visible(_characters(suffix), symbols), symbols=symbols)
 
     columns = [
-        Column[CorpusSuffix]("", 1, lambda suffix: symbols.chosen if suffix is record.suffix else " ", style=style),
+        Column[CorpusSuffix]("", 1, mark, style=style),
         Column("last tokens", screen.width, end, left=True, least=12, style=style, gap=1),
         Column("times", 12, lambda suffix: f"{suffix.occurrences:,}"),
         Column("followed by", 14, lambda suffix: quantity(suffix.next_tokens, "token"), drop=1),
@@ -154,8 +161,13 @@ def _suffixes(record: CorpusStep, screen: Screen) -> list[Text]:
     explained = any(column.heading == "KL bits" for column in table.columns)
     meaning = "KL bits: divergence of the corpus's shares from the model's raw softmax, D(corpus || model), per token"
     return [
-        table.heading(),
-        *(Text(f"  {symbols.ellipsis}", "dim") if row is None else table.line(row) for row in _chosen(record.suffixes)),
+        Listing(
+            columns=columns,
+            rows=_chosen(record.suffixes),
+            screen=screen,
+            caption="The last tokens of the text in the corpus",
+            note=lambda suffix: "" if suffix else symbols.ellipsis,
+        ),
         screen.caption(
             meaning if explained else "", "matched token by token, within documents", "few occurrences say little"
         ),
@@ -209,6 +221,8 @@ def verbatim_caption(report: VerbatimReport, screen: Screen) -> Text:
 FACES = (
     Face(
         view=corpus.VIEW,
-        table=lambda answer, screen: (corpus_table(record, answer.text, screen) for record in answer.records),
+        table=lambda answer, screen: (
+            part for record in answer.records for part in corpus_table(record, answer.text, screen)
+        ),
     ),
 )

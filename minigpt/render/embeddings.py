@@ -8,9 +8,10 @@ from rich.text import Text
 
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
+from minigpt.render.listing import Listing, Part
 from minigpt.render.screen import Screen
 from minigpt.render.style import fit, or_dash, signed_sparkline, token_label
-from minigpt.render.table import Column, Table, bar_column, blocks, token_column
+from minigpt.render.table import Column, Course, bar_column, token_column
 from minigpt.views import embeddings
 from minigpt.views.embeddings import Neighbour, TokenVector
 
@@ -19,17 +20,17 @@ _COSINE = 9  # cells with a gap
 _LONGEST_TOKEN = 24
 
 
-def embedding_view(vectors: Sequence[TokenVector], screen: Screen, *, tied: bool = True) -> Iterator[Text]:
+def embedding_view(vectors: Sequence[TokenVector], screen: Screen, *, tied: bool = True) -> Iterator[Part]:
     """For each token its vector as a row of bars and its nearest neighbours; for several, their cosines.
 
     `tied`: whether the output head is the same table.
     """
     for vector in vectors:
         yield from _picture(vector, screen)
-        yield from _neighbours(vector, screen)
+        yield _neighbours(vector, screen)
         yield Text()
     if len(vectors) > 1:
-        yield from _cosines(vectors, screen)
+        yield _cosines(vectors, screen)
         yield Text()
     yield screen.caption(
         "wte: the model reads a token as this vector, and a token's logit is the product of the same vector with the "
@@ -41,18 +42,28 @@ def embedding_view(vectors: Sequence[TokenVector], screen: Screen, *, tied: bool
     yield screen.caption("cosine: 1 is the same direction, 0 a right angle", "--json and --csv have all numbers")
 
 
-def _picture(vector: TokenVector, screen: Screen) -> Iterator[Text]:
+def _picture(vector: TokenVector, screen: Screen) -> Iterator[Part]:
     symbols, numbers = screen.symbols, vector.vector
     most = max(map(abs, numbers))
     label = fit(token_label(vector, symbols), min(cell_len(token_label(vector, symbols)), screen.width - 12), symbols)
     yield Text(f" {label}  ", "bold").append(f"id {vector.id:,}", "not bold dim")
     each = max(16, (screen.width - _CHANNEL - 1) // 16 * 16)
-    for start in range(0, len(numbers), each):
-        line = Text(f"{start:>{_CHANNEL - 2},}  ", "dim")
-        for number in numbers[start : start + each]:
-            sign = signed_sparkline([number], most, symbols)
-            line.append(sign, "not dim cyan" if number > 0 else "not dim magenta")
-        yield line
+
+    def drawn(start: int) -> Course:
+        end = min(start + each, len(numbers))
+        names = [f"{channel}: {numbers[channel]:+.4f}" for channel in range(start, end)]
+        return Course(numbers[start:end], most, symbols, names, signed=True, room=min(each, len(numbers)))
+
+    yield Listing(
+        columns=[
+            Column("channel", _CHANNEL - 2, lambda start: f"{start:,}", style="dim"),
+            Column("numbers from this channel on", 2 + each, drawn, left=True),
+        ],
+        rows=range(0, len(numbers), each),
+        screen=screen,
+        caption=f"The vector of {token_label(vector, symbols)}",
+        headed=False,
+    )
     low, high = (signed_sparkline([number], 1.0, symbols) for number in (-1.0, 1.0))
     yield screen.caption(
         f"{len(numbers):,} numbers, {low} {0 - most:.3f} to {high} {most:+.3f}",
@@ -61,10 +72,9 @@ def _picture(vector: TokenVector, screen: Screen) -> Iterator[Text]:
     )
 
 
-def _neighbours(vector: TokenVector, screen: Screen) -> Iterator[Text]:
+def _neighbours(vector: TokenVector, screen: Screen) -> Part:
     if not vector.neighbours:
-        yield screen.caption("no neighbours: the vector is zero" if not vector.norm else "no neighbours")
-        return
+        return screen.caption("no neighbours: the vector is zero" if not vector.norm else "no neighbours")
     ranks = {neighbour.id: rank for rank, neighbour in enumerate(vector.neighbours, 1)}
     most = 2 + min(_LONGEST_TOKEN, screen.width - 22)
     columns = [
@@ -73,10 +83,11 @@ def _neighbours(vector: TokenVector, screen: Screen) -> Iterator[Text]:
         bar_column(screen, lambda neighbour: neighbour.cosine),
         Column("cosine", _COSINE, lambda neighbour: f"{neighbour.cosine:+.4f}"),
     ]
-    yield from Table(columns, screen, vector.neighbours).lines(vector.neighbours)
+    caption = f"The tokens whose vectors are most like that of {token_label(vector, screen.symbols)}"
+    return Listing(columns=columns, rows=vector.neighbours, screen=screen, caption=caption)
 
 
-def _cosines(vectors: Sequence[TokenVector], screen: Screen) -> Iterator[Text]:
+def _cosines(vectors: Sequence[TokenVector], screen: Screen) -> Listing[TokenVector]:
     symbols = screen.symbols
     labels = [token_label(vector, symbols) for vector in vectors]
     most = 1 + screen.width // 4
@@ -84,9 +95,12 @@ def _cosines(vectors: Sequence[TokenVector], screen: Screen) -> Iterator[Text]:
 
     def column(number: int) -> Column[TokenVector]:
         label = fit(labels[number], min(cell_len(labels[number]), _COSINE), symbols)
-        return Column(label, _COSINE + 2, lambda vector: or_dash(vector.cosines[number], "{:+.4f}".format))
+        cosine = "{:+.4f}".format
+        return Column(label, _COSINE + 2, lambda vector: or_dash(vector.cosines[number], cosine), title=labels[number])
 
-    yield from blocks(first, list(map(column, range(len(vectors)))), vectors, screen)
+    columns = [first, *map(column, range(len(vectors)))]
+    caption = "The cosine of each vector with each"
+    return Listing(columns=columns, rows=vectors, screen=screen, caption=caption, repeats=True)
 
 
 def write_vectors(vectors: Sequence[TokenVector], file: TextIO) -> None:

@@ -86,11 +86,12 @@ def printed_parts(lines: Iterable[Text]) -> Iterator[tuple[str, str]]:
         ends = sorted({0, len(line), *(end for span in line.spans for end in (span.start, span.end))})
         for start, end in pairwise(ends):
             styles = [line.style, *(span.style for span in line.spans if span.start <= start and end <= span.end)]
-            yield line.plain[start:end], " ".join(sorted(_classes(" ".join(map(str, styles)))))
+            yield line.plain[start:end], " ".join(sorted(style_classes(" ".join(map(str, styles)))))
         yield "\n", ""
 
 
-def _classes(styles: str) -> set[str]:
+def style_classes(styles: str) -> set[str]:
+    """The classes of page.css for the words of a style."""
     classes: set[str] = set()
     words = iter(styles.split())
     for word in words:

@@ -10,16 +10,18 @@ from minigpt.text.records import Token
 
 _ENGINE = ("weights", "gpt", "tokenizer", "philox", "sampling", "state", "branches", "scores", "page", "keys")
 # The parts of the page, each a file of scripts and a template; to add one, add it here and in model.html.
-_PARTS = ("prompt", "play", "settings", "list", "game", "history")
+_INSIDE = ("numbers", "vector", "choosers", "inside", "inside_input", "inside_head", "inside_block", "inside_output")
+_ATTENTION = ("attention_grid", "attention")
+_PARTS = ("prompt", "play", "settings", "list", *_INSIDE, *_ATTENTION, "game", "history")
 
 
 def model_page(data: Mapping[str, Any], tokens: Iterable[Token], *, title: str, caption: str) -> str:
     """The whole page. `data` is what app/export_page.py collects; `tokens`: the vocabulary, by id."""
-    scripts = tuple(f"model/{name}.js" for name in (*_ENGINE, *_PARTS))
+    scripts = ("arcs.js", *(f"model/{name}.js" for name in (*_ENGINE, *_PARTS)))
     rows = [token_row(token) for token in tokens]
     known = {"filters": [_filter(spec, len(rows)) for spec in FILTERS.values()], "scales": scales(), "tokens": rows}
     section = Section("model", "Type a text, and see what the model makes of it", {**data, **known}, scripts)
-    return page(title, [section], caption=caption, styles=("model/model.css",))
+    return page(title, [section], caption=caption, styles=("model/model.css", "model/inside.css"))
 
 
 def _filter(spec: FilterSpec, vocabulary: int) -> dict[str, Any]:

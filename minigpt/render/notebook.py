@@ -44,7 +44,7 @@ class Shown:
         face = next((face for face in every_face() if face.view.record is kind), None)
         if face is None:
             raise TypeError(f"there is no table for a {kind.__name__}")
-        return face.table(Answer(records=self._records, text=self._after), Screen())
+        return face.lines(Answer(records=self._records, text=self._after), Screen())
 
 
 def show(records: Any, after: str = "") -> Shown:

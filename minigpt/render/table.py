@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
 from typing import Any, Generic, TypeVar
 
@@ -9,17 +10,60 @@ from rich.text import Text
 
 from minigpt.render.cells import cell_len
 from minigpt.render.screen import Screen
-from minigpt.render.style import bar, fit, token_label
+from minigpt.render.style import Symbols, bar, fit, signed_sparkline, sparkline, token_label, two_sided_bar
 from minigpt.text.records import Token
 
 T = TypeVar("T")
+Cell = str | Text
 
 _SHORTEST = 5  # cells for the text of a column with a least width, however narrow the screen
 
 
 @dataclass(frozen=True)
+class Bar:
+    """What a cell draws of a share: a bar from the left if it is between 0 and 1, or `from_middle` between -1 and 1."""
+
+    share: float
+    symbols: Symbols
+    hollow: bool = False
+    from_middle: bool = False
+
+    def __call__(self, room: int) -> str:
+        """The bar in `room` cells."""
+        if self.from_middle:
+            return two_sided_bar(self.share, (room - 1) // 2, self.symbols)
+        return bar(self.share, room, self.symbols, hollow=self.hollow)
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a cell draws of several values: a small bar for each, as high as its part of `most`.
+
+    If they are `signed`, between -`most` and `most`; otherwise between 0 and `most`. `names`: what each is, for a page.
+    """
+
+    values: Sequence[float]
+    most: float
+    symbols: Symbols
+    names: Sequence[str]
+    signed: bool = False
+    room: int = 0  # for how many values there is room on a page, if for more
+
+    def __call__(self, room: int) -> Cell:
+        """A character for each of the values, signed ones in colour."""
+        if not self.signed:
+            return sparkline(self.values, self.symbols)
+        drawn = Text()
+        for value in self.values:
+            drawn.append(signed_sparkline([value], self.most, self.symbols), "cyan" if value > 0 else "magenta")
+        return drawn
+
+
+@dataclass(frozen=True)
 class Column(Generic[T]):
     """`heading` above the text of each row, in `cells`, which include a gap on the left.
+
+    A text with several lines continues below.
 
     Without `cells`, it is as wide as its widest text, but has at `most` so many cells. On a narrow screen, columns with
     a number in `drop` are dropped, the lowest number first and equal ones together, until the rest fits. A column with
@@ -29,7 +73,7 @@ class Column(Generic[T]):
 
     heading: str
     cells: int
-    text: Callable[[T], str | Callable[[int], str]]  # the text, or a function that makes it from the room: a bar
+    text: Callable[[T], Cell | Callable[[int], Cell]]  # the text, or what makes it from the room, such as a Bar
     drop: int | None = None
     left: bool = False  # words start at the left and are truncated; numbers end at the right
     style: str | Callable[[T], str] = ""
@@ -38,6 +82,7 @@ class Column(Generic[T]):
     fills: bool = False
     gap: int = 2  # before words
     feet: Sequence[str] = ()  # the texts in rows below the table, such as that of all other tokens
+    title: str = ""  # the heading in full, for a page
 
     @property
     def needed(self) -> int:
@@ -73,8 +118,8 @@ def bar_column(
 ) -> Column[T]:
     """A column of bars, each of a share between 0 and 1, in the room that is left."""
 
-    def drawn(row: T) -> Callable[[int], str]:
-        return lambda room: bar(share(row), room, screen.symbols, hollow=hollow(row))
+    def drawn(row: T) -> Bar:
+        return Bar(share(row), screen.symbols, hollow(row))
 
     return Column(heading, cells, drawn, left=True, style=style, fills=True)
 
@@ -113,22 +158,34 @@ class Table(Generic[T]):
 
     def line(self, row: T, style: str = "", count: int | None = None) -> Text:
         """The texts of one row, of all columns or the first `count`."""
-        line = Text(style=style)
+        line, more = Text(style=style), Text()
         for column, end in zip(self.columns[:count], self._ends, strict=False):
-            text, room = column.text(row), column.cells - column.gap
-            if not isinstance(text, str):
-                text = text(room)
-            if column.left:
-                text = fit(text, room, self._symbols)
-            line.pad_right(end - cell_len(line.plain) - cell_len(text))
-            line.append(text, column.style(row) if callable(column.style) else column.style)
+            first, *others = self._texts(column, row)
+            room = column.cells - column.gap
+            line.pad_right(end - cell_len(line.plain) - (room if column.left else cell_len(first.plain)))
+            line.append_text(first)
+            for other in others:
+                other.rstrip()
+                more.append("\n" + " " * (end - room)).append_text(other)
         line.rstrip()
-        return line
+        return line.append_text(more)
+
+    def _texts(self, column: Column[T], row: T) -> list[Text]:
+        """The lines of one cell; words are as wide as there is room."""
+        cell, room = column.text(row), column.cells - column.gap
+        if callable(cell):
+            cell = cell(room)
+        if isinstance(cell, Text):
+            return [cell]
+        style = column.style(row) if callable(column.style) else column.style
+        fitted = partial(fit, width=room, symbols=self._symbols) if column.left else str
+        return [Text(fitted(line), style) for line in cell.split("\n")]
 
     def note(self, row: T, note: str) -> Text:
         """The first text of one row, and a note in place of the others."""
         line = self.line(row, count=1)
-        line.pad_right(self._ends[0] + 2 - cell_len(line.plain))
+        gap = next((column.gap for column in self.columns[1:2] if column.left), 2)
+        line.pad_right(self._ends[0] + gap - cell_len(line.plain))
         return line.append(note, "dim")
 
     def foot(self, number: int, *labels: str) -> Text:
@@ -193,11 +250,12 @@ def _filled(columns: Sequence[Column[T]], spare: int) -> list[Column[T]]:
     return filled
 
 
-def blocks(first: Column[T], columns: Sequence[Column[T]], rows: Sequence[T], screen: Screen) -> Iterator[Text]:
-    """The `first` column and as many others as fit; then the first again with further ones, below an empty line.
+def blocks(columns: Sequence[Column[T]], rows: Sequence[T], screen: Screen) -> Iterator[Text]:
+    """The first column and as many others as fit; then the first again with further ones, below an empty line.
 
     A column wider than the screen stands alone.
     """
+    first, *columns = columns
     first = _sized(first, rows)
     while columns:
         ends = accumulate((column.cells for column in columns), initial=first.cells)

@@ -1,17 +1,20 @@
 """How a text is tokenized: its tokens and their merges, and the end of a prompt beside other ways to cut it."""
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import zip_longest
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, zip_longest
 
 from rich.text import Text
 
 from minigpt.render.candidates import PERCENT, next_token_table
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
-from minigpt.render.screen import Screen
+from minigpt.render.html import Section
+from minigpt.render.listing import Listing, Part, Parts, lines
+from minigpt.render.screen import WIDEST, Screen
 from minigpt.render.style import UNICODE, Symbols, bytes_label, fit, percent, quantity, quoted, token_label
-from minigpt.render.table import Column, Table, bar_column, token_column
+from minigpt.render.table import Column, bar_column, token_column
+from minigpt.render.table_page import tables_section
 from minigpt.sampling.records import ScoredToken, StepRecord
 from minigpt.text.records import Token
 from minigpt.views import boundary, cut
@@ -33,32 +36,32 @@ DOUBTFUL = 0.2
 
 def cut_table(
     tokens: Sequence[CutToken], sizes: tuple[int, int] | None, screen: Screen, byte_count: int | None = None
-) -> Iterator[Text]:
+) -> Iterator[Part]:
     """A row for each token, and below it the merges that built it. `sizes`: the numbers of tokens and merges in the
     vocabulary. `byte_count`: the size of the text, by default that of the tokens.
     """
     symbols = screen.symbols
 
-    def hexadecimal(token: CutToken, room: int) -> list[str]:
-        return list(_wrapped(bytes.fromhex(token.bytes).hex(" ").split(" "), room, " "))
+    def hexadecimal(token: CutToken) -> Callable[[int], str]:
+        return lambda room: _wrapped(bytes.fromhex(token.bytes).hex(" ").split(" "), room, " ")
+
+    def merges(token: CutToken) -> Callable[[int], str]:
+        between = f" {symbols.dot} "
+        return lambda room: _wrapped([_step(merge, room, symbols) for merge in token.merges] or [""], room, between)
 
     columns = [
         Column[CutToken]("position", 9, lambda token: f"{token.position:,}", style="dim"),
         Column("id", 10, lambda token: f"{token.id:,}"),
         token_column(screen, most=2 + max(5, min(_LONGEST_TOKEN, (screen.width - 23) // 2))),
-        Column("bytes", 4, lambda token: lambda room: hexadecimal(token, room)[0], left=True, fills=True),
+        Column("bytes", 4, hexadecimal, left=True, fills=True),
     ]
-    table = Table(columns, screen, tokens)
-    room = table.columns[-1].cells - 2
-    yield table.heading()
-    for token in tokens:
-        yield table.line(token)
-        for more in hexadecimal(token, room)[1:]:
-            yield Text(" " * (screen.width - room) + more)
-        if token.merges:
-            steps = [_step(merge, screen.width - _INDENT, symbols) for merge in token.merges]
-            for more in _wrapped(steps, screen.width - _INDENT, f" {symbols.dot} "):
-                yield Text(" " * _INDENT + more, "dim")
+    yield Listing(
+        columns=columns,
+        rows=tokens,
+        screen=screen,
+        caption="The tokens of the text",
+        below=Column("", 5, merges, left=True, style="dim", fills=True, gap=_INDENT, title="merges"),
+    )
     total = sum(len(token.bytes) for token in tokens) // 2 if byte_count is None else byte_count
     yield screen.caption(
         f"{quantity(len(tokens), 'token')}, {quantity(total, 'byte')}: {total / len(tokens):.2f} bytes a token",
@@ -78,16 +81,15 @@ def _step(merge: Merge, width: int, symbols: Symbols) -> str:
     return step
 
 
-def _wrapped(items: Sequence[str], width: int, between: str) -> Iterator[str]:
+def _wrapped(items: Sequence[str], width: int, between: str) -> str:
     """Lines of whole items."""
-    line = items[0]
+    lines = [items[0]]
     for item in items[1:]:
-        if cell_len(f"{line}{between}{item}") > width:
-            yield line
-            line = item
+        if cell_len(f"{lines[-1]}{between}{item}") > width:
+            lines.append(item)
         else:
-            line = f"{line}{between}{item}"
-    yield line
+            lines[-1] += between + item
+    return "\n".join(lines)
 
 
 def boundary_note(end: Boundary, symbols: Symbols = UNICODE) -> str | None:
@@ -110,21 +112,25 @@ def boundary_tables(record: StepRecord, end: Boundary, prompt: str, screen: Scre
     """
     beside = screen.width >= _NARROWEST
     half = Screen((screen.width - _GAP) // 2, screen.symbols) if beside else screen
-    given = _titled("as given", prompt, next_token_table(record, prompt, half), half)
-    before = prompt.encode()[: -(len(end.bytes) // 2)].decode("utf-8", "replace")
-    earlier = _titled(f"{_COUNTED[len(end.tokens)]} earlier", before, _earlier_table(end, half), half)
+    given, earlier = (Text("\n").join(lines(parts)) for parts in _both(record, end, prompt, half))
     if beside:
         return _beside(given, earlier, half.width)
     return Text("\n\n").join([given, earlier])
 
 
-def _titled(name: str, after: str, table: Text, screen: Screen) -> Text:
+def _both(record: StepRecord, end: Boundary, prompt: str, screen: Screen) -> tuple[list[Part], list[Part]]:
+    given = [_title("as given", prompt, screen), *next_token_table(record, prompt, screen)]
+    before = prompt.encode()[: -(len(end.bytes) // 2)].decode("utf-8", "replace")
+    earlier = [_title(f"{_COUNTED[len(end.tokens)]} earlier", before, screen), *_earlier_table(end, screen)]
+    return given, earlier
+
+
+def _title(name: str, after: str, screen: Screen) -> Text:
     title = Text(f" {name}, after ", "bold")
-    title.append(quoted(after, screen.width - cell_len(title.plain), screen.symbols))
-    return Text("\n").join([title, table])
+    return title.append(quoted(after, screen.width - cell_len(title.plain), screen.symbols))
 
 
-def _earlier_table(end: Boundary, screen: Screen) -> Text:
+def _earlier_table(end: Boundary, screen: Screen) -> Parts:
     """The prompt's own tokenization, marked, among the longer tokens; then all others, summed."""
     symbols = screen.symbols
     own = "+".join(token_label(token, symbols) for token in end.tokens)
@@ -146,27 +152,26 @@ def _earlier_table(end: Boundary, screen: Screen) -> Text:
             feet=(percent(end.other_longer.raw_prob), percent(end.others.raw_prob)),
         ),
     ]
-    table = Table(columns, screen, rows)
     summed = (("other longer ones", end.other_longer.count), ("all others", end.others.count))
-    feet = [table.foot(i, f"{name} ({count:,})") for i, (name, count) in enumerate(summed) if count]
-    return Text("\n").join([*table.lines(rows), *feet, _caption(end, screen)])
+    feet = [(f"{name} ({count:,})",) if count else () for name, count in summed]
+    caption = "What was predicted in place of the last piece"
+    table = Listing(columns=columns, rows=rows, screen=screen, caption=caption, feet=feet)
+    return Parts([table, *_captions(end, screen)])
 
 
-def _caption(end: Boundary, screen: Screen) -> Text:
+def _captions(end: Boundary, screen: Screen) -> list[Text]:
     piece = _quoted(end, screen.symbols)
     if not end.longer:
-        return screen.caption(f"no longer token begins with {piece}", "raw softmax")
+        return [screen.caption(f"no longer token begins with {piece}", "raw softmax")]
     longer = math.fsum([end.other_longer.raw_prob, *(token.raw_prob for token in end.longer)])
     total = 100 * (end.raw_prob + longer + end.others.raw_prob)
-    return Text("\n").join(
-        [
-            screen.caption(f"of what begins with {piece}, {percent(end.share)} is cut as given"),
-            screen.caption(
-                f"raw softmax: as given {percent(end.raw_prob)} + longer {percent(longer)} + all others "
-                f"{percent(end.others.raw_prob)} = {total:.8g} %"
-            ),
-        ]
-    )
+    return [
+        screen.caption(f"of what begins with {piece}, {percent(end.share)} is cut as given"),
+        screen.caption(
+            f"raw softmax: as given {percent(end.raw_prob)} + longer {percent(longer)} + all others "
+            f"{percent(end.others.raw_prob)} = {total:.8g} %"
+        ),
+    ]
 
 
 def _quoted(piece: Boundary | ScoredToken, symbols: Symbols) -> str:
@@ -185,17 +190,31 @@ def _beside(left: Text, right: Text, width: int) -> Text:
     return Text("\n").join(rows)
 
 
-def _boundary_table(answer: Answer, screen: Screen) -> Iterator[Text]:
+def _boundary_table(answer: Answer, screen: Screen) -> Iterator[Part]:
     end = answer.fields["boundary"]
     for record in answer.records:
         if end is None:
-            yield next_token_table(record, answer.text, screen)
+            yield from next_token_table(record, answer.text, screen)
         else:
             yield boundary_tables(record, end, answer.text, screen)
 
 
+def _boundary_section(title: str, answer: Answer) -> Section:
+    """One list below the other, as a page has no lines in which both could stand."""
+    end, screen = answer.fields["boundary"], Screen(WIDEST)
+    parts: list[Part] = []
+    for record in answer.records:
+        both = (
+            ([*next_token_table(record, answer.text, screen)],)
+            if end is None
+            else _both(record, end, answer.text, screen)
+        )
+        parts += chain.from_iterable(both)
+    return tables_section(title, parts)
+
+
 FACES = (
-    Face(view=boundary.VIEW, table=_boundary_table),
+    Face(view=boundary.VIEW, table=_boundary_table, section=_boundary_section),
     Face(
         view=cut.VIEW,
         table=lambda answer, screen: cut_table(

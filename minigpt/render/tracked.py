@@ -1,6 +1,6 @@
 """What the layers of a model, and the snapshots of a training, predicted: tables, and the section of a page."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from rich.text import Text
@@ -8,9 +8,10 @@ from rich.text import Text
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
 from minigpt.render.html import Section, text_before
+from minigpt.render.listing import Listing, Part
 from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, fit, following, or_dash, percent, quantity, sparkline, token_label
-from minigpt.render.table import Column, blocks
+from minigpt.render.style import Symbols, fit, following, or_dash, percent, quantity, token_label
+from minigpt.render.table import Column, Course
 from minigpt.views import history, lens
 from minigpt.views.history import HistoryRow, LayerHistoryRow
 from minigpt.views.lens import LensRow
@@ -32,23 +33,32 @@ def tracked_columns(rows: Sequence[Row], symbols: Symbols) -> list[Column[Row]]:
 
     def column(i: int) -> Column[Row]:
         label = token_label(rows[0].tracked[i], symbols)
-        return Column(fit(label, min(cell_len(label), cells - 2), symbols), cells, lambda row: text(row, i))
+        return Column(
+            fit(label, min(cell_len(label), cells - 2), symbols), cells, lambda row: text(row, i), title=label
+        )
 
     return list(map(column, range(len(ranks))))
 
 
-def tracked_lines(rows: Sequence[HistoryRow] | Sequence[LensRow], screen: Screen) -> Iterator[Text]:
+def tracked_lines(rows: Sequence[HistoryRow] | Sequence[LensRow], screen: Screen) -> Listing[int]:
     """The course of each tracked token, scaled to its own largest probability."""
     labels = [token_label(token, screen.symbols) for token in rows[0].tracked]
     width = min(max(map(cell_len, labels)), screen.width // 4)
-    for i, label in enumerate(labels):
-        shares = [row.tracked[i].raw_prob for row in rows]
-        line = Text(f" {fit(label, width, screen.symbols)}  ")
-        line.append(sparkline(shares, screen.symbols), "cyan")
-        yield line.append(f"  largest {percent(max(shares))}", "dim")
+    courses = [[row.tracked[i].raw_prob for row in rows] for i in range(len(labels))]
+
+    def drawn(i: int) -> Course:
+        return Course(courses[i], max(courses[i]), screen.symbols, list(map(percent, courses[i])))
+
+    columns = [
+        Column[int]("token", 1 + width, lambda i: labels[i], left=True, gap=1),
+        Column("course", 2 + len(rows), drawn, left=True, style="cyan"),
+        Column("", 0, lambda i: f"largest {percent(max(courses[i]))}", left=True, style="dim"),
+    ]
+    rows_of = range(len(labels))
+    return Listing(columns=columns, rows=rows_of, screen=screen, caption="The course of each token", headed=False)
 
 
-def lens_table(rows: Sequence[LensRow], after: str, screen: Screen) -> Iterator[Text]:
+def lens_table(rows: Sequence[LensRow], after: str, screen: Screen) -> Iterator[Part]:
     """A row for each layer, with its most likely token, and a column for each tracked one; then the course of each.
 
     Each course goes from layer to layer. `after`: the preceding text.
@@ -57,23 +67,25 @@ def lens_table(rows: Sequence[LensRow], after: str, screen: Screen) -> Iterator[
     labels = [token_label(row.candidates[0], symbols) for row in rows]
     widest = max(_SHORTEST_TOKEN, min(max(map(cell_len, labels)), screen.width // 5, _LONGEST_TOKEN))
 
-    def top(row: LensRow) -> str:
+    def top(row: LensRow) -> Callable[[int], str]:
         label = token_label(row.candidates[0], symbols)
-        return fit(label, min(widest, cell_len(label)), symbols)
+        return lambda room: fit(label, min(room, cell_len(label)), symbols)
 
     first = Column[LensRow](
         "layer", _LAYER, lambda row: str(row.layer), style=lambda row: "bold" if row is last else ""
     )
     columns = [
+        first,
         Column[LensRow]("top token", widest + 2, top),
         Column("raw", 10, lambda row: percent(row.candidates[0].raw_prob)),
         Column("entropy", 9, lambda row: f"{row.entropy_bits:.2f}"),
         Column("divergence", 12, lambda row: f"{row.divergence_bits:.2f}"),
         *tracked_columns(rows, symbols),
     ]
-    yield from blocks(first, columns, rows, screen)
+    caption = "What each layer would predict"
+    yield Listing(columns=columns, rows=rows, screen=screen, caption=caption, repeats=True)
     yield Text()
-    yield from tracked_lines(rows, screen)
+    yield tracked_lines(rows, screen)
     yield screen.caption(
         following(after, screen.width - 10, symbols),
         f"raw softmax over {quantity(len(last.candidates) + last.other.count, 'token')}",
@@ -90,21 +102,23 @@ def lens_table(rows: Sequence[LensRow], after: str, screen: Screen) -> Iterator[
     )
 
 
-def history_table(rows: Sequence[HistoryRow], after: str, screen: Screen) -> Iterator[Text]:
+def history_table(rows: Sequence[HistoryRow], after: str, screen: Screen) -> Iterator[Part]:
     """A row for each model, a column for each token, in as many blocks as necessary; then the course of each token.
 
     `after`: the preceding text.
     """
     first = Column[HistoryRow]("step", _STEP, _step, style=lambda row: "bold" if row.final else "")
     columns = [
+        first,
         Column[HistoryRow]("bits/byte", 11, lambda row: or_dash(row.validation_bits_per_byte, "{:.3f}".format)),
         Column("entropy", 9, lambda row: f"{row.entropy_bits:.3f}"),
         Column("divergence", 12, lambda row: f"{row.divergence_bits:.3f}"),
         *tracked_columns(rows, screen.symbols),
     ]
-    yield from blocks(first, columns, rows, screen)
+    caption = "What the model of each step predicted"
+    yield Listing(columns=columns, rows=rows, screen=screen, caption=caption, repeats=True)
     yield Text()
-    yield from tracked_lines(rows, screen)
+    yield tracked_lines(rows, screen)
     yield screen.caption(following(after, screen.width - 10, screen.symbols), "raw softmax", "#1 is the top rank")
     yield screen.caption(
         _which_is_final(rows),
@@ -118,7 +132,7 @@ def _step(row: HistoryRow | LayerHistoryRow) -> str:
     return "final" if row.final else f"{row.step:,}"
 
 
-def layer_table(rows: Sequence[LayerHistoryRow], after: str, screen: Screen) -> Iterator[Text]:
+def layer_table(rows: Sequence[LayerHistoryRow], after: str, screen: Screen) -> Iterator[Part]:
     """One token by layer and step: a row for each layer, the model's output last, and a column for each step."""
     last = len(rows[0].layers) - 1
 
@@ -126,11 +140,13 @@ def layer_table(rows: Sequence[LayerHistoryRow], after: str, screen: Screen) -> 
         def text(layer: int) -> str:
             return f"{percent(row.layers[layer].raw_prob)}{'*' if row.layers[layer].rank == 1 else ' '}"
 
-        return Column(_step(row), 11, text)
+        return Column(_step(row), 11, text, title=_step(row) if row.final else f"step {_step(row)}")
 
     first = Column[int]("layer", _STEP, str, style=lambda layer: "bold" if layer == last else "")
-    yield from blocks(first, list(map(column, rows)), range(last + 1), screen)
     token = token_label(rows[0].layers[0], screen.symbols)
+    columns = [first, *map(column, rows)]
+    caption = f"The probability of {token} by layer and step"
+    yield Listing(columns=columns, rows=range(last + 1), screen=screen, caption=caption, repeats=True)
     yield screen.caption(
         f"{token} {following(after, screen.width - 30, screen.symbols)}".rstrip(),
         "raw softmax",

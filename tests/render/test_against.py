@@ -60,7 +60,7 @@ TOTALS = ComparedText(
 def shown(following: ComparedNext, spans: list[ComparedSpan], screen: Screen) -> list[str]:
     return [
         *str(compared_next_table(following, "To date, the cleverest\x1b thinker", NAMES, screen)).split("\n"),
-        *map(str, compared_text_table(spans, NAMES, screen)),
+        *str(compared_text_table(spans, NAMES, screen)).split("\n"),
         *str(compared_text_caption(TOTALS, NAMES, screen)).split("\n"),
     ]
 

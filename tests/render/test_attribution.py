@@ -53,9 +53,8 @@ def test_every_effect_is_shown_and_no_line_is_too_wide(candidate: Make, width: i
 
 
 def test_bars_stand_on_their_sides(candidate: Make) -> None:
-    _, up, down, none, *_ = map(
-        str, attribution_table(record(candidate, [("a", 2.0), ("b", -2.0), ("c", 0.0)]), Screen(60))
-    )
+    table, *_ = attribution_table(record(candidate, [("a", 2.0), ("b", -2.0), ("c", 0.0)]), Screen(60))
+    _, up, down, none = str(table).split("\n")
     middle = up.index("|")
     assert down.index("|") == none.index("|") == middle
     assert set(up[middle + 1 :]) == {"█"}

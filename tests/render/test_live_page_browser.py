@@ -237,8 +237,9 @@ def test_each_stage_has_its_column(page: Page, demo: Checkpoint, config: SampleC
     page.set(config)
     step = expected(demo, page["page.ids"], config)
     assert_alike(page, step)
-    heads = page.browser["[...document.querySelectorAll('.next thead th')].map((th) => th.textContent)"]
-    assert [head.split("\n")[0] for head in heads[4:]] == [stage.name for stage in step.stages]
+    heads = page.browser["[...document.querySelectorAll('.next thead [data-stage]')].map((th) => th.textContent)"]
+    shown = [(FILTERS[stage.name].heading, FILTERS[stage.name].shown(stage.value)) for stage in step.stages]
+    assert heads == ["\n".join(each) for each in shown]
 
 
 def test_sliders_of_all_filters_change_the_list(page: Page, demo: Checkpoint) -> None:
@@ -526,6 +527,13 @@ def test_the_page_by_keyboard_alone(page: Page, demo: Checkpoint) -> None:
     assert page["page.state.settings"]["top-k"] == 1000
     page.press("h")
     assert page["page.state.scale"] == "entropy"
+    page.press(" ", shift=True)
+    assert page["page.part('play').isPlaying"]
+    page.press("Escape")
+    assert not page["page.part('play').isPlaying"]
+    page.press("g")
+    page.press("Enter")
+    assert page.browser["document.activeElement.matches('.typed')"]
 
 
 def test_the_list_by_keyboard_alone(page: Page) -> None:
@@ -605,14 +613,15 @@ def test_back_and_forward_of_the_browser(page: Page) -> None:
 
 
 NONSENSE = [
-    "x", "&&&=&", "text", "text=%", "text=%E2%80", "added=1.2.x", "added=-1", "added=999999", "added=1e3", "added=1.5.",
-    "at=-1", "at=7", "at=x", "at=1.5", "seed=-1", "seed=4294967296", "seed=1e9", "layer=0", "layer=99", "layer=1.5",
-    "head=0", "head=99", "without=9.9", "without=1.0", "without=x", "without=1.mlp.2", "to=nowhere", "removed=0", "removed=9",
-    "removed=x", "temperature=-1", "temperature=1e99", "temperature=NaN", "temperature=Infinity", "temperature=",
-    "top-k=1.5", "top-k=-1", "top-p=0", "top-p=2", "min-p=x", "bias=3", "bias=3:x", "bias=3:1,3:2", "bias=999999:1",
-    "bias=3:9999", "bias=-3:1", "rows=7", "scale=colour", "pace=3", "branches=1.2", "branches=999999~a", "branches=~",
-    "branches=1~%", "constructor=1", "__proto__=1", "toString=1", "settings=1", "start=1", quote('{"text": 1}'),
-    "added=" + ".".join(["1"] * 30_000), "text=" + "a" * 30_000, "removed=" + ".".join(map(str, range(50))),
+    "x", "&&&=&", "text", "text=%", "text=%E2%80", "added=1.2.x", "added=-1", "added=999999", "added=1e3",
+    "added=1.5.", "at=-1", "at=7", "at=x", "at=1.5", "seed=-1", "seed=4294967296", "seed=1e9", "layer=0", "layer=99",
+    "layer=1.5", "head=0", "head=99", "without=9.9", "without=1.0", "without=x", "without=1.mlp.2", "to=nowhere",
+    "removed=0", "removed=9", "removed=x", "temperature=-1", "temperature=1e99", "temperature=NaN",
+    "temperature=Infinity", "temperature=", "top-k=1.5", "top-k=-1", "top-p=0", "top-p=2", "min-p=x", "bias=3",
+    "bias=3:x", "bias=3:1,3:2", "bias=999999:1", "bias=3:9999", "bias=-3:1", "rows=7", "scale=colour", "pace=3",
+    "branches=1.2", "branches=999999~a", "branches=~", "branches=1~%", "constructor=1", "__proto__=1", "toString=1",
+    "settings=1", "start=1", quote('{"text": 1}'), "added=" + ".".join(["1"] * 30_000), "text=" + "a" * 30_000,
+    "removed=" + ".".join(map(str, range(50))),
 ]  # fmt: skip
 
 
@@ -659,7 +668,7 @@ def test_the_game_costs_what_the_explorer_says(page: Page, demo: Checkpoint) -> 
         page.browser["document.querySelector('.typed').focus()"]
         if typed:
             page.browser("Input.insertText", text=typed)
-        page.choose(".share", str(share))
+        page.choose(".stake", str(share))
         page.browser["document.querySelector('.guess').requestSubmit()"]
         guess = demo.tokenizer.encode(typed)[:1]
         node = tree.path(tree.prompt_end)[place - 1]

@@ -15,7 +15,7 @@ def column(heading: str, cells: int, texts: list[str]) -> Column[tuple[str, int]
 
 def lines(columns: list[Column[tuple[str, int]]], width: int) -> list[str]:
     first = Column[tuple[str, int]]("row", 6, lambda row: row[0])
-    return [str(line) for line in blocks(first, columns, ROWS, Screen(width))]
+    return [str(line) for line in blocks([first, *columns], ROWS, Screen(width))]
 
 
 def test_columns_stand_at_their_right_edge() -> None:

@@ -32,7 +32,7 @@ def test_a_line_is_scaled_to_its_own_largest_share(candidate: Callable[..., Cand
         history_row([candidate(1, text, share) for text, share in (("\x1b", 0.0), ("[b]", 0.001))]),
         history_row([candidate(1, text, share) for text, share in (("\x1b", 0.5), ("[b]", 0.0005))]),
     ]
-    assert list(map(str, tracked_lines(rows, Screen(80)))) == [
+    assert str(tracked_lines(rows, Screen(80))).split("\n") == [
         " <ESC>  ▁█  largest 50.00 %",
         " [b]    █▅  largest 0.10 %",
     ]

@@ -1,5 +1,4 @@
-// Which earlier tokens each token looks at: lines over the text, a grid, and a list for one token; layers and heads are
-// flipped through.
+// Which earlier tokens each token looks at: lines over the text, a grid, and a list for one token.
 views.attention = (section, { tokens, grids }) => {
   const find = (selector) => section.querySelector(selector);
   const LISTED = 8;

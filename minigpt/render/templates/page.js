@@ -1,6 +1,8 @@
 "use strict";
-// What all views share: how numbers look, how elements are made, the theme and the size of text. Each view registers itself in `views`;
-// it is given its section and its data. Text from outside becomes textContent, and nothing else.
+// What all views share: how numbers look, how elements are made, the theme and the size of text.
+//
+// Each view registers itself in `views`; it is given its section and its data. Text from outside becomes textContent, and
+// nothing else.
 const views = {};
 
 function element(name, { text, ...properties } = {}, children = []) {

@@ -19,7 +19,7 @@ parts.game = (() => {
       this.root = root;
       this.page = page;
       this.find = (selector) => root.querySelector(selector);
-      this.find(".share").append(...SHARES.map((share) => element("option", { value: share, text: percent(share, 0) })));
+      this.find(".stake").append(...SHARES.map((share) => element("option", { value: share, text: percent(share, 0) })));
       this.find(".from-end").addEventListener("click", () => this.begin(page.ids, page.state.ahead));
       this.find(".from-start").addEventListener("click", () => this.begin(page.ids.slice(0, 1), page.ids.slice(1)));
       this.find(".end").addEventListener("click", () => this.end());
@@ -32,6 +32,11 @@ parts.game = (() => {
       root.addEventListener("toggle", () => !root.open && this.end());
     }
 
+    open() {
+      this.root.open = true;
+      this.find(".from-end").focus();
+    }
+
     show() {
       this.find(".from-start").disabled = this.page.ids.length < 2;
     }
@@ -41,7 +46,7 @@ parts.game = (() => {
       Object.assign(this, { ids: [...ids], hidden: [...hidden], drawnBefore: this.page.state.added.length, rounds: [] });
       this.page.part("play").stop();
       this.set(true);
-      this.find(".share").value = SHARES[FIRST_SHARE];
+      this.find(".stake").value = SHARES[FIRST_SHARE];
       this.find(".verdict").textContent = "";
       this.find(".score").replaceChildren();
       this.find(".came").replaceChildren();
@@ -66,7 +71,7 @@ parts.game = (() => {
 
     // Up and down say how much is on the guess.
     key(event) {
-      const select = this.find(".share");
+      const select = this.find(".stake");
       if (event.target === select) return;
       if (event.key === "Escape") this.end();
       else if (event.key === "ArrowUp") select.selectedIndex = Math.min(select.selectedIndex + 1, SHARES.length - 1);
@@ -100,7 +105,7 @@ parts.game = (() => {
 
     bet() {
       const { page, ids, guess } = this, reading = page.pass("game", [...ids], GPT.NOTHING), logits = reading.logits();
-      const share = Number(this.find(".share").value), isDrawn = !this.hidden.length;
+      const share = Number(this.find(".stake").value), isDrawn = !this.hidden.length;
       const came = isDrawn ? this.drawn(reading) : this.hidden.shift();
       const model = bits(logits, came), person = guess === null ? model : betBits(logits, came, guess, share);
       const typed = guess === null || this.isWhole(guess) ? "" : this.find(".typed").value;

@@ -209,6 +209,9 @@ const GPT = (() => {
       this.length = this.ids.length;
       this.reused = this.alike(from);
       this.known = new Map(); // logits, by layer and token
+      const { layers, heads } = model.config, kept = (found) => found?.slice(0, this.reused) ?? [];
+      this.attention = Array.from({ length: layers }, (_, i) => Array.from({ length: heads }, (_, h) => kept(from?.attention[i]?.[h]))); // weights by t
+      this.favourites = Array.from({ length: layers + 1 }, (_, i) => kept(from?.favourites[i])); // of the lens, by t
       this.take(from);
       this.keepLogits(from);
       this.layer = this.reused < this.length ? 0 : model.config.layers; // the next to be read
@@ -324,7 +327,13 @@ const GPT = (() => {
 
     // How much the token t attends to each token up to itself [t + 1].
     weights(layer, head, t) {
-      return softmax(this.scores(layer, head, t));
+      return this.attention[layer][head][t] ??= softmax(this.scores(layer, head, t));
+    }
+
+    // What a head adds to the residual stream of the token t [C]: its mix times its rows of c_proj.
+    headAdds(layer, head, t) {
+      const { config: { width: C }, D, blocks } = this.model, { weight } = blocks[layer].project;
+      return linear(this.headRow("mixed", layer, head, t), { weight: weight.subarray(head * D * C, (head + 1) * D * C), bias: new Float32Array(C) });
     }
 
     // A head's part [D] of a row: of its query, key, value or mix, by the name of the array.
@@ -365,6 +374,18 @@ const GPT = (() => {
       const key = `${layer} ${t}`;
       if (!this.known.has(key)) this.known.set(key, this.model.unembed(this.streamRow(layer, t)));
       return this.known.get(key);
+    }
+
+    // The token that the logit lens finds most likely, and how likely: { id, share }.
+    favourite(layer, t) {
+      return this.favourites[layer][t] ??= this.mostLikely(this.known.get(`${layer} ${t}`) ?? this.model.unembed(this.streamRow(layer, t)));
+    }
+
+    mostLikely(logits) {
+      const shares = softmax(logits);
+      let id = 0;
+      for (let other = 1; other < shares.length; other += 1) if (logits[other] > logits[id]) id = other;
+      return { id, share: shares[id] };
     }
   }
 

@@ -24,6 +24,7 @@ const Keys = (() => {
     "Backspace": (page) => page.change((state) => Branches.move(state, state.added.length - 1)),
     "b": (page) => page.part("play").turn(1),
     "B": (page) => page.part("play").turn(-1),
+    "g": (page) => page.part("game").open(),
     "h": (page) => page.change(({ scale }) => ({ scale: after(page.data.scales.map(({ key }) => key), scale) })),
   };
 

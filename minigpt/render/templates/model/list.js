@@ -6,8 +6,10 @@ parts.list = (() => {
 
   function headings(results, page) {
     const bars = results.length ? "bar: drawn from\nhollow: raw, cut" : "bar: raw";
-    const names = ["rank", "token", bars, "raw", ...results.map(({ name, value }) => `${name}\n${page.settingText(name, value)}`)];
-    return element("tr", {}, names.map((text) => element("th", { scope: "col", text })));
+    const stages = results.map(({ name, value }) => element("th", {
+      "scope": "col", "title": name, "data-stage": name, "text": `${page.filter(name).heading}\n${page.settingText(name, value)}`,
+    }));
+    return element("tr", {}, [...["rank", "token", bars, "raw"].map((text) => element("th", { scope: "col", text })), ...stages]);
   }
 
   function shareCell(share) {
@@ -98,6 +100,15 @@ parts.list = (() => {
       const step = { logits, chosen, ...Sampling.steps(logits, ids.slice(0, count), page.stages) };
       this.find(".numbers").textContent = this.numbers(step);
       this.showFunnel(step);
+      this.tell(step);
+    }
+
+    // Tells what is shown, while the text or the list has the focus.
+    tell({ raw }) {
+      if (!document.activeElement.closest?.(".tokens, .next")) return;
+      const best = Sampling.ranked(raw, 3), others = raw.reduce((sum, share, id) => (best.includes(id) ? sum : sum + share), 0);
+      const likely = best.map((id) => `${this.page.label(id)} ${percent(raw[id], 1)}`);
+      this.page.speak(`${this.heading()}. ${this.find(".numbers").textContent}. Most likely: ${likely.join(", ")}, all others ${percent(others, 1)}.`);
     }
 
     heading() {

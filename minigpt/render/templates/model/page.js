@@ -144,6 +144,18 @@ class LivePage {
     return [...this.given, ...this.state.added];
   }
 
+  // Where the state looks: the unchanged pass, a token's place in its window, and a layer and a head, counted from 0.
+  get looking() {
+    const { reading, state: { at, layer, head } } = this, last = reading.length - 1;
+    return { reading, t: at === null ? last : Math.max(0, Math.min(last, at - reading.start)), layer: layer - 1, head: head - 1 };
+  }
+
+  // Looks at a token by its place in the window.
+  lookAt(t) {
+    const { reading } = this;
+    this.change({ at: t === reading.length - 1 ? null : reading.start + t });
+  }
+
   // The whole text: the prompt as it was typed, and the tokens after it.
   get text() {
     return this.state.text + this.tokenizer.decode(this.state.added);

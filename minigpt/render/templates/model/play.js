@@ -29,7 +29,7 @@ parts.play = (() => {
         forward: () => page.change((state) => Branches.move(state, state.added.length + 1)),
         "to-prompt": () => page.change((state) => Branches.move(state, 0)),
         copy: () => this.copy(page.text, "the text is copied"),
-        link: () => this.copy(`${location.href.split("#")[0]}${page.address}`, "the link is copied"),
+        link: () => this.copy(`${location.href.split("#")[0]}${page.address}`, State.isWhole(page.state) ? "the link is copied" : "the link is copied, without a text that is too long for one"),
         anew: () => this.anew(),
       };
       for (const [name, act] of Object.entries(clicks)) this.find(`.${name}`).addEventListener("click", act);

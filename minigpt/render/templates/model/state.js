@@ -8,7 +8,7 @@ const State = (() => {
 
   const whole = (text) => (/^\d{1,15}$/.test(text) ? Number(text) : NaN);
   const decimal = (text) => (/^-?\d+(\.\d+)?(e[-+]?\d+)?$/.test(text) ? Number(text) : NaN);
-  const isWhole = (value) => Number.isInteger(value) && value >= 0;
+  const isCount = (value) => Number.isInteger(value) && value >= 0;
   const list = (text, separator) => (text === "" ? [] : text.split(separator));
 
   // How the values of a kind are written, with letters that are safe in an address, and read.
@@ -44,15 +44,15 @@ const State = (() => {
 
   // Whether each field may have a value, on this page.
   function checks({ config, filters, scales }) {
-    const isToken = (id) => isWhole(id) && id < config.vocabulary;
+    const isToken = (id) => isCount(id) && id < config.vocabulary;
     const areTokens = (ids) => ids.length <= LONGEST && ids.every(isToken);
     const isText = (text) => text.length <= LONGEST;
     return {
       text: isText, other: isText, added: areTokens, ahead: areTokens,
       branches: (all) => all.length <= MOST_BRANCHES && all.every(([text, ids]) => isText(text) && areTokens(ids) && text.length + ids.length > 0),
-      at: isWhole, seed: (seed) => isWhole(seed) && seed < 2 ** 32,
+      at: isCount, seed: (seed) => isCount(seed) && seed < 2 ** 32,
       without: (parts) => parts.every((part) => isPart(part, config)), to: (to) => to === "zero" || to === "mean",
-      removed: (places) => places.length <= LONGEST && places.every(isWhole),
+      removed: (places) => places.length <= LONGEST && places.every(isCount),
       layer: (layer) => layer >= 1 && layer <= config.layers, head: (head) => head >= 1 && head <= config.heads,
       scale: (key) => scales.some((scale) => scale.key === key),
       rows: (rows) => ROWS.includes(rows), pace: (pace) => PACES.includes(pace),
@@ -129,7 +129,12 @@ const State = (() => {
     return parts.join("&");
   }
 
-  return { read, written, set, isSetting };
+  // Whether all of a state can be written.
+  function isWhole(state) {
+    return Object.values(state).every((value) => !(value?.length > LONGEST));
+  }
+
+  return { read, written, set, isWhole };
 })();
 
 const ROWS = [10, 20, 50, 0]; // of the list; 0 for all that are kept

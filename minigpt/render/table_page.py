@@ -1,0 +1,83 @@
+"""The section of a page for a view's tables and text: the same description as in a terminal, as HTML."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from minigpt.render.html import Section, printed_parts, style_classes
+from minigpt.render.listing import Listing, Part
+from minigpt.render.table import Bar, Column, Course
+
+_ENDLESS = 10_000  # cells, for texts that are cut to the room there is
+_DATA = {"tag": "td", "text": "", "classes": "", "wide": 0, "bar": None, "course": None}  # an empty cell
+
+
+def tables_section(title: str, parts: Iterable[Part]) -> Section:
+    """Tables as tables, captions as paragraphs, bold lines as headings, and other lines as printed."""
+    return Section("tables", title, {"parts": list(_parts(parts))}, ())
+
+
+def _parts(parts: Iterable[Part]) -> Iterator[dict[str, Any]]:
+    for part in parts:
+        if isinstance(part, Listing):
+            yield {"kind": "table", **_table(part)}
+        elif part.plain:
+            kind = {"dim": "caption", "bold": "heading"}.get(str(part.style), "printed")
+            yield {"kind": kind, "parts": list(printed_parts([part]))}
+
+
+def _table(listing: Listing[Any]) -> dict[str, Any]:
+    """Everything that the template needs."""
+    columns = [*listing.columns, *([listing.below] if listing.below else [])]
+    naming = next((i for i, column in enumerate(columns) if column.left), 0)
+    rows = []
+    for row in listing.rows:
+        if note := listing.note(row):
+            rows.append(
+                [_cell(columns[0], row), _DATA | {"text": note, "classes": "dim left", "wide": len(columns) - 1}]
+            )
+        else:
+            rows.append([_cell(column, row, "th" if i == naming else "td") for i, column in enumerate(columns)])
+    return {
+        "caption": listing.caption,
+        "columns": [{"text": column.title or column.heading, "left": column.left} for column in columns],
+        "rows": rows,
+        "feet": [_foot(columns, number, names[0]) for number, names in enumerate(listing.feet) if names],
+    }
+
+
+def _cell(column: Column[Any], row: Any, tag: str = "td") -> dict[str, Any]:
+    cell = column.text(row)
+    style = column.style(row) if callable(column.style) else column.style
+    classes = " ".join(sorted(style_classes(style) | ({"left"} if column.left else set())))
+    known = _DATA | {"tag": tag, "classes": classes}
+    if isinstance(cell, Bar):
+        return known | {"bar": _bar(cell)}
+    if isinstance(cell, Course):
+        return known | {"course": _course(cell)}
+    return known | {"text": str(cell(_ENDLESS) if callable(cell) else cell).strip()}
+
+
+def _bar(bar: Bar) -> dict[str, Any]:
+    """A bar from `x` on, `width` wide, in percent of the room."""
+    if not bar.from_middle:
+        return {"x": 0, "width": round(100 * min(1.0, max(0.0, bar.share)), 2), "hollow": bar.hollow, "middle": False}
+    width = round(50 * min(1.0, abs(bar.share)), 2)
+    return {"x": 50 if bar.share >= 0 else 50 - width, "width": width, "hollow": False, "middle": True}
+
+
+def _course(course: Course) -> dict[str, Any]:
+    """Bars beside one another in a room 100 high: the axis in the middle for signed values, otherwise at the bottom."""
+    whole = 50 if course.signed else 100
+    bars = []
+    for value, name in zip(course.values, course.names, strict=True):
+        height = round(whole * abs(value) / course.most, 1) if course.most else 0.0
+        y = whole if value < 0 else round(whole - height, 1)
+        bars.append({"y": y, "height": height, "down": value < 0, "name": name})
+    return {"bars": bars, "axis": whole, "room": max(len(bars), course.room)}
+
+
+def _foot(columns: Sequence[Column[Any]], number: int, name: str) -> dict[str, Any]:
+    """The row of all others: its name across the columns that have no foot, then the feet."""
+    first = next(i for i, column in enumerate(columns) if column.feet)
+    cells = [column.feet[number].strip() if column.feet else "" for column in columns[first:]]
+    return {"name": name, "across": first, "cells": cells}
