@@ -759,7 +759,7 @@ def test_the_list_as_it_was_at_every_step(page: Page, demo: Checkpoint) -> None:
     page.type("The value of x")
     ids = page["page.ids"]
     frames = page_data(demo, "float32")["history"]
-    assert [frame["step"] for frame in frames] == [snapshot.step for snapshot in snapshots(DEMO)]
+    assert [frame["step"] for frame in frames] == sorted({snapshot.step for snapshot in snapshots(DEMO)})
     page.open_part("history")
     page.wait("page.part('history').root.dataset.computed === 'true'")
     final = distribution_after(demo.model, ids)

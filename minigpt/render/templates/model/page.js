@@ -39,6 +39,7 @@ class LivePage {
     other: null, // the second prompt
     layer: 1,
     head: 1,
+    walk: 0, // the stop of the guided walk; 0 without it
     scale: "surprisal", // of the text's colours
     rows: 10, // of the list; 0 for all that are kept
     pace: 5, // tokens per second; 0 for as fast as it can
