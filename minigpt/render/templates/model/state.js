@@ -38,7 +38,7 @@ const State = (() => {
 
   // The kind of a field, by what it holds at the start.
   function kindOf(name, value) {
-    const known = { at: "number", other: "text", branches: "branches", without: "words", added: "numbers", ahead: "numbers", removed: "numbers" }[name];
+    const known = { at: "number", chosen: "number", other: "text", branches: "branches", without: "words", added: "numbers", ahead: "numbers", removed: "numbers" }[name];
     return KINDS[known ?? { string: "text", number: "number" }[typeof value] ?? "other"];
   }
 
@@ -50,7 +50,7 @@ const State = (() => {
     return {
       text: isText, other: isText, added: areTokens, ahead: areTokens,
       branches: (all) => all.length <= MOST_BRANCHES && all.every(([text, ids]) => isText(text) && areTokens(ids) && text.length + ids.length > 0),
-      at: isCount, seed: (seed) => isCount(seed) && seed < 2 ** 32,
+      at: isCount, chosen: isToken, seed: (seed) => isCount(seed) && seed < 2 ** 32,
       without: (parts) => parts.every((part) => isPart(part, config)), to: (to) => to === "zero" || to === "mean",
       removed: (places) => places.length <= LONGEST && places.every(isCount),
       layer: (layer) => layer >= 1 && layer <= config.layers, head: (head) => head >= 1 && head <= config.heads,
