@@ -18,6 +18,7 @@ Questions to a checkpoint are texts, and its answers are records, which a notebo
                     by_layer(text)       what each layer would predict: the logit lens
                     attribution(text)    what each token did for the next one
                     without(text, ...)   what comes next with parts switched off
+                    gates(text)          the gates and the state of an LSTM, or the state of an RNN
                     parts(text)          what each head and MLP contributes to a token
                     history(text)        what the snapshots of a training expected
                     compare(other, text) two models side by side

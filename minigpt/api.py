@@ -47,6 +47,7 @@ from minigpt.views.attribution import Attribution, leave_one_out
 from minigpt.views.choices import Choice, weigh
 from minigpt.views.cut import CutToken, cut
 from minigpt.views.embeddings import TokenVector, token_vectors
+from minigpt.views.gates import StateStep, check_place, recurrent, state_steps, telling_units
 from minigpt.views.heads import HeadSummary, head_summaries
 from minigpt.views.history import HistoryRow, history
 from minigpt.views.lens import LensRow, by_layer
@@ -167,6 +168,19 @@ class Checkpoint(on_disk.Checkpoint):
         )
         ids, tracked = self._ids(text), self._tokens(track)
         return next_without(model, self.tokenizer, ids, parts, ablation=ablation, tracked=tracked, top=top)
+
+    def gates(
+        self, text: str, *, layer: int | None = None, units: Sequence[int] = (), top: int = 5
+    ) -> Records[StateStep]:
+        """Return what an LSTM keeps, forgets and puts out at each token of `text`, or the state of an RNN.
+
+        `layer` counts from 1, by default the last. `units` count from 1, by default the `top` that vary most.
+        """
+        _check_top(top)
+        model, ids = recurrent(self.model, "gates"), self._ids(text)
+        at = check_place(model, layer, units)
+        chosen = list(units) or telling_units(model, ids, layer=at, count=top)
+        return Records.of(state_steps(model, self.tokenizer, ids, layer=at, units=chosen), text)
 
     def parts(self, text: str, token: str | None = None, *, ablation: str = ABLATION) -> PartsWorth:
         """Return what each head and MLP contributes to the next token (by default the likeliest) after `text`.

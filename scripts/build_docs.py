@@ -46,6 +46,7 @@ PURPOSES = {
     "history.html": "The frame of a training's history.",
     "page.html": "The frame of every page, with the policy that says which script may run.",
     "page.css": "Light, dark, narrow and printed.",
+    "gates.html": "The frame of a text in the colours of a recurrent network.",
     "heatmap.html": "The frames of pictures of tables.",
     "panels.html": "The panels of a comparison, drawn.",
     "printed.html": "What a terminal shows.",

@@ -30,13 +30,16 @@ def new_model(config: ModelConfig) -> Model:
     return _KINDS[config.model](config)
 
 
-def gpt_of(model: Model, what: str) -> GPT:
-    """The model, which must be a GPT for `what`, a phrase for the message. Raises ConfigError."""
+def gpt_of(model: Model, what: str, instead: str = "") -> GPT:
+    """The model, which must be a GPT for `what`, a phrase for the message. Raises ConfigError.
+
+    `instead`: a sentence about what can be asked of this model.
+    """
     if isinstance(model, GPT):
         return model
     raise ConfigError(
         f"{what}, which only a GPT has: this model is {NAMES[model.config.model]}.\n"
-        f"Name the folder of a GPT with {named('checkpoint')}."
+        f"{f'{instead} ' if instead else ''}Name the folder of a GPT with {named('checkpoint')}."
     )
 
 

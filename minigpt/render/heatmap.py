@@ -130,7 +130,7 @@ def _pixels(rows: Sequence[Sequence[float]], limit: float) -> Text:
     """One line: the upper halves of its cells are one row, and the lower ones the next, if there is one."""
     line = Text()
     for pair in zip_longest(*rows):
-        upper, *lower = (_colour(value, limit) for value in pair)
+        upper, *lower = (heat_colour(value, limit) for value in pair)
         line.append("▀" if lower else " ", f"not dim {upper} on {lower[0]}" if lower else f"not dim on {upper}")
     return line
 
@@ -143,7 +143,8 @@ def _bars(row: Sequence[float], limit: float, screen: Screen) -> Text:
     return line
 
 
-def _colour(value: float, limit: float) -> str:
+def heat_colour(value: float, limit: float) -> str:
+    """The colour of a number from -limit to limit."""
     share = round(max(-1.0, min(1.0, value / limit)) * _SHADES) / _SHADES if limit else 0.0
     end = _PLUS if share > 0 else _MINUS
     red, green, blue = (round(x + (y - x) * abs(share)) for x, y in zip(_NOTHING, end, strict=True))

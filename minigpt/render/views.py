@@ -13,6 +13,7 @@ _MODULES = (
     "against",
     "tracked",
     "attribution",
+    "gates",
     "without",
     "parts",
     "tokenization",

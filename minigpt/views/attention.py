@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from minigpt.text.tokenizer import Tokenizer
 
 NEEDED_FOR = "inspect-attention shows attention"
+INSTEAD = {  # by the kind of model
+    "lstm": f"minigpt inspect-probs TEXT {named('gates')} shows an LSTM's gates and state.",
+    "rnn": f"minigpt inspect-probs TEXT {named('gates')} shows an RNN's state.",
+}
 _MOST_WEIGHTS = 400_000  # on a page: 1 MB
 
 
@@ -94,7 +98,7 @@ class _Flags(Settings):
 
 def attention_of(question: Question) -> Attention:
     """The attention in the text that is asked about, with a note if it is only its last window."""
-    attention = attend(question.gpt(NEEDED_FOR), question.ids)
+    attention = attend(question.gpt(NEEDED_FOR, INSTEAD), question.ids)
     if attention.start:
         question.note(f"the text is longer than the context: its last {len(attention.ids)} tokens are shown.")
     return attention

@@ -13,7 +13,7 @@ from minigpt.errors import brief, escaped, named
 from minigpt.records import Record
 from minigpt.settings import Settings, require, setting
 from minigpt.text.records import Token
-from minigpt.views.attention import NEEDED_FOR, attend
+from minigpt.views.attention import INSTEAD, NEEDED_FOR, attend
 from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ def _ask(question: Question) -> Answer:
     texts = question.text, question.flags.other
     if lost := loss_note(question.tokenizer, question.flags.other):
         question.note(lost)
-    shared = shared_word(question.gpt(NEEDED_FOR), question.tokenizer, texts, question.flags.word)
+    shared = shared_word(question.gpt(NEEDED_FOR, INSTEAD), question.tokenizer, texts, question.flags.word)
     return Answer(records=(shared,), text=question.text)
 
 

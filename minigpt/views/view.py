@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from minigpt.errors import ConfigError, named
@@ -39,11 +40,14 @@ class Question:
     def tokenizer(self) -> Tokenizer:
         return self.checkpoint.tokenizer
 
-    def gpt(self, what: str) -> GPT:
-        """The model, which must be a GPT for `what`, a phrase for the message. Raises ConfigError."""
+    def gpt(self, what: str, instead: Mapping[str, str] = MappingProxyType({})) -> GPT:
+        """The model, which must be a GPT for `what`, a phrase for the message. Raises ConfigError.
+
+        `instead`: by the kind of another model, a sentence about what can be asked of it.
+        """
         from minigpt.models.kinds import gpt_of
 
-        return gpt_of(self.model, what)
+        return gpt_of(self.model, what, instead.get(self.model.config.model, ""))
 
     def tracked(self) -> list[int]:
         """The tokens that are given with `track`. Raises ConfigError for a text that is not one token."""
