@@ -228,8 +228,7 @@ def test_a_prompt(browser: Browser, tmp_path: Path) -> None:
 def test_half_a_surrogate_pair_is_no_character(browser: Browser, tmp_path: Path, bpe: Tokenizer) -> None:
     put(browser, tmp_path, bpe)
     given = ["a\ud83d", "\udc00b", "\ud83d\ude00", "x\udc00\ud83dy", "\ud83d"]
-    expected = [bpe.encode(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")) for text in given]
-    expected[3] = bpe.encode("x\ufffd\ufffdy")
+    expected = [bpe.encode(text) for text in ("a\ufffd", "\ufffdb", "\U0001f600", "x\ufffd\ufffdy", "\ufffd")]
     assert encoded(browser, given) == expected
 
 
