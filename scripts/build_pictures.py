@@ -5,6 +5,7 @@ Chromium photographs the page.
 """
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -18,6 +19,7 @@ import termios
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import pyte
 from rich.console import Console
@@ -119,29 +121,41 @@ def explorer() -> None:
     terminal.close()
 
 
-def page() -> None:
+def photograph(name: str, command: Sequence[str], size: str, fragment: str = "") -> None:
+    """The page that a command writes as page.html, at `size`, with a fragment of its address."""
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
         raise SystemExit("The picture of a page needs Chromium, which is not installed here.")
     with tempfile.TemporaryDirectory() as folder:
-        html = Path(folder) / "sample.html"
-        command = ["sample", "The value of", "--seed", "5", "-n", "60", "--quiet", "--html", str(html)]
-        subprocess.run([*MINIGPT, *command, *DEMO], check=True, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        subprocess.run([*MINIGPT, *command], check=True, cwd=folder, env=environment, capture_output=True)
         flags = [
             "--headless",
             "--no-sandbox",
             "--disable-gpu",
             "--hide-scrollbars",
+            "--force-device-scale-factor=1",
             f"--user-data-dir={folder}/profile",
         ]
-        size = ["--window-size=1100,740", "--force-device-scale-factor=1"]
-        shot = f"--screenshot={IMAGES / 'page.png'}"
-        subprocess.run([chromium, *flags, *size, shot, html.as_uri()], check=True, capture_output=True)
+        picture = [f"--window-size={size}", f"--screenshot={IMAGES / name}"]
+        address = f"{(Path(folder) / 'page.html').as_uri()}#{quote(fragment)}"
+        subprocess.run([chromium, *flags, *picture, address], check=True, capture_output=True)
+
+
+def page() -> None:
+    """A sample, token by token."""
+    command = ["sample", "The value of", "--seed", "5", "-n", "60", "--quiet", "--html", "page.html", *DEMO]
+    photograph("page.png", command, "1100,740")
+
+
+def model_page() -> None:
+    """The page in which the model runs."""
+    photograph("model-page.png", ["export", DEMO[1], "page.html"], "1100,900", json.dumps({"text": "The value of"}))
 
 
 def main() -> None:
     IMAGES.mkdir(exist_ok=True)
-    for picture in (live, explorer, page):
+    for picture in (live, explorer, page, model_page):
         picture()
 
 

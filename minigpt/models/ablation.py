@@ -39,7 +39,8 @@ def logits_without_each_part(model: GPT, ids: Sequence[int], to: str = "zero") -
     """
     stream: list[Tensor] = []
     model(_window(model, ids), last_only=True, stream=stream)
-    rows = windows_at_once(model.config, model.device)
+    # As many tokens as in full windows: only the last row of logits is computed.
+    rows = windows_at_once(model.config, model.device) * model.config.context // stream[0].size(1)
     for layer, x_1TC in enumerate(stream[:-1], 1):
         every = parts_of_layer(layer, model.config.heads)
         for parts in (every[i : i + rows] for i in range(0, len(every), rows)):

@@ -104,7 +104,7 @@ def _what(record: ChangedNext, symbols: Symbols) -> str:
     if record.left_out:
         tokens = ", ".join(f"{token_label(token, symbols)} at position {token.position}" for token in record.left_out)
         told.append(f"the text without {tokens}, whose followers move up")
-    return "; ".join(told)
+    return "; ".join(told) or "nothing"
 
 
 def changed_section(title: str, record: ChangedNext, after: str) -> Section:

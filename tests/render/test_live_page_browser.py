@@ -2,6 +2,7 @@
 
 import base64
 import json
+import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,8 +15,10 @@ import torch
 from browser import KEYS, NAMES, Browser
 
 from minigpt.app.export_page import page_data
+from minigpt.checkpoint.characters import read_characters
 from minigpt.checkpoint.folder import Checkpoint, load
 from minigpt.checkpoint.listing import snapshots
+from minigpt.models.gpt import GPT
 from minigpt.render.model_page import model_page
 from minigpt.render.style import token_label
 from minigpt.sampling.distribution import distribution, step_record
@@ -166,13 +169,13 @@ def assert_alike(page: Page, step: StepRecord) -> None:
         shares = [candidate.raw_prob, *(share if n < cut else None for n, share in enumerate(candidate.after))]
         assert row["shares"] == [share if share is None else pytest.approx(share, abs=SHARES) for share in shares]
     assert step.other is not None
-    others = [step.other.raw_prob, *step.other.after]
+    others = [step.other.raw_prob, *step.other.after] if step.other.count else []
     assert page.line("other") == pytest.approx(others, abs=SHARES)
-    assert f"other ({step.other.count} token" in page.browser.text(".next .other th")
+    assert not others or f"other ({step.other.count} token" in page.browser.text(".next .other th")
     if step.stages:
         assert page.line("left", "kept")[1:] == [stage.kept for stage in step.stages]
         assert page.line("mass")[1:] == pytest.approx([stage.mass for stage in step.stages], abs=SHARES)
-    for column, other in enumerate(page.line("other")):
+    for column, other in enumerate(page.line("other") or [0.0]):
         shown = sum(row["shares"][column] or 0 for row in rows)
         assert shown + other == pytest.approx(1, abs=1e-9)
     assert f"entropy {step.entropy_bits:.2f} bits" in page.browser.text(".part.panel .numbers")
@@ -195,6 +198,39 @@ def test_every_keystroke_cuts_the_text_and_ranks_what_may_follow(page: Page, dem
         ]
         assert shown == ids
         assert_alike(page, expected(demo, ids))
+
+
+def test_a_long_text_is_read_to_its_end(page: Page, demo: Checkpoint) -> None:
+    text = "The value of the argument is returned. " * 400
+    page.type(text)
+    ids = demo.tokenizer.encode_prompt(text).ids
+    assert page["page.ids"] == ids
+    assert page.browser["document.querySelectorAll('.tokens .token[data-id]').length"] == 2000
+    assert f"{len(ids) - 2000:,} tokens before" in page.browser.text(".unshown")
+    assert page["page.part('prompt').scores.known.length"] == len(ids)
+    assert_alike(page, expected(demo, ids, SampleConfig()))
+
+
+def test_letters_that_the_vocabulary_lacks_are_named(
+    browser: Browser, tmp_path: Path, make_model: Callable[..., GPT]
+) -> None:
+    """With the characters of a nanoGPT, which has neither other letters nor an end of the text."""
+    letters = "\n abcdé"
+    tables = {"itos": dict(enumerate(letters)), "stoi": {letter: n for n, letter in enumerate(letters)}}
+    (tmp_path / "meta.pkl").write_bytes(pickle.dumps(tables))
+    tokenizer = read_characters(tmp_path / "meta.pkl", len(letters))
+    checkpoint = Checkpoint(tmp_path, make_model(len(letters), width=32), tokenizer)
+    tokens = (Token.of(tokenizer, token) for token in range(len(letters)))
+    path = tmp_path / "page.html"
+    path.write_text(model_page(page_data(checkpoint, "float32"), tokens, title="x", caption=""), "utf-8")
+    browser.open(path)
+    page = Page(browser)
+    assert page["page.ids"] == tokenizer.encode_prompt("").ids
+    page.type("a\U0001fae0bé")
+    assert page["page.ids"] == tokenizer.encode_prompt("a\U0001fae0bé").ids
+    assert browser.text(".lost") == "The vocabulary has no token for \U0001fae0: left out."
+    assert_alike(page, expected(checkpoint, page["page.ids"], SampleConfig()))
+    assert len(page.draw_many(5)) == 5
 
 
 def test_an_empty_text_begins_with_end_of_text(page: Page, demo: Checkpoint) -> None:
@@ -547,12 +583,16 @@ def test_the_list_by_keyboard_alone(page: Page) -> None:
     page.press("Enter")
     assert page["page.state.added"] == [rows[1]["id"]]
     assert page.browser["document.activeElement.matches('.next tr:first-child button')"]
+    page.press(" ")
+    drawn = page["page.state.added"]
+    assert len(drawn) == 2
+    page.press("Backspace")
     page.press("Backspace")
     page.press("Enter")
     assert page["page.state.added"] == [rows[0]["id"]]
-    assert page["page.state.branches"] == [["The value", [rows[1]["id"]]]]
+    assert page["page.state.branches"] == [["The value", drawn]]
     page.press("b")
-    assert page["page.state.added"] == [rows[1]["id"]]
+    assert page["page.state.added"] == drawn
 
 
 def test_letters_in_a_field_are_only_letters(page: Page) -> None:
@@ -719,7 +759,7 @@ def test_the_list_as_it_was_at_every_step(page: Page, demo: Checkpoint) -> None:
     page.type("The value of x")
     ids = page["page.ids"]
     frames = page_data(demo, "float32")["history"]
-    assert [frame["step"] for frame in frames] == [snapshot.step for snapshot in snapshots(DEMO)]
+    assert [frame["step"] for frame in frames] == sorted({snapshot.step for snapshot in snapshots(DEMO)})
     page.open_part("history")
     page.wait("page.part('history').root.dataset.computed === 'true'")
     final = distribution_after(demo.model, ids)
@@ -821,3 +861,4 @@ def test_without_javascript_the_page_says_what_it_needs(browser: Browser, demo_p
         browser.events.append(browser._next())
     assert "it needs JavaScript" in browser["document.querySelector('noscript').textContent"]
     assert browser["document.querySelector('noscript p').getClientRects().length"] == 1
+    assert browser["document.querySelector('.working').getClientRects().length"] == 0

@@ -15,7 +15,7 @@ parts.attention = class {
     });
     this.find(".as-table").addEventListener("toggle", () => this.showTable());
     this.lines = new Lines(this.find(".lines"), page);
-    new ResizeObserver(() => this.rows && this.showLarge()).observe(root);
+    new ResizeObserver(() => this.rows && root.clientWidth && this.showLarge()).observe(root);
     this.makeHeads();
   }
 

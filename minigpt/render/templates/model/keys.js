@@ -6,7 +6,7 @@ const Keys = (() => {
 
   function press(event, page) {
     if (event.target.closest(TYPED) || event.altKey || event.ctrlKey || event.metaKey) return;
-    const isButton = event.target.closest("button, summary, input");
+    const isButton = event.target.closest("button:not(.take), summary, input");
     const action = ACTIONS[event.key === " " && event.shiftKey ? "Shift Space" : event.key];
     if (action && !(isButton && event.key === " ")) action(page);
     else if (/^[a-z]$/i.test(event.key)) {

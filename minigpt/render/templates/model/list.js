@@ -50,6 +50,7 @@ parts.list = (() => {
       this.table = this.find(".next");
       this.table.addEventListener("click", (event) => this.choose(event.target.closest("tr[data-id]")));
       this.table.addEventListener("keydown", (event) => this.key(event));
+      this.table.addEventListener("keyup", (event) => event.key === " " && event.preventDefault()); // it draws, and is no click
       root.addEventListener("keydown", (event) => Keys.press(event, page));
       this.makeRows();
     }

@@ -39,6 +39,7 @@ class LivePage {
     other: null, // the second prompt
     layer: 1,
     head: 1,
+    walk: 0, // the stop of the guided walk; 0 without it
     scale: "surprisal", // of the text's colours
     rows: 10, // of the list; 0 for all that are kept
     pace: 5, // tokens per second; 0 for as fast as it can
@@ -141,7 +142,8 @@ class LivePage {
 
   // The ids of the text: the prompt's, then those that were added.
   get ids() {
-    return [...this.given, ...this.state.added];
+    if (this.idsOf !== this.state) [this.idsOf, this.knownIds] = [this.state, [...this.given, ...this.state.added]];
+    return this.knownIds;
   }
 
   // Where the state looks: the unchanged pass, a token's place in its window, and a layer and a head, counted from 0.
@@ -189,7 +191,8 @@ class LivePage {
   // A pass over `ids`, which continues the last one for the same purpose where that has read the same.
   pass(purpose, ids, without, model = this.model) {
     const last = this.passes.get(purpose);
-    const isSame = last && last.model === model && last.without === without && last.all.length === ids.length && last.all.every((id, i) => id === ids[i]);
+    const isAlike = last && last.model === model && last.without === without && last.all.length === ids.length;
+    const isSame = isAlike && (last.all === ids || last.all.every((id, i) => id === ids[i]));
     if (!isSame) this.passes.set(purpose, model.read(ids, { without, from: last }));
     return this.passes.get(purpose);
   }

@@ -23,7 +23,10 @@ parts.prompt = (() => {
       this.page = page;
       this.find = (selector) => root.querySelector(selector);
       this.input = this.find("textarea");
-      this.input.addEventListener("input", () => page.change((state) => Branches.retype(state, this.input.value)));
+      this.input.addEventListener("input", () => {
+        page.part("play").stop();
+        page.change((state) => Branches.retype(state, this.input.value));
+      });
       this.tokens = this.find(".tokens");
       this.scores = new Scores();
       this.makeTools();
