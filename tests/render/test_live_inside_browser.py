@@ -397,11 +397,11 @@ def test_a_token_before_the_window_is_not_shown_as_if_it_were_read(live: Callabl
     start = page.browser[f"{PAGE}.reading.start"]
     assert 0 < start < len(ids)
     page.open("inside", "embedding")
-    assert not page.browser["document.querySelector('.gone').hidden"]
+    assert not page.browser["document.querySelector('.outside').hidden"]
     assert page.vector("embedding", "token") == page.model.wte.weight[ids[start]].tolist()
     assert page.vector("embedding", "position") == page.model.wpe.weight[0].tolist()
     page.read(TEXT, at=start + 1)
-    assert page.browser["document.querySelector('.gone').hidden"]
+    assert page.browser["document.querySelector('.outside').hidden"]
 
 
 # Attention

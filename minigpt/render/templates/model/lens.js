@@ -40,7 +40,7 @@ parts.lens = class {
         ...(others ? [Numbers.share(rest, "td")] : []),
       ]);
     });
-    const names = ["after", this.page.label(final), "its rank", ...Array.from({ length: vocabulary - others }, (_, i) => `#${i + 1}`), ...(others ? [`other (${quantity(others, "token")})`] : [])];
+    const names = ["after", `probability of ${this.page.label(final)}`, "its rank", ...Array.from({ length: vocabulary - others }, (_, i) => `#${i + 1}`), ...(others ? [`other (${quantity(others, "token")})`] : [])];
     this.find(".rows-of-lens").replaceChildren(
       element("thead", {}, [element("tr", {}, names.map((text) => element("th", { scope: "col" }, [element("bdi", { text })])))]), element("tbody", {}, rows),
     );
@@ -56,8 +56,6 @@ parts.lens = class {
       element("thead", {}, [element("tr", {}, [element("td"), ...heads])]),
       element("tbody", {}, this.cells.map((row, layer) => element("tr", { "data-layer": layer }, [element("th", { scope: "row", text: this.layerName(layer) }), ...row]))),
     );
-    const wide = this.grid.parentNode;
-    wide.scrollLeft = heads[t].offsetLeft - wide.clientWidth / 2;
     this.grid.dataset.done = "";
     this.left = Array.from(reading.ids, (_, i) => i);
     this.fill(reading);
@@ -68,7 +66,14 @@ parts.lens = class {
     const until = performance.now() + parts.lens.SLICE;
     while (this.left.length && performance.now() < until) this.fillColumn(reading, this.left.pop());
     if (this.left.length) this.later = setTimeout(() => this.fill(reading));
-    else this.grid.dataset.done = "true";
+    else this.finish();
+  }
+
+  // Brings the chosen token into view, once all columns have their width.
+  finish() {
+    const wide = this.grid.parentNode, chosen = this.grid.querySelector("th.chosen");
+    wide.scrollLeft = chosen.offsetLeft - wide.clientWidth / 2;
+    this.grid.dataset.done = "true";
   }
 
   fillColumn(reading, t) {

@@ -37,7 +37,8 @@ const State = (() => {
   }
 
   const KNOWN = {
-    at: "number", other: "text", branches: "branches", without: "words", added: "numbers", ahead: "numbers", removed: "numbers",
+    at: "number", chosen: "number", other: "text", branches: "branches", without: "words", added: "numbers", ahead: "numbers",
+    removed: "numbers",
   };
 
   // The kind of a field, otherwise by what it holds at the start.
@@ -54,7 +55,7 @@ const State = (() => {
     return {
       text: isText, other: isText, added: areTokens, ahead: areTokens,
       branches: (all) => all.length <= MOST_BRANCHES && all.every(isBranch),
-      at: isCount, seed: (seed) => isCount(seed) && seed < 2 ** 32,
+      at: isCount, chosen: isToken, seed: (seed) => isCount(seed) && seed < 2 ** 32,
       without: (parts) => parts.every((part) => isPart(part, config)), to: (to) => to === "zero" || to === "mean",
       removed: (places) => places.length <= LONGEST && places.every(isCount),
       layer: (layer) => layer >= 1 && layer <= config.layers, head: (head) => head >= 1 && head <= config.heads,
