@@ -22,7 +22,7 @@ def model_page(data: Mapping[str, Any], tokens: Iterable[Token], *, title: str, 
     rows = [token_row(token) for token in tokens]
     known = {"filters": [_filter(spec, len(rows)) for spec in FILTERS.values()], "scales": scales(), "tokens": rows}
     section = Section("model", "Type a text, and see what the model makes of it", {**data, **known}, scripts)
-    return page(title, [section], caption=caption, styles=("model/model.css", "model/inside.css"))
+    return page(title, [section], caption=caption, styles=("model/model.css", "model/inside.css", "model/walk.css"))
 
 
 def _filter(spec: FilterSpec, vocabulary: int) -> dict[str, Any]:
