@@ -105,7 +105,7 @@ class MinigptError(Exception):
 def concerning(setting: str, *, instead_of: str | None = None) -> Iterator[None]:
     """Marks errors raised inside as concerning this setting, whether the message names it or not.
 
-    A message that names the setting `instead_of` names this one in its place: what loads a model knows only `checkpoint`.
+    A message that names the setting `instead_of` names this one in its place: loading a model knows only `checkpoint`.
     """
     try:
         yield
