@@ -19,6 +19,7 @@ from minigpt.checkpoint.characters import read_characters
 from minigpt.checkpoint.folder import Checkpoint, load
 from minigpt.checkpoint.listing import snapshots
 from minigpt.models.gpt import GPT
+from minigpt.models.kv_cache import window_start
 from minigpt.render.model_page import model_page
 from minigpt.render.style import token_label
 from minigpt.sampling.distribution import distribution, step_record
@@ -200,6 +201,71 @@ def test_every_keystroke_cuts_the_text_and_ranks_what_may_follow(page: Page, dem
         assert_alike(page, expected(demo, ids))
 
 
+def is_seen(page: Page, selector: str) -> bool:
+    """Whether an element lies inside the box of the text, as far as that is scrolled."""
+    return page.browser[
+        f"""(() => {{ const [box, place] = ['.text.tokens', '{selector}']
+            .map((each) => document.querySelector(each).getBoundingClientRect());
+            return place.top >= box.top && place.bottom <= box.bottom; }})()"""
+    ]
+
+
+@pytest.fixture
+def long(page: Page) -> Page:
+    """A page with a text of several hundred tokens, more than the context and more than its box shows."""
+    page.type("The value of the function is a list. " * 24)
+    assert page.browser["((box) => box.scrollHeight > box.clientHeight)(document.querySelector('.text.tokens'))"]
+    return page
+
+
+def test_a_growing_text_is_followed_to_its_end(long: Page) -> None:
+    assert is_seen(long, ".tokens .open")
+    for _ in range(40):
+        long.click(".draw")
+    assert is_seen(long, ".tokens .open")
+    long.draw_many(100)
+    assert is_seen(long, ".tokens .open")
+    long.click(".to-prompt")
+    assert is_seen(long, ".tokens .open")
+    assert long.browser["document.querySelectorAll('.tokens .ahead').length"] > 100
+
+
+def test_a_reader_who_has_scrolled_away_is_left_there(long: Page) -> None:
+    long.browser["document.querySelector('.text.tokens').scrollTop = 10"]
+    long.wait("page.part('prompt').isAway")
+    long.click(".draw")
+    assert long.browser["document.querySelector('.text.tokens').scrollTop"] == 10
+    long["page.lookAt(page.reading.length - 3)"]
+    assert is_seen(long, "[aria-selected=true]")
+    long.browser["document.querySelector('.text.tokens').scrollTop = 10"]
+    long.wait("page.part('prompt').isAway")
+    long.type("The value of the function is a string. " * 24)
+    assert is_seen(long, ".tokens .open")
+
+
+def test_the_end_of_the_context_is_told_and_marked(long: Page, demo: Checkpoint) -> None:
+    count, context = long["page.ids.length"], demo.model.config.context
+    start = window_start(count, context)
+    note = (
+        f"The model reads at most {context} tokens at once: of the {count} of the text, the first {start} are no "
+        "longer seen."
+    )
+    for part in ("prompt", "list"):
+        assert long.browser.text(f"[data-part={part}] > .window-note") == note
+    assert long.browser["[...document.querySelectorAll('.first-seen')].map((each) => each.dataset.place)"] == [
+        str(start)
+    ]
+    for part in ("inside", "attention", "lens"):
+        long.open_part(part)
+        assert long.browser.text(f"[data-part={part}] .window-note") == note
+    long["page.change({at: 200})"]
+    note = f"of the 200 before this one, the first {window_start(200, context)} are no longer seen."
+    assert long.browser.text("[data-part=list] > .window-note").endswith(note)
+    long.type("The value")
+    notes = "[...document.querySelectorAll('.window-note')].filter((each) => !each.hidden)"
+    assert long.browser[f"[{notes}.length, document.querySelectorAll('.first-seen').length]"] == [0, 0]
+
+
 def test_a_long_text_is_read_to_its_end(page: Page, demo: Checkpoint) -> None:
     text = "The value of the argument is returned. " * 400
     page.type(text)
@@ -306,7 +372,9 @@ def test_sliders_of_all_filters_change_the_list(page: Page, demo: Checkpoint) ->
         ("#3", "needs a token and a number"),
         ("#3=much", "needs a token and a number"),
         ("#3=1e9", "between -1000 and 1000"),
-        ("#999999=1", "0 tokens"),
+        ("#9999=1", "#9999: ids go from 0 to 383."),
+        ("#99999999999999999999=1", "#99999999999999999999: ids go from 0 to 383."),
+        ("=1", "needs a token and a number"),
         ("xyzzy plugh=1", "tokens of this vocabulary"),
     ],
 )
@@ -316,6 +384,8 @@ def test_a_bias_that_makes_no_sense_is_explained(page: Page, written: str, fault
     page.click(".add")
     assert fault in page.browser.text(".bias-note")
     assert "bias" not in page["page.state.settings"]
+    page.choose(".bias", "#3")  # a new beginning
+    assert page.browser.text(".bias-note") == ""
 
 
 @pytest.mark.parametrize("rows", [10, 20, 50])
@@ -437,6 +507,38 @@ def test_play_at_a_pace_and_stop(page: Page) -> None:
     page.wait(f"page.state.added.length >= {count + 20}")
     page.click(".play")
     assert page.browser.text(".said").endswith("tokens/s")
+
+
+def test_what_was_said_goes_when_anything_changes(page: Page) -> None:
+    page.type("The")
+    for change in ("page.change({seed: 8})", "page.change({rows: 20})", "page.change({added: [], text: 'A'})"):
+        page["page.change({pace: 50})"]
+        page.click(".play")
+        page.wait("page.state.added.length >= 1")
+        page.click(".play")
+        assert page.browser.text(".said").startswith("stopped after")
+        page[change]
+        assert page.browser.text(".said") == ""
+
+
+@pytest.mark.parametrize("written", ["-5", "4294967296", "1.5", "1e99", ""])
+def test_what_is_no_seed_is_explained(page: Page, written: str) -> None:
+    page["page.change({seed: 7})"]
+    page.choose(".seed", written)
+    note = "A seed is a whole number from 0 to 4,294,967,295; 7 is still used."
+    assert page.browser.text(".seed-note") == note
+    page.click(".draw")
+    assert page.browser.text(".seed-note") == note
+    assert page.browser["document.querySelector('.seed').value"] == written
+    page.choose(".seed", "4294967295")
+    assert page["page.state.seed"] == 4294967295
+    assert page.browser["document.querySelector('.seed-note').hidden"]
+    page.choose(".seed", written)
+    page["page.change({seed: 3})"]
+    assert page.browser["[document.querySelector('.seed').value, document.querySelector('.seed-note').hidden]"] == [
+        "3",
+        True,
+    ]
 
 
 def test_greedy_takes_the_top_token(page: Page, demo: Checkpoint) -> None:

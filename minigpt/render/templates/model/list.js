@@ -92,6 +92,9 @@ parts.list = (() => {
       this.find(".rows").value = state.rows;
       this.find(".which").textContent = this.heading();
       this.find(".known").hidden = state.at === 0;
+      const note = page.windowNote(state.at ?? ids.length);
+      this.find(".window-note").textContent = note;
+      this.find(".window-note").hidden = !note;
       if (state.at === 0) {
         this.find(".numbers").textContent = "No context: nothing stands before it, so nothing predicts it.";
         return;

@@ -219,6 +219,14 @@ class LivePage {
 
   // --- words
 
+  // What is said where a text is longer than the model's context; nothing where it is not. `count`: how many of its
+  // tokens are read.
+  windowNote(count = this.ids.length) {
+    const start = this.model.windowStart(count), here = count === this.ids.length ? "of the text" : "before this one";
+    const number = (many) => many.toLocaleString("en");
+    return start ? `The model reads at most ${quantity(this.model.config.context, "token")} at once: of the ${number(count)} ${here}, the first ${number(start)} are no longer seen.` : "";
+  }
+
   // A token as it stands in a table.
   label(id) {
     return this.data.tokens[id][0];

@@ -47,6 +47,7 @@ parts.prompt = (() => {
       this.tokens.addEventListener("pointerover", (event) => place(event) && this.tell(Number(place(event))));
       this.tokens.addEventListener("pointerleave", () => this.tell(this.selected));
       this.tokens.addEventListener("keydown", (event) => this.key(event));
+      this.tokens.addEventListener("scroll", () => this.noteScroll());
       this.root.addEventListener("keydown", (event) => Keys.press(event, this.page));
     }
 
@@ -80,6 +81,8 @@ parts.prompt = (() => {
       const lost = page.tokenizer.lost(state.text);
       this.find(".lost").hidden = !lost;
       this.find(".lost").textContent = `The vocabulary has no token for ${[...new Set(lost)].slice(0, 20).join(" ")}: left out.`;
+      this.find(".window-note").textContent = page.windowNote();
+      this.find(".window-note").hidden = !page.windowNote();
       this.showTokens();
       this.colour();
       this.tell(this.selected);
@@ -94,18 +97,38 @@ parts.prompt = (() => {
       while (tokens.children.length > shown.length) tokens.lastChild.remove();
       while (tokens.children.length < shown.length) tokens.append(element("span", { role: "option", tabindex: -1 }));
       shown.forEach(([id, place], n) => this.showToken(tokens.children[n], id, place));
-      if (page.state.at === null && !ahead.length) tokens.scrollTop = tokens.scrollHeight; // the end, where it grows
       this.find(".unshown").hidden = !first;
-      this.find(".unshown").textContent = `… ${quantity(first, "token")} before`;
+      this.find(".unshown").textContent = `… ${quantity(first, "token")} before, not shown here`;
+      this.reveal();
       if (tokens.contains(document.activeElement) && document.activeElement.getAttribute("aria-selected") !== "true") {
         tokens.querySelector("[aria-selected=true]")?.focus();
       }
     }
 
+    // Scrolls to the token that is looked at, or to the question what comes next; a reader who has scrolled away from a
+    // growing text is left there.
+    reveal() {
+      const { state } = this.page, last = this.revealed ?? {};
+      const isGrown = last.text === state.text && last.at === state.at && last.added.length < state.added.length;
+      const node = this.tokens.querySelector("[aria-selected=true]");
+      this.revealed = state;
+      if (!node || (isGrown && this.isAway)) return;
+      const box = this.tokens.getBoundingClientRect(), place = node.getBoundingClientRect(), room = place.height / 2;
+      if (place.bottom + room > box.bottom) this.tokens.scrollTop += place.bottom + room - box.bottom;
+      else if (place.top - room < box.top) this.tokens.scrollTop -= box.top - place.top + room;
+    }
+
+    // Whether the reader has scrolled to where the selected token is not to be seen.
+    noteScroll() {
+      const box = this.tokens.getBoundingClientRect(), place = this.tokens.querySelector("[aria-selected=true]")?.getBoundingClientRect();
+      this.isAway = Boolean(place) && (place.top >= box.bottom || place.bottom <= box.top);
+    }
+
     showToken(node, id, place) {
       const { page, selected } = this, isSelected = place === selected, length = page.ids.length;
       const kind = place === length ? "open" : place > length ? "ahead" : place < page.given.length ? "given" : "added";
-      node.className = `token ${kind}${isSelected ? " shown" : ""}`;
+      const isFirst = place > 0 && place === page.model.windowStart(length);
+      node.className = `token ${kind}${isSelected ? " shown" : ""}${isFirst ? " first-seen" : ""}`;
       node.setAttribute("aria-selected", isSelected);
       node.setAttribute("tabindex", isSelected ? 0 : -1);
       node.dataset.place = place;
