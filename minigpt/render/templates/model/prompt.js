@@ -81,7 +81,7 @@ parts.prompt = (() => {
       const lost = page.tokenizer.lost(state.text);
       this.find(".lost").hidden = !lost;
       this.find(".lost").textContent = `The vocabulary has no token for ${[...new Set(lost)].slice(0, 20).join(" ")}: left out.`;
-      this.find(".window-note").textContent = page.windowNote();
+      this.find(".window-note").textContent = `${page.windowNote()} A blue bar marks the first that it reads.`;
       this.find(".window-note").hidden = !page.windowNote();
       this.showTokens();
       this.colour();
