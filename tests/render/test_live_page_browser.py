@@ -3,6 +3,7 @@
 import base64
 import json
 import pickle
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import window_start
 from minigpt.render.model_page import model_page
 from minigpt.render.style import token_label
+from minigpt.render.tokenization import boundary_note
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.engine import generate
 from minigpt.sampling.filters import build_stages
@@ -30,6 +32,7 @@ from minigpt.sampling.score import distribution_after
 from minigpt.sampling.tree import TokenTree
 from minigpt.settings import FILTERS, SampleConfig
 from minigpt.text.records import Token
+from minigpt.views.boundary import boundary
 
 DEMO = Path(__file__).parents[2] / "checkpoints/demo"
 PAGE = "document.querySelector('section.view').page"
@@ -304,6 +307,34 @@ def test_an_empty_text_begins_with_end_of_text(page: Page, demo: Checkpoint) -> 
     page.type("")
     assert page["page.ids"] == demo.tokenizer.encode_prompt("").ids
     assert len(page.rows()) == 10
+
+
+def test_the_token_that_nobody_has_typed_is_explained(page: Page) -> None:
+    page.type("")
+    begins = "<|endoftext|>, which stands for the beginning of the text"
+    assert page.browser.text(".about") == f"1 token: {begins}"
+    page.click(".draw")
+    assert page.browser.text(".about") == f"2 tokens: {begins} · 1 added"
+    page.press("Escape")
+    page["page.change({at: 0})"]
+    assert page.browser.text(".which") == "<|endoftext|>  (token 1, the beginning of the text)"
+    page.type("The")
+    assert page.browser.text(".about") == "1 token, of which 1 in the prompt"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["The value of ", "The value of", "The arg", "The value of the functi", "é", "A ", "The value \n" * 60 + "Th"],
+)
+def test_the_end_of_a_prompt_is_doubted_as_on_the_command_line(page: Page, demo: Checkpoint, text: str) -> None:
+    page.type(text)
+    assert page.browser["document.querySelector('.boundary').hidden"]  # until nobody types any more
+    page.wait("document.querySelector('.boundary').dataset.done === 'true'")
+    end = boundary(demo.model, demo.tokenizer, page["page.ids"], top=10)
+    sentence = end and boundary_note(end)
+    expected = f"{sentence[0].upper()}{sentence[1:].removesuffix('; --boundary shows both.')}." if sentence else ""
+    assert page.browser.text(".boundary") == expected
+    assert page.browser["document.querySelector('.boundary').hidden"] == (not expected)
 
 
 def test_ids_and_bytes_of_every_token_are_told(page: Page, demo: Checkpoint) -> None:
@@ -829,6 +860,16 @@ def test_the_game_costs_what_the_explorer_says(page: Page, demo: Checkpoint) -> 
     assert page["page.ids"] == ids
 
 
+def test_the_game_says_what_tokens_are_drawn_from(page: Page) -> None:
+    page.open_part("game")
+    page.wait("document.querySelector('.drawn-by').textContent")
+    assert page.browser.text(".drawn-by").endswith("is drawn with temperature 0.8, top-p 0.95")
+    page["page.change({settings: {bias: [[3, 5]], temperature: 2}})"]
+    assert page.browser.text(".drawn-by").endswith("is drawn with bias 1 token, temperature 2")
+    page["page.change({settings: {}})"]
+    assert page.browser.text(".drawn-by") == "by which what the text does not hold yet is drawn too"
+
+
 def test_at_the_end_of_the_text_the_model_draws_what_is_guessed(page: Page, demo: Checkpoint) -> None:
     page.type("The value")
     config = SampleConfig(max_tokens=3)
@@ -864,7 +905,7 @@ def test_the_list_as_it_was_at_every_step(page: Page, demo: Checkpoint) -> None:
     assert [frame["step"] for frame in frames] == sorted({snapshot.step for snapshot in snapshots(DEMO)})
     page.open_part("history")
     page.wait("page.part('history').root.dataset.computed === 'true'")
-    final = distribution_after(demo.model, ids)
+    final, at_step = distribution_after(demo.model, ids), []
     for number, frame in enumerate(frames):
         page.choose(".when", str(number))
         model = load(DEMO).model
@@ -878,11 +919,22 @@ def test_the_list_as_it_was_at_every_step(page: Page, demo: Checkpoint) -> None:
         assert [row["id"] for row in rows] == [candidate.id for candidate in record.candidates]
         for row, candidate in zip(rows, record.candidates, strict=True):
             assert row["shares"] == [pytest.approx(candidate.raw_prob, abs=1e-5)]
+        divergence = float((torch.tensor(final.raw) * torch.log2(torch.tensor(final.raw / dist.raw))).nansum())
+        told = re.search(r"divergence (\d+\.\d{3}) bits$", page.browser.text("[data-part=history] .numbers"))
+        assert told and float(told[1]) == pytest.approx(divergence, abs=2e-3)
+        assert page.browser["Number(document.querySelector('.track .now').dataset.frame)"] == number
         tracked = page.rows(".tracked")
         best = final.logits_V.topk(4).indices.tolist()
         assert [row["id"] for row in tracked] == best
         assert [row["shares"][0] for row in tracked] == pytest.approx(dist.raw_V[best].tolist(), abs=1e-5)
         assert f"step {frame['step']:,}" in page.browser.text(".step")
+        at_step.append([row["shares"][0] for row in tracked])
+    lines = page.browser["[...document.querySelectorAll('.track polyline')].map((line) => ({...line.dataset}))"]
+    assert [int(line["id"]) for line in lines] == best
+    drawn = [[float(share) for share in line["shares"].split()] for line in lines]
+    assert np.array(drawn).T.tolist() == at_step
+    assert page.browser["document.querySelectorAll('.track .mark').length"] == len(best) * len(frames)
+    assert page.browser["document.querySelectorAll('.tracked .swatch').length"] == len(best)
 
 
 def test_models_are_unpacked_when_they_are_needed(page: Page) -> None:
@@ -938,9 +990,24 @@ def test_a_narrow_screen_scrolls_only_down(browser: Browser, demo_page: Path, da
     browser["document.querySelectorAll('details').forEach((each) => { each.open = true; })"]
     page.click(".more")
     page.wait("true")
-    assert browser["document.documentElement.scrollWidth"] <= 400
+    for width in (400, 320):
+        browser("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+        for size in ("normal", "large", "projector"):
+            browser[f"document.documentElement.dataset.size = '{size}'"]
+            assert browser["document.documentElement.scrollWidth"] <= width
     page.click(".from-start")
-    assert browser["document.documentElement.scrollWidth"] <= 400
+    assert browser["document.documentElement.scrollWidth"] <= 320
+
+
+def test_on_a_narrow_screen_what_is_drawn_from_is_seen(browser: Browser, demo_page: Path) -> None:
+    browser.open(demo_page, 400)
+    page = Page(browser)
+    page.type("The string is a sequence of the s")
+    assert browser["((table) => table.scrollWidth <= table.clientWidth)(document.querySelector('.next').parentNode)"]
+    right = "document.querySelector('{}').getBoundingClientRect().right"
+    for count in range(1, 40):  # the question what comes next stays in its box, wherever the line ends
+        page[f"page.change({{text: 'a'.repeat({count})}})"]
+        assert browser[f"{right.format('.tokens .open')} <= {right.format('.text.tokens')}"]
 
 
 def test_in_print_there_are_no_controls(page: Page) -> None:

@@ -135,6 +135,11 @@ class LivePage {
     return this.encoded(this.state.text);
   }
 
+  // How many of the ids before the added ones nobody has typed, because they stand for the beginning of a text.
+  get starts() {
+    return this.state.text ? this.data.tokenizer.prefix.length : this.given.length;
+  }
+
   // The ids of a prompt; those of the last one are remembered.
   encoded(text) {
     if (this.lastEncoded?.text !== text) this.lastEncoded = { text, ids: this.tokenizer.encodePrompt(text) };
