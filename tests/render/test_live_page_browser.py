@@ -313,6 +313,11 @@ def test_the_token_that_nobody_has_typed_is_explained(page: Page) -> None:
     page.type("")
     begins = "<|endoftext|>, which stands for the beginning of the text"
     assert page.browser.text(".about") == f"1 token: {begins}"
+    page.open_part("inside")
+    page.click(".open-all")
+    page.wait("document.querySelector('[data-station=head] .formula').textContent")
+    inside = page.browser.text("[data-part=inside]")
+    assert "all 1 " not in inside and "/ (1.00)" not in inside
     page.click(".draw")
     assert page.browser.text(".about") == f"2 tokens: {begins} · 1 added"
     page.press("Escape")
