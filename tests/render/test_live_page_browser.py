@@ -317,7 +317,8 @@ def test_the_token_that_nobody_has_typed_is_explained(page: Page) -> None:
     page.click(".open-all")
     page.wait("document.querySelector('[data-station=head] .formula').textContent")
     inside = page.browser.text("[data-part=inside]")
-    assert "all 1 " not in inside and "/ (1.00)" not in inside
+    assert "all 1 " not in inside
+    assert "/ (1.00)" not in inside
     page.click(".draw")
     assert page.browser.text(".about") == f"2 tokens: {begins} · 1 added"
     page.press("Escape")
@@ -926,7 +927,8 @@ def test_the_list_as_it_was_at_every_step(page: Page, demo: Checkpoint) -> None:
             assert row["shares"] == [pytest.approx(candidate.raw_prob, abs=1e-5)]
         divergence = float((torch.tensor(final.raw) * torch.log2(torch.tensor(final.raw / dist.raw))).nansum())
         told = re.search(r"divergence (\d+\.\d{3}) bits$", page.browser.text("[data-part=history] .numbers"))
-        assert told and float(told[1]) == pytest.approx(divergence, abs=2e-3)
+        assert told
+        assert float(told[1]) == pytest.approx(divergence, abs=2e-3)
         assert page.browser["Number(document.querySelector('.track .now').dataset.frame)"] == number
         tracked = page.rows(".tracked")
         best = final.logits_V.topk(4).indices.tolist()
