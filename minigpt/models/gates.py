@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from minigpt.errors import CheckpointError
 from minigpt.models.baselines import LSTM, RNN
 
 _AT_ONCE = 512  # tokens, so that a text of any length is read in little memory
@@ -40,7 +41,8 @@ class LayerState:
 def layer_states(model: RNN, ids: Sequence[int], layer: int) -> Iterator[LayerState]:
     """The states of `layer`, from 1, as the model reads `ids` from an empty state, in stretches of the text.
 
-    Computed from the weights by the equations of the two papers that baselines.py names.
+    Computed from the weights by the equations of the papers that baselines.py names. Raises CheckpointError if a state
+    is not finite.
     """
     step = _lstm if isinstance(model, LSTM) else _rnn
     zeros_C = torch.zeros(model.config.width, device=model.device)
@@ -50,6 +52,10 @@ def layer_states(model: RNN, ids: Sequence[int], layer: int) -> Iterator[LayerSt
         for number, weights in enumerate(model.cells.all_weights[:layer]):
             before[number] = step(x_TC, weights, before[number])
             x_TC = before[number].hidden_TC
+        if not before[-1].memory_TC.isfinite().all():
+            raise CheckpointError(
+                f"The state of layer {layer} is not finite: the model's weights are damaged, or its training diverged."
+            )
         yield before[-1]
 
 

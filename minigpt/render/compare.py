@@ -12,6 +12,7 @@ from rich.text import Text
 
 from minigpt.contest.records import Comparison, Contender, Points
 from minigpt.render.cells import cell_len
+from minigpt.render.listing import Listing
 from minigpt.render.panels import NAMES, octaves, relative
 from minigpt.render.progress import LiveDisplay, progress_row
 from minigpt.render.screen import Screen
@@ -60,16 +61,16 @@ def comparison_table(comparison: Comparison, screen: Screen) -> Iterator[Text]:
 
     Where there is no room, names are shortened, and then labels get lines of their own.
     """
-    rows = list(_rows(comparison))
-    names = [NAMES[contender.model] for contender in comparison.contenders]
+    listing = comparison_listing(comparison, screen)
+    rows, (label, *named) = list(listing.rows), listing.columns
     short = [_SHORT.get(contender.model, NAMES[contender.model]) for contender in comparison.contenders]
-    label = Column[_Row]("", max(cell_len(row.label) for row in rows) + 2, lambda row: row.label, left=True, gap=1)
-    tables = (Table([label, *map(_model_column, range(len(names)), some)], screen, rows) for some in (names, short))
+    shortened = list(map(_model_column, range(len(short)), short))
+    tables = (Table([label, *columns], screen, rows) for columns in (named, shortened))
     table = next((table for table in tables if table.fits), None)
     beside = table is not None
     if table is None:
         wide = [name.rjust((screen.width - 1) // len(short) - 2) for name in short]
-        table = Table([Column("", 1, lambda row: ""), *map(_model_column, range(len(names)), wide)], screen, rows)
+        table = Table([Column("", 1, lambda row: ""), *map(_model_column, range(len(wide)), wide)], screen, rows)
     heading = table.heading()
     heading.style = "dim"
     yield heading
@@ -77,6 +78,15 @@ def comparison_table(comparison: Comparison, screen: Screen) -> Iterator[Text]:
         if not beside:
             yield Text(f" {row.label}", "dim")
         yield table.line(row)
+
+
+def comparison_listing(comparison: Comparison, screen: Screen) -> Listing[_Row]:
+    """The same rows with full names."""
+    rows = list(_rows(comparison))
+    names = [NAMES[contender.model] for contender in comparison.contenders]
+    label = Column[_Row]("", max(cell_len(row.label) for row in rows) + 2, lambda row: row.label, left=True, gap=1)
+    columns = [label, *map(_model_column, range(len(names)), names)]
+    return Listing(columns=columns, rows=rows, screen=screen, caption="What was measured of each model")
 
 
 def _model_column(number: int, name: str) -> Column[_Row]:

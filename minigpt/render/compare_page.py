@@ -3,16 +3,17 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from minigpt.contest.records import Comparison
 from minigpt.render.claims import claim_of
-from minigpt.render.compare import comparison_caption, comparison_table
-from minigpt.render.html import Section, page, printed_section
+from minigpt.render.compare import comparison_caption, comparison_listing
+from minigpt.render.html import Section, page
+from minigpt.render.listing import Part
 from minigpt.render.panels import Panel, line_names, panels, x_label
 from minigpt.render.screen import WIDEST, Screen
+from minigpt.render.table_page import tables_section
 
 _WIDTH, _HEIGHT = 360, 200  # of the frame, in the units of the drawing
 _X_TICKS = 7
@@ -36,10 +37,10 @@ def comparison_page(comparison: Comparison, folder: Path) -> str:
 def comparison_sections(comparison: Comparison) -> list[Section]:
     """The numbers, and the drawings, if there is something to draw."""
     screen = Screen(WIDEST)
-    lines = chain(comparison_table(comparison, screen), comparison_caption(comparison, screen))
     known = [panel for panel in panels(comparison) if panel.points]
     names = line_names(known)
-    numbers = printed_section("Equal parameters, equal text", lines)
+    parts: list[Part] = [comparison_listing(comparison, screen), *comparison_caption(comparison, screen)]
+    numbers = tables_section("Equal parameters, equal text", parts)
     if not known:
         return [numbers]
     drawn = [{**_drawn(panel, names), **asdict(claim_of(panel.name, comparison))} for panel in known]

@@ -32,7 +32,7 @@ def gate_view(answer: Answer, screen: Screen) -> Iterator[Text]:
 
 
 def _columns(steps: Sequence[StateStep], screen: Screen) -> list[Column[StateStep]]:
-    columns = [token_column(screen, most=1 + min(20, screen.width // 4), gap=1)]
+    columns = [token_column(screen, most=1 + min(20, screen.width // 4), least=10, gap=1)]
     for name in _GATES if steps[0].forget else ():
         columns += [
             Column(name, _SHARE + (name != "input"), _number(name, "mean", "{:.2f}".format)),

@@ -70,11 +70,13 @@ class Reduction:
 
     def add(self, row: Sequence[float | None]) -> None:
         """Add the next row."""
-        numbers, every = [number or 0.0 for number in row], self.every_column
-        kept = numbers[::every]
+        every = self.every_column
         if self.means and every > 1:
+            numbers = [number or 0.0 for number in row]
             parts = (numbers[start : start + every] for start in range(0, len(numbers), every))
             kept = [sum(part) / len(part) for part in parts]
+        else:
+            kept = [number or 0.0 for number in row[::every]]
         if self._rows % self.every_row == 0:
             self._sums.append(kept)
         else:

@@ -75,11 +75,6 @@ def text_before(text: str) -> str:
     return safe_text(text[-_MOST_BEFORE:])
 
 
-def printed_section(title: str, lines: Iterable[Text]) -> Section:
-    """A section that shows what a terminal shows, for views without one of their own."""
-    return Section("printed", title, {"parts": list(printed_parts(lines))}, ())
-
-
 def printed_parts(lines: Iterable[Text]) -> Iterator[tuple[str, str]]:
     """The lines as runs of one style each, with the names of their classes."""
     for line in lines:

@@ -12,7 +12,8 @@ _ENGINE = ("weights", "gpt", "tokenizer", "philox", "sampling", "state", "branch
 # The parts of the page, each a file of scripts and a template; to add one, add it here and in model.html.
 _INSIDE = ("numbers", "vector", "choosers", "inside", "inside_input", "inside_head", "inside_block", "inside_output")
 _ATTENTION = ("attention_grid", "attention")
-_PARTS = ("prompt", "play", "settings", "list", *_INSIDE, *_ATTENTION, "game", "history")
+_COMPARED = ("pair", "attribution", "worth", "beside")
+_PARTS = ("walk", "prompt", "play", "settings", "list", *_INSIDE, *_ATTENTION, "lens", *_COMPARED, "game", "history")
 
 
 def model_page(data: Mapping[str, Any], tokens: Iterable[Token], *, title: str, caption: str) -> str:

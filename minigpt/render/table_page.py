@@ -1,6 +1,6 @@
 """The section of a page for a view's tables and text: the same description as in a terminal, as HTML."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from minigpt.render.html import Section, printed_parts, style_classes
@@ -12,17 +12,18 @@ _DATA = {"tag": "td", "text": "", "classes": "", "wide": 0, "bar": None, "course
 
 
 def tables_section(title: str, parts: Iterable[Part]) -> Section:
-    """Tables as tables, captions as paragraphs, bold lines as headings, and other lines as printed."""
-    return Section("tables", title, {"parts": list(_parts(parts))}, ())
-
-
-def _parts(parts: Iterable[Part]) -> Iterator[dict[str, Any]]:
+    """Tables as tables, captions as paragraphs, bold lines as headings, and others, with those above, as printed."""
+    shown: list[dict[str, Any]] = []
     for part in parts:
         if isinstance(part, Listing):
-            yield {"kind": "table", **_table(part)}
+            shown.append({"kind": "table", **_table(part)})
         elif part.plain:
             kind = {"dim": "caption", "bold": "heading"}.get(str(part.style), "printed")
-            yield {"kind": kind, "parts": list(printed_parts([part]))}
+            printed = list(printed_parts([part]))
+            if kind == "printed" and shown and shown[-1]["kind"] in ("heading", "printed"):
+                printed = shown.pop()["parts"] + printed
+            shown.append({"kind": kind, "parts": printed})
+    return Section("tables", title, {"parts": shown}, ())
 
 
 def _table(listing: Listing[Any]) -> dict[str, Any]:
@@ -54,7 +55,8 @@ def _cell(column: Column[Any], row: Any, tag: str = "td") -> dict[str, Any]:
         return known | {"bar": _bar(cell)}
     if isinstance(cell, Course):
         return known | {"course": _course(cell)}
-    return known | {"text": str(cell(_ENDLESS) if callable(cell) else cell).strip()}
+    text = str(cell(_ENDLESS) if callable(cell) else cell)
+    return known | {"text": text.rstrip() if column.left else text.strip()}
 
 
 def _bar(bar: Bar) -> dict[str, Any]:

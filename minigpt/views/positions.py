@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from minigpt.errors import named
+from minigpt.errors import CheckpointError, named
 from minigpt.settings import Settings, setting
 from minigpt.views.view import Answer, Question, Stream, View
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from minigpt.models.gpt import GPT
 
 NEEDED_FOR = f"{named('positions')} shows the table of positions"
+_AT_ONCE = 64  # positions
 _ALIKE = 0.01  # of a table's norm: rounding to bfloat16 changes less
 
 
@@ -33,19 +35,26 @@ class PositionVector:
 
 
 def position_vectors(model: GPT) -> Iterator[PositionVector]:
-    """A record for each position of the context. Cosines are in float64."""
-    table_TC, sinusoidal_TC = _tables(model)
-    directions_TC, others_TC = (table / table.norm(dim=-1, keepdim=True) for table in (table_TC, sinusoidal_TC))
-    for position, vector_C in enumerate(table_TC):
-        cosines_T = (directions_TC @ directions_TC[position]).clamp(-1, 1)  # rounding goes beyond
-        yield PositionVector(
-            position=position,
-            norm=float(vector_C.norm()),
-            vector=tuple(vector_C.tolist()),
-            cosines=tuple(None if cosine != cosine else cosine for cosine in cosines_T.tolist()),
-            sinusoidal=tuple(sinusoidal_TC[position].tolist()),
-            sinusoidal_cosines=tuple((others_TC @ others_TC[position]).clamp(-1, 1).tolist()),
-        )
+    """A record for each position of the context. Cosines are in float64.
+
+    Raises CheckpointError if a number is not finite.
+    """
+    tables = _tables(model)
+    norms = tables[0].norm(dim=-1).tolist()
+    directions = [table_TC / table_TC.norm(dim=-1, keepdim=True) for table_TC in tables]
+    for start in range(0, len(norms), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        cosines = ((one_TC[some] @ one_TC.T).clamp(-1, 1).tolist() for one_TC in directions)  # rounding goes beyond
+        vectors = (table_TC[some].tolist() for table_TC in tables)
+        for row, (mine, other, vector, sinusoidal) in enumerate(zip(*cosines, *vectors, strict=True)):
+            yield PositionVector(
+                position=start + row,
+                norm=norms[start + row],
+                vector=tuple(vector),
+                cosines=tuple(mine) if all(norms) else tuple(None if math.isnan(x) else x for x in mine),
+                sinusoidal=tuple(sinusoidal),
+                sinusoidal_cosines=tuple(other),
+            )
 
 
 def position_kind(model: GPT) -> str:
@@ -62,6 +71,10 @@ def _tables(model: GPT) -> tuple[Tensor, Tensor]:
     from minigpt.models.kinds import sinusoids
 
     table_TC = model.wpe.weight.detach().cpu().double()
+    if not table_TC.isfinite().all():
+        raise CheckpointError(
+            "The table of positions holds numbers that are not finite: the model is damaged, or its training diverged."
+        )
     return table_TC, sinusoids(*table_TC.shape).double()
 
 

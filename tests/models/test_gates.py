@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from minigpt.errors import CheckpointError
 from minigpt.models.baselines import LSTM, RNN, Baseline
 from minigpt.models.gates import layer_states
 
@@ -71,3 +72,13 @@ def test_a_closed_forget_gate_leaves_nothing_of_before(make_baseline: MakeBaseli
     (state,) = layer_states(model, ids_of(20).tolist(), 1)
     assert state.cell_TC is not None
     assert (state.cell_TC.abs() <= 1).all()  # i tanh(g) alone
+
+
+@pytest.mark.parametrize("kind", ["lstm", "rnn"])
+@torch.inference_mode()
+def test_damaged_weights_are_refused(make_baseline: MakeBaseline, kind: str) -> None:
+    model = make_baseline(kind, V)
+    assert isinstance(model, RNN)
+    model.cells.weight_hh_l0[3, 2] = torch.nan
+    with pytest.raises(CheckpointError, match="The state of layer 2 is not finite"):
+        list(layer_states(model, ids_of(20).tolist(), 2))

@@ -20,6 +20,7 @@ from minigpt.render.model_page import model_page
 from minigpt.settings import ACTIVATIONS, ModelConfig
 from minigpt.text.records import Token
 from minigpt.text.tokenizer import Tokenizer
+from minigpt.views.lens import by_layer
 
 PAGE = "document.querySelector('section.view').page"
 NEAR = 1e-4
@@ -396,11 +397,11 @@ def test_a_token_before_the_window_is_not_shown_as_if_it_were_read(live: Callabl
     start = page.browser[f"{PAGE}.reading.start"]
     assert 0 < start < len(ids)
     page.open("inside", "embedding")
-    assert not page.browser["document.querySelector('.gone').hidden"]
+    assert not page.browser["document.querySelector('.outside').hidden"]
     assert page.vector("embedding", "token") == page.model.wte.weight[ids[start]].tolist()
     assert page.vector("embedding", "position") == page.model.wpe.weight[0].tolist()
     page.read(TEXT, at=start + 1)
-    assert page.browser["document.querySelector('.gone').hidden"]
+    assert page.browser["document.querySelector('.outside').hidden"]
 
 
 # Attention
@@ -494,3 +495,154 @@ def test_a_narrow_screen_does_not_scroll_sideways(live: Callable[..., Live], dar
     page.browser["document.querySelectorAll('.all').forEach((all) => all.open = true)"]
     page.browser("Runtime.evaluate", expression="new Promise((go) => setTimeout(go, 50))", awaitPromise=True)
     assert page.browser["document.documentElement.scrollWidth"] <= 400
+
+
+# The logit lens
+
+
+@pytest.mark.parametrize("at", [None, 2])
+def test_each_layer_is_read_as_if_it_were_the_last(any_live: Live, at: int | None) -> None:
+    """As `inspect-probs --by-layer` does: final norm and output head on the stream after each layer."""
+    model, config = any_live.model, any_live.model.config
+    ids = any_live.read(TEXT, at=at)
+    t = len(ids) - 1 if at is None else at
+    any_live.open("lens")
+    records = by_layer(model, any_live.tokenizer, ids[: t + 1], top=5)
+    rows = any_live.browser[
+        "[...document.querySelectorAll('.rows-of-lens tbody tr')].map((row) => ({"
+        "ids: [...row.querySelectorAll('[data-id]')].map((cell) => Number(cell.dataset.id)), "
+        "shares: [...row.querySelectorAll('.best .number')].map((cell) => Number(cell.dataset.value)), "
+        "other: Number(row.lastChild.dataset.value), final: Number(row.children[1].dataset.value), "
+        "rank: Number(row.querySelector('[data-rank]').dataset.rank)}))"
+    ]
+    assert len(rows) == config.layers + 1
+    for row, record in zip(rows, records, strict=True):
+        assert row["ids"] == [candidate.id for candidate in record.candidates]
+        assert row["shares"] == pytest.approx([candidate.raw_prob for candidate in record.candidates], abs=NEAR)
+        assert row["other"] == pytest.approx(record.other.raw_prob, abs=NEAR)
+        assert sum(row["shares"]) + row["other"] == pytest.approx(1, abs=1e-9)
+        assert (row["rank"], row["final"]) == (
+            record.tracked[0].rank,
+            pytest.approx(record.tracked[0].raw_prob, abs=NEAR),
+        )
+    assert rows[-1]["rank"] == 1
+    output = inside(model, ids)[1][t].softmax(-1)
+    assert rows[-1]["shares"] == pytest.approx(output[rows[-1]["ids"]].tolist(), abs=NEAR)
+
+
+def test_the_grid_of_the_lens_holds_the_best_token_of_every_layer_after_every_token(any_live: Live) -> None:
+    model, config = any_live.model, any_live.model.config
+    ids = any_live.read(TEXT)
+    any_live.open("lens")
+    wait_for(any_live.browser, "document.querySelector('.lens-grid').dataset.done")
+    cells = any_live.browser[
+        "[...document.querySelectorAll('.lens-grid tbody tr')].map((row) => [...row.querySelectorAll('td')].map("
+        "(cell) => [Number(cell.dataset.id), Number(cell.dataset.value), cell.classList.contains('hit')]))"
+    ]
+    with torch.inference_mode():
+        shares_LTV = model.unembed(inside(model, ids)[0].stream_LTC.float()).double().softmax(-1)
+    assert len(cells) == config.layers + 1
+    for layer, row in enumerate(cells):
+        assert [id for id, *_ in row] == shares_LTV[layer].argmax(-1).tolist()
+        assert [share for _, share, _ in row] == pytest.approx(shares_LTV[layer].amax(-1).tolist(), abs=NEAR)
+        assert [hit for *_, hit in row] == [id == after for (id, *_), after in zip(row, [*ids[1:], None], strict=True)]
+    any_live.browser["document.querySelector('.lens-grid th[data-t=\"3\"]').click()"]
+    assert any_live.browser[f"{PAGE}.state.at"] == 3
+
+
+def wait_for(browser: Browser, condition: str) -> None:
+    """Until it holds; pages compute in slices of time."""
+    wait = f"new Promise((go) => {{ const look = () => ({condition} ? go() : setTimeout(look, 5)); look(); }})"
+    browser("Runtime.evaluate", expression=wait, awaitPromise=True)
+
+
+# The guided walk
+
+
+def stage(live: Live) -> list[str]:
+    """The parts and stations that can be seen."""
+    return live.browser[
+        "[...document.querySelectorAll('[data-part], [data-station]')].filter((each) => each.checkVisibility())"
+        ".map((each) => each.dataset.part ?? each.dataset.station)"
+    ]
+
+
+STOPS = {
+    "Tokens": ["walk", "prompt"],
+    "Positions": ["walk", "inside", "embedding"],
+    "Queries and keys": ["walk", "inside", "projections"],
+    "Attention": ["walk", "inside", "head"],
+    "Self-attention": ["walk", "attention"],
+    "Layers": ["walk", "inside", "stream", "lens"],
+    "The list": ["walk", "list", "inside", "logits"],
+    "Sampling": ["walk", "prompt", "play", "list", "settings"],
+}
+
+
+def test_keys_lead_through_the_walk_and_out_of_it(live: Callable[..., Live]) -> None:
+    page = live()
+    page.read(TEXT)
+    page.open("attention")
+    page.browser["document.querySelector('.start-walk').click()"]
+    for number, (title, parts) in enumerate(STOPS.items(), 1):
+        assert page.browser.text(".progress") == f"{number} of 8: {title}"
+        assert page.browser["document.activeElement.className"] == "sentence"
+        assert page.browser.text(".sentence").endswith(".")
+        assert stage(page) == parts
+        assert "walk" in page.browser[f"{PAGE}.address"]
+        page.browser.press("ArrowRight" if number % 2 else " ")
+    assert page.browser.text(".progress").startswith("8 of 8")
+    page.browser.press("ArrowLeft")
+    page.browser.press("PageUp")
+    page.browser.press("PageDown")
+    assert page.browser.text(".progress").startswith("7 of 8")
+    page.browser.press("Escape")
+    assert page.browser[f"{PAGE}.state.walk"] == 0
+    assert page.browser["document.activeElement.className"] == "start-walk"
+    assert page.browser["[...document.querySelectorAll('details[open]')].map((each) => each.dataset.part)"] == [
+        "attention"
+    ]
+    assert "game" in stage(page)
+
+
+def test_keys_that_a_part_of_the_walk_uses_itself_do_not_lead_on(live: Callable[..., Live]) -> None:
+    page = live()
+    page.read(TEXT, walk=2)
+    page.choose("embedding", "token", "ArrowRight", "ArrowRight")
+    page.browser["document.querySelector('.choose-token').focus()"]
+    page.browser.press("ArrowUp")
+    page.browser["document.querySelector('[data-station=embedding] summary').focus()"]
+    page.browser.press(" ")
+    assert page.browser[f"{PAGE}.state.walk"] == 2
+    page.browser["document.querySelector('.stage .on').focus()"]
+    page.browser.press("ArrowRight")
+    assert page.browser[f"{PAGE}.state.walk"] == 3
+
+
+def test_a_link_leads_to_a_stop_and_a_walk_without_a_text_uses_the_models_own(live: Callable[..., Live]) -> None:
+    page = live()
+    page.browser["document.querySelector('.start-walk').click()"]
+    added = page.browser[f"{PAGE}.state.added"]
+    ids = [page.tokenizer.end_of_text]
+    for token in added:
+        assert token == int(inside(page.model, ids)[1][-1].argmax())
+        ids.append(token)
+    assert len(added) == 12
+    for fragment, stop in {"walk=5": 5, "walk=99": 8, "walk=-1": 0, "walk=x": 0}.items():
+        page.browser[f"location.hash = '#text=The&{fragment}'"]
+        wait_for(page.browser, f"{PAGE}.state.text === 'The'")
+        shown = page.browser["document.documentElement.dataset.walk"]
+        assert shown == (str(stop) if stop else None)
+        page.browser["location.hash = ''"]
+        wait_for(page.browser, f"{PAGE}.state.text === ''")
+
+
+@pytest.mark.parametrize("screen", [400, 1280])
+def test_no_stop_of_the_walk_scrolls_sideways_or_moves(live: Callable[..., Live], screen: int) -> None:
+    """Nothing is animated, so nothing needs to hold still for those who prefer reduced motion."""
+    page = live(screen)
+    for stop in range(1, 9):
+        page.read(TEXT, walk=stop)
+        page.open("walk")
+        assert page.browser["document.documentElement.scrollWidth"] <= screen
+        assert page.browser["document.getAnimations().length"] == 0

@@ -2,20 +2,21 @@
 
 from rich.text import Text
 
-from minigpt.render.html import page, printed_section
+from minigpt.render.html import page, printed_parts
+from minigpt.render.table_page import tables_section
 
 
 def test_styles_become_classes() -> None:
     line = Text("a ", "dim").append("b", "not dim bold cyan").append(" <c>")
-    section = printed_section("A view", [line, Text("plain"), Text("odd", "italic #ff0000")])
-    assert section.data["parts"] == [
+    assert list(printed_parts([line, Text("plain"), Text("odd", "italic #ff0000")])) == [
         ("a ", "dim"), ("b", "bold cyan"), (" <c>", "dim"), ("\n", ""), ("plain", ""), ("\n", ""),
         ("odd", ""), ("\n", ""),
     ]  # fmt: skip
 
 
 def test_the_letters_are_the_same_and_escaped() -> None:
-    text = page("A page", [printed_section("A view", [Text("<script>", "bold"), Text(' & "x"')])])
+    lines = [Text("<script>", "bold"), Text(' & "x"')]
+    text = page("A page", [tables_section("A view", lines)])
     assert (
         '<pre class="printed" tabindex="0"><span class="bold">&lt;script&gt;</span>\n &amp; &#34;x&#34;\n</pre>' in text
     )

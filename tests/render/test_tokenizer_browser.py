@@ -228,8 +228,7 @@ def test_a_prompt(browser: Browser, tmp_path: Path) -> None:
 def test_half_a_surrogate_pair_is_no_character(browser: Browser, tmp_path: Path, bpe: Tokenizer) -> None:
     put(browser, tmp_path, bpe)
     given = ["a\ud83d", "\udc00b", "\ud83d\ude00", "x\udc00\ud83dy", "\ud83d"]
-    expected = [bpe.encode(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")) for text in given]
-    expected[3] = bpe.encode("x\ufffd\ufffdy")
+    expected = [bpe.encode(text) for text in ("a\ufffd", "\ufffdb", "\U0001f600", "x\ufffd\ufffdy", "\ufffd")]
     assert encoded(browser, given) == expected
 
 
@@ -241,35 +240,31 @@ def test_bytes_that_are_no_text(browser: Browser, tmp_path: Path, bpe: Tokenizer
     assert browser[f"{rows}.map((ids) => tokenizer.decode(ids))"] == list(map(bpe.decode, rows))
 
 
-# Unicode
+# Unicode, in all planes in which anything is assigned
+
+CHARACTERS = [
+    chr(number) for number in range(0xE0200) if not (0xD800 <= number < 0xE000 or 0x34000 <= number < 0xE0000)
+]
 
 
 def test_every_character_is_in_the_same_class_as_in_the_library(browser: Browser, tmp_path: Path) -> None:
     """The library cuts by Unicode 16, Chromium 156 by Unicode 17, whose letters and digits are not assigned there."""
-    characters = [chr(number) for number in range(0x110000) if not 0xD800 <= number < 0xE000]
-    tokenizer = read(engine(), tmp_path)
-    put(browser, tmp_path, tokenizer)
-    cuts = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    for before in ("a", "1", "\n", "."):
-        for start in range(0, len(characters), 1 << 14):
-            text = "".join(before + character for character in characters[start : start + (1 << 14)])
-            words = browser[f"[...tokenizer.words({json.dumps(text)})]"]
-            library = [text[first:last] for _, (first, last) in cuts.pre_tokenize_str(text)]
-            assert words == library
+    put(browser, tmp_path, read(engine(), tmp_path))
+    for start in range(0, len(CHARACTERS), 1 << 10):  # the library converts places in long texts slowly
+        text = "".join(before + character for character in CHARACTERS[start : start + (1 << 10)] for before in "a1\n.")
+        library = [text[first:last] for _, (first, last) in GPT2S.pre_tokenize_str(text)]
+        assert browser[f"[...tokenizer.words({json.dumps(text)})]"] == library
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_character_is_normalized_as_in_the_library(form: str, browser: Browser, tmp_path: Path) -> None:
     """The library normalizes by Unicode 9: it moves and joins no mark that is newer."""
-    characters = [
-        chr(number) for number in [*range(0x32000), *range(0xE0000, 0xE0200)] if not 0xD800 <= number < 0xE000
-    ]
     normalizer = getattr(normalizers, form)()
     put(browser, tmp_path, read(engine((), GPT2S, normalizer), tmp_path))
     for before, after in (("", ""), ("a\u0301", "\u0334\u0301\u0345"), ("\u0f71", "\u0f71"), ("\u0345", "\u0334")):
-        text = "\n".join(before + character + after for character in characters)
+        text = "\n".join(before + character + after for character in CHARACTERS)
         assert browser[f"tokenizer.normalize({json.dumps(text)})"] == normalizer.normalize_str(text)
-    composed = "\n".join(normalizers.NFD().normalize_str("\n".join(characters)).split("\n") + PARTS)
+    composed = "\n".join(normalizers.NFD().normalize_str("\n".join(CHARACTERS)).split("\n") + PARTS)
     assert browser[f"tokenizer.normalize({json.dumps(composed)})"] == normalizer.normalize_str(composed)
 
 

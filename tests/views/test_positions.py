@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from minigpt.errors import CheckpointError
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import give_positions
 from minigpt.views.positions import position_kind, position_vectors
@@ -53,3 +54,13 @@ def test_a_position_of_zeros_has_no_direction(make_model: Callable[..., GPT]) ->
     assert set(records[3].cosines) == {None}
     assert [record.position for record in records if record.cosines[3] is None] == list(range(16))
     assert records[3].norm == 0
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_damaged_table_is_refused(make_model: Callable[..., GPT], bad: float) -> None:
+    model = make_model(300)
+    with torch.no_grad():
+        model.wpe.weight[3, 1] = bad
+    for ask in (lambda: list(position_vectors(model)), lambda: position_kind(model)):
+        with pytest.raises(CheckpointError, match="numbers that are not finite"):
+            ask()

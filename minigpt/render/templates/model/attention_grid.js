@@ -62,10 +62,11 @@ const AttentionGrid = (() => {
     show(rows, names, t, how) {
       const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
       const T = rows.length, width = this.root.clientWidth, left = Math.min(6.5 * rem, width / 4), top = 5.25 * rem;
+      const all = paint(this.canvas, rows, how);
       this.rows = rows;
+      if (!width) return all; // hidden, as most parts are during the guided walk
       this.cell = Math.min(MOST * rem, (width - left - 2) / T);
       const size = this.cell * T;
-      const all = paint(this.canvas, rows, how);
       Object.assign(this.canvas.style, { left: `${left}px`, top: `${top}px`, width: `${size}px`, height: `${size}px` });
       this.root.style.height = `${top + size + 4}px`;
       for (const [name, value] of Object.entries({ width: left + size + 2, height: top + size + 4 })) this.svg.setAttribute(name, value);

@@ -82,7 +82,8 @@ parts.game = (() => {
 
     showRound() {
       const { page } = this, shown = this.ids.slice(-400);
-      this.find(".so-far").replaceChildren(...shown.map((id) => element("span", { "class": "token", "data-id": id, "text": page.shown(id) })), element("span", { class: "token open", text: " ? " }));
+      const tokens = shown.map((id) => element("span", { "class": "token", "data-id": id, "text": page.shown(id) }));
+      this.find(".so-far").replaceChildren(...tokens, element("span", { class: "token open", text: " ? " }));
       this.find(".typed").value = "";
       this.find(".typed").focus();
       this.showGuess();
@@ -142,10 +143,12 @@ parts.game = (() => {
 
     showScore() {
       const { rounds } = this, last = rounds.at(-1), right = rounds.filter(({ came, guess }) => came === guess).length;
+      const isBetter = (own, other) => own < other && own.toFixed(2) !== other.toFixed(2);
+      const cost = (own, other) => element("td", {
+        "text": own.toFixed(2), "data-bits": own, "class": isBetter(own, other) ? "chosen" : "",
+      });
       const line = (name, person, model) => element("tr", {}, [
-        element("th", { scope: "row", text: name }), ...[[person, model], [model, person]].map(([own, other], i) => element("td", {
-          "text": own.toFixed(2), "data-bits": own, "class": own < other && own.toFixed(2) !== other.toFixed(2) ? "chosen" : "", "data-who": ["you", "model"][i],
-        })),
+        element("th", { scope: "row", text: name }), cost(person, model), cost(model, person),
       ]);
       this.find(".score").replaceChildren(
         element("thead", {}, [element("tr", {}, ["bits", "you", "model"].map((text) => element("th", { scope: "col", text })))]),
@@ -165,7 +168,8 @@ parts.game = (() => {
         element("td", { "text": percent(raw[id]), "data-share": raw[id] }),
       ]);
       const rest = element("tr", { class: "other" }, [
-        element("td"), element("th", { scope: "row", text: `other (${quantity(raw.length - listed.length, "token")})` }), element("td", { "text": percent(others), "data-share": others }),
+        element("td"), element("th", { scope: "row", text: `other (${quantity(raw.length - listed.length, "token")})` }),
+        element("td", { "text": percent(others), "data-share": others }),
       ]);
       this.find(".came").replaceChildren(
         element("thead", {}, [element("tr", {}, ["rank", "token", "raw"].map((text) => element("th", { scope: "col", text })))]),

@@ -90,14 +90,16 @@ parts.history = (() => {
       this.find(".then").replaceChildren(headings(["rank", "token", "", "raw"]), element("tbody", {}, [
         ...listed.map((id) => this.row(id, shares, shares[listed[0]])),
         ...(rest ? [element("tr", { class: "other" }, [
-          element("td"), element("th", { scope: "row", colspan: 2, text: `other (${quantity(rest, "token")})` }), element("td", { "text": percent(other), "data-share": other }),
+          element("td"), element("th", { scope: "row", colspan: 2, text: `other (${quantity(rest, "token")})` }),
+          element("td", { "text": percent(other), "data-share": other }),
         ])] : []),
       ]));
     }
 
     showTracked(shares) {
       const most = Math.max(...[...this.all.values()].flatMap((each) => this.tracked.map((id) => each[id])));
-      this.find(".tracked").replaceChildren(headings(["rank", "token", "", "probability"]), element("tbody", {}, this.tracked.map((id) => this.row(id, shares, most))));
+      const rows = this.tracked.map((id) => this.row(id, shares, most));
+      this.find(".tracked").replaceChildren(headings(["rank", "token", "", "probability"]), element("tbody", {}, rows));
     }
 
     row(id, shares, most) {

@@ -64,7 +64,7 @@ parts.inside = class {
     const { page } = this, { reading, t } = page.looking;
     this.choosers.show();
     this.root.querySelector(".whole").hidden = !page.isChanged;
-    this.root.querySelector(".gone").hidden = page.state.at === null || page.state.at >= reading.start;
+    this.root.querySelector(".outside").hidden = page.state.at === null || page.state.at >= reading.start;
     this.root.dataset.place = reading.start + t;
     for (const station of this.stations) station.show();
   }

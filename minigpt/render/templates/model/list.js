@@ -109,7 +109,8 @@ parts.list = (() => {
       if (!document.activeElement.closest?.(".tokens, .next")) return;
       const best = Sampling.ranked(raw, 3), others = raw.reduce((sum, share, id) => (best.includes(id) ? sum : sum + share), 0);
       const likely = best.map((id) => `${this.page.label(id)} ${percent(raw[id], 1)}`);
-      this.page.speak(`${this.heading()}. ${this.find(".numbers").textContent}. Most likely: ${likely.join(", ")}, all others ${percent(others, 1)}.`);
+      const list = `Most likely: ${likely.join(", ")}, all others ${percent(others, 1)}.`;
+      this.page.speak(`${this.heading()}. ${this.find(".numbers").textContent}. ${list}`);
     }
 
     heading() {
@@ -140,7 +141,8 @@ parts.list = (() => {
       const focused = [...this.table.querySelectorAll("button")].indexOf(document.activeElement);
       const body = listed.map((id) => this.row(id, context));
       const rest = raw.length - listed.length;
-      const otherRow = this.line("other", `other (${quantity(rest, "token")})`, shareCell(others(raw)), results.map(({ probs }) => shareCell(others(probs))));
+      const otherCells = results.map(({ probs }) => shareCell(others(probs)));
+      const otherRow = this.line("other", `other (${quantity(rest, "token")})`, shareCell(others(raw)), otherCells);
       this.table.replaceChildren(
         element("thead", {}, [headings(results, this.page)]),
         element("tbody", {}, [...body, ...(rest ? [otherRow] : [])]),
@@ -148,7 +150,8 @@ parts.list = (() => {
       );
       this.reach(this.table.querySelector("button"));
       if (focused >= 0) this.table.querySelector("button").focus();
-      this.find(".sums").textContent = sums("raw softmax", raw, listed, others(raw)) + (last ? ` · ${sums("drawn from", final, listed, others(final))}` : "");
+      const drawn = last ? ` · ${sums("drawn from", final, listed, others(final))}` : "";
+      this.find(".sums").textContent = sums("raw softmax", raw, listed, others(raw)) + drawn;
     }
 
     row(id, { logits, chosen, raw, results, final, most, ranks }) {
@@ -161,7 +164,8 @@ parts.list = (() => {
       bar.style.width = `${(100 * (isCut ? raw[id] : final[id])) / most}%`;
       const take = element("button", { type: "button", class: "take", tabindex: -1 }, [element("bdi", { text: this.page.label(id) })]);
       const title = `id ${id} · bytes ${this.page.bytes(id)} · logit ${logits[id].toFixed(3)}`;
-      return element("tr", { "class": `${isChosen ? "chosen" : ""}${isCut ? " gone" : ""}`, "data-id": id, "data-logit": logits[id], title }, [
+      const look = `${isChosen ? "chosen" : ""}${isCut ? " gone" : ""}`;
+      return element("tr", { "class": look, "data-id": id, "data-logit": logits[id], title }, [
         element("td", { text: `${isChosen ? "▸ " : ""}${ranks.get(id).toLocaleString("en")}` }),
         element("th", { scope: "row", class: "label" }, [take]),
         element("td", { class: "bars" }, [bar]), shareCell(raw[id]), ...cells,
@@ -173,10 +177,11 @@ parts.list = (() => {
     }
 
     leftRows(raw, results) {
+      const all = raw.reduce((sum, share) => sum + share, 0);
       const count = (number) => element("td", { "text": number.toLocaleString("en"), "data-kept": number });
       return [
         this.line("left", "tokens left", count(raw.length), results.map(({ kept }) => count(kept))),
-        this.line("mass", "raw mass left", shareCell(raw.reduce((sum, share) => sum + share, 0)), results.map(({ mass }) => shareCell(mass))),
+        this.line("mass", "raw mass left", shareCell(all), results.map(({ mass }) => shareCell(mass))),
       ];
     }
   };

@@ -36,9 +36,11 @@ class LivePage {
     without: [], // parts that are switched off: "2.3" for head 3 of layer 2, "2.mlp"
     to: "zero", // what stands in their place: zero, or mean
     removed: [], // tokens that are left out, by their places in the text
+    chosen: null, // the token whose change is told; null for the likeliest
     other: null, // the second prompt
     layer: 1,
     head: 1,
+    walk: 0, // the stop of the guided walk; 0 without it
     scale: "surprisal", // of the text's colours
     rows: 10, // of the list; 0 for all that are kept
     pace: 5, // tokens per second; 0 for as fast as it can
@@ -196,13 +198,13 @@ class LivePage {
     return this.passes.get(purpose);
   }
 
-  // The logits after the first `count` tokens of the text, read as they were when the text was no longer than that.
-  logitsAfter(count) {
-    const { model, reading, ids } = this, start = model.windowStart(count);
+  // The logits after the first `count` tokens of a text, read as they were when the text was no longer than that.
+  logitsAfter(count, ids = this.ids, reading = this.reading, purpose = "earlier") {
+    const { model } = this, start = model.windowStart(count);
     if (start === reading.start) return reading.logitsUncached(count - 1 - start);
     let end = count; // of the longest text that is read from the same start
     while (end < ids.length && model.windowStart(end + 1) === start) end += 1;
-    return this.pass("earlier", ids.slice(0, end), GPT.NOTHING).logitsUncached(count - 1 - start);
+    return this.pass(purpose, ids.slice(0, end), GPT.NOTHING).logitsUncached(count - 1 - start);
   }
 
   // The stages of sampling that change something, in their order.

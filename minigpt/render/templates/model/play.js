@@ -29,7 +29,7 @@ parts.play = (() => {
         forward: () => page.change((state) => Branches.move(state, state.added.length + 1)),
         "to-prompt": () => page.change((state) => Branches.move(state, 0)),
         copy: () => this.copy(page.text, "the text is copied"),
-        link: () => this.copy(`${location.href.split("#")[0]}${page.address}`, State.isWhole(page.state) ? "the link is copied" : "the link is copied, without a text that is too long for one"),
+        link: () => this.copyLink(),
         anew: () => this.anew(),
       };
       for (const [name, act] of Object.entries(clicks)) this.find(`.${name}`).addEventListener("click", act);
@@ -58,20 +58,23 @@ parts.play = (() => {
       const pace = state.pace ? `${state.pace}` : "as fast as it can";
       this.find(".pace").setAttribute("aria-valuetext", pace);
       this.find(".pacing output").textContent = pace;
-      if (this.find(".seed").valueAsNumber !== state.seed && document.activeElement !== this.find(".seed")) this.find(".seed").value = state.seed;
+      const seed = this.find(".seed");
+      if (seed.valueAsNumber !== state.seed && document.activeElement !== seed) seed.value = state.seed;
       this.find(".how").value = state.settings.temperature === 0 ? "greedy" : "sampled";
       this.showBranches();
     }
 
     // Each with a few letters of what it shares with the text, and from there on.
     showBranches() {
-      const { page } = this, written = (text, ids) => [...page.encoded(text), ...ids].map((id) => page.written(id));
-      const here = [...page.given.map((id) => page.written(id)), ...[...page.state.added, ...page.state.ahead].map((id) => page.written(id))];
+      const { page } = this, { text: prompt, added, ahead } = page.state;
+      const written = (text, ids) => [...page.tokenizer.encodePrompt(text), ...ids].map((id) => page.written(id));
+      const here = written(prompt, [...added, ...ahead]);
       const items = page.state.branches.map((branch, number) => {
         const tokens = written(...branch), same = tokens.findIndex((token, i) => token !== here[i]);
         const first = Math.max(0, (same < 0 ? tokens.length : same) - 4);
         const text = (first ? "…" : "") + tokens.slice(first, first + 24).join("") + (tokens.length > first + 24 ? "…" : "");
-        const button = element("button", { "type": "button", "data-branch": number }, [element("bdi", { text: text.replaceAll("\n", "⏎") })]);
+        const label = element("bdi", { text: text.replaceAll("\n", "⏎") });
+        const button = element("button", { "type": "button", "data-branch": number }, [label]);
         button.addEventListener("click", () => this.take(branch));
         return element("li", {}, [button]);
       });
@@ -148,6 +151,12 @@ parts.play = (() => {
     }
 
     // --- copying
+
+    copyLink() {
+      const { page } = this, done = "the link is copied";
+      const address = `${location.href.split("#")[0]}${page.address}`;
+      this.copy(address, State.isWhole(page.state) ? done : `${done}, without what is too long for one`);
+    }
 
     async copy(text, done) {
       try {

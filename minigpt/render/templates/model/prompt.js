@@ -77,7 +77,7 @@ parts.prompt = (() => {
     show() {
       const { page } = this, { state } = page;
       if (this.input.value !== state.text) this.input.value = state.text;
-      const lost = page.tokenizer.lost?.(state.text) ?? "";
+      const lost = page.tokenizer.lost(state.text);
       this.find(".lost").hidden = !lost;
       this.find(".lost").textContent = `The vocabulary has no token for ${[...new Set(lost)].slice(0, 20).join(" ")}: left out.`;
       this.showTokens();
@@ -137,8 +137,8 @@ parts.prompt = (() => {
     // What is known of a token: of the one that is looked at, or pointed to.
     tell(place) {
       const { page } = this, id = page.ids[place], scores = this.scores.known[place];
-      const about = this.find(".about");
-      about.textContent = id === undefined ? `${quantity(page.ids.length, "token")}, of which ${page.given.length.toLocaleString("en")} in the prompt` : [
+      const count = `${quantity(page.ids.length, "token")}, of which ${page.given.length.toLocaleString("en")} in the prompt`;
+      this.find(".about").textContent = id === undefined ? count : [
         page.label(id), `token ${(place + 1).toLocaleString("en")}`, `id ${id}`, `bytes ${page.bytes(id)}`,
         ...(scores?.rank ? [`surprisal ${scores.surprisal.toFixed(2)} bits`, `rank ${scores.rank.toLocaleString("en")}`] : []),
       ].join(" · ");
@@ -158,7 +158,8 @@ parts.prompt = (() => {
         element("td", { text: (place + 1).toLocaleString("en") }),
         element("th", { scope: "row", class: "label" }, [element("bdi", { text: page.label(id) })]),
         element("td", { text: id }), element("td", { class: "bytes", text: page.bytes(id) }),
-        element("td", { "text": surprisal?.toFixed(2) ?? "-", "data-bits": surprisal ?? "" }), element("td", { text: rank?.toLocaleString("en") ?? "-" }),
+        element("td", { "text": surprisal?.toFixed(2) ?? "-", "data-bits": surprisal ?? "" }),
+        element("td", { text: rank?.toLocaleString("en") ?? "-" }),
       ]);
     }
   };

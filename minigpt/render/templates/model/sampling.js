@@ -104,9 +104,8 @@ const Sampling = (() => {
     const results = stages.map(({ name, value }) => {
       require(Object.hasOwn(FILTERS, name), `there is no stage ${name}.`);
       filtered = FILTERS[name](filtered, history, value);
-      const isKept = Uint8Array.from(filtered, (logit) => logit > CUT);
-      const mass = sum(raw.filter((_, id) => isKept[id]));
-      return { name, value, probs: softmax(filtered), isKept, kept: sum(isKept), mass };
+      const isKept = new Uint8Array(filtered.length).map((_, id) => (filtered[id] > CUT ? 1 : 0));
+      return { name, value, probs: softmax(filtered), isKept, kept: sum(isKept), mass: sum(raw, isKept) };
     });
     return { raw, entropyBits, results, final: results.at(-1)?.probs ?? raw };
   }
@@ -146,20 +145,26 @@ const Sampling = (() => {
     if (!isMet) throw new RangeError(sentence);
   }
 
-  function sum(values) {
+  // Plain loops: these run over the whole vocabulary several times for each stage.
+
+  function sum(values, isCounted = null) {
     let total = 0;
-    for (const value of values) total += value;
+    for (let i = 0; i < values.length; i += 1) if (!isCounted || isCounted[i]) total += values[i];
     return total;
   }
 
   function largest(values) {
-    return values.reduce((most, value) => Math.max(most, value), CUT);
+    let most = CUT;
+    for (let i = 0; i < values.length; i += 1) if (values[i] > most) most = values[i];
+    return most;
   }
 
   function softmax(logits) {
-    const best = largest(logits), weights = logits.map((logit) => Math.exp(logit - best));
-    const total = sum(weights);
-    return weights.map((weight) => weight / total);
+    const best = largest(logits), probs = new Float64Array(logits.length);
+    for (let i = 0; i < probs.length; i += 1) probs[i] = Math.exp(logits[i] - best);
+    const total = sum(probs);
+    for (let i = 0; i < probs.length; i += 1) probs[i] /= total;
+    return probs;
   }
 
   // With the largest logit at 0, log(sum of exp) minus the mean logit: 0 * log 0 never occurs.
@@ -180,7 +185,8 @@ const Sampling = (() => {
 
   // Keep the `count` largest logits, of which `least` is the smallest; the lowest ids among equals.
   function keepLargest(logits, least, count) {
-    let equals = count - sum(logits.map((logit) => (logit > least ? 1 : 0)));
+    let equals = count;
+    for (let id = 0; id < logits.length; id += 1) if (logits[id] > least) equals -= 1;
     return logits.map((logit) => (logit > least || (logit === least && equals-- > 0) ? logit : CUT));
   }
 

@@ -60,15 +60,27 @@ parts.settings = class {
     this.find(".given-biases").replaceChildren(...buttons);
   }
 
+  // The tokens that a text is, or the one with the id of `#262`; none if the vocabulary lacks a letter of it.
+  idsOf(token) {
+    const { tokenizer, data } = this.page;
+    if (/^#\d{1,9}$/.test(token)) return [Number(token.slice(1))].filter((id) => id < data.config.vocabulary);
+    return tokenizer.lost(token) ? [] : tokenizer.encode(token);
+  }
+
+  notOne(ids) {
+    const cut = ids.slice(0, 6).map((id) => this.page.label(id)).join(" + ") || "none";
+    return `That is ${quantity(ids.length, "token")} of this vocabulary: ${cut}. Name one token, or #ID.`;
+  }
+
   // As --bias of the command line reads it: ` the=-2` or `#262=-2`.
   addBias(written) {
     const { page } = this, end = written.lastIndexOf("="), token = written.slice(0, end);
     const number = written.slice(end + 1).trim(), amount = end < 0 || !number ? NaN : Number(number);
     const { least, most } = page.filter("bias");
-    const ids = /^#\d{1,9}$/.test(token) ? [Number(token.slice(1))].filter((id) => id < page.data.config.vocabulary) : page.tokenizer.encode(token);
+    const ids = this.idsOf(token);
     const fault = Number.isNaN(amount) ? "A bias needs a token and a number, as in ' the=-2'."
       : !(amount >= least && amount <= most) ? `The number must lie between ${least} and ${most}.`
-      : ids.length !== 1 ? `That is ${quantity(ids.length, "token")} of this vocabulary: ${ids.slice(0, 6).map((id) => page.label(id)).join(" + ") || "none"}. Name one token, or #ID.`
+      : ids.length !== 1 ? this.notOne(ids)
       : "";
     this.find(".bias-note").hidden = !fault;
     this.find(".bias-note").textContent = fault;

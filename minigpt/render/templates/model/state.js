@@ -36,10 +36,14 @@ const State = (() => {
     return [decodeURIComponent(written.slice(at + 1)), KINDS.numbers.read(written.slice(0, at))];
   }
 
-  // The kind of a field, by what it holds at the start.
+  const KNOWN = {
+    at: "number", chosen: "number", other: "text", branches: "branches", without: "words", added: "numbers", ahead: "numbers",
+    removed: "numbers",
+  };
+
+  // The kind of a field, otherwise by what it holds at the start.
   function kindOf(name, value) {
-    const known = { at: "number", other: "text", branches: "branches", without: "words", added: "numbers", ahead: "numbers", removed: "numbers" }[name];
-    return KINDS[known ?? { string: "text", number: "number" }[typeof value] ?? "other"];
+    return KINDS[KNOWN[name] ?? { string: "text", number: "number" }[typeof value] ?? "other"];
   }
 
   // Whether each field may have a value, on this page.
@@ -47,10 +51,11 @@ const State = (() => {
     const isToken = (id) => isCount(id) && id < config.vocabulary;
     const areTokens = (ids) => ids.length <= LONGEST && ids.every(isToken);
     const isText = (text) => text.length <= LONGEST;
+    const isBranch = ([text, ids]) => isText(text) && areTokens(ids) && text.length + ids.length > 0;
     return {
       text: isText, other: isText, added: areTokens, ahead: areTokens,
-      branches: (all) => all.length <= MOST_BRANCHES && all.every(([text, ids]) => isText(text) && areTokens(ids) && text.length + ids.length > 0),
-      at: isCount, seed: (seed) => isCount(seed) && seed < 2 ** 32,
+      branches: (all) => all.length <= MOST_BRANCHES && all.every(isBranch),
+      at: isCount, chosen: isToken, seed: (seed) => isCount(seed) && seed < 2 ** 32,
       without: (parts) => parts.every((part) => isPart(part, config)), to: (to) => to === "zero" || to === "mean",
       removed: (places) => places.length <= LONGEST && places.every(isCount),
       layer: (layer) => layer >= 1 && layer <= config.layers, head: (head) => head >= 1 && head <= config.heads,
@@ -120,7 +125,8 @@ const State = (() => {
     const isSame = (a, b) => JSON.stringify(a) === JSON.stringify(b);
     const parts = [];
     for (const [name, value] of Object.entries(state)) {
-      if (name !== "settings" && !isSame(value, start[name]) && value !== null && !(value.length > LONGEST)) parts.push(`${name}=${kindOf(name, start[name]).write(value)}`);
+      if (name === "settings" || value === null || isSame(value, start[name]) || value.length > LONGEST) continue;
+      parts.push(`${name}=${kindOf(name, start[name]).write(value)}`);
     }
     for (const { name, neutral } of filters) {
       const value = state.settings[name] ?? neutral;

@@ -53,7 +53,7 @@ class Vector {
     const attributes = { "aria-label": `${this.name} ${note}`.trim(), "aria-valuemin": 1, "aria-valuemax": values.length, "aria-valuenow": chosen + 1 };
     for (const [name, value] of Object.entries(attributes)) this.strip.setAttribute(name, value);
     this.strip.setAttribute("aria-valuetext", `component ${chosen + 1}: ${Numbers.figure(values[chosen])}`);
-    this.root.style.maxWidth = `${Math.max(20, 1.5 * values.length)}rem`;
+    this.root.style.maxWidth = `${Math.max(28, 1.5 * values.length)}rem`;
     this.read(chosen);
     this.showAll();
   }
