@@ -148,7 +148,7 @@ def page() -> None:
 
 def model_page() -> None:
     """The page in which the model runs."""
-    photograph("model-page.png", ["export", DEMO[1], "page.html"], "1100,1000", "text=The%20value%20of&added=281")
+    photograph("model-page.png", ["export", DEMO[1], "page.html"], "1100,1000", "text=The%20value%20of&added=267")
 
 
 def main() -> None:
