@@ -173,13 +173,7 @@ class LivePage {
     return this.state.without.length > 0 || this.state.removed.length > 0;
   }
 
-  // The pass with parts switched off and tokens left out; `reading` itself if nothing is.
-  get changed() {
-    if (!this.isChanged) return this.reading;
-    const left = this.ids.filter((_, place) => !this.state.removed.includes(place));
-    return this.pass("changed", left, this.without);
-  }
-
+  // The parts that are switched off, as a pass takes them: the same object, as long as they are the same.
   get without() {
     const key = JSON.stringify([this.state.without, this.state.to]);
     if (this.withoutKey !== key) {
