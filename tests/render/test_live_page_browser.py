@@ -717,12 +717,12 @@ def test_the_game_costs_what_the_explorer_says(page: Page, demo: Checkpoint) -> 
         you.append(tree.bet_bits(node, ids[place], guess[0], share) if guess else bits)
         cells = page.browser["[...document.querySelectorAll('.score td')].map((cell) => Number(cell.dataset.bits))"]
         assert cells == pytest.approx([you[-1], others[-1], np.mean(you), np.mean(others)], abs=1e-3)
-        assert page.browser.text(".verdict").startswith("it was “")
+        assert page.browser.text('[data-part="game"] .verdict').startswith("it was “")
         marked = [row for row in page.rows(".came") if row["chosen"]]
         assert [row["id"] for row in marked] == [ids[place]]
     page.click('[data-part="game"] .end')
     result = f"3 tokens: you paid {np.mean(you):.2f} bits a token, the model {np.mean(others):.2f}."
-    assert page.browser.text(".verdict") == result
+    assert page.browser.text('[data-part="game"] .verdict') == result
     assert page.browser["document.querySelector('.working').getClientRects().length"] == 1
     assert page["page.ids"] == ids
 
@@ -736,7 +736,7 @@ def test_at_the_end_of_the_text_the_model_draws_what_is_guessed(page: Page, demo
     page.click(".from-end")
     for token in drawn:
         page.press("Enter")
-        assert page.browser.text(".verdict").startswith(f"drawn: “{token_label(token)}”, rank ")
+        assert page.browser.text('[data-part="game"] .verdict').startswith(f"drawn: “{token_label(token)}”, rank ")
     page.press("Escape")
     assert page.browser["document.querySelector('.working').getClientRects().length"] == 1
 

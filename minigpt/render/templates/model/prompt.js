@@ -94,6 +94,7 @@ parts.prompt = (() => {
       while (tokens.children.length > shown.length) tokens.lastChild.remove();
       while (tokens.children.length < shown.length) tokens.append(element("span", { role: "option", tabindex: -1 }));
       shown.forEach(([id, place], n) => this.showToken(tokens.children[n], id, place));
+      if (page.state.at === null && !ahead.length) tokens.scrollTop = tokens.scrollHeight; // the end, where it grows
       this.find(".unshown").hidden = !first;
       this.find(".unshown").textContent = `… ${quantity(first, "token")} before`;
       if (tokens.contains(document.activeElement) && document.activeElement.getAttribute("aria-selected") !== "true") {
