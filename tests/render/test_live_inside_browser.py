@@ -1,7 +1,7 @@
 """What a live page shows of a model's inside, in a real browser, beside what torch computes with the same weights."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from browser import Browser
+from browser import NAMES, Browser
 from torch import Tensor
 
 from minigpt.app.export_page import page_data
@@ -80,8 +80,9 @@ class Live:
             self.browser.press(key)
 
 
-def write_page(path: Path, model: GPT, tokenizer: Tokenizer) -> Path:
-    tokens = (Token.of(tokenizer, token) for token in range(model.config.vocab_size))
+def write_page(path: Path, model: GPT, tokenizer: Tokenizer, tokens: Iterable[Token] = ()) -> Path:
+    """`tokens`: what the page shows for the vocabulary, if that is not the tokenizer's."""
+    tokens = tokens or [Token.of(tokenizer, token) for token in range(model.config.vocab_size)]
     data = page_data(Checkpoint(path=path, model=model, tokenizer=tokenizer), "float32")
     path.write_text(model_page(data, tokens, title="A model", caption=""), "utf-8")
     return path
@@ -646,3 +647,23 @@ def test_no_stop_of_the_walk_scrolls_sideways_or_moves(live: Callable[..., Live]
         page.open("walk")
         assert page.browser["document.documentElement.scrollWidth"] <= screen
         assert page.browser["document.getAnimations().length"] == 0
+
+
+def test_names_of_tokens_are_text_wherever_they_are_shown(browser: Browser, tmp_path: Path, bpe: Tokenizer) -> None:
+    model = random_model(bpe)
+    names = [NAMES[token % len(NAMES)] for token in range(bpe.vocab_size)]
+    tokens = [Token(id=token, text=name, bytes=name.encode().hex()) for token, name in enumerate(names)]
+    browser.open(write_page(tmp_path / "page.html", model, bpe, tokens), 400)
+    page = Live(browser, model, bpe)
+    browser[f"{PAGE}.change({{added: [...Array(22).keys()]}})"]
+    browser["document.querySelectorAll('details:not([data-part=game] *)').forEach((each) => each.open = true)"]
+    for part in ("inside", "attention", "lens"):
+        page.open(part)
+    wait_for(browser, "document.querySelector('.lens-grid').dataset.done")
+    assert browser["window.hacked"] is None
+    assert (
+        browser["document.querySelectorAll('img, script:not(body > script, .data), [onmouseover], [onfocus]').length"]
+        == 0
+    )
+    assert browser["document.documentElement.scrollWidth"] <= 400
+    assert browser.complaints() == []

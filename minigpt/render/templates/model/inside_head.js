@@ -15,7 +15,7 @@ stations.head = class extends Station {
   draw(at) {
     const { reading, t, layer, head } = at, d = this.chosen.D;
     const scores = reading.scores(layer, head, t), weights = reading.weights(layer, head, t);
-    const s = this.source !== null && this.source <= t ? this.source : weights.indexOf(weights.reduce((a, b) => Math.max(a, b)));
+    const s = this.source !== null && this.source <= t ? this.source : Math.max(0, weights.indexOf(weights.reduce((a, b) => Math.max(a, b))));
     const row = (name, of) => reading.headRow(name, layer, head, of);
     const names = Array.from(weights, (_, i) => `${reading.start + i + 1} ${this.page.label(reading.ids[i])}`);
     this.fill("query", row("queries", t), `of ${names[t]}`);

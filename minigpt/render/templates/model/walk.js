@@ -1,4 +1,4 @@
-// The guided walk: the stations of the lecture, one after the other, each a sentence and the parts of the page that show it.
+// The guided walk: the stations of the lecture in turn, each a sentence and the parts of the page that show it.
 //
 // While it lasts, the other parts are hidden. Which were open before it is remembered, and so they are at its end.
 parts.walk = (() => {
