@@ -225,9 +225,11 @@ def measured(shape: str, arguments: argparse.Namespace) -> Row:
     if arguments.busy:
         contender = Contender("ours", shape, batch, arguments.threads)
         with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
-            for _ in range(WARM_UP + arguments.rounds):
-                contender.take_turn(steps)
-            other.kill()
+            try:
+                for _ in range(WARM_UP + arguments.rounds):
+                    contender.take_turn(steps)
+            finally:
+                other.kill()
         milliseconds["busy_ms"] = contender.end()
     return Row(shape=shape, batch_size=batch, precision=precision_of(shape), gflop=gflop(shape, batch), **milliseconds)
 

@@ -5,7 +5,6 @@ Chromium photographs the page.
 """
 
 import fcntl
-import json
 import os
 import pty
 import re
@@ -19,7 +18,6 @@ import termios
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 import pyte
 from rich.console import Console
@@ -138,7 +136,7 @@ def photograph(name: str, command: Sequence[str], size: str, fragment: str = "")
             f"--user-data-dir={folder}/profile",
         ]
         picture = [f"--window-size={size}", f"--screenshot={IMAGES / name}"]
-        address = f"{(Path(folder) / 'page.html').as_uri()}#{quote(fragment)}"
+        address = f"{(Path(folder) / 'page.html').as_uri()}#{fragment}"
         subprocess.run([chromium, *flags, *picture, address], check=True, capture_output=True)
 
 
@@ -150,7 +148,7 @@ def page() -> None:
 
 def model_page() -> None:
     """The page in which the model runs."""
-    photograph("model-page.png", ["export", DEMO[1], "page.html"], "1100,900", json.dumps({"text": "The value of"}))
+    photograph("model-page.png", ["export", DEMO[1], "page.html"], "1100,1000", "text=The%20value%20of&added=267")
 
 
 def main() -> None:

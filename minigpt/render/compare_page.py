@@ -19,7 +19,7 @@ _WIDTH, _HEIGHT = 360, 200  # of the frame, in the units of the drawing
 _X_TICKS = 7
 _APART = 24  # of the marked points of a line, at least: more would hide it
 # The shapes around (0, 0) that mark the points of each line, so that lines are told apart without colours.
-_SHAPES = (
+SHAPES = (
     "M-3.5 0a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0 -7 0z",
     "M0 -4.5L4.5 0L0 4.5L-4.5 0z",
     "M0 -4.5L4 3.5L-4 3.5z",
@@ -44,7 +44,7 @@ def comparison_sections(comparison: Comparison) -> list[Section]:
     if not known:
         return [numbers]
     drawn = [{**_drawn(panel, names), **asdict(claim_of(panel.name, comparison))} for panel in known]
-    shapes = [_SHAPES[number % len(_SHAPES)] for number in range(len(names))]
+    shapes = [SHAPES[number % len(SHAPES)] for number in range(len(names))]
     data = {"names": names, "shapes": shapes, "panels": drawn, "width": _WIDTH, "height": _HEIGHT}
     return [numbers, Section("panels", "What each claim looks like", data, ())]
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import pickle
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,8 +20,10 @@ from minigpt.checkpoint.characters import read_characters
 from minigpt.checkpoint.folder import Checkpoint, load
 from minigpt.checkpoint.listing import snapshots
 from minigpt.models.gpt import GPT
+from minigpt.models.kv_cache import window_start
 from minigpt.render.model_page import model_page
 from minigpt.render.style import token_label
+from minigpt.render.tokenization import boundary_note
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.engine import generate
 from minigpt.sampling.filters import build_stages
@@ -29,6 +32,7 @@ from minigpt.sampling.score import distribution_after
 from minigpt.sampling.tree import TokenTree
 from minigpt.settings import FILTERS, SampleConfig
 from minigpt.text.records import Token
+from minigpt.views.boundary import boundary
 
 DEMO = Path(__file__).parents[2] / "checkpoints/demo"
 PAGE = "document.querySelector('section.view').page"
@@ -200,6 +204,71 @@ def test_every_keystroke_cuts_the_text_and_ranks_what_may_follow(page: Page, dem
         assert_alike(page, expected(demo, ids))
 
 
+def is_seen(page: Page, selector: str) -> bool:
+    """Whether an element lies inside the box of the text, as far as that is scrolled."""
+    return page.browser[
+        f"""(() => {{ const [box, place] = ['.text.tokens', '{selector}']
+            .map((each) => document.querySelector(each).getBoundingClientRect());
+            return place.top >= box.top && place.bottom <= box.bottom; }})()"""
+    ]
+
+
+@pytest.fixture
+def long(page: Page) -> Page:
+    """A page with a text of several hundred tokens, more than the context and more than its box shows."""
+    page.type("The value of the function is a list. " * 24)
+    assert page.browser["((box) => box.scrollHeight > box.clientHeight)(document.querySelector('.text.tokens'))"]
+    return page
+
+
+def test_a_growing_text_is_followed_to_its_end(long: Page) -> None:
+    assert is_seen(long, ".tokens .open")
+    for _ in range(40):
+        long.click(".draw")
+    assert is_seen(long, ".tokens .open")
+    long.draw_many(100)
+    assert is_seen(long, ".tokens .open")
+    long.click(".to-prompt")
+    assert is_seen(long, ".tokens .open")
+    assert long.browser["document.querySelectorAll('.tokens .ahead').length"] > 100
+
+
+def test_a_reader_who_has_scrolled_away_is_left_there(long: Page) -> None:
+    long.browser["document.querySelector('.text.tokens').scrollTop = 10"]
+    long.wait("page.part('prompt').isAway")
+    long.click(".draw")
+    assert long.browser["document.querySelector('.text.tokens').scrollTop"] == 10
+    long["page.lookAt(page.reading.length - 3)"]
+    assert is_seen(long, "[aria-selected=true]")
+    long.browser["document.querySelector('.text.tokens').scrollTop = 10"]
+    long.wait("page.part('prompt').isAway")
+    long.type("The value of the function is a string. " * 24)
+    assert is_seen(long, ".tokens .open")
+
+
+def test_the_end_of_the_context_is_told_and_marked(long: Page, demo: Checkpoint) -> None:
+    count, context = long["page.ids.length"], demo.model.config.context
+    start = window_start(count, context)
+    note = (
+        f"The model reads at most {context} tokens at once: of the {count} of the text, the first {start} are no "
+        "longer seen."
+    )
+    for part in ("prompt", "list"):
+        assert long.browser.text(f"[data-part={part}] > .window-note").startswith(note)
+    assert long.browser["[...document.querySelectorAll('.first-seen')].map((each) => each.dataset.place)"] == [
+        str(start)
+    ]
+    for part in ("inside", "attention", "lens"):
+        long.open_part(part)
+        assert long.browser.text(f"[data-part={part}] .window-note") == note
+    long["page.change({at: 200})"]
+    note = f"of the 200 before this one, the first {window_start(200, context)} are no longer seen."
+    assert long.browser.text("[data-part=list] > .window-note").endswith(note)
+    long.type("The value")
+    notes = "[...document.querySelectorAll('.window-note')].filter((each) => !each.hidden)"
+    assert long.browser[f"[{notes}.length, document.querySelectorAll('.first-seen').length]"] == [0, 0]
+
+
 def test_a_long_text_is_read_to_its_end(page: Page, demo: Checkpoint) -> None:
     text = "The value of the argument is returned. " * 400
     page.type(text)
@@ -238,6 +307,40 @@ def test_an_empty_text_begins_with_end_of_text(page: Page, demo: Checkpoint) -> 
     page.type("")
     assert page["page.ids"] == demo.tokenizer.encode_prompt("").ids
     assert len(page.rows()) == 10
+
+
+def test_the_token_that_nobody_has_typed_is_explained(page: Page) -> None:
+    page.type("")
+    begins = "<|endoftext|>, which stands for the beginning of the text"
+    assert page.browser.text(".about") == f"1 token: {begins}"
+    page.open_part("inside")
+    page.click(".open-all")
+    page.wait("document.querySelector('[data-station=head] .formula').textContent")
+    inside = page.browser.text("[data-part=inside]")
+    assert "all 1 " not in inside
+    assert "/ (1.00)" not in inside
+    page.click(".draw")
+    assert page.browser.text(".about") == f"2 tokens: {begins} · 1 added"
+    page.press("Escape")
+    page["page.change({at: 0})"]
+    assert page.browser.text(".which") == "<|endoftext|>  (token 1, the beginning of the text)"
+    page.type("The")
+    assert page.browser.text(".about") == "1 token, of which 1 in the prompt"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["The value of ", "The value of", "The arg", "The value of the functi", "é", "A ", "The value \n" * 60 + "Th"],
+)
+def test_the_end_of_a_prompt_is_doubted_as_on_the_command_line(page: Page, demo: Checkpoint, text: str) -> None:
+    page.type(text)
+    assert page.browser["document.querySelector('.boundary').hidden"]  # until nobody types any more
+    page.wait("document.querySelector('.boundary').dataset.done === 'true'")
+    end = boundary(demo.model, demo.tokenizer, page["page.ids"], top=10)
+    sentence = end and boundary_note(end)
+    expected = f"{sentence[0].upper()}{sentence[1:].removesuffix('; --boundary shows both.')}." if sentence else ""
+    assert page.browser.text(".boundary") == expected
+    assert page.browser["document.querySelector('.boundary').hidden"] == (not expected)
 
 
 def test_ids_and_bytes_of_every_token_are_told(page: Page, demo: Checkpoint) -> None:
@@ -306,7 +409,9 @@ def test_sliders_of_all_filters_change_the_list(page: Page, demo: Checkpoint) ->
         ("#3", "needs a token and a number"),
         ("#3=much", "needs a token and a number"),
         ("#3=1e9", "between -1000 and 1000"),
-        ("#999999=1", "0 tokens"),
+        ("#9999=1", "#9999: ids go from 0 to 383."),
+        ("#99999999999999999999=1", "#99999999999999999999: ids go from 0 to 383."),
+        ("=1", "needs a token and a number"),
         ("xyzzy plugh=1", "tokens of this vocabulary"),
     ],
 )
@@ -316,6 +421,8 @@ def test_a_bias_that_makes_no_sense_is_explained(page: Page, written: str, fault
     page.click(".add")
     assert fault in page.browser.text(".bias-note")
     assert "bias" not in page["page.state.settings"]
+    page.choose(".bias", "#3")  # a new beginning
+    assert page.browser.text(".bias-note") == ""
 
 
 @pytest.mark.parametrize("rows", [10, 20, 50])
@@ -437,6 +544,38 @@ def test_play_at_a_pace_and_stop(page: Page) -> None:
     page.wait(f"page.state.added.length >= {count + 20}")
     page.click(".play")
     assert page.browser.text(".said").endswith("tokens/s")
+
+
+def test_what_was_said_goes_when_anything_changes(page: Page) -> None:
+    page.type("The")
+    for change in ("page.change({seed: 8})", "page.change({rows: 20})", "page.change({added: [], text: 'A'})"):
+        page["page.change({pace: 50})"]
+        page.click(".play")
+        page.wait("page.state.added.length >= 1")
+        page.click(".play")
+        assert page.browser.text(".said").startswith("stopped after")
+        page[change]
+        assert page.browser.text(".said") == ""
+
+
+@pytest.mark.parametrize("written", ["-5", "4294967296", "1.5", "1e99", ""])
+def test_what_is_no_seed_is_explained(page: Page, written: str) -> None:
+    page["page.change({seed: 7})"]
+    page.choose(".seed", written)
+    note = "A seed is a whole number from 0 to 4,294,967,295; 7 is still used."
+    assert page.browser.text(".seed-note") == note
+    page.click(".draw")
+    assert page.browser.text(".seed-note") == note
+    assert page.browser["document.querySelector('.seed').value"] == written
+    page.choose(".seed", "4294967295")
+    assert page["page.state.seed"] == 4294967295
+    assert page.browser["document.querySelector('.seed-note').hidden"]
+    page.choose(".seed", written)
+    page["page.change({seed: 3})"]
+    assert page.browser["[document.querySelector('.seed').value, document.querySelector('.seed-note').hidden]"] == [
+        "3",
+        True,
+    ]
 
 
 def test_greedy_takes_the_top_token(page: Page, demo: Checkpoint) -> None:
@@ -727,6 +866,16 @@ def test_the_game_costs_what_the_explorer_says(page: Page, demo: Checkpoint) -> 
     assert page["page.ids"] == ids
 
 
+def test_the_game_says_what_tokens_are_drawn_from(page: Page) -> None:
+    page.open_part("game")
+    page.wait("document.querySelector('.drawn-by').textContent")
+    assert page.browser.text(".drawn-by").endswith("is drawn with temperature 0.8, top-p 0.95")
+    page["page.change({settings: {bias: [[3, 5]], temperature: 2}})"]
+    assert page.browser.text(".drawn-by").endswith("is drawn with bias 1 token, temperature 2")
+    page["page.change({settings: {}})"]
+    assert page.browser.text(".drawn-by") == "by which what the text does not hold yet is drawn too"
+
+
 def test_at_the_end_of_the_text_the_model_draws_what_is_guessed(page: Page, demo: Checkpoint) -> None:
     page.type("The value")
     config = SampleConfig(max_tokens=3)
@@ -762,7 +911,7 @@ def test_the_list_as_it_was_at_every_step(page: Page, demo: Checkpoint) -> None:
     assert [frame["step"] for frame in frames] == sorted({snapshot.step for snapshot in snapshots(DEMO)})
     page.open_part("history")
     page.wait("page.part('history').root.dataset.computed === 'true'")
-    final = distribution_after(demo.model, ids)
+    final, at_step = distribution_after(demo.model, ids), []
     for number, frame in enumerate(frames):
         page.choose(".when", str(number))
         model = load(DEMO).model
@@ -776,11 +925,23 @@ def test_the_list_as_it_was_at_every_step(page: Page, demo: Checkpoint) -> None:
         assert [row["id"] for row in rows] == [candidate.id for candidate in record.candidates]
         for row, candidate in zip(rows, record.candidates, strict=True):
             assert row["shares"] == [pytest.approx(candidate.raw_prob, abs=1e-5)]
+        divergence = float((torch.tensor(final.raw) * torch.log2(torch.tensor(final.raw / dist.raw))).nansum())
+        told = re.search(r"divergence (\d+\.\d{3}) bits$", page.browser.text("[data-part=history] .numbers"))
+        assert told
+        assert float(told[1]) == pytest.approx(divergence, abs=2e-3)
+        assert page.browser["Number(document.querySelector('.track .now').dataset.frame)"] == number
         tracked = page.rows(".tracked")
         best = final.logits_V.topk(4).indices.tolist()
         assert [row["id"] for row in tracked] == best
         assert [row["shares"][0] for row in tracked] == pytest.approx(dist.raw_V[best].tolist(), abs=1e-5)
         assert f"step {frame['step']:,}" in page.browser.text(".step")
+        at_step.append([row["shares"][0] for row in tracked])
+    lines = page.browser["[...document.querySelectorAll('.track polyline')].map((line) => ({...line.dataset}))"]
+    assert [int(line["id"]) for line in lines] == best
+    drawn = [[float(share) for share in line["shares"].split()] for line in lines]
+    assert np.array(drawn).T.tolist() == at_step
+    assert page.browser["document.querySelectorAll('.track .mark').length"] == len(best) * len(frames)
+    assert page.browser["document.querySelectorAll('.tracked .swatch').length"] == len(best)
 
 
 def test_models_are_unpacked_when_they_are_needed(page: Page) -> None:
@@ -836,9 +997,24 @@ def test_a_narrow_screen_scrolls_only_down(browser: Browser, demo_page: Path, da
     browser["document.querySelectorAll('details').forEach((each) => { each.open = true; })"]
     page.click(".more")
     page.wait("true")
-    assert browser["document.documentElement.scrollWidth"] <= 400
+    for width in (400, 320):
+        browser("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+        for size in ("normal", "large", "projector"):
+            browser[f"document.documentElement.dataset.size = '{size}'"]
+            assert browser["document.documentElement.scrollWidth"] <= width
     page.click(".from-start")
-    assert browser["document.documentElement.scrollWidth"] <= 400
+    assert browser["document.documentElement.scrollWidth"] <= 320
+
+
+def test_on_a_narrow_screen_what_is_drawn_from_is_seen(browser: Browser, demo_page: Path) -> None:
+    browser.open(demo_page, 400)
+    page = Page(browser)
+    page.type("The string is a sequence of the s")
+    assert browser["((table) => table.scrollWidth <= table.clientWidth)(document.querySelector('.next').parentNode)"]
+    right = "document.querySelector('{}').getBoundingClientRect().right"
+    for count in range(1, 40):  # the question what comes next stays in its box, wherever the line ends
+        page[f"page.change({{text: 'a'.repeat({count})}})"]
+        assert browser[f"{right.format('.tokens .open')} <= {right.format('.text.tokens')}"]
 
 
 def test_in_print_there_are_no_controls(page: Page) -> None:

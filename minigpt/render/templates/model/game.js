@@ -39,6 +39,9 @@ parts.game = (() => {
 
     show() {
       this.find(".from-start").disabled = this.page.ids.length < 2;
+      const stages = this.page.stages.map(({ name, value }) => `${name} ${this.page.settingText(name, value)}`);
+      this.find(".drawn-by").textContent = stages.length
+        ? `though what the text does not hold yet is drawn with ${stages.join(", ")}` : "by which what the text does not hold yet is drawn too";
     }
 
     // `hidden` are the ids that come; behind them, the model draws.

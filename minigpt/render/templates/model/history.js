@@ -22,6 +22,7 @@ parts.history = (() => {
       this.find = (selector) => root.querySelector(selector);
       this.when = this.find(".when");
       this.number = this.frames.length - 1;
+      this.track = new Track(this.find(".track"), page.data.shapes);
       this.find(".play-steps").addEventListener("click", () => (this.timer ? this.stop() : this.start()));
       this.when.addEventListener("input", () => {
         this.stop();
@@ -53,7 +54,7 @@ parts.history = (() => {
       this.compute();
     }
 
-    // All frames, one by one, so that the page does not wait: bars are scaled to the largest share of any.
+    // All frames, one by one, so that the page does not wait.
     compute() {
       clearTimeout(this.computing);
       const next = this.frames.findIndex((_, number) => !this.all.has(number));
@@ -78,7 +79,7 @@ parts.history = (() => {
       this.find(".step").textContent = name;
       this.find(".numbers").textContent = [
         bits === null ? "" : `validation ${bits.toFixed(3)} bits per byte`,
-        `entropy ${entropy(shares).toFixed(2)} bits`, `divergence ${divergence(this.all.get(last), shares).toFixed(2)} bits`,
+        `entropy ${entropy(shares).toFixed(2)} bits`, `divergence ${divergence(this.all.get(last), shares).toFixed(3)} bits`,
       ].filter(Boolean).join(" · ");
       this.showList(shares);
       this.showTracked(shares);
@@ -88,7 +89,7 @@ parts.history = (() => {
       const listed = Sampling.ranked(shares, LISTED), isListed = new Set(listed);
       const other = shares.reduce((sum, share, id) => (isListed.has(id) ? sum : sum + share), 0), rest = shares.length - listed.length;
       this.find(".then").replaceChildren(headings(["rank", "token", "", "raw"]), element("tbody", {}, [
-        ...listed.map((id) => this.row(id, shares, shares[listed[0]])),
+        ...listed.map((id) => this.row(id, shares, this.bar(shares[id], shares[listed[0]]))),
         ...(rest ? [element("tr", { class: "other" }, [
           element("td"), element("th", { scope: "row", colspan: 2, text: `other (${quantity(rest, "token")})` }),
           element("td", { "text": percent(other), "data-share": other }),
@@ -97,18 +98,24 @@ parts.history = (() => {
     }
 
     showTracked(shares) {
-      const most = Math.max(...[...this.all.values()].flatMap((each) => this.tracked.map((id) => each[id])));
-      const rows = this.tracked.map((id) => this.row(id, shares, most));
+      const all = this.frames.map((_, number) => this.all.get(number) ?? null);
+      const lines = this.tracked.map((id) => ({ id, name: this.page.label(id), shares: all.map((each) => each && each[id]) }));
+      this.track.show(lines, this.frames.map(({ step }) => step), this.number);
+      const rows = this.tracked.map((id, n) => this.row(id, shares, this.track.swatch(n)));
       this.find(".tracked").replaceChildren(headings(["rank", "token", "", "probability"]), element("tbody", {}, rows));
     }
 
-    row(id, shares, most) {
+    bar(share, most) {
       const bar = element("span", { class: "bar" });
-      bar.style.width = `${(100 * shares[id]) / most}%`;
+      bar.style.width = `${(100 * share) / most}%`;
+      return bar;
+    }
+
+    row(id, shares, picture) {
       return element("tr", { "data-id": id }, [
         element("td", { text: rank(shares, id).toLocaleString("en") }),
         element("th", { scope: "row", class: "label" }, [element("bdi", { text: this.page.label(id) })]),
-        element("td", { class: "bars" }, [bar]), element("td", { "text": percent(shares[id]), "data-share": shares[id] }),
+        element("td", { class: "bars" }, [picture]), element("td", { "text": percent(shares[id]), "data-share": shares[id] }),
       ]);
     }
 

@@ -38,7 +38,7 @@ stations.head = class extends Station {
     this.score.dataset.result = scores[s];
     const largest = Math.max(...scores), exponentials = scores.map((x) => Math.exp(x - largest));
     const total = exponentials.reduce((sum, x) => sum + x, 0), sorted = exponentials.toSorted((a, b) => b - a);
-    this.softmax.replaceChildren(...formula`weight: e^(score − largest score) / sum = e^(${scores[s]} − ${Numbers.factor(largest)}) / (${Numbers.sum(sorted)}) = ${exponentials[s]} / ${total} = ${Numbers.share(weights[s])}`);
+    this.softmax.replaceChildren(...formula`weight: e^(score − largest score) / sum = e^(${scores[s]} − ${Numbers.factor(largest)}) / ${sorted.length > 1 ? ["(", ...Numbers.sum(sorted), ")"] : Numbers.sum(sorted)} = ${exponentials[s]} / ${total} = ${Numbers.share(weights[s])}`);
     this.softmax.dataset.result = weights[s];
   }
 

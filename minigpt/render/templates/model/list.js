@@ -9,7 +9,8 @@ parts.list = (() => {
     const stages = results.map(({ name, value }) => element("th", {
       "scope": "col", "title": name, "data-stage": name, "text": `${page.filter(name).heading}\n${page.settingText(name, value)}`,
     }));
-    return element("tr", {}, [...["rank", "token", bars, "raw"].map((text) => element("th", { scope: "col", text })), ...stages]);
+    const [rank, token, raw] = ["rank", "token", "raw"].map((text) => element("th", { scope: "col", text }));
+    return element("tr", {}, [rank, token, element("th", { scope: "col", class: "bars", text: bars }), raw, ...stages]);
   }
 
   function shareCell(share) {
@@ -92,6 +93,9 @@ parts.list = (() => {
       this.find(".rows").value = state.rows;
       this.find(".which").textContent = this.heading();
       this.find(".known").hidden = state.at === 0;
+      const note = page.windowNote(state.at ?? ids.length);
+      this.find(".window-note").textContent = note;
+      this.find(".window-note").hidden = !note;
       if (state.at === 0) {
         this.find(".numbers").textContent = "No context: nothing stands before it, so nothing predicts it.";
         return;
@@ -117,7 +121,7 @@ parts.list = (() => {
       const { page } = this, { at, ahead } = page.state;
       if (at === null && ahead.length) return `What comes next? Here it goes on with ${page.label(ahead[0])}`;
       if (at === null) return "What comes next?";
-      return `${page.label(page.ids[at])}  (token ${at + 1}, ${at < page.given.length ? "in the prompt" : "added"})`;
+      return `${page.label(page.ids[at])}  (token ${at + 1}, ${at < page.starts ? "the beginning of the text" : at < page.given.length ? "in the prompt" : "added"})`;
     }
 
     numbers({ logits, chosen, entropyBits }) {

@@ -89,7 +89,7 @@ class Products {
     this.what = what;
     this.line.replaceChildren(...formula`${before} = ${products(left, right)}${bias === null ? "" : [" + ", factor(bias)].flat()} = ${result}${after}`);
     this.line.dataset.result = result;
-    this.summary.textContent = `all ${quantity(left.length, "product")}`;
+    this.summary.textContent = left.length === 1 ? "the product" : `all ${quantity(left.length, "product")}`;
     this.showAll();
   }
 

@@ -135,6 +135,11 @@ class LivePage {
     return this.encoded(this.state.text);
   }
 
+  // How many of the ids before the added ones nobody has typed, because they stand for the beginning of a text.
+  get starts() {
+    return this.state.text ? this.data.tokenizer.prefix.length : this.given.length;
+  }
+
   // The ids of a prompt; those of the last one are remembered.
   encoded(text) {
     if (this.lastEncoded?.text !== text) this.lastEncoded = { text, ids: this.tokenizer.encodePrompt(text) };
@@ -218,6 +223,14 @@ class LivePage {
   }
 
   // --- words
+
+  // What is said where a text is longer than the model's context; nothing where it is not. `count`: how many of its
+  // tokens are read.
+  windowNote(count = this.ids.length) {
+    const start = this.model.windowStart(count), here = count === this.ids.length ? "of the text" : "before this one";
+    const number = (many) => many.toLocaleString("en");
+    return start ? `The model reads at most ${quantity(this.model.config.context, "token")} at once: of the ${number(count)} ${here}, the first ${number(start)} are no longer seen.` : "";
+  }
 
   // A token as it stands in a table.
   label(id) {

@@ -41,7 +41,8 @@ parts.play = (() => {
       pace.max = PACES.length - 1;
       pace.addEventListener("input", () => page.change({ pace: PACES[pace.valueAsNumber] }));
       seed.addEventListener("input", () => {
-        if (seed.value !== "" && seed.checkValidity()) page.change({ seed: seed.valueAsNumber });
+        if (this.isSeed) page.change({ seed: seed.valueAsNumber });
+        else this.tellSeed();
       });
       how.addEventListener("change", () => {
         if (how.value === "greedy") this.sampledAt = page.state.settings.temperature;
@@ -58,10 +59,30 @@ parts.play = (() => {
       const pace = state.pace ? `${state.pace}` : "as fast as it can";
       this.find(".pace").setAttribute("aria-valuetext", pace);
       this.find(".pacing output").textContent = pace;
-      const seed = this.find(".seed");
-      if (seed.valueAsNumber !== state.seed && document.activeElement !== seed) seed.value = state.seed;
+      this.showSeed();
       this.find(".how").value = state.settings.temperature === 0 ? "greedy" : "sampled";
       this.showBranches();
+      if (!this.isPlaying && state !== this.saidOf) this.find(".said").textContent = "";
+    }
+
+    get isSeed() {
+      const seed = this.find(".seed");
+      return seed.value !== "" && seed.checkValidity();
+    }
+
+    // What is no seed stays in the field, until it is corrected or the seed becomes another one.
+    showSeed() {
+      const seed = this.find(".seed"), { state } = this.page, isOther = state.seed !== this.seedShown;
+      if ((isOther || this.isSeed) && seed.valueAsNumber !== state.seed) seed.value = state.seed;
+      this.seedShown = state.seed;
+      this.tellSeed();
+    }
+
+    tellSeed() {
+      const note = this.find(".seed-note"), { isSeed } = this, most = Number(this.find(".seed").max).toLocaleString("en");
+      this.find(".seed").setAttribute("aria-invalid", !isSeed);
+      note.hidden = isSeed;
+      note.textContent = isSeed ? "" : `A seed is a whole number from 0 to ${most}; ${this.page.state.seed.toLocaleString("en")} is still used.`;
     }
 
     // Each with a few letters of what it shares with the text, and from there on.
@@ -168,6 +189,7 @@ parts.play = (() => {
     }
 
     say(sentence) {
+      this.saidOf = this.page.state;
       this.find(".said").textContent = sentence;
       this.page.speak(sentence);
     }

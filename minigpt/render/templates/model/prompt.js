@@ -1,5 +1,6 @@
 // The text, as it is typed and as the model reads it: cut into tokens, coloured by how expected each of them was.
 parts.prompt = (() => {
+  const PAUSE = 600; // milliseconds without typing, after which the end of the prompt is looked at
   const MOST = 2000; // tokens that are shown, of the end of the text
 
   // Of some elements in lines, the one above or below number `here`: on the next line, the nearest.
@@ -47,6 +48,7 @@ parts.prompt = (() => {
       this.tokens.addEventListener("pointerover", (event) => place(event) && this.tell(Number(place(event))));
       this.tokens.addEventListener("pointerleave", () => this.tell(this.selected));
       this.tokens.addEventListener("keydown", (event) => this.key(event));
+      this.tokens.addEventListener("scroll", () => this.noteScroll());
       this.root.addEventListener("keydown", (event) => Keys.press(event, this.page));
     }
 
@@ -80,10 +82,37 @@ parts.prompt = (() => {
       const lost = page.tokenizer.lost(state.text);
       this.find(".lost").hidden = !lost;
       this.find(".lost").textContent = `The vocabulary has no token for ${[...new Set(lost)].slice(0, 20).join(" ")}: left out.`;
+      this.showBoundary();
+      this.find(".window-note").textContent = `${page.windowNote()} A blue bar marks the first that it reads.`;
+      this.find(".window-note").hidden = !page.windowNote();
       this.showTokens();
       this.colour();
       this.tell(this.selected);
       this.showPieces();
+    }
+
+    // What there is to say about the end of the prompt, once nobody is typing.
+    showBoundary() {
+      const { page } = this, { text } = page.state, note = this.find(".boundary");
+      if (this.boundaryOf === text) return;
+      this.boundaryOf = text;
+      clearTimeout(this.pausing);
+      note.hidden = true;
+      note.dataset.done = "";
+      this.pausing = setTimeout(() => {
+        note.textContent = Boundary.note(page);
+        note.hidden = !note.textContent;
+        note.dataset.done = "true";
+      }, PAUSE);
+    }
+
+    // How many tokens there are, and where they are from.
+    count() {
+      const { page } = this, { given, starts, state: { added } } = page, number = (many) => many.toLocaleString("en");
+      const total = quantity(page.ids.length, "token"), typed = given.length - starts;
+      if (!starts) return `${total}, of which ${number(typed)} in the prompt`;
+      const begins = `${given.slice(0, starts).map((id) => page.label(id)).join(" ")}, which stands for the beginning of the text`;
+      return [`${total}: ${begins}`, ...(typed ? [`${number(typed)} in the prompt`] : []), ...(added.length ? [`${number(added.length)} added`] : [])].join(" · ");
     }
 
     // Elements are used again, so that the focus stays where it is.
@@ -94,18 +123,38 @@ parts.prompt = (() => {
       while (tokens.children.length > shown.length) tokens.lastChild.remove();
       while (tokens.children.length < shown.length) tokens.append(element("span", { role: "option", tabindex: -1 }));
       shown.forEach(([id, place], n) => this.showToken(tokens.children[n], id, place));
-      if (page.state.at === null && !ahead.length) tokens.scrollTop = tokens.scrollHeight; // the end, where it grows
       this.find(".unshown").hidden = !first;
-      this.find(".unshown").textContent = `… ${quantity(first, "token")} before`;
+      this.find(".unshown").textContent = `… ${quantity(first, "token")} before, not shown here`;
+      this.reveal();
       if (tokens.contains(document.activeElement) && document.activeElement.getAttribute("aria-selected") !== "true") {
         tokens.querySelector("[aria-selected=true]")?.focus();
       }
     }
 
+    // Scrolls to the token that is looked at, or to the question what comes next; a reader who has scrolled away from a
+    // growing text is left there.
+    reveal() {
+      const { state } = this.page, last = this.revealed ?? {};
+      const isGrown = last.text === state.text && last.at === state.at && last.added.length < state.added.length;
+      const node = this.tokens.querySelector("[aria-selected=true]");
+      this.revealed = state;
+      if (!node || (isGrown && this.isAway)) return;
+      const box = this.tokens.getBoundingClientRect(), place = node.getBoundingClientRect(), room = place.height / 2;
+      if (place.bottom + room > box.bottom) this.tokens.scrollTop += place.bottom + room - box.bottom;
+      else if (place.top - room < box.top) this.tokens.scrollTop -= box.top - place.top + room;
+    }
+
+    // Whether the reader has scrolled to where the selected token is not to be seen.
+    noteScroll() {
+      const box = this.tokens.getBoundingClientRect(), place = this.tokens.querySelector("[aria-selected=true]")?.getBoundingClientRect();
+      this.isAway = Boolean(place) && (place.top >= box.bottom || place.bottom <= box.top);
+    }
+
     showToken(node, id, place) {
       const { page, selected } = this, isSelected = place === selected, length = page.ids.length;
       const kind = place === length ? "open" : place > length ? "ahead" : place < page.given.length ? "given" : "added";
-      node.className = `token ${kind}${isSelected ? " shown" : ""}`;
+      const isFirst = place > 0 && place === page.model.windowStart(length);
+      node.className = `token ${kind}${isSelected ? " shown" : ""}${isFirst ? " first-seen" : ""}`;
       node.setAttribute("aria-selected", isSelected);
       node.setAttribute("tabindex", isSelected ? 0 : -1);
       node.dataset.place = place;
@@ -138,8 +187,7 @@ parts.prompt = (() => {
     // What is known of a token: of the one that is looked at, or pointed to.
     tell(place) {
       const { page } = this, id = page.ids[place], scores = this.scores.known[place];
-      const count = `${quantity(page.ids.length, "token")}, of which ${page.given.length.toLocaleString("en")} in the prompt`;
-      this.find(".about").textContent = id === undefined ? count : [
+      this.find(".about").textContent = id === undefined ? this.count() : [
         page.label(id), `token ${(place + 1).toLocaleString("en")}`, `id ${id}`, `bytes ${page.bytes(id)}`,
         ...(scores?.rank ? [`surprisal ${scores.surprisal.toFixed(2)} bits`, `rank ${scores.rank.toLocaleString("en")}`] : []),
       ].join(" · ");

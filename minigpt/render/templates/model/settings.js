@@ -15,6 +15,7 @@ parts.settings = class {
     });
     this.find(".as-used").addEventListener("click", () => page.change({ settings: page.start.settings }));
     this.find(".all-off").addEventListener("click", () => page.change({ settings: {} }));
+    this.find(".bias").addEventListener("input", () => this.tellBias(""));
     root.addEventListener("submit", (event) => {
       event.preventDefault();
       this.addBias(this.find(".bias").value);
@@ -60,15 +61,19 @@ parts.settings = class {
     this.find(".given-biases").replaceChildren(...buttons);
   }
 
-  // The tokens that a text is, or the one with the id of `#262`; none if the vocabulary lacks a letter of it.
+  // The tokens that a text is, or the one with the id of `#262`.
   idsOf(token) {
-    const { tokenizer, data } = this.page;
-    if (/^#\d{1,9}$/.test(token)) return [Number(token.slice(1))].filter((id) => id < data.config.vocabulary);
-    return tokenizer.lost(token) ? [] : tokenizer.encode(token);
+    return /^#\d+$/.test(token) ? [Number(token.slice(1))] : this.page.tokenizer.encode(token);
   }
 
-  notOne(ids) {
-    const cut = ids.slice(0, 6).map((id) => this.page.label(id)).join(" + ") || "none";
+  // Why a text does not name one token; nothing where it does.
+  notOne(token) {
+    const { tokenizer, data: { config } } = this.page, ids = this.idsOf(token), isId = /^#\d+$/.test(token);
+    if (isId) return ids[0] < config.vocabulary ? "" : `${token}: ids go from 0 to ${(config.vocabulary - 1).toLocaleString("en")}.`;
+    const lost = [...new Set(tokenizer.lost(token))].slice(0, 20).join(" ");
+    if (lost) return `The vocabulary has no token for ${lost}. Name one token, or #ID.`;
+    if (ids.length === 1) return "";
+    const cut = ids.slice(0, 6).map((id) => this.page.label(id)).join(" + ") + (ids.length > 6 ? " + …" : "");
     return `That is ${quantity(ids.length, "token")} of this vocabulary: ${cut}. Name one token, or #ID.`;
   }
 
@@ -77,15 +82,18 @@ parts.settings = class {
     const { page } = this, end = written.lastIndexOf("="), token = written.slice(0, end);
     const number = written.slice(end + 1).trim(), amount = end < 0 || !number ? NaN : Number(number);
     const { least, most } = page.filter("bias");
-    const ids = this.idsOf(token);
-    const fault = Number.isNaN(amount) ? "A bias needs a token and a number, as in ' the=-2'."
+    const fault = Number.isNaN(amount) || !token ? "A bias needs a token and a number, as in ' the=-2'."
       : !(amount >= least && amount <= most) ? `The number must lie between ${least} and ${most}.`
-      : ids.length !== 1 ? this.notOne(ids)
-      : "";
+      : this.notOne(token);
+    this.tellBias(fault);
+    if (fault) return;
+    const [id] = this.idsOf(token);
+    this.find(".bias").value = "";
+    page.setting("bias", [...this.biases.filter(([other]) => other !== id), [id, amount]]);
+  }
+
+  tellBias(fault) {
     this.find(".bias-note").hidden = !fault;
     this.find(".bias-note").textContent = fault;
-    if (fault) return;
-    this.find(".bias").value = "";
-    page.setting("bias", [...this.biases.filter(([id]) => id !== ids[0]), [ids[0], amount]]);
   }
 };
