@@ -4,7 +4,7 @@ Errors are MinigptErrors, whose messages name arguments as Python spells them: `
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints, overload
@@ -15,7 +15,7 @@ from minigpt.app.train_run import TrainRequest
 from minigpt.checkpoint import folder as on_disk
 from minigpt.checkpoint.listing import Snapshot, snapshots
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptError, as_argument, brief, named, spelled
+from minigpt.errors import CheckpointError, ConfigError, CorpusError, brief, concerning, named, spelled
 from minigpt.models.device import resolve_device
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import Model, gpt_of
@@ -236,19 +236,8 @@ class Checkpoint(on_disk.Checkpoint):
         return [single_token(self.tokenizer, text) for text in ([texts] if isinstance(texts, str) else texts)]
 
     def _gpt(self, why: str) -> GPT:
-        with _path_for_checkpoint():
+        with concerning("path", instead_of="checkpoint"):
             return gpt_of(self.model, why)
-
-
-@contextmanager
-def _path_for_checkpoint() -> Iterator[None]:
-    """Messages name the setting `checkpoint` as `load` does: `path`."""
-    try:
-        yield
-    except MinigptError as error:
-        names = {"checkpoint": "path"}
-        error.args = (spelled(error.message, lambda name, value: as_argument(names.get(name, name), value)),)
-        raise
 
 
 def load(
@@ -261,7 +250,7 @@ def load(
     Raises CheckpointError, which says what is missing or does not fit. Nothing in a folder is executed.
     """
     try:
-        with _path_for_checkpoint():
+        with concerning("path", instead_of="checkpoint"):
             loaded = on_disk.load(path, resolve_device(str(device)))
     except OSError as error:  # such as a name that is too long for the disk
         raise CheckpointError(f"{brief(str(path))} cannot be opened: {error.strerror}.") from error

@@ -52,7 +52,7 @@ def export_run(
     check_target(target, overwrite=wanted.overwrite)
     if kind == "gguf":
         check_installed()
-    loaded, page = open_checkpoint(run, "cpu", None), None
+    loaded, page = open_checkpoint(run, "cpu", None, called="run"), None
     if kind == "gguf":
         save_gguf(target, loaded, dtype, lambda total: stages("writing", total, "bytes"))
     elif kind == "page":

@@ -38,13 +38,14 @@ def open_checkpoint(
     dtype: str = "float32",
     quantize: str = "none",
     reading: Beginning = _USUAL,
+    called: str = "checkpoint",
 ) -> Checkpoint:
     """Load the checkpoint by path, or the newest run, with its weights stored as `dtype` and `quantize` say.
 
-    `reading`: how its tokenizer reads a prompt.
+    `reading`: how its tokenizer reads a prompt. `called`: the setting that gave the path.
     """
     target = use_device(device, threads)
-    with concerning("checkpoint"):
+    with concerning(called, instead_of="checkpoint"):
         loaded = load(path if path is not None else newest_run(), target)
     special = isinstance(reading, Reading) and reading.special
     loaded = replace(loaded, tokenizer=loaded.tokenizer.reading(special=special, no_bos=reading.no_bos))

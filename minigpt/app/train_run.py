@@ -19,7 +19,7 @@ from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.generation import within
 from minigpt.checkpoint.hub import pinned
 from minigpt.checkpoint.run_folder import RunFolder
-from minigpt.errors import named
+from minigpt.errors import concerning, named
 from minigpt.settings import Choices, Length, Machine, Output, TextSettings, TrainConfig, TrainMachine, require
 from minigpt.text.blocks import no_progress
 from minigpt.text.corpus import Corpus, read_corpus
@@ -117,7 +117,8 @@ class TrainRequest:
         choices, training, length, given = self.choices, self.training, self.length, self.given
         first = None
         if choices.base is not None:
-            first = Base(choices.base, load(choices.base))
+            with concerning("base", instead_of="checkpoint"):
+                first = Base(choices.base, load(choices.base))
             for sentence in first.checkpoint.notes:
                 self.note(sentence)
             choices, training = finetune_settings(first, choices, training, given, device, ranks.size)

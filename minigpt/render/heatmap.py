@@ -17,7 +17,7 @@ _LABELLED = 4  # lines from one numbered row to the next
 _SHOWN = 0.98  # of the numbers, at least, lie within the limits of the colours
 _ON_PAGE = 192  # rows and columns at most: 4 pictures are then 700 kB
 # Okabe and Ito, "Color Universal Design", 2008: told apart by colour-blind people too.
-_MINUS, _NOTHING, _PLUS = (0, 114, 178), (238, 238, 238), (213, 94, 0)
+_MINUS, _NOTHING, _PLUS = (213, 94, 0), (238, 238, 238), (0, 114, 178)
 _SHADES = 24  # on either side
 
 
@@ -155,7 +155,7 @@ def heat_colour(value: float, limit: float) -> str:
 
 def heat_legend(pictures: Sequence[HeatPicture], screen: Screen) -> Text:
     """What the colours of each picture, or its heights, stand for; and how the pictures were reduced."""
-    low, middle, high = ("blue", "white", "orange")
+    low, middle, high = ("orange", "white", "blue")
     if not screen.coloured:
         low, middle, high = (signed_sparkline([x], 1.0, screen.symbols) for x in (-1.0, 0.0, 1.0))
     scales = (f"{picture.title}: {low} -{picture.end}, {high} +{picture.end}" for picture in pictures)

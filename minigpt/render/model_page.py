@@ -53,7 +53,7 @@ def model_page(data: Mapping[str, Any], tokens: Iterable[Token], *, title: str, 
         "shapes": SHAPES,
     }
     section = Section("model", "Type a text, and see what the model makes of it", {**data, **known}, scripts)
-    return page(title, [section], caption=caption, styles=("model/model.css", "model/inside.css"))
+    return page(title, [section], caption=caption, styles=("model/model.css", "model/inside.css", "model/walk.css"))
 
 
 def _filter(spec: FilterSpec, vocabulary: int) -> dict[str, Any]:

@@ -51,7 +51,7 @@ _FIXED = {
     "token_embedding": "token embedding",
     "position_embedding": "position embedding",
     "attention_bias": "attention biases",
-    "final_norm_bias": "final norm's bias",
+    "final_norm_bias": "final norm bias",
 }
 
 
@@ -90,6 +90,7 @@ def parts_table(record: PartsWorth, after: str, screen: Screen, top: int = 10) -
     yield from Table(columns, screen).lines(shown, style=lambda row: "bold" if row is total else "")
     for caption in _captions(record, question(after, screen), token_label(record.token, screen.symbols)):
         yield screen.caption(*caption)
+    yield screen.caption(f"{_FIXED['attention_bias']}: the attention bias of every layer, together")
 
 
 def _captions(record: PartsWorth, asked: str, label: str) -> list[tuple[str, ...]]:

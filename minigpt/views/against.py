@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from minigpt.errors import CheckpointError, named
+from minigpt.errors import CheckpointError, concerning, named
 from minigpt.records import Record
 from minigpt.settings import Settings, setting
 from minigpt.text.records import Token
@@ -259,7 +259,9 @@ def _both(question: Question) -> tuple[Checkpoint, Checkpoint, dict[str, Any]]:
     """Both checkpoints, and what an answer says about them."""
     from minigpt.checkpoint.folder import described, load
 
-    one, other = question.checkpoint, load(question.flags.against, question.model.device)
+    one = question.checkpoint
+    with concerning("against", instead_of="checkpoint"):
+        other = load(question.flags.against, question.model.device)
     other = replace(other, tokenizer=other.tokenizer.reading(**one.tokenizer.reads))
     for sentence in other.notes:
         question.note(sentence)

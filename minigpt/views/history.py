@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minigpt.errors import CheckpointError, named
+from minigpt.errors import CheckpointError, concerning, named
 from minigpt.sampling.records import Candidate
 from minigpt.settings import Settings, require, setting
 from minigpt.views.view import Answer, Question, View
@@ -114,6 +114,8 @@ def history_run(flags: Any, checkpoint: Path | None, explicit: bool) -> Path:
 
     run = find_run(flags.history)
     if run.is_dir() or str(flags.history) != "run":
+        with concerning("history", instead_of="checkpoint"):
+            find_folder(run)
         own = run_of(find_folder(checkpoint)) if explicit and checkpoint is not None else None
         require(
             own is None or own.resolve() == run.resolve(),

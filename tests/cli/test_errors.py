@@ -239,6 +239,8 @@ INSPECT = [
     (["a", "--json", "--csv"], 2, "--json and --csv exclude each other"),
     (["a", "--file", "b"], 2, "as an argument or with --file, not both"),
     (["--file", "nowhere.txt"], 1, "nowhere.txt does not exist"),
+    (["a", "--against", "nowhere"], 1, "nowhere does not exist; --against takes a run folder"),
+    (["a", "--history", "nowhere"], 1, "nowhere does not exist; --history takes a run folder"),
     (["--file", "."], 1, "is not one file"),
     ([NOT_UTF8], 2, "the text on the command line is not UTF-8: byte 0xff at offset 0"),
     (["a", "--top", "0"], 2, "--top"),

@@ -85,6 +85,14 @@ def test_mistakes_are_one_clear_line(minigpt: Run, trained: Path, arguments: lis
     assert os.listdir() == []
 
 
+@pytest.mark.parametrize("target", ["a.html", "a.gguf", "out"])
+def test_a_model_that_does_not_exist_is_told_by_the_arguments_own_name(minigpt: Run, target: str) -> None:
+    result = minigpt("export", "nowhere", target)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("minigpt export: nowhere does not exist; RUN takes a run folder")
+    assert "--checkpoint" not in result.stderr
+
+
 def page_data(path: str) -> Any:
     """What a page holds."""
     found = re.search(

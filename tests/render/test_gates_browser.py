@@ -38,6 +38,7 @@ def test_each_token_has_the_colour_of_the_state_after_it(browser: Browser, gate_
     colours = shares(browser)
     for colour, value in zip(colours, VALUES, strict=True):
         assert f"{70 * abs(value):g}%" in colour  # of at most 70 %, so that letters stay legible
+        assert ("rgb(0, 114, 178)" in colour) == (value > 0)  # blue; orange below zero, as on every page
     assert browser.text(".low") == "−1.000"
     browser["document.querySelector('.quantity').selectedIndex = 1"]
     browser["document.querySelector('.quantity').dispatchEvent(new Event('change'))"]

@@ -54,9 +54,9 @@ def test_a_coloured_line_holds_two_rows() -> None:
     orange, blue, nothing = "rgb(213,94,0)", "rgb(0,114,178)", "rgb(238,238,238)"
     styles = [str(span.style) for line in (first, second) for span in line.spans if "rgb" in str(span.style)]
     assert styles == [
-        f"not dim {orange} on {nothing}",
-        f"not dim {blue} on {orange}",
-        f"not dim on {blue}",
+        f"not dim {blue} on {nothing}",
+        f"not dim {orange} on {blue}",
+        f"not dim on {orange}",
         f"not dim on {nothing}",
     ]
 
@@ -118,6 +118,6 @@ def test_no_line_is_wider_than_the_screen(symbols: Symbols, coloured: bool, cont
 
 def test_a_legend_names_the_colours_where_they_are_seen() -> None:
     picture = reduced([(1.0, -1.0)], (1, 2), means=False)
-    assert heat_legend([picture], Screen(80, coloured=True)).plain == " a table: blue -1, orange +1 · white 0"
+    assert heat_legend([picture], Screen(80, coloured=True)).plain == " a table: orange -1, blue +1 · white 0"
     assert heat_legend([picture], Screen(80)).plain == " a table: ▁ -1, █ +1 · ▅ 0"
     assert room_for(40, Screen(40)) == (17, 34)

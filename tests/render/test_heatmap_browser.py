@@ -30,7 +30,7 @@ def test_a_pixel_has_the_colour_of_its_number(browser: Browser, heat_page: Path,
     pixels = [data[i : i + 4] for i in range(0, len(data), 4)]
     for value, (red, _, blue, strength) in zip([x for row in ROWS for x in row], pixels, strict=True):
         assert strength == pytest.approx(255 * min(1, abs(value)), abs=1)
-        assert strength < 2 or (red > blue) == (value > 0)  # orange or blue
+        assert strength < 2 or (blue > red) == (value > 0)  # blue or orange
 
 
 def test_its_numbers_are_read_by_keys_and_pointer(browser: Browser, heat_page: Path) -> None:

@@ -571,7 +571,7 @@ def stage(live: Live) -> list[str]:
 STOPS = {
     "Tokens": ["walk", "prompt"],
     "Positions": ["walk", "inside", "embedding"],
-    "Queries and keys": ["walk", "inside", "projections"],
+    "Queries and keys": ["walk", "inside", "head"],
     "Attention": ["walk", "inside", "head"],
     "Self-attention": ["walk", "attention"],
     "Layers": ["walk", "inside", "stream", "lens"],
@@ -647,6 +647,85 @@ def test_no_stop_of_the_walk_scrolls_sideways_or_moves(live: Callable[..., Live]
         page.open("walk")
         assert page.browser["document.documentElement.scrollWidth"] <= screen
         assert page.browser["document.getAnimations().length"] == 0
+
+
+HEARTS = {
+    1: [".prompt-text", ".tokens", ".pieces tbody tr:nth-child(8)"],
+    2: [f"[data-vector={name}] .strip" for name in ("token", "position", "sum")],
+    3: ["[data-vector=query] .strip", "[data-vector=key] .strip", "[data-line=score]"],
+    4: [".scores tbody tr:last-child", "[data-vector=mix] .strip"],
+    5: [".heads", ".large"],
+    6: [".stream tbody tr:last-child", ".rows-of-lens tbody tr:last-child"],
+    7: [".output tbody tr:last-child", ".next tbody tr:nth-child(10)"],
+    8: [".prompt-text", ".tokens", ".draw", ".next tbody tr:nth-child(10)", ".sliders"],
+}
+
+
+@pytest.mark.parametrize(("stop", "hearts"), HEARTS.items())
+def test_a_projector_shows_the_sentence_and_what_it_is_about(
+    live: Callable[..., Live], stop: int, hearts: list[str]
+) -> None:
+    """On the first screen of 1,280 x 720, in a font that is read from afar."""
+    page = live(layers=2, width=64, heads=4)
+    page.browser("Emulation.setDeviceMetricsOverride", width=1280, height=720, deviceScaleFactor=1, mobile=False)
+    page.read("The string is a sequence", walk=stop)
+    page.open("walk")
+    wait_for(page.browser, "document.querySelector('.next tbody tr')")
+    for heart in (".sentence", *hearts):
+        rows = page.browser[f"document.querySelectorAll({json.dumps(heart)}).length"]
+        assert rows, heart
+        found = f"[...document.querySelectorAll({json.dumps(heart)})].find((each) => each.checkVisibility())"
+        top = page.browser[f"{found}.getBoundingClientRect().top"]
+        bottom = page.browser[f"{found}.getBoundingClientRect().bottom"]
+        assert (top, bottom) == (pytest.approx(360, abs=360), pytest.approx(360, abs=360)) or heart == ".sliders", heart
+        assert top < 700, heart
+    size = "parseFloat(getComputedStyle(document.querySelector('.sentence')).fontSize)"
+    assert 28 <= page.browser[size] <= 44
+    hidden = [".legend", ".copy", ".link", ".biases", ".more", ".formula:not([data-line=score])", ".products"]
+    for each in hidden:
+        seen = f"[...document.querySelectorAll('{each}')].filter((each) => each.checkVisibility()).length"
+        assert page.browser[seen] == 0, each
+
+
+def test_the_walk_shows_formulas_when_asked_and_keys_still_lead_on(live: Callable[..., Live]) -> None:
+    page = live()
+    page.read(TEXT, walk=3)
+    page.open("walk")
+    seen = "[...document.querySelectorAll('.onstage .formula')].filter((each) => each.checkVisibility()).length"
+    few = page.browser[seen]
+    page.browser.click(".formulas")
+    assert page.browser[seen] > few == 1
+    page.browser.press(" ")
+    assert page.browser[f"{PAGE}.state.walk"] == 3
+    page.browser.press("ArrowRight")
+    assert page.browser[f"{PAGE}.state.walk"] == 4
+
+
+@pytest.mark.parametrize("screen", [400, 1280])
+def test_over_the_text_no_token_is_torn_and_no_line_runs_through_one(live: Callable[..., Live], screen: int) -> None:
+    page = live(screen, context=64)
+    page.read("The cat – “sat” on the mat, and the dog lay down " * 2)
+    page.open("attention")
+    wait_for(page.browser, "document.querySelector('.lines path')")
+    assert page.browser[
+        "[...document.querySelectorAll('.lines .token')].every((each) => each.getClientRects().length === 1)"
+    ]
+    crossed = page.browser[
+        """(() => {
+          const corner = document.querySelector('.lines svg').getBoundingClientRect();
+          const boxes = [...document.querySelectorAll('.lines .token')].map((each) => each.getBoundingClientRect());
+          return [...document.querySelectorAll('.lines path')].filter((path) => {
+            const length = path.getTotalLength();
+            return Array.from({length: 200}, (_, i) => path.getPointAtLength((i * length) / 199)).some(({x, y}) =>
+              boxes.some(({left, right, top, bottom}) => x + corner.left > left && x + corner.left < right
+                && y + corner.top > top + 1 && y + corner.top < bottom));
+          }).length;
+        })()"""
+    ]
+    assert crossed == 0
+    assert len({round(top) for top in page.browser[
+        "[...document.querySelectorAll('.lines .token')].map((each) => each.getBoundingClientRect().top)"
+    ]}) > 1  # fmt: skip
 
 
 def test_names_of_tokens_are_text_wherever_they_are_shown(browser: Browser, tmp_path: Path, bpe: Tokenizer) -> None:

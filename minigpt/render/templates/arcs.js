@@ -47,7 +47,7 @@ class Arcs {
     this.svg.replaceChildren(...heads.flatMap(({ hue, weights }, n) => weights.map((weight, i) => {
       if (weight < Arcs.LEAST) return "";
       const path = document.createElementNS(this.svg.namespaceURI, "path");
-      path.setAttribute("d", Arcs.path(tops[row], tops[i], rem, n));
+      path.setAttribute("d", Arcs.path(tops[row], tops[i], rem, n, corner.width));
       path.style.setProperty("--hue", hue);
       path.style.strokeWidth = `${Math.max(1.5, weight * Arcs.WIDEST * rem)}px`;
       path.style.opacity = 0.3 + 0.7 * Math.sqrt(weight);
@@ -56,10 +56,13 @@ class Arcs {
     })));
   }
 
-  // An arc above both ends, higher for distant ones and for head number `n`; from a token to itself, a loop.
-  static path([x, y], [toX, toY], rem, n) {
-    const high = rem * (Math.min(2.2, 0.7 + Math.abs(x - toX) / rem / 12) + 0.25 * n);
-    const side = x === toX && y === toY ? rem / 2 : 0;
-    return `M${x},${y} C${x + side},${y - high} ${toX - side},${toY - high} ${toX},${toY}`;
+  // An arc above both ends, higher for distant ones and for head number `n`; from a token to itself, a loop. Between lines of
+  // the text it runs as the text does, above the words: to the edge of the one, and on from the edge, `width`, of the other.
+  static path([x, y], [toX, toY], rem, n, width) {
+    const isLower = y > toY, isOne = Math.abs(y - toY) < 1, [edge, toEdge] = isLower ? [0, width] : [width, 0];
+    const far = isOne ? Math.abs(x - toX) : Infinity, high = rem * (Math.min(2.2, 0.7 + far / rem / 12) + 0.25 * n);
+    const side = x === toX && isOne ? rem / 2 : 0, level = 0.75 * high; // that an arc reaches
+    if (isOne) return `M${x},${y} C${x + side},${y - high} ${toX - side},${toY - high} ${toX},${toY}`;
+    return `M${x},${y} Q${x},${y - level} ${edge},${y - level} M${toEdge},${toY - level} Q${toX},${toY - level} ${toX},${toY}`;
   }
 }

@@ -48,11 +48,11 @@ class GateView {
     return value < 0 ? `−${text}` : signed ? `+${text}` : text;
   }
 
-  // Orange is positive and blue negative; what has no sign has one colour.
+  // Blue is above zero and orange below; what has no sign has one colour.
   colour() {
     const quantity = this.data.quantities[this.shown];
     const { values, limit, signed } = quantity;
-    const colours = signed ? ["#0072b2", "#d55e00"] : ["var(--bar)", "var(--bar)"];
+    const colours = signed ? ["#d55e00", "#0072b2"] : ["var(--bar)", "var(--bar)"];
     this.tokens.forEach((token, i) => {
       const strength = limit ? (Math.abs(values[i]) / limit) * GateView.STRONGEST : 0;
       token.style.backgroundColor = `color-mix(in srgb, ${colours[values[i] > 0 ? 1 : 0]} ${strength}%, transparent)`;

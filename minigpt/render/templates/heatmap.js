@@ -1,12 +1,12 @@
-// Tables of numbers as pictures: blue is negative and orange positive, as strong as the number; one is read at a time.
+// Tables of numbers as pictures: blue is above zero and orange below, as strong as the number; one is read at a time.
 views.heatmap = (section, { pictures }) => {
   const figures = section.querySelectorAll("figure");
   pictures.forEach((picture, i) => new HeatMap(figures[i], picture));
 };
 
 class HeatMap {
-  static MINUS = [0, 114, 178];
-  static PLUS = [213, 94, 0];
+  static MINUS = [213, 94, 0];
+  static PLUS = [0, 114, 178];
 
   constructor(figure, picture) {
     this.picture = picture;

@@ -38,7 +38,7 @@ const Attribution = (() => {
       found.push({ name: `layer ${layer + 1} attention bias`, key: null, adds: product(project.bias, 0, towards, C) });
       found.push({ name: `layer ${layer + 1} mlp`, key: `${layer + 1}.mlp`, adds: product(reading.mlp[layer], t * C, towards, C) });
     }
-    found.push({ name: "final norm's bias", key: null, adds: product(model.finalNorm.bias, 0, model.head.subarray(id * C, (id + 1) * C), C) });
+    found.push({ name: "final norm bias", key: null, adds: product(model.finalNorm.bias, 0, model.head.subarray(id * C, (id + 1) * C), C) });
     return found;
   }
 

@@ -36,7 +36,7 @@ class Station {
   }
 
   line(name) {
-    this[name] = element("p", { class: "formula" });
+    this[name] = element("p", { "class": "formula", "data-line": name });
     return this[name];
   }
 

@@ -8,7 +8,7 @@ stations.embedding = class extends Station {
     const { model: { wte, wpe, config: { width: C } } } = this.page, id = reading.ids[t];
     const token = wte.subarray(id * C, (id + 1) * C), position = wpe.subarray(t * C, (t + 1) * C), sum = reading.streamRow(0, t);
     this.fill("token", token, `${this.page.label(id)}, row ${id} of wte`);
-    this.fill("position", position, `row ${t} of wpe`);
+    this.fill("position", position, `row ${t} of wpe, whose rows count from 0`);
     this.fill("sum", sum, "the residual stream begins");
     const c = this.chosen.C;
     this.sums.replaceChildren(...Numbers.formula`component ${String(c + 1)}: wte + wpe = ${token[c]} + ${Numbers.factor(position[c])} = ${sum[c]}`);

@@ -244,7 +244,8 @@ class LivePage {
 
   // A token as it stands in a text whose breaks are seen.
   shown(id) {
-    return (this.written(id) || "∅").replaceAll("\n", "⏎\n").replaceAll("\t", "⇥\t");
+    const bytes = /^<[0-9A-F]{2}( [0-9A-F]{2})+>$/; // whose name is one word
+    return (this.written(id) || "∅").replace(bytes, (name) => name.replaceAll(" ", "\u00a0")).replaceAll("\n", "⏎\n").replaceAll("\t", "⇥\t");
   }
 
   // The bytes of a token, as `20 74 68 65`.

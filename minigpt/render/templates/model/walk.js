@@ -9,8 +9,8 @@ parts.walk = (() => {
       sentence: "The model reads neither letters nor words: the text is cut into tokens, and each token has a number, its id." },
     { title: "Positions", parts: ["inside"], stations: ["embedding"],
       sentence: "A table holds a vector for each token; a second vector, for the token's position, is added to it, so that the model knows the order of the text." },
-    { title: "Queries and keys", parts: ["inside"], stations: ["projections"],
-      sentence: "From its vector each token computes a query, which says what it looks for, and a key, which says what it offers to the tokens after it." },
+    { title: "Queries and keys", parts: ["inside"], stations: ["head"],
+      sentence: "From each token's vector the layer computes a query, for what the token looks for, and a key, for what it offers to itself and to the tokens after it." },
     { title: "Attention", parts: ["inside"], stations: ["head"],
       sentence: "The product of a query and a key is a score; the softmax turns the scores into weights, and the head returns the mean of the values, weighted by them." },
     { title: "Self-attention", parts: ["attention"],
@@ -18,7 +18,7 @@ parts.walk = (() => {
     { title: "Layers", parts: ["inside", "lens"], stations: ["stream"],
       sentence: "Each layer adds what its heads and its MLP have computed to the token's vector, and the next layer continues with the sum." },
     { title: "The list", parts: ["inside", "list"], stations: ["logits"],
-      sentence: "The last vector is multiplied by the vector of every token in the vocabulary, and the softmax turns these logits into a list of probabilities." },
+      sentence: "The last vector, normalised once more, is multiplied by the vector of every token; the softmax turns these products, the logits, into a list of probabilities." },
     { title: "Sampling", parts: ["prompt", "play", "list", "settings"],
       sentence: "The next token is drawn at random according to these probabilities; it is added to the text, and the model predicts again." },
   ];
@@ -56,7 +56,7 @@ parts.walk = (() => {
       if (!this.page.state.walk || event.altKey || event.ctrlKey || event.metaKey) return;
       if (event.key === "Escape") return this.page.change({ walk: 0 });
       const step = { "ArrowRight": 1, "PageDown": 1, " ": event.shiftKey ? -1 : 1, "ArrowLeft": -1, "PageUp": -1 }[event.key];
-      const isUsed = event.defaultPrevented || event.target.closest("textarea, select, input") || (event.key === " " && event.target.closest("button, summary"));
+      const isUsed = event.defaultPrevented || event.target.closest("textarea, select, input:not(.formulas)") || (event.key === " " && event.target.closest("button, summary, input"));
       if (!step || isUsed) return;
       event.preventDefault();
       this.go(step);

@@ -90,7 +90,7 @@ parts.worth = (() => {
         const isOut = page.state.removed.includes(place);
         const button = element("button", {
           "type": "button", "class": "leave", "data-place": place, "data-id": id, "aria-pressed": isOut, "text": page.label(id),
-          "aria-label": `leave out token ${place}: ${page.label(id)}`, ...(place < start ? { disabled: "" } : {}),
+          "aria-label": `leave out token ${place + 1}: ${page.label(id)}`, "title": `token ${place + 1}, which --without calls position ${place}`, ...(place < start ? { disabled: "" } : {}),
         });
         button.addEventListener("click", () => page.change(({ removed }) => ({
           removed: isOut ? removed.filter((each) => each !== place) : [...removed, place].sort((a, b) => a - b),
@@ -103,7 +103,7 @@ parts.worth = (() => {
     showLists() {
       const { page, one, chosen } = this, names = ["unchanged", "changed"], name = page.label(chosen), verdict = this.find(".verdict");
       const other = this.other ?? one, lists = Pair.compared(one, other, [chosen]), bits = one.bits[chosen] - other.bits[chosen];
-      const place = page.state.at ? `in place of token ${page.state.at}` : "next";
+      const place = page.state.at ? `in place of token ${page.state.at + 1}` : "next";
       this.find(".asked").textContent = `${place}, raw softmax · chosen: ${name}`;
       verdict.dataset.bits = bits;
       verdict.textContent = this.other ? `${name}: ${percent(one.shares[chosen])} unchanged, ${percent(other.shares[chosen])} changed: ${Pair.signed(bits)} bits` :
