@@ -260,6 +260,7 @@ def test_the_end_of_the_context_is_told_and_marked(long: Page, demo: Checkpoint)
     ]
     for part in ("inside", "attention", "lens"):
         long.open_part(part)
+        long.wait(f"document.querySelector('[data-part={part}] .window-note').textContent")
         assert long.browser.text(f"[data-part={part}] .window-note") == note
     long["page.change({at: 200})"]
     note = f"of the 200 before this one, the first {window_start(200, context)} are no longer seen."
