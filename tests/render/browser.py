@@ -85,6 +85,11 @@ class Browser:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
+    def settle(self) -> None:
+        """Until the page has handled what happened to it: a <details> tells that it was opened in a task of its own."""
+        later = "new Promise((done) => setTimeout(() => setTimeout(done)))"
+        self("Runtime.evaluate", expression=later, awaitPromise=True)
+
     def press(self, key: str) -> None:
         for kind in ("keyDown", "keyUp"):
             self("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=KEYS[key])

@@ -55,14 +55,13 @@ class Live:
         self.browser[f"document.querySelector('[data-part={part}]').open = true"]
         for station in stations:
             self.browser[f"document.querySelector('[data-station={station}]').open = true"]
-        # a <details> reports in a task of its own that it was opened
-        self.browser("Runtime.evaluate", expression="new Promise((go) => setTimeout(go, 0))", awaitPromise=True)
+        self.browser.settle()
 
     def vector(self, station: str, name: str) -> list[float]:
         """All numbers of a vector, from its table."""
         vector = f"document.querySelector('[data-station={station}] [data-vector={json.dumps(name)}]')"
         self.browser[f"{vector}.querySelector('details').open = true"]
-        self.browser("Runtime.evaluate", expression="new Promise((go) => setTimeout(go, 0))", awaitPromise=True)
+        self.browser.settle()
         return self.numbers(f"[data-station={station}] [data-vector={json.dumps(name)}] td")
 
     def numbers(self, selector: str) -> list[float]:

@@ -128,6 +128,7 @@ class Page:
     def open_part(self, name: str) -> None:
         self.click(f'[data-part="{name}"] > summary')
         self.wait(f"document.querySelector('[data-part={name}]').open")
+        self.browser.settle()
 
     def rows(self, table: str = ".next") -> list[dict[str, Any]]:
         """The rows of tokens: id, label, rank, shares (null where it is cut), logit, and whether it is marked."""
