@@ -1019,6 +1019,64 @@ def test_on_a_narrow_screen_what_is_drawn_from_is_seen(browser: Browser, demo_pa
         assert browser[f"{right.format('.tokens .open')} <= {right.format('.text.tokens')}"]
 
 
+FAINT = """(() => {
+  const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const parsed = (colour) => {
+    context.clearRect(0, 0, 1, 1);
+    context.fillStyle = colour;
+    context.fillRect(0, 0, 1, 1);
+    return [...context.getImageData(0, 0, 1, 1).data].map((value) => value / 255);
+  };
+  const over = ([r, g, b, a], under) => [r, g, b].map((value, i) => value * a + under[i] * (1 - a));
+  const ground = (node) => {
+    return node ? over(parsed(getComputedStyle(node).backgroundColor), ground(node.parentElement)) : [1, 1, 1];
+  };
+  const linear = (value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+  const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  const contrast = (a, b) => {
+    const [dark, light] = [luminance(a), luminance(b)].sort((one, other) => one - other);
+    return (light + 0.05) / (dark + 0.05);
+  };
+  const faint = [];
+  for (const node of document.querySelectorAll("body *")) {
+    const isText = [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
+    const isSeen = node.checkVisibility({ opacityProperty: true, visibilityProperty: true });
+    if (!isText || !isSeen || node.closest(":disabled, svg, script")) continue;
+    const { color, fontSize, fontWeight } = getComputedStyle(node), size = parseFloat(fontSize), under = ground(node);
+    const least = size >= 24 || (size >= 18.66 && fontWeight >= 700) ? 3 : 4.5; // WCAG 2.2, 1.4.3
+    const found = contrast(over(parsed(color), under), under);
+    if (found < least) faint.push(`${node.className}: ${node.textContent.slice(0, 20)} ${found.toFixed(2)}`);
+  }
+  return faint;
+})()"""
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_every_text_stands_out_from_its_ground(browser: Browser, demo_page: Path, dark: bool) -> None:
+    """The contrast that WCAG 2.2 asks for at level AA, computed from the colours that the browser uses."""
+    browser.open(demo_page, dark=dark)
+    page = Page(browser)
+    page.type("The arguments of the function: \u001b")
+    for _ in range(3):
+        page.click(".draw")
+    browser["document.querySelectorAll('details:not([data-part=game])').forEach((each) => { each.open = true; })"]
+    browser.settle()
+    page["page.change({without: ['1.1'], other: 'Another text', chosen: null})"]
+    page.wait("true")
+    assert browser[FAINT] == []
+
+
+def test_nothing_moves_where_motion_is_unwelcome(browser: Browser, demo_page: Path) -> None:
+    browser.open(demo_page)
+    page = Page(browser)
+    page.type("The arguments")
+    browser("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])
+    browser["document.querySelectorAll('details').forEach((each) => { each.open = true; })"]
+    browser.settle()
+    page.click(".draw")
+    assert browser["document.getAnimations().filter(({playState}) => playState === 'running').length"] == 0
+
+
 def test_in_print_there_are_no_controls(page: Page) -> None:
     page.type("The arguments")
     page.browser("Emulation.setEmulatedMedia", media="print")
