@@ -402,7 +402,7 @@ def test_freezing_needs_a_given_model(train: Run) -> None:
 def test_a_model_that_is_not_there(minigpt: Run, notes: str) -> None:
     result = minigpt("train", notes, "--from", "none")
     assert result.exit_code == 1
-    assert result.stderr.startswith("minigpt train: none does not exist; --checkpoint takes")
+    assert result.stderr.startswith("minigpt train: none does not exist; --from takes")
 
 
 def test_a_model_that_gets_no_better_is_left_as_it_is(further: Run, trained: Path) -> None:

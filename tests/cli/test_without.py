@@ -66,7 +66,7 @@ def test_a_page_holds_the_table(inspect: Run) -> None:
     assert result.exit_code == 0, result.stderr
     text = Path("a.html").read_text("utf-8")
     assert 'data-view="without"' in text
-    assert '<table class="parts">' in text
+    assert '<table class="parts lists">' in text
     assert not {"\x1b", "\u202e"} & set(text)
 
 

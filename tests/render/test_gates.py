@@ -74,7 +74,7 @@ def test_a_token_has_the_colour_or_the_bar_of_the_unit_after_it() -> None:
     _, text = unit_course(steps, 0, Screen(80, coloured=True))
     styles = [str(span.style) for span in text.spans]
     assert styles[0] == "black on rgb(238,238,238)"
-    assert styles[2] == "black on rgb(213,94,0)"
+    assert styles[2] == "black on rgb(0,114,178)"
 
 
 def test_a_state_of_zeros_has_no_colours() -> None:

@@ -98,6 +98,7 @@ class Page:
         self.wait("true")
 
     def click(self, selector: str) -> None:
+        self.browser.settle()  # or what an earlier click has opened might move what this one is meant for
         self.browser[f"document.querySelector({json.dumps(selector)}).scrollIntoView({{block: 'center'}})"]
         self.browser.click(selector)
         self.wait("true")
