@@ -33,7 +33,7 @@ def _speed(comparison: Comparison) -> Claim:
     return Claim(
         "The steps of a recurrent network cannot run in parallel, so it trains more slowly than a GPT.",
         _measured(f"Tokens a second at a context of {context:,.0f}", speeds, "{:,.0f}".format)
-        + _verdict(speeds, ("rnn", "lstm", "gpt"), lambda of: of["gpt"] > max(of["rnn"], of["lstm"])),
+        + _verdict(speeds, ("rnn", "lstm", "gpt"), _gpt_exceeds_recurrent),
     )
 
 
@@ -116,7 +116,7 @@ def _cost(comparison: Comparison) -> Claim:
     return Claim(
         "A recurrent network generates every token at the same cost; attention costs more the further it looks back.",
         _measured(f"Times as long for token {last:,.0f} as for the first", growths, "{:.2f}".format)
-        + _verdict(growths, ("rnn", "lstm", "gpt"), lambda of: of["gpt"] > max(of["rnn"], of["lstm"])),
+        + _verdict(growths, ("rnn", "lstm", "gpt"), _gpt_exceeds_recurrent),
     )
 
 
@@ -161,6 +161,10 @@ def _verdict(numbers: Numbers, needed: Sequence[str], agrees: Callable[[Numbers]
     if not numbers or not set(needed) <= numbers.keys():
         return ""
     return " This run agrees." if agrees(numbers) else " This run does not agree."
+
+
+def _gpt_exceeds_recurrent(numbers: Numbers) -> bool:
+    return numbers["gpt"] > max(numbers["rnn"], numbers["lstm"])
 
 
 def _gpt_is_lowest(numbers: Numbers) -> bool:
