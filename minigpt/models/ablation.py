@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from minigpt.models.device import windows_at_once
 from minigpt.models.gpt import GPT
-from minigpt.models.kv_cache import window_start
+from minigpt.models.window import window_start
 from minigpt.models.parts import Part, parts_of_layer
 
 

@@ -1,31 +1,60 @@
-"""Decoding token by token: one protocol for every kind of model, whether it keeps a cache or a state."""
+"""Decoding token by token, and passes over whole texts: one protocol for every kind of model.
+
+Logits are float32 arrays, whatever computes them: C (native.py) or torch (torch_network.py), which is imported only for
+a model of torch's.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from typing import Protocol
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from minigpt.models.baselines import Baseline, State
-from minigpt.models.flat_step import SPLIT_WIDTH, FlatStep
-from minigpt.models.gpt import GPT
-from minigpt.models.kinds import Model
-from minigpt.models.kv_cache import KVCache, window_start
-from minigpt.models.native import NativeStep, is_native
-from minigpt.models.threads import StepThreads, one_thread_but_for_steps, step_threads
+from minigpt.models.native import NativeGPT
+from minigpt.models.window import window_start
+from minigpt.settings import ModelConfig
+
+if TYPE_CHECKING:
+    from minigpt.models.kinds import Model
+
+_STRETCH = 256  # tokens of a text whose logits are in memory at once
+NOT_SCORED = -100  # the target that is left out
 
 
-@contextmanager
-def decoding_threads(model: Model) -> Iterator[None]:
-    """Use one thread for a narrow model on a CPU.
+class Cache(Protocol):
+    """What a GPT keeps of several sequences that grow together; `length` positions are filled."""
 
-    Two are no faster, and 40 times slower when another program occupies one of the cores. step.c still chooses its own
-    number of threads at every step.
-    """
-    narrow = model.config.width < SPLIT_WIDTH and model.device.type == "cpu"
-    with one_thread_but_for_steps() if narrow else nullcontext():
-        yield
+    length: int
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Continue with these sequences only, numbered from 0."""
+
+    def repeat_first(self) -> None:
+        """Copy the first sequence to all others."""
+
+    def columns(self, first: int) -> list[Any]:
+        """Copies of what a single sequence has for each of its tokens from `first` on."""
+
+    def put(self, columns: Sequence[Any]) -> None:
+        """Append what `columns` gave for the same tokens in the same places."""
+
+
+class Network(Protocol):
+    """A GPT that continues a cache."""
+
+    config: ModelConfig
+
+    def new_cache(self, sequences: int = 1) -> Any:
+        """An empty cache."""
+
+    def read(self, ids: Sequence[Sequence[int]], cache: Any, *, every: bool = False) -> np.ndarray:
+        """Append `ids` [B, T] to the first B sequences of `cache`; returns the logits [B, V] after the last ones, or
+        [B, T, V] after `every` one."""
+
+    def nats(self, ids: np.ndarray, targets: np.ndarray, cache: Any) -> np.ndarray:
+        """Append `ids` [B, T]; returns the loss [B, T] of `targets` in nats, in float64, and 0 for NOT_SCORED."""
 
 
 class Decoder(Protocol):
@@ -36,10 +65,10 @@ class Decoder(Protocol):
 
     start: int
 
-    def prefill(self, ids: Sequence[int]) -> Tensor:
+    def prefill(self, ids: Sequence[int]) -> np.ndarray:
         """Read `ids` (one or more) as the beginning of every row; returns the logits [B, V] after the last."""
 
-    def step(self, tokens: Sequence[int]) -> Tensor:
+    def step(self, tokens: Sequence[int]) -> np.ndarray:
         """Append a token to each row; returns the logits [B, V] after them."""
 
     def keep(self, rows: Sequence[int]) -> None:
@@ -48,127 +77,124 @@ class Decoder(Protocol):
 
 def decoder_for(model: Model, rows: int = 1) -> Decoder:
     """A decoder for this kind of model, with a batch of `rows` texts."""
-    return StateDecoder(model, rows) if isinstance(model, Baseline) else CachedDecoder(model, rows)
+    if _is_recurrent(model):
+        from minigpt.models.state_decoder import StateDecoder
+
+        return StateDecoder(model, rows)
+    return CachedDecoder(model, rows)
+
+
+def decoding_threads(model: Model) -> AbstractContextManager[None]:
+    """Use one thread for a narrow model of torch's on a CPU: two are no faster, and 40 times slower when another program
+    occupies one of the cores. A NativeGPT chooses its own number.
+    """
+    if isinstance(model, NativeGPT):
+        return nullcontext()
+    from minigpt.models.torch_network import decoding_threads as of_torch
+
+    return of_torch(model)
+
+
+def network_of(model: Model) -> Network:
+    """The network that computes a GPT's logits: itself, or C on the same weights, or torch."""
+    if isinstance(model, NativeGPT):
+        return model
+    from minigpt.models.torch_network import network
+
+    return network(model)
+
+
+def _is_recurrent(model: Model) -> bool:
+    return model.config.limit is None
 
 
 class CachedDecoder:
     """A `Decoder` for a GPT, whose window advances when it is full. `ids` are all tokens of each row so far."""
 
-    def __init__(self, model: GPT, rows: int = 1) -> None:
-        self.model = model
-        self.cache = KVCache(model.config, rows, device=model.device, dtype=model.wte.weight.dtype)
+    def __init__(self, model: Model, rows: int = 1) -> None:
+        self.network = network_of(model)
+        self.cache: Cache = self.network.new_cache(rows)
         self.ids: list[list[int]] = [[] for _ in range(rows)]
         self.start = 0
-        self._single_step: Callable[[int], Tensor] | None = None
 
-    def prefill(self, ids: Sequence[int]) -> Tensor:
-        return self.read(ids, last_only=True).expand(len(self.ids), -1)
-
-    def read(self, ids: Sequence[int], *, last_only: bool = False) -> Tensor:
-        """Like `prefill`, with the logits [T, V] after every token of the window."""
+    def prefill(self, ids: Sequence[int]) -> np.ndarray:
         self.ids = [list(ids) for _ in self.ids]
-        return self._read_window(1, last_only=last_only)[0]
+        return np.broadcast_to(self._read_window(1), (len(self.ids), self.network.config.vocab_size))
 
-    def step(self, tokens: Sequence[int]) -> Tensor:
+    def step(self, tokens: Sequence[int]) -> np.ndarray:
         for row, token in zip(self.ids, tokens, strict=True):
             row.append(token)
-        if window_start(len(self.ids[0]), self.model.config.context) != self.start:
-            return self._read_window(len(self.ids), last_only=True)[:, 0]
-        if len(tokens) > 1:
-            return self._forward([[token] for token in tokens])[:, 0]
-        if self._single_step is None:
-            self._single_step = self._make_single_step()
-        return self._single_step(tokens[0])[None]
+        if window_start(len(self.ids[0]), self.network.config.context) != self.start:
+            return self._read_window(len(self.ids))
+        return self.network.read([[token] for token in tokens], self.cache)
 
     def keep(self, rows: Sequence[int]) -> None:
         self.ids = [self.ids[row] for row in rows]
-        self.cache.kv = self.cache.kv.index_select(2, torch.tensor(rows, device=self.model.device))
-        self._single_step = None  # it holds the addresses of the old cache
+        self.cache.keep(rows)
 
-    def columns(self, first: int) -> tuple[Tensor, ...]:
-        """Copies [layers, 2, 1, H, D] of the single row's keys and values, one per token of the window from `first`."""
-        return self.cache.kv[:, :, :, :, first : self.cache.length].clone().unbind(4)
+    def columns(self, first: int) -> list[Any]:
+        """Copies of the single row's keys and values, one item for each token of the window from `first` on."""
+        return self.cache.columns(first)
 
-    def resume(self, ids: Sequence[int], cached: int, columns: Sequence[Tensor]) -> None:
+    def resume(self, ids: Sequence[int], cached: int, columns: Sequence[Any]) -> None:
         """Move the single row behind `ids` without running the model.
 
         The cache holds the first `cached` tokens of their window; `columns` are those of the rest, from when the same
         tokens were in the same places.
         """
-        self.ids, self.start = [list(ids)], window_start(len(ids), self.model.config.context)
-        self.cache.length = cached + len(columns)
-        if columns:
-            self.cache.kv[:, :, :, :, cached : self.cache.length] = torch.stack(tuple(columns), dim=4)
+        self.ids, self.start = [list(ids)], window_start(len(ids), self.network.config.context)
+        self.cache.length = cached
+        self.cache.put(columns)
 
-    def _read_window(self, rows: int, *, last_only: bool) -> Tensor:
+    def _read_window(self, rows: int) -> np.ndarray:
         """Fill the cache with the current window of the first `rows`; the other rows are copies of the first."""
-        self.start = window_start(len(self.ids[0]), self.model.config.context)
-        every, self.cache.length = self.cache.kv, 0
-        self.cache.kv = every[:, :, :rows]
-        logits_BTV = self._forward([row[self.start :] for row in self.ids[:rows]], last_only=last_only)
-        every[:, :, rows:] = every[:, :, :1]
-        self.cache.kv = every
-        return logits_BTV
-
-    @torch.inference_mode()
-    def _forward(self, ids: list[list[int]], *, last_only: bool = True) -> Tensor:
-        return self.model(torch.tensor(ids, device=self.model.device), self.cache, last_only=last_only)
-
-    def _make_single_step(self) -> Callable[[int], Tensor]:
-        """Make the step for a single row."""
-        if not is_native(self.model):  # torch's products would change in their last bits with the number of threads
-            return FlatStep(self.model, self.cache, torch.get_num_threads())
-        return StepThreads(step_threads())(NativeStep(self.model, self.cache))
+        self.start = window_start(len(self.ids[0]), self.network.config.context)
+        self.cache.length = 0
+        logits_BV = self.network.read([row[self.start :] for row in self.ids[:rows]], self.cache)
+        if rows < len(self.ids):
+            self.cache.repeat_first()
+        return logits_BV
 
 
-class StateDecoder:
-    """A `Decoder` for a recurrent model, whose state covers all tokens so far, without a window."""
-
-    start = 0
-
-    def __init__(self, model: Baseline, rows: int = 1) -> None:
-        self.model, self._rows = model, rows
-        self._state: State = ()
-
-    def prefill(self, ids: Sequence[int]) -> Tensor:
-        for logits_TV, state in read_stretches(self.model, ids, last_only=True):
-            last_V, self._state = logits_TV[-1], state
-        self._state = tuple(part.expand(self._rows, *part.shape[1:]) for part in self._state)
-        return last_V.expand(self._rows, -1)
-
-    @torch.inference_mode()
-    def step(self, tokens: Sequence[int]) -> Tensor:
-        ids = torch.tensor(tokens, device=self.model.device)[:, None]
-        logits_BTV, self._state = self.model.read(ids, self._state)
-        return logits_BTV[:, 0]
-
-    def keep(self, rows: Sequence[int]) -> None:
-        self._state = tuple(part[list(rows)] for part in self._state)
+def window_logits(model: Model, ids: Sequence[int]) -> Iterator[np.ndarray]:
+    """The logits [T, V] after each of `ids`, at most a context of them, some tokens at a time."""
+    network = network_of(model)
+    cache = network.new_cache()
+    for first in range(0, len(ids), _STRETCH):
+        yield network.read([list(ids[first : first + _STRETCH])], cache, every=True)[0]
 
 
-@torch.inference_mode()
-def read_stretches(model: Baseline, ids: Sequence[int], *, last_only: bool = False) -> Iterator[tuple[Tensor, State]]:
-    """Logits [T, V] after each of `ids`, and the state; reads one context length at a time to limit memory."""
-    state: State | None = None
-    for first in range(0, len(ids), model.config.context):
-        stretch = torch.tensor([ids[first : first + model.config.context]], device=model.device)
-        logits_BTV, state = model.read(stretch, state, last_only=last_only)
-        yield logits_BTV[0], state
-
-
-def position_logits(model: Model, ids: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+def position_logits(model: Model, ids: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
     """(position, logits [V] for it) for every position but the first, window by window as in sampling."""
-    if isinstance(model, Baseline):
+    if _is_recurrent(model):
+        from minigpt.models.state_decoder import read_stretches
+
         stretches = read_stretches(model, ids[:-1])
-        yield from enumerate((logits_V for logits_TV, _ in stretches for logits_V in logits_TV), start=1)
+        yield from enumerate((logits_V for logits_TV, _ in stretches for logits_V in logits_TV.float().cpu().numpy()), start=1)
         return
     context = model.config.context
     position = 1
     while position < len(ids):
         start = window_start(position, context)
         end = min(start + context, len(ids) - 1)  # this window's last token predicts ids[end]
-        with torch.inference_mode():
-            logits_TV = model(torch.tensor([ids[start:end]], device=model.device))[0]
-        for row in range(position - 1 - start, end - start):
-            yield start + row + 1, logits_TV[row]
+        after = start  # the token that the next row of logits follows
+        for logits_TV in window_logits(model, ids[start:end]):
+            for logits_V in logits_TV:
+                after += 1
+                if after >= position:
+                    yield after, logits_V
         position = end + 1
+
+
+def target_nats(
+    model: Model, ids: np.ndarray, targets: np.ndarray, autocast: Callable[[], Any] | None = None
+) -> np.ndarray:
+    """The loss [B, T] in nats, in float64, of `targets` [B, T] after `ids` [B, T]; 0 for targets of NOT_SCORED.
+
+    `autocast`: in which torch computes, as its name says.
+    """
+    if autocast is None and not _is_recurrent(model) and isinstance(network := network_of(model), NativeGPT):
+        return network.nats(ids, targets, network.new_cache(len(ids)))
+    from minigpt.models.torch_network import target_nats as of_torch
+
+    return of_torch(model, ids, targets, autocast)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from minigpt.models.kinds import Model
-from minigpt.models.kv_cache import window_start
+from minigpt.models.window import window_start
 from minigpt.sampling.records import CacheReport
 
 

@@ -16,7 +16,7 @@ from minigpt.models.baselines import Baseline, State
 from minigpt.models.decoder import decoder_for
 from minigpt.models.device import windows_at_once
 from minigpt.models.kinds import Model
-from minigpt.models.kv_cache import window_step
+from minigpt.models.window import window_step
 from minigpt.sampling.distribution import Distribution, distribution, require_finite
 from minigpt.sampling.records import FileScore, ScoredToken, perplexity
 from minigpt.settings import require

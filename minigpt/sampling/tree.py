@@ -11,7 +11,7 @@ from torch import Tensor
 from minigpt.errors import CorpusError
 from minigpt.models.decoder import CachedDecoder
 from minigpt.models.gpt import GPT
-from minigpt.models.kv_cache import window_start
+from minigpt.models.window import window_start
 from minigpt.sampling.distribution import (
     Distribution,
     best_ids,

@@ -71,7 +71,7 @@ def parts_worth(
     of parts switched off. Raises CheckpointError if logits are not finite.
     """
     from minigpt.models.ablation import contributions, logits_without, logits_without_each_part
-    from minigpt.models.kv_cache import window_start
+    from minigpt.models.window import window_start
     from minigpt.sampling.distribution import best_ids, candidates, distribution, require_finite, surprisal
 
     dist = distribution(logits_without(model, ids, ()))

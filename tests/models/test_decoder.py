@@ -9,7 +9,8 @@ from minigpt.models import decoder as decoder_module
 from minigpt.models import flat_step
 from minigpt.models.decoder import CachedDecoder
 from minigpt.models.gpt import GPT
-from minigpt.models.kv_cache import KVCache, window_start
+from minigpt.models.kv_cache import KVCache
+from minigpt.models.window import window_start
 
 MakeModel = Callable[..., GPT]
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from minigpt.models.gpt import GPT
-from minigpt.models.kv_cache import window_start
+from minigpt.models.window import window_start
 from minigpt.sampling.records import Other
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.views.boundary import Boundary, boundary

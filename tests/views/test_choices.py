@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from minigpt.models.gpt import GPT
-from minigpt.models.kv_cache import window_start
+from minigpt.models.window import window_start
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.views import choices
 from minigpt.views.choices import weigh

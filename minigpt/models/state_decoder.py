@@ -1,0 +1,44 @@
+"""Decoding with a recurrent model, in torch."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from minigpt.models.baselines import Baseline, State
+
+
+class StateDecoder:
+    """A `Decoder` for a recurrent model, whose state covers all tokens so far, without a window."""
+
+    start = 0
+
+    def __init__(self, model: Baseline, rows: int = 1) -> None:
+        self.model, self._rows = model, rows
+        self._state: State = ()
+
+    def prefill(self, ids: Sequence[int]) -> np.ndarray:
+        for logits_TV, state in read_stretches(self.model, ids, last_only=True):
+            last_V, self._state = logits_TV[-1], state
+        self._state = tuple(part.expand(self._rows, *part.shape[1:]) for part in self._state)
+        return last_V.expand(self._rows, -1).float().cpu().numpy()
+
+    @torch.inference_mode()
+    def step(self, tokens: Sequence[int]) -> np.ndarray:
+        ids = torch.tensor(tokens, device=self.model.device)[:, None]
+        logits_BTV, self._state = self.model.read(ids, self._state)
+        return logits_BTV[:, 0].float().cpu().numpy()
+
+    def keep(self, rows: Sequence[int]) -> None:
+        self._state = tuple(part[list(rows)] for part in self._state)
+
+
+@torch.inference_mode()
+def read_stretches(model: Baseline, ids: Sequence[int], *, last_only: bool = False) -> Iterator[tuple[Tensor, State]]:
+    """Logits [T, V] after each of `ids`, and the state; reads one context length at a time to limit memory."""
+    state: State | None = None
+    for first in range(0, len(ids), model.config.context):
+        stretch = torch.tensor([ids[first : first + model.config.context]], device=model.device)
+        logits_BTV, state = model.read(stretch, state, last_only=last_only)
+        yield logits_BTV[0], state
