@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from minigpt.models.device import windows_at_once
 from minigpt.models.gpt import GPT
-from minigpt.models.window import window_start
 from minigpt.models.parts import Part, parts_of_layer
+from minigpt.models.window import window_start
 
 
 @torch.inference_mode()

@@ -8,53 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, cast
 
 import numpy as np
 
 from minigpt.models.native import NativeGPT
+from minigpt.models.network import Cache, Network
 from minigpt.models.window import window_start
-from minigpt.settings import ModelConfig
 
 if TYPE_CHECKING:
-    from minigpt.models.kinds import Model
+    from minigpt.models.baselines import Baseline
+    from minigpt.models.gpt import GPT
+
+    AnyModel = GPT | Baseline | NativeGPT
 
 _STRETCH = 256  # tokens of a text whose logits are in memory at once
-NOT_SCORED = -100  # the target that is left out
-
-
-class Cache(Protocol):
-    """What a GPT keeps of several sequences that grow together; `length` positions are filled."""
-
-    length: int
-
-    def keep(self, rows: Sequence[int]) -> None:
-        """Continue with these sequences only, numbered from 0."""
-
-    def repeat_first(self) -> None:
-        """Copy the first sequence to all others."""
-
-    def columns(self, first: int) -> list[Any]:
-        """Copies of what a single sequence has for each of its tokens from `first` on."""
-
-    def put(self, columns: Sequence[Any]) -> None:
-        """Append what `columns` gave for the same tokens in the same places."""
-
-
-class Network(Protocol):
-    """A GPT that continues a cache."""
-
-    config: ModelConfig
-
-    def new_cache(self, sequences: int = 1) -> Any:
-        """An empty cache."""
-
-    def read(self, ids: Sequence[Sequence[int]], cache: Any, *, every: bool = False) -> np.ndarray:
-        """Append `ids` [B, T] to the first B sequences of `cache`; returns the logits [B, V] after the last ones, or
-        [B, T, V] after `every` one."""
-
-    def nats(self, ids: np.ndarray, targets: np.ndarray, cache: Any) -> np.ndarray:
-        """Append `ids` [B, T]; returns the loss [B, T] of `targets` in nats, in float64, and 0 for NOT_SCORED."""
 
 
 class Decoder(Protocol):
@@ -75,18 +43,20 @@ class Decoder(Protocol):
         """Continue with these rows only, numbered from 0."""
 
 
-def decoder_for(model: Model, rows: int = 1) -> Decoder:
+def decoder_for(model: AnyModel, rows: int = 1) -> Decoder:
     """A decoder for this kind of model, with a batch of `rows` texts."""
-    if _is_recurrent(model):
-        from minigpt.models.state_decoder import StateDecoder
+    if is_gpt(model):
+        return CachedDecoder(model, rows)
+    from minigpt.models.state_decoder import StateDecoder
 
-        return StateDecoder(model, rows)
-    return CachedDecoder(model, rows)
+    return StateDecoder(cast("Baseline", model), rows)
 
 
-def decoding_threads(model: Model) -> AbstractContextManager[None]:
-    """Use one thread for a narrow model of torch's on a CPU: two are no faster, and 40 times slower when another program
-    occupies one of the cores. A NativeGPT chooses its own number.
+def decoding_threads(model: AnyModel) -> AbstractContextManager[None]:
+    """Use one thread for a narrow model of torch's on a CPU.
+
+    Two are no faster, and 40 times slower when another program occupies one of the cores. A NativeGPT chooses its own
+    number.
     """
     if isinstance(model, NativeGPT):
         return nullcontext()
@@ -95,7 +65,7 @@ def decoding_threads(model: Model) -> AbstractContextManager[None]:
     return of_torch(model)
 
 
-def network_of(model: Model) -> Network:
+def network_of(model: GPT | NativeGPT) -> Network:
     """The network that computes a GPT's logits: itself, or C on the same weights, or torch."""
     if isinstance(model, NativeGPT):
         return model
@@ -104,14 +74,15 @@ def network_of(model: Model) -> Network:
     return network(model)
 
 
-def _is_recurrent(model: Model) -> bool:
-    return model.config.limit is None
+def is_gpt(model: AnyModel) -> TypeGuard[GPT | NativeGPT]:
+    """Whether the model is a GPT, of torch's or of C, rather than a recurrent one."""
+    return model.config.model == "gpt"
 
 
 class CachedDecoder:
     """A `Decoder` for a GPT, whose window advances when it is full. `ids` are all tokens of each row so far."""
 
-    def __init__(self, model: Model, rows: int = 1) -> None:
+    def __init__(self, model: GPT | NativeGPT, rows: int = 1) -> None:
         self.network = network_of(model)
         self.cache: Cache = self.network.new_cache(rows)
         self.ids: list[list[int]] = [[] for _ in range(rows)]
@@ -156,7 +127,7 @@ class CachedDecoder:
         return logits_BV
 
 
-def window_logits(model: Model, ids: Sequence[int]) -> Iterator[np.ndarray]:
+def window_logits(model: GPT | NativeGPT, ids: Sequence[int]) -> Iterator[np.ndarray]:
     """The logits [T, V] after each of `ids`, at most a context of them, some tokens at a time."""
     network = network_of(model)
     cache = network.new_cache()
@@ -164,13 +135,15 @@ def window_logits(model: Model, ids: Sequence[int]) -> Iterator[np.ndarray]:
         yield network.read([list(ids[first : first + _STRETCH])], cache, every=True)[0]
 
 
-def position_logits(model: Model, ids: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+def position_logits(model: AnyModel, ids: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
     """(position, logits [V] for it) for every position but the first, window by window as in sampling."""
-    if _is_recurrent(model):
+    if not is_gpt(model):
         from minigpt.models.state_decoder import read_stretches
 
         stretches = read_stretches(model, ids[:-1])
-        yield from enumerate((logits_V for logits_TV, _ in stretches for logits_V in logits_TV.float().cpu().numpy()), start=1)
+        yield from enumerate(
+            (logits_V for logits_TV, _ in stretches for logits_V in logits_TV.float().cpu().numpy()), start=1
+        )
         return
     context = model.config.context
     position = 1
@@ -187,14 +160,14 @@ def position_logits(model: Model, ids: Sequence[int]) -> Iterator[tuple[int, np.
 
 
 def target_nats(
-    model: Model, ids: np.ndarray, targets: np.ndarray, autocast: Callable[[], Any] | None = None
+    model: AnyModel, ids: np.ndarray, targets: np.ndarray, autocast: Callable[[], Any] | None = None
 ) -> np.ndarray:
     """The loss [B, T] in nats, in float64, of `targets` [B, T] after `ids` [B, T]; 0 for targets of NOT_SCORED.
 
     `autocast`: in which torch computes, as its name says.
     """
-    if autocast is None and not _is_recurrent(model) and isinstance(network := network_of(model), NativeGPT):
+    if autocast is None and is_gpt(model) and isinstance(network := network_of(model), NativeGPT):
         return network.nats(ids, targets, network.new_cache(len(ids)))
     from minigpt.models.torch_network import target_nats as of_torch
 
-    return of_torch(model, ids, targets, autocast)
+    return of_torch(cast("GPT | Baseline", model), ids, targets, autocast)

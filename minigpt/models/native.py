@@ -171,7 +171,11 @@ class NativeGPT:
         half = dtype == "bfloat16"
         wte = self._table(weights["wte.weight"], half=half)
         head = weights["wte.weight" if config.tied else "lm_head.weight"]
-        of_head = self._int8(head, None) if quantize == "int8" else _Weights(wte if config.tied else self._table(head, half=half))
+        of_head = (
+            self._int8(head, None)
+            if quantize == "int8"
+            else _Weights(wte if config.tied else self._table(head, half=half))
+        )
         self._model = _Model(
             C=config.width,
             H=config.heads,

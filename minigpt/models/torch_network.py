@@ -9,18 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minigpt.models.decoder import NOT_SCORED, Network
 from minigpt.models.flat_step import SPLIT_WIDTH, FlatStep
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import Model
 from minigpt.models.kv_cache import KVCache
 from minigpt.models.native import NativeGPT, is_native
+from minigpt.models.network import NOT_SCORED, Network
 from minigpt.models.workers import one_thread
 
 
-def network(model: Model) -> Network:
+def network(model: GPT) -> Network:
     """A NativeGPT that shares the memory of a plain GPT in float32 on a CPU; for any other, a TorchNetwork."""
-    assert isinstance(model, GPT)
     weights = dict(model.state_dict())
     with torch.device("meta"):
         plain = {name: t.shape for name, t in GPT(model.config).state_dict().items()}
