@@ -132,12 +132,8 @@ def print_table(rows: list[Row], rounds: int) -> None:
     for heading in ("seconds", "ratio", "expected", "MB", "expected"):
         table.add_column(heading, justify="right")
     for row in rows:
-        goals = [
-            f"<= {goal:g}" if goal is not None else "" for goal in (row.expected_ratio, row.expected_megabytes)
-        ]
-        table.add_row(
-            row.name, f"{row.seconds:.3f}", f"{row.ratio:.2f}", goals[0], f"{row.megabytes:.0f}", goals[1]
-        )
+        goals = [f"<= {goal:g}" if goal is not None else "" for goal in (row.expected_ratio, row.expected_megabytes)]
+        table.add_row(row.name, f"{row.seconds:.3f}", f"{row.ratio:.2f}", goals[0], f"{row.megabytes:.0f}", goals[1])
     Console(highlight=False).print(table)
 
 

@@ -60,8 +60,7 @@ def inspect_probs(
     html: Html = None,
     machine: Machine,
 ) -> None:
-    """Show which tokens a model expects after a text, and how strongly.
-
+    """
     [bold]minigpt inspect-probs "To be, or not to"[/bold]
         what may come next
     [bold]minigpt inspect-probs --all --file a.txt[/bold]
@@ -88,8 +87,7 @@ def inspect_attention(
     html: Html = None,
     machine: Machine,
 ) -> None:
-    """Show which earlier tokens each token of a text looks at, layer by layer and head by head.
-
+    """
     [bold]minigpt inspect-attention "The cat sat on the mat"[/bold]
         what kind of head each is
     [bold]minigpt inspect-attention "The cat sat" --layer 2 --head 1[/bold]
@@ -118,8 +116,7 @@ def inspect_embeddings(
     html: Html = None,
     machine: Machine,
 ) -> None:
-    """Show the numbers that a model has for a token, and the tokens whose numbers are most alike.
-
+    """
     [bold]minigpt inspect-embeddings " the"[/bold]
         its vector and its neighbours
     [bold]minigpt inspect-embeddings " is" " are"[/bold]
