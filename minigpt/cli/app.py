@@ -22,17 +22,20 @@ from minigpt.launch import launched_rank
 COMMANDS = {
     "train": ("train:train", "Train a small GPT on a text, and keep the best model."),
     "sample": ("sample:sample", "Continue a text, and watch every token being chosen."),
-    "inspect-probs": ("inspect:inspect_probs", "Show which tokens a model expects after a text, and how strongly."),
+    "inspect-probs": (
+        "inspect_probs:inspect_probs",
+        "Show which tokens a model expects after a text, and how strongly.",
+    ),
     "explore": (
         "explore:explore",
         "Walk through what a model could write: choose tokens, step back, branch, change the settings, guess.",
     ),
     "inspect-attention": (
-        "inspect:inspect_attention",
+        "inspect_attention:inspect_attention",
         "Show which earlier tokens each token of a text looks at, layer by layer and head by head.",
     ),
     "inspect-embeddings": (
-        "inspect:inspect_embeddings",
+        "inspect_embeddings:inspect_embeddings",
         "Show the numbers that a model has for a token, and the tokens whose numbers are most alike.",
     ),
     "evaluate": ("evaluate:evaluate", "Measure a model on whole texts: nats per token, bits per byte, perplexity."),
