@@ -6,21 +6,20 @@ a model of torch's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
 from minigpt.models.native import NativeGPT
-from minigpt.models.network import Cache, Network
+from minigpt.models.network import Autocast, Cache, Column, Network, is_gpt
 from minigpt.models.window import window_start
 
 if TYPE_CHECKING:
     from minigpt.models.baselines import Baseline
     from minigpt.models.gpt import GPT
-
-    AnyModel = GPT | Baseline | NativeGPT
+    from minigpt.models.network import AnyModel
 
 _STRETCH = 256  # tokens of a text whose logits are in memory at once
 
@@ -74,11 +73,6 @@ def network_of(model: GPT | NativeGPT) -> Network:
     return network(model)
 
 
-def is_gpt(model: AnyModel) -> TypeGuard[GPT | NativeGPT]:
-    """Whether the model is a GPT, of torch's or of C, rather than a recurrent one."""
-    return model.config.model == "gpt"
-
-
 class CachedDecoder:
     """A `Decoder` for a GPT, whose window advances when it is full. `ids` are all tokens of each row so far."""
 
@@ -92,6 +86,11 @@ class CachedDecoder:
         self.ids = [list(ids) for _ in self.ids]
         return np.broadcast_to(self._read_window(1), (len(self.ids), self.network.config.vocab_size))
 
+    def read(self, ids: Sequence[int]) -> np.ndarray:
+        """Like `prefill`, with the logits [T, V] after every token of the window."""
+        self.ids = [list(ids) for _ in self.ids]
+        return self._read_window(1, every=True)[0]
+
     def step(self, tokens: Sequence[int]) -> np.ndarray:
         for row, token in zip(self.ids, tokens, strict=True):
             row.append(token)
@@ -103,11 +102,16 @@ class CachedDecoder:
         self.ids = [self.ids[row] for row in rows]
         self.cache.keep(rows)
 
-    def columns(self, first: int) -> list[Any]:
+    @property
+    def column_bytes(self) -> int:
+        """The size of one of the `columns`."""
+        return self.cache.column_bytes
+
+    def columns(self, first: int) -> list[Column]:
         """Copies of the single row's keys and values, one item for each token of the window from `first` on."""
         return self.cache.columns(first)
 
-    def resume(self, ids: Sequence[int], cached: int, columns: Sequence[Any]) -> None:
+    def resume(self, ids: Sequence[int], cached: int, columns: Sequence[Column]) -> None:
         """Move the single row behind `ids` without running the model.
 
         The cache holds the first `cached` tokens of their window; `columns` are those of the rest, from when the same
@@ -117,18 +121,24 @@ class CachedDecoder:
         self.cache.length = cached
         self.cache.put(columns)
 
-    def _read_window(self, rows: int) -> np.ndarray:
+    def _read_window(self, rows: int, *, every: bool = False) -> np.ndarray:
         """Fill the cache with the current window of the first `rows`; the other rows are copies of the first."""
         self.start = window_start(len(self.ids[0]), self.network.config.context)
         self.cache.length = 0
-        logits_BV = self.network.read([row[self.start :] for row in self.ids[:rows]], self.cache)
+        logits = self.network.read([row[self.start :] for row in self.ids[:rows]], self.cache, every=every)
         if rows < len(self.ids):
             self.cache.repeat_first()
-        return logits_BV
+        return logits
 
 
-def window_logits(model: GPT | NativeGPT, ids: Sequence[int]) -> Iterator[np.ndarray]:
-    """The logits [T, V] after each of `ids`, at most a context of them, some tokens at a time."""
+def window_logits(model: AnyModel, ids: Sequence[int]) -> Iterator[np.ndarray]:
+    """The logits [T, V] after each of `ids`, which a GPT sees at once, some tokens at a time."""
+    if not is_gpt(model):
+        from minigpt.models.state_decoder import read_stretches
+
+        for logits_TV, _ in read_stretches(cast("Baseline", model), ids):
+            yield logits_TV.float().cpu().numpy()
+        return
     network = network_of(model)
     cache = network.new_cache()
     for first in range(0, len(ids), _STRETCH):
@@ -138,11 +148,8 @@ def window_logits(model: GPT | NativeGPT, ids: Sequence[int]) -> Iterator[np.nda
 def position_logits(model: AnyModel, ids: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
     """(position, logits [V] for it) for every position but the first, window by window as in sampling."""
     if not is_gpt(model):
-        from minigpt.models.state_decoder import read_stretches
-
-        stretches = read_stretches(model, ids[:-1])
         yield from enumerate(
-            (logits_V for logits_TV, _ in stretches for logits_V in logits_TV.float().cpu().numpy()), start=1
+            (logits_V for logits_TV in window_logits(model, ids[:-1]) for logits_V in logits_TV), start=1
         )
         return
     context = model.config.context
@@ -159,9 +166,7 @@ def position_logits(model: AnyModel, ids: Sequence[int]) -> Iterator[tuple[int, 
         position = end + 1
 
 
-def target_nats(
-    model: AnyModel, ids: np.ndarray, targets: np.ndarray, autocast: Callable[[], Any] | None = None
-) -> np.ndarray:
+def target_nats(model: AnyModel, ids: np.ndarray, targets: np.ndarray, autocast: Autocast | None = None) -> np.ndarray:
     """The loss [B, T] in nats, in float64, of `targets` [B, T] after `ids` [B, T]; 0 for targets of NOT_SCORED.
 
     `autocast`: in which torch computes, as its name says.

@@ -42,6 +42,11 @@ class KVCache:
         views = self.kv.narrow(4, 0, self.length + 1).flatten(0, 1).unbind(0)
         return slots, views
 
+    @property
+    def column_bytes(self) -> int:
+        """The size of one of the `columns`."""
+        return self.kv[:, :, :1, :, :1].numel() * self.kv.element_size()
+
     def keep(self, rows: Sequence[int]) -> None:
         """Continue with these rows only, numbered from 0."""
         self.kv = self.kv.index_select(2, torch.tensor(rows, device=self.kv.device))

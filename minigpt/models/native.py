@@ -8,7 +8,6 @@ import ctypes
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -92,9 +91,28 @@ def has_library() -> bool:
     return library() is not None
 
 
+def instruction_set() -> str:
+    """What this processor computes with: AVX512, AVX2 or DEFAULT, as torch calls them."""
+    loaded = library()
+    if loaded is not None:
+        return {3: "AVX2", 4: "AVX512"}.get(loaded.forward_level(0), "DEFAULT")
+    import torch
+
+    return str(torch.backends.cpu.get_cpu_capability())
+
+
 def is_native(config: ModelConfig) -> bool:
     """Whether a model of this shape can be a NativeGPT here: a GPT, and forward.c compiled."""
     return config.model == "gpt" and has_library()
+
+
+class _CPU:
+    """Where a NativeGPT computes, in place of a torch.device."""
+
+    type = "cpu"
+
+    def __str__(self) -> str:
+        return self.type
 
 
 class NativeCache:
@@ -110,6 +128,12 @@ class NativeCache:
         self.keys = np.zeros((L, sequences, H, D, -(-T // _PAD) * _PAD), np.float32)
         self.values = np.zeros(size + _PAD, np.float32)[:size].reshape(L, sequences, H, T, D)  # C reads beyond the end
         self.length = 0
+
+    @property
+    def column_bytes(self) -> int:
+        """The size of one of the `columns`."""
+        layers, _, heads, _, head_width = self.values.shape
+        return 2 * layers * heads * head_width * self.values.itemsize
 
     def keep(self, rows: Sequence[int]) -> None:
         """Continue with these sequences only, numbered from 0."""
@@ -149,7 +173,7 @@ class NativeGPT:
     logits are the same to the bit whether it is read alone or together with others, up to `FEW` at a time.
     """
 
-    device = SimpleNamespace(type="cpu")
+    device = _CPU()
     FEW = _FEW
 
     def __init__(

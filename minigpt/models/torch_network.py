@@ -1,20 +1,20 @@
 """A GPT of torch's as a `Network`: through C on the same weights where that is possible, else through torch."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from minigpt.models.arrays import as_array
 from minigpt.models.flat_step import SPLIT_WIDTH, FlatStep
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import Model
 from minigpt.models.kv_cache import KVCache
 from minigpt.models.native import NativeGPT, is_native
-from minigpt.models.network import NOT_SCORED, Network
+from minigpt.models.network import NOT_SCORED, Autocast, Network
 from minigpt.models.workers import one_thread
 
 
@@ -48,7 +48,7 @@ class TorchNetwork:
             logits_BTV = self._single_step(cache)(ids[0][0]).view(1, 1, -1)
         else:
             logits_BTV = self._forward(torch.tensor(ids, device=self.model.device), cache, last_only=not every)
-        found = logits_BTV.float().cpu().numpy()
+        found = as_array(logits_BTV)
         return found if every else found[:, -1]
 
     def nats(self, ids: np.ndarray, targets: np.ndarray, cache: KVCache) -> np.ndarray:
@@ -73,11 +73,9 @@ class TorchNetwork:
 
 
 @torch.inference_mode()
-def target_nats(
-    model: Model, ids: np.ndarray, targets: np.ndarray, autocast: Callable[[], Any] | None = None
-) -> np.ndarray:
+def target_nats(model: Model, ids: np.ndarray, targets: np.ndarray, autocast: Autocast | None = None) -> np.ndarray:
     """The loss [B, T] of `targets` in nats, in float64, and 0 for NOT_SCORED."""
-    ids_BT, targets_BT = (torch.from_numpy(numbers.astype(np.int64)).to(model.device) for numbers in (ids, targets))
+    ids_BT, targets_BT = (torch.from_numpy(numbers).to(model.device) for numbers in (ids, targets))
     with nullcontext() if autocast is None else autocast():
         logits_BTV = model(ids_BT)
     return loss_of(logits_BTV, targets_BT)
@@ -88,7 +86,7 @@ def loss_of(logits_BTV: Tensor, targets_BT: Tensor) -> np.ndarray:
     flat = F.cross_entropy(
         logits_BTV.float().flatten(0, 1), targets_BT.flatten(), reduction="none", ignore_index=NOT_SCORED
     )
-    return flat.view_as(targets_BT).cpu().double().numpy()
+    return flat.cpu().double().view(targets_BT.shape).numpy()
 
 
 @contextmanager

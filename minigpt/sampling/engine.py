@@ -1,15 +1,17 @@
 """Generates text: a stream of pieces, each with the text that it adds and the record of its step."""
 
+from __future__ import annotations
+
 import codecs
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+import numpy as np
 
 from minigpt.models.decoder import decoder_for
-from minigpt.models.kinds import Model
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import SeenTokens, build_stages, count_tokens
 from minigpt.sampling.philox import uniform
@@ -17,9 +19,12 @@ from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.settings import SEEDS, SampleConfig
 from minigpt.text.tokenizer import Tokenizer
 
+if TYPE_CHECKING:
+    from minigpt.models.network import AnyModel
+
 BATCH = 32  # samples that are decoded at once: more are hardly faster each, and their caches take memory
 
-Watch = Callable[[int, Sequence[int], Tensor], None]  # sample, the ids so far, the logits [V] of the next
+Watch = Callable[[int, Sequence[int], np.ndarray], None]  # sample, the ids so far, the logits [V] of the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class Piece:
 
 
 def generate(
-    model: Model,
+    model: AnyModel,
     tokenizer: Tokenizer,
     prompt: str,
     config: SampleConfig | None = None,
@@ -85,7 +90,7 @@ def by_sample(pieces: Iterator[Piece], numbers: Iterable[int]) -> Iterator[Itera
     return map(of, numbers)
 
 
-def _generate(model: Model, ids: list[int], samples: list["_Sample"], watch: Watch | None) -> Iterator[Piece]:
+def _generate(model: AnyModel, ids: list[int], samples: list[_Sample], watch: Watch | None) -> Iterator[Piece]:
     decoder = decoder_for(model, len(samples))
     logits_BV = decoder.prefill(ids)
     while True:
@@ -121,7 +126,7 @@ class _Sample:
         self._seen = SeenTokens(ids, counted=count_tokens(self._stages))
         self._stream, self._tally = TextStream(config.stop), _Tally()
 
-    def _draw(self, logits_V: Tensor) -> StepRecord:
+    def _draw(self, logits_V: np.ndarray) -> StepRecord:
         dist, step = distribution(logits_V, self._stages, self._seen.ids), self._tally.tokens
         recorded = self._recorded
         return step_record(
@@ -133,7 +138,7 @@ class _Sample:
             sample=self.number,
         )
 
-    def take(self, logits_V: Tensor, window_start: int) -> Iterator[Piece]:
+    def take(self, logits_V: np.ndarray, window_start: int) -> Iterator[Piece]:
         """Draw a token; returns its piece, and the last piece if it ends the text."""
         record, config, stream = self._draw(logits_V), self._config, self._stream
         assert record.token is not None
