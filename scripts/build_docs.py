@@ -220,12 +220,10 @@ def views() -> str:
 
 def parameters(name: str) -> list[Any]:
     """The flags and arguments of a command, as typer knows them."""
-    import typer
+    from minigpt.cli.app import whole_command
 
-    from minigpt.cli.app import app
-
-    command: Any = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
-    return command.params
+    parameters: list[Any] = whole_command(name).params
+    return parameters
 
 
 def row(parameter: Any) -> str:

@@ -84,6 +84,38 @@ def test_a_device_that_is_not_there_is_told(bench: ModuleType, monkeypatch: pyte
         bench.main(["--device", "cuda", *TINY])
 
 
+def test_whole_processes_take_turns(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "scripts"))
+    start = import_module("bench_start")
+    named = {each.name: each for each in start.contenders(start.DEMO)}
+    assert list(named) == ["pass", "import torch", "--help", "inspect-probs TEXT", "sample TEXT -n 1"]
+    assert {name: each.ratio for name, each in named.items() if each.ratio} == {
+        "--help": 0.12, "inspect-probs TEXT": 0.35, "sample TEXT -n 1": 0.35,
+    }  # fmt: skip
+    assert start.main(["--rounds", "1", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["results"]
+    assert [row["name"] for row in rows] == list(named)
+    (yardstick,) = [row["seconds"] for row in rows if row["name"] == "import torch"]
+    for row in rows:
+        assert row["seconds"] == pytest.approx(row["ratio"] * yardstick)
+        assert row["megabytes"] > 5
+    monkeypatch.setenv("COLUMNS", "80")
+    start.print_table([start.Row(**row) for row in rows], 1)
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in named)
+    assert "<= 80" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    sys.modules.pop("bench_start")
+
+
+def test_a_process_that_fails_ends_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "scripts"))
+    start = import_module("bench_start")
+    with pytest.raises(SystemExit, match=r"ended with 3:\nno such thing"):
+        start.run(("-c", "import sys; print('no such thing', file=sys.stderr); sys.exit(3)"))
+    sys.modules.pop("bench_start")
+
+
 def test_pages_are_measured_in_a_browser(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

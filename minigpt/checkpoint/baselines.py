@@ -2,23 +2,25 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from minigpt.checkpoint.files import MODEL_TYPES
-from minigpt.checkpoint.hf_gpt2 import POSITIVE, check_tensors, read_field
+from minigpt.checkpoint.hf_gpt2 import POSITIVE, Weights, check_tensors, copied, read_field
+from minigpt.checkpoint.number_types import rounded
 from minigpt.checkpoint.tensors import StoredTensor
 from minigpt.errors import CheckpointError, ConfigError
-from minigpt.models.baselines import Baseline
-from minigpt.models.kinds import new_model
 from minigpt.settings import ModelConfig
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from minigpt.models.baselines import Baseline
 
 _SHAPE = ("vocab_size", "context", "layers", "width")
 
 
-def config_to_json(config: ModelConfig, end_of_text: int, dtype: torch.dtype) -> dict[str, Any]:
+def config_to_json(config: ModelConfig, end_of_text: int, dtype: "torch.dtype") -> dict[str, Any]:
     """The contents of config.json. The model_type is unknown to other tools, so none loads it as something else."""
     return {
         "model_type": f"minigpt-{config.model}",
@@ -42,18 +44,34 @@ def config_from_json(values: Mapping[str, Any], where: str) -> ModelConfig:
         raise CheckpointError(f"{where} contradicts itself: {error.message}") from error
 
 
-def weights_to_tensors(model: Baseline, dtype: torch.dtype) -> dict[str, Tensor]:
+def weights_to_tensors(model: "Baseline", dtype: "torch.dtype") -> "dict[str, Tensor]":
     """The tensors for model.safetensors, contiguous, on the CPU."""
     return {name: t.detach().to("cpu", dtype).contiguous() for name, t in model.state_dict().items()}
 
 
-def model_from_tensors(tensors: Mapping[str, StoredTensor], config: ModelConfig, where: str) -> Baseline:
-    """A model in float32 with these weights. Raises CheckpointError if they do not fit `config`."""
+def weights_from_tensors(
+    tensors: Mapping[str, StoredTensor], config: ModelConfig, where: str, values: Mapping[str, Any]
+) -> Weights:
+    """The weights, of which some are read-only. Raises CheckpointError if they do not fit `config`."""
     count, stored = config.parameter_count(), sum(math.prod(t.shape) for t in tensors.values())
     if stored != count:  # before a model of that size is built
         raise CheckpointError(f"{where} holds {stored:,} numbers, but config.json asks for {count:,}.")
+    shapes = {name: tuple(t.shape) for name, t in _new_model(config).state_dict().items()}
+    check_tensors(tensors, shapes, config, where)
+    return {name: rounded(t.read(), "F32") for name, t in tensors.items()}
+
+
+def model_of(weights: Weights, config: ModelConfig) -> "Baseline":
+    """A model in torch of `weights`, which are copied one by one and taken out of the table."""
+    model = _new_model(config)
+    model.load_state_dict({name: copied(weights.pop(name)) for name in list(weights)})
+    return model
+
+
+def _new_model(config: ModelConfig) -> "Baseline":
+    from minigpt.models.baselines import Baseline
+    from minigpt.models.kinds import new_model
+
     model = new_model(config)
     assert isinstance(model, Baseline)
-    check_tensors(tensors, {name: tuple(t.shape) for name, t in model.state_dict().items()}, config, where)
-    model.load_state_dict({name: t.read().to(torch.float32) for name, t in tensors.items()})
     return model

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
 from minigpt.checkpoint.files import CONFIG, write_text, writing
 from minigpt.checkpoint.folder import Checkpoint, save_description, save_weights
 from minigpt.checkpoint.rebuilt import check_folder
@@ -60,6 +58,8 @@ def export_folder(folder: Path, checkpoint: Checkpoint, dtype: str) -> None:
     OutputError, and ConfigError for weights out of float16's range.
     """
     gpt_of(checkpoint.model, "A folder for other programs is made of GPT-2's blocks")
+    import torch
+
     kind: torch.dtype = getattr(torch, dtype)
     largest = max(float(tensor.abs().max()) for tensor in checkpoint.model.state_dict().values())
     if largest > torch.finfo(kind).max:

@@ -6,10 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
 from types import MappingProxyType
-from typing import Any
-
-import torch
-from safetensors.torch import save_file
+from typing import TYPE_CHECKING, Any
 
 from minigpt.checkpoint import baselines, hf_gpt2
 from minigpt.checkpoint.files import (
@@ -34,11 +31,14 @@ from minigpt.checkpoint.tensors import open_tensors, refuse_other_formats, weigh
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.checkpoint.torch_file import ARCHIVE
 from minigpt.errors import CheckpointError, brief, escaped, named
-from minigpt.models.baselines import Baseline
-from minigpt.models.kinds import Model
 from minigpt.settings import ModelConfig
 from minigpt.settings.model import NAMES
 from minigpt.text.tokenizer import GPT2_ROLES, Tokenizer
+
+if TYPE_CHECKING:
+    import torch
+
+    from minigpt.models.kinds import Model
 
 _LARGEST_CONFIG = 1 << 24  # bytes
 
@@ -51,7 +51,7 @@ class Checkpoint:
     """
 
     path: Path
-    model: Model
+    model: "Model"
     tokenizer: Tokenizer
     generation: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -65,32 +65,58 @@ class Checkpoint:
         )
 
 
-def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
-    """Load a GPT-2 folder, a GGUF file or one of our baselines for inference; a Hub id is downloaded.
+@dataclass(frozen=True)
+class Stored:
+    """What a folder or a GGUF file holds, before a model is made of it: its weights are arrays, in part read-only."""
+
+    path: Path
+    config: ModelConfig
+    weights: hf_gpt2.Weights
+    tokenizer: Tokenizer
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def with_model(self, model: "Model") -> Checkpoint:
+        """The checkpoint with this model."""
+        return Checkpoint(self.path, model, self.tokenizer, self.generation, self.notes)
+
+    def in_torch(self, device: "str | torch.device") -> Checkpoint:
+        """The checkpoint with a model in torch, for inference. It takes the weights out of `weights` as it copies them,
+        so that they are not in memory twice.
+        """
+        return self.with_model(_kind_of(self.config).model_of(self.weights, self.config).to(device).eval())
+
+
+def load(path: str | Path, device: "str | torch.device" = "cpu") -> Checkpoint:
+    """Load a GPT-2 folder, a GGUF file or one of our baselines for inference in torch; a Hub id is downloaded.
 
     Raises CheckpointError if the files do not fit together. Nothing in a folder is executed.
     """
+    return read(path).in_torch(device)
+
+
+def read(path: str | Path) -> Stored:
+    """What `load` loads, before a model is made of it. Raises CheckpointError."""
     folder = find_folder(path)
     if folder.is_file():
-        gpt, own = read_gguf(folder)
-        return Checkpoint(folder, gpt.to(device).eval(), own)
+        return Stored(folder, *read_gguf(folder))
     refuse_other_formats(folder)
     _refuse_adapter(folder)
     config, values = read_config(folder)
     tokenizer = read_tokenizer(folder)
     check_together(tokenizer, config, str(folder))
     generation = read_generation(folder)
-    notes: tuple[str, ...] = ()
-    with open_tensors(folder) as (tensors, weights):
-        model: Model
-        if config.model == "gpt":
-            model = hf_gpt2.model_from_tensors(tensors, config, str(weights), values)
-            if aside := hf_gpt2.other_heads(tensors):
-                heads = ", ".join(sorted({name.split(".")[0] for name in aside}))
-                notes = (f"{folder} also holds a head for another task ({heads}), which is left aside.",)
-        else:
-            model = baselines.model_from_tensors(tensors, config, str(weights))
-    return Checkpoint(folder, model.to(device).eval(), tokenizer, generation, notes)
+    tensors, where = open_tensors(folder)
+    weights = _kind_of(config).weights_from_tensors(tensors, config, str(where), values)
+    aside = hf_gpt2.other_heads(tensors) if config.model == "gpt" else ()
+    heads = ", ".join(sorted({name.split(".")[0] for name in aside}))
+    notes = (f"{folder} also holds a head for another task ({heads}), which is left aside.",) if heads else ()
+    return Stored(folder, config, weights, tokenizer, generation, notes)
+
+
+def _kind_of(config: ModelConfig) -> Any:
+    """The module that reads and writes such a model."""
+    return hf_gpt2 if config.model == "gpt" else baselines
 
 
 def check_together(tokenizer: Tokenizer, config: ModelConfig, where: str, described: str = CONFIG) -> None:
@@ -154,14 +180,14 @@ def save_description(
     folder: Path,
     config: ModelConfig,
     tokenizer: Tokenizer,
-    dtype: torch.dtype,
+    dtype: "torch.dtype",
     generation: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Write all files of a GPT-2 folder except the weights; none of them changes during training.
 
     `generation`: what generation_config.json holds beside the tokenizer's ids.
     """
-    kind = hf_gpt2 if config.model == "gpt" else baselines
+    kind = _kind_of(config)
     stops = sorted(tokenizer.stops)
     ends = stops[0] if len(stops) == 1 else stops or None
     ids = {"bos_token_id": tokenizer.beginning, "eos_token_id": ends}
@@ -186,13 +212,16 @@ def save_description(
 
 
 def save_weights(
-    folder: Path, model: Model, dtype: torch.dtype = torch.float32, metadata: Mapping[str, str] | None = None
+    folder: Path, model: "Model", dtype: "torch.dtype | None" = None, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write model.safetensors atomically; `metadata` goes into its header. Equal weights give equal bytes."""
-    if isinstance(model, Baseline):
-        tensors = baselines.weights_to_tensors(model, dtype)
-    else:
-        tensors = hf_gpt2.weights_to_tensors(model, dtype)
+    """Write model.safetensors atomically, by default in float32; `metadata` goes into its header.
+
+    Equal weights give equal bytes.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    tensors = _kind_of(model.config).weights_to_tensors(model, dtype or torch.float32)
     header = {"format": "pt", **(metadata or {})}
 
     def write(temporary: Path) -> None:

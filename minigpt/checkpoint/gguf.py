@@ -10,11 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from minigpt.checkpoint.files import write_atomically
 from minigpt.checkpoint.folder import Checkpoint
@@ -24,6 +22,9 @@ from minigpt.checkpoint.rebuilt import check_gguf
 from minigpt.errors import CheckpointError, ConfigError, PackageError, brief, escaped, named
 from minigpt.models.kinds import gpt_of
 from minigpt.text.blocks import Progress, no_progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _FILE_TYPES = {"float32": "ALL_F32", "float16": "MOSTLY_F16", "q8_0": "MOSTLY_Q8_0"}
 _TENSOR_TYPES = {"float32": "F32", "float16": "F16", "q8_0": "Q8_0"}
@@ -51,7 +52,7 @@ class _Entry:
     """A tensor's GGUF name, and the type it is stored in."""
 
     name: str
-    tensor: Tensor
+    tensor: "Tensor"
     kind: str  # F32, F16 or Q8_0
 
 
@@ -64,6 +65,8 @@ def save_gguf(
     receives the total of bytes, and what it returns receives those written. Raises CheckpointError for a model or
     tokenizer that llama.cpp would run differently, ConfigError for weights out of float16's range, and OutputError.
     """
+    import torch
+
     check_installed()
     values = config_to_json(checkpoint.model.config, checkpoint.tokenizer.end_of_text, torch.float32)
     layout = json.loads(checkpoint.tokenizer.to_json())
@@ -118,6 +121,8 @@ def _check_words(layout: Mapping[str, Any], where: Path) -> None:
 
 def _entries(checkpoint: Checkpoint, dtype: str) -> Iterator[_Entry]:
     """The tensors to write. GGUF stores a layer's matrices [out, in], GPT-2 [in, out]; embeddings are alike in both."""
+    import torch
+
     model = gpt_of(checkpoint.model, "A .gguf file is made of GPT-2's blocks")
     for name, tensor in weights_to_tensors(model, torch.float32).items():
         ours = name.removeprefix(PREFIX)
@@ -134,7 +139,7 @@ def _gguf_name(name: str) -> str:
     return f"{OUTER[part]}.{end}"
 
 
-def _kind(name: str, tensor: Tensor, dtype: str) -> str:
+def _kind(name: str, tensor: "Tensor", dtype: str) -> str:
     """The type to store a tensor in: position embeddings and vectors, which are small, stay in float32."""
     if tensor.dim() < 2 or name.startswith("wpe"):
         return "F32"

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from minigpt.checkpoint.files import check_given_file, reading
+from minigpt.checkpoint.number_types import STORED
 from minigpt.checkpoint.tensors import StoredTensor
 from minigpt.errors import CheckpointError, brief, escaped
 
@@ -31,10 +30,10 @@ _TEXT, _ARRAY = 8, 9
 _Q8_0, _BLOCK = 8, 32  # 32 numbers as int8, after one scale in float16 for all of them
 # Types of tensors: that of their numbers once they are read, the bytes of a block, and the numbers in it.
 _KINDS = {
-    0: (torch.float32, 4, 1),
-    1: (torch.float16, 2, 1),
-    30: (torch.bfloat16, 2, 1),
-    _Q8_0: (torch.float32, 2 + _BLOCK, _BLOCK),
+    0: ("F32", 4, 1),
+    1: ("F16", 2, 1),
+    30: ("BF16", 2, 1),
+    _Q8_0: ("F32", 2 + _BLOCK, _BLOCK),
 }
 _OTHER_KINDS = {
     2: "q4_0",
@@ -79,7 +78,7 @@ class GgufFile:
         self.path = path
         with reading(path):
             size = path.stat().st_size
-            self._data = np.memmap(path, np.uint8, "r") if size else np.zeros(0, np.uint8)
+            self._data = np.asarray(np.memmap(path, np.uint8, "r")) if size else np.zeros(0, np.uint8)
         self._bytes = self._data.data  # an array makes an object for each of a hundred thousand texts
         if self._bytes[:4] != MAGIC:
             raise CheckpointError(f"{path} is not a GGUF file.")
@@ -98,7 +97,7 @@ class GgufFile:
             self.values[key] = self._value(self._number("I"))
 
     def tensors(self) -> dict[str, StoredTensor]:
-        """The tensors by name; a shape has the longest stride first, as in torch. To be called once."""
+        """The tensors by name; a shape has the longest stride first, as in NumPy. To be called once."""
         found: dict[str, tuple[tuple[int, ...], int, int]] = {}
         for _ in range(self._tensor_count):
             name = self._text()
@@ -127,7 +126,7 @@ class GgufFile:
         end = place + numbers // block * size
         if end > len(self._data):
             raise self._damaged(f"{called} would end at byte {end:,} of {len(self._data):,}")
-        return StoredTensor(_Numbers(self._data, place, end, kind == _Q8_0, shape, dtype), name, shape, dtype)
+        return StoredTensor(_Numbers(self._data[place:end], kind == _Q8_0, shape, dtype), name, shape, dtype)
 
     def _take(self, count: int) -> memoryview:
         place, self._place = self._place, self._place + count
@@ -170,19 +169,15 @@ class GgufFile:
 class _Numbers:
     """The bytes of one tensor."""
 
-    data: np.ndarray
-    start: int
-    end: int
+    stored: np.ndarray
     in_blocks: bool
     shape: tuple[int, ...]
-    dtype: torch.dtype
+    dtype: str
 
-    def get_tensor(self, name: str) -> Tensor:
-        """The tensor, for StoredTensor."""
-        stored = self.data[self.start : self.end]
+    def read(self) -> np.ndarray:
         if not self.in_blocks:
-            return torch.frombuffer(bytearray(stored), dtype=self.dtype).reshape(self.shape)
-        blocks = stored.reshape(-1, 2 + _BLOCK)
+            return np.require(self.stored.view(STORED[self.dtype]), requirements="A").reshape(self.shape)
+        blocks = self.stored.reshape(-1, 2 + _BLOCK)
         scales, numbers = blocks[:, :2].copy().view("<f2"), blocks[:, 2:].view(np.int8)
         with np.errstate(invalid="ignore"):  # a damaged scale can be infinite
-            return torch.from_numpy(scales.astype(np.float32) * numbers).reshape(self.shape)
+            return (scales.astype(np.float32) * numbers).reshape(self.shape)

@@ -9,9 +9,8 @@ import numpy as np
 from tokenizers import AddedToken
 
 from minigpt.checkpoint.gguf_file import GgufFile
-from minigpt.checkpoint.hf_gpt2 import HEAD, POSITIVE, SHARE, model_from_tensors, read_field, same_numbers
+from minigpt.checkpoint.hf_gpt2 import HEAD, POSITIVE, SHARE, Weights, read_field, same_numbers, weights_from_tensors
 from minigpt.errors import CheckpointError, ConfigError, brief, escaped
-from minigpt.models.gpt import GPT
 from minigpt.settings import ModelConfig
 from minigpt.text.tokenizer import GPT2_ROLES, Tokenizer
 from minigpt.text.tokenizer_file import Special, tokenizer_from_vocabulary
@@ -42,8 +41,11 @@ _ADDS = "tokenizer.ggml.add_{}_token"
 _CONTROL, _USER_DEFINED, _UNUSED = 3, 4, 5  # types of tokens; 1 is that of all others in a GPT-2
 
 
-def read_gguf(path: Path) -> tuple[GPT, Tokenizer]:
-    """The model and the tokenizer in the file at `path`. Raises CheckpointError for anything but a GPT-2's."""
+def read_gguf(path: Path) -> tuple[ModelConfig, Weights, Tokenizer]:
+    """The model's shape and weights, and the tokenizer, in the file at `path`.
+
+    Raises CheckpointError for anything but a GPT-2.
+    """
     file = GgufFile(path)
     _check_kind(file.values, str(path))
     tokens = _texts(file.values, "tokens", str(path))
@@ -58,8 +60,8 @@ def read_gguf(path: Path) -> tuple[GPT, Tokenizer]:
         config = replace(config, tied=False)
     elif head and embedding:
         del tensors[HEAD]
-    model = model_from_tensors(tensors, config, str(path), {}, "its header")
-    return model, _tokenizer(file.values, tokens, path)
+    weights = weights_from_tensors(tensors, config, str(path), {}, "its header")
+    return config, weights, _tokenizer(file.values, tokens, path)
 
 
 def _check_kind(values: Mapping[str, Any], where: str) -> None:

@@ -7,17 +7,24 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from operator import eq
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from minigpt.checkpoint.files import CONFIG
+from minigpt.checkpoint.number_types import STORED, is_floating_point, rounded
 from minigpt.checkpoint.tensors import StoredTensor
 from minigpt.errors import CheckpointError, ConfigError, brief
-from minigpt.models.gpt import GPT
 from minigpt.settings import ModelConfig
 from minigpt.settings.model import NAMES
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from minigpt.models.gpt import GPT
+
+Weights = dict[str, np.ndarray]  # float32, by GPT-2's names without a prefix; lm_head.weight only if it is untied
 
 PREFIX = "transformer."  # of GPT2LMHeadModel; GPT2Model's own files have none
 HEAD = "lm_head.weight"  # beside the transformer; where it is tied to wte, only older files carry it
@@ -65,7 +72,7 @@ _ACTIVATION: Check = (
 _SCALED, _BY_LAYER = "scale_attn_weights", "scale_attn_by_inverse_layer_idx"
 
 
-def config_to_json(config: ModelConfig, end_of_text: int, dtype: torch.dtype) -> dict[str, Any]:
+def config_to_json(config: ModelConfig, end_of_text: int, dtype: "torch.dtype") -> dict[str, Any]:
     """The contents of config.json."""
     shape = {theirs: getattr(config, ours) for ours, theirs in SHAPE_KEYS.items()}
     return {
@@ -126,7 +133,7 @@ def read_field(values: Mapping[str, Any], key: str, check: Check, where: str, us
     return value
 
 
-def weights_to_tensors(model: GPT, dtype: torch.dtype) -> dict[str, Tensor]:
+def weights_to_tensors(model: "GPT", dtype: "torch.dtype") -> "dict[str, Tensor]":
     """The tensors for model.safetensors: GPT-2's names, contiguous, on the CPU."""
     return {
         name if name == HEAD else PREFIX + name: t.detach().to("cpu", dtype).contiguous()
@@ -134,14 +141,32 @@ def weights_to_tensors(model: GPT, dtype: torch.dtype) -> dict[str, Tensor]:
     }
 
 
-def model_from_tensors(
+def shapes_of(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """The shape of each weight by its name; a layer's matrices are [in, out]."""
+    width, inside, embedding = config.width, config.mlp_width, (config.vocab_size, config.width)
+    parts = {
+        "ln_1": (width,),
+        "attn.c_attn": (width, 3 * width),
+        "attn.c_proj": (width, width),
+        "ln_2": (width,),
+        "mlp.c_fc": (width, inside),
+        "mlp.c_proj": (inside, width),
+    }
+    blocks = {f"h.{layer}.{name}": shape for layer in range(config.layers) for name, shape in parts.items()}
+    shapes: dict[str, tuple[int, ...]] = {"wte.weight": embedding, "wpe.weight": (config.context, width)}
+    for name, shape in {**blocks, "ln_f": (width,)}.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[-1:]}
+    return shapes if config.tied else {**shapes, HEAD: embedding}
+
+
+def weights_from_tensors(
     tensors: Mapping[str, StoredTensor],
     config: ModelConfig,
     where: str,
     values: Mapping[str, Any],
     described: str = CONFIG,
-) -> GPT:
-    """A model in float32 with these weights; `values` of config.json say how its attention is scaled.
+) -> Weights:
+    """The weights, of which some are read-only; `values` of config.json say how attention is scaled.
 
     Tensors are read once all are known to fit. Raises CheckpointError if they do not fit `config`, which messages call
     by where it is `described`.
@@ -149,23 +174,39 @@ def model_from_tensors(
     aside = set(other_heads(tensors))
     tensors = {name: tensor for name, tensor in tensors.items() if name not in aside}
     _refuse_names(tensors, where)
-    weights = {n.removeprefix(PREFIX): t for n, t in tensors.items() if not n.endswith(BUFFERS)}
-    head = weights.pop(HEAD, None) if config.tied else None
-    if head and "wte.weight" not in weights:  # safetensors.torch.save_model writes one of two tensors that are one
-        weights["wte.weight"], head = head, None
-    _check_size(weights, config, where, described)
-    with torch.device("meta"):
-        model = GPT(config)
-    check_tensors(weights, {name: tuple(t.shape) for name, t in model.state_dict().items()}, config, where, described)
-    read = {name: t.read().to(torch.float32, copy=True) for name, t in weights.items()}
-    if head and not same_numbers(head, weights["wte.weight"]):
+    stored = {n.removeprefix(PREFIX): t for n, t in tensors.items() if not n.endswith(BUFFERS)}
+    head = stored.pop(HEAD, None) if config.tied else None
+    if head and "wte.weight" not in stored:  # safetensors.torch.save_model writes one of two tensors that are one
+        stored["wte.weight"], head = head, None
+    _check_size(stored, config, where, described)
+    check_tensors(stored, shapes_of(config), config, where, described)
+    if head and not same_numbers(head, stored["wte.weight"]):
         raise CheckpointError(
             f"{where}: {HEAD} differs from wte.weight, but config.json says that they are one.\n"
             'If it is the model\'s own output head, write there: "tie_word_embeddings": false'
         )
-    model.load_state_dict(read, assign=True)
-    _scale_queries(model, values)
+    return _with_scaled_queries({name: rounded(t.read(), "F32") for name, t in stored.items()}, config, values)
+
+
+def model_of(weights: Weights, config: ModelConfig) -> "GPT":
+    """A GPT in torch of `weights`, which are copied one by one and taken out of the table."""
+    import torch
+
+    from minigpt.models.gpt import GPT
+
+    with torch.device("meta"):
+        model = GPT(config)
+    model.load_state_dict({name: copied(weights.pop(name)) for name in list(weights)}, assign=True)
     return model
+
+
+def copied(array: np.ndarray) -> "Tensor":
+    """The numbers as a float32 tensor with memory of its own, aligned as torch aligns it."""
+    import torch
+
+    tensor = torch.empty(array.shape)
+    tensor.numpy()[...] = array
+    return tensor
 
 
 def other_heads(names: Iterable[str]) -> list[str]:
@@ -177,24 +218,26 @@ def same_numbers(first: StoredTensor, second: StoredTensor) -> bool:
     """Whether two tensors hold the same numbers, of which one may be rounded to the type of the other."""
     if first.shape != second.shape:
         return False
-    rounded = min(first.dtype, second.dtype, key=lambda dtype: dtype.itemsize)
-    return torch.equal(first.read().to(rounded), second.read().to(rounded))
+    narrower = min(first.dtype, second.dtype, key=lambda dtype: STORED[dtype].itemsize)
+    return np.array_equal(rounded(first.read(), narrower), rounded(second.read(), narrower))
 
 
-@torch.no_grad()
-def _scale_queries(model: GPT, values: Mapping[str, Any]) -> None:
+def _with_scaled_queries(weights: Weights, config: ModelConfig, values: Mapping[str, Any]) -> Weights:
     """Multiply the query weights, so that the attention of config.json becomes standard GPT-2's.
 
     GPT-2 divides attention scores by the root of the head width. With scale_attn_weights false it does not, and
     scale_attn_by_inverse_layer_idx also divides by the number of the layer; reorder_and_upcast_attn is the same
     function, rounded differently. With the scales in its weights, a saved model is a GPT-2 for any other program.
     """
-    width, heads = model.config.width, model.config.heads
-    scale = 1.0 if values.get(_SCALED, True) else math.sqrt(width / heads)
-    for layer, block in enumerate(model.blocks, start=1):
-        factor = scale / layer if values.get(_BY_LAYER, False) else scale
-        block.attn.c_attn.weight[:, :width] *= factor
-        block.attn.c_attn.bias[:width] *= factor
+    scale = 1.0 if values.get(_SCALED, True) else math.sqrt(config.width / config.heads)
+    for layer in range(config.layers):
+        factor = scale / (layer + 1) if values.get(_BY_LAYER, False) else scale
+        if factor != 1:
+            for part in ("weight", "bias"):
+                scaled = weights[f"h.{layer}.attn.c_attn.{part}"].copy()
+                scaled[..., : config.width] *= factor
+                weights[f"h.{layer}.attn.c_attn.{part}"] = scaled
+    return weights
 
 
 def _refuse_names(names: Iterable[str], where: str) -> None:
@@ -243,8 +286,8 @@ def check_tensors(
             raise CheckpointError(
                 f"{where}: {name} has the shape {list(stored.shape)}, but {described} asks for {list(shape)}."
             )
-        if not stored.dtype.is_floating_point:
-            raise CheckpointError(f"{where}: {name} holds {stored.dtype}, not floating-point numbers.")
+        if not is_floating_point(stored.dtype):
+            raise CheckpointError(f"{where}: {name} holds {STORED[stored.dtype]}, not floating-point numbers.")
     unknown = sorted(set(tensors) - set(shapes))
     if unknown:
         raise CheckpointError(f"{where} holds {brief(repr(unknown[0]))}, which {NAMES[config.model]} does not have.")

@@ -8,6 +8,7 @@ from minigpt.checkpoint.files import TOKENIZER, check_given_file, starts_with
 from minigpt.checkpoint.folder import Checkpoint, check_together
 from minigpt.checkpoint.gguf_file import MAGIC
 from minigpt.checkpoint.gguf_model import read_gguf
+from minigpt.checkpoint.hf_gpt2 import model_of
 from minigpt.checkpoint.nanogpt import read_nanogpt
 from minigpt.checkpoint.tokenizer_files import LARGEST, MERGES, VOCABULARY, read_tokenizer
 from minigpt.checkpoint.torch_file import ARCHIVE, open_torch_file
@@ -54,8 +55,8 @@ def read_model(
         given = {"meta": meta, "tokenizer": tokenizer, "activation": activation}
         for name in [name for name, value in given.items() if value is not None]:
             raise ConfigError(f"{named(name)} goes with a checkpoint of nanoGPT: a GGUF file says it itself.")
-        model, own = read_gguf(path)
-        return Import(Checkpoint(path, model.eval(), own), "gguf", path)
+        config, weights, own = read_gguf(path)
+        return Import(Checkpoint(path, model_of(weights, config).eval(), own), "gguf", path)
     if not starts_with(path, ARCHIVE):
         raise CheckpointError(
             f"{escaped(str(path))} is neither a GGUF file nor a checkpoint of nanoGPT, as torch.save writes it from "
@@ -63,7 +64,7 @@ def read_model(
         )
     with open_torch_file(path) as file:
         found = read_nanogpt(file, activation)
-    config = found.model.config
+    config = found.config
     place = tokenizer or meta or _near(path, found.dataset, config)
     own = _given_tokenizer(place) if tokenizer else read_characters(place, config.vocab_size)
     check_together(own, config, str(place), "model_args")
@@ -72,7 +73,7 @@ def read_model(
             f"{escaped(str(place))}: the tokenizer has {own.vocab_size:,} tokens, and the model {config.vocab_size:,} "
             "(vocab_size in model_args), more than padding explains: they do not belong together."
         )
-    return Import(Checkpoint(path, found.model.eval(), own), "nanogpt", place)
+    return Import(Checkpoint(path, model_of(found.weights, config).eval(), own), "nanogpt", place)
 
 
 def _near(path: Path, dataset: str, config: ModelConfig) -> Path:

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from minigpt.checkpoint.hf_gpt2 import (
     HEAD,
@@ -18,15 +17,15 @@ from minigpt.checkpoint.hf_gpt2 import (
     PREFIX,
     SHARE,
     SWITCH,
-    model_from_tensors,
+    Weights,
     read_field,
     same_numbers,
+    weights_from_tensors,
 )
 from minigpt.checkpoint.pickled import is_plain, shown
 from minigpt.checkpoint.tensors import StoredTensor
 from minigpt.checkpoint.torch_file import TorchFile
 from minigpt.errors import CheckpointError, ConfigError, brief, escaped
-from minigpt.models.gpt import GPT
 from minigpt.settings import ModelConfig
 
 _WRAPPED = re.compile(r"(module\.|_orig_mod\.)*")  # names of DistributedDataParallel and of torch.compile
@@ -44,9 +43,10 @@ _OTHERS = ("bias", "dropout")
 
 @dataclass(frozen=True)
 class NanoGpt:
-    """A model of nanoGPT, and the name of the dataset that it was trained on, where that is known."""
+    """A model's shape and weights, and the name of the dataset that it was trained on, where that is known."""
 
-    model: GPT
+    config: ModelConfig
+    weights: Weights
     dataset: str
 
 
@@ -67,14 +67,14 @@ def read_nanogpt(file: TorchFile, activation: str | None = None) -> NanoGpt:
     elif f"{PREFIX}ln_f.bias" not in tensors:
         raise CheckpointError(f"{file.path} has no biases, but its model_args say that it has.")
     head, tokens = tensors.get(HEAD), tensors.get(f"{PREFIX}wte.weight")
-    if head and tokens and head.file != tokens.file and not same_numbers(head, tokens):
+    if head and tokens and head.numbers != tokens.numbers and not same_numbers(head, tokens):
         config = replace(config, tied=False)
     elif head and tokens:
         del tensors[HEAD]
-    model = model_from_tensors(tensors, config, str(file.path), {}, "model_args")
+    weights = weights_from_tensors(tensors, config, str(file.path), {}, "model_args")
     settings = values.get("config")
     dataset = settings.get("dataset") if isinstance(settings, dict) else None
-    return NanoGpt(model, dataset if isinstance(dataset, str) else "")
+    return NanoGpt(config, weights, dataset if isinstance(dataset, str) else "")
 
 
 def _contents(values: Any) -> str:
@@ -124,7 +124,7 @@ def _zero_biases(tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]
     for name, tensor in tensors.items():
         if name.endswith(_BIASED) and tensor.shape:
             bias = name.removesuffix("weight") + "bias"
-            found[bias] = StoredTensor(_Zeros(tensor.shape[-1]), bias, tensor.shape[-1:], torch.float32)
+            found[bias] = StoredTensor(_Zeros(tensor.shape[-1]), bias, tensor.shape[-1:], "F32")
     return found
 
 
@@ -132,6 +132,5 @@ def _zero_biases(tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]
 class _Zeros:
     numbers: int
 
-    def get_tensor(self, name: str) -> Tensor:
-        """The zeros, for StoredTensor."""
-        return torch.zeros(self.numbers)
+    def read(self) -> np.ndarray:
+        return np.zeros(self.numbers, np.float32)

@@ -3,18 +3,18 @@
 import base64
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from minigpt.models.gpt import GPT
+    from minigpt.models.gpt import GPT
 
 _FRAME = 160  # characters of a tensor's name, type and shape, at most
 
 
 def packed_weights(
-    model: GPT, dtype: str, advance: Callable[[int], None] = lambda parameters: None
+    model: "GPT", dtype: str, advance: Callable[[int], None] = lambda parameters: None
 ) -> dict[str, dict[str, Any]]:
     """Each tensor by GPT-2's name: `dtype`, `shape`, and `data`, its little-endian numbers in base64.
 
@@ -28,7 +28,7 @@ def packed_weights(
     return packed
 
 
-def packed_size(model: GPT, dtype: str) -> int:
+def packed_size(model: "GPT", dtype: str) -> int:
     """At most how many characters `packed_weights` are as JSON."""
     return sum(_FRAME + _characters(tensor.shape, dtype) for tensor in model.state_dict().values())
 
@@ -40,7 +40,7 @@ def _characters(shape: Sequence[int], dtype: str) -> int:
     return sum(4 * math.ceil(count / 3) for count in (bytes_each * math.prod(shape), scales))
 
 
-def packed_config(model: GPT) -> dict[str, Any]:
+def packed_config(model: "GPT") -> dict[str, Any]:
     """The shape of the model, as the page's forward pass needs it."""
     config = model.config
     return {
@@ -56,7 +56,9 @@ def packed_config(model: GPT) -> dict[str, Any]:
     }
 
 
-def _packed(tensor: Tensor, dtype: str) -> dict[str, Any]:
+def _packed(tensor: "Tensor", dtype: str) -> dict[str, Any]:
+    import torch
+
     shape = list(tensor.shape)
     if dtype == "bfloat16":
         return {"dtype": dtype, "shape": shape, "data": _text(tensor.to(torch.bfloat16).view(torch.int16))}
@@ -67,6 +69,6 @@ def _packed(tensor: Tensor, dtype: str) -> dict[str, Any]:
     return {"dtype": "float32", "shape": shape, "data": _text(tensor)}
 
 
-def _text(tensor: Tensor) -> str:
+def _text(tensor: "Tensor") -> str:
     numbers = tensor.contiguous().numpy()
     return base64.b64encode(numbers.astype(numbers.dtype.newbyteorder("<"), copy=False).tobytes()).decode()

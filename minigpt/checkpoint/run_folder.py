@@ -16,12 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
 from minigpt.checkpoint.claim import make_folder, remove_half_written, remove_run
 from minigpt.checkpoint.files import locked, write_atomically, write_json, write_text, writing
@@ -30,10 +27,14 @@ from minigpt.checkpoint.generation import read_generation
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.runs import CARD, LOCK, LOG, RESUME, RUN, SNAPSHOTS, TOKENS, RunInfo, read_log
 from minigpt.errors import CheckpointError, OutputError
-from minigpt.models.kinds import Model
 from minigpt.records import Amount, Count, Misfit, from_line, from_plain, to_plain
 from minigpt.text.shards import MANIFEST, TokenData, keep_shards, open_shards
 from minigpt.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from minigpt.models.kinds import Model
 
 _STATE = "state.safetensors"
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -50,11 +51,13 @@ class RunFolder:
         """`info` as a record."""
         return from_plain(RunInfo, to_plain(self.info), exact=False)
 
-    def start(self, model: Model, card: str, data: TokenData, generation: Mapping[str, Any] = _NOTHING) -> None:
+    def start(self, model: "Model", card: str, data: TokenData, generation: Mapping[str, Any] = _NOTHING) -> None:
         """Write all files, with the untrained model, so that the folder can be loaded from now on; or write nothing.
 
         `generation`: the settings of the model that the training starts from, for generation_config.json.
         """
+        import torch
+
         make_folder(self.path / RESUME)
         self.hold()
         if (self.path / RUN).exists():  # of a process that was quicker
@@ -118,14 +121,16 @@ class RunFolder:
         with writing(self.path):
             remove_half_written(self.path)
 
-    def save(self, model: Model, record: TrainRecord) -> None:
+    def save(self, model: "Model", record: TrainRecord) -> None:
         """Save `model` as the one at the root."""
         save_weights(self.path, model, metadata=_metadata(record))
         self.update(saved=_losses(record))
 
-    def snapshot(self, model: Model, record: TrainRecord) -> None:
+    def snapshot(self, model: "Model", record: TrainRecord) -> None:
         """Save `model` as a snapshot of this step, in bfloat16."""
         folder = self.path / SNAPSHOTS / f"step-{record.step:06}"
+        import torch
+
         make_folder(folder)
         save_description(folder, model.config, self.tokenizer, torch.bfloat16, read_generation(self.path))
         save_weights(folder, model, torch.bfloat16, _metadata(record))
@@ -134,13 +139,13 @@ class RunFolder:
 class OthersFolder(RunFolder):
     """The folder of a run that another process writes: nothing is written, and the log is empty."""
 
-    def start(self, model: Model, card: str, data: TokenData, generation: Mapping[str, Any] = _NOTHING) -> None: ...
+    def start(self, model: "Model", card: str, data: TokenData, generation: Mapping[str, Any] = _NOTHING) -> None: ...
     def tell(self, paragraph: str) -> None: ...
     def log(self, record: TrainRecord) -> None: ...
     def sync_log(self) -> None: ...
     def tidy(self) -> None: ...
-    def save(self, model: Model, record: TrainRecord) -> None: ...
-    def snapshot(self, model: Model, record: TrainRecord) -> None: ...
+    def save(self, model: "Model", record: TrainRecord) -> None: ...
+    def snapshot(self, model: "Model", record: TrainRecord) -> None: ...
     def update(self, **changes: Any) -> None:
         self.info |= changes
 
@@ -178,8 +183,10 @@ def load_tokens(run: Path) -> TokenData:
         raise CheckpointError(f"{error.message}\nThis run cannot be resumed without its ids.") from error
 
 
-def save_state(run: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+def save_state(run: Path, tensors: "Mapping[str, Tensor]", values: Mapping[str, Any]) -> None:
     """Replace the state. `values` are JSON in the file's header, so they always match the tensors."""
+    from safetensors.torch import save_file
+
     header = {"format": "pt", "state": json.dumps(dict(values))}
     whole = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     write_atomically(run / RESUME / _STATE, lambda temporary: save_file(whole, temporary, header))
@@ -206,7 +213,7 @@ class _Values:
     saved_step: Count
 
 
-def load_state(run: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_state(run: Path) -> "tuple[dict[str, Tensor], dict[str, Any]]":
     """Load the tensors and values of `save_state`. Raises CheckpointError."""
     try:
         with safe_open(run / RESUME / _STATE, framework="pt") as file:

@@ -4,70 +4,84 @@ The folder is untrusted input: a header's length and offsets are compared with t
 allocated for what they describe, and names in an index lead to no other folder.
 """
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+import math
+import os
+from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import BinaryIO, Protocol
 
-import torch
+import numpy as np
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from minigpt.checkpoint.files import CONFIG, WEIGHTS, check_file, read_json_object, reading
+from minigpt.checkpoint.number_types import STORED, widened
 from minigpt.errors import CheckpointError, brief, named
 
 INDEX = "model.safetensors.index.json"
 _LARGEST_HEADER = 1 << 24  # bytes; that of gpt2-xl has 70 thousand
 _LARGEST_INDEX = 1 << 24
-_DTYPES = {
-    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn, "F8_E4M3FNUZ": torch.float8_e4m3fnuz,
-    "F8_E5M2": torch.float8_e5m2, "F8_E5M2FNUZ": torch.float8_e5m2fnuz,
-    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
-}  # fmt: skip
+
+
+class Numbers(Protocol):
+    """Where the numbers of a tensor are."""
+
+    def read(self) -> np.ndarray:
+        """The numbers in the tensor's shape, as minigpt.checkpoint.number_types.STORED has them."""
 
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor of an open file: its shape and type, with its values read on demand."""
+    """A tensor of an open file: its shape and type, by safetensors' name, with its values read on demand."""
 
-    file: Any
+    numbers: Numbers
     name: str
     shape: tuple[int, ...]
-    dtype: torch.dtype
+    dtype: str
 
-    def read(self) -> Tensor:
-        """A view of the file's pages."""
-        tensor: Tensor = self.file.get_tensor(self.name)
-        return tensor
+    def read(self) -> np.ndarray:
+        """The numbers: a read-only view of the file's pages where that is possible, and never to be written to.
+
+        Numbers of bfloat16 and of 8 bits are widened to float32, each time; all others keep their type.
+        """
+        return widened(self.numbers.read(), self.dtype)
 
     def transposed(self) -> "StoredTensor":
         """The tensor with its axes in reverse."""
-        return replace(self, file=_Transposed(self), shape=self.shape[::-1])
+        return StoredTensor(_Transposed(self.numbers), self.name, self.shape[::-1], self.dtype)
 
 
 @dataclass(frozen=True)
 class _Transposed:
-    tensor: StoredTensor
+    numbers: Numbers
 
-    def get_tensor(self, name: str) -> Tensor:
-        """The tensor, for StoredTensor."""
-        return self.tensor.read().T.contiguous()
+    def read(self) -> np.ndarray:
+        return np.ascontiguousarray(self.numbers.read().T)
 
 
-@contextmanager
-def open_tensors(folder: Path) -> Iterator[tuple[dict[str, StoredTensor], Path]]:
-    """The tensors of `folder` by name, while entered, and the file that lists them. Raises CheckpointError.
+@dataclass(frozen=True)
+class _Mapped:
+    """Numbers in a file that is mapped into memory, from byte `start` on."""
+
+    file: mmap
+    start: int
+    shape: tuple[int, ...]
+    dtype: str
+
+    def read(self) -> np.ndarray:
+        flat = np.frombuffer(self.file, STORED[self.dtype], math.prod(self.shape), self.start)
+        return np.require(flat, requirements="A").reshape(self.shape)  # safetensors aligns nothing after int8
+
+
+def open_tensors(folder: Path) -> tuple[dict[str, StoredTensor], Path]:
+    """The tensors of `folder` by name, and the file that lists them. Raises CheckpointError.
 
     model.safetensors takes precedence over an index, as everywhere.
     """
-    with ExitStack() as opened:
-        if not (folder / WEIGHTS).is_symlink() and not (folder / WEIGHTS).exists() and (folder / INDEX).exists():
-            yield _of_shards(folder, opened), folder / INDEX
-        else:
-            yield _open(folder / WEIGHTS, opened), folder / WEIGHTS
+    if not (folder / WEIGHTS).is_symlink() and not (folder / WEIGHTS).exists() and (folder / INDEX).exists():
+        return _of_shards(folder), folder / INDEX
+    return _open(folder / WEIGHTS), folder / WEIGHTS
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -82,12 +96,12 @@ def weight_files(folder: Path) -> list[Path]:
     return [folder / INDEX, *(folder / name for name in sorted(set(_weight_map(folder / INDEX).values())))]
 
 
-def _of_shards(folder: Path, opened: ExitStack) -> dict[str, StoredTensor]:
+def _of_shards(folder: Path) -> dict[str, StoredTensor]:
     """The tensors that the index lists, each read from the file that it names."""
     placed = _weight_map(folder / INDEX)
     found: dict[str, StoredTensor] = {}
     for name in sorted(set(placed.values())):
-        for tensor, stored in _open(folder / name, opened).items():
+        for tensor, stored in _open(folder / name).items():
             if placed.get(tensor) != name:
                 where = f"places in {placed[tensor]}" if tensor in placed else "does not name"
                 raise CheckpointError(f"{folder / name} holds {brief(repr(tensor))}, which {INDEX} {where}.")
@@ -113,36 +127,37 @@ def _weight_map(path: Path) -> dict[str, str]:
     return placed
 
 
-def _open(path: Path, opened: ExitStack) -> dict[str, StoredTensor]:
+def _open(path: Path) -> dict[str, StoredTensor]:
     check_file(path)
     try:
-        with reading(path):
-            _check_header(path)
-            file = opened.enter_context(safe_open(path, framework="pt"))
-            return {name: _stored(file, name, path) for name in list(file.keys())}
+        with reading(path), path.open("rb") as file:
+            start = _data_start(file, path)
+            mapped = mmap(file.fileno(), 0, access=ACCESS_READ)
+            with safe_open(path, framework="np") as checked:
+                views = {name: checked.get_slice(name) for name in checked.offset_keys()}
+                kinds = {name: (tuple(view.get_shape()), view.get_dtype()) for name, view in views.items()}
+            if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                raise CheckpointError(f"{path} was replaced while it was read. Try again.")
     except SafetensorError as error:
         raise _damaged(path, str(error)) from error
-    except RuntimeError as error:  # torch's, where so much cannot be mapped into memory
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    found = {}
+    for name, (shape, dtype) in kinds.items():
+        if dtype not in STORED:
+            raise CheckpointError(f"{path}: {name} holds {dtype}, which cannot be loaded.")
+        found[name] = StoredTensor(_Mapped(mapped, start, shape, dtype), name, shape, dtype)
+        start += math.prod(shape) * STORED[dtype].itemsize  # the library has checked that one follows on another
+    return found
 
 
-def _check_header(path: Path) -> None:
-    """Check the header's length before reading it; the library then checks every offset against the file's size."""
-    with path.open("rb") as file:
-        start, size = file.read(8), path.stat().st_size
+def _data_start(file: BinaryIO, path: Path) -> int:
+    """Check the header's length before it is read; the library then checks every offset against the file's size."""
+    start, size = file.read(8), os.fstat(file.fileno()).st_size
     length = int.from_bytes(start, "little")
     if len(start) < 8 or length > size - 8:
         raise _damaged(path, f"its header would have {length:,} bytes, and the file has {size:,}")
     if length > _LARGEST_HEADER:
         raise _damaged(path, f"its header has {length:,} bytes, more than any GPT-2 needs")
-
-
-def _stored(file: Any, name: str, path: Path) -> StoredTensor:
-    view = file.get_slice(name)
-    dtype = _DTYPES.get(view.get_dtype())
-    if dtype is None:
-        raise CheckpointError(f"{path}: {name} holds {view.get_dtype()}, which cannot be loaded.")
-    return StoredTensor(file, name, tuple(view.get_shape()), dtype)
+    return 8 + length
 
 
 def _damaged(path: Path, reason: str) -> CheckpointError:

@@ -8,15 +8,16 @@ import math
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from minigpt.checkpoint.files import check_given_file, reading
+from minigpt.checkpoint.number_types import STORED
 from minigpt.checkpoint.pickled import DICT, LARGEST, Call, read_pickle
 from minigpt.checkpoint.tensors import StoredTensor
 from minigpt.errors import CheckpointError, brief, escaped
@@ -25,14 +26,14 @@ ARCHIVE = b"PK\x03\x04"  # with which the file begins
 _LARGEST_READ = 1 << 22  # bytes at once: GPT-2 XL's list of files, with its optimizer's, has some 300 thousand
 
 _STORAGES = {
-    "torch.DoubleStorage": torch.float64,
-    "torch.FloatStorage": torch.float32,
-    "torch.HalfStorage": torch.float16,
-    "torch.BFloat16Storage": torch.bfloat16,
-    "torch.LongStorage": torch.int64,
-    "torch.IntStorage": torch.int32,
-    "torch.ByteStorage": torch.uint8,
-    "torch.BoolStorage": torch.bool,
+    "torch.DoubleStorage": "F64",
+    "torch.FloatStorage": "F32",
+    "torch.HalfStorage": "F16",
+    "torch.BFloat16Storage": "BF16",
+    "torch.LongStorage": "I64",
+    "torch.IntStorage": "I32",
+    "torch.ByteStorage": "U8",
+    "torch.BoolStorage": "BOOL",
 }
 _TENSOR, _PARAMETER = "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter"
 # Single numbers and paths beside the tensors, which nothing here asks for.
@@ -88,7 +89,7 @@ class TorchFile:
         last = offset + sum((length - 1) * stride for length, stride in zip(shape, strides, strict=True))
         if math.prod(shape) > numbers or (math.prod(shape) and last >= numbers):
             raise self._damaged(f"{name} has more numbers than are stored")
-        place = _Numbers(self, f"data/{key}", numbers, dtype, offset, tuple(shape), tuple(strides))
+        place = _Numbers(self, f"data/{key}", numbers, dtype, offset, tuple(shape), tuple(strides), name)
         return StoredTensor(place, name, tuple(shape), dtype)
 
     def content(self, name: str, most: int) -> bytearray:
@@ -141,18 +142,21 @@ class _Numbers:
     file: TorchFile
     entry: str
     numbers: int
-    dtype: torch.dtype
+    dtype: str
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+    name: str = field(compare=False)  # for messages
 
-    def get_tensor(self, name: str) -> Tensor:
-        """The tensor, for StoredTensor."""
-        wanted = self.numbers * self.dtype.itemsize
+    def read(self) -> np.ndarray:
+        dtype = STORED[self.dtype]
+        wanted = self.numbers * dtype.itemsize
         data = self.file.content(self.entry, wanted)
         if len(data) < wanted:
-            raise _damaged(self.file.path, f"{name} has fewer bytes than it needs")
-        return torch.frombuffer(data, dtype=self.dtype).as_strided(self.shape, self.strides, self.offset)
+            raise _damaged(self.file.path, f"{self.name} has fewer bytes than it needs")
+        axes = zip(self.shape, self.strides, strict=True)
+        steps = [dtype.itemsize * stride if length > 1 else 0 for length, stride in axes]
+        return as_strided(np.frombuffer(data, dtype)[self.offset :], self.shape, steps)
 
 
 def _damaged(path: Path, reason: str) -> CheckpointError:

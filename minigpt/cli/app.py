@@ -1,28 +1,60 @@
-"""The command line: `minigpt COMMAND`. Nothing here, nor in the commands' modules, imports torch until one runs."""
+"""The command line: `minigpt COMMAND`. The module of a command is imported when it is called."""
 
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
+from inspect import cleandoc
+from pkgutil import resolve_name
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from minigpt.cli.compare import compare
-from minigpt.cli.console import release_stderr, write_nowhere
-from minigpt.cli.evaluate import evaluate
-from minigpt.cli.explore import explore
-from minigpt.cli.export import export
-from minigpt.cli.guard import complain_of
-from minigpt.cli.import_model import import_
-from minigpt.cli.inspect import inspect_attention, inspect_embeddings, inspect_probs
-from minigpt.cli.plot import plot
-from minigpt.cli.runs import runs
-from minigpt.cli.sample import sample
-from minigpt.cli.train import train
+from minigpt.cli.streams import release_stderr, write_nowhere
+from minigpt.cli.version import print_version
 from minigpt.errors import bounded
-from minigpt.settings import launched_rank
+from minigpt.launch import launched_rank
+
+# By name: the function of each command in this folder, and its summary. A command's own --help goes on with the
+# examples in the function's docstring.
+COMMANDS = {
+    "train": ("train:train", "Train a small GPT on a text, and keep the best model."),
+    "sample": ("sample:sample", "Continue a text, and watch every token being chosen."),
+    "inspect-probs": (
+        "inspect_probs:inspect_probs",
+        "Show which tokens a model expects after a text, and how strongly.",
+    ),
+    "explore": (
+        "explore:explore",
+        "Walk through what a model could write: choose tokens, step back, branch, change the settings, guess.",
+    ),
+    "inspect-attention": (
+        "inspect_attention:inspect_attention",
+        "Show which earlier tokens each token of a text looks at, layer by layer and head by head.",
+    ),
+    "inspect-embeddings": (
+        "inspect_embeddings:inspect_embeddings",
+        "Show the numbers that a model has for a token, and the tokens whose numbers are most alike.",
+    ),
+    "evaluate": ("evaluate:evaluate", "Measure a model on whole texts: nats per token, bits per byte, perplexity."),
+    "plot": ("plot:plot", "Show how the losses of one or several trainings went."),
+    "compare": (
+        "compare:compare",
+        "Compare what came before the transformer with a GPT: equal parameters, equal text, equal tokens or time.",
+    ),
+    "runs": (
+        "runs:runs",
+        "List the models that are there: size, text, loss, age, the newest first. Other commands take their names.",
+    ),
+    "export": (
+        "export:export",
+        "Write a model for other programs: as a GGUF file, as a page, "
+        "or as a folder without the history of its training.",
+    ),
+    "import": ("import_model:import_", "Read a model of nanoGPT or llama.cpp, and write it as a GPT-2 folder."),
+}
 
 
 class _Group(TyperGroup):
@@ -47,6 +79,24 @@ def _bounded() -> Iterator[None]:
         raise
 
 
+class _Deferred(TyperCommand):
+    """A command's name and summary, which are all that a list of commands shows; it is imported when it is called."""
+
+    def make_context(self, *args: Any, **more: Any) -> Any:
+        assert self.name
+        return whole_command(self.name).make_context(*args, **more)
+
+
+@cache
+def whole_command(name: str) -> Any:
+    """A command as typer runs it, with all its flags and its help."""
+    home, summary = COMMANDS[name]
+    function = resolve_name(f"minigpt.cli.{home}")
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    alone.command(name, help=f"{summary}\n\n{cleandoc(function.__doc__)}")(function)
+    return typer.main.get_command(alone)
+
+
 app = typer.Typer(
     name="minigpt",
     cls=_Group,
@@ -57,32 +107,14 @@ app = typer.Typer(
     epilog="Start with [bold]minigpt train notes.txt[/bold] and [bold]minigpt sample[/bold]; "
     "each command has its own --help. They exit with 0 when done, 2 for wrong usage, 1 for any other error.",
 )
-app.command()(train)
-app.command()(sample)
-app.command("inspect-probs")(inspect_probs)
-app.command()(explore)
-app.command("inspect-attention")(inspect_attention)
-app.command("inspect-embeddings")(inspect_embeddings)
-app.command()(evaluate)
-app.command()(plot)
-app.command()(compare)
-app.command()(runs)
-app.command()(export)
-app.command("import")(import_)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        print(f"minigpt {version('minigpt')} (torch {version('torch')}, tokenizers {version('tokenizers')})")
-        raise typer.Exit
+for _name, (_, _summary) in COMMANDS.items():
+    app.command(_name, cls=_Deferred, help=_summary)(lambda: None)
 
 
 @app.callback()
 def _minigpt(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass
@@ -115,6 +147,8 @@ def main() -> None:
         if isinstance(error, BrokenPipeError):
             write_nowhere(sys.stdout, sys.stderr)
         else:
+            from minigpt.cli.guard import complain_of
+
             complain_of(error)
         raise SystemExit(1) from error
     except SystemExit as end:

@@ -40,8 +40,7 @@ def compare(
     html: Html = None,
     json: Json = False,
 ) -> None:
-    """Compare what came before the transformer with a GPT: equal parameters, equal text, equal tokens or time.
-
+    """
     [bold]minigpt compare notes.txt[/bold]
         about half an hour, on your text
     [bold]minigpt compare --quick[/bold]

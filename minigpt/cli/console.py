@@ -1,6 +1,5 @@
 """What commands print with: results go to standard output, and notes, progress and errors to standard error."""
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,10 +11,10 @@ from rich.text import Text
 
 from minigpt.cli.signals import signals_raise
 from minigpt.errors import Spelling, as_flag, bounded, spelled
+from minigpt.launch import launched_rank
 from minigpt.render.progress import WorkDisplay
 from minigpt.render.screen import Screen
 from minigpt.render.style import safe_text
-from minigpt.settings import launched_rank
 
 
 @dataclass
@@ -139,17 +138,3 @@ def stderr(quiet: bool | None = None) -> Console:
 def has_colours(console: Console) -> bool:
     """Whether standard output shows colours."""
     return console.color_system is not None and not console.no_color
-
-
-def write_nowhere(*streams: IO[str]) -> None:
-    """Nothing reaches `streams` from now on. Python flushes them on exit, and would end with another code."""
-    for stream in streams:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def release_stderr() -> None:
-    """Detach a standard error that fails."""
-    try:
-        sys.stderr.flush()
-    except OSError:
-        write_nowhere(sys.stderr)

@@ -35,8 +35,7 @@ def evaluate(
     json: Annotated[bool, json_flag("a line a file, then one of the total")] = False,
     csv: Annotated[bool, csv_flag("A row a file, and one of the total of several")] = False,
 ) -> None:
-    """Measure a model on whole texts: nats per token, bits per byte, perplexity.
-
+    """
     [bold]minigpt evaluate notes.txt[/bold]
         the newest run on one text
     [bold]minigpt evaluate texts/ -c checkpoints/demo[/bold]

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from minigpt.cli.console import stdout, write_nowhere
+from minigpt.cli.console import stdout
 from minigpt.cli.flags import command
 from minigpt.cli.remarks import note_checkpoint
+from minigpt.cli.streams import write_nowhere
 from minigpt.errors import ConfigError
 from minigpt.render.style import safe_text, symbols_for
 from minigpt.settings import AskedFilters, Exploring, FileAndModel, Machine
@@ -28,8 +29,7 @@ def explore(
     exploring: Exploring,
     machine: Machine,
 ) -> None:
-    """Walk through what a model could write: choose tokens, step back, branch, change the settings, guess.
-
+    """
     [bold]minigpt explore "The cat"[/bold]
         from this text
     [bold]minigpt explore --file a.txt[/bold]

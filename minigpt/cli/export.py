@@ -42,8 +42,7 @@ def export(
     wanted: ExportSettings,
     json: Json = False,
 ) -> None:
-    """Write a model for other programs: as a GGUF file, as a page, or as a folder without the history of its training.
-
+    """
     [bold]minigpt export checkpoints/demo demo.html[/bold]
         one file to open in a browser, in which the model runs
 

@@ -11,7 +11,8 @@ from typing import Any
 import typer
 
 from minigpt.cli.config_file import blamed
-from minigpt.cli.console import complain, running, write_nowhere
+from minigpt.cli.console import complain, running
+from minigpt.cli.streams import write_nowhere
 from minigpt.errors import ConfigError, MinigptError
 
 

@@ -24,8 +24,7 @@ def import_(
     wanted: ImportSettings,
     json: Json = False,
 ) -> None:
-    """Read a model of nanoGPT or llama.cpp, and write it as a GPT-2 folder.
-
+    """
     [bold]minigpt import out-shakespeare-char/ckpt.pt shakespeare[/bold]
         with the characters of data/shakespeare_char/meta.pkl
     [bold]minigpt import out/ckpt.pt mine --tokenizer gpt2-folder[/bold]

@@ -1,4 +1,4 @@
-"""`minigpt inspect-probs`, `inspect-attention` and `inspect-embeddings`: each asks one view and shows its answer.
+"""What `minigpt inspect-probs`, `inspect-attention` and `inspect-embeddings` share: a view is asked, its answer shown.
 
 The flags of the views, and which of them exclude each other, come from the registry in `minigpt.render.views`.
 """
@@ -7,19 +7,16 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
-
-import typer
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from minigpt.cli.console import note, print_lines, working
-from minigpt.cli.flags import Checkpoint, Given, Json, Top, command, csv_flag
-from minigpt.cli.page import Html, check_page, page_title, write_page
+from minigpt.cli.page import check_page, page_title, write_page
 from minigpt.cli.remarks import note_boundary, note_checkpoint
 from minigpt.errors import ConfigError, named
 from minigpt.render.face import Face
 from minigpt.render.machine import to_json, write_steps
 from minigpt.render.views import faces_of
-from minigpt.settings import Machine, Settings, Source, require
+from minigpt.settings import Settings, require
 from minigpt.views.view import Answer, chosen_view, flags_of
 
 if TYPE_CHECKING:
@@ -29,7 +26,7 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 
 @dataclass(frozen=True)
-class _Output:
+class Output:
     """The flags for how an answer is shown."""
 
     json: bool
@@ -37,7 +34,7 @@ class _Output:
     html: Path | None
 
 
-def _with_views(name: str) -> Callable[[Command], Command]:
+def with_views(name: str) -> Callable[[Command], Command]:
     """Give a command's parameter `flags` the settings of the command's views."""
 
     def typed(command: Command) -> Command:
@@ -47,91 +44,7 @@ def _with_views(name: str) -> Callable[[Command], Command]:
     return typed
 
 
-@command
-@_with_views("inspect-probs")
-def inspect_probs(
-    *,
-    given: Given,
-    source: Source,
-    flags: Settings,
-    top: Top = 10,
-    json: Json = False,
-    csv: Annotated[bool, csv_flag("A row per candidate; with --parts, a row per part")] = False,
-    html: Html = None,
-    machine: Machine,
-) -> None:
-    """Show which tokens a model expects after a text, and how strongly.
-
-    [bold]minigpt inspect-probs "To be, or not to"[/bold]
-        what may come next
-    [bold]minigpt inspect-probs --all --file a.txt[/bold]
-        how surprising each token was
-    [bold]minigpt inspect-probs "The film was" --choices " good, bad"[/bold]
-        which of them fits
-    [bold]minigpt inspect-probs "The cat" --corpus run[/bold]
-        beside what its own text says
-    """
-    _inspect("inspect-probs", flags, _Output(json, csv, html), source=source, machine=machine, given=given)
-
-
-@command
-@_with_views("inspect-attention")
-def inspect_attention(
-    *,
-    given: Given,
-    source: Source,
-    flags: Settings,
-    json: Json = False,
-    csv: Annotated[
-        bool, csv_flag("A row a head; with --layer, a row for each token and each that it looks at")
-    ] = False,
-    html: Html = None,
-    machine: Machine,
-) -> None:
-    """Show which earlier tokens each token of a text looks at, layer by layer and head by head.
-
-    [bold]minigpt inspect-attention "The cat sat on the mat"[/bold]
-        what kind of head each is
-    [bold]minigpt inspect-attention "The cat sat" --layer 2 --head 1[/bold]
-        one head as a grid
-    [bold]minigpt inspect-attention "can I have the check?" --with "I check the list"[/bold]
-        a word in two texts
-    """
-    _inspect("inspect-attention", flags, _Output(json, csv, html), source=source, machine=machine, given=given)
-
-
-@command
-@_with_views("inspect-embeddings")
-def inspect_embeddings(
-    *,
-    given: Given,
-    tokens: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="TOKEN...", help="Each exactly one token, such as ' the' with its space, or #262 for the id 262."
-        ),
-    ] = None,
-    checkpoint: Checkpoint = None,
-    flags: Settings,
-    json: Json = False,
-    csv: Annotated[bool, csv_flag("A column for each token")] = False,
-    html: Html = None,
-    machine: Machine,
-) -> None:
-    """Show the numbers that a model has for a token, and the tokens whose numbers are most alike.
-
-    [bold]minigpt inspect-embeddings " the"[/bold]
-        its vector and its neighbours
-    [bold]minigpt inspect-embeddings " is" " are"[/bold]
-        and how near the two are
-    [bold]minigpt inspect-embeddings --positions[/bold]
-        the table of positions
-    """
-    output, source = _Output(json, csv, html), Source(checkpoint=checkpoint)
-    _inspect("inspect-embeddings", flags, output, source=source, machine=machine, given=given, tokens=tokens or ())
-
-
-def _chosen_face(command: str, flags: Settings, output: _Output) -> Face:
+def _chosen_face(command: str, flags: Settings, output: Output) -> Face:
     """The view that is asked for, checked as far as possible before a model is loaded."""
     require(not (output.json and output.csv), f"{named('json')} and {named('csv')} exclude each other.")
     faces = faces_of(command)
@@ -145,7 +58,7 @@ def _chosen_face(command: str, flags: Settings, output: _Output) -> Face:
     return face
 
 
-def _inspect(command: str, flags: Settings, output: _Output, **asked: Any) -> None:
+def inspect(command: str, flags: Settings, output: Output, **asked: Any) -> None:
     """Ask the view that the flags choose, and show its answer. `asked`: for `minigpt.app.inspect_run.question`."""
     face = _chosen_face(command, flags, output)
     view = face.view

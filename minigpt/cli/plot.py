@@ -37,8 +37,7 @@ def plot(
     ] = None,
     json: Annotated[bool, json_flag("a line a run")] = False,
 ) -> None:
-    """Show how the losses of one or several trainings went.
-
+    """
     [bold]minigpt plot[/bold]
         the newest run
     [bold]minigpt plot checkpoints/*[/bold]

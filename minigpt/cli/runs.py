@@ -23,8 +23,7 @@ def runs(
     json: Annotated[bool, json_flag("a line a run")] = False,
     csv: Annotated[bool, csv_flag("A row a run")] = False,
 ) -> None:
-    """List the models that are there: size, text, loss, age, the newest first. Other commands take their names.
-
+    """
     [bold]minigpt runs[/bold]
         those in ./checkpoints
     [bold]minigpt runs --dir elsewhere --json[/bold]

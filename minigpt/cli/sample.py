@@ -47,8 +47,7 @@ def sample(
     machine: Machine,
     weights: Weights,
 ) -> None:
-    """Continue a text, and watch every token being chosen.
-
+    """
     [bold]minigpt sample "The cat"[/bold]
         text, and a live table below
     [bold]minigpt sample "The cat" --table every[/bold]

@@ -40,8 +40,7 @@ def train(
     output: Output,
     json: Annotated[bool, json_flag("a line a step")] = False,
 ) -> None:
-    """Train a small GPT on a text, and keep the best model.
-
+    """
     [bold]minigpt train notes.txt[/bold]
         a book, a diary, a log; about three minutes
     [bold]minigpt train notes.txt --minutes 30[/bold]

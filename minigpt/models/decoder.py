@@ -70,8 +70,7 @@ class CachedDecoder:
         self._single_step: Callable[[int], Tensor] | None = None
 
     def prefill(self, ids: Sequence[int]) -> np.ndarray:
-        logits_1V = self.read(ids, last_only=True)
-        return np.broadcast_to(logits_1V, (len(self.ids), logits_1V.shape[1]))
+        return self.read(ids, last_only=True).repeat(len(self.ids), axis=0)
 
     def read(self, ids: Sequence[int], *, last_only: bool = False) -> np.ndarray:
         """Like `prefill`, with the logits [T, V] after every token of the window."""
@@ -148,7 +147,7 @@ class StateDecoder:
         for logits_TV, state in read_stretches(self.model, ids, last_only=True):
             last_V, self._state = logits_TV[-1], state
         self._state = tuple(part.expand(self._rows, *part.shape[1:]) for part in self._state)
-        return np.broadcast_to(as_array(last_V), (self._rows, len(last_V)))
+        return as_array(last_V)[None].repeat(self._rows, axis=0)
 
     @torch.inference_mode()
     def step(self, tokens: Sequence[int]) -> np.ndarray:

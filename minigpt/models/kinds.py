@@ -2,19 +2,21 @@
 
 from dataclasses import replace
 from itertools import count
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, cast
 
 from minigpt.errors import ConfigError, named
-from minigpt.models.baselines import LSTM, RNN, Baseline, WindowNet
-from minigpt.models.gpt import GPT
 from minigpt.settings import DEFAULT_WINDOW, ModelConfig
 from minigpt.settings.model import NAMES
 
-Model = GPT | Baseline
+if TYPE_CHECKING:
+    from torch import Tensor
 
-_KINDS: dict[str, type[GPT] | type[Baseline]] = {"gpt": GPT, "lstm": LSTM, "rnn": RNN, "window": WindowNet}
+    from minigpt.models.baselines import Baseline
+    from minigpt.models.gpt import GPT
+
+    Model = GPT | Baseline
+else:
+    Model = Any  # torch is imported only where a model is built
 
 TOLERANCE = 0.05  # of the weights
 _CLOSE = 0.01  # near enough not to try widths that are less round
@@ -27,16 +29,20 @@ AMPLITUDE = 0.1
 
 def new_model(config: ModelConfig) -> Model:
     """A model of the configured kind, not yet initialised."""
-    return _KINDS[config.model](config)
+    from minigpt.models.baselines import LSTM, RNN, WindowNet
+    from minigpt.models.gpt import GPT
+
+    kinds: dict[str, type[Model]] = {"gpt": GPT, "lstm": LSTM, "rnn": RNN, "window": WindowNet}
+    return kinds[config.model](config)
 
 
-def gpt_of(model: Model, what: str, instead: str = "") -> GPT:
+def gpt_of(model: Model, what: str, instead: str = "") -> "GPT":
     """The model, which must be a GPT for `what`, a phrase for the message. Raises ConfigError.
 
     `instead`: a sentence about what can be asked of this model.
     """
-    if isinstance(model, GPT):
-        return model
+    if model.config.model == "gpt":
+        return cast("GPT", model)
     raise ConfigError(
         f"{what}, which only a GPT has: this model is {NAMES[model.config.model]}.\n"
         f"{f'{instead} ' if instead else ''}Name the folder of a GPT with {named('checkpoint')}."
@@ -73,12 +79,14 @@ def equal_shape(shape: ModelConfig, model: str, window: int | None = None) -> Mo
     return of(best)
 
 
-def sinusoids(context: int, width: int) -> Tensor:
+def sinusoids(context: int, width: int) -> "Tensor":
     """[T, C]: channels 2i and 2i + 1 hold the sine and cosine of position / 10,000^(2i / C).
 
     The wavelengths go from 2π to nearly 10,000 · 2π, and the row at a fixed offset is a rotation of this one, the same
     for every position. Vaswani et al., "Attention Is All You Need", 2017, section 3.5.
     """
+    import torch
+
     channels_C = torch.arange(width, dtype=torch.float64)
     rates_C = 10_000.0 ** -(channels_C.div(2, rounding_mode="floor") * 2 / width)
     angles_TC = torch.arange(context, dtype=torch.float64)[:, None] * rates_C
@@ -86,7 +94,7 @@ def sinusoids(context: int, width: int) -> Tensor:
     return (angles_TC + channels_C % 2 * (torch.pi / 2)).sin().float()
 
 
-def give_positions(model: GPT, kind: str) -> GPT:
+def give_positions(model: "GPT", kind: str) -> "GPT":
     """Set the positions: learned leaves the model as it is; sinusoidal is `sinusoids` times AMPLITUDE; none is zeros.
 
     Fixed positions are frozen. Without positions a causal model can still infer some order from how many tokens each
@@ -95,6 +103,8 @@ def give_positions(model: GPT, kind: str) -> GPT:
     """
     if kind == "learned":
         return model
+    import torch
+
     with torch.no_grad():
         table = sinusoids(*model.wpe.weight.shape).mul_(AMPLITUDE) if kind == "sinusoidal" else torch.tensor(0.0)
         model.wpe.weight.copy_(table)

@@ -29,7 +29,6 @@ from minigpt.settings.common import (
     Reading,
     Source,
     Weights,
-    launched_rank,
 )
 from minigpt.settings.fields import (
     Range,

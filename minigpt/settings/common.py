@@ -1,6 +1,5 @@
 """The settings that commands share: a text and a checkpoint, the device, and how weights are stored."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +16,6 @@ DTYPES, QUANTIZATIONS = ("float32", "bfloat16"), ("none", "int8")  # of weights 
 FOLDER_DTYPES, GGUF_DTYPES = ("float32", "bfloat16", "float16"), ("float32", "float16", "q8_0")
 PAGE_DTYPES = ("bfloat16", "float32", "int8")
 DEVICES = ("auto", "cpu", "cuda", "mps")  # and cuda:1 and so on
-
-
-def launched_rank() -> int | None:
-    """The rank that torchrun gave to this process; None if torchrun did not start it."""
-    return int(os.environ["RANK"]) if {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys() else None
 
 
 @dataclass(frozen=True, kw_only=True)

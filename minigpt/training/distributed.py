@@ -23,9 +23,10 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from minigpt.errors import ConfigError, MinigptError, brief, named
+from minigpt.launch import launched_rank
 from minigpt.models.device import resolve_device
 from minigpt.models.kinds import Model, gpt_of, new_model
-from minigpt.settings import launched_rank, require
+from minigpt.settings import require
 from minigpt.text.shards import Ids
 
 T = TypeVar("T")

@@ -74,5 +74,5 @@ def test_weights_that_are_no_numbers_are_refused(folder: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     weights["wte.weight"] = weights["wte.weight"].to(torch.int32)
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(CheckpointError, match=r"wte\.weight holds torch\.int32"):
+    with pytest.raises(CheckpointError, match=r"wte\.weight holds int32"):
         load(folder)

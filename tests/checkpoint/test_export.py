@@ -67,7 +67,7 @@ def test_a_full_disk_leaves_nothing(checkpoint: Checkpoint, tmp_path: Path, monk
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("minigpt.checkpoint.folder.save_file", full)
+    monkeypatch.setattr("safetensors.torch.save_file", full)
     with pytest.raises(OutputError, match=r"new/out/model\.safetensors cannot be written: No space left on device"):
         export_folder(tmp_path / "new" / "out", checkpoint, "float32")
     assert os.listdir(tmp_path / "new") == []
@@ -77,7 +77,7 @@ def test_ctrl_c_leaves_nothing(checkpoint: Checkpoint, tmp_path: Path, monkeypat
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("minigpt.checkpoint.folder.save_file", interrupted)
+    monkeypatch.setattr("safetensors.torch.save_file", interrupted)
     with pytest.raises(KeyboardInterrupt):
         export_folder(tmp_path / "new" / "out", checkpoint, "float32")
     assert os.listdir(tmp_path / "new") == []

@@ -13,11 +13,13 @@ from torch import Tensor
 
 from minigpt.checkpoint.files import read_json_object
 from minigpt.checkpoint.folder import load, save_description, save_weights
+from minigpt.checkpoint.hf_gpt2 import shapes_of
 from minigpt.errors import CheckpointError
 from minigpt.models.decoder import CachedDecoder
 from minigpt.models.gpt import GPT
 from minigpt.models.inside import layer_logits
 from minigpt.models.precision import stored
+from minigpt.settings import ModelConfig
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.views.attention import attend
 
@@ -120,7 +122,7 @@ def test_cached_steps_far_beyond_a_prefill(ours: GPT, theirs: Theirs) -> None:
 
 def test_several_texts_at_once(ours: GPT, theirs: Theirs) -> None:
     decoder, expected = CachedDecoder(ours, 3), logits_of(theirs)
-    assert_close(torch.tensor(decoder.prefill(TEXT[:2])), expected[1].expand(3, -1))
+    assert_close(torch.from_numpy(decoder.prefill(TEXT[:2])), expected[1].expand(3, -1))
     for position in range(2, len(TEXT)):
         assert_close(torch.from_numpy(decoder.step([TEXT[position]] * 3)), expected[position].expand(3, -1))
 
@@ -268,3 +270,10 @@ def test_a_rounded_copy_of_the_tied_head(bpe: Tokenizer, tmp_path: Path, head: s
     safetensors.torch.save_file(tensors, path)
     with pytest.raises(CheckpointError, match=r"lm_head\.weight differs from wte\.weight"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_shapes_are_those_of_the_model_in_torch(tied: bool) -> None:
+    config = ModelConfig(vocab_size=7, context=5, layers=2, heads=2, width=4, inner_width=9, tied=tied)
+    model = GPT(config).state_dict()
+    assert list(shapes_of(config).items()) == [(name, tuple(tensor.shape)) for name, tensor in model.items()]

@@ -1,15 +1,23 @@
 """Files of tensors that nobody vouches for: what an index, a header or a link says is held against what is there."""
 
+import errno
 import json
 import os
 import resource
+import shutil
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.numpy import load_file as load_numpy
+from safetensors.numpy import save_file as save_numpy
 from safetensors.torch import load_file, save_file
 
 from minigpt.checkpoint.files import INDEX
@@ -63,8 +71,7 @@ def test_shards_are_loaded_as_one_file_is(sharded: Path, model: GPT) -> None:
 
 def test_one_file_comes_before_an_index(checkpoint_folder: Path) -> None:
     write_index(checkpoint_folder, {"x": "none.safetensors"})
-    with open_tensors(checkpoint_folder) as (_, path):
-        assert path == checkpoint_folder / WEIGHTS
+    assert open_tensors(checkpoint_folder)[1] == checkpoint_folder / WEIGHTS
 
 
 @pytest.mark.parametrize(
@@ -149,6 +156,8 @@ def test_a_header_longer_than_any_needs(checkpoint_folder: Path) -> None:
         {"dtype": "F32", "shape": [2], "data_offsets": [8, 0]},
         {"dtype": "F32", "shape": [-1], "data_offsets": [0, 8]},
         {"dtype": "X7", "shape": [1], "data_offsets": [0, 8]},
+        {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]},
+        {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
         {"shape": [1]},
         None,
     ],
@@ -178,9 +187,100 @@ def test_nothing_is_read_before_all_shapes_fit(checkpoint_folder: Path) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20  # KiB
 
 
-def test_a_file_larger_than_can_be_mapped(checkpoint_folder: Path) -> None:
-    claim_tensor(checkpoint_folder, 1 << 42)
-    assert f"{checkpoint_folder / WEIGHTS} cannot be read: " in load_error(checkpoint_folder)
+def test_a_file_that_cannot_be_mapped(checkpoint_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr("minigpt.checkpoint.tensors.mmap", refused)
+    expected = f"{checkpoint_folder / WEIGHTS} cannot be read: Cannot allocate memory."
+    assert load_error(checkpoint_folder) == expected
+
+
+@pytest.mark.parametrize("offsets", [[[0, 8], [4, 12]], [[0, 8], [12, 20]], [[4, 12], [12, 20]], [[0, 8], [0, 8]]])
+def test_tensors_that_overlap_or_leave_a_gap(checkpoint_folder: Path, offsets: list[list[int]]) -> None:
+    entries = {name: {"dtype": "F32", "shape": [2], "data_offsets": at} for name, at in zip("ab", offsets, strict=True)}
+    write_header(checkpoint_folder / WEIGHTS, entries, data=bytes(offsets[1][1]))
+    assert f"{checkpoint_folder / WEIGHTS} is damaged or is not a safetensors file" in load_error(checkpoint_folder)
+
+
+def test_a_file_that_is_replaced_while_it_is_opened(checkpoint_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a training does that saves its best model: what is checked must be what is read."""
+
+    def replacing(path: Path, framework: str) -> Any:
+        opened = safe_open(path, framework)
+        shutil.copy(path, path.with_name("new"))
+        path.with_name("new").rename(path)
+        return opened
+
+    monkeypatch.setattr("minigpt.checkpoint.tensors.safe_open", replacing)
+    assert load_error(checkpoint_folder) == f"{checkpoint_folder / WEIGHTS} was replaced while it was read. Try again."
+
+
+# Where the numbers are
+
+
+def read_all(folder: Path) -> dict[str, np.ndarray]:
+    return {name: tensor.read() for name, tensor in open_tensors(folder)[0].items()}
+
+
+def test_the_numbers_are_those_that_the_library_reads(tmp_path: Path) -> None:
+    """Of every type that NumPy has, in an order of the file's own, of which only one is a multiple of 8 long."""
+    types = (np.int8, np.float32, np.float64, np.bool_, np.float16, np.int64, np.uint8, np.int16, np.int32)
+    made = {
+        f"{shape}{dtype.__name__}": np.random.default_rng(0).integers(0, 2, shape).astype(dtype)
+        for dtype in types
+        for shape in ((3, 5), (7,), (), (0, 3), (1, 1))
+    }
+    save_numpy(made, tmp_path / WEIGHTS)
+    read = read_all(tmp_path)
+    assert read.keys() == made.keys()
+    for name, array in load_numpy(tmp_path / WEIGHTS).items():
+        assert read[name].dtype == array.dtype
+        assert read[name].shape == array.shape
+        assert np.array_equal(read[name], array)
+
+
+def test_numbers_that_are_not_aligned_are_copied(tmp_path: Path) -> None:
+    entries = {
+        "a": {"dtype": "U8", "shape": [3], "data_offsets": [0, 3]},
+        "b": {"dtype": "F32", "shape": [2], "data_offsets": [3, 11]},
+    }
+    write_header(tmp_path / WEIGHTS, entries, data=b"abc" + struct.pack("<2f", 1.5, -2))
+    found = read_all(tmp_path)["b"]
+    assert found.tolist() == [1.5, -2]
+    assert found.flags.aligned
+
+
+_GROWTH = """
+import os, sys
+from pathlib import Path
+import numpy
+from minigpt.checkpoint.tensors import open_tensors
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+before = resident()
+array = open_tensors(Path(sys.argv[1]))[0]["a"].read()
+opened = resident() - before
+assert array.dtype == numpy.float32 and not array.flags.writeable
+array[:: 1024].sum()
+print(opened, resident() - before, "torch" in sys.modules)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux says how much is in memory")
+def test_a_large_file_is_not_in_memory_before_it_is_used(tmp_path: Path) -> None:
+    size = 500_000_000
+    header = json.dumps({"a": {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}}).encode()
+    header = header.ljust(-(-len(header) // 8) * 8)  # as the library writes it, so that the numbers are aligned
+    (tmp_path / WEIGHTS).write_bytes(struct.pack("<Q", len(header)) + header)
+    os.truncate(tmp_path / WEIGHTS, 8 + len(header) + size)
+    run = subprocess.run([sys.executable, "-c", _GROWTH, tmp_path], capture_output=True, text=True, check=True)
+    opened, used, torch_there = run.stdout.split()
+    assert int(opened) < size / 50
+    assert int(used) > size / 2
+    assert torch_there == "False"
 
 
 # What is no file

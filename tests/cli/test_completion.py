@@ -71,3 +71,15 @@ def test_the_script_for_a_shell_is_shown(runs: None) -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=env)
     assert "complete -o default -F _minigpt_completion minigpt" in done.stdout
     assert done.stderr.split() == []
+
+
+def test_names_of_commands_are_completed_and_listed_without_importing_any(runs: None) -> None:
+    script = SCRIPT.replace("{'torch'", "{*minigpt.cli.app.COMMANDS, 'minigpt.settings', 'rich.live', 'torch'")
+    script = script.replace("sys.modules)", "{name.removeprefix('minigpt.cli.') for name in sys.modules})")
+    script = script.replace("import sys\n", "import sys, minigpt.cli.app\n")
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "COMP_WORDS": "minigpt ", "COMP_CWORD": "1"}
+    for asked in ({"_MINIGPT_COMPLETE": "complete_bash"}, {}):
+        command = [sys.executable, "-c", script, *([] if asked else ["--help"])]
+        done = subprocess.run(command, capture_output=True, text=True, env=env | asked)
+        assert {"train", "sample", "inspect-probs", "import"} <= set(done.stdout.replace("│", " ").split())
+        assert done.stderr.split() == []

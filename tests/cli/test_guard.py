@@ -11,9 +11,10 @@ import pytest
 import typer
 from rich.console import Console
 
-from minigpt.cli import console as module
-from minigpt.cli.console import note, release_stderr, say, stderr
+from minigpt.cli import console, streams
+from minigpt.cli.console import note, say, stderr
 from minigpt.cli.guard import guarded
+from minigpt.cli.streams import release_stderr
 
 MEMORY = [
     # oneDNN's own words, as the library of torch 2.13 holds them
@@ -68,7 +69,8 @@ class FullDisk:
 @pytest.fixture
 def full(monkeypatch: pytest.MonkeyPatch) -> FullDisk:
     stream = FullDisk()
-    monkeypatch.setattr(module, "sys", SimpleNamespace(stderr=stream, stdout=sys.stdout))
+    for module in (console, streams):
+        monkeypatch.setattr(module, "sys", SimpleNamespace(stderr=stream, stdout=sys.stdout))
     return stream
 
 

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
-import typer
 
-from minigpt.cli.app import app
+from minigpt.cli import app
 from minigpt.settings import FILTERS
 
 ROOT = Path(__file__).parent.parent.parent
-COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS: dict[str, Any] = {name: app.whole_command(name) for name in app.COMMANDS}
 
 
 def examples(command: Any) -> list[tuple[str, str]]:

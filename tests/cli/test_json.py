@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from minigpt.checkpoint.records import RunSummary
-from minigpt.cli.app import app
+from minigpt.cli import app
 from minigpt.render.machine import GRID_COLUMNS
 from minigpt.sampling.records import FileScore
 from minigpt.views.heads import HeadSummary
 
 Run = Callable[..., Any]
-COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS: dict[str, Any] = {name: app.whole_command(name) for name in app.COMMANDS}
 TEXT = "the cat sat on the mat"
 
 # Those that look at a text. Each gives one document.

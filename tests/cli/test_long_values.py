@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
-from minigpt.cli.app import app
+from minigpt.cli import app
 from minigpt.errors import bounded, brief
 
 Run = Callable[..., Any]
-COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS: dict[str, Any] = {name: app.whole_command(name) for name in app.COMMANDS}
 WORD, WORDS, DIGITS = "x" * 3000, "x y " * 1000, "9" * 3000
 VALUES = [
     (name, parameter.opts[0])

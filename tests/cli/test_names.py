@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
-from minigpt.cli.app import app
+from minigpt.cli import app
 from minigpt.cli.completion import complete_corpus, complete_model, complete_resumed
 
 Run = Callable[..., Any]
-COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS: dict[str, Any] = {name: app.whole_command(name) for name in app.COMMANDS}
 
 # Every way to name a run; NAME is put in. With --dry-run, nothing is trained.
 WAYS = [

@@ -1,5 +1,6 @@
 """Every number that a command takes has a range; what lies far outside ends in one sentence, wherever it is given."""
 
+import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import pytest
 
-from minigpt.cli.app import app
+from minigpt.cli.app import COMMANDS, whole_command
 from minigpt.errors import ConfigError
 from minigpt.render.views import every_face
 from minigpt.settings import RANGES, Choices, ModelConfig, Range, SampleConfig, TrainConfig, settings_of
@@ -31,10 +32,8 @@ def numeric(annotation: Any) -> tuple[bool, str | None]:
 def numbers() -> dict[tuple[str, str], str]:
     """(command, parameter) -> flag, of all commands."""
     found = {}
-    for command in app.registered_commands:
-        assert command.callback is not None
-        name = command.name or command.callback.__name__.replace("_", "-")
-        hints = get_type_hints(command.callback, include_extras=True)
+    for name in COMMANDS:
+        hints = get_type_hints(inspect.unwrap(whole_command(name).callback), include_extras=True)
         for parameter, annotation in hints.items():
             is_number, flag = numeric(annotation)
             if is_number and parameter != "return":

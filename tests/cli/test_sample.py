@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 
 from minigpt.checkpoint.folder import load
-from minigpt.cli.app import app
+from minigpt.cli.app import whole_command
 from minigpt.models.decoder import CachedDecoder
 
 Run = Callable[..., Any]
@@ -177,7 +176,7 @@ def test_a_file_keeps_its_newline_as_for_the_views(sample: Run, minigpt: Run) ->
 
 def test_what_takes_a_text_takes_a_file_of_it_too() -> None:
     for name in ("sample", "inspect-probs", "inspect-attention", "explore"):
-        command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+        command = whole_command(name)
         flags = {option for parameter in command.params for option in parameter.opts}
         assert "--file" in flags, name
 

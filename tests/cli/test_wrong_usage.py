@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
-from minigpt.cli.app import app
+from minigpt.cli import app
 
 Run = Callable[..., Any]
-COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS: dict[str, Any] = {name: app.whole_command(name) for name in app.COMMANDS}
 RUN, NOTES = "<run>", "<notes>"  # in the tables below, the trained run and its text
 
 # Conflicting flags, bad choices, values out of range and unknown names, with a part of what is told.
