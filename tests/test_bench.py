@@ -172,7 +172,7 @@ class StandIn:
     def logits(self, ids: list[int]) -> np.ndarray:
         decoder = decoder_for(self.model)
         rows = [decoder.prefill(ids[:1])[0], *(decoder.step([token])[0] for token in ids[1:])]
-        return np.stack([np.asarray(row) for row in rows]) + self.wrong
+        return np.stack(rows) + self.wrong
 
 
 def run_decode(speed: ModuleType, monkeypatch: pytest.MonkeyPatch, *flags: str) -> int:
