@@ -84,7 +84,7 @@ class CachedDecoder:
 
     def prefill(self, ids: Sequence[int]) -> np.ndarray:
         self.ids = [list(ids) for _ in self.ids]
-        return np.broadcast_to(self._read_window(1), (len(self.ids), self.network.config.vocab_size))
+        return self._read_window(1).repeat(len(self.ids), axis=0)
 
     def read(self, ids: Sequence[int]) -> np.ndarray:
         """Like `prefill`, with the logits [T, V] after every token of the window."""

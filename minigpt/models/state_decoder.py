@@ -26,7 +26,7 @@ class StateDecoder:
         for logits_TV, state in read_stretches(self.model, ids, last_only=True):
             last_V, self._state = logits_TV[-1], state
         self._state = tuple(part.expand(self._rows, *part.shape[1:]) for part in self._state)
-        return np.broadcast_to(as_array(last_V), (self._rows, len(last_V)))
+        return as_array(last_V)[None].repeat(self._rows, axis=0)
 
     @torch.inference_mode()
     def step(self, tokens: Sequence[int]) -> np.ndarray:

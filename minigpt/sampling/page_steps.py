@@ -97,6 +97,8 @@ def step_logits(
         distribution(logits_V, stages), token_bytes, position=step.position, top=best, token=token, sample=step.sample
     )
     ids = [candidate.id for candidate in listed.candidates]
+    with np.errstate(over="ignore"):  # to inf, as it should
+        sigma = float(logits_V.std())
     rest_sums = _rest_sums(logits_V, ids, temperatures)
     return StepLogits(
         step=step,
@@ -104,7 +106,7 @@ def step_logits(
         raw_logits=tuple(raw_logits_V[ids].tolist()),
         other_raw_prob=sum_without(softmax(raw_logits_V), ids),
         log_sum=log_sum_exp(raw_logits_V),
-        sigma=float(logits_V.std()),
+        sigma=sigma,
         place=_place(logits_V, ids[-1]),
         temperatures=tuple(temperatures),
         rest_log_sums=tuple(log_sum for log_sum, _ in rest_sums),

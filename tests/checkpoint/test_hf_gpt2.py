@@ -122,7 +122,7 @@ def test_cached_steps_far_beyond_a_prefill(ours: GPT, theirs: Theirs) -> None:
 
 def test_several_texts_at_once(ours: GPT, theirs: Theirs) -> None:
     decoder, expected = CachedDecoder(ours, 3), logits_of(theirs)
-    assert_close(torch.tensor(decoder.prefill(TEXT[:2])), expected[1].expand(3, -1))
+    assert_close(torch.from_numpy(decoder.prefill(TEXT[:2])), expected[1].expand(3, -1))
     for position in range(2, len(TEXT)):
         assert_close(torch.from_numpy(decoder.step([TEXT[position]] * 3)), expected[position].expand(3, -1))
 
