@@ -16,7 +16,6 @@ import json
 import platform
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -34,6 +33,7 @@ from minigpt.sampling import philox
 from minigpt.sampling.records import Change, SampleEnd, StepRecord
 from minigpt.settings import FILTERS, SampleConfig
 from minigpt.text.records import token_text
+from minigpt.versions import version
 
 if TYPE_CHECKING:
     from minigpt.models.network import AnyModel
@@ -83,7 +83,7 @@ class Versions:
         return cls(
             minigpt=version("minigpt"),
             python=platform.python_version(),
-            torch=_torch_version(),
+            torch=version("torch"),
             tokenizers=version("tokenizers"),
             machine=f"{platform.system()} {platform.machine()} {instruction_set()}",
         )
@@ -141,14 +141,6 @@ class TraceHeader:
         return tuple(
             Change(name=name, then=str(then[name]), now=str(now[name])) for name in then if then[name] != now[name]
         )
-
-
-def _torch_version() -> str:
-    """Without importing it; most of what can be traced does without."""
-    try:
-        return version("torch")
-    except PackageNotFoundError:
-        return "none"
 
 
 def _computed_with(model: AnyModel) -> dict[str, Any]:
