@@ -30,6 +30,7 @@ enum {
     SUMMED = 32, /* products of a row and a vector that are added at once */
     PAD = 64,    /* rows of the cache are filled up to multiples of it */
     QUERIES = 48,
+    COLUMNS_AT_ONCE = 512,
 };
 
 typedef struct {

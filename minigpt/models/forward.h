@@ -74,29 +74,61 @@ static float ON(soften)(float *restrict scores, long n, float scale)
    Each output of a product is computed in the same order for any N, so that some tokens together give the same bits as
    one after the other. */
 
-/* y [N, out] = x w for some rows of a float w [rows, out], four at a time, so that y is read and written a quarter as
+/* y [out] (+)= x w for some rows of a float w [rows, out]: four at a time, so that y is read and written a quarter as
    often. */
-static void ON(rows)(float *restrict y, const float *restrict x, long row_x, const float *restrict w, long rows, long out,
-                     long N)
+static void ON(rows)(float *restrict y, const float *restrict x, const float *restrict w, long rows, long out)
 {
-    memset(y, 0, N * out * sizeof *y);
     long i = 0;
-    for (; i + 4 <= rows; i += 4)
-        for (long n = 0; n < N; n++) {
-            const float *a = w + i * out, *b = a + out, *c = b + out, *d = c + out, *in = x + n * row_x + i;
-            float p = in[0], q = in[1], r = in[2], s = in[3], *to = y + n * out;
-            for (long j = 0; j < out; j++) {
-                float sum = to[j];
-                sum += p * a[j];
-                sum += q * b[j];
-                sum += r * c[j];
-                sum += s * d[j];
-                to[j] = sum;
-            }
+    for (; i + 4 <= rows; i += 4) {
+        const float *a = w + i * out, *b = a + out, *c = b + out, *d = c + out;
+        float p = x[i], q = x[i + 1], r = x[i + 2], s = x[i + 3];
+        for (long j = 0; j < out; j++) {
+            float sum = y[j];
+            sum += p * a[j];
+            sum += q * b[j];
+            sum += r * c[j];
+            sum += s * d[j];
+            y[j] = sum;
         }
+    }
     for (; i < rows; i++)
-        for (long n = 0; n < N; n++)
-            for (long j = 0; j < out; j++) y[n * out + j] += x[n * row_x + i] * w[i * out + j];
+        for (long j = 0; j < out; j++) y[j] += x[i] * w[i * out + j];
+}
+
+/* The same for N tokens, which share each row of w while it is in registers: y [N, out], x [N, row_x]. Some columns at a
+   time, so that the sums of all tokens stay in the first cache. */
+static void ON(shared_rows)(float *restrict y, const float *restrict x, long row_x, const float *restrict w, long rows,
+                            long out, long N)
+{
+    typedef ON(Lanes) Lanes;
+    for (long from = 0; from < out; from += COLUMNS_AT_ONCE) {
+        long to = smaller(out, from + COLUMNS_AT_ONCE), i = 0;
+        for (; i + 4 <= rows; i += 4) {
+            long j = from;
+            for (; j + 2 * LANES <= to; j += 2 * LANES) {
+                const float *at = w + i * out + j;
+                Lanes a = *(const Lanes *)at, b = *(const Lanes *)(at + out), c = *(const Lanes *)(at + 2 * out);
+                Lanes d = *(const Lanes *)(at + 3 * out), e = *(const Lanes *)(at + LANES);
+                Lanes f = *(const Lanes *)(at + out + LANES), g = *(const Lanes *)(at + 2 * out + LANES);
+                Lanes h = *(const Lanes *)(at + 3 * out + LANES);
+                for (long n = 0; n < N; n++) {
+                    const float *in = x + n * row_x + i;
+                    Lanes *sums = (Lanes *)(y + n * out + j), first = sums[0], second = sums[1];
+                    first += in[0] * a, second += in[0] * e;
+                    first += in[1] * b, second += in[1] * f;
+                    first += in[2] * c, second += in[2] * g;
+                    first += in[3] * d, second += in[3] * h;
+                    sums[0] = first, sums[1] = second;
+                }
+            }
+            for (; j < to; j++)
+                for (long n = 0; n < N; n++)
+                    for (int k = 0; k < 4; k++) y[n * out + j] += x[n * row_x + i + k] * w[(i + k) * out + j];
+        }
+        for (; i < rows; i++)
+            for (long n = 0; n < N; n++)
+                for (long j = from; j < to; j++) y[n * out + j] += x[n * row_x + i] * w[i * out + j];
+    }
 }
 
 /* Below, the outputs from `first` to `end` of a w that lies as [out, in], as two streams, which memory serves faster
@@ -106,21 +138,36 @@ static void ON(rows)(float *restrict y, const float *restrict x, long row_x, con
     for (long row, o = 0, half = (end - first + 1) / 2; o < 2 * half; o++)                                             \
         if ((row = first + o % 2 * half + o / 2) < end)
 
+/* One row of w and some tokens, which share it while it is in registers: y [tokens, out], x [tokens, in]. */
+#define DOT(type, name, tokens)                                                                                        \
+    static inline void ON(dot_##name##_##tokens)(float *restrict y, long out, const float *restrict x,                 \
+                                                 const type *restrict w, long in)                                      \
+    {                                                                                                                  \
+        float sums[tokens][SUMMED] = {0};                                                                              \
+        long k = 0;                                                                                                    \
+        for (; k + SUMMED <= in; k += SUMMED)                                                                          \
+            for (int j = 0; j < SUMMED; j++)                                                                           \
+                for (int n = 0; n < tokens; n++) sums[n][j] += OF_##name(w[k + j]) * x[n * in + k + j];                \
+        for (int n = 0; n < tokens; n++) {                                                                             \
+            for (int j = 0; j < SUMMED / 2; j++) sums[n][j] += sums[n][j + SUMMED / 2];                                \
+            for (int j = 0; j < SUMMED / 4; j++) sums[n][j] += sums[n][j + SUMMED / 4];                                \
+            for (int j = 0; j < SUMMED / 8; j++) sums[n][j] += sums[n][j + SUMMED / 8];                                \
+            float sum = (sums[n][0] + sums[n][1]) + (sums[n][2] + sums[n][3]);                                         \
+            for (long i = k; i < in; i++) sum += OF_##name(w[i]) * x[n * in + i];                                      \
+            y[n * out] = sum;                                                                                          \
+        }                                                                                                              \
+    }
+
 #define DOTS(type, name)                                                                                               \
+    DOT(type, name, 1)                                                                                                 \
+    DOT(type, name, 2)                                                                                                 \
     static void ON(dots_##name)(float *restrict y, long out, const float *restrict x, const type *restrict w, long in, \
                                 long first, long end, long N)                                                          \
     {                                                                                                                  \
-        STREAMED(row, first, end)                                                                                      \
-        for (long n = 0; n < N; n++) {                                                                                 \
-            const type *weights = w + row * in;                                                                        \
-            const float *of = x + n * in;                                                                              \
-            float sums[SUMMED] = {0}, sum = 0;                                                                         \
-            long k = 0;                                                                                                \
-            for (; k + SUMMED <= in; k += SUMMED)                                                                      \
-                for (int j = 0; j < SUMMED; j++) sums[j] += OF_##name(weights[k + j]) * of[k + j];                     \
-            for (int j = 0; j < SUMMED; j++) sum += sums[j];                                                           \
-            for (; k < in; k++) sum += OF_##name(weights[k]) * of[k];                                                  \
-            y[n * out + row] = sum;                                                                                    \
+        STREAMED(row, first, end) {                                                                                    \
+            long n = 0;                                                                                                \
+            for (; n + 2 <= N; n += 2) ON(dot_##name##_2)(y + n * out + row, out, x + n * in, w + row * in, in);       \
+            if (n < N) ON(dot_##name##_1)(y + n * out + row, out, x + n * in, w + row * in, in);                       \
         }                                                                                                              \
     }
 #endif
@@ -174,7 +221,10 @@ static void ON(few_product)(float *y, const float *x, Weights w, long type, int1
     long count = slices(in);
     for (long s = count * me.number / me.count; s < count * (me.number + 1) / me.count; s++) {
         long first = slice_start(in, s), rows = slice_start(in, s + 1) - first;
-        ON(rows)(y + s * N * out, x + first, in, (const float *)w.weight + first * out, rows, out, N);
+        const float *weights = (const float *)w.weight + first * out;
+        memset(y + s * N * out, 0, N * out * sizeof *y);
+        if (N == 1) ON(rows)(y + s * out, x + first, weights, rows, out);
+        else ON(shared_rows)(y + s * N * out, x + first, in, weights, rows, out, N);
     }
 }
 

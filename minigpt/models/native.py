@@ -128,6 +128,7 @@ class NativeCache:
         self.keys = np.zeros((L, sequences, H, D, -(-T // _PAD) * _PAD), np.float32)
         self.values = np.zeros(size + _PAD, np.float32)[:size].reshape(L, sequences, H, T, D)  # C reads beyond the end
         self.length = 0
+        self.step: _Step | None = None  # where the next token of a single sequence is read
 
     @property
     def column_bytes(self) -> int:
@@ -155,10 +156,29 @@ class NativeCache:
         self.length += len(columns)
 
     def _set(self, keys: np.ndarray, values: np.ndarray) -> None:
-        self.keys = np.ascontiguousarray(keys)
+        self.keys, self.step = np.ascontiguousarray(keys), None
         padded = np.zeros(values.size + _PAD, np.float32)
         self.values = padded[: values.size].reshape(values.shape)
         self.values[:] = values
+
+
+class _Step:
+    """What a pass over a single token needs, made once for a cache: making it takes as long as a small model."""
+
+    def __init__(self, model: "NativeGPT", cache: NativeCache) -> None:
+        self.id, self.logits_V = ctypes.c_int64(), np.empty(model.config.vocab_size, np.float32)
+        self._cache = _Cache(cache.keys.ctypes.data, cache.values.ctypes.data, cache.keys.shape[1])
+        self.asked = _Pass(
+            model=model.at,
+            cache=ctypes.addressof(self._cache),
+            ids=ctypes.addressof(self.id),
+            sequences=1,
+            count=1,
+            logits=self.logits_V.ctypes.data,
+        )
+        self.at = ctypes.addressof(self.asked)
+        self._work = np.empty(model.library.forward_work(self.at, _FEW), np.float32)
+        self.asked.work = self._work.ctypes.data
 
 
 class NativeGPT:
@@ -182,7 +202,7 @@ class NativeGPT:
         loaded = library()
         assert loaded is not None, "forward.c is not compiled"
         self.config, self.dtype, self.quantize = config, dtype, quantize
-        self._library, self._kept = loaded, list[object]()  # what pointers point to
+        self.library, self._kept = loaded, list[object]()  # what pointers point to
         self._matrices = _INT8 if quantize == "int8" else _BFLOAT16 if dtype == "bfloat16" else _FLOAT
         blocks = (_Block * config.layers)()
         for number, block in enumerate(blocks):
@@ -217,11 +237,14 @@ class NativeGPT:
             head=of_head,
             blocks=self._at(blocks),
         )
+        self.at = ctypes.addressof(self._model)
         self._work = np.empty(0, np.float32)
         self._threads = StepThreads(most_threads())
 
     def new_cache(self, sequences: int = 1) -> NativeCache:
-        """An empty cache."""
+        """An empty cache. What is read from now on uses as many threads as are allowed now."""
+        if (most := most_threads()) != self._threads.most:
+            self._threads = StepThreads(most)
         return NativeCache(self.config, sequences)
 
     def read(self, ids: Sequence[Sequence[int]] | np.ndarray, cache: NativeCache, *, every: bool = False) -> np.ndarray:
@@ -229,12 +252,29 @@ class NativeGPT:
 
         With `every`, the logits [B, T, V] after each. Raises IndexError for an unknown token.
         """
+        if len(ids) == len(ids[0]) == 1 and not every:
+            return self._read_one(int(ids[0][0]), cache)
         ids_BT = self._checked(ids, cache)
         B, T = ids_BT.shape
         logits = np.empty((B, T, self.config.vocab_size) if every else (B, self.config.vocab_size), np.float32)
         self._run(ids_BT, cache, logits=logits.ctypes.data, every=every)
         cache.length += T
         return logits
+
+    def _read_one(self, token: int, cache: NativeCache) -> np.ndarray:
+        """A step of decoding: logits [1, V]."""
+        position, config = cache.length, self.config
+        if not 0 <= token < config.vocab_size:  # C would read beyond the table
+            raise IndexError(f"There is no token {token} in a vocabulary of {config.vocab_size}.")
+        assert position < config.context, "a full cache takes no more"
+        step = cache.step
+        if step is None:
+            step = cache.step = _Step(self, cache)
+        step.id.value, step.asked.position = token, position
+        with self._threads as threads:
+            self.library.forward(step.at, threads)
+        cache.length = position + 1
+        return step.logits_V[None].copy()
 
     def nats(self, ids: np.ndarray, targets: np.ndarray, cache: NativeCache) -> np.ndarray:
         """Append `ids` [B, T] to the first B sequences; returns the loss [B, T] of `targets` in nats, in float64.
@@ -262,7 +302,7 @@ class NativeGPT:
         of_cache = _Cache(cache.keys.ctypes.data, cache.values.ctypes.data, cache.keys.shape[1])
         sequences, count = ids_BT.shape
         asked_for = _Pass(
-            model=ctypes.addressof(self._model),
+            model=self.at,
             cache=ctypes.addressof(of_cache),
             ids=ids_BT.ctypes.data,
             sequences=sequences,
@@ -270,18 +310,12 @@ class NativeGPT:
             position=cache.length,
             **asked,
         )
-        at, most = ctypes.addressof(asked_for), most_threads()
-        needed = self._library.forward_work(at, most)
+        at, most = ctypes.addressof(asked_for), self._threads.most
+        needed = self.library.forward_work(at, most)
         if len(self._work) < needed:
             self._work = np.empty(needed, np.float32)
         asked_for.work = self._work.ctypes.data
-        if most != self._threads.most:
-            self._threads = StepThreads(most)
-        if count > 1:
-            self._library.forward(at, most if sequences * count > _FEW else self._threads.count)
-            return
-        with self._threads as threads:
-            self._library.forward(at, threads)
+        self.library.forward(at, most if sequences * count > _FEW else self._threads.count)
 
     def _at(self, what: Any) -> int:
         """The address of an array or a structure, which lives as long as this model."""

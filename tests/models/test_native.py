@@ -18,6 +18,7 @@ from minigpt.models.flat_step import FlatStep
 from minigpt.models.gpt import GPT
 from minigpt.models.native import NativeGPT, as_bfloat16, as_int8, from_bfloat16, is_native
 from minigpt.models.precision import Int8Product
+from minigpt.models.threads import StepThreads
 from minigpt.models.torch_network import TorchNetwork
 from minigpt.settings import ModelConfig
 from minigpt.settings.model import ACTIVATIONS
@@ -195,6 +196,7 @@ def one_step(model: NativeGPT, threads: int) -> np.ndarray:
     """The logits of a step with this number of threads, which it would else choose by the clock."""
     cache = model.new_cache()
     model.read([[1, 2, 3]], cache)
+    model._threads = StepThreads(1)
     model._threads.count = threads
     return model.read([[4]], cache)
 
