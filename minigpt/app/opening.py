@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from minigpt.models.kinds import gpt_of
 from minigpt.models.precision import stored
 from minigpt.settings import Beginning, Reading
 from minigpt.text.formats import check_argument, read_prompt, read_text
+from minigpt.versions import version
 
 _USUAL = Reading()
 # Begins the display of a stage of the work, by name, number of units and unit; the result is called with units done.

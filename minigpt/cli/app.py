@@ -14,9 +14,9 @@ from typer.core import TyperCommand, TyperGroup
 
 from minigpt.cli.plain import converting_plainly
 from minigpt.cli.streams import release_stderr, write_nowhere
-from minigpt.cli.version import print_version
 from minigpt.errors import bounded
 from minigpt.launch import launched_rank
+from minigpt.versions import version
 
 # By name: the function of each command in this folder, and its summary. A command's own --help goes on with the
 # examples in the function's docstring.
@@ -122,10 +122,16 @@ for _name, (_, _summary) in COMMANDS.items():
     app.command(_name, cls=_Deferred, help=_summary)(lambda: None)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"minigpt {version('minigpt')} (torch {version('torch')}, tokenizers {version('tokenizers')})")
+        raise typer.Exit
+
+
 @app.callback()
 def _minigpt(
     version: Annotated[
-        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass
