@@ -88,7 +88,7 @@ def scoring_table(ours: GPT, theirs: Any, tokenizer: Tokenizer, ids: np.ndarray,
     title = f"scoring {len(ids):,} tokens, 6 x 384, context {ours.config.context}"
     table = Table("", "tokens/s", "ratio", "expected", title=title, caption=memory, box=SIMPLE_HEAD)
     for precision in ("float32", "bfloat16") if has_bfloat16(ours.device) else ("float32",):
-        turns = take_turns(partial(our_nats, precision), their_nats, rounds)
+        turns = take_turns([partial(our_nats, precision), their_nats], rounds)
         mine, other = (sorted(seconds)[rounds // 2] for seconds in zip(*turns, strict=True))
         goal = f">= {EXPECTED:g}x" if precision == "float32" else ""
         table.add_row(f"ours, {precision}", f"{len(ids) / mine:,.0f}", f"{other / mine:.2f}x", goal)

@@ -1,7 +1,8 @@
-"""A shape in; tokens per second out, ours and transformers' side by side. Started by scripts/bench.
+"""A shape in; tokens per second out, ours beside transformers' or llama.cpp's. Started by scripts/bench.
 
 Both get the same random weights, are first compared logit for logit, and then take turns, so that what else the
-machine does falls on both. Each figure is the median of its turns.
+machine does falls on both. Each figure is the median of its turns. A third turn of decode reads as many bytes as a step
+has weights, as fast as the machine can.
 """
 
 import argparse
@@ -10,9 +11,10 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,6 +23,10 @@ try:
     import numpy as np
     import torch
     import torch.nn.functional as F
+    from bench_bandwidth import StreamingRead, bytes_per_token
+    from bench_llama import EXPECTED as LLAMA_EXPECTED
+    from bench_llama import NAMES as LLAMA_NAMES
+    from bench_llama import llama_text, require_llama
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -32,10 +38,12 @@ try:
     from minigpt.models.native import has_library
     from minigpt.models.precision import stored
     from minigpt.sampling.engine import generate
+    from minigpt.sampling.softmax import log_softmax
     from minigpt.settings import PRESETS, ModelConfig, SampleConfig, TrainConfig
     from minigpt.text.corpus import python_reference
     from minigpt.text.learning import train_tokenizer
     from minigpt.text.shards import TokenData
+    from minigpt.text.tokenizer import Tokenizer
     from minigpt.training.loop import train
     from minigpt.training.step import random_batch
 except ImportError as error:
@@ -46,12 +54,15 @@ DEMO = Path(__file__).parents[1] / "checkpoints" / "demo"
 CONTEXT = 256  # of the models that decode
 PROMPT = "A"  # one token, of a low id: it is in every vocabulary of SMALLEST_VOCABULARY or more
 SMALLEST_VOCABULARY = 65  # that of Shakespeare's letters
+LEAST_FOR_LLAMA = 257  # a GGUF file holds the whole tokenizer
 LARGEST_DIFFERENCE = 1e-4  # between the two models' logits, in float32
 
 # layers x width -> heads, vocabulary (a char tokenizer's smallest, GPT-2's), how many times transformers' speed is
 # expected on 2 CPU cores
 DECODE_SHAPES = {"4x128": (4, 257, 6.0), "6x384": (6, 257, 4.5), "12x768": (12, 50_257, 2.0)}
+LARGEST = list(DECODE_SHAPES)[-1]
 SMALLER_EXPECTED = {"bfloat16": 1.7, "int8": 3.0}  # times our own float32, at the largest shape
+READ_SHARE_EXPECTED = 0.85  # of the bytes per second of a streaming read, at the largest shape
 LARGEST_CHANGE = 0.01  # of the bits per byte, by smaller weights
 TRAIN_BATCHES = {"nano": 16, "micro": 16, "mini": 4}  # preset -> batch size; mini's own 16 takes seconds a step
 TRAIN_EXPECTED = 1.0
@@ -61,7 +72,8 @@ TRAIN_EXPECTED = 1.0
 class Result:
     """One row of the table. `*_seconds` are all turns: a whole text for decode, one optimizer step for train.
 
-    `baseline` is transformers, or, for smaller weights, our own float32.
+    `baseline` is transformers, llama.cpp, or, for smaller weights, our own float32. The last fields are of decode only:
+    the weights that a token needs, and how fast they were read, by our steps and by a loop that does nothing else.
     """
 
     name: str
@@ -82,11 +94,20 @@ class Result:
     baseline_tokens_per_second: float
     ratio: float  # ours / baseline, of the two tokens per second
     expected_ratio: float | None
+    bytes_per_token: int | None = None
+    gigabytes_per_second: float | None = None
+    read_seconds: tuple[float, ...] | None = None  # for as many bytes as one token needs
+    read_gigabytes_per_second: float | None = None
+    read_share: float | None = None
+    expected_read_share: float | None = None
 
 
 def main() -> int:
     arguments = parse_arguments()
-    require_transformers()
+    if arguments.command == "decode" and arguments.llama:
+        require_llama()
+    else:
+        require_transformers()
     torch.set_num_threads(arguments.threads)
     results = []
     for result in arguments.measure(arguments):
@@ -102,7 +123,7 @@ def main() -> int:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
-        description="Our speed beside transformers', on the same random weights, on the CPU.",
+        description="Our speed beside transformers' or llama.cpp's, on the same random weights, on the CPU.",
         epilog="Also, each with a --help of its own: scripts/bench tokenize, save, corpus, watch, inspect, gpu, "
         "train --recipe TEXT, train --device cuda.",
     )
@@ -114,12 +135,15 @@ def parse_arguments() -> argparse.Namespace:
         description="Sample from one prompt token at temperature 1, nothing cut. Ours also computes what every view "
         "shows of each step: the float64 distribution, its entropy, the 10 best candidates. Theirs is "
         "generate(do_sample=True, use_cache=True), which computes none of these. With --dtype or --quantize, ours is "
-        "compared with itself in float32, and what smaller weights cost in bits per byte is told.",
+        "compared with itself in float32, and what smaller weights cost in bits per byte is told. With --llama, theirs "
+        "is llama.cpp, with the same weights in float32, or in q8_0 beside --quantize int8. The speed at which our "
+        "steps read their weights stands beside that of a loop that only reads as many bytes.",
     )
     decode.add_argument("--shape", nargs="+", choices=shapes, default=shapes, help="layers x width (default: all)")
     decode.add_argument("--tokens", type=at_least(1), default=200, help=f"new tokens, below {CONTEXT} (default: 200)")
     decode.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of our weights")
     decode.add_argument("--quantize", choices=["none", "int8"], default="none", help="our products")
+    decode.add_argument("--llama", action="store_true", help="beside llama.cpp (extra llama, which compiles it)")
     decode.set_defaults(measure=measure_decode)
     vocabularies = ", ".join(f"{vocab_size:,}" for _, vocab_size, _ in DECODE_SHAPES.values())
     add_common_options(decode, rounds=5, vocab_size=None, vocab_help=vocabularies)
@@ -140,6 +164,11 @@ def parse_arguments() -> argparse.Namespace:
         decode.error(f"--tokens must be below {CONTEXT}: transformers cannot go on beyond its context.")
     if arguments.command == "decode" and arguments.dtype == "bfloat16" and arguments.quantize == "int8":
         decode.error("--dtype bfloat16 and --quantize int8 exclude each other.")
+    if arguments.command == "decode" and arguments.llama:
+        if arguments.dtype == "bfloat16":
+            decode.error("--llama compares float32, or --quantize int8: leave out --dtype bfloat16.")
+        if (arguments.vocab_size or LEAST_FOR_LLAMA) < LEAST_FOR_LLAMA:
+            decode.error(f"--llama needs a --vocab-size of {LEAST_FOR_LLAMA} or more: every byte, and the end of text.")
     return arguments
 
 
@@ -211,7 +240,9 @@ def check_same_logits(ours: GPT, theirs: Any) -> None:
     decoder = CachedDecoder(ours)
     decoder.prefill(ids[0, :-1].tolist())
     step = decoder.step([int(ids[0, -1])])[0]
-    difference = max(float((ours(ids) - expected).abs().max()), float((step - expected[0, -1]).abs().max()))
+    difference = max(
+        float((ours(ids) - expected).abs().max()), float((torch.from_numpy(step) - expected[0, -1]).abs().max())
+    )
     if not difference < LARGEST_DIFFERENCE:
         sys.exit(f"The two models differ by {difference:.2g} in their logits; a comparison of speed means nothing.")
 
@@ -222,21 +253,23 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def take_turns(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> list[tuple[float, float]]:
+def take_turns(works: Sequence[Callable[[], object]], rounds: int) -> list[tuple[float, ...]]:
     """The seconds of each, `rounds` times, one after the other."""
-    return [(timed(ours), timed(theirs)) for _ in range(rounds)]
+    return [tuple(map(timed, works)) for _ in range(rounds)]
 
 
 def result(
     name: str,
     model: GPT,
-    turns: list[tuple[float, float]],
+    turns: Sequence[tuple[float, ...]],
     *,
     batch: int,
     tokens: int,
     expected: float | None,
     baseline: str = "transformers",
+    **read: Any,
 ) -> Result:
+    """`turns` are ours and the baseline's; `read` the fields of decode."""
     config = model.config
     ours, theirs = (tuple(column) for column in zip(*turns, strict=True))
     return Result(
@@ -258,12 +291,13 @@ def result(
         baseline_tokens_per_second=tokens / median(theirs),
         ratio=median(theirs) / median(ours),
         expected_ratio=expected,
+        **read,
     )
 
 
 def measure_decode(arguments: argparse.Namespace) -> Iterator[Result]:
     smaller = arguments.quantize if arguments.quantize != "none" else arguments.dtype
-    if smaller != "float32":
+    if smaller != "float32" and not arguments.llama:
         tell_what_smaller_weights_cost(arguments)
     for name, (heads, vocab_size, expected) in DECODE_SHAPES.items():
         if name not in arguments.shape:
@@ -271,13 +305,17 @@ def measure_decode(arguments: argparse.Namespace) -> Iterator[Result]:
         layers, width = map(int, name.split("x"))
         vocab_size = arguments.vocab_size or vocab_size
         config = ModelConfig(vocab_size=vocab_size, context=CONTEXT, layers=layers, heads=heads, width=width)
-        ours = random_model(config)
-        if smaller == "float32":
-            yield decode_result(name, arguments, ours, their_text(ours, arguments.tokens), expected)
+        model = stored(random_model(config), arguments.dtype, arguments.quantize)
+        baseline, wanted = "transformers", expected
+        if arguments.llama:
+            text = llama_text(model, random_model(config), prompt_tokenizer(), PROMPT, arguments)
+            baseline, wanted = LLAMA_NAMES[arguments.quantize], LLAMA_EXPECTED[arguments.quantize].get(name)
+        elif smaller == "float32":
+            text = their_text(model, arguments.tokens)
         else:
-            model = stored(random_model(config), arguments.dtype, arguments.quantize)
-            wanted = SMALLER_EXPECTED[smaller] if name == list(DECODE_SHAPES)[-1] else None
-            yield decode_result(name, arguments, model, our_text(ours, arguments.tokens), wanted, "ours in float32")
+            text = our_text(random_model(config), arguments.tokens)
+            baseline, wanted = "ours in float32", SMALLER_EXPECTED[smaller] if name == LARGEST else None
+        yield decode_result(name, arguments, model, text, wanted, baseline)
 
 
 def decode_result(
@@ -286,17 +324,48 @@ def decode_result(
     model: GPT,
     baseline_text: Callable[[], object],
     expected: float | None,
-    baseline: str = "transformers",
+    baseline: str,
 ) -> Result:
-    text = our_text(model, arguments.tokens)
-    take_turns(text, baseline_text, 1)  # warm up
-    turns = take_turns(text, baseline_text, arguments.rounds)
-    return result(name, model, turns, batch=1, tokens=arguments.tokens, expected=expected, baseline=baseline)
+    kind = arguments.quantize if arguments.quantize != "none" else arguments.dtype
+    size = bytes_per_token(model.config, kind)
+    read = StreamingRead(size, arguments.threads)
+    works = our_text(model, arguments.tokens), baseline_text, read
+    take_turns(works, 1)  # warm up
+    turns = take_turns(works, arguments.rounds)
+    seconds = [turn[0] / arguments.tokens for turn in turns]
+    read_seconds = [turn[2] / read.passes for turn in turns]
+    return result(
+        name,
+        model,
+        [turn[:2] for turn in turns],
+        batch=1,
+        tokens=arguments.tokens,
+        expected=expected,
+        baseline=baseline,
+        **bandwidth(size, seconds, read_seconds),
+        expected_read_share=READ_SHARE_EXPECTED if name == LARGEST else None,
+    )
+
+
+def bandwidth(size: int, token_seconds: Sequence[float], read_seconds: Sequence[float]) -> Mapping[str, Any]:
+    """Fields of a Result, for `size` bytes: read once for each token, and by a streaming read."""
+    token, read = median(token_seconds), median(read_seconds)
+    return {
+        "bytes_per_token": size,
+        "gigabytes_per_second": size / token / 1e9,
+        "read_seconds": tuple(read_seconds),
+        "read_gigabytes_per_second": size / read / 1e9,
+        "read_share": read / token,
+    }
+
+
+def prompt_tokenizer() -> Tokenizer:
+    return train_tokenizer("char", [PROMPT])
 
 
 def our_text(model: GPT, count: int) -> Callable[[], object]:
     """Sampling at temperature 1 from the whole vocabulary: no stage runs, in ours as in theirs."""
-    tokenizer = train_tokenizer("char", [PROMPT])
+    tokenizer = prompt_tokenizer()
     config = SampleConfig(temperature=1.0, top_p=1.0, max_tokens=count, top=10, ignore_end_of_text=True)
 
     def sample() -> None:
@@ -312,7 +381,7 @@ def their_text(ours: GPT, count: int) -> Callable[[], object]:
 
     theirs = their_model(ours)
     check_same_logits(ours, theirs)
-    prompt = torch.tensor([train_tokenizer("char", [PROMPT]).encode(PROMPT)])
+    prompt = torch.tensor([prompt_tokenizer().encode(PROMPT)])
     config = GenerationConfig(  # no end-of-text: nothing to stop at, and no processor that forbids it
         do_sample=True, temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=count, use_cache=True
     )
@@ -350,7 +419,7 @@ def nats_by_steps(model: GPT, ids: list[int]) -> float:
     decoder = CachedDecoder(model)
     logits_V, nats = decoder.prefill(ids[:1])[0], 0.0
     for token in ids[1:]:
-        nats -= float(logits_V.double().log_softmax(-1)[token])
+        nats -= float(log_softmax(logits_V)[token])
         logits_V = decoder.step([token])[0]
     return nats
 
@@ -374,7 +443,7 @@ def measure_train(arguments: argparse.Namespace) -> Iterator[Result]:
         warm_up = 2
         our_steps = steps_of_ours(ours, ids, batch, warm_up + arguments.rounds)
         their_steps = steps_of_theirs(theirs, ids, batch)
-        turns = take_turns(partial(next, our_steps), partial(next, their_steps), warm_up + arguments.rounds)
+        turns = take_turns([partial(next, our_steps), partial(next, their_steps)], warm_up + arguments.rounds)
         tokens = batch * config.context
         yield result(name, ours, turns[warm_up:], batch=batch, tokens=tokens, expected=TRAIN_EXPECTED)
 
@@ -412,48 +481,60 @@ def update(model: Any, optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> 
 
 def document(arguments: argparse.Namespace, results: list[Result]) -> dict[str, Any]:
     """What --json prints."""
-    import transformers
-
     return {
         "bench": arguments.command,
         "torch": torch.__version__,
-        "transformers": transformers.__version__,
+        **{name.replace("-", "_"): number for name, number in their_versions(arguments).items()},
         "threads": arguments.threads,
         "rounds": arguments.rounds,
         "results": [asdict(result) for result in results],
     }
 
 
-def print_table(arguments: argparse.Namespace, results: list[Result]) -> None:
-    """Two rows for each model, ours above theirs: it fits 80 columns."""
-    import transformers
+def their_versions(arguments: argparse.Namespace) -> dict[str, str]:
+    name = "llama-cpp-python" if getattr(arguments, "llama", False) else "transformers"
+    return {name: version(name)}
 
+
+def print_table(arguments: argparse.Namespace, results: list[Result]) -> None:
+    """Rows for ours, theirs and the streaming read of each model: it fits 80 columns."""
     steps = arguments.command == "train"
     smaller = {"bfloat16": " in bfloat16", "int8": " in int8"}
     how = "" if steps else smaller.get(arguments.dtype, "") + smaller.get(arguments.quantize, "")
     title = f"{arguments.command}{how}: medians of {arguments.rounds} turns each, threads: {arguments.threads}"
-    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     table.add_column("preset, batch" if steps else "shape")
     table.add_column("parameters", justify="right")
     table.add_column("")
-    for header in ("ms/step" if steps else "ms/token", "tokens/s", "ratio", "expected"):
+    for header in ("ms/step" if steps else "ms/token", "tokens/s", *([] if steps else ["GB/s"]), "ratio", "expected"):
         table.add_column(header, justify="right")
     for row in results:
-        per = 1 if steps else row.tokens
-        ours, theirs = row.ours_tokens_per_second, row.baseline_tokens_per_second
-        ours_ms, theirs_ms = (1000 * s / per for s in (row.ours_median_seconds, row.baseline_median_seconds))
-        name = f"{row.name}, {row.batch_size} x {row.context}" if steps else row.name
-        expected = "" if row.expected_ratio is None else f">= {row.expected_ratio:g}x"
-        ratio = (f"{row.ratio:.2f}x", expected)
-        table.add_row(name, f"{row.parameters:,}", "ours", f"{ours_ms:,.2f}", f"{ours:,.0f}", *ratio)
-        table.add_row("", "", row.baseline, f"{theirs_ms:,.2f}", f"{theirs:,.0f}")
+        for cells in table_rows(row, steps):
+            table.add_row(*cells)
     console = Console(highlight=False)
     console.print(table)
-    versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
+    versions = ", ".join(f"{name} {number}" for name, number in their_versions(arguments).items())
     if not steps:
         versions += ", step.c compiled" if has_library() else ", step.c not compiled"
     vocabularies = ", ".join(f"{size:,}" for size in dict.fromkeys(row.vocab_size for row in results))
-    console.print(f"Vocabulary {vocabularies}; {versions}.")
+    console.print(f"Vocabulary {vocabularies}; torch {torch.__version__}, {versions}.")
+
+
+def table_rows(row: Result, steps: bool) -> Iterator[tuple[str, ...]]:
+    """Ours, theirs, and for decode the streaming read of one token's weights, with our share of its speed."""
+    per = 1 if steps else row.tokens
+    name = f"{row.name}, {row.batch_size} x {row.context}" if steps else row.name
+    expected = "" if row.expected_ratio is None else f">= {row.expected_ratio:g}x"
+    speed = [] if row.gigabytes_per_second is None else [f"{row.gigabytes_per_second:.1f}"]
+    ours = [f"{1000 * row.ours_median_seconds / per:,.2f}", f"{row.ours_tokens_per_second:,.0f}", *speed]
+    yield name, f"{row.parameters:,}", "ours", *ours, f"{row.ratio:.2f}x", expected
+    theirs = f"{1000 * row.baseline_median_seconds / per:,.2f}", f"{row.baseline_tokens_per_second:,.0f}"
+    yield "", "", row.baseline, *theirs
+    if row.read_seconds is not None:
+        seconds = median(row.read_seconds)
+        expected = "" if row.expected_read_share is None else f">= {row.expected_read_share:.0%}"
+        speed = [f"{1000 * seconds:,.2f}", f"{1 / seconds:,.0f}", f"{row.read_gigabytes_per_second:.1f}"]
+        yield "", "", "only reading", *speed, f"{row.read_share:.0%}", expected
 
 
 if __name__ == "__main__":

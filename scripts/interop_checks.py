@@ -128,7 +128,7 @@ def continuation(subject: Subject, model: GPT) -> list[int]:
     decoder, ids = CachedDecoder(model), []
     next_V = decoder.prefill(subject.prompt)[0]
     for _ in range(CONTINUED):
-        ids.append(most_likely(next_V.numpy(), subject))
+        ids.append(most_likely(next_V, subject))
         next_V = decoder.step(ids[-1:])[0]
     return ids
 

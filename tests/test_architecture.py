@@ -17,7 +17,7 @@ from minigpt.render.views import every_face
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "minigpt"
 FLOORS = {
-    "errors": 0, "settings": 0, "records": 0, "launch": 0,
+    "errors": 0, "settings": 0, "records": 0, "launch": 0, "versions": 0,
     "text": 1, "models": 1,
     "checkpoint": 2,
     "sampling": 3, "training": 3,

@@ -1,13 +1,18 @@
-"""The benchmark of a device, in all but the device: a tiny shape on a CPU."""
+"""The benchmarks of a device and of decoding, in all but the device and llama.cpp: tiny shapes on a CPU."""
 
 import json
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
+
+from minigpt.models.decoder import decoder_for
+from minigpt.settings import ModelConfig
 
 TINY = [
     "--shape",
@@ -138,3 +143,156 @@ def test_pages_are_measured_in_a_browser(
         assert " tokens/s" in page.line(figures)
     assert all(len(line) <= 120 for line in page.line(demo).splitlines())
     sys.modules.pop("bench_page")
+
+
+@pytest.fixture
+def speed(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """scripts/bench_speed.py with one tiny shape."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "scripts"))
+    module = import_module("bench_speed")
+    monkeypatch.setattr(module, "DECODE_SHAPES", {"1x32": (2, 257, 1.0)})
+    monkeypatch.setattr(module, "LARGEST", "1x32")
+    monkeypatch.setattr(import_module("bench_bandwidth"), "LEAST_READ", 100_000)
+    yield module
+    for name in ("bench_speed", "bench_llama", "bench_bandwidth"):
+        sys.modules.pop(name, None)
+
+
+class StandIn:
+    """In the place of llama.cpp: our own steps; with `wrong`, logits that differ by so much."""
+
+    wrong = 0.0
+
+    def __init__(self, model: torch.nn.Module, tokenizer: object, quantize: str, threads: int) -> None:
+        self.model, self.options = model, (quantize, threads)
+
+    def sample(self, prompt: int, count: int) -> list[int]:
+        return [prompt] * count
+
+    def logits(self, ids: list[int]) -> np.ndarray:
+        decoder = decoder_for(self.model)
+        rows = [decoder.prefill(ids[:1])[0], *(decoder.step([token])[0] for token in ids[1:])]
+        return np.stack(rows) + self.wrong
+
+
+def run_decode(speed: ModuleType, monkeypatch: pytest.MonkeyPatch, *flags: str) -> int:
+    few = ["--tokens", "3", "--rounds", "1", "--threads", "1"]
+    monkeypatch.setattr(sys, "argv", ["bench", "decode", *few, *flags])
+    return speed.main()
+
+
+@pytest.fixture
+def llama(speed: ModuleType, monkeypatch: pytest.MonkeyPatch) -> type[StandIn]:
+    monkeypatch.setattr(import_module("bench_llama"), "LlamaCpp", StandIn)
+    monkeypatch.setattr(import_module("bench_llama"), "find_spec", lambda name: object())
+    monkeypatch.setattr(speed, "version", lambda name: f"of {name}")
+    return StandIn
+
+
+def test_decoding_stands_beside_llama_cpp_and_a_streaming_read(
+    speed: ModuleType, llama: type[StandIn], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_decode(speed, monkeypatch, "--llama", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    (row,) = told["results"]
+    assert (told["llama_cpp_python"], row["baseline"]) == ("of llama-cpp-python", "llama.cpp")
+    numbers = 257 * 32 + 1 * (12 * 32 * 32 + 13 * 32) + 2 * 32  # of GPT-2 without its positions
+    assert row["bytes_per_token"] == 4 * numbers
+    assert row["gigabytes_per_second"] == pytest.approx(1e-9 * 4 * numbers * row["ours_tokens_per_second"])
+    assert row["read_share"] == pytest.approx(row["gigabytes_per_second"] / row["read_gigabytes_per_second"])
+    assert row["expected_read_share"] == 0.85
+
+
+def test_int8_stands_beside_q8_0_in_80_columns(
+    speed: ModuleType, llama: type[StandIn], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run_decode(speed, monkeypatch, "--llama", "--quantize", "int8") == 0
+    shown = capsys.readouterr().out
+    for part in ("decode in int8", "llama.cpp q8_0", "only reading", "GB/s", ">= 85%"):
+        assert part in shown
+
+
+def test_the_largest_numbers_fit_into_80_columns(
+    speed: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = ModelConfig(vocab_size=50_257, context=256, layers=12, heads=12, width=768)
+    fields = speed.bandwidth(494_613_504, [0.0312], [0.0265])
+    assert fields["gigabytes_per_second"] == pytest.approx(15.85, abs=0.01)
+    assert fields["read_gigabytes_per_second"] == pytest.approx(18.66, abs=0.01)
+    assert fields["read_share"] == pytest.approx(0.0265 / 0.0312)
+    row = speed.Result(
+        name="12x768", vocab_size=50_257, layers=12, heads=12, width=768, context=256,
+        parameters=config.parameter_count(), batch_size=1, tokens=200, baseline="llama.cpp q8_0",
+        ours_seconds=(6.24,), baseline_seconds=(62.4,), ours_median_seconds=6.24, baseline_median_seconds=62.4,
+        ours_tokens_per_second=200 / 6.24, baseline_tokens_per_second=200 / 62.4, ratio=10.0, expected_ratio=4.5,
+        expected_read_share=0.85, **fields,
+    )  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["bench", "decode", "--llama"])
+    monkeypatch.setattr(speed, "version", lambda name: "0.3.36")
+    monkeypatch.setenv("COLUMNS", "80")
+    speed.print_table(speed.parse_arguments(), [row])
+    ours, theirs, read = [line.split() for line in capsys.readouterr().out.splitlines()[3:6]]
+    assert ours == ["12x768", "123,849,984", "ours", "31.20", "32", "15.9", "10.00x", ">=", "4.5x"]
+    assert theirs == ["llama.cpp", "q8_0", "312.00", "3"]
+    assert read == ["only", "reading", "26.50", "38", "18.7", "85%", ">=", "85%"]
+
+
+@pytest.mark.parametrize(("quantize", "wrong"), [("none", 0.1), ("int8", 1.0)])
+def test_other_logits_are_no_comparison(
+    speed: ModuleType, llama: type[StandIn], monkeypatch: pytest.MonkeyPatch, quantize: str, wrong: float
+) -> None:
+    monkeypatch.setattr(llama, "wrong", wrong)
+    with pytest.raises(SystemExit, match=r"llama\.cpp and we differ by .* in our logits"):
+        run_decode(speed, monkeypatch, "--llama", "--quantize", quantize)
+
+
+@pytest.mark.parametrize("missing", ["llama_cpp", "gguf"])
+def test_without_llama_cpp_one_line_says_how_to_install_it(
+    speed: ModuleType, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setattr(import_module("bench_llama"), "find_spec", lambda name: None if name == missing else object())
+    with pytest.raises(SystemExit, match=r"^[^\n]* Install it with: pip install -e '\.\[llama\]'$"):
+        run_decode(speed, monkeypatch, "--llama")
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--dtype", "bfloat16"], "--llama compares float32, or --quantize int8"),
+        (["--vocab-size", "256"], "--llama needs a --vocab-size of 257 or more"),
+    ],
+)
+def test_what_does_not_go_with_llama(
+    speed: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    flags: list[str],
+    expected: str,
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run_decode(speed, monkeypatch, "--llama", *flags)
+    assert expected in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("float32", 494_613_504), ("bfloat16", 247_549_440), ("int8", 124_550_212)]
+)
+def test_the_bytes_that_a_token_needs(speed: ModuleType, kind: str, expected: int) -> None:
+    """GPT-2's shape: 123,532,032 numbers in matrices, 121,344 in vectors, and 133,201 scales with int8."""
+    config = ModelConfig(vocab_size=50_257, context=1024, layers=12, heads=12, width=768)
+    assert import_module("bench_bandwidth").bytes_per_token(config, kind) == expected
+
+
+def test_reading_with_and_without_a_compiler(speed: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    bandwidth = import_module("bench_bandwidth")
+    numbers = np.arange(192, dtype=np.float32)
+    in_c = bandwidth.reader()
+    if in_c is not bandwidth.read_in_numpy:  # this machine has a compiler
+        assert in_c(numbers, 3) == 3 * sum(range(192))
+    monkeypatch.setattr(bandwidth.shutil, "which", lambda name: None)
+    bandwidth.reader.cache_clear()
+    assert bandwidth.reader() is bandwidth.read_in_numpy
+    read = bandwidth.StreamingRead(30_000, threads=3)
+    assert read.passes == 4
+    read()

@@ -1,7 +1,6 @@
 """What `minigpt import` does: it writes the model of another program as a GPT-2 folder."""
 
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from minigpt.checkpoint.importing import Import, read_model
 from minigpt.checkpoint.records import Exported
 from minigpt.errors import ConfigError
 from minigpt.settings import ImportSettings
+from minigpt.versions import version
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from minigpt.models.native import is_native
 from minigpt.models.threads import use_threads
 from minigpt.settings import Beginning, Machine, Reading, Weights
 from minigpt.text.formats import check_argument, read_prompt, read_text
+from minigpt.versions import version
 
 if TYPE_CHECKING:
     import torch

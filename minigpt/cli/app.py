@@ -12,10 +12,11 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from minigpt.cli.plain import converting_plainly
 from minigpt.cli.streams import release_stderr, write_nowhere
-from minigpt.cli.version import print_version
 from minigpt.errors import bounded
 from minigpt.launch import launched_rank
+from minigpt.versions import version
 
 # By name: the function of each command in this folder, and its summary. A command's own --help goes on with the
 # examples in the function's docstring.
@@ -60,6 +61,9 @@ COMMANDS = {
 class _Group(TyperGroup):
     """A command group whose usage errors shorten an overlong command line."""
 
+    def get_params(self, ctx: Any) -> Any:
+        return converting_plainly(super().get_params(ctx), self.callback)
+
     def make_context(self, *args: Any, **more: Any) -> Any:
         with _bounded():
             return super().make_context(*args, **more)
@@ -79,6 +83,13 @@ def _bounded() -> Iterator[None]:
         raise
 
 
+class _Command(TyperCommand):
+    """A command that converts plain values by itself."""
+
+    def get_params(self, ctx: Any) -> Any:
+        return converting_plainly(super().get_params(ctx), self.callback)
+
+
 class _Deferred(TyperCommand):
     """A command's name and summary, which are all that a list of commands shows; it is imported when it is called."""
 
@@ -93,7 +104,7 @@ def whole_command(name: str) -> Any:
     home, summary = COMMANDS[name]
     function = resolve_name(f"minigpt.cli.{home}")
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    alone.command(name, help=f"{summary}\n\n{cleandoc(function.__doc__)}")(function)
+    alone.command(name, cls=_Command, help=f"{summary}\n\n{cleandoc(function.__doc__)}")(function)
     return typer.main.get_command(alone)
 
 
@@ -111,10 +122,16 @@ for _name, (_, _summary) in COMMANDS.items():
     app.command(_name, cls=_Deferred, help=_summary)(lambda: None)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"minigpt {version('minigpt')} (torch {version('torch')}, tokenizers {version('tokenizers')})")
+        raise typer.Exit
+
+
 @app.callback()
 def _minigpt(
     version: Annotated[
-        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,7 @@ from minigpt.training.loop import train
 from minigpt.training.plan import Plan
 from minigpt.training.resume import open_run
 from minigpt.training.run import build_model, model_card, run, run_info
+from minigpt.versions import version
 
 Progress = Callable[[int, int, float | None], None]  # steps done, of how many, and a loss in nats where there is one
 Stopped = Callable[[], bool]

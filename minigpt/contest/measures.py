@@ -61,7 +61,7 @@ def step_costs(config: ModelConfig, device: torch.device, tokens: Sequence[int] 
     return tuple((number, 1000 * median(times[number - 1 : number - 1 + _AROUND])) for number in tokens)
 
 
-def _timed(step: Callable[[Sequence[int]], Tensor]) -> float:
+def _timed(step: Callable[[Sequence[int]], np.ndarray]) -> float:
     started = time.perf_counter()
     float(step([0])[0, 0])  # a GPU is waited for
     return time.perf_counter() - started

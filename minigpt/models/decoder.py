@@ -1,12 +1,15 @@
 """Decoding token by token: one protocol for every kind of model, whether it keeps a cache or a state."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from typing import Protocol
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Protocol
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from minigpt.models.arrays import as_array
 from minigpt.models.baselines import Baseline, State
 from minigpt.models.flat_step import SPLIT_WIDTH, FlatStep
 from minigpt.models.gpt import GPT
@@ -14,6 +17,11 @@ from minigpt.models.kinds import Model
 from minigpt.models.kv_cache import KVCache, window_start
 from minigpt.models.native import NativeStep, is_native
 from minigpt.models.threads import StepThreads, one_thread_but_for_steps, step_threads
+
+Autocast = Callable[[], AbstractContextManager[object]]  # the context in which logits are computed
+Column = Any  # what a cache holds of one token: a decoder gives it and takes it back
+
+NOT_SCORED = -100  # a target that is left out
 
 
 @contextmanager
@@ -36,11 +44,11 @@ class Decoder(Protocol):
 
     start: int
 
-    def prefill(self, ids: Sequence[int]) -> Tensor:
-        """Read `ids` (one or more) as the beginning of every row; returns the logits [B, V] after the last."""
+    def prefill(self, ids: Sequence[int]) -> np.ndarray:
+        """Read `ids` (one or more) as the beginning of every row; returns the float32 logits [B, V] after the last."""
 
-    def step(self, tokens: Sequence[int]) -> Tensor:
-        """Append a token to each row; returns the logits [B, V] after them."""
+    def step(self, tokens: Sequence[int]) -> np.ndarray:
+        """Append a token to each row; returns the float32 logits [B, V] after them."""
 
     def keep(self, rows: Sequence[int]) -> None:
         """Continue with these rows only, numbered from 0."""
@@ -61,35 +69,40 @@ class CachedDecoder:
         self.start = 0
         self._single_step: Callable[[int], Tensor] | None = None
 
-    def prefill(self, ids: Sequence[int]) -> Tensor:
-        return self.read(ids, last_only=True).expand(len(self.ids), -1)
+    def prefill(self, ids: Sequence[int]) -> np.ndarray:
+        return self.read(ids, last_only=True).repeat(len(self.ids), axis=0)
 
-    def read(self, ids: Sequence[int], *, last_only: bool = False) -> Tensor:
+    def read(self, ids: Sequence[int], *, last_only: bool = False) -> np.ndarray:
         """Like `prefill`, with the logits [T, V] after every token of the window."""
         self.ids = [list(ids) for _ in self.ids]
-        return self._read_window(1, last_only=last_only)[0]
+        return as_array(self._read_window(1, last_only=last_only)[0])
 
-    def step(self, tokens: Sequence[int]) -> Tensor:
+    def step(self, tokens: Sequence[int]) -> np.ndarray:
         for row, token in zip(self.ids, tokens, strict=True):
             row.append(token)
         if window_start(len(self.ids[0]), self.model.config.context) != self.start:
-            return self._read_window(len(self.ids), last_only=True)[:, 0]
+            return as_array(self._read_window(len(self.ids), last_only=True)[:, 0])
         if len(tokens) > 1:
-            return self._forward([[token] for token in tokens])[:, 0]
+            return as_array(self._forward([[token] for token in tokens])[:, 0])
         if self._single_step is None:
             self._single_step = self._make_single_step()
-        return self._single_step(tokens[0])[None]
+        return as_array(self._single_step(tokens[0])[None])
 
     def keep(self, rows: Sequence[int]) -> None:
         self.ids = [self.ids[row] for row in rows]
         self.cache.kv = self.cache.kv.index_select(2, torch.tensor(rows, device=self.model.device))
         self._single_step = None  # it holds the addresses of the old cache
 
-    def columns(self, first: int) -> tuple[Tensor, ...]:
+    @property
+    def column_bytes(self) -> int:
+        """The size of one of the `columns`."""
+        return self.cache.kv[:, :, :1, :, :1].numel() * self.cache.kv.element_size()
+
+    def columns(self, first: int) -> tuple[Column, ...]:
         """Copies [layers, 2, 1, H, D] of the single row's keys and values, one per token of the window from `first`."""
         return self.cache.kv[:, :, :, :, first : self.cache.length].clone().unbind(4)
 
-    def resume(self, ids: Sequence[int], cached: int, columns: Sequence[Tensor]) -> None:
+    def resume(self, ids: Sequence[int], cached: int, columns: Sequence[Column]) -> None:
         """Move the single row behind `ids` without running the model.
 
         The cache holds the first `cached` tokens of their window; `columns` are those of the rest, from when the same
@@ -130,17 +143,17 @@ class StateDecoder:
         self.model, self._rows = model, rows
         self._state: State = ()
 
-    def prefill(self, ids: Sequence[int]) -> Tensor:
+    def prefill(self, ids: Sequence[int]) -> np.ndarray:
         for logits_TV, state in read_stretches(self.model, ids, last_only=True):
             last_V, self._state = logits_TV[-1], state
         self._state = tuple(part.expand(self._rows, *part.shape[1:]) for part in self._state)
-        return last_V.expand(self._rows, -1)
+        return as_array(last_V)[None].repeat(self._rows, axis=0)
 
     @torch.inference_mode()
-    def step(self, tokens: Sequence[int]) -> Tensor:
+    def step(self, tokens: Sequence[int]) -> np.ndarray:
         ids = torch.tensor(tokens, device=self.model.device)[:, None]
         logits_BTV, self._state = self.model.read(ids, self._state)
-        return logits_BTV[:, 0]
+        return as_array(logits_BTV[:, 0])
 
     def keep(self, rows: Sequence[int]) -> None:
         self._state = tuple(part[list(rows)] for part in self._state)
@@ -156,19 +169,56 @@ def read_stretches(model: Baseline, ids: Sequence[int], *, last_only: bool = Fal
         yield logits_BTV[0], state
 
 
-def position_logits(model: Model, ids: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
-    """(position, logits [V] for it) for every position but the first, window by window as in sampling."""
+def position_logits(model: Model, ids: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """(position, float32 logits [V] for it) for every position but the first, window by window as in sampling."""
     if isinstance(model, Baseline):
         stretches = read_stretches(model, ids[:-1])
-        yield from enumerate((logits_V for logits_TV, _ in stretches for logits_V in logits_TV), start=1)
+        yield from enumerate((logits_V for logits_TV, _ in stretches for logits_V in as_array(logits_TV)), start=1)
         return
     context = model.config.context
     position = 1
     while position < len(ids):
         start = window_start(position, context)
         end = min(start + context, len(ids) - 1)  # this window's last token predicts ids[end]
-        with torch.inference_mode():
-            logits_TV = model(torch.tensor([ids[start:end]], device=model.device))[0]
+        logits_TV = window_logits(model, ids[start:end])
         for row in range(position - 1 - start, end - start):
             yield start + row + 1, logits_TV[row]
         position = end + 1
+
+
+@torch.inference_mode()
+def window_logits(model: Model, ids: Sequence[int]) -> np.ndarray:
+    """The float32 logits [T, V] after each of `ids`, which the model reads in one pass without a cache."""
+    return as_array(model(torch.tensor([list(ids)], device=model.device))[0])
+
+
+@torch.inference_mode()
+def target_nats(model: Model, x_BT: np.ndarray, y_BT: np.ndarray, autocast: Autocast | None = None) -> np.ndarray:
+    """The loss in nats [B, T], float64, of each target in `y_BT` after the ids in `x_BT`, both int64.
+
+    A target of NOT_SCORED costs nothing. Logits are in float32, or as `autocast` has it.
+    """
+    x, y = (torch.from_numpy(ids).to(model.device) for ids in (x_BT, y_BT))
+    with nullcontext() if autocast is None else autocast():
+        logits_BTV = model(x)
+    return _nats(logits_BTV, y)
+
+
+@torch.inference_mode()
+def stream_nats(
+    model: Baseline, ids_T: np.ndarray, state: State | None, autocast: Autocast | None = None
+) -> tuple[np.ndarray, State]:
+    """The loss in nats [T - 1], float64, of all but the first of `ids_T` (int64), which continue from `state`; and the
+    state before the last.
+    """
+    ids_BT = torch.from_numpy(ids_T).to(model.device)[None]
+    with nullcontext() if autocast is None else autocast():
+        logits_BTV, state = model.read(ids_BT[:, :-1], state)
+    return _nats(logits_BTV, ids_BT[:, 1:])[0], state
+
+
+def _nats(logits_BTV: Tensor, y_BT: Tensor) -> np.ndarray:
+    losses = F.cross_entropy(
+        logits_BTV.float().flatten(0, 1), y_BT.flatten(), ignore_index=NOT_SCORED, reduction="none"
+    )
+    return as_array(losses).reshape(y_BT.shape).astype(np.float64)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from minigpt.models.decoder import window_logits
 from minigpt.models.kinds import Model
 from minigpt.models.kv_cache import window_start
 from minigpt.sampling.records import CacheReport
@@ -17,7 +17,7 @@ class _Held:
 
     start: int
     ids: Sequence[int] = ()
-    logits: list[Tensor] = field(default_factory=list)
+    logits: list[np.ndarray] = field(default_factory=list)
 
 
 class CacheCheck:
@@ -32,7 +32,7 @@ class CacheCheck:
         self._held: dict[int, _Held] = {}
         self._steps, self._largest, self._at = 0, 0.0, (0, 0)
 
-    def watch(self, sample: int, ids: Sequence[int], logits_V: Tensor) -> None:
+    def watch(self, sample: int, ids: Sequence[int], logits_V: np.ndarray) -> None:
         """Take the logits [V] after `ids`, as the cache gave them."""
         start = window_start(len(ids), self._model.config.limit)
         held = self._held.setdefault(sample, _Held(start))
@@ -40,7 +40,7 @@ class CacheCheck:
             self._compare(sample, held)
             held = self._held[sample] = _Held(start)
         held.ids = tuple(ids)
-        held.logits.append(logits_V.float().cpu().clone())
+        held.logits.append(logits_V.copy())
 
     def report(self) -> CacheReport:
         """The comparison over all steps so far."""
@@ -50,11 +50,9 @@ class CacheCheck:
         sample, position = self._at
         return CacheReport(steps=self._steps, largest_difference=self._largest, sample=sample, position=position)
 
-    @torch.inference_mode()
     def _compare(self, sample: int, held: _Held) -> None:
-        window = torch.tensor([held.ids[held.start :]], device=self._model.device)
-        last_TV = self._model(window)[0, -len(held.logits) :].float().cpu()
-        difference_T = (last_TV - torch.stack(held.logits)).abs().amax(-1)
+        last_TV = window_logits(self._model, held.ids[held.start :])[-len(held.logits) :]
+        difference_T = np.abs(last_TV - np.stack(held.logits)).max(-1)
         step = int(difference_T.argmax())
         largest = float(difference_T[step])
         self._steps += len(held.logits)

@@ -1,63 +1,42 @@
-"""Turns the logits of one step into its record: the one place where tensors become numbers that people see.
+"""Turns the logits of one step into its record: the one place where arrays become numbers that people see.
 
 Softmax runs over the whole vocabulary in float64; lists are cut last, and what is not listed is summed as `other`.
 """
 
 import math
-import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from minigpt.errors import CheckpointError
-from minigpt.sampling.filters import CUT, SamplingStage, look_back
+from minigpt.sampling.filters import CUT, SamplingStage, history_for
 from minigpt.sampling.records import Candidate, Other, Stage, StepRecord
+from minigpt.sampling.softmax import log_softmax, log_sum_exp, softmax
 from minigpt.text.records import token_text
 
 TokenBytes = Callable[[int], bytes]
 
+_FEW = 8  # of so many tokens one is left: it is faster to pick these than to compute an exponential for each
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class StageResult:
     """A stage and the distribution [V] after it; `kept_V` is False where it, or one before it, cut the token."""
 
     stage: SamplingStage
-    kept_V: Tensor
-    probs_V: Tensor
-
-    # Numbers are picked from NumPy's views in a quarter of the time that tensors take.
-
-    @cached_property
-    def kept(self) -> np.ndarray:
-        return self.kept_V.numpy()
-
-    @cached_property
-    def probs(self) -> np.ndarray:
-        return self.probs_V.numpy()
+    kept_V: np.ndarray
+    probs_V: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Distribution:
-    """The whole distribution of the next token, float64, on the CPU: `raw_V` before the stages, `results` after each.
+    """The whole distribution of the next token, float64: `raw_V` before the stages, `results` after each."""
 
-    `logits` and `raw` are NumPy views of the same numbers.
-    """
-
-    logits_V: Tensor
-    raw_V: Tensor
+    logits_V: np.ndarray
+    raw_V: np.ndarray
     results: tuple[StageResult, ...]
-
-    @cached_property
-    def logits(self) -> np.ndarray:
-        return self.logits_V.numpy()
-
-    @cached_property
-    def raw(self) -> np.ndarray:
-        return self.raw_V.numpy()
 
     @property
     def entropy_bits(self) -> float:
@@ -66,62 +45,70 @@ class Distribution:
         Both terms are 0 or more, and zero probabilities meet finite logits, so 0 * log 0 never occurs and no logarithm
         of each probability is needed, which would take as long as the softmax.
         """
-        logits, raw = self.logits, self.raw
-        best = int(logits.argmax())
-        return (float((raw * (logits[best] - logits)).sum()) - math.log(raw[best])) / math.log(2)
+        logits_V, raw_V = self.logits_V, self.raw_V
+        best = logits_V.argmax()
+        return (float((raw_V * (logits_V[best] - logits_V)).sum()) - math.log(raw_V[best])) / math.log(2)
 
     @property
-    def final_V(self) -> Tensor:
+    def final_V(self) -> np.ndarray:
         """The distribution that a token is drawn from."""
         return self.results[-1].probs_V if self.results else self.raw_V
 
     def draw(self, uniform: float) -> int:
         """One token id by its final probability: the first at which the cumulative sum exceeds `uniform`, in [0, 1)."""
-        sums = (self.results[-1].probs if self.results else self.raw).cumsum()
-        point = uniform * sums[-1]
+        sums_V = self.final_V.cumsum()
         # The first sum beyond the point; a token of probability 0 adds nothing and is never that one.
-        token = int(sums.searchsorted(point, side="right"))
-        return token if token < len(sums) else int(self.final_V.nonzero()[-1])  # the product was rounded up
+        token = int(sums_V.searchsorted(uniform * sums_V[-1], side="right"))
+        return token if token < len(sums_V) else int(self.final_V.nonzero()[0][-1])  # the product was rounded up
 
 
 def distribution(
-    logits_V: Tensor, stages: Sequence[SamplingStage] = (), history: Sequence[int] | Tensor = ()
+    logits_V: np.ndarray, stages: Sequence[SamplingStage] = (), history: Sequence[int] | np.ndarray = ()
 ) -> Distribution:
     """Pass `logits_V` [V] through the stages.
 
-    `history`: the ids of the text so far, with repetitions, or each once if no stage counts them; a tensor is used as
+    `history`: the ids of the text so far, with repetitions, or each once if no stage counts them; an array is used as
     it is. Raises CheckpointError for inf and NaN.
     """
-    logits_V = logits_V.cpu().double()  # in this order: MPS has no float64
+    logits_V = np.asarray(logits_V, np.float64)
     require_finite(logits_V)
-    return Distribution(logits_V, logits_V.softmax(-1), tuple(_apply(stages, logits_V, history)))
+    return Distribution(logits_V, softmax(logits_V), tuple(_apply(stages, logits_V, history)))
 
 
-def require_finite(logits: Tensor) -> None:
-    """Raise CheckpointError on inf and NaN. `logits`, of any shape, are on the CPU."""
-    if not np.isfinite(logits.double().numpy()).all():
+def require_finite(logits: np.ndarray) -> None:
+    """Raise CheckpointError on inf and NaN. `logits` are of any shape."""
+    if not np.isfinite(logits).all():
         raise CheckpointError(
             "The model's logits are not finite numbers: its weights are damaged, or training diverged."
         )
 
 
-def _apply(stages: Sequence[SamplingStage], logits_V: Tensor, history: Sequence[int] | Tensor) -> Iterator[StageResult]:
-    looked_at = history if look_back(stages) else ()  # a long text takes a while to convert
-    history_T = torch.as_tensor(looked_at, dtype=torch.long)
+def _apply(
+    stages: Sequence[SamplingStage], logits_V: np.ndarray, history: Sequence[int] | np.ndarray
+) -> Iterator[StageResult]:
+    history_T = history_for(stages, history)
     for stage in stages:
         logits_V = stage.apply(logits_V, history_T)
-        yield StageResult(stage, logits_V > CUT, logits_V.softmax(-1))
+        kept_V = logits_V > CUT
+        yield StageResult(stage, kept_V, _softmax_of(kept_V, logits_V))
 
 
-def best_ids(logits_V: Tensor, n: int) -> list[int]:
-    """The ids of the n largest logits, best first, the lowest id first among equals."""
-    values, ids = (found.tolist() for found in logits_V.topk(min(n + 1, len(logits_V))))
-    if all(map(operator.gt, values, values[1:])):
-        return list(ids[:n])
-    # Ties, which topk orders as it likes: take all that reach the n-th value, which come by ascending ids.
-    contenders = (logits_V >= values[:n][-1]).nonzero().squeeze(-1)
-    order = logits_V[contenders].argsort(descending=True, stable=True)[:n]
-    return list(contenders[order].tolist())
+def _softmax_of(kept_V: np.ndarray, logits_V: np.ndarray) -> np.ndarray:
+    """The softmax [V] of logits that are -inf where `kept_V` is False."""
+    if np.count_nonzero(kept_V) * _FEW > len(kept_V):
+        return softmax(logits_V)
+    probs_V = np.zeros(len(logits_V))
+    probs_V[kept_V] = softmax(logits_V[kept_V])
+    return probs_V
+
+
+def best_ids(values_V: np.ndarray, n: int) -> list[int]:
+    """The ids of the n largest values, best first, the lowest id first among equals."""
+    n = min(n, len(values_V))
+    contenders = (values_V >= np.partition(values_V, -n)[-n]).nonzero()[0]  # by ascending ids, with all ties
+    order = (-values_V[contenders]).argsort(kind="stable")[:n]
+    ids: list[int] = contenders[order].tolist()
+    return ids
 
 
 def step_record(
@@ -186,11 +173,12 @@ def candidates(
 ) -> tuple[Candidate, ...]:
     """The tokens `ids` with their numbers. The first `best` of them are known to have the largest logits, in order."""
     ids = list(ids)
-    logits: list[float] = dist.logits[ids].tolist()
-    raw_probs: list[float] = dist.raw[ids].tolist()
-    after = list(zip(*(result.probs[ids].tolist() for result in dist.results), strict=True)) or [()] * len(ids)
+    at = np.array(ids, np.int64)
+    logits: list[float] = dist.logits_V[at].tolist()
+    raw_probs: list[float] = dist.raw_V[at].tolist()
+    after = list(zip(*(result.probs_V[at].tolist() for result in dist.results), strict=True)) or [()] * len(ids)
     probs = [each[-1] for each in after] if dist.results else raw_probs
-    ranks, cut_by = _ranks(dist.logits, logits, best), _cut_by(dist, ids)
+    ranks, cut_by = _ranks(dist.logits_V, logits, best), _cut_by(dist, at)
     names = [_text_and_hex(token_bytes(token)) for token in ids]
     return tuple(
         Candidate(
@@ -210,19 +198,19 @@ def candidates(
     )
 
 
-def _ranks(logits: np.ndarray, listed: list[float], best: int) -> list[int]:
+def _ranks(logits_V: np.ndarray, listed: list[float], best: int) -> list[int]:
     """For each listed logit, 1 + how many of all are strictly greater."""
     ranks: list[int] = []
     for i, logit in enumerate(listed[:best]):
         ranks.append(ranks[-1] if i and logit == listed[i - 1] else i + 1)
-    return ranks + [1 + int(np.count_nonzero(logits > logit)) for logit in listed[best:]]
+    return ranks + [1 + int(np.count_nonzero(logits_V > logit)) for logit in listed[best:]]
 
 
-def _cut_by(dist: Distribution, ids: list[int]) -> list[str | None]:
+def _cut_by(dist: Distribution, ids: np.ndarray) -> list[str | None]:
     """For each token, the stage that removed it, or None."""
     cut_by: list[str | None] = [None] * len(ids)
     for result in dist.results:
-        for i, kept in enumerate(result.kept[ids].tolist()):
+        for i, kept in enumerate(result.kept_V[ids].tolist()):
             if not kept and cut_by[i] is None:
                 cut_by[i] = result.stage.name
     return cut_by
@@ -230,45 +218,39 @@ def _cut_by(dist: Distribution, ids: list[int]) -> list[str | None]:
 
 def all_others(dist: Distribution, listed: list[int]) -> Other:
     """All tokens that are not listed, summed term by term."""
-    raw_prob = _sum_without(dist.raw, listed)
-    after = tuple(_sum_without(result.probs, listed) for result in dist.results)
+    raw_prob = sum_without(dist.raw_V, listed)
+    after = tuple(sum_without(result.probs_V, listed) for result in dist.results)
     return Other(
-        count=len(dist.raw) - len(listed), raw_prob=raw_prob, prob=after[-1] if after else raw_prob, after=after
+        count=len(dist.raw_V) - len(listed), raw_prob=raw_prob, prob=after[-1] if after else raw_prob, after=after
     )
 
 
-def sum_without(probs_V: Tensor, listed: list[int]) -> float:
+def sum_without(probs_V: np.ndarray, listed: list[int]) -> float:
     """The sum over all that is not listed, term by term."""
-    return _sum_without(probs_V.numpy(), listed)
-
-
-def _sum_without(probs: np.ndarray, listed: list[int]) -> float:
-    rest = probs.copy()
-    rest[listed] = 0
-    return float(rest.sum())
+    rest_V = probs_V.copy()
+    rest_V[listed] = 0
+    return float(rest_V.sum())
 
 
 def _stage(dist: Distribution, result: StageResult) -> Stage:
     return Stage(
         name=result.stage.name,
         value=result.stage.value,
-        kept=int(np.count_nonzero(result.kept)),
-        mass=float(dist.raw.sum(where=result.kept)),
+        kept=int(np.count_nonzero(result.kept_V)),
+        mass=float(dist.raw_V.sum(where=result.kept_V)),
     )
 
 
-def surprisal(logits_V: Tensor, token: int) -> float:
+def surprisal(logits_V: np.ndarray, token: int) -> float:
     """-log2 of the probability of `token`, in float64; 0 or more."""
-    logits_V = logits_V.cpu().double()
-    return max(0.0, float(logits_V.logsumexp(-1) - logits_V[token])) / math.log(2)
+    return max(0.0, log_sum_exp(logits_V) - float(logits_V[token])) / math.log(2)
 
 
-def divergence_bits(p_logits_V: Tensor, q_logits_V: Tensor) -> float:
+def divergence_bits(p_logits_V: np.ndarray, q_logits_V: np.ndarray) -> float:
     """The KL divergence D(p || q) of two softmaxes, in float64 and in bits: the excess cost of coding p's tokens by q.
 
     0 for equal distributions, never negative. Kullback and Leibler, "On Information and Sufficiency", 1951.
     """
-    log_p = p_logits_V.double().log_softmax(-1)
-    log_q = q_logits_V.double().log_softmax(-1)
-    nats = float((log_p.exp() * (log_p - log_q)).sum())
+    log_p_V, log_q_V = log_softmax(p_logits_V), log_softmax(q_logits_V)
+    nats = float((np.exp(log_p_V) * (log_p_V - log_q_V)).sum())
     return max(0.0, nats) / math.log(2)  # rounding can make it a little less

@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from torch import Tensor
+import numpy as np
 
 from minigpt.models.decoder import decoder_for
 from minigpt.models.kinds import Model
@@ -19,7 +19,7 @@ from minigpt.text.tokenizer import Tokenizer
 
 BATCH = 32  # samples that are decoded at once: more are hardly faster each, and their caches take memory
 
-Watch = Callable[[int, Sequence[int], Tensor], None]  # sample, the ids so far, the logits [V] of the next
+Watch = Callable[[int, Sequence[int], np.ndarray], None]  # sample, the ids so far, the logits [V] of the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class _Sample:
         self._seen = SeenTokens(ids, counted=count_tokens(self._stages))
         self._stream, self._tally = TextStream(config.stop), _Tally()
 
-    def _draw(self, logits_V: Tensor) -> StepRecord:
+    def _draw(self, logits_V: np.ndarray) -> StepRecord:
         dist, step = distribution(logits_V, self._stages, self._seen.ids), self._tally.tokens
         recorded = self._recorded
         return step_record(
@@ -133,7 +133,7 @@ class _Sample:
             sample=self.number,
         )
 
-    def take(self, logits_V: Tensor, window_start: int) -> Iterator[Piece]:
+    def take(self, logits_V: np.ndarray, window_start: int) -> Iterator[Piece]:
         """Draw a token; returns its piece, and the last piece if it ends the text."""
         record, config, stream = self._draw(logits_V), self._config, self._stream
         assert record.token is not None

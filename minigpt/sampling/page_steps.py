@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import dropwhile, takewhile
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import ConfigError, named
 from minigpt.models.decoder import decoder_for, position_logits
 from minigpt.sampling.distribution import TokenBytes, distribution, step_record, sum_without
 from minigpt.sampling.engine import Piece
-from minigpt.sampling.filters import SamplingStage, SeenTokens, build_stages, look_back
+from minigpt.sampling.filters import SamplingStage, SeenTokens, build_stages, history_for
 from minigpt.sampling.records import StepLogits, StepRecord, first_token
+from minigpt.sampling.softmax import log_sum_exp, softmax
 from minigpt.settings import TEMPERATURES, SampleConfig, require
 
 _MOST_TOKENS = 5_000  # on a page: 7 MB
@@ -71,9 +71,9 @@ def page_steps(checkpoint: Checkpoint, config: SampleConfig, best: int) -> Calla
 
 
 def step_logits(
-    logits_V: Tensor,
+    logits_V: np.ndarray,
     stages: Sequence[SamplingStage],
-    history: Sequence[int] | Tensor,
+    history: Sequence[int] | np.ndarray,
     token_bytes: TokenBytes,
     *,
     step: StepRecord,
@@ -85,8 +85,8 @@ def step_logits(
     Stages that change the logits of single tokens, such as penalties and biases, must come first; their effect is fixed
     in the listed logits.
     """
-    logits_V = raw_logits_V = logits_V.cpu().double()
-    history_T = torch.as_tensor(history if look_back(stages) else (), dtype=torch.long)
+    logits_V = raw_logits_V = np.asarray(logits_V, np.float64)
+    history_T = history_for(stages, history)
     changes = list(takewhile(lambda stage: stage.spec.by_token, stages))
     for stage in changes:
         logits_V = stage.apply(logits_V, history_T)
@@ -97,14 +97,16 @@ def step_logits(
         distribution(logits_V, stages), token_bytes, position=step.position, top=best, token=token, sample=step.sample
     )
     ids = [candidate.id for candidate in listed.candidates]
+    with np.errstate(over="ignore"):  # to inf, as it should
+        sigma = float(logits_V.std())
     rest_sums = _rest_sums(logits_V, ids, temperatures)
     return StepLogits(
         step=step,
         listed=listed,
         raw_logits=tuple(raw_logits_V[ids].tolist()),
-        other_raw_prob=sum_without(raw_logits_V.softmax(-1), ids),
-        log_sum=float(raw_logits_V.logsumexp(-1)),
-        sigma=float(logits_V.std(correction=0)),
+        other_raw_prob=sum_without(softmax(raw_logits_V), ids),
+        log_sum=log_sum_exp(raw_logits_V),
+        sigma=sigma,
         place=_place(logits_V, ids[-1]),
         temperatures=tuple(temperatures),
         rest_log_sums=tuple(log_sum for log_sum, _ in rest_sums),
@@ -112,32 +114,32 @@ def step_logits(
     )
 
 
-def _place(logits_V: Tensor, token: int) -> int:
+def _place(logits_V: np.ndarray, token: int) -> int:
     before_V = logits_V > logits_V[token]
     equal_V = logits_V[:token] == logits_V[token]
-    return int(before_V.sum()) + int(equal_V.sum())
+    return int(np.count_nonzero(before_V)) + int(np.count_nonzero(equal_V))
 
 
 def _rest_sums(
-    logits_V: Tensor, listed: list[int], temperatures: Sequence[float]
+    logits_V: np.ndarray, listed: list[int], temperatures: Sequence[float]
 ) -> list[tuple[float | None, float | None]]:
     """Of the tokens that are not listed, at each temperature: the log-sum-exp, and the weighted mean."""
-    is_rest_V = torch.ones_like(logits_V, dtype=torch.bool)
+    is_rest_V = np.ones(len(logits_V), np.bool_)
     is_rest_V[listed] = False
     below_R = (logits_V - logits_V.max())[is_rest_V]
     return [_sums(below_R, temperature) if temperature else (None, None) for temperature in temperatures]
 
 
-def _sums(below_R: Tensor, temperature: float) -> tuple[float | None, float | None]:
+def _sums(below_R: np.ndarray, temperature: float) -> tuple[float | None, float | None]:
     """Computed one temperature at a time: all at once would need a matrix of megabytes, and be several times slower."""
     if not len(below_R):
         return None, None
     largest = float(below_R.max())
     lower_R = (below_R - largest) / temperature
-    weights_R = lower_R.exp()
+    weights_R = np.exp(lower_R)
     total = float(weights_R.sum())
     log_sum = largest / temperature + math.log(total)
-    mean = largest / temperature + float(weights_R @ lower_R) / total
+    mean = largest / temperature + float((weights_R * lower_R).sum()) / total
     return (None, None) if log_sum == -math.inf else (log_sum, mean)
 
 
@@ -158,12 +160,12 @@ class SampleSteps:
         self._ids = checkpoint.tokenizer.encode_prompt(prompt).ids
         self._best = listed(count * (len(self._ids) + config.max_tokens))
         self._page_step = page_steps(checkpoint, config, self._best)
-        self._waiting: dict[int, tuple[Tensor, tuple[int, ...]]] = {}
+        self._waiting: dict[int, tuple[np.ndarray, tuple[int, ...]]] = {}
         self.drawn: dict[int, list[StepLogits]] = {number: [] for number in range(count)}
 
-    def watch(self, sample: int, ids: Sequence[int], logits_V: Tensor) -> None:
+    def watch(self, sample: int, ids: Sequence[int], logits_V: np.ndarray) -> None:
         """Record what the next token of a sample is drawn from; its record follows with the piece."""
-        self._waiting[sample] = logits_V.clone(), tuple(ids)
+        self._waiting[sample] = logits_V.copy(), tuple(ids)
 
     def keep(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
         """Pass on the same pieces."""

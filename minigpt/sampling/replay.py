@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-import torch
-
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import CorpusError, TraceError
 from minigpt.models.decoder import decoder_for, decoding_threads
@@ -161,16 +159,15 @@ def rescore(trace: Trace, checkpoint: Checkpoint) -> Iterator[tuple[TraceStep, s
         continues = last is not None and step.before is last
         ids = [*trace.header.prompt_ids, *_tokens_before(step)] if not continues else ids
         token = _known(step.record.token).id
-        with torch.inference_mode():
-            logits_V = (decoder.step(ids[-1:]) if continues else decoder.prefill(ids))[0]
-            record = step_record(
-                distribution(logits_V),
-                tokenizer.token_bytes,
-                position=len(ids),
-                top=len(step.record.candidates),
-                token=token,
-                sample=step.record.sample,
-            )
+        logits_V = (decoder.step(ids[-1:]) if continues else decoder.prefill(ids))[0]
+        record = step_record(
+            distribution(logits_V),
+            tokenizer.token_bytes,
+            position=len(ids),
+            top=len(step.record.candidates),
+            token=token,
+            sample=step.record.sample,
+        )
         yield step, tokenizer.decode(ids[-_SHOWN_BEFORE:]).lstrip("\ufffd"), record
         ids.append(token)
         last = step

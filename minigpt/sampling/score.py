@@ -2,18 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from minigpt.errors import named
-from minigpt.models.baselines import Baseline, State
-from minigpt.models.decoder import decoder_for
+from minigpt.models.baselines import Baseline
+from minigpt.models.decoder import NOT_SCORED, Autocast, decoder_for, stream_nats, target_nats
 from minigpt.models.device import windows_at_once
 from minigpt.models.kinds import Model
 from minigpt.models.kv_cache import window_step
@@ -23,7 +19,6 @@ from minigpt.settings import require
 from minigpt.text.tokenizer import Tokenizer
 
 _STRETCH = 1024  # of a stream, at once
-_NOT_SCORED = -100  # the target that cross_entropy leaves out
 
 
 class Part(NamedTuple):
@@ -53,7 +48,6 @@ def checked_stride(stride: int | None, context: int) -> int:
     return stride
 
 
-@torch.inference_mode()
 def score(
     model: Model,
     parts: Iterable[Part],
@@ -61,7 +55,7 @@ def score(
     name: str | None = None,
     stride: int | None = None,
     prefix_token: int | None = None,
-    autocast: Callable[[], torch.autocast] | None = None,
+    autocast: Autocast | None = None,
     progress: Callable[[int], None] = lambda byte_count: None,
 ) -> FileScore:
     """The loss of a model in evaluation mode over every document, each token but the first scored exactly once.
@@ -138,7 +132,7 @@ def _stream_score(
     model: Baseline,
     parts: Iterable[Part],
     name: str | None,
-    autocast: Callable[[], torch.autocast] | None,
+    autocast: Autocast | None,
     progress: Callable[[int], None],
 ) -> FileScore:
     """Like `score`, with the recurrent state carried from part to part of a document."""
@@ -151,23 +145,10 @@ def _stream_score(
         last = ids[-1:]
         for first in range(0, len(ids) - 1, _STRETCH):
             stretch = ids[first : first + _STRETCH + 1]
-            loss, state = _stretch_loss(model, stretch, state, autocast)
-            nats, tokens = nats + loss, tokens + len(stretch) - 1
+            nats_T, state = stream_nats(model, stretch.astype(np.int64), state, autocast)
+            nats, tokens = nats + _finite_sum(nats_T), tokens + len(stretch) - 1
         counted.report()
     return _file_score(name, counted.documents, tokens, counted.bytes, nats, None, None)
-
-
-def _stretch_loss(
-    model: Baseline, ids: np.ndarray, state: State | None, autocast: Callable[[], torch.autocast] | None
-) -> tuple[float, State]:
-    """The summed loss in nats of all but the first of `ids`, which continue from `state`; and the state before the
-    last.
-    """
-    ids_T = torch.from_numpy(ids.astype(np.int64)).to(model.device)
-    with nullcontext() if autocast is None else autocast():
-        logits_BTV, state = model.read(ids_T[None, :-1], state)
-    losses = F.cross_entropy(logits_BTV[0].float(), ids_T[1:], reduction="none")
-    return _nats(losses), state
 
 
 class _Documents:
@@ -229,25 +210,20 @@ def _batches(windows: Iterator[_Window], rows: int) -> Iterator[list[_Window]]:
         yield batch
 
 
-def _loss(model: Model, batch: Sequence[_Window], autocast: Callable[[], torch.autocast] | None) -> float:
+def _loss(model: Model, batch: Sequence[_Window], autocast: Autocast | None) -> float:
     """The summed loss in nats. Shorter windows are padded on the right, where no earlier token sees the padding."""
     length = max(len(window.ids) for window in batch) - 1
-    x_BT = torch.zeros(len(batch), length, dtype=torch.int64)
-    y_BT = torch.full((len(batch), length), _NOT_SCORED)
-    for row, (ids, seen) in enumerate(batch):
-        window = torch.from_numpy(ids.astype(np.int64))
-        x_BT[row, : len(ids) - 1] = window[:-1]
-        y_BT[row, seen : len(ids) - 1] = window[1 + seen :]
-    x_BT, y_BT = x_BT.to(model.device), y_BT.to(model.device)
-    with nullcontext() if autocast is None else autocast():
-        logits_BTV = model(x_BT)
-    losses = F.cross_entropy(logits_BTV.float().flatten(0, 1), y_BT.flatten(), reduction="none")
-    return _nats(losses)
+    x_BT = np.zeros((len(batch), length), np.int64)
+    y_BT = np.full((len(batch), length), NOT_SCORED)
+    for x_T, y_T, (ids, seen) in zip(x_BT, y_BT, batch, strict=True):
+        x_T[: len(ids) - 1] = ids[:-1]
+        y_T[seen : len(ids) - 1] = ids[1 + seen :]
+    return _finite_sum(target_nats(model, x_BT, y_BT, autocast))
 
 
-def _nats(losses: Tensor) -> float:
-    """The sum in float64, on the CPU if the device (mps) lacks it. Raises CheckpointError for inf and NaN."""
-    total = (losses.cpu() if losses.device.type == "mps" else losses).double().sum().cpu()
+def _finite_sum(nats: np.ndarray) -> float:
+    """The sum. Raises CheckpointError for inf and NaN."""
+    total = nats.sum()
     require_finite(total)
     return float(total)
 
@@ -269,7 +245,7 @@ def scored(dist: Distribution, tokenizer: Tokenizer, token: int) -> ScoredToken:
     """`token` with its numbers in `dist`. The surprisal is computed from logits, because a probability of 1e-400
     underflows.
     """
-    logits_V, raw_V = dist.logits_V.numpy(), dist.raw_V.numpy()
+    logits_V, raw_V = dist.logits_V, dist.raw_V
     best = int(logits_V.argmax())
     nats = float(logits_V[best] - logits_V[token]) - math.log(raw_V[best])
     return ScoredToken.of(tokenizer, token, raw_prob=float(raw_V[token]), nats=nats)

@@ -14,7 +14,6 @@ import json
 import platform
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -32,6 +31,7 @@ from minigpt.sampling import philox
 from minigpt.sampling.records import Change, SampleEnd, StepRecord
 from minigpt.settings import FILTERS, SampleConfig
 from minigpt.text.records import token_text
+from minigpt.versions import version
 
 FORMAT = "minigpt trace"
 NUMBER = 3  # of the format; one more whenever a reader of the last one would misread or refuse the new

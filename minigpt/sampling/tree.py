@@ -5,11 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from minigpt.errors import CorpusError
-from minigpt.models.decoder import CachedDecoder
+from minigpt.models.decoder import CachedDecoder, Column
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import window_start
 from minigpt.sampling.distribution import (
@@ -23,6 +22,7 @@ from minigpt.sampling.distribution import (
 from minigpt.sampling.filters import SeenTokens, build_stages, count_tokens, look_back
 from minigpt.sampling.philox import uniform
 from minigpt.sampling.records import Candidate, StepRecord
+from minigpt.sampling.softmax import log_softmax
 from minigpt.sampling.trace import TraceHeader, TraceStep
 from minigpt.settings import SampleConfig
 from minigpt.text.records import Token, token_text
@@ -59,12 +59,11 @@ class TokenTree:
         self._prompt, self._nodes, self._texts = prompt, list[_Node](), list[str]()
         self._live: tuple[int, ...] = ()  # the nodes whose columns the decoder's cache holds
         # By node and the start of its window; without logits where the window of the node itself starts earlier.
-        self._kept: dict[tuple[int, int], tuple[Tensor | None, Tensor]] = {}
+        self._kept: dict[tuple[int, int], tuple[np.ndarray | None, Column]] = {}
         self._asked: dict[tuple[object, ...], Distribution] = {}
         self._seen: tuple[int | None, SeenTokens] = (None, SeenTokens())  # up to a node
         c = model.config
-        column_bytes = c.layers * 2 * c.width * model.wte.weight.element_size()
-        self._most_kept = max(c.context, kept_bytes // (4 * c.vocab_size + column_bytes))
+        self._most_kept = max(c.context, kept_bytes // (4 * c.vocab_size + self._decoder.column_bytes))
         for token in tokenizer.encode_prompt(prompt).ids:
             self._add(token, len(self._nodes) - 1 if self._nodes else None)
         self.prompt_end = len(self._nodes) - 1
@@ -131,7 +130,7 @@ class TokenTree:
         record = self._chosen(node, token, config)
         self._bring_cache_to(node)
         start = self._decoder.start
-        logits_V = self._decoder.step([token])[0].to("cpu", copy=True)
+        logits_V = self._decoder.step([token])[0].copy()
         require_finite(logits_V)
         child = self._add(token, node)
         self._nodes[child].step = record
@@ -182,7 +181,7 @@ class TokenTree:
         """Like `next`, for the tokens that contain `text`, ignoring case; and how many there are."""
         wanted = text.casefold()
         found = [token for token, own in enumerate(self._vocabulary()) if wanted in own]
-        order = self._distribution(node, config).logits_V[found].argsort(descending=True, stable=True)
+        order = (-self._distribution(node, config).logits_V[found]).argsort(kind="stable")
         ids = [found[i] for i in order[first : first + config.top].tolist()]
         return self._listing(node, ids, config), len(found)
 
@@ -192,7 +191,7 @@ class TokenTree:
 
     def bits(self, node: int, token: int) -> float:
         """The surprisal of `token` after `node`, in bits of the raw probability."""
-        return -float(self._logits_after(node).double().log_softmax(-1)[token]) / math.log(2)
+        return -float(log_softmax(self._logits_after(node))[token]) / math.log(2)
 
     def bet_bits(self, node: int, token: int, guess: int, share: float) -> float:
         """The cost in bits of `token` after `node` for a bet that puts `share` (between 0 and 1) on `guess`.
@@ -201,9 +200,9 @@ class TokenTree:
         """
         if token == guess:
             return -math.log2(share)
-        logits_V = self._logits_after(node).to(torch.float64, copy=True)
+        logits_V = self._logits_after(node).copy()
         logits_V[guess] = -math.inf
-        return -math.log2(1 - share) - float(logits_V.log_softmax(-1)[token]) / math.log(2)
+        return -math.log2(1 - share) - float(log_softmax(logits_V)[token]) / math.log(2)
 
     def _vocabulary(self) -> list[str]:
         """The text of every token in lower case; "" for tokens that are not whole characters."""
@@ -229,7 +228,7 @@ class TokenTree:
             self._asked = {wanted: distribution(self._logits_after(node), stages, seen)}
         return self._asked[wanted]
 
-    def _seen_by(self, node: int) -> Tensor:
+    def _seen_by(self, node: int) -> np.ndarray:
         """The distinct tokens up to and including `node`, extended from those of its parent where possible."""
         last, seen = self._seen
         if last is not None and self._nodes[node].parent == last:
@@ -251,8 +250,8 @@ class TokenTree:
     def _start(self, depth: int) -> int:
         return window_start(depth, self._model.config.context)
 
-    def _logits_after(self, node: int) -> Tensor:
-        """The logits [V] after a node, float32 on the CPU."""
+    def _logits_after(self, node: int) -> np.ndarray:
+        """The logits [V] after a node, float32."""
         start = self._start(self._nodes[node].depth)
         if self._recall(node, start) is None:
             self._read(node)
@@ -280,19 +279,19 @@ class TokenTree:
         end = node
         while end < self.prompt_end and self._start(self._nodes[end + 1].depth) == start:
             end += 1  # the prompt's nodes are numbered in order
-        logits_TV = self._decoder.read(self.ids(end)).to("cpu")
+        logits_TV = self._decoder.read(self.ids(end))
         require_finite(logits_TV)
         read = zip(self.path(end)[start:], logits_TV, strict=True)
-        self._keep(end, {n: logits_V.clone() for n, logits_V in read if self._start(self._nodes[n].depth) == start})
+        self._keep(end, {n: logits_V.copy() for n, logits_V in read if self._start(self._nodes[n].depth) == start})
 
-    def _recall(self, node: int, start: int) -> tuple[Tensor | None, Tensor] | None:
+    def _recall(self, node: int, start: int) -> tuple[np.ndarray | None, Column] | None:
         """The kept logits and column of `node` in the window from `start` on; then they were used last."""
         found = self._kept.pop((node, start), None)
         if found is not None:
             self._kept[node, start] = found
         return found
 
-    def _keep(self, node: int, logits: Mapping[int, Tensor], *, first: int = 0) -> None:
+    def _keep(self, node: int, logits: Mapping[int, np.ndarray], *, first: int = 0) -> None:
         """Keep the columns of the window that ends at `node`, from its token number `first` on, with these logits."""
         start = self._decoder.start
         self._live = self.path(node)[start:]

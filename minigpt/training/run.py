@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -27,6 +26,7 @@ from minigpt.training.finetune import freeze
 from minigpt.training.loop import Trainer
 from minigpt.training.plan import Plan
 from minigpt.training.schedule import evaluation_steps, is_out_of_patience, snapshot_steps
+from minigpt.versions import version
 
 _SECONDS_BETWEEN_STATES = 15.0
 _LAST_SECONDS = 0.7

@@ -17,7 +17,7 @@ from minigpt.views.view import Answer, Question, Stream, Tally, View
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from torch import Tensor
+    import numpy as np
 
     from minigpt.checkpoint.folder import Checkpoint
     from minigpt.text.tokenizer import Encoded, Tokenizer
@@ -91,6 +91,8 @@ def compare_next(one: Checkpoint, other: Checkpoint, text: str, *, top: int, mov
             f"one.\nTheir surprisals of a text can be compared: minigpt inspect-probs TEXT -c {one.path} --against "
             f"{other.path} --all"
         )
+    import numpy as np
+
     from minigpt.sampling.distribution import all_others, best_ids, candidates, divergence_bits
     from minigpt.sampling.score import distribution_after
 
@@ -112,11 +114,11 @@ def compare_next(one: Checkpoint, other: Checkpoint, text: str, *, top: int, mov
             for mine, its in pairs
         )
 
-    listed = best_ids(first.raw_V.maximum(second.raw_V), top)
+    listed = best_ids(np.maximum(first.raw_V, second.raw_V), top)
     rest, other_rest = all_others(first, listed), all_others(second, listed)
     return ComparedNext(
         tokens=compared(listed),
-        moved=compared(best_ids((first.raw_V - second.raw_V).abs(), moved)),
+        moved=compared(best_ids(abs(first.raw_V - second.raw_V), moved)),
         rest=rest.count,
         rest_raw_prob=rest.raw_prob,
         rest_other_raw_prob=other_rest.raw_prob,
@@ -161,7 +163,7 @@ class _TokenRead(NamedTuple):
 
     token: Token
     byte_count: int
-    logits_V: Tensor | None
+    logits_V: np.ndarray | None
 
 
 def _tokens_read(checkpoint: Checkpoint, read: Encoded) -> Iterator[_TokenRead]:

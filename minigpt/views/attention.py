@@ -47,11 +47,12 @@ def attend(model: GPT, ids: Sequence[int]) -> Attention:
 
     Raises CheckpointError if the logits are not finite.
     """
+    from minigpt.models.arrays import as_array
     from minigpt.models.inside import look_inside
     from minigpt.sampling.distribution import require_finite
 
     attention, logits_BTV = look_inside(model, ids)
-    require_finite(logits_BTV.cpu())
+    require_finite(as_array(logits_BTV))
     return attention
 
 

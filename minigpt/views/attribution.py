@@ -56,6 +56,7 @@ def leave_one_out(
     """
     import torch
 
+    from minigpt.models.arrays import as_array
     from minigpt.models.inside import logits_without_each
     from minigpt.models.kv_cache import KVCache, window_start
     from minigpt.sampling.distribution import best_ids, candidates, distribution, surprisal
@@ -68,12 +69,13 @@ def leave_one_out(
         )
     cache = KVCache(model.config, device=model.device, dtype=model.wte.weight.dtype)
     with torch.inference_mode():
-        dist = distribution(model(torch.tensor([window], device=model.device), cache, last_only=True)[0, 0])
+        logits_BTV = model(torch.tensor([window], device=model.device), cache, last_only=True)
+    dist = distribution(as_array(logits_BTV[0, 0]))
     explained = best_ids(dist.logits_V, 1)[0] if token is None else token
     whole = surprisal(dist.logits_V, explained)
     effects = []
     for index, logits_V in logits_without_each(model, window, cache):
-        without = surprisal(logits_V, explained)
+        without = surprisal(as_array(logits_V), explained)
         numbers = {"position": start + index, "surprisal_bits": without, "effect_bits": without - whole}
         effects.append(TokenEffect.of(tokenizer, window[index], **numbers))
         progress(1)

@@ -77,10 +77,10 @@ def _boundary(
     data = bytes.fromhex("".join(token.bytes for token in own))
     ids, raw_prob = tokenizer.longer_tokens(data), math.prod(token.raw_prob for token in own)
     listed = [ids[i] for i in best_ids(dist.logits_V[ids], min(top, len(ids)))] if ids else []
-    longer = float(dist.raw[ids].sum())
-    rest = dist.raw.copy()
-    rest[[*ids, own[0].id]] = 0
-    others = float(rest.sum()) + own[0].raw_prob - raw_prob
+    longer = float(dist.raw_V[ids].sum())
+    rest_V = dist.raw_V.copy()
+    rest_V[[*ids, own[0].id]] = 0
+    others = float(rest_V.sum()) + own[0].raw_prob - raw_prob
     return Boundary(
         text=token_text(data),
         bytes=data.hex(),
@@ -89,8 +89,8 @@ def _boundary(
         raw_prob=raw_prob,
         share=raw_prob / (raw_prob + longer) if longer else 1.0,
         longer=tuple(scored(dist, tokenizer, token) for token in listed),
-        other_longer=_other(len(ids) - len(listed), float(dist.raw[sorted({*ids} - {*listed})].sum())),
-        others=_other(len(dist.raw) - len(ids) - (len(own) == 1), others),
+        other_longer=_other(len(ids) - len(listed), float(dist.raw_V[sorted({*ids} - {*listed})].sum())),
+        others=_other(len(dist.raw_V) - len(ids) - (len(own) == 1), others),
     )
 
 

@@ -146,8 +146,10 @@ def _divergence_bits(dist: Distribution, found: Followers) -> float:
     """
     import numpy as np
 
+    from minigpt.sampling.softmax import log_softmax
+
     tokens = list(found)
-    bits_V = (dist.logits_V.log_softmax(-1) / math.log(2)).numpy()
+    bits_V = log_softmax(dist.logits_V) / math.log(2)
     shares = np.array([found[token] for token in tokens]) / found.total()
     return max(0.0, float((shares * (np.log2(shares) - bits_V[tokens])).sum()))  # not -1e-17
 

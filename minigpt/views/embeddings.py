@@ -51,7 +51,7 @@ def token_vectors(model: Model, tokenizer: Tokenizer, tokens: Sequence[int], *, 
     for token, vector_C, cosines_V in zip(tokens, vectors_NC, cosines_NV, strict=True):
         others_V = cosines_V.nan_to_num(-math.inf)
         others_V[token] = -math.inf
-        nearest = [i for i in best_ids(others_V, top) if others_V[i] > -math.inf]
+        nearest = [i for i in best_ids(others_V.numpy(), top) if others_V[i] > -math.inf]
         numbers = {
             "norm": float(vector_C.norm()),
             "mean": float(vector_C.mean()),

@@ -109,7 +109,7 @@ def telling_units(model: RNN, ids: Sequence[int], *, layer: int, count: int = _U
         sum_C += memory_TC.sum(0)
         square_C += memory_TC.square().sum(0)
     variance_C = square_C / len(ids) - (sum_C / len(ids)).square()
-    return [unit + 1 for unit in best_ids(variance_C, min(count, len(variance_C)))]
+    return [unit + 1 for unit in best_ids(variance_C.numpy(), min(count, len(variance_C)))]
 
 
 def recurrent(model: Model, what: str) -> RNN:

@@ -80,6 +80,7 @@ def history_by_layer(
 
     `token`: by default the final model's most likely one.
     """
+    from minigpt.models.arrays import as_array
     from minigpt.models.inside import layer_logits
     from minigpt.models.kinds import gpt_of
     from minigpt.sampling.distribution import best_ids, candidates, distribution
@@ -89,7 +90,7 @@ def history_by_layer(
         (token,) = best_ids(distribution_after(load(snapshots[-1]), ids).logits_V, 1)
     for snapshot in snapshots:
         model = gpt_of(load(snapshot), f"{named('by_layer')} reads the stream from layer to layer")
-        dists = map(distribution, layer_logits(model, ids))
+        dists = (distribution(as_array(logits_V)) for logits_V in layer_logits(model, ids))
         layers = tuple(candidates(dist, [token], tokenizer.token_bytes)[0] for dist in dists)
         yield LayerHistoryRow(step=snapshot.step, final=snapshot is snapshots[-1], layers=layers)
 

@@ -41,10 +41,11 @@ def by_layer(
     row is the model's output, bit for bit. Only the last layer was trained to be read in this way. `tracked`: tokens
     whose probability and rank are followed, by default the most likely one.
     """
+    from minigpt.models.arrays import as_array
     from minigpt.models.inside import layer_logits
     from minigpt.sampling.distribution import all_others, best_ids, candidates, distribution, divergence_bits
 
-    dists = [distribution(logits_V) for logits_V in layer_logits(model, ids)]
+    dists = [distribution(as_array(logits_V)) for logits_V in layer_logits(model, ids)]
     output = dists[-1]
     followed = tracked or best_ids(output.logits_V, 1)
     rows = []

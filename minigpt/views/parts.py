@@ -71,15 +71,17 @@ def parts_worth(
     of parts switched off. Raises CheckpointError if logits are not finite.
     """
     from minigpt.models.ablation import contributions, logits_without, logits_without_each_part
+    from minigpt.models.arrays import as_array
     from minigpt.models.kv_cache import window_start
     from minigpt.sampling.distribution import best_ids, candidates, distribution, require_finite, surprisal
 
-    dist = distribution(logits_without(model, ids, ()))
+    dist = distribution(as_array(logits_without(model, ids, ())))
     explained = best_ids(dist.logits_V, 1)[0] if token is None else token
     usual = surprisal(dist.logits_V, explained)
     changes: dict[Part, float] = {}
-    for part, logits_V in logits_without_each_part(model, ids, ablation):
-        require_finite(logits_V.cpu())
+    for part, without_V in logits_without_each_part(model, ids, ablation):
+        logits_V = as_array(without_V)
+        require_finite(logits_V)
         changes[part] = usual - surprisal(logits_V, explained)
         progress(1)
     direct = contributions(model, ids, explained)

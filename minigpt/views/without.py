@@ -123,6 +123,7 @@ def next_without(
     the text does not have, CorpusError if no token would be left.
     """
     from minigpt.models.ablation import logits_without
+    from minigpt.models.arrays import as_array
     from minigpt.models.kv_cache import window_start
     from minigpt.sampling.distribution import distribution, divergence_bits
 
@@ -132,8 +133,8 @@ def next_without(
     read = [token for position, token in enumerate(ids[start:], start) if position not in asked.positions]
     if not read:
         raise CorpusError(f"{named('without')} leaves no token to read: keep at least one token of the text.")
-    usual = distribution(logits_without(model, ids, ()))
-    changed = distribution(logits_without(model, read, asked.parts, ablation))
+    usual = distribution(as_array(logits_without(model, ids, ())))
+    changed = distribution(as_array(logits_without(model, read, asked.parts, ablation)))
     candidates, other = _both(usual, changed, tokenizer, tracked, top)
     return ChangedNext(
         parts=asked.parts,
@@ -168,9 +169,11 @@ def _both(
     usual: Distribution, changed: Distribution, tokenizer: Tokenizer, tracked: Sequence[int], top: int
 ) -> tuple[tuple[ChangedToken, ...], ChangedOther]:
     """The tokens that are likeliest in either, and those tracked; and all others, summed."""
+    import numpy as np
+
     from minigpt.sampling.distribution import all_others, best_ids, candidates, surprisal
 
-    listed = list(dict.fromkeys([*best_ids(usual.raw_V.maximum(changed.raw_V), top), *tracked]))
+    listed = list(dict.fromkeys([*best_ids(np.maximum(usual.raw_V, changed.raw_V), top), *tracked]))
     pairs = zip(*(candidates(dist, listed, tokenizer.token_bytes) for dist in (usual, changed)), strict=True)
     tokens = tuple(
         ChangedToken(

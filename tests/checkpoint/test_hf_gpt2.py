@@ -115,16 +115,16 @@ def test_every_option_changes_the_logits(options: dict[str, Any], theirs: Theirs
 
 def test_cached_steps_far_beyond_a_prefill(ours: GPT, theirs: Theirs) -> None:
     decoder, expected = CachedDecoder(ours), logits_of(theirs)
-    assert_close(decoder.prefill(TEXT[:3])[0], expected[2])
+    assert_close(torch.from_numpy(decoder.prefill(TEXT[:3])[0]), expected[2])
     for position in range(3, len(TEXT)):
-        assert_close(decoder.step([TEXT[position]])[0], expected[position])
+        assert_close(torch.from_numpy(decoder.step([TEXT[position]])[0]), expected[position])
 
 
 def test_several_texts_at_once(ours: GPT, theirs: Theirs) -> None:
     decoder, expected = CachedDecoder(ours, 3), logits_of(theirs)
-    assert_close(decoder.prefill(TEXT[:2]), expected[1].expand(3, -1))
+    assert_close(torch.from_numpy(decoder.prefill(TEXT[:2])), expected[1].expand(3, -1))
     for position in range(2, len(TEXT)):
-        assert_close(decoder.step([TEXT[position]] * 3), expected[position].expand(3, -1))
+        assert_close(torch.from_numpy(decoder.step([TEXT[position]] * 3)), expected[position].expand(3, -1))
 
 
 def test_attention_written_out_and_its_scores(ours: GPT, theirs: Theirs) -> None:
@@ -148,7 +148,7 @@ def test_bfloat16_and_steps_of_it_agree_with_it_in_full(ours: GPT) -> None:
     decoder.prefill(TEXT[:3])
     with torch.no_grad():
         full = half(torch.tensor([TEXT[:4]]))[0, -1]
-    assert float((decoder.step([TEXT[3]])[0] - full).abs().max()) < 0.05 * float(full.abs().max())
+    assert float((torch.from_numpy(decoder.step([TEXT[3]])[0]) - full).abs().max()) < 0.05 * float(full.abs().max())
 
 
 def test_what_is_saved_again_is_the_same_for_transformers(

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from torch import Tensor
 
 from minigpt.checkpoint.folder import load
 from minigpt.cli.app import whole_command
@@ -330,7 +330,7 @@ def test_check_compares_every_step_and_says_so(sample: Run, flags: list[str]) ->
 def test_check_fails_where_the_cache_is_wrong(sample: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     right = CachedDecoder.step
 
-    def wrong(decoder: CachedDecoder, tokens: list[int]) -> Tensor:
+    def wrong(decoder: CachedDecoder, tokens: list[int]) -> np.ndarray:
         return right(decoder, tokens) + (0.001 if len(decoder.ids[0]) == 9 else 0)
 
     monkeypatch.setattr(CachedDecoder, "step", wrong)

@@ -6,8 +6,8 @@ import json
 from html.parser import HTMLParser
 from typing import Any
 
+import numpy as np
 import pytest
-import torch
 
 from minigpt.render.html import page, running_text
 from minigpt.render.text_page import text_section
@@ -43,7 +43,7 @@ def spelled(token: int) -> bytes:
     return BAD.encode() if token == 0 else f" w{token}".encode()
 
 
-def step(logits: torch.Tensor, token: int) -> StepLogits:
+def step(logits: np.ndarray, token: int) -> StepLogits:
     record = step_record(distribution(logits), spelled, position=1, top=1, token=token)
     return step_logits(logits, (), [0], spelled, step=record, best=50)
 
@@ -53,7 +53,7 @@ def a_page(*steps: Any) -> Elements:
 
 
 def test_a_page_needs_nothing_but_itself() -> None:
-    elements = a_page(step(torch.arange(9.0), 3))
+    elements = a_page(step(np.arange(9.0), 3))
     assert not {name for name, _ in elements.found} & {"link", "img", "iframe", "object", "embed", "base", "a"}
     for _, attributes in elements.found:
         assert not {"src", "href", "style", "srcset", "action"} & attributes.keys()
@@ -61,7 +61,7 @@ def test_a_page_needs_nothing_but_itself() -> None:
 
 
 def test_the_policy_allows_our_style_and_script_by_their_hashes() -> None:
-    elements = a_page(step(torch.arange(9.0), 3))
+    elements = a_page(step(np.arange(9.0), 3))
     (policy,) = [a["content"] for name, a in elements.found if a.get("http-equiv") == "Content-Security-Policy"]
     rules = dict(rule.split(" ", 1) for rule in str(policy).split("; "))
     assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
@@ -72,8 +72,8 @@ def test_the_policy_allows_our_style_and_script_by_their_hashes() -> None:
 
 
 def test_hostile_texts_add_no_elements() -> None:
-    good = Elements(page("A page", [text_section("A text", [step(torch.arange(9.0), 3)], before="x")], caption="y"))
-    bad = Elements(page(BAD, [text_section(BAD, [step(-torch.arange(9.0), 0)], before=BAD)], caption=BAD))
+    good = Elements(page("A page", [text_section("A text", [step(np.arange(9.0), 3)], before="x")], caption="y"))
+    bad = Elements(page(BAD, [text_section(BAD, [step(-np.arange(9.0), 0)], before=BAD)], caption=BAD))
     assert [name for name, _ in bad.found] == [name for name, _ in good.found]
     (data,) = bad.data()
     assert data["tokens"][0][1].startswith("</script><script>alert(1)</script>")
@@ -88,6 +88,6 @@ def test_hostile_texts_add_no_elements() -> None:
     ],
 )  # fmt: skip
 def test_a_token_in_a_text_keeps_its_spaces_and_shows_its_controls(data: bytes, shown: str) -> None:
-    record = step_record(distribution(torch.zeros(2)), lambda token: data, position=1, top=1, token=0)
+    record = step_record(distribution(np.zeros(2)), lambda token: data, position=1, top=1, token=0)
     assert record.token is not None
     assert running_text(record.token) == shown

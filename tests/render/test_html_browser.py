@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from browser import NAMES, Browser
@@ -13,7 +14,7 @@ from browser import NAMES, Browser
 from minigpt.render.html import Section, page
 from minigpt.render.text_page import text_section
 from minigpt.render.tracked import history_section
-from minigpt.sampling.distribution import distribution, step_record
+from minigpt.sampling.distribution import best_ids, distribution, step_record
 from minigpt.sampling.filters import build_stages
 from minigpt.sampling.page_steps import TEMPERATURES, step_logits
 from minigpt.sampling.records import BareToken, StepLogits
@@ -27,13 +28,11 @@ def token_bytes(token: int) -> bytes:
     return HALF.get(token) or NAMES[token % len(NAMES)].encode()
 
 
-def random_logits(size: int, seed: int, scale: float = 3.0) -> torch.Tensor:
-    return torch.randn(size, generator=torch.Generator().manual_seed(seed)) * scale
+def random_logits(size: int, seed: int, scale: float = 3.0) -> np.ndarray:
+    return (torch.randn(size, generator=torch.Generator().manual_seed(seed)) * scale).numpy()
 
 
-def drawn(
-    logits: torch.Tensor, token: int | None, config: SampleConfig, best: int, history: Sequence[int]
-) -> StepLogits:
+def drawn(logits: np.ndarray, token: int | None, config: SampleConfig, best: int, history: Sequence[int]) -> StepLogits:
     stages = build_stages(config)
     step = step_record(distribution(logits, stages, history), token_bytes, position=len(history), top=3, token=token)
     temperatures = sorted({*TEMPERATURES, config.temperature})
@@ -108,9 +107,9 @@ LOGITS = {
     "flat": random_logits(400, 2, scale=0.3),
     "peaked": random_logits(400, 3, scale=12.0),
     "tied": random_logits(400, 4, scale=2.0).round(),
-    "equal": torch.zeros(64),
+    "equal": np.zeros(64),
     "small": random_logits(12, 5),
-    "extreme": torch.tensor([0.0, -5000.0, 3000.0, 2999.0] + [-100.0] * 60),
+    "extreme": np.array([0.0, -5000.0, 3000.0, 2999.0] + [-100.0] * 60),
 }
 COMPUTE = """((step, temperatures, stages) => {
   const told = ({shares, other, kept, mass, isKept}) => ({shares, other, kept, mass, isKept});
@@ -125,7 +124,7 @@ def test_the_sliders_compute_what_the_filters_do(
     browser: Browser, write: Callable[..., Path], name: str, place: str
 ) -> None:
     logits = LOGITS[name]
-    order = logits.argsort(descending=True, stable=True).tolist()
+    order = best_ids(logits, len(logits))
     token = {"first": order[0], "last": order[-1], "none": None}[place]
     step = drawn(logits, token, OFF, best=20, history=[0])
     browser.open(write([step]))
@@ -141,7 +140,7 @@ def test_the_sliders_compute_what_the_filters_do(
     assert exact >= len(SETTINGS) // 3  # most settings leave no doubt
 
 
-def compare(step: StepLogits, logits: torch.Tensor, config: SampleConfig, got: dict[str, Any]) -> bool:
+def compare(step: StepLogits, logits: np.ndarray, config: SampleConfig, got: dict[str, Any]) -> bool:
     """Every number of the page against the whole vocabulary's; whether all of them are exact."""
     dist = distribution(logits, build_stages(config))
     ids = [candidate.id for candidate in step.listed.candidates]
@@ -151,7 +150,7 @@ def compare(step: StepLogits, logits: torch.Tensor, config: SampleConfig, got: d
     record = {candidate.id: candidate for candidate in expected.candidates}
     is_exact = True
     for n, (result, mine) in enumerate(zip(dist.results, got["results"], strict=True)):
-        rest = result.probs_V.clone()
+        rest = result.probs_V.copy()
         rest[ids] = 0
         stage = expected.stages[n]
         for number, (low, high) in [
@@ -282,7 +281,7 @@ def test_a_cut_among_what_is_not_listed_is_said_and_not_invented(browser: Browse
 
 
 def test_a_repetition_penalty_is_in_the_logits_and_said(browser: Browser, write: Callable[..., Path]) -> None:
-    best = SPREAD.topk(3).indices.tolist()
+    best = best_ids(SPREAD, 3)
     config = SampleConfig(repetition_penalty=4.0, temperature=0.9, top_p=0.9)
     step = drawn(SPREAD, best[0], config, best=30, history=best)
     browser.open(write([step], config))
@@ -295,7 +294,7 @@ def test_a_repetition_penalty_is_in_the_logits_and_said(browser: Browser, write:
 
 
 def test_penalties_and_biases_together_are_in_the_logits_and_said(browser: Browser, write: Callable[..., Path]) -> None:
-    best = SPREAD.topk(3).indices.tolist()
+    best = best_ids(SPREAD, 3)
     history = [best[0], best[1], best[0]]
     config = SampleConfig(
         bias=((best[2], -3.0),), repetition_penalty=1.5, presence_penalty=0.5, frequency_penalty=1.0, temperature=0.9
@@ -327,7 +326,7 @@ def test_a_page_shows_a_sample_as_it_was_drawn_with_or_without_arithmetic_for_a_
     config = SampleConfig(temperature=1.4, typical_p=0.7, top_k=top_k, frequency_penalty=0.5)
     step = drawn(SPREAD, token, config, best=20, history=[token])
     browser.open(write([step], config))
-    penalised = build_stages(config)[0].apply(SPREAD, torch.tensor([token]))
+    penalised = build_stages(config)[0].apply(SPREAD, np.array([token]))
     record = step_record(
         distribution(penalised, build_stages(config)[1:]), token_bytes, position=1, top=10, token=token
     )
@@ -463,7 +462,7 @@ def hostile_page(write: Callable[..., Path]) -> Path:
     """Every bad name as a token of the text, as a candidate, and before an open question."""
     config = SampleConfig()
     tokens = [*range(len(NAMES)), *HALF]
-    logits = torch.linspace(5, 0, len(NAMES) * 2)
+    logits = np.linspace(5, 0, len(NAMES) * 2)
     steps = [drawn(logits, token, config, best=len(NAMES), history=[0] * (n + 1)) for n, token in enumerate(tokens)]
     return write([*steps, drawn(logits, None, config, 50, [0])], config, before="".join(NAMES))
 
@@ -526,7 +525,7 @@ def put(tmp_path: Path) -> Callable[[Section], Path]:
 
 
 def history_row(step: int, shares: Sequence[float], *, final: bool = False) -> HistoryRow:
-    logits = torch.tensor([*shares, 1 - sum(shares)], dtype=torch.float64).log()
+    logits = np.log([*shares, 1 - sum(shares)])
     dist = distribution(logits)
     tracked = [step_record(dist, token_bytes, position=1, top=1, token=token).chosen for token in range(len(shares))]
     return HistoryRow(

@@ -24,7 +24,7 @@ from minigpt.models.kv_cache import window_start
 from minigpt.render.model_page import model_page
 from minigpt.render.style import token_label
 from minigpt.render.tokenization import boundary_note
-from minigpt.sampling.distribution import distribution, step_record
+from minigpt.sampling.distribution import best_ids, distribution, step_record
 from minigpt.sampling.engine import generate
 from minigpt.sampling.filters import build_stages
 from minigpt.sampling.records import SampleEnd, StepRecord
@@ -928,13 +928,13 @@ def test_the_list_as_it_was_at_every_step(page: Page, demo: Checkpoint) -> None:
         assert [row["id"] for row in rows] == [candidate.id for candidate in record.candidates]
         for row, candidate in zip(rows, record.candidates, strict=True):
             assert row["shares"] == [pytest.approx(candidate.raw_prob, abs=1e-5)]
-        divergence = float((torch.tensor(final.raw) * torch.log2(torch.tensor(final.raw / dist.raw))).nansum())
+        divergence = float(np.nansum(final.raw_V * np.log2(final.raw_V / dist.raw_V)))
         told = re.search(r"divergence (\d+\.\d{3}) bits$", page.browser.text("[data-part=history] .numbers"))
         assert told
         assert float(told[1]) == pytest.approx(divergence, abs=2e-3)
         assert page.browser["Number(document.querySelector('.track .now').dataset.frame)"] == number
         tracked = page.rows(".tracked")
-        best = final.logits_V.topk(4).indices.tolist()
+        best = best_ids(final.logits_V, 4)
         assert [row["id"] for row in tracked] == best
         assert [row["shares"][0] for row in tracked] == pytest.approx(dist.raw_V[best].tolist(), abs=1e-5)
         assert f"step {frame['step']:,}" in page.browser.text(".step")

@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from browser import Browser
 
 from minigpt.checkpoint.folder import Checkpoint, load
 from minigpt.models.kv_cache import window_start
-from minigpt.sampling.distribution import distribution, divergence_bits
+from minigpt.sampling.distribution import best_ids, distribution, divergence_bits
 from minigpt.sampling.score import distribution_after
 from minigpt.views.parts import parts_worth
 from minigpt.views.without import next_without
@@ -132,11 +133,11 @@ def test_a_list_without_parts_is_that_of_python(
 @pytest.mark.parametrize("to", ["zero", "mean"])
 def test_the_ranking_of_all_parts_is_that_of_python(page: Part, demo: Checkpoint, to: str) -> None:
     ids = demo.tokenizer.encode(TEXT)
-    chosen = distribution_after(demo.model, ids).raw_V.topk(3).indices[2].item()
+    chosen = best_ids(distribution_after(demo.model, ids).raw_V, 3)[2]
     page.change(f'{{ text: "{TEXT}", to: "{to}", chosen: {chosen} }}')
     page.open("worth").click(".rank")
     page.wait("document.querySelector('details[data-part=worth]').dataset.ranked === 'true'")
-    same = parts_worth(demo.model, demo.tokenizer, ids, token=int(chosen), ablation=to)
+    same = parts_worth(demo.model, demo.tokenizer, ids, token=chosen, ablation=to)
     cells = "[...row.querySelectorAll('[data-adds], [data-bits]')]"
     numbers = f"{cells}.map((cell) => Number(cell.dataset.adds ?? cell.dataset.bits))"
     parts = f"[...{page.at('.worths')}.querySelectorAll('tr[data-name]')]"
@@ -218,7 +219,7 @@ def test_two_prompts_have_both_lists_and_both_surprisals(page: Part, demo: Check
     page.wait("document.querySelector('details[data-part=beside]').dataset.scored === 'true'")
     both = [distribution_after(demo.model, demo.tokenizer.encode(text)) for text in (one, other)]
     rows = page.rows()
-    union = both[0].raw_V.maximum(both[1].raw_V).topk(10).indices.tolist()
+    union = best_ids(np.maximum(both[0].raw_V, both[1].raw_V), 10)
     assert list(rows) == union
     for token, (share, other_share, bits) in rows.items():
         assert [share, other_share] == NEAR([float(each.raw_V[token]) for each in both], abs=1e-5)

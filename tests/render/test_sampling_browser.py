@@ -20,6 +20,7 @@ from browser import Browser
 from minigpt.render.html import _source
 from minigpt.sampling.distribution import Distribution, best_ids, distribution
 from minigpt.sampling.filters import build_stages
+from minigpt.sampling.softmax import softmax
 from minigpt.settings import FILTERS, SampleConfig
 
 GPT2S = 50_257
@@ -58,7 +59,7 @@ def filtered(page: Browser, name: str, logits: Sequence[float], value: Any, hist
 
 def after(page: Browser, name: str, logits: Sequence[float], value: Any, history: Sequence[int] = ()) -> list[float]:
     """The probabilities after a filter."""
-    return torch.tensor(filtered(page, name, logits, value, history), dtype=torch.float64).softmax(-1).tolist()
+    return softmax(np.array(filtered(page, name, logits, value, history))).tolist()
 
 
 def assert_probs(found: list[float], expected: list[float], atol: float = 1e-12) -> None:
@@ -157,8 +158,8 @@ def test_what_is_out_of_range_is_refused(page: Browser) -> None:
 # Whole vocabularies
 
 
-def random_logits(size: int, seed: int, scale: float = 3.0) -> torch.Tensor:
-    return torch.randn(size, generator=torch.Generator().manual_seed(seed)) * scale
+def random_logits(size: int, seed: int, scale: float = 3.0) -> np.ndarray:
+    return (torch.randn(size, generator=torch.Generator().manual_seed(seed)) * scale).numpy()
 
 
 LOGITS = {
@@ -166,10 +167,10 @@ LOGITS = {
     "flat": random_logits(8192, 2, scale=0.3),
     "peaked": random_logits(8192, 3, scale=12.0),
     "tied": random_logits(GPT2S, 4, scale=2.0).round(),
-    "equal": torch.zeros(4096),
-    "float64": torch.randn(1024, generator=torch.Generator().manual_seed(6), dtype=torch.float64) * 3,
-    "one": torch.tensor([1.5]),
-    "extreme": torch.tensor([0.0, -5000.0, 3000.0, 2999.0] + [-100.0] * 60),
+    "equal": np.zeros(4096, np.float32),
+    "float64": np.random.default_rng(6).standard_normal(1024) * 3,
+    "one": np.array([1.5], np.float32),
+    "extreme": np.array([0.0, -5000.0, 3000.0, 2999.0] + [-100.0] * 60, np.float32),
 }
 ALL_IN_USE: dict[str, Any] = {
     "bias": ((0, 1.5),), "repetition_penalty": 1.3, "presence_penalty": 0.4, "frequency_penalty": 0.2,
@@ -199,11 +200,11 @@ PACK = """var packed = (numbers) => {
 var unpacked = (text) => new Float64Array(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);"""
 
 
-def send(page: Browser, logits: torch.Tensor) -> None:
+def send(page: Browser, logits: np.ndarray) -> None:
     """Put the logits into `logits`: a Float32Array, as a model's are, or a Float64Array."""
     page[PACK]
-    numbers = base64.b64encode(logits.double().numpy().tobytes()).decode()
-    array = "Float32Array" if logits.dtype == torch.float32 else "Float64Array"
+    numbers = base64.b64encode(logits.astype(np.float64).tobytes()).decode()
+    array = "Float32Array" if logits.dtype == np.float32 else "Float64Array"
     page[f"var logits = {array}.from(unpacked('{numbers}'))"]
 
 
@@ -220,16 +221,16 @@ def computed(page: Browser, config: SampleConfig, history: Sequence[int]) -> Non
 
 
 def assert_same(page: Browser, expected: Distribution) -> None:
-    np.testing.assert_allclose(receive(page, "found.raw"), expected.raw, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(receive(page, "found.raw"), expected.raw_V, rtol=0, atol=1e-12)
     assert page["found.entropyBits"] == pytest.approx(expected.entropy_bits, abs=1e-9)
     assert page["found.results.map(({name}) => name)"] == [result.stage.name for result in expected.results]
     for i, result in enumerate(expected.results):
-        assert receive(page, f"found.results[{i}].isKept").astype(bool).tolist() == result.kept.tolist()
-        np.testing.assert_allclose(receive(page, f"found.results[{i}].probs"), result.probs, rtol=0, atol=1e-12)
+        assert receive(page, f"found.results[{i}].isKept").astype(bool).tolist() == result.kept_V.tolist()
+        np.testing.assert_allclose(receive(page, f"found.results[{i}].probs"), result.probs_V, rtol=0, atol=1e-12)
         kept, mass = page[f"[found.results[{i}].kept, found.results[{i}].mass]"]
-        assert kept == result.kept.sum()
-        assert mass == pytest.approx(expected.raw.sum(where=result.kept), abs=1e-12)
-    np.testing.assert_allclose(receive(page, "found.final"), expected.final_V.numpy(), rtol=0, atol=1e-12)
+        assert kept == result.kept_V.sum()
+        assert mass == pytest.approx(expected.raw_V.sum(where=result.kept_V), abs=1e-12)
+    np.testing.assert_allclose(receive(page, "found.final"), expected.final_V, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", LOGITS)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 from browser import Browser
 
 from minigpt.render.html import page
@@ -20,7 +20,7 @@ def spelled(token: int) -> bytes:
 @pytest.fixture
 def text_page(tmp_path: Path) -> Path:
     """A text of 30 tokens, each with its sliders and its list."""
-    logits = torch.linspace(5, 0, 40)
+    logits = np.linspace(5, 0, 40)
     steps = [
         step_logits(
             logits, (), [0], spelled, best=30,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from minigpt.checkpoint.folder import Checkpoint, load
-from minigpt.sampling.distribution import distribution, step_record
+from minigpt.sampling.distribution import best_ids, distribution, step_record
 from minigpt.sampling.engine import generate
 from minigpt.sampling.records import SampleEnd
 from minigpt.sampling.trace import TraceHeader, TraceStep, TraceWriter
@@ -51,8 +51,8 @@ def tree_steps(toy: Checkpoint) -> Iterator[TraceStep]:
         parents, level = level, []
         for parent in parents:
             ids = decoder_ids[parent]
-            logits_V = toy.model(toy.model.wte.weight.new_tensor([ids[-16:]]).long())[0, -1].detach()
-            for token in logits_V.topk(2).indices.tolist():
+            logits_V = toy.model(toy.model.wte.weight.new_tensor([ids[-16:]]).long())[0, -1].detach().numpy()
+            for token in best_ids(logits_V, 2):
                 record = step_record(
                     distribution(logits_V), toy.tokenizer.token_bytes, position=len(ids), top=4, token=token
                 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 
@@ -44,7 +45,7 @@ def test_one_wrong_step_is_found_where_it_is(model: GPT, wrong: int) -> None:
     decoder = CachedDecoder(model)
     logits_V = decoder.prefill(ids[:1])[0]
     for step in range(40):
-        told = logits_V.clone()
+        told = logits_V.copy()
         if step == wrong:
             told[7] += 0.5
         check.watch(0, ids[: step + 1], told)
@@ -57,7 +58,7 @@ def test_one_wrong_step_is_found_where_it_is(model: GPT, wrong: int) -> None:
 def test_the_sample_that_differs_is_named(model: GPT) -> None:
     check = CacheCheck(model)
     with torch.inference_mode():
-        logits_V = model(torch.tensor([[1, 2]]))[0, -1]
+        logits_V = model(torch.tensor([[1, 2]]))[0, -1].numpy()
     check.watch(0, [1, 2], logits_V)
     check.watch(1, [1, 2], logits_V + 1)
     report = check.report()
@@ -66,7 +67,7 @@ def test_the_sample_that_differs_is_named(model: GPT) -> None:
 
 def test_a_nan_is_the_largest_difference(model: GPT) -> None:
     check = CacheCheck(model)
-    check.watch(0, [1], torch.full((model.config.vocab_size,), torch.nan))
+    check.watch(0, [1], np.full(model.config.vocab_size, np.nan, np.float32))
     assert not check.report().largest_difference < 1e-4
 
 
@@ -74,6 +75,6 @@ def test_no_more_is_held_than_a_window(make_model: Callable[..., GPT]) -> None:
     model = make_model(50, 8)
     check = CacheCheck(model)
     for length in range(1, 100):
-        check.watch(0, [1] * length, torch.zeros(model.config.vocab_size))
+        check.watch(0, [1] * length, np.zeros(model.config.vocab_size, np.float32))
         assert sum(len(held.logits) for held in check._held.values()) <= 8
     assert check.report().steps == 99

@@ -4,9 +4,8 @@ import json
 import math
 from dataclasses import asdict
 
+import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
 from minigpt.errors import CheckpointError
 from minigpt.sampling.distribution import Distribution, best_ids, distribution, step_record
@@ -24,12 +23,12 @@ def letters(token: int) -> bytes:
     return bytes([65 + token % 26])
 
 
-def logits(*probs: float) -> Tensor:
-    return torch.tensor(probs, dtype=torch.float64).log()
+def logits(*probs: float) -> np.ndarray:
+    return np.asarray(np.log(probs))
 
 
-def random_logits(size: int, seed: int = 0, scale: float = 3.0) -> Tensor:
-    return torch.randn(size, generator=torch.Generator().manual_seed(seed)) * scale
+def random_logits(size: int, seed: int = 0, scale: float = 3.0) -> np.ndarray:
+    return np.asarray(np.random.default_rng(seed).standard_normal(size, np.float32) * np.float32(scale))
 
 
 def record(dist: Distribution, top: int = 3, token: int | None = None) -> StepRecord:
@@ -78,7 +77,7 @@ def test_float32_logits_of_a_large_vocabulary_add_up_to_1(scale: float) -> None:
 
 def test_other_is_summed_and_not_1_minus_the_rest() -> None:
     """Far below rounding of 1 there is still a number; 1 minus the rest would be 0, or negative."""
-    step = record(distribution(torch.tensor([0.0, -50.0, -60.0])), top=1)
+    step = record(distribution(np.array([0.0, -50.0, -60.0])), top=1)
     assert step.other is not None
     assert step.other.raw_prob == pytest.approx(math.exp(-50) + math.exp(-60), rel=1e-9)
 
@@ -102,14 +101,14 @@ def test_the_final_distribution_is_the_raw_one_without_stages() -> None:
 
 
 def test_candidates_are_the_best_by_logit_with_ties_by_id() -> None:
-    step = record(distribution(torch.tensor([1.0, 3.0, 2.0, 3.0, 2.0, 2.0])), top=4)
+    step = record(distribution(np.array([1.0, 3.0, 2.0, 3.0, 2.0, 2.0])), top=4)
     assert [(c.id, c.rank, c.logit) for c in step.candidates] == [(1, 1, 3.0), (3, 1, 3.0), (2, 3, 2.0), (4, 3, 2.0)]
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 40, 60])
 def test_best_ids_against_a_plain_sort(n: int) -> None:
     values = random_logits(50, scale=2).round()
-    expected = sorted(range(50), key=lambda i: (-values[i].item(), i))[:n]
+    expected = sorted(range(50), key=lambda i: (-values[i], i))[:n]
     assert best_ids(values, n) == expected
 
 
@@ -200,7 +199,7 @@ def test_the_stage_that_removed_a_token_is_named(config: SampleConfig, cut_by: s
 
 def test_the_history_reaches_the_repetition_penalty() -> None:
     stages = build_stages(SampleConfig(repetition_penalty=2.0, temperature=1.0, top_p=1.0))
-    dist = distribution(torch.tensor([2.0, 1.0]), stages, [0, 0])
+    dist = distribution(np.array([2.0, 1.0]), stages, [0, 0])
     step = record(dist, top=2)
     assert [c.prob for c in step.candidates] == pytest.approx([0.5, 0.5])
     assert [c.raw_prob for c in step.candidates] == pytest.approx([1 / (1 + math.exp(-1)), 1 / (1 + math.exp(1))])
@@ -211,13 +210,13 @@ def test_the_history_reaches_the_repetition_penalty() -> None:
 
 @pytest.mark.parametrize("size", [2, 256, LARGE])
 def test_the_entropy_of_equals_is_the_logarithm_of_their_number(size: int) -> None:
-    step = record(distribution(torch.full((size,), 3.25)), token=1)
+    step = record(distribution(np.full(size, 3.25)), token=1)
     assert step.entropy_bits == pytest.approx(math.log2(size), abs=1e-9)
     assert step.surprisal_bits == pytest.approx(math.log2(size), abs=1e-9)
 
 
 def test_certainty_has_no_entropy() -> None:
-    values = torch.zeros(100)
+    values = np.zeros(100)
     values[7] = 1e4
     step = record(distribution(values), token=7)
     assert step.entropy_bits == 0
@@ -232,7 +231,7 @@ def test_entropy_and_surprisal_are_of_the_unfiltered_distribution() -> None:
 
 
 def test_the_surprisal_of_what_is_nearly_impossible_is_a_number() -> None:
-    step = record(distribution(torch.tensor([0.0, -5000.0])), token=1)
+    step = record(distribution(np.array([0.0, -5000.0])), token=1)
     assert step.chosen is not None
     assert step.chosen.raw_prob == 0
     assert step.surprisal_bits == pytest.approx(5000 / math.log(2))
@@ -243,9 +242,7 @@ def test_the_surprisal_of_what_is_nearly_impossible_is_a_number() -> None:
 
 @pytest.mark.parametrize(("uniform", "token"), [(0.0, 0), (0.24, 0), (0.26, 2), (1 - 2**-53, 2)])
 def test_a_draw_by_hand(uniform: float, token: int) -> None:
-    dist = distribution(
-        torch.tensor([1.0, 1e-30, 3.0]).log(), build_stages(SampleConfig(temperature=1.0, top_k=2, top_p=1.0))
-    )
+    dist = distribution(logits(1.0, 1e-30, 3.0), build_stages(SampleConfig(temperature=1.0, top_k=2, top_p=1.0)))
     assert dist.draw(uniform) == token
 
 
@@ -265,7 +262,7 @@ def test_a_draw_never_takes_what_was_cut() -> None:
 )  # fmt: skip
 def test_logits_that_are_not_finite_are_refused(values: list[float]) -> None:
     with pytest.raises(CheckpointError, match="logits are not finite"):
-        distribution(torch.tensor(values))
+        distribution(np.array(values))
 
 
 # JSON
@@ -273,7 +270,7 @@ def test_logits_that_are_not_finite_are_refused(values: list[float]) -> None:
 
 @pytest.mark.parametrize("config", [OFF, SampleConfig(temperature=0.0), SampleConfig(top_k=2, temperature=1e-300)])
 def test_a_record_is_json(config: SampleConfig) -> None:
-    dist = distribution(torch.tensor([0.0, -5000.0, 2.0, 1.0]), build_stages(config), [1])
+    dist = distribution(np.array([0.0, -5000.0, 2.0, 1.0]), build_stages(config), [1])
     step = step_record(dist, lambda token: b"\xe2", position=1, top=2, token=1, sample=3)
     values = json.loads(json.dumps(asdict(step), allow_nan=False))
     assert list(values) == [
@@ -301,6 +298,6 @@ def test_the_numbers_are_plain_python() -> None:
 
 def test_the_logits_are_not_edited() -> None:
     values = random_logits(20)
-    kept = values.clone()
+    kept = values.copy()
     distribution(values, build_stages(SampleConfig(temperature=0.5, top_k=3, repetition_penalty=2.0)), [1, 2])
-    assert torch.equal(values, kept)
+    assert np.array_equal(values, kept)

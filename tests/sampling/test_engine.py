@@ -4,9 +4,9 @@ import math
 from collections import Counter
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from minigpt.errors import CheckpointError
 from minigpt.models.gpt import GPT
@@ -53,16 +53,16 @@ def script(monkeypatch: pytest.MonkeyPatch, bpe: Tokenizer) -> Callable[[list[in
                 self.ids: list[int] = []
                 self.start, self.left = 0, list(ids)
 
-            def prefill(self, prompt: list[int]) -> Tensor:
+            def prefill(self, prompt: list[int]) -> np.ndarray:
                 self.ids = list(prompt)
                 return self.next()
 
-            def step(self, tokens: list[int]) -> Tensor:
+            def step(self, tokens: list[int]) -> np.ndarray:
                 self.ids += tokens
                 return self.next()
 
-            def next(self) -> Tensor:
-                logits = torch.zeros(bpe.vocab_size)
+            def next(self) -> np.ndarray:
+                logits = np.zeros(bpe.vocab_size)
                 logits[self.left.pop(0)] = 100.0
                 return logits[None]
 
@@ -166,7 +166,7 @@ def test_draws_are_as_frequent_as_the_distribution_says(constant_model: Callable
     drawn: Counter[int] = Counter()
     for seed in range(300):
         drawn.update(tokens(run(model, bpe, seed=seed, max_tokens=4, top=1, **settings)))
-    expected = distribution(torch.tensor(logits), build_stages(SampleConfig(**settings))).final_V * 1200
+    expected = distribution(np.array(logits), build_stages(SampleConfig(**settings))).final_V * 1200
     kept = [token for token in range(bpe.vocab_size) if expected[token] > 0]
     assert set(drawn) <= set(kept)
     assert 5 <= len(kept) <= 8

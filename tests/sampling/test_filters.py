@@ -6,29 +6,30 @@ from itertools import permutations
 from typing import Any
 
 import filter_vectors as vectors
+import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
 from minigpt.errors import ConfigError
 from minigpt.sampling import filters
 from minigpt.sampling.filters import build_stages
+from minigpt.sampling.softmax import softmax
 from minigpt.settings import FILTERS, SampleConfig
 
 NAN, INF = vectors.NAN, vectors.INF
-NO_HISTORY = torch.zeros(0, dtype=torch.long)
+NO_HISTORY = np.zeros(0, np.int64)
 
 
-def logits(*probs: float) -> Tensor:
-    return torch.tensor(probs, dtype=torch.float64).log()
+def logits(*probs: float) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(probs))
 
 
-def after(stage: Callable[..., Tensor], probs: list[float], **setting: float) -> Tensor:
-    return stage(logits(*probs), NO_HISTORY, **setting).softmax(-1)
+def after(stage: Callable[..., np.ndarray], probs: list[float], **setting: float) -> np.ndarray:
+    return softmax(stage(logits(*probs), NO_HISTORY, **setting))
 
 
-def assert_probs(given: Tensor, expected: list[float]) -> None:
-    torch.testing.assert_close(given, torch.tensor(expected, dtype=torch.float64), atol=1e-12, rtol=0)
+def assert_probs(given: np.ndarray, expected: list[float]) -> None:
+    np.testing.assert_allclose(given, expected, atol=1e-12, rtol=0)
     assert [p == 0 for p in given.tolist()] == [p == 0 for p in expected]  # what is cut is cut wholly
 
 
@@ -44,8 +45,8 @@ def test_temperature(temperature: float, probs: list[float], expected: list[floa
 
 
 def test_a_tiny_temperature_is_finite_for_large_logits() -> None:
-    given = torch.tensor([1e4, -1e4, 9.99e3])
-    assert filters.temperature(given, NO_HISTORY, temperature=1e-3).softmax(-1).tolist() == [1.0, 0.0, 0.0]
+    given = np.array([1e4, -1e4, 9.99e3])
+    assert softmax(filters.temperature(given, NO_HISTORY, temperature=1e-3)).tolist() == [1.0, 0.0, 0.0]
 
 
 # Top-k
@@ -61,8 +62,8 @@ def test_top_k_keeps_exactly_k_the_lowest_ids_among_equals(k: int, probs: list[f
 
 @pytest.mark.parametrize("k", [1, 5, 40, 999])
 def test_top_k_of_many_equals(k: int) -> None:
-    kept = filters.top_k(torch.zeros(1000), NO_HISTORY, k=k) > -INF
-    assert kept.nonzero().flatten().tolist() == list(range(k))
+    kept = filters.top_k(np.zeros(1000), NO_HISTORY, k=k) > -INF
+    assert kept.nonzero()[0].tolist() == list(range(k))
 
 
 # Top-p
@@ -76,10 +77,10 @@ def test_top_p_keeps_the_token_that_crosses_p(p: float, probs: list[float], expe
     assert_probs(after(filters.top_p, probs, p=p), expected)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_top_p_of_1_cuts_nothing_whatever_rounding_says(dtype: torch.dtype) -> None:
-    given = torch.linspace(0, -60, 50_257, dtype=dtype)  # the sum reaches 1 long before the end
-    assert torch.equal(filters.top_p(given, NO_HISTORY, p=1.0), given)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_top_p_of_1_cuts_nothing_whatever_rounding_says(dtype: type[np.floating]) -> None:
+    given = np.linspace(0, -60, 50_257, dtype=dtype)  # the sum reaches 1 long before the end
+    assert np.array_equal(filters.top_p(given, NO_HISTORY, p=1.0), given)
 
 
 # Min-p
@@ -101,8 +102,8 @@ def test_min_p(p: float, probs: list[float], expected: list[float]) -> None:
     vectors.REPETITION,
 )
 def test_repetition_penalty(penalty: float, history: list[int], given: list[float], expected: list[float]) -> None:
-    ids = torch.tensor(history, dtype=torch.long)
-    assert filters.repetition_penalty(torch.tensor(given), ids, penalty=penalty).tolist() == expected
+    ids = np.array(history, np.int64)
+    assert filters.repetition_penalty(np.array(given), ids, penalty=penalty).tolist() == expected
 
 
 # Presence and frequency penalty, one after the other as in llama.cpp's tests/test-sampling.cpp, whose numbers these are
@@ -113,10 +114,10 @@ def test_repetition_penalty(penalty: float, history: list[int], given: list[floa
     vectors.BOTH_PENALTIES_OF_5,
 )
 def test_presence_and_frequency_penalty_of_5(history: list[int], expected: list[float]) -> None:
-    ids = torch.tensor(history)
+    ids = np.array(history)
     counted = filters.frequency_penalty(logits(0.2, 0.2, 0.2, 0.2, 0.2), ids, penalty=5.0)
-    found = filters.presence_penalty(counted, ids, penalty=5.0).softmax(-1)
-    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), atol=1e-6, rtol=0)
+    found = softmax(filters.presence_penalty(counted, ids, penalty=5.0))
+    np.testing.assert_allclose(found, expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -126,14 +127,14 @@ def test_presence_and_frequency_penalty_of_5(history: list[int], expected: list[
 def test_presence_counts_a_token_once_and_frequency_each_time(
     penalty: float, history: list[int], presence: list[float], frequency: list[float]
 ) -> None:
-    given, ids = torch.tensor([4.0, -4.0, 1.0]), torch.tensor(history, dtype=torch.long)
+    given, ids = np.array([4.0, -4.0, 1.0]), np.array(history, np.int64)
     assert filters.presence_penalty(given, ids, penalty=penalty).tolist() == presence
     assert filters.frequency_penalty(given, ids, penalty=penalty).tolist() == frequency
 
 
 def test_a_frequency_penalty_of_a_long_text_is_exact() -> None:
-    history = torch.zeros(3000, dtype=torch.long)
-    assert filters.frequency_penalty(torch.tensor([1.0, 2.0]), history, penalty=0.1).tolist() == [
+    history = np.zeros(3000, np.int64)
+    assert filters.frequency_penalty(np.array([1.0, 2.0]), history, penalty=0.1).tolist() == [
         pytest.approx(-299.0), 2.0,
     ]  # fmt: skip
 
@@ -146,11 +147,11 @@ def test_a_frequency_penalty_of_a_long_text_is_exact() -> None:
     vectors.BIASES,
 )
 def test_bias(bias: tuple[tuple[int, float], ...], given: list[float], expected: list[float]) -> None:
-    assert filters.bias(torch.tensor(given), NO_HISTORY, bias).tolist() == expected
+    assert filters.bias(np.array(given), NO_HISTORY, bias).tolist() == expected
 
 
 def test_a_bias_multiplies_the_odds() -> None:
-    assert_probs(filters.bias(logits(0.5, 0.5), NO_HISTORY, [(0, math.log(3))]).softmax(-1), [0.75, 0.25])
+    assert_probs(softmax(filters.bias(logits(0.5, 0.5), NO_HISTORY, [(0, math.log(3))])), [0.75, 0.25])
 
 
 @pytest.mark.parametrize("bias", vectors.BAD_BIASES)
@@ -172,10 +173,10 @@ def test_top_n_sigma(n: float, probs: list[float], expected: list[float]) -> Non
 
 @pytest.mark.parametrize("temperature", [0.1, 0.5, 3.0])
 def test_top_n_sigma_keeps_the_same_tokens_at_every_temperature(temperature: float) -> None:
-    given = torch.randn(500, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    given = np.random.default_rng(1).standard_normal(500)
     sharpened = filters.temperature(given, NO_HISTORY, temperature=temperature)
     kept = filters.top_n_sigma(given, NO_HISTORY, n=1.5) > -INF
-    assert torch.equal(filters.top_n_sigma(sharpened, NO_HISTORY, n=1.5) > -INF, kept)
+    assert np.array_equal(filters.top_n_sigma(sharpened, NO_HISTORY, n=1.5) > -INF, kept)
     assert 1 < int(kept.sum()) < 500
 
 
@@ -190,50 +191,52 @@ def test_typical_p(p: float, probs: list[float], expected: list[float]) -> None:
     assert_probs(after(filters.typical_p, probs, p=p), expected)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_typical_p_of_1_cuts_nothing_whatever_rounding_says(dtype: torch.dtype) -> None:
-    given = torch.linspace(0, -60, 50_257, dtype=dtype)
-    assert torch.equal(filters.typical_p(given, NO_HISTORY, p=1.0), given)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_typical_p_of_1_cuts_nothing_whatever_rounding_says(dtype: type[np.floating]) -> None:
+    given = np.linspace(0, -60, 50_257, dtype=dtype)
+    assert np.array_equal(filters.typical_p(given, NO_HISTORY, p=1.0), given)
 
 
 # All of them
 
-FUNCTIONS: dict[str, Callable[..., Tensor]] = {name: getattr(filters, spec.setting) for name, spec in FILTERS.items()}
+FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
+    name: getattr(filters, spec.setting) for name, spec in FILTERS.items()
+}
 ALL = [pytest.param(FUNCTIONS[name], setting, id=title) for title, (name, setting) in vectors.ALL.items()]
 
 
-def batch() -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(3)
-    logits_BV = torch.randn(2, 3, 40, generator=generator).mul(2).round()  # rounded, for ties
-    return logits_BV, torch.randint(40, (2, 3, 11), generator=generator)
+def batch() -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(3)
+    logits_BV = (random.standard_normal((2, 3, 40)) * 2).round()  # rounded, for ties
+    return logits_BV, random.integers(40, size=(2, 3, 11))
 
 
 @pytest.mark.parametrize(("stage", "setting"), ALL)
-def test_a_batch_is_its_rows_one_by_one(stage: Callable[..., Tensor], setting: dict[str, float]) -> None:
+def test_a_batch_is_its_rows_one_by_one(stage: Callable[..., np.ndarray], setting: dict[str, float]) -> None:
     logits_BV, history_BT = batch()
     together = stage(logits_BV, history_BT, **setting)
     assert together.shape == logits_BV.shape
     for i in range(2):
         for j in range(3):
-            assert torch.equal(together[i, j], stage(logits_BV[i, j], history_BT[i, j], **setting))
+            assert np.array_equal(together[i, j], stage(logits_BV[i, j], history_BT[i, j], **setting))
 
 
 @pytest.mark.parametrize(("stage", "setting"), ALL)
-def test_the_input_is_never_edited_nor_handed_on(stage: Callable[..., Tensor], setting: dict[str, float]) -> None:
+def test_the_input_is_never_edited_nor_handed_on(stage: Callable[..., np.ndarray], setting: dict[str, float]) -> None:
     logits_BV, history_BT = batch()
-    given, history = logits_BV.clone(), history_BT.clone()
-    stage(logits_BV, history_BT, **setting).fill_(123.0)
-    assert torch.equal(logits_BV, given)
-    assert torch.equal(history_BT, history)
+    given, history = logits_BV.copy(), history_BT.copy()
+    stage(logits_BV, history_BT, **setting).fill(123.0)
+    assert np.array_equal(logits_BV, given)
+    assert np.array_equal(history_BT, history)
 
 
 @pytest.mark.parametrize(("stage", "setting"), ALL)
-def test_no_stage_brings_a_cut_token_back(stage: Callable[..., Tensor], setting: dict[str, float]) -> None:
+def test_no_stage_brings_a_cut_token_back(stage: Callable[..., np.ndarray], setting: dict[str, float]) -> None:
     logits_BV, history_BT = batch()
     cut = logits_BV < 0
-    result = stage(logits_BV.masked_fill(cut, -INF), history_BT, **setting)
+    result = stage(np.where(cut, -INF, logits_BV), history_BT, **setting)
     assert (result[cut] == -INF).all()
-    assert not result.isnan().any()
+    assert not np.isnan(result).any()
 
 
 @pytest.mark.parametrize(
@@ -328,7 +331,7 @@ def test_neutral_values_leave_their_stages_out() -> None:
 def test_one_setting_is_one_stage(setting: dict[str, float], name: str, expected: list[float]) -> None:
     (stage,) = build_stages(SampleConfig(**{**NEUTRAL, **setting}))
     assert stage.name == name
-    assert stage.apply(torch.tensor([2.0, -1.0, 1.5]), torch.tensor([0, 1, 1])).tolist() == expected
+    assert stage.apply(np.array([2.0, -1.0, 1.5]), np.array([0, 1, 1])).tolist() == expected
 
 
 def test_the_order_matters_and_is_this_one() -> None:
@@ -337,7 +340,7 @@ def test_the_order_matters_and_is_this_one() -> None:
     given = logits(0.5, 0.3, 0.1, 0.1)
     for stage in stages:
         given = stage.apply(given, NO_HISTORY)
-    assert_probs(given.softmax(-1), [25 / 34, 9 / 34, 0, 0])
+    assert_probs(softmax(given), [25 / 34, 9 / 34, 0, 0])
     assert_probs(after(filters.top_p, [0.5, 0.3, 0.1, 0.1], p=0.85), [5 / 9, 3 / 9, 1 / 9, 0])
 
 
@@ -348,7 +351,7 @@ def test_the_order_can_be_chosen() -> None:
     given = logits(0.5, 0.3, 0.1, 0.1)
     for stage in stages:
         given = stage.apply(given, NO_HISTORY)
-    assert_probs(given.softmax(-1), [25 / 35, 9 / 35, 1 / 35, 0])  # 5, 3, 1 are left of 5, 3, 1, 1, then sharpened
+    assert_probs(softmax(given), [25 / 35, 9 / 35, 1 / 35, 0])  # 5, 3, 1 are left of 5, 3, 1, 1, then sharpened
 
 
 def test_a_stage_that_is_not_named_is_not_applied() -> None:

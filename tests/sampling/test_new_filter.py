@@ -21,9 +21,9 @@ FIELD = """    even_only: int = _filter(
     )
 """
 FUNCTION = '''@_register
-def even_only(logits_BV: Tensor, history_BT: Tensor, strength: int) -> Tensor:
+def even_only(logits_V: np.ndarray, history_T: np.ndarray, strength: int) -> np.ndarray:
     """Keep the tokens with even ids."""
-    return logits_BV.masked_fill(torch.arange(logits_BV.size(-1)) % 2 == 1, CUT)
+    return np.where(np.arange(len(logits_V)) % 2 == 1, CUT, logits_V)
 
 
 '''

@@ -2,14 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import build_stages
 from minigpt.sampling.page_steps import TEMPERATURES, step_logits
 from minigpt.sampling.records import StepLogits
+from minigpt.sampling.softmax import softmax
 from minigpt.settings import SampleConfig
 
 OFF = SampleConfig(temperature=1.0, top_p=1.0)
@@ -19,12 +19,20 @@ def letters(token: int) -> bytes:
     return bytes([65 + token % 26])
 
 
-def random_logits(size: int, seed: int = 0, scale: float = 3.0) -> Tensor:
-    return torch.randn(size, generator=torch.Generator().manual_seed(seed)) * scale
+def random_logits(size: int, seed: int = 0, scale: float = 3.0) -> np.ndarray:
+    return np.asarray(np.random.default_rng(seed).standard_normal(size, np.float32) * np.float32(scale))
+
+
+def entropy_of(probs: np.ndarray) -> float:
+    return -math.fsum(p * math.log(p) for p in probs.tolist() if p)
 
 
 def kept(
-    logits: Tensor, token: int | None = None, best: int = 5, config: SampleConfig = OFF, history: tuple[int, ...] = (0,)
+    logits: np.ndarray,
+    token: int | None = None,
+    best: int = 5,
+    config: SampleConfig = OFF,
+    history: tuple[int, ...] = (0,),
 ) -> StepLogits:
     stages = build_stages(config)
     step = step_record(distribution(logits, stages, history), letters, position=1, top=2, token=token)
@@ -40,7 +48,7 @@ def test_shares_are_those_of_the_whole_vocabulary_at_every_temperature(scale: fl
         if temperature == 0:
             assert log_sum is None
             continue
-        expected = (logits.double() / temperature).softmax(-1)
+        expected = softmax(logits.astype(np.float64) / temperature)
         listed = [c.logit for c in found.listed.candidates]
         weights = [math.exp((logit - listed[0]) / temperature) for logit in listed]
         total = math.fsum(weights) + (0 if log_sum is None else math.exp(log_sum))
@@ -57,13 +65,13 @@ def test_the_entropy_is_that_of_the_whole_vocabulary_at_every_temperature(scale:
         if temperature == 0:
             assert mean is None
             continue
-        expected = (logits.double() / temperature).softmax(-1)
+        expected = softmax(logits.astype(np.float64) / temperature)
         listed = [(c.logit - found.listed.candidates[0].logit) / temperature for c in found.listed.candidates]
         rest = 0.0 if log_sum is None else math.exp(log_sum)
         total = math.fsum([*map(math.exp, listed), rest])
         weighted = math.fsum([*(math.exp(below) * below for below in listed), rest * (mean or 0.0)])
         entropy = math.log(total) - weighted / total
-        assert entropy == pytest.approx(float(torch.special.entr(expected).sum()), rel=1e-9, abs=1e-12)
+        assert entropy == pytest.approx(entropy_of(expected), rel=1e-9, abs=1e-12)
 
 
 def test_a_truncated_softmax_would_be_far_off() -> None:
@@ -81,17 +89,17 @@ def test_nothing_that_is_not_listed_has_no_sum() -> None:
 
 
 def test_a_sum_below_all_numbers_is_none() -> None:
-    found = kept(torch.tensor([0.0, -1e6]), best=1)
+    found = kept(np.array([0.0, -1e6]), best=1)
     assert found.rest_log_sums[1] == pytest.approx(-1e7)
-    logits = torch.tensor([0.0, -1.0])
+    logits = np.array([0.0, -1.0])
     step = step_record(distribution(logits), letters, position=1, top=1)
     tiny = step_logits(logits, (), (), letters, step=step, best=1, temperatures=(1e-320,))
     assert tiny.rest_log_sums == (None,)
 
 
 def test_the_place_of_the_last_candidate_counts_ties_by_id() -> None:
-    logits = torch.tensor([1.0, 3.0, 2.0, 3.0, 2.0, 2.0, 1.0])
-    order = logits.argsort(descending=True, stable=True).tolist()
+    logits = np.array([1.0, 3.0, 2.0, 3.0, 2.0, 2.0, 1.0])
+    order = (-logits).argsort(kind="stable").tolist()
     for token in range(7):
         found = kept(logits, token, best=2)
         assert found.place == order.index(found.listed.candidates[-1].id)
@@ -108,10 +116,10 @@ def test_the_step_keeps_its_own_numbers() -> None:
 
 def test_a_repetition_penalty_is_in_the_logits_and_not_in_the_raw_probabilities() -> None:
     logits = random_logits(50)
-    history = tuple(logits.topk(3).indices.tolist())
+    history = tuple((-logits).argsort()[:3].tolist())
     config = SampleConfig(repetition_penalty=5.0, temperature=0.7, top_p=0.9)
     found = kept(logits, token=4, best=10, config=config, history=history)
-    raw = logits.double().softmax(-1)
+    raw = softmax(logits)
     ids = [c.id for c in found.listed.candidates]
     raw_probs = [math.exp(logit - found.log_sum) for logit in found.raw_logits]
     assert raw_probs == pytest.approx(raw[ids].tolist())

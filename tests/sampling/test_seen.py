@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
 from minigpt.models.gpt import GPT
 from minigpt.sampling import engine, tree
@@ -19,7 +18,7 @@ from minigpt.settings import SampleConfig
 from minigpt.text.tokenizer import Tokenizer
 
 CONFIG = SampleConfig(repetition_penalty=1.3, max_tokens=100, ignore_end_of_text=True)
-Histories = list[Sequence[int] | Tensor]
+Histories = list[Sequence[int] | np.ndarray]
 
 
 def test_each_token_is_kept_once_in_the_order_in_which_it_came() -> None:
@@ -42,21 +41,21 @@ def test_counted_tokens_are_kept_as_often_as_they_come() -> None:
 
 def test_a_text_without_a_token_has_an_empty_history() -> None:
     assert SeenTokens().ids.tolist() == []
-    assert SeenTokens().ids.dtype == torch.long
+    assert SeenTokens().ids.dtype == np.int64
 
 
 def test_room_is_made_seldom() -> None:
     seen, storages = SeenTokens([0]), []
     for token in range(1, 5000):
         seen.add(token)
-        storages.append(seen.ids.data_ptr())
+        storages.append(seen.ids.ctypes.data)
     moves = sum(one != other for one, other in pairwise(storages))
     assert moves <= 7  # 64 and twice as many each time
 
 
 def test_the_penalty_is_the_same_of_a_text_and_of_its_different_tokens() -> None:
     stages = build_stages(SampleConfig(repetition_penalty=2.0, temperature=0.7, top_p=0.9))
-    logits_V = torch.tensor([2.0, -1.0, 0.5, 0.25])
+    logits_V = np.array([2.0, -1.0, 0.5, 0.25])
     whole, once = (distribution(logits_V, stages, history) for history in ([1, 0, 1, 1], SeenTokens([1, 0, 1, 1]).ids))
     assert once.final_V.tolist() == whole.final_V.tolist()
 
@@ -67,7 +66,7 @@ def histories(monkeypatch: pytest.MonkeyPatch) -> Histories:
     given: Histories = []
 
     def noted(
-        logits_V: Tensor, stages: Sequence[SamplingStage] = (), history: Sequence[int] | Tensor = ()
+        logits_V: np.ndarray, stages: Sequence[SamplingStage] = (), history: Sequence[int] | np.ndarray = ()
     ) -> Distribution:
         given.append(history)
         return distribution(logits_V, stages, history)
@@ -96,7 +95,7 @@ def test_a_frequency_penalty_is_given_every_token_in_samples_and_trees(
 def test_a_sample_converts_no_text(model: GPT, bpe: Tokenizer, histories: Histories, count: int) -> None:
     pieces = list(generate(model, bpe, "The quick", CONFIG, count=count))
     assert len(histories) == count * CONFIG.max_tokens
-    assert all(isinstance(history, Tensor) and len(history) <= bpe.vocab_size for history in histories)
+    assert all(isinstance(history, np.ndarray) and len(history) <= bpe.vocab_size for history in histories)
     ids = bpe.encode("The quick")
     for number in range(count):
         drawn = [p.record.token.id for p in pieces if p.record.sample == number and getattr(p.record, "token", None)]
@@ -120,7 +119,7 @@ def test_a_tree_that_walks_on_converts_no_text_and_a_jump_is_right(
     for _ in range(20):
         node = grown.draw(node, CONFIG)
     assert len(made) == 1
-    assert isinstance(histories[-1], Tensor)
+    assert isinstance(histories[-1], np.ndarray)
     middle = grown.path(node)[len(bpe.encode("The quick")) + 4]
     for there in (node, middle, node):
         grown.next(there, CONFIG)

@@ -211,7 +211,7 @@ def test_a_record_is_that_of_the_same_text(model: GPT, bpe: Tokenizer) -> None:
     tree = TokenTree(model, bpe, "The quick fox")
     ids = tree.ids(tree.prompt_end)
     record = tree.next(tree.prompt_end, CONFIG)
-    dist = distribution(full_logits(model, ids), build_stages(CONFIG), ids)
+    dist = distribution(full_logits(model, ids).numpy(), build_stages(CONFIG), ids)
     expected = step_record(dist, bpe.token_bytes, position=len(ids), top=CONFIG.top)
     assert [(c.id, c.rank, c.cut_by) for c in record.candidates] == [
         (c.id, c.rank, c.cut_by) for c in expected.candidates
