@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from minigpt.checkpoint import baselines, hf_gpt2
 from minigpt.checkpoint.files import (
@@ -51,7 +51,7 @@ class Checkpoint:
     """
 
     path: Path
-    model: "Model"
+    model: "Model"  # or a NativeGPT, for what asks only what both can answer
     tokenizer: Tokenizer
     generation: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -94,7 +94,8 @@ class Stored:
         from minigpt.models.native import NativeGPT
 
         check_stored(dtype, quantize)
-        return self.with_model(NativeGPT(self.config, self.weights, dtype=dtype, quantize=quantize))
+        model = NativeGPT(self.config, self.weights, dtype=dtype, quantize=quantize)
+        return self.with_model(cast("Model", model))
 
 
 def load(path: str | Path, device: "str | torch.device" = "cpu") -> Checkpoint:
