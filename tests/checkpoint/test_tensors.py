@@ -254,12 +254,13 @@ def test_numbers_that_are_not_aligned_are_copied(tmp_path: Path) -> None:
 _GROWTH = """
 import sys
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
+from resource import RUSAGE_SELF, getpagesize, getrusage
 import numpy
 from minigpt.checkpoint.tensors import open_tensors
 
 def resident():
-    return getrusage(RUSAGE_SELF).ru_maxrss * 1024
+    pages = Path("/proc/self/statm")  # of Linux, where the largest size begins at that of the process before
+    return int(pages.read_text().split()[1]) * getpagesize() if pages.exists() else getrusage(RUSAGE_SELF).ru_maxrss
 
 before = resident()
 array = open_tensors(Path(sys.argv[1]))[0]["a"].read()
