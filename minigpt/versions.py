@@ -2,7 +2,11 @@
 
 
 def version(package: str) -> str:
-    """The version of an installed package."""
-    from importlib.metadata import version  # which imports an e-mail parser, so only where a version is told
+    """The version of an installed package, or "none"."""
+    # It imports an e-mail parser, so only where a version is told.
+    from importlib.metadata import PackageNotFoundError, version
 
-    return version(package)
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"

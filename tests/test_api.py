@@ -119,7 +119,7 @@ def test_it_answers_as_its_parts_do(checkpoint: api.Checkpoint) -> None:
     assert checkpoint.attend(TEXT, layer=2) == attention_grid(attention, tokenizer, 2, None)
     assert checkpoint.attend(TEXT, layer=1, head=2) == attention_grid(attention, tokenizer, 1, 2)
     assert checkpoint.by_layer(TEXT, track="#5") == tuple(by_layer(model, tokenizer, ids, tracked=[5]))
-    assert checkpoint.attribution(TEXT).token == checkpoint.next(TEXT, top=1).candidates[0]
+    assert checkpoint.attribution(TEXT).token.id == checkpoint.next(TEXT, top=1).candidates[0].id
     assert checkpoint.attribution(TEXT, "#7").token.id == 7
     parts, tracked = ["layer 1 head 2", "position 0"], {"tracked": [7], "top": 3}
     expected = next_without(model, tokenizer, ids, parts, ablation="mean", **tracked)
@@ -127,7 +127,7 @@ def test_it_answers_as_its_parts_do(checkpoint: api.Checkpoint) -> None:
     assert checkpoint.without(TEXT, "layer 1 mlp").parts == (Part("mlp", 1),)
     expected_worth = parts_worth(model, tokenizer, ids, token=7, ablation="mean")
     assert checkpoint.parts(TEXT, "#7", ablation="mean") == expected_worth
-    assert checkpoint.parts(TEXT).token == checkpoint.next(TEXT, top=1).candidates[0]
+    assert checkpoint.parts(TEXT).token.id == checkpoint.next(TEXT, top=1).candidates[0].id
     assert "the logit" in str(minigpt.show(checkpoint.parts(TEXT)))
     assert [vector.id for vector in checkpoint.embeddings("#5", "#9", top=2)] == [5, 9]
     assert [token.id for token in checkpoint.tokenize(TEXT)] == ids

@@ -5,7 +5,7 @@ from typing import Any
 
 from minigpt.app.opening import about, open_checkpoint, text_to_look_at
 from minigpt.errors import ConfigError, named
-from minigpt.models.kv_cache import window_start
+from minigpt.models.window import window_start
 from minigpt.settings import Machine, Settings, Source, check_ranges, require, settings_of
 from minigpt.text.arguments import single_token
 from minigpt.text.formats import check_argument

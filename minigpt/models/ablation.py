@@ -13,10 +13,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from minigpt.models.device import windows_at_once
 from minigpt.models.gpt import GPT
-from minigpt.models.kv_cache import window_start
 from minigpt.models.parts import Part, parts_of_layer
+from minigpt.models.window import window_start, windows_at_once
 
 
 @torch.inference_mode()

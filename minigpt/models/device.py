@@ -5,11 +5,7 @@ from collections.abc import Mapping
 import torch
 
 from minigpt.errors import ConfigError, brief, named
-from minigpt.settings import DEVICES, PRECISIONS, ModelConfig, one_of, require, require_choice
-
-_TOKENS = 8192  # scored at once
-_TOKENS_CPU = 2048  # what lies between two products then stays in its cache: 1.15 times as fast at 6 x 384
-_LOGITS = 1 << 25  # or fewer, where the vocabulary is large: 128 MiB of them
+from minigpt.settings import DEVICES, PRECISIONS, one_of, require, require_choice
 
 
 def resolve_device(name: str) -> torch.device:
@@ -76,9 +72,3 @@ def cpu_capabilities() -> Mapping[str, object]:
     """The processor's name and instruction sets, by torch's names; empty if this torch is too old to tell."""
     capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return capabilities
-
-
-def windows_at_once(config: ModelConfig, device: torch.device) -> int:
-    """The number of full windows that are best scored in one pass, without gradients."""
-    tokens = _TOKENS_CPU if device.type == "cpu" else _TOKENS
-    return max(1, min(tokens, _LOGITS // config.vocab_size) // config.context)

@@ -1,4 +1,4 @@
-"""A GPT's forward pass for a single token, unrolled in torch, for decoding where step.c cannot be used."""
+"""A GPT's forward pass for a single token, unrolled in torch, for decoding where forward.c cannot be used."""
 
 from collections.abc import Callable
 from functools import partial

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from minigpt.models.device import windows_at_once
 from minigpt.models.gpt import GPT
-from minigpt.models.kv_cache import KVCache, window_start
+from minigpt.models.kv_cache import KVCache
+from minigpt.models.window import window_start, windows_at_once
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,11 @@
 """The keys and values of earlier tokens, so that a new token costs one forward step instead of a pass over the text."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from minigpt.settings import ModelConfig
-
-
-def window_start(length: int, context: int | None) -> int:
-    """The index of the first token that a model with `context` positions sees when `length` tokens are known.
-
-    GPT-2's positions are learned, so a full window cannot slide by one: its newer half is kept, prefilled again at
-    positions 0, 1, ..., and grows from there. Sampling, scoring and every table use this one function, which is why
-    they agree on the numbers for a prefix. Without a limit (None), a model sees all tokens.
-    """
-    if context is None or length <= context:
-        return 0
-    step = window_step(context)
-    return -(-(length - context) // step) * step
-
-
-def window_step(context: int) -> int:
-    """The number of tokens by which a full window of `context` advances."""
-    return context - context // 2
 
 
 class KVCache:
@@ -57,3 +41,26 @@ class KVCache:
         slots = self.kv.narrow(4, self.length, 1).unbind(0)
         views = self.kv.narrow(4, 0, self.length + 1).flatten(0, 1).unbind(0)
         return slots, views
+
+    @property
+    def column_bytes(self) -> int:
+        """The size of one of the `columns`."""
+        return self.kv[:, :, :1, :, :1].numel() * self.kv.element_size()
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Continue with these rows only, numbered from 0."""
+        self.kv = self.kv.index_select(2, torch.tensor(rows, device=self.kv.device))
+
+    def repeat_first(self) -> None:
+        """Copy the first row to all others."""
+        self.kv[:, :, 1:] = self.kv[:, :, :1]
+
+    def columns(self, first: int) -> list[Tensor]:
+        """Copies [layers, 2, 1, H, D] of a single row's keys and values, one for each token from `first` on."""
+        return list(self.kv[:, :, :, :, first : self.length].clone().unbind(4))
+
+    def put(self, columns: Sequence[Tensor]) -> None:
+        """Append what `columns` gave for the same tokens in the same places."""
+        if columns:
+            self.kv[:, :, :, :, self.length : self.length + len(columns)] = torch.stack(tuple(columns), dim=4)
+        self.length += len(columns)

@@ -1,4 +1,4 @@
-/* Matrix products, sums and exponentials for one kind of processor: train.c includes this file for each.
+/* Matrix products, sums and exponentials for one kind of processor: levels.h includes this file for each.
 
    LANES floats fill a register. A product is computed in tiles of ROWS x COLUMNS, which stay in registers while the sums
    grow; see Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008. */
@@ -155,19 +155,4 @@ static inline float ON(dot)(const float *x, const float *y, long n)
     for (int j = 0; j < SUMS; j++) all += columns[j];
     for (; k < n; k++) all += x[k] * y[k];
     return all;
-}
-
-/* The factors of dropout for n elements: 0 or 1 / (1 - share), at random, but always the same for a key and the number
-   of the first element. The hash is Wellons's lowbias32. */
-static inline void ON(keep)(float *restrict kept, Dropout dropout, uint32_t first, long n)
-{
-    for (long k = 0; k < n; k++) {
-        uint32_t x = (first + (uint32_t)k) ^ dropout.key;
-        x ^= x >> 16;
-        x *= 0x7feb352d;
-        x ^= x >> 15;
-        x *= 0x846ca68b;
-        x ^= x >> 16;
-        kept[k] = (int32_t)(x >> 8) >= dropout.dropped ? dropout.scale : 0;
-    }
 }

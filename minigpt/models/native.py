@@ -1,108 +1,205 @@
-"""One decoding step of a GPT on the CPU, in C (step.c), where it could be compiled.
+"""A GPT whose forward pass is C (forward.c), on the CPU and without torch, where it could be compiled.
 
-pip compiles it when it installs minigpt, if there is a C compiler; without one, everything works as it does, and a step
-takes two to three times as long.
+pip compiles it when it installs minigpt, if there is a C compiler; without one, everything works as it does, through
+torch, and starts and decodes more slowly.
 """
 
 import ctypes
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
-from minigpt.models.gpt import GPT, Conv1D
-from minigpt.models.kv_cache import KVCache
-from minigpt.models.precision import Int8GPT, Int8Product
+from minigpt.models.threads import StepThreads, most_threads
+from minigpt.settings import ModelConfig
+from minigpt.settings.model import ACTIVATIONS
 
-_LANES = 16  # step.c adds so many numbers at once
+LARGEST_INT8 = 127
 _FLOAT, _BFLOAT16, _INT8 = range(3)
+_PAD = 64  # as in forward.c
+_FEW = 16
+_AT, _SIZE = ctypes.c_void_p, ctypes.c_long
 
 
-class _Matrix(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_void_p) for name in ("weight", "scale", "bias")]
+class _Weights(ctypes.Structure):
+    _fields_ = [(name, _AT) for name in ("weight", "scale", "bias")]
 
 
 class _Norm(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_void_p) for name in ("scale", "shift")]
+    _fields_ = [(name, _AT) for name in ("gain", "shift")]
 
 
-class _Layer(ctypes.Structure):
+class _Block(ctypes.Structure):
     _fields_ = [
-        ("before_attention", _Norm),
-        ("qkv", _Matrix),
-        ("projection", _Matrix),
-        ("before_mlp", _Norm),
-        ("inside", _Matrix),
-        ("outside", _Matrix),
-        ("keys", ctypes.c_void_p),
-        ("values", ctypes.c_void_p),
+        ("ln_1", _Norm),
+        ("qkv", _Weights),
+        ("projection", _Weights),
+        ("ln_2", _Norm),
+        ("inside", _Weights),
+        ("outside", _Weights),
     ]
 
 
 class _Model(ctypes.Structure):
     _fields_ = [
-        *((name, ctypes.c_long) for name in ("C", "H", "I", "V", "T", "layers", "matrices", "embeddings")),
+        *((name, _SIZE) for name in ("C", "H", "I", "V", "T", "layers", "matrices", "embeddings", "activation")),
         ("epsilon", ctypes.c_float),
-        ("wte", ctypes.c_void_p),
-        ("wpe", ctypes.c_void_p),
-        ("last", _Norm),
-        ("head", _Matrix),
-        ("work", ctypes.c_void_p),
-        ("layer", ctypes.c_void_p),
+        ("wte", _AT),
+        ("wpe", _AT),
+        ("ln_f", _Norm),
+        ("head", _Weights),
+        ("blocks", _AT),
+    ]
+
+
+class _Cache(ctypes.Structure):
+    _fields_ = [("keys", _AT), ("values", _AT), ("sequences", _SIZE)]
+
+
+class _Pass(ctypes.Structure):
+    _fields_ = [
+        *((name, _AT) for name in ("model", "cache", "ids")),
+        *((name, _SIZE) for name in ("sequences", "count", "position")),
+        *((name, _AT) for name in ("targets", "nats", "logits")),
+        ("every", _SIZE),
+        ("work", _AT),
     ]
 
 
 @cache
-def _library() -> ctypes.CDLL | None:
-    """The compiled step.c; None if it is missing, or of another version than this file."""
-    found = find_spec("minigpt.models._step")
+def library() -> ctypes.CDLL | None:
+    """The compiled forward.c; None if it is missing, or of another version than this file."""
+    found = find_spec("minigpt.models._forward")
     if found is None or found.origin is None:
         return None
     try:
-        library = ctypes.CDLL(found.origin)
-        library.step_work.restype = library.step_model_size.restype = ctypes.c_long
-        library.step.argtypes = (ctypes.c_void_p, ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_int)
-        fits = library.step_model_size() == ctypes.sizeof(_Model) + ctypes.sizeof(_Layer)
+        loaded = ctypes.CDLL(found.origin)
+        loaded.forward_size.restype = loaded.forward_work.restype = _SIZE
+        loaded.forward_work.argtypes = loaded.forward.argtypes = (_AT, ctypes.c_int)
+        loaded.stream.restype, loaded.stream.argtypes = ctypes.c_float, (_AT, _SIZE, ctypes.c_int)
+        loaded.forward.restype, loaded.forward_level.argtypes = None, (ctypes.c_int,)
+        fits = loaded.forward_size() == sum(map(ctypes.sizeof, (_Model, _Block, _Cache, _Pass)))
     except (OSError, AttributeError):
         return None
-    return library if fits else None
+    return loaded if fits else None
 
 
 def has_library() -> bool:
-    """Whether step.c is compiled, in the same version as this file."""
-    return _library() is not None
+    """Whether forward.c is compiled, in the same version as this file."""
+    return library() is not None
 
 
-def is_native(model: GPT) -> bool:
-    """Whether `NativeStep` supports the model: GPT-2's GELU, widths divisible by 16, on a CPU, step.c compiled."""
-    config = model.config
-    plain = config.activation == "gelu_new" and not config.width % _LANES and not config.mlp_width % _LANES
-    known = model.wte.weight.dtype in (torch.float32, torch.bfloat16)
-    return plain and known and model.device.type == "cpu" and has_library()
+def instruction_set() -> str:
+    """What this processor computes with: AVX512, AVX2 or DEFAULT, as torch calls them."""
+    loaded = library()
+    if loaded is not None:
+        return {3: "AVX2", 4: "AVX512"}.get(loaded.forward_level(0), "DEFAULT")
+    import torch
+
+    return str(torch.backends.cpu.get_cpu_capability())
 
 
-class NativeStep:
-    """`step(token)` gives the float32 logits [V] after the token, which is added to the cache.
+def is_native(config: ModelConfig) -> bool:
+    """Whether a model of this shape can be a NativeGPT here: a GPT, and forward.c compiled."""
+    return config.model == "gpt" and has_library()
 
-    Weights are read in place; with bfloat16 weights, activations stay in float32. The number of threads, torch's at
-    that moment, does not change a single bit of a logit, because each sum is computed by one thread. The cache must be
-    filled by the caller, whose torch products may depend on the threads. Raises IndexError for an unknown token.
+
+class _CPU:
+    """Where a NativeGPT computes, in place of a torch.device."""
+
+    type = "cpu"
+
+    def __str__(self) -> str:
+        return self.type
+
+
+class NativeCache:
+    """The keys and values of `sequences` texts that grow together; `length` positions are filled.
+
+    `keys` [layers, B, H, D, T padded], of which a query reads one number of every key after the other, and `values`
+    [layers, B, H, T, D].
     """
 
-    def __init__(self, model: GPT, cache: KVCache) -> None:
-        library, config = _library(), model.config
-        assert library is not None
-        self._step, self._cache, self._vocab = library.step, cache, config.vocab_size
-        self._kept: list[object] = []  # what the pointers point to
-        half = model.wte.weight.dtype == torch.bfloat16
-        layers = (_Layer * config.layers)()
-        for layer, block, (keys, values) in zip(layers, model.blocks, cache.kv[:, :, 0], strict=True):
-            assert keys.is_contiguous()
-            layer.before_attention, layer.before_mlp = self._norm(block.ln_1), self._norm(block.ln_2)
-            layer.qkv, layer.projection = self._matrix(block.attn.c_attn), self._matrix(block.attn.c_proj)
-            layer.inside, layer.outside = self._matrix(block.mlp.c_fc), self._matrix(block.mlp.c_proj)
-            layer.keys, layer.values = self._at(keys), self._at(values)
+    def __init__(self, config: ModelConfig, sequences: int) -> None:
+        L, H, T, D = config.layers, config.heads, config.context, config.width // config.heads
+        size = L * sequences * H * T * D
+        self.keys = np.zeros((L, sequences, H, D, -(-T // _PAD) * _PAD), np.float32)
+        self.values = np.zeros(size + _PAD, np.float32)[:size].reshape(L, sequences, H, T, D)  # C reads beyond the end
+        self.length = 0
+
+    @property
+    def column_bytes(self) -> int:
+        """The size of one of the `columns`."""
+        layers, _, heads, _, head_width = self.values.shape
+        return 2 * layers * heads * head_width * self.values.itemsize
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Continue with these sequences only, numbered from 0."""
+        self._set(self.keys[:, list(rows)], self.values[:, list(rows)])
+
+    def repeat_first(self) -> None:
+        """Copy the first sequence to all others."""
+        self.keys[:, 1:], self.values[:, 1:] = self.keys[:, :1], self.values[:, :1]
+
+    def columns(self, first: int) -> list[Any]:
+        """Copies of the keys and values of a single sequence, one pair for each of its tokens from `first` on."""
+        tokens = range(first, self.length)
+        return [(self.keys[:, 0, :, :, t].copy(), self.values[:, 0, :, t].copy()) for t in tokens]
+
+    def put(self, columns: Sequence[Any]) -> None:
+        """Append what `columns` gave for the same tokens in the same places."""
+        for t, (keys, values) in enumerate(columns, start=self.length):
+            self.keys[:, 0, :, :, t], self.values[:, 0, :, t] = keys, values
+        self.length += len(columns)
+
+    def _set(self, keys: np.ndarray, values: np.ndarray) -> None:
+        self.keys = np.ascontiguousarray(keys)
+        padded = np.zeros(values.size + _PAD, np.float32)
+        self.values = padded[: values.size].reshape(values.shape)
+        self.values[:] = values
+
+
+class NativeGPT:
+    """A GPT for inference: its weights are arrays, its forward pass is C.
+
+    `weights` have GPT-2's names, without "transformer.", and are float32 arrays: matrices [in, out], embeddings [V, C]
+    and [T, C], and lm_head.weight [V, C] unless it is tied. They are used in place: a mapped file is read as it is
+    needed. With `dtype` bfloat16, matrices and embeddings are rounded to it; with `quantize` int8, matrices are whole
+    numbers from -127 to 127 with a scale for each output. Sums, norms, biases and the cache are float32 in any case.
+
+    The number of threads does not change a single bit of a logit, because each sum is computed by one thread. A token's
+    logits are the same to the bit whether it is read alone or together with others, up to `FEW` at a time.
+    """
+
+    device = _CPU()
+    FEW = _FEW
+
+    def __init__(
+        self, config: ModelConfig, weights: Mapping[str, np.ndarray], *, dtype: str = "float32", quantize: str = "none"
+    ) -> None:
+        loaded = library()
+        assert loaded is not None, "forward.c is not compiled"
+        self.config, self.dtype, self.quantize = config, dtype, quantize
+        self._library, self._kept = loaded, list[object]()  # what pointers point to
+        self._matrices = _INT8 if quantize == "int8" else _BFLOAT16 if dtype == "bfloat16" else _FLOAT
+        blocks = (_Block * config.layers)()
+        for number, block in enumerate(blocks):
+            name = f"h.{number}."
+            block.ln_1, block.ln_2 = self._norm(weights, f"{name}ln_1"), self._norm(weights, f"{name}ln_2")
+            block.qkv = self._matrix(weights, f"{name}attn.c_attn")
+            block.projection = self._matrix(weights, f"{name}attn.c_proj")
+            block.inside = self._matrix(weights, f"{name}mlp.c_fc")
+            block.outside = self._matrix(weights, f"{name}mlp.c_proj")
+        half = dtype == "bfloat16"
+        wte = self._table(weights["wte.weight"], half=half)
+        head = weights["wte.weight" if config.tied else "lm_head.weight"]
+        of_head = (
+            self._int8(head, None)
+            if quantize == "int8"
+            else _Weights(wte if config.tied else self._table(head, half=half))
+        )
         self._model = _Model(
             C=config.width,
             H=config.heads,
@@ -110,44 +207,122 @@ class NativeStep:
             V=config.vocab_size,
             T=config.context,
             layers=config.layers,
-            matrices=_INT8 if isinstance(model, Int8GPT) else _BFLOAT16 if half else _FLOAT,
+            matrices=self._matrices,
             embeddings=_BFLOAT16 if half else _FLOAT,
+            activation=ACTIVATIONS.index(config.activation),
             epsilon=config.layer_norm_epsilon,
-            wte=self._at(model.wte.weight),
-            wpe=self._at(model.wpe.weight),
-            last=self._norm(model.ln_f),
-            head=self._int8(model.int8_head) if isinstance(model, Int8GPT) else _Matrix(self._at(model.unembedding)),
-            layer=self._at(layers),
+            wte=wte,
+            wpe=self._table(weights["wpe.weight"], half=half),
+            ln_f=self._norm(weights, "ln_f"),
+            head=of_head,
+            blocks=self._at(blocks),
         )
-        self._at_model = ctypes.addressof(self._model)
-        self._model.work = self._at(torch.empty(library.step_work(ctypes.byref(self._model))))
+        self._work = np.empty(0, np.float32)
+        self._threads = StepThreads(most_threads())
 
-    def __call__(self, token: int) -> Tensor:
-        position, logits_V = self._cache.length, torch.empty(self._vocab)
-        assert position < self._cache.kv.size(4), "a full cache takes no more"
-        if not 0 <= token < self._vocab:  # C would read beyond the table
-            raise IndexError(f"There is no token {token} in a vocabulary of {self._vocab}.")
-        self._step(self._at_model, token, position, logits_V.data_ptr(), torch.get_num_threads())
-        self._cache.length = position + 1
-        return logits_V
+    def new_cache(self, sequences: int = 1) -> NativeCache:
+        """An empty cache."""
+        return NativeCache(self.config, sequences)
 
-    def _at(self, what: Tensor | ctypes.Array[_Layer]) -> int:
-        """The address of a tensor, valid for as long as this step."""
-        if isinstance(what, Tensor):
-            what = what.detach().contiguous()
+    def read(self, ids: Sequence[Sequence[int]] | np.ndarray, cache: NativeCache, *, every: bool = False) -> np.ndarray:
+        """Append `ids` [B, T] to the first B sequences of `cache`; returns the logits [B, V] after the last ones.
+
+        With `every`, the logits [B, T, V] after each. Raises IndexError for an unknown token.
+        """
+        ids_BT = self._checked(ids, cache)
+        B, T = ids_BT.shape
+        logits = np.empty((B, T, self.config.vocab_size) if every else (B, self.config.vocab_size), np.float32)
+        self._run(ids_BT, cache, logits=logits.ctypes.data, every=every)
+        cache.length += T
+        return logits
+
+    def nats(self, ids: np.ndarray, targets: np.ndarray, cache: NativeCache) -> np.ndarray:
+        """Append `ids` [B, T] to the first B sequences; returns the loss [B, T] of `targets` in nats, in float64.
+
+        A target below 0 is left out, and has a loss of 0.
+        """
+        ids_BT, targets_BT = self._checked(ids, cache), np.ascontiguousarray(targets, np.int64)
+        assert ids_BT.shape == targets_BT.shape
+        assert targets_BT.max(initial=0) < self.config.vocab_size
+        nats = np.zeros(ids_BT.shape, np.float64)
+        self._run(ids_BT, cache, targets=targets_BT.ctypes.data, nats=nats.ctypes.data)
+        cache.length += ids_BT.shape[1]
+        return nats
+
+    def _checked(self, ids: Sequence[Sequence[int]] | np.ndarray, cache: NativeCache) -> np.ndarray:
+        ids_BT, vocab_size = np.ascontiguousarray(ids, np.int64), self.config.vocab_size
+        low, high = int(ids_BT.min()), int(ids_BT.max())
+        if low < 0 or high >= vocab_size:  # C would read beyond the table
+            raise IndexError(f"There is no token {low if low < 0 else high} in a vocabulary of {vocab_size}.")
+        assert cache.length + ids_BT.shape[1] <= self.config.context, "a full cache takes no more"
+        assert ids_BT.shape[0] <= cache.keys.shape[1]
+        return ids_BT
+
+    def _run(self, ids_BT: np.ndarray, cache: NativeCache, **asked: int) -> None:
+        of_cache = _Cache(cache.keys.ctypes.data, cache.values.ctypes.data, cache.keys.shape[1])
+        sequences, count = ids_BT.shape
+        asked_for = _Pass(
+            model=ctypes.addressof(self._model),
+            cache=ctypes.addressof(of_cache),
+            ids=ids_BT.ctypes.data,
+            sequences=sequences,
+            count=count,
+            position=cache.length,
+            **asked,
+        )
+        at, most = ctypes.addressof(asked_for), most_threads()
+        needed = self._library.forward_work(at, most)
+        if len(self._work) < needed:
+            self._work = np.empty(needed, np.float32)
+        asked_for.work = self._work.ctypes.data
+        if most != self._threads.most:
+            self._threads = StepThreads(most)
+        if count > 1:
+            self._library.forward(at, most if sequences * count > _FEW else self._threads.count)
+            return
+        with self._threads as threads:
+            self._library.forward(at, threads)
+
+    def _at(self, what: Any) -> int:
+        """The address of an array or a structure, which lives as long as this model."""
         self._kept.append(what)
-        return what.data_ptr() if isinstance(what, Tensor) else ctypes.addressof(what)
+        return what.ctypes.data if isinstance(what, np.ndarray) else ctypes.addressof(what)
 
-    def _norm(self, norm: nn.LayerNorm) -> _Norm:
-        return _Norm(self._at(norm.weight.float()), self._at(norm.bias.float()))
+    def _norm(self, weights: Mapping[str, np.ndarray], name: str) -> _Norm:
+        return _Norm(self._table(weights[f"{name}.weight"]), self._table(weights[f"{name}.bias"]))
 
-    def _matrix(self, part: Conv1D | Int8Product) -> _Matrix:
-        if isinstance(part, Int8Product):
-            return self._int8(part)
-        weight = part.weight
-        as_read = weight.T if weight.dtype == torch.bfloat16 else weight
-        return _Matrix(self._at(as_read), None, self._at(part.bias.float()))
+    def _table(self, weight: np.ndarray, *, half: bool = False) -> int:
+        return self._at(as_bfloat16(weight) if half else np.require(weight, np.float32, ["C", "A"]))
 
-    def _int8(self, part: Int8Product) -> _Matrix:
-        bias = None if part.bias is None else self._at(part.bias)
-        return _Matrix(self._at(part.weight), self._at(part.scale.float()), bias)
+    def _matrix(self, weights: Mapping[str, np.ndarray], name: str) -> _Weights:
+        weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+        if self._matrices == _INT8:
+            return self._int8(weight.T, bias)
+        half = self._matrices == _BFLOAT16
+        return _Weights(self._table(weight.T if half else weight, half=half), None, self._table(bias))
+
+    def _int8(self, weight: np.ndarray, bias: np.ndarray | None) -> _Weights:
+        """`weight` [out, in]."""
+        whole, scale = as_int8(weight)
+        return _Weights(self._at(whole), self._at(scale), None if bias is None else self._table(bias))
+
+
+def as_bfloat16(weight: np.ndarray) -> np.ndarray:
+    """The bits of bfloat16 numbers, as uint16: float32 numbers rounded to the nearest, to even."""
+    bits = np.ascontiguousarray(weight, np.float32).view(np.uint32)
+    rounded = ((bits + np.uint32(0x7FFF) + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+    rounded[np.isnan(weight)] = 0x7FC0
+    return rounded
+
+
+def from_bfloat16(bits: np.ndarray) -> np.ndarray:
+    """The float32 numbers that these uint16 stand for in bfloat16."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def as_int8(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whole numbers [out, in] from -127 to 127 and a scale [out], a bfloat16 number, of `weight` [out, in]."""
+    largest = np.abs(weight).max(axis=1, initial=0).clip(1e-30)
+    scale = from_bfloat16(as_bfloat16(largest / np.float32(LARGEST_INT8)))
+    whole = np.rint(weight / scale[:, None]).clip(-LARGEST_INT8, LARGEST_INT8)
+    return np.ascontiguousarray(whole, np.int8), scale

@@ -1,7 +1,22 @@
-/* A GPT's forward and backward pass, for one kind of processor: train.c includes this file for each.
+/* A GPT's forward and backward pass, for one kind of processor: levels.h includes this file for each.
 
    N tokens, in whole windows of T; C width, H heads, D = C / H, I inside the MLP, V vocabulary. Every matrix is
    contiguous. A d before a name stands for the gradient of the loss by it; gradients of parameters are added to. */
+
+/* The factors of dropout for n elements: 0 or 1 / (1 - share), at random, but always the same for a key and the number
+   of the first element. The hash is Wellons's lowbias32. */
+static inline void ON(keep)(float *restrict kept, Dropout dropout, uint32_t first, long n)
+{
+    for (long k = 0; k < n; k++) {
+        uint32_t x = (first + (uint32_t)k) ^ dropout.key;
+        x ^= x >> 16;
+        x *= 0x7feb352d;
+        x ^= x >> 15;
+        x *= 0x846ca68b;
+        x ^= x >> 16;
+        kept[k] = (int32_t)(x >> 8) >= dropout.dropped ? dropout.scale : 0;
+    }
+}
 
 /* y = x w [N, out] */
 static void ON(linear)(float *y, const float *x, Linear w, long N, float *packed)

@@ -42,8 +42,7 @@ def stored(model: GPT, dtype: str = "float32", quantize: str = "none") -> GPT:
 class Int8Product(nn.Module):
     """`y = x W + b` with W in whole numbers from -127 to 127, [out, in], and a scale for each output.
 
-    Its input and the product are rounded to bfloat16, which holds these whole numbers exactly; step.c also rounds the
-    input to whole numbers, of 12 bits or more.
+    Its input and the product are rounded to bfloat16, which holds these whole numbers exactly.
     """
 
     weight: Tensor

@@ -1,45 +1,44 @@
-"""Threads to compute with: how many a decoding step uses, and workers that take a part of a training step each."""
+"""How many threads a pass of a NativeGPT uses: as many as are faster at the moment than one."""
 
+import os
+import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import ContextDecorator, contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from statistics import median_low
-from typing import TypeVar
-
-import torch
 
 _TRIAL = 4  # steps that tell how fast a number of threads is
 _CLEARLY = 0.9  # of the time of one thread: what all of them must stay below to be worth their cores
 _UPSET = 4  # times the usual: another program has taken a core
 _PATIENCE = 50  # a lost trial is repeated after so many times as long as it took
 
-T = TypeVar("T")
-_allowed: ContextVar[int | None] = ContextVar("allowed", default=None)
+_given: list[int] = []  # the number that was asked for, if any
 
 
-@contextmanager
-def one_thread_but_for_steps() -> Iterator[None]:
-    """Use one thread for torch, but let the steps of a decoder choose up to as many as torch had before."""
-    threads = torch.get_num_threads()
-    token = _allowed.set(threads)
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        _allowed.reset(token)
+def use_threads(count: int) -> None:
+    """Use up to `count` threads from now on, in torch too if it is loaded."""
+    _given[:] = [count]
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(count)
 
 
-def step_threads() -> int:
-    """The most threads that a step may use."""
-    return _allowed.get() or torch.get_num_threads()
+def most_threads() -> int:
+    """The most threads to use: what was asked for, else as many as torch uses if it is loaded, else one per core."""
+    if "torch" in sys.modules:
+        return int(sys.modules["torch"].get_num_threads())
+    if _given:
+        return _given[0]
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() and int(asked) else available_cores()
 
 
-class StepThreads(ContextDecorator):
-    """Decorates a step to run with one thread or `most`, whichever is faster at the moment; torch's number is restored.
+def available_cores() -> int:
+    """The cores that this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class StepThreads:
+    """Chooses one thread or `most` for each step, whichever is faster at the moment: `with step_threads as count:`.
 
     Threads with a core each halve the time of a step. When another program occupies one of the cores, every product
     waits for the thread without one, and a step takes 40 times as long. Both are tried, and tried again when steps
@@ -47,24 +46,19 @@ class StepThreads(ContextDecorator):
     """
 
     def __init__(self, most: int, clock: Callable[[], float] = time.perf_counter) -> None:
-        self.count, self._most, self._clock = 1, most, clock
+        self.count, self.most, self._clock = 1, most, clock
         self._times: deque[float] = deque(maxlen=_TRIAL)
         self._usual: dict[int, float] = {}
         self._rest = 0.0  # seconds until the next trial; none is due while all threads are best
         self._trying = most > 1
 
-    def __enter__(self) -> None:
-        self._before = torch.get_num_threads()
-        if self._before != self.count:
-            torch.set_num_threads(self.count)
+    def __enter__(self) -> int:
         self._started = self._clock()
+        return self.count
 
     def __exit__(self, *_: object) -> None:
-        seconds = self._clock() - self._started
-        if self._before != self.count:
-            torch.set_num_threads(self._before)
-        if self._most > 1:
-            self._learn(seconds)
+        if self.most > 1:
+            self._learn(self._clock() - self._started)
 
     def _learn(self, seconds: float) -> None:
         self._times.append(seconds)
@@ -77,11 +71,11 @@ class StepThreads(ContextDecorator):
             self._try(self._other)
         elif self.count == 1 and self._rest <= 0:
             self._usual[1] = median_low(self._times)
-            self._try(self._most)
+            self._try(self.most)
 
     @property
     def _other(self) -> int:
-        return self._most + 1 - self.count
+        return self.most + 1 - self.count
 
     def _is_slower_than(self, usual: float | None) -> bool:
         """Whether it is slower by so much that a few steps are enough to tell."""
@@ -93,37 +87,9 @@ class StepThreads(ContextDecorator):
             self._try(self._other)
             return
         self._trying, self._rest = False, _PATIENCE * sum(self._times)
-        self.count = self._most if self._usual[self._most] < _CLEARLY * self._usual[1] else 1
+        self.count = self.most if self._usual[self.most] < _CLEARLY * self._usual[1] else 1
         self._times.clear()
 
     def _try(self, count: int) -> None:
         self.count, self._trying = count, True
         self._times.clear()
-
-
-class Workers:
-    """Up to `count` tasks at a time, each in a thread of its own, in which torch uses no further threads.
-
-    Python's lock is free while torch or a kernel computes. A thread that is done sleeps, so that its core is free for
-    others, unlike those of OpenMP, which keep turning until the last one is done.
-    """
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self._others = ThreadPoolExecutor(
-            max(1, count - 1), "minigpt", initializer=torch.set_num_threads, initargs=(1,)
-        )
-
-    def run(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
-        """The results of all tasks, in order. An error of one is raised when all have ended."""
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            futures = [self._others.submit(task) for task in tasks[1:]]
-            try:
-                first = tasks[0]()
-            finally:
-                wait(futures)
-            return [first, *(future.result() for future in futures)]
-        finally:
-            torch.set_num_threads(threads)

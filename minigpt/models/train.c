@@ -1,28 +1,23 @@
 /* A training step of a GPT on the CPU: the loss, its gradients, and the optimizers' steps.
 
    gradients.py and native_step.py call it in several threads, each for its part of the batch or of the weights; nothing
-   here starts a thread. Everything is in float32. The code itself is in lanes.h, pass.h and update.h, which are compiled
-   once for each kind of processor. */
+   here starts a thread. Everything is in float32. The code itself is in lanes.h, pass.h and update.h, which levels.h
+   compiles for each kind of processor. */
 
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "blocks.h"
+
 enum {
     PAD = 32,   /* a head's matrices are filled up to multiples of it: the most columns of a tile */
     BLOCK = 48, /* queries at a time */
-    DEEP = 256, /* rows, and WIDE columns, of a block of the right side of a product */
-    WIDE = 512,
-    TALL = 48,  /* rows of its left side: a multiple of every ROWS */
-    PACKED = DEEP * (WIDE + TALL),
-    SUMS = 32,
     SOME = 4096,
     MIRRORED = 16,
 };
 #define MARGIN 1.02f /* the first quintic is made for singular values of 1 at most, rounding included */
-
-typedef struct { const float *at; long down, across; } Matrix; /* element (i, j) is at[i * down + j * across] */
 
 typedef struct { const float *gain, *shift; float *dgain, *dshift; } Norm; /* [C] */
 
@@ -71,69 +66,11 @@ static long padded(long n) { return (n + PAD - 1) / PAD * PAD; }
 /* How far rows of n numbers lie apart: at a power of two, they would all be kept in the same few places of a cache. */
 static long apart(long n) { return n + 16; }
 
-#define GLUED(name, level) name##_##level
-#define GLUE(name, level) GLUED(name, level)
-#define ON(name) GLUE(name, LEVEL)
-
-#define LEVEL base
-#define LANES 4
-#define ROWS 6
-#include "lanes.h"
-#include "pass.h"
-#include "update.h"
-#undef LEVEL
-#undef LANES
-#undef ROWS
-
-#if defined(__x86_64__) && defined(__linux__) && __GNUC__ >= 12 && !defined(__clang__)
-#pragma GCC push_options
-#pragma GCC target("arch=x86-64-v3")
-#define LEVEL v3
-#define LANES 8
-#define ROWS 6
-#include "lanes.h"
-#include "pass.h"
-#include "update.h"
-#undef LEVEL
-#undef LANES
-#undef ROWS
-#pragma GCC pop_options
-
-#pragma GCC push_options
-#pragma GCC target("arch=x86-64-v4,prefer-vector-width=512")
-#define LEVEL v4
-#define LANES 16
-#define ROWS 12
-#include "lanes.h"
-#include "pass.h"
-#include "update.h"
-#undef LEVEL
-#undef LANES
-#undef ROWS
-#pragma GCC pop_options
-
-static int most = 4, found; /* as in x86-64-v4 */
-
-static int level(void)
-{
-    if (!found)
-        found = most >= 4 && __builtin_cpu_supports("x86-64-v4")   ? 4
-                : most >= 3 && __builtin_cpu_supports("x86-64-v3") ? 3
-                                                                   : 1;
-    return found;
-}
+#define CODE "training.h"
+#include "levels.h"
 
 /* The level whose code is used. Tests set the highest that may be; 0 changes nothing. */
-int train_level(int highest)
-{
-    if (highest) most = highest, found = 0;
-    return level();
-}
-#define CALL(name, ...) (level() == 4 ? name##_v4(__VA_ARGS__) : level() == 3 ? name##_v3(__VA_ARGS__) : name##_base(__VA_ARGS__))
-#else
-#define CALL(name, ...) name##_base(__VA_ARGS__)
-int train_level(int highest) { return (void)highest, 1; }
-#endif
+int train_level(int highest) { return choose_level(highest); }
 
 /* So that a library and a train_library.py of different ages are found out. */
 long train_size(void) { return sizeof(Model) + sizeof(Block) + sizeof(AdamW) + sizeof(Muon); }

@@ -1,4 +1,4 @@
-/* The optimizers' steps, for one kind of processor: train.c includes this file for each. */
+/* The optimizers' steps, for one kind of processor: levels.h includes this file for each. */
 
 /* AdamW (Loshchilov and Hutter, 2019) for n numbers; the gradient is multiplied by `factor`. */
 static void ON(adamw)(float *restrict p, const float *restrict g, float *restrict mean, float *restrict square, long n,

@@ -1,14 +1,19 @@
 """Compares the logits of cached decoding with those of full passes over the same ids."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minigpt.models.decoder import window_logits
-from minigpt.models.kinds import Model
-from minigpt.models.kv_cache import window_start
+from minigpt.models.window import window_start
 from minigpt.sampling.records import CacheReport
+
+if TYPE_CHECKING:
+    from minigpt.models.network import AnyModel
 
 
 @dataclass
@@ -27,7 +32,7 @@ class CacheCheck:
     Both see the same window, because a text beyond the context is read in windows that advance by half.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: AnyModel) -> None:
         self._model = model
         self._held: dict[int, _Held] = {}
         self._steps, self._largest, self._at = 0, 0.0, (0, 0)
@@ -51,7 +56,8 @@ class CacheCheck:
         return CacheReport(steps=self._steps, largest_difference=self._largest, sample=sample, position=position)
 
     def _compare(self, sample: int, held: _Held) -> None:
-        last_TV = window_logits(self._model, held.ids[held.start :])[-len(held.logits) :]
+        read_TV = np.concatenate(list(window_logits(self._model, held.ids[held.start :])))
+        last_TV = read_TV[-len(held.logits) :]
         difference_T = np.abs(last_TV - np.stack(held.logits)).max(-1)
         step = int(difference_T.argmax())
         largest = float(difference_T[step])

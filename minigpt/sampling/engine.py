@@ -1,21 +1,26 @@
 """Generates text: a stream of pieces, each with the text that it adds and the record of its step."""
 
+from __future__ import annotations
+
 import codecs
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minigpt.models.decoder import decoder_for
-from minigpt.models.kinds import Model
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import SeenTokens, build_stages, count_tokens
 from minigpt.sampling.philox import uniform
 from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.settings import SEEDS, SampleConfig
 from minigpt.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from minigpt.models.network import AnyModel
 
 BATCH = 32  # samples that are decoded at once: more are hardly faster each, and their caches take memory
 
@@ -40,7 +45,7 @@ class Piece:
 
 
 def generate(
-    model: Model,
+    model: AnyModel,
     tokenizer: Tokenizer,
     prompt: str,
     config: SampleConfig | None = None,
@@ -85,7 +90,7 @@ def by_sample(pieces: Iterator[Piece], numbers: Iterable[int]) -> Iterator[Itera
     return map(of, numbers)
 
 
-def _generate(model: Model, ids: list[int], samples: list["_Sample"], watch: Watch | None) -> Iterator[Piece]:
+def _generate(model: AnyModel, ids: list[int], samples: list[_Sample], watch: Watch | None) -> Iterator[Piece]:
     decoder = decoder_for(model, len(samples))
     logits_BV = decoder.prefill(ids)
     while True:

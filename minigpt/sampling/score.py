@@ -1,22 +1,26 @@
 """Scores texts: documents of ids in parts (total nats, bits and perplexity), and the tokens of a continuation."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
 from minigpt.errors import named
-from minigpt.models.baselines import Baseline
-from minigpt.models.decoder import NOT_SCORED, Autocast, decoder_for, stream_nats, target_nats
-from minigpt.models.device import windows_at_once
-from minigpt.models.kinds import Model
-from minigpt.models.kv_cache import window_step
+from minigpt.models.decoder import decoder_for, target_nats
+from minigpt.models.network import NOT_SCORED, Autocast, is_gpt
+from minigpt.models.window import window_step, windows_at_once
 from minigpt.sampling.distribution import Distribution, distribution, require_finite
 from minigpt.sampling.records import FileScore, ScoredToken, perplexity
 from minigpt.settings import require
 from minigpt.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from minigpt.models.baselines import Baseline
+    from minigpt.models.network import AnyModel
 
 _STRETCH = 1024  # of a stream, at once
 
@@ -49,7 +53,7 @@ def checked_stride(stride: int | None, context: int) -> int:
 
 
 def score(
-    model: Model,
+    model: AnyModel,
     parts: Iterable[Part],
     *,
     name: str | None = None,
@@ -75,8 +79,8 @@ def score(
     `autocast` has it; sums are in float64.
     """
     context, rolling = model.config.context, prefix_token is not None
-    if isinstance(model, Baseline) and stride is None and not rolling:
-        return _stream_score(model, parts, name, autocast, progress)
+    if not is_gpt(model) and stride is None and not rolling:
+        return _stream_score(cast("Baseline", model), parts, name, autocast, progress)
     stride = checked_stride(context if rolling else stride, context)
     rows = windows_at_once(model.config, model.device)
     counted = _Documents(parts, progress, prefix_token)
@@ -136,6 +140,8 @@ def _stream_score(
     progress: Callable[[int], None],
 ) -> FileScore:
     """Like `score`, with the recurrent state carried from part to part of a document."""
+    from minigpt.models.state_decoder import stream_nats
+
     counted, state, last = _Documents(parts, progress), None, np.zeros(0, np.int64)
     tokens, nats = 0, 0.0
     for ids, begins in counted:
@@ -210,7 +216,7 @@ def _batches(windows: Iterator[_Window], rows: int) -> Iterator[list[_Window]]:
         yield batch
 
 
-def _loss(model: Model, batch: Sequence[_Window], autocast: Autocast | None) -> float:
+def _loss(model: AnyModel, batch: Sequence[_Window], autocast: Autocast | None) -> float:
     """The summed loss in nats. Shorter windows are padded on the right, where no earlier token sees the padding."""
     length = max(len(window.ids) for window in batch) - 1
     x_BT = np.zeros((len(batch), length), np.int64)
@@ -228,12 +234,12 @@ def _finite_sum(nats: np.ndarray) -> float:
     return float(total)
 
 
-def distribution_after(model: Model, ids: Sequence[int]) -> Distribution:
+def distribution_after(model: AnyModel, ids: Sequence[int]) -> Distribution:
     """The distribution after `ids` (one or more), unfiltered."""
     return distribution(decoder_for(model).prefill(ids)[0])
 
 
-def before_each(model: Model, ids: Sequence[int], tokens: Sequence[int]) -> Iterator[Distribution]:
+def before_each(model: AnyModel, ids: Sequence[int], tokens: Sequence[int]) -> Iterator[Distribution]:
     """The distribution before each of `tokens` (one or more) that follow `ids` (one or more), as in sampling."""
     decoder = decoder_for(model)
     yield distribution(decoder.prefill(ids)[0])

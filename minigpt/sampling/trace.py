@@ -9,6 +9,8 @@ A step of a tree, such as the explorer makes, has two more names: its own number
 the step before it, or null if it follows the prompt.
 """
 
+from __future__ import annotations
+
 import io
 import json
 import platform
@@ -16,22 +18,25 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from minigpt.checkpoint.files import CONFIG, sha256_of, storable
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.tensors import weight_files
 from minigpt.checkpoint.tokenizer_files import tokenizer_files
 from minigpt.errors import ConfigError, OutputError, TraceError, brief, escaped, named
-from minigpt.models.kinds import Model
+from minigpt.models.native import instruction_set
+from minigpt.models.network import dtype_of
+from minigpt.models.threads import most_threads
 from minigpt.records import Misfit, Several, from_line, from_plain, to_plain
 from minigpt.sampling import philox
 from minigpt.sampling.records import Change, SampleEnd, StepRecord
 from minigpt.settings import FILTERS, SampleConfig
 from minigpt.text.records import token_text
 from minigpt.versions import version
+
+if TYPE_CHECKING:
+    from minigpt.models.network import AnyModel
 
 FORMAT = "minigpt trace"
 NUMBER = 3  # of the format; one more whenever a reader of the last one would misread or refuse the new
@@ -50,7 +55,7 @@ class Fingerprint:
     config: str
 
     @classmethod
-    def of(cls, folder: Path) -> "Fingerprint":
+    def of(cls, folder: Path) -> Fingerprint:
         """Raises CheckpointError if one of the files cannot be read."""
         return cls(
             weights=sha256_of(weight_files(folder)),
@@ -58,7 +63,7 @@ class Fingerprint:
             config=sha256_of([folder if folder.is_file() else folder / CONFIG]),
         )
 
-    def changes(self, other: "Fingerprint") -> list[str]:
+    def changes(self, other: Fingerprint) -> list[str]:
         """The names of the files that differ in `other`."""
         return [name for name, value in asdict(self).items() if value != getattr(other, name)]
 
@@ -74,13 +79,13 @@ class Versions:
     machine: str
 
     @classmethod
-    def here(cls) -> "Versions":
+    def here(cls) -> Versions:
         return cls(
             minigpt=version("minigpt"),
             python=platform.python_version(),
             torch=version("torch"),
             tokenizers=version("tokenizers"),
-            machine=f"{platform.system()} {platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+            machine=f"{platform.system()} {platform.machine()} {instruction_set()}",
         )
 
 
@@ -111,7 +116,7 @@ class TraceHeader:
         *,
         num_samples: int = 1,
         made_by: str = "sample",
-    ) -> "TraceHeader":
+    ) -> TraceHeader:
         """The header for what `checkpoint` is about to generate from `prompt`, now. Raises CheckpointError."""
         model, tokenizer = checkpoint.model, checkpoint.tokenizer
         return cls(
@@ -128,7 +133,7 @@ class TraceHeader:
             **_computed_with(model),
         )
 
-    def changes(self, model: Model) -> tuple[Change, ...]:
+    def changes(self, model: AnyModel) -> tuple[Change, ...]:
         """Whatever may make `model` round numbers differently than when the trace was made."""
         settings = _computed_with(model)
         then = {**asdict(self.versions), **{name: getattr(self, name) for name in settings}}
@@ -138,10 +143,9 @@ class TraceHeader:
         )
 
 
-def _computed_with(model: Model) -> dict[str, Any]:
+def _computed_with(model: AnyModel) -> dict[str, Any]:
     """The device, the type of the weights, and the number of threads."""
-    dtype = str(model.wte.weight.dtype).removeprefix("torch.")
-    return {"device": str(model.device), "dtype": dtype, "threads": torch.get_num_threads()}
+    return {"device": str(model.device), "dtype": dtype_of(model), "threads": most_threads()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +164,7 @@ class TraceStep(TreePlace):
     """One token. `before` is the step before it, known once a trace is read; None at the prompt."""
 
     record: StepRecord
-    before: "TraceStep | None" = field(default=None, repr=False, compare=False)
+    before: TraceStep | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +186,7 @@ class TraceWriter:
         self.path, self._header, self._steps = path, header, 0
         self._file: io.FileIO | None = None
 
-    def __enter__(self) -> "TraceWriter":
+    def __enter__(self) -> TraceWriter:
         try:
             self._file = io.FileIO(self.path, "x")
         except FileExistsError as error:

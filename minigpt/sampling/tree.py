@@ -1,16 +1,19 @@
 """A tree of continuations of one prompt, in which every step costs one token."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minigpt.errors import CorpusError
-from minigpt.models.decoder import CachedDecoder, Column
-from minigpt.models.gpt import GPT
-from minigpt.models.kv_cache import window_start
+from minigpt.models.decoder import CachedDecoder
+from minigpt.models.network import Column
+from minigpt.models.window import window_start
 from minigpt.sampling.distribution import (
     Distribution,
     best_ids,
@@ -27,6 +30,10 @@ from minigpt.sampling.trace import TraceHeader, TraceStep
 from minigpt.settings import SampleConfig
 from minigpt.text.records import Token, token_text
 from minigpt.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from minigpt.models.gpt import GPT
+    from minigpt.models.native import NativeGPT
 
 _KEPT_BYTES = 512 << 20  # of logits, keys and values: about 1,900 nodes of GPT-2's
 _RAW = SampleConfig(temperature=1.0, top_p=1.0)
@@ -52,7 +59,13 @@ class TokenTree:
     """
 
     def __init__(
-        self, model: GPT, tokenizer: Tokenizer, prompt: str = "", *, seed: int = 1, kept_bytes: int = _KEPT_BYTES
+        self,
+        model: GPT | NativeGPT,
+        tokenizer: Tokenizer,
+        prompt: str = "",
+        *,
+        seed: int = 1,
+        kept_bytes: int = _KEPT_BYTES,
     ) -> None:
         self._tokenizer, self._model, self._decoder = tokenizer, model, CachedDecoder(model)
         self._seed, self._draws = seed, 0

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.models.device import autocast, windows_at_once
+from minigpt.models.device import autocast
 from minigpt.models.kinds import Model
+from minigpt.models.window import windows_at_once
 from minigpt.text.shards import Ids
 from minigpt.training.distributed import ALONE, Ranks
 

@@ -17,8 +17,8 @@ from minigpt.models import train_library as c
 from minigpt.models.gpt import GPT
 from minigpt.models.gradients import Batch, Gradients, has_gradients
 from minigpt.models.kinds import Model
-from minigpt.models.threads import Workers
 from minigpt.models.train_library import has_wide_registers, train_library
+from minigpt.models.workers import Workers
 from minigpt.settings import TrainConfig
 from minigpt.training.distributed import Ranks
 from minigpt.training.optim import Muon

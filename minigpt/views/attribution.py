@@ -58,7 +58,8 @@ def leave_one_out(
 
     from minigpt.models.arrays import as_array
     from minigpt.models.inside import logits_without_each
-    from minigpt.models.kv_cache import KVCache, window_start
+    from minigpt.models.kv_cache import KVCache
+    from minigpt.models.window import window_start
     from minigpt.sampling.distribution import best_ids, candidates, distribution, surprisal
 
     start = window_start(len(ids), model.config.context)
@@ -101,7 +102,7 @@ class _Flags(Settings):
 
 def _ask(question: Question) -> Answer:
     from minigpt.models.decoder import decoding_threads
-    from minigpt.models.kv_cache import window_start
+    from minigpt.models.window import window_start
 
     explained = question.only_tracked(f"{named('attribution')} explains")
     model = question.gpt(f"{named('attribution')} leaves tokens out of the keys and values")

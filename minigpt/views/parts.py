@@ -72,7 +72,7 @@ def parts_worth(
     """
     from minigpt.models.ablation import contributions, logits_without, logits_without_each_part
     from minigpt.models.arrays import as_array
-    from minigpt.models.kv_cache import window_start
+    from minigpt.models.window import window_start
     from minigpt.sampling.distribution import best_ids, candidates, distribution, require_finite, surprisal
 
     dist = distribution(as_array(logits_without(model, ids, ())))

@@ -124,7 +124,7 @@ def next_without(
     """
     from minigpt.models.ablation import logits_without
     from minigpt.models.arrays import as_array
-    from minigpt.models.kv_cache import window_start
+    from minigpt.models.window import window_start
     from minigpt.sampling.distribution import distribution, divergence_bits
 
     asked = removal(texts)

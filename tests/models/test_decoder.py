@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from minigpt.models import decoder as decoder_module
-from minigpt.models import flat_step
+from minigpt.models import flat_step, torch_network
 from minigpt.models.decoder import CachedDecoder
 from minigpt.models.gpt import GPT
-from minigpt.models.kv_cache import KVCache, window_start
+from minigpt.models.kv_cache import KVCache
+from minigpt.models.window import window_start
 
 MakeModel = Callable[..., GPT]
 
@@ -59,9 +59,9 @@ def test_the_window_starts_at_the_beginning_while_all_fits(context: int) -> None
 
 @pytest.fixture(params=["native", "flat"])
 def step(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both kinds of step, one after the other; the first is there where step.c could be compiled."""
+    """Both kinds of network, one after the other; the first is there where forward.c could be compiled."""
     if request.param == "flat":
-        monkeypatch.setattr(decoder_module, "is_native", lambda model: False)
+        monkeypatch.setattr(torch_network, "is_native", lambda config: False)
 
 
 @pytest.mark.usefixtures("step")
@@ -136,7 +136,7 @@ def test_the_copied_head_of_a_large_vocabulary_gives_the_same_logits(
     make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flat_step, "_HEAD_PARAMETERS", 1)
-    monkeypatch.setattr(decoder_module, "is_native", lambda model: False)
+    monkeypatch.setattr(torch_network, "is_native", lambda config: False)
     model = make_model(50)
     decoder = CachedDecoder(model)
     decoder.prefill([1, 2])

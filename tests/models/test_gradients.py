@@ -13,8 +13,8 @@ from minigpt.models import gradients as module
 from minigpt.models import train_library as library_module
 from minigpt.models.gpt import GPT
 from minigpt.models.gradients import Gradients, has_gradients
-from minigpt.models.threads import Workers
 from minigpt.models.train_library import train_library
+from minigpt.models.workers import Workers
 from minigpt.settings import ModelConfig
 from minigpt.training.finetune import freeze
 

@@ -6,9 +6,10 @@ import pytest
 
 from minigpt.errors import ConfigError
 from minigpt.models.baselines import Baseline
-from minigpt.models.decoder import CachedDecoder, StateDecoder, decoder_for
+from minigpt.models.decoder import CachedDecoder, decoder_for
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import gpt_of
+from minigpt.models.state_decoder import StateDecoder
 from minigpt.settings import MODELS
 from minigpt.settings.model import NAMES
 

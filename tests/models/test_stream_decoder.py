@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from minigpt.models.baselines import Baseline
-from minigpt.models.decoder import StateDecoder, read_stretches
+from minigpt.models.state_decoder import StateDecoder, read_stretches
 
 V = 50
 MakeBaseline = Callable[..., Baseline]

@@ -1,17 +1,19 @@
 """How many threads steps end up with, on free cores and on busy ones, by a clock of our own; and workers."""
 
+import sys
 import threading
-from collections.abc import Callable
 from functools import partial
 
 import pytest
 import torch
 
-from minigpt.models.threads import StepThreads, Workers, one_thread_but_for_steps, step_threads
+from minigpt.models import threads
+from minigpt.models.threads import StepThreads, available_cores, most_threads, use_threads
+from minigpt.models.workers import Workers, one_thread
 
 
 class Machine:
-    """Steps take `seconds[threads]`, whatever torch really does."""
+    """Steps take `seconds[threads]`."""
 
     def __init__(self, most: int, one: float, all_of_them: float) -> None:
         self.now, self.seconds, self.used = 0.0, {1: one, most: all_of_them}, list[int]()
@@ -20,9 +22,9 @@ class Machine:
     def run(self, steps: int) -> list[int]:
         self.used = []
         for _ in range(steps):
-            with self.threads:
-                self.used.append(self.threads.count)
-                self.now += self.seconds[self.threads.count]
+            with self.threads as count:
+                self.used.append(count)
+                self.now += self.seconds[count]
         return self.used
 
 
@@ -58,40 +60,33 @@ def test_where_there_is_one_thread_there_is_nothing_to_try() -> None:
     assert Machine(1, 1.0, 1.0).run(20) == [1] * 20
 
 
-@pytest.mark.parametrize("fail", [False, True])
-def test_torch_gets_its_threads_back_after_each_step(fail: bool) -> None:
-    torch.set_num_threads(3)
-    threads, seen = StepThreads(3), list[int]()
-
-    def step() -> None:
-        with threads:
-            seen.append(torch.get_num_threads())
-            if fail:
-                raise ValueError
-
+def test_the_most_threads_are_those_asked_for_then_torchs_then_the_environments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threads, "_given", [])
+    before = torch.get_num_threads()
     try:
-        for _ in range(5):
-            outcome(step)
-            assert torch.get_num_threads() == 3
-        assert seen == [1, 1, 1, 1, 3]
+        torch.set_num_threads(3)
+        assert most_threads() == 3
+        use_threads(2)
+        assert (most_threads(), torch.get_num_threads()) == (2, 2)
+        monkeypatch.delitem(sys.modules, "torch")
+        assert most_threads() == 2
+        monkeypatch.setattr(threads, "_given", [])
+        monkeypatch.setenv("OMP_NUM_THREADS", "5")
+        assert most_threads() == 5
+        monkeypatch.setenv("OMP_NUM_THREADS", "0,many")
+        assert most_threads() == available_cores() >= 1
     finally:
-        torch.set_num_threads(1)
+        torch.set_num_threads(before)
 
 
-def outcome(step: Callable[[], None]) -> None:
-    try:
-        step()
-    except ValueError:
-        return
-
-
-def test_steps_may_use_the_threads_that_all_else_is_denied() -> None:
+def test_one_thread_lasts_until_its_block_is_left() -> None:
     torch.set_num_threads(3)
     try:
-        assert step_threads() == 3
-        with one_thread_but_for_steps():
-            assert (torch.get_num_threads(), step_threads()) == (1, 3)
-        assert (torch.get_num_threads(), step_threads()) == (3, 3)
+        with one_thread():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(1)
 

@@ -20,7 +20,7 @@ from minigpt.checkpoint.characters import read_characters
 from minigpt.checkpoint.folder import Checkpoint, load
 from minigpt.checkpoint.listing import snapshots
 from minigpt.models.gpt import GPT
-from minigpt.models.kv_cache import window_start
+from minigpt.models.window import window_start
 from minigpt.render.model_page import model_page
 from minigpt.render.style import token_label
 from minigpt.render.tokenization import boundary_note

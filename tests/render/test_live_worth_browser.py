@@ -10,7 +10,7 @@ import pytest
 from browser import Browser
 
 from minigpt.checkpoint.folder import Checkpoint, load
-from minigpt.models.kv_cache import window_start
+from minigpt.models.window import window_start
 from minigpt.sampling.distribution import best_ids, distribution, divergence_bits
 from minigpt.sampling.score import distribution_after
 from minigpt.views.parts import parts_worth

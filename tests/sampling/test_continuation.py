@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from minigpt.models.gpt import GPT
-from minigpt.models.kv_cache import window_start
+from minigpt.models.window import window_start
 from minigpt.sampling.distribution import distribution
 from minigpt.sampling.score import before_each, scored
 from minigpt.text.tokenizer import Tokenizer

@@ -10,7 +10,7 @@ import torch
 
 from minigpt.errors import CheckpointError
 from minigpt.models.gpt import GPT
-from minigpt.models.kv_cache import window_start
+from minigpt.models.window import window_start
 from minigpt.sampling import engine
 from minigpt.sampling.distribution import distribution
 from minigpt.sampling.engine import Piece, by_sample, generate

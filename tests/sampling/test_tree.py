@@ -13,7 +13,7 @@ from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import CheckpointError
 from minigpt.models.decoder import CachedDecoder
 from minigpt.models.gpt import GPT
-from minigpt.models.kv_cache import window_start
+from minigpt.models.window import window_start
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.engine import generate
 from minigpt.sampling.filters import build_stages

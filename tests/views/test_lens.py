@@ -1,7 +1,7 @@
 """What each layer would predict, against a lens made of transformers' hidden states, and against the model's output."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -9,9 +9,11 @@ import torch
 import transformers
 
 from minigpt.checkpoint.hf_gpt2 import config_to_json, weights_to_tensors
+from minigpt.models import torch_network
 from minigpt.models.decoder import CachedDecoder
 from minigpt.models.gpt import GPT
 from minigpt.models.inside import layer_logits
+from minigpt.sampling.records import Candidate
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.views.lens import by_layer
 from minigpt.views.probs import next_token
@@ -20,7 +22,8 @@ IDS = [5, 9, 40, 301, 77]
 
 
 @pytest.mark.parametrize("length", [1, 2, 5, 16, 17, 40])
-def test_the_last_row_is_the_models_output_to_the_bit(model: GPT, length: int) -> None:
+def test_the_last_row_is_torchs_output_to_the_bit(model: GPT, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_network, "is_native", lambda config: False)
     ids = (IDS * 8)[:length]
     assert np.array_equal(layer_logits(model, ids)[-1], CachedDecoder(model).prefill(ids)[0])
 
@@ -62,7 +65,18 @@ def test_the_numbers_of_a_row_are_those_of_its_logits(model: GPT, bpe: Tokenizer
 
 def test_the_last_row_is_what_inspect_probs_shows(model: GPT, bpe: Tokenizer) -> None:
     output, shown = by_layer(model, bpe, IDS, top=10)[-1], next_token(model, bpe, IDS, top=10)
-    assert (output.candidates, output.other, output.entropy_bits) == (shown.candidates, shown.other, shown.entropy_bits)
+    assert output.other is not None
+    assert shown.other is not None
+    assert_nearly_equal(output.candidates, shown.candidates)
+    assert output.other.prob == pytest.approx(shown.other.prob, rel=1e-5)
+    assert output.entropy_bits == pytest.approx(shown.entropy_bits, rel=1e-5)
+
+
+def assert_nearly_equal(found: Sequence[Candidate], expected: Sequence[Candidate]) -> None:
+    """The same tokens, with numbers that torch and C may round differently."""
+    assert [c.id for c in found] == [c.id for c in expected]
+    for name in ("logit", "raw_prob", "prob"):
+        assert [getattr(c, name) for c in found] == pytest.approx([getattr(c, name) for c in expected], rel=1e-5)
 
 
 def test_without_a_choice_the_most_likely_token_is_followed(model: GPT, bpe: Tokenizer) -> None:
@@ -73,4 +87,4 @@ def test_without_a_choice_the_most_likely_token_is_followed(model: GPT, bpe: Tok
 def test_a_text_beyond_the_context_is_read_as_sampling_reads_it(model: GPT, bpe: Tokenizer) -> None:
     ids = IDS * 8
     rows, shown = by_layer(model, bpe, ids), next_token(model, bpe, ids, top=1)
-    assert rows[-1].candidates == shown.candidates
+    assert_nearly_equal(rows[-1].candidates, shown.candidates)

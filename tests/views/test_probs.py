@@ -10,7 +10,7 @@ import torch
 
 from minigpt.models.baselines import Baseline
 from minigpt.models.gpt import GPT
-from minigpt.models.kv_cache import window_start
+from minigpt.models.window import window_start
 from minigpt.sampling.engine import generate
 from minigpt.sampling.records import BareToken, Candidate, StepRecord
 from minigpt.settings import SampleConfig

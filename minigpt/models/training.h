@@ -1,0 +1,3 @@
+#include "lanes.h"
+#include "pass.h"
+#include "update.h"
