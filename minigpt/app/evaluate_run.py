@@ -47,12 +47,13 @@ class Evaluation:
         self.checkpoint, self._stride, self._rolling = checkpoint, stride, windows.rolling
         self.losses = Losses(checkpoint.tokenizer)
         precision = resolve_precision(windows.precision, model.device, model.config.width)
-        self._autocast = partial(autocast, model.device, precision)
+        self._autocast = None if precision == "float32" else partial(autocast, model.device, precision)
 
     @classmethod
     def open(cls, path: Path | None, windows: Windows, weights: Weights, machine: Machine) -> "Evaluation":
         """Load the checkpoint at `path`, or the newest run."""
-        loaded = open_checkpoint(path, machine.device, machine.threads, weights.dtype, weights.quantize, windows)
+        rounds = windows.precision != "float32"
+        loaded = open_checkpoint(path, machine, weights, reading=windows, needs_torch=rounds)
         return cls(loaded, windows)
 
     def run(self, files: Sequence[str], text: TextFormat, stages: Stages) -> Iterator[Skipped | Remark | FileScore]:

@@ -14,7 +14,7 @@ from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.gguf import check_installed, save_gguf
 from minigpt.checkpoint.records import Exported
 from minigpt.errors import named
-from minigpt.settings import FOLDER_DTYPES, GGUF_DTYPES, PAGE_DTYPES, ExportSettings, one_of, require
+from minigpt.settings import FOLDER_DTYPES, GGUF_DTYPES, PAGE_DTYPES, ExportSettings, Machine, one_of, require
 
 # The types of weights in each kind of export, and where they are in a message.
 _DTYPES = {
@@ -52,7 +52,7 @@ def export_run(
     check_target(target, overwrite=wanted.overwrite)
     if kind == "gguf":
         check_installed()
-    loaded, page = open_checkpoint(run, "cpu", None, called="run"), None
+    loaded, page = open_checkpoint(run, Machine(device="cpu"), called="run", needs_torch=True), None
     if kind == "gguf":
         save_gguf(target, loaded, dtype, lambda total: stages("writing", total, "bytes"))
     elif kind == "page":

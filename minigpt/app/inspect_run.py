@@ -38,7 +38,7 @@ def question(
         advice = f'Give it as an argument (minigpt {view.command} "Once upon a"), with --file, or on standard input.'
         text = text_to_look_at(source.text, source.file, advice=advice)
     path = view.checkpoint(flags, source.checkpoint, "checkpoint" in given)
-    loaded = open_checkpoint(path, machine.device, machine.threads, reading=source)
+    loaded = open_checkpoint(path, machine, reading=source, needs_torch=view.needs_torch)
     read = Encoded([], [])
     if view.of_tokens:
         read = Encoded([single_token(loaded.tokenizer, check_argument(token)) for token in tokens], [])

@@ -4,55 +4,77 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from minigpt.checkpoint.folder import Checkpoint, described, load
+from minigpt.checkpoint.folder import Checkpoint, Stored, described, read
 from minigpt.checkpoint.runs import newest_run
 from minigpt.errors import ConfigError, CorpusError, concerning, named
-from minigpt.models.device import resolve_device
+from minigpt.models.device import is_surely_cpu
 from minigpt.models.kinds import gpt_of
-from minigpt.models.precision import stored
-from minigpt.settings import Beginning, Reading
+from minigpt.models.native import is_native
+from minigpt.models.threads import use_threads
+from minigpt.settings import Beginning, Machine, Reading, Weights
 from minigpt.text.formats import check_argument, read_prompt, read_text
 from minigpt.versions import version
 
-_USUAL = Reading()
+if TYPE_CHECKING:
+    import torch
+
+_USUAL, _AS_STORED = Reading(), Weights()
 # Begins the display of a stage of the work, by name, number of units and unit; the result is called with units done.
 Stages = Callable[..., Callable[[int], None]]
 
 
-def use_device(name: str, threads: int | None, resolve: Callable[[str], torch.device] = resolve_device) -> torch.device:
+def use_device(
+    name: str, threads: int | None, resolve: "Callable[[str], torch.device] | None" = None
+) -> "torch.device":
     """The device by name; sets `threads` CPU threads."""
+    import torch
+
+    from minigpt.models.device import resolve_device
+
     if threads is not None:
         torch.set_num_threads(threads)
     torch.backends.cudnn.allow_tf32 = False  # or an LSTM's steps on a GPU would differ from its full passes
-    return resolve(name)
+    return (resolve or resolve_device)(name)
 
 
 def open_checkpoint(
     path: Path | None,
-    device: str,
-    threads: int | None,
-    dtype: str = "float32",
-    quantize: str = "none",
+    machine: Machine,
+    weights: Weights = _AS_STORED,
+    *,
     reading: Beginning = _USUAL,
     called: str = "checkpoint",
+    needs_torch: bool = False,
 ) -> Checkpoint:
-    """Load the checkpoint by path, or the newest run, with its weights stored as `dtype` and `quantize` say.
+    """Load the checkpoint by path, or the newest run, with its weights stored as `weights` says.
 
+    A GPT on the CPU computes in C if it can, and torch is then not loaded, unless what is asked `needs_torch`.
     `reading`: how its tokenizer reads a prompt. `called`: the setting that gave the path.
     """
-    target = use_device(device, threads)
+    in_c = not needs_torch and is_surely_cpu(machine.device)
+    target = None if in_c else use_device(machine.device, machine.threads)  # a device that is not there comes first
     with concerning(called, instead_of="checkpoint"):
-        loaded = load(path if path is not None else newest_run(), target)
+        found = read(path if path is not None else newest_run())
+    if in_c and is_native(found.config):
+        if machine.threads is not None:
+            use_threads(machine.threads)
+        loaded = found.in_c(weights.dtype, weights.quantize)
+    else:
+        loaded = _in_torch(found, target or use_device(machine.device, machine.threads), weights)
     special = isinstance(reading, Reading) and reading.special
-    loaded = replace(loaded, tokenizer=loaded.tokenizer.reading(special=special, no_bos=reading.no_bos))
-    if (dtype, quantize) == ("float32", "none"):
+    return replace(loaded, tokenizer=loaded.tokenizer.reading(special=special, no_bos=reading.no_bos))
+
+
+def _in_torch(found: Stored, device: "torch.device", weights: Weights) -> Checkpoint:
+    loaded = found.in_torch(device)
+    if weights == _AS_STORED:
         return loaded
+    from minigpt.models.precision import stored
+
     model = gpt_of(loaded.model, f"{named('dtype')} and {named('quantize')} are for the products of blocks")
-    return replace(loaded, model=stored(model, dtype, quantize))
+    return replace(loaded, model=stored(model, weights.dtype, weights.quantize))
 
 
 def given_text(argument: str | None, file: Path | None = None) -> str:

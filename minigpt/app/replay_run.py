@@ -13,6 +13,7 @@ from minigpt.models.device import resolve_device
 from minigpt.sampling.records import Replay, Rescoring
 from minigpt.sampling.replay import Advance, repeat, rescored
 from minigpt.sampling.trace import Fingerprint, Trace, TraceHeader, read_trace
+from minigpt.settings import Machine
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,13 @@ def _open_checkpoint(path: Path, header: TraceHeader, given: Mapping[str, Any]) 
             f"{path} was made with the checkpoint {folder}, which is not there.\n"
             f"Name it with {named('checkpoint', 'FOLDER')} if it was moved, or another one to score the same tokens."
         )
-    device = given.get("device")
-    if device is None:
-        try:
-            device = str(resolve_device(header.device))
-        except ConfigError:
-            device = "auto"
-    return open_checkpoint(folder, device, given.get("threads", min(header.threads, os.cpu_count() or 1)))
+    threads = given.get("threads", min(header.threads, os.cpu_count() or 1))
+    return open_checkpoint(folder, Machine(device=given.get("device") or _device(header), threads=threads))
+
+
+def _device(header: TraceHeader) -> str:
+    """The device of the trace, or else any."""
+    try:
+        return "cpu" if header.device == "cpu" else str(resolve_device(header.device))
+    except ConfigError:
+        return "auto"

@@ -81,9 +81,7 @@ class SampleRun:
         }
         config = build(SampleConfig, {**vars(filters), **vars(drawing), **drawn})
         text = given_text(source.prompt, source.file)
-        loaded = open_checkpoint(
-            source.checkpoint, machine.device, machine.threads, weights.dtype, weights.quantize, source
-        )
+        loaded = open_checkpoint(source.checkpoint, machine, weights, reading=source)
         config = replace(config, bias=read_biases(loaded.tokenizer, filters.biases))
         return cls(
             loaded,

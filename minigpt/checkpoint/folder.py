@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from minigpt.checkpoint import baselines, hf_gpt2
 from minigpt.checkpoint.files import (
@@ -31,7 +31,7 @@ from minigpt.checkpoint.tensors import open_tensors, refuse_other_formats, weigh
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.checkpoint.torch_file import ARCHIVE
 from minigpt.errors import CheckpointError, brief, escaped, named
-from minigpt.settings import ModelConfig
+from minigpt.settings import ModelConfig, check_stored
 from minigpt.settings.model import NAMES
 from minigpt.text.tokenizer import GPT2_ROLES, Tokenizer
 
@@ -51,7 +51,7 @@ class Checkpoint:
     """
 
     path: Path
-    model: "Model"
+    model: "Model"  # or a NativeGPT, for what asks only what both can answer
     tokenizer: Tokenizer
     generation: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -86,6 +86,17 @@ class Stored:
         """
         return self.with_model(_kind_of(self.config).model_of(self.weights, self.config).to(device).eval())
 
+    def in_c(self, dtype: str = "float32", quantize: str = "none") -> Checkpoint:
+        """The checkpoint with a GPT that computes in C on the CPU, its weights stored as `dtype` and `quantize` say.
+
+        Raises ConfigError where the two exclude each other.
+        """
+        from minigpt.models.native import NativeGPT
+
+        check_stored(dtype, quantize)
+        model = NativeGPT(self.config, self.weights, dtype=dtype, quantize=quantize)
+        return self.with_model(cast("Model", model))
+
 
 def load(path: str | Path, device: "str | torch.device" = "cpu") -> Checkpoint:
     """Load a GPT-2 folder, a GGUF file or one of our baselines for inference in torch; a Hub id is downloaded.
@@ -93,6 +104,11 @@ def load(path: str | Path, device: "str | torch.device" = "cpu") -> Checkpoint:
     Raises CheckpointError if the files do not fit together. Nothing in a folder is executed.
     """
     return read(path).in_torch(device)
+
+
+def load_native(path: str | Path, dtype: str = "float32", quantize: str = "none") -> Checkpoint:
+    """Like `load`, for a GPT that computes in C, where minigpt.models.native.is_native: torch is not imported."""
+    return read(path).in_c(dtype, quantize)
 
 
 def read(path: str | Path) -> Stored:

@@ -159,7 +159,7 @@ class Exploration:
         machine: Machine,
     ) -> None:
         text = given_text(prompt, source.file)
-        loaded = open_checkpoint(source.checkpoint, machine.device, machine.threads, reading=source)
+        loaded = open_checkpoint(source.checkpoint, machine, reading=source)
         self.checkpoint = loaded
         self._model = gpt_of(loaded.model, "explore goes back and forth in keys and values")
         seed = secrets.randbelow(1_000_000) if exploring.seed is None else exploring.seed

@@ -1,15 +1,48 @@
 """The device to compute on, by name, and the precision that is fastest on it."""
 
+import ctypes
+import os
+import platform
+import sys
 from collections.abc import Mapping
-
-import torch
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minigpt.errors import ConfigError, brief, named
 from minigpt.settings import DEVICES, PRECISIONS, one_of, require, require_choice
 
+if TYPE_CHECKING:
+    import torch
 
-def resolve_device(name: str) -> torch.device:
+
+def is_surely_cpu(name: str) -> bool:
+    """Whether `resolve_device` would choose the CPU, as far as can be told without loading torch."""
+    return name == "cpu" or (name == "auto" and not may_have_gpu())
+
+
+def may_have_gpu() -> bool:
+    """Whether torch might find a GPU: there is a driver's library or a device."""
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    if sys.platform == "win32":
+        system = Path(os.environ.get("SYSTEMROOT", "C:/Windows")) / "System32"
+        return any(path for name in ("nvcuda.dll", "amdhip64*.dll") for path in system.glob(name))
+    return Path("/dev/kfd").exists() or _is_library("libcuda.so.1")  # AMD's driver; NVIDIA's, also in WSL
+
+
+def _is_library(name: str) -> bool:
+    """Whether the system finds a library of this name."""
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
+
+
+def resolve_device(name: str) -> "torch.device":
     """`auto` is CUDA, else MPS, else the CPU. Raises ConfigError for a device that this machine lacks."""
+    import torch
+
     if name == "auto":
         name = "cuda" if _has_usable_cuda() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -32,13 +65,15 @@ def resolve_device(name: str) -> torch.device:
 
 def _has_usable_cuda() -> bool:
     """Whether there is a GPU that this build of torch has kernels for; it also lists older ones."""
+    import torch
+
     try:
         return torch.cuda.is_available() and bool(torch.ones(1, device="cuda").add(1).item())
     except RuntimeError:
         return False
 
 
-def resolve_precision(name: str, device: torch.device, width: int) -> str:
+def resolve_precision(name: str, device: "torch.device", width: int) -> str:
     """`auto` is bfloat16 if that is faster, float32 if the device lacks it, and otherwise mixed.
 
     bfloat16 is faster on CUDA, and on a CPU from a width of 96: a training step takes 0.82 of the time of mixed at 3
@@ -52,14 +87,18 @@ def resolve_precision(name: str, device: torch.device, width: int) -> str:
     return "bfloat16" if device.type == "cuda" or (device.type == "cpu" and width >= 96) else "mixed"
 
 
-def autocast(device: torch.device, precision: str) -> torch.autocast:
+def autocast(device: "torch.device", precision: str) -> "torch.autocast":
     """bfloat16 for products, float32 for sums and weights; nothing of it where the precision is float32 or mixed."""
+    import torch
+
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def has_bfloat16(device: torch.device) -> bool:
+def has_bfloat16(device: "torch.device") -> bool:
     """Whether the device computes products of bfloat16 in hardware rather than emulating them."""
     if device.type == "cuda":
+        import torch
+
         with torch.cuda.device(device):
             return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":
@@ -70,5 +109,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 def cpu_capabilities() -> Mapping[str, object]:
     """The processor's name and instruction sets, by torch's names; empty if this torch is too old to tell."""
+    import torch
+
     capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return capabilities

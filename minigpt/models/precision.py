@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from minigpt.errors import named
 from minigpt.models.device import has_bfloat16
 from minigpt.models.gpt import GPT, Conv1D
-from minigpt.settings import DTYPES, QUANTIZATIONS, require, require_choice
+from minigpt.settings import check_stored, require
 
 LARGEST_INT8 = 127
 INT8_ROW = 16  # torch's kernel reads so many numbers at once, and beyond the end of a row that is no multiple
@@ -19,11 +19,9 @@ INT8_ROW = 16  # torch's kernel reads so many numbers at once, and beyond the en
 
 def stored(model: GPT, dtype: str = "float32", quantize: str = "none") -> GPT:
     """`model`, converted to bfloat16 or with int8 products. Raises ConfigError if the device does not support it."""
-    require_choice("dtype", dtype, DTYPES)
-    require_choice("quantize", quantize, QUANTIZATIONS)
+    check_stored(dtype, quantize)
     int8, bfloat16, device = named("quantize", "int8"), named("dtype", "bfloat16"), model.device.type
     if quantize == "int8":
-        require(dtype == "float32", f"{int8} keeps in float32 what it does not quantize: leave out {bfloat16}.")
         require(device == "cpu", f"{int8} runs on a CPU only, not on {device}: add {named('device', 'cpu')}.")
         for width in (model.config.width, model.config.mlp_width):
             fits = width % INT8_ROW == 0

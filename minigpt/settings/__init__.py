@@ -29,6 +29,7 @@ from minigpt.settings.common import (
     Reading,
     Source,
     Weights,
+    check_stored,
 )
 from minigpt.settings.fields import (
     Range,

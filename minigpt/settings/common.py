@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt.settings.fields import Range, Settings, setting
+from minigpt.errors import named
+from minigpt.settings.fields import Range, Settings, require, require_choice, setting
 
 SEEDS = 1 << 32  # torch's CPU generator, by which training draws, reads 32 bits of a seed
 SEED = Range(0, SEEDS - 1, both=True)
@@ -95,3 +96,12 @@ class Weights(Settings):
         choices=QUANTIZATIONS,
         remarks={"int8": "8-bit products on a CPU, fastest for large models, slightly less accurate"},
     )
+
+
+def check_stored(dtype: str, quantize: str) -> None:
+    """Raise ConfigError unless weights can be stored so: quantized, or in another `dtype`, or neither."""
+    require_choice("dtype", dtype, DTYPES)
+    require_choice("quantize", quantize, QUANTIZATIONS)
+    int8, bfloat16 = named("quantize", "int8"), named("dtype", "bfloat16")
+    both = (dtype, quantize) == ("bfloat16", "int8")
+    require(not both, f"{int8} keeps in float32 what it does not quantize: leave out {bfloat16}.")

@@ -159,4 +159,5 @@ VIEW = View(
     settings=_Flags,
     asked_by=("choices",),
     tokens_ahead=_tokens_ahead,
+    needs_torch=False,
 )

@@ -86,4 +86,5 @@ VIEW = View(
     settings=_Flags,
     asked_by=("cut",),
     runs_model=False,
+    needs_torch=False,
 )

@@ -127,7 +127,7 @@ def _every_page(question: Question, answer: Answer) -> Iterable[StepRecord | Ste
     return every_step(question.checkpoint, question.ids, _UNFILTERED, listed(len(question.ids)))
 
 
-NEXT = View(record=StepRecord, key="steps", ask=_next, title="What comes next", page=_next_page)
+NEXT = View(record=StepRecord, key="steps", ask=_next, title="What comes next", page=_next_page, needs_torch=False)
 EVERY = View(
     record=StepRecord,
     key="steps",
@@ -138,4 +138,5 @@ EVERY = View(
     page=_every_page,
     tokens_ahead=lambda question: -1,
     at_end=False,
+    needs_torch=False,
 )

@@ -118,6 +118,7 @@ class View:
     tokens_ahead: Callable[[Question], int] | None = lambda question: 0
     at_end: bool = True  # whether it matters how the end of the text is tokenized
     runs_model: bool = True
+    needs_torch: bool = True  # whether it looks inside the model, or at its weights, and not only at its logits
     of_tokens: bool = False  # asked about tokens rather than a text
     of_model: bool = False  # asked about the model alone
     # Chooses the checkpoint, by the flags and the one that is named, explicitly or by the environment.

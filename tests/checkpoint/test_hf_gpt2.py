@@ -1,23 +1,26 @@
 """Folders that transformers writes, with every option of a GPT-2: whatever is asked, the answers are transformers'."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
 import transformers
 from torch import Tensor
 
-from minigpt.checkpoint.files import read_json_object
-from minigpt.checkpoint.folder import load, save_description, save_weights
+from minigpt.checkpoint.files import WEIGHTS, read_json_object
+from minigpt.checkpoint.folder import load, load_native, save_description, save_weights
 from minigpt.checkpoint.hf_gpt2 import shapes_of
 from minigpt.errors import CheckpointError
-from minigpt.models.decoder import CachedDecoder
+from minigpt.models.decoder import CachedDecoder, window_logits
 from minigpt.models.gpt import GPT
 from minigpt.models.inside import layer_logits
+from minigpt.models.native import has_library
 from minigpt.models.precision import stored
 from minigpt.settings import ModelConfig
 from minigpt.text.tokenizer import Tokenizer
@@ -100,6 +103,17 @@ def ours(theirs: Theirs, bpe: Tokenizer, tmp_path: Path) -> GPT:
 def test_a_full_pass(ours: GPT, theirs: Theirs) -> None:
     with torch.no_grad():
         assert_close(ours(torch.tensor([TEXT]))[0], logits_of(theirs))
+
+
+@pytest.mark.skipif(
+    not has_library() and shutil.which("cc") is None, reason="forward.c was not compiled, without a C compiler"
+)
+@pytest.mark.parametrize("how", [{}, {"max_shard_size": "10KB"}], ids=["one file", "shards"])
+def test_a_full_pass_in_c(theirs: Theirs, bpe: Tokenizer, tmp_path: Path, how: dict[str, Any]) -> None:
+    folder = save_theirs(theirs, bpe, tmp_path / "theirs", **how)
+    assert (folder / WEIGHTS).exists() == (not how)
+    logits_TV = np.concatenate(list(window_logits(load_native(folder).model, TEXT)))
+    assert_close(torch.from_numpy(logits_TV), logits_of(theirs))
 
 
 def test_every_option_changes_the_logits(options: dict[str, Any], theirs: Theirs, bpe: Tokenizer) -> None:
