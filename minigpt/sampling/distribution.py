@@ -6,7 +6,8 @@ Softmax runs over the whole vocabulary in float64; lists are cut last, and what 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,8 +22,7 @@ TokenBytes = Callable[[int], bytes]
 _FEW = 8  # of so many tokens one is left: it is faster to pick these than to compute an exponential for each
 
 
-@dataclass(frozen=True, slots=True)
-class StageResult:
+class StageResult(NamedTuple):
     """A stage and the distribution [V] after it; `kept_V` is False where it, or one before it, cut the token."""
 
     stage: SamplingStage
@@ -32,11 +32,26 @@ class StageResult:
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """The whole distribution of the next token, float64: `raw_V` before the stages, `results` after each."""
+    """The whole distribution of the next token, in float64.
+
+    The rows of `probs_SV` are the raw distribution and those after each stage, which `results` name.
+    """
 
     logits_V: np.ndarray
-    raw_V: np.ndarray
+    probs_SV: np.ndarray
     results: tuple[StageResult, ...]
+
+    @property
+    def raw_V(self) -> np.ndarray:
+        """The softmax of the logits, before any stage."""
+        raw_V: np.ndarray = self.probs_SV[0]
+        return raw_V
+
+    @property
+    def final_V(self) -> np.ndarray:
+        """The distribution that a token is drawn from."""
+        final_V: np.ndarray = self.probs_SV[-1]
+        return final_V
 
     @property
     def entropy_bits(self) -> float:
@@ -49,17 +64,14 @@ class Distribution:
         best = logits_V.argmax()
         return (float((raw_V * (logits_V[best] - logits_V)).sum()) - math.log(raw_V[best])) / math.log(2)
 
-    @property
-    def final_V(self) -> np.ndarray:
-        """The distribution that a token is drawn from."""
-        return self.results[-1].probs_V if self.results else self.raw_V
-
     def draw(self, uniform: float) -> int:
         """One token id by its final probability: the first at which the cumulative sum exceeds `uniform`, in [0, 1)."""
-        sums_V = self.final_V.cumsum()
+        probs_V = self.final_V
+        left = self.results[-1].kept_V.nonzero()[0] if self.results else np.arange(len(probs_V))
+        sums = probs_V[left].cumsum()
         # The first sum beyond the point; a token of probability 0 adds nothing and is never that one.
-        token = int(sums_V.searchsorted(uniform * sums_V[-1], side="right"))
-        return token if token < len(sums_V) else int(self.final_V.nonzero()[0][-1])  # the product was rounded up
+        at = int(sums.searchsorted(uniform * sums[-1], side="right"))
+        return int(left[at] if at < len(left) else probs_V.nonzero()[0][-1])  # the product was rounded up
 
 
 def distribution(
@@ -70,9 +82,22 @@ def distribution(
     `history`: the ids of the text so far, with repetitions, or each once if no stage counts them; an array is used as
     it is. Raises CheckpointError for inf and NaN.
     """
+    _keep_freed_memory()
     logits_V = np.asarray(logits_V, np.float64)
     require_finite(logits_V)
-    return Distribution(logits_V, softmax(logits_V), tuple(_apply(stages, logits_V, history)))
+    probs_SV = np.empty((1 + len(stages), len(logits_V)))
+    probs_SV[0] = softmax(logits_V)
+    return Distribution(logits_V, probs_SV, tuple(_apply(stages, logits_V, history, probs_SV[1:])))
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Make glibc keep freed arrays for the next ones, as its mallopt(3) says of the first large block that is freed.
+
+    Otherwise those of a large vocabulary go back to the system at every step, and getting their pages again takes as
+    long as the arithmetic.
+    """
+    np.empty(1 << 21)  # 16 MiB, of which nothing is ever touched
 
 
 def require_finite(logits: np.ndarray) -> None:
@@ -84,22 +109,19 @@ def require_finite(logits: np.ndarray) -> None:
 
 
 def _apply(
-    stages: Sequence[SamplingStage], logits_V: np.ndarray, history: Sequence[int] | np.ndarray
+    stages: Sequence[SamplingStage], logits_V: np.ndarray, history: Sequence[int] | np.ndarray, probs_SV: np.ndarray
 ) -> Iterator[StageResult]:
+    """Pass the logits through the stages; the distribution after each is written into its row of `probs_SV`."""
     history_T = history_for(stages, history)
-    for stage in stages:
+    for stage, probs_V in zip(stages, probs_SV, strict=True):
         logits_V = stage.apply(logits_V, history_T)
         kept_V = logits_V > CUT
-        yield StageResult(stage, kept_V, _softmax_of(kept_V, logits_V))
-
-
-def _softmax_of(kept_V: np.ndarray, logits_V: np.ndarray) -> np.ndarray:
-    """The softmax [V] of logits that are -inf where `kept_V` is False."""
-    if np.count_nonzero(kept_V) * _FEW > len(kept_V):
-        return softmax(logits_V)
-    probs_V = np.zeros(len(logits_V))
-    probs_V[kept_V] = softmax(logits_V[kept_V])
-    return probs_V
+        if np.count_nonzero(kept_V) * _FEW > len(kept_V):
+            probs_V[:] = softmax(logits_V)
+        else:
+            probs_V[:] = 0
+            probs_V[kept_V] = softmax(logits_V[kept_V])
+        yield StageResult(stage, kept_V, probs_V)
 
 
 def best_ids(values_V: np.ndarray, n: int) -> list[int]:
@@ -172,15 +194,15 @@ def candidates(
     dist: Distribution, ids: Sequence[int], token_bytes: TokenBytes, *, best: int = 0
 ) -> tuple[Candidate, ...]:
     """The tokens `ids` with their numbers. The first `best` of them are known to have the largest logits, in order."""
-    ids = list(ids)
     at = np.array(ids, np.int64)
     logits: list[float] = dist.logits_V[at].tolist()
-    raw_probs: list[float] = dist.raw_V[at].tolist()
-    after = list(zip(*(result.probs_V[at].tolist() for result in dist.results), strict=True)) or [()] * len(ids)
-    probs = [each[-1] for each in after] if dist.results else raw_probs
+    raw_probs, *after_stages = dist.probs_SV[:, at].tolist()
+    after = list(zip(*after_stages, strict=True)) or [()] * len(ids)
+    probs = after_stages[-1] if after_stages else raw_probs
     ranks, cut_by = _ranks(dist.logits_V, logits, best), _cut_by(dist, at)
     names = [_text_and_hex(token_bytes(token)) for token in ids]
-    return tuple(
+    columns = zip(ids, names, logits, raw_probs, after, probs, ranks, cut_by, strict=True)
+    rows = [
         Candidate(
             id=token,
             text=text,
@@ -192,10 +214,9 @@ def candidates(
             rank=rank,
             cut_by=cut,
         )
-        for token, (text, hex_bytes), logit, raw, each, prob, rank, cut in zip(
-            ids, names, logits, raw_probs, after, probs, ranks, cut_by, strict=True
-        )
-    )
+        for token, (text, hex_bytes), logit, raw, each, prob, rank, cut in columns
+    ]
+    return tuple(rows)
 
 
 def _ranks(logits_V: np.ndarray, listed: list[float], best: int) -> list[int]:
@@ -218,18 +239,17 @@ def _cut_by(dist: Distribution, ids: np.ndarray) -> list[str | None]:
 
 def all_others(dist: Distribution, listed: list[int]) -> Other:
     """All tokens that are not listed, summed term by term."""
-    raw_prob = sum_without(dist.raw_V, listed)
-    after = tuple(sum_without(result.probs_V, listed) for result in dist.results)
-    return Other(
-        count=len(dist.raw_V) - len(listed), raw_prob=raw_prob, prob=after[-1] if after else raw_prob, after=after
-    )
+    raw_prob, *after = sum_without(dist.probs_SV, listed)
+    count = dist.probs_SV.shape[1] - len(listed)
+    return Other(count=count, raw_prob=raw_prob, prob=after[-1] if after else raw_prob, after=tuple(after))
 
 
-def sum_without(probs_V: np.ndarray, listed: list[int]) -> float:
-    """The sum over all that is not listed, term by term."""
-    rest_V = probs_V.copy()
-    rest_V[listed] = 0
-    return float(rest_V.sum())
+def sum_without(probs_SV: np.ndarray, listed: list[int]) -> list[float]:
+    """The sum [S] of each row over all that is not listed, term by term."""
+    rest_SV = probs_SV.copy()
+    rest_SV[:, np.array(listed, np.int64)] = 0
+    sums: list[float] = rest_SV.sum(-1).tolist()
+    return sums
 
 
 def _stage(dist: Distribution, result: StageResult) -> Stage:

@@ -155,9 +155,11 @@ def top_p(logits_V: np.ndarray, history_T: np.ndarray, p: float) -> np.ndarray:
     require(0 < p <= 1, f"top-p must be above 0 and at most 1, not {p}.")
     if p == 1:  # however the sum is rounded
         return logits_V.copy()
-    ordered_V = np.sort(logits_V)[::-1]
-    count = int(np.count_nonzero(~_reached_before(softmax(ordered_V), p)))
-    return _keep_largest(logits_V, ordered_V[count - 1], count)
+    probs_V = softmax(logits_V)
+    # Tokens below this share hold half of 1 - p at most, all together: they are cut, and only the others are sorted.
+    likely = (probs_V > (1 - p) / (2 * len(probs_V))).nonzero()[0]
+    count = int(np.count_nonzero(~_reached_before(np.sort(probs_V[likely])[::-1], p)))
+    return _keep_largest(logits_V, np.partition(logits_V[likely], -count)[-count], count)
 
 
 @_register

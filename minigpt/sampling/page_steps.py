@@ -104,7 +104,7 @@ def step_logits(
         step=step,
         listed=listed,
         raw_logits=tuple(raw_logits_V[ids].tolist()),
-        other_raw_prob=sum_without(softmax(raw_logits_V), ids),
+        other_raw_prob=sum_without(softmax(raw_logits_V)[None], ids)[0],
         log_sum=log_sum_exp(raw_logits_V),
         sigma=sigma,
         place=_place(logits_V, ids[-1]),
