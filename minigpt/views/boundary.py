@@ -120,4 +120,5 @@ VIEW = View(
     settings=_Flags,
     asked_by=("boundary",),
     at_end=False,
+    needs_torch=False,
 )

@@ -190,4 +190,5 @@ VIEW = View(
     settings=_Flags,
     asked_by=("corpus",),
     takes=("suffix",),
+    needs_torch=False,
 )
