@@ -185,7 +185,7 @@ class Checkpoint(on_disk.Checkpoint):
         `layer` counts from 1, by default the last. `units` count from 1, by default the `top` that vary most.
         """
         _check_top(top)
-        model, ids = recurrent(self.model, "gates"), self._ids(text)
+        model, ids = recurrent(self.torch_model, "gates"), self._ids(text)
         at = check_place(model, layer, units)
         chosen = list(units) or telling_units(model, ids, layer=at, count=top)
         return Records.of(state_steps(model, self.tokenizer, ids, layer=at, units=chosen), text)
@@ -206,7 +206,7 @@ class Checkpoint(on_disk.Checkpoint):
         _check_top(top)
 
         def model_of(snapshot: Snapshot) -> Model:
-            return on_disk.load(snapshot.path, self.model.device).model
+            return on_disk.load(snapshot.path, self.torch_model.device).torch_model
 
         ids, tracked = self._ids(text), self._tokens(track)
         rows = history(snapshots(self.path), model_of, self.tokenizer, ids, tracked=tracked, top=top)
@@ -221,7 +221,7 @@ class Checkpoint(on_disk.Checkpoint):
     def embeddings(self, *tokens: str, top: int = 10) -> Records[TokenVector]:
         """Return the vectors of `tokens`, the `top` tokens nearest to each, and the cosines between them."""
         _check_top(top)
-        return Records.of(token_vectors(self.model, self.tokenizer, self._tokens(tokens), top=top))
+        return Records.of(token_vectors(self.torch_model, self.tokenizer, self._tokens(tokens), top=top))
 
     def positions(self) -> Records[PositionVector]:
         """Return the vector of each position, its cosines to all others, and the sinusoidal one."""
@@ -245,7 +245,7 @@ class Checkpoint(on_disk.Checkpoint):
 
     def _gpt(self, why: str) -> GPT:
         with concerning("path", instead_of="checkpoint"):
-            return gpt_of(self.model, why)
+            return gpt_of(self.torch_model, why)
 
 
 def load(

@@ -16,9 +16,9 @@ import torch
 from bench_device import shape_of, synchronise
 from bench_speed import our_text, random_model, timed
 
-from minigpt.models.decoder import CachedDecoder
 from minigpt.models.device import resolve_device
 from minigpt.models.flat_step import FlatStep
+from minigpt.models.torch_network import TorchNetwork
 from minigpt.settings import ModelConfig
 from minigpt.training.speed import heads_of
 
@@ -47,12 +47,13 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     draw()  # warm up
     values: dict[str, Any] = {"shape": f"{layers} x {width}", "length": length}
     values["sampling_milliseconds"] = 1000 * timed(draw) / arguments.tokens
-    decoder = CachedDecoder(model)
-    decoder.prefill([0] * length)
-    flat = FlatStep(model, decoder.cache, 1)
+    network = TorchNetwork(model)
+    cache = network.new_cache()
+    network.read([[0] * length], cache)
+    flat = FlatStep(model, cache, 1)
 
     def step() -> torch.Tensor:
-        decoder.cache.length = length
+        cache.length = length
         return flat(0)
 
     values |= {"step_milliseconds": milliseconds(step, device, arguments.rounds), "graph_milliseconds": None}

@@ -18,6 +18,7 @@ from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.gguf import save_gguf
 from minigpt.models.decoder import decoder_for
 from minigpt.models.gpt import GPT
+from minigpt.models.native import NativeGPT
 from minigpt.text.tokenizer import Tokenizer
 
 STORED = {"none": "float32", "int8": "q8_0"}  # ours -> the GGUF file's
@@ -91,7 +92,7 @@ class LlamaCpp:
 
 
 def llama_text(
-    ours: GPT, exported: GPT, tokenizer: Tokenizer, prompt: str, arguments: Namespace
+    ours: GPT | NativeGPT, exported: GPT, tokenizer: Tokenizer, prompt: str, arguments: Namespace
 ) -> Callable[[], object]:
     """Sampling with llama.cpp from one token, after a check that both have the same logits; `exported` holds the
     weights of `ours` in float32.
@@ -106,7 +107,7 @@ def llama_text(
     return sample
 
 
-def check_same_logits(ours: GPT, theirs: LlamaCpp, largest: float) -> None:
+def check_same_logits(ours: GPT | NativeGPT, theirs: LlamaCpp, largest: float) -> None:
     """Exit, with the difference, unless both give the same logits, step by step."""
     ids = np.random.default_rng(1).integers(ours.config.vocab_size, size=32).tolist()
     decoder = decoder_for(ours)

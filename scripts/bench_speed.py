@@ -35,7 +35,7 @@ try:
     from minigpt.checkpoint.hf_gpt2 import HEAD, config_to_json, weights_to_tensors
     from minigpt.models.decoder import CachedDecoder
     from minigpt.models.gpt import GPT
-    from minigpt.models.native import has_library
+    from minigpt.models.native import NativeGPT, has_library, is_native
     from minigpt.models.precision import stored
     from minigpt.sampling.engine import generate
     from minigpt.sampling.softmax import log_softmax
@@ -260,7 +260,7 @@ def take_turns(works: Sequence[Callable[[], object]], rounds: int) -> list[tuple
 
 def result(
     name: str,
-    model: GPT,
+    model: GPT | NativeGPT,
     turns: Sequence[tuple[float, ...]],
     *,
     batch: int,
@@ -305,23 +305,31 @@ def measure_decode(arguments: argparse.Namespace) -> Iterator[Result]:
         layers, width = map(int, name.split("x"))
         vocab_size = arguments.vocab_size or vocab_size
         config = ModelConfig(vocab_size=vocab_size, context=CONTEXT, layers=layers, heads=heads, width=width)
-        model = stored(random_model(config), arguments.dtype, arguments.quantize)
+        model = as_decoded(random_model(config), arguments.dtype, arguments.quantize)
         baseline, wanted = "transformers", expected
         if arguments.llama:
             text = llama_text(model, random_model(config), prompt_tokenizer(), PROMPT, arguments)
             baseline, wanted = LLAMA_NAMES[arguments.quantize], LLAMA_EXPECTED[arguments.quantize].get(name)
         elif smaller == "float32":
-            text = their_text(model, arguments.tokens)
+            text = their_text(random_model(config), arguments.tokens)
         else:
-            text = our_text(random_model(config), arguments.tokens)
+            text = our_text(as_decoded(random_model(config)), arguments.tokens)
             baseline, wanted = "ours in float32", SMALLER_EXPECTED[smaller] if name == LARGEST else None
         yield decode_result(name, arguments, model, text, wanted, baseline)
+
+
+def as_decoded(model: GPT, dtype: str = "float32", quantize: str = "none") -> GPT | NativeGPT:
+    """The model as it is sampled from: in C, where that is compiled."""
+    if not is_native(model.config):
+        return stored(model, dtype, quantize)
+    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    return NativeGPT(model.config, weights, dtype=dtype, quantize=quantize)
 
 
 def decode_result(
     name: str,
     arguments: argparse.Namespace,
-    model: GPT,
+    model: GPT | NativeGPT,
     baseline_text: Callable[[], object],
     expected: float | None,
     baseline: str,
@@ -363,7 +371,7 @@ def prompt_tokenizer() -> Tokenizer:
     return train_tokenizer("char", [PROMPT])
 
 
-def our_text(model: GPT, count: int) -> Callable[[], object]:
+def our_text(model: GPT | NativeGPT, count: int) -> Callable[[], object]:
     """Sampling at temperature 1 from the whole vocabulary: no stage runs, in ours as in theirs."""
     tokenizer = prompt_tokenizer()
     config = SampleConfig(temperature=1.0, top_p=1.0, max_tokens=count, top=10, ignore_end_of_text=True)
@@ -404,7 +412,7 @@ def tell_what_smaller_weights_cost(arguments: argparse.Namespace) -> None:
     size = len(demo.tokenizer.decode_bytes(ids[1:]))
     before, after = (
         nats_by_steps(model, ids) / math.log(2) / size
-        for model in (demo.model, stored(load(DEMO).model, arguments.dtype, arguments.quantize))
+        for model in (demo.model, as_decoded(load(DEMO).model, arguments.dtype, arguments.quantize))
     )
     print(
         f"checkpoints/demo on the built-in text: {before:.4f} bits per byte in float32, {after:.4f} so "
@@ -414,7 +422,7 @@ def tell_what_smaller_weights_cost(arguments: argparse.Namespace) -> None:
     )
 
 
-def nats_by_steps(model: GPT, ids: list[int]) -> float:
+def nats_by_steps(model: GPT | NativeGPT, ids: list[int]) -> float:
     """Of all tokens but the first, each as the step before it predicts it."""
     decoder = CachedDecoder(model)
     logits_V, nats = decoder.prefill(ids[:1])[0], 0.0
@@ -515,7 +523,7 @@ def print_table(arguments: argparse.Namespace, results: list[Result]) -> None:
     console.print(table)
     versions = ", ".join(f"{name} {number}" for name, number in their_versions(arguments).items())
     if not steps:
-        versions += ", step.c compiled" if has_library() else ", step.c not compiled"
+        versions += ", forward.c compiled" if has_library() else ", forward.c not compiled"
     vocabularies = ", ".join(f"{size:,}" for size in dict.fromkeys(row.vocab_size for row in results))
     console.print(f"Vocabulary {vocabularies}; torch {torch.__version__}, {versions}.")
 

@@ -46,8 +46,10 @@ class Evaluation:
             stride = checked_stride(stride, model.config.context)
         self.checkpoint, self._stride, self._rolling = checkpoint, stride, windows.rolling
         self.losses = Losses(checkpoint.tokenizer)
-        precision = resolve_precision(windows.precision, model.device, model.config.width)
-        self._autocast = None if precision == "float32" else partial(autocast, model.device, precision)
+        self._autocast = None
+        if windows.precision != "float32":
+            device = checkpoint.torch_model.device
+            self._autocast = partial(autocast, device, resolve_precision(windows.precision, device, model.config.width))
 
     @classmethod
     def open(cls, path: Path | None, windows: Windows, weights: Weights, machine: Machine) -> "Evaluation":

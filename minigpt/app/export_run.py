@@ -65,7 +65,7 @@ def export_run(
         path=str(target),
         format=kind,
         dtype=dtype,
-        parameters=loaded.model.parameter_count(),
+        parameters=loaded.model.config.parameter_count(),
         bytes=sum(path.stat().st_size for path in files),
     )
     return Export(record, loaded, page)

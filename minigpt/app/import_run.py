@@ -41,7 +41,7 @@ def import_run(source: Path, folder: Path, wanted: ImportSettings) -> Imported:
         path=str(folder),
         format="huggingface",
         dtype="float32",
-        parameters=found.checkpoint.model.parameter_count(),
+        parameters=found.checkpoint.model.config.parameter_count(),
         bytes=sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
     )
     return Imported(record, found)

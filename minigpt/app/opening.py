@@ -73,7 +73,7 @@ def _in_torch(found: Stored, device: "torch.device", weights: Weights) -> Checkp
         return loaded
     from minigpt.models.precision import stored
 
-    model = gpt_of(loaded.model, f"{named('dtype')} and {named('quantize')} are for the products of blocks")
+    model = gpt_of(loaded.torch_model, f"{named('dtype')} and {named('quantize')} are for the products of blocks")
     return replace(loaded, model=stored(model, weights.dtype, weights.quantize))
 
 

@@ -57,11 +57,11 @@ def export_folder(folder: Path, checkpoint: Checkpoint, dtype: str) -> None:
     The folder appears whole or not at all; in an existing one, each file is replaced and other files stay. Raises
     OutputError, and ConfigError for weights out of float16's range.
     """
-    gpt_of(checkpoint.model, "A folder for other programs is made of GPT-2's blocks")
+    gpt_of(checkpoint.torch_model, "A folder for other programs is made of GPT-2's blocks")
     import torch
 
     kind: torch.dtype = getattr(torch, dtype)
-    largest = max(float(tensor.abs().max()) for tensor in checkpoint.model.state_dict().values())
+    largest = max(float(tensor.abs().max()) for tensor in checkpoint.torch_model.state_dict().values())
     if largest > torch.finfo(kind).max:
         raise ConfigError(
             f"{checkpoint.path} holds numbers beyond float16's range: export with {named('dtype', 'bfloat16')}."
@@ -70,7 +70,7 @@ def export_folder(folder: Path, checkpoint: Checkpoint, dtype: str) -> None:
         save_description(temporary, checkpoint.model.config, checkpoint.tokenizer, kind, checkpoint.generation)
         check_folder(temporary, checkpoint.tokenizer)
         write_text(temporary / CARD, _card(escaped(folder.resolve().name), checkpoint, dtype))
-        save_weights(temporary, checkpoint.model, kind)
+        save_weights(temporary, checkpoint.torch_model, kind)
 
 
 @contextmanager
@@ -104,7 +104,7 @@ tags: [minigpt, gpt2]
 
 # {name}
 
-A GPT-2 of {checkpoint.model.parameter_count():,} parameters ({config.layers} layers x {config.width}, {config.heads} \
+A GPT-2 of {config.parameter_count():,} parameters ({config.layers} layers x {config.width}, {config.heads} \
 heads, context {config.context}, vocabulary {config.vocab_size:,}) in {dtype}, exported by minigpt.
 
     minigpt sample --checkpoint FOLDER

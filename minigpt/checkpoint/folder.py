@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from minigpt.checkpoint import baselines, hf_gpt2
 from minigpt.checkpoint.files import (
@@ -31,6 +31,7 @@ from minigpt.checkpoint.tensors import open_tensors, refuse_other_formats, weigh
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.checkpoint.torch_file import ARCHIVE
 from minigpt.errors import CheckpointError, brief, escaped, named
+from minigpt.models.native import NativeGPT
 from minigpt.settings import ModelConfig, check_stored
 from minigpt.settings.model import NAMES
 from minigpt.text.tokenizer import GPT2_ROLES, Tokenizer
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     import torch
 
     from minigpt.models.kinds import Model
+    from minigpt.models.network import AnyModel
 
 _LARGEST_CONFIG = 1 << 24  # bytes
 
@@ -51,10 +53,16 @@ class Checkpoint:
     """
 
     path: Path
-    model: "Model"  # or a NativeGPT, for what asks only what both can answer
+    model: "AnyModel"  # a NativeGPT where C computes it, else one of torch's
     tokenizer: Tokenizer
     generation: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def torch_model(self) -> "Model":
+        """The model in torch, for what C does not compute. The checkpoint must have been opened so."""
+        assert not isinstance(self.model, NativeGPT), "what needs torch says so when it opens a checkpoint"
+        return self.model
 
     def __repr__(self) -> str:
         shape = self.model.config
@@ -76,7 +84,7 @@ class Stored:
     generation: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    def with_model(self, model: "Model") -> Checkpoint:
+    def with_model(self, model: "AnyModel") -> Checkpoint:
         """The checkpoint with this model."""
         return Checkpoint(self.path, model, self.tokenizer, self.generation, self.notes)
 
@@ -91,11 +99,9 @@ class Stored:
 
         Raises ConfigError where the two exclude each other.
         """
-        from minigpt.models.native import NativeGPT
-
         check_stored(dtype, quantize)
         model = NativeGPT(self.config, self.weights, dtype=dtype, quantize=quantize)
-        return self.with_model(cast("Model", model))
+        return self.with_model(model)
 
 
 def load(path: str | Path, device: "str | torch.device" = "cpu") -> Checkpoint:

@@ -123,7 +123,7 @@ def _entries(checkpoint: Checkpoint, dtype: str) -> Iterator[_Entry]:
     """The tensors to write. GGUF stores a layer's matrices [out, in], GPT-2 [in, out]; embeddings are alike in both."""
     import torch
 
-    model = gpt_of(checkpoint.model, "A .gguf file is made of GPT-2's blocks")
+    model = gpt_of(checkpoint.torch_model, "A .gguf file is made of GPT-2's blocks")
     for name, tensor in weights_to_tensors(model, torch.float32).items():
         ours = name.removeprefix(PREFIX)
         inner = ours.startswith("h.")

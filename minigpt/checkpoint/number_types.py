@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from minigpt.models.native import as_bfloat16, from_bfloat16
+
 # What NumPy reads the bytes as.
 STORED: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2"),
@@ -35,9 +37,7 @@ def widened(stored: np.ndarray, dtype: str) -> np.ndarray:
     All others are returned as they are, not copied.
     """
     if dtype == "BF16":
-        wide = stored.astype(np.uint32)
-        wide <<= 16
-        return wide.view(np.float32)
+        return from_bfloat16(stored)
     return _values(dtype)[stored] if dtype in _EIGHT_BITS else stored
 
 
@@ -48,12 +48,7 @@ def rounded(numbers: np.ndarray, dtype: str) -> np.ndarray:
     with np.errstate(all="ignore"):
         if dtype != "BF16":
             return numbers.astype(STORED[dtype], copy=False)
-        single = numbers.astype(np.float32)
-    bits = single.view(np.uint32)
-    even = (bits >> 16) & 1
-    halved = (bits + (even + np.uint32(0x7FFF))) & np.uint32(0xFFFF0000)
-    kept: np.ndarray = np.where(np.isnan(single), single, halved.view(np.float32))
-    return kept
+        return from_bfloat16(as_bfloat16(numbers))
 
 
 def _rounded_to_eight_bits(numbers: np.ndarray, dtype: str) -> np.ndarray:

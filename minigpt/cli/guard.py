@@ -1,5 +1,6 @@
 """Runs every command: errors become one clear line, a closed pipe ends quietly, and Ctrl-C exits with 130."""
 
+import gc
 import os
 import re
 import signal
@@ -23,6 +24,7 @@ def guarded(name: str, renamed: Mapping[str, str], values: Mapping[str, Any]) ->
     2 for wrong usage (a ConfigError, like what typer rejects), 1 for any other error, 128 plus the number of a signal
     that stopped it. `values` are those of its flags; `renamed`: see `Running`.
     """
+    gc.enable()  # which __main__ has disabled
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # __main__ has set it
         signal.signal(signal.SIGINT, signal.default_int_handler)
     running.name, running.renamed, running.quiet = name, renamed, bool(values.get("quiet"))

@@ -227,7 +227,7 @@ class Contest:
     def _positions(self, contender: Contender) -> dict[str, Any]:
         """The losses and gradients by position of the model trained with equal tokens."""
         assert contender.equal_tokens is not None
-        model = load(self.folder / contender.equal_tokens.folder, self._device).model
+        model = load(self.folder / contender.equal_tokens.folder, self._device).torch_model
         held_out, context = self.plan.data.validation, self.plan.model.context
         return {
             "loss_nats_by_position": loss_by_position(model, windows(held_out, context, LOSS_WINDOWS)),

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from itertools import count
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from minigpt.errors import ConfigError, named
 from minigpt.settings import DEFAULT_WINDOW, ModelConfig
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from minigpt.models.baselines import Baseline
     from minigpt.models.gpt import GPT
+    from minigpt.models.native import NativeGPT
+    from minigpt.models.network import AnyModel
 
     Model = GPT | Baseline
 else:
@@ -36,13 +38,17 @@ def new_model(config: ModelConfig) -> Model:
     return kinds[config.model](config)
 
 
-def gpt_of(model: Model, what: str, instead: str = "") -> "GPT":
+@overload
+def gpt_of(model: Model, what: str, instead: str = "") -> "GPT": ...
+@overload
+def gpt_of(model: "AnyModel", what: str, instead: str = "") -> "GPT | NativeGPT": ...
+def gpt_of(model: "AnyModel", what: str, instead: str = "") -> "GPT | NativeGPT":
     """The model, which must be a GPT for `what`, a phrase for the message. Raises ConfigError.
 
     `instead`: a sentence about what can be asked of this model.
     """
     if model.config.model == "gpt":
-        return cast("GPT", model)
+        return cast("GPT | NativeGPT", model)
     raise ConfigError(
         f"{what}, which only a GPT has: this model is {NAMES[model.config.model]}.\n"
         f"{f'{instead} ' if instead else ''}Name the folder of a GPT with {named('checkpoint')}."

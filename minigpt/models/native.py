@@ -351,7 +351,9 @@ def as_bfloat16(weight: np.ndarray) -> np.ndarray:
 
 def from_bfloat16(bits: np.ndarray) -> np.ndarray:
     """The float32 numbers that these uint16 stand for in bfloat16."""
-    return (bits.astype(np.uint32) << 16).view(np.float32)
+    wide = bits.astype(np.uint32)
+    wide <<= 16
+    return wide.view(np.float32)
 
 
 def as_int8(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

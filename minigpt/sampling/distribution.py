@@ -66,12 +66,13 @@ class Distribution:
 
     def draw(self, uniform: float) -> int:
         """One token id by its final probability: the first at which the cumulative sum exceeds `uniform`, in [0, 1)."""
-        probs_V = self.final_V
-        left = self.results[-1].kept_V.nonzero()[0] if self.results else np.arange(len(probs_V))
-        sums = probs_V[left].cumsum()
+        left = self.results[-1].kept_V.nonzero()[0] if self.results else None  # often few
+        probs = self.final_V if left is None else self.final_V[left]
+        sums = probs.cumsum()
         # The first sum beyond the point; a token of probability 0 adds nothing and is never that one.
         at = int(sums.searchsorted(uniform * sums[-1], side="right"))
-        return int(left[at] if at < len(left) else probs_V.nonzero()[0][-1])  # the product was rounded up
+        at = at if at < len(sums) else int(probs.nonzero()[0][-1])  # the product was rounded up
+        return at if left is None else int(left[at])
 
 
 def distribution(
@@ -262,7 +263,8 @@ def _stage(dist: Distribution, result: StageResult) -> Stage:
 
 
 def surprisal(logits_V: np.ndarray, token: int) -> float:
-    """-log2 of the probability of `token`, in float64; 0 or more."""
+    """-log2 of the probability of `token`, in float64; 0 or more. Raises CheckpointError for inf and NaN."""
+    require_finite(logits_V)
     return max(0.0, log_sum_exp(logits_V) - float(logits_V[token])) / math.log(2)
 
 

@@ -116,7 +116,9 @@ def top_n_sigma(logits_V: np.ndarray, history_T: np.ndarray, n: float) -> np.nda
     if n == 0:
         return logits_V.copy()
     below_V = logits_V - logits_V.max()
-    return np.where(below_V < -n * below_V[below_V > CUT].std(), CUT, logits_V)
+    with np.errstate(over="ignore"):  # to inf, after a tiny temperature, which cuts nothing
+        deviation = below_V[below_V > CUT].std()
+    return np.where(below_V < -n * deviation, CUT, logits_V)
 
 
 @_register

@@ -135,11 +135,13 @@ def _sums(below_R: np.ndarray, temperature: float) -> tuple[float | None, float 
     if not len(below_R):
         return None, None
     largest = float(below_R.max())
-    lower_R = (below_R - largest) / temperature
+    with np.errstate(over="ignore"):  # to -inf, at a tiny temperature
+        lower_R = (below_R - largest) / temperature
     weights_R = np.exp(lower_R)
+    has_weight_R = weights_R > 0
     total = float(weights_R.sum())
     log_sum = largest / temperature + math.log(total)
-    mean = largest / temperature + float((weights_R * lower_R).sum()) / total
+    mean = largest / temperature + float((weights_R[has_weight_R] * lower_R[has_weight_R]).sum()) / total
     return (None, None) if log_sum == -math.inf else (log_sum, mean)
 
 

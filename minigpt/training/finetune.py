@@ -54,7 +54,7 @@ def finetune_settings(
     """
     for name in OWN:
         require(name not in explicit, f"{named(name)} does not go with {named('base')}, which keeps the model's own.")
-    model = gpt_of(base.checkpoint.model, f"{named('base')} continues the training of blocks").config
+    model = gpt_of(base.checkpoint.torch_model, f"{named('base')} continues the training of blocks").config
     context = choices.context or model.context
     require(
         context <= model.context,
@@ -114,7 +114,7 @@ def further(model: ModelConfig, choices: Choices) -> ModelConfig:
 
 def begun_with(base: Base, config: ModelConfig, frozen_layers: int) -> GPT:
     """The base's model in the shape of `config`, whose context may be shorter; it shares the base's weights."""
-    weights = base.checkpoint.model.state_dict()
+    weights = base.checkpoint.torch_model.state_dict()
     weights["wpe.weight"] = weights["wpe.weight"][: config.context].clone()
     with torch.device("meta"):
         model = GPT(config)

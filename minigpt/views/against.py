@@ -263,7 +263,7 @@ def _both(question: Question) -> tuple[Checkpoint, Checkpoint, dict[str, Any]]:
 
     one = question.checkpoint
     with concerning("against", instead_of="checkpoint"):
-        other = load(question.flags.against, question.model.device)
+        other = load(question.flags.against, question.checkpoint.torch_model.device)
     other = replace(other, tokenizer=other.tokenizer.reading(**one.tokenizer.reads))
     for sentence in other.notes:
         question.note(sentence)

@@ -16,7 +16,7 @@ from minigpt.views.view import Answer, Question, View
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from minigpt.models.kinds import Model
+    from minigpt.models.network import AnyModel
     from minigpt.sampling.distribution import Distribution
     from minigpt.text.tokenizer import Tokenizer
 
@@ -45,7 +45,7 @@ class Boundary:
     others: Other  # all that does not begin so; where there are several `tokens`, what else may follow all but the last
 
 
-def boundary(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> Boundary | None:
+def boundary(model: AnyModel, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> Boundary | None:
     """Compare the last one, two or three tokens of `ids` with the longer tokens that the model expected there.
 
     Of all tokens that begin with the same bytes, `share` is the probability of the prompt's own tokenization: near 1
@@ -120,4 +120,5 @@ VIEW = View(
     settings=_Flags,
     asked_by=("boundary",),
     at_end=False,
+    needs_torch=False,
 )

@@ -16,7 +16,7 @@ from minigpt.views.view import Answer, Question, View
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from minigpt.models.kinds import Model
+    from minigpt.models.network import AnyModel
     from minigpt.text.tokenizer import Tokenizer
 
 _AT_ONCE = 8  # texts, each with a cache of a whole context
@@ -37,7 +37,7 @@ class Choice:
     share_per_byte: float  # the same for exp(-nats_per_byte), which does not fall with length
 
 
-def weigh(model: Model, tokenizer: Tokenizer, ids: Sequence[int], texts: Sequence[str]) -> tuple[Choice, ...]:
+def weigh(model: AnyModel, tokenizer: Tokenizer, ids: Sequence[int], texts: Sequence[str]) -> tuple[Choice, ...]:
     """Score each of `texts` (none empty) as a continuation of `ids` (one or more), the most probable first.
 
     A text is tokenized on its own, so the prompt's tokens stay as they are, and its surprisal is the sum over its
@@ -69,7 +69,7 @@ def weigh(model: Model, tokenizer: Tokenizer, ids: Sequence[int], texts: Sequenc
 
 
 def _scored(
-    model: Model, tokenizer: Tokenizer, ids: Sequence[int], texts: Sequence[Sequence[int]]
+    model: AnyModel, tokenizer: Tokenizer, ids: Sequence[int], texts: Sequence[Sequence[int]]
 ) -> list[list[ScoredToken]]:
     """Every token of every text: `ids` are read once, then all texts continue as a batch, each until it ends."""
     from minigpt.models.decoder import decoder_for

@@ -16,7 +16,7 @@ from minigpt.views.view import Answer, Question, View
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from minigpt.models.kinds import Model
+    from minigpt.models.network import AnyModel
     from minigpt.sampling.distribution import Distribution
     from minigpt.text.occurrences import Followers
     from minigpt.text.shards import Ids
@@ -71,7 +71,7 @@ class CorpusStep(StepRecord):
 
 
 def corpus_step(
-    model: Model,
+    model: AnyModel,
     tokenizer: Tokenizer,
     ids: Sequence[int],
     corpus: Ids,
@@ -190,4 +190,5 @@ VIEW = View(
     settings=_Flags,
     asked_by=("corpus",),
     takes=("suffix",),
+    needs_torch=False,
 )

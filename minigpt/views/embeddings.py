@@ -75,7 +75,7 @@ class _Flags(Settings):
 
 
 def _ask(question: Question) -> Answer:
-    vectors = token_vectors(question.model, question.tokenizer, question.ids, top=question.flags.nearest)
+    vectors = token_vectors(question.torch_model, question.tokenizer, question.ids, top=question.flags.nearest)
     return Answer(records=vectors, facts={"tied": question.model.config.tied})
 
 

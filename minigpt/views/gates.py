@@ -146,7 +146,7 @@ class _Flags(Settings):
 
 
 def _ask(question: Question) -> Answer:
-    model, flags, ids = recurrent(question.model, named("gates")), question.flags, question.ids
+    model, flags, ids = recurrent(question.torch_model, named("gates")), question.flags, question.ids
     layer = check_place(model, flags.layer, flags.unit)
     units = list(dict.fromkeys(flags.unit)) or telling_units(model, ids, layer=layer)
     about = {"layer": layer, "layers": model.config.layers, "width": model.config.width}

@@ -135,9 +135,9 @@ def _asked(question: Question) -> tuple[Sequence[Snapshot], Load, Tokenizer, Seq
     from minigpt.checkpoint.folder import load
     from minigpt.checkpoint.listing import snapshots
 
-    device = question.model.device
+    device = question.checkpoint.torch_model.device
     kept = snapshots(question.checkpoint.path)
-    return kept, lambda snapshot: load(snapshot.path, device).model, question.tokenizer, question.ids
+    return kept, lambda snapshot: load(snapshot.path, device).torch_model, question.tokenizer, question.ids
 
 
 def _ask(question: Question) -> Answer:

@@ -73,16 +73,14 @@ def parts_worth(
     from minigpt.models.ablation import contributions, logits_without, logits_without_each_part
     from minigpt.models.arrays import as_array
     from minigpt.models.window import window_start
-    from minigpt.sampling.distribution import best_ids, candidates, distribution, require_finite, surprisal
+    from minigpt.sampling.distribution import best_ids, candidates, distribution, surprisal
 
     dist = distribution(as_array(logits_without(model, ids, ())))
     explained = best_ids(dist.logits_V, 1)[0] if token is None else token
     usual = surprisal(dist.logits_V, explained)
     changes: dict[Part, float] = {}
-    for part, without_V in logits_without_each_part(model, ids, ablation):
-        logits_V = as_array(without_V)
-        require_finite(logits_V)
-        changes[part] = usual - surprisal(logits_V, explained)
+    for part, logits_V in logits_without_each_part(model, ids, ablation):
+        changes[part] = usual - surprisal(as_array(logits_V), explained)
         progress(1)
     direct = contributions(model, ids, explained)
     ranked = sorted(changes, key=lambda part: -abs(changes[part]))

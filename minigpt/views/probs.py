@@ -15,13 +15,13 @@ from minigpt.views.view import Answer, Question, Stream, Tally, View
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from minigpt.models.kinds import Model
+    from minigpt.models.network import AnyModel
     from minigpt.text.tokenizer import Tokenizer
 
 _UNFILTERED = SampleConfig(temperature=1.0, top_p=1.0)
 
 
-def next_token(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> StepRecord:
+def next_token(model: AnyModel, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> StepRecord:
     """The distribution after `ids` (one or more): the softmax of the logits, unfiltered; nothing is drawn."""
     from minigpt.sampling.distribution import step_record
     from minigpt.sampling.score import distribution_after
@@ -29,7 +29,7 @@ def next_token(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: i
     return step_record(distribution_after(model, ids), tokenizer.token_bytes, position=len(ids), top=top)
 
 
-def every_token(model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> Iterator[StepRecord]:
+def every_token(model: AnyModel, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> Iterator[StepRecord]:
     """One record for each of `ids`, predicted from the ones before it. The first has no context, hence no numbers.
 
     A text beyond the context is read in overlapping windows, each token in the same window as in sampling; the logits

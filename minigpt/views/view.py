@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint
     from minigpt.models.gpt import GPT
     from minigpt.models.kinds import Model
+    from minigpt.models.network import AnyModel
     from minigpt.text.tokenizer import Tokenizer
 
 
@@ -33,8 +34,13 @@ class Question:
     stages: Callable[..., Callable[[int], None]] = lambda name, total, unit="": lambda done: None
 
     @property
-    def model(self) -> Model:
+    def model(self) -> AnyModel:
         return self.checkpoint.model
+
+    @property
+    def torch_model(self) -> Model:
+        """The model in torch, for a view that `needs_torch`."""
+        return self.checkpoint.torch_model
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -47,7 +53,7 @@ class Question:
         """
         from minigpt.models.kinds import gpt_of
 
-        return gpt_of(self.model, what, instead.get(self.model.config.model, ""))
+        return gpt_of(self.torch_model, what, instead.get(self.model.config.model, ""))
 
     def tracked(self) -> list[int]:
         """The tokens that are given with `track`. Raises ConfigError for a text that is not one token."""

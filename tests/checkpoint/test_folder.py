@@ -16,7 +16,7 @@ from torch import Tensor
 
 from minigpt.checkpoint.export import export_folder
 from minigpt.checkpoint.files import read_json_object, write_atomically, write_json, write_text
-from minigpt.checkpoint.folder import Checkpoint, load, save_description, save_weights
+from minigpt.checkpoint.folder import Checkpoint, load, read, save_description, save_weights
 from minigpt.checkpoint.hf_gpt2 import weights_to_tensors
 from minigpt.checkpoint.run_folder import RunFolder
 from minigpt.errors import CheckpointError, OutputError
@@ -77,6 +77,20 @@ def test_weights_of_half_the_size_are_loaded_as_float32(
     for name, parameter in loaded.named_parameters():
         assert parameter.dtype == torch.float32
         assert torch.equal(parameter, model.state_dict()[name].to(dtype).float())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_model_in_c_and_one_in_torch_have_the_same_weights(
+    checkpoint_folder: Path, model: GPT, dtype: torch.dtype
+) -> None:
+    save_weights(checkpoint_folder, model, dtype)
+    arrays, loaded = read(checkpoint_folder).weights, load(checkpoint_folder).model.state_dict()
+    assert arrays.keys() == loaded.keys()
+    for name, array in arrays.items():
+        assert array.flags.c_contiguous
+        assert array.flags.aligned
+        assert array.flags.writeable == (dtype != torch.float32)  # the pages of the file are used as they are
+        assert torch.equal(torch.tensor(array), loaded[name])
 
 
 def test_the_loaded_weights_are_no_view_of_the_file(checkpoint_folder: Path, model: GPT) -> None:

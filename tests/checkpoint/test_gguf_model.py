@@ -21,7 +21,7 @@ from tokenizers import AddedToken
 from tokenizers import Tokenizer as Engine
 
 from minigpt.checkpoint.export import export_folder
-from minigpt.checkpoint.folder import Checkpoint, load
+from minigpt.checkpoint.folder import Checkpoint, load, read
 from minigpt.checkpoint.gguf import save_gguf
 from minigpt.checkpoint.gguf_file import GgufFile
 from minigpt.errors import CheckpointError, CorpusError
@@ -223,6 +223,16 @@ def test_every_type_of_weights(write: Write, model: GPT, kind: str) -> None:
         stored = gguf.GGMLQuantizationType[kind]
         expected = gguf.quants.dequantize(gguf.quants.quantize(array, stored), stored)
         assert np.array_equal(read[name].read(), expected)
+
+
+@pytest.mark.parametrize("kind", ["F32", "F16", "BF16", "Q8_0"])
+def test_a_model_in_c_and_one_in_torch_have_the_same_weights(write: Write, model: GPT, kind: str) -> None:
+    path = write(kinds={name: kind for name, array in tensors_of(model) if array.ndim == 2})
+    arrays, loaded = read(path).weights, load(path).model.state_dict()
+    assert arrays.keys() == loaded.keys()
+    for name, array in arrays.items():
+        assert array.flags.c_contiguous
+        assert torch.equal(torch.tensor(array), loaded[name])
 
 
 @pytest.mark.parametrize("changes", [{"tokenizer.ggml.eos_token_id": None}, {"tokenizer.ggml.eos_token_id": 1 << 31}])

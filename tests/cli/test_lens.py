@@ -37,9 +37,13 @@ def test_the_last_layer_is_what_comes_next(inspect: Run) -> None:
     rows = document(inspect("The cat", "--by-layer", "--json"))["rows"]
     (step,) = document(inspect("The cat", "--json"))["steps"]
     assert [row["layer"] for row in rows] == [0, 1]
-    assert rows[-1]["candidates"] == step["candidates"]
-    assert rows[-1]["other"] == step["other"]
-    assert rows[-1]["entropy_bits"] == step["entropy_bits"]
+    for ours, theirs in zip(rows[-1]["candidates"], step["candidates"], strict=True):
+        assert ours == {
+            **theirs,
+            **{name: pytest.approx(theirs[name], rel=1e-5) for name in ("logit", "raw_prob", "prob")},
+        }
+    assert rows[-1]["other"] == {name: pytest.approx(value, rel=1e-5) for name, value in step["other"].items()}
+    assert rows[-1]["entropy_bits"] == pytest.approx(step["entropy_bits"])
     assert rows[-1]["divergence_bits"] == 0
     assert [row["tracked"][0]["id"] for row in rows] == [step["candidates"][0]["id"]] * 2
 

@@ -39,16 +39,19 @@ KINDS = {
     "number with bounds": (Annotated[int | None, typer.Option(min=1, max=500)], None),
     "fraction": (Annotated[float, typer.Option()], 0.5),
     "fraction with a bound": (Annotated[float | None, typer.Option(min=0.2)], None),
+    "usual path": (Annotated[Path, typer.Option()], Path("poem.txt")),
     "path": (Annotated[Path | None, typer.Option()], None),
     "existing path": (Annotated[Path, typer.Option(exists=True)], "poem.txt"),
     "file": (Annotated[Path, typer.Option(dir_okay=False)], "poem.txt"),
     "switch": (Annotated[bool, typer.Option()], False),
     "texts": (Annotated[list[str] | None, typer.Option()], None),
+    "paths": (Annotated[list[Path] | None, typer.Option()], None),
     "numbers": (Annotated[list[int] | None, typer.Option()], None),
     "parsed": (Annotated[str | None, typer.Option(parser=lambda value: f"parsed {value}")], None),
     "with a callback": (Annotated[str | None, typer.Option(callback=lambda value: f"called with {value}")], None),
     "argument": (Annotated[Path | None, typer.Argument()], None),
     "needed argument": (Annotated[str, typer.Argument()], ...),
+    "needed arguments": (Annotated[list[str], typer.Argument()], ...),
     "arguments": (Annotated[list[str] | None, typer.Argument()], None),
 }
 
@@ -88,7 +91,15 @@ def test_a_value_becomes_what_typer_makes_of_it(kind: str, tmp_path: Path, monke
     (expected,), (parameter,) = theirs.params, ours.params
     assert converting_plainly(ours.params, ours.callback) == [parameter]
     many = parameter.multiple or parameter.nargs == -1
-    for value in (None, *(([text] if many else text) for text in VALUES), *KINDS[kind][1:], True, 3, 0.5):
+    for value in (
+        None,
+        *(([text] if many else text) for text in VALUES),
+        *[("5", "6"), ("5", "x"), ()][: 3 * many],
+        *KINDS[kind][1:],
+        True,
+        3,
+        0.5,
+    ):
         if value is not ...:
             assert outcome(ours, parameter, value) == outcome(theirs, expected, value), value
 
@@ -105,7 +116,12 @@ def test_a_file_that_cannot_be_read_is_refused_by_typer(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(
     "arguments",
-    [["inspect-probs", "a", "--top", "5", "-c", "nowhere"], ["sample", "a", "-n", "1", "--temperature", "0.5"]],
+    [
+        ["inspect-probs", "a", "--top", "5", "-c", "nowhere"],
+        ["evaluate", "a", "b"],
+        ["runs"],
+        ["sample", "a", "-n", "1", "--temperature", "0.5"],
+    ],
     ids=lambda arguments: arguments[0],
 )
 def test_plain_values_need_no_pydantic(arguments: list[str], tmp_path: Path) -> None:

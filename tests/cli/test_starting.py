@@ -69,7 +69,7 @@ def folder(tmp_path: Path) -> Path:
     [
         [], ["--all"], ["--choices", " a, the"], ["--tokens"], ["--json"], ["--csv"], ["--html", "page.html"],
         ["--all", "--json"], ["--all", "--html", "page.html"], ["--choices", " a, the", "--html", "page.html"],
-        ["--tokens", "--html", "page.html"], ["--threads", "1"],
+        ["--tokens", "--html", "page.html"], ["--threads", "1"], ["--boundary"], ["--corpus", "a.txt"],
     ],
     ids=" ".join,
 )  # fmt: skip

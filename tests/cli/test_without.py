@@ -31,9 +31,12 @@ def test_the_table_keeps_to_the_screen(inspect: Run, columns: int) -> None:
 def test_unchanged_is_what_comes_next(inspect: Run) -> None:
     record = document(inspect("The cat", "--without", "layer 1 mlp", "--json", "--top", "300"))
     (step,) = document(inspect("The cat", "--json", "--top", "300"))["steps"]
-    found = {token["id"]: (token["rank"], token["logit"], token["raw_prob"]) for token in record["candidates"]}
-    assert found == {c["id"]: (c["rank"], c["logit"], c["raw_prob"]) for c in step["candidates"]}
-    assert record["entropy_bits"] == step["entropy_bits"]
+    usual = {token["id"]: token for token in step["candidates"]}
+    assert {token["id"] for token in record["candidates"]} == usual.keys()
+    for token in record["candidates"]:  # computed by torch, and the other list by C, where it can
+        assert token["logit"] == pytest.approx(usual[token["id"]]["logit"], abs=1e-5)
+        assert token["raw_prob"] == pytest.approx(usual[token["id"]]["raw_prob"], rel=1e-5)
+    assert record["entropy_bits"] == pytest.approx(step["entropy_bits"])
     assert record["parts"] == [{"kind": "mlp", "layer": 1, "head": None}]
     assert (record["ablation"], record["left_out"], record["prompt"]) == ("zero", [], "The cat")
 

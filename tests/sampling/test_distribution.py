@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from minigpt.errors import CheckpointError
-from minigpt.sampling.distribution import Distribution, best_ids, distribution, step_record
+from minigpt.sampling.distribution import Distribution, best_ids, distribution, step_record, surprisal
 from minigpt.sampling.filters import build_stages
 from minigpt.sampling.philox import uniform
 from minigpt.sampling.records import StepRecord
@@ -263,6 +263,8 @@ def test_a_draw_never_takes_what_was_cut() -> None:
 def test_logits_that_are_not_finite_are_refused(values: list[float]) -> None:
     with pytest.raises(CheckpointError, match="logits are not finite"):
         distribution(np.array(values))
+    with pytest.raises(CheckpointError, match="logits are not finite"):
+        surprisal(np.array(values), 1)
 
 
 # JSON

@@ -49,6 +49,17 @@ def test_a_tiny_temperature_is_finite_for_large_logits() -> None:
     assert softmax(filters.temperature(given, NO_HISTORY, temperature=1e-3)).tolist() == [1.0, 0.0, 0.0]
 
 
+@pytest.mark.parametrize("temperature", [1e-300, 5e-324])
+def test_every_stage_after_a_tiny_temperature_computes_in_silence(temperature: float) -> None:
+    """Nothing is left but the largest; numbers that overflow on the way would be a warning, and so an error here."""
+    settings = {name: value for name, value in ACTIVE.items() if name != "bias"}
+    given = np.array([3.0, 1.0, 2.0, -4.0] * 50)
+    given[100] = 3.5
+    for stage in build_stages(SampleConfig(**{**settings, "temperature": temperature})):
+        given = stage.apply(given, np.array([1, 2, 2]))
+    assert softmax(given).nonzero()[0].tolist() == [100]
+
+
 # Top-k
 
 

@@ -97,6 +97,15 @@ def test_a_sum_below_all_numbers_is_none() -> None:
     assert tiny.rest_log_sums == (None,)
 
 
+def test_a_tiny_temperature_has_numbers_too() -> None:
+    """Of equals that are not listed, one share each; the mean of their distances is 0, whatever lies far below."""
+    logits = np.array([2.0, 2.0, 2.0, 1.0, -3.0])
+    step = step_record(distribution(logits), letters, position=1, top=1)
+    found = step_logits(logits, (), (), letters, step=step, best=1, temperatures=(1e-320,))
+    assert found.rest_log_sums == (pytest.approx(math.log(2)),)
+    assert found.rest_means == (0.0,)
+
+
 def test_the_place_of_the_last_candidate_counts_ties_by_id() -> None:
     logits = np.array([1.0, 3.0, 2.0, 3.0, 2.0, 2.0, 1.0])
     order = (-logits).argsort(kind="stable").tolist()
