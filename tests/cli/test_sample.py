@@ -367,7 +367,9 @@ def test_smaller_weights_that_there_are_not_are_refused(sample: Run, options: tu
 
 
 @pytest.mark.skipif(not has_library(), reason="forward.c was not compiled, without a C compiler")
-@pytest.mark.parametrize("flags", [[], ["--repetition-penalty", "1.3"], ["--temperature", "0"], ["--corpus", "run", "--check"]])
+@pytest.mark.parametrize(
+    "flags", [[], ["--repetition-penalty", "1.3"], ["--temperature", "0"], ["--corpus", "run", "--check"]]
+)
 def test_lookahead_changes_no_output(sample: Run, flags: list[str]) -> None:
     """Judged by the whole output, page and trace without it."""
     unlike = re.compile(r'"(seconds|tokens_per_second|guesses|guesses_held|created)": [^,}]*(, )?')
