@@ -238,7 +238,6 @@ class NativeGPT:
             blocks=self._at(blocks),
         )
         self.at = ctypes.addressof(self._model)
-        self._work = np.empty(0, np.float32)
         self._threads = StepThreads(most_threads())
 
     def new_cache(self, sequences: int = 1) -> NativeCache:
@@ -311,10 +310,8 @@ class NativeGPT:
             **asked,
         )
         at, most = ctypes.addressof(asked_for), self._threads.most
-        needed = self.library.forward_work(at, most)
-        if len(self._work) < needed:
-            self._work = np.empty(needed, np.float32)
-        asked_for.work = self._work.ctypes.data
+        work = np.empty(self.library.forward_work(at, most), np.float32)
+        asked_for.work = work.ctypes.data
         self.library.forward(at, most if sequences * count > _FEW else self._threads.count)
 
     def _at(self, what: Any) -> int:
