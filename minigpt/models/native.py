@@ -106,6 +106,24 @@ def is_native(config: ModelConfig) -> bool:
     return config.model == "gpt" and has_library()
 
 
+def shapes_of(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """The shape of each weight by its name; a layer's matrices are [in, out]."""
+    width, inside, embedding = config.width, config.mlp_width, (config.vocab_size, config.width)
+    parts = {
+        "ln_1": (width,),
+        "attn.c_attn": (width, 3 * width),
+        "attn.c_proj": (width, width),
+        "ln_2": (width,),
+        "mlp.c_fc": (width, inside),
+        "mlp.c_proj": (inside, width),
+    }
+    blocks = {f"h.{layer}.{name}": shape for layer in range(config.layers) for name, shape in parts.items()}
+    shapes: dict[str, tuple[int, ...]] = {"wte.weight": embedding, "wpe.weight": (config.context, width)}
+    for name, shape in {**blocks, "ln_f": (width,)}.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[-1:]}
+    return shapes if config.tied else {**shapes, "lm_head.weight": embedding}
+
+
 class _CPU:
     """Where a NativeGPT computes, in place of a torch.device."""
 
