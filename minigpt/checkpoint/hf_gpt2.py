@@ -15,6 +15,7 @@ from minigpt.checkpoint.files import CONFIG
 from minigpt.checkpoint.number_types import STORED, is_floating_point, rounded
 from minigpt.checkpoint.tensors import StoredTensor
 from minigpt.errors import CheckpointError, ConfigError, brief
+from minigpt.models.native import shapes_of
 from minigpt.settings import ModelConfig
 from minigpt.settings.model import NAMES
 
@@ -139,24 +140,6 @@ def weights_to_tensors(model: "GPT", dtype: "torch.dtype") -> "dict[str, Tensor]
         name if name == HEAD else PREFIX + name: t.detach().to("cpu", dtype).contiguous()
         for name, t in model.state_dict().items()
     }
-
-
-def shapes_of(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """The shape of each weight by its name; a layer's matrices are [in, out]."""
-    width, inside, embedding = config.width, config.mlp_width, (config.vocab_size, config.width)
-    parts = {
-        "ln_1": (width,),
-        "attn.c_attn": (width, 3 * width),
-        "attn.c_proj": (width, width),
-        "ln_2": (width,),
-        "mlp.c_fc": (width, inside),
-        "mlp.c_proj": (inside, width),
-    }
-    blocks = {f"h.{layer}.{name}": shape for layer in range(config.layers) for name, shape in parts.items()}
-    shapes: dict[str, tuple[int, ...]] = {"wte.weight": embedding, "wpe.weight": (config.context, width)}
-    for name, shape in {**blocks, "ln_f": (width,)}.items():
-        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[-1:]}
-    return shapes if config.tied else {**shapes, HEAD: embedding}
 
 
 def weights_from_tensors(

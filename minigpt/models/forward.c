@@ -100,7 +100,7 @@ static long part(long n, Thread me, long further)
 
 /* A float matrix is read in slices of its rows, each with a sum of its own, so that threads can share them. There are as
    many however many threads there are, and so they all give the same bits. */
-static long slices(long in) { return SLICES * larger(1, (in + 256 * SLICES - 1) / (256 * SLICES)); }
+static long slices(long in) { return SLICES * larger(1, (in + 512 * SLICES - 1) / (512 * SLICES)); }
 
 static long slice_start(long in, long number) { return in * number / slices(in); }
 

@@ -131,44 +131,53 @@ static void ON(shared_rows)(float *restrict y, const float *restrict x, long row
     }
 }
 
-/* Below, the outputs from `first` to `end` of a w that lies as [out, in], as two streams, which memory serves faster
-   than one or four: the o-th row of the first half, the o-th of the second, then the next of each. */
-#ifndef STREAMED
+#ifndef DOTS
+/* The o-th row of the first half, the o-th of the second, then the next of each. */
 #define STREAMED(row, first, end)                                                                                      \
     for (long row, o = 0, half = (end - first + 1) / 2; o < 2 * half; o++)                                             \
         if ((row = first + o % 2 * half + o / 2) < end)
 
-/* One row of w and some tokens, which share it while it is in registers: y [tokens, out], x [tokens, in]. */
-#define DOT(type, name, tokens)                                                                                        \
-    static inline void ON(dot_##name##_##tokens)(float *restrict y, long out, const float *restrict x,                 \
-                                                 const type *restrict w, long in)                                      \
+/* The products of `rows` rows of w, `apart` from each other, and `tokens` tokens, side by side: y [tokens, out] with the
+   rows at y and y + apart, x [tokens, in]. */
+#define DOT(type, name, rows, tokens)                                                                                  \
+    static inline void ON(dot_##name##_##rows##tokens)(float *restrict y, long out, long apart,                        \
+                                                       const float *restrict x, const type *restrict w, long in)       \
     {                                                                                                                  \
-        float sums[tokens][SUMMED] = {0};                                                                              \
+        float sums[rows * tokens][SUMMED] = {0};                                                                       \
         long k = 0;                                                                                                    \
         for (; k + SUMMED <= in; k += SUMMED)                                                                          \
-            for (int j = 0; j < SUMMED; j++)                                                                           \
-                for (int n = 0; n < tokens; n++) sums[n][j] += OF_##name(w[k + j]) * x[n * in + k + j];                \
-        for (int n = 0; n < tokens; n++) {                                                                             \
-            for (int j = 0; j < SUMMED / 2; j++) sums[n][j] += sums[n][j + SUMMED / 2];                                \
-            for (int j = 0; j < SUMMED / 4; j++) sums[n][j] += sums[n][j + SUMMED / 4];                                \
-            for (int j = 0; j < SUMMED / 8; j++) sums[n][j] += sums[n][j + SUMMED / 8];                                \
-            float sum = (sums[n][0] + sums[n][1]) + (sums[n][2] + sums[n][3]);                                         \
-            for (long i = k; i < in; i++) sum += OF_##name(w[i]) * x[n * in + i];                                      \
-            y[n * out] = sum;                                                                                          \
+            for (int i = 0; i < rows * tokens; i++)                                                                    \
+                for (int j = 0; j < SUMMED; j++)                                                                       \
+                    sums[i][j] += OF_##name(w[i % rows * apart * in + k + j]) * x[i / rows * in + k + j];              \
+        for (int i = 0; i < rows * tokens; i++) {                                                                      \
+            for (int j = 0; j < SUMMED / 2; j++) sums[i][j] += sums[i][j + SUMMED / 2];                                \
+            for (int j = 0; j < SUMMED / 4; j++) sums[i][j] += sums[i][j + SUMMED / 4];                                \
+            for (int j = 0; j < SUMMED / 8; j++) sums[i][j] += sums[i][j + SUMMED / 8];                                \
+            float sum = (sums[i][0] + sums[i][1]) + (sums[i][2] + sums[i][3]);                                         \
+            for (long l = k; l < in; l++) sum += OF_##name(w[i % rows * apart * in + l]) * x[i / rows * in + l];       \
+            y[i / rows * out + i % rows * apart] = sum;                                                                \
         }                                                                                                              \
     }
 
+/* The outputs from `first` to `end` of a w that lies as [out, in], in two streams, which memory serves faster than one or
+   four: the o-th row of the first half beside the o-th of the second. */
 #define DOTS(type, name)                                                                                               \
-    DOT(type, name, 1)                                                                                                 \
-    DOT(type, name, 2)                                                                                                 \
+    DOT(type, name, 1, 1)                                                                                              \
+    DOT(type, name, 2, 1)                                                                                              \
+    DOT(type, name, 1, 2)                                                                                              \
     static void ON(dots_##name)(float *restrict y, long out, const float *restrict x, const type *restrict w, long in, \
                                 long first, long end, long N)                                                          \
     {                                                                                                                  \
-        STREAMED(row, first, end) {                                                                                    \
+        long half = (end - first) / 2;                                                                                 \
+        for (long row = first; row < first + half; row++) {                                                            \
             long n = 0;                                                                                                \
-            for (; n + 2 <= N; n += 2) ON(dot_##name##_2)(y + n * out + row, out, x + n * in, w + row * in, in);       \
-            if (n < N) ON(dot_##name##_1)(y + n * out + row, out, x + n * in, w + row * in, in);                       \
+            for (; n + 2 <= N; n += 2)                                                                                 \
+                for (long i = row; i <= row + half; i += half)                                                         \
+                    ON(dot_##name##_12)(y + n * out + i, out, 0, x + n * in, w + i * in, in);                          \
+            if (n < N) ON(dot_##name##_21)(y + n * out + row, out, half, x + n * in, w + row * in, in);                \
         }                                                                                                              \
+        for (long row = first + 2 * half; row < end; row++)                                                            \
+            for (long n = 0; n < N; n++) ON(dot_##name##_11)(y + n * out + row, out, 0, x + n * in, w + row * in, in); \
     }
 #endif
 
@@ -222,9 +231,10 @@ static void ON(few_product)(float *y, const float *x, Weights w, long type, int1
     for (long s = count * me.number / me.count; s < count * (me.number + 1) / me.count; s++) {
         long first = slice_start(in, s), rows = slice_start(in, s + 1) - first;
         const float *weights = (const float *)w.weight + first * out;
-        memset(y + s * N * out, 0, N * out * sizeof *y);
-        if (N == 1) ON(rows)(y + s * out, x + first, weights, rows, out);
-        else ON(shared_rows)(y + s * N * out, x + first, in, weights, rows, out, N);
+        float *sums = y + s * N * out;
+        memset(sums, 0, N * out * sizeof *y);
+        if (N == 1) ON(rows)(sums, x + first, weights, rows, out);
+        else ON(shared_rows)(sums, x + first, in, weights, rows, out, N);
     }
 }
 

@@ -106,6 +106,24 @@ def is_native(config: ModelConfig) -> bool:
     return config.model == "gpt" and has_library()
 
 
+def shapes_of(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """The shape of each weight by its name; a layer's matrices are [in, out]."""
+    width, inside, embedding = config.width, config.mlp_width, (config.vocab_size, config.width)
+    parts = {
+        "ln_1": (width,),
+        "attn.c_attn": (width, 3 * width),
+        "attn.c_proj": (width, width),
+        "ln_2": (width,),
+        "mlp.c_fc": (width, inside),
+        "mlp.c_proj": (inside, width),
+    }
+    blocks = {f"h.{layer}.{name}": shape for layer in range(config.layers) for name, shape in parts.items()}
+    shapes: dict[str, tuple[int, ...]] = {"wte.weight": embedding, "wpe.weight": (config.context, width)}
+    for name, shape in {**blocks, "ln_f": (width,)}.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[-1:]}
+    return shapes if config.tied else {**shapes, "lm_head.weight": embedding}
+
+
 class _CPU:
     """Where a NativeGPT computes, in place of a torch.device."""
 
@@ -238,7 +256,6 @@ class NativeGPT:
             blocks=self._at(blocks),
         )
         self.at = ctypes.addressof(self._model)
-        self._work = np.empty(0, np.float32)
         self._threads = StepThreads(most_threads())
 
     def new_cache(self, sequences: int = 1) -> NativeCache:
@@ -311,10 +328,8 @@ class NativeGPT:
             **asked,
         )
         at, most = ctypes.addressof(asked_for), self._threads.most
-        needed = self.library.forward_work(at, most)
-        if len(self._work) < needed:
-            self._work = np.empty(needed, np.float32)
-        asked_for.work = self._work.ctypes.data
+        work = np.empty(self.library.forward_work(at, most), np.float32)
+        asked_for.work = work.ctypes.data
         self.library.forward(at, most if sequences * count > _FEW else self._threads.count)
 
     def _at(self, what: Any) -> int:

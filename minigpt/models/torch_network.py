@@ -13,7 +13,7 @@ from minigpt.models.flat_step import SPLIT_WIDTH, FlatStep
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import Model
 from minigpt.models.kv_cache import KVCache
-from minigpt.models.native import NativeGPT, is_native
+from minigpt.models.native import NativeGPT, is_native, shapes_of
 from minigpt.models.network import NOT_SCORED, Autocast, Network
 from minigpt.models.workers import one_thread
 
@@ -21,9 +21,7 @@ from minigpt.models.workers import one_thread
 def network(model: GPT) -> Network:
     """A NativeGPT that shares the memory of a plain GPT in float32 on a CPU; for any other, a TorchNetwork."""
     weights = dict(model.state_dict())
-    with torch.device("meta"):
-        plain = {name: t.shape for name, t in GPT(model.config).state_dict().items()}
-    is_plain = {name: t.shape for name, t in weights.items()} == plain
+    is_plain = {name: tuple(t.shape) for name, t in weights.items()} == shapes_of(model.config)
     at_hand = all(t.device.type == "cpu" and t.dtype == torch.float32 for t in weights.values())
     if is_plain and at_hand and is_native(model.config):
         return NativeGPT(model.config, {name: t.numpy() for name, t in weights.items()})

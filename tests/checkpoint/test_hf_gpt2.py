@@ -15,12 +15,11 @@ from torch import Tensor
 
 from minigpt.checkpoint.files import WEIGHTS, read_json_object
 from minigpt.checkpoint.folder import load, load_native, save_description, save_weights
-from minigpt.checkpoint.hf_gpt2 import shapes_of
 from minigpt.errors import CheckpointError
 from minigpt.models.decoder import CachedDecoder, window_logits
 from minigpt.models.gpt import GPT
 from minigpt.models.inside import layer_logits
-from minigpt.models.native import has_library
+from minigpt.models.native import has_library, shapes_of
 from minigpt.models.precision import stored
 from minigpt.settings import ModelConfig
 from minigpt.text.tokenizer import Tokenizer
