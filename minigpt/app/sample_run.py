@@ -16,6 +16,7 @@ from minigpt.models.decoder import decoding_threads
 from minigpt.sampling.check import CacheCheck
 from minigpt.sampling.engine import Piece, by_sample, generate
 from minigpt.sampling.filters import read_biases
+from minigpt.sampling.lookahead import Lookahead, require_lookahead
 from minigpt.sampling.page_steps import SampleSteps
 from minigpt.sampling.records import CacheReport, SampleEnd, StepRecord
 from minigpt.sampling.trace import TraceHeader, TraceStep, TraceWriter
@@ -33,6 +34,7 @@ from minigpt.settings import (
 )
 from minigpt.text.formats import check_argument
 from minigpt.text.losses import prompt_notes
+from minigpt.text.occurrences import LastPlaces
 from minigpt.views.verbatim import SHORTEST_SPAN, VerbatimReport, verbatim
 
 __all__ = ["SampleRun", "by_sample", "stages_of"]
@@ -57,6 +59,7 @@ class SampleRun:
     check: CacheCheck | None
     verbatim: "Verbatim | None"
     steps: SampleSteps | None
+    lookahead: Lookahead | None
     window_moved: bool = field(default=False, init=False)
 
     @classmethod
@@ -83,6 +86,9 @@ class SampleRun:
         text = given_text(source.prompt, source.file)
         loaded = open_checkpoint(source.checkpoint, machine, weights, reading=source)
         config = replace(config, bias=read_biases(loaded.tokenizer, filters.biases))
+        if drawing.lookahead:
+            require_lookahead(loaded.model)
+        verbatim = Verbatim(loaded, kept.corpus, kept.verbatim, stages) if kept.corpus else None
         return cls(
             loaded,
             text,
@@ -90,8 +96,9 @@ class SampleRun:
             drawing.num_samples,
             kept,
             check=CacheCheck(loaded.model) if kept.check else None,
-            verbatim=Verbatim(loaded, kept.corpus, kept.verbatim, stages) if kept.corpus else None,
+            verbatim=verbatim,
             steps=SampleSteps(loaded, text, config, drawing.num_samples) if kept.html else None,
+            lookahead=_lookahead(drawing.lookahead, verbatim) if drawing.lookahead else None,
         )
 
     @property
@@ -109,7 +116,9 @@ class SampleRun:
                 watcher(*step)
 
         model, tokenizer = self.checkpoint.model, self.checkpoint.tokenizer
-        pieces = generate(model, tokenizer, self.text, self.config, count=self.count, watch=watch)
+        pieces = generate(
+            model, tokenizer, self.text, self.config, count=self.count, watch=watch, lookahead=self.lookahead
+        )
         if self.steps:
             pieces = self.steps.keep(pieces)
         if self.verbatim:
@@ -156,6 +165,10 @@ def _written(pieces: Iterator[Piece], writer: TraceWriter) -> Iterator[Piece]:
         yield piece
 
 
+def _lookahead(most: int, verbatim: "Verbatim | None") -> Lookahead:
+    return Lookahead(most, LastPlaces(verbatim.corpus.ids) if verbatim else None)
+
+
 class Verbatim:
     """Records what is sampled, then reports which parts occur verbatim in the corpus.
 
@@ -163,10 +176,10 @@ class Verbatim:
     """
 
     def __init__(self, checkpoint: Checkpoint, sources: Sequence[str], at_least: int | None, stages: Stages) -> None:
-        self._corpus = find_reference([check_argument(source) for source in sources], checkpoint, stages)
-        self.note = self._corpus.note
+        self.corpus = find_reference([check_argument(source) for source in sources], checkpoint, stages)
+        self.note = self.corpus.note
         self._tokenizer = checkpoint.tokenizer
-        self._at_least = at_least or max(SHORTEST_SPAN, round(_USUAL_BYTES / self._corpus.bytes_per_token))
+        self._at_least = at_least or max(SHORTEST_SPAN, round(_USUAL_BYTES / self.corpus.bytes_per_token))
         self._drawn: dict[int, list[StepRecord]] = defaultdict(list)
 
     def keep(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
@@ -182,8 +195,8 @@ class Verbatim:
         return verbatim(
             self._tokenizer,
             [record.token.id for record in drawn if record.token is not None],
-            self._corpus.ids,
-            self._corpus.text,
+            self.corpus.ids,
+            self.corpus.text,
             at_least=self._at_least,
             position=drawn[0].position,
             sample=sample,
