@@ -21,6 +21,8 @@ PAGE = "document.querySelector('section.view').page"
 TEXT = "The value of the expression"
 NEAR = pytest.approx
 
+pytestmark = pytest.mark.torch  # which the page is exported with, and the views are computed with
+
 
 @pytest.fixture(scope="module")
 def demo() -> Checkpoint:
