@@ -25,11 +25,14 @@ from minigpt.sampling.records import GuessedEnd
 from minigpt.settings import ModelConfig, SampleConfig
 from minigpt.text.corpus import python_reference
 from minigpt.text.learning import train_tokenizer
+from minigpt.text.occurrences import LastPlaces
 from minigpt.text.tokenizer import Encoded, Tokenizer
 
 VOCABULARY = 4096  # of the texts' tokens, whatever the model's is
 CONTEXT = 1024
 PROMPT = 300  # tokens of the text
+PASSAGE = 120  # tokens
+COUNTS = 1, 2, 3, 4, 6, 8, 12, 16  # of tokens in a pass
 SKIPPED = 2000  # tokens at the beginning, such as a licence
 
 
@@ -82,6 +85,7 @@ def main() -> int:
         texts[asked.text.name] = asked.text.read_text("utf-8")
     tokenizer = train_tokenizer("bpe", list(texts.values()), VOCABULARY)
     ids = {name: tokenizer.encode(text)[SKIPPED:] for name, text in texts.items()}
+    ids["a passage again and again"] = ids["source code"][:PASSAGE] * (CONTEXT // PASSAGE)
     ids["random"] = np.random.default_rng(1).integers(tokenizer.vocab_size, size=2 * CONTEXT).tolist()
     rows = []
     for row in measure(asked, tokenizer, ids):
@@ -107,9 +111,29 @@ def measure(asked: argparse.Namespace, tokenizer: Tokenizer, texts: dict[str, li
         config = ModelConfig(vocab_size=vocab_size, context=CONTEXT, layers=layers, heads=heads, width=width)
         weights = {name: tensor.numpy() for name, tensor in random_model(config).state_dict().items()}
         model = Sure(config, weights, dtype=asked.dtype, quantize=asked.quantize)
+        tell_what_passes_take(shape, model, texts["source code"], asked.rounds)
         for name, ids in texts.items():
             model.text = ids
             yield compared(name, shape, model, Reading(tokenizer, ids[:PROMPT]), asked)
+        model.text = texts["source code"]
+        corpus = LastPlaces(np.array(model.text), tokenizer.vocab_size)
+        yield compared("source code, in --corpus", shape, model, Reading(tokenizer, model.text[:PROMPT]), asked, corpus)
+
+
+def tell_what_passes_take(shape: str, model: Sure, ids: list[int], rounds: int) -> None:
+    """On standard error, beside a pass over a single token: what one token more costs is in sampling/lookahead.py."""
+    model.text, cache = ids, model.new_cache()
+    model.read([ids[:PROMPT]], cache)
+
+    def read(count: int) -> None:
+        cache.length = PROMPT
+        model.read([ids[PROMPT : PROMPT + count]], cache, every=count > 1)
+
+    works = [partial(read, count) for count in COUNTS]
+    take_turns(works, 1)
+    one, *more = (median(seconds) for seconds in zip(*take_turns(works, 3 * rounds), strict=True))
+    told = ", ".join(f"{count} in {seconds / one:.2f}" for count, seconds in zip(COUNTS[1:], more, strict=True))
+    print(f"{shape}: a token is read in {1000 * one:.2f} ms; {told} times as long", file=sys.stderr, flush=True)
 
 
 class Reading:
@@ -123,7 +147,9 @@ class Reading:
         return self._prompt
 
 
-def compared(name: str, shape: str, model: Sure, tokenizer: Any, asked: argparse.Namespace) -> Row:
+def compared(
+    name: str, shape: str, model: Sure, tokenizer: Any, asked: argparse.Namespace, corpus: LastPlaces | None = None
+) -> Row:
     """Both ways take turns, after a turn that is not counted."""
     config = SampleConfig(temperature=1.0, top_p=1.0, max_tokens=min(asked.tokens, CONTEXT - PROMPT), top=10)
     ends: list[GuessedEnd] = []
@@ -135,7 +161,7 @@ def compared(name: str, shape: str, model: Sure, tokenizer: Any, asked: argparse
         if isinstance(last.record, GuessedEnd):
             ends.append(last.record)
 
-    works = partial(draw, Lookahead(asked.lookahead)), partial(draw, None)
+    works = partial(draw, Lookahead(asked.lookahead, corpus)), partial(draw, None)
     take_turns(works, 1)
     with_it, without = (median(seconds) for seconds in zip(*take_turns(works, asked.rounds), strict=True))
     return Row(

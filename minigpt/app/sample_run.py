@@ -98,7 +98,7 @@ class SampleRun:
             check=CacheCheck(loaded.model) if kept.check else None,
             verbatim=verbatim,
             steps=SampleSteps(loaded, text, config, drawing.num_samples) if kept.html else None,
-            lookahead=_lookahead(drawing.lookahead, verbatim) if drawing.lookahead else None,
+            lookahead=_lookahead(drawing.lookahead, loaded, verbatim),
         )
 
     @property
@@ -165,8 +165,10 @@ def _written(pieces: Iterator[Piece], writer: TraceWriter) -> Iterator[Piece]:
         yield piece
 
 
-def _lookahead(most: int, verbatim: "Verbatim | None") -> Lookahead:
-    return Lookahead(most, LastPlaces(verbatim.corpus.ids) if verbatim else None)
+def _lookahead(most: int, checkpoint: Checkpoint, verbatim: "Verbatim | None") -> Lookahead | None:
+    vocab_size = checkpoint.model.config.vocab_size
+    corpus = LastPlaces(verbatim.corpus.ids, vocab_size) if most and verbatim else None
+    return Lookahead(most, corpus) if most else None
 
 
 class Verbatim:

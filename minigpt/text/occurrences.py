@@ -6,6 +6,7 @@ compares tokens: the same letters cut into other tokens do not match.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 
 import numpy as np
 
@@ -92,13 +93,18 @@ def verbatim_spans(corpus: Ids, text: Sequence[int], at_least: int, border: int)
 class LastPlaces:
     """Where n-grams last occur in a corpus: found by reading it once, and then looked up in no time.
 
-    The n are those of MATCHES but 1, because a single token occurs everywhere.
+    The n are those of MATCHES but 1, because a single token occurs everywhere. A damaged corpus may hold ids beyond the
+    vocabulary; they are never given.
     """
 
-    def __init__(self, corpus: Ids) -> None:
-        self._corpus, bits = corpus, min(_PLACES_BITS, max(8, len(corpus).bit_length() + 1))
+    def __init__(self, corpus: Ids, vocab_size: int) -> None:
+        self._corpus, self._known, bits = (
+            corpus,
+            range(vocab_size),
+            min(_PLACES_BITS, max(8, len(corpus).bit_length() + 1)),
+        )
         self._shift = 32 - bits
-        self._tables = {n: np.zeros(1 << bits, np.int64) for n in MATCHES if n > 1}
+        self._tables = {n: np.zeros(1 << bits, np.uint32) for n in MATCHES if n > 1}
         first = 0
         for block in _blocks(corpus, before=MATCHES[0] - 1, after=0):
             for n, table in self._tables.items():
@@ -114,7 +120,7 @@ class LastPlaces:
             place = int(table[int(_hashes(np.array(ids[-n:], np.int32), n)[0] >> self._shift)])
             found: list[int] = self._corpus[max(0, place - n) : place + most].tolist()
             if place >= n and found[:n] == list(ids[-n:]):
-                return n, found[n:]
+                return n, list(takewhile(self._known.__contains__, found[n:]))
         return 0, []
 
 

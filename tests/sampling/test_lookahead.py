@@ -248,7 +248,7 @@ def test_a_corpus_gives_the_guesses_that_the_text_does_not(bpe: Tokenizer) -> No
     """The corpus is what the model says; so nearly all guesses hold."""
     model, config = make_model(bpe, 256), SampleConfig(max_tokens=120, temperature=1.0, seed=8)
     said = [piece.record.token.id for piece in list(generate(model, bpe, PROMPT, config))[:-1]]  # type: ignore[union-attr]
-    corpus = LastPlaces(np.array([3, 1, 4, *bpe.encode(PROMPT), *said, 1, 5], np.uint16))
+    corpus = LastPlaces(np.array([3, 1, 4, *bpe.encode(PROMPT), *said, 1, 5], np.uint16), bpe.vocab_size)
     _, guessed = both(model, bpe, config, corpus=corpus)
     assert end(guessed).guesses_held > 60
 
@@ -257,7 +257,7 @@ def test_a_corpus_gives_the_guesses_that_the_text_does_not(bpe: Tokenizer) -> No
 def test_places_in_a_corpus_of_any_size(size: int) -> None:
     """What is found was searched for. Not every place is, because n-grams whose hashes collide replace each other."""
     corpus = np.random.default_rng(size).integers(50, size=size).astype(np.uint16)
-    places, ids, longest = LastPlaces(corpus), corpus.tolist(), list[bool]()
+    places, ids, longest = LastPlaces(corpus, 50), corpus.tolist(), list[bool]()
     for at in range(0, size - 8, 1 + size // 100):
         length, following = places.following([77, *ids[at : at + 8]], 5)
         longest.append(length == 8)
@@ -270,11 +270,15 @@ def test_places_in_a_corpus_of_any_size(size: int) -> None:
 
 @pytest.mark.usefixtures("always")
 def test_a_corpus_is_looked_up_where_it_matches_more() -> None:
-    corpus = LastPlaces(np.array([1, 2, 3, 4, 5, 6, 7], np.uint16))
+    corpus = LastPlaces(np.array([1, 2, 3, 4, 5, 6, 7], np.uint16), 8)
     guesses = Guesses([9, 9, 3, 4], Lookahead(3, corpus))
     for token in (5, 6):
         guesses.add(token)
     assert guesses.take(3) == [7]
+
+
+def test_ids_beyond_the_vocabulary_are_no_guesses() -> None:
+    assert LastPlaces(np.array([1, 2, 3, 4, 70_000, 5], np.uint32), 70_000).following([2, 3], 3) == (2, [4])
 
 
 def test_an_end_says_how_many_guesses_held(bpe: Tokenizer) -> None:
