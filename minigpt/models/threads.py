@@ -1,6 +1,7 @@
 """How many threads a pass of a NativeGPT uses: as many as are faster at the moment than one."""
 
 import os
+import re
 import sys
 import time
 from collections import deque
@@ -29,7 +30,8 @@ def most_threads() -> int:
     if _given:
         return _given[0]
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdecimal() and int(asked) else available_cores()
+    # Each thread has memory of its own: a number of four digits is taken for none.
+    return int(asked) if re.fullmatch(r"0*[1-9]\d{0,2}", asked, re.ASCII) else available_cores()
 
 
 def available_cores() -> int:
