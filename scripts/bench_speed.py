@@ -51,6 +51,7 @@ except ImportError as error:
 
 DEMO = Path(__file__).parents[1] / "checkpoints" / "demo"
 
+PAUSE = 0.2  # seconds between turns
 CONTEXT = 256  # of the models that decode
 PROMPT = "A"  # one token, of a low id: it is in every vocabulary of SMALLEST_VOCABULARY or more
 SMALLEST_VOCABULARY = 65  # that of Shakespeare's letters
@@ -254,8 +255,17 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def take_turns(works: Sequence[Callable[[], object]], rounds: int) -> list[tuple[float, ...]]:
-    """The seconds of each, `rounds` times, one after the other."""
-    return [tuple(map(timed, works)) for _ in range(rounds)]
+    """The seconds of each, `rounds` times, one after the other.
+
+    A pause lets the threads of the one before fall asleep: those of llama.cpp and of OpenMP wait for more work by
+    spinning, and would take a core from the next.
+    """
+
+    def rested(work: Callable[[], object]) -> float:
+        time.sleep(PAUSE)
+        return timed(work)
+
+    return [tuple(map(rested, works)) for _ in range(rounds)]
 
 
 def result(
