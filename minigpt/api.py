@@ -24,11 +24,9 @@ from minigpt.records import Misfit, from_plain, to_plain
 from minigpt.render.notebook import show
 from minigpt.sampling.engine import Piece, generate
 from minigpt.sampling.filters import token_biases
-from minigpt.sampling.lookahead import Lookahead, require_lookahead
 from minigpt.sampling.records import StepRecord, TextScore
 from minigpt.settings import (
     Choices,
-    Drawing,
     Length,
     Output,
     SampleConfig,
@@ -101,25 +99,19 @@ class Checkpoint(on_disk.Checkpoint):
         read = self._read(text)
         return text_score(every_token(self.model, self.tokenizer, read.ids, top=1), read.byte_counts)
 
-    def sample(self, text: str = "", *, count: int = 1, lookahead: int = 0, **settings: Any) -> Iterator[Piece]:
+    def sample(self, text: str = "", *, count: int = 1, **settings: Any) -> Iterator[Piece]:
         """Continue `text` token by token: a stream of pieces, each with its `text` and its `record`.
 
         `settings` are the fields of SampleConfig, such as `temperature=0.8`, `top_k=40`, `max_tokens=200`, `seed=1`.
         Biases are given by the tokens' texts, as in `bias={" the": -2}`, or by their ids, as in `bias={"#262": -2}`.
-        The last piece of each of `count` samples holds its totals, a SampleEnd, whose `text` is the whole. With
-        `lookahead`, up to so many tokens are guessed from the text so far, which changes nothing but the speed.
+        The last piece of each of `count` samples holds its totals, a SampleEnd, whose `text` is the whole.
         """
         require(count > 0, f"{named('count')} must be 1 or more, not {count}.")
         if isinstance(bias := settings.get("bias"), Mapping):
             settings["bias"] = token_biases(self.tokenizer, bias.items())
         config = SampleConfig(**_known(settings, [field.name for field in fields(SampleConfig)]))
         self.tokenizer.encode(text)  # check now, rather than when the first piece is requested
-        _check_type("lookahead", lookahead)
-        check_ranges({"lookahead": lookahead})
-        if lookahead:
-            require_lookahead(self.model)
-        ahead = Lookahead(lookahead) if lookahead else None
-        return generate(self.model, self.tokenizer, text, config, count=count, lookahead=ahead)
+        return generate(self.model, self.tokenizer, text, config, count=count)
 
     def choose(self, text: str, choices: Sequence[str]) -> Records[Choice]:
         """Return how probable each of `choices` is after `text`, the most probable first. Their spaces count."""
@@ -274,7 +266,7 @@ _SETTINGS = sorted(
 # A group that describes a flag knows best what may be given for it, so it comes last.
 _TYPES = {
     name: hint
-    for kind in (Drawing, SampleConfig, TrainConfig, Output, Length, Choices, TextSettings)
+    for kind in (SampleConfig, TrainConfig, Output, Length, Choices, TextSettings)
     for name, hint in get_type_hints(kind).items()
 }
 

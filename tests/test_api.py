@@ -177,8 +177,6 @@ def test_records_show_themselves(checkpoint: api.Checkpoint) -> None:
         ),
         (lambda c: c.sample("a", bias={" the": "x"}), ConfigError, '^bias=.* is "x", where a number must be'),
         (lambda c: c.sample("a", count=0), ConfigError, "^count= must be 1 or more"),
-        (lambda c: c.sample("a", lookahead=16), ConfigError, "^lookahead= must lie between 0 \\(off\\) and 15, not 16"),
-        (lambda c: c.sample("a", lookahead="x"), ConfigError, '^lookahead= is "x", where a whole number must be'),
         (lambda c: c.attend("a b", layer=9), ConfigError, "^layer= must be from 1 to 2"),
         (lambda c: c.attend("a b", head=1), ConfigError, "^head= needs a layer="),
         (lambda c: c.choose("a", ["", "b"]), ConfigError, "^choices= needs"),

@@ -16,7 +16,6 @@ from minigpt.models.decoder import decoding_threads
 from minigpt.sampling.check import CacheCheck
 from minigpt.sampling.engine import Piece, by_sample, generate
 from minigpt.sampling.filters import read_biases
-from minigpt.sampling.lookahead import Lookahead, require_lookahead
 from minigpt.sampling.page_steps import SampleSteps
 from minigpt.sampling.records import CacheReport, SampleEnd, StepRecord
 from minigpt.sampling.trace import TraceHeader, TraceStep, TraceWriter
@@ -34,7 +33,6 @@ from minigpt.settings import (
 )
 from minigpt.text.formats import check_argument
 from minigpt.text.losses import prompt_notes
-from minigpt.text.occurrences import LastPlaces
 from minigpt.views.verbatim import SHORTEST_SPAN, VerbatimReport, verbatim
 
 __all__ = ["SampleRun", "by_sample", "stages_of"]
@@ -59,7 +57,6 @@ class SampleRun:
     check: CacheCheck | None
     verbatim: "Verbatim | None"
     steps: SampleSteps | None
-    lookahead: Lookahead | None
     window_moved: bool = field(default=False, init=False)
 
     @classmethod
@@ -86,9 +83,6 @@ class SampleRun:
         text = given_text(source.prompt, source.file)
         loaded = open_checkpoint(source.checkpoint, machine, weights, reading=source)
         config = replace(config, bias=read_biases(loaded.tokenizer, filters.biases))
-        if drawing.lookahead:
-            require_lookahead(loaded.model)
-        verbatim = Verbatim(loaded, kept.corpus, kept.verbatim, stages) if kept.corpus else None
         return cls(
             loaded,
             text,
@@ -96,9 +90,8 @@ class SampleRun:
             drawing.num_samples,
             kept,
             check=CacheCheck(loaded.model) if kept.check else None,
-            verbatim=verbatim,
+            verbatim=Verbatim(loaded, kept.corpus, kept.verbatim, stages) if kept.corpus else None,
             steps=SampleSteps(loaded, text, config, drawing.num_samples) if kept.html else None,
-            lookahead=_lookahead(drawing.lookahead, loaded, verbatim),
         )
 
     @property
@@ -116,9 +109,7 @@ class SampleRun:
                 watcher(*step)
 
         model, tokenizer = self.checkpoint.model, self.checkpoint.tokenizer
-        pieces = generate(
-            model, tokenizer, self.text, self.config, count=self.count, watch=watch, lookahead=self.lookahead
-        )
+        pieces = generate(model, tokenizer, self.text, self.config, count=self.count, watch=watch)
         if self.steps:
             pieces = self.steps.keep(pieces)
         if self.verbatim:
@@ -165,12 +156,6 @@ def _written(pieces: Iterator[Piece], writer: TraceWriter) -> Iterator[Piece]:
         yield piece
 
 
-def _lookahead(most: int, checkpoint: Checkpoint, verbatim: "Verbatim | None") -> Lookahead | None:
-    vocab_size = checkpoint.model.config.vocab_size
-    corpus = LastPlaces(verbatim.corpus.ids, vocab_size) if most and verbatim else None
-    return Lookahead(most, corpus) if most else None
-
-
 class Verbatim:
     """Records what is sampled, then reports which parts occur verbatim in the corpus.
 
@@ -178,10 +163,10 @@ class Verbatim:
     """
 
     def __init__(self, checkpoint: Checkpoint, sources: Sequence[str], at_least: int | None, stages: Stages) -> None:
-        self.corpus = find_reference([check_argument(source) for source in sources], checkpoint, stages)
-        self.note = self.corpus.note
+        self._corpus = find_reference([check_argument(source) for source in sources], checkpoint, stages)
+        self.note = self._corpus.note
         self._tokenizer = checkpoint.tokenizer
-        self._at_least = at_least or max(SHORTEST_SPAN, round(_USUAL_BYTES / self.corpus.bytes_per_token))
+        self._at_least = at_least or max(SHORTEST_SPAN, round(_USUAL_BYTES / self._corpus.bytes_per_token))
         self._drawn: dict[int, list[StepRecord]] = defaultdict(list)
 
     def keep(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
@@ -197,8 +182,8 @@ class Verbatim:
         return verbatim(
             self._tokenizer,
             [record.token.id for record in drawn if record.token is not None],
-            self.corpus.ids,
-            self.corpus.text,
+            self._corpus.ids,
+            self._corpus.text,
             at_least=self._at_least,
             position=drawn[0].position,
             sample=sample,

@@ -98,24 +98,6 @@ class CachedDecoder:
             return self._read_window(len(self.ids))
         return self.network.read([[token] for token in tokens], self.cache)
 
-    def step_ahead(self, tokens: Sequence[int], guesses: Sequence[int]) -> np.ndarray:
-        """Append `tokens` to the single row; returns the logits [1 + G, V] after the last, and after each guess.
-
-        All `tokens` but the last are those guesses of the call before that turned out right; the others are dropped.
-        """
-        ids = self.ids[0]
-        ids += tokens
-        if window_start(len(ids), self.network.config.context) != self.start:
-            return self._read_window(1)
-        self.cache.length = len(ids) - self.start - 1
-        if not guesses:
-            return self.network.read([tokens[-1:]], self.cache)
-        return self.network.read([[tokens[-1], *guesses]], self.cache, every=True)[0]
-
-    def room_after(self, tokens: int) -> int:
-        """How many more `tokens` than these the window of the single row takes before it advances."""
-        return max(0, self.network.config.context - (len(self.ids[0]) - self.start) - tokens)
-
     def keep(self, rows: Sequence[int]) -> None:
         self.ids = [self.ids[row] for row in rows]
         self.cache.keep(rows)

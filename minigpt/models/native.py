@@ -208,11 +208,10 @@ class NativeGPT:
     numbers from -127 to 127 with a scale for each output. Sums, norms, biases and the cache are float32 in any case.
 
     The number of threads does not change a single bit of a logit, because each sum is computed by one thread. A token's
-    logits are the same to the bit whether it is read alone or together with others, up to `FEW` at a time.
+    logits are the same to the bit whether it is read alone or together with others, up to 16 at a time.
     """
 
     device = _CPU()
-    FEW = _FEW
 
     def __init__(
         self, config: ModelConfig, weights: Mapping[str, np.ndarray], *, dtype: str = "float32", quantize: str = "none"

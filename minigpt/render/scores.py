@@ -16,7 +16,7 @@ from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, fit_end, percent, quantity, safe_text, token_label
 from minigpt.render.table import Column, Table
 from minigpt.render.text_page import text_section
-from minigpt.sampling.records import FileScore, GuessedEnd, SampleEnd, StepRecord, TextScore
+from minigpt.sampling.records import FileScore, SampleEnd, StepRecord, TextScore
 from minigpt.text.records import Token
 from minigpt.views import probs
 from minigpt.views.view import Answer
@@ -138,7 +138,6 @@ def sample_caption(end: SampleEnd, screen: Screen, trace: Path | None = None) ->
         f"{quantity(end.tokens, 'token')}, {end.tokens_per_second:,.0f} a second",
         f"{end.bits_per_token:.2f} bits of surprise per token, {end.entropy_bits_per_token:.2f} of entropy",
         f"the top token was drawn {percent(end.top_token_share, 0)} of the time",
-        *([f"guesses held: {end.guesses_held:,} of {end.guesses:,}"] if isinstance(end, GuessedEnd) else []),
         f"stopped by {end.stopped_by}",
         f"again: {again}",
     )

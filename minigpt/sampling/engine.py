@@ -6,23 +6,20 @@ import codecs
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minigpt.models.decoder import CachedDecoder, decoder_for
+from minigpt.models.decoder import decoder_for
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import SeenTokens, build_stages, count_tokens
-from minigpt.sampling.lookahead import Guesses, Lookahead
 from minigpt.sampling.philox import uniform
-from minigpt.sampling.records import GuessedEnd, SampleEnd, StepRecord
+from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.settings import SEEDS, SampleConfig
 from minigpt.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from minigpt.models.gpt import GPT
-    from minigpt.models.native import NativeGPT
     from minigpt.models.network import AnyModel
 
 BATCH = 32  # samples that are decoded at once: more are hardly faster each, and their caches take memory
@@ -57,7 +54,6 @@ def generate(
     count: int = 1,
     watch: Watch | None = None,
     recorded: Mapping[int, Sequence[int]] | None = None,
-    lookahead: Lookahead | None = None,
 ) -> Iterator[Piece]:
     """Continue `prompt` token by token; the last piece holds the SampleEnd. An empty prompt starts from end-of-text, or
     from what the tokenizer puts before every text.
@@ -67,17 +63,9 @@ def generate(
     the same everywhere. Several samples (`count`) are decoded `BATCH` at a time: their pieces are interleaved, and each
     record names its sample. Up to rounding, each is what it would be alone. `watch` receives the logits before each
     draw. The ids in `recorded`, by sample, are taken before any is drawn.
-
-    With `lookahead`, samples are decoded one after the other, and each is to the bit what it is alone without it. The
-    model must be one that `require_lookahead` accepts.
     """
     config, recorded = config or SampleConfig(), recorded or {}
     ids = tokenizer.encode_prompt(prompt).ids
-    if lookahead is not None:
-        for number in range(sample, sample + count):
-            one = _Sample(tokenizer, prompt, ids, config, number, recorded.get(number, ()), Guesses(ids, lookahead))
-            yield from _generate_ahead(cast("GPT | NativeGPT", model), one, watch)
-        return
     for first in range(sample, sample + count, BATCH):
         numbers = range(first, min(first + BATCH, sample + count))
         samples = [_Sample(tokenizer, prompt, ids, config, number, recorded.get(number, ())) for number in numbers]
@@ -119,26 +107,6 @@ def _generate(model: AnyModel, ids: list[int], samples: list[_Sample], watch: Wa
         logits_BV = decoder.step([sample.ids[-1] for sample in samples])
 
 
-def _generate_ahead(model: GPT | NativeGPT, sample: _Sample, watch: Watch | None) -> Iterator[Piece]:
-    """The pieces of one sample whose next tokens are guessed: a pass goes as far as its guesses are what is drawn."""
-    decoder, guesses, read = CachedDecoder(model), sample.guesses, len(sample.ids)
-    assert guesses is not None
-    logits_TV = decoder.prefill(sample.ids)
-    while True:
-        for logits_V in logits_TV:
-            held = guesses.held
-            if watch is not None:
-                watch(sample.number, sample.ids, logits_V)
-            yield from sample.take(logits_V, decoder.start)
-            if sample.stopped_by:
-                return
-            if guesses.held == held:
-                break
-        drawn, read = sample.ids[read:], len(sample.ids)
-        room = min(decoder.room_after(len(drawn)), sample.left - 1)  # a pass gives a token more than its guesses
-        logits_TV = decoder.step_ahead(drawn, guesses.take(room))
-
-
 class _Sample:
     """One growing text: its next token, `recorded` or else drawn, and the bytes that can be shown."""
 
@@ -150,19 +118,13 @@ class _Sample:
         config: SampleConfig,
         number: int,
         recorded: Sequence[int],
-        guesses: Guesses | None = None,
     ) -> None:
         self.number, self.ids, self.stopped_by = number, list(ids), ""
         self._tokenizer, self._prompt, self._config = tokenizer, prompt, config
         self._seed, self._recorded = (config.seed + number) % SEEDS, recorded
         self._stages = build_stages(config)
         self._seen = SeenTokens(ids, counted=count_tokens(self._stages))
-        self._stream, self._tally, self.guesses = TextStream(config.stop), _Tally(), guesses
-
-    @property
-    def left(self) -> int:
-        """How many tokens it may still grow by."""
-        return self._config.max_tokens - self._tally.tokens
+        self._stream, self._tally = TextStream(config.stop), _Tally()
 
     def _draw(self, logits_V: np.ndarray) -> StepRecord:
         dist, step = distribution(logits_V, self._stages, self._seen.ids), self._tally.tokens
@@ -184,8 +146,6 @@ class _Sample:
         self.ids.append(token)
         self._seen.add(token)
         self._tally.add(record)
-        if self.guesses is not None:
-            self.guesses.add(token)
         ended = token in self._tokenizer.stops and not config.ignore_end_of_text
         data = stream.flush() if ended else stream.feed(self._tokenizer.token_bytes(token))
         self._tally.data.append(data)
@@ -194,13 +154,7 @@ class _Sample:
         if self.stopped_by:
             rest = stream.flush()
             self._tally.data.append(rest)
-            yield Piece(rest, self._end(), window_start)
-
-    def _end(self) -> SampleEnd:
-        end = self._tally.end(self._prompt, self.number, self._seed, self.stopped_by)
-        if self.guesses is None:
-            return end
-        return GuessedEnd(**asdict(end), guesses=self.guesses.read, guesses_held=self.guesses.held)
+            yield Piece(rest, self._tally.end(self._prompt, self.number, self._seed, self.stopped_by), window_start)
 
 
 def _stopped_by(ended: bool, stopped: bool, full: bool) -> str:

@@ -123,14 +123,6 @@ class SampleEnd:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GuessedEnd(SampleEnd):
-    """The same, where several tokens were read in one pass. A trace has none of this, because it changes no token."""
-
-    guesses: int  # that were read
-    guesses_held: int  # of them, those that were drawn then
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """Something that has changed since a trace was made, such as the version of torch."""
 

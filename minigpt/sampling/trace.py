@@ -15,7 +15,7 @@ import io
 import json
 import platform
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -215,8 +215,7 @@ class TraceWriter:
     def write(self, entry: TraceStep | SampleEnd) -> None:
         """Add a step, or the end of a sample."""
         if isinstance(entry, SampleEnd):
-            plain = to_plain(entry)
-            self._write({each.name: plain[each.name] for each in fields(SampleEnd)})
+            self._write(to_plain(entry))
             return
         place = {} if entry.node is None else {"node": entry.node, "parent": entry.parent}
         self._write({**place, **to_plain(entry.record)})

@@ -14,7 +14,6 @@ AGAIN = "To see it again"  # the panel of traces
 TABLES = ("live", "every", "none")  # of a sample's distributions
 HEATS = ("probability", "entropy", "rank")  # what a text can be coloured by
 TOP = Range(1, MANY)
-MOST_GUESSES = 15  # with the token before them as many as C reads together to the same bits as one by one
 
 TEMPERATURES = (
     *(0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
@@ -288,13 +287,6 @@ class Drawing(SampleLimits):
     )
     seed: int | None = setting(None, help="The same seed gives the same text. By default random.", range=SEED)
     num_samples: int = setting(1, help="How many samples.", range=Range(1, 1_000_000), shows_range=True)
-    lookahead: int = setting(
-        0,
-        help=f"Guess up to this many tokens from the text so far, or {named('corpus')}: the same text, faster if it "
-        "repeats itself; 0 for none.",
-        range=Range(0, MOST_GUESSES, both=True, least_is="off"),
-        shows_range=True,
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

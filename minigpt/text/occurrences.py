@@ -6,7 +6,6 @@ compares tokens: the same letters cut into other tokens do not match.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import takewhile
 
 import numpy as np
 
@@ -18,9 +17,6 @@ _BLOCK = 1 << 17  # ids at once: few enough for the processor's cache, enough th
 _PAIRS = 1 << 18  # compared at once, about: repetitive texts have many
 _TABLE_BITS = 20  # of a hash: with a thousand n-grams, one place in a thousand is compared in vain
 _FACTOR, _MIXER = 0x85EBCA6B, 0x9E3779B1  # odd, with their bits spread: from MurmurHash3 and the golden ratio
-
-MATCHES = 8, 4, 2, 1  # the numbers of tokens by which a continuation is looked up, the most first
-_PLACES_BITS = 22  # of a hash, at most: 16 MiB for each of MATCHES; of n-grams that share a place, the last is kept
 
 Followers = Counter[int]  # id -> how often it follows; OUTSIDE where the corpus ends
 
@@ -88,40 +84,6 @@ def verbatim_spans(corpus: Ids, text: Sequence[int], at_least: int, border: int)
                 if tokens >= most:
                     longest[start] = (tokens, count + times * (tokens == most))
     return list(_outermost(longest))
-
-
-class LastPlaces:
-    """Where n-grams last occur in a corpus: found by reading it once, and then looked up in no time.
-
-    The n are those of MATCHES but 1, because a single token occurs everywhere. A damaged corpus may hold ids beyond the
-    vocabulary; they are never given.
-    """
-
-    def __init__(self, corpus: Ids, vocab_size: int) -> None:
-        self._corpus, self._known, bits = (
-            corpus,
-            range(vocab_size),
-            min(_PLACES_BITS, max(8, len(corpus).bit_length() + 1)),
-        )
-        self._shift = 32 - bits
-        self._tables = {n: np.zeros(1 << bits, np.uint32) for n in MATCHES if n > 1}
-        first = 0
-        for block in _blocks(corpus, before=MATCHES[0] - 1, after=0):
-            for n, table in self._tables.items():
-                hashed = _hashes(block[MATCHES[0] - n :], n) >> self._shift
-                table[hashed] = np.arange(first + 1, first + 1 + len(hashed))
-            first += len(block) - MATCHES[0] + 1
-
-    def following(self, ids: Sequence[int], most: int) -> tuple[int, list[int]]:
-        """How many of the last `ids` occur in the corpus, one of MATCHES or 0, and what follows them there."""
-        for n, table in self._tables.items():
-            if n > len(ids):
-                continue
-            place = int(table[int(_hashes(np.array(ids[-n:], np.int32), n)[0] >> self._shift)])
-            found: list[int] = self._corpus[max(0, place - n) : place + most].tolist()
-            if place >= n and found[:n] == list(ids[-n:]):
-                return n, list(takewhile(self._known.__contains__, found[n:]))
-        return 0, []
 
 
 def _pairs(hashes: np.ndarray, hashed: np.ndarray, hits: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

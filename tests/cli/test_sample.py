@@ -13,7 +13,6 @@ import pytest
 from minigpt.checkpoint.folder import load
 from minigpt.cli.app import whole_command
 from minigpt.models.decoder import CachedDecoder
-from minigpt.models.native import has_library
 
 Run = Callable[..., Any]
 STEP = {"sample", "position", "token", "candidates", "other", "entropy_bits", "surprisal_bits", "stages"}
@@ -364,38 +363,3 @@ def test_smaller_weights_that_there_are_not_are_refused(sample: Run, options: tu
     result = sample("The cat", *options)
     assert result.exit_code == 2
     assert reason in " ".join(result.stderr.split())
-
-
-@pytest.mark.skipif(not has_library(), reason="forward.c was not compiled, without a C compiler")
-@pytest.mark.parametrize(
-    "flags", [[], ["--repetition-penalty", "1.3"], ["--temperature", "0"], ["--corpus", "run", "--check"]]
-)
-def test_lookahead_changes_no_output(sample: Run, flags: list[str]) -> None:
-    """Judged by the whole output, page and trace without it."""
-    unlike = re.compile(r'"(seconds|tokens_per_second|guesses|guesses_held|created)": [^,}]*(, )?')
-    found = []
-    for number, more in enumerate(([], ["--lookahead", "15"])):
-        kept = ["--trace", f"{number}.jsonl", "--html", f"{number}.html"]
-        result = sample("The cat. The cat. The cat", "-n", "40", "--json", *flags, *kept, *more)
-        assert result.exit_code == 0, result.stderr
-        texts = [result.stdout, *(Path(name).read_text("utf-8") for name in kept[1::2])]
-        found.append([unlike.sub("", text) for text in texts])
-        assert ('"guesses_held"' in result.stdout) == bool(more)
-    assert found[0] == found[1]
-    assert sample("The cat", *flags[:2], "--table", "every").stdout == (
-        sample("The cat", *flags[:2], "--table", "every", "--lookahead", "3").stdout
-    )
-
-
-@pytest.mark.skipif(not has_library(), reason="forward.c was not compiled, without a C compiler")
-def test_the_summary_says_how_many_guesses_held(sample: Run) -> None:
-    assert "guesses held: 0 of 0" in " ".join(sample("a", "-n", "1", "--lookahead", "15").stderr.split())
-    assert "guesses" not in sample("a", "-n", "1").stderr
-
-
-def test_lookahead_of_a_model_that_c_does_not_compute_is_refused(sample: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minigpt.app.opening.is_native", lambda config: False)
-    monkeypatch.setattr("minigpt.models.torch_network.is_native", lambda config: False)
-    result = sample("a", "--lookahead", "2")
-    assert result.exit_code == 2
-    assert "--lookahead needs a GPT that is computed in C, on the CPU: leave it out here." in result.stderr
