@@ -1,4 +1,4 @@
-"""A shape in; tokens per second of scoring a text, ours and transformers' side by side, and seconds of each view, out.
+"""How fast texts are scored beside transformers, passes in C beside torch's, and how long each view takes.
 
 Started by scripts/bench inspect. Both score the same windows of the same ids with the same random weights and take
 turns; that they agree is checked first. Theirs is a teacher-forced pass in float32, window by window in batches.
@@ -17,14 +17,18 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from bench_speed import all_cores, at_least, random_model, require_transformers, take_turns, their_model
+from bench_speed import DECODE_SHAPES, all_cores, at_least, random_model, require_transformers, take_turns, their_model
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from minigpt.checkpoint.folder import Checkpoint
+from minigpt.models.decoder import network_of
 from minigpt.models.device import autocast, has_bfloat16
 from minigpt.models.gpt import GPT
+from minigpt.models.native import has_library
+from minigpt.models.network import Network
+from minigpt.models.torch_network import TorchNetwork
 from minigpt.sampling.score import Part, score
 from minigpt.settings import ModelConfig
 from minigpt.text.corpus import python_reference
@@ -41,6 +45,7 @@ from minigpt.views.probs import every_token, next_token
 
 CONFIG = {"context": 256, "layers": 6, "heads": 6, "width": 384}
 EXPECTED = 1.5  # times transformers
+PASS_TOKENS, PASS_SHAPES, LONGEST_PASS = 512, ("6x384", "12x768"), 1.2  # times torch's
 VIEW_TOKENS, VIEW_SECONDS = 200, 1.0
 _WINDOWS = 32  # at once
 _CHECKED = 16_384  # tokens on which both are compared first
@@ -60,6 +65,7 @@ def main() -> int:
     ids = np.resize(np.array(tokenizer.encode(text), np.int64), arguments.tokens)  # over again, where it is too short
     console = Console(highlight=False)
     console.print(scoring_table(ours, their_model(ours), tokenizer, ids, arguments.rounds))
+    console.print(passes_table(arguments.rounds))
     console.print(view_table(ours, tokenizer, text))
     return 0
 
@@ -68,7 +74,7 @@ def scoring_table(ours: GPT, theirs: Any, tokenizer: Tokenizer, ids: np.ndarray,
     lengths = tokenizer.byte_lengths()
 
     def our_nats(precision: str = "float32", ids: np.ndarray = ids) -> float:
-        cast = partial(autocast, ours.device, precision)
+        cast = None if precision == "float32" else partial(autocast, ours.device, precision)
         return score(ours, [Part(ids, lengths[ids], True)], stride=ours.config.context, autocast=cast).total_nats
 
     @torch.inference_mode()
@@ -93,6 +99,32 @@ def scoring_table(ours: GPT, theirs: Any, tokenizer: Tokenizer, ids: np.ndarray,
         goal = f">= {EXPECTED:g}x" if precision == "float32" else ""
         table.add_row(f"ours, {precision}", f"{len(ids) / mine:,.0f}", f"{other / mine:.2f}x", goal)
     table.add_row("transformers, float32", f"{len(ids) / other:,.0f}", "", "")
+    return table
+
+
+def passes_table(rounds: int) -> Table:
+    """A pass over one text, whose last logits or whose loss is wanted: in C, and in torch."""
+    table = Table("", "ours, ms", "torch, ms", "of its time", "expected", box=SIMPLE_HEAD)
+    table.title = f"a pass over {PASS_TOKENS} tokens in float32, forward.c compiled: {'yes' if has_library() else 'no'}"
+    for name in PASS_SHAPES:
+        heads, vocab_size, _ = DECODE_SHAPES[name]
+        layers, width = map(int, name.split("x"))
+        shape = {"layers": layers, "heads": heads, "width": width, "vocab_size": vocab_size}
+        model = random_model(ModelConfig(context=PASS_TOKENS, **shape))
+        network, torchs = network_of(model), TorchNetwork(model)
+        ids = np.random.default_rng(1).integers(vocab_size, size=(1, PASS_TOKENS))
+        targets = np.roll(ids, -1, axis=1)
+        works: dict[str, Callable[[Network], object]] = {
+            "prefill": lambda of, ids=ids: of.read(ids.tolist(), of.new_cache()),  # type: ignore[misc]
+            "score": lambda of, ids=ids, targets=targets: of.nats(ids, targets, of.new_cache()),  # type: ignore[misc]
+        }
+        for what, work in works.items():
+            pair = [partial(work, network), partial(work, torchs)]
+            take_turns(pair, 1)
+            mine, other = (sorted(seconds)[rounds // 2] for seconds in zip(*take_turns(pair, rounds), strict=True))
+            table.add_row(
+                f"{what}, {name}", f"{1000 * mine:,.0f}", f"{1000 * other:,.0f}", f"{mine / other:.2f}x", "<= 1.2x"
+            )
     return table
 
 

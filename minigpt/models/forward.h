@@ -13,8 +13,7 @@ static void ON(exponentials)(float *restrict x, long n)
     for (long k = 0; k < n; k++) x[k] = ON(exponential)(x[k]);
 }
 
-/* In place. Beside the names: Hendrycks and Gimpel, 2016, whose GELU GPT-2 computes by tanh; (1 + tanh v) / 2 is
-   1 / (1 + e^-2v). */
+/* In place. GELU: Hendrycks and Gimpel, 2016. GPT-2 computes it by tanh, and (1 + tanh v) / 2 is 1 / (1 + e^-2v). */
 static void ON(activate)(float *restrict h, long n, long activation)
 {
     switch (activation) {
