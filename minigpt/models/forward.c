@@ -200,18 +200,3 @@ void forward(const Pass *p, int threads)
         else CALL(pass_over_many, p, me);
     }
 }
-
-/* The sum of n numbers, read once: what memory can deliver. For measuring. */
-float stream(const float *x, long n, int threads)
-{
-    float sums[64] = {0}, all = 0;
-    if (threads > 64) threads = 64;
-#pragma omp parallel num_threads(threads)
-    {
-        Thread me = {omp_get_thread_num(), omp_get_num_threads()};
-        long first = part(n, me, 0);
-        sums[me.number] = CALL(sum, x + first, part(n, me, 1) - first);
-    }
-    for (int i = 0; i < threads; i++) all += sums[i];
-    return all;
-}

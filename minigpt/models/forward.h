@@ -95,7 +95,7 @@ static void ON(rows)(float *restrict y, const float *restrict x, const float *re
 }
 
 /* The same for N tokens, which share each row of w while it is in registers: y [N, out], x [N, row_x]. Some columns at a
-   time, so that the sums of all tokens stay in the first cache. */
+   time, so that the sums of all tokens stay in the L1 cache. */
 static void ON(shared_rows)(float *restrict y, const float *restrict x, long row_x, const float *restrict w, long rows,
                             long out, long N)
 {

@@ -78,7 +78,6 @@ def library() -> ctypes.CDLL | None:
         loaded = ctypes.CDLL(found.origin)
         loaded.forward_size.restype = loaded.forward_work.restype = _SIZE
         loaded.forward_work.argtypes = loaded.forward.argtypes = (_AT, ctypes.c_int)
-        loaded.stream.restype, loaded.stream.argtypes = ctypes.c_float, (_AT, _SIZE, ctypes.c_int)
         loaded.forward.restype, loaded.forward_level.argtypes = None, (ctypes.c_int,)
         fits = loaded.forward_size() == sum(map(ctypes.sizeof, (_Model, _Block, _Cache, _Pass)))
     except (OSError, AttributeError):
