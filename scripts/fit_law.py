@@ -3,6 +3,7 @@
     scripts/fit measure TEXT...         train the grid below on each text; one line of scripts/measurements.jsonl a run
     scripts/fit law                     fit minigpt/training/law.json to these lines, and say how well it fits
     scripts/fit check TEXT --minutes M  a text that had no part in the fit: the plan against its neighbours
+    scripts/fit levers TEXT...          what other ways of training would change, as listed in levers.py
 
 The texts that were measured: tinyshakespeare (Karpathy's 1.1 MB), small (its first 100,000 characters), builtin (what
 `minigpt train` reads without a text, Python 3.11) and stdlib (the .py files at the top of Python 3.11's library, joined
@@ -23,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lever_runs import add_command
 
 from minigpt.checkpoint.folder import load
 from minigpt.models.device import resolve_precision
@@ -338,7 +340,7 @@ def _cut(kind: str, size: int) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/fit", description=(__doc__ or "").splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True, metavar="measure|law|check")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="measure|law|check|levers")
     measuring = commands.add_parser("measure", help="train the grid on each text")
     measuring.add_argument("texts", nargs="+")
     measuring.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="at once, of one thread each")
@@ -351,6 +353,7 @@ def main() -> int:
     checking.add_argument("text")
     checking.add_argument("--minutes", type=float, required=True)
     checking.set_defaults(run=check)
+    add_command(commands)
     arguments = parser.parse_args()
     arguments.run(arguments)
     return 0

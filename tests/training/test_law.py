@@ -1,9 +1,8 @@
 """The law: what each term must do, and that the numbers in law.json are those that its measurements give."""
 
-import importlib.util
 import json
-import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -54,15 +53,10 @@ def test_weight_decay_helps_only_where_the_text_is_repeated() -> None:
 
 
 @pytest.mark.torch
-def test_law_json_is_what_the_measurements_give() -> None:
+def test_law_json_is_what_the_measurements_give(monkeypatch: pytest.MonkeyPatch) -> None:
     """By what it expects of each of them: the numbers themselves may trade places a little on another machine."""
-    path = Path(__file__).parent.parent.parent / "scripts" / "fit_law.py"
-    spec = importlib.util.spec_from_file_location("fit_law", path)
-    assert spec is not None
-    assert spec.loader is not None
-    fit_law = importlib.util.module_from_spec(spec)
-    sys.modules["fit_law"] = fit_law  # where its dataclasses look for themselves
-    spec.loader.exec_module(fit_law)
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "scripts"))
+    fit_law = import_module("fit_law")
     fitting = fit_law.Fit(fit_law.fitted_lines(fit_law.MEASUREMENTS))
     errors = fitting.errors(np.log([getattr(fitted_law(), name) for name in fitting.names]))
     again = fitting.errors(fitting.solve())
