@@ -20,7 +20,6 @@ from minigpt.checkpoint.folder import save_description, save_weights
 from minigpt.settings import ModelConfig
 from minigpt.text.corpus import python_reference
 from minigpt.text.learning import train_tokenizer
-from minigpt.training.law import Training, fitted_law
 from minigpt.training.speed import heads_of
 
 STARTING = 20.0  # seconds in which a process has surely begun and ended its work on a GPU
@@ -63,21 +62,11 @@ def train(arguments: Sequence[str], name: str, work: Work, seconds: float) -> Fo
 
 
 def trained(folder: Path) -> dict[str, Any]:
-    """What a run's folder tells. The loss that the law expects is that of a text of average difficulty."""
+    """What a run's folder tells."""
     run = json.loads((folder / "run.json").read_text("utf-8"))
     steps = [json.loads(line) for line in (folder / "train.jsonl").read_text("utf-8").splitlines()]
     shape, settings, text = run["model"], run["train"], run["corpus"]
     step_tokens = settings["batch_size"] * settings["accumulation"] * shape["context"]
-    training = Training(
-        block_parameters=12 * shape["layers"] * shape["width"] ** 2,
-        embedding_parameters=shape["vocab_size"] * shape["width"],
-        tokens=settings["steps"] * step_tokens,
-        bytes_per_token=text["bytes_per_token"],
-        text_bytes=round(text["train_tokens"] * text["bytes_per_token"]),
-        dropout=shape["dropout"],
-        weight_decay=settings["weight_decay"],
-    )
-    lawful = run["choices"]["base"] is None and fitted_law().has_seen(training)
     return {
         "shape": f"{shape['layers']} x {shape['width']}",
         "model": shape,
@@ -89,7 +78,7 @@ def trained(folder: Path) -> dict[str, Any]:
         "steps": run["steps_taken"],
         "training_seconds": run["seconds_taken"],
         "tokens_per_second": median(step["tokens_per_second"] for step in steps[-len(steps) // 2 :]),
-        "expected_bits_per_byte": fitted_law().bits_per_byte(training) if lawful else None,
+        "expected_bits_per_byte": run.get("expected_bits_per_byte"),
         "bits_per_byte": run["saved"]["validation_bits_per_byte"],
         "saved_step": run["saved"]["step"],
     }

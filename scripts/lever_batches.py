@@ -9,11 +9,14 @@ from levers import Changes
 from tokenizers import Tokenizer as Engine
 from torch import Tensor
 
+from minigpt.text.bpe_dropout import merge_parents, with_merges_undone
 from minigpt.text.corpus import Split, read_corpus
 from minigpt.text.learning import train_tokenizer
 from minigpt.text.shards import tokenize
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.training.step import mixed
+from minigpt.training.step import epoch_starts, mixed
+
+_WHOLE_TOKENS = 0.8  # of the training, from there on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,10 +118,14 @@ class Windows:
     def of(self, step: Step) -> Tensor:
         if self._changes.bpe_dropout:
             self._cut_anew(step)
-        starts = self._next(step) if self._changes.permutation else self._drawn(step)
+        starts = self._drawn(step) if self._changes.replacement else self._next(step)
         positions = starts[:, None] + np.arange(step.context + 1 + self._changes.future)
         # Only the future tokens of a window may lie beyond the end.
-        return torch.from_numpy(self._ids[np.minimum(positions, len(self._ids) - 1)])
+        ids = self._ids[np.minimum(positions, len(self._ids) - 1)]
+        if self._changes.merges_undone and step.t < _WHOLE_TOKENS:
+            random = np.random.default_rng((self._setting.seed, step.number)).random
+            ids = with_merges_undone(ids, merge_parents(self._text.tokenizer), self._changes.merges_undone, random)
+        return torch.from_numpy(ids)
 
     def _drawn(self, step: Step) -> np.ndarray:
         generator = torch.Generator().manual_seed(mixed(self._setting.seed, step.number))
@@ -129,17 +136,15 @@ class Windows:
         if self._queued != step.context:
             self._queue, self._queued = self._queue[:0], step.context
         while len(self._queue) < step.rows:
-            random = np.random.default_rng((self._setting.seed, self._epochs))
-            last = len(self._ids) - step.context
-            offset = random.integers(min(step.context, last))
-            self._queue = np.concatenate([self._queue, random.permutation(np.arange(offset, last, step.context))])
+            more = epoch_starts(len(self._ids), step.context, self._setting.seed, self._epochs)
+            self._queue = np.concatenate([self._queue, more])
             self._epochs += 1
         starts, self._queue = self._queue[: step.rows], self._queue[step.rows :]
         return starts
 
     def _cut_anew(self, step: Step) -> None:
         """Another tokenization each epoch, and the usual one for the last fifth."""
-        version = -1 if step.t >= 0.8 else step.done // len(self._text.train)
+        version = -1 if step.t >= _WHOLE_TOKENS else step.done // len(self._text.train)
         if version != self._version:
             share = self._changes.bpe_dropout
             self._ids = self._text.train if version == -1 else self._text.with_merges_left_out(share)

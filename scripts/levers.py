@@ -1,7 +1,7 @@
 """Changes of how a model is trained ("levers"), by name, for scripts/fit levers: what each sets, in one sentence.
 
 A lever sets fields of `Changes`, the first of which is its strength: `ema` is written `ema=0.998` for another than its
-own. Several are joined by +, as in `permutation+ema=0.998`. A field may be given like a lever, and prevails over
+own. Several are joined by +, as in `replacement+ema=0.998`. A field may be given like a lever, and prevails over
 what the levers before it say: `ensemble+teacher_mix=0.7`, `noise+noise_shape=fading`.
 
 A strength may change during a training. Its shape is a factor that depends on the share t of the tokens that are
@@ -43,11 +43,12 @@ class Changes:
     """
 
     # Windows and batches
-    permutation: int = 0  # windows without replacement
+    replacement: int = 0  # windows drawn with replacement
     short_windows: int = 0  # T/4 for the first 30 % of the tokens, T/2 until 60 %, then T; a batch has as many tokens
     small_batches: int = 0  # half as large for the first half of the tokens, twice as large for the last 15 %
     context: float = 1.0  # times; a batch has as many tokens
     bpe_dropout: float = 0.0  # share of the merges left out
+    merges_undone: float = 0.0  # share of the merges
     # Inputs
     noise: float = 0.0  # share of the input tokens that are replaced
     noise_kind: str = "text"  # by tokens of the text, as frequent as there; by any tokens; by the end-of-text token
@@ -115,16 +116,16 @@ def _lever(what: str, **sets: Any) -> Lever:
 
 
 LEVERS: dict[str, Lever] = {
-    "permutation": _lever(
-        "Windows without replacement: side by side from a random offset, in a new random order each epoch.",
-        permutation=1,
-    ),
+    "replacement": _lever("Windows with replacement, from anywhere, in place of each once an epoch.", replacement=1),
     "short-windows": _lever("Short windows first (as in Li et al., 2022).", short_windows=1),
     "small-batches": _lever("Small batches first, large ones last (as in Smith et al., 2018).", small_batches=1),
     "context": _lever("A longer context, in training and in the evaluation.", context=2.0),
     "bpe-dropout": _lever(
         "Merges left out at random, anew each epoch, but for the last fifth (Provilkov et al., 2020); without a seed.",
         bpe_dropout=0.1,
+    ),
+    "merges-undone": _lever(
+        "Merges undone at random, but for the last fifth: the BPE-dropout of `minigpt train`.", merges_undone=0.1
     ),
     "noise": _lever("Random tokens of the text in place of a share of the input.", noise=0.1),
     "noise-fading": _lever("The same, fading to nothing.", noise=0.1, noise_shape="fading"),

@@ -15,6 +15,7 @@ from minigpt.settings import SampleConfig
 from minigpt.text.arguments import opening_words
 from minigpt.training.distributed import Ranks
 from minigpt.training.evaluate import is_overfitting
+from minigpt.training.law import MOST_DECAY, MOST_DROPOUT
 from minigpt.training.plan import Plan
 from minigpt.training.records import Logged, Overfitting, ShortSample, TrainEvent
 from minigpt.training.run import run
@@ -79,7 +80,19 @@ class Training:
         if not self.ranks.shard:  # a model in parts is too slow to sample from
             yield ShortSample(self._short_sample())
         if is_overfitting(self.history, every=self.plan.train.eval_every):
-            yield Overfitting(record, self.best())
+            yield self._overfitting(record)
+
+    def _overfitting(self, record: TrainRecord) -> Overfitting:
+        decay, model = self.plan.train.weight_decay, self.plan.model
+        return Overfitting(
+            now=record,
+            best=self.best(),
+            weight_decay=decay,
+            dropout=model.dropout,
+            more_decay=decay < MOST_DECAY,
+            more_dropout=model.dropout < MOST_DROPOUT,
+            is_plannable=model.model == "gpt" and self.folder.info.get("minutes") is None,
+        )
 
     def best(self) -> TrainRecord:
         """The record with the lowest validation loss."""

@@ -25,6 +25,7 @@ from minigpt.text.blocks import no_progress
 from minigpt.text.corpus import Corpus, read_corpus
 from minigpt.training.distributed import ALONE, Ranks, join
 from minigpt.training.finetune import Base, begun_with, finetune_settings
+from minigpt.training.law import SHORTEST_TEXT
 from minigpt.training.plan import Plan, Stages, as_tokenized, make_plan
 from minigpt.training.records import PlannedRun
 from minigpt.training.resume import StartedRun, share_run
@@ -91,9 +92,11 @@ class TrainRequest:
         with Scratch(out) as scratch:
             prepared = self._prepare(device, scratch, ranks, stages)
             if prepared.plan is None or self.length.dry_run:
+                self._note_length(prepared.train_bytes)
                 return prepared
             ranks.check_batch(prepared.plan.train.batch_size)
             plan, folder, model = self._start(prepared, prepared.plan, device)
+        self._note_length(prepared.train_bytes)
         if self.length.seconds is not None:
             plan = self.fit(plan)
             folder.update(train=asdict(plan.train))
@@ -132,13 +135,21 @@ class TrainRequest:
             if found.note:
                 self.note(found.note)
             if length.dry_run and choices.model == "gpt":
-                return Prepared(choices=choices, runs=runs)
+                return Prepared(choices=choices, runs=runs, train_bytes=found.train_bytes)
         choices = choices.filled()
         plan = make_plan(
             corpus, held_out, choices, training, device, scratch, stages, base=first, most_learned=most_learned
         )
         runs[:1] = [as_tokenized(run, plan) for run in runs[:1]]
-        return Prepared(choices=choices, runs=runs, plan=plan, base=first)
+        return Prepared(choices=choices, runs=runs, train_bytes=plan.data.train_bytes, plan=plan, base=first)
+
+    def _note_length(self, train_bytes: int) -> None:
+        if self.choices.base is None and train_bytes < SHORTEST_TEXT:
+            self.note(
+                f"The text has only {train_bytes:,} bytes to train on, too few to learn more than its letters and "
+                "short words: more text would help, or a model that knows the language already "
+                f"({named('base')})."
+            )
 
     def _read(self, stages: Stages) -> tuple[Corpus, Corpus | None]:
         """The text, and the validation text if it is another one: as much of them as there is time to read."""
@@ -166,7 +177,11 @@ class TrainRequest:
         origin = None if first is None else pinned(first.name, first.checkpoint.path)
         info = run_info(plan, prepared.choices, device)
         info |= again(self.text, self.length, plan, prepared.choices, device, origin)
-        info |= {"minutes": None if seconds is None else seconds / 60, "save_every": self.output.save_every}
+        info |= {
+            "minutes": None if seconds is None else seconds / 60,
+            "expected_bits_per_byte": prepared.expected_bits_per_byte,
+            "save_every": self.output.save_every,
+        }
         path = claim(plan.corpus.name, self.output.out, overwrite=self.output.overwrite)
         folder = RunFolder(path, plan.tokenizer, info)
         generation = {}
@@ -185,9 +200,18 @@ class Prepared:
 
     choices: Choices
     runs: list[PlannedRun]
+    train_bytes: int
     plan: Plan | None = None
     base: Base | None = None
     begun: StartedRun | None = None
+
+    @property
+    def expected_bits_per_byte(self) -> float | None:
+        """What the chosen run is expected to reach, if that is known: the law is one of GPTs and Muon."""
+        train = None if self.plan is None else self.plan.train
+        is_usual = train is None or (train.optimizer == "muon" and train.positions == "learned")
+        known = self.runs and self.choices.model == "gpt" and is_usual
+        return self.runs[0].expected_bits_per_byte if known else None
 
 
 def _part_was_read(text: Corpus) -> str:

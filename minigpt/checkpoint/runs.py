@@ -143,6 +143,7 @@ class RunInfo:
     corpus: RunText = RunText()
     text: RunReading | None = None
     minutes: Positive | None = None
+    expected_bits_per_byte: Amount | None = None
     save_every: Several | None = None
     saved: RunSaved | None = None
     steps_taken: Count | None = None

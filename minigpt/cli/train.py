@@ -3,8 +3,9 @@
 import shlex
 import signal
 import time
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -104,7 +105,7 @@ def _watch(training: "Training", *, json: bool) -> int | None:
                 case ShortSample():
                     display.show_sample(event.text)
                 case Overfitting():
-                    display.warn_overfitting(event.now, event.best)
+                    display.warn_overfitting(event)
         if training.signal_number is None and "stopped_early" not in folder.info:
             display.finish()
     if is_main and "stopped_early" in folder.info and training.history:
@@ -117,6 +118,14 @@ def _watch(training: "Training", *, json: bool) -> int | None:
     return training.signal_number
 
 
+def _reached(bits: float, info: Mapping[str, Any]) -> str:
+    """What a model reached, beside what was planned if its run went as planned, to the end and no further."""
+    expected = info.get("expected_bits_per_byte")
+    if expected is None or info["status"] not in FINISHED or info.get("trained_longer"):
+        return f"{bits:.3f}"
+    return f"planned {expected:.2f}, reached {bits:.2f}"
+
+
 def _conclude(training: "Training") -> None:
     """Print where the model is, how good it is, and the next two commands."""
     info, where, number = training.folder.info, str(training.folder.path), training.signal_number
@@ -125,7 +134,7 @@ def _conclude(training: "Training") -> None:
         next_command = f"minigpt train --resume {shlex.quote(where)}"
         note(f"stopped by {signal.Signals(number).name}; the run is saved. Continue with: {next_command}")
     bits = saved.get("validation_bits_per_byte")
-    quality = f", {bits:.3f} bits per byte on {info['corpus']['validation']}" if bits is not None else ""
+    quality = "" if bits is None else f", {_reached(bits, info)} bits per byte on {info['corpus']['validation']}"
     if base is not None and not saved["step"] and not number:
         note(f"no step improved on that text, so the model is {base}, unchanged.")
     console = stdout()

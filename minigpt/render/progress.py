@@ -18,6 +18,7 @@ from rich.text import Text
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.render.screen import Screen
 from minigpt.render.style import compact, duration, quoted, safe_text
+from minigpt.training.records import Overfitting
 
 _PATIENCE_SECONDS = 1.0
 _SMOOTHED_STEPS = 20
@@ -118,12 +119,23 @@ class LiveDisplay(ABC):
         self._console.print(Text(safe_text(line)), soft_wrap=not self._live)
 
 
-def overfitting(now: TrainRecord, best: TrainRecord) -> str:
-    """The warning that validation has stopped improving while the training loss still falls."""
+def overfitting(found: Overfitting) -> str:
+    """The warning that a model memorises its text, and what would help besides the regularization that it has."""
+    helps = [
+        "more --weight-decay" if found.more_decay else "",
+        ("more --dropout" if found.dropout else "--dropout") if found.more_dropout else "",
+        "a longer text",
+        "a smaller model",
+        "fewer epochs",
+    ]
+    *most, last = filter(None, helps)
+    dropout = f"dropout {found.dropout:g}" if found.dropout else "no dropout"
+    planned = "; --minutes plans a training that ends before it overfits" if found.is_plannable else ""
     return (
-        f"After {now.epoch:.1f} epochs the model is overfitting: the training loss still falls, but "
-        f"the best validation loss, that of epoch {best.epoch:.1f}, is three or more evaluations old. The best "
-        "model is kept; a longer text, a smaller model, more --weight-decay or --dropout helps."
+        f"After {found.now.epoch:.1f} epochs the model is overfitting: it memorises the training text, whose loss "
+        f"still falls, but the best validation loss, that of epoch {found.best.epoch:.1f}, is three or more "
+        f"evaluations old. The best model is kept. This run has weight decay {found.weight_decay:g} and {dropout}: "
+        f"{', '.join(most)} or {last} would help{planned}."
     )
 
 
@@ -177,11 +189,11 @@ class TrainDisplay(LiveDisplay):
         if not self._live:
             self._print("  " + quoted(text, 100, Screen.of(self._console).symbols))
 
-    def warn_overfitting(self, now: TrainRecord, best: TrainRecord) -> None:
+    def warn_overfitting(self, found: Overfitting) -> None:
         """Show the warning, once."""
         if not self._warned:
             self._warned = True
-            self._print(overfitting(now, best))
+            self._print(overfitting(found))
 
     def _plain_line(self, record: TrainRecord) -> str:
         end = f"step {record.step:,}/{self._steps:,}"

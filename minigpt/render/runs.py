@@ -80,17 +80,17 @@ def age(seconds: float) -> str:
 
 # --- planned runs
 
+_WITH_UNIT = 60  # columns, for a table of them
+
 
 def reasons(runs: Sequence[PlannedRun], seconds: float, screen: Screen) -> tuple[Text, Text, Text]:
     """Three lines on what was chosen, and how its neighbours compare: time and speed; text and tokenizer; model."""
     best = runs[0]
     other = next((run for run in runs if run.tokenizer != best.tokenizer), None)
     return (
-        screen.caption(_time(best, seconds, screen)),
+        screen.caption(_time(best, seconds, screen), _known(best)),
         screen.caption(
-            f"{_cut(best)}, {best.bytes_per_token:.2f} bytes a token: {_seen(best)}",
-            f"dropout {best.dropout:g}" if best.dropout else "",
-            f"weight decay {best.weight_decay:g}" if best.weight_decay != TrainConfig.weight_decay else "",
+            f"{_cut(best)}, {best.bytes_per_token:.2f} bytes a token: {_seen(best)}{_regularized(best)}",
             f"{_cut(other)} expected {_worse(other, best)}" if other else "",
         ),
         screen.caption(
@@ -110,6 +110,11 @@ def _time(best: PlannedRun, seconds: float, screen: Screen) -> str:
     return f"{whole} from the start: {shape} trains at about {rate} tokens/s here, so {tokens} tokens fit"
 
 
+def _known(best: PlannedRun) -> str:
+    expected = best.expected_bits_per_byte
+    return "" if expected is None else f"about {expected:.2f} bits per byte expected"
+
+
 def _cut(run: PlannedRun) -> str:
     names = {"bpe": f"bpe {run.vocab_size:,}", "given": f"given vocabulary {run.vocab_size:,}"}
     return names.get(run.tokenizer, "characters")
@@ -121,6 +126,21 @@ def _shape(run: PlannedRun, screen: Screen) -> str:
 
 def _seen(run: PlannedRun) -> str:
     return f"the text is seen {run.epochs:.1f} times" if run.epochs >= 0.95 else f"{run.epochs:.0%} of the text is seen"
+
+
+def _regularized(best: PlannedRun) -> str:
+    """The weight decay and the kinds of dropout that keep a text from being memorised, if there is more than usual."""
+    decay = f"weight decay {best.weight_decay:g}" if best.weight_decay > TrainConfig.weight_decay else ""
+    dropout = f"dropout {best.dropout:g}" if best.dropout else ""
+    of_merges = f"BPE-dropout {best.bpe_dropout:g}" if best.bpe_dropout else ""
+    used = [each for each in (decay, dropout, of_merges) if each]
+    if not used:
+        return ""
+    *others, last = used
+    together = f"{', '.join(others)} and {last}" if others else last
+    if best.epochs < 1.05:  # not seen repeatedly
+        return f", with {together}"
+    return f", so {together} {'keep' if others else 'keeps'} it from being memorised"
 
 
 def _worse(run: PlannedRun, best: PlannedRun) -> str:
@@ -141,7 +161,7 @@ def _neighbours(runs: Sequence[PlannedRun], best: PlannedRun, screen: Screen) ->
         yield f"{_shape(run, screen)} is expected {_worse(run, best)}"
     if larger:
         run = min(larger, key=lambda run: (run.width, _expected(run)))
-        yield f"{_shape(run, screen)} {_worse(run, best)}"
+        yield f"{_shape(run, screen)} {'' if smaller else 'is expected '}{_worse(run, best)}"
 
 
 def best_of_each(runs: Sequence[PlannedRun], most: int = 10) -> list[PlannedRun]:
@@ -153,10 +173,13 @@ def best_of_each(runs: Sequence[PlannedRun], most: int = 10) -> list[PlannedRun]
 
 
 def plan_table(runs: Sequence[PlannedRun], screen: Screen) -> Iterator[Text]:
-    """The best runs, one for each shape and tokenizer; a narrow terminal omits steps, dropout and decay."""
+    """The best runs, one for each shape and tokenizer; a narrow terminal omits steps, dropout, decay and the unit."""
+    unit = " bits/byte" if screen.width >= _WITH_UNIT else ""
 
     def expected(run: PlannedRun) -> str:
-        return "best" if run is runs[0] else f"+{_worse(run, runs[0]).removesuffix(' worse')}"
+        if run is runs[0]:
+            return f"{_expected(run):.2f}{unit}"
+        return f"+{_worse(run, runs[0]).removesuffix(' worse')}"
 
     rows = best_of_each(runs)
     columns = [

@@ -216,6 +216,13 @@ class TrainConfig(Settings):
     weight_decay: float = setting(
         0.1, help=f"On matrices and embeddings. Chosen by {named('minutes')}.", panel=OPTIMIZER, range=Range(0, 1000.0)
     )
+    bpe_dropout: float = setting(
+        0.0,
+        help="Share of the merges inside tokens undone at random, until the last fifth of the training. "
+        f"Chosen by {named('minutes')}.",
+        panel=OPTIMIZER,
+        range=Range(0, 1, below=True, both=True, least_is="off"),
+    )
     beta1: float = setting(0.9, help="AdamW's.", panel=OPTIMIZER, range=_SHARE_LEFT)
     beta2: float = setting(0.99, help="AdamW's.", panel=OPTIMIZER, range=_SHARE_LEFT)
     clip_norm: float = setting(

@@ -10,15 +10,18 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from minigpt.settings import TrainConfig
+from minigpt.training.difficulty import LEARNED
 
-# What was measured (scripts/measurements.jsonl): training tokens, parameters of the blocks and for each byte of text,
-# bytes of text, times that it was seen, bytes of a token.
-FEWEST_TOKENS, MOST_TOKENS = 149_504, 7_700_480
-MOST_WEIGHTS, MOST_WEIGHTS_PER_BYTE = 3_932_160, 45
-SHORTEST_TEXT, MOST_EPOCHS, LONGEST_TOKENS = 90_000, 28.5, 4.16
-MOST_DROPOUT, MOST_DECAY = 0.2, 0.6
+# What was measured (scripts/measurements.jsonl): training tokens; parameters of the blocks, and for each byte of text
+# (but for a small model, which was trained on any text); bytes of text; times that it was seen; bytes of a token.
+FEWEST_TOKENS, MOST_TOKENS = 50_176, 7_700_480
+MOST_WEIGHTS, MOST_WEIGHTS_PER_BYTE, SMALL_MODEL = 3_932_160, 45, 786_432
+SHORTEST_TEXT, MOST_EPOCHS, LONGEST_TOKENS = 4_999, 184.4, 6.17
+SMALL_TEXT = 67_000  # bytes; below, the law has other coefficients, as one set did not fit texts of all sizes
+MOST_DROPOUT, MOST_DECAY, MOST_BPE_DROPOUT = 0.2, 1.6, 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,7 @@ class Training:
     text_bytes: int  # of the training text
     dropout: float = 0.0
     weight_decay: float = TrainConfig.weight_decay  # of Muon and AdamW
+    bpe_dropout: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +51,8 @@ class Law:
                                                                                P: N and the parameters of the embeddings
 
     A tokenizer that cuts longer tokens makes the model's work easier. Dropout reduces overfitting by
-    exp(-overfit_dropout p), and makes learning slower, by 1 + data_dropout p; so does weight decay above that which
-    TrainConfig begins with, by exp(-overfit_decay w) and 1 + data_decay w.
+    exp(-overfit_dropout p), and makes learning slower, by 1 + data_dropout p; so do BPE-dropout, and weight decay above
+    that which TrainConfig begins with.
     """
 
     floor: float
@@ -57,6 +61,7 @@ class Law:
     model_bytes: float
     data_dropout: float
     data_decay: float
+    data_bpe: float
     data_scale: float
     data_power: float
     data_bytes: float
@@ -66,6 +71,7 @@ class Law:
     overfit_epochs: float
     overfit_dropout: float
     overfit_decay: float
+    overfit_bpe: float
 
     def has_seen(self, training: Training) -> bool:
         """Whether the law applies: trainings like this one were measured.
@@ -79,15 +85,16 @@ class Law:
             FEWEST_TOKENS <= t.tokens <= 10 * MOST_TOKENS
             and t.block_parameters <= 10 * MOST_WEIGHTS
             and t.text_bytes >= SHORTEST_TEXT
-            and t.block_parameters <= MOST_WEIGHTS_PER_BYTE * t.text_bytes
+            and t.block_parameters <= most_weights(t.text_bytes)
             and t.tokens * t.bytes_per_token <= MOST_EPOCHS * t.text_bytes
             and t.bytes_per_token <= LONGEST_TOKENS
             and t.dropout <= MOST_DROPOUT
             and t.weight_decay <= MOST_DECAY
+            and t.bpe_dropout <= MOST_BPE_DROPOUT
         )
 
     def bits_per_byte(self, training: Training) -> float:
-        """The expected bits per byte on held-out text, for a text of average difficulty."""
+        """The expected bits per byte on held-out text, but for a factor that depends on the text."""
         t = training
         epochs = t.tokens * t.bytes_per_token / t.text_bytes
         worth = t.text_bytes * self.repeats * (1 - math.exp(-epochs / self.repeats))
@@ -95,15 +102,46 @@ class Law:
         model *= t.bytes_per_token**-self.model_bytes
         data = self.data_scale * (worth / 1e6) ** -self.data_power * t.bytes_per_token**self.data_bytes
         decay = t.weight_decay - TrainConfig.weight_decay
-        data *= (1 + self.data_dropout * t.dropout) * (1 + self.data_decay * decay)
+        data *= (
+            (1 + self.data_dropout * t.dropout) * (1 + self.data_decay * decay) * (1 + self.data_bpe * t.bpe_dropout)
+        )
         tokens = t.text_bytes / t.bytes_per_token
         parameters = t.block_parameters + t.embedding_parameters
         overfit = self.overfit_scale * (parameters / tokens) ** self.overfit_size * epochs**self.overfit_epochs
-        overfit *= math.exp(-self.overfit_dropout * t.dropout - self.overfit_decay * decay)
+        overfit *= math.exp(
+            -self.overfit_dropout * t.dropout - self.overfit_decay * decay - self.overfit_bpe * t.bpe_dropout
+        )
         return self.floor + model + data + overfit
 
 
+def most_weights(text_bytes: int) -> float:
+    """The parameters of the largest blocks that are trained on so short a text."""
+    return max(SMALL_MODEL, MOST_WEIGHTS_PER_BYTE * text_bytes)
+
+
 @cache
-def fitted_law() -> Law:
-    """The law with the coefficients in law.json."""
-    return Law(**json.loads(files(__package__).joinpath("law.json").read_text())["law"])
+def fitted_law(text_bytes: int) -> Law:
+    """The law for a text of this size, with the coefficients in law.json."""
+    return Law(**_fitted(text_bytes)["law"])
+
+
+def difficulty(bigram_bits: float, text_bytes: int) -> float:
+    """What the law's bits are multiplied by for a text, given those of a bigram model of it (difficulty.py).
+
+    A bigram model of less text makes the text look harder than it is for a GPT that is trained on as little.
+    """
+    found = _fitted(text_bytes)["difficulty"]
+    factor: float = found["share"] * bigram_bits * (min(text_bytes, LEARNED) / LEARNED) ** found["power"]
+    return factor
+
+
+def _fitted(text_bytes: int) -> dict[str, Any]:
+    """What scripts/fit law found for texts of this size."""
+    found: dict[str, Any] = _all_fitted()["small" if text_bytes < SMALL_TEXT else "large"]
+    return found
+
+
+@cache
+def _all_fitted() -> dict[str, Any]:
+    fitted: dict[str, Any] = json.loads(files(__package__).joinpath("law.json").read_text())
+    return fitted

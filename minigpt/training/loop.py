@@ -17,7 +17,7 @@ from minigpt.training.distributed import ALONE, Ranks, divided_as, local
 from minigpt.training.evaluate import Evaluation, evaluate
 from minigpt.training.native_step import NativeStep, is_native_step
 from minigpt.training.optim import build_optimizers, owners, remembered
-from minigpt.training.schedule import evaluation_steps, learning_rate
+from minigpt.training.schedule import bpe_dropout, evaluation_steps, learning_rate
 from minigpt.training.step import AutogradStep, Batches, mixed
 
 
@@ -36,11 +36,18 @@ class Trainer:
 
     Random numbers depend on (seed, step) alone, so no generator state has to be saved. `byte_lengths` [V]: bytes of
     each token. Several `ranks`, on which the model is placed, call the same methods together and share each batch by
-    rows, so the result is that of a single process; only dropout depends on their number.
+    rows, so the result is that of a single process; only dropout depends on their number. `parents`: those of
+    merge_parents, for BPE-dropout.
     """
 
     def __init__(
-        self, model: Model, data: TokenData, config: TrainConfig, byte_lengths: np.ndarray, ranks: Ranks = ALONE
+        self,
+        model: Model,
+        data: TokenData,
+        config: TrainConfig,
+        byte_lengths: np.ndarray,
+        ranks: Ranks = ALONE,
+        parents: np.ndarray | None = None,
     ) -> None:
         self.model, self.data, self.config, self.byte_lengths = model.train(), data, config, byte_lengths
         self.ranks = ranks
@@ -52,7 +59,7 @@ class Trainer:
         else:
             self._take_step = AutogradStep(model, config, self.optimizers, ranks)
         self._owners = owners(self.optimizers, model)
-        self.batches = Batches(data.train, config, model.config.context, model.device, ranks)
+        self.batches = Batches(data.train, config, model.config.context, model.device, ranks, parents)
         self.tokens_per_step = config.batch_size * config.accumulation * model.config.context
         self.step = 0
         self.seconds = 0.0  # of training before this process
@@ -203,12 +210,13 @@ class Trainer:
     def _take(self, step: int) -> _Step:
         """Take one optimizer step."""
         started = time.perf_counter()
-        rate = learning_rate(step, self.config, self._left())
+        left = self._left()
+        rate, undone = learning_rate(step, self.config, left), bpe_dropout(step, self.config, left)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * rate / self.config.learning_rate
-        losses, norm = self._take_step(self.batches.of(step), mixed(self.config.seed, step, self.ranks.rank))
-        self.batches.prepare(step + 1)
+        losses, norm = self._take_step(self.batches.of(step, undone), mixed(self.config.seed, step, self.ranks.rank))
+        self.batches.prepare(step + 1, bpe_dropout(step + 1, self.config, left))
         # The only place that waits for a GPU.
         loss = self.ranks.total(sum(float(loss) for loss in losses)) / self.ranks.size
         return _Step(loss, rate, float(norm), time.perf_counter() - started)
@@ -220,6 +228,7 @@ def train(
     config: TrainConfig,
     byte_lengths: np.ndarray,
     stopped: Callable[[], bool] = lambda: False,
+    parents: np.ndarray | None = None,
 ) -> Iterator[TrainRecord]:
     """`Trainer(...).records(stopped)`, for a training that is not saved."""
-    return Trainer(model, data, config, byte_lengths).records(stopped)
+    return Trainer(model, data, config, byte_lengths, parents=parents).records(stopped)

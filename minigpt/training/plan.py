@@ -72,6 +72,10 @@ def make_plan(
         f"{named('positions', settings.positions)} is for a GPT: "
         f"{named('model', choices.model)} has no table of positions.",
     )
+    require(
+        not settings.bpe_dropout or choices.tokenizer != "char",
+        f"{named('bpe_dropout')} goes with {named('tokenizer', 'bpe')}: characters are not merged.",
+    )
     # Contradictions show before the work of reading and tokenizing is done; the vocabulary's size is known later.
     asked = _shape(choices, choices.vocab_size or 1, base)
     split = Split(corpus, held_out, choices.val_fraction, choices.part)

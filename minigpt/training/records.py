@@ -21,8 +21,7 @@ class LossCurves:
 class PlannedRun:
     """One way to use a time budget, or a `share` of it if longer training would overfit.
 
-    `expected_bits_per_byte` is for a text of average difficulty, so it only serves to compare. None if nothing is
-    known.
+    `expected_bits_per_byte` of the validation text; None if nothing is known.
     """
 
     tokenizer: str
@@ -34,6 +33,7 @@ class PlannedRun:
     context: int
     dropout: float
     weight_decay: float
+    bpe_dropout: float
     batch_size: int
     steps: int
     tokens: int
@@ -60,10 +60,19 @@ class ShortSample:
 
 @dataclass(frozen=True)
 class Overfitting:
-    """The validation loss has been rising since its minimum at `best`."""
+    """The validation loss has been rising since its minimum at `best`, in spite of this regularization.
+
+    `more_decay`, `more_dropout`: more of it has been measured to help. `is_plannable`: a time budget would plan such a
+    training, and did not plan this one.
+    """
 
     now: TrainRecord
     best: TrainRecord
+    weight_decay: float
+    dropout: float
+    more_decay: bool
+    more_dropout: bool
+    is_plannable: bool
 
 
 TrainEvent = TrainRecord | Logged | ShortSample | Overfitting  # of a training that goes on

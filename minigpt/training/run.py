@@ -19,6 +19,7 @@ from minigpt.models.gpt import GPT
 from minigpt.models.kinds import Model, give_positions, new_model
 from minigpt.settings import Choices
 from minigpt.settings.model import NAMES
+from minigpt.text.bpe_dropout import merge_parents
 from minigpt.text.shards import validation_byte_counts
 from minigpt.training.distributed import ALONE, Ranks
 from minigpt.training.evaluate import unigram_loss
@@ -60,7 +61,7 @@ def run(
     infinite.
     """
     ranks.check_batch(plan.train.batch_size)
-    trainer = Trainer(model, plan.data, plan.train, validation_byte_counts(plan.tokenizer, plan.data), ranks)
+    trainer = _trainer(plan, model, ranks)
     keeper = _StateKeeper(trainer, folder, save_every)
     reported = keeper.restore() if resume else 0
     evaluated = evaluation_steps(plan.train)
@@ -101,6 +102,12 @@ def run(
         ended["stopped_early"] = trainer.step
     finished = "untrained" if is_untrained(folder.recorded) else "finished"
     folder.update(status=finished if early or trainer.is_over else "stopped", **ended)
+
+
+def _trainer(plan: Plan, model: Model, ranks: Ranks) -> Trainer:
+    byte_counts = validation_byte_counts(plan.tokenizer, plan.data)
+    parents = merge_parents(plan.tokenizer) if plan.train.bpe_dropout else None
+    return Trainer(model, plan.data, plan.train, byte_counts, ranks, parents)
 
 
 def seconds_between_states(cost_seconds: float) -> float:

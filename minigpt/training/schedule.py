@@ -1,6 +1,8 @@
-"""The learning rate of a step, and whether to evaluate or to keep a snapshot."""
+"""The learning rate and the BPE-dropout of a step, and whether to evaluate or to keep a snapshot."""
 
 from minigpt.settings import TrainConfig
+
+_WHOLE_TOKENS = 0.2  # of the run, at its end
 
 
 def learning_rate(step: int, config: TrainConfig, left: float | None = None) -> float:
@@ -10,12 +12,27 @@ def learning_rate(step: int, config: TrainConfig, left: float | None = None) -> 
     share of the run still to come, if the clock decides rather than the step number; whichever is less, if the steps
     suffice. Bergsma et al., "Straight to Zero", 2025, compare linear decay with cosines.
     """
-    warmup = min(config.warmup_steps, config.steps // 2)
+    warmup = _warmup(config)
     if step <= warmup:
         return config.learning_rate * step / warmup
+    share = _share_left(step, config, left)
+    return config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * share
+
+
+def bpe_dropout(step: int, config: TrainConfig, left: float | None = None) -> float:
+    """The share of merges undone at a step: none at the end, so that the model learns how texts are really cut."""
+    return config.bpe_dropout if _share_left(step, config, left) > _WHOLE_TOKENS else 0.0
+
+
+def _warmup(config: TrainConfig) -> int:
+    return min(config.warmup_steps, config.steps // 2)
+
+
+def _share_left(step: int, config: TrainConfig, left: float | None) -> float:
+    """The share of the run still to come after its warm-up, as in `learning_rate`."""
     if left is None or config.steps_suffice:
-        left = min(1.0 if left is None else left, (config.steps + 1 - step) / (config.steps + 1 - warmup))
-    return config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * left
+        left = min(1.0 if left is None else left, (config.steps + 1 - step) / (config.steps + 1 - _warmup(config)))
+    return left
 
 
 def snapshot_steps(steps: int, count: int) -> frozenset[int]:

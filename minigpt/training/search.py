@@ -1,7 +1,7 @@
 """Searches for the best run within a time limit, given the size of the text and the speed of the machine."""
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,8 +12,9 @@ from minigpt.models.device import resolve_precision
 from minigpt.settings import MOST_STEPS, PRESETS, Choices, ModelConfig, TrainConfig, require
 from minigpt.text.corpus import Corpus, Split
 from minigpt.text.learning import check_tokenizer, default_vocab_size
+from minigpt.training.difficulty import bigram_bits_per_byte
 from minigpt.training.finetune import Base, further
-from minigpt.training.law import MOST_WEIGHTS_PER_BYTE, Training, fitted_law
+from minigpt.training.law import Training, difficulty, fitted_law, most_weights
 from minigpt.training.plan import BASELINE_RATES, baseline_shape
 from minigpt.training.records import PlannedRun
 from minigpt.training.speed import GPU_TOKENS, Speed, TextSpeed, heads_of, measure_rate, measure_speed, measure_text
@@ -23,20 +24,22 @@ from minigpt.training.speed import GPU_TOKENS, Speed, TextSpeed, heads_of, measu
 SHAPES = ((2, 64), (3, 96), (4, 128), (4, 192), (5, 256), (6, 384), (8, 512), (10, 640), (12, 768))
 VOCABULARIES = (512, 1024, 2048, 4096, 8192, 16384)
 DROPOUTS = (0.0, 0.1, 0.2)
+BPE_DROPOUTS = (0.0, 0.1)
+DECAYS = (TrainConfig.weight_decay, 0.3, 0.6, 1.0, 1.6)
 # Of the time, because longer training would overfit.
-SHARES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.03, 0.02, 0.01)
-OFTEN, REPEATED_DECAY = 10.0, 0.3  # epochs, and the weight decay from there on; fewer epochs end worse with it
+SHARES = tuple(0.75**n for n in range(28))
 MOST_EPOCHS = 5.0  # of a pretrained model, which soon memorises another text
 EVALUATIONS = 10  # on the way, besides those of the snapshots
-_LARGEST_VOCABULARY = 4.1  # times the root of the bytes
+_LARGEST_VOCABULARY = 4.6  # times the root of the bytes
 _FEWEST_EVALUATED = 4096  # tokens
-_FEWEST_STEPS = 30
+_FEWEST_STEPS = 49  # as were measured
 _FEWEST_STEP_TOKENS = 1024
 _RECOMPUTING = 0.75  # of the speed, where gradient checkpointing runs blocks forward a second time
 
 _COMPRESSED = 300_000  # characters, to see how well they compress
 _FEWEST_LEARNED = 1 << 14  # characters that a tokenizer learns from, however short the time
-_READINGS = 5  # of the text: to count, to see how it compresses, to learn a tokenizer, to tokenize both parts
+# Of the text: to count, to see how it compresses and how hard it is, to learn a tokenizer, to tokenize both parts.
+_READINGS = 7
 
 # Of the time, at most:
 READING_SHARE = 1 / 40  # once; it is read _READINGS times more
@@ -53,12 +56,14 @@ _STEPS_SHARE, _EVALUATION_SHARE = 0.92, 0.0025  # each
 class TextSize:
     """The size of the training text.
 
-    `bytes_per_token` maps a vocabulary size to the compression of a bpe tokenizer of that size.
+    `bytes_per_token` maps a vocabulary size to the compression of a bpe tokenizer of that size. `difficulty`: of its
+    validation text, as a factor of what the law expects.
     """
 
     utf8_bytes: int
     characters: int
     bytes_per_token: Mapping[int, float]
+    difficulty: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ class Chosen:
     """The possible runs, best first, and the choices and settings of the best.
 
     `note`: a sentence about the text, or "". `most_learned`: the most characters to learn a tokenizer from.
+    `train_bytes`: the size of the training text.
     """
 
     runs: list[PlannedRun]
@@ -73,6 +79,7 @@ class Chosen:
     settings: TrainConfig
     note: str
     most_learned: int
+    train_bytes: int
 
 
 def choose(
@@ -108,13 +115,18 @@ def choose(
     choices, lengths = replace(choices, part=split.part), text_speed.lengths
     if choices.vocab_size is not None:  # which the sample may not have filled
         lengths = {choices.vocab_size: next(iter(lengths.values()))}
-    search = Search(choices, TextSize(split.train_bytes, split.train_characters, lengths), speed, seconds)
+    size = TextSize(split.train_bytes, split.train_characters, lengths, _difficulty(split))
+    search = Search(choices, size, speed, seconds)
     if base is not None:
         run = search.run_of(further(base.config, choices), settings)
         train = paced(run, settings, seconds, {*explicit, "eval_tokens"})
-        return Chosen([run], choices, train, note, most_learned)
-    is_open = settings.optimizer == "muon" and "weight_decay" not in explicit  # as was measured
-    runs = search.runs(None if is_open else settings.weight_decay)
+        return Chosen([run], choices, train, note, most_learned, size.utf8_bytes)
+    as_measured = settings.optimizer == "muon" and choices.model == "gpt"
+    open_ones = {"weight_decay", "bpe_dropout"} - set(explicit) if as_measured else set[str]()
+    runs = search.runs(
+        weight_decay=None if "weight_decay" in open_ones else settings.weight_decay,
+        bpe_dropout=None if "bpe_dropout" in open_ones else settings.bpe_dropout,
+    )
     if choices.model == "gpt":
         runs = search.within_law(runs)
         chosen, train = chosen_by(runs[0], choices), paced(runs[0], settings, seconds, explicit)
@@ -123,7 +135,7 @@ def choose(
     else:  # when enough is learned, and what decays, was measured of a GPT alone
         runs = search.within_law([run for run in runs if run.share == 1])
         chosen, train = _sized_as(runs[0], choices, settings, seconds, device, {*explicit, "weight_decay"})
-    return Chosen(runs, chosen, train, note, most_learned)
+    return Chosen(runs, chosen, train, note, most_learned, size.utf8_bytes)
 
 
 def _measure(split: Split, choices: Choices, base: Base | None, seconds: float) -> tuple[TextSpeed, float]:
@@ -160,10 +172,12 @@ class Search:
     speed: Speed
     seconds: float
 
-    def runs(self, weight_decay: float | None = None) -> list[PlannedRun]:
-        """All runs, best first. Raises ConfigError if no shape fits. Without a `weight_decay`, it suits the epochs."""
-        found = list(self._candidates(weight_decay))
-        most = MOST_WEIGHTS_PER_BYTE * self.text.utf8_bytes
+    def runs(self, weight_decay: float | None = None, bpe_dropout: float | None = None) -> list[PlannedRun]:
+        """All runs, best first. Raises ConfigError if no shape fits. What is not given suits the run."""
+        decays = DECAYS if weight_decay is None else (weight_decay,)
+        shares = BPE_DROPOUTS if bpe_dropout is None else (bpe_dropout,)
+        found = [self._regularized(run, decays, shares) for run in self._candidates()]
+        most = most_weights(self.text.utf8_bytes)
         small = [run for run in found if _training(run, self.text).block_parameters <= most] or found
         return sorted(
             [run for run in small if run.steps >= _FEWEST_STEPS] or found,
@@ -176,9 +190,10 @@ class Search:
         If the law does not apply to the best one, that one is returned alone, without an expected loss.
         """
         best, *others = runs
-        if not fitted_law().has_seen(_training(best, self.text)):
+        law = fitted_law(self.text.utf8_bytes)
+        if not law.has_seen(_training(best, self.text)):
             return [replace(best, expected_bits_per_byte=None)]
-        return [best, *(run for run in others if fitted_law().has_seen(_training(run, self.text)))]
+        return [best, *(run for run in others if law.has_seen(_training(run, self.text)))]
 
     def run_of(self, model: ModelConfig, settings: TrainConfig) -> PlannedRun:
         """The run of a given model: how far it gets in the time, or in a share of the time if the text is short.
@@ -192,10 +207,9 @@ class Search:
         run = self._in_time(model, "given", length, share, factor)
         return replace(run, weight_decay=settings.weight_decay)
 
-    def _candidates(self, weight_decay: float | None) -> Iterator[PlannedRun]:
+    def _candidates(self) -> Iterator[PlannedRun]:
         choices, text = self.choices, self.text
         context = choices.context or (PRESETS[choices.preset].context if choices.preset else 128)
-        dropouts = DROPOUTS if choices.dropout is None else (choices.dropout,)
         for layers, heads, width in self._shapes():
             for vocabulary in self._vocabularies():
                 size, kind = (257, "char") if vocabulary is None else (vocabulary, "bpe")
@@ -203,13 +217,29 @@ class Search:
                 model = ModelConfig(vocab_size=size, context=context, layers=layers, heads=heads, width=width)
                 for share in SHARES:
                     run = self._in_time(model, kind, length, share)
-                    decay = REPEATED_DECAY if run.epochs >= OFTEN else TrainConfig.weight_decay
-                    for dropout in dropouts:
-                        one = replace(
-                            run, dropout=dropout, weight_decay=decay if weight_decay is None else weight_decay
-                        )
-                        expected = fitted_law().bits_per_byte(_training(one, text))
-                        yield replace(one, expected_bits_per_byte=expected)
+                    if share < 1 and run.steps < _FEWEST_STEPS:
+                        break
+                    yield run
+
+    def _regularized(self, run: PlannedRun, decays: Sequence[float], bpe_dropouts: Sequence[float]) -> PlannedRun:
+        """`run` with the kinds of dropout and the weight decay that are best for it."""
+        dropouts = DROPOUTS if self.choices.dropout is None else (self.choices.dropout,)
+        law, training = fitted_law(self.text.utf8_bytes), _training(run, self.text)
+        ways = [
+            replace(training, dropout=dropout, weight_decay=decay, bpe_dropout=undone)
+            for dropout in dropouts
+            for decay in decays
+            for undone in (bpe_dropouts if run.tokenizer == "bpe" else (0.0,))
+        ]
+        expected = [law.bits_per_byte(way) for way in ways]
+        best = ways[expected.index(min(expected))]
+        return replace(
+            run,
+            dropout=best.dropout,
+            weight_decay=best.weight_decay,
+            bpe_dropout=best.bpe_dropout,
+            expected_bits_per_byte=min(expected) * self.text.difficulty,
+        )
 
     def _shapes(self) -> list[tuple[int, int, int]]:
         """The distinct shapes (layers, heads, width)."""
@@ -261,6 +291,7 @@ class Search:
             context=context,
             dropout=model.dropout,
             weight_decay=TrainConfig.weight_decay,
+            bpe_dropout=0.0,
             batch_size=batch,
             accumulation=accumulation,
             steps=max(1, round(tokens / (batch * accumulation * context))),
@@ -269,6 +300,12 @@ class Search:
             epochs=tokens * bytes_per_token / self.text.utf8_bytes,
             share=share,
         )
+
+
+def _difficulty(split: Split) -> float:
+    """How much harder the validation text is than the law assumes, as far as a bigram model can tell."""
+    bits = bigram_bits_per_byte(split)
+    return 1.0 if bits is None else difficulty(bits, split.train_bytes)
 
 
 def _training(run: PlannedRun, text: TextSize) -> Training:
@@ -280,6 +317,7 @@ def _training(run: PlannedRun, text: TextSize) -> Training:
         text_bytes=text.utf8_bytes,
         dropout=run.dropout,
         weight_decay=run.weight_decay,
+        bpe_dropout=run.bpe_dropout,
     )
 
 
@@ -325,6 +363,7 @@ def paced(run: PlannedRun, settings: TrainConfig, seconds: float, explicit: Coll
         "steps_suffice": run.share < 1,
         "accumulation": accumulation,
         "weight_decay": run.weight_decay,
+        "bpe_dropout": run.bpe_dropout,
         "eval_every": max(1, steps // EVALUATIONS),
         "eval_tokens": max(_FEWEST_EVALUATED, round(run.share * seconds * _EVALUATION_SHARE * forward)),
         "warmup_steps": min(TrainConfig.warmup_steps, steps // 10),

@@ -13,6 +13,7 @@ from minigpt.models.device import autocast
 from minigpt.models.gradients import Batch
 from minigpt.models.kinds import Model
 from minigpt.settings import TrainConfig
+from minigpt.text.bpe_dropout import with_merges_undone
 from minigpt.text.shards import Ids
 from minigpt.training.distributed import Ranks, full
 
@@ -22,31 +23,58 @@ Loss = Callable[[Tensor, Tensor], Tensor]  # called with a batch
 class Batches:
     """The batches of each optimizer step, `accumulation` of them; they depend on the seed and the step alone.
 
-    Each of several `ranks` reads its own rows. While a GPU computes, `prepare` draws the next batches on the CPU and
-    copies them from pinned memory, so call it before waiting for the GPU. On a CPU this gains nothing.
+    In every epoch each part of the text is seen once, in a new order and cut into windows at other places. Each of
+    several `ranks` reads its own rows. BPE-dropout, for which `parents` are those of merge_parents, also depends on
+    the number of ranks. While a GPU computes, `prepare` draws the next batches on the CPU and copies
+    them from pinned memory, so call it before waiting for the GPU. On a CPU this gains nothing.
     """
 
-    def __init__(self, ids: Ids, config: TrainConfig, context: int, device: torch.device, ranks: Ranks) -> None:
+    def __init__(
+        self,
+        ids: Ids,
+        config: TrainConfig,
+        context: int,
+        device: torch.device,
+        ranks: Ranks,
+        parents: np.ndarray | None = None,
+    ) -> None:
         self._ids, self._config, self._context, self._device = ids, config, context, device
-        self._rows = ranks.mine(config.batch_size)
-        self._generator = torch.Generator()
+        self._rows, self._rank, self._parents = ranks.mine(config.batch_size), ranks.rank, parents
+        self._epoch_size = epoch_size(len(ids), context)
+        self._epoch = -1, np.empty(0, np.int64)
         self._ahead: dict[int, list[Batch]] = {}
 
-    def of(self, step: int) -> list[Batch]:
-        """The batches of `step`."""
-        return self._ahead.pop(step, None) or self._drawn(step)
+    def of(self, step: int, undone: float = 0.0) -> list[Batch]:
+        """The batches of `step`, which begin with 1, with this share of merges `undone`."""
+        return self._ahead.pop(step, None) or self._drawn(step, undone)
 
-    def prepare(self, step: int) -> None:
+    def prepare(self, step: int, undone: float = 0.0) -> None:
         """Draw the batches of `step` ahead of time, where that saves time."""
         if self._device.type == "cuda":
-            self._ahead = {step: self._drawn(step)}
+            self._ahead = {step: self._drawn(step, undone)}
 
-    def _drawn(self, step: int) -> list[Batch]:
-        self._generator.manual_seed(mixed(self._config.seed, step))
-        return [self._placed() for _ in range(self._config.accumulation)]
+    def _drawn(self, step: int, undone: float) -> list[Batch]:
+        count, size = self._config.accumulation, self._config.batch_size
+        starts = self._starts((step - 1) * count * size, count * size)
+        windows = [windows_at(self._ids, each[self._rows], self._context) for each in starts.reshape(count, size)]
+        if undone and self._parents is not None:
+            random = np.random.default_rng((self._config.seed, step, self._rank)).random
+            windows = [with_merges_undone(each, self._parents, undone, random) for each in windows]
+        return [self._placed(each) for each in windows]
 
-    def _placed(self) -> Batch:
-        windows = random_windows(self._ids, self._config.batch_size, self._context, self._generator, self._rows)
+    def _starts(self, first: int, count: int) -> np.ndarray:
+        """Where `count` windows of the training begin, from number `first` on."""
+        epochs, places = np.divmod(np.arange(first, first + count), self._epoch_size)
+        return np.concatenate([self._order(int(epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)])
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """Where the windows of an epoch begin, in the order in which they are read."""
+        if self._epoch[0] != epoch:
+            self._epoch = epoch, epoch_starts(len(self._ids), self._context, self._config.seed, epoch)
+        return self._epoch[1]
+
+    def _placed(self, ids: np.ndarray) -> Batch:
+        windows = torch.from_numpy(ids)
         if self._device.type == "cuda":
             windows = windows.pin_memory()
         # Whole: a copy of what is not contiguous would wait.
@@ -54,18 +82,27 @@ class Batches:
         return windows[:, :-1], windows[:, 1:]
 
 
-def random_windows(ids: Ids, batch: int, context: int, generator: torch.Generator, part: slice = slice(None)) -> Tensor:
-    """Random windows [B, T + 1], int64 on the CPU.
+def epoch_size(tokens: int, context: int) -> int:
+    """The number of windows in an epoch: as many as fit wherever the first one begins."""
+    return max(1, tokens // context - 1)
 
-    Of a batch shared by several processes, only the rows of `part` are read.
-    """
-    starts = torch.randint(len(ids) - context, (batch, 1), generator=generator)[part].numpy()
-    return torch.from_numpy(ids[starts + np.arange(context + 1)].astype(np.int64))
+
+def epoch_starts(tokens: int, context: int, seed: int, epoch: int) -> np.ndarray:
+    """Where the windows of an epoch begin, in the order in which they are read: side by side from a random place on."""
+    generator, size = torch.Generator().manual_seed(mixed(seed, epoch)), epoch_size(tokens, context)
+    offset = torch.randint(tokens - size * context, (), generator=generator)
+    return (offset + context * torch.randperm(size, generator=generator)).numpy()
+
+
+def windows_at(ids: Ids, starts: np.ndarray, context: int) -> np.ndarray:
+    """The windows [B, T + 1] of `ids` that begin at `starts` [B], int64."""
+    return ids[starts[:, None] + np.arange(context + 1)].astype(np.int64)
 
 
 def random_batch(ids: Ids, batch: int, context: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Inputs [B, T] and targets [B, T], shifted by one token, from `random_windows`."""
-    windows = random_windows(ids, batch, context, generator)
+    """Inputs [B, T] and targets [B, T], shifted by one token, of random windows."""
+    starts = torch.randint(len(ids) - context, (batch,), generator=generator).numpy()
+    windows = torch.from_numpy(windows_at(ids, starts, context))
     return windows[:, :-1], windows[:, 1:]
 
 

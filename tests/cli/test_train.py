@@ -14,6 +14,7 @@ import torch
 from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.runs import FINISHED
 from minigpt.text.arguments import opening_words
+from minigpt.training.law import SHORTEST_TEXT
 
 Run = Callable[..., Any]
 RECORD = [
@@ -151,6 +152,27 @@ def test_without_validation_it_says_that_the_latest_is_kept(train: Run) -> None:
     result = train("--val-fraction", "0", "--learning-rate", "0.01", steps=20)
     assert "the latest model is kept" in result.stderr
     assert result.stdout.startswith("checkpoints/notes: the model of step 20\n")
+
+
+NEEDED = "too few to learn more than its letters and short words: more text would help"
+
+
+@pytest.mark.parametrize("length", ["--steps 2", "--minutes 0.05", "--minutes 0.05 --dry-run"])
+def test_a_text_that_is_too_short_is_told_what_would_help(minigpt: Run, tiny: list[str], length: str) -> None:
+    Path("short.txt").write_text("It rains on 9 days of 10. " * 50, "utf-8")
+    result = minigpt("train", "short.txt", *tiny, *length.split())
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.count(f"The text has only 1,170 bytes to train on, {NEEDED}") == 1
+    assert "or a model that knows the language already (--from)." in result.stderr
+
+
+def test_a_text_is_long_enough_if_trainings_on_as_much_were_measured(train: Run, minigpt: Run, trained: Path) -> None:
+    Path("long.txt").write_text("It rains on 9 days of 10. " * (SHORTEST_TEXT // 20), "utf-8")
+    assert NEEDED not in train("long.txt").stderr
+    Path("short.txt").write_text("the cat sat on a mat. " * 50, "utf-8")
+    result = minigpt("train", "short.txt", "--from", str(trained), "--steps", "1")
+    assert result.exit_code == 0, result.stderr
+    assert NEEDED not in result.stderr
 
 
 def test_standard_input(train: Run, notes: str) -> None:

@@ -9,7 +9,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.render.progress import TrainDisplay, stopped_early
+from minigpt.render.progress import TrainDisplay, overfitting, stopped_early
+from minigpt.training.records import Overfitting
 
 RECORD = TrainRecord(
     step=0, tokens=0, epoch=0.0, seconds=0.1, tokens_per_second=0.0, loss_nats=None, learning_rate=0.0,
@@ -35,14 +36,20 @@ def console(width: int = 80, *, terminal: bool = False, encoding: str = "utf-8")
     return made, lambda: buffer.getvalue().decode(encoding)
 
 
+OVERFITTING = Overfitting(
+    now=record(60, 3.7), best=record(20, 5.0), weight_decay=0.1, dropout=0.0, more_decay=True, more_dropout=True,
+    is_plannable=True,
+)  # fmt: skip
+
+
 def run(display: TrainDisplay, steps: int = 60) -> None:
     with display:
         display.update(RECORD)
         display.show_sample("\x1b[31mROMEO:\nWhat [bold]say[/bold] the lord :smile:")
         for step in range(1, steps + 1):
             display.update(record(step, 5.7 - step / 30, 5.6 - step / 40 if step % 20 == 0 else None))
-        display.warn_overfitting(record(60, 3.7), record(20, 5.0))
-        display.warn_overfitting(record(60, 3.7), record(20, 5.0))
+        display.warn_overfitting(OVERFITTING)
+        display.warn_overfitting(OVERFITTING)
 
 
 def test_golden_plain_progress(golden: Callable[[str, str], None]) -> None:
@@ -76,6 +83,18 @@ def test_more_time_than_there_was_to_be_is_said_to_be_over(seconds: float, time:
         display.update(replace(record(1, 3.0, 3.0), seconds=seconds))
     assert ("over" in shown()) == ("over" in time)
     assert "0:00 left" not in shown() or "over" not in time
+
+
+def test_what_would_help_against_overfitting_depends_on_what_is_on_already() -> None:
+    assert overfitting(OVERFITTING).endswith(
+        "This run has weight decay 0.1 and no dropout: more --weight-decay, --dropout, a longer text, a smaller model "
+        "or fewer epochs would help; --minutes plans a training that ends before it overfits."
+    )
+    assert "more --weight-decay, more --dropout, a longer" in overfitting(replace(OVERFITTING, dropout=0.1))
+    both = {"weight_decay": 1.6, "dropout": 0.2, "more_decay": False, "more_dropout": False, "is_plannable": False}
+    assert overfitting(replace(OVERFITTING, **both)).endswith(
+        "This run has weight decay 1.6 and dropout 0.2: a longer text, a smaller model or fewer epochs would help."
+    )
 
 
 def test_an_early_end_is_told_with_steps_and_epochs() -> None:

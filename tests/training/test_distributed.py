@@ -32,7 +32,7 @@ from minigpt.training.loop import Trainer
 from minigpt.training.plan import make_plan
 from minigpt.training.resume import _shared_ids
 from minigpt.training.run import build_model, model_card, run, run_info
-from minigpt.training.step import random_batch, random_windows
+from minigpt.training.step import random_batch
 
 V = 41
 CPU = torch.device("cpu")
@@ -264,18 +264,6 @@ def test_what_is_done_together(together: Any) -> None:
         "none": 0,
         "device": "cpu",
     }
-
-
-@pytest.mark.parametrize("size", [1, 2, 4])
-def test_ranks_share_a_batch_without_gap_or_overlap(size: int) -> None:
-    parts = []
-    for rank in range(size):
-        ranks = Ranks()
-        ranks.rank, ranks.size = rank, size
-        generator = torch.Generator().manual_seed(3)
-        parts.append(random_windows(ids().train, 8, 16, generator, ranks.mine(8)))
-    whole = random_windows(ids().train, 8, 16, torch.Generator().manual_seed(3))
-    assert torch.equal(torch.cat(parts), whole)
 
 
 def test_a_process_alone_needs_no_launcher_but_cannot_shard(monkeypatch: pytest.MonkeyPatch) -> None:

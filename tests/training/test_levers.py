@@ -52,7 +52,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Levers]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(SCRIPTS))
         yield Levers(path, *map(import_module, MODULES))
-    for name in ("fit_law", *MODULES):
+    for name in ("fit_law", "fit_check", "fit_measure", *MODULES):
         sys.modules.pop(name, None)
 
 
@@ -97,7 +97,16 @@ def test_every_lever_changes_the_training_and_is_deterministic(lab: Levers) -> N
 @pytest.mark.parametrize(
     "written",
     [
-        *("permutation=0", "short-windows=0", "small-batches=0", "context=1", "bpe-dropout=0", "noise=0", "mask=0"),
+        *(
+            "replacement=0",
+            "merges-undone=0",
+            "short-windows=0",
+            "small-batches=0",
+            "context=1",
+            "bpe-dropout=0",
+            "noise=0",
+            "mask=0",
+        ),
         *("noise-fading=0", "smoothing=0", "smoothing-fading=0", "future=0", "future+future_factor=0", "dropout=1"),
         *("dropout-embeddings=1", "dropout-attention=1", "dropout-mlp=1", "dropout-higher=0", "depth=0", "ema=0"),
         *("late-average=0", "decay=1", "decay-embeddings=1", "decay-cautious=0", "rate=1", "rate-muon=1"),
@@ -146,8 +155,8 @@ def optimizers_of(lab: Levers, written: str) -> Any:
 
 
 @pytest.mark.torch
-def test_windows_without_replacement_read_each_token_once_an_epoch(lab: Levers) -> None:
-    text, changes = lab.text(), lab.levers.changes_of("permutation")
+def test_windows_read_each_token_once_an_epoch(lab: Levers) -> None:
+    text, changes = lab.text(), lab.levers.Changes()
     a_window = len(text.train) // 16 - 1  # of an epoch, at least
     setting = lab.setting(tokens=2 * 16 * (a_window // 2))
     windows = lab.batches.Windows(text, setting, changes)
@@ -167,8 +176,8 @@ def test_the_steps_of_short_windows_and_small_batches_read_as_many_tokens(lab: L
 
 @pytest.mark.torch
 def test_levers_are_joined_unless_they_set_the_same_field(lab: Levers) -> None:
-    changes = lab.levers.changes_of("permutation+ema=0.5+ensemble+teacher_mix=0.7")
-    assert (changes.permutation, changes.ema, changes.teachers, changes.teacher_mix) == (1, 0.5, 3, 0.7)
+    changes = lab.levers.changes_of("replacement+ema=0.5+ensemble+teacher_mix=0.7")
+    assert (changes.replacement, changes.ema, changes.teachers, changes.teacher_mix) == (1, 0.5, 3, 0.7)
     for wrong in ("noise+mask", "ema=much", "unknown", "teacher_mix", "noise+noise_shape=round", "ema+late-average"):
         with pytest.raises(ValueError, match=r"sets|number|no lever|must be one of|both"):
             lab.levers.changes_of(wrong)

@@ -15,11 +15,10 @@ from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT
 from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.shards import TokenData
-from minigpt.training import step as step_module
 from minigpt.training.evaluate import _stretches, evaluate, is_overfitting, unigram_loss
 from minigpt.training.loop import train
 from minigpt.training.optim import build_optimizers
-from minigpt.training.schedule import evaluation_steps, is_out_of_patience, learning_rate, snapshot_steps
+from minigpt.training.schedule import bpe_dropout, evaluation_steps, is_out_of_patience, learning_rate, snapshot_steps
 
 V = 12
 ONE_BYTE = np.ones(V, dtype=np.int64)
@@ -59,6 +58,26 @@ def test_the_rate_warms_up_in_a_line_and_falls_in_a_line() -> None:
     assert rates[9] == max(rates) == 1.0
     assert [a - b for a, b in pairwise(rates[9:])] == pytest.approx([0.9 / 101] * 100)
     assert learning_rate(111, settings) == pytest.approx(0.1)  # which the last step, learning still, is just above
+
+
+def test_merges_are_undone_until_the_last_fifth() -> None:
+    settings = config(steps=110, warmup_steps=10, bpe_dropout=0.3)
+    shares = [bpe_dropout(step, settings) for step in range(1, 111)]
+    assert shares == [0.3] * 90 + [0.0] * 20
+    assert [bpe_dropout(50, settings, left) for left in (1.0, 0.21, 0.19, 0.0)] == [0.3, 0.3, 0.0, 0.0]
+    assert {bpe_dropout(step, config(steps=110)) for step in range(1, 111)} == {0.0}
+
+
+def test_bpe_dropout_changes_what_is_learned_and_stays_the_same_for_a_seed() -> None:
+    parents = np.full((V, 2), -1, np.int64)
+    parents[V // 2 :] = [1, 2]
+
+    def trained(**changes: float) -> list[float | None]:
+        records = train(toy(), random_data(), config(**changes), ONE_BYTE, parents=parents)
+        return [record.loss_nats for record in records]
+
+    assert trained(bpe_dropout=0.5) == trained(bpe_dropout=0.5)
+    assert trained(bpe_dropout=0.5) != trained(bpe_dropout=0.0) == trained()
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 10, 600])
@@ -308,21 +327,6 @@ def test_a_trainer_that_nobody_has_any_more_is_gone_at_once(optimizer: str) -> N
         assert gone() is None
     finally:
         gc.enable()
-
-
-def test_every_step_draws_its_own_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[bytes] = []
-    draw = step_module.random_windows
-
-    def recording(*arguments: object) -> torch.Tensor:
-        windows = draw(*arguments)
-        drawn.append(windows.numpy().tobytes())
-        return windows
-
-    monkeypatch.setattr(step_module, "random_windows", recording)
-    losses(toy(), config(steps=20, accumulation=2))
-    losses(toy(), config(steps=20, accumulation=2, seed=2))
-    assert len(drawn) == len(set(drawn)) == 80
 
 
 def test_the_first_loss_is_that_of_the_untrained_model() -> None:
