@@ -12,6 +12,7 @@ name).
 
 import argparse
 import json
+import math
 import os
 import sys
 from dataclasses import asdict, fields
@@ -49,7 +50,7 @@ START = Law(
     overfit_bpe=2.0,
 )
 TIE = 0.01  # to START, in units of the residuals
-OF_TEXT = 0.3  # how much a text's factor is tied to what a bigram model makes of the text, likewise
+OF_TEXT = 0.05  # how much a text's factor is tied to what a bigram model makes of the text, likewise
 NEAR = 0.08  # of its text's best loss: what is further off counts ever less, as the law has to tell good runs apart
 
 
@@ -90,8 +91,10 @@ class Fit:
     def by_bigram(self, x: np.ndarray) -> tuple[float, float, np.ndarray]:
         """What a bigram model tells of the texts' factors: `share` and `power` of difficulty.py, and the errors."""
         ratios = self.factors(x)[1] - self.bigram
-        varied = self.sizes.min() < np.log(0.5)  # whether these texts tell of their size
-        columns = np.stack([np.ones(len(ratios)), self.sizes * varied], axis=1)
+        if self.sizes.min() > np.log(0.5):  # too much alike to tell of size; one text may be unlike all others
+            middle = float(np.median(ratios))
+            return math.exp(middle), 0.0, ratios - middle
+        columns = np.stack([np.ones(len(ratios)), self.sizes], axis=1)
         (share, power), *_ = np.linalg.lstsq(columns, ratios, rcond=None)
         return float(np.exp(share)), float(power), ratios - columns @ (share, power)
 

@@ -32,7 +32,7 @@ MOST_EPOCHS = 5.0  # of a pretrained model, which soon memorises another text
 EVALUATIONS = 10  # on the way, besides those of the snapshots
 _LARGEST_VOCABULARY = 4.6  # times the root of the bytes
 _FEWEST_EVALUATED = 4096  # tokens
-_FEWEST_STEPS = 49  # as were measured
+_FEWEST_STEPS, _FEWEST_MEASURED = 30, 49  # of a given model; of a new one
 _FEWEST_STEP_TOKENS = 1024
 _RECOMPUTING = 0.75  # of the speed, where gradient checkpointing runs blocks forward a second time
 
@@ -180,7 +180,7 @@ class Search:
         most = most_weights(self.text.utf8_bytes)
         small = [run for run in found if _training(run, self.text).block_parameters <= most] or found
         return sorted(
-            [run for run in small if run.steps >= _FEWEST_STEPS] or found,
+            [run for run in small if run.steps >= _FEWEST_MEASURED] or found,
             key=lambda run: run.expected_bits_per_byte or 0.0,
         )
 
@@ -217,7 +217,7 @@ class Search:
                 model = ModelConfig(vocab_size=size, context=context, layers=layers, heads=heads, width=width)
                 for share in SHARES:
                     run = self._in_time(model, kind, length, share)
-                    if share < 1 and run.steps < _FEWEST_STEPS:
+                    if share < 1 and run.steps < _FEWEST_MEASURED:
                         break
                     yield run
 
