@@ -38,6 +38,7 @@ MEASUREMENTS = Path(__file__).with_name("measurements.jsonl")
 CONTEXT, BATCH = 128, 8  # 1,024 tokens a step
 ONE, SMALL, MIDDLE, LARGE = (1, 64), (2, 64), (4, 128), (5, 256)  # layers, width
 BRIEF, SHORT, MIDDLING, LONG, LONGER = 50_000, 150_000, 300_000, 500_000, 1_500_000  # tokens
+TWICE_LONG = 1_000_000
 FIRST, NEXT = (5_000, 10_000, 18_000, 50_000), 60_000  # bytes
 FEW_TIMES, MANY_TIMES = 1_331_200, 2_662_400  # tokens: tinyshakespeare is seen 4 and 8 times, by bpe 2,048
 MORE_TIMES, MOST_TIMES = 3_997_696, 7_700_480  # 12 and 22 times
@@ -136,6 +137,11 @@ def grid() -> list[Setting]:
         *(
             _setting(MIDDLE, MORE_TIMES, vocab_size=2048, batch_size=2 * BATCH, weight_decay=decay, bpe_dropout=undone)
             for decay, undone in ((0.6, 0.0), (0.6, 0.1), (1.0, 0.0), (1.0, 0.1))
+        ),
+        *(
+            _setting(MIDDLE, tokens, tokenizer="char", weight_decay=decay)
+            for tokens in (LONG, TWICE_LONG)
+            for decay in (0.3, 1.0)
         ),
         *(replace(setting, first=size) for size in FIRST for setting in small_grid()),
     ]
