@@ -26,6 +26,7 @@ from lever_runs import add_command
 
 from minigpt.training.difficulty import LEARNED
 from minigpt.training.law import SMALL_TEXT, Law, Training
+from minigpt.training.search import MOST_DECAY_OF_CHARACTERS
 
 LAW = Path(__file__).parent.parent / "minigpt" / "training" / "law.json"
 
@@ -130,11 +131,21 @@ def _training(line: dict[str, Any]) -> Training:
     )
 
 
+def fitted_lines(path: Path, size: str) -> list[dict[str, Any]]:
+    """The measurements of `small` or `large` texts, but for those of trainings that are never planned."""
+    return [
+        line
+        for line in read_lines(path)
+        if (line["train_bytes"] < SMALL_TEXT) == (size == "small")
+        and (line["tokenizer"] == "bpe" or line["weight_decay"] <= MOST_DECAY_OF_CHARACTERS)
+    ]
+
+
 def fit(arguments: argparse.Namespace) -> None:
     """One law for the texts of some kilobytes, and one for the others."""
-    lines, found = read_lines(arguments.measurements), {}
-    for name, is_small in (("small", True), ("large", False)):
-        found[name] = _fitted([line for line in lines if (line["train_bytes"] < SMALL_TEXT) == is_small])
+    found = {}
+    for name in ("small", "large"):
+        found[name] = _fitted(fitted_lines(arguments.measurements, name))
         quality = found[name]["fit"]
         print(
             f"{name} texts: {quality['runs']} runs, error {quality['root_mean_square_error']:.2%} (root mean square), "

@@ -14,9 +14,8 @@ def bigram_bits_per_byte(split: Split) -> float | None:
     """The bits per byte of the validation text under a bigram model of the training text; None if either is too short.
 
     A sample of the training text is enough, and without a validation text its second half takes that place. Both are
-    cut into BPE tokens of the sample. A pair that was not seen there falls
-    back to how often its second token was seen, in proportion to the number of different tokens after the first one
-    (Witten and Bell, 1991).
+    cut into BPE tokens of the sample. A pair that was not seen there falls back to how often its second token was seen,
+    in proportion to the number of different tokens after the first one (Witten and Bell, 1991).
     """
     texts = [block.text for block in up_to(split.sample(LEARNED), LEARNED)]
     held_out = [block.text for block in up_to(split.validation(), _PREDICTED)]

@@ -71,9 +71,8 @@ def test_law_json_is_what_the_measurements_give(size: str, monkeypatch: pytest.M
     """By what it expects of each of them: the numbers themselves may trade places a little on another machine."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "scripts"))
     fit_law = import_module("fit_law")
-    lines, limit = fit_law.read_lines(fit_law.MEASUREMENTS), law_module.SMALL_TEXT
-    fitting = fit_law.Fit([line for line in lines if (line["train_bytes"] < limit) == (size == "small")])
-    law = fitted_law(limit - 1 if size == "small" else limit)
+    fitting = fit_law.Fit(fit_law.fitted_lines(fit_law.MEASUREMENTS, size))
+    law = fitted_law(law_module.SMALL_TEXT - (size == "small"))
     errors = fitting.errors(np.log([getattr(law, name) for name in fitting.names]))
     again = fitting.errors(fitting.solve())
     np.testing.assert_allclose(errors, again, atol=0.01)
