@@ -217,7 +217,7 @@ def measured(shape: str, arguments: argparse.Namespace) -> Row:
     contenders = {kind: Contender(kind, shape, batch, arguments.threads) for kind in roots}
     if arguments.beside is not None:
         contenders["earlier"] = Contender("ours", shape, batch, arguments.threads, arguments.beside)
-    steps = max(1, round(20 / gflop(shape, batch)))
+    steps = max(3, round(100 / gflop(shape, batch)))
     for _ in range(WARM_UP + arguments.rounds):
         for contender in contenders.values():
             contender.take_turn(steps)

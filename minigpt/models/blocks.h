@@ -1,4 +1,4 @@
-/* The sizes of blocks in lanes.h, which are the same for every kind of processor. */
+/* The sizes of blocks in floats.h and pairs.h, which are the same for every kind of processor. */
 
 enum {
     DEEP = 256, /* rows, and WIDE columns, of a block of the right side of a product */

@@ -1,6 +1,7 @@
 /* A GPT's forward pass, for one kind of processor: levels.h includes this file for each. */
 
 #include "lanes.h"
+#include "floats.h"
 
 /* These are macros because GCC inlines no function into copies for other processors. */
 #ifndef OF_float
@@ -385,14 +386,14 @@ static void ON(many_product)(float *y, const float *x, Weights w, long type, int
     const float *floats = (const float *)w.weight + first * (turned ? in : 1);
     float *widened = packed + PACKED;
     if (type == FLOAT)
-        ON(multiply)(N, end - first, in, (Matrix){x, in, 1}, (Matrix){floats, turned ? 1 : out, turned ? in : 1}, y + first,
+        ON(product)(N, end - first, in, (Matrix){x, in, 1}, (Matrix){floats, turned ? 1 : out, turned ? in : 1}, y + first,
                      out, add, 0, packed);
     else
         for (long n = first; n < end; n += WIDE)
             for (long k = 0; k < in; k += DEEP) {
                 long wide = smaller(WIDE, end - n), deep = smaller(DEEP, in - k);
                 ON(widen)(widened, w, type, in, n, wide, k, deep);
-                ON(multiply)(N, wide, deep, (Matrix){x + k, in, 1}, (Matrix){widened, 1, deep}, y + n, out, add || k, 0,
+                ON(product)(N, wide, deep, (Matrix){x + k, in, 1}, (Matrix){widened, 1, deep}, y + n, out, add || k, 0,
                              packed);
             }
     for (long n = 0; w.bias && n < N; n++)

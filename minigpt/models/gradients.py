@@ -19,7 +19,7 @@ from minigpt.models.gpt import GPT, MLP, Block, CausalSelfAttention, Conv1D
 from minigpt.models.train_library import train_library
 from minigpt.models.workers import Workers
 
-_TOKENS_AT_ONCE = 512  # of a thread, or one window: what lies between two products then stays in its cache
+_TOKENS_AT_ONCE = 1024  # of a thread, or one window: what lies between two products then stays in its cache
 _LOGITS_AT_ONCE = 1 << 25  # numbers, over all threads
 _ALIGNED = 16  # numbers: every gradient begins a line of the cache
 
@@ -50,11 +50,12 @@ class Gradients:
     """`gradients(batches, key)` sets the `grad` of each parameter that learns, and returns the mean loss in nats.
 
     `key` chooses what dropout zeroes. The result depends on the number of `threads` in its last bits. The model's
-    parameters must stay where they are in memory; the memory of the gradients is used again by the next call.
+    parameters must stay where they are in memory; the memory of the gradients is used again by the next call. `half`:
+    multiply in bfloat16, if the processor can.
     """
 
-    def __init__(self, model: GPT, workers: Workers) -> None:
-        self._model, self._workers = model, workers
+    def __init__(self, model: GPT, workers: Workers, *, half: bool = False) -> None:
+        self._model, self._workers, self._half = model, workers, half
         self._parts: list[_Part] = []
         self.squares = 0.0  # the sum of the squares of all gradients
 
@@ -88,7 +89,7 @@ class Gradients:
         """What `work` returns for each thread's share of the windows."""
         shares = _shares(len(ids_BT), min(self._workers.count, len(ids_BT)))
         for _ in range(len(shares) - len(self._parts)):
-            self._parts.append(_Part(self._model, _LOGITS_AT_ONCE // self._workers.count))
+            self._parts.append(_Part(self._model, _LOGITS_AT_ONCE // self._workers.count, half=self._half))
         parts = zip(self._parts, shares, strict=False)
         return self._workers.run([partial(work, part, share) for part, share in parts])
 
@@ -108,7 +109,7 @@ def _add_up(gradients: list[Tensor]) -> float:
 class _Part:
     """One thread's part of the batch: its gradients, and memory for the activations of so many windows at once."""
 
-    def __init__(self, model: GPT, logits_at_once: int) -> None:
+    def __init__(self, model: GPT, logits_at_once: int, *, half: bool) -> None:
         config, library = model.config, train_library()
         assert library is not None
         self._library = library
@@ -134,6 +135,7 @@ class _Part:
             epsilon=config.layer_norm_epsilon,
             dropped=round(config.dropout * (1 << 24)),
             scale=1 / (1 - config.dropout),
+            half=half,
             wte=model.wte.weight.data_ptr(),
             wpe=model.wpe.weight.data_ptr(),
             head=unembedding.data_ptr(),

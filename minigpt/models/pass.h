@@ -21,19 +21,19 @@ static inline void ON(keep)(float *restrict kept, Dropout dropout, uint32_t firs
 /* y = x w [N, out] */
 static void ON(linear)(float *y, const float *x, Linear w, long N, float *packed)
 {
-    ON(multiply)(N, w.out, w.in, (Matrix){x, w.in, 1}, (Matrix){w.weight, w.out, 1}, y, w.out, 0, 0, packed);
+    ON(product)(N, w.out, w.in, (Matrix){x, w.in, 1}, (Matrix){w.weight, w.out, 1}, y, w.out, 0, 0, packed);
 }
 
 /* Backward through y = x w: dx [N, in]. */
 static void ON(linear_backward)(float *dx, const float *dy, Linear w, long N, float *packed)
 {
-    ON(multiply)(N, w.in, w.out, (Matrix){dy, w.out, 1}, (Matrix){w.weight, 1, w.out}, dx, w.in, 0, 0, packed);
+    ON(product)(N, w.in, w.out, (Matrix){dy, w.out, 1}, (Matrix){w.weight, 1, w.out}, dx, w.in, 0, 0, packed);
 }
 
 /* And dw [in, out]. */
 static void ON(weight_backward)(const float *dy, const float *x, Linear w, long N, float *packed)
 {
-    ON(multiply)(w.in, w.out, N, (Matrix){x, 1, w.in}, (Matrix){dy, w.out, 1}, w.dweight, w.out, 1, 0, packed);
+    ON(product)(w.in, w.out, N, (Matrix){x, 1, w.in}, (Matrix){dy, w.out, 1}, w.dweight, w.out, 1, 0, packed);
 }
 
 /* x = dropout(wte[ids] + wpe) */
@@ -131,116 +131,6 @@ static void ON(gelu_backward)(float *restrict d, float *restrict a, float *restr
         }
 }
 
-/* One head's D columns of `rows` [T, across], with the bias added, times `scale`; filled up with zeros. */
-static void ON(load)(float *restrict to, const float *restrict rows, const float *restrict bias, float scale,
-                     long across, long T, long D)
-{
-    long wide = padded(D);
-    for (long t = 0; t < T; t++, to += wide, rows += across) {
-        for (long d = 0; d < D; d++) to[d] = (rows[d] + (bias ? bias[d] : 0)) * scale;
-        for (long d = D; d < wide; d++) to[d] = 0;
-    }
-    memset(to, 0, (padded(T) - T) * wide * sizeof *to);
-}
-
-/* to [D, T], whose rows are `row` apart, is from [T, D]; T and D are padded. */
-static void ON(transpose)(float *restrict to, const float *restrict from, long row, long T, long D)
-{
-    for (long t = 0; t < T; t += 8)
-        for (long d = 0; d < D; d++)
-            for (long i = t; i < t + 8; i++) to[d * row + i] = from[i * D + d];
-}
-
-/* c (+)= a b of one head: the rows of `b` are whole panels, and are read where they lie. */
-static void ON(small)(long M, long N, long K, Matrix a, const float *b, long row_b, float *c, long row_c, int add)
-{
-    for (long k = 0; k < K; k += DEEP)
-        ON(tiles)(M, N, K - k < DEEP ? K - k : DEEP, a.at + k * a.across, a.down, a.across, b + k * row_b, row_b,
-                  ON(COLUMNS), c, row_c, add || k, M);
-}
-
-/* Causal self-attention in each window: y [N, C] from the queries, keys and values, qkv + bias [N, 3C]. `logs` [N, H]
-   receives the logarithm of each softmax's denominator. A block of queries at a time looks at the keys up to its last,
-   so the weights are never in memory as a whole. Vaswani et al., 2017; Dao et al., "FlashAttention", 2022. */
-static void ON(attention)(float *restrict y, float *restrict logs, const float *restrict qkv,
-                          const float *restrict bias, const Model *m, long N, float *space)
-{
-    long C = m->C, H = m->H, D = C / H, T = m->T, wide = padded(D), row = apart(padded(T)), part = row * wide;
-    float *q = space, *v = q + part, *keys = v + part, *scores = keys + part;
-    for (long w = 0; w < N; w += T)
-        for (long h = 0; h < H; h++) {
-            const float *rows = qkv + w * 3 * C + h * D;
-            ON(load)(q, rows + C, bias + C + h * D, 1, 3 * C, T, D);
-            ON(transpose)(keys, q, row, padded(T), wide);
-            ON(load)(q, rows, bias + h * D, 1 / sqrtf(D), 3 * C, T, D);
-            ON(load)(v, rows + 2 * C, bias + 2 * C + h * D, 1, 3 * C, T, D);
-            for (long first = 0; first < T; first += BLOCK) {
-                long end = first + BLOCK < T ? first + BLOCK : T, some = end - first, seen = padded(end);
-                ON(small)(some, seen, D, (Matrix){q + first * wide, wide, 1}, keys, row, scores, row, 0);
-                for (long t = first; t < end; t++) {
-                    float *now = scores + (t - first) * row, most = ON(largest)(now, t + 1);
-                    for (long s = 0; s <= t; s++) now[s] = ON(exponential)(now[s] - most);
-                    float all = ON(sum)(now, t + 1), share = 1 / all;
-                    for (long s = 0; s <= t; s++) now[s] *= share;
-                    for (long s = t + 1; s < end; s++) now[s] = 0;
-                    logs[(w + t) * H + h] = most + logf(all);
-                }
-                /* The queries of this block are not needed any more. */
-                ON(small)(some, wide, end, (Matrix){scores, row, 1}, v, wide, q + first * wide, wide, 0);
-            }
-            for (long t = 0; t < T; t++) memcpy(y + (w + t) * C + h * D, q + t * wide, D * sizeof *y);
-        }
-}
-
-/* Backward through attention: dqkv [N, 3C] from dy and y [N, C]; the sum of it is dbias. */
-static void ON(attention_backward)(float *restrict dqkv, float *restrict dbias, const float *restrict dy,
-                                   const float *restrict y, const float *restrict logs, const float *restrict qkv,
-                                   const float *restrict bias, const Model *m, long N, float *space)
-{
-    long C = m->C, H = m->H, D = C / H, T = m->T, wide = padded(D), row = apart(padded(T)), part = row * wide;
-    float *q = space, *k = q + part, *keys = k + part, *values = keys + part, *dout = values + part;
-    float *of[3] = {dout + part, dout + 2 * part, dout + 3 * part}, *weights = of[2] + part;
-    float *dscores = weights + BLOCK * row;
-    for (long w = 0; w < N; w += T)
-        for (long h = 0; h < H; h++) {
-            const float *rows = qkv + w * 3 * C + h * D;
-            ON(load)(k, rows + 2 * C, bias + 2 * C + h * D, 1, 3 * C, T, D);
-            ON(transpose)(values, k, row, padded(T), wide);
-            ON(load)(k, rows + C, bias + C + h * D, 1, 3 * C, T, D);
-            ON(transpose)(keys, k, row, padded(T), wide);
-            ON(load)(q, rows, bias + h * D, 1 / sqrtf(D), 3 * C, T, D);
-            ON(load)(dout, dy + w * C + h * D, 0, 1, C, T, D);
-            memset(of[1], 0, 2 * part * sizeof *of[1]);
-            for (long first = 0; first < T; first += BLOCK) {
-                long end = first + BLOCK < T ? first + BLOCK : T, some = end - first, seen = padded(end);
-                float *qs = q + first * wide, *ds = dout + first * wide;
-                ON(small)(some, seen, D, (Matrix){qs, wide, 1}, keys, row, weights, row, 0);
-                ON(small)(some, seen, D, (Matrix){ds, wide, 1}, values, row, dscores, row, 0);
-                for (long t = first; t < end; t++) {
-                    float *now = weights + (t - first) * row, *dnow = dscores + (t - first) * row;
-                    float log = logs[(w + t) * H + h], mean = ON(dot)(y + (w + t) * C + h * D, dout + t * wide, D);
-                    for (long s = 0; s <= t; s++) now[s] = ON(exponential)(now[s] - log);
-                    for (long s = t + 1; s < end; s++) now[s] = 0;
-                    for (long s = 0; s < end; s++) dnow[s] = now[s] * (dnow[s] - mean);
-                }
-                ON(small)(some, wide, end, (Matrix){dscores, row, 1}, k, wide, of[0] + first * wide, wide, 0);
-                ON(small)(end, wide, some, (Matrix){dscores, 1, row}, qs, wide, of[1], wide, 1);
-                ON(small)(end, wide, some, (Matrix){weights, 1, row}, ds, wide, of[2], wide, 1);
-            }
-            for (int i = 0; i < 3; i++) {
-                float scale = i ? 1 : 1 / sqrtf(D), *sums = dbias + i * C + h * D;
-                for (long t = 0; t < T; t++) {
-                    float *to = dqkv + (w + t) * 3 * C + i * C + h * D;
-                    const float *from = of[i] + t * wide;
-                    for (long d = 0; d < D; d++) {
-                        to[d] = from[d] * scale;
-                        sums[d] += to[d];
-                    }
-                }
-            }
-        }
-}
-
 /* Cross-entropy: returns the summed nats of the targets, and puts the gradient times `scale` in place of the logits
    [N, V]. */
 static double ON(loss)(float *logits, const int64_t *targets, float scale, long N, long V)
@@ -266,11 +156,11 @@ static double ON(head)(float *dh, const float *h, const int64_t *targets, const 
     for (long n = 0; n < N; n += m->rows) {
         long some = N - n < m->rows ? N - n : m->rows;
         const float *x = h + n * C;
-        ON(multiply)(some, V, C, (Matrix){x, C, 1}, (Matrix){m->head, 1, C}, logits, V, 0, 0, packed);
+        ON(product)(some, V, C, (Matrix){x, C, 1}, (Matrix){m->head, 1, C}, logits, V, 0, 0, packed);
         nats += ON(loss)(logits, targets + n, scale, some, V);
-        if (dh) ON(multiply)(some, C, V, (Matrix){logits, V, 1}, (Matrix){m->head, C, 1}, dh + n * C, C, 0, 0, packed);
+        if (dh) ON(product)(some, C, V, (Matrix){logits, V, 1}, (Matrix){m->head, C, 1}, dh + n * C, C, 0, 0, packed);
         if (dh && m->dhead)
-            ON(multiply)(V, C, some, (Matrix){logits, 1, V}, (Matrix){x, C, 1}, m->dhead, C, 1, 0, packed);
+            ON(product)(V, C, some, (Matrix){logits, 1, V}, (Matrix){x, C, 1}, m->dhead, C, 1, 0, packed);
     }
     return nats;
 }

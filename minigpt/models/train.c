@@ -1,8 +1,8 @@
 /* A training step of a GPT on the CPU: the loss, its gradients, and the optimizers' steps.
 
    gradients.py and native_step.py call it in several threads, each for its part of the batch or of the weights; nothing
-   here starts a thread. Everything is in float32. The code itself is in lanes.h, pass.h and update.h, which levels.h
-   compiles for each kind of processor. */
+   here starts a thread. Everything is in float32; products can be in bfloat16, with sums in float32. The code itself is
+   in pass.h and the files beside it, which levels.h compiles for each kind of processor. */
 
 #include <math.h>
 #include <stdint.h>
@@ -15,7 +15,6 @@ enum {
     PAD = 32,   /* a head's matrices are filled up to multiples of it: the most columns of a tile */
     BLOCK = 48, /* queries at a time */
     SOME = 4096,
-    MIRRORED = 16,
 };
 #define MARGIN 1.02f /* the first quintic is made for singular values of 1 at most, rounding included */
 
@@ -36,6 +35,7 @@ typedef struct {
     float epsilon;
     int32_t dropped;    /* by dropout, of 2^24 */
     float scale;        /* of what it keeps */
+    int32_t half;       /* multiply in bfloat16, where the processor can */
     const uint32_t *keys; /* [2L + 1], for dropout */
     const float *wte, *wpe, *head; /* [V, C], [T, C], [V, C] */
     float *dwte, *dwpe, *dhead;
@@ -59,7 +59,12 @@ typedef struct {
 
 typedef struct { float beta1, beta2, epsilon, rate, unbias, kept; } AdamW; /* kept: by weight decay */
 
-typedef struct { float rate, momentum, kept; int32_t rounds; const float *quintics; } Muon; /* [rounds, 3] */
+typedef struct {
+    float rate, momentum, kept;
+    int32_t rounds;
+    const float *quintics; /* [rounds, 3] */
+    int32_t half;          /* multiply in bfloat16, where the processor can */
+} Muon;
 
 static long padded(long n) { return (n + PAD - 1) / PAD * PAD; }
 
@@ -67,10 +72,14 @@ static long padded(long n) { return (n + PAD - 1) / PAD * PAD; }
 static long apart(long n) { return n + 16; }
 
 #define CODE "training.h"
+#define IN_BFLOAT16
 #include "levels.h"
 
 /* The level whose code is used. Tests set the highest that may be; 0 changes nothing. */
 int train_level(int highest) { return choose_level(highest); }
+
+/* Whether products in bfloat16 are in hardware here. */
+int train_can_half(void) { return can_half(); }
 
 /* So that a library and a train_library.py of different ages are found out. */
 long train_size(void) { return sizeof(Model) + sizeof(Block) + sizeof(AdamW) + sizeof(Muon); }
@@ -84,7 +93,7 @@ static long divide(const Model *m, long N, float *work, Buffers *b)
         {&b->x, places * N * C}, {&b->h, places * N * C}, {&b->moments, places * 2 * N}, {&b->qkv, L * N * 3 * C},
         {&b->mixed, L * N * C}, {&b->logs, L * N * m->H}, {&b->u, L * N * I}, {&b->a, N * I}, {&b->du, N * I},
         {&b->y, N * C}, {&b->dh, N * C}, {&b->dx, N * C}, {&b->dqkv, N * 3 * C}, {&b->logits, rows * m->V},
-        {&b->kept, 3 * C}, {&b->packed, PACKED}, {&b->space, apart(T) * (8 * D + 2 * BLOCK)},
+        {&b->kept, 3 * C}, {&b->packed, PACKED}, {&b->space, apart(T) * (13 * D + 5 * BLOCK)},
     };
     for (unsigned long i = 0; i < sizeof parts / sizeof *parts; i++) {
         *parts[i].to = work + used;
@@ -105,7 +114,7 @@ double train_pass(const Model *m, const int64_t *ids, const int64_t *targets, lo
 {
     Buffers b;
     divide(m, N, work, &b);
-    return CALL(pass, m, &b, ids, targets, N, first, scale, 1);
+    return CALL_AS(m->half, pass, m, &b, ids, targets, N, first, scale, 1);
 }
 
 double train_nats(const Model *m, const int64_t *ids, const int64_t *targets, long N, float *work)
@@ -114,10 +123,10 @@ double train_nats(const Model *m, const int64_t *ids, const int64_t *targets, lo
     Buffers b;
     still.dropped = 0;
     divide(m, N, work, &b);
-    return CALL(pass, &still, &b, ids, targets, N, 0, 1, 0);
+    return CALL_AS(m->half, pass, &still, &b, ids, targets, N, 0, 1, 0);
 }
 
-/* See `add_up`, `adamw` and `muon` in update.h. */
+/* See update.h and muon.h. */
 double train_add_up(float **gradients, long count, long n) { return CALL(add_up, gradients, count, n); }
 
 void train_adamw(float *p, const float *g, float *mean, float *square, long n, float factor, const AdamW *a)
@@ -134,5 +143,5 @@ long train_muon_work(long rows, long columns, long parts)
 void train_muon(float *p, const float *g, float *momentum, long rows, long columns, long parts, float factor,
                 const Muon *m, float *work)
 {
-    CALL(muon, p, g, momentum, rows, columns, parts, factor, m, work);
+    CALL_AS(m->half, muon, p, g, momentum, rows, columns, parts, factor, m, work);
 }

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from minigpt.models import train_library as c
+from minigpt.models.device import multiplies_in_bfloat16
 from minigpt.models.gpt import GPT
 from minigpt.models.gradients import Batch, Gradients, has_gradients
 from minigpt.models.kinds import Model
@@ -30,10 +31,13 @@ _ADAMW_COST = 20  # of a number, in multiplications of a matrix product
 def is_native_step(model: Model, config: TrainConfig, ranks: Ranks) -> TypeGuard[GPT]:
     """Whether `NativeStep` can train this model, and in less time than torch.
 
-    It computes in float32. It gives each thread whole windows; where a step has too few of them for the threads, torch
-    is better at sharing out the products of a wide model.
+    It multiplies in bfloat16 where the processor can, and computes in float32 otherwise. It gives each thread whole
+    windows; where a step has too few of them for the threads, torch is better at sharing out the products of a wide
+    model.
     """
-    if config.precision == "bfloat16" or config.compile or config.gradient_checkpointing or ranks.shard:
+    if config.compile or config.gradient_checkpointing or ranks.shard:
+        return False
+    if config.precision == "bfloat16" and not multiplies_in_bfloat16():
         return False
     windows = config.batch_size * config.accumulation // ranks.size
     is_shared = 2 * windows > torch.get_num_threads() or (model.config.width < _WIDE and windows > 1)
@@ -49,7 +53,8 @@ class NativeStep:
         self._library, self._model, self._config = library, model, config
         self._optimizers, self._ranks = optimizers, ranks
         self._workers = Workers(torch.get_num_threads())
-        self._gradients = Gradients(model, self._workers)
+        self._half = config.precision == "bfloat16"
+        self._gradients = Gradients(model, self._workers, half=self._half)
         self._work = [torch.empty(0) for _ in range(self._workers.count)]
 
     def __call__(self, batches: Sequence[Batch], key: int) -> tuple[list[Tensor], Tensor]:
@@ -122,6 +127,7 @@ class NativeStep:
             kept=1 - group["lr"] * group["weight_decay"],
             rounds=len(optimizer.rounds),
             quintics=ctypes.addressof(quintics),
+            half=self._half,
         )
         tensors = _addresses(parameter, state["momentum_buffer"])
         (rows, columns), parts = parameter.shape, group["parts"]

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from minigpt.models.device import has_bfloat16, resolve_precision
+from minigpt.models.device import has_bfloat16, multiplies_in_bfloat16, resolve_precision
 from minigpt.models.kinds import new_model
 from minigpt.models.train_library import has_wide_registers
 from minigpt.settings import ModelConfig, TrainConfig
@@ -79,15 +79,14 @@ def measure_speed(
 ) -> Speed:
     """Train random models for a few steps, the smallest first, for as long as `seconds` allow.
 
-    The smallest is trained once beforehand, because torch's first steps are slow. A CPU with bfloat16 is tried in
-    float32 too, in which train.c computes, up to the width at which bfloat16 is faster. On a GPU each shape is also
-    trained in small steps; shapes that do not fit its memory are extrapolated from smaller ones.
+    The smallest is trained once beforehand, because torch's first steps are slow. Where torch alone has bfloat16,
+    float32 in train.c is tried too, up to the width at which bfloat16 is faster. On a GPU each shape is also trained in
+    small steps; shapes that do not fit its memory are extrapolated from smaller ones.
     """
     deadline, points = time.perf_counter() + seconds, list[tuple[int, float]]()
     is_gpu = device.type != "cpu"
     tokens, a_layer = (GPU_TOKENS, math.inf) if is_gpu else (_SMALL_TOKENS, 0.0)
-    both = settings.precision == "auto" and not is_gpu and has_bfloat16(device) and has_wide_registers()
-    bfloat16_from = math.inf if both else None
+    bfloat16_from = math.inf if settings.precision == "auto" and _is_open(device) else None
     _rate(device, settings, *shapes[0], tokens)
     for layers, width in _in_time(shapes, deadline):
         try:
@@ -107,6 +106,11 @@ def measure_speed(
             break
         points.append((width, rate * training_flops_per_token(config)))
     return Speed(tuple(points), processes, a_layer, bfloat16_from)
+
+
+def _is_open(device: torch.device) -> bool:
+    """Whether float32 may be faster than bfloat16: train.c has the one, and torch the other."""
+    return device.type == "cpu" and has_bfloat16(device) and has_wide_registers() and not multiplies_in_bfloat16()
 
 
 def _in_time(sizes: Iterable[T], deadline: float) -> Iterator[T]:

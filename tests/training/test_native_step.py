@@ -54,6 +54,17 @@ def losses(config: TrainConfig, model: GPT | None = None) -> list[float]:
 def _any_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the step in C on processors too on which torch is preferred."""
     monkeypatch.setattr("minigpt.training.native_step.has_wide_registers", lambda: True)
+    can_half = library.train_can_half if (library := train_library()) else lambda: False
+    monkeypatch.setattr("minigpt.training.native_step.multiplies_in_bfloat16", lambda: bool(can_half()))
+
+
+def needed(precision: str) -> str:
+    """Skips a test of bfloat16 where train.c does not multiply in it."""
+    library = train_library()
+    assert library is not None
+    if precision == "bfloat16" and not library.train_can_half():
+        pytest.skip("this processor does not multiply in bfloat16")
+    return precision
 
 
 def gradients_of(model: GPT, seed: int) -> None:
@@ -90,6 +101,25 @@ def test_the_optimizers_do_what_torchs_do(kind: str, rounds: Sequence[tuple[floa
     assert moved > 0.1
 
 
+@pytest.mark.parametrize("width", [24, 34])
+def test_muon_in_bfloat16_turns_its_updates_a_little(width: int) -> None:
+    shape = ModelConfig(**{**vars(CONFIG), "width": width})
+    moved = list[dict[str, torch.Tensor]]()
+    for precision in ("float32", needed("bfloat16")):
+        config = TrainConfig(precision=precision, weight_decay=0.0)
+        model = new(shape)
+        step = NativeStep(model, config, build_optimizers(model, config), ALONE)
+        gradients_of(model, 1)
+        step.update(1.0)
+        first = dict(new(shape).named_parameters())
+        moved.append({n: (p - first[n]).detach() for n, p in model.named_parameters()})
+    for name, exact in moved[0].items():
+        if name.startswith("h.") and exact.dim() == 2:
+            assert 0 < float((moved[1][name] - exact).norm() / exact.norm()) < 0.15, name
+        else:
+            assert torch.equal(moved[1][name], exact), name
+
+
 @pytest.mark.parametrize("accumulation", [1, 2])
 @pytest.mark.parametrize("clip_norm", [0.0, 0.1])
 def test_the_first_steps_are_those_of_autograd(
@@ -106,9 +136,10 @@ def test_the_first_steps_are_those_of_autograd(
         assert one.gradient_norm == pytest.approx(other.gradient_norm, rel=2e-3)
 
 
-def test_three_hundred_steps_learn_as_much_as_by_autograd(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_three_hundred_steps_learn_as_much_as_by_autograd(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The mean loss of the last hundred lies within what the seed changes."""
-    config = TrainConfig(steps=300, batch_size=4, precision="float32")
+    config = TrainConfig(steps=300, batch_size=4, precision=needed(precision))
     mine = fmean(losses(config)[-100:])
     monkeypatch.setattr(loop, "is_native_step", lambda *_: False)
     others = [
@@ -149,7 +180,9 @@ def test_which_trainings_take_the_step_in_c(monkeypatch: pytest.MonkeyPatch) -> 
     model = new()
     assert is_native_step(model, TrainConfig(), ALONE)
     assert is_native_step(model, TrainConfig(precision="mixed"), ALONE)
-    assert not is_native_step(model, TrainConfig(precision="bfloat16"), ALONE)
+    for can in (True, False):
+        monkeypatch.setattr("minigpt.training.native_step.multiplies_in_bfloat16", lambda can=can: can)
+        assert is_native_step(model, TrainConfig(precision="bfloat16"), ALONE) == can
     assert not is_native_step(model, TrainConfig(compile=True), ALONE)
     assert not is_native_step(model, TrainConfig(gradient_checkpointing=True), ALONE)
     lstm = new_model(ModelConfig(model="lstm", vocab_size=64, context=16, layers=1, heads=1, width=24))

@@ -64,7 +64,7 @@ def test_the_best_model_is_at_the_root_and_not_the_last(text: Corpus, fake_losse
 
 
 def test_the_loss_that_was_written_is_the_loss_of_the_saved_model(text: Corpus) -> None:
-    plan = make_plan(text, None, TINY, SETTINGS)
+    plan = make_plan(text, None, TINY, replace(SETTINGS, precision="float32"))
     model, folder = start(plan)
     list(run(plan, model, folder, lambda: False))
     measured = evaluate(load(folder.path).model, plan.data.validation, plan.tokenizer.byte_lengths())

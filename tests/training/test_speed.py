@@ -5,6 +5,8 @@ import time
 import pytest
 import torch
 
+from minigpt.models import device as device_module
+from minigpt.models.device import resolve_precision
 from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.training import speed as speed_module
 from minigpt.training.speed import MEASURED, Speed, measure_speed, training_flops_per_token
@@ -105,14 +107,32 @@ def test_a_cpu_with_bfloat16_is_measured_in_float32_too_until_bfloat16_is_faster
 
     monkeypatch.setattr(speed_module, "measure_rate", rate)
     monkeypatch.setattr(speed_module, "has_bfloat16", lambda device: True)
-    monkeypatch.setattr("minigpt.models.device.has_bfloat16", lambda device: True)
+    monkeypatch.setattr(device_module, "has_bfloat16", lambda device: True)
     monkeypatch.setattr(speed_module, "has_wide_registers", lambda: True)
+    for where in (speed_module, device_module):
+        monkeypatch.setattr(where, "multiplies_in_bfloat16", lambda: False)
     speed = measure_speed(torch.device("cpu"), TrainConfig(), 1e9)
     assert tuple(map(speed.precision, (128, 256, 768))) == precisions
     assert [flops for _, flops in speed.points] == pytest.approx([2e9] * 5)
     assert [width for width, precision in measured[1:] if precision == "float32"] == [
         width for _, width in MEASURED if width <= faster_from
     ]
+
+
+def test_where_train_c_multiplies_in_bfloat16_that_alone_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = set[str]()
+
+    def rate(model: ModelConfig, device: torch.device, settings: TrainConfig, batch_size: int) -> float:
+        measured.add(settings.precision)
+        return 1.0
+
+    monkeypatch.setattr(speed_module, "measure_rate", rate)
+    for where in (speed_module, device_module):
+        monkeypatch.setattr(where, "has_bfloat16", lambda device: True)
+        monkeypatch.setattr(where, "multiplies_in_bfloat16", lambda: True)
+    assert measure_speed(torch.device("cpu"), TrainConfig(), 1e9).precision(64) == "auto"
+    assert measured == {"bfloat16"}
+    assert resolve_precision("auto", torch.device("cpu"), 64) == "bfloat16"
 
 
 def test_a_precision_that_is_given_or_a_cpu_without_bfloat16_is_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
