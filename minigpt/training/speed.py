@@ -21,7 +21,8 @@ from minigpt.training.loop import train
 MEASURED = ((2, 64), (4, 128), (5, 256), (8, 512), (12, 768))  # layers, width
 GPU_TOKENS = 16384  # of a step that keeps a GPU busy
 _SMALL_TOKENS = 1024  # of one that keeps a CPU busy; on a GPU it takes as long as it takes to launch
-_STEPS = 6  # of which the fastest counts: the first warm up, and what else the machine does only slows
+_STEPS, _SECONDS = 6, 0.2  # at least, of which the fastest counts: the first warm up, and what else runs only slows
+_MOST_STEPS = 200
 _NEXT = 4  # times as long as the one before it takes what is measured next
 _VOCABULARY = 1024
 _PART = 1000  # characters: of these parts a text is learned from and counted in turn
@@ -52,7 +53,7 @@ class Speed:
         """The training rate for batches of this many tokens over all processes, without evaluations and saves."""
         widths, speeds = zip(*self.points, strict=True)
         flops = math.exp(np.interp(math.log(model.width), np.log(widths), np.log(speeds)))
-        most = self.processes * flops / training_flops_per_token(model)
+        most = self.processes * flops / flops_per_token(model, step_tokens / self.processes)
         least_seconds = model.layers * self.seconds_a_layer
         return min(most, step_tokens / least_seconds) if least_seconds else most
 
@@ -62,6 +63,20 @@ def training_flops_per_token(model: ModelConfig) -> float:
     c = model.width
     weights = model.layers * (4 * c * c + 2 * c * model.mlp_width) + model.vocab_size * c
     return 6 * weights + 12 * model.layers * c * model.context
+
+
+def muon_flops(model: ModelConfig) -> float:
+    """The work of Muon's update of a GPT, of which none depends on the tokens of a step: see muon.h.
+
+    For matrices [s, l], s <= l: 3 s² l for the Gram matrix and for the product with it, and 9 s³ in three rounds.
+    """
+    c, (short, long) = model.width, sorted((model.width, model.mlp_width))
+    return model.layers * (4 * 12 * c**3 + 2 * (3 * short**2 * long + 9 * short**3))
+
+
+def flops_per_token(model: ModelConfig, tokens: float) -> float:
+    """Training and, for each token of a step, a share of the update: Muon's products are small and so slower."""
+    return training_flops_per_token(model) + 1.5 * muon_flops(model) / tokens
 
 
 def heads_of(width: int) -> int:
@@ -104,7 +119,7 @@ def measure_speed(
                 raise
             torch.cuda.empty_cache()
             break
-        points.append((width, rate * training_flops_per_token(config)))
+        points.append((width, rate * flops_per_token(config, tokens)))
     return Speed(tuple(points), processes, a_layer, bfloat16_from)
 
 
@@ -179,9 +194,14 @@ def measure_rate(config: ModelConfig, device: torch.device, settings: TrainConfi
     model = new_model(config).initialise(torch.Generator().manual_seed(0)).to(device)
     tokens = batch_size * config.context
     ids = np.random.default_rng(0).integers(config.vocab_size, size=10 * tokens, dtype=np.uint32)
-    trial = replace(settings, steps=_STEPS, seconds=None, batch_size=batch_size, eval_every=_STEPS)
-    records = train(model, TokenData(ids, ids[:0]), trial, np.ones(config.vocab_size))
-    return max(record.tokens_per_second for record in records if record.step > 1)
+    trial = replace(settings, steps=_MOST_STEPS, seconds=None, batch_size=batch_size, eval_every=_MOST_STEPS)
+    fastest, began = 0.0, time.perf_counter()
+    for record in train(model, TokenData(ids, ids[:0]), trial, np.ones(config.vocab_size)):
+        if record.step > 1:
+            fastest = max(fastest, record.tokens_per_second)
+        if record.step >= _STEPS and time.perf_counter() - began > _SECONDS:
+            break
+    return fastest
 
 
 def _rate(

@@ -1,6 +1,8 @@
 """How many shapes are measured in the time there is, that the first is not measured cold, and what a GPU tells."""
 
 import time
+from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +11,15 @@ from minigpt.models import device as device_module
 from minigpt.models.device import resolve_precision
 from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.training import speed as speed_module
-from minigpt.training.speed import MEASURED, Speed, measure_speed, training_flops_per_token
+from minigpt.training.speed import (
+    MEASURED,
+    Speed,
+    flops_per_token,
+    measure_rate,
+    measure_speed,
+    muon_flops,
+    training_flops_per_token,
+)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +39,7 @@ def test_shapes_are_measured_while_there_is_time(
     def rate(model: ModelConfig, device: torch.device, settings: TrainConfig, batch_size: int) -> float:
         now[0] += costs[MEASURED.index((model.layers, model.width))]
         trained.append(model.width)
-        return 1e9 * len(trained) / training_flops_per_token(model)
+        return 1e9 * len(trained) / flops_per_token(model, batch_size * model.context)
 
     monkeypatch.setattr(speed_module, "measure_rate", rate)
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
@@ -39,6 +49,32 @@ def test_shapes_are_measured_while_there_is_time(
     assert [point[0] for point in speed.points] == widths
     assert [point[1] for point in speed.points] == pytest.approx([1e9 * (i + 2) for i in range(measured)])
     assert speed.seconds_a_layer == 0
+
+
+def test_larger_steps_share_the_work_of_an_update() -> None:
+    model = ModelConfig(vocab_size=1024, context=128, layers=5, heads=4, width=256)
+    assert muon_flops(model) == 5 * 90 * 256**3  # 4 square matrices at 12 s^3, and 2 of s x 4s at 21
+    speed, forward_and_backward = Speed(((256, 1e11),)), training_flops_per_token(model)
+    assert speed.tokens_per_second(model) == pytest.approx(1e11 / forward_and_backward)
+    seconds = [tokens / speed.tokens_per_second(model, tokens) for tokens in (1024, 2048)]
+    assert seconds[1] - seconds[0] == pytest.approx(1024 * forward_and_backward / 1e11)
+    assert 2 * seconds[0] > 1.15 * seconds[1]
+
+
+def test_short_steps_are_measured_until_they_are_warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, settings = ModelConfig(vocab_size=8, context=4, layers=1, heads=1, width=4), TrainConfig(precision="float32")
+    steps = list[int]()
+
+    def records(*_: object) -> Iterator[SimpleNamespace]:
+        for step in range(1000):
+            steps.append(step)
+            yield SimpleNamespace(step=step, tokens_per_second=float(step))
+
+    monkeypatch.setattr(speed_module, "train", records)
+    for seconds, count in ((1.0, 7), (0.019, 11)):
+        monkeypatch.setattr(time, "perf_counter", lambda seconds=seconds: len(steps) * seconds)
+        steps.clear()
+        assert measure_rate(model, torch.device("cpu"), settings, 1) == steps[-1] == count - 1
 
 
 class Gpu:
@@ -51,7 +87,7 @@ class Gpu:
         if model.width > self.largest:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         tokens = batch_size * model.context
-        return tokens / max(0.002 * model.layers, tokens * training_flops_per_token(model) / 1e14)
+        return tokens / max(0.002 * model.layers, tokens * flops_per_token(model, tokens) / 1e14)
 
 
 def measured(monkeypatch: pytest.MonkeyPatch, gpu: Gpu) -> Speed:
@@ -103,7 +139,7 @@ def test_a_cpu_with_bfloat16_is_measured_in_float32_too_until_bfloat16_is_faster
     def rate(model: ModelConfig, device: torch.device, settings: TrainConfig, batch_size: int) -> float:
         measured.append((model.width, settings.precision))
         is_fast = settings.precision == ("bfloat16" if model.width >= faster_from else "float32")
-        return (2e9 if is_fast else 1e9) / training_flops_per_token(model)
+        return (2e9 if is_fast else 1e9) / flops_per_token(model, batch_size * model.context)
 
     monkeypatch.setattr(speed_module, "measure_rate", rate)
     monkeypatch.setattr(speed_module, "has_bfloat16", lambda device: True)
