@@ -51,7 +51,7 @@ START = Law(
     overfit_bpe=2.0,
 )
 TIE = 0.01  # to START, in units of the residuals
-OF_TEXT = 0.05  # how much a text's factor is tied to what a bigram model makes of the text, likewise
+OF_TEXT = 0.05  # how much a text's factor is tied to what simple models make of the text, likewise
 NEAR = 0.08  # of its text's best loss: what is further off counts ever less, as the law has to tell good runs apart
 
 
@@ -65,8 +65,8 @@ class Fit:
         self.trainings = [_training(line) for line in lines]
         self.losses = np.log([line["bits_per_byte"] for line in lines])
         self.text_of = np.array([self.texts.index(name) for name in names])
-        bigram = dict(zip(names, (line["bigram_bits"] for line in lines), strict=True))
-        self.bigram = np.log([bigram[text] for text in self.texts])
+        simple = dict(zip(names, (line["simple_bits"] for line in lines), strict=True))
+        self.simple = np.log([simple[text] for text in self.texts])
         size = dict(zip(names, (line["train_bytes"] for line in lines), strict=True))
         self.sizes = np.log([min(size[text], LEARNED) / LEARNED for text in self.texts])
         best = np.array([self.losses[self.text_of == text].min() for text in range(len(self.texts))])
@@ -89,9 +89,9 @@ class Fit:
         ratios, factors = self.factors(x)
         return ratios - factors[self.text_of]
 
-    def by_bigram(self, x: np.ndarray) -> tuple[float, float, np.ndarray]:
-        """What a bigram model tells of the texts' factors: `share` and `power` of difficulty.py, and the errors."""
-        ratios = self.factors(x)[1] - self.bigram
+    def by_simple_models(self, x: np.ndarray) -> tuple[float, float, np.ndarray]:
+        """What simple models tell of the texts' factors: `share` and `power` of difficulty.py, and the errors."""
+        ratios = self.factors(x)[1] - self.simple
         if self.sizes.min() > np.log(0.5):  # too much alike to tell of size; one text may be unlike all others
             middle = float(np.median(ratios))
             return math.exp(middle), 0.0, ratios - middle
@@ -101,7 +101,9 @@ class Fit:
 
     def residuals(self, x: np.ndarray) -> np.ndarray:
         """Of the measurements, by their weights; of the texts' factors; then of the tie."""
-        return np.concatenate([self.weights * self.errors(x), OF_TEXT * self.by_bigram(x)[2], TIE * (x - self.start)])
+        return np.concatenate(
+            [self.weights * self.errors(x), OF_TEXT * self.by_simple_models(x)[2], TIE * (x - self.start)]
+        )
 
     def solve(self, rounds: int = 500) -> np.ndarray:
         x, damping = self.start, 1e-2
@@ -164,7 +166,7 @@ def _fitted(lines: list[dict[str, Any]]) -> dict[str, Any]:
         run = f"{line['layers']}x{line['width']} {cut} {line['tokens'] / 1e6:.2f}M tokens, dropout {line['dropout']}"
         run += f", decay {line['weight_decay']}"
         print(f"{error:+.1%}  {line['text']} {line['train_bytes']:,} bytes, {run}: {line['bits_per_byte']}")
-    share, power, text_errors = fitting.by_bigram(x)
+    share, power, text_errors = fitting.by_simple_models(x)
     return {
         "law": {name: round(value, 6) for name, value in asdict(fitting.law(x)).items()},
         "difficulty": {"share": round(share, 4), "power": round(power, 4)},

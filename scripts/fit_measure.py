@@ -3,8 +3,8 @@
 The texts that were measured: tinyshakespeare (Karpathy's 1.1 MB), small (its first 100,000 characters), builtin (what
 `minigpt train` reads without a text, Python 3.11, its documents joined by line breaks), stdlib (the .py files at the
 top of Python 3.11's library, joined in the order of their names' bytes) and russian (the .md files of docs/ru in
-FastAPI 0.100.0's source distribution, likewise). Of three of them also the first 5, 10, 18 and 50 kB, with the next
-60 kB to validate.
+FastAPI 0.100.0's source distribution, likewise). Of three of them also the first 5, 10, 18, 50, 100 and 200 kB, with
+the next 60 kB to validate.
 
 What was measured before 2026-11-29 (lines without `first`) drew its windows with replacement, which costs up to 0.8 %.
 """
@@ -28,20 +28,21 @@ from minigpt.text.bpe_dropout import merge_parents
 from minigpt.text.corpus import Split, read_corpus
 from minigpt.text.learning import train_tokenizer
 from minigpt.text.shards import TokenData, tokenize
-from minigpt.training.difficulty import bigram_bits_per_byte
+from minigpt.training.difficulty import simple_bits_per_byte
 from minigpt.training.evaluate import Evaluation, evaluate
+from minigpt.training.law import SMALL_TEXT
 from minigpt.training.loop import train
 from minigpt.training.search import adamw_rate
 from minigpt.training.speed import heads_of
 
 MEASUREMENTS = Path(__file__).with_name("measurements.jsonl")
 CONTEXT, BATCH = 128, 8  # 1,024 tokens a step
-ONE, SMALL, MIDDLE, LARGE = (1, 64), (2, 64), (4, 128), (5, 256)  # layers, width
+ONE, SMALL, MIDDLE, BETWEEN, LARGE, LARGER = (1, 64), (2, 64), (4, 128), (4, 192), (5, 256), (6, 384)  # layers, width
 BRIEF, SHORT, MIDDLING, LONG, LONGER = 50_000, 150_000, 300_000, 500_000, 1_500_000  # tokens
 TWICE_LONG = 1_000_000
-FIRST, NEXT = (5_000, 10_000, 18_000, 50_000), 60_000  # bytes
+FIRST, FURTHER, NEXT = (5_000, 10_000, 18_000, 50_000), (100_000, 200_000), 60_000  # bytes
 FEW_TIMES, MANY_TIMES = 1_331_200, 2_662_400  # tokens: tinyshakespeare is seen 4 and 8 times, by bpe 2,048
-MORE_TIMES, MOST_TIMES = 3_997_696, 7_700_480  # 12 and 22 times
+SIX_TIMES, MORE_TIMES, MOST_TIMES = 1_998_848, 3_997_696, 7_700_480  # 6, 12 and 22 times
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,11 +140,23 @@ def grid() -> list[Setting]:
             for decay, undone in ((0.6, 0.0), (0.6, 0.1), (1.0, 0.0), (1.0, 0.1))
         ),
         *(
+            _setting(shape, tokens, vocab_size=2048, batch_size=2 * BATCH, weight_decay=decay, bpe_dropout=0.1)
+            for shape, tokens, decay in (
+                (LARGE, MORE_TIMES, 1.0),
+                (LARGER, SIX_TIMES, 1.0),
+                (LARGE, MOST_TIMES, 1.0),
+                (BETWEEN, MOST_TIMES, 1.0),
+                (LARGE, MORE_TIMES, 0.6),
+            )
+        ),
+        _setting(LARGE, MANY_TIMES, batch_size=2 * BATCH, weight_decay=1.0, bpe_dropout=0.1),
+        *(
             _setting(MIDDLE, tokens, tokenizer="char", weight_decay=decay)
             for tokens in (LONG, TWICE_LONG)
             for decay in (0.3, 1.0)
         ),
         *(replace(setting, first=size) for size in FIRST for setting in small_grid()),
+        *(replace(setting, first=size) for size in FURTHER for setting in middle_grid()),
     ]
 
 
@@ -168,6 +181,20 @@ def small_grid() -> list[Setting]:
         _setting(MIDDLE, SHORT, vocab_size=512, weight_decay=0.6, bpe_dropout=0.1),
         _setting(MIDDLE, MIDDLING, vocab_size=512, weight_decay=0.6, bpe_dropout=0.1),
         _setting(MIDDLE, MIDDLING, tokenizer="char", weight_decay=0.6),
+    ]
+
+
+def middle_grid() -> list[Setting]:
+    """For texts between these and those of a megabyte: characters or a few hundred tokens."""
+    return [
+        *(_setting(MIDDLE, TWICE_LONG, tokenizer="char", weight_decay=decay) for decay in (0.1, 0.3, 0.6)),
+        _setting(MIDDLE, LONG, tokenizer="char", weight_decay=0.3),
+        _setting(LARGE, LONG, tokenizer="char", weight_decay=0.3),
+        _setting(MIDDLE, LONG, vocab_size=512, weight_decay=0.3, bpe_dropout=0.1),
+        _setting(MIDDLE, TWICE_LONG, vocab_size=512, weight_decay=0.6, bpe_dropout=0.1),
+        _setting(MIDDLE, TWICE_LONG, vocab_size=512, weight_decay=1.0, bpe_dropout=0.1),
+        _setting(MIDDLE, TWICE_LONG, vocab_size=1024, weight_decay=1.0, bpe_dropout=0.1),
+        _setting(MIDDLE, TWICE_LONG, vocab_size=512, weight_decay=0.6, bpe_dropout=0.2),
     ]
 
 
@@ -216,7 +243,7 @@ def _measured(path: Path, split: Split, setting: Setting) -> dict[str, Any]:
         **asdict(setting),
         "vocab_size": tokenizer.vocab_size,
         "tokens": steps * setting.context * setting.batch_size,
-        "bigram_bits": round(bigram_bits_per_byte(split) or 0.0, 4),
+        "simple_bits": round(simple_bits_per_byte(split, copies=split.train_bytes >= SMALL_TEXT) or 0.0, 4),
         "train_loss_nats": round(sum(recent) / len(recent), 4),
         "bits_per_byte": round(evaluated(model, data, lengths).bits_per_byte, 4),
     }

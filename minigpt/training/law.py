@@ -125,13 +125,13 @@ def fitted_law(text_bytes: int) -> Law:
     return Law(**_fitted(text_bytes)["law"])
 
 
-def difficulty(bigram_bits: float, text_bytes: int) -> float:
-    """What the law's bits are multiplied by for a text, given those of a bigram model of it (difficulty.py).
+def difficulty(simple_bits: float, text_bytes: int) -> float:
+    """What the law's bits are multiplied by for a text, given those of simple models of it (difficulty.py).
 
-    A bigram model of less text makes the text look harder than it is for a GPT that is trained on as little.
+    Simple models of less text make the text look harder than it is for a GPT that is trained on as little.
     """
     found = _fitted(text_bytes)["difficulty"]
-    factor: float = found["share"] * bigram_bits * (min(text_bytes, LEARNED) / LEARNED) ** found["power"]
+    factor: float = found["share"] * simple_bits * (min(text_bytes, LEARNED) / LEARNED) ** found["power"]
     return factor
 
 

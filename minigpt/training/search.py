@@ -12,9 +12,9 @@ from minigpt.models.device import resolve_precision
 from minigpt.settings import MOST_STEPS, PRESETS, Choices, ModelConfig, TrainConfig, require
 from minigpt.text.corpus import Corpus, Split
 from minigpt.text.learning import check_tokenizer, default_vocab_size
-from minigpt.training.difficulty import bigram_bits_per_byte
+from minigpt.training.difficulty import simple_bits_per_byte
 from minigpt.training.finetune import Base, further
-from minigpt.training.law import Training, difficulty, fitted_law, most_weights
+from minigpt.training.law import SMALL_TEXT, Training, difficulty, fitted_law, most_weights
 from minigpt.training.plan import BASELINE_RATES, baseline_shape
 from minigpt.training.records import PlannedRun
 from minigpt.training.speed import GPU_TOKENS, Speed, TextSpeed, heads_of, measure_rate, measure_speed, measure_text
@@ -305,8 +305,8 @@ class Search:
 
 
 def _difficulty(split: Split) -> float:
-    """How much harder the validation text is than the law assumes, as far as a bigram model can tell."""
-    bits = bigram_bits_per_byte(split)
+    """How much harder the validation text is than the law assumes, as far as simple models can tell."""
+    bits = simple_bits_per_byte(split, copies=split.train_bytes >= SMALL_TEXT)
     return 1.0 if bits is None else difficulty(bits, split.train_bytes)
 
 

@@ -54,7 +54,7 @@ def test_bpe_dropout_helps_only_where_the_text_is_repeated() -> None:
     assert bits(bpe_dropout=0.1, text_bytes=60_000) < bits(text_bytes=60_000)
 
 
-def test_a_text_is_as_hard_as_a_bigram_model_finds_it_and_seems_harder_the_shorter_it_is() -> None:
+def test_a_text_is_as_hard_as_simple_models_find_it_and_seems_harder_the_shorter_it_is() -> None:
     assert difficulty(3.0, 1_000_000) == pytest.approx(1.5 * difficulty(2.0, 1_000_000))
     assert difficulty(3.0, 1_000_000) == difficulty(3.0, 100_000)
     assert difficulty(3.0, 5_000) < difficulty(3.0, 18_000) < difficulty(3.0, 50_000)
