@@ -31,7 +31,7 @@ MOST_DECAY_OF_CHARACTERS = 0.3  # with 1.0, texts of 90 and 340 kB ended 9 to 40
 SHARES = tuple(0.75**n for n in range(28))
 MOST_EPOCHS = 5.0  # of a pretrained model, which soon memorises another text
 EVALUATIONS = 10  # on the way, besides those of the snapshots
-_LARGEST_VOCABULARY = 4.6  # times the root of the bytes
+_SMALLEST_VOCABULARY, _LARGEST_VOCABULARY = 0.85, 4.6  # times the root of the bytes
 _FEWEST_EVALUATED = 4096  # tokens
 _FEWEST_STEPS, _FEWEST_MEASURED = 30, 49  # of a given model; of a new one
 _FEWEST_STEP_TOKENS = 1024
@@ -264,8 +264,9 @@ class Search:
         choices, lengths = self.choices, self.text.bytes_per_token
         if choices.tokenizer == "char" or choices.vocab_size is not None:
             return [choices.vocab_size]
-        most = max(_LARGEST_VOCABULARY * self.text.utf8_bytes**0.5, min(lengths))
-        sizes: list[int | None] = [size for size in lengths if size <= most]
+        root, smallest, largest = self.text.utf8_bytes**0.5, min(lengths), max(lengths)
+        least, most = min(_SMALLEST_VOCABULARY * root, largest), max(_LARGEST_VOCABULARY * root, smallest)
+        sizes: list[int | None] = [size for size in lengths if least <= size <= most]
         return sizes if choices.tokenizer == "bpe" else [*sizes, None]
 
     def _in_time(

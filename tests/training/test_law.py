@@ -108,9 +108,9 @@ def test_the_bounds_of_what_it_has_seen_are_those_of_its_measurements() -> None:
     "changes",
     [
         {"tokens": 40_000},
-        {"tokens": 1e8},
+        {"tokens": 2e8},
         {"tokens": 20_000_000, "text_bytes": 200_000},  # 250 times
-        {"block_parameters": 10**8, "text_bytes": 10**8},
+        {"block_parameters": 2 * 10**8, "text_bytes": 10**8},
         {"text_bytes": 4_000},
         {"block_parameters": 5_000_000, "text_bytes": 100_000},
         {"bytes_per_token": 8.0},
