@@ -116,7 +116,7 @@ def multiplies_in_bfloat16() -> bool:
     With AMX, torch's products are faster still, and so are preferred.
     """
     library = train_library()
-    return library is not None and bool(library.train_can_half()) and not cpu_capabilities().get("amx_bf16")
+    return library is not None and bool(library.train_has_bfloat16()) and not cpu_capabilities().get("amx_bf16")
 
 
 def cpu_capabilities() -> Mapping[str, object]:

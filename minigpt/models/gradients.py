@@ -50,12 +50,12 @@ class Gradients:
     """`gradients(batches, key)` sets the `grad` of each parameter that learns, and returns the mean loss in nats.
 
     `key` chooses what dropout zeroes. The result depends on the number of `threads` in its last bits. The model's
-    parameters must stay where they are in memory; the memory of the gradients is used again by the next call. `half`:
-    multiply in bfloat16, if the processor can.
+    parameters must stay where they are in memory; the memory of the gradients is used again by the next call.
+    `bfloat16`: multiply in that, if the processor can.
     """
 
-    def __init__(self, model: GPT, workers: Workers, *, half: bool = False) -> None:
-        self._model, self._workers, self._half = model, workers, half
+    def __init__(self, model: GPT, workers: Workers, *, bfloat16: bool = False) -> None:
+        self._model, self._workers, self._bfloat16 = model, workers, bfloat16
         self._parts: list[_Part] = []
         self.squares = 0.0  # the sum of the squares of all gradients
 
@@ -89,7 +89,7 @@ class Gradients:
         """What `work` returns for each thread's share of the windows."""
         shares = _shares(len(ids_BT), min(self._workers.count, len(ids_BT)))
         for _ in range(len(shares) - len(self._parts)):
-            self._parts.append(_Part(self._model, _LOGITS_AT_ONCE // self._workers.count, half=self._half))
+            self._parts.append(_Part(self._model, _LOGITS_AT_ONCE // self._workers.count, bfloat16=self._bfloat16))
         parts = zip(self._parts, shares, strict=False)
         return self._workers.run([partial(work, part, share) for part, share in parts])
 
@@ -109,7 +109,7 @@ def _add_up(gradients: list[Tensor]) -> float:
 class _Part:
     """One thread's part of the batch: its gradients, and memory for the activations of so many windows at once."""
 
-    def __init__(self, model: GPT, logits_at_once: int, *, half: bool) -> None:
+    def __init__(self, model: GPT, logits_at_once: int, *, bfloat16: bool) -> None:
         config, library = model.config, train_library()
         assert library is not None
         self._library = library
@@ -135,7 +135,7 @@ class _Part:
             epsilon=config.layer_norm_epsilon,
             dropped=round(config.dropout * (1 << 24)),
             scale=1 / (1 - config.dropout),
-            half=half,
+            bfloat16=bfloat16,
             wte=model.wte.weight.data_ptr(),
             wpe=model.wpe.weight.data_ptr(),
             head=unembedding.data_ptr(),

@@ -2,7 +2,7 @@
 
    CALL(name, ...) calls name_v4, name_v3 or name_base; inside CODE, ON(name) is the name with its ending. LANES floats
    fill a register, and ROWS rows of a tile fill the registers: see floats.h. With IN_BFLOAT16, a fourth copy multiplies
-   in bfloat16 (pairs.h): CALL_AS(half, name, ...) calls that if `half` and the processor can, and CALL otherwise. */
+   in bfloat16 (pairs.h): CALL_AS(asked, name, ...) calls that if asked and the processor can, and CALL otherwise. */
 
 #define GLUED(name, level) name##_##level
 #define GLUE(name, level) GLUED(name, level)
@@ -73,15 +73,15 @@ static int choose_level(int highest)
     return level();
 }
 #ifdef IN_BFLOAT16
-static int can_half(void) { return level() == 4 && __builtin_cpu_supports("avx512bf16"); }
-#define CALL_AS(half, name, ...) ((half) && can_half() ? name##_bfloat16(__VA_ARGS__) : CALL(name, __VA_ARGS__))
+static int has_bfloat16(void) { return level() == 4 && __builtin_cpu_supports("avx512bf16"); }
+#define CALL_AS(asked, name, ...) ((asked) && has_bfloat16() ? name##_bfloat16(__VA_ARGS__) : CALL(name, __VA_ARGS__))
 #endif
 #define CALL(name, ...) (level() == 4 ? name##_v4(__VA_ARGS__) : level() == 3 ? name##_v3(__VA_ARGS__) : name##_base(__VA_ARGS__))
 #else
 #define CALL(name, ...) name##_base(__VA_ARGS__)
-#define CALL_AS(half, name, ...) ((void)(half), CALL(name, __VA_ARGS__))
+#define CALL_AS(asked, name, ...) ((void)(asked), CALL(name, __VA_ARGS__))
 #ifdef IN_BFLOAT16
-static int can_half(void) { return 0; }
+static int has_bfloat16(void) { return 0; }
 #endif
 static int choose_level(int highest) { return (void)highest, 1; }
 #endif

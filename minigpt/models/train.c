@@ -35,7 +35,7 @@ typedef struct {
     float epsilon;
     int32_t dropped;    /* by dropout, of 2^24 */
     float scale;        /* of what it keeps */
-    int32_t half;       /* multiply in bfloat16, where the processor can */
+    int32_t bfloat16;       /* multiply in bfloat16, where the processor can */
     const uint32_t *keys; /* [2L + 1], for dropout */
     const float *wte, *wpe, *head; /* [V, C], [T, C], [V, C] */
     float *dwte, *dwpe, *dhead;
@@ -63,7 +63,7 @@ typedef struct {
     float rate, momentum, kept;
     int32_t rounds;
     const float *quintics; /* [rounds, 3] */
-    int32_t half;          /* multiply in bfloat16, where the processor can */
+    int32_t bfloat16;          /* multiply in bfloat16, where the processor can */
 } Muon;
 
 static long padded(long n) { return (n + PAD - 1) / PAD * PAD; }
@@ -79,7 +79,7 @@ static long apart(long n) { return n + 16; }
 int train_level(int highest) { return choose_level(highest); }
 
 /* Whether products in bfloat16 are in hardware here. */
-int train_can_half(void) { return can_half(); }
+int train_has_bfloat16(void) { return has_bfloat16(); }
 
 /* So that a library and a train_library.py of different ages are found out. */
 long train_size(void) { return sizeof(Model) + sizeof(Block) + sizeof(AdamW) + sizeof(Muon); }
@@ -114,7 +114,7 @@ double train_pass(const Model *m, const int64_t *ids, const int64_t *targets, lo
 {
     Buffers b;
     divide(m, N, work, &b);
-    return CALL_AS(m->half, pass, m, &b, ids, targets, N, first, scale, 1);
+    return CALL_AS(m->bfloat16, pass, m, &b, ids, targets, N, first, scale, 1);
 }
 
 double train_nats(const Model *m, const int64_t *ids, const int64_t *targets, long N, float *work)
@@ -123,7 +123,7 @@ double train_nats(const Model *m, const int64_t *ids, const int64_t *targets, lo
     Buffers b;
     still.dropped = 0;
     divide(m, N, work, &b);
-    return CALL_AS(m->half, pass, &still, &b, ids, targets, N, 0, 1, 0);
+    return CALL_AS(m->bfloat16, pass, &still, &b, ids, targets, N, 0, 1, 0);
 }
 
 /* See update.h and muon.h. */
@@ -143,5 +143,5 @@ long train_muon_work(long rows, long columns, long parts)
 void train_muon(float *p, const float *g, float *momentum, long rows, long columns, long parts, float factor,
                 const Muon *m, float *work)
 {
-    CALL_AS(m->half, muon, p, g, momentum, rows, columns, parts, factor, m, work);
+    CALL_AS(m->bfloat16, muon, p, g, momentum, rows, columns, parts, factor, m, work);
 }

@@ -40,7 +40,7 @@ class Model(ctypes.Structure):
         ("epsilon", _FLOAT),
         ("dropped", ctypes.c_int32),
         ("scale", _FLOAT),
-        ("half", ctypes.c_int32),
+        ("bfloat16", ctypes.c_int32),
         *((name, _AT) for name in ("keys", "wte", "wpe", "head", "dwte", "dwpe", "dhead")),
         ("ln_f", Norm),
         ("blocks", _AT),
@@ -56,13 +56,13 @@ class Muon(ctypes.Structure):
         *((name, _FLOAT) for name in ("rate", "momentum", "kept")),
         ("rounds", ctypes.c_int32),
         ("quintics", _AT),
-        ("half", ctypes.c_int32),
+        ("bfloat16", ctypes.c_int32),
     ]
 
 
 _ARGUMENTS = {
     "train_level": (ctypes.c_int, [ctypes.c_int]),
-    "train_can_half": (ctypes.c_int, []),
+    "train_has_bfloat16": (ctypes.c_int, []),
     "train_work": (_SIZE, [_AT, _SIZE]),
     "train_pass": (ctypes.c_double, [_AT, _AT, _AT, _SIZE, _SIZE, _FLOAT, _AT]),
     "train_nats": (ctypes.c_double, [_AT, _AT, _AT, _SIZE, _AT]),

@@ -53,8 +53,8 @@ class NativeStep:
         self._library, self._model, self._config = library, model, config
         self._optimizers, self._ranks = optimizers, ranks
         self._workers = Workers(torch.get_num_threads())
-        self._half = config.precision == "bfloat16"
-        self._gradients = Gradients(model, self._workers, half=self._half)
+        self._bfloat16 = config.precision == "bfloat16"
+        self._gradients = Gradients(model, self._workers, bfloat16=self._bfloat16)
         self._work = [torch.empty(0) for _ in range(self._workers.count)]
 
     def __call__(self, batches: Sequence[Batch], key: int) -> tuple[list[Tensor], Tensor]:
@@ -127,7 +127,7 @@ class NativeStep:
             kept=1 - group["lr"] * group["weight_decay"],
             rounds=len(optimizer.rounds),
             quintics=ctypes.addressof(quintics),
-            half=self._half,
+            bfloat16=self._bfloat16,
         )
         tensors = _addresses(parameter, state["momentum_buffer"])
         (rows, columns), parts = parameter.shape, group["parts"]

@@ -92,9 +92,9 @@ def test_the_loss_and_its_gradients_are_those_of_autograd(name: str, threads: in
 def in_bfloat16(model: GPT, threads: int) -> Gradients:
     library = train_library()
     assert library is not None
-    if not library.train_can_half():
+    if not library.train_has_bfloat16():
         pytest.skip("this processor does not multiply in bfloat16")
-    return Gradients(model, Workers(threads), half=True)
+    return Gradients(model, Workers(threads), bfloat16=True)
 
 
 @pytest.mark.parametrize("name", ODD)

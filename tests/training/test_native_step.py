@@ -54,15 +54,15 @@ def losses(config: TrainConfig, model: GPT | None = None) -> list[float]:
 def _any_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the step in C on processors too on which torch is preferred."""
     monkeypatch.setattr("minigpt.training.native_step.has_wide_registers", lambda: True)
-    can_half = library.train_can_half if (library := train_library()) else lambda: False
-    monkeypatch.setattr("minigpt.training.native_step.multiplies_in_bfloat16", lambda: bool(can_half()))
+    can = library.train_has_bfloat16 if (library := train_library()) else lambda: False
+    monkeypatch.setattr("minigpt.training.native_step.multiplies_in_bfloat16", lambda: bool(can()))
 
 
 def needed(precision: str) -> str:
     """Skips a test of bfloat16 where train.c does not multiply in it."""
     library = train_library()
     assert library is not None
-    if precision == "bfloat16" and not library.train_can_half():
+    if precision == "bfloat16" and not library.train_has_bfloat16():
         pytest.skip("this processor does not multiply in bfloat16")
     return precision
 
