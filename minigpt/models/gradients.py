@@ -19,7 +19,7 @@ from minigpt.models.gpt import GPT, MLP, Block, CausalSelfAttention, Conv1D
 from minigpt.models.train_library import train_library
 from minigpt.models.workers import Workers
 
-_TOKENS_AT_ONCE = 1024  # of a thread, or one window: what lies between two products then stays in its cache
+_TOKENS_AT_ONCE = 512  # of a thread, or one window: what lies between two products then stays in its cache
 _LOGITS_AT_ONCE = 1 << 25  # numbers, over all threads
 _ALIGNED = 16  # numbers: every gradient begins a line of the cache
 
