@@ -6,7 +6,8 @@ from typing import Any
 from minigpt.app.opening import about, open_checkpoint, text_to_look_at
 from minigpt.errors import ConfigError, named
 from minigpt.models.window import window_start
-from minigpt.settings import Machine, Settings, Source, check_ranges, require, settings_of
+from minigpt.settings import Machine, ModelConfig, Settings, Source, check_ranges, require, settings_of
+from minigpt.settings.model import NAMES
 from minigpt.text.arguments import single_token
 from minigpt.text.formats import check_argument
 from minigpt.text.losses import prompt_notes
@@ -50,9 +51,17 @@ def question(
     return Question(checkpoint=loaded, text=text, **read._asdict(), flags=flags, top=top, note=note)
 
 
+def view_of_pairs(view: View, config: ModelConfig) -> View:
+    """The view that answers for a model of pairs. Raises ConfigError if there is none."""
+    found = view.for_pairs or view
+    asked = " and ".join(map(named, view.asked_by)) or "That"
+    require(found.of_pairs, f"{asked} is not for {NAMES[config.model]}, which reads one text and writes another.")
+    return found
+
+
 def window_note(view: View, question: Question) -> str | None:
     """A note if the model reads more tokens than its context holds."""
-    if view.tokens_ahead is None:
+    if view.tokens_ahead is None or question.model.config.reads_pairs:
         return None
     config, tokens, ahead = question.checkpoint.model.config, len(question.ids), view.tokens_ahead(question)
     if not window_start(tokens + ahead, config.limit):

@@ -3,9 +3,10 @@
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from minigpt.app.opening import Stages, about, given_text, open_checkpoint
@@ -31,6 +32,7 @@ from minigpt.settings import (
     build,
     require,
 )
+from minigpt.settings.model import NAMES
 from minigpt.text.formats import check_argument
 from minigpt.text.losses import prompt_notes
 from minigpt.views.verbatim import SHORTEST_SPAN, VerbatimReport, verbatim
@@ -69,8 +71,12 @@ class SampleRun:
         machine: Machine,
         weights: Weights,
         stages: Stages,
+        given: Mapping[str, Any] = MappingProxyType({}),
     ) -> "SampleRun":
-        """Load the checkpoint, read the text and the corpus, and look up biases. Settings are checked first."""
+        """Load the checkpoint, read the text and the corpus, and look up biases. Settings are checked first.
+
+        `given`: the settings given explicitly. A model of pairs is greedy unless a temperature is among them.
+        """
         smaller, stored = weights != Weights(), f"{named('dtype')} and {named('quantize')}"
         require(not (kept.check and smaller), f"{named('check')} compares in float32: leave out {stored}.")
         require(kept.trace is None or not smaller, f"{named('trace')} is replayed in float32: leave out {stored}.")
@@ -83,6 +89,10 @@ class SampleRun:
         text = given_text(source.prompt, source.file)
         loaded = open_checkpoint(source.checkpoint, machine, weights, reading=source)
         config = replace(config, bias=read_biases(loaded.tokenizer, filters.biases))
+        if loaded.model.config.reads_pairs:
+            require(bool(text.strip()), f"{NAMES[loaded.model.config.model].capitalize()} needs a text to begin from.")
+            if "temperature" not in given:
+                config = replace(config, temperature=0.0)  # the most probable target, rather than one of many
         return cls(
             loaded,
             text,
@@ -93,6 +103,11 @@ class SampleRun:
             verbatim=Verbatim(loaded, kept.corpus, kept.verbatim, stages) if kept.corpus else None,
             steps=SampleSteps(loaded, text, config, drawing.num_samples) if kept.html else None,
         )
+
+    @property
+    def shown_first(self) -> str:
+        """What stands before the text that is generated: the prompt that it continues."""
+        return "" if self.checkpoint.model.config.reads_pairs else self.text
 
     @property
     def prompt_notes(self) -> list[str]:

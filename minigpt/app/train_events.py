@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.run_folder import RunFolder
@@ -12,7 +12,10 @@ from minigpt.models.decoder import decoding_threads
 from minigpt.models.kinds import Model
 from minigpt.sampling.engine import generate
 from minigpt.settings import SampleConfig
-from minigpt.text.arguments import opening_words
+from minigpt.text.arguments import few_words, opening_words
+from minigpt.text.pairs import BUILTIN
+from minigpt.text.tokenizer import END_OF_TEXT
+from minigpt.text.translations import EXAMPLE
 from minigpt.training.distributed import Ranks
 from minigpt.training.evaluate import is_overfitting
 from minigpt.training.law import MOST_DECAY, MOST_DROPOUT
@@ -98,17 +101,31 @@ class Training:
         """The record with the lowest validation loss."""
         return min(self.history, key=lambda r: math.inf if r.validation_loss_nats is None else r.validation_loss_nats)
 
-    def opening(self) -> str:
-        """The first words of the training text."""
-        return opening_words(self.plan.tokenizer.decode(self.plan.data.train[:_OPENING].tolist()))
+    def opening(self, *, validation: bool = False) -> str:
+        """The first words of the training text, or of the validation text; of pairs, a source of a few words."""
+        data, tokenizer = self.plan.data, self.plan.tokenizer
+        ids = (data.validation if validation else data.train)[:_OPENING]
+        if self.plan.model.reads_pairs:
+            if self.plan.corpus.sources[0].name == BUILTIN:
+                return EXAMPLE.source
+            *whole, _ = tokenizer.decode([*ids.tolist(), tokenizer.end_of_text]).split(END_OF_TEXT)
+            return few_words(whole[::2])
+        return opening_words(tokenizer.decode(ids.tolist()))
 
     def _short_sample(self) -> str:
-        """Some tokens of the current model, from the beginning of a line; it is then in training mode again."""
-        config = SampleConfig(max_tokens=_SAMPLED, top=1, seed=self.plan.train.seed, ignore_end_of_text=True)
+        """Some tokens of the current model, from the beginning of a line, or the target that it writes for a source.
+
+        It is then in training mode again.
+        """
+        plan, tokenizer = self.plan, self.plan.tokenizer
+        config = SampleConfig(max_tokens=_SAMPLED, top=1, seed=plan.train.seed, ignore_end_of_text=True)
+        prompt, before = "\n" if tokenizer.is_lossless else "", ""
+        if plan.model.reads_pairs:
+            config = replace(config, temperature=0.0, ignore_end_of_text=False)
+            prompt = self.opening(validation=plan.has_validation)
+            before = f"{prompt} → "
         self.model.eval()
-        tokenizer = self.plan.tokenizer
-        prompt = "\n" if tokenizer.is_lossless else ""
         with decoding_threads(self.model):
             text = "".join(piece.text for piece in generate(self.model, tokenizer, prompt, config))
         self.model.train()
-        return text.strip()
+        return before + text.strip()

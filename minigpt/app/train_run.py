@@ -20,12 +20,24 @@ from minigpt.checkpoint.generation import within
 from minigpt.checkpoint.hub import pinned
 from minigpt.checkpoint.run_folder import RunFolder
 from minigpt.errors import concerning, named
-from minigpt.settings import Choices, Length, Machine, Output, TextSettings, TrainConfig, TrainMachine, require
+from minigpt.settings import (
+    PAIR_MODELS,
+    Choices,
+    Length,
+    Machine,
+    Output,
+    TextSettings,
+    TrainConfig,
+    TrainMachine,
+    require,
+)
 from minigpt.text.blocks import no_progress
 from minigpt.text.corpus import Corpus, read_corpus
+from minigpt.text.pairs import read_pairs
 from minigpt.training.distributed import ALONE, Ranks, join
 from minigpt.training.finetune import Base, begun_with, finetune_settings
 from minigpt.training.law import SHORTEST_TEXT
+from minigpt.training.optim import WITH_MUON
 from minigpt.training.plan import Plan, Stages, as_tokenized, make_plan
 from minigpt.training.records import PlannedRun
 from minigpt.training.resume import StartedRun, share_run
@@ -53,8 +65,8 @@ class TrainRequest:
             f"{named('freeze')} goes with {named('base', 'CHECKPOINT')}.",
         )
         require(
-            self.choices.model == "gpt" or "optimizer" not in self.given or self.training.optimizer == "adamw",
-            f"{named('optimizer', 'muon')} is for the matrices of a GPT's blocks: "
+            self.choices.model in WITH_MUON or "optimizer" not in self.given or self.training.optimizer == "adamw",
+            f"{named('optimizer', 'muon')} is for the matrices of blocks: "
             f"{named('model', self.choices.model)} is trained by adamw.",
         )
 
@@ -157,8 +169,10 @@ class TrainRequest:
         progress = stages("reading", None)
         most = None if seconds is None else READING_SHARE * seconds
 
+        reading = read_pairs if self.choices.model in PAIR_MODELS else read_corpus
+
         def read(specs: tuple[str, ...]) -> Corpus:
-            return read_corpus(specs, text, progress=progress, seconds=most)
+            return reading(specs, text, progress=progress, seconds=most)
 
         corpus, held_out = read(text.corpus), None if text.val is None else read((text.val,))
         for each in (corpus, held_out):

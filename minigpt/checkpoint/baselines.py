@@ -5,18 +5,22 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from minigpt.checkpoint.files import MODEL_TYPES
-from minigpt.checkpoint.hf_gpt2 import POSITIVE, Weights, check_tensors, copied, read_field
+from minigpt.checkpoint.hf_gpt2 import POSITIVE, Check, Weights, check_tensors, copied, read_field
 from minigpt.checkpoint.number_types import rounded
 from minigpt.checkpoint.tensors import StoredTensor
 from minigpt.errors import CheckpointError, ConfigError
-from minigpt.settings import ModelConfig
+from minigpt.settings import PAIR_MODELS, ModelConfig
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
     from minigpt.models.baselines import Baseline
+    from minigpt.models.encoder_decoder import EncoderDecoder
 
+    Other = Baseline | EncoderDecoder
+
+_TOKEN: Check = (lambda value: type(value) is int and value >= 0, "it must be the id of a token")
 _SHAPE = ("vocab_size", "context", "layers", "width")
 
 
@@ -26,6 +30,7 @@ def config_to_json(config: ModelConfig, end_of_text: int, dtype: "torch.dtype") 
         "model_type": f"minigpt-{config.model}",
         **{name: getattr(config, name) for name in _SHAPE},
         **({} if config.window is None else {"window": config.window}),
+        **({} if config.end is None else {"end": config.end}),
         "dropout": config.dropout,
         "bos_token_id": end_of_text,
         "eos_token_id": end_of_text,
@@ -38,13 +43,15 @@ def config_from_json(values: Mapping[str, Any], where: str) -> ModelConfig:
     model = MODEL_TYPES[values["model_type"]]
     names = (*_SHAPE, "window") if model == "window" else _SHAPE
     shape = {name: read_field(values, name, POSITIVE, where) for name in names}
+    if model in PAIR_MODELS:
+        shape["end"] = read_field(values, "end", _TOKEN, where)
     try:
         return ModelConfig(model=model, heads=1, **shape)
     except ConfigError as error:
         raise CheckpointError(f"{where} contradicts itself: {error.message}") from error
 
 
-def weights_to_tensors(model: "Baseline", dtype: "torch.dtype") -> "dict[str, Tensor]":
+def weights_to_tensors(model: "Other", dtype: "torch.dtype") -> "dict[str, Tensor]":
     """The tensors for model.safetensors, contiguous, on the CPU."""
     return {name: t.detach().to("cpu", dtype).contiguous() for name, t in model.state_dict().items()}
 
@@ -61,17 +68,17 @@ def weights_from_tensors(
     return {name: rounded(t.read(), "F32") for name, t in tensors.items()}
 
 
-def model_of(weights: Weights, config: ModelConfig) -> "Baseline":
+def model_of(weights: Weights, config: ModelConfig) -> "Other":
     """A model in torch of `weights`, which are copied one by one and taken out of the table."""
     model = _new_model(config)
     model.load_state_dict({name: copied(weights.pop(name)) for name in list(weights)})
     return model
 
 
-def _new_model(config: ModelConfig) -> "Baseline":
-    from minigpt.models.baselines import Baseline
+def _new_model(config: ModelConfig) -> "Other":
+    from minigpt.models.gpt import GPT
     from minigpt.models.kinds import new_model
 
     model = new_model(config)
-    assert isinstance(model, Baseline)
+    assert not isinstance(model, GPT)
     return model

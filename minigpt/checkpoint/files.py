@@ -20,7 +20,8 @@ INDEX = "model.safetensors.index.json"  # where the weights are in several files
 # The names of files that a kill may leave behind: ours below, and safetensors' own.
 TEMPORARY = (".*.[0-9]*.tmp", ".tmp??????")
 
-MODEL_TYPES = {"gpt2": "gpt", **{f"minigpt-{model}": model for model in MODELS if model != "gpt"}}  # of config.json
+_STANDARD = {"gpt2": "gpt", "marian": "transformer"}  # model_type in config.json, and the kind of model
+MODEL_TYPES = _STANDARD | {f"minigpt-{model}": model for model in MODELS if model not in _STANDARD.values()}
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from shlex import quote
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from minigpt.checkpoint import baselines, hf_gpt2
+from minigpt.checkpoint import baselines, hf_gpt2, marian
 from minigpt.checkpoint.files import (
     CONFIG,
     MODEL_TYPES,
@@ -126,6 +126,8 @@ def read(path: str | Path) -> Stored:
     _refuse_adapter(folder)
     config, values = read_config(folder)
     tokenizer = read_tokenizer(folder)
+    if config.reads_pairs:
+        tokenizer = tokenizer.of_sources()
     check_together(tokenizer, config, str(folder))
     generation = read_generation(folder)
     tensors, where = open_tensors(folder)
@@ -138,7 +140,11 @@ def read(path: str | Path) -> Stored:
 
 def _kind_of(config: ModelConfig) -> Any:
     """The module that reads and writes such a model."""
-    return hf_gpt2 if config.model == "gpt" else baselines
+    return _module_of(config.model)
+
+
+def _module_of(model: str) -> Any:
+    return {"gpt": hf_gpt2, "transformer": marian}.get(model, baselines)
 
 
 def check_together(tokenizer: Tokenizer, config: ModelConfig, where: str, described: str = CONFIG) -> None:
@@ -195,7 +201,7 @@ def read_config(folder: Path) -> tuple[ModelConfig, dict[str, Any]]:
     path = folder / CONFIG
     values = read_json_object(path, _LARGEST_CONFIG)
     kind = MODEL_TYPES.get(str(values.get("model_type")), "gpt")
-    return (hf_gpt2 if kind == "gpt" else baselines).config_from_json(values, str(path)), values
+    return _module_of(kind).config_from_json(values, str(path)), values
 
 
 def save_description(
@@ -215,6 +221,8 @@ def save_description(
     ids = {"bos_token_id": tokenizer.beginning, "eos_token_id": ends}
     if (pad := tokenizer.token_of("pad_token")) is not None:
         ids["pad_token_id"] = pad
+    if config.reads_pairs:
+        ids |= {"pad_token_id": config.end, "decoder_start_token_id": config.end}
     write_json(folder / CONFIG, {**kind.config_to_json(config, tokenizer.end_of_text, dtype), **ids})
     write_text(folder / TOKENIZER, tokenizer.to_json() + "\n")
     write_json(
@@ -225,6 +233,7 @@ def save_description(
             "add_prefix_space": tokenizer.prefix_space,
             **dict.fromkeys(GPT2_ROLES),  # a GPT2Tokenizer has them unless they are null
             **tokenizer.roles,
+            **({"pad_token": tokenizer.end_of_text_name} if config.reads_pairs else {}),
             "eos_token": tokenizer.end_of_text_name,
             "clean_up_tokenization_spaces": False,
             "model_max_length": config.context,

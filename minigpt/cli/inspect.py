@@ -65,6 +65,10 @@ def inspect(command: str, flags: Settings, output: Output, **asked: Any) -> None
     from minigpt.app import inspect_run
 
     question = inspect_run.question(view, flags, note=note, **asked)
+    if question.model.config.reads_pairs:
+        view = inspect_run.view_of_pairs(view, question.model.config)
+        face = next(face for face in faces_of(command) if face.view is view)
+        require(not output.csv or face.csv is not None, f"This has no {named('csv')}; {named('json')} has its numbers.")
     if view.runs_model:
         note_checkpoint(question.checkpoint)
         if sentence := inspect_run.window_note(view, question):

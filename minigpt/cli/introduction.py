@@ -9,7 +9,7 @@ from minigpt.render.machine import to_json
 from minigpt.render.runs import best_of_each, plan_table, reasons
 from minigpt.render.screen import Screen
 from minigpt.render.style import byte_count, compact, quantity
-from minigpt.settings import Choices
+from minigpt.settings import PAIR_MODELS, Choices
 from minigpt.settings.model import NAMES
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def introduce(prepared: "Prepared", request: "TrainRequest", places: str) -> Non
     (plan, folder, _), seconds, console = prepared.begun, request.length.seconds, stderr()
     screen = Screen.of(console)
     if not request.text.corpus:
-        note("no text given, so this trains on Python's own language reference, which every Python brings.")
+        note(_without_text(prepared.choices.model))
     if plan.corpus.skipped:
         note_skipped(plan.corpus.skipped)
     for sentence in plan.notes:
@@ -59,6 +59,12 @@ def introduce(prepared: "Prepared", request: "TrainRequest", places: str) -> Non
     where = f"{places} in {precision}{' precision' if precision == 'mixed' else ''}"
     validation = f"validation on {plan.validation}" if plan.has_validation else "no validation"
     console.print(screen.caption(where, validation, f"saved in {folder.path}"))
+
+
+def _without_text(model: str) -> str:
+    if model in PAIR_MODELS:
+        return "no pairs given, so this trains on English phrases with their French, which a small grammar makes."
+    return "no text given, so this trains on Python's own language reference, which every Python brings."
 
 
 def finish(run: "Finished") -> str:
@@ -84,13 +90,16 @@ def _given(plan: "Plan", screen: "Screen") -> "Text":
 def _size(plan: "Plan", choices: Choices, screen: "Screen") -> "tuple[Text, Text]":
     """Two lines: the text, and the model."""
     text, model, tokens = plan.corpus, plan.model, len(plan.data.train)
-    step_tokens = plan.train.batch_size * plan.train.accumulation * model.context
+    batch = plan.train.batch_size * plan.train.accumulation
+    pairs = max(1, plan.pairs)
+    step_tokens = round(batch * tokens / pairs) if model.reads_pairs else batch * model.context
     epochs = plan.train.steps * step_tokens / tokens
     inside = quantity(model.heads, "head") if model.model == "gpt" else NAMES[model.model]
-    shape = f"{quantity(model.layers, 'layer')} {screen.symbols.times} {model.width}, {inside}"
+    each = " each" if model.reads_pairs else ""
+    shape = f"{quantity(model.layers, 'layer')} {screen.symbols.times} {model.width}{each}, {inside}"
     return (
         screen.caption(
-            f"{text.name}: {byte_count(text.utf8_bytes)} in {quantity(text.documents, 'document')}",
+            f"{text.name}: {byte_count(text.utf8_bytes)} in {_parts(plan)}",
             f"{choices.tokenizer or 'given vocabulary'} {model.vocab_size:,}, {plan.bytes_per_token:.2f} bytes a token",
             f"{compact(tokens)} training tokens",
         ),
@@ -99,6 +108,11 @@ def _size(plan: "Plan", choices: Choices, screen: "Screen") -> "tuple[Text, Text
             f"{quantity(plan.train.steps, 'step')} of {step_tokens:,} tokens, {epochs:.1f} epochs",
         ),
     )
+
+
+def _parts(plan: "Plan") -> str:
+    documents = plan.corpus.documents
+    return quantity(documents // 2, "pair") if plan.model.reads_pairs else quantity(documents, "document")
 
 
 def places(ranks: "Ranks", device: "torch.device") -> str:

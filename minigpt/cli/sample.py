@@ -64,7 +64,7 @@ def sample(
     from minigpt.app.sample_run import SampleRun, by_sample
 
     with working() as work:
-        run = SampleRun.open(source, filters, drawing, kept, machine, weights, work.begin)
+        run = SampleRun.open(source, filters, drawing, kept, machine, weights, work.begin, given)
     note_checkpoint(run.checkpoint)
     note_escapes(run.config.stop)
     for sentence in run.prompt_notes:
@@ -82,7 +82,7 @@ def sample(
             for number, mine in enumerate(by_sample(pieces, range(run.count))):
                 if number and not shown.raw:
                     out.print()
-                total = _write_bytes(run.text, mine) if shown.raw else _show(display, out, run, mine, scale)
+                total = _write_bytes(run.shown_first, mine) if shown.raw else _show(display, out, run, mine, scale)
                 stderr().print(sample_caption(total, Screen.of(stderr()), kept.trace))
                 if run.verbatim:
                     _print_verbatim(out, run.verbatim.report(number))
@@ -138,7 +138,7 @@ def _scale(shown: SampleShown, out: Console) -> Scale | None:
 def _show(display: str, out: Console, run: "SampleRun", pieces: Iterator["Piece"], scale: Scale | None) -> SampleEnd:
     views = {"text": stream_text, "every": print_every_table, "live": show_live}
     shown = ((piece.data, piece.record) for piece in pieces)
-    return views[display](out, run.text, shown, run.config.max_tokens, scale)
+    return views[display](out, run.shown_first, shown, run.config.max_tokens, scale)
 
 
 def _print_verbatim(out: Console, report: VerbatimReport) -> None:

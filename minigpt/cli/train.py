@@ -141,5 +141,9 @@ def _conclude(training: "Training") -> None:
     best = "the best model, that of step" if bits is not None else "the model of step"
     best = "untrained, the model of step" if info["status"] == "untrained" else best
     say(console, f"{where}: {best} {saved['step']:,}{quality}")
-    for next_command in ("sample", f"inspect-probs {shlex.quote(prompt)}")[: 2 if prompt else 1]:
+    asked = shlex.quote(prompt)
+    commands = ["sample", *([f"inspect-probs {asked}"] if prompt else [])]
+    if training.plan.model.reads_pairs:
+        commands = [f"sample {asked}", f"inspect-attention {asked}"]
+    for next_command in commands:
         say(console, f"  minigpt {next_command} -c {shlex.quote(where)}")

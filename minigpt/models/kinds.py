@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from minigpt.models.baselines import Baseline
+    from minigpt.models.encoder_decoder import EncoderDecoder
     from minigpt.models.gpt import GPT
     from minigpt.models.native import NativeGPT
     from minigpt.models.network import AnyModel
 
-    Model = GPT | Baseline
+    Model = GPT | Baseline | EncoderDecoder
 else:
     Model = Any  # torch is imported only where a model is built
 
@@ -33,8 +34,18 @@ def new_model(config: ModelConfig) -> Model:
     """A model of the configured kind, not yet initialised."""
     from minigpt.models.baselines import LSTM, RNN, WindowNet
     from minigpt.models.gpt import GPT
+    from minigpt.models.seq2seq import AttentiveSeq2Seq, Seq2Seq
+    from minigpt.models.transformer import Transformer
 
-    kinds: dict[str, type[Model]] = {"gpt": GPT, "lstm": LSTM, "rnn": RNN, "window": WindowNet}
+    kinds: dict[str, type[Model]] = {
+        "gpt": GPT,
+        "lstm": LSTM,
+        "rnn": RNN,
+        "window": WindowNet,
+        "transformer": Transformer,
+        "seq2seq": Seq2Seq,
+        "seq2seq-attention": AttentiveSeq2Seq,
+    }
     return kinds[config.model](config)
 
 
@@ -42,7 +53,7 @@ def new_model(config: ModelConfig) -> Model:
 def gpt_of(model: Model, what: str, instead: str = "") -> "GPT": ...
 @overload
 def gpt_of(model: "AnyModel", what: str, instead: str = "") -> "GPT | NativeGPT": ...
-def gpt_of(model: "AnyModel", what: str, instead: str = "") -> "GPT | NativeGPT":
+def gpt_of(model: "AnyModel | Model", what: str, instead: str = "") -> "GPT | NativeGPT":
     """The model, which must be a GPT for `what`, a phrase for the message. Raises ConfigError.
 
     `instead`: a sentence about what can be asked of this model.

@@ -13,9 +13,10 @@ from minigpt.settings import ModelConfig
 
 if TYPE_CHECKING:
     from minigpt.models.baselines import Baseline
+    from minigpt.models.encoder_decoder import EncoderDecoder
     from minigpt.models.gpt import GPT
 
-    AnyModel = GPT | Baseline | NativeGPT
+    AnyModel = GPT | Baseline | EncoderDecoder | NativeGPT
 
 Autocast = Callable[[], AbstractContextManager[object]]  # the context in which torch computes logits
 Column = Any  # what a cache holds of one token: a decoder gives it and takes it back

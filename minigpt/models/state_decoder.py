@@ -9,16 +9,19 @@ from torch import Tensor
 
 from minigpt.models.arrays import as_array
 from minigpt.models.baselines import Baseline, State
+from minigpt.models.encoder_decoder import EncoderDecoder
 from minigpt.models.network import Autocast
 from minigpt.models.torch_network import loss_of
 
+Stateful = Baseline | EncoderDecoder
+
 
 class StateDecoder:
-    """A `Decoder` for a recurrent model, whose state covers all tokens so far, without a window."""
+    """A `Decoder` for a model whose state covers all tokens so far, without a window."""
 
     start = 0
 
-    def __init__(self, model: Baseline, rows: int = 1) -> None:
+    def __init__(self, model: Stateful, rows: int = 1) -> None:
         self.model, self._rows = model, rows
         self._state: State = ()
 
@@ -39,18 +42,24 @@ class StateDecoder:
 
 
 @torch.inference_mode()
-def read_stretches(model: Baseline, ids: Sequence[int], *, last_only: bool = False) -> Iterator[tuple[Tensor, State]]:
-    """Logits [T, V] after each of `ids`, and the state; reads one context length at a time to limit memory."""
+def read_stretches(model: Stateful, ids: Sequence[int], *, last_only: bool = False) -> Iterator[tuple[Tensor, State]]:
+    """Logits [T, V] after each of `ids`, and the state; reads one context length at a time to limit memory.
+
+    A pair is read at once. Raises ConfigError if its source or its target is longer than the model's context.
+    """
     state: State | None = None
-    for first in range(0, len(ids), model.config.context):
-        stretch = torch.tensor([ids[first : first + model.config.context]], device=model.device)
+    size = model.config.context
+    if isinstance(model, EncoderDecoder):
+        size = model.fitting(ids)
+    for first in range(0, len(ids), size):
+        stretch = torch.tensor([ids[first : first + size]], device=model.device)
         logits_BTV, state = model.read(stretch, state, last_only=last_only)
         yield logits_BTV[0], state
 
 
 @torch.inference_mode()
 def stream_nats(
-    model: Baseline, ids_T: np.ndarray, state: State | None, autocast: Autocast | None = None
+    model: Stateful, ids_T: np.ndarray, state: State | None, autocast: Autocast | None = None
 ) -> tuple[np.ndarray, State]:
     """The loss in nats [T - 1], float64, of all but the first of `ids_T` (int64), which continue from `state`; and the
     state before the last.

@@ -6,7 +6,7 @@ import codecs
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,6 +65,8 @@ def generate(
     draw. The ids in `recorded`, by sample, are taken before any is drawn.
     """
     config, recorded = config or SampleConfig(), recorded or {}
+    if model.config.reads_pairs:
+        config = replace(config, max_tokens=min(config.max_tokens, model.config.context))
     ids = tokenizer.encode_prompt(prompt).ids
     for first in range(sample, sample + count, BATCH):
         numbers = range(first, min(first + BATCH, sample + count))
@@ -125,6 +127,7 @@ class _Sample:
         self._stages = build_stages(config)
         self._seen = SeenTokens(ids, counted=count_tokens(self._stages))
         self._stream, self._tally = TextStream(config.stop), _Tally()
+        self._is_pair = tokenizer.ends_prompts
 
     def _draw(self, logits_V: np.ndarray) -> StepRecord:
         dist, step = distribution(logits_V, self._stages, self._seen.ids), self._tally.tokens
@@ -154,7 +157,8 @@ class _Sample:
         if self.stopped_by:
             rest = stream.flush()
             self._tally.data.append(rest)
-            yield Piece(rest, self._tally.end(self._prompt, self.number, self._seed, self.stopped_by), window_start)
+            end = self._tally.end(self._prompt, self.number, self._seed, self.stopped_by, is_pair=self._is_pair)
+            yield Piece(rest, end, window_start)
 
 
 def _stopped_by(ended: bool, stopped: bool, full: bool) -> str:
@@ -182,12 +186,13 @@ class _Tally:
         self.entropy_bits += record.entropy_bits
         self.top_tokens += token.rank == 1
 
-    def end(self, prompt: str, sample: int, seed: int, stopped_by: str) -> SampleEnd:
+    def end(self, prompt: str, sample: int, seed: int, stopped_by: str, *, is_pair: bool) -> SampleEnd:
+        """The record of a sample that has ended; the text of a pair is its target alone."""
         seconds = time.perf_counter() - self.started
         return SampleEnd(
             sample=sample,
             prompt=prompt,
-            text=prompt + b"".join(self.data).decode("utf-8", "replace"),
+            text=("" if is_pair else prompt) + b"".join(self.data).decode("utf-8", "replace"),
             tokens=self.tokens,
             seconds=seconds,
             tokens_per_second=self.tokens / seconds,

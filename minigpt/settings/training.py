@@ -44,6 +44,8 @@ class TextFormat(Settings):
         remarks={"strict": "an error", "replace": "U+FFFD in their place", "skip": "left out"},
     )
     field: str = setting("text", help="Field or column that holds the text in .jsonl, .json and .parquet.", panel=TEXT)
+    source_field: str = setting("source", help="Of pairs: the field or column that is read.", panel=TEXT)
+    target_field: str = setting("target", help="Of pairs: the one that is written.", panel=TEXT)
     split_on: str | None = setting(
         None, help="Text between the documents of a file, such as '<|endoftext|>'.", panel=TEXT
     )

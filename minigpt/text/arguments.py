@@ -4,7 +4,7 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 _OPENING = "([{<\"'“‘«¿¡/\\-_=@#$"  # after these a word may follow without a space
 _WITHOUT_END = 12  # characters of a word that is longer than a line of advice
+
+
+def few_words(texts: Iterable[str], most: int = 8) -> str:
+    """The longest of `texts` of at most so many words, or the first one where all are longer."""
+    texts = [text for text in texts if text.strip()]
+    short = [text for text in texts if len(text.split()) <= most]
+    return max(short, key=len) if short else next(iter(texts), "")
 
 
 def opening_words(text: str) -> str:

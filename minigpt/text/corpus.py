@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from importlib import import_module
 from itertools import accumulate, groupby, islice
+from typing import ClassVar
 
 from minigpt.errors import CorpusError
 from minigpt.settings import TextFormat, check_ranges
@@ -25,6 +26,8 @@ from minigpt.text.sources import File, Place, Stored, find
 LARGE = 1 << 24  # characters: a tokenizer learns from no more, and the ids of a longer text are kept on disk
 _SAMPLED = 1 << 16  # characters of each place that a sample is taken from
 _GOLDEN = 0x9E3779B1  # 2**32 divided by the golden ratio: its multiples are spread evenly, without a rhythm
+# Gives the documents of a file, of which the bytes are passed on as they are read.
+Reader = Callable[[File, Iterable[bytes], TextFormat, Findings], Iterator[Block]]
 PYTHON_REFERENCE = "Python's language reference (pydoc_data.topics)"
 
 
@@ -130,13 +133,14 @@ def read_corpus(
     progress: Progress = no_progress,
     to_learn: bool = True,
     seconds: float | None = None,
+    reader: Reader = read_blocks,
 ) -> Corpus:
     """The corpus that `specs` name (files, directories, globs, URLs, -), by default Python's own reference.
 
     Everything, or as much as can be read in `seconds`, is read once, as `how` says, to be hashed, counted and checked.
-    A file reached twice is read once. `progress` receives bytes as stored. Raises ConfigError; CorpusError for files
-    that are missing, unreadable, damaged, not text, in another encoding, or empty; and, with `to_learn`, for a text of
-    a single character.
+    A file reached twice is read once. `reader` gives the documents of a file; `progress` receives bytes as stored.
+    Raises ConfigError; CorpusError for files that are missing, unreadable, damaged, not text, in another encoding, or
+    empty; and, with `to_learn`, for a text of a single character.
     """
     check_encoding(how.encoding)
     check_argument(how.split_on or "")
@@ -151,7 +155,7 @@ def read_corpus(
                 continue
             clock.left_out = clock.left_out or clock.is_over()
             if not clock.left_out:
-                results[file.key] = read_file(file, how, progress, clock, named=place.named)
+                results[file.key] = read_file(file, how, progress, clock, named=place.named, reader=reader)
         if not clock.left_out:
             check_any_text(place, results)
     skipped = [result.source.name for result in results.values() if not result.is_text]
@@ -181,12 +185,14 @@ def corpus_of(name: str, documents: Sequence[str], source: str = "", stored: byt
     return assemble(name, [_Result(found, tally, in_blocks)], [])
 
 
-def read_file(file: File, how: TextFormat, progress: Progress, clock: _Clock, *, named: bool) -> _Result:
+def read_file(
+    file: File, how: TextFormat, progress: Progress, clock: _Clock, *, named: bool, reader: Reader = read_blocks
+) -> _Result:
     """Read `file` once, while there is time. Only a file that was `named` must contain text."""
     tally, found, is_text = _Tally(), Findings(), True
     try:
         with Stored(file, progress) as stored:
-            for block in read_blocks(file, stored, how, found):
+            for block in reader(file, stored, how, found):
                 if clock.is_over():
                     clock.left_out = True
                     break
@@ -203,13 +209,15 @@ def read_file(file: File, how: TextFormat, progress: Progress, clock: _Clock, *,
         raise CorpusError(f"{file.name} {blank if stored.size else 'is empty'}.\nGive a file with text.")
     source = TextSource(name=file.name, sha256=stored.sha256, size=stored.size, documents=tally.documents)
     count = tally.blocks if clock.left_out else None
-    return _Result(source, tally, partial(read_again, file, how, source, count), found, is_text)
+    return _Result(source, tally, partial(read_again, file, how, source, count, reader), found, is_text)
 
 
-def read_again(file: File, how: TextFormat, source: TextSource, count: int | None) -> Iterator[Block]:
+def read_again(
+    file: File, how: TextFormat, source: TextSource, count: int | None, reader: Reader = read_blocks
+) -> Iterator[Block]:
     """All blocks, or as many as were read before time ran out."""
     with Stored(file) as stored:
-        blocks = read_blocks(file, stored, how, Findings())
+        blocks = reader(file, stored, how, Findings())
         yield from islice(blocks, count)
         if count is not None:
             next(blocks, None)  # which was read too
@@ -302,6 +310,7 @@ class Split:
     held_out: Corpus | None = None
     fraction: float = 0.0
     part: float = 1.0
+    pairs: ClassVar[bool] = False  # whether sources and targets alternate
 
     def __post_init__(self) -> None:
         check_ranges({"val_fraction": self.fraction, "part": self.part})

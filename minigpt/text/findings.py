@@ -22,6 +22,7 @@ class Findings:
     undecodable: int = 0  # bytes
     trailing: int = 0  # bytes after the end of what is compressed
     nulls: int = 0
+    empty_sides: int = 0  # pairs without a source or a target
     splits: int = 0
     ends: Counter[str] = field(default_factory=Counter)
     is_plain_json: bool = False
@@ -37,13 +38,15 @@ def reading_notes(files: Mapping[str, Findings], how: TextFormat) -> tuple[str, 
     """Sentences about what was left out of `files`, or changed in them."""
     encoding, done = codecs.lookup(how.encoding).name.upper(), _DONE.get(how.encoding_errors, "")
     trailing = "after the end of the compressed text"
-    undecodable, ends, nulls = (
-        {name: getattr(found, what) for name, found in files.items()} for what in ("undecodable", "trailing", "nulls")
+    undecodable, ends, nulls, empty_sides = (
+        {name: getattr(found, what) for name, found in files.items()}
+        for what in ("undecodable", "trailing", "nulls", "empty_sides")
     )
     sentences = [
         _counted(undecodable, f"byte that is not {encoding} was {done}", f"bytes that are not {encoding} were {done}"),
         _counted(ends, f"byte {trailing} was ignored", f"bytes {trailing} were ignored"),
         _counted(nulls, "text is null and was skipped", "texts are null and were skipped"),
+        _counted(empty_sides, "pair has an empty side and was skipped", "pairs have an empty side and were skipped"),
     ]
     if plain := [name for name, found in files.items() if found.is_plain_json]:
         verb = "is" if len(plain) == 1 else "are"

@@ -1,7 +1,7 @@
 """Reads the documents of a file in blocks: the whole text, the texts of JSON, or a parquet column."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePath
 from tempfile import SpooledTemporaryFile
@@ -85,32 +85,55 @@ def not_blank(chunks: Iterator[str]) -> Iterator[str]:
 
 
 def parquet_column(chunks: Iterable[bytes], file: File, how: TextFormat, found: Findings) -> Iterator[str]:
-    """The texts in a column, strings or bytes; rows without a value are skipped and counted."""
+    """The texts in a column; rows without a value are skipped and counted."""
+    for (text,) in parquet_rows(chunks, file, (how.field,), how, found):
+        if text is None:
+            found.nulls += 1
+        else:
+            yield text
+
+
+def parquet_rows(
+    chunks: Iterable[bytes], file: File, fields: Sequence[str], how: TextFormat, found: Findings
+) -> Iterator[tuple[str | None, ...]]:
+    """The values of some columns, strings or bytes, row by row."""
     try:
         import pyarrow
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
         raise needs_extra(file.name, "the package pyarrow", "parquet") from error
-    quoted = f'"{brief(escaped(how.field))}"'
     try:
         with seekable(chunks, file) as stream:
             table = ParquetFile(stream, pre_buffer=False)
-            _check_column(table.schema_arrow, file.name, how.field, quoted)
-            in_bytes = "binary" in str(table.schema_arrow.field(how.field).type)
-            encoding = how.encoding if in_bytes else "utf-8"
-            for batch in table.iter_batches(_ROWS, columns=[how.field]):
-                for value in _as_bytes(batch.column(0)).to_pylist():
-                    if value is None:
-                        found.nulls += 1
-                    else:
-                        yield decode_value(value, encoding, how, found)
-    except UnicodeError as error:
-        what = f"contains bytes that are not {encoding.upper()} text"
-        advice = value_advice(getattr(error, "object", b""), encoding) if in_bytes else errors_advice()
-        raise CorpusError(f"{file.name}: column {quoted} {what}.\n{advice}") from error
+            for field in fields:
+                _check_column(table.schema_arrow, file.name, field, _quoted(field))
+            kinds = ["binary" in str(table.schema_arrow.field(field).type) for field in fields]
+            for batch in table.iter_batches(_ROWS, columns=list(fields)):
+                columns = (
+                    _column_texts(batch.column(field), file.name, field, how, found, in_bytes=in_bytes)
+                    for field, in_bytes in zip(fields, kinds, strict=True)
+                )
+                yield from zip(*columns, strict=True)
     except (OSError, ValueError, pyarrow.ArrowException) as error:
         message = f"{file.name} is damaged or not a .parquet file: {escaped(str(error))}."
         raise CorpusError(f"{message}\nFetch it again.") from error
+
+
+def _quoted(field: str) -> str:
+    return f'"{brief(escaped(field))}"'
+
+
+def _column_texts(
+    column: Any, name: str, field: str, how: TextFormat, found: Findings, *, in_bytes: bool
+) -> Iterator[str | None]:
+    encoding = how.encoding if in_bytes else "utf-8"
+    try:
+        for value in _as_bytes(column).to_pylist():
+            yield None if value is None else decode_value(value, encoding, how, found)
+    except UnicodeError as error:
+        what = f"contains bytes that are not {encoding.upper()} text"
+        advice = value_advice(getattr(error, "object", b""), encoding) if in_bytes else errors_advice()
+        raise CorpusError(f"{name}: column {_quoted(field)} {what}.\n{advice}") from error
 
 
 def _check_column(schema: Any, name: str, field: str, quoted: str) -> None:

@@ -125,14 +125,20 @@ def _longer(text: str, more: Iterator[str], problem: str) -> str:
 
 def json_lines_field(chunks: Iterable[str], name: str, field: str, found: Findings) -> Iterator[str]:
     """The string under `field` in each line's object; blank lines are skipped, and null is skipped and counted."""
+    for place, value in json_lines(chunks, name):
+        text = text_of(value, place, field, LINE_ADVICE)
+        if text is None:
+            found.nulls += 1
+        else:
+            yield whole_characters(text, f'{place}: field "{brief(escaped(field))}"')
+
+
+def json_lines(chunks: Iterable[str], name: str) -> Iterator[tuple[str, Any]]:
+    """The value on each line that is not blank, with its place, for messages."""
     for number, line in enumerate(split_lines(chunks, name), start=1):
         if line.strip():
             place = f"{name} line {number:,}"
-            text = text_of(_parsed(line, place), place, field, LINE_ADVICE)
-            if text is None:
-                found.nulls += 1
-            else:
-                yield whole_characters(text, f'{place}: field "{brief(escaped(field))}"')
+            yield place, _parsed(line, place)
 
 
 def split_lines(chunks: Iterable[str], name: str) -> Iterator[str]:

@@ -14,7 +14,8 @@ import math
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
-from tokenizers import models, trainers
+from tokenizers import Tokenizer as Engine
+from tokenizers import models, processors, trainers
 
 from minigpt.errors import named
 from minigpt.settings import RANGES, TOKENIZERS, require, require_choice
@@ -39,6 +40,15 @@ def train_tokenizer(kind: str, documents: Iterable[str], vocab_size: int | None 
         documents = list(documents)
         vocab_size = default_vocab_size(sum(map(utf8_length, documents)))
     return _tokenizer(learned_merges(documents, vocab_size - SMALLEST_VOCABULARY))
+
+
+def ending_texts(tokenizer: Tokenizer) -> Tokenizer:
+    """`tokenizer`, whose file tells other programs to put end-of-text after every text, as models of pairs need it."""
+    engine = Engine.from_str(tokenizer.to_json())
+    engine.post_processor = processors.TemplateProcessing(
+        single=f"$A {END_OF_TEXT}", special_tokens=[(END_OF_TEXT, tokenizer.end_of_text)]
+    )
+    return Tokenizer(engine).of_sources()
 
 
 def check_tokenizer(kind: str, vocab_size: int | None) -> None:

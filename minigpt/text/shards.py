@@ -185,6 +185,7 @@ def made_from(tokenizer: Tokenizer, split: Split) -> dict[str, Any]:
         "validation_text_sha256": split.held_out.sha256 if split.held_out else None,
         "val_fraction": None if split.held_out else split.fraction,
         "part": split.part,
+        **({"pairs": True} if split.pairs else {}),
         "tokenizer_sha256": hashlib.sha256(tokenizer.to_json().encode()).hexdigest(),
     }
 

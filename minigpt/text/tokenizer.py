@@ -70,6 +70,7 @@ class Tokenizer:
         self.beginning = self.end_of_text if bos is None else bos
         self.prefix, self.suffix = _around(engine)
         self.reads = {"special": False, "no_bos": False}  # how a prompt is read
+        self.ends_prompts = False  # whether end-of-text follows a prompt, as it follows a source
         self.vocab_size: int = 1 + max(engine.get_vocab(with_added_tokens=True).values())  # ids may have gaps
         self._added = engine.get_added_tokens_decoder()
         self._safe_cut = safe_cut(engine)
@@ -88,6 +89,12 @@ class Tokenizer:
         other._safe_cut = None if special else self._safe_cut
         other._encoder = copy(self._encoder)
         other._encoder.special = special
+        return other
+
+    def of_sources(self) -> "Tokenizer":
+        """This tokenizer, for a model that reads a whole source: end-of-text follows a prompt."""
+        other = copy(self)
+        other.ends_prompts = True
         return other
 
     def readings(self) -> Iterator["Tokenizer"]:
@@ -124,8 +131,12 @@ class Tokenizer:
 
     def encode_prompt(self, text: str) -> "Encoded":
         """What the model reads of a prompt; for an empty one, the id from which a text is generated."""
+        if self.ends_prompts:
+            text = text.strip()
         ids = self.encode(text)
         byte_counts = self.byte_counts(text, ids).tolist()
+        if self.ends_prompts:
+            return Encoded([*ids, self.end_of_text], [*byte_counts, 0])
         first = self.prefix if ids or self.prefix else (self.end_of_text,)
         return Encoded([*first, *ids], [*[0] * len(first), *byte_counts])
 

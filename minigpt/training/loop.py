@@ -14,11 +14,11 @@ from minigpt.models.kinds import Model
 from minigpt.settings import TrainConfig
 from minigpt.text.shards import TokenData
 from minigpt.training.distributed import ALONE, Ranks, divided_as, local
-from minigpt.training.evaluate import Evaluation, evaluate
-from minigpt.training.native_step import NativeStep, is_native_step
+from minigpt.training.evaluate import Evaluation
+from minigpt.training.lesson import new_lesson
 from minigpt.training.optim import build_optimizers, owners, remembered
 from minigpt.training.schedule import bpe_dropout, evaluation_steps, learning_rate
-from minigpt.training.step import AutogradStep, Batches, mixed
+from minigpt.training.step import mixed
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,8 @@ class Trainer:
         self.model, self.data, self.config, self.byte_lengths = model.train(), data, config, byte_lengths
         self.ranks = ranks
         self.optimizers = build_optimizers(model, config)
-        # Nothing here refers back to this trainer, so a GPU's memory is freed as soon as the trainer is dropped.
-        self._take_step: AutogradStep | NativeStep
-        if is_native_step(model, config, ranks):
-            self._take_step = NativeStep(model, config, self.optimizers, ranks)
-        else:
-            self._take_step = AutogradStep(model, config, self.optimizers, ranks)
+        self.lesson = new_lesson(model, data, config, byte_lengths, self.optimizers, ranks, parents)
         self._owners = owners(self.optimizers, model)
-        self.batches = Batches(data.train, config, model.config.context, model.device, ranks, parents)
-        self.tokens_per_step = config.batch_size * config.accumulation * model.config.context
         self.step = 0
         self.seconds = 0.0  # of training before this process
         self.reserved_seconds = 0.0  # for the work after the last record
@@ -79,7 +72,8 @@ class Trainer:
         evaluation was interrupted is reported when the training continues. The model may be read between two records,
         but not changed.
         """
-        evaluated = evaluation_steps(self.config) if len(self.data.validation) > 1 else frozenset()
+        is_validated = self.lesson.is_validated
+        evaluated = evaluation_steps(self.config) if is_validated else frozenset()
         while not stopped():
             if self._unreported is None:
                 # If a save took the time of an expected step, that step is still taken and evaluated.
@@ -90,13 +84,13 @@ class Trainer:
                 self.step += 1
             result: Evaluation | None = None
             last = self._is_last()
-            if self.step in evaluated or (last and len(self.data.validation) > 1):
+            if self.step in evaluated or (last and is_validated):
                 before_evaluation()
                 result = self._evaluate(stopped)
                 if result is None:
                     return
             taken, self._unreported = self._unreported, None
-            self.is_over, self._unevaluated = last, result is None and len(self.data.validation) > 1
+            self.is_over, self._unevaluated = last, result is None and is_validated
             yield self._record(taken, result)
             if last:
                 return
@@ -125,27 +119,18 @@ class Trainer:
 
     def _evaluate(self, stopped: Callable[[], bool]) -> Evaluation | None:
         started = time.perf_counter()
-        result = evaluate(
-            self.model,
-            self.data.validation,
-            self.byte_lengths,
-            tokens=self.config.eval_tokens,
-            stopped=stopped,
-            precision=self.config.precision,
-            ranks=self.ranks,
-            nats_of=self._take_step.nats if isinstance(self._take_step, NativeStep) and self.ranks.size == 1 else None,
-        )
+        result = self.lesson.evaluate(stopped)
         self._evaluation_seconds = time.perf_counter() - started
         return result
 
     def _record(self, taken: _Step, result: Evaluation | None) -> TrainRecord:
-        tokens = self.step * self.tokens_per_step
+        tokens = self.step * self.lesson.tokens_per_step
         return TrainRecord(
             step=self.step,
             tokens=tokens,
-            epoch=tokens / len(self.data.train),
+            epoch=tokens / self.lesson.tokens_per_epoch,
             seconds=self.elapsed(),
-            tokens_per_second=self.tokens_per_step / taken.seconds if taken.seconds else 0.0,
+            tokens_per_second=self.lesson.tokens_per_step / taken.seconds if taken.seconds else 0.0,
             loss_nats=taken.loss_nats,
             learning_rate=taken.learning_rate,
             gradient_norm=taken.gradient_norm,
@@ -215,8 +200,10 @@ class Trainer:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * rate / self.config.learning_rate
-        losses, norm = self._take_step(self.batches.of(step, undone), mixed(self.config.seed, step, self.ranks.rank))
-        self.batches.prepare(step + 1, bpe_dropout(step + 1, self.config, left))
+        losses, norm = self.lesson.take_step(
+            self.lesson.batches.of(step, undone), mixed(self.config.seed, step, self.ranks.rank)
+        )
+        self.lesson.batches.prepare(step + 1, bpe_dropout(step + 1, self.config, left))
         # The only place that waits for a GPU.
         loss = self.ranks.total(sum(float(loss) for loss in losses)) / self.ranks.size
         return _Step(loss, rate, float(norm), time.perf_counter() - started)

@@ -27,7 +27,7 @@ def build_optimizers(model: Model, config: TrainConfig) -> list[torch.optim.Opti
     `initial_lr`.
     """
     learned = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    hidden = {n: p for n, p in learned.items() if n.startswith("h.") and p.dim() == 2}
+    hidden = {n: p for n, p in learned.items() if ".h." in f".{n}" and p.dim() == 2}
     if config.optimizer == "adamw":
         hidden = {}
     rest = [p for n, p in learned.items() if n not in hidden]
@@ -50,6 +50,10 @@ def build_optimizers(model: Model, config: TrainConfig) -> list[torch.optim.Opti
     return optimizers
 
 
+WITH_MUON = ("gpt", "transformer")  # which have blocks
+_FUSED = {"c_attn": 3, "c_kv": 2}  # matrices that lie side by side in one weight
+
+
 class Muon(torch.optim.Optimizer):
     """Momentum with orthogonalised updates (Jordan et al., 2024), for all matrices of one shape at once.
 
@@ -69,9 +73,10 @@ class Muon(torch.optim.Optimizer):
         rounds_in: torch.dtype = torch.float32,
     ) -> None:
         self.rounds, self.rounds_in = rounds, rounds_in
-        fused = [p for name, p in matrices.items() if name.endswith("c_attn.weight")]
-        single = [p for name, p in matrices.items() if not name.endswith("c_attn.weight")]
-        groups = [{"params": fused, "parts": 3}, {"params": single, "parts": 1}]
+        found: dict[int, list[Tensor]] = {}
+        for name, parameter in matrices.items():
+            found.setdefault(_FUSED.get(name.split(".")[-2], 1), []).append(parameter)
+        groups = [{"params": found[parts], "parts": parts} for parts in sorted(found, reverse=True)]
         super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()

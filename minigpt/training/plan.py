@@ -10,17 +10,21 @@ from minigpt.checkpoint.claim import Scratch
 from minigpt.errors import CheckpointError, named
 from minigpt.models.device import resolve_precision
 from minigpt.models.kinds import equal_shape
-from minigpt.settings import PRESETS, Choices, ModelConfig, TrainConfig, require
+from minigpt.settings import PAIR_MODELS, PRESETS, Choices, ModelConfig, TrainConfig, require
 from minigpt.text.blocks import Progress, counted, no_progress
 from minigpt.text.corpus import Corpus, Split
-from minigpt.text.learning import default_vocab_size, train_tokenizer
+from minigpt.text.learning import default_vocab_size, ending_texts, train_tokenizer
 from minigpt.text.losses import Losses
+from minigpt.text.pairs import PairSplit, pairs_within
 from minigpt.text.shards import TokenData, fitting_context, made_before, made_from, reuse_shards, tokenize
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.training.finetune import Base, further, misfit
+from minigpt.training.optim import WITH_MUON
+from minigpt.training.pair_plan import PAIR_BATCH, pair_context, pair_shape
 from minigpt.training.records import PlannedRun
 
-BASELINE_RATES = {"lstm": 1e-2, "rnn": 1e-3, "window": 1e-2}  # AdamW's: the best of 1, 3, 10 and 30 thousandths
+# AdamW's: the best of 1, 3, 10 and 30 thousandths
+BASELINE_RATES = {"lstm": 1e-2, "rnn": 1e-3, "window": 1e-2, "seq2seq": 3e-3, "seq2seq-attention": 3e-3}
 Stages = Callable[[str, int | None], Progress]  # called with the stage that begins and its number of characters
 
 
@@ -38,6 +42,11 @@ class Plan:
     bytes_per_token: float = 0.0  # of the training text
     base: str | None = None  # the model that it begins with, where that is not a new one
 
+    @property
+    def pairs(self) -> int:
+        """The number of training pairs that fit the context; 0 for a model that reads no pairs."""
+        return len(pairs_within(self.model.end, self.model.context, self.data)[0]) if self.model.reads_pairs else 0
+
     def within(self, seconds: float) -> "Plan":
         """This plan for what is left of a time budget, at least one second."""
         return replace(self, train=replace(self.train, seconds=max(1.0, seconds)))
@@ -45,7 +54,7 @@ class Plan:
     @property
     def has_validation(self) -> bool:
         """Whether the validation text has a token to predict."""
-        return len(self.data.validation) > 1
+        return _has_validation(self.data)
 
 
 def make_plan(
@@ -78,17 +87,23 @@ def make_plan(
     )
     # Contradictions show before the work of reading and tokenizing is done; the vocabulary's size is known later.
     asked = _shape(choices, choices.vocab_size or 1, base)
-    split = Split(corpus, held_out, choices.val_fraction, choices.part)
+    reads_pairs = choices.model in PAIR_MODELS
+    split = (PairSplit if reads_pairs else Split)(corpus, held_out, choices.val_fraction, choices.part)
     if base is None:
         tokenizer, notes = _learn_tokenizer(split, choices, progress, most_learned)
+        tokenizer = ending_texts(tokenizer) if reads_pairs else tokenizer
     else:
         tokenizer, notes = base.checkpoint.tokenizer, []
     data, encoding_notes = _encode(tokenizer, split, scratch, progress)
     notes = [*notes, *_lost(tokenizer, split)]
-    context = fitting_context(len(data.train), asked.context, corpus.called)
+    if reads_pairs:
+        context, found = pair_context(data, tokenizer, choices, corpus.called)
+        notes += found
+    else:
+        context = fitting_context(len(data.train), asked.context, corpus.called)
     shape = _shape(replace(choices, context=context), tokenizer.vocab_size, base)
     require(
-        not settings.patience or len(data.validation) > 1,
+        not settings.patience or _has_validation(data),
         f"{named('patience')} needs a validation text: give a higher {named('val_fraction')}, "
         f"or a file with {named('val')}.",
     )
@@ -98,7 +113,7 @@ def make_plan(
         data=data,
         model=shape,
         train=_completed(settings, choices, torch.device(device), shape.width),
-        validation=_validation_name(held_out, choices.val_fraction, data, settings.eval_tokens),
+        validation=_validation_name(held_out, choices.val_fraction, data, settings.eval_tokens, of_pairs=reads_pairs),
         bytes_per_token=data.train_bytes / len(data.train),
         base=None if base is None else base.name,
         notes=(
@@ -107,6 +122,10 @@ def make_plan(
             *_fitting_notes(asked, shape, choices, split, data, base),
         ),
     )
+
+
+def _has_validation(data: TokenData) -> bool:
+    return len(data.validation) > 1
 
 
 def _shape(choices: Choices, vocab_size: int, base: Base | None) -> ModelConfig:
@@ -122,6 +141,8 @@ def _shape(choices: Choices, vocab_size: int, base: Base | None) -> ModelConfig:
         width=preset.width,
         dropout=choices.dropout or 0.0,
     )
+    if choices.model in PAIR_MODELS:
+        return pair_shape(choices, vocab_size, gpt.context)
     if choices.model != "gpt":
         return baseline_shape(choices, gpt)
     explicit = {name: getattr(choices, name) for name in ("layers", "heads", "width", "window")}
@@ -141,11 +162,12 @@ def baseline_shape(choices: Choices, gpt: ModelConfig) -> ModelConfig:
 def _completed(settings: TrainConfig, choices: Choices, device: torch.device, width: int) -> TrainConfig:
     """`settings` with what depends on the preset, the kind of model and the device."""
     preset = PRESETS[choices.preset or "nano"]
+    batch_size = PAIR_BATCH if choices.model in PAIR_MODELS else preset.batch_size
     return replace(
         settings,
-        batch_size=choices.batch_size or preset.batch_size,
+        batch_size=choices.batch_size or batch_size,
         learning_rate=choices.learning_rate or BASELINE_RATES.get(choices.model, preset.learning_rate),
-        optimizer=settings.optimizer if choices.model == "gpt" else "adamw",
+        optimizer=settings.optimizer if choices.model in WITH_MUON else "adamw",
         precision=resolve_precision(settings.precision, device, width),
     )
 
@@ -195,9 +217,13 @@ def _lost(tokenizer: Tokenizer, split: Split) -> Iterator[str]:
         yield losses.note
 
 
-def _validation_name(held_out: Corpus | None, fraction: float, data: TokenData, eval_tokens: int) -> str:
-    if len(data.validation) < 2:
+def _validation_name(
+    held_out: Corpus | None, fraction: float, data: TokenData, eval_tokens: int, *, of_pairs: bool
+) -> str:
+    if not _has_validation(data):
         return "nothing"
+    if of_pairs:
+        return f"{fraction * 100:g} % of the pairs" if held_out is None else held_out.sources[0].name
     whole = f"the last {fraction * 100:g} % of the text" if held_out is None else held_out.sources[0].name
     if len(data.validation) - 1 > eval_tokens:
         return f"{whole} ({eval_tokens:,} tokens from all over it)"
@@ -208,11 +234,11 @@ def _fitting_notes(
     asked: ModelConfig, shape: ModelConfig, choices: Choices, split: Split, data: TokenData, base: Base | None
 ) -> Iterator[str]:
     tokens = len(data.train)
-    if shape.context < asked.context:
+    if shape.context < asked.context and not shape.reads_pairs:
         yield f"The text has only {tokens:,} training tokens: context {shape.context} instead of {asked.context}."
     if choices.vocab_size is not None and shape.vocab_size < choices.vocab_size:
         yield f"The text gives a vocabulary of only {shape.vocab_size:,} tokens, not {choices.vocab_size:,}."
-    if len(data.validation) < 2:
+    if not _has_validation(data):
         yield "There is no validation text: the latest model is kept, not the best."
     if base is not None:
         yield from misfit(base, data.train_bytes / tokens, split.train_characters / tokens)

@@ -1,6 +1,7 @@
 """What a training step is made of: its batches, the next of which are prepared in the background, and the gradients."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,8 @@ from minigpt.text.bpe_dropout import with_merges_undone
 from minigpt.text.shards import Ids
 from minigpt.training.distributed import Ranks, full
 
-Loss = Callable[[Tensor, Tensor], Tensor]  # called with a batch
+Loss = Callable[..., Tensor]  # called with a batch
+NewLoss = Callable[[nn.Module, torch.device, TrainConfig], Loss]
 
 
 class Batches:
@@ -115,16 +117,23 @@ class AutogradStep:
     """`step(batches, key)` takes an optimizer step by torch's autograd, on any device and any `ranks`.
 
     Returns this rank's mean loss in nats per token, as numbers to add up, and the norm of the gradient before it is
-    clipped; a GPU may still be computing them. Dropout depends on `key` alone.
+    clipped; a GPU may still be computing them. Dropout depends on `key` alone. `loss` makes the loss of a batch.
     """
 
-    def __init__(self, model: Model, config: TrainConfig, optimizers: Sequence[Optimizer], ranks: Ranks) -> None:
+    def __init__(
+        self,
+        model: Model,
+        config: TrainConfig,
+        optimizers: Sequence[Optimizer],
+        ranks: Ranks,
+        loss: NewLoss,
+    ) -> None:
         self._model, self._config, self._optimizers, self._ranks = model, config, optimizers, ranks
         model.gradient_checkpointing = config.gradient_checkpointing
         self._trained = ranks.trained(model)
-        self._loss = loss_function(self._trained, model.device, config)
+        self._loss = loss(self._trained, model.device, config)
 
-    def __call__(self, batches: Sequence[Batch], key: int) -> tuple[list[Tensor], Tensor]:
+    def __call__(self, batches: Sequence[Sequence[Any]], key: int) -> tuple[list[Tensor], Tensor]:
         if self._model.config.dropout:  # draws from the global generator
             torch.manual_seed(key)
         *first, last = batches
@@ -138,7 +147,7 @@ class AutogradStep:
         self._model.zero_grad(set_to_none=True)
         return losses, norm
 
-    def _backward(self, batch: Batch) -> Tensor:
+    def _backward(self, batch: Sequence[Any]) -> Tensor:
         """Forward and backward over this rank's part of a batch; returns its share of the step's loss in nats."""
         loss = self._loss(*batch)
         loss.backward()

@@ -51,13 +51,13 @@ def boundary(model: AnyModel, tokenizer: Tokenizer, ids: Sequence[int], *, top: 
     Of all tokens that begin with the same bytes, `share` is the probability of the prompt's own tokenization: near 1
     after a whole word, near 0 inside a word or after a space that belongs to the next word's token. Of the three
     possible pieces, the one with the smallest share is taken; the shortest, if no token continues any. `top` of the
-    longer tokens are listed. None if no token has one before it.
+    longer tokens are listed. None if no token has one before it, and for a source, which ends.
     """
     from minigpt.models.decoder import decoding_threads
     from minigpt.sampling.score import before_each, scored
 
     furthest = min(_FURTHEST, len(ids) - 1)
-    if furthest < 1:
+    if furthest < 1 or tokenizer.ends_prompts:  # nothing runs on beyond the end of a source
         return None
     tokens = ids[-furthest:]
     with decoding_threads(model):

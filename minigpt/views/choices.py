@@ -160,4 +160,5 @@ VIEW = View(
     asked_by=("choices",),
     tokens_ahead=_tokens_ahead,
     needs_torch=False,
+    of_pairs=True,
 )

@@ -127,7 +127,15 @@ def _every_page(question: Question, answer: Answer) -> Iterable[StepRecord | Ste
     return every_step(question.checkpoint, question.ids, _UNFILTERED, listed(len(question.ids)))
 
 
-NEXT = View(record=StepRecord, key="steps", ask=_next, title="What comes next", page=_next_page, needs_torch=False)
+NEXT = View(
+    record=StepRecord,
+    key="steps",
+    ask=_next,
+    title="What comes next",
+    page=_next_page,
+    needs_torch=False,
+    of_pairs=True,
+)
 EVERY = View(
     record=StepRecord,
     key="steps",

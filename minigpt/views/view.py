@@ -127,6 +127,8 @@ class View:
     needs_torch: bool = True  # whether it looks inside the model, or at its weights, and not only at its logits
     of_tokens: bool = False  # asked about tokens rather than a text
     of_model: bool = False  # asked about the model alone
+    of_pairs: bool = False  # whether a model that reads a source and writes a target can be asked
+    for_pairs: View | None = None  # the view that answers in its place for such a model
     # Chooses the checkpoint, by the flags and the one that is named, explicitly or by the environment.
     checkpoint: Callable[[Any, Path | None, bool], Path | None] = lambda flags, named, explicit: named
 

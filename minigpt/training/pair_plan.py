@@ -1,0 +1,63 @@
+"""The plan of a model of pairs: its shape and its context, and for a time budget what fits it."""
+
+import math
+from dataclasses import replace
+
+from minigpt.errors import CorpusError, named
+from minigpt.models.kinds import equal_shape
+from minigpt.settings import Choices, ModelConfig
+from minigpt.text.pairs import PairIds
+from minigpt.text.shards import TokenData
+from minigpt.text.tokenizer import Tokenizer
+from minigpt.training.speed import heads_of
+
+PAIR_BATCH = 64
+SHAPES = ((2, 64), (2, 128), (3, 192), (4, 256), (6, 384))  # layers of each stack, width
+_USUAL = (2, 128)
+_SHORTEST, _LONGEST = 64, 256  # contexts, unless one is given: positions cost nothing
+
+
+def pair_shape(choices: Choices, vocab_size: int, context: int) -> ModelConfig:
+    """The model that `choices` describe; one of LSTMs has as many weights as the Transformer, unless its size is given.
+
+    End-of-text is the last token of the vocabulary.
+    """
+    layers, width = choices.layers or _USUAL[0], choices.width or _USUAL[1]
+    shape = ModelConfig(
+        model="transformer",
+        vocab_size=vocab_size,
+        context=context,
+        layers=layers,
+        heads=choices.heads or heads_of(width),
+        width=width,
+        dropout=choices.dropout or 0.0,
+        end=vocab_size - 1,
+    )
+    if choices.model == "transformer":
+        return shape
+    heads = choices.heads or 1
+    if choices.layers is None and choices.width is None:
+        return replace(equal_shape(shape, choices.model), heads=heads)
+    return replace(shape, model=choices.model, heads=heads)
+
+
+def pair_context(data: TokenData, tokenizer: Tokenizer, choices: Choices, called: str) -> tuple[int, list[str]]:
+    """The context, which is given or fits all pairs up to a length; and a note about those that are longer.
+
+    Raises CorpusError if no pair is left to train on.
+    """
+    train, validation = (PairIds.of(ids, tokenizer.end_of_text) for ids in (data.train, data.validation))
+    longest = int(max(train.longest.max(initial=1), validation.longest.max(initial=1)))
+    context = choices.context or min(_LONGEST, max(_SHORTEST, 8 * math.ceil(longest / 8)))
+    too_long = [int((pairs.longest > context).sum()) for pairs in (train, validation)]
+    if too_long[0] == len(train):
+        raise CorpusError(
+            f"{called} has no pair to train on of which both sides have at most {context} tokens "
+            f"(the longest has {longest:,}).\nGive a higher {named('context')}, or shorter texts."
+        )
+    if not any(too_long):
+        return context, []
+    return context, [
+        f"{sum(too_long):,} of {len(train) + len(validation):,} pairs have more than {context} tokens on a side and "
+        f"are left out; the longest has {longest:,} ({named('context')})."
+    ]
