@@ -22,6 +22,7 @@ from minigpt.checkpoint.run_folder import RunFolder
 from minigpt.errors import concerning, named
 from minigpt.settings import (
     PAIR_MODELS,
+    PLANNED,
     Choices,
     Length,
     Machine,
@@ -38,6 +39,7 @@ from minigpt.training.distributed import ALONE, Ranks, join
 from minigpt.training.finetune import Base, begun_with, finetune_settings
 from minigpt.training.law import SHORTEST_TEXT
 from minigpt.training.optim import WITH_MUON
+from minigpt.training.pair_search import choose_pairs
 from minigpt.training.plan import Plan, Stages, as_tokenized, make_plan
 from minigpt.training.records import PlannedRun
 from minigpt.training.resume import StartedRun, share_run
@@ -142,11 +144,12 @@ class TrainRequest:
         corpus, held_out = self._read(stages)
         if length.seconds is not None:
             stages("measuring this machine", None)
-            found = choose(corpus, held_out, choices, training, self.left(), device, given, ranks.size, first)
+            chooser = choose_pairs if choices.model in PAIR_MODELS else choose
+            found = chooser(corpus, held_out, choices, training, self.left(), device, given, ranks.size, first)
             runs, choices, training, most_learned = found.runs, found.choices, found.settings, found.most_learned
             if found.note:
                 self.note(found.note)
-            if length.dry_run and choices.model == "gpt":
+            if length.dry_run and choices.model in PLANNED:
                 return Prepared(choices=choices, runs=runs, train_bytes=found.train_bytes)
         choices = choices.filled()
         plan = make_plan(

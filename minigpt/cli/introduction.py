@@ -9,7 +9,7 @@ from minigpt.render.machine import to_json
 from minigpt.render.runs import best_of_each, plan_table, reasons
 from minigpt.render.screen import Screen
 from minigpt.render.style import byte_count, compact, quantity
-from minigpt.settings import PAIR_MODELS, Choices
+from minigpt.settings import PAIR_MODELS, PLANNED, Choices
 from minigpt.settings.model import NAMES
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def introduce(prepared: "Prepared", request: "TrainRequest", places: str) -> Non
         note_skipped(plan.corpus.skipped)
     for sentence in plan.notes:
         note(sentence)
-    chosen = seconds is not None and plan.model.model == "gpt"
+    chosen = seconds is not None and plan.model.model in PLANNED
     for line in reasons(prepared.runs, seconds or 0.0, screen) if chosen else _size(plan, prepared.choices, screen):
         console.print(line)
     if plan.base is not None:

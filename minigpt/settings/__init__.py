@@ -42,7 +42,7 @@ from minigpt.settings.fields import (
     setting,
     settings_of,
 )
-from minigpt.settings.model import ACTIVATIONS, DEFAULT_WINDOW, MODELS, PAIR_MODELS, PRESETS, ModelConfig
+from minigpt.settings.model import ACTIVATIONS, DEFAULT_WINDOW, MODELS, PAIR_MODELS, PLANNED, PRESETS, ModelConfig
 from minigpt.settings.sampling import (
     FILTERS,
     HEATS,

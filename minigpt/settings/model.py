@@ -18,6 +18,7 @@ NAMES = {
 }
 MODELS = tuple(NAMES)
 PAIR_MODELS = ("transformer", "seq2seq", "seq2seq-attention")  # which read one text and write another
+PLANNED = ("gpt", *PAIR_MODELS)  # whose shape a time budget chooses
 _WITH_HEADS = ("gpt", "transformer")
 DEFAULT_WINDOW = 16
 DROPOUT = Range(0, 1, below=True, both=True)

@@ -107,8 +107,8 @@ def choose(
         f"There is no text of {corpus.called} left to train on: give a lower {named('val_fraction')}.",
     )
     speed = measure_speed(device, settings, min(10.0, seconds / 30), processes)
-    text_speed, reading = _measure(whole, choices, base, seconds * _MEASURING_SHARE)
-    split, tokenizing, note = _tokenizable(whole, text_speed, seconds, cuts="part" not in explicit)
+    text_speed, reading = measure_reading(whole, choices, base, seconds * _MEASURING_SHARE)
+    split, tokenizing, note = tokenizable(whole, text_speed, seconds, cuts="part" not in explicit)
     in_time = seconds * _LEARNING_SHARE * text_speed.learned
     most_learned = int(min(split.sampled_characters, max(_FEWEST_LEARNED, in_time)))
     spent = reading + tokenizing + most_learned / text_speed.learned + time.perf_counter() - started
@@ -139,17 +139,19 @@ def choose(
     return Chosen(runs, chosen, train, note, most_learned, size.utf8_bytes)
 
 
-def _measure(split: Split, choices: Choices, base: Base | None, seconds: float) -> tuple[TextSpeed, float]:
+def measure_reading(split: Split, choices: Choices, base: Base | None, seconds: float) -> tuple[TextSpeed, float]:
     """The speed of tokenizing with the vocabularies in question, and the seconds that all reading will take."""
     started = time.perf_counter()
     sample = [block.text for block in split.sample(min(_COMPRESSED, split.train_characters))] or [""]
+    if split.pairs:  # sources and targets, of which a tokenizer learns alike
+        sample = ["\n".join(sample)]
     reading = _READINGS * (time.perf_counter() - started)
     sizes = VOCABULARIES if choices.vocab_size is None else (choices.vocab_size,)
     sizes = (default_vocab_size(0),) if choices.tokenizer == "char" else sizes
     return measure_text(sample, sizes, seconds, None if base is None else base.checkpoint.tokenizer), reading
 
 
-def _tokenizable(split: Split, speed: TextSpeed, seconds: float, *, cuts: bool) -> tuple[Split, float, str]:
+def tokenizable(split: Split, speed: TextSpeed, seconds: float, *, cuts: bool) -> tuple[Split, float, str]:
     """As much of `split` as can be tokenized in a third of `seconds`, the seconds that takes, and a note about it."""
     tokenizing = split.characters / speed.encoded
     if tokenizing <= _TOKENIZING_SHARE * seconds or not cuts:
@@ -353,13 +355,20 @@ def adamw_rate(width: int) -> float:
     return float(f"{6e-3 * (128 / width) ** 0.5:.2g}")
 
 
-def paced(run: PlannedRun, settings: TrainConfig, seconds: float, explicit: Collection[str] = ()) -> TrainConfig:
+def paced(
+    run: PlannedRun,
+    settings: TrainConfig,
+    seconds: float,
+    explicit: Collection[str] = (),
+    window: float | None = None,
+) -> TrainConfig:
     """`settings` for a run of `seconds`, in which its steps are expected to fit. Settings named in `explicit` stay.
 
-    For a run that uses only a share of the time, the number of steps is what counts, however long they take.
+    For a run that uses only a share of the time, the number of steps is what counts, however long they take. `window`:
+    the tokens of a row of a batch, by default those of the context.
     """
     accumulation = settings.accumulation if "accumulation" in explicit else run.accumulation
-    steps = min(MOST_STEPS, max(1, round(run.tokens / (run.batch_size * accumulation * run.context))))
+    steps = min(MOST_STEPS, max(1, round(run.tokens / (run.batch_size * accumulation * (window or run.context)))))
     forward = 3 * run.tokens_per_second  # a third of the work of a step
     pace: dict[str, Any] = {
         "steps": steps,
