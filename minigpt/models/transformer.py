@@ -24,9 +24,9 @@ Self = TypeVar("Self", bound="Transformer")
 
 
 def split_heads(x_BTE: Tensor, parts: int, heads: int) -> Tensor:
-    """[parts, B, H, T, D]: queries, keys or values that a projection computed side by side."""
+    """[B, parts, H, T, D]: queries, keys or values that a projection computed side by side."""
     B, T, E = x_BTE.shape
-    return x_BTE.view(B, T, parts, heads, E // parts // heads).permute(2, 0, 3, 1, 4)
+    return x_BTE.view(B, T, parts, heads, E // parts // heads).permute(0, 2, 3, 1, 4)
 
 
 def attend(
@@ -58,10 +58,10 @@ class SelfAttention(nn.Module):
         self.c_proj = Conv1D(config.width, config.width)
 
     def forward(self, x_BTC: Tensor, allowed: Tensor | None, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The outputs [B, T, C], and all keys and values [2, B, H, S, D]: those of the `past`, then those of x."""
-        q, *new = split_heads(self.c_attn(x_BTC), 3, self.heads)
-        kv = torch.stack(new) if past is None else torch.cat([past, torch.stack(new)], dim=3)
-        return self.c_proj(attend(q, kv[0], kv[1], allowed)), kv
+        """The outputs [B, T, C], and all keys and values [B, 2, H, S, D]: those of the `past`, then those of x."""
+        qkv = split_heads(self.c_attn(x_BTC), 3, self.heads)
+        kv = qkv[:, 1:] if past is None else torch.cat([past, qkv[:, 1:]], dim=3)
+        return self.c_proj(attend(qkv[:, 0], kv[:, 0], kv[:, 1], allowed)), kv
 
 
 class CrossAttention(nn.Module):
@@ -75,12 +75,12 @@ class CrossAttention(nn.Module):
         self.c_proj = Conv1D(config.width, config.width)
 
     def keys_and_values(self, source_BSC: Tensor) -> Tensor:
-        """[2, B, H, S, D] of the encoded source."""
+        """[B, 2, H, S, D] of the encoded source."""
         return split_heads(self.c_kv(source_BSC), 2, self.heads)
 
     def forward(self, x_BTC: Tensor, kv: Tensor, allowed: Tensor | None, weights: list[Tensor] | None) -> Tensor:
-        (q,) = split_heads(self.c_query(x_BTC), 1, self.heads)
-        return self.c_proj(attend(q, kv[0], kv[1], allowed, weights))
+        q = split_heads(self.c_query(x_BTC), 1, self.heads)[:, 0]
+        return self.c_proj(attend(q, kv[:, 0], kv[:, 1], allowed, weights))
 
 
 class FeedForward(nn.Module):
@@ -151,8 +151,8 @@ class Stack(nn.Module):
 class Transformer(EncoderDecoder):
     """Figure 1. Token vectors are scaled by the root of the width, and sinusoidal positions are added to them.
 
-    Its state holds, for each layer, the keys and values of the source [B, L, 2, H, S, D], which of the source's tokens
-    are padding [B, S], and the keys and values of the target so far [B, L, 2, H, T, D].
+    Its state: which of the source's tokens are no padding [B, S]; for each layer, the keys and values of the source
+    [B, 2, H, S, D]; and, once there is a target, for each layer those of the target so far [B, 2, H, T, D].
     """
 
     positions: Tensor
@@ -186,26 +186,21 @@ class Transformer(EncoderDecoder):
         x_BSC = self.embed(source_BS.clamp(min=0))
         for block in self.encoder.h:
             x_BSC = block(x_BSC, allowed)
-        kv = torch.stack([block.cross.keys_and_values(x_BSC) for block in self.decoder.h])  # type: ignore[union-attr,operator]
-        kv_BL = kv.permute(2, 0, 1, 3, 4, 5)  # [B, L, 2, H, S, D]
-        return kv_BL, is_token, kv_BL[:, :, :, :, :0]
+        return is_token, *(block.cross.keys_and_values(x_BSC) for block in self.decoder.h)  # type: ignore[union-attr,operator]
 
     def decode(self, inputs_BT: Tensor, state: State, weights: list[Tensor] | None = None) -> tuple[Tensor, State]:
-        source_kv, is_token, past_kv = state
-        before, T = past_kv.size(4), inputs_BT.size(1)
+        is_token, *kvs = state
+        sources, pasts = kvs[: self.config.layers], kvs[self.config.layers :]
+        before, T = pasts[0].size(3) if pasts else 0, inputs_BT.size(1)
         allowed = None if bool(is_token.all()) else is_token[:, None, None]
         causal = None
         if T > 1:
             causal = torch.ones(T, before + T, dtype=torch.bool, device=inputs_BT.device).tril(before)
         x_BTC, kept = self.embed(inputs_BT, before), []
         for layer, block in enumerate(self.decoder.h):
-            past = past_kv[:, layer].transpose(0, 1) if before else None
-            source = source_kv[:, layer].transpose(0, 1)
-            x_BTC, kv = block(x_BTC, past, causal, source, allowed, weights)
+            x_BTC, kv = block(x_BTC, pasts[layer] if pasts else None, causal, sources[layer], allowed, weights)
             kept.append(kv)
-        if self.training:  # nothing follows
-            return x_BTC, state
-        return x_BTC, (source_kv, is_token, torch.stack(kept).permute(2, 0, 1, 3, 4, 5))
+        return x_BTC, (is_token, *sources, *kept)
 
 
 def position_table(context: int, width: int) -> Tensor:
