@@ -78,7 +78,7 @@ class PairEvaluation:
         if corpus.skipped:
             yield Skipped(corpus.skipped)
         yield from map(Remark, corpus.notes)
-        if not has_sacrebleu():
+        if not has_sacrebleu() and not self._labels:  # a label is no translation
             yield Remark(
                 "chrF and BLEU are left out: they need the package sacrebleu, not installed here. From your clone of "
                 "minigpt: pip install -e '.[translation]'"

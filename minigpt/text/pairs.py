@@ -237,12 +237,14 @@ class PairIds:
     @cached_property
     def longest(self) -> np.ndarray:
         """[N] tokens of the longer side of each pair."""
-        return np.maximum(self.middles - self.starts, self.stops - self.middles)
+        longest: np.ndarray = np.maximum(self.middles - self.starts, self.stops - self.middles)
+        return longest
 
     @property
     def sizes(self) -> np.ndarray:
         """[N] tokens of each pair."""
-        return self.stops - self.starts
+        sizes: np.ndarray = self.stops - self.starts
+        return sizes
 
     def source(self, number: int) -> np.ndarray:
         """The ids of a source, its end included, int64."""
@@ -250,12 +252,11 @@ class PairIds:
 
     def target(self, number: int) -> np.ndarray:
         """The ids of a target, its end included, int64."""
-        ids: np.ndarray = np.append(self._between(self.middles[number], self.stops[number] - 1), self.end)
-        return ids
+        return np.append(self._between(self.middles[number], self.stops[number] - 1), self.end)
 
     def _between(self, start: np.integer, stop: np.integer) -> np.ndarray:
-        ids: np.ndarray = self.ids[int(start) : int(stop)].astype(np.int64)
-        return ids
+        ids: np.ndarray = self.ids[int(start) : int(stop)]
+        return ids.astype(np.int64)
 
 
 def pairs_within(end: int | None, context: int, data: TokenData) -> tuple[PairIds, PairIds]:
