@@ -38,6 +38,7 @@ from minigpt.settings import (
     require_choice,
     settings_of,
 )
+from minigpt.settings.model import NAMES
 from minigpt.text.arguments import single_token
 from minigpt.text.tokenizer import Encoded
 from minigpt.training.run import run
@@ -55,6 +56,7 @@ from minigpt.views.parts import PartsWorth, parts_worth
 from minigpt.views.positions import PositionVector, position_vectors
 from minigpt.views.probs import every_token, next_token, text_score
 from minigpt.views.shared_word import SharedWord, shared_word
+from minigpt.views.target import with_target
 from minigpt.views.without import ABLATION, ChangedNext, next_without
 
 T = TypeVar("T")
@@ -89,27 +91,40 @@ class Checkpoint(on_disk.Checkpoint):
         _check_top(top)
         return next_token(self.model, self.tokenizer, self._ids(text), top=top)
 
-    def every_token(self, text: str, *, top: int = 10) -> Records[StepRecord]:
-        """Return the distribution behind each token of `text`; the first has no context, hence no numbers."""
-        _check_top(top)
-        return Records.of(every_token(self.model, self.tokenizer, self._ids(text), top=top))
+    def every_token(self, text: str, target: str | None = None, *, top: int = 10) -> Records[StepRecord]:
+        """Return the distribution behind each token of `text`; the first has no context, hence no numbers.
 
-    def score(self, text: str) -> TextScore:
-        """Return what `text` costs the model: nats, bits per byte and perplexity over all tokens but the first."""
-        read = self._read(text)
-        return text_score(every_token(self.model, self.tokenizer, read.ids, top=1), read.byte_counts)
+        Of a model of pairs, return that behind each token of a `target` of `text`, with its end-of-text.
+        """
+        _check_top(top)
+        read, given = self._scored(text, target)
+        return Records.of(every_token(self.model, self.tokenizer, read.ids, top=top, given=given))
+
+    def score(self, text: str, target: str | None = None) -> TextScore:
+        """Return what `text` costs the model: nats, bits per byte and perplexity over all tokens but the first.
+
+        Of a model of pairs, return what a `target` of `text` costs, with its end-of-text.
+        """
+        read, given = self._scored(text, target)
+        return text_score(every_token(self.model, self.tokenizer, read.ids, top=1, given=given), read.byte_counts)
 
     def sample(self, text: str = "", *, count: int = 1, **settings: Any) -> Iterator[Piece]:
         """Continue `text` token by token: a stream of pieces, each with its `text` and its `record`.
 
         `settings` are the fields of SampleConfig, such as `temperature=0.8`, `top_k=40`, `max_tokens=200`, `seed=1`.
         Biases are given by the tokens' texts, as in `bias={" the": -2}`, or by their ids, as in `bias={"#262": -2}`.
-        The last piece of each of `count` samples holds its totals, a SampleEnd, whose `text` is the whole.
+        The last piece of each of `count` samples holds its totals, a SampleEnd, whose `text` is the whole. A model of
+        pairs writes the target of the source `text`: the most probable one, token by token, unless a temperature is
+        given.
         """
         require(count > 0, f"{named('count')} must be 1 or more, not {count}.")
         if isinstance(bias := settings.get("bias"), Mapping):
             settings["bias"] = token_biases(self.tokenizer, bias.items())
-        config = SampleConfig(**_known(settings, [field.name for field in fields(SampleConfig)]))
+        known = _known(settings, [field.name for field in fields(SampleConfig)])
+        if self.model.config.reads_pairs:
+            require(bool(text.strip()), f"{NAMES[self.model.config.model].capitalize()} needs a text to begin from.")
+            known = {"temperature": 0.0, **known}
+        config = SampleConfig(**known)
         self.tokenizer.encode(text)  # check now, rather than when the first piece is requested
         return generate(self.model, self.tokenizer, text, config, count=count)
 
@@ -231,6 +246,15 @@ class Checkpoint(on_disk.Checkpoint):
         if not text:
             raise CorpusError("There is no text to look at: give one that is not empty.")
         return self.tokenizer.encode_prompt(text)
+
+    def _scored(self, text: str, target: str | None) -> tuple[Encoded, int]:
+        """The text, or the pair, to score, and how many of its first tokens are given."""
+        read = self._read(text)
+        if target is not None:
+            return with_target(self.model, self.tokenizer, read, target), len(read.ids)
+        kind = NAMES[self.model.config.model]
+        require(not self.model.config.reads_pairs, f"This is {kind}, which reads pairs: give a {named('target')}.")
+        return read, 0
 
     def _tokens(self, texts: Sequence[str]) -> list[int]:
         return [single_token(self.tokenizer, text) for text in ([texts] if isinstance(texts, str) else texts)]

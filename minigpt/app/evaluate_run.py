@@ -1,13 +1,13 @@
 """What `minigpt evaluate` does: it measures a model on whole texts."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minigpt.app.evaluate_events import Remark, Skipped
 from minigpt.app.opening import Stages, about, open_checkpoint
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import CorpusError, escaped
@@ -19,19 +19,10 @@ from minigpt.text.blocks import Block
 from minigpt.text.corpus import Corpus, read_corpus
 from minigpt.text.losses import Losses
 
+if TYPE_CHECKING:
+    from minigpt.app.evaluate_pairs import PairEvaluation
 
-@dataclass(frozen=True)
-class Skipped:
-    """Files of the corpus that are not text."""
-
-    names: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Remark:
-    """A sentence about how the corpus was read."""
-
-    sentence: str
+__all__ = ["Evaluation", "Remark", "Skipped"]
 
 
 class Evaluation:
@@ -51,12 +42,16 @@ class Evaluation:
             device = checkpoint.torch_model.device
             self._autocast = partial(autocast, device, resolve_precision(windows.precision, device, model.config.width))
 
-    @classmethod
-    def open(cls, path: Path | None, windows: Windows, weights: Weights, machine: Machine) -> "Evaluation":
-        """Load the checkpoint at `path`, or the newest run."""
+    @staticmethod
+    def open(path: Path | None, windows: Windows, weights: Weights, machine: Machine) -> "Evaluation | PairEvaluation":
+        """Load the checkpoint at `path`, or the newest run. One that reads pairs is measured on pairs."""
         rounds = windows.precision != "float32"
         loaded = open_checkpoint(path, machine, weights, reading=windows, needs_torch=rounds)
-        return cls(loaded, windows)
+        if not loaded.model.config.reads_pairs:
+            return Evaluation(loaded, windows)
+        from minigpt.app.evaluate_pairs import PairEvaluation
+
+        return PairEvaluation(loaded, windows)
 
     def run(self, files: Sequence[str], text: TextFormat, stages: Stages) -> Iterator[Skipped | Remark | FileScore]:
         """Yields the skipped files, if any, and remarks; a score for each file; last, the score of all files together.

@@ -95,6 +95,7 @@ class RunText:
     bytes_per_token: Positive | None = None
     validation: str | None = None
     unigram_loss_nats: Amount | None = None
+    labels: tuple[str, ...] | None = None  # of pairs, where their targets are a few that recur
 
 
 @dataclass(frozen=True, kw_only=True)

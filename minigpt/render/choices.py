@@ -13,6 +13,7 @@ from minigpt.render.screen import Screen
 from minigpt.render.style import following, percent, safe_text, visible
 from minigpt.render.table import Column, Table, bar_column
 from minigpt.views import choices as choices_view
+from minigpt.views import labels
 from minigpt.views.choices import Choice
 
 
@@ -21,11 +22,11 @@ def _share(value: float) -> str:
     return percent(value or 1e-300)
 
 
-def choices_table(choices: Sequence[Choice], prompt: str, screen: Screen) -> Parts:
-    """A row for each choice, in order, and what the shares refer to."""
+def choices_table(choices: Sequence[Choice], prompt: str, screen: Screen, called: str = "choice") -> Parts:
+    """A row for each choice, in order, and what the shares refer to. `called`: what a choice is."""
     symbols, largest, most = screen.symbols, max(choice.share for choice in choices), 1 + screen.width // 4
     columns = [
-        Column[Choice]("choice", 0, lambda c: visible(c.text, symbols), left=True, least=10, most=most, gap=1),
+        Column[Choice](called, 0, lambda c: visible(c.text, symbols), left=True, least=10, most=most, gap=1),
         bar_column(screen, lambda choice: choice.share / largest),
         Column("share", 10, lambda choice: _share(choice.share)),
         Column("by byte", 10, lambda choice: _share(choice.share_per_byte), drop=2),
@@ -34,20 +35,20 @@ def choices_table(choices: Sequence[Choice], prompt: str, screen: Screen) -> Par
         Column("tokens", 8, lambda choice: f"{len(choice.tokens):,}", drop=1),
     ]
     names = {column.heading for column in Table(columns, screen, choices).columns}
-    table = Listing(columns=columns, rows=choices, screen=screen, caption="The continuations and their shares")
-    return Parts([table, *_captions(choices, prompt, names, screen)])
+    table = Listing(columns=columns, rows=choices, screen=screen, caption=f"The {called}s and their shares")
+    return Parts([table, *_captions(choices, prompt, names, screen, called)])
 
 
-def _captions(choices: Sequence[Choice], prompt: str, columns: set[str], screen: Screen) -> list[Text]:
+def _captions(choices: Sequence[Choice], prompt: str, columns: set[str], screen: Screen, called: str) -> list[Text]:
     together = _share(math.fsum(choice.raw_prob for choice in choices))
     total = 100 * math.fsum(choice.share for choice in choices)
     return [
         screen.caption(following(prompt, screen.width - 8, screen.symbols)),
         screen.caption(
-            f"share: of the {together} of raw probability that the {len(choices):,} choices have together; shares "
+            f"share: of the {together} of raw probability that the {len(choices):,} {called}s have together; shares "
             f"add up to {total:.8g} %",
             "by byte: the same of the probability per byte, where length costs nothing" * ("by byte" in columns),
-            "nats: -ln of the probability of all of a choice" * ("nats" in columns),
+            f"nats: -ln of the probability of all of a {called}" * ("nats" in columns),
         ),
     ]
 
@@ -71,6 +72,11 @@ FACES = (
     Face(
         view=choices_view.VIEW,
         table=lambda answer, screen: choices_table(tuple(answer.records), answer.text, screen),
+        csv=lambda answer, file: write_choices_csv(tuple(answer.records), file),
+    ),
+    Face(
+        view=labels.VIEW,
+        table=lambda answer, screen: choices_table(tuple(answer.records), answer.text, screen, "label"),
         csv=lambda answer, file: write_choices_csv(tuple(answer.records), file),
     ),
 )

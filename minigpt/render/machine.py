@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any, TextIO
 
@@ -63,9 +63,11 @@ def _text(token: Token) -> str | None:
     return None if token.text is None else safe_text(token.text)
 
 
-def write_rows(kind: type[Any], records: Iterable[Any], file: TextIO) -> None:
-    """A header with the fields of `kind`, then a row per record. None is an empty cell; True is 1 and False 0."""
-    names = [field.name for field in fields(kind)]
+def write_rows(kind: type[Any], records: Iterable[Any], file: TextIO, *, without: Sequence[str] = ()) -> None:
+    """A header with the fields of `kind`, `without` some, then a row per record. None is an empty cell; True is 1 and
+    False 0.
+    """
+    names = [field.name for field in fields(kind) if field.name not in without]
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(names)
     writer.writerows([_cell(getattr(record, name)) for name in names] for record in records)

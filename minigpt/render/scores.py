@@ -13,15 +13,15 @@ from minigpt.render.face import Face
 from minigpt.render.heat import SCALES
 from minigpt.render.machine import write_csv
 from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, fit_end, percent, quantity, safe_text, token_label
+from minigpt.render.style import Symbols, fit_end, following, percent, quantity, safe_text, token_label
 from minigpt.render.table import Column, Table
 from minigpt.render.text_page import text_section
 from minigpt.sampling.records import FileScore, SampleEnd, StepRecord, TextScore
 from minigpt.text.records import Token
-from minigpt.views import probs
+from minigpt.views import probs, target
 from minigpt.views.view import Answer
 
-_SHORTEST_NAME = 14  # cells for the name of a file
+SHORTEST_NAME = 14  # cells for the name of a file
 
 
 def every_token_table(records: Iterable[StepRecord], tokens: Iterable[Token], screen: Screen) -> Iterator[Text]:
@@ -61,8 +61,11 @@ def every_token_table(records: Iterable[StepRecord], tokens: Iterable[Token], sc
             yield table.line(record)
 
 
-def score_caption(score: TextScore, screen: Screen) -> Text:
-    """The totals of a scored text, with their units and the distribution that they come from."""
+_FIRST = "the first token has no context and is left out"
+
+
+def score_caption(score: TextScore, screen: Screen, left_out: str = _FIRST) -> Text:
+    """The totals of a scored text, with their units, the distribution that they come from, and what is left out."""
     if score.perplexity is None or score.bits_per_byte is None:
         return screen.caption("a single token has no context, so there is no total")
     totals = screen.caption(
@@ -73,34 +76,34 @@ def score_caption(score: TextScore, screen: Screen) -> Text:
     meaning = screen.caption(
         "surprisal and entropy in bits, of the raw softmax over the whole vocabulary",
         "at each token, shown + other = 100 %",
-        "the first token has no context and is left out",
+        left_out,
     )
     return Text("\n").join([totals, meaning])
 
 
 def score_table(scores: Sequence[FileScore], screen: Screen) -> Iterator[Text]:
     """A heading, then a line for each score; a narrow screen has fewer columns."""
-    widest = max([_SHORTEST_NAME, *(cell_len(score.file or "total") for score in scores)])
+    widest = max([SHORTEST_NAME, *(cell_len(score.file or "total") for score in scores)])
     columns = [
         Column[FileScore](
             "file",
             widest + 1,
             lambda score: partial(fit_end, score.file or "total", symbols=screen.symbols),
             left=True,
-            least=_SHORTEST_NAME + 1,
+            least=SHORTEST_NAME + 1,
             gap=1,
         ),
         Column("tokens", 12, lambda score: f"{score.tokens:,}", drop=3),
         Column("bytes", 13, lambda score: f"{score.bytes:,}", drop=1),
-        Column("nats/token", 12, lambda score: _number(score.nats_per_token), drop=4),
-        Column("bits/token", 12, lambda score: _number(score.bits_per_token), drop=2),
-        Column("bits/byte", 11, lambda score: _number(score.bits_per_byte)),
-        Column("perplexity", 12, lambda score: _number(score.perplexity, 2), drop=5),
+        Column("nats/token", 12, lambda score: number(score.nats_per_token), drop=4),
+        Column("bits/token", 12, lambda score: number(score.bits_per_token), drop=2),
+        Column("bits/byte", 11, lambda score: number(score.bits_per_byte)),
+        Column("perplexity", 12, lambda score: number(score.perplexity, 2), drop=5),
     ]
     return Table(columns, screen).lines(scores, style=lambda score: "" if score.file else "bold")
 
 
-def _number(value: float | None, decimals: int = 4) -> str:
+def number(value: float | None, decimals: int = 4) -> str:
     """The number, or `-` if there is none."""
     if value is None:
         return "-"
@@ -165,11 +168,27 @@ def _table(answer: Answer, screen: Screen) -> Iterator[Text]:
     yield score_caption(tally.score(), screen)
 
 
+def _target_table(answer: Answer, screen: Screen) -> Iterator[Text]:
+    tally = answer.tally()
+    yield from every_token_table(tally.watch(answer.records), answer.facts["tokens"], screen)
+    assert isinstance(tally, probs.TextTally)
+    yield screen.caption(f"target {following(answer.text, screen.width - 12, screen.symbols)}")
+    yield score_caption(tally.score(), screen, "end-of-text is scored, and has no bytes")
+
+
 FACES = (
     Face(
         view=probs.EVERY,
         table=_table,
         csv=lambda answer, file: write_csv(answer.records, file),
         section=lambda title, answer: text_section(title, answer.records),
+    ),
+    Face(
+        view=target.VIEW,
+        table=_target_table,
+        csv=lambda answer, file: write_csv(answer.records, file),
+        section=lambda title, answer: text_section(
+            title, answer.records, before=f"{answer.text} \N{RIGHTWARDS ARROW} "
+        ),
     ),
 )

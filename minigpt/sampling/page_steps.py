@@ -46,14 +46,16 @@ def open_step(checkpoint: Checkpoint, ids: Sequence[int], best: int) -> StepLogi
 
 
 def every_step(
-    checkpoint: Checkpoint, ids: Sequence[int], config: SampleConfig, best: int
+    checkpoint: Checkpoint, ids: Sequence[int], config: SampleConfig, best: int, given: int = 0
 ) -> Iterator[StepRecord | StepLogits]:
-    """The distribution before each of `ids`; without numbers for the first."""
+    """The distribution before each of `ids` but the `given` ones; without numbers for the first."""
     token_bytes, page_step = checkpoint.tokenizer.token_bytes, page_steps(checkpoint, config, best)
-    if ids:
+    if ids and not given:
         yield first_token(checkpoint.tokenizer, ids[0])
-    seen = SeenTokens(ids[:1], counted=True)
+    seen = SeenTokens(ids[: max(1, given)], counted=True)
     for position, logits_V in position_logits(checkpoint.model, ids):
+        if position < given:
+            continue
         record = step_record(distribution(logits_V), token_bytes, position=position, top=1, token=ids[position])
         yield page_step(logits_V, history=seen.ids, step=record)
         seen.add(ids[position])

@@ -231,6 +231,39 @@ class FileScore:
     rolling: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelScore:
+    """How well a model of pairs tells labels apart: its answer is the most probable of those that it was trained on."""
+
+    correct: int
+    unknown: int  # pairs whose target training never saw; no answer to them is correct
+    labels: tuple[str, ...]  # those of training
+    confusion: tuple[tuple[int, ...], ...]  # pairs by true label (row) and answer (column), in the order of `labels`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairScore:
+    """How well a model of pairs does on those of a file: the loss of their targets, and its own beside them.
+
+    `tokens` and `bytes` are of the targets; each has its end-of-text as a token. Its own are written greedily.
+    """
+
+    file: str | None  # None for the total of several
+    pairs: int
+    too_long: int  # pairs left out because a side exceeds the model's context
+    tokens: int
+    bytes: int
+    total_nats: float
+    nats_per_token: float | None
+    bits_per_byte: float | None
+    perplexity: float | None  # exp(nats per token)
+    exact: float | None  # the share of pairs whose target is written as it stands
+    chrf: float | None  # sacrebleu's chrF2 and BLEU of the corpus, from 0 to 100; None without that package
+    bleu: float | None
+    accuracy: float | None  # the share of correct labels; None where targets are no labels
+    labels: LabelScore | None
+
+
 def perplexity(total_nats: float, tokens: int) -> float | None:
     """exp(nats per token). None without tokens, or if it overflows a float, as after a diverged training."""
     try:

@@ -29,6 +29,7 @@ from minigpt.text.translations import translations
 CSV = ".csv"
 BUILTIN = "English phrases with their French"
 _SCALE = 1 << 32  # of a checksum
+_MOST_LABELS, _FEWEST_PAIRS = 32, 10  # distinct targets, and pairs for each of them, where targets are labels
 _LONGEST_FIELD = 1 << 20  # characters of a field in .csv
 
 Pair = tuple[str | None, str | None]
@@ -262,3 +263,16 @@ def pairs_within(end: int | None, context: int, data: TokenData) -> tuple[PairId
     """The pairs for training and for validation that fit a context."""
     assert end is not None
     return PairIds.of(data.train, end).within(context), PairIds.of(data.validation, end).within(context)
+
+
+def labels_of(pairs: PairIds) -> list[tuple[int, ...]] | None:
+    """The distinct targets, without their ends, where they are labels: 2 to 32 of them, with ten pairs each or more.
+
+    None for other pairs, such as translations.
+    """
+    found = set[tuple[int, ...]]()
+    for number in range(len(pairs)):
+        found.add(tuple(pairs.target(number)[:-1].tolist()))
+        if len(found) > _MOST_LABELS:
+            return None
+    return list(found) if 2 <= len(found) <= len(pairs) / _FEWEST_PAIRS else None

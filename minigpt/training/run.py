@@ -20,6 +20,7 @@ from minigpt.models.kinds import Model, give_positions, new_model
 from minigpt.settings import Choices
 from minigpt.settings.model import NAMES
 from minigpt.text.bpe_dropout import merge_parents
+from minigpt.text.pairs import labels_of, pairs_within
 from minigpt.text.shards import validation_byte_counts
 from minigpt.training.distributed import ALONE, Ranks
 from minigpt.training.evaluate import unigram_loss
@@ -217,6 +218,7 @@ def run_info(plan: Plan, choices: Choices, device: torch.device) -> dict[str, An
             "validation_tokens": len(plan.data.validation),
             "validation": plan.validation,
             "unigram_loss_nats": _unigram_loss(plan),
+            "labels": _labels(plan),
         },
         "versions": {
             "python": platform.python_version(),
@@ -231,6 +233,15 @@ def _unigram_loss(plan: Plan) -> float:
     train, measured = plan.data.train, plan.data.validation if plan.has_validation else plan.data.train
     vocabulary, context = plan.tokenizer.vocab_size, plan.model.context
     return unigram_loss(train, measured, vocabulary, tokens=plan.train.eval_tokens, context=context)
+
+
+def _labels(plan: Plan) -> list[str] | None:
+    """The labels of the training pairs, sorted, if their targets are labels."""
+    if not plan.model.reads_pairs:
+        return None
+    train, _ = pairs_within(plan.model.end, plan.model.context, plan.data)
+    labels = labels_of(train)
+    return None if labels is None else sorted(plan.tokenizer.decode(ids) for ids in labels)
 
 
 def model_card(plan: Plan, command: Sequence[str] = ()) -> str:

@@ -37,14 +37,17 @@ class Choice:
     share_per_byte: float  # the same for exp(-nats_per_byte), which does not fall with length
 
 
-def weigh(model: AnyModel, tokenizer: Tokenizer, ids: Sequence[int], texts: Sequence[str]) -> tuple[Choice, ...]:
+def weigh(
+    model: AnyModel, tokenizer: Tokenizer, ids: Sequence[int], texts: Sequence[str], *, whole: bool = False
+) -> tuple[Choice, ...]:
     """Score each of `texts` (none empty) as a continuation of `ids` (one or more), the most probable first.
 
     A text is tokenized on its own, so the prompt's tokens stay as they are, and its surprisal is the sum over its
     tokens, in the windows of sampling. Longer texts are less probable; `share_per_byte` corrects for length, as in the
-    evaluation of language models (Gao, "Multiple Choice Normalization in LM Evaluation", 2021).
+    evaluation of language models (Gao, "Multiple Choice Normalization in LM Evaluation", 2021). With `whole`, the text
+    ends there: end-of-text is its last token.
     """
-    encoded = [tokenizer.encode(text) for text in texts]
+    encoded = [[*tokenizer.encode(text), *([tokenizer.end_of_text] if whole else [])] for text in texts]
     groups = [encoded[i : i + _AT_ONCE] for i in range(0, len(encoded), _AT_ONCE)]
     tokens = [tuple(row) for group in groups for row in _scored(model, tokenizer, ids, group)]
     nats = [math.fsum(token.nats for token in row) for row in tokens]

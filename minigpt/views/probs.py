@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from minigpt.errors import named
 from minigpt.sampling.records import StepLogits, StepRecord, TextScore, first_token, perplexity
 from minigpt.settings import SampleConfig, Settings, setting
 from minigpt.views.view import Answer, Question, Stream, Tally, View
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from minigpt.models.network import AnyModel
     from minigpt.text.tokenizer import Tokenizer
 
-_UNFILTERED = SampleConfig(temperature=1.0, top_p=1.0)
+UNFILTERED = SampleConfig(temperature=1.0, top_p=1.0)
 
 
 def next_token(model: AnyModel, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> StepRecord:
@@ -29,8 +30,11 @@ def next_token(model: AnyModel, tokenizer: Tokenizer, ids: Sequence[int], *, top
     return step_record(distribution_after(model, ids), tokenizer.token_bytes, position=len(ids), top=top)
 
 
-def every_token(model: AnyModel, tokenizer: Tokenizer, ids: Sequence[int], *, top: int) -> Iterator[StepRecord]:
-    """One record for each of `ids`, predicted from the ones before it. The first has no context, hence no numbers.
+def every_token(
+    model: AnyModel, tokenizer: Tokenizer, ids: Sequence[int], *, top: int, given: int = 0
+) -> Iterator[StepRecord]:
+    """One record for each of `ids` but the `given` ones, predicted from those before it. The first has no context,
+    hence no numbers.
 
     A text beyond the context is read in overlapping windows, each token in the same window as in sampling; the logits
     of one window are held at a time.
@@ -38,9 +42,11 @@ def every_token(model: AnyModel, tokenizer: Tokenizer, ids: Sequence[int], *, to
     from minigpt.models.decoder import position_logits
     from minigpt.sampling.distribution import distribution, step_record
 
-    if ids:
+    if ids and not given:
         yield first_token(tokenizer, ids[0])
     for position, logits_V in position_logits(model, ids):
+        if position < given:
+            continue
         dist, token = distribution(logits_V), ids[position]
         yield step_record(dist, tokenizer.token_bytes, position=position, top=top, token=token)
 
@@ -124,7 +130,7 @@ def _every(question: Question) -> Answer:
 def _every_page(question: Question, answer: Answer) -> Iterable[StepRecord | StepLogits]:
     from minigpt.sampling.page_steps import every_step, listed
 
-    return every_step(question.checkpoint, question.ids, _UNFILTERED, listed(len(question.ids)))
+    return every_step(question.checkpoint, question.ids, UNFILTERED, listed(len(question.ids)))
 
 
 NEXT = View(
@@ -147,4 +153,5 @@ EVERY = View(
     tokens_ahead=lambda question: -1,
     at_end=False,
     needs_torch=False,
+    advice_for_pairs=f"{named('target', 'TEXT')} scores a target that you give.",
 )

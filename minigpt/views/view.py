@@ -129,6 +129,7 @@ class View:
     of_model: bool = False  # asked about the model alone
     of_pairs: bool = False  # whether a model that reads a source and writes a target can be asked
     for_pairs: View | None = None  # the view that answers in its place for such a model
+    advice_for_pairs: str = ""  # if none does: a sentence about what can be asked of such a model
     # Chooses the checkpoint, by the flags and the one that is named, explicitly or by the environment.
     checkpoint: Callable[[Any, Path | None, bool], Path | None] = lambda flags, named, explicit: named
 

@@ -1,0 +1,84 @@
+"""Tables of how well a model of pairs does on files, and of the labels that it confuses."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from rich.text import Text
+
+from minigpt.render.cells import cell_len
+from minigpt.render.listing import Listing
+from minigpt.render.scores import SHORTEST_NAME, number
+from minigpt.render.screen import Screen
+from minigpt.render.style import fit_end, percent, quantity, visible
+from minigpt.render.table import Column, Table
+from minigpt.sampling.records import LabelScore, PairScore
+
+_MOST_LABEL = 24  # cells for a label
+
+
+def pair_score_lines(rows: Sequence[PairScore], total: PairScore, screen: Screen) -> Iterator[Text]:
+    """A heading and a line for each of `rows`, what was measured, and for labels the table of confusions."""
+    yield from _table(rows, screen)
+    yield _caption(total, screen)
+    if total.labels is not None:
+        yield Text()
+        yield from _confusion(total.labels, screen)
+
+
+def _table(rows: Sequence[PairScore], screen: Screen) -> Iterator[Text]:
+    widest = max([SHORTEST_NAME, *(cell_len(score.file or "total") for score in rows)])
+    columns = [
+        Column[PairScore](
+            "file",
+            widest + 1,
+            lambda score: partial(fit_end, score.file or "total", symbols=screen.symbols),
+            left=True,
+            least=SHORTEST_NAME + 1,
+            gap=1,
+        ),
+        Column("pairs", 9, lambda score: f"{score.pairs:,}", drop=3),
+        Column("tokens", 10, lambda score: f"{score.tokens:,}", drop=1),
+        Column("nats/token", 12, lambda score: number(score.nats_per_token), drop=4),
+        Column("bits/byte", 11, lambda score: number(score.bits_per_byte), drop=2),
+        Column("exact", 10, lambda score: _share(score.exact)),
+    ]
+    if any(score.chrf is not None for score in rows):
+        columns += [
+            Column("chrF", 7, lambda score: number(score.chrf, 1), drop=5),
+            Column("BLEU", 7, lambda score: number(score.bleu, 1), drop=6),
+        ]
+    if any(score.accuracy is not None for score in rows):
+        columns.append(Column("accuracy", 10, lambda score: _share(score.accuracy)))
+    return Table(columns, screen).lines(rows, style=lambda score: "" if score.file else "bold")
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else percent(value)
+
+
+def _caption(total: PairScore, screen: Screen) -> Text:
+    scored = f"{quantity(total.tokens, 'token')} and {quantity(total.bytes, 'byte')} of the targets of "
+    parts = [f"{scored}{quantity(total.pairs, 'pair')}", "each target's end-of-text is scored, and has no bytes"]
+    parts.append("exact: the target as it stands, of greedy decoding")
+    if total.chrf is not None:
+        parts.append("chrF and BLEU: sacrebleu's, of the whole file, 0 to 100")
+    if total.labels is not None:
+        known = quantity(len(total.labels.labels), "label")
+        parts.append(f"accuracy: the most probable of the {known} of training is the true one")
+    return screen.caption(*parts)
+
+
+def _confusion(score: LabelScore, screen: Screen) -> Iterator[Text]:
+    """Rows are true labels, columns the model's answers."""
+    names = [visible(label, screen.symbols) for label in score.labels]
+    columns = [Column[int]("true", 0, lambda row: names[row], left=True, most=_MOST_LABEL, gap=1)]
+    for at, name in enumerate(names):
+        heading = name if cell_len(name) <= _MOST_LABEL else f"answer {at + 1}"
+        columns.append(Column(heading, max(7, cell_len(heading) + 2), partial(_count, score, at)))
+    rows = range(len(names))
+    yield from Listing(columns=columns, rows=rows, screen=screen, caption="Confusion", repeats=True).lines()
+    yield screen.caption("rows: the true label", "columns: the model's answer")
+
+
+def _count(score: LabelScore, column: int, row: int) -> str:
+    return f"{score.confusion[row][column]:,}"
