@@ -90,3 +90,16 @@ def dropout(x: Tensor, share: float, training: bool) -> Tensor:
     words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
     kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= dropped
     return x * kept.to(x.dtype).mul_(256 / (256 - dropped))
+
+
+def sinusoids(context: int, width: int) -> Tensor:
+    """[T, C]: channels 2i and 2i + 1 hold the sine and cosine of position / 10,000^(2i / C).
+
+    The wavelengths go from 2π to nearly 10,000 · 2π, and the row at a fixed offset is a rotation of this one, the same
+    for every position. Vaswani et al., "Attention Is All You Need", 2017, section 3.5.
+    """
+    channels_C = torch.arange(width, dtype=torch.float64)
+    rates_C = 10_000.0 ** -(channels_C.div(2, rounding_mode="floor") * 2 / width)
+    angles_TC = torch.arange(context, dtype=torch.float64)[:, None] * rates_C
+    # A cosine is a sine a quarter of a turn ahead.
+    return (angles_TC + channels_C % 2 * (torch.pi / 2)).sin().float()

@@ -9,8 +9,6 @@ from minigpt.settings import DEFAULT_WINDOW, ModelConfig
 from minigpt.settings.model import NAMES
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from minigpt.models.baselines import Baseline
     from minigpt.models.encoder_decoder import EncoderDecoder
     from minigpt.models.gpt import GPT
@@ -96,21 +94,6 @@ def equal_shape(shape: ModelConfig, model: str, window: int | None = None) -> Mo
     return of(best)
 
 
-def sinusoids(context: int, width: int) -> "Tensor":
-    """[T, C]: channels 2i and 2i + 1 hold the sine and cosine of position / 10,000^(2i / C).
-
-    The wavelengths go from 2π to nearly 10,000 · 2π, and the row at a fixed offset is a rotation of this one, the same
-    for every position. Vaswani et al., "Attention Is All You Need", 2017, section 3.5.
-    """
-    import torch
-
-    channels_C = torch.arange(width, dtype=torch.float64)
-    rates_C = 10_000.0 ** -(channels_C.div(2, rounding_mode="floor") * 2 / width)
-    angles_TC = torch.arange(context, dtype=torch.float64)[:, None] * rates_C
-    # A cosine is a sine a quarter of a turn ahead.
-    return (angles_TC + channels_C % 2 * (torch.pi / 2)).sin().float()
-
-
 def give_positions(model: "GPT", kind: str) -> "GPT":
     """Set the positions: learned leaves the model as it is; sinusoidal is `sinusoids` times AMPLITUDE; none is zeros.
 
@@ -121,6 +104,8 @@ def give_positions(model: "GPT", kind: str) -> "GPT":
     if kind == "learned":
         return model
     import torch
+
+    from minigpt.models.functional import sinusoids
 
     with torch.no_grad():
         table = sinusoids(*model.wpe.weight.shape).mul_(AMPLITUDE) if kind == "sinusoidal" else torch.tensor(0.0)

