@@ -4,16 +4,20 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
+from typing import cast
 
+from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.run_folder import RunFolder
 from minigpt.checkpoint.runs import TENSORBOARD
 from minigpt.models.decoder import decoding_threads
+from minigpt.models.encoder_decoder import EncoderDecoder
 from minigpt.models.kinds import Model
+from minigpt.models.translate import greedy
 from minigpt.sampling.engine import generate
 from minigpt.settings import SampleConfig
 from minigpt.text.arguments import few_words, opening_words
-from minigpt.text.pairs import BUILTIN
+from minigpt.text.pairs import BUILTIN, pairs_within
 from minigpt.text.tokenizer import END_OF_TEXT
 from minigpt.text.translations import EXAMPLE
 from minigpt.training.distributed import Ranks
@@ -26,6 +30,7 @@ from minigpt.training.tensorboard import event_files, is_installed
 
 _OPENING = 256  # tokens of the text, in which some words are sought to begin with
 _SAMPLED = 40  # tokens
+_TRANSLATED = 500  # validation pairs, about
 
 
 @dataclass
@@ -111,6 +116,21 @@ class Training:
             *whole, _ = tokenizer.decode([*ids.tolist(), tokenizer.end_of_text]).split(END_OF_TEXT)
             return few_words(whole[::2])
         return opening_words(tokenizer.decode(ids.tolist()))
+
+    def exact_share(self) -> float | None:
+        """The share of validation pairs, of at most 500, whose target the saved model writes exactly, greedily.
+
+        None for a model that reads no pairs, or without validation.
+        """
+        config = self.plan.model
+        if config.end is None or not self.plan.has_validation:
+            return None
+        _, pairs = pairs_within(config.end, config.context, self.plan.data)
+        numbers = range(0, len(pairs), max(1, len(pairs) // _TRANSLATED))
+        model = cast(EncoderDecoder, load(self.folder.path, self.model.device).torch_model)
+        written = greedy(model, [pairs.source(number).tolist() for number in numbers])
+        exact = sum(ids == pairs.target(number)[:-1].tolist() for number, ids in zip(numbers, written, strict=True))
+        return float(exact / len(numbers))
 
     def _short_sample(self) -> str:
         """Some tokens of the current model, from the beginning of a line, or the target that it writes for a source.

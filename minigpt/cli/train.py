@@ -135,6 +135,8 @@ def _conclude(training: "Training") -> None:
         note(f"stopped by {signal.Signals(number).name}; the run is saved. Continue with: {next_command}")
     bits = saved.get("validation_bits_per_byte")
     quality = "" if bits is None else f", {_reached(bits, info)} bits per byte on {info['corpus']['validation']}"
+    if number is None and (exact := training.exact_share()) is not None:
+        quality += f", {exact:.1%} of their targets exactly"
     if base is not None and not saved["step"] and not number:
         note(f"no step improved on that text, so the model is {base}, unchanged.")
     console = stdout()
