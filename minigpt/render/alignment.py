@@ -39,11 +39,11 @@ def over_words(grid: AlignmentGrid, symbols: Symbols = UNICODE) -> Words:
         for target in targets
     ]
     end = grid.source[-1].id
-    labels = [
-        [_label([tokens[at] for at in word], end, symbols) for word in words]
-        for tokens, words in ((grid.source, sources), (grid.target, targets))
-    ]
-    return Words(*labels, weights)
+    return Words(
+        [_label([grid.source[at] for at in word], end, symbols) for word in sources],
+        [_label([grid.target[at] for at in word], end, symbols) for word in targets],
+        weights,
+    )
 
 
 def _ranges(counts: Sequence[int]) -> list[range]:
@@ -85,7 +85,8 @@ def alignment_table(grid: AlignmentGrid, screen: Screen, *, sharpest: bool = Fal
                 line.append_text(share_cell(weights[at], cells[at], symbols))
             yield line
     if numbered:
-        yield screen.caption(*(f"{number}\u00a0{word}" for number, word in zip(headings, words.source, strict=True)))
+        named = zip(headings, words.source, strict=True)
+        yield screen.caption(*(f"{number}\u00a0{fit(word, screen.width - 9, symbols)}" for number, word in named))
     yield _caption(grid, screen, sharpest=sharpest)
 
 

@@ -82,6 +82,7 @@ def align(model: Model, tokenizer: Tokenizer, text: str, target: str | None = No
     from minigpt.sampling.distribution import require_finite
 
     attentive = _attentive(model)
+    require(bool(text.strip()), "There is no source to look at: give a text that is not only white space.")
     require(target is None or bool(target.strip()), f"{named('target')} needs a text that is not empty.")
     source = _side(attentive, tokenizer, text)
     written = _greedy(attentive, tokenizer, text) if target is None else _side(attentive, tokenizer, target)

@@ -1,4 +1,4 @@
-"""Which words of a source a model of pairs looks at: exact rates, whole rows, and the weights of transformers' Marian."""
+"""Which words of a source a model of pairs looks at: exact rates, whole rows, and the weights of Marian."""
 
 from collections.abc import Callable
 from pathlib import Path
