@@ -1,8 +1,8 @@
 """Which words of the source each word of the target looks at as it is written, in a model of pairs.
 
 Layers and heads count from 1. By default, the mean of the heads of the sharpest layer is shown: the one whose rows have
-the lowest mean entropy, which needs no truth. Measured on 301 of the built-in pairs, with the true target fed in: of the
-two layers of a Transformer it chose the second for 300 of them after 300 steps of training, and for all after 1,500.
+the lowest mean entropy, which needs no truth. Measured on 301 of the built-in pairs, with the true target fed in: of
+the two layers of a Transformer it chose the second for 300 of them after 300 steps of training, for all after 1,500.
 The alignment error rate of the first layer's mean was 32 % and 59 %, that of the second's 8 % both times.
 """
 
