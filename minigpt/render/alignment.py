@@ -86,7 +86,9 @@ def alignment_table(grid: AlignmentGrid, screen: Screen, *, sharpest: bool = Fal
             yield line
     if numbered:
         named = zip(headings, words.source, strict=True)
-        yield screen.caption(*(f"{number}\u00a0{fit(word, screen.width - 9, symbols)}" for number, word in named))
+        yield screen.caption(
+            *(f"{number}\u00a0{fit(word, screen.width - 9, symbols).rstrip()}" for number, word in named)
+        )
     yield _caption(grid, screen, sharpest=sharpest)
 
 

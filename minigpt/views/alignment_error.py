@@ -78,14 +78,16 @@ def alignment_error_rates(
     `model` is in evaluation mode. The decoder reads the true target, not its own (teacher forcing). A model without
     attention over the source has no layers here, and so no rates. Raises ConfigError for a text beyond the context.
     """
+    from minigpt.models.decoder import decoding_threads
     from minigpt.models.encoder_decoder import look_across
 
     rates = list[list[float]]()
-    for each in translations:
-        source, target = tokenizer.encode_prompt(each.source), tokenizer.encode(each.target)
-        weights_LHTS = look_across(model, source.ids, [model.end, *target])
-        target_bytes = tokenizer.byte_counts(each.target, target).tolist()
-        rates.append([error_rate(layer.mean(0), each, source.byte_counts, target_bytes) for layer in weights_LHTS])
+    with decoding_threads(model):
+        for each in translations:
+            source, target = tokenizer.encode_prompt(each.source), tokenizer.encode(each.target)
+            weights_LHTS = look_across(model, source.ids, [model.end, *target])
+            target_bytes = tokenizer.byte_counts(each.target, target).tolist()
+            rates.append([error_rate(layer.mean(0), each, source.byte_counts, target_bytes) for layer in weights_LHTS])
     if not rates:
         raise CorpusError("There is no translation whose alignment could be measured.")
     return tuple(math.fsum(layer) / len(rates) for layer in zip(*rates, strict=True))
