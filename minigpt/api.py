@@ -43,6 +43,7 @@ from minigpt.text.arguments import single_token
 from minigpt.text.tokenizer import Encoded
 from minigpt.training.run import run
 from minigpt.views.against import ComparedNext, compare_next
+from minigpt.views.alignment import AlignmentGrid, align, alignment_grid, with_truth
 from minigpt.views.attention import AttentionGrid, attend, attention_grid
 from minigpt.views.attribution import Attribution, leave_one_out
 from minigpt.views.choices import Choice, weigh
@@ -145,10 +146,27 @@ class Checkpoint(on_disk.Checkpoint):
         With a `layer`, counted from 1, return the whole grid of that layer: the mean of its heads, or one `head`.
         """
         require(head is None or layer is not None, f"{named('head')} needs a {named('layer')}.")
+        require(
+            not self.model.config.reads_pairs,
+            f"attend is for a GPT, and this model is {NAMES[self.model.config.model]}: ask align(text).",
+        )
         attention = attend(self._gpt("attend shows attention"), self._ids(text))
         if layer is None:
             return Records.of(head_summaries(attention))
         return attention_grid(attention, self.tokenizer, layer, head)
+
+    def align(
+        self, text: str, target: str | None = None, *, layer: int | None = None, head: int | None = None
+    ) -> AlignmentGrid:
+        """Return which words of `text` a model of pairs looks at as it writes each word of its translation.
+
+        `target` is what it writes, by default its own translation. With a `layer`, counted from 1, return the mean of
+        its heads, or one `head`; by default, of the layer whose attention has the lowest entropy.
+        """
+        require(head is None or layer is not None, f"{named('head')} needs a {named('layer')}.")
+        self._ids(text)
+        alignment = with_truth(align(self.torch_model, self.tokenizer, text, target), self.path)
+        return alignment_grid(alignment, self.tokenizer, layer, head)
 
     def shared_word(self, text: str, other_text: str, word: str | None = None) -> SharedWord:
         """Return a word in two texts (by default the longest), layer by layer, and how similar its two vectors are."""

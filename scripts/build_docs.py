@@ -41,6 +41,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 PURPOSES = {
     "law.json": "The numbers of the scaling law, as `scripts/fit` finds them.",
     "measurements.jsonl": "The losses to which the law is fitted, one training a line.",
+    "alignment.html": "The frame of the attention from a target to its source.",
     "attention.html": "The frame of the attention of all heads.",
     "inside.html": "The stations of a token on its way through the model.",
     "history.html": "The frame of a training's history.",

@@ -10,15 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import minigpt
 from minigpt import api
 from minigpt.checkpoint import folder as on_disk
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, MinigptError, OutputError, named
+from minigpt.models.kinds import new_model
 from minigpt.models.parts import Part
 from minigpt.sampling.records import SampleEnd, StepRecord
-from minigpt.settings import Choices, TrainConfig
+from minigpt.settings import Choices, ModelConfig, TrainConfig
+from minigpt.text.learning import ending_texts
+from minigpt.text.tokenizer import Tokenizer
+from minigpt.views.alignment import align, alignment_grid
 from minigpt.views.attention import attend, attention_grid
 from minigpt.views.choices import weigh
 from minigpt.views.heads import head_summaries
@@ -133,6 +138,29 @@ def test_it_answers_as_its_parts_do(checkpoint: api.Checkpoint) -> None:
     assert [token.id for token in checkpoint.tokenize(TEXT)] == ids
     assert checkpoint.compare(checkpoint, TEXT, top=3).divergence_bits == 0
     assert checkpoint.shared_word("The fox runs", "A fox").first.word == "fox"
+
+
+def test_a_model_of_pairs_answers_what_it_looks_at(tmp_path: Path, bpe: Tokenizer) -> None:
+    tokenizer = ending_texts(bpe)
+    shape = {"vocab_size": bpe.vocab_size, "context": 32, "layers": 2, "heads": 2, "width": 16}
+    config = ModelConfig(model="transformer", end=tokenizer.end_of_text, **shape)
+    model = new_model(config).initialise(torch.Generator().manual_seed(0)).eval()
+    on_disk.save_description(tmp_path, config, tokenizer, torch.float32)
+    on_disk.save_weights(tmp_path, model)
+    checkpoint, found = minigpt.load(tmp_path), align(model, tokenizer, TEXT, "der Fuchs")
+    assert checkpoint.align(TEXT, "der Fuchs") == alignment_grid(found, tokenizer)
+    assert checkpoint.align(TEXT, "der Fuchs", layer=1, head=2) == alignment_grid(found, tokenizer, 1, 2)
+    assert checkpoint.align(TEXT).source == checkpoint.align(TEXT, "a").source
+    assert "adds up to" in str(minigpt.show(checkpoint.align(TEXT, "der Fuchs")))
+    with pytest.raises(ConfigError, match=r"ask align\(text\)"):
+        checkpoint.attend(TEXT)
+    with pytest.raises(ConfigError, match="head= needs a layer="):
+        checkpoint.align(TEXT, head=1)
+
+
+def test_a_gpt_has_no_alignment(checkpoint: api.Checkpoint) -> None:
+    with pytest.raises(ConfigError, match="this model is a GPT-2, of one text"):
+        checkpoint.align(TEXT)
 
 
 def test_sampling_is_a_stream_of_steps(checkpoint: api.Checkpoint) -> None:

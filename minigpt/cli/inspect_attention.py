@@ -1,4 +1,4 @@
-"""`minigpt inspect-attention`: which earlier tokens each token of a text looks at."""
+"""`minigpt inspect-attention`: which earlier tokens each token of a text looks at, or which words of its source."""
 
 from typing import Annotated
 
@@ -17,7 +17,8 @@ def inspect_attention(
     flags: Settings,
     json: Json = False,
     csv: Annotated[
-        bool, csv_flag("A row a head; with --layer, a row for each token and each that it looks at")
+        bool,
+        csv_flag("A row a head; with --layer or of a model of pairs, one for each token and each it looks at"),
     ] = False,
     html: Html = None,
     machine: Machine,
@@ -29,5 +30,7 @@ def inspect_attention(
         one head as a grid
     [bold]minigpt inspect-attention "can I have the check?" --with "I check the list"[/bold]
         a word in two texts
+    [bold]minigpt inspect-attention "the European Economic Area" -c checkpoints/translations[/bold]
+        which words a translation looks at
     """
     inspect("inspect-attention", flags, Output(json, csv, html), source=source, machine=machine, given=given)

@@ -99,3 +99,19 @@ class EncoderDecoder(nn.Module, ABC):
     def parameter_count(self) -> int:
         """The number of parameters, with the tied output head counted once."""
         return sum(p.numel() for p in self.parameters())
+
+
+@torch.inference_mode()
+def look_across(model: EncoderDecoder, source: Sequence[int], inputs: Sequence[int]) -> Tensor:
+    """[L, H, T, S]: how much of each token of `source` the decoder takes in where it has read each of `inputs`.
+
+    `source` ends with END, with which `inputs` begin; row t is of the step that writes what follows inputs[t]. Weights
+    are in float64; L is 0 for a model without attention. Raises ConfigError if either is longer than the context.
+    """
+    model.fitting([*source, *inputs[1:]])
+    source_BS, inputs_BT = (torch.tensor([ids], device=model.device) for ids in (source, inputs))
+    weights = list[Tensor]()
+    model.decode(inputs_BT, model.encode(source_BS), weights)
+    if not weights:
+        return torch.zeros(0, 0, len(inputs), len(source), dtype=torch.float64)
+    return torch.cat(weights).double().cpu()  # of each layer [1, H, T, S]

@@ -85,7 +85,7 @@ def grid_table(grid: AttentionGrid, screen: Screen, *, scores: bool = False) -> 
         if older:
             line.append("" if scores else f"{100 * math.fsum(grid.weights[row][:first]):>{_NUMBER}.0f}  ", "dim")
         for value in values[first:]:
-            line.append_text(_cell(value, cells, symbols, scores=scores))
+            line.append_text(Text(f"{value:.2f}".rjust(cells)) if scores else share_cell(value, cells, symbols))
         yield line
     yield _grid_caption(grid, first, cells, screen, scores=scores)
 
@@ -98,9 +98,8 @@ def _grid_heading(first: int, shown: int, cells: int, width: int, older: bool) -
     return Text(before + "".join(f"{first + i + 1:>{cells}}" for i in range(shown)), "bold")
 
 
-def _cell(value: float, cells: int, symbols: Symbols, *, scores: bool) -> Text:
-    if scores:
-        return Text(f"{value:.2f}".rjust(cells))
+def share_cell(value: float, cells: int, symbols: Symbols) -> Text:
+    """A share of 1 in percent, or in a single cell as a bar: bold from a half on, dim below a tenth."""
     style = "bold" if value >= 0.5 else "" if value >= 0.1 else "dim"
     if cells == 1:
         sign = symbols.levels[min(7, int(value * 8))] if value >= 0.02 else " "

@@ -10,6 +10,7 @@ from minigpt.records import to_plain
 from minigpt.render.style import safe_text
 from minigpt.sampling.records import StepRecord
 from minigpt.text.records import Token
+from minigpt.views.alignment import AlignmentGrid
 from minigpt.views.attention import AttentionGrid
 
 
@@ -85,10 +86,23 @@ def write_grid(grid: AttentionGrid, file: TextIO) -> None:
     """A header, then a row for each pair of a token and one that it looks at."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(GRID_COLUMNS)
-    tokens = [(position, token.id, _text(token), token.bytes) for position, token in enumerate(grid.tokens)]
+    tokens = _numbered(grid.tokens)
     for token, weights, scores in zip(tokens, grid.weights, grid.scores, strict=True):
         for looked_at, weight, score in zip(tokens, weights, scores, strict=False):
             writer.writerow([grid.layer, grid.head, *token, *looked_at, weight, score])
+
+
+def write_alignment(grid: AlignmentGrid, file: TextIO) -> None:
+    """Like `write_grid`, without scores: a row for each pair of a token of the target and one of the source."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(GRID_COLUMNS[:-1])
+    for token, weights in zip(_numbered(grid.target), grid.weights, strict=True):
+        for looked_at, weight in zip(_numbered(grid.source), weights, strict=True):
+            writer.writerow([grid.layer, grid.head, *token, *looked_at, weight])
+
+
+def _numbered(tokens: Sequence[Token]) -> list[tuple[Any, ...]]:
+    return [(position, token.id, _text(token), token.bytes) for position, token in enumerate(tokens)]
 
 
 def _cell(value: Any) -> Any:

@@ -21,7 +21,7 @@ _MODULES = {
         "tokenization",
         "corpus",
     ),
-    "inspect-attention": ("attention",),
+    "inspect-attention": ("attention", "alignment"),
     "inspect-embeddings": ("embeddings", "positions"),
 }
 

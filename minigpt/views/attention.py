@@ -12,6 +12,8 @@ from minigpt.errors import named
 from minigpt.records import Record
 from minigpt.settings import Range, Settings, require, setting
 from minigpt.text.records import Token
+from minigpt.views import alignment
+from minigpt.views.grids import check_head, check_page
 from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ INSTEAD = {  # by the kind of model
     "lstm": f"minigpt inspect-probs TEXT {named('gates')} shows an LSTM's gates and state.",
     "rnn": f"minigpt inspect-probs TEXT {named('gates')} shows an RNN's state.",
 }
-_MOST_WEIGHTS = 400_000  # on a page: 1 MB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +61,7 @@ def attention_grid(attention: Attention, tokenizer: Tokenizer, layer: int, head:
     """The grid of one head, or the mean over a layer's heads (of scores too). Raises ConfigError if there is no such
     head.
     """
-    layers, heads = attention.weights_LHTS.shape[:2]
-    require(1 <= layer <= layers, f"{named('layer')} must be from 1 to {layers}, not {layer}.")
-    require(head is None or 1 <= head <= heads, f"{named('head')} must be from 1 to {heads}, not {head}.")
+    check_head(attention.weights_LHTS, layer, head)
     weights, scores = attention.weights_LHTS[layer - 1], attention.scores_LHTS[layer - 1]
     chosen = slice(None) if head is None else slice(head - 1, head)
     return AttentionGrid(
@@ -99,7 +98,9 @@ class _Flags(Settings):
 
 def attention_of(question: Question) -> Attention:
     """The attention in the text that is asked about, with a note if it is only its last window."""
-    attention = attend(question.gpt(NEEDED_FOR, INSTEAD), question.ids)
+    model, target = question.gpt(NEEDED_FOR, INSTEAD), question.flags.target
+    require(target is None, f"{named('target')} is for a model of pairs: a GPT continues the text that it reads.")
+    attention = attend(model, question.ids)
     if attention.start:
         question.note(f"the text is longer than the context: its last {len(attention.ids)} tokens are shown.")
     return attention
@@ -115,12 +116,7 @@ def every_grid(question: Question, answer: Answer) -> Sequence[AttentionGrid]:
     """For each layer, the mean of its heads and every head. Raises ConfigError if they are too large for a page."""
     attention, config = answer.facts["attention"], question.model.config
     count = len(attention.ids)
-    weights = config.layers * (config.heads + 1) * count * (count + 1) // 2
-    require(
-        weights <= _MOST_WEIGHTS,
-        f"{named('html')}: a page holds {_MOST_WEIGHTS:,} attention weights at most. {count} tokens have {weights:,}, "
-        f"in {config.layers} layers of {config.heads} heads: give a shorter text.",
-    )
+    check_page(config.layers, config.heads, count, count * (count + 1) // 2)
     return [
         attention_grid(attention, question.tokenizer, layer, head)
         for layer in range(1, config.layers + 1)
@@ -135,8 +131,9 @@ VIEW = View(
     title="Which earlier tokens each token looks at",
     settings=_Flags,
     asked_by=("layer",),
-    takes=("head", "scores"),
+    takes=("head", "scores", "target"),
     page=every_grid,
     tokens_ahead=None,
     at_end=False,
+    for_pairs=alignment.VIEW,
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from minigpt.errors import CorpusError
+from minigpt.views import alignment
 from minigpt.views.attention import attention_of, every_grid
 from minigpt.views.view import Answer, Question, View
 
@@ -81,7 +82,9 @@ VIEW = View(
     key="heads",
     ask=_ask,
     title="Where each attention head looks",
+    takes=("target",),
     page=every_grid,
     tokens_ahead=None,
     at_end=False,
+    for_pairs=alignment.VIEW,
 )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from dataclasses import dataclass
-from itertools import accumulate, groupby
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from minigpt.errors import brief, escaped, named
 from minigpt.records import Record
 from minigpt.settings import Settings, require, setting
 from minigpt.text.records import Token
+from minigpt.text.words import joined_words
 from minigpt.views.attention import INSTEAD, NEEDED_FOR, attend
 from minigpt.views.view import Answer, Question, View
 
@@ -131,26 +132,6 @@ def _in_context(model: GPT, tokenizer: Tokenizer, text: str, wanted: str, top: i
         first=number == 0,
     )
     return context, vectors_LC
-
-
-def joined_words(byte_counts: Sequence[int], start: int, text: str, *, alone: int = 0) -> list[range]:
-    """The tokens from `start` on, grouped into words of `text`: letters and digits, or other signs, with a space before
-    them.
-
-    `byte_counts`: how many bytes of `text` each token stands for; the first `alone` stand before it, each by itself.
-    Ranges count from `start`. A token that spans two words belongs to the first of which it has a letter.
-    """
-    parts = re.findall(r"\s*\w+|\s*[^\w\s]+|\s+", text)
-    ends = list(accumulate(len(part.encode()) for part in parts))
-    numbers, at, whole = list[int](), 0, text.encode()
-    for index, count in enumerate(byte_counts):
-        data = whole[at : at + count]
-        spaces = len(data) - len(data.lstrip())
-        word = bisect_right(ends, at + min(spaces, max(0, count - 1)))
-        numbers.append(index - alone if index < alone else word)
-        at += count
-    words = (list(word) for _, word in groupby(range(len(numbers) - start), key=lambda index: numbers[start + index]))
-    return [range(word[0], word[-1] + 1) for word in words]
 
 
 def word_weights(weights_TS: Tensor, word: range, words: Sequence[range]) -> list[float]:

@@ -157,8 +157,9 @@ def chosen_view(views: Sequence[View], flags: Settings) -> View:
 
 def _misplaced(views: Sequence[View], name: str, asked: Sequence[str], flags: Settings) -> str:
     """The message about a setting that the view which is asked for does not take."""
-    openers = [view.asked_by[0] for view in views if name in view.takes and len(view.asked_by) == 1]
-    if not openers:  # it belongs to the command's default view
+    takers = [view for view in views if name in view.takes]
+    openers = [view.asked_by[0] for view in takers if len(view.asked_by) == 1]
+    if not openers or not all(view.asked_by for view in takers):  # it belongs to the command's default view
         return f"{named(name)} does not go with {' and '.join(map(named, asked))}."
     metavar = settings_of(flags)[openers[0]].metavar if len(openers) == 1 else None
     return f"{named(name)} goes with {one_of(named(opener, metavar) for opener in openers)}."

@@ -1,29 +1,32 @@
-// Which earlier tokens each token looks at: lines over the text, a grid, and a list for one token.
-views.attention = (section, { tokens, grids }) => {
+// What each token looks at: a grid, a list for one token, and, if it looks at the same text, lines over the text.
+// `looked`: the tokens of another text. `chosen`: layer and head of the grid that is shown first.
+views.attention = views.alignment = (section, { tokens, looked, grids, chosen }) => {
   const find = (selector) => section.querySelector(selector);
   const LISTED = 8;
   const [NUMBER, WORD] = [1.7, 4]; // rem, the widths from which a cell has room for them
   const SHADES = [0, 0.25, 0.5, 0.75, 1];
   const layers = [...new Set(grids.map(({ layer }) => layer))];
   const heads = [...new Set(grids.map(({ head }) => head))]; // null for the mean
-  const at = { layer: 0, head: 0, row: tokens.length - 1, byRow: false, numbered: false, also: new Set() };
+  const columns = looked ?? tokens;
+  const at = { layer: 0, head: 0, row: looked ? 0 : tokens.length - 1, byRow: false, numbered: false, also: new Set() };
+  if (chosen) [at.layer, at.head] = [layers.indexOf(chosen[0]), Math.max(0, heads.indexOf(chosen[1]))];
 
   const share = (weight) => `${(weight / 10).toFixed(1)} %`;
   const gridOf = (head) => grids.find(({ layer, head: its }) => layer === layers[at.layer] && its === heads[head]);
 
-  const cells = tokens.map((_, row) => tokens.slice(0, row + 1).map(() => element("td", { "data-row": row })));
+  const cells = tokens.map((_, row) => (looked ?? tokens.slice(0, row + 1)).map(() => element("td", { "data-row": row })));
   const labelled = (text, properties) => element("th", properties, [element("bdi", { text })]);
   const rows = tokens.map((text, row) => element("tr", { "data-row": row }, [labelled(text, { scope: "row", class: "label" }), ...cells[row]]));
   find(".grid").append(
-    element("thead", {}, [element("tr", {}, [element("td"), ...tokens.map((text) => labelled(text, { scope: "col", title: text }))])]),
+    element("thead", {}, [element("tr", {}, [element("td"), ...columns.map((text) => labelled(text, { scope: "col", title: text }))])]),
     element("tbody", {}, rows),
   );
-  find(".attention").style.setProperty("--count", tokens.length);
+  find(".attention").style.setProperty("--count", Math.max(tokens.length, columns.length));
   find(".layer").append(...layers.map((text) => element("option", { text })));
   find(".head").append(...heads.map((head) => element("option", { text: head ?? "mean" })));
   find(".shades").append(...SHADES.map(() => element("li")));
-  const arcs = new Arcs(find(".lines"), tokens);
-  makeAlso();
+  const arcs = looked ? null : new Arcs(find(".lines"), tokens);
+  if (arcs) makeAlso();
 
   // A box for each head whose lines can be drawn beside those of the chosen one.
   function makeAlso() {
@@ -64,7 +67,7 @@ views.attention = (section, { tokens, grids }) => {
       row.forEach((cell, j) => {
         const weight = weights[i][j];
         shade(cell, weight / whole);
-        cell.title = `${tokens[i]} looks at ${tokens[j]}: ${share(weight)}`;
+        cell.title = `${tokens[i]} looks at ${columns[j]}: ${share(weight)}`;
         cell.textContent = !at.numbered ? "" : weight < 5 ? "·" : Math.round(weight / 10);
       });
     });
@@ -78,20 +81,20 @@ views.attention = (section, { tokens, grids }) => {
   }
 
   function showRow() {
-    const { layer, head, weights } = gridOf(at.head);
+    const { layer, head, weights, note } = gridOf(at.head);
     rows.forEach((row, i) => row.classList.toggle("shown", i === at.row));
     const drawn = [...new Set([at.head, ...at.also])];
-    arcs.show(at.row, drawn.map((i) => ({
+    arcs?.show(at.row, drawn.map((i) => ({
       hue: Arcs.hue(i, heads.length),
       weights: gridOf(i).weights[at.row].map((weight) => weight / 1000),
     })));
     const ordered = weights[at.row].map((weight, j) => [weight, j]).sort(([a], [b]) => b - a);
     const [looked, others] = [ordered.slice(0, LISTED), ordered.slice(LISTED)];
-    const list = looked.map(([weight, j]) => `${tokens[j]} (${j + 1}) ${share(weight)}`);
+    const list = looked.map(([weight, j]) => `${columns[j]} (${j + 1}) ${share(weight)}`);
     const rest = others.reduce((sum, [weight]) => sum + weight, 0);
     if (others.length) list.push(`${others.length} other${others.length > 1 ? "s" : ""} ${share(rest)}`);
     const name = head === null ? `mean of layer ${layer}` : `layer ${layer}, head ${head}`;
-    find(".looks").textContent = `${name}: ${tokens[at.row]} (${at.row + 1}) looks at ${list.join(", ")}`;
+    find(".looks").textContent = `${name}: ${tokens[at.row]} (${at.row + 1}) looks at ${list.join(", ")}${note ? ` · ${note}` : ""}`;
   }
 
   function move(name, step, count) {
