@@ -142,7 +142,7 @@ def _pair_rows(comparison: Comparison) -> Iterator[_Row]:
     yield row("exact translations", _of("translations", "exact_matches"), _PERCENT, max, "exact translations")
     for first, last in source_lengths(comparison):
         exact, range_ = _exact(last), f"{first} to {last} tokens" if first < last else f"{last} tokens"
-        yield row(f"   source of {range_}", exact, _PERCENT, max, f"those of {range_}")
+        yield row(f"   source of {range_}", exact, _PERCENT, max, f"exact translations of {range_}")
     yield row("alignment error rate", _of("translations", "alignment_error_rate"), _PERCENT)
     yield row("   in layer", _of("translations", "alignment_layer"), _WHOLE)
     yield row("   of a diagonal", _of("translations", "diagonal_error_rate"), _PERCENT)
