@@ -43,8 +43,6 @@ def compare(
     """
     [bold]minigpt compare notes.txt[/bold]
         about half an hour, on your text
-    [bold]minigpt compare --quick[/bold]
-        a first look at Python's reference
     [bold]minigpt compare --ablate --quick[/bold]
         a GPT without positions, heads, attention, MLP
     [bold]minigpt compare --pairs --quick[/bold]
