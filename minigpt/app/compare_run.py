@@ -20,9 +20,11 @@ from minigpt.contest.comparison import (
 )
 from minigpt.contest.contest import Contest
 from minigpt.contest.records import Comparison
+from minigpt.contest.translation import PairContest, begin_pairs, reopened_pairs
 from minigpt.errors import named
 from minigpt.settings import ContestSettings, CorpusSettings, Machine, require
 from minigpt.text.corpus import read_corpus
+from minigpt.text.pairs import read_pairs
 from minigpt.training.plan import Plan
 
 
@@ -30,8 +32,9 @@ def new_contest(text: CorpusSettings, wanted: ContestSettings, machine: Machine,
     """Begin a comparison in a new folder."""
     device = use_device(machine.device, machine.threads)
     with Scratch(wanted.out) as scratch:
-        corpus = read_corpus(text.corpus, text, progress=stages("reading", None))
-        comparison, plan = begin(
+        reading, beginning = (read_pairs, begin_pairs) if wanted.pairs else (read_corpus, begin)
+        corpus = reading(text.corpus, text, progress=stages("reading", None))
+        comparison, plan = beginning(
             corpus,
             minutes=wanted.budget_minutes,
             quick=wanted.quick,
@@ -63,15 +66,17 @@ def reopened_contest(run: str, minutes: float | None, machine: Machine) -> Conte
     )
     if minutes is not None:
         require(
-            comparison.tokens is None,
+            not comparison.planned,
             f"{named('resume')} keeps the {named('minutes')} that its trainings were planned for: leave them out.",
         )
         comparison = replace(comparison, minutes=minutes)
-    return _contest(folder, comparison, reopened(comparison, tokenizer, data), device, machine)
+    reopen = reopened_pairs if comparison.pairs else reopened
+    return _contest(folder, comparison, reopen(comparison, tokenizer, data), device, machine)
 
 
 def _contest(folder: Path, comparison: Comparison, plan: Plan, device: torch.device, machine: Machine) -> Contest:
-    contest = (Ablation if comparison.ablation else Contest)(folder, comparison, plan, device)
+    kind = PairContest if comparison.pairs else Ablation if comparison.ablation else Contest
+    contest = kind(folder, comparison, plan, device)
     contest.again += "" if machine.device == "auto" else f" {named('device', machine.device)}"
     contest.again += "" if machine.threads is None else f" {named('threads', machine.threads)}"
     return contest

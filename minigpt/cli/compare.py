@@ -27,7 +27,7 @@ from minigpt.settings import ContestSettings, CorpusSettings, Machine, TextForma
 if TYPE_CHECKING:
     from minigpt.contest.contest import Contest
 
-_FIXED_AT_THE_START = {"corpus", "out", "seed", "quick", "ablate", *settings_of(TextFormat)}
+_FIXED_AT_THE_START = {"corpus", "out", "seed", "quick", "ablate", "pairs", *settings_of(TextFormat)}
 
 
 @command
@@ -43,10 +43,10 @@ def compare(
     """
     [bold]minigpt compare notes.txt[/bold]
         about half an hour, on your text
-    [bold]minigpt compare --quick[/bold]
-        a first look at Python's reference
     [bold]minigpt compare --ablate --quick[/bold]
         a GPT without positions, heads, attention, MLP
+    [bold]minigpt compare --pairs --quick[/bold]
+        translating: one vector, attention, a Transformer
     [bold]minigpt compare --resume latest[/bold]
         continue one that was stopped
     """
@@ -57,7 +57,7 @@ def compare(
     require(
         wanted.resume is None or not given.keys() & _FIXED_AT_THE_START,
         f"{named('resume')} keeps what the comparison began with: leave out CORPUS, {named('out')}, {named('seed')}, "
-        f"{named('quick')} and {named('ablate')}.",
+        f"{named('quick')}, {named('ablate')} and {named('pairs')}.",
     )
     check_page(html)
     from minigpt.app.compare_run import new_contest, reopened_contest
@@ -66,7 +66,7 @@ def compare(
         with working() as work:
             contest = new_contest(text, wanted, machine, work.begin)
         if not text.corpus:
-            note("no text given, so this compares on Python's own language reference.")
+            note(f"no text given, so this compares on {_builtin(wanted)}.")
         corpus = contest.plan.corpus
         for sentence in filter(None, (*corpus.notes, corpus.separator_note, *contest.plan.notes)):
             note(sentence)
@@ -109,4 +109,9 @@ def _print(comparison: Comparison, folder: Path) -> None:
         note(error.message)
     if not comparison.ablation:
         say(console, " every model is a separate run, such as:")
-        say(console, f"  minigpt sample -c {shlex.quote(str(folder / 'lstm-tokens'))}")
+        run = "seq2seq-time" if comparison.pairs else "lstm-tokens"
+        say(console, f"  minigpt sample -c {shlex.quote(str(folder / run))}")
+
+
+def _builtin(wanted: ContestSettings) -> str:
+    return "English phrases with their French" if wanted.pairs else "Python's own language reference"

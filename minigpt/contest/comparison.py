@@ -50,7 +50,7 @@ def begin(
     """Tokenize the text and size the models. Raises ConfigError and CorpusError."""
     batch = _STEP_TOKENS.get(device.type, _MANY_STEP_TOKENS) // CONTEXT
     choices = Choices(preset=PRESET, context=CONTEXT, batch_size=batch)
-    plan = make_plan(corpus, None, choices, _settings(seed), device, scratch, progress)
+    plan = make_plan(corpus, None, choices, settings_of_all(seed), device, scratch, progress)
     assert plan.has_validation, "of a text that is long enough to train on, a tenth is left"
     comparison = Comparison(
         name=corpus.name,
@@ -64,16 +64,18 @@ def begin(
         quick=quick,
         seed=seed,
         machine=machine_name(device),
-        contenders=tuple(_contender(equal_shape(plan.model, kind)) for kind in ORDER),
+        contenders=tuple(contender_of(equal_shape(plan.model, kind)) for kind in ORDER),
     )
     return comparison, plan
 
 
-def _settings(seed: int) -> TrainConfig:
+def settings_of_all(seed: int) -> TrainConfig:
+    """What is the same for all contenders: AdamW in float32."""
     return TrainConfig(optimizer="adamw", precision="float32", seed=seed, snapshots=0)
 
 
-def _contender(config: ModelConfig) -> Contender:
+def contender_of(config: ModelConfig) -> Contender:
+    """A contender of which nothing is measured yet."""
     return Contender(
         model=config.model,
         layers=config.layers,
@@ -98,7 +100,7 @@ def reopened(comparison: Comparison, tokenizer: Tokenizer, data: TokenData) -> P
             heads=preset.heads,
             width=preset.width,
         ),
-        train=replace(_settings(comparison.seed), batch_size=comparison.batch_size),
+        train=replace(settings_of_all(comparison.seed), batch_size=comparison.batch_size),
         validation=comparison.validation,
         notes=(),
         bytes_per_token=data.train_bytes / len(data.train),
@@ -152,6 +154,7 @@ def open_comparison(folder: Path) -> tuple[Comparison, Tokenizer, TokenData]:
         raise CheckpointError(f"{folder} contains no comparison: it has no {COMPARISON}.{near_run(folder)}")
     comparison = record_of(Comparison, read_own_json(path), path)
     tokenizer, data = tokenizer_from_file(folder / TOKENIZER), load_tokens(folder)
-    if tokenizer.vocab_size != comparison.vocab_size or len(data.train) <= comparison.context:
+    is_short = not comparison.pairs and len(data.train) <= comparison.context
+    if tokenizer.vocab_size != comparison.vocab_size or is_short:
         raise CheckpointError(f"{folder} cannot be resumed: its tokenizer, its ids and {path.name} do not match.")
     return comparison, tokenizer, data

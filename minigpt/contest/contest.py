@@ -59,6 +59,10 @@ class Contest:
     `again` is the command that continues.
     """
 
+    untrained: tuple[str, ...] = UNTRAINED
+    trained: tuple[str, ...] = TRAINED
+    rates: tuple[float, ...] = lengths.RATES
+
     def __init__(self, folder: Path, comparison: Comparison, plan: Plan, device: torch.device) -> None:
         self.folder, self.comparison, self.plan, self._device = folder, comparison, plan, device
         self.again = f"minigpt compare {named('resume', shlex.quote(str(folder)))}"
@@ -82,15 +86,19 @@ class Contest:
 
     def measurements(self) -> Iterator[Measurement]:
         """The missing measurements, one after the other; each must be recorded (`take`) before the next."""
-        for kind, what in enumerate(UNTRAINED, 1):
-            yield from self._at_a_pace(list(self._missing(what)), len(UNTRAINED) - kind)
-        if self.comparison.tokens is None:
-            self._set(lengths.shared(self.comparison, self._recall_seconds(), self.again))
+        for kind, what in enumerate(self.untrained, 1):
+            yield from self._at_a_pace(list(self._missing(what)), len(self.untrained) - kind)
+        if not self.comparison.planned:
+            self._set(self._shared())
         if not self.comparison.quick:
-            for rate in lengths.RATES:
+            for rate in self.rates:
                 yield from self._untried(rate)
-        for what in TRAINED:
+        for what in self.trained:
             yield from self._missing(what)
+
+    def _shared(self) -> Comparison:
+        """The comparison with the lengths of its trainings."""
+        return lengths.shared(self.comparison, self._recall_seconds(), self.again)
 
     def _at_a_pace(self, measurements: Sequence[Measurement], kinds: int) -> Iterator[Measurement]:
         """Measurements of one kind, while the minutes suffice; this many `kinds` come after them."""
@@ -99,13 +107,13 @@ class Contest:
             before = self.comparison.spent_seconds
             yield measurement
             seconds.append(self.comparison.spent_seconds - before)
-            if number > 1 and self.comparison.tokens is None:
+            if number > 1 and not self.comparison.planned:
                 left, later = len(measurements) - number, kinds * len(self.comparison.contenders)
                 lengths.require_pace(self.comparison, seconds, left, later, self.again)
 
     def total(self) -> int:
         """The number of measurements."""
-        rates = 0 if self.comparison.quick else len(lengths.RATES)
+        rates = 0 if self.comparison.quick else len(self.rates)
         return len(self.comparison.contenders) * (len(self.comparison.measured) + rates)
 
     def done(self) -> int:
@@ -154,9 +162,12 @@ class Contest:
     def _config(self, contender: Contender) -> ModelConfig:
         return equal_shape(self.plan.model, contender.model)
 
+    def _step_tokens(self) -> float:
+        return self.plan.train.batch_size * self.plan.model.context
+
     def _settings(self, contender: Contender, tokens: float, seconds: float | None = None) -> TrainConfig:
         """AdamW for all, in float32, with this contender's learning rate and pace."""
-        steps = max(1, round(tokens / self.plan.train.batch_size / self.plan.model.context))
+        steps = max(1, round(tokens / self._step_tokens()))
         return replace(
             self.plan.train,
             steps=steps,
@@ -217,12 +228,16 @@ class Contest:
         return {what: contender_run(folder.logged(), path.name)} if folder.info["status"] in FINISHED else None
 
     def _equal_settings(self, contender: Contender, what: str) -> TrainConfig:
-        tokens, seconds = self.comparison.tokens, self.comparison.seconds
-        assert tokens is not None
-        assert seconds is not None
         if what == "equal_tokens":
-            return self._settings(contender, tokens)
-        return self._settings(contender, lengths.tokens_in(contender, self.comparison.context, seconds), seconds)
+            assert self.comparison.tokens is not None
+            return self._settings(contender, self.comparison.tokens)
+        seconds = self.comparison.seconds
+        assert seconds is not None
+        return self._settings(contender, self._seconds_tokens(contender, seconds), seconds)
+
+    def _seconds_tokens(self, contender: Contender, seconds: float) -> float:
+        """Roughly the number of tokens that a contender trains on in this many seconds."""
+        return lengths.tokens_in(contender, self.comparison.context, seconds)
 
     def _positions(self, contender: Contender) -> dict[str, Any]:
         """The losses and gradients by position of the model trained with equal tokens."""
@@ -265,4 +280,5 @@ def contender_run(records: Sequence[TrainRecord], folder: str = "") -> Contender
         bits_per_byte=min(value for _, value in known),
         by_tokens=tuple((float(record.tokens), value) for record, value in known),
         by_seconds=tuple((record.seconds, value) for record, value in known),
+        validation_loss_nats=min(known, key=lambda each: each[1])[0].validation_loss_nats,
     )

@@ -11,13 +11,23 @@ from minigpt.settings import require
 from minigpt.training.plan import BASELINE_RATES
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)  # tried for each model
-USUAL_RATES = {**BASELINE_RATES, "gpt": 1e-3}  # where none is tried: the best on the built-in text
+PAIRS_RATES = (1e-3, 3e-3, 1e-2)
+USUAL_RATES = {
+    **BASELINE_RATES,
+    "gpt": 1e-3,
+    "seq2seq": 1e-2,
+    "seq2seq-attention": 1e-2,
+    "transformer": 1e-3,
+}  # where none is tried: the best on the built-in text
 WARMUP_PART = 20  # one in so many steps
 EVALUATIONS = 8  # on the way
 
 # How the time that is left once speeds are measured is shared out; loading and saving take the rest.
 _TRIED, _TOKENS, _TIME, _RECALL = 0.25, 0.35, 0.25, 0.15
 _USED = 0.95
+# Of models of pairs; translating, and looking at alignments, take the rest.
+_PAIRS_TRIED, _PAIRS_TIME = 0.35, 0.65
+_PAIRS_USED = 0.85
 _FEWEST_EVALUATED, _MOST_EVALUATED = 4096, 100_000  # tokens
 _FEWEST_STEPS, FEWEST_SECONDS = 10, 8.0  # in 3 s a GPT may take no step besides its evaluations
 
@@ -51,6 +61,9 @@ def _parts(comparison: Comparison) -> float:
 
 def _least(comparison: Comparison, seconds: float) -> float:
     """The time of all trainings if those with the fewest tokens take this many `seconds`."""
+    if comparison.pairs:
+        parts = _PAIRS_TIME + (0 if comparison.quick else _PAIRS_TRIED)
+        return FEWEST_SECONDS * len(comparison.contenders) / _PAIRS_TIME * parts / _PAIRS_USED
     least = max(seconds / _TOKENS, FEWEST_SECONDS * len(comparison.contenders) / _TIME)
     return least * _parts(comparison) / _USED
 
@@ -79,6 +92,24 @@ def equally_shared(comparison: Comparison, rate: float, again: str) -> Compariso
     return replace(comparison, tokens=round((_USED * left / models - looking) * rate))
 
 
+def pairs_shared(comparison: Comparison, side: float, step_tokens: float, again: str) -> Comparison:
+    """`comparison`, of pairs, with the lengths of its trainings. Raises ConfigError if there is too little time.
+
+    `side`: the average number of tokens of a source or a target; `step_tokens`: those of a training step.
+    """
+    contenders = comparison.contenders
+    left = 60 * comparison.minutes - comparison.spent_seconds
+    _require_time(comparison, comparison.spent_seconds + _least(comparison, 0.0), again)
+    part = _PAIRS_USED * left / (_PAIRS_TIME + (0 if comparison.quick else _PAIRS_TRIED))
+    a_token = sum(1 / _speed(contender, side) for contender in contenders)
+    tried = max(_FEWEST_STEPS * step_tokens, part * _PAIRS_TRIED / len(PAIRS_RATES) / a_token)
+    return replace(
+        comparison,
+        seconds=part * _PAIRS_TIME / len(contenders),
+        tried_tokens=None if comparison.quick else round(tried),
+    )
+
+
 def _fewest_tokens(comparison: Comparison) -> int:
     return _FEWEST_STEPS * comparison.batch_size * comparison.context
 
@@ -94,7 +125,7 @@ def _require_time(comparison: Comparison, seconds: float, again: str) -> None:
     )
 
 
-def tokens_in(contender: Contender, context: int, seconds: float) -> float:
+def tokens_in(contender: Contender, context: float, seconds: float) -> float:
     """Roughly the number of tokens that a contender trains on in this many seconds."""
     return seconds * _speed(contender, context)
 
@@ -104,6 +135,6 @@ def evaluated_tokens(tokens: float) -> int:
     return round(min(_MOST_EVALUATED, max(_FEWEST_EVALUATED, tokens / 50)))
 
 
-def _speed(contender: Contender, context: int) -> float:
+def _speed(contender: Contender, context: float) -> float:
     assert contender.training_tokens_per_second is not None
     return rate_at(contender.training_tokens_per_second, context)

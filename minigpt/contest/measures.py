@@ -20,13 +20,16 @@ from torch import Tensor
 
 from minigpt.contest.records import Points
 from minigpt.models.decoder import decoder_for, decoding_threads
+from minigpt.models.encoder_decoder import EncoderDecoder
 from minigpt.models.kinds import Model, new_model
 from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.shards import Ids
-from minigpt.training.speed import measure_rate
+from minigpt.training.speed import measure_rate, rate_on
 
 CONTEXTS = (32, 64, 128, 256, 512)
 TOKENS = (1, 64, 128, 256, 512, 1024)
+SIDES = (8, 16, 32, 64)  # tokens of a source, and of a target
+PAIR_TOKENS = (1, 16, 64, 256)
 LOSS_WINDOWS, GRADIENT_WINDOWS = 256, 32
 _AROUND = 16  # steps whose median is taken: those after this one
 _AT_ONCE = 16  # windows
@@ -45,7 +48,7 @@ def training_rates(
     )
 
 
-def rate_at(rates: Points, context: int) -> float:
+def rate_at(rates: Points, context: float) -> float:
     """The rate of the measured length nearest to `context`."""
     return min(rates, key=lambda point: abs(point[0] - context))[1]
 
@@ -59,6 +62,48 @@ def step_costs(config: ModelConfig, device: torch.device, tokens: Sequence[int] 
         decoder.prefill([0])
         times = [_timed(decoder.step) for _ in range(tokens[-1] + _AROUND)]
     return tuple((number, 1000 * median(times[number - 1 : number - 1 + _AROUND])) for number in tokens)
+
+
+def pair_rates(
+    config: ModelConfig, settings: TrainConfig, device: torch.device, sides: Sequence[int] = SIDES
+) -> Points:
+    """(tokens a side, tokens per second) on random pairs, always with as many tokens in a step."""
+    tokens = 2 * settings.batch_size * sides[0]
+    return tuple((side, _pair_rate(config, settings, device, side, tokens // (2 * side))) for side in sides)
+
+
+def _pair_rate(config: ModelConfig, settings: TrainConfig, device: torch.device, side: int, batch_size: int) -> float:
+    assert config.end is not None
+    batch_size = max(1, batch_size)
+    ids_PT = np.random.default_rng(0).integers(config.end, size=(20 * batch_size, side), dtype=np.uint32)
+    ids_PT[:, -1] = config.end  # each row a source or a target; the last needs no end
+    return rate_on(ids_PT.ravel()[:-1], replace(config, context=side), device, settings, batch_size)
+
+
+@torch.inference_mode()
+def pair_step_costs(config: ModelConfig, device: torch.device, tokens: Sequence[int] = PAIR_TOKENS) -> Points:
+    """(number of the generated token, milliseconds) for a random model, after a source of as many tokens, which is
+    encoded already.
+    """
+    model = new_model(replace(config, context=tokens[-1] + _AROUND))
+    assert isinstance(model, EncoderDecoder)
+    model = model.initialise(torch.Generator().manual_seed(0)).to(device).eval()
+
+    def timed(number: int) -> float:
+        read = torch.zeros(1, number, dtype=torch.long, device=device)
+        state, times = model.encode(read), []
+        if number > 1:
+            _, state = model.decode(read[:, 1:], state)
+        for _ in range(_AROUND):
+            started = time.perf_counter()
+            y_BTC, state = model.decode(read[:, :1], state)
+            float(model.head(y_BTC)[0, 0, 0])  # a GPU is waited for
+            times.append(time.perf_counter() - started)
+        return 1000 * median(times)
+
+    with decoding_threads(model):
+        timed(1)  # torch's first steps are slow
+        return tuple((number, timed(number)) for number in tokens)
 
 
 def _timed(step: Callable[[Sequence[int]], np.ndarray]) -> float:

@@ -82,7 +82,7 @@ def equal_shape(shape: ModelConfig, model: str, window: int | None = None) -> Mo
     def miss(width: int) -> float:
         return abs(of(width).parameter_count() / wanted - 1)
 
-    for multiple in (16, 8, 4, 2, 1):
+    for multiple in (16, 8, 4, 2) if model == "seq2seq-attention" else (16, 8, 4, 2, 1):  # half of it reads each way
         large = next(width for width in count(multiple, multiple) if of(width).parameter_count() >= wanted)
         best = min(max(multiple, large - multiple), large, key=miss)
         if miss(best) <= _CLOSE:

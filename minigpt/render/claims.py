@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from minigpt.contest.records import Comparison, Contender, Points
-from minigpt.render.compare import small_share
+from minigpt.render.compare import small_share, source_lengths
 from minigpt.render.panels import NAMES, octaves, relative
 from minigpt.render.style import compact
 
@@ -24,7 +24,8 @@ class Claim:
 
 def claim_of(panel: str, comparison: Comparison) -> Claim:
     """The claim that the panel of this name is about."""
-    return (_PARTS if comparison.ablation else _CLAIMS)[panel](comparison)
+    claims = _PAIRS if comparison.pairs else _PARTS if comparison.ablation else _CLAIMS
+    return claims[panel](comparison)
 
 
 def _speed(comparison: Comparison) -> Claim:
@@ -108,11 +109,7 @@ def _recall(comparison: Comparison) -> Claim:
 def _cost(comparison: Comparison) -> Claim:
     last = _last(comparison, "step_milliseconds")
 
-    def growth(contender: Contender) -> float | None:
-        points = contender.step_milliseconds
-        return points[-1][1] / points[0][1] if points and points[0][1] else None
-
-    growths = _numbers(comparison, growth)
+    growths = _numbers(comparison, lambda contender: _growth(contender.step_milliseconds))
     return Claim(
         "A recurrent network generates every token at the same cost; attention costs more the further it looks back.",
         _measured(f"Times as long for token {last:,.0f} as for the first", growths, "{:.2f}".format)
@@ -136,6 +133,87 @@ def _position_by_part(comparison: Comparison) -> Claim:
     )
 
 
+def _exact(comparison: Comparison) -> Claim:
+    (first, last), falls = _lengths(comparison), dict[str, float]()
+    shown = []
+    for contender in comparison.contenders:
+        points = contender.translations.exact_by_length if contender.translations else None
+        short, long = _y(points, first[1]), _y(points, last[1])
+        if short is not None and long is not None:
+            falls[contender.model] = round(short, 3) - round(long, 3)  # as it is shown
+            shown.append(f"{NAMES[contender.model]} {short:.1%} and {long:.1%}")
+    what = f"Exact translations of sources of {_ends_of(first)} and of {_ends_of(last)} tokens"
+    return Claim(
+        "One vector forgets long sources, because it must hold them whole; attention goes back to what it needs.",
+        (f"{what}: {'; '.join(shown)}." if shown else "")
+        + _verdict(falls, _THREE, lambda of: of["seq2seq"] > max(of["seq2seq-attention"], of["transformer"])),
+    )
+
+
+def _lengths(comparison: Comparison) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The shortest and the longest sources by which exact translations are counted."""
+    ranges = source_lengths(comparison) or [(0, 0)]
+    return ranges[0], ranges[-1]
+
+
+def _ends_of(range_: tuple[int, int]) -> str:
+    return f"{range_[0]}-{range_[1]}" if range_[0] < range_[1] else f"{range_[1]}"
+
+
+def _pairs_time(comparison: Comparison) -> Claim:
+    bits = _bits(comparison, "equal_time")
+    seen = _numbers(comparison, lambda contender: getattr(contender.equal_time, "tokens", None))
+    return Claim(
+        "After the same time, attention alone predicts best: it looks anywhere, and it trains in parallel.",
+        _measured("Tokens seen", seen, compact)
+        + _measured(" Bits per byte", bits, "{:.3f}".format)
+        + _verdict(bits, _THREE, lambda of: of["transformer"] < min(of["seq2seq"], of["seq2seq-attention"])),
+    )
+
+
+def _pairs_speed(comparison: Comparison) -> Claim:
+    side = _last(comparison, "training_tokens_per_second")
+    speeds = _numbers(comparison, lambda contender: _y(contender.training_tokens_per_second, side))
+    gains = _numbers(comparison, lambda contender: _growth(contender.training_tokens_per_second))
+
+    def agrees(of: Numbers) -> bool:
+        recurrent = ("seq2seq", "seq2seq-attention")
+        return all(speeds["transformer"] > speeds[model] and of["transformer"] > of[model] for model in recurrent)
+
+    return Claim(
+        "An LSTM takes a step for each token, so it trains slower than a Transformer, the more so on longer texts.",
+        _measured(f"Tokens a second at {side:g} a side", speeds, "{:,.0f}".format)
+        + _measured(" As a multiple of the speed on the shortest texts", gains, "{:.2f}".format)
+        + _verdict(gains, _THREE, agrees),
+    )
+
+
+def _pairs_cost(comparison: Comparison) -> Claim:
+    last = _last(comparison, "step_milliseconds")
+    growths = _numbers(comparison, lambda contender: _growth(contender.step_milliseconds))
+    return Claim(
+        "With one vector every token is written at the same cost; attention costs more the longer both texts are.",
+        _measured(f"Times as long for token {last:,.0f} as for the first", growths, "{:.2f}".format)
+        + _verdict(growths, _THREE, lambda of: of["seq2seq"] < min(of["seq2seq-attention"], of["transformer"])),
+    )
+
+
+def _alignment(comparison: Comparison) -> Claim:
+    rates = _numbers(comparison, lambda contender: getattr(contender.translations, "alignment_error_rate", None))
+    known = next((c.translations for c in comparison.contenders if c.translations), None)
+    diagonal, least = (known.diagonal_error_rate, known.least_error_rate) if known else (None, None)
+    beside = (
+        "" if diagonal is None or least is None else f" A diagonal errs at {diagonal:.1%}; {least:.1%} is the least."
+    )
+    return Claim(
+        "Nobody tells attention which word comes from which; it finds that out by learning to translate.",
+        _measured("Alignment error rate", rates, "{:.1%}".format)
+        + (beside if rates else "")
+        + ("" if diagonal is None else _verdict(rates, _THREE[1:], lambda of: max(of.values()) < diagonal)),
+    )
+
+
+_THREE = ("seq2seq", "seq2seq-attention", "transformer")
 _FOUR = ("window", "rnn", "lstm", "gpt")
 _WITHOUT = ("gpt", "no-positions", "one-head", "no-attention", "no-mlp")
 _CLAIMS: dict[str, Callable[[Comparison], Claim]] = {
@@ -146,6 +224,13 @@ _CLAIMS: dict[str, Callable[[Comparison], Claim]] = {
     "gradient": _gradient,
     "recall": _recall,
     "cost": _cost,
+}
+_PAIRS: dict[str, Callable[[Comparison], Claim]] = {
+    "exact": _exact,
+    "time": _pairs_time,
+    "speed": _pairs_speed,
+    "cost": _pairs_cost,
+    "alignment": _alignment,
 }
 _PARTS = {"tokens": _learned_by_part, "position": _position_by_part}  # of an ablation
 
@@ -183,6 +268,11 @@ def _bits(comparison: Comparison, run: str) -> dict[str, float]:
 def _last(comparison: Comparison, name: str) -> float:
     """The last x of a measurement."""
     return next((points[-1][0] for c in comparison.contenders if (points := getattr(c, name))), 0.0)
+
+
+def _growth(points: Points | None) -> float | None:
+    """The last y as a multiple of the first."""
+    return points[-1][1] / points[0][1] if points and points[0][1] else None
 
 
 def _y(points: Points | None, x: float) -> float | None:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from itertools import chain, pairwise
 from operator import attrgetter
 
 from rich.console import Console, Group, RenderableType
@@ -20,9 +20,10 @@ from minigpt.render.style import byte_count, compact, duration, safe_text
 from minigpt.render.table import Column, Table
 
 _SHORT = {"window": "window", "no-positions": "no pos", "one-head": "1 head", "no-attention": "no att"}
+_SHORT |= {"seq2seq-attention": "attention"}
 _GRADIENTS = (16, 64, 255)  # tokens before the one to predict
 _RECALLS = (8, 32, 128, 256)
-_WHOLE, _THREE = "{:,.0f}".format, "{:.3f}".format
+_WHOLE, _THREE, _PERCENT = "{:,.0f}".format, "{:.3f}".format, "{:.1%}".format
 
 _Value = Callable[[Contender], float | None]
 _Show = Callable[[float], str]
@@ -99,16 +100,14 @@ def _model_column(number: int, name: str) -> Column[_Row]:
 
 def _rows(comparison: Comparison) -> Iterator[_Row]:
     """The rows with at least one known value."""
-    rows = chain(_training_rows(comparison), _memory_rows(comparison), _generation_rows(comparison))
+    parts = (_pair_rows,) if comparison.pairs else (_training_rows, _memory_rows, _generation_rows)
+    rows = chain.from_iterable(part(comparison) for part in parts)
     return (row for row in rows if any(value is not None for value in row.values))
 
 
 def _training_rows(comparison: Comparison) -> Iterator[_Row]:
     row = partial(_row, comparison)
-    yield row("parameters", attrgetter("parameters"), compact)
-    yield row("layers", attrgetter("layers"), _WHOLE)
-    yield row("width", attrgetter("width"), _WHOLE)
-    yield row("learning rate", attrgetter("learning_rate"), "{:g}".format)
+    yield from _shape_rows(comparison)
     for context in _ends(comparison, "training_tokens_per_second"):
         speed, where = _at("training_tokens_per_second", context), f"context {context:g}"
         yield row(f"trains tokens/s, {where}", speed, _WHOLE, max, f"training speed at {where}")
@@ -121,6 +120,47 @@ def _training_rows(comparison: Comparison) -> Iterator[_Row]:
     yield row("   all of which took", _of("equal_tokens", "seconds"), duration)
     yield row(f"best bits/byte in {time}", _of("equal_time", "bits_per_byte"), _THREE, min, f"{at_equal} time")
     yield row("   tokens seen in it", _of("equal_time", "tokens"), compact)
+
+
+def _shape_rows(comparison: Comparison) -> Iterator[_Row]:
+    row = partial(_row, comparison)
+    yield row("parameters", attrgetter("parameters"), compact)
+    yield row("layers", attrgetter("layers"), _WHOLE)
+    yield row("width", attrgetter("width"), _WHOLE)
+    yield row("learning rate", attrgetter("learning_rate"), "{:g}".format)
+
+
+def _pair_rows(comparison: Comparison) -> Iterator[_Row]:
+    row, time = partial(_row, comparison), duration(comparison.seconds or 0)
+    yield from _shape_rows(comparison)
+    for side in _ends(comparison, "training_tokens_per_second"):
+        speed, where = _at("training_tokens_per_second", side), f"{side:g} a side"
+        yield row(f"trains tokens/s, {where}", speed, _WHOLE, max, f"training speed at {where}")
+    yield row(f"tokens seen in {time}", _of("equal_time", "tokens"), compact)
+    yield row("   nats per target token", _of("equal_time", "validation_loss_nats"), _THREE)
+    yield row("   bits per byte", _of("equal_time", "bits_per_byte"), _THREE, min, "bits per byte at equal time")
+    yield row("exact translations", _of("translations", "exact_matches"), _PERCENT, max, "exact translations")
+    for first, last in source_lengths(comparison):
+        exact, range_ = _exact(last), f"{first} to {last} tokens" if first < last else f"{last} tokens"
+        yield row(f"   source of {range_}", exact, _PERCENT, max, f"exact translations of {range_}")
+    yield row("alignment error rate", _of("translations", "alignment_error_rate"), _PERCENT)
+    yield row("   in layer", _of("translations", "alignment_layer"), _WHOLE)
+    yield row("   of a diagonal", _of("translations", "diagonal_error_rate"), _PERCENT)
+    yield row("   the least possible", _of("translations", "least_error_rate"), _PERCENT)
+    for number in _ends(comparison, "step_milliseconds"):
+        cost, short = _at("step_milliseconds", number), f"cost of generated token {number:,.0f}"
+        yield row(f"ms for token {number:,.0f}", cost, "{:.2f}".format, min, short)
+
+
+def source_lengths(comparison: Comparison) -> list[tuple[int, int]]:
+    """The ranges of tokens of a source by which exact translations are counted."""
+    points = next((c.translations.exact_by_length for c in comparison.contenders if c.translations), ())
+    ends = [int(end) for end, _ in points]
+    return [(before + 1, end) for before, end in pairwise([0, *ends])]
+
+
+def _exact(end: float) -> _Value:
+    return lambda contender: _y(getattr(contender.translations, "exact_by_length", None), end)
 
 
 def _memory_rows(comparison: Comparison) -> Iterator[_Row]:
@@ -208,6 +248,11 @@ def comparison_caption(comparison: Comparison, screen: Screen) -> Iterator[Text]
     standings = list(_standings(comparison))
     yield from map(screen.caption, standings)
     level = any(" level" in standing for standing in standings)
+    if comparison.pairs:
+        yield screen.caption(
+            "exact: the model's first choices are the target, to the letter",
+            "alignment: each target word with the source word it looks at most, in the layer that errs least",
+        )
     yield screen.caption(
         "every model is trained once, so a small lead may be chance",
         "level: equal in the digits that are shown" if level else "",
@@ -251,7 +296,9 @@ _WORDS = {
     "equal_time": "training, with as much time as the others",
     "loss_nats_by_position": "loss and gradient by position",
     "recall_by_distance": "learning to recall a key",
+    "translations": "translating, and where it looks",
 }
+_PAIR_WORDS = _WORDS | {"training_tokens_per_second": "training speed at four lengths"}
 
 
 class ComparingDisplay(LiveDisplay):
@@ -272,7 +319,8 @@ class ComparingDisplay(LiveDisplay):
         if self._comparison is None:
             self._before = comparison.spent_seconds
         self._number, self._share, self._loss, self._comparison = number, 0.0, "", comparison
-        self._what = f"{NAMES[model]}: {_WORDS.get(what, f'trying the learning rate {what}')}"
+        words = _PAIR_WORDS if comparison.pairs else _WORDS
+        self._what = f"{NAMES[model]}: {words.get(what, f'trying the learning rate {what}')}"
         if not self._live:
             spent, whole = duration(self._spent()), duration(60 * self._minutes)
             self._print(f"{spent}/{whole}  {number} of {self._total}  {self._what}")

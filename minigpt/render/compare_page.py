@@ -30,7 +30,8 @@ SHAPES = (
 
 def comparison_page(comparison: Comparison, folder: Path) -> str:
     """The whole page."""
-    title = f"minigpt: what came before, and a GPT, on {comparison.name}"
+    last = "Transformer" if comparison.pairs else "GPT"
+    title = f"minigpt: what came before, and a {last}, on {comparison.name}"
     return page(title, comparison_sections(comparison), caption=f"minigpt · {folder}")
 
 
@@ -40,7 +41,7 @@ def comparison_sections(comparison: Comparison) -> list[Section]:
     known = [panel for panel in panels(comparison) if panel.points]
     names = line_names(known)
     parts: list[Part] = [comparison_listing(comparison, screen), *comparison_caption(comparison, screen)]
-    numbers = tables_section("Equal parameters, equal text", parts)
+    numbers = tables_section(f"Equal parameters, equal {'time' if comparison.pairs else 'text'}", parts)
     if not known:
         return [numbers]
     drawn = [{**_drawn(panel, names), **asdict(claim_of(panel.name, comparison))} for panel in known]

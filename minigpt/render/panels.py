@@ -14,6 +14,7 @@ NAMES |= {  # of a GPT without a part
     "no-attention": "no attention",
     "no-mlp": "no MLP",
 }
+NAMES |= {"seq2seq": "seq2seq", "seq2seq-attention": "with attention", "transformer": "Transformer"}  # of pairs
 _LEAST = 1e-12
 _Y_TICKS = 5
 _PLAIN = 1e-5  # the smallest number with a label without powers
@@ -96,6 +97,8 @@ def panels(comparison: Comparison) -> list[Panel]:
 
     tokens, time = compact(comparison.tokens or 0), duration(comparison.seconds or 0)
     fading, seen = "gradient of a late loss, relative to the nearest token's", "nats a token, by how much is seen"
+    if comparison.pairs:
+        return _of_pairs(panel, by_seconds, time)
     every = [
         panel("speed", "trained tokens a second", "context", lambda c: c.training_tokens_per_second),
         panel("tokens", f"bits per byte, over {tokens} tokens", "tokens", by_tokens, log_x=False),
@@ -104,6 +107,23 @@ def panels(comparison: Comparison) -> list[Panel]:
         panel("gradient", fading, "tokens before", lambda c: relative(c.gradient_by_distance or ()), log_y=True),
         panel("recall", "keys recalled", "tokens ago", lambda c: c.recall_by_distance, percent=True),
         panel("cost", "milliseconds for a generated token", "its number", lambda c: c.step_milliseconds),
+    ]
+    return [each for each in every if each.lines]
+
+
+def _of_pairs(panel: Callable[..., Panel], by_seconds: Callable[[Contender], Points | None], time: str) -> list[Panel]:
+    """The panels of models of pairs."""
+
+    def of(name: str) -> Callable[[Contender], Points | None]:
+        return lambda contender: getattr(contender.translations, name, None)
+
+    long, aligned = "tokens of the source", "alignment error rate"
+    every = [
+        panel("exact", "exact translations", long, of("exact_by_length"), log_x=False, percent=True),
+        panel("time", f"bits per byte, over {time}", "seconds", by_seconds, log_x=False),
+        panel("speed", "trained tokens a second", "tokens a side", lambda c: c.training_tokens_per_second),
+        panel("cost", "milliseconds for a generated token", "its number", lambda c: c.step_milliseconds),
+        panel("alignment", aligned, long, of("alignment_error_by_length"), log_x=False, percent=True),
     ]
     return [each for each in every if each.lines]
 

@@ -116,11 +116,20 @@ class ContestSettings(Settings):
     )
     quick: bool = setting(False, help="Skip the learning-rate sweep; use the best rates on the built-in text.")
     ablate: bool = setting(False, help="Instead, measure what each part of a GPT contributes, by leaving it out.")
+    pairs: bool = setting(
+        False,
+        help="Instead, compare models of pairs (source, target): two LSTMs, without and with attention, and a "
+        "Transformer.",
+    )
     seed: int = setting(1, help="Seed of weights, batches and keys.", range=SEED)
     out: Path | None = setting(None, help="The comparison's folder. By default checkpoints/compare-NAME.")
     resume: str | None = setting(
         None, help="Continue this comparison, or the latest; a finished one is shown again.", completes="resumed"
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(not (self.ablate and self.pairs), f"Give {named('ablate')} or {named('pairs')}, not both.")
 
     @property
     def budget_minutes(self) -> float:

@@ -7,6 +7,7 @@ to look at is known.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from random import Random
 from typing import NamedTuple, TypeVar
 
@@ -277,6 +278,7 @@ def translations(count: int = PAIRS, seed: int = _SEED) -> Iterator[Translation]
             yield found
 
 
+@cache
 def known_translations() -> dict[str, Translation]:
     """The lecture's phrase, which is no part of the built-in corpus, and that corpus, by source."""
     return {each.source: each for each in (EXAMPLE, *translations())}

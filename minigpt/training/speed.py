@@ -191,9 +191,16 @@ def _characters(parts: Sequence[str]) -> int:
 
 def measure_rate(config: ModelConfig, device: torch.device, settings: TrainConfig, batch_size: int) -> float:
     """The tokens per second at which a random model of this shape trains, in batches of this many windows."""
-    model = new_model(config).initialise(torch.Generator().manual_seed(0)).to(device)
     tokens = batch_size * config.context
     ids = np.random.default_rng(0).integers(config.vocab_size, size=10 * tokens, dtype=np.uint32)
+    return rate_on(ids, config, device, settings, batch_size)
+
+
+def rate_on(
+    ids: np.ndarray, config: ModelConfig, device: torch.device, settings: TrainConfig, batch_size: int
+) -> float:
+    """`measure_rate` on given ids."""
+    model = new_model(config).initialise(torch.Generator().manual_seed(0)).to(device)
     trial = replace(settings, steps=_MOST_STEPS, seconds=None, batch_size=batch_size, eval_every=_MOST_STEPS)
     fastest, began = 0.0, time.perf_counter()
     for record in train(model, TokenData(ids, ids[:0]), trial, np.ones(config.vocab_size)):

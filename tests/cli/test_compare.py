@@ -120,3 +120,56 @@ def test_the_parts_of_a_gpt_side_by_side(compare: Run, minigpt: Run, monkeypatch
     again = json.loads(minigpt("compare", "--resume", "latest", "--json").stdout)
     assert again["ablation"] is True
     assert again["contenders"][0]["model"] == "gpt"
+
+
+@pytest.fixture
+def pairs(minigpt: Run, small_contest: None, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`compare --pairs` on a small table, with models to match."""
+    from minigpt.contest import translation
+    from minigpt.text.translations import translations
+    from minigpt.training import pair_plan
+
+    monkeypatch.setattr(pair_plan, "_USUAL", (1, 32))
+    monkeypatch.setattr(pair_plan, "_SHORTEST", 16)
+    monkeypatch.setattr(translation, "pair_rates", lambda *arguments: ((8.0, 20_000.0), (64.0, 10_000.0)))
+    monkeypatch.setattr(translation, "pair_step_costs", lambda *arguments: ((1.0, 0.5), (64.0, 0.75)))
+    rows = [f"{each.source}\t{each.target}\n" for each in translations(300)]
+    Path("pairs.tsv").write_text("".join(rows), "utf-8")
+
+    def run(*arguments: str) -> Any:
+        return minigpt("compare", "pairs.tsv", "--pairs", "--quick", "--minutes", "0.1", *arguments)
+
+    return run
+
+
+def test_models_of_pairs_side_by_side(pairs: Run, minigpt: Run) -> None:
+    result = pairs("--html", "page.html", "--plot", "plot.svg")
+    assert result.exit_code == 0, result.stderr
+    assert "with attention" in result.stdout.splitlines()[0]
+    assert "12 of 12  Transformer: translating, and where it looks" in result.stderr
+    assert "minigpt sample -c checkpoints/compare-pairs/seq2seq-time" in result.stdout
+    assert "One vector forgets long sources" in Path("page.html").read_text("utf-8")
+    assert b"exact translations" in Path("plot.svg").read_bytes()
+    sampled = minigpt("sample", "the cat", "-c", "checkpoints/compare-pairs/transformer-time", "-q")
+    assert sampled.exit_code == 0, sampled.stderr
+    shown = json.loads(minigpt("compare", "--resume", "latest", "--json").stdout)
+    assert shown["pairs"] is True
+    assert [contender["model"] for contender in shown["contenders"]] == ["seq2seq", "seq2seq-attention", "transformer"]
+    assert set(shown["contenders"][1]["translations"]) == {
+        "pairs",
+        "exact_matches",
+        "exact_by_length",
+        "aligned_pairs",
+        "alignment_layer",
+        "alignment_error_rate",
+        "alignment_error_by_length",
+        "diagonal_error_rate",
+        "least_error_rate",
+    }
+    assert shown["contenders"][0]["translations"]["alignment_error_rate"] is None
+
+
+def test_parts_and_pairs_exclude_each_other(pairs: Run) -> None:
+    result = pairs("--ablate")
+    assert result.exit_code == 2
+    assert "Give --ablate or --pairs, not both." in " ".join(result.stderr.split())
