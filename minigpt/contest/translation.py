@@ -22,9 +22,8 @@ from minigpt.contest.records import PAIRS_TRAINED, PAIRS_UNTRAINED, Comparison, 
 from minigpt.errors import CorpusError
 from minigpt.models.encoder_decoder import EncoderDecoder
 from minigpt.models.kinds import equal_shape
-from minigpt.models.pair_decoding import source_weights
+from minigpt.models.translate import greedy, source_weights
 from minigpt.sampling.alignment import Links, alignment_error_rate, diagonal, links_of, pooled, tokens_of_words
-from minigpt.sampling.translate import greedy
 from minigpt.settings import Choices, ModelConfig
 from minigpt.text.corpus import Corpus
 from minigpt.text.pairs import PairIds, pairs_within
@@ -143,7 +142,7 @@ class PairContest(Contest):
 def translated(model: EncoderDecoder, pairs: PairIds, tokenizer: Tokenizer) -> Translated:
     """How a model translates `pairs` (one or more): of many, those that are evenly spread over them."""
     numbers = np.unique(np.linspace(0, len(pairs) - 1, _TRANSLATED).astype(int))
-    written = greedy(model, [pairs.source(number) for number in numbers], model.config.context)
+    written = greedy(model, [pairs.source(number).tolist() for number in numbers])
     exact, source_tokens = [], []
     for number, ids in zip(numbers, written, strict=True):
         exact.append(float(tokenizer.decode(ids) == tokenizer.decode(pairs.target(number)[:-1])))
@@ -240,7 +239,9 @@ def _links_by_layer(model: EncoderDecoder, known: Sequence[_Known]) -> list[list
     layers: list[list[Links]] = []
     for start in range(0, len(known), _AT_ONCE):
         some = known[start : start + _AT_ONCE]
-        weights = source_weights(model, [pair.source for pair in some], [pair.target for pair in some])
+        weights = source_weights(
+            model, [pair.source.tolist() for pair in some], [pair.target.tolist() for pair in some]
+        )
         for pair, by_layer in zip(some, weights, strict=True):
             layers = layers or [[] for _ in by_layer]
             for links, weights_TS in zip(layers, by_layer, strict=True):

@@ -1,4 +1,4 @@
-"""Many sources at once, by a model of pairs: the targets that it writes greedily, and the loss of given ones.
+"""Many pairs at once: the targets that a model writes greedily, the loss of given ones, and where they look.
 
 Shapes are named as in encoder_decoder.py.
 """
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from minigpt.models.encoder_decoder import PADDING, EncoderDecoder
 
@@ -77,12 +78,29 @@ def target_nats_of_each(model: EncoderDecoder, sources: Sequence[Ids], targets: 
     return nats_NL
 
 
+@torch.inference_mode()
+def source_weights(model: EncoderDecoder, sources: Sequence[Ids], targets: Sequence[Ids]) -> list[list[np.ndarray]]:
+    """For each pair, whose texts end in END, the weights [T, S] of each layer with attention over the source.
+
+    They are those with which each token of the target is predicted from the right ones before it, averaged over heads.
+    """
+    weights: list[Tensor] = []
+    inputs = [[model.end, *target[:-1]] for target in targets]
+    model.decode(_padded(model, inputs).clamp(min=0), model.encode(_padded(model, sources)), weights)
+    means = [layer.mean(dim=1).float().cpu().numpy() for layer in weights]  # [B, T, S]
+    lengths = [(len(target), len(source)) for source, target in zip(sources, targets, strict=True)]
+    return [[layer[row, :T, :S] for layer in means] for row, (T, S) in enumerate(lengths)]
+
+
 def _batches(model: EncoderDecoder, sources: Sequence[Ids]) -> Iterator[tuple[list[int], Tensor]]:
     """The numbers of some sources of about the same length, and their ids [B, S], padded."""
     order = sorted(range(len(sources)), key=lambda number: len(sources[number]))
     for first in range(0, len(order), _AT_ONCE):
         numbers = order[first : first + _AT_ONCE]
-        source_BS = torch.full((len(numbers), len(sources[numbers[-1]])), PADDING)
-        for row, number in zip(source_BS, numbers, strict=True):
-            row[: len(sources[number])] = torch.tensor(sources[number])
-        yield numbers, source_BS.to(model.device)
+        yield numbers, _padded(model, [sources[number] for number in numbers])
+
+
+def _padded(model: EncoderDecoder, texts: Sequence[Ids]) -> Tensor:
+    """[B, T], with PADDING behind the shorter."""
+    rows = [torch.tensor(text) for text in texts]
+    return pad_sequence(rows, batch_first=True, padding_value=PADDING).to(model.device)

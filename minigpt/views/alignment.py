@@ -159,7 +159,9 @@ def alignment_grid(
         weights=tuple(map(tuple, weights_TS.tolist())),
         source_words=source.words,
         target_words=target.words,
-        alignment_error_rate=error_rate(weights_TS, known, source.byte_counts, target.byte_counts) if known else None,
+        alignment_error_rate=error_rate(weights_TS.cpu().numpy(), known, source.byte_counts, target.byte_counts)
+        if known
+        else None,
     )
 
 
