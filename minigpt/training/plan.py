@@ -24,7 +24,7 @@ from minigpt.training.pair_plan import PAIR_BATCH, pair_context, pair_shape
 from minigpt.training.records import PlannedRun
 
 # AdamW's: the best of 1, 3, 10 and 30 thousandths
-BASELINE_RATES = {"lstm": 1e-2, "rnn": 1e-3, "window": 1e-2, "seq2seq": 3e-3, "seq2seq-attention": 3e-3}
+BASELINE_RATES = {"lstm": 1e-2, "rnn": 1e-3, "window": 1e-2, "seq2seq": 1e-2, "seq2seq-attention": 1e-2}
 Stages = Callable[[str, int | None], Progress]  # called with the stage that begins and its number of characters
 
 
