@@ -14,7 +14,8 @@ from minigpt.errors import CorpusError, escaped
 from minigpt.models.device import autocast, resolve_precision
 from minigpt.sampling.records import FileScore
 from minigpt.sampling.score import Part, checked_stride, score, total_score
-from minigpt.settings import Machine, TextFormat, Weights, Windows
+from minigpt.settings import Machine, TextFormat, Weights, Windows, require
+from minigpt.settings.model import NAMES
 from minigpt.text.blocks import Block
 from minigpt.text.corpus import Corpus, read_corpus
 from minigpt.text.losses import Losses
@@ -42,6 +43,11 @@ class Evaluation:
 
     def __init__(self, checkpoint: Checkpoint, windows: Windows) -> None:
         model, stride = checkpoint.model, windows.stride
+        require(
+            not model.config.reads_pairs,
+            f"evaluate scores texts, and {NAMES[model.config.model]} reads pairs: its run has the loss on its validation "
+            "pairs (minigpt plot).",
+        )
         if stride is not None or model.config.limit is not None:
             stride = checked_stride(stride, model.config.context)
         self.checkpoint, self._stride, self._rolling = checkpoint, stride, windows.rolling

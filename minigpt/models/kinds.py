@@ -84,14 +84,14 @@ def equal_shape(shape: ModelConfig, model: str, window: int | None = None) -> Mo
     def miss(width: int) -> float:
         return abs(of(width).parameter_count() / wanted - 1)
 
-    for multiple in (16, 8, 4, 2, 1):
+    for multiple in (16, 8, 4, 2) if model == "seq2seq-attention" else (16, 8, 4, 2, 1):  # which has even widths
         large = next(width for width in count(multiple, multiple) if of(width).parameter_count() >= wanted)
         best = min(max(multiple, large - multiple), large, key=miss)
         if miss(best) <= _CLOSE:
             break
     if miss(best) > TOLERANCE:
         raise ConfigError(
-            f"No {named('model', model)} has about as many weights as this GPT, {wanted:,}: give a {named('width')}."
+            f"No {named('model', model)} has about as many weights as this {shape.model}, {wanted:,}: give a {named('width')}."
         )
     return of(best)
 
