@@ -13,7 +13,16 @@ from minigpt.sampling.records import BeamTarget
 from minigpt.settings import Drawing, Machine, SampleSource, require, settings_of
 from minigpt.settings.model import NAMES
 
-_GO_WITH_BEAM = {"beam", "max_tokens", "json", "raw", "quiet", "config", *settings_of(SampleSource), *settings_of(Machine)}
+_GO_WITH_BEAM = {
+    "beam",
+    "max_tokens",
+    "json",
+    "raw",
+    "quiet",
+    "config",
+    *settings_of(SampleSource),
+    *settings_of(Machine),
+}
 
 
 def check_beam(given: Mapping[str, Any]) -> None:

@@ -40,7 +40,9 @@ def test_spans_are_those_of_the_words_and_links_lie_inside(known: dict[str, Tran
         assert {source for source, _ in each.links} == set(range(len(each.source_spans))), each
 
 
-@pytest.mark.parametrize("wrong", [" le a", " de le ", " de les ", " le é", " la é", " ce a", " je a", " ne e", " de a", "  "])
+@pytest.mark.parametrize(
+    "wrong", [" le a", " de le ", " de les ", " le é", " la é", " ce a", " je a", " ne e", " de a", "  "]
+)
 def test_no_elision_or_contraction_is_missing(known: dict[str, Translation], wrong: str) -> None:
     assert [each.target for each in known.values() if wrong in f" {each.target} "] == []
 
@@ -81,9 +83,7 @@ ALIGNED = [
 
 
 @pytest.mark.parametrize(("source", "target", "links"), ALIGNED, ids=[source for source, *_ in ALIGNED])
-def test_translations_by_hand(
-    known: dict[str, Translation], source: str, target: str, links: list[list[int]]
-) -> None:
+def test_translations_by_hand(known: dict[str, Translation], source: str, target: str, links: list[list[int]]) -> None:
     found = known[source]
     assert found.target == target
     assert found.links == {(word, number) for number, words in enumerate(links) for word in words}
