@@ -237,12 +237,14 @@ class PairIds:
     @cached_property
     def longest(self) -> np.ndarray:
         """[N] tokens of the longer side of each pair."""
-        return np.maximum(self.middles - self.starts, self.stops - self.middles)
+        longest: np.ndarray = np.maximum(self.middles - self.starts, self.stops - self.middles)
+        return longest
 
     @property
     def sizes(self) -> np.ndarray:
         """[N] tokens of each pair."""
-        return self.stops - self.starts
+        sizes: np.ndarray = self.stops - self.starts
+        return sizes
 
     def source(self, number: int) -> np.ndarray:
         """The ids of a source, its end included, int64."""
