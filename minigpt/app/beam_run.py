@@ -12,6 +12,7 @@ from minigpt.sampling.beam import beam_search
 from minigpt.sampling.records import BeamTarget
 from minigpt.settings import Drawing, Machine, SampleSource, require, settings_of
 from minigpt.settings.model import NAMES
+from minigpt.text.losses import prompt_notes
 
 _GO_WITH_BEAM = {
     "beam",
@@ -74,6 +75,11 @@ class BeamRun:
             for rank, each in enumerate(found, start=1)
         )
         return cls(loaded, text, drawing.beam, targets)
+
+    @property
+    def prompt_notes(self) -> list[str]:
+        """Sentences about parts of the source that the model reads in another way than one might expect."""
+        return prompt_notes(self.checkpoint.tokenizer, self.text)
 
     def about(self) -> dict[str, Any]:
         """What JSON says beside the targets."""

@@ -45,8 +45,8 @@ class Evaluation:
         model, stride = checkpoint.model, windows.stride
         require(
             not model.config.reads_pairs,
-            f"evaluate scores texts, and {NAMES[model.config.model]} reads pairs: its run has the loss on its validation "
-            "pairs (minigpt plot).",
+            f"evaluate scores texts, and {NAMES[model.config.model]} reads pairs: its run has the loss on its "
+            "validation pairs (minigpt plot).",
         )
         if stride is not None or model.config.limit is not None:
             stride = checked_stride(stride, model.config.context)

@@ -10,7 +10,6 @@ from minigpt.cli.remarks import note_checkpoint
 from minigpt.render.beam import beam_table
 from minigpt.render.machine import to_json
 from minigpt.settings import Drawing, Machine, SampleShown, SampleSource
-from minigpt.text.losses import prompt_notes
 
 
 def beam(
@@ -21,7 +20,7 @@ def beam(
 
     run = BeamRun.search(source, drawing, machine, given)
     note_checkpoint(run.checkpoint)
-    for sentence in prompt_notes(run.checkpoint.tokenizer, run.text):
+    for sentence in run.prompt_notes:
         note(sentence)
     if shown.json:
         print(to_json({"targets": run.targets}, **run.about()))

@@ -5,12 +5,11 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from minigpt.errors import ConfigError, named
+from minigpt.models.sinusoids import sinusoids
 from minigpt.settings import DEFAULT_WINDOW, ModelConfig
 from minigpt.settings.model import NAMES
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from minigpt.models.baselines import Baseline
     from minigpt.models.encoder_decoder import EncoderDecoder
     from minigpt.models.gpt import GPT
@@ -91,24 +90,10 @@ def equal_shape(shape: ModelConfig, model: str, window: int | None = None) -> Mo
             break
     if miss(best) > TOLERANCE:
         raise ConfigError(
-            f"No {named('model', model)} has about as many weights as this {shape.model}, {wanted:,}: give a {named('width')}."
+            f"No {named('model', model)} has about as many weights as this {shape.model}, {wanted:,}: "
+            f"give a {named('width')}."
         )
     return of(best)
-
-
-def sinusoids(context: int, width: int) -> "Tensor":
-    """[T, C]: channels 2i and 2i + 1 hold the sine and cosine of position / 10,000^(2i / C).
-
-    The wavelengths go from 2π to nearly 10,000 · 2π, and the row at a fixed offset is a rotation of this one, the same
-    for every position. Vaswani et al., "Attention Is All You Need", 2017, section 3.5.
-    """
-    import torch
-
-    channels_C = torch.arange(width, dtype=torch.float64)
-    rates_C = 10_000.0 ** -(channels_C.div(2, rounding_mode="floor") * 2 / width)
-    angles_TC = torch.arange(context, dtype=torch.float64)[:, None] * rates_C
-    # A cosine is a sine a quarter of a turn ahead.
-    return (angles_TC + channels_C % 2 * (torch.pi / 2)).sin().float()
 
 
 def give_positions(model: "GPT", kind: str) -> "GPT":

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from minigpt.models.encoder_decoder import PADDING, EncoderDecoder, State
 from minigpt.models.functional import dropout
 from minigpt.models.gpt import Conv1D
-from minigpt.models.kinds import sinusoids
+from minigpt.models.sinusoids import sinusoids
 from minigpt.settings import ModelConfig, require
 
 Self = TypeVar("Self", bound="Transformer")

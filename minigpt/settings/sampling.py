@@ -289,7 +289,7 @@ class Drawing(SampleLimits):
     num_samples: int = setting(1, help="How many samples.", range=Range(1, 1_000_000), shows_range=True)
     beam: int | None = setting(
         None,
-        help="Of a model of pairs: draw nothing, and search for the most probable targets, keeping so many at each step.",
+        help="Of a model of pairs: draw nothing; search for the most probable targets, keeping so many at each step.",
         range=Range(1, 64, both=True),
         shows_range=True,
     )

@@ -136,7 +136,8 @@ class Tokenizer:
         ids = self.encode(text)
         if self.ends_prompts and self.end_of_text in ids:
             raise CorpusError(
-                f"The source has {self.end_of_text_name} inside, which would end it: leave it out, or {named('special')}."
+                f"The source has {self.end_of_text_name} inside, which would end it: "
+                f"leave it out, or {named('special')}."
             )
         byte_counts = self.byte_counts(text, ids).tolist()
         if self.ends_prompts:

@@ -76,15 +76,7 @@ def make_plan(
     at most `most_learned` characters. Raises ConfigError, CorpusError and OutputError.
     """
     choices = choices.filled()
-    require(
-        choices.model == "gpt" or settings.positions == "learned",
-        f"{named('positions', settings.positions)} is for a GPT: "
-        f"{named('model', choices.model)} has no table of positions.",
-    )
-    require(
-        not settings.bpe_dropout or choices.tokenizer != "char",
-        f"{named('bpe_dropout')} goes with {named('tokenizer', 'bpe')}: characters are not merged.",
-    )
+    _check(choices, settings)
     # Contradictions show before the work of reading and tokenizing is done; the vocabulary's size is known later.
     asked = _shape(choices, choices.vocab_size or 1, base)
     reads_pairs = choices.model in PAIR_MODELS
@@ -121,6 +113,19 @@ def make_plan(
             *encoding_notes,
             *_fitting_notes(asked, shape, choices, split, data, base),
         ),
+    )
+
+
+def _check(choices: Choices, settings: TrainConfig) -> None:
+    """Raise ConfigError for settings that do not go together."""
+    require(
+        choices.model == "gpt" or settings.positions == "learned",
+        f"{named('positions', settings.positions)} is for a GPT: "
+        f"{named('model', choices.model)} has no table of positions.",
+    )
+    require(
+        not settings.bpe_dropout or choices.tokenizer != "char",
+        f"{named('bpe_dropout')} goes with {named('tokenizer', 'bpe')}: characters are not merged.",
     )
 
 

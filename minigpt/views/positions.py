@@ -68,7 +68,7 @@ def position_kind(model: GPT) -> str:
 
 def _tables(model: GPT) -> tuple[Tensor, Tensor]:
     """`wpe` and the sinusoidal table, [T, C] each."""
-    from minigpt.models.kinds import sinusoids
+    from minigpt.models.sinusoids import sinusoids
 
     table_TC = model.wpe.weight.detach().cpu().double()
     if not table_TC.isfinite().all():

@@ -10,7 +10,8 @@ import transformers
 
 from minigpt.checkpoint.folder import load, save_description, save_weights
 from minigpt.models.gpt import GPT
-from minigpt.models.kinds import AMPLITUDE, give_positions, sinusoids
+from minigpt.models.kinds import AMPLITUDE, give_positions
+from minigpt.models.sinusoids import sinusoids
 from minigpt.text.tokenizer import Tokenizer
 
 

@@ -1,5 +1,6 @@
 """The Transformer of Figure 1: the same whatever the way in which a pair is read, and as large as its formula says."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -122,10 +123,11 @@ def test_an_equal_shape_has_as_many_parameters(kind: str, width: int) -> None:
 def test_an_odd_width_is_never_tried_for_an_encoder_that_reads_both_ways() -> None:
     for width in range(2, 40, 2):
         shape = replace(SHAPE, vocab_size=1, end=0, width=width)
-        try:
-            assert equal_shape(shape, "seq2seq-attention").width % 2 == 0
-        except ConfigError as error:
-            assert "about as many weights as this transformer" in error.message
+        found = None
+        with suppress(ConfigError):  # where none has about as many weights
+            found = equal_shape(shape, "seq2seq-attention")
+        assert found is None or found.width % 2 == 0
+    assert found is not None
 
 
 @pytest.mark.parametrize(("context", "width"), [(64, 16), (10, 30), (512, 128)])

@@ -1,6 +1,7 @@
 """Training on pairs: the batches, the loss, two ranks, and a run that goes on to the bit."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from itertools import chain, repeat
 from pathlib import Path
@@ -232,7 +233,7 @@ def test_pairs_that_are_too_long_are_left_out_counted_and_told(text: Corpus) -> 
 
 def test_all_too_long_is_one_clear_error(text: Corpus) -> None:
     with pytest.raises(
-        CorpusError, match="notes.tsv has no pair to train on of which both sides have at most 1 tokens"
+        CorpusError, match=re.escape("notes.tsv has no pair to train on of which both sides have at most 1 tokens")
     ):
         make_plan(text, None, choices_of("seq2seq", context=1), SETTINGS)
 
