@@ -55,7 +55,8 @@ def view_of_pairs(view: View, config: ModelConfig) -> View:
     """The view that answers for a model of pairs. Raises ConfigError if there is none."""
     found = view.for_pairs or view
     asked = " and ".join(map(named, view.asked_by)) or "That"
-    refusal = f"{asked} is not for {NAMES[config.model]}, which reads one text and writes another."
+    are = "are" if len(view.asked_by) > 1 else "is"
+    refusal = f"{asked} {are} not for {NAMES[config.model]}, which reads one text and writes another."
     require(found.of_pairs, f"{refusal} {found.advice_for_pairs}".rstrip())
     return found
 

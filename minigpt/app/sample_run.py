@@ -90,7 +90,12 @@ class SampleRun:
         loaded = open_checkpoint(source.checkpoint, machine, weights, reading=source)
         config = replace(config, bias=read_biases(loaded.tokenizer, filters.biases))
         if loaded.model.config.reads_pairs:
-            require(bool(text.strip()), f"{NAMES[loaded.model.config.model].capitalize()} needs a text to begin from.")
+            name = NAMES[loaded.model.config.model]
+            require(bool(text.strip()), f"{name[0].upper()}{name[1:]} needs a text to begin from.")
+            require(
+                kept.html is None,
+                f"{named('html')} is not for {name}: a page has one text, and not a source and a target.",
+            )
             if "temperature" not in given:
                 config = replace(config, temperature=0.0)  # the most probable target, rather than one of many
         return cls(

@@ -39,6 +39,7 @@ from minigpt.training.distributed import ALONE, Ranks, join
 from minigpt.training.finetune import Base, begun_with, finetune_settings
 from minigpt.training.law import SHORTEST_TEXT
 from minigpt.training.optim import WITH_MUON
+from minigpt.training.pair_plan import check_pairs
 from minigpt.training.pair_search import choose_pairs
 from minigpt.training.plan import Plan, Stages, as_tokenized, make_plan
 from minigpt.training.records import PlannedRun
@@ -71,6 +72,8 @@ class TrainRequest:
             f"{named('optimizer', 'muon')} is for the matrices of blocks: "
             f"{named('model', self.choices.model)} is trained by adamw.",
         )
+        if self.choices.model in PAIR_MODELS:
+            check_pairs(self.choices.model, self.given)
 
     def left(self) -> float:
         """The remaining seconds of the budget; a share is always kept for training."""

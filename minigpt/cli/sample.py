@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from minigpt.cli.beam import beam
 from minigpt.cli.console import note, say, stderr, stdout, working
 from minigpt.cli.flags import Given, command
 from minigpt.cli.page import check_page, write_sample_page
@@ -59,6 +60,9 @@ def sample(
     """
     if kept.replay is not None:
         replay(kept.replay, given)
+        return
+    if drawing.beam is not None:
+        beam(source, drawing, shown, machine, given)
         return
     check_page(kept.html)
     from minigpt.app.sample_run import SampleRun, by_sample

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from minigpt.models.encoder_decoder import PADDING, EncoderDecoder, State
 from minigpt.models.functional import dropout, sinusoids
 from minigpt.models.gpt import Conv1D
-from minigpt.settings import ModelConfig
+from minigpt.settings import ModelConfig, require
 
 Self = TypeVar("Self", bound="Transformer")
 
@@ -175,7 +175,8 @@ class Transformer(EncoderDecoder):
     def embed(self, ids_BT: Tensor, start: int = 0) -> Tensor:
         """Vectors [B, T, C] of tokens that begin at position `start`."""
         end = start + ids_BT.size(1)
-        assert end <= self.config.context, "more tokens than positions"
+        most = self.config.context
+        require(end <= most, f"A text of {end:,} tokens is more than the {most:,} that this model reads.")
         x_BTC = self.wte(ids_BT) * math.sqrt(self.config.width) + self.positions[start:end]
         return dropout(x_BTC, self.config.dropout, self.training)
 

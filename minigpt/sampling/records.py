@@ -123,6 +123,18 @@ class SampleEnd:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BeamTarget:
+    """A target that a beam search found; its end counts as a token, unless the target was stopped before."""
+
+    rank: int
+    text: str
+    tokens: int
+    log_prob_nats: float
+    log_prob_nats_per_token: float  # by which the targets are ordered
+    stopped_by: str  # end-of-text, max-tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """Something that has changed since a trace was made, such as the version of torch."""
 

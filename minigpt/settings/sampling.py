@@ -287,6 +287,12 @@ class Drawing(SampleLimits):
     )
     seed: int | None = setting(None, help="The same seed gives the same text. By default random.", range=SEED)
     num_samples: int = setting(1, help="How many samples.", range=Range(1, 1_000_000), shows_range=True)
+    beam: int | None = setting(
+        None,
+        help="Of a model of pairs: draw nothing; search for the most probable targets, keeping so many at each step.",
+        range=Range(1, 64, both=True),
+        shows_range=True,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,7 +86,7 @@ def not_blank(chunks: Iterator[str]) -> Iterator[str]:
 
 def parquet_column(chunks: Iterable[bytes], file: File, how: TextFormat, found: Findings) -> Iterator[str]:
     """The texts in a column; rows without a value are skipped and counted."""
-    for (text,) in parquet_rows(chunks, file, (how.field,), how, found):
+    for (text,) in parquet_rows(chunks, file, ("field",), how, found):
         if text is None:
             found.nulls += 1
         else:
@@ -94,9 +94,10 @@ def parquet_column(chunks: Iterable[bytes], file: File, how: TextFormat, found: 
 
 
 def parquet_rows(
-    chunks: Iterable[bytes], file: File, fields: Sequence[str], how: TextFormat, found: Findings
+    chunks: Iterable[bytes], file: File, settings: Sequence[str], how: TextFormat, found: Findings
 ) -> Iterator[tuple[str | None, ...]]:
-    """The values of some columns, strings or bytes, row by row."""
+    """The values of the columns that these `settings` name, strings or bytes, row by row."""
+    fields = [getattr(how, setting) for setting in settings]
     try:
         import pyarrow
         from pyarrow.parquet import ParquetFile
@@ -105,8 +106,8 @@ def parquet_rows(
     try:
         with seekable(chunks, file) as stream:
             table = ParquetFile(stream, pre_buffer=False)
-            for field in fields:
-                _check_column(table.schema_arrow, file.name, field, _quoted(field))
+            for field, setting in zip(fields, settings, strict=True):
+                _check_column(table.schema_arrow, file.name, field, setting)
             kinds = ["binary" in str(table.schema_arrow.field(field).type) for field in fields]
             for batch in table.iter_batches(_ROWS, columns=list(fields)):
                 columns = (
@@ -136,12 +137,12 @@ def _column_texts(
         raise CorpusError(f"{name}: column {_quoted(field)} {what}.\n{advice}") from error
 
 
-def _check_column(schema: Any, name: str, field: str, quoted: str) -> None:
-    columns = schema.names, [column.name for column in schema if _is_text(column.type)]
+def _check_column(schema: Any, name: str, field: str, setting: str) -> None:
+    columns, quoted = (schema.names, [column.name for column in schema if _is_text(column.type)]), _quoted(field)
     if field not in schema.names:
-        raise no_field(f"{name} has no column {quoted}", "columns", *columns)
+        raise no_field(f"{name} has no column {quoted}", "columns", *columns, setting)
     if not _is_text(schema.field(field).type):
-        raise no_field(f"{name}: column {quoted} is {schema.field(field).type}, not text", "columns", *columns)
+        raise no_field(f"{name}: column {quoted} is {schema.field(field).type}, not text", "columns", *columns, setting)
 
 
 def _is_text(column_type: Any) -> bool:

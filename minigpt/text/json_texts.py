@@ -175,9 +175,9 @@ def _parsed(line: str, where: str) -> Any:
 # --- both
 
 
-def text_of(record: Any, where: str, field: str, advice: str) -> str | None:
+def text_of(record: Any, where: str, field: str, advice: str, setting: str = "field") -> str | None:
     """The string under `field` in an object, or None for null, in either's place. Raises CorpusError, which names the
-    place `where` it is.
+    place `where` it is, and the `setting` that names the field.
     """
     if not isinstance(record, dict):
         raise CorpusError(f"{where} is {json_type(record)}, not a JSON object.\n{advice}")
@@ -187,7 +187,8 @@ def text_of(record: Any, where: str, field: str, advice: str) -> str | None:
     what = f"{where} has no field {quoted}"
     if field in record:
         what = f"{where}: field {quoted} is {json_type(text)}, not a string"
-    raise no_field(what, "fields", list(record), [name for name, value in record.items() if isinstance(value, str)])
+    texts = [name for name, value in record.items() if isinstance(value, str)]
+    raise no_field(what, "fields", list(record), texts, setting)
 
 
 def whole_characters(text: str, where: str) -> str:
@@ -204,10 +205,12 @@ def json_type(value: object) -> str:
     return TYPES.get(type(value), "a number")
 
 
-def no_field(message: str, kind: str, names: list[str], texts: list[str]) -> CorpusError:
-    """The error `message`, with the `names` that exist, and those of them (`texts`) that the user may have meant."""
+def no_field(message: str, kind: str, names: list[str], texts: list[str], setting: str) -> CorpusError:
+    """The error `message`, with the `names` that exist, and one of those (`texts`) that may have been meant by the
+    `setting`.
+    """
     listed = ", ".join(f'"{brief(escaped(name))}"' for name in names[:_LISTED])
     more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
     there = f"It has the {kind} {listed}{more}." if names else f"It has no {kind}."
-    advice = f"\nTry {named('field', shlex.quote(escaped(texts[0])))}" if texts else ""
+    advice = f"\nTry {named(setting, shlex.quote(escaped(texts[0])))}" if texts else ""
     return CorpusError(f"{message}. {there}{advice}")

@@ -30,6 +30,7 @@ CSV = ".csv"
 BUILTIN = "English phrases with their French"
 _SCALE = 1 << 32  # of a checksum
 _MOST_LABELS, _FEWEST_PAIRS = 32, 10  # distinct targets, and pairs for each of them, where targets are labels
+_FIELDS = ("source_field", "target_field")  # the settings that name them
 _LONGEST_FIELD = 1 << 20  # characters of a field in .csv
 
 Pair = tuple[str | None, str | None]
@@ -64,7 +65,7 @@ def pair_blocks(file: File, stored: Iterable[bytes], how: TextFormat, found: Fin
 def _rows(file: File, chunks: Iterable[bytes], how: TextFormat, found: Findings) -> Iterator[Pair]:
     fields, suffix = (how.source_field, how.target_field), suffix_of(file)
     if suffix == PARQUET:
-        for row in parquet_rows(chunks, file, fields, how, found):
+        for row in parquet_rows(chunks, file, _FIELDS, how, found):
             yield row[0], row[1]
         return
     decoded = decode(chunks, file, how, found)
@@ -142,7 +143,7 @@ def _of_objects(items: Iterable[tuple[str, Any]], fields: tuple[str, str]) -> It
     """The two fields of each object, which come with the places where they are."""
     advice = f'Each must be an object, such as {{"{fields[0]}": "a cat", "{fields[1]}": "un chat"}}'
     for place, item in items:
-        source, target = (text_of(item, place, field, advice) for field in fields)
+        source, target = (text_of(item, place, *each) for each in zip(fields, (advice, advice), _FIELDS, strict=True))
         yield tuple(None if text is None else whole_characters(text, place) for text in (source, target))  # type: ignore[misc]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from tokenizers import Tokenizer as Engine
 from tokenizers import decoders, models, pre_tokenizers
 
-from minigpt.errors import CheckpointError
+from minigpt.errors import CheckpointError, CorpusError, named
 from minigpt.text.blocks import SAFE_CUT, Block, pieces, whole_documents
 from minigpt.text.encoder import Encoder, without_tokens
 from minigpt.text.pre_tokenizer import has_prefix_space, layout_of, safe_cut
@@ -134,6 +134,11 @@ class Tokenizer:
         if self.ends_prompts:
             text = text.strip()
         ids = self.encode(text)
+        if self.ends_prompts and self.end_of_text in ids:
+            raise CorpusError(
+                f"The source has {self.end_of_text_name} inside, which would end it: "
+                f"leave it out, or {named('special')}."
+            )
         byte_counts = self.byte_counts(text, ids).tolist()
         if self.ends_prompts:
             return Encoded([*ids, self.end_of_text], [*byte_counts, 0])

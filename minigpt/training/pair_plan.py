@@ -1,11 +1,13 @@
 """The plan of a model of pairs: its shape and its context, and for a time budget what fits it."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from minigpt.errors import CorpusError, named
 from minigpt.models.kinds import equal_shape
-from minigpt.settings import Choices, ModelConfig
+from minigpt.settings import Choices, ModelConfig, require
 from minigpt.text.pairs import PairIds
 from minigpt.text.shards import TokenData
 from minigpt.training.speed import heads_of
@@ -14,6 +16,24 @@ PAIR_BATCH = 64
 SHAPES = ((2, 64), (2, 128), (3, 192), (4, 256), (6, 384))  # layers of each stack, width
 _USUAL = (2, 128)
 _SHORTEST, _LONGEST = 64, 256  # contexts, unless one is given: positions cost nothing
+
+# What does nothing, and why.
+_NOT_FOR_PAIRS = {
+    "preset": f"a model of pairs has its size by {named('layers')} and {named('width')}",
+    "window": f"it goes with {named('model', 'window')}",
+    "bpe_dropout": "it undoes merges in windows of a text, and pairs are not read in windows",
+    "gradient_checkpointing": "it recomputes the blocks of a GPT",
+    "compile": "every batch of pairs has another shape, for which it would compile anew",
+    "field": f"the two fields of a pair are {named('source_field')} and {named('target_field')}",
+    "split_on": "a file of pairs has one a line",
+}
+
+
+def check_pairs(model: str, given: Mapping[str, Any]) -> None:
+    """Raise ConfigError if a setting among those `given` explicitly does nothing for a model of pairs."""
+    for name, reason in _NOT_FOR_PAIRS.items():
+        is_given = given.get(name) not in (None, False, 0)
+        require(not is_given, f"{named(name)} does not go with {named('model', model)}: {reason}.")
 
 
 def pair_shape(choices: Choices, vocab_size: int, context: int) -> ModelConfig:

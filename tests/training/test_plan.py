@@ -143,7 +143,11 @@ def test_a_shape_that_is_given_stays(kind: str) -> None:
 @pytest.mark.parametrize(
     ("said", "settings", "message"),
     [
-        ({"model": "gru"}, {}, "model= must be gpt, lstm, rnn or window, not gru."),
+        (
+            {"model": "gru"},
+            {},
+            "model= must be gpt, lstm, rnn, window, transformer, seq2seq or seq2seq-attention, not gru.",
+        ),
         ({"model": "lstm", "heads": 2}, {}, "heads=2 does not go with model=lstm"),
         ({"window": 4}, {}, "window= goes with model=window, not with model=gpt."),
         ({"model": "rnn"}, {"positions": "none"}, "positions=none is for a GPT: model=rnn has no table"),
