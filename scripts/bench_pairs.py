@@ -28,6 +28,7 @@ from minigpt.text.learning import ending_texts, train_tokenizer
 from minigpt.text.pairs import PairIds
 from minigpt.text.translations import translations
 from minigpt.training.distributed import ALONE
+from minigpt.training.native_step import native_update
 from minigpt.training.optim import build_optimizers
 from minigpt.training.pair_plan import PAIR_BATCH, pair_shape
 from minigpt.training.pairs import PairBatch, PairBatches, pair_loss
@@ -105,7 +106,8 @@ def measure(model: Transformer, pairs: PairIds, arguments: argparse.Namespace, p
 
 def steps_of_ours(model: Any, pairs: PairIds, config: TrainConfig) -> Iterator[float]:
     """One step of `minigpt train` at each `next`, its batch included; the loss."""
-    take_step = AutogradStep(model, config, build_optimizers(model, config), ALONE, pair_loss)
+    optimizers = build_optimizers(model, config)
+    take_step = AutogradStep(model, config, optimizers, ALONE, pair_loss, native_update(model, config, optimizers))
     batches, step = PairBatches(pairs, config, CPU), 0
     while True:
         step += 1

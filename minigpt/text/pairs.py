@@ -255,6 +255,11 @@ class PairIds:
         """The ids of a target, its end included, int64."""
         return np.append(self._between(self.middles[number], self.stops[number] - 1), self.end)
 
+    def some_targets(self, most: int = 20_000) -> np.ndarray:
+        """The ids of the targets one after the other, each with its end; of many, about as many as `most`."""
+        step = max(1, len(self) // most)
+        return np.concatenate([self.target(number) for number in range(0, len(self), step)])
+
     def _between(self, start: np.integer, stop: np.integer) -> np.ndarray:
         ids: np.ndarray = self.ids[int(start) : int(stop)]
         return ids.astype(np.int64)

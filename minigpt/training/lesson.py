@@ -16,7 +16,7 @@ from minigpt.text.pairs import pairs_within
 from minigpt.text.shards import TokenData
 from minigpt.training.distributed import Ranks
 from minigpt.training.evaluate import Evaluation, evaluate
-from minigpt.training.native_step import NativeStep, is_native_step
+from minigpt.training.native_step import NativeStep, is_native_step, native_update
 from minigpt.training.pairs import PairBatches, evaluate_pairs, pair_loss
 from minigpt.training.step import AutogradStep, Batches, loss_function
 
@@ -92,7 +92,7 @@ def _of_pairs(
     measured = partial(evaluate_pairs, model, validation, byte_lengths, tokens=config.eval_tokens, ranks=ranks)
     return Lesson(
         batches=PairBatches(train, config, model.device, ranks),
-        take_step=AutogradStep(model, config, optimizers, ranks, pair_loss),
+        take_step=AutogradStep(model, config, optimizers, ranks, pair_loss, native_update(model, config, optimizers)),
         evaluate=lambda stopped: measured(stopped=stopped, precision=config.precision),
         is_validated=len(validation) > 0,
         tokens_per_step=round(config.batch_size * config.accumulation * tokens / len(train)),

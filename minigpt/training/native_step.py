@@ -44,38 +44,19 @@ def is_native_step(model: Model, config: TrainConfig, ranks: Ranks) -> TypeGuard
     return isinstance(model, GPT) and is_shared and has_wide_registers() and has_gradients(model)
 
 
-class NativeStep:
-    """`step(batches, key)`, as AutogradStep's, with as many threads as torch has at the beginning."""
+class NativeUpdate:
+    """`update(factor)` lets optimizers change their parameters in C, by gradients that are multiplied by `factor`.
 
-    def __init__(self, model: GPT, config: TrainConfig, optimizers: Sequence[Optimizer], ranks: Ranks) -> None:
+    The parameters are float32 on the CPU. With `bfloat16`, Muon multiplies in it.
+    """
+
+    def __init__(self, optimizers: Sequence[Optimizer], workers: Workers, *, bfloat16: bool) -> None:
         library = train_library()
         assert library is not None
-        self._library, self._model, self._config = library, model, config
-        self._optimizers, self._ranks = optimizers, ranks
-        self._workers = Workers(torch.get_num_threads())
-        self._bfloat16 = config.precision == "bfloat16"
-        self._gradients = Gradients(model, self._workers, bfloat16=self._bfloat16)
-        self._work = [torch.empty(0) for _ in range(self._workers.count)]
+        self._library, self._optimizers, self._workers, self._bfloat16 = library, optimizers, workers, bfloat16
+        self._work = [torch.empty(0) for _ in range(workers.count)]
 
-    def __call__(self, batches: Sequence[Batch], key: int) -> tuple[list[Tensor], Tensor]:
-        loss = self._gradients(batches, key)
-        squares = self._gradients.squares
-        if self._ranks.size > 1:
-            self._ranks.average(self._gradients.flat)
-            squares = float(self._gradients.flat.square().sum())
-        norm = math.sqrt(squares)
-        limit = self._config.clip_norm or math.inf
-        factor = min(1.0, limit / (norm + 1e-6))  # as torch.nn.utils.clip_grad_norm_ has it
-        self.update(factor)
-        self._model.zero_grad(set_to_none=True)
-        return [torch.tensor(loss)], torch.tensor(norm)
-
-    def nats(self, ids_BT: Tensor, targets_BT: Tensor) -> float:
-        """The summed nats of these windows, as evaluations need them."""
-        return self._gradients.nats(ids_BT, targets_BT)
-
-    def update(self, factor: float) -> None:
-        """Let the optimizers change the parameters, by gradients that are multiplied by `factor`."""
+    def __call__(self, factor: float) -> None:
         self._workers.run([partial(_all, share) for share in _shared(self._updates(factor), self._workers.count)])
 
     def _updates(self, factor: float) -> Iterator[tuple[float, Callable[[int], None]]]:
@@ -142,6 +123,41 @@ class NativeStep:
 
         short, long = sorted((rows, columns // parts))
         return parts * (3 * short * short * long + 9 * short**3), update
+
+
+def native_update(model: Model, config: TrainConfig, optimizers: Sequence[Optimizer]) -> NativeUpdate | None:
+    """A NativeUpdate where the processor is faster in C; None elsewhere."""
+    if model.device.type != "cpu" or not has_wide_registers():
+        return None
+    bfloat16 = config.precision == "bfloat16" and multiplies_in_bfloat16()
+    return NativeUpdate(optimizers, Workers(torch.get_num_threads()), bfloat16=bfloat16)
+
+
+class NativeStep:
+    """`step(batches, key)`, as AutogradStep's, with as many threads as torch has at the beginning."""
+
+    def __init__(self, model: GPT, config: TrainConfig, optimizers: Sequence[Optimizer], ranks: Ranks) -> None:
+        self._model, self._config, self._ranks = model, config, ranks
+        workers, bfloat16 = Workers(torch.get_num_threads()), config.precision == "bfloat16"
+        self._gradients = Gradients(model, workers, bfloat16=bfloat16)
+        self.update = NativeUpdate(optimizers, workers, bfloat16=bfloat16)
+
+    def __call__(self, batches: Sequence[Batch], key: int) -> tuple[list[Tensor], Tensor]:
+        loss = self._gradients(batches, key)
+        squares = self._gradients.squares
+        if self._ranks.size > 1:
+            self._ranks.average(self._gradients.flat)
+            squares = float(self._gradients.flat.square().sum())
+        norm = math.sqrt(squares)
+        limit = self._config.clip_norm or math.inf
+        factor = min(1.0, limit / (norm + 1e-6))  # as torch.nn.utils.clip_grad_norm_ has it
+        self.update(factor)
+        self._model.zero_grad(set_to_none=True)
+        return [torch.tensor(loss)], torch.tensor(norm)
+
+    def nats(self, ids_BT: Tensor, targets_BT: Tensor) -> float:
+        """The summed nats of these windows, as evaluations need them."""
+        return self._gradients.nats(ids_BT, targets_BT)
 
 
 def _addresses(parameter: Tensor, *moments: Tensor) -> list[int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 
 import torch
@@ -42,7 +43,7 @@ class Plan:
     bytes_per_token: float = 0.0  # of the training text
     base: str | None = None  # the model that it begins with, where that is not a new one
 
-    @property
+    @cached_property
     def pairs(self) -> int:
         """The number of training pairs that fit the context; 0 for a model that reads no pairs."""
         return len(pairs_within(self.model.end, self.model.context, self.data)[0]) if self.model.reads_pairs else 0
@@ -51,10 +52,10 @@ class Plan:
         """This plan for what is left of a time budget, at least one second."""
         return replace(self, train=replace(self.train, seconds=max(1.0, seconds)))
 
-    @property
+    @cached_property
     def has_validation(self) -> bool:
         """Whether the validation text has a token to predict."""
-        return _has_validation(self.data)
+        return _has_validation(self.data, self.model)
 
 
 def make_plan(
@@ -95,7 +96,7 @@ def make_plan(
         context = fitting_context(len(data.train), asked.context, corpus.called)
     shape = _shape(replace(choices, context=context), tokenizer.vocab_size, base)
     require(
-        not settings.patience or _has_validation(data),
+        not settings.patience or _has_validation(data, shape),
         f"{named('patience')} needs a validation text: give a higher {named('val_fraction')}, "
         f"or a file with {named('val')}.",
     )
@@ -105,7 +106,7 @@ def make_plan(
         data=data,
         model=shape,
         train=_completed(settings, choices, torch.device(device), shape.width),
-        validation=_validation_name(held_out, choices.val_fraction, data, settings.eval_tokens, of_pairs=reads_pairs),
+        validation=_validation_name(held_out, choices.val_fraction, data, settings.eval_tokens, shape),
         bytes_per_token=data.train_bytes / len(data.train),
         base=None if base is None else base.name,
         notes=(
@@ -129,7 +130,9 @@ def _check_together(choices: Choices, settings: TrainConfig) -> None:
     )
 
 
-def _has_validation(data: TokenData) -> bool:
+def _has_validation(data: TokenData, shape: ModelConfig) -> bool:
+    if shape.reads_pairs:
+        return len(pairs_within(shape.end, shape.context, data)[1]) > 0
     return len(data.validation) > 1
 
 
@@ -223,11 +226,11 @@ def _lost(tokenizer: Tokenizer, split: Split) -> Iterator[str]:
 
 
 def _validation_name(
-    held_out: Corpus | None, fraction: float, data: TokenData, eval_tokens: int, *, of_pairs: bool
+    held_out: Corpus | None, fraction: float, data: TokenData, eval_tokens: int, shape: ModelConfig
 ) -> str:
-    if not _has_validation(data):
+    if not _has_validation(data, shape):
         return "nothing"
-    if of_pairs:
+    if shape.reads_pairs:
         return f"{fraction * 100:g} % of the pairs" if held_out is None else held_out.sources[0].name
     whole = f"the last {fraction * 100:g} % of the text" if held_out is None else held_out.sources[0].name
     if len(data.validation) - 1 > eval_tokens:
@@ -243,7 +246,7 @@ def _fitting_notes(
         yield f"The text has only {tokens:,} training tokens: context {shape.context} instead of {asked.context}."
     if choices.vocab_size is not None and shape.vocab_size < choices.vocab_size:
         yield f"The text gives a vocabulary of only {shape.vocab_size:,} tokens, not {choices.vocab_size:,}."
-    if not _has_validation(data):
+    if not _has_validation(data, shape):
         yield "There is no validation text: the latest model is kept, not the best."
     if base is not None:
         yield from misfit(base, data.train_bytes / tokens, split.train_characters / tokens)

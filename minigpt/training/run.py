@@ -21,7 +21,7 @@ from minigpt.settings import Choices
 from minigpt.settings.model import NAMES
 from minigpt.text.bpe_dropout import merge_parents
 from minigpt.text.pairs import labels_of, pairs_within
-from minigpt.text.shards import validation_byte_counts
+from minigpt.text.shards import Ids, validation_byte_counts
 from minigpt.training.distributed import ALONE, Ranks
 from minigpt.training.evaluate import unigram_loss
 from minigpt.training.finetune import freeze
@@ -230,7 +230,11 @@ def run_info(plan: Plan, choices: Choices, device: torch.device) -> dict[str, An
 
 def _unigram_loss(plan: Plan) -> float:
     """The unigram loss of the validation text, or of the training text if there is no validation."""
-    train, measured = plan.data.train, plan.data.validation if plan.has_validation else plan.data.train
+    train: Ids = plan.data.train
+    measured = plan.data.validation if plan.has_validation else train
+    if plan.model.reads_pairs:  # whose loss is that of the targets
+        both = pairs_within(plan.model.end, plan.model.context, plan.data)
+        train, measured = both[0].some_targets(), both[plan.has_validation].some_targets()
     vocabulary, context = plan.tokenizer.vocab_size, plan.model.context
     return unigram_loss(train, measured, vocabulary, tokens=plan.train.eval_tokens, context=context)
 

@@ -117,7 +117,8 @@ class AutogradStep:
     """`step(batches, key)` takes an optimizer step by torch's autograd, on any device and any `ranks`.
 
     Returns this rank's mean loss in nats per token, as numbers to add up, and the norm of the gradient before it is
-    clipped; a GPU may still be computing them. Dropout depends on `key` alone. `loss` makes the loss of a batch.
+    clipped; a GPU may still be computing them. Dropout depends on `key` alone. `loss` makes the loss of a batch, and
+    `update` changes the parameters by gradients that are multiplied by a factor, in place of the optimizers' own steps.
     """
 
     def __init__(
@@ -127,8 +128,10 @@ class AutogradStep:
         optimizers: Sequence[Optimizer],
         ranks: Ranks,
         loss: NewLoss,
+        update: Callable[[float], None] | None = None,
     ) -> None:
         self._model, self._config, self._optimizers, self._ranks = model, config, optimizers, ranks
+        self._update = update
         model.gradient_checkpointing = config.gradient_checkpointing
         self._trained = ranks.trained(model)
         self._loss = loss(self._trained, model.device, config)
@@ -141,9 +144,14 @@ class AutogradStep:
             losses = [self._backward(batch) for batch in first]
         losses.append(self._backward(last))
         limit = self._config.clip_norm or float("inf")
-        norm = full(torch.nn.utils.clip_grad_norm_(self._model.parameters(), limit))
-        for optimizer in self._optimizers:
-            optimizer.step()
+        if self._update is None:
+            norm = full(torch.nn.utils.clip_grad_norm_(self._model.parameters(), limit))
+            for optimizer in self._optimizers:
+                optimizer.step()
+        else:
+            gradients = [p.grad for p in self._model.parameters() if p.grad is not None]
+            norm = torch.nn.utils.get_total_norm(gradients)
+            self._update(min(1.0, limit / (float(norm) + 1e-6)))  # as clip_grad_norm_ has it
         self._model.zero_grad(set_to_none=True)
         return losses, norm
 

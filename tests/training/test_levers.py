@@ -63,7 +63,7 @@ def test_without_a_lever_the_steps_are_minigpts_own(lab: Levers) -> None:
     from minigpt.training.optim import build_optimizers
     from minigpt.training.schedule import learning_rate
     from minigpt.training.search import adamw_rate
-    from minigpt.training.step import AutogradStep, Batches, mixed
+    from minigpt.training.step import AutogradStep, Batches, loss_function, mixed
 
     text, setting, base = lab.text(), lab.setting(dropout=0.1), lab.levers.Changes()
     config = TrainConfig(
@@ -74,7 +74,10 @@ def test_without_a_lever_the_steps_are_minigpts_own(lab: Levers) -> None:
     for block in model.blocks:
         block.attn.dropout = block.mlp.dropout = 0.1
     optimizers = build_optimizers(model, config)
-    take, batches = AutogradStep(model, config, optimizers, ALONE), Batches(text.train, config, 16, model.device, ALONE)
+    take, batches = (
+        AutogradStep(model, config, optimizers, ALONE, loss_function),
+        Batches(text.train, config, 16, model.device, ALONE),
+    )
     for step in range(1, 11):
         for optimizer in optimizers:
             for group in optimizer.param_groups:
