@@ -89,8 +89,8 @@ def equal_shape(shape: ModelConfig, model: str, window: int | None = None) -> Mo
             break
     if miss(best) > TOLERANCE:
         raise ConfigError(
-            f"No {named('model', model)} has about as many weights as this {shape.model}, {wanted:,}: "
-            f"give a {named('width')}."
+            f"No {named('model', model)} has about as many weights as this "
+            f"{'GPT' if shape.model == 'gpt' else 'model'}, {wanted:,}: give a {named('width')}."
         )
     return of(best)
 

@@ -11,11 +11,10 @@ import math
 from typing import TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minigpt.models.encoder_decoder import PADDING, EncoderDecoder, State
-from minigpt.models.functional import dropout, sinusoids
+from minigpt.models.functional import dropout, masked_attention, sinusoids
 from minigpt.models.gpt import Conv1D
 from minigpt.settings import ModelConfig, require
 
@@ -37,7 +36,7 @@ def attend(
     them, [B, H, T, S].
     """
     if weights is None:
-        y_BHTD = F.scaled_dot_product_attention(q_BHTD, k_BHSD, v_BHSD, attn_mask=allowed)
+        y_BHTD = masked_attention(q_BHTD, k_BHSD, v_BHSD, allowed)
     else:
         scores = q_BHTD @ k_BHSD.transpose(-2, -1) / math.sqrt(q_BHTD.size(-1))  # [B, H, T, S]
         if allowed is not None:

@@ -49,18 +49,37 @@ def test_the_product_is_right_by_either_library(
     x, weight = numbers(*shape), numbers(shape[-1], 24, seed=2)  # [in, out], as GPT-2 stores it
     b = numbers(24, seed=3) if bias else None
     exact = x.double() @ weight.double() + (0 if b is None else b.double())
-    for plain in (True, False):
-        with torch.set_grad_enabled(not plain):
-            y = linear(x, weight.T, b)
+    for y in (linear(x, weight.T, b), F.linear(x, weight.T, b)):
         assert y.shape == (*shape[:-1], 24)
         torch.testing.assert_close(y.double(), exact, atol=1e-4, rtol=1e-5)
     assert products == [shape]
 
 
-def test_a_single_row_a_gradient_autocast_and_other_types_are_left_to_torch(products: list[tuple[int, ...]]) -> None:
+@pytest.mark.parametrize("transposed", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_its_gradients_are_products_too(transposed: bool, bias: bool, products: list[tuple[int, ...]]) -> None:
+    x, dy = numbers(3, 5, 16).requires_grad_(), numbers(3, 5, 24, seed=4)
+    weight = numbers(*((16, 24) if transposed else (24, 16)), seed=2).requires_grad_()
+    b = numbers(24, seed=3).requires_grad_() if bias else None
+    leaves = [each for each in (x, weight, b) if each is not None]
+    found = torch.autograd.grad(linear(x, weight.T if transposed else weight, b), leaves, dy)
+    exact = [each.detach().double().requires_grad_() for each in leaves]
+    y = exact[0] @ (exact[1] if transposed else exact[1].T) + (exact[2] if bias else 0)
+    for ours, theirs in zip(found, torch.autograd.grad(y, exact, dy.double()), strict=True):
+        torch.testing.assert_close(ours.double(), theirs, atol=1e-4, rtol=1e-5)
+    assert products == [(3, 5, 16), (3, 5, 24), (16, 15)]
+
+
+def test_only_gradients_that_are_needed_are_computed(products: list[tuple[int, ...]]) -> None:
     x, weight = numbers(3, 16), numbers(8, 16, seed=2).requires_grad_()
     linear(x, weight).sum().backward()
-    assert torch.allclose(weight.grad, x.sum(0).expand(8, 16))
+    assert weight.grad is not None
+    assert torch.allclose(weight.grad, x.sum(0).expand(8, 16), atol=1e-5)
+    assert products == [(3, 16), (16, 3)]
+
+
+def test_a_single_row_autocast_and_other_types_are_left_to_torch(products: list[tuple[int, ...]]) -> None:
+    x, weight = numbers(3, 16), numbers(8, 16, seed=2).requires_grad_()
     with torch.no_grad():
         assert torch.equal(linear(x[:1], weight), F.linear(x[:1], weight))
         assert linear(x.bfloat16(), weight.bfloat16()).dtype == torch.bfloat16

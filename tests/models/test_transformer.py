@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from minigpt.errors import ConfigError
 from minigpt.models.encoder_decoder import PADDING, EncoderDecoder
+from minigpt.models.functional import masked_attention
 from minigpt.models.kinds import TOLERANCE, equal_shape, new_model
 from minigpt.models.transformer import position_table
 from minigpt.settings import ModelConfig
@@ -141,11 +143,12 @@ def test_positions_are_those_of_marian(context: int, width: int) -> None:
 
 def test_its_state_holds_keys_and_values_of_source_and_target() -> None:
     model = made(SHAPE)
-    keys, is_token, past = model.encode(padded(SOURCES))
-    assert (keys.shape, past.shape) == ((3, 2, 2, 2, 6, 8), (3, 2, 2, 2, 0, 8))
-    assert is_token.sum(1).tolist() == [6, 2, 4]
-    outputs, (_, _, after) = model.decode(torch.tensor([[END, 1]] * 3), (keys, is_token, past))
-    assert (outputs.shape, after.shape) == ((3, 2, 16), (3, 2, 2, 2, 2, 8))
+    is_token, *keys = model.encode(padded(SOURCES))
+    assert is_token.tolist() == [[True] * 6, [True] * 2 + [False] * 4, [True] * 4 + [False] * 2]
+    assert [tuple(each.shape) for each in keys] == [(3, 2, 2, 6, 8)] * 2  # of two layers
+    _, after = model.decode(torch.tensor([[END, 1], [END, 2], [END, 3]]), (is_token, *keys))
+    assert after[0] is is_token
+    assert [tuple(each.shape) for each in after[1:]] == [(3, 2, 2, 6, 8)] * 2 + [(3, 2, 2, 2, 8)] * 2
 
 
 @torch.no_grad()
@@ -178,3 +181,26 @@ def test_dropout_is_of_training_alone(model: EncoderDecoder) -> None:
     batch = padded(SOURCES), padded(INPUTS)
     torch.testing.assert_close(dropping.eval()(*batch), model(*batch), atol=1e-5, rtol=0)
     assert (dropping.train()(*batch) - model(*batch)).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("is_masked", [False, True])
+def test_attention_has_the_gradients_of_torch(dtype: torch.dtype, is_masked: bool) -> None:
+    """Of short texts on a CPU, where products are quicker: beside the fused kernel in float64."""
+    generator = torch.Generator().manual_seed(4)
+    shapes = ((3, 2, 5, 8), (3, 2, 7, 8), (3, 2, 7, 8))
+    inputs = [torch.randn(shape, generator=generator).to(dtype).requires_grad_() for shape in shapes]
+    wanted = [each.detach().double().requires_grad_() for each in inputs]
+    allowed = torch.ones(3, 1, 1, 7, dtype=torch.bool)
+    allowed[1, ..., 4:] = allowed[2, ..., 1:] = False
+    mask = allowed if is_masked else None
+    y, expected = masked_attention(*inputs, mask), F.scaled_dot_product_attention(*wanted, attn_mask=mask)
+    dy = torch.randn(y.shape, generator=generator).to(dtype)
+    y.backward(dy)
+    expected.backward(dy.double())
+    tolerance = 1e-6 if dtype == torch.float32 else 3e-2
+    assert torch.allclose(y.double(), expected, atol=tolerance, rtol=0)
+    for ours, theirs in zip(inputs, wanted, strict=True):
+        assert ours.grad is not None
+        assert theirs.grad is not None
+        assert torch.allclose(ours.grad.double(), theirs.grad, atol=3 * tolerance, rtol=0)
