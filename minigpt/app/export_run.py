@@ -15,6 +15,7 @@ from minigpt.checkpoint.gguf import check_installed, save_gguf
 from minigpt.checkpoint.records import Exported
 from minigpt.errors import named
 from minigpt.settings import FOLDER_DTYPES, GGUF_DTYPES, PAGE_DTYPES, ExportSettings, Machine, one_of, require
+from minigpt.settings.model import NAMES
 
 # The types of weights in each kind of export, and where they are in a message.
 _DTYPES = {
@@ -53,6 +54,12 @@ def export_run(
     if kind == "gguf":
         check_installed()
     loaded, page = open_checkpoint(run, Machine(device="cpu"), called="run", needs_torch=True), None
+    model = loaded.model.config.model
+    already = ": a Hugging Face Marian folder already, which other programs load as it is"
+    require(
+        not loaded.model.config.reads_pairs,
+        f"export makes files of a GPT, and {loaded.path} is {NAMES[model]}{already if model == 'transformer' else ''}.",
+    )
     if kind == "gguf":
         save_gguf(target, loaded, dtype, lambda total: stages("writing", total, "bytes"))
     elif kind == "page":

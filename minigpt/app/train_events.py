@@ -18,7 +18,6 @@ from minigpt.sampling.engine import generate
 from minigpt.settings import SampleConfig
 from minigpt.text.arguments import few_words, opening_words
 from minigpt.text.pairs import BUILTIN, pairs_within
-from minigpt.text.tokenizer import END_OF_TEXT
 from minigpt.text.translations import EXAMPLE
 from minigpt.training.distributed import Ranks
 from minigpt.training.evaluate import is_overfitting
@@ -29,6 +28,7 @@ from minigpt.training.run import run
 from minigpt.training.tensorboard import event_files, is_installed
 
 _OPENING = 256  # tokens of the text, in which some words are sought to begin with
+_SOURCES = 20  # of pairs, among which one of a few words is sought
 _SAMPLED = 40  # tokens
 _TRANSLATED = 500  # validation pairs, about
 
@@ -109,12 +109,13 @@ class Training:
     def opening(self, *, validation: bool = False) -> str:
         """The first words of the training text, or of the validation text; of pairs, a source of a few words."""
         data, tokenizer = self.plan.data, self.plan.tokenizer
-        ids = (data.validation if validation else data.train)[:_OPENING]
         if self.plan.model.reads_pairs:
             if self.plan.corpus.sources[0].name == BUILTIN:
                 return EXAMPLE.source
-            *whole, _ = tokenizer.decode([*ids.tolist(), tokenizer.end_of_text]).split(END_OF_TEXT)
-            return few_words(whole[::2])
+            pairs = pairs_within(self.plan.model.end, self.plan.model.context, data)[validation]
+            sources = [pairs.source(number)[:-1].tolist() for number in range(min(_SOURCES, len(pairs)))]
+            return few_words(map(tokenizer.decode, sources))
+        ids = (data.validation if validation else data.train)[:_OPENING]
         return opening_words(tokenizer.decode(ids.tolist()))
 
     def exact_share(self) -> float | None:

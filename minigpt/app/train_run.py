@@ -162,11 +162,12 @@ class TrainRequest:
         return Prepared(choices=choices, runs=runs, train_bytes=plan.data.train_bytes, plan=plan, base=first)
 
     def _note_length(self, train_bytes: int) -> None:
+        of_pairs = self.choices.model in PAIR_MODELS
+        other = f", or a model that knows the language already ({named('base')})"
         if self.choices.base is None and train_bytes < SHORTEST_TEXT:
             self.note(
                 f"The text has only {train_bytes:,} bytes to train on, too few to learn more than its letters and "
-                "short words: more text would help, or a model that knows the language already "
-                f"({named('base')})."
+                f"short words: more text would help{'' if of_pairs else other}."
             )
 
     def _read(self, stages: Stages) -> tuple[Corpus, Corpus | None]:

@@ -81,11 +81,10 @@ def config_from_json(values: Mapping[str, Any], where: str) -> ModelConfig:
             read_field(values, key, (partial(eq, shape[name]), f"it must be that of {first}, {shape[name]}"), where)
     end = read_field(values, "eos_token_id", _TOKEN, where)
     read_field(values, "decoder_start_token_id", (partial(eq, end), f"it must be eos_token_id, {end}"), where)
-    inner = shape.pop("inner_width")
+    if shape["inner_width"] == 4 * shape["width"]:
+        shape["inner_width"] = None
     try:
-        return ModelConfig(
-            model="transformer", **shape, inner_width=None if inner == 4 * shape["width"] else inner, end=end
-        )
+        return ModelConfig(model="transformer", **shape, activation="relu", end=end)
     except ConfigError as error:
         raise CheckpointError(f"{where} contradicts itself: {error.message}") from error
 

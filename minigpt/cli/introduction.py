@@ -89,10 +89,9 @@ def _given(plan: "Plan", screen: "Screen") -> "Text":
 
 def _size(plan: "Plan", choices: Choices, screen: "Screen") -> "tuple[Text, Text]":
     """Two lines: the text, and the model."""
-    text, model, tokens = plan.corpus, plan.model, len(plan.data.train)
+    text, model, tokens = plan.corpus, plan.model, int(plan.sizes.sum())
     batch = plan.train.batch_size * plan.train.accumulation
-    pairs = max(1, plan.pairs)
-    step_tokens = round(batch * tokens / pairs) if model.reads_pairs else batch * model.context
+    step_tokens = round(batch * plan.sizes.mean()) if model.reads_pairs else batch * model.context
     epochs = plan.train.steps * step_tokens / tokens
     inside = quantity(model.heads, "head") if model.model == "gpt" else NAMES[model.model]
     each = " each" if model.reads_pairs else ""

@@ -12,7 +12,7 @@ from minigpt.errors import CheckpointError, named
 from minigpt.render.screen import Screen
 from minigpt.render.style import quantity
 from minigpt.render.tokenization import boundary_note, boundary_tables
-from minigpt.settings import DEFAULT_MINUTES, TrainConfig
+from minigpt.settings import DEFAULT_MINUTES, TrainConfig, require
 from minigpt.views.boundary import NO_BOUNDARY, boundary
 from minigpt.views.probs import next_token
 
@@ -29,7 +29,9 @@ def note_skipped(names: Sequence[str]) -> None:
 
 def note_boundary(loaded: "Checkpoint", prompt: str, *, top: int, show: bool) -> None:
     """Print the two distributions on standard error if `show`; else a note if the end is doubtful."""
-    if running.quiet and not show:
+    is_source = loaded.tokenizer.ends_prompts
+    require(not (show and is_source), f"{named('boundary')} is not for a source, which ends where it ends.")
+    if is_source or (running.quiet and not show):
         return
     console, ids = stderr(quiet=False), loaded.tokenizer.encode_prompt(prompt).ids
     screen, end = Screen.of(console), boundary(loaded.model, loaded.tokenizer, ids, top=top)

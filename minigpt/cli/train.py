@@ -118,6 +118,13 @@ def _watch(training: "Training", *, json: bool) -> int | None:
     return training.signal_number
 
 
+def _look_at(training: "Training", asked: str) -> str:
+    """A command that looks into a model of pairs."""
+    if training.folder.info["corpus"].get("labels"):
+        return f"inspect-probs {asked} --labels"
+    return f"{'inspect-probs' if training.plan.model.model == 'seq2seq' else 'inspect-attention'} {asked}"
+
+
 def _reached(bits: float, info: Mapping[str, Any]) -> str:
     """What a model reached, beside what was planned if its run went as planned, to the end and no further."""
     expected = info.get("expected_bits_per_byte")
@@ -146,6 +153,6 @@ def _conclude(training: "Training") -> None:
     asked = shlex.quote(prompt)
     commands = ["sample", *([f"inspect-probs {asked}"] if prompt else [])]
     if training.plan.model.reads_pairs:
-        commands = [f"sample {asked}", f"inspect-attention {asked}"]
+        commands = [f"sample {asked}", _look_at(training, asked)]
     for next_command in commands:
         say(console, f"  minigpt {next_command} -c {shlex.quote(where)}")

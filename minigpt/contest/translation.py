@@ -90,6 +90,7 @@ def reopened_pairs(comparison: Comparison, tokenizer: Tokenizer, data: TokenData
             layers=transformer.layers,
             heads=heads_of(transformer.width),
             width=transformer.width,
+            activation="relu",
             end=comparison.vocab_size - 1,
         ),
         train=replace(settings_of_all(comparison.seed), batch_size=comparison.batch_size),

@@ -92,7 +92,8 @@ def linear(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor
     """
     if _is_plain(x, weight_OI) and x.numel() > x.size(-1) and (product := _onednn()) is not None:
         if torch.is_grad_enabled():
-            return _WithGradients.apply(x, weight_OI, bias_O)
+            y_NO = _WithGradients.apply(x.flatten(0, -2), weight_OI, bias_O)
+            return torch.ops.aten._unsafe_view(y_NO, (*x.shape[:-1], y_NO.size(-1)))  # as F.linear has it: no view
         return product(x, weight_OI, bias_O, "none", [], "")
     return F.linear(x, weight_OI, bias_O)
 
@@ -101,18 +102,17 @@ class _WithGradients(torch.autograd.Function):
     """oneDNN's product with the gradients that it lacks, which are products too."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight_OI)
-        return _times(x, weight_OI, bias_O)
+    def forward(ctx: Any, x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x_NI, weight_OI)
+        return _times(x_NI, weight_OI, bias_O)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight_OI = ctx.saved_tensors
+    def backward(ctx: Any, dy_NO: Tensor) -> tuple[Tensor | None, ...]:
+        x_NI, weight_OI = ctx.saved_tensors
         needs_x, needs_weight, needs_bias = ctx.needs_input_grad
-        x_NI, dy_NO = x.flatten(0, -2), dy.flatten(0, -2)
         return (
-            _times(dy, weight_OI.T) if needs_x else None,
+            _times(dy_NO, weight_OI.T) if needs_x else None,
             _times(x_NI.T, dy_NO.T).T if needs_weight else None,  # as a weight that is stored [in, out] takes it
             dy_NO.sum(0) if needs_bias else None,
         )

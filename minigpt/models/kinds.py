@@ -77,7 +77,8 @@ def equal_shape(shape: ModelConfig, model: str, window: int | None = None) -> Mo
     wanted = shape.parameter_count()
 
     def of(width: int) -> ModelConfig:
-        return replace(shape, model=model, window=window, layers=_LAYERS, heads=1, width=width)
+        usual = ModelConfig.activation  # which no other kind has
+        return replace(shape, model=model, window=window, layers=_LAYERS, heads=1, width=width, activation=usual)
 
     def miss(width: int) -> float:
         return abs(of(width).parameter_count() / wanted - 1)

@@ -206,6 +206,7 @@ def read_file(
         tally, is_text = _Tally(), False
     if named and not tally.documents and not clock.left_out:
         blank = "contains only white space" if is_plain_text(file) else "contains no text"
+        blank = "has only pairs with an empty side" if found.empty_sides else blank
         raise CorpusError(f"{file.name} {blank if stored.size else 'is empty'}.\nGive a file with text.")
     source = TextSource(name=file.name, sha256=stored.sha256, size=stored.size, documents=tally.documents)
     count = tally.blocks if clock.left_out else None

@@ -213,4 +213,6 @@ def no_field(message: str, kind: str, names: list[str], texts: list[str], settin
     more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
     there = f"It has the {kind} {listed}{more}." if names else f"It has no {kind}."
     advice = f"\nTry {named(setting, shlex.quote(escaped(texts[0])))}" if texts else ""
+    if setting != "field":  # of two, of which the other may well be what is there
+        advice = f"\nName the two with {named('source_field')} and {named('target_field')}."
     return CorpusError(f"{message}. {there}{advice}")

@@ -77,14 +77,16 @@ def _rows(file: File, chunks: Iterable[bytes], how: TextFormat, found: Findings)
         items = enumerate(array_items(_array(decoded, file.name), file.name), start=1)
         yield from _of_objects(((where(file.name, number), item) for number, item in items), fields)
     else:
-        yield from _columns(decoded, file.name)
+        yield from _columns(decoded, file.name, fields)
 
 
-def _columns(chunks: Iterable[str], name: str) -> Iterator[Pair]:
-    """Two columns with a tab between them; blank lines are skipped."""
+def _columns(chunks: Iterable[str], name: str, fields: tuple[str, str]) -> Iterator[Pair]:
+    """Two columns with a tab between them; blank lines are skipped, and a first one that names the `fields`."""
     for number, line in enumerate(split_lines(chunks, name), start=1):
+        columns = line.split("\t")
+        if number == 1 and tuple(map(str.strip, columns)) == fields:
+            continue  # the names of the columns
         if line.strip():
-            columns = line.split("\t")
             if len(columns) != 2:
                 raise _misfit(f"{name} line {number:,}", len(columns), "source, a tab, target")
             yield columns[0], columns[1]
@@ -120,7 +122,7 @@ def _column(header: list[str], field: str, name: str) -> int:
     names = [each.strip() for each in header]
     if field in names:
         return names.index(field)
-    raise no_pair_field(f'{name} has no column "{field}" in its first line', names)
+    raise no_pair_field(f'{name} has no column "{field}" in its first line, which names the columns', names)
 
 
 def no_pair_field(problem: str, names: list[str]) -> CorpusError:

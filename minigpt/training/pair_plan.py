@@ -5,15 +5,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from minigpt.errors import CorpusError, named
 from minigpt.models.kinds import equal_shape
-from minigpt.settings import Choices, ModelConfig, require
+from minigpt.settings import Choices, ModelConfig, TextFormat, require
 from minigpt.text.pairs import PairIds
 from minigpt.text.shards import TokenData
 from minigpt.training.speed import heads_of
 
 PAIR_BATCH = 64
-SHAPES = ((2, 64), (2, 128), (3, 192), (4, 256), (6, 384))  # layers of each stack, width
+SHAPES = ((1, 64), (2, 64), (2, 128), (3, 192), (4, 256), (6, 384))  # layers of each stack, width
 _USUAL = (2, 128)
 _SHORTEST, _LONGEST = 64, 256  # contexts, unless one is given: positions cost nothing
 
@@ -29,10 +31,13 @@ _NOT_FOR_PAIRS = {
 }
 
 
+_HARMLESS = {"field": TextFormat.field}  # what a command that repeats a run has
+
+
 def check_pairs(model: str, given: Mapping[str, Any]) -> None:
     """Raise ConfigError if a setting among those `given` explicitly does nothing for a model of pairs."""
     for name, reason in _NOT_FOR_PAIRS.items():
-        is_given = given.get(name) not in (None, False, 0)
+        is_given = given.get(name) not in (None, False, 0, _HARMLESS.get(name))
         require(not is_given, f"{named(name)} does not go with {named('model', model)}: {reason}.")
 
 
@@ -50,6 +55,7 @@ def pair_shape(choices: Choices, vocab_size: int, context: int) -> ModelConfig:
         heads=choices.heads or heads_of(width),
         width=width,
         dropout=choices.dropout or 0.0,
+        activation="relu",
         end=vocab_size - 1,
     )
     if choices.model == "transformer":
@@ -57,7 +63,7 @@ def pair_shape(choices: Choices, vocab_size: int, context: int) -> ModelConfig:
     heads = choices.heads or 1
     if choices.layers is None and choices.width is None:
         return replace(equal_shape(shape, choices.model), heads=heads)
-    return replace(shape, model=choices.model, heads=heads)
+    return replace(shape, model=choices.model, heads=heads, activation=ModelConfig.activation)
 
 
 def pair_context(data: TokenData, end: int, given: int | None, called: str) -> tuple[int, list[str]]:
@@ -66,8 +72,9 @@ def pair_context(data: TokenData, end: int, given: int | None, called: str) -> t
     Raises CorpusError if no pair is left to train on.
     """
     train, validation = (PairIds.of(ids, end) for ids in (data.train, data.validation))
-    longest = int(max(train.longest.max(initial=1), validation.longest.max(initial=1)))
-    context = given or min(_LONGEST, max(_SHORTEST, 8 * math.ceil(longest / 8)))
+    lengths = np.concatenate([train.longest, validation.longest])
+    longest, usual = int(lengths.max(initial=1)), int(lengths[lengths <= _LONGEST].max(initial=1))
+    context = given or max(_SHORTEST, 8 * math.ceil(usual / 8))
     too_long = [int((pairs.longest > context).sum()) for pairs in (train, validation)]
     if too_long[0] == len(train):
         raise CorpusError(
@@ -76,7 +83,9 @@ def pair_context(data: TokenData, end: int, given: int | None, called: str) -> t
         )
     if not any(too_long):
         return context, []
+    left_out, every = sum(too_long), len(train) + len(validation)
+    verbs = ("has", "is") if left_out == 1 else ("have", "are")
     return context, [
-        f"{sum(too_long):,} of {len(train) + len(validation):,} pairs have more than {context} tokens on a side and "
-        f"are left out; the longest has {longest:,} ({named('context')})."
+        f"{left_out:,} of {every:,} pairs {verbs[0]} more than {context} tokens on a side and {verbs[1]} left out; "
+        f"the longest has {longest:,} ({named('context')})."
     ]

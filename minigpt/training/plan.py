@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 
+import numpy as np
 import torch
 
 from minigpt.checkpoint.claim import Scratch
@@ -44,9 +45,12 @@ class Plan:
     base: str | None = None  # the model that it begins with, where that is not a new one
 
     @cached_property
-    def pairs(self) -> int:
-        """The number of training pairs that fit the context; 0 for a model that reads no pairs."""
-        return len(pairs_within(self.model.end, self.model.context, self.data)[0]) if self.model.reads_pairs else 0
+    def sizes(self) -> np.ndarray:
+        """[N] tokens of each training pair that fits the context; of a model that reads no pairs, of the text."""
+        if not self.model.reads_pairs:
+            return np.array([len(self.data.train)])
+        sizes: np.ndarray = pairs_within(self.model.end, self.model.context, self.data)[0].sizes
+        return sizes
 
     def within(self, seconds: float) -> "Plan":
         """This plan for what is left of a time budget, at least one second."""

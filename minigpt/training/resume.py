@@ -118,7 +118,10 @@ def _read_plan(path: Path, stored: _Stored) -> Plan:
     if replace(shape, dropout=stored.model.dropout) != stored.model:
         raise CheckpointError(f"{path / RUN} has another model than {path / CONFIG}: one of them is damaged.")
     tokenizer, data = read_tokenizer(path), load_tokens(path)
-    if tokenizer.vocab_size > stored.model.vocab_size or len(data.train) <= stored.model.context:
+    if shape.reads_pairs:
+        tokenizer = tokenizer.of_sources()
+    fewest = 1 if shape.reads_pairs else stored.model.context
+    if tokenizer.vocab_size > stored.model.vocab_size or len(data.train) <= fewest:
         raise CheckpointError(f"{path} cannot be resumed: its tokenizer, its ids and its model do not belong together.")
     return stored.plan(tokenizer, data)
 
@@ -216,7 +219,9 @@ def _received(run: Mapping[str, Any]) -> StartedRun:
     stops = made["stops"]
     tokenizer = Tokenizer(Engine.from_str(made["json"]), made["roles"], [stops], endless=not stops)
     none = np.zeros(0, np.uint16)
-    plan = record_of(_Stored, info, path / RUN).plan(tokenizer, TokenData(none, none))
+    stored = record_of(_Stored, info, path / RUN)
+    tokenizer = tokenizer.of_sources() if stored.model.reads_pairs else tokenizer
+    plan = stored.plan(tokenizer, TokenData(none, none))
     return StartedRun(plan, OthersFolder(path, tokenizer, info), build_model(plan))
 
 

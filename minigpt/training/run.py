@@ -211,7 +211,7 @@ def run_info(plan: Plan, choices: Choices, device: torch.device) -> dict[str, An
         "corpus": {
             "sources": [asdict(source) for source in plan.corpus.sources],
             "skipped": len(plan.corpus.skipped),
-            "documents": plan.corpus.documents,
+            "documents": plan.corpus.documents // (2 if plan.model.reads_pairs else 1),
             "bytes": plan.corpus.utf8_bytes,
             "bytes_per_token": plan.bytes_per_token,
             "train_tokens": len(plan.data.train),
@@ -252,19 +252,21 @@ def model_card(plan: Plan, command: Sequence[str] = ()) -> str:
     """The README.md of the run's folder. `command`: what repeats the run."""
     model, is_gpt, sources = plan.model, plan.model.model == "gpt", plan.corpus.sources
     inside = {"gpt": f"{model.heads} heads, ", "window": f"window {model.window}, "}.get(model.model, "")
+    each = " each" if model.reads_pairs else ""  # of encoder and decoder
+    auto = {"gpt": "CausalLM", "transformer": "Seq2SeqLM"}.get(model.model)
     kind = NAMES[model.model].replace("a ", "A ", 1).replace("an ", "An ", 1)
     began = "" if plan.base is None else f"which began as {plan.base}, "
     measured = f"The validation loss is measured on {plan.validation}."
     lines = [
         "---",
-        *(["library_name: transformers"] if is_gpt else []),
-        "pipeline_tag: text-generation",
+        *(["library_name: transformers"] if auto else []),
+        f"pipeline_tag: {'translation' if model.reads_pairs else 'text-generation'}",
         f"tags: [minigpt, {'gpt2' if is_gpt else model.model}]",
         "---",
         "",
         f"# {plan.corpus.name}",
         "",
-        f"{kind} of {model.parameter_count():,} parameters ({model.layers} layers x {model.width},",
+        f"{kind} of {model.parameter_count():,} parameters ({model.layers} layers x {model.width}{each},",
         f"{inside}context {model.context}, vocabulary {model.vocab_size:,}), "
         f"{began}trained {'by' if plan.base is None else 'further by'} minigpt on:",
         "",
@@ -274,8 +276,8 @@ def model_card(plan: Plan, command: Sequence[str] = ()) -> str:
         f"{measured if plan.has_validation else 'There is no validation text.'} "
         "How the run went is in `train.jsonl`, its settings in `run.json`.",
         "",
-        "    minigpt sample --checkpoint FOLDER",
-        *(['    transformers.AutoModelForCausalLM.from_pretrained("FOLDER")'] if is_gpt else []),
+        f"    minigpt sample {'SOURCE ' if model.reads_pairs else ''}--checkpoint FOLDER",
+        *([f'    transformers.AutoModelFor{auto}.from_pretrained("FOLDER")'] if auto else []),
         *(["", _repeats(command), "", f"    {shlex.join(command)}"] if command else []),
     ]
     return "\n".join(lines) + "\n"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minigpt.errors import CheckpointError
-from minigpt.sampling.alignment import alignment_error_rate, links_of, tokens_of_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +22,8 @@ def error_rate(
 
     `source_bytes` [S] and `target_bytes` [T]: how many bytes of its text each token stands for, 0 for end-of-text.
     """
+    from minigpt.sampling.alignment import alignment_error_rate, links_of, tokens_of_words
+
     source_words = tokens_of_words(translation.source, translation.source_spans, source_bytes)
     target_words = tokens_of_words(translation.target, translation.target_spans, target_bytes)
     return alignment_error_rate(links_of(weights_TS, source_words, target_words), translation.links)

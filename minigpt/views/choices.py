@@ -116,11 +116,14 @@ def _ask(question: Question) -> Answer:
     from minigpt.models.decoder import decoding_threads
     from minigpt.text.losses import loss_note
 
-    texts = split_choices(question.flags.choices)
+    texts, of_pairs = split_choices(question.flags.choices), question.model.config.reads_pairs
+    if of_pairs:  # whole targets, which have no white space around them
+        texts = tuple(dict.fromkeys(text.strip() for text in texts))
     with decoding_threads(question.model):
-        choices = weigh(question.model, question.tokenizer, question.ids, texts)
+        choices = weigh(question.model, question.tokenizer, question.ids, texts, whole=of_pairs)
     lost = filter(None, [loss_note(question.tokenizer, *texts)])
-    for sentence in (*lost, *_about_spaces(question.text, texts), *_about_beginnings(choices)):
+    about = () if of_pairs else (*_about_spaces(question.text, texts), *_about_beginnings(choices))
+    for sentence in (*lost, *about):
         question.note(sentence)
     return Answer(records=choices, text=question.text)
 

@@ -40,7 +40,7 @@ def _ask(question: Question) -> Answer:
     labels = known_labels(question.checkpoint)
     if not labels:
         raise ConfigError(
-            f"{flag} needs a run whose training targets are labels, a few that recur; this one records none. "
+            f"{flag} needs a run whose training targets are labels, two or more that recur; this one records none. "
             f"{choices} compares any texts."
         )
     with decoding_threads(question.model):

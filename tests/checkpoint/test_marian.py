@@ -38,7 +38,7 @@ def ours(tokenizer: Tokenizer) -> Transformer:
     size = tokenizer.vocab_size
     config = ModelConfig(
         model="transformer", vocab_size=size, context=64, layers=2, heads=2, width=16, inner_width=40,
-        end=tokenizer.end_of_text,
+        activation="relu", end=tokenizer.end_of_text,
     )  # fmt: skip
     model, generator = new_model(config), torch.Generator().manual_seed(3)
     assert isinstance(model, Transformer)

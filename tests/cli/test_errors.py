@@ -164,7 +164,10 @@ def test_a_bad_flag_of_train(
 
 
 TIMED_FLAGS = [
-    (["--model", "gpt2"], "--model must be gpt, lstm, rnn or window, not gpt2"),
+    (
+        ["--model", "gpt2"],
+        "--model must be gpt, lstm, rnn, window, transformer, seq2seq or seq2seq-attention, not gpt2",
+    ),
     (["--tokenizer", "words"], "--tokenizer must be bpe or char, not words"),
     (["--tokenizer", "char", "--vocab-size", "500"], "--vocab-size goes with --tokenizer bpe"),
     (["--vocab-size", "0"], "--vocab-size must be 257 (256 bytes and end-of-text) or more"),

@@ -59,7 +59,6 @@ def one_message(result: Any, code: int = 2) -> str:
         ("sample", SOURCE, "--corpus", "run", "--verbatim", "3"),
         ("sample", SOURCE, "--num-samples", "3", "--temperature", "1", "--table", "every"),
         ("sample", SOURCE, "--ignore-end-of-text", "--max-tokens", "1000"),
-        ("sample", SOURCE, "--boundary"),
         ("sample", SOURCE, "--beam", "3"),
         ("inspect-probs", SOURCE),
         ("inspect-probs", SOURCE, "--csv"),
@@ -97,7 +96,7 @@ def test_a_trace_is_replayed(minigpt: Run, model: str) -> None:
         (("sample", "red " * 500), "and this model reads 64 at most"),
         (("inspect-probs", "red " * 500), "and this model reads 64 at most"),
         (("inspect-embeddings", "--positions"), "--positions is not for"),
-        (("evaluate", "pairs.tsv"), "evaluate scores texts"),
+        (("sample", SOURCE, "--boundary"), "--boundary is not for"),
         (("sample", SOURCE, "--beam", "2", "--num-samples", "2"), "leave out --num-samples"),
         (("sample", SOURCE, "--beam", "2", "--temperature", "1"), "leave out --temperature"),
         (("sample", SOURCE, "--beam", "2", "--top-k", "3"), "leave out --top-k"),
@@ -130,6 +129,7 @@ def test_it_cannot_be_explored(in_terminal: Run, model: str) -> None:
 
 FLAGS = {"every": "--all", "cut": "--tokens"}  # where they are not the names
 VALUES = {"against": "{run}", "history": "{run}", "choices": "cat,dog", "corpus": "run", "without": "layer 1 mlp"}
+VALUES |= {"target": "un chat"}
 VIEWS = [face.view for face in faces_of("inspect-probs") if face.view.asked_by]
 
 
@@ -140,7 +140,9 @@ def test_every_view_answers_or_says_in_one_line_that_it_is_not_for_pairs(minigpt
         flags += [FLAGS.get(name, f"--{name.replace('_', '-')}")]
         flags += [VALUES[name].format(run=model)] if name in VALUES else []
     result = minigpt("inspect-probs", SOURCE, "-c", model, *flags)
-    if view.of_pairs or view.for_pairs is not None:
+    if view.asked_by == ("labels",):
+        assert "whose training targets are labels, two or more" in one_message(result)
+    elif view.of_pairs or view.for_pairs is not None:
         assert result.exit_code == 0, result.output
     else:
         assert "which reads one text and writes another." in one_message(result)

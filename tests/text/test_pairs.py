@@ -78,8 +78,12 @@ def test_fields_are_named() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.csv", "en,fr\nx,y\n", 'a.csv has no column "source" in its first line; it has: en, fr.'),
-        ("a.csv", "\n", 'a.csv has no column "source" in its first line; it has: none.'),
+        (
+            "a.csv",
+            "en,fr\nx,y\n",
+            'a.csv has no column "source" in its first line, which names the columns; it has: en, fr.',
+        ),
+        ("a.csv", "\n", 'a.csv has no column "source" in its first line, which names the columns; it has: none.'),
         ("a.csv", "source,target\na,b,c\n", "a.csv line 2 has 3 columns, and the first line has 2."),
         ("a.csv", "source,target\na\n", "a.csv line 2 has 1 columns, and the first line has 2."),
         ("a.tsv", "a\tb\na cat\n", "a.tsv line 2 has one column, and a pair has two: source, a tab, target."),
@@ -98,7 +102,9 @@ def test_an_object_without_the_field_is_named_with_its_line() -> None:
     write("a.jsonl", '{"source": "a", "target": "b"}\n{"source": "a"}\n')
     with pytest.raises(
         CorpusError,
-        match=re.escape('a.jsonl line 2 has no field "target". It has the fields "source".\nTry target_field=source'),
+        match=re.escape(
+            'a.jsonl line 2 has no field "target". It has the fields "source".\nName the two with source_field= and '
+        ),
     ):
         read("a.jsonl")
     write("b.jsonl", '["a", "b"]\n')
@@ -109,7 +115,10 @@ def test_an_object_without_the_field_is_named_with_its_line() -> None:
 def test_a_parquet_file_without_the_column_names_those_that_it_has() -> None:
     pyarrow.parquet.write_table(pyarrow.table({"source": ["a"], "fr": ["b"]}), "a.parquet")
     with pytest.raises(
-        CorpusError, match=re.escape('no column "target". It has the columns "source", "fr".\nTry target_field=source')
+        CorpusError,
+        match=re.escape(
+            'no column "target". It has the columns "source", "fr".\nName the two with source_field= and target_field=.'
+        ),
     ):
         read("a.parquet")
 

@@ -227,7 +227,7 @@ def test_a_stopped_run_goes_on_to_the_bit(text: Corpus, kind: str, questions: in
 def test_pairs_that_are_too_long_are_left_out_counted_and_told(text: Corpus) -> None:
     Path("long.tsv").write_text(Path("notes.tsv").read_text() + f"{'cat ' * 90}\tmany\n", "utf-8")
     plan = make_plan(read_pairs(["long.tsv"], TextFormat()), None, choices_of("seq2seq", context=40), SETTINGS)
-    assert any("of 121 pairs have more than 40 tokens on a side" in note for note in plan.notes)
+    assert any("1 of 121 pairs has more than 40 tokens on a side and is left out" in note for note in plan.notes)
     assert plan.model.context == 40
 
 

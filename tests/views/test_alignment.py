@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from minigpt.checkpoint.folder import save_description, save_weights
-from minigpt.errors import ConfigError
+from minigpt.errors import ConfigError, CorpusError
 from minigpt.models.encoder_decoder import EncoderDecoder
 from minigpt.models.kinds import new_model
 from minigpt.settings import ModelConfig
@@ -135,7 +135,7 @@ def test_what_has_no_alignment_says_so(make_pairs: MakePairs, pairs_tokenizer: T
     with pytest.raises(ConfigError, match="from 1 to 2, not 3"):
         alignment_grid(found, pairs_tokenizer, 1, 3)
     reading = pairs_tokenizer.reading(special=True, no_bos=False)
-    with pytest.raises(ConfigError, match="end-of-text inside"):
+    with pytest.raises(CorpusError, match="inside, which would end it"):
         align(make_pairs(), reading, "a<|endoftext|>b")
 
 
