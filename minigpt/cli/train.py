@@ -46,8 +46,8 @@ def train(
         a book, a diary, a log; about three minutes
     [bold]minigpt train notes.txt --minutes 30[/bold]
         the best model for half an hour of this machine
-    [bold]minigpt train poems/ --tokenizer char[/bold]
-        a folder of texts, by characters
+    [bold]minigpt train pairs.tsv --model transformer[/bold]
+        to translate: a source, a tab and a target a line
     [bold]minigpt train notes.txt --from gpt2[/bold]
         GPT-2, trained further on your notes
     """

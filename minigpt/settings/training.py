@@ -62,7 +62,7 @@ class CorpusSettings(TextFormat):
     corpus: tuple[str, ...] = setting(
         (),
         help="Files, directories, globs, URLs that fsspec opens, - for standard input; .jsonl, .json, .parquet, "
-        ".gz, .bz2, .xz and .zst as they are. Without any: Python's own language reference.",
+        ".gz, .bz2, .xz and .zst as they are. Without any: Python's own language reference, or pairs of a grammar.",
         argument=True,
     )
 
@@ -112,7 +112,11 @@ class Choices(Settings):
         help="{values}; the others are the architectures before the GPT.",
         panel=MODEL,
         choices=MODELS,
-        remarks={"window": "a dense network over the last tokens"},
+        remarks={
+            "window": "a dense network over the last tokens",
+            "transformer": "encoder and decoder, for pairs of a source and a target",
+            "seq2seq": "two LSTMs, for pairs",
+        },
     )
     preset: str | None = setting(
         None, help=f"{{values}}. With {named('steps')} by default nano.", panel=MODEL, choices=PRESETS

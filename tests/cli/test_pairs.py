@@ -240,3 +240,43 @@ def test_a_run_that_sigterm_stopped_goes_on_to_the_bit(start: Run, minigpt: Run,
     for name in ("model.safetensors", "resume/state.safetensors"):
         parts, whole = load_file(Path("parts", name)), load_file(Path("whole", name))
         torch.testing.assert_close(parts, whole, atol=0, rtol=0)
+
+
+# --- again
+
+
+def test_a_run_goes_on_with_its_samples(minigpt: Run, pairs: str, tmp_path: Path) -> None:
+    """A sample is shown at each evaluation: its source is read as one, by a tokenizer that was loaded."""
+    folder = str(tmp_path / "run")
+    asked = ["--steps", "4", "--eval-every", "2", "--out", folder]
+    assert minigpt("train", pairs, "--model", "transformer", *SMALL, *asked).exit_code == 0
+    result = minigpt("train", "--resume", folder, "--steps", "8")
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.count("→") == 2  # after steps 6 and 8
+
+
+def test_the_command_of_a_run_repeats_it(minigpt: Run, model: str, tmp_path: Path) -> None:
+    command = json.loads((Path(model) / "run.json").read_text("utf-8"))["command"]
+    result = minigpt(*command[1:], "--out", str(tmp_path / "again"), "--quiet")
+    assert result.exit_code == 0, result.stderr
+    first, again = (load_file(Path(folder) / "model.safetensors") for folder in (model, tmp_path / "again"))
+    assert first.keys() == again.keys()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_a_source_that_names_end_of_text_is_shown_whole(minigpt: Run, tmp_path: Path) -> None:
+    table = tmp_path / "ends.tsv"
+    table.write_text("".join(f"red {n} <|endoftext|> cat\tcat {n} <|endoftext|> red\n" for n in range(40)), "utf-8")
+    asked = ["--steps", "2", "--eval-every", "1", "--out", str(tmp_path / "run")]
+    result = minigpt("train", str(table), "--model", "transformer", *SMALL, *asked)
+    assert result.exit_code == 0, result.stderr
+    assert " <|endoftext|> cat → " in result.stderr
+    assert " <|endoftext|> cat' -c " in result.stdout
+
+
+def test_a_first_line_that_names_the_columns_is_no_pair(minigpt: Run, tmp_path: Path) -> None:
+    table = tmp_path / "named.tsv"
+    table.write_text("source\ttarget\n" + "".join(f"red {n}\t{n}\n" for n in range(40)), "utf-8")
+    asked = ["--steps", "1", "--out", str(tmp_path / "run")]
+    result = minigpt("train", str(table), "--model", "transformer", *SMALL, *asked)
+    assert "in 40 pairs" in " ".join(result.stderr.split())
