@@ -123,7 +123,8 @@ class Checkpoint(on_disk.Checkpoint):
             settings["bias"] = token_biases(self.tokenizer, bias.items())
         known = _known(settings, [field.name for field in fields(SampleConfig)])
         if self.model.config.reads_pairs:
-            require(bool(text.strip()), f"{NAMES[self.model.config.model].capitalize()} needs a text to begin from.")
+            name = NAMES[self.model.config.model]
+            require(bool(text.strip()), f"{name[0].upper()}{name[1:]} needs a text to begin from.")
             known = {"temperature": 0.0, **known}
         config = SampleConfig(**known)
         self.tokenizer.encode(text)  # check now, rather than when the first piece is requested

@@ -129,7 +129,7 @@ class FilterSettings(Settings):
         0.8,
         neutral=1.0,
         range=Range(0, HUGE, least_is="the most likely token"),
-        help="Below 1 more conservative, above 1 more random; 0 takes the top token.",
+        help="Below 1 more conservative, above 1 more random; 0 takes the top token, as models of pairs usually do.",
         label="temp.",
         cuts=lambda value: value == 0,
         key="t",

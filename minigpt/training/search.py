@@ -25,8 +25,10 @@ SHAPES = ((2, 64), (3, 96), (4, 128), (4, 192), (5, 256), (6, 384), (8, 512), (1
 VOCABULARIES = (512, 1024, 2048, 4096, 8192, 16384)
 DROPOUTS = (0.0, 0.1, 0.2)
 BPE_DROPOUTS = (0.0, 0.1)
-# Where the law chooses the most of these and the text is seen so often, this much leaves 0.3 to 1.2 % fewer bits.
+# Where the law chooses the most of these and the text is seen so often, this much leaves 0.3 to 1.2 % fewer bits. Beside
+# it, a wide model needs less weight decay and some dropout (docs/log.md).
 _OFTEN_SEEN, _BPE_DROPOUT = 15.0, 0.2
+_WIDE, _WIDE_DECAY, _WIDE_DROPOUT = 256, 0.3, 0.1
 DECAYS = (TrainConfig.weight_decay, 0.3, 0.6, 1.0, 1.6)
 MOST_DECAY_OF_CHARACTERS = 0.3  # with 1.0, texts of 90 and 340 kB ended 9 to 40 % behind
 # Of the time, because longer training would overfit.
@@ -133,7 +135,8 @@ def choose(
     if choices.model == "gpt":
         runs = search.within_law(runs)
         if "bpe_dropout" in open_ones:
-            runs[0] = _with_more_undone(runs[0])
+            is_open = choices.dropout is None and "weight_decay" in open_ones
+            runs[0] = _with_more_undone(runs[0], is_open=is_open)
         chosen, train = chosen_by(runs[0], choices), paced(runs[0], settings, seconds, explicit)
         if settings.precision == "auto":
             train = replace(train, precision=speed.precision(runs[0].width))
@@ -143,10 +146,17 @@ def choose(
     return Chosen(runs, chosen, train, note, most_learned, size.utf8_bytes)
 
 
-def _with_more_undone(run: PlannedRun) -> PlannedRun:
-    """`run` with more merges undone, where the law chose as many as it knows and the text is seen often."""
-    is_most, is_often = run.bpe_dropout == BPE_DROPOUTS[-1], run.epochs >= _OFTEN_SEEN
-    return replace(run, bpe_dropout=_BPE_DROPOUT) if is_most and is_often else run
+def _with_more_undone(run: PlannedRun, *, is_open: bool) -> PlannedRun:
+    """`run` with more merges undone, where the law chose as many as it knows and the text is seen often.
+
+    `is_open`: whether dropout and weight decay may be chosen too.
+    """
+    if run.bpe_dropout < BPE_DROPOUTS[-1] or run.epochs < _OFTEN_SEEN:
+        return run
+    run = replace(run, bpe_dropout=_BPE_DROPOUT)
+    if is_open and run.width >= _WIDE:
+        run = replace(run, weight_decay=_WIDE_DECAY, dropout=_WIDE_DROPOUT)
+    return run
 
 
 def measure_reading(split: Split, choices: Choices, base: Base | None, seconds: float) -> tuple[TextSpeed, float]:

@@ -1,9 +1,13 @@
 """What a time budget chooses: the law's best, within what the user said; how its schedule is paced."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from minigpt.errors import ConfigError
 from minigpt.settings import Choices, ModelConfig, TrainConfig
+from minigpt.training import search
 from minigpt.training.records import PlannedRun
 from minigpt.training.search import SHAPES, Search, TextSize, adamw_rate, chosen_by, paced
 from minigpt.training.speed import GPU_TOKENS, Speed, heads_of, training_flops_per_token
@@ -170,3 +174,33 @@ def test_no_vocabulary_is_larger_for_its_text_than_those_that_were_measured() ->
         return max(run.vocab_size for run in Search(Choices(tokenizer="bpe"), text, LAPTOP, 180.0).runs())
 
     assert [largest(size) for size in (1_000, 100_000, 1_003_854, 5_000_000)] == [512, 1024, 4096, 8192]
+
+
+@pytest.mark.parametrize(
+    ("run", "is_open", "changed"),
+    [
+        ({"width": 256, "epochs": 19.0}, True, {"bpe_dropout": 0.2, "weight_decay": 0.3, "dropout": 0.1}),
+        ({"width": 256, "epochs": 19.0}, False, {"bpe_dropout": 0.2}),
+        ({"width": 128, "epochs": 19.0}, True, {"bpe_dropout": 0.2}),
+        ({"width": 256, "epochs": 14.0}, True, {}),
+        ({"width": 256, "epochs": 19.0, "bpe_dropout": 0.0}, True, {}),
+    ],
+)
+def test_a_text_that_is_seen_often_has_more_merges_undone(
+    run: dict[str, Any], is_open: bool, changed: dict[str, float]
+) -> None:
+    planned = PlannedRun(
+        tokenizer="bpe",
+        vocab_size=1024,
+        bytes_per_token=2.4,
+        layers=5,
+        heads=4,
+        context=128,
+        batch_size=16,
+        steps=100,
+        tokens=200_000,
+        tokens_per_second=1000.0,
+        share=1.0,
+        **{"dropout": 0.0, "weight_decay": 0.6, "bpe_dropout": 0.1, **run},
+    )
+    assert search._with_more_undone(planned, is_open=is_open) == replace(planned, **changed)
