@@ -25,8 +25,8 @@ SHAPES = ((2, 64), (3, 96), (4, 128), (4, 192), (5, 256), (6, 384), (8, 512), (1
 VOCABULARIES = (512, 1024, 2048, 4096, 8192, 16384)
 DROPOUTS = (0.0, 0.1, 0.2)
 BPE_DROPOUTS = (0.0, 0.1)
-# Where the law chooses the most of these and the text is seen so often, this much leaves 0.3 to 1.2 % fewer bits. Beside
-# it, a wide model needs less weight decay and some dropout (docs/log.md).
+# Where the law chooses the most of these and the text is seen so often, this much leaves 0.3 to 1.2 % fewer bits.
+# Beside it, a wide model needs less weight decay and some dropout (docs/log.md).
 _OFTEN_SEEN, _BPE_DROPOUT = 15.0, 0.2
 _WIDE, _WIDE_DECAY, _WIDE_DROPOUT = 256, 0.3, 0.1
 DECAYS = (TrainConfig.weight_decay, 0.3, 0.6, 1.0, 1.6)
