@@ -28,6 +28,7 @@ from minigpt.training.run import run
 from minigpt.training.tensorboard import event_files, is_installed
 
 _OPENING = 256  # tokens of the text, in which some words are sought to begin with
+_SHOWN = 60  # characters of a target, so that its source is seen too
 _SOURCES = 20  # of pairs, among which one of a few words is sought
 _SAMPLED = 40  # tokens
 _TRANSLATED = 500  # validation pairs, about
@@ -149,4 +150,5 @@ class Training:
         with decoding_threads(self.model):
             text = "".join(piece.text for piece in generate(self.model, tokenizer, prompt, config))
         self.model.train()
-        return before + text.strip()
+        target = text.strip()
+        return before + (f"{target[:_SHOWN]}…" if before and len(target) > _SHOWN else target)

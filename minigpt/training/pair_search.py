@@ -88,7 +88,6 @@ def choose_pairs(
     best = runs[-1]
     chosen = replace(
         choices,
-        vocab_size=None if choices.tokenizer == "char" else vocabulary,
         layers=best.layers,
         width=best.width,
         heads=best.heads if choices.model == "transformer" else choices.heads,
