@@ -42,10 +42,11 @@ from minigpt.training.optim import WITH_MUON
 from minigpt.training.pair_plan import check_pairs
 from minigpt.training.pair_search import choose_pairs
 from minigpt.training.plan import Plan, Stages, as_tokenized, make_plan
+from minigpt.training.reading import READING_SHARE
 from minigpt.training.records import PlannedRun
 from minigpt.training.resume import StartedRun, share_run
 from minigpt.training.run import build_model, model_card, run_info
-from minigpt.training.search import LEAST_TRAINING_SHARE, READING_SHARE, choose
+from minigpt.training.search import LEAST_TRAINING_SHARE, choose
 from minigpt.training.tensorboard import check_installed
 
 

@@ -8,6 +8,7 @@ gpt-time/ ...     and with as much time
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,21 +53,28 @@ def begin(
     choices = Choices(preset=PRESET, context=CONTEXT, batch_size=batch)
     plan = make_plan(corpus, None, choices, settings_of_all(seed), device, scratch, progress)
     assert plan.has_validation, "of a text that is long enough to train on, a tenth is left"
-    comparison = Comparison(
-        name=corpus.name,
-        sources=corpus.sources,
-        text_bytes=corpus.utf8_bytes,
+    return comparison_of(plan, ORDER, device, minutes=minutes, quick=quick), plan
+
+
+def comparison_of(
+    plan: Plan, kinds: Sequence[str], device: torch.device, *, minutes: float, quick: bool, pairs: bool = False
+) -> Comparison:
+    """A comparison of models of these kinds, with as many parameters as that of the plan; nothing is measured yet."""
+    return Comparison(
+        name=plan.corpus.name,
+        sources=plan.corpus.sources,
+        text_bytes=plan.corpus.utf8_bytes,
         validation=plan.validation,
         vocab_size=plan.model.vocab_size,
         context=plan.model.context,
-        batch_size=batch,
+        batch_size=plan.train.batch_size,
         minutes=minutes,
         quick=quick,
-        seed=seed,
+        pairs=pairs,
+        seed=plan.train.seed,
         machine=machine_name(device),
-        contenders=tuple(contender_of(equal_shape(plan.model, kind)) for kind in ORDER),
+        contenders=tuple(contender_of(equal_shape(plan.model, kind)) for kind in kinds),
     )
-    return comparison, plan
 
 
 def settings_of_all(seed: int) -> TrainConfig:

@@ -15,13 +15,12 @@ import torch
 from minigpt.checkpoint.claim import Scratch
 from minigpt.checkpoint.folder import load
 from minigpt.contest import lengths
-from minigpt.contest.comparison import contender_of, machine_name, settings_of_all
+from minigpt.contest.comparison import comparison_of, settings_of_all
 from minigpt.contest.contest import Contest, Measure, Progress, Stopped
 from minigpt.contest.measures import pair_rates, pair_step_costs
 from minigpt.contest.records import PAIRS_TRAINED, PAIRS_UNTRAINED, Comparison, Contender, Points, Translated
 from minigpt.errors import CorpusError
 from minigpt.models.encoder_decoder import EncoderDecoder
-from minigpt.models.kinds import equal_shape
 from minigpt.models.translate import greedy, source_weights
 from minigpt.sampling.alignment import Links, alignment_error_rate, diagonal, links_of, pooled, tokens_of_words
 from minigpt.settings import Choices, ModelConfig
@@ -58,22 +57,7 @@ def begin_pairs(
         raise CorpusError(
             f"{corpus.called} has too few pairs to compare models on: none is left for validation.\nGive more of them."
         )
-    comparison = Comparison(
-        name=corpus.name,
-        sources=corpus.sources,
-        text_bytes=corpus.utf8_bytes,
-        validation=plan.validation,
-        vocab_size=plan.model.vocab_size,
-        context=plan.model.context,
-        batch_size=plan.train.batch_size,
-        minutes=minutes,
-        quick=quick,
-        pairs=True,
-        seed=seed,
-        machine=machine_name(device),
-        contenders=tuple(contender_of(equal_shape(plan.model, kind)) for kind in ORDER),
-    )
-    return comparison, plan
+    return comparison_of(plan, ORDER, device, minutes=minutes, quick=quick, pairs=True), plan
 
 
 def reopened_pairs(comparison: Comparison, tokenizer: Tokenizer, data: TokenData) -> Plan:

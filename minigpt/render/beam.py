@@ -14,9 +14,9 @@ def beam_table(targets: Sequence[BeamTarget], source: str, screen: Screen) -> It
     """A row for each target, the best first, and what the numbers are."""
     columns = [
         Column[BeamTarget]("rank", 5, lambda each: f"{each.rank}"),
-        Column[BeamTarget]("target", 0, lambda each: safe_text(each.text), left=True, least=16, most=screen.width),
+        Column[BeamTarget]("target", 0, lambda each: safe_text(each.text), left=True, least=24, most=screen.width),
         Column[BeamTarget]("ln p", 10, lambda each: f"{each.log_prob_nats:,.3f}"),
-        Column[BeamTarget]("per token", 11, lambda each: f"{each.log_prob_nats_per_token:,.4f}"),
+        Column[BeamTarget]("per token", 11, lambda each: f"{each.log_prob_nats_per_token:,.4f}", drop=2),
         Column[BeamTarget]("tokens", 8, lambda each: f"{each.tokens:,}", drop=1),
     ]
     table, cut = Table(columns, screen, targets), sum(each.stopped_by == "max-tokens" for each in targets)

@@ -7,9 +7,9 @@ from rich.text import Text
 
 from minigpt.render.cells import cell_len
 from minigpt.render.listing import Listing
-from minigpt.render.scores import SHORTEST_NAME, number
+from minigpt.render.scores import file_column, number
 from minigpt.render.screen import Screen
-from minigpt.render.style import fit_end, percent, quantity, visible
+from minigpt.render.style import percent, quantity, visible
 from minigpt.render.table import Column, Table
 from minigpt.sampling.records import LabelScore, PairScore
 
@@ -26,16 +26,8 @@ def pair_score_lines(rows: Sequence[PairScore], total: PairScore, screen: Screen
 
 
 def _table(rows: Sequence[PairScore], screen: Screen) -> Iterator[Text]:
-    widest = max([SHORTEST_NAME, *(cell_len(score.file or "total") for score in rows)])
-    columns = [
-        Column[PairScore](
-            "file",
-            widest + 1,
-            lambda score: partial(fit_end, score.file or "total", symbols=screen.symbols),
-            left=True,
-            least=SHORTEST_NAME + 1,
-            gap=1,
-        ),
+    columns: list[Column[PairScore]] = [
+        file_column([score.file for score in rows], screen),
         Column("pairs", 9, lambda score: f"{score.pairs:,}", drop=3),
         Column("tokens", 10, lambda score: f"{score.tokens:,}", drop=1),
         Column("nats/token", 12, lambda score: number(score.nats_per_token), drop=4),

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.text import Text
 
@@ -83,16 +84,8 @@ def score_caption(score: TextScore, screen: Screen, left_out: str = _FIRST) -> T
 
 def score_table(scores: Sequence[FileScore], screen: Screen) -> Iterator[Text]:
     """A heading, then a line for each score; a narrow screen has fewer columns."""
-    widest = max([SHORTEST_NAME, *(cell_len(score.file or "total") for score in scores)])
-    columns = [
-        Column[FileScore](
-            "file",
-            widest + 1,
-            lambda score: partial(fit_end, score.file or "total", symbols=screen.symbols),
-            left=True,
-            least=SHORTEST_NAME + 1,
-            gap=1,
-        ),
+    columns: list[Column[FileScore]] = [
+        file_column([score.file for score in scores], screen),
         Column("tokens", 12, lambda score: f"{score.tokens:,}", drop=3),
         Column("bytes", 13, lambda score: f"{score.bytes:,}", drop=1),
         Column("nats/token", 12, lambda score: number(score.nats_per_token), drop=4),
@@ -101,6 +94,19 @@ def score_table(scores: Sequence[FileScore], screen: Screen) -> Iterator[Text]:
         Column("perplexity", 12, lambda score: number(score.perplexity, 2), drop=5),
     ]
     return Table(columns, screen).lines(scores, style=lambda score: "" if score.file else "bold")
+
+
+def file_column(files: Sequence[str | None], screen: Screen) -> Column[Any]:
+    """The names of files that were measured, or `total` of them all."""
+    widest = max([SHORTEST_NAME, *(cell_len(file or "total") for file in files)])
+    return Column(
+        "file",
+        widest + 1,
+        lambda score: partial(fit_end, score.file or "total", symbols=screen.symbols),
+        left=True,
+        least=SHORTEST_NAME + 1,
+        gap=1,
+    )
 
 
 def number(value: float | None, decimals: int = 4) -> str:

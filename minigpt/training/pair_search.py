@@ -20,8 +20,9 @@ from minigpt.training.loop import train
 from minigpt.training.optim import WITH_MUON
 from minigpt.training.pair_plan import PAIR_BATCH, SHAPES, pair_shape
 from minigpt.training.plan import BASELINE_RATES
+from minigpt.training.reading import MEASURING_SHARE, measure_reading, tokenizable
 from minigpt.training.records import PlannedRun
-from minigpt.training.search import Chosen, adamw_rate, measure_reading, paced, tokenizable
+from minigpt.training.search import Chosen, adamw_rate, paced
 
 # As measured on the built-in pairs and on parts of them (docs/log.md):
 MOST_EPOCHS = 60.0  # longer training memorises
@@ -31,8 +32,7 @@ _WEIGHTS_A_TOKEN = 6.0  # of the blocks, at most, for each token of the training
 # none, weight decay 0.6 a further 17 % less than 0.1.
 _OFTEN_SEEN, _DROPOUT, _DECAY = 8.0, 0.1, 0.6
 
-_MEASURING_SHARE = 1 / 10  # of the time, to measure how the text is tokenized
-_SPEED_SHARE = 1 / 20  # to measure the speed of all shapes
+_SPEED_SHARE = 1 / 20  # of the time, to measure the speed of all shapes
 _STEPS_SHARE = 0.9  # of the training: the rest is for evaluations, saves and samples
 _LEAST_STEPS, _LEAST_SECONDS = 4, 0.3  # measured, of which the fastest counts
 _MOST_STEPS = 200
@@ -61,7 +61,7 @@ def choose_pairs(
         whole.train_characters > 0,
         f"There is no pair of {corpus.called} left to train on: give a lower {named('val_fraction')}.",
     )
-    speed, _ = measure_reading(whole, choices, base, seconds * _MEASURING_SHARE)
+    speed, _ = measure_reading(whole, choices, base, seconds * MEASURING_SHARE)
     split, _, note = tokenizable(whole, speed, seconds, cuts="part" not in explicit)
     pairs = sum(1 for _ in split.train()) // 2
     vocabulary = choices.vocab_size or default_vocab_size(split.train_bytes)

@@ -11,18 +11,18 @@ from minigpt.errors import ConfigError, named
 from minigpt.models.device import resolve_precision
 from minigpt.settings import MOST_STEPS, PRESETS, Choices, ModelConfig, TrainConfig, require
 from minigpt.text.corpus import Corpus, Split
-from minigpt.text.learning import check_tokenizer, default_vocab_size
+from minigpt.text.learning import check_tokenizer
 from minigpt.training.difficulty import simple_bits_per_byte
 from minigpt.training.finetune import Base, further
 from minigpt.training.law import SMALL_TEXT, Training, difficulty, fitted_law, most_weights
 from minigpt.training.plan import BASELINE_RATES, baseline_shape
+from minigpt.training.reading import MEASURING_SHARE, measure_reading, tokenizable
 from minigpt.training.records import PlannedRun
-from minigpt.training.speed import GPU_TOKENS, Speed, TextSpeed, heads_of, measure_rate, measure_speed, measure_text
+from minigpt.training.speed import GPU_TOKENS, Speed, heads_of, measure_rate, measure_speed
 
 # What is searched, and its limits, as measured (docs/log.md).
 # (layers, width): each about two to three times the work of the one before.
 SHAPES = ((2, 64), (3, 96), (4, 128), (4, 192), (5, 256), (6, 384), (8, 512), (10, 640), (12, 768))
-VOCABULARIES = (512, 1024, 2048, 4096, 8192, 16384)
 DROPOUTS = (0.0, 0.1, 0.2)
 BPE_DROPOUTS = (0.0, 0.1)
 # Where the law chooses the most of these and the text is seen so often, this much leaves 0.3 to 1.2 % fewer bits.
@@ -41,16 +41,9 @@ _FEWEST_STEPS, _FEWEST_MEASURED = 30, 49  # of a given model; of a new one
 _FEWEST_STEP_TOKENS = 1024
 _RECOMPUTING = 0.75  # of the speed, where gradient checkpointing runs blocks forward a second time
 
-_COMPRESSED = 300_000  # characters, to see how well they compress
 _FEWEST_LEARNED = 1 << 14  # characters that a tokenizer learns from, however short the time
-# Of the text: to count, to see how it compresses and how hard it is, to learn a tokenizer, to tokenize both parts.
-_READINGS = 7
 
-# Of the time, at most:
-READING_SHARE = 1 / 40  # once; it is read _READINGS times more
-_MEASURING_SHARE = 1 / 10  # to measure how the text is tokenized
-_LEARNING_SHARE = 1 / 8
-_TOKENIZING_SHARE = 1 / 3
+_LEARNING_SHARE = 1 / 8  # of the time, at most, to learn a tokenizer
 # At least, even if the run then takes longer than asked for:
 LEAST_TRAINING_SHARE = 1 / 4
 # Of the training's time: the rest is for evaluations, saves and samples.
@@ -111,7 +104,7 @@ def choose(
         f"There is no text of {corpus.called} left to train on: give a lower {named('val_fraction')}.",
     )
     speed = measure_speed(device, settings, min(10.0, seconds / 30), processes)
-    text_speed, reading = measure_reading(whole, choices, base, seconds * _MEASURING_SHARE)
+    text_speed, reading = measure_reading(whole, choices, base, seconds * MEASURING_SHARE)
     split, tokenizing, note = tokenizable(whole, text_speed, seconds, cuts="part" not in explicit)
     in_time = seconds * _LEARNING_SHARE * text_speed.learned
     most_learned = int(min(split.sampled_characters, max(_FEWEST_LEARNED, in_time)))
@@ -157,33 +150,6 @@ def _with_more_undone(run: PlannedRun, *, is_open: bool) -> PlannedRun:
     if is_open and run.width >= _WIDE:
         run = replace(run, weight_decay=_WIDE_DECAY, dropout=_WIDE_DROPOUT)
     return run
-
-
-def measure_reading(split: Split, choices: Choices, base: Base | None, seconds: float) -> tuple[TextSpeed, float]:
-    """The speed of tokenizing with the vocabularies in question, and the seconds that all reading will take."""
-    started = time.perf_counter()
-    sample = [block.text for block in split.sample(min(_COMPRESSED, split.train_characters))] or [""]
-    if split.pairs:  # sources and targets, of which a tokenizer learns alike
-        sample = ["\n".join(sample)]
-    reading = _READINGS * (time.perf_counter() - started)
-    sizes = VOCABULARIES if choices.vocab_size is None else (choices.vocab_size,)
-    sizes = (default_vocab_size(0),) if choices.tokenizer == "char" else sizes
-    return measure_text(sample, sizes, seconds, None if base is None else base.checkpoint.tokenizer), reading
-
-
-def tokenizable(split: Split, speed: TextSpeed, seconds: float, *, cuts: bool) -> tuple[Split, float, str]:
-    """As much of `split` as can be tokenized in a third of `seconds`, the seconds that takes, and a note about it."""
-    tokenizing = split.characters / speed.encoded
-    if tokenizing <= _TOKENIZING_SHARE * seconds or not cuts:
-        return split, tokenizing, ""
-    part = float(f"{_TOKENIZING_SHARE * seconds / tokenizing:.2g}")
-    share = f"{part:.0%}" if part >= 0.01 else f"{part:.2%}"
-    length = f"{tokenizing / 60:,.1f} minutes" if tokenizing >= 60 else f"{max(1, round(tokenizing))} seconds"
-    note = (
-        f"to tokenize all of this text would take about {length} here, more than a third of the "
-        f"time: {share} of it is used, in pieces from all over it ({named('part', f'{part:g}')})."
-    )
-    return replace(split, part=part), part * tokenizing, note
 
 
 @dataclass(frozen=True)

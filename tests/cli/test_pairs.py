@@ -256,12 +256,15 @@ def test_a_run_goes_on_with_its_samples(minigpt: Run, pairs: str, tmp_path: Path
 
 
 def test_the_command_of_a_run_repeats_it(minigpt: Run, model: str, tmp_path: Path) -> None:
+    """To the bit, but for an LSTM: by oneDNN on AVX2, its last bits depend on where its tensors lie in memory."""
     command = json.loads((Path(model) / "run.json").read_text("utf-8"))["command"]
     result = minigpt(*command[1:], "--out", str(tmp_path / "again"), "--quiet")
     assert result.exit_code == 0, result.stderr
     first, again = (load_file(Path(folder) / "model.safetensors") for folder in (model, tmp_path / "again"))
     assert first.keys() == again.keys()
-    assert all(torch.equal(first[name], again[name]) for name in first)
+    is_exact = "transformer" in model
+    for name in first:
+        torch.testing.assert_close(again[name], first[name], atol=0 if is_exact else 1e-5, rtol=0)
 
 
 def test_a_source_that_names_end_of_text_is_shown_whole(minigpt: Run, tmp_path: Path) -> None:

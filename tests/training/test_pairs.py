@@ -211,7 +211,12 @@ def log(path: Path) -> Iterator[dict[str, object]]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("questions", [1, 7, 13])
-def test_a_stopped_run_goes_on_to_the_bit(text: Corpus, kind: str, questions: int) -> None:
+def test_a_stopped_run_goes_on_to_the_bit(
+    text: Corpus, kind: str, questions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An LSTM in torch's own operations: by oneDNN on AVX2, its last bits depend on where its tensors lie in memory."""
+    if kind != "transformer":
+        monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
     whole = begin(text, "whole", kind)
     parts = begin(text, "parts", kind, chain(repeat(False, questions), repeat(True)).__next__)
     assert len(list(log(parts))) < len(list(log(whole))) if (parts / "train.jsonl").exists() else questions < 2
