@@ -3,8 +3,8 @@
 The texts that were measured: tinyshakespeare (Karpathy's 1.1 MB), small (its first 100,000 characters), builtin (what
 `minigpt train` reads without a text, Python 3.11, its documents joined by line breaks), stdlib (the .py files at the
 top of Python 3.11's library, joined in the order of their names' bytes) and russian (the .md files of docs/ru in
-FastAPI 0.100.0's source distribution, likewise). Of three of them also the first 5, 10, 18 and 50 kB, with the next
-60 kB to validate.
+FastAPI 0.100.0's source distribution, likewise). Of three of them also the first 5, 10, 18, 50 and 100 kB, with the
+next 60 kB to validate.
 
 What was measured before 2026-11-29 (lines without `first`) drew its windows with replacement, which costs up to 0.8 %.
 """
@@ -32,7 +32,7 @@ from minigpt.training.difficulty import simple_bits_per_byte
 from minigpt.training.evaluate import Evaluation, evaluate
 from minigpt.training.law import SMALL_TEXT
 from minigpt.training.loop import train
-from minigpt.training.search import adamw_rate
+from minigpt.training.pace import adamw_rate
 from minigpt.training.speed import heads_of
 
 MEASUREMENTS = Path(__file__).with_name("measurements.jsonl")
@@ -44,6 +44,10 @@ TEN_MINUTES = 10_768_384, 3_809_280  # what LARGE and LARGER took of tinyshakesp
 FIRST, NEXT = (5_000, 10_000, 18_000, 50_000), 60_000  # bytes
 FEW_TIMES, MANY_TIMES = 1_331_200, 2_662_400  # tokens: tinyshakespeare is seen 4 and 8 times, by bpe 2,048
 SIX_TIMES, MORE_TIMES, MOST_TIMES = 1_998_848, 3_997_696, 7_700_480  # 6, 12 and 22 times
+TWENTY_TIMES, FORTY_TIMES = 2_500_608, 3_999_744  # builtin is seen 22 and 34 times, by bpe 1,024
+IN_SEVEN_MINUTES = 7_938_048  # what LARGE took of tinyshakespeare
+OF_CODE = 4_999_168  # stdlib is seen 4 times, by bpe 4,096
+A_HUNDRED_KB = 100_000  # bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +172,65 @@ def grid() -> list[Setting]:
             for tokens in (LONG, TWICE_LONG)
             for decay in (0.3, 1.0)
         ),
+        *(
+            _setting(
+                shape,
+                tokens,
+                vocab_size=size,
+                batch_size=2 * BATCH,
+                dropout=dropout,
+                weight_decay=decay,
+                bpe_dropout=undone,
+            )
+            for shape, tokens, size, dropout, decay, undone in (
+                (MIDDLE, TWENTY_TIMES, 1024, 0.0, 0.6, 0.1),
+                (MIDDLE, TWENTY_TIMES, 1024, 0.0, 0.6, 0.2),
+                (BETWEEN, TWENTY_TIMES, 512, 0.1, 0.3, 0.2),
+                (BETWEEN, TWENTY_TIMES, 1024, 0.0, 0.1, 0.2),
+                (BETWEEN, TWENTY_TIMES, 1024, 0.0, 0.1, 0.3),
+                (BETWEEN, TWENTY_TIMES, 1024, 0.0, 0.3, 0.2),
+                (BETWEEN, TWENTY_TIMES, 1024, 0.0, 0.6, 0.3),
+                (BETWEEN, TWENTY_TIMES, 1024, 0.0, 1.0, 0.3),
+                (BETWEEN, TWENTY_TIMES, 1024, 0.1, 0.3, 0.2),
+                (BETWEEN, TWENTY_TIMES, 1024, 0.1, 0.3, 0.3),
+                (BETWEEN, TWENTY_TIMES, 1024, 0.1, 0.6, 0.2),
+                (BETWEEN, TWENTY_TIMES, 1024, 0.1, 1.0, 0.2),
+                (BETWEEN, TWENTY_TIMES, 1024, 0.2, 0.3, 0.2),
+                (BETWEEN, TWENTY_TIMES, 1024, 0.2, 0.6, 0.2),
+                (LARGE, TWENTY_TIMES, 1024, 0.1, 0.3, 0.3),
+                (LARGE, TWENTY_TIMES, 1024, 0.0, 0.6, 0.3),
+                (LARGE, FORTY_TIMES, 1024, 0.1, 0.3, 0.2),
+                (BETWEEN, MORE_TIMES, 2048, 0.0, 0.1, 0.2),
+                (BETWEEN, MORE_TIMES, 2048, 0.0, 0.3, 0.2),
+                (BETWEEN, MORE_TIMES, 2048, 0.0, 0.3, 0.3),
+                (BETWEEN, MORE_TIMES, 2048, 0.1, 0.1, 0.2),
+                (LARGE, MOST_TIMES, 2048, 0.1, 0.3, 0.2),
+                (LARGE, IN_SEVEN_MINUTES, 1024, 0.1, 0.3, 0.2),
+                (LARGE, IN_SEVEN_MINUTES, 1024, 0.0, 0.6, 0.2),
+                (BETWEEN, OF_CODE, 4096, 0.0, 0.1, 0.0),
+                (BETWEEN, OF_CODE, 4096, 0.0, 0.1, 0.1),
+                (BETWEEN, OF_CODE, 4096, 0.0, 0.1, 0.2),
+                (BETWEEN, OF_CODE, 4096, 0.0, 0.1, 0.3),
+            )
+        ),
+        *(  # as `train --minutes 10` planned them
+            _setting(shape, tokens, vocab_size=size, batch_size=batch, weight_decay=decay, bpe_dropout=0.2)
+            for shape, tokens, size, batch, decay in (
+                (LARGER, 1_902_592, 1024, BATCH, 0.6),
+                (LARGER, 1_423_360, 1024, BATCH, 0.6),
+                (LARGER, 1_514_496, 1024, BATCH, 0.6),
+                (LARGER, 4_003_840, 2048, 2 * BATCH, 0.6),
+                (LARGE, 9_388_032, 4096, 2 * BATCH, 0.1),
+            )
+        ),
+        *(
+            _setting(MIDDLE, TWICE_LONG, first=A_HUNDRED_KB, weight_decay=decay, bpe_dropout=undone)
+            for decay, undone in ((0.3, 0.2), (0.1, 0.3))
+        ),
+        *(
+            _setting(MIDDLE, TWICE_LONG, tokenizer="char", first=A_HUNDRED_KB, weight_decay=decay)
+            for decay in (0.3, 0.6)
+        ),
         *(replace(setting, first=size) for size in FIRST for setting in small_grid()),
     ]
 
@@ -193,6 +256,10 @@ def small_grid() -> list[Setting]:
         _setting(MIDDLE, SHORT, vocab_size=512, weight_decay=0.6, bpe_dropout=0.1),
         _setting(MIDDLE, MIDDLING, vocab_size=512, weight_decay=0.6, bpe_dropout=0.1),
         _setting(MIDDLE, MIDDLING, tokenizer="char", weight_decay=0.6),
+        _setting(SMALL, SHORT, vocab_size=512, weight_decay=0.3, bpe_dropout=0.2),
+        _setting(MIDDLE, SHORT, vocab_size=1024, weight_decay=0.3, bpe_dropout=0.2),
+        _setting(MIDDLE, SHORT, vocab_size=512, weight_decay=0.3, bpe_dropout=0.3),
+        _setting(MIDDLE, MIDDLING, vocab_size=1024, weight_decay=0.3, bpe_dropout=0.3),
     ]
 
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from minigpt.models.gpt import GPT
 from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.training.optim import build_optimizers
+from minigpt.training.pace import adamw_rate
 from minigpt.training.schedule import learning_rate
-from minigpt.training.search import adamw_rate
 from minigpt.training.speed import heads_of
 from minigpt.training.step import mixed
 

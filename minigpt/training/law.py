@@ -21,7 +21,7 @@ FEWEST_TOKENS, MOST_TOKENS = 50_176, 10_768_384
 MOST_WEIGHTS, MOST_WEIGHTS_PER_BYTE, SMALL_MODEL = 10_616_832, 45, 786_432
 SHORTEST_TEXT, MOST_EPOCHS, LONGEST_TOKENS = 4_999, 184.4, 6.17
 SMALL_TEXT = 67_000  # bytes; below, the law has other coefficients, as one set did not fit texts of all sizes
-MOST_DROPOUT, MOST_DECAY, MOST_BPE_DROPOUT = 0.2, 1.6, 0.1
+MOST_DROPOUT, MOST_DECAY, MOST_BPE_DROPOUT = 0.2, 1.6, 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,17 +51,17 @@ class Law:
                                                                                P: N and the parameters of the embeddings
 
     A tokenizer that cuts longer tokens makes the model's work easier. Dropout reduces overfitting by
-    exp(-overfit_dropout p), as do BPE-dropout, and weight decay above that which TrainConfig begins with. But dropout
-    makes a model smaller, by 1 + model_dropout p in what it cannot express, and the others make it learn less from as
-    many bytes.
+    exp(-overfit_dropout p), as do BPE-dropout, and weight decay above that which TrainConfig begins with. But both
+    kinds of dropout make a model learn less from as many bytes, by 1 + data_dropout p, and weight decay makes it
+    smaller, by 1 + model_decay w in what it cannot express.
     """
 
     floor: float
     model_scale: float
     model_power: float
     model_bytes: float
-    model_dropout: float
-    data_decay: float
+    model_decay: float
+    data_dropout: float
     data_bpe: float
     data_scale: float
     data_power: float
@@ -100,10 +100,10 @@ class Law:
         epochs = t.tokens * t.bytes_per_token / t.text_bytes
         worth = t.text_bytes * self.repeats * (1 - math.exp(-epochs / self.repeats))
         model = self.model_scale * (t.block_parameters / 1e6) ** -self.model_power
-        model *= t.bytes_per_token**-self.model_bytes * (1 + self.model_dropout * t.dropout)
-        data = self.data_scale * (worth / 1e6) ** -self.data_power * t.bytes_per_token**self.data_bytes
         decay = t.weight_decay - TrainConfig.weight_decay
-        data *= (1 + self.data_decay * decay) * (1 + self.data_bpe * t.bpe_dropout)
+        model *= t.bytes_per_token**-self.model_bytes * (1 + self.model_decay * decay)
+        data = self.data_scale * (worth / 1e6) ** -self.data_power * t.bytes_per_token**self.data_bytes
+        data *= (1 + self.data_dropout * t.dropout) * (1 + self.data_bpe * t.bpe_dropout)
         tokens = t.text_bytes / t.bytes_per_token
         parameters = t.block_parameters + t.embedding_parameters
         overfit = self.overfit_scale * (parameters / tokens) ** self.overfit_size * epochs**self.overfit_epochs

@@ -18,11 +18,12 @@ from minigpt.text.shards import TokenData
 from minigpt.training.finetune import Base
 from minigpt.training.loop import train
 from minigpt.training.optim import WITH_MUON
+from minigpt.training.pace import adamw_rate, paced
 from minigpt.training.pair_plan import PAIR_BATCH, SHAPES, pair_shape
 from minigpt.training.plan import BASELINE_RATES
 from minigpt.training.reading import MEASURING_SHARE, measure_reading, tokenizable
 from minigpt.training.records import PlannedRun
-from minigpt.training.search import Chosen, adamw_rate, paced
+from minigpt.training.search import Chosen
 
 # As measured on the built-in pairs and on parts of them (docs/log.md):
 MOST_EPOCHS = 60.0  # longer training memorises

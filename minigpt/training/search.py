@@ -1,20 +1,21 @@
 """Searches for the best run within a time limit, given the size of the text and the speed of the machine."""
 
+import math
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
 from minigpt.errors import ConfigError, named
 from minigpt.models.device import resolve_precision
-from minigpt.settings import MOST_STEPS, PRESETS, Choices, ModelConfig, TrainConfig, require
+from minigpt.settings import PRESETS, Choices, ModelConfig, TrainConfig, require
 from minigpt.text.corpus import Corpus, Split
 from minigpt.text.learning import check_tokenizer
 from minigpt.training.difficulty import simple_bits_per_byte
 from minigpt.training.finetune import Base, further
 from minigpt.training.law import SMALL_TEXT, Training, difficulty, fitted_law, most_weights
+from minigpt.training.pace import chosen_by, paced
 from minigpt.training.plan import BASELINE_RATES, baseline_shape
 from minigpt.training.reading import MEASURING_SHARE, measure_reading, tokenizable
 from minigpt.training.records import PlannedRun
@@ -23,22 +24,20 @@ from minigpt.training.speed import GPU_TOKENS, Speed, heads_of, measure_rate, me
 # What is searched, and its limits, as measured (docs/log.md).
 # (layers, width): each about two to three times the work of the one before.
 SHAPES = ((2, 64), (3, 96), (4, 128), (4, 192), (5, 256), (6, 384), (8, 512), (10, 640), (12, 768))
-DROPOUTS = (0.0, 0.1, 0.2)
-BPE_DROPOUTS = (0.0, 0.1)
-# Where the law chooses the most of these and the text is seen so often, this much leaves 0.3 to 1.2 % fewer bits.
-# Beside it, a wide model needs less weight decay and some dropout (docs/log.md).
-_OFTEN_SEEN, _BPE_DROPOUT = 15.0, 0.2
-_WIDE, _WIDE_DECAY, _WIDE_DROPOUT = 256, 0.3, 0.1
+DROPOUTS = (0.0, 0.1)  # with 0.2, texts of 0.4 and 0.5 MB ended 5 and 6 % behind
+BPE_DROPOUTS = (0.0, 0.1, 0.2)  # with 0.3, code ended 2 % behind
 DECAYS = (TrainConfig.weight_decay, 0.3, 0.6, 1.0, 1.6)
-MOST_DECAY_OF_CHARACTERS = 0.3  # with 1.0, texts of 90 and 340 kB ended 9 to 40 % behind
+# The most for texts below a number of bytes. 1.0 left texts of 0.4 MB 6 % behind; 0.6 one of 1 MB 1 to 2 %.
+MOST_DECAY = ((SMALL_TEXT, 1.6), (700_000, 0.6), (math.inf, 0.3))
+MOST_DECAY_OF_CHARACTERS = MOST_DECAY_BESIDE_DROPOUT = 0.3
 # Of the time, because longer training would overfit.
 SHARES = tuple(0.75**n for n in range(28))
 MOST_EPOCHS = 5.0  # of a pretrained model, which soon memorises another text
-EVALUATIONS = 10  # on the way, besides those of the snapshots
-_SMALLEST_VOCABULARY, _LARGEST_VOCABULARY = 0.85, 4.6  # times the root of the bytes
-_FEWEST_EVALUATED = 4096  # tokens
+_SMALLEST_VOCABULARY, _LARGEST_VOCABULARY = 1.4, 4.6  # times the root of the bytes
 _FEWEST_STEPS, _FEWEST_MEASURED = 30, 49  # of a given model; of a new one
 _FEWEST_STEP_TOKENS = 1024
+# Of the expected loss, which is no more exact: on three texts, 5 x 256 ended 1 to 2 % ahead where the law said 6 x 384.
+_TIE = 0.0075
 _RECOMPUTING = 0.75  # of the speed, where gradient checkpointing runs blocks forward a second time
 
 _FEWEST_LEARNED = 1 << 14  # characters that a tokenizer learns from, however short the time
@@ -47,7 +46,7 @@ _LEARNING_SHARE = 1 / 8  # of the time, at most, to learn a tokenizer
 # At least, even if the run then takes longer than asked for:
 LEAST_TRAINING_SHARE = 1 / 4
 # Of the training's time: the rest is for evaluations, saves and samples.
-_STEPS_SHARE, _EVALUATION_SHARE = 0.92, 0.0025  # each
+_STEPS_SHARE = 0.92
 
 
 @dataclass(frozen=True)
@@ -127,9 +126,6 @@ def choose(
     )
     if choices.model == "gpt":
         runs = search.within_law(runs)
-        if "bpe_dropout" in open_ones:
-            is_open = choices.dropout is None and "weight_decay" in open_ones
-            runs[0] = _with_more_undone(runs[0], is_open=is_open)
         chosen, train = chosen_by(runs[0], choices), paced(runs[0], settings, seconds, explicit)
         if settings.precision == "auto":
             train = replace(train, precision=speed.precision(runs[0].width))
@@ -137,19 +133,6 @@ def choose(
         runs = search.within_law([run for run in runs if run.share == 1])
         chosen, train = _sized_as(runs[0], choices, settings, seconds, device, {*explicit, "weight_decay"})
     return Chosen(runs, chosen, train, note, most_learned, size.utf8_bytes)
-
-
-def _with_more_undone(run: PlannedRun, *, is_open: bool) -> PlannedRun:
-    """`run` with more merges undone, where the law chose as many as it knows and the text is seen often.
-
-    `is_open`: whether dropout and weight decay may be chosen too.
-    """
-    if run.bpe_dropout < BPE_DROPOUTS[-1] or run.epochs < _OFTEN_SEEN:
-        return run
-    run = replace(run, bpe_dropout=_BPE_DROPOUT)
-    if is_open and run.width >= _WIDE:
-        run = replace(run, weight_decay=_WIDE_DECAY, dropout=_WIDE_DROPOUT)
-    return run
 
 
 @dataclass(frozen=True)
@@ -168,10 +151,7 @@ class Search:
         found = [self._regularized(run, decays, shares) for run in self._candidates()]
         most = most_weights(self.text.utf8_bytes)
         small = [run for run in found if _training(run, self.text).block_parameters <= most] or found
-        return sorted(
-            [run for run in small if run.steps >= _FEWEST_MEASURED] or found,
-            key=lambda run: run.expected_bits_per_byte or 0.0,
-        )
+        return _smaller_first([run for run in small if run.steps >= _FEWEST_MEASURED] or found)
 
     def within_law(self, runs: list[PlannedRun]) -> list[PlannedRun]:
         """The best of `runs`, and those others to which the law applies.
@@ -218,7 +198,7 @@ class Search:
             replace(training, dropout=dropout, weight_decay=decay, bpe_dropout=undone)
             for dropout in dropouts
             for decay in decays
-            if run.tokenizer == "bpe" or len(decays) == 1 or decay <= MOST_DECAY_OF_CHARACTERS
+            if len(decays) == 1 or decay <= self._most_decay(run.tokenizer, dropout)
             for undone in (bpe_dropouts if run.tokenizer == "bpe" else (0.0,))
         ]
         expected = [law.bits_per_byte(way) for way in ways]
@@ -230,6 +210,14 @@ class Search:
             bpe_dropout=best.bpe_dropout,
             expected_bits_per_byte=min(expected) * self.text.difficulty,
         )
+
+    def _most_decay(self, tokenizer: str, dropout: float) -> float:
+        """The most weight decay that is tried."""
+        if tokenizer == "char":
+            return MOST_DECAY_OF_CHARACTERS
+        if dropout:
+            return MOST_DECAY_BESIDE_DROPOUT
+        return next(most for size, most in MOST_DECAY if self.text.utf8_bytes < size)
 
     def _shapes(self) -> list[tuple[int, int, int]]:
         """The distinct shapes (layers, heads, width)."""
@@ -293,6 +281,24 @@ class Search:
         )
 
 
+def _smaller_first(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """`runs`, best first, which is one of the next smaller model if the law can hardly tell it from the best of all."""
+    expected = {id(run): run.expected_bits_per_byte or 0.0 for run in runs}
+    ordered = sorted(runs, key=lambda run: expected[id(run)])
+    best = ordered[0]
+    smaller = [run for run in ordered if _work(run) < _work(best)]
+    next_smaller = max(map(_work, smaller), default=0)
+    for run in smaller:
+        if _work(run) == next_smaller and expected[id(run)] <= (1 + _TIE) * expected[id(best)]:
+            best = run
+            break
+    return [best, *(run for run in ordered if run is not best and expected[id(run)] >= expected[id(best)])]
+
+
+def _work(run: PlannedRun) -> int:
+    return run.layers * run.width**2
+
+
 def _difficulty(split: Split) -> float:
     """How much harder the validation text is than the law assumes, as far as simple models can tell."""
     bits = simple_bits_per_byte(split, copies=split.train_bytes >= SMALL_TEXT)
@@ -318,55 +324,6 @@ def _tokens_per_step(tokens: float) -> int:
     while step < 65536 and tokens > 3e6 * (step / _FEWEST_STEP_TOKENS) ** 2:
         step *= 2
     return step
-
-
-def chosen_by(run: PlannedRun, choices: Choices) -> Choices:
-    """`choices` with every open choice made as in `run`."""
-    return replace(
-        choices,
-        tokenizer=run.tokenizer,
-        vocab_size=None if run.tokenizer == "char" else run.vocab_size,
-        layers=run.layers,
-        heads=run.heads,
-        width=run.width,
-        context=run.context,
-        dropout=run.dropout,
-        batch_size=run.batch_size,
-        learning_rate=choices.learning_rate or adamw_rate(run.width),
-    )
-
-
-def adamw_rate(width: int) -> float:
-    """0.006 at a width of 128, as measured (0.003 learns less), scaled by one over the square root of the width."""
-    return float(f"{6e-3 * (128 / width) ** 0.5:.2g}")
-
-
-def paced(
-    run: PlannedRun,
-    settings: TrainConfig,
-    seconds: float,
-    explicit: Collection[str] = (),
-    window: float | None = None,
-) -> TrainConfig:
-    """`settings` for a run of `seconds`, in which its steps are expected to fit. Settings named in `explicit` stay.
-
-    For a run that uses only a share of the time, the number of steps is what counts, however long they take. `window`:
-    the tokens of a row of a batch, by default those of the context.
-    """
-    accumulation = settings.accumulation if "accumulation" in explicit else run.accumulation
-    steps = min(MOST_STEPS, max(1, round(run.tokens / (run.batch_size * accumulation * (window or run.context)))))
-    forward = 3 * run.tokens_per_second  # a third of the work of a step
-    pace: dict[str, Any] = {
-        "steps": steps,
-        "steps_suffice": run.share < 1,
-        "accumulation": accumulation,
-        "weight_decay": run.weight_decay,
-        "bpe_dropout": run.bpe_dropout,
-        "eval_every": max(1, steps // EVALUATIONS),
-        "eval_tokens": max(_FEWEST_EVALUATED, round(run.share * seconds * _EVALUATION_SHARE * forward)),
-        "warmup_steps": min(TrainConfig.warmup_steps, steps // 10),
-    }
-    return replace(settings, seconds=seconds, **{name: value for name, value in pace.items() if name not in explicit})
 
 
 def _sized_as(

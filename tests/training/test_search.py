@@ -1,15 +1,14 @@
 """What a time budget chooses: the law's best, within what the user said; how its schedule is paced."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from minigpt.errors import ConfigError
 from minigpt.settings import Choices, ModelConfig, TrainConfig
-from minigpt.training import search
+from minigpt.training.pace import adamw_rate, chosen_by, paced
 from minigpt.training.records import PlannedRun
-from minigpt.training.search import SHAPES, Search, TextSize, adamw_rate, chosen_by, paced
+from minigpt.training.search import SHAPES, Search, TextSize, _smaller_first
 from minigpt.training.speed import GPU_TOKENS, Speed, heads_of, training_flops_per_token
 
 LENGTHS = {512: 1.95, 1024: 2.5, 2048: 2.9, 4096: 3.2}
@@ -81,6 +80,38 @@ def test_choices_are_complete_and_keep_what_was_said() -> None:
 def test_a_text_that_is_often_repeated_gets_more_weight_decay() -> None:
     assert plan(50_000_000, 300.0)[0].weight_decay == TrainConfig.weight_decay
     assert plan(100_000, 3600.0)[0].weight_decay > TrainConfig.weight_decay
+
+
+@pytest.mark.parametrize(("utf8_bytes", "most"), [(30_000, 1.6), (300_000, 0.6), (2_000_000, 0.3), (50_000_000, 0.3)])
+def test_the_longer_a_text_the_less_weight_decay_is_tried(utf8_bytes: int, most: float) -> None:
+    runs = plan(utf8_bytes, 3600.0)
+    assert max(run.weight_decay for run in runs) <= most
+    assert max(run.weight_decay for run in runs if run.dropout or run.tokenizer == "char") <= 0.3
+
+
+def test_what_was_given_is_kept_though_it_is_more_than_is_tried() -> None:
+    search = Search(Choices(dropout=0.4), TextSize(2_000_000, 2_000_000, LENGTHS), LAPTOP, 180.0)
+    assert {(run.dropout, run.weight_decay) for run in search.runs(weight_decay=1.0)} == {(0.4, 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("bits", "chosen", "others"),
+    [
+        ({(6, 384): 2.0, (5, 256): 2.01, (4, 192): 2.002, (8, 512): 2.005}, (5, 256), []),  # at most a size smaller
+        ({(6, 384): 2.0, (5, 256): 2.02, (4, 192): 2.002}, (6, 384), [(4, 192), (5, 256)]),
+        ({(5, 256): 2.0, (4, 192): 2.01, (6, 384): 2.02}, (4, 192), [(6, 384)]),
+        ({(2, 64): 2.0, (3, 96): 2.001}, (2, 64), [(3, 96)]),
+    ],
+)
+def test_of_two_models_that_are_expected_to_be_equally_good_the_smaller_is_chosen(
+    bits: dict[tuple[int, int], float], chosen: tuple[int, int], others: list[tuple[int, int]]
+) -> None:
+    """And none is left in the list that is expected to be better than the chosen one."""
+    runs = [
+        replace(plan()[0], layers=layers, width=width, expected_bits_per_byte=each)
+        for (layers, width), each in bits.items()
+    ]
+    assert [(run.layers, run.width) for run in _smaller_first(runs)] == [chosen, *others]
 
 
 def test_heads_that_divide_no_width_are_refused() -> None:
@@ -174,33 +205,3 @@ def test_no_vocabulary_is_larger_for_its_text_than_those_that_were_measured() ->
         return max(run.vocab_size for run in Search(Choices(tokenizer="bpe"), text, LAPTOP, 180.0).runs())
 
     assert [largest(size) for size in (1_000, 100_000, 1_003_854, 5_000_000)] == [512, 1024, 4096, 8192]
-
-
-@pytest.mark.parametrize(
-    ("run", "is_open", "changed"),
-    [
-        ({"width": 256, "epochs": 19.0}, True, {"bpe_dropout": 0.2, "weight_decay": 0.3, "dropout": 0.1}),
-        ({"width": 256, "epochs": 19.0}, False, {"bpe_dropout": 0.2}),
-        ({"width": 128, "epochs": 19.0}, True, {"bpe_dropout": 0.2}),
-        ({"width": 256, "epochs": 14.0}, True, {}),
-        ({"width": 256, "epochs": 19.0, "bpe_dropout": 0.0}, True, {}),
-    ],
-)
-def test_a_text_that_is_seen_often_has_more_merges_undone(
-    run: dict[str, Any], is_open: bool, changed: dict[str, float]
-) -> None:
-    planned = PlannedRun(
-        tokenizer="bpe",
-        vocab_size=1024,
-        bytes_per_token=2.4,
-        layers=5,
-        heads=4,
-        context=128,
-        batch_size=16,
-        steps=100,
-        tokens=200_000,
-        tokens_per_second=1000.0,
-        share=1.0,
-        **{"dropout": 0.0, "weight_decay": 0.6, "bpe_dropout": 0.1, **run},
-    )
-    assert search._with_more_undone(planned, is_open=is_open) == replace(planned, **changed)
