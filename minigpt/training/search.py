@@ -36,8 +36,7 @@ MOST_EPOCHS = 5.0  # of a pretrained model, which soon memorises another text
 _SMALLEST_VOCABULARY, _LARGEST_VOCABULARY = 1.4, 4.6  # times the root of the bytes
 _FEWEST_STEPS, _FEWEST_MEASURED = 30, 49  # of a given model; of a new one
 _FEWEST_STEP_TOKENS = 1024
-# Of the expected loss, which is no more exact: on three texts, 5 x 256 ended 1 to 2 % ahead where the law said 6 x 384.
-_TIE = 0.0075
+_TIE = 0.0075  # of the expected loss, which is no more exact; a smaller model is quicker to train and to sample from
 _RECOMPUTING = 0.75  # of the speed, where gradient checkpointing runs blocks forward a second time
 
 _FEWEST_LEARNED = 1 << 14  # characters that a tokenizer learns from, however short the time
