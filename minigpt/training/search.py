@@ -282,16 +282,17 @@ class Search:
 
 def _smaller_first(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
     """`runs`, best first, which is one of the next smaller model if the law can hardly tell it from the best of all."""
-    expected = {id(run): run.expected_bits_per_byte or 0.0 for run in runs}
-    ordered = sorted(runs, key=lambda run: expected[id(run)])
+    ordered = sorted(runs, key=_expected)
     best = ordered[0]
-    smaller = [run for run in ordered if _work(run) < _work(best)]
-    next_smaller = max(map(_work, smaller), default=0)
-    for run in smaller:
-        if _work(run) == next_smaller and expected[id(run)] <= (1 + _TIE) * expected[id(best)]:
-            best = run
-            break
-    return [best, *(run for run in ordered if run is not best and expected[id(run)] >= expected[id(best)])]
+    next_smaller = max((_work(run) for run in ordered if _work(run) < _work(best)), default=0)
+    rival = next((run for run in ordered if _work(run) == next_smaller), best)
+    if _expected(rival) <= (1 + _TIE) * _expected(best):
+        best = rival
+    return [best, *(run for run in ordered if run is not best and _expected(run) >= _expected(best))]
+
+
+def _expected(run: PlannedRun) -> float:
+    return run.expected_bits_per_byte or 0.0
 
 
 def _work(run: PlannedRun) -> int:
