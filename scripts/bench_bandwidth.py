@@ -20,25 +20,26 @@ from minigpt.settings import ModelConfig
 LEAST_READ = 1_000_000_000  # bytes in one turn, for a time that can be measured
 SIZES = {"float32": 4, "bfloat16": 2, "int8": 1}  # bytes of a number in a matrix
 
-# Four streams at once keep more requests to the memory under way than one.
+# Four streams at once, of two lines of the cache each in turn, keep more requests to the memory under way than one.
 _SOURCE = """
 typedef float lanes __attribute__((vector_size(32), aligned(4)));
 
 float stream_read(const lanes *from, long count, long passes)
 {
-    lanes sum[8] = {0}, total = {0};
+    lanes sum[16] = {0}, total = {0};
     long quarter = count / 4;
     for (long pass = 0; pass < passes; pass++) {
         __asm__ volatile("" ::: "memory"); /* each pass reads again */
-        for (long i = 0; i + 2 <= quarter; i += 2)
+        for (long i = 0; i + 4 <= quarter; i += 4)
             for (int s = 0; s < 4; s++)
-                for (int k = 0; k < 2; k++) sum[2 * s + k] += from[s * quarter + i + k];
+                for (int k = 0; k < 4; k++) sum[4 * s + k] += from[s * quarter + i + k];
     }
-    for (int k = 0; k < 8; k++) total += sum[k];
+    for (int k = 0; k < 16; k++) total += sum[k];
     return total[0] + total[1] + total[2] + total[3] + total[4] + total[5] + total[6] + total[7];
 }
 """
-_LANES = 64  # floats that the loop reads at once
+_LANES = 128  # floats that the loop reads at once
+_LINE = 64  # bytes of a line of the cache: numbers that lie across two take longer
 
 Reader = Callable[[np.ndarray, int], object]  # an array to read, and how many times
 
@@ -61,7 +62,9 @@ class StreamingRead:
     """Reads a buffer of `size` bytes with `threads` threads; `passes` times in one call."""
 
     def __init__(self, size: int, threads: int) -> None:
-        buffer = np.ones(size // 4, np.float32)
+        memory = np.ones(size // 4 + _LINE // 4, np.float32)
+        start = -memory.ctypes.data % _LINE // 4
+        buffer = memory[start : start + size // 4]
         self._parts = [part[: part.size // _LANES * _LANES] for part in np.array_split(buffer, threads)]
         self.passes = -(-LEAST_READ // size)
         self._threads = ThreadPoolExecutor(threads)

@@ -286,10 +286,10 @@ def test_the_bytes_that_a_token_needs(speed: ModuleType, kind: str, expected: in
 
 def test_reading_with_and_without_a_compiler(speed: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     bandwidth = import_module("bench_bandwidth")
-    numbers = np.arange(192, dtype=np.float32)
+    numbers = np.arange(384, dtype=np.float32)
     in_c = bandwidth.reader()
     if in_c is not bandwidth.read_in_numpy:  # this machine has a compiler
-        assert in_c(numbers, 3) == 3 * sum(range(192))
+        assert in_c(numbers, 3) == 3 * sum(range(384))
     monkeypatch.setattr(bandwidth.shutil, "which", lambda name: None)
     bandwidth.reader.cache_clear()
     assert bandwidth.reader() is bandwidth.read_in_numpy

@@ -129,7 +129,7 @@ class SampleRun:
                 watcher(*step)
 
         model, tokenizer = self.checkpoint.model, self.checkpoint.tokenizer
-        pieces = generate(model, tokenizer, self.text, self.config, count=self.count, watch=watch)
+        pieces = generate(model, tokenizer, self.text, self.config, count=self.count, watch=watch if watchers else None)
         if self.steps:
             pieces = self.steps.keep(pieces)
         if self.verbatim:

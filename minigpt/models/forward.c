@@ -28,6 +28,7 @@ enum {
     FEW = 16,    /* tokens: with more of them, a product is computed in blocks */
     SLICES = 4,  /* the most threads of a pass over few */
     SUMMED = 32, /* products of a row and a vector that are added at once */
+    BESIDE = 32, /* columns of a row that are read before those of the next */
     PAD = 64,    /* rows of the cache are filled up to multiples of it */
     QUERIES = 48,
     COLUMNS_AT_ONCE = 512,
@@ -103,6 +104,9 @@ static long part(long n, Thread me, long further)
 static long slices(long in) { return SLICES * larger(1, (in + 512 * SLICES - 1) / (512 * SLICES)); }
 
 static long slice_start(long in, long number) { return in * number / slices(in); }
+
+/* Where the slices of a thread begin; that of the next is their end. */
+static long own_slices(long in, Thread me, long further) { return slices(in) * (me.number + further) / me.count; }
 
 static float *cached(float *of, const Pass *p, long layer, long sequence, long head, long size)
 {
@@ -189,14 +193,20 @@ long forward_work(const Pass *p, int threads)
     return divide_many(&empty, (Thread){threads - 1, threads}, &many);
 }
 
+static void part_of_pass(const Pass *p, Thread me)
+{
+    if (is_few(p)) CALL(pass_over_few, p, me);
+    else CALL(pass_over_many, p, me);
+}
+
 /* The pass. Results do not depend on the number of threads. */
 void forward(const Pass *p, int threads)
 {
     if (is_few(p) && threads > SLICES) threads = SLICES;
-#pragma omp parallel num_threads(threads)
-    {
-        Thread me = {omp_get_thread_num(), omp_get_num_threads()};
-        if (is_few(p)) CALL(pass_over_few, p, me);
-        else CALL(pass_over_many, p, me);
+    if (threads == 1) {
+        part_of_pass(p, (Thread){0, 1}); /* a team of one would still be set up and taken down */
+        return;
     }
+#pragma omp parallel num_threads(threads)
+    part_of_pass(p, (Thread){omp_get_thread_num(), omp_get_num_threads()});
 }

@@ -74,22 +74,26 @@ static float ON(soften)(float *restrict scores, long n, float scale)
    Each output of a product is computed in the same order for any N, so that some tokens together give the same bits as
    one after the other. */
 
-/* y [out] (+)= x w for some rows of a float w [rows, out]: four at a time, so that y is read and written a quarter as
-   often. */
+/* y [out] (+)= x w for some rows of a float w [rows, out]. Of GROUP rows at a time, so that y is read and written less
+   often, BESIDE columns each in turn: two lines of the cache, which memory serves faster than one. */
 static void ON(rows)(float *restrict y, const float *restrict x, const float *restrict w, long rows, long out)
 {
+    typedef ON(Lanes) Lanes;
+    enum { GROUP = LANES < 8 ? 4 : 8 }; /* the registers of small processors hold no more */
     long i = 0;
-    for (; i + 4 <= rows; i += 4) {
-        const float *a = w + i * out, *b = a + out, *c = b + out, *d = c + out;
-        float p = x[i], q = x[i + 1], r = x[i + 2], s = x[i + 3];
-        for (long j = 0; j < out; j++) {
-            float sum = y[j];
-            sum += p * a[j];
-            sum += q * b[j];
-            sum += r * c[j];
-            sum += s * d[j];
-            y[j] = sum;
+    for (; i + GROUP <= rows; i += GROUP) {
+        const float *group = w + i * out;
+        long j = 0;
+        for (; j + BESIDE <= out; j += BESIDE) {
+            Lanes sums[BESIDE / LANES];
+            for (int k = 0; k < BESIDE / LANES; k++) sums[k] = *(const Lanes *)(y + j + k * LANES);
+            for (int r = 0; r < GROUP; r++)
+                for (int k = 0; k < BESIDE / LANES; k++)
+                    sums[k] += x[i + r] * *(const Lanes *)(group + r * out + j + k * LANES);
+            for (int k = 0; k < BESIDE / LANES; k++) *(Lanes *)(y + j + k * LANES) = sums[k];
         }
+        for (; j < out; j++)
+            for (int r = 0; r < GROUP; r++) y[j] += x[i + r] * group[r * out + j];
     }
     for (; i < rows; i++)
         for (long j = 0; j < out; j++) y[j] += x[i] * w[i * out + j];
@@ -227,8 +231,7 @@ static void ON(few_product)(float *y, const float *x, Weights w, long type, int1
         ON(dots)(y, out, x, w, type, whole, in, part(out, me, 0), part(out, me, 1), N);
         return;
     }
-    long count = slices(in);
-    for (long s = count * me.number / me.count; s < count * (me.number + 1) / me.count; s++) {
+    for (long s = own_slices(in, me, 0); s < own_slices(in, me, 1); s++) {
         long first = slice_start(in, s), rows = slice_start(in, s + 1) - first;
         const float *weights = (const float *)w.weight + first * out;
         float *sums = y + s * N * out;
@@ -323,7 +326,7 @@ static void ON(pass_over_few)(const Pass *p, Thread me)
         for (long n = 0; n < N; n++) ON(normalise)(h + n * C, x + n * C, block->ln_1, C, m->epsilon);
         ON(few_product)(b.sums_qkv, h, block->qkv, type, whole, C, 3 * C, N, me);
 #pragma omp barrier
-        for (long head = me.number; head < H; head += me.count) {
+        for (long head = H * me.number / me.count; head < H * (me.number + 1) / me.count; head++) {
             for (int i = 0; i < 3; i++)
                 ON(finish)(b.qkv, b.sums_qkv, block->qkv.bias, type, C, 3 * C, i * C + head * D, i * C + head * D + D, 0, N);
             for (long n = 0; n < N; n++) { /* in the order of a text */
@@ -334,17 +337,22 @@ static void ON(pass_over_few)(const Pass *p, Thread me)
                 ON(attend)(b.mixed + n * C + head * D, b.qkv + n * 3 * C + head * D, keys, values, b.shares, D, T, position + 1);
             }
         }
+        if (type != FLOAT || H % me.count || slices(C) % me.count) { /* else it needs the outputs of its own heads only */
 #pragma omp barrier
+        }
         ON(few_product)(b.sums_projection, b.mixed, block->projection, type, whole, C, C, N, me);
 #pragma omp barrier
         ON(finish)(x, b.sums_projection, block->projection.bias, type, C, C, 0, C, 1, N);
         for (long n = 0; n < N; n++) ON(normalise)(h + n * C, x + n * C, block->ln_2, C, m->epsilon);
         ON(few_product)(b.sums_inside, h, block->inside, type, whole, C, I, N, me);
 #pragma omp barrier
-        long first = part(I, me, 0), end = part(I, me, 1);
+        long first = type == FLOAT ? slice_start(I, own_slices(I, me, 0)) : part(I, me, 0);
+        long end = type == FLOAT ? slice_start(I, own_slices(I, me, 1)) : part(I, me, 1);
         ON(finish)(b.inner, b.sums_inside, block->inside.bias, type, C, I, first, end, 0, N);
         for (long n = 0; n < N; n++) ON(activate)(b.inner + n * I + first, end - first, m->activation);
+        if (type != FLOAT) { /* else it needs its own slices only */
 #pragma omp barrier
+        }
         ON(few_product)(b.sums_outside, b.inner, block->outside, type, whole, I, C, N, me);
 #pragma omp barrier
         ON(finish)(x, b.sums_outside, block->outside.bias, type, I, C, 0, C, 1, N);

@@ -7,14 +7,14 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from minigpt.models.decoder import decoder_for
-from minigpt.sampling.distribution import distribution, step_record
+from minigpt.sampling.distribution import Distribution, distribution, step_record
 from minigpt.sampling.filters import SeenTokens, build_stages, count_tokens
-from minigpt.sampling.philox import uniform
+from minigpt.sampling.philox import uniforms
 from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.settings import SEEDS, SampleConfig
 from minigpt.text.tokenizer import Tokenizer
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from minigpt.models.network import AnyModel
 
 BATCH = 32  # samples that are decoded at once: more are hardly faster each, and their caches take memory
+
+# Of up to so many steps, within so many seconds, the records are made together: after a pass, whose weights fill the
+# processor's caches, the first takes twice as long as the next.
+_TOGETHER, _WAIT = 16, 0.005
 
 Watch = Callable[[int, Sequence[int], np.ndarray], None]  # sample, the ids so far, the logits [V] of the next
 
@@ -62,7 +66,8 @@ def generate(
     logits are the same: draws happen in float64 on the CPU, whatever the model runs on, and their random numbers are
     the same everywhere. Several samples (`count`) are decoded `BATCH` at a time: their pieces are interleaved, and each
     record names its sample. Up to rounding, each is what it would be alone. `watch` receives the logits before each
-    draw. The ids in `recorded`, by sample, are taken before any is drawn.
+    draw, whose piece then comes before the next draw; without it, a few steps may be taken before their pieces come.
+    The ids in `recorded`, by sample, are taken before any is drawn.
     """
     config, recorded = config or SampleConfig(), recorded or {}
     if model.config.reads_pairs:
@@ -95,18 +100,33 @@ def by_sample(pieces: Iterator[Piece], numbers: Iterable[int]) -> Iterator[Itera
 def _generate(model: AnyModel, ids: list[int], samples: list[_Sample], watch: Watch | None) -> Iterator[Piece]:
     decoder = decoder_for(model, len(samples))
     logits_BV = decoder.prefill(ids)
-    while True:
+    most = _TOGETHER if watch is None else 1
+    steps, started = list[tuple[_Sample, _Step]](), time.perf_counter()
+    while samples:
         for sample, logits_V in zip(samples, logits_BV, strict=True):
             if watch is not None:
                 watch(sample.number, sample.ids, logits_V)
-            yield from sample.take(logits_V, decoder.start)
+            steps.append((sample, sample.draw(logits_V, decoder.start)))
+            if len(steps) >= most or sample.stopped_by or time.perf_counter() - started > _WAIT:
+                for of, step in steps:
+                    yield from of.pieces(step)
+                steps, started = [], time.perf_counter()
         rows = [row for row, sample in enumerate(samples) if not sample.stopped_by]
-        if not rows:
-            return
-        if len(rows) < len(samples):
-            samples = [samples[row] for row in rows]
+        if rows and len(rows) < len(samples):
             decoder.keep(rows)
-        logits_BV = decoder.step([sample.ids[-1] for sample in samples])
+        samples = [samples[row] for row in rows]
+        if samples:
+            logits_BV = decoder.step([sample.ids[-1] for sample in samples])
+
+
+class _Step(NamedTuple):
+    """A token that was drawn, what it was drawn from, and the bytes that can be shown now."""
+
+    token: int
+    position: int
+    dist: Distribution
+    data: bytes
+    window_start: int
 
 
 class _Sample:
@@ -123,42 +143,46 @@ class _Sample:
     ) -> None:
         self.number, self.ids, self.stopped_by = number, list(ids), ""
         self._tokenizer, self._prompt, self._config = tokenizer, prompt, config
-        self._seed, self._recorded = (config.seed + number) % SEEDS, recorded
+        self._seed = (config.seed + number) % SEEDS
+        self._recorded, self._uniforms = deque(recorded), uniforms(self._seed, len(recorded))
         self._stages = build_stages(config)
         self._seen = SeenTokens(ids, counted=count_tokens(self._stages))
         self._stream, self._tally = TextStream(config.stop), _Tally()
+        self._left = config.max_tokens
         self._is_pair = tokenizer.ends_prompts
 
-    def _draw(self, logits_V: np.ndarray) -> StepRecord:
-        dist, step = distribution(logits_V, self._stages, self._seen.ids), self._tally.tokens
-        recorded = self._recorded
-        return step_record(
-            dist,
-            self._tokenizer.token_bytes,
-            position=len(self.ids),
-            top=self._config.top,
-            token=recorded[step] if step < len(recorded) else dist.draw(uniform(self._seed, step)),
-            sample=self.number,
-        )
-
-    def take(self, logits_V: np.ndarray, window_start: int) -> Iterator[Piece]:
-        """Draw a token; returns its piece, and the last piece if it ends the text."""
-        record, config, stream = self._draw(logits_V), self._config, self._stream
-        assert record.token is not None
-        token = record.token.id
+    def draw(self, logits_V: np.ndarray, window_start: int) -> _Step:
+        """Append a token, and end the text if it ends with it."""
+        dist = distribution(logits_V, self._stages, self._seen.ids)
+        token = self._recorded.popleft() if self._recorded else dist.draw(next(self._uniforms))
+        position = len(self.ids)
         self.ids.append(token)
         self._seen.add(token)
-        self._tally.add(record)
-        ended = token in self._tokenizer.stops and not config.ignore_end_of_text
+        self._left -= 1
+        stream = self._stream
+        ended = token in self._tokenizer.stops and not self._config.ignore_end_of_text
         data = stream.flush() if ended else stream.feed(self._tokenizer.token_bytes(token))
-        self._tally.data.append(data)
-        self.stopped_by = _stopped_by(ended, stream.stopped, self._tally.tokens >= config.max_tokens)
-        yield Piece(data, record, window_start)
-        if self.stopped_by:
-            rest = stream.flush()
-            self._tally.data.append(rest)
-            end = self._tally.end(self._prompt, self.number, self._seed, self.stopped_by, is_pair=self._is_pair)
-            yield Piece(rest, end, window_start)
+        self.stopped_by = _stopped_by(ended, stream.stopped, self._left == 0)
+        return _Step(token, position, dist, data, window_start)
+
+    def pieces(self, step: _Step) -> Iterator[Piece]:
+        """The piece of a step, and the last piece if the text has ended with it."""
+        tally = self._tally
+        record = step_record(
+            step.dist,
+            self._tokenizer.token_bytes,
+            position=step.position,
+            top=self._config.top,
+            token=step.token,
+            sample=self.number,
+        )
+        tally.add(record, step.data)
+        yield Piece(step.data, record, step.window_start)
+        if self.stopped_by and len(self.ids) == step.position + 1:
+            rest = self._stream.flush()
+            tally.data.append(rest)
+            end = tally.end(self._prompt, self.number, self._seed, self.stopped_by, is_pair=self._is_pair)
+            yield Piece(rest, end, step.window_start)
 
 
 def _stopped_by(ended: bool, stopped: bool, full: bool) -> str:
@@ -176,7 +200,7 @@ class _Tally:
     data: list[bytes] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
 
-    def add(self, record: StepRecord) -> None:
+    def add(self, record: StepRecord, data: bytes) -> None:
         token = record.chosen
         assert token is not None
         assert record.surprisal_bits is not None
@@ -185,6 +209,7 @@ class _Tally:
         self.surprisal_bits += record.surprisal_bits
         self.entropy_bits += record.entropy_bits
         self.top_tokens += token.rank == 1
+        self.data.append(data)
 
     def end(self, prompt: str, sample: int, seed: int, stopped_by: str, *, is_pair: bool) -> SampleEnd:
         """The record of a sample that has ended; the text of a pair is its target alone."""

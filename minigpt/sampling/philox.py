@@ -6,12 +6,19 @@ page's twin is render/templates/model/philox.js; docs/sample.md has the specific
 Salmon, Moraes, Dror and Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3", 2011.
 """
 
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import numpy as np
+
 NAME = "philox4x32-10"  # in traces
 
 _ROUNDS = 10
 _MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
 _WEYL = 0x9E3779B9, 0xBB67AE85  # added to the key after each round: the golden ratio and the square root of 3
 _LOW = 0xFFFFFFFF
+_AT_ONCE = 64  # each then takes a tenth of the time that it takes alone
 
 
 def uniform(seed: int, step: int) -> float:
@@ -19,12 +26,26 @@ def uniform(seed: int, step: int) -> float:
 
     `seed`: below 2**64. `step`: how many numbers were drawn before with this seed; below 2**32.
     """
+    number: float = _uniform(seed, step)
+    return number
+
+
+def uniforms(seed: int, step: int = 0) -> Iterator[float]:
+    """The numbers of `uniform` from `step` on."""
+    for first in count(step, _AT_ONCE):
+        yield from _uniform(seed, np.arange(first, first + _AT_ONCE, dtype=np.uint64)).tolist()
+
+
+def _uniform(seed: int, step: Any) -> Any:
     first, second, _, _ = words((step, 0, 0, 0), (seed & _LOW, seed >> 32))
     return ((first >> 5) * 2**26 + (second >> 6)) / 2**53
 
 
-def words(counter: tuple[int, int, int, int], key: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Four random words of 32 bits for a counter and a key, which are words of 32 bits too."""
+def words(counter: tuple[Any, Any, Any, Any], key: tuple[int, int]) -> tuple[Any, Any, Any, Any]:
+    """Four random words of 32 bits for a counter and a key, which are words of 32 bits too.
+
+    A word of the counter may be an array of uint64, and so are then the results.
+    """
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(_ROUNDS):

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -135,6 +136,44 @@ def test_the_watch_sees_the_logits_of_every_step(model: GPT, bpe: Tokenizer) -> 
     start = len(bpe.encode(PROMPT))
     assert [(n, length) for n, length, _ in seen] == [(n, start + step) for step in range(5) for n in (0, 1)]
     assert all(logits.shape == (model.config.vocab_size,) for *_, logits in seen)
+
+
+def test_a_watched_step_is_passed_on_before_the_next_is_drawn(model: GPT, bpe: Tokenizer) -> None:
+    watched: list[int] = []
+    config = SampleConfig(max_tokens=40)
+    pieces = generate(model, bpe, PROMPT, config, count=2, watch=lambda n, ids, logits: watched.append(n))
+    for drawn, piece in enumerate((p for p in pieces if isinstance(p.record, StepRecord)), start=1):
+        assert len(watched) == drawn
+        assert watched[-1] == piece.record.sample
+
+
+@pytest.mark.parametrize("together", [1, 7, 16])
+def test_steps_whose_records_are_made_together_are_those_made_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, model: GPT, bpe: Tokenizer, together: int
+) -> None:
+    config = SampleConfig(max_tokens=40, seed=3, stop=("e",), repetition_penalty=1.1)
+    watched = list(generate(model, bpe, PROMPT, config, count=3, watch=lambda *step: None))
+    monkeypatch.setattr(engine, "_TOGETHER", together)
+    monkeypatch.setattr(engine, "_WAIT", math.inf)
+    pieces = list(generate(model, bpe, PROMPT, config, count=3))
+    assert [replace(p, record=without_time(p.record)) for p in pieces] == [
+        replace(p, record=without_time(p.record)) for p in watched
+    ]
+
+
+def without_time(record: StepRecord | SampleEnd) -> StepRecord | SampleEnd:
+    return replace(record, seconds=0.0, tokens_per_second=0.0) if isinstance(record, SampleEnd) else record
+
+
+@pytest.mark.parametrize(("wait", "drawn"), [(math.inf, 16), (0.0, 1)])
+def test_no_piece_waits_for_more_than_a_few_steps(
+    monkeypatch: pytest.MonkeyPatch, model: GPT, bpe: Tokenizer, wait: float, drawn: int
+) -> None:
+    draws: list[int] = []
+    monkeypatch.setattr(engine, "_WAIT", wait)
+    monkeypatch.setattr(engine, "distribution", lambda *step: draws.append(1) or distribution(*step))
+    next(generate(model, bpe, PROMPT, SampleConfig(max_tokens=40)))
+    assert len(draws) == drawn
 
 
 def test_the_global_generator_plays_no_part(model: GPT, bpe: Tokenizer) -> None:

@@ -8,11 +8,12 @@ numpy.random.Philox is the 4x64 variant, whose words are others.
 import re
 from collections import Counter
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from minigpt.sampling.philox import uniform, words
+from minigpt.sampling.philox import uniform, uniforms, words
 
 PAGE = (Path(__file__).parent.parent.parent / "docs/sample.md").read_text("utf-8")
 WORD = 0xFFFFFFFF
@@ -52,6 +53,11 @@ def test_the_documented_numbers(seed: int, step: int, answer: tuple[int, ...], n
     assert words((step, 0, 0, 0), (seed & WORD, seed >> 32)) == answer
     assert Fraction(number) == Fraction((answer[0] >> 5) * 2**26 + (answer[1] >> 6), 2**53)
     assert uniform(seed, step) == number
+
+
+@pytest.mark.parametrize(("seed", "step"), [(0, 0), (1, 63), (2**64 - 1, 2**32 - 150)])
+def test_numbers_in_a_row_are_those_computed_alone(seed: int, step: int) -> None:
+    assert list(islice(uniforms(seed, step), 150)) == [uniform(seed, step + i) for i in range(150)]
 
 
 def test_both_halves_of_a_seed_and_late_steps_are_documented() -> None:

@@ -1,7 +1,7 @@
 """A trace comes out again to the bit; what differs is found; another model scores the very ids, in the same windows."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,14 +72,14 @@ def test_samples_that_end_at_different_times_come_out_again(tmp_path: Path, toy:
 def older(tmp_path: Path, toy: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Trace]:
     """A trace of format 2, drawn by torch's generator, as all were up to then."""
 
-    def torch_uniform(seed: int, step: int) -> float:
+    def torch_uniforms(seed: int, step: int) -> Iterator[float]:
         generator = torch.Generator().manual_seed(seed)
-        return float(torch.rand(step + 1, generator=generator, dtype=torch.float64)[step])
+        return iter(torch.rand(step + 100, generator=generator, dtype=torch.float64)[step:].tolist())
 
     def make(samples: int = 1, **settings: Any) -> Trace:
         path = tmp_path / "older"
         with monkeypatch.context() as patch:
-            patch.setattr(engine, "uniform", torch_uniform)
+            patch.setattr(engine, "uniforms", torch_uniforms)
             traced(path, toy, "The quick", samples, **settings)
         first, _, rest = path.read_text("ascii").partition("\n")
         values = {**json.loads(first), "number": 2}
