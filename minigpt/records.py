@@ -7,7 +7,8 @@ natural logarithm.
 
 import json
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import UTC, datetime
@@ -52,6 +53,24 @@ class Record:
 
     def _repr_html_(self) -> str | None:
         return Record.as_html(self)
+
+
+def records_of(kind: type[T], **columns: Sequence[Any]) -> tuple[T, ...]:
+    """Frozen records with slots, from a column of values for each field.
+
+    It takes half the time of calling `kind` for each, which dataclasses let set every field through `object`.
+    """
+    setters = _setters(cast(Hashable, kind))
+    assert columns.keys() == setters.keys(), "a column for each field"
+    rows = tuple(map(object.__new__, repeat(kind, len(next(iter(columns.values()))))))
+    for name, column in columns.items():
+        deque(map(setters[name], rows, column), maxlen=0)
+    return rows
+
+
+@cache
+def _setters(kind: Any) -> Mapping[str, Callable[[Any, Any], None]]:
+    return {name: getattr(kind, name).__set__ for name in _names(kind)}
 
 
 def to_plain(value: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigpt.errors import CheckpointError
+from minigpt.records import records_of
 from minigpt.sampling.filters import CUT, SamplingStage, history_for
 from minigpt.sampling.records import Candidate, Other, Stage, StepRecord
 from minigpt.sampling.softmax import log_softmax, log_sum_exp, softmax
@@ -202,22 +203,18 @@ def candidates(
     probs = after_stages[-1] if after_stages else raw_probs
     ranks, cut_by = _ranks(dist.logits_V, logits, best), _cut_by(dist, at)
     names = [_text_and_hex(token_bytes(token)) for token in ids]
-    columns = zip(ids, names, logits, raw_probs, after, probs, ranks, cut_by, strict=True)
-    rows = [
-        Candidate(
-            id=token,
-            text=text,
-            bytes=hex_bytes,
-            logit=logit,
-            raw_prob=raw,
-            after=each,
-            prob=prob,
-            rank=rank,
-            cut_by=cut,
-        )
-        for token, (text, hex_bytes), logit, raw, each, prob, rank, cut in columns
-    ]
-    return tuple(rows)
+    return records_of(
+        Candidate,
+        id=ids,
+        text=[text for text, _ in names],
+        bytes=[hex_bytes for _, hex_bytes in names],
+        logit=logits,
+        raw_prob=raw_probs,
+        after=after,
+        prob=probs,
+        rank=ranks,
+        cut_by=cut_by,
+    )
 
 
 def _ranks(logits_V: np.ndarray, listed: list[float], best: int) -> list[int]:
