@@ -1,4 +1,4 @@
-"""Sizes of text in; how long --corpus takes on them, and how much memory, out. Started by scripts/bench.
+"""Measures how long --corpus takes on texts of several sizes, and its memory. Started by scripts/bench.
 
 The texts are those of bench tokenize. For each, one process reads and tokenizes it, once, and keeps the ids; another
 opens them as any later --corpus of the same text does, which reads the text again to see that it is the same, and then

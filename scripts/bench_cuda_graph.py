@@ -1,4 +1,4 @@
-"""A shape in; what a token of a sample takes on a device, and what a CUDA graph would gain, out, as a JSON document.
+"""Measures the time of a token on a device, and what a CUDA graph would gain, as JSON.
 
 A part of scripts/bench gpu. minigpt decodes without CUDA graphs: the keys and values that a step reads grow with the
 text, and a graph is of one length. So one is captured of a step at half of the context, and takes the time that such a

@@ -1,4 +1,4 @@
-"""A device in; how fast minigpt trains on it, beside a plain loop round transformers' GPT-2, and how near to its peak.
+"""Measures training on a device beside a plain loop with transformers' GPT-2, and its share of the peak.
 
 Started by scripts/bench train --device cuda (or cpu).
 

@@ -1,4 +1,4 @@
-"""A GPU in; what minigpt does on it, part by part, out: one JSON file and one table. Started by scripts/bench gpu.
+"""Measures what minigpt does on a GPU, as one JSON file and one table. Started by scripts/bench gpu.
 
 It is started once and left alone for eight minutes. Each part is a process of its own, which may fail, crash or hang
 without ending the others: its error is then its row of the table. What no longer fits into the time is shortened or

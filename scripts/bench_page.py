@@ -1,4 +1,4 @@
-"""Live pages in; tokens per second, the time to the first list, and size out. Started by scripts/bench.
+"""Measures live pages: tokens per second, time to the first list, size. Started by scripts/bench.
 
 Chromium is driven as tests/render/browser.py does it.
 """

@@ -1,4 +1,4 @@
-"""A text in; ours beside the plain recipe for a small character model out, in one run.
+"""Compares minigpt with the plain recipe for a small character model, on one text.
 
 Started by scripts/bench train --recipe.
 

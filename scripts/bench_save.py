@@ -1,4 +1,4 @@
-"""A preset in; the share of a run's time that its saves take, out. Started by scripts/bench save.
+"""Measures the share of a run's time that its saves take. Started by scripts/bench save.
 
 Each part is timed by itself, a step and every kind of save, and the share follows for a run with the default settings:
 the state every 15 seconds, or less often where that would cost more; the best model at every evaluation, which is the

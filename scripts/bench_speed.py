@@ -1,4 +1,4 @@
-"""A shape in; tokens per second out, ours beside transformers' or llama.cpp's. Started by scripts/bench.
+"""Measures tokens per second, ours beside transformers' or llama.cpp's. Started by scripts/bench.
 
 Both get the same random weights, are first compared logit for logit, and then take turns, so that what else the
 machine does falls on both. Each figure is the median of its turns. A third turn of decode reads as many bytes as a step
@@ -125,8 +125,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
         description="Our speed beside transformers' or llama.cpp's, on the same random weights, on the CPU.",
-        epilog="Also, each with a --help of its own: scripts/bench tokenize, save, corpus, watch, inspect, gpu, "
-        "train --recipe TEXT, train --device cuda.",
+        epilog="Also, each with a --help of its own: scripts/bench tokenize, save, corpus, watch, inspect, gpu, step, "
+        "page, start, pairs, train --recipe TEXT, train --device cuda.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="decode|train")
     shapes = list(DECODE_SHAPES)

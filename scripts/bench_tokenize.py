@@ -1,4 +1,4 @@
-"""Sizes of text in; speed and memory of our tokenizing out, beside the bare library's. Started by scripts/bench.
+"""Measures speed and memory of tokenizing, beside the tokenizers library. Started by scripts/bench.
 
 The texts are the lines of Python's own reference, shuffled anew again and again. For each, one process does what
 `minigpt train` does with a text: reads and hashes it, learns a tokenizer, writes the ids in shards, and then draws

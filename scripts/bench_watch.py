@@ -1,4 +1,4 @@
-"""checkpoints/demo in; what a person waits for out: the first token, and the drawing. Started by scripts/bench."""
+"""Measures what a person waits for in sample: the first token, and the drawing. Started by scripts/bench."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""Texts in; measured losses, and the law that `minigpt train --minutes` plans by, out. Started by scripts/fit.
+"""Measures losses, and fits the law by which --minutes plans. Started by scripts/fit.
 
     scripts/fit measure TEXT...         train the grid of fit_measure.py on each text, a line of measurements.jsonl each
     scripts/fit law                     fit minigpt/training/law.json to these lines, and say how well it fits

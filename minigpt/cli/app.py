@@ -33,21 +33,21 @@ COMMANDS = {
     ),
     "inspect-attention": (
         "inspect_attention:inspect_attention",
-        "Show which earlier tokens each token of a text looks at, layer by layer and head by head.",
+        "Show which earlier tokens each token of a text looks at, by layer and head.",
     ),
     "inspect-embeddings": (
         "inspect_embeddings:inspect_embeddings",
-        "Show the numbers that a model has for a token, and the tokens whose numbers are most alike.",
+        "Show a token's embedding vector, and the tokens whose vectors are most similar.",
     ),
     "evaluate": ("evaluate:evaluate", "Measure a model on whole texts: nats per token, bits per byte, perplexity."),
-    "plot": ("plot:plot", "Show how the losses of one or several trainings went."),
+    "plot": ("plot:plot", "Plot the loss curves of one or several runs."),
     "compare": (
         "compare:compare",
-        "Compare what came before the transformer with a GPT: equal parameters, equal text, equal tokens or time.",
+        "Compare a GPT with the architectures before it, at equal parameters, on equal text, for equal tokens or time.",
     ),
     "runs": (
         "runs:runs",
-        "List the models that are there: size, text, loss, age, the newest first. Other commands take their names.",
+        "List the trained models, newest first: size, text, loss, age. Other commands accept these names.",
     ),
     "export": (
         "export:export",
@@ -116,7 +116,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with [bold]minigpt train notes.txt[/bold] and [bold]minigpt sample[/bold]; "
-    "each command has its own --help. They exit with 0 when done, 2 for wrong usage, 1 for any other error.",
+    "each command has its own --help. Exit codes: 0 for success, 2 for wrong usage, 1 for any other error, 130 after "
+    "Ctrl-C.",
 )
 for _name, (_, _summary) in COMMANDS.items():
     app.command(_name, cls=_Deferred, help=_summary)(lambda: None)

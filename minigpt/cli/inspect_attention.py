@@ -18,7 +18,7 @@ def inspect_attention(
     json: Json = False,
     csv: Annotated[
         bool,
-        csv_flag("A row a head; with --layer or of a model of pairs, one for each token and each it looks at"),
+        csv_flag("A row per head; with --layer, or for a model of pairs, a row per token and token that it looks at"),
     ] = False,
     html: Html = None,
     machine: Machine,

@@ -1,3 +1,5 @@
+/* A training step of a GPT, for one kind of processor: levels.h includes this file for each. */
+
 #include "lanes.h"
 #ifdef PAIRS
 #include "pairs.h"

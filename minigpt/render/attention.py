@@ -138,7 +138,9 @@ def shared_word_table(shared: SharedWord, screen: Screen) -> Parts:
 
 def _word_lines(context: WordInContext, screen: Screen) -> Iterator[Part]:
     symbols = screen.symbols
-    pieces = "" if context.tokens == 1 else f"its {context.tokens} tokens joined: the mean of their vectors and looks"
+    pieces = (
+        "" if context.tokens == 1 else f"its {context.tokens} tokens joined: the mean of their vectors and attention"
+    )
     last = context.position + 1
     at = f"token {last}" if context.tokens == 1 else f"tokens {last + 1 - context.tokens} to {last}"
     word = visible(context.word, symbols)

@@ -81,6 +81,7 @@ def age(seconds: float) -> str:
 # --- planned runs
 
 _WITH_UNIT = 60  # columns, for a table of them
+_ERROR = 0.2  # of what is expected: half of the texts that had no part in the law ended within it (docs/log.md)
 
 
 def reasons(runs: Sequence[PlannedRun], seconds: float, screen: Screen) -> tuple[Text, Text, Text]:
@@ -112,7 +113,7 @@ def _time(best: PlannedRun, seconds: float, screen: Screen) -> str:
 
 def _known(best: PlannedRun) -> str:
     expected = best.expected_bits_per_byte
-    return "" if expected is None else f"about {expected:.2f} bits per byte expected"
+    return "" if expected is None else f"about {expected:.2f} bits per byte expected, give or take {_ERROR:.0%}"
 
 
 def _cut(run: PlannedRun) -> str:

@@ -60,7 +60,7 @@ class CurveSettings(Settings):
 class Exploring(Settings):
     """How tokens are drawn while exploring, and what is saved."""
 
-    seed: int | None = setting(None, help="The same seed and keys give the same tokens.", range=SEED)
+    seed: int | None = setting(None, help="The same seed and key presses give the same tokens.", range=SEED)
     top: int = setting(
         SampleConfig.top, help="How many tokens each record of a saved tree lists.", range=TOP, shows_range=True
     )
@@ -114,14 +114,14 @@ class ContestSettings(Settings):
     minutes: float | None = setting(
         None, help=f"Total time: {_MINUTES:g} by default, {_QUICK_MINUTES:g} with {named('quick')}.", range=MINUTES
     )
-    quick: bool = setting(False, help="Skip the learning-rate sweep; use the best rates on the built-in text.")
+    quick: bool = setting(False, help="Skip the learning-rate sweep; use a fixed rate for each model.")
     ablate: bool = setting(False, help="Instead, measure what each part of a GPT contributes, by leaving it out.")
     pairs: bool = setting(
         False,
         help="Instead, compare models of pairs (source, target): two LSTMs, without and with attention, and a "
         "Transformer.",
     )
-    seed: int = setting(1, help="Seed of weights, batches and keys.", range=SEED)
+    seed: int = setting(1, help="Seed of weights, batches and the recall task.", range=SEED)
     out: Path | None = setting(None, help="The comparison's folder. By default checkpoints/compare-NAME.")
     resume: str | None = setting(
         None, help="Continue this comparison, or the latest; a finished one is shown again.", completes="resumed"

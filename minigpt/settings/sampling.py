@@ -129,7 +129,8 @@ class FilterSettings(Settings):
         0.8,
         neutral=1.0,
         range=Range(0, HUGE, least_is="the most likely token"),
-        help="Below 1 more conservative, above 1 more random; 0 takes the top token, as models of pairs usually do.",
+        help="Below 1 more conservative, above 1 more random; 0 always takes the top token (the default for models of "
+        "pairs).",
         label="temp.",
         cuts=lambda value: value == 0,
         key="t",
@@ -185,7 +186,7 @@ class FilterSettings(Settings):
         0.0,
         neutral=0.0,
         range=Range(0, 1, both=True, least_is="off"),
-        help="Keep tokens with this share of the top one's; 0 for all.",
+        help="Keep tokens with at least this share of the top token's probability; 0 for all.",
         cuts=lambda value: True,
         key="m",
         steps=(0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0),
@@ -289,7 +290,8 @@ class Drawing(SampleLimits):
     num_samples: int = setting(1, help="How many samples.", range=Range(1, 1_000_000), shows_range=True)
     beam: int | None = setting(
         None,
-        help="Of a model of pairs: draw nothing; search for the most probable targets, keeping so many at each step.",
+        help="For a model of pairs: search for the most probable targets by beam search of this width, instead of "
+        "drawing.",
         range=Range(1, 64, both=True),
         shows_range=True,
     )
@@ -335,7 +337,8 @@ class SampleKept(Settings):
     )
     verbatim: int | None = setting(
         None,
-        help=f"With {named('corpus')}, the fewest tokens of a span. By default those of about 32 bytes.",
+        help=f"With {named('corpus')}, the minimum length of a span, in tokens. By default as many as are in about 32 "
+        "bytes.",
         range=Range(2, MANY),
         shows_range=True,
     )

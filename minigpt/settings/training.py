@@ -44,8 +44,8 @@ class TextFormat(Settings):
         remarks={"strict": "an error", "replace": "U+FFFD in their place", "skip": "left out"},
     )
     field: str = setting("text", help="Field or column that holds the text in .jsonl, .json and .parquet.", panel=TEXT)
-    source_field: str = setting("source", help="Of pairs: the field or column that is read.", panel=TEXT)
-    target_field: str = setting("target", help="Of pairs: the one that is written.", panel=TEXT)
+    source_field: str = setting("source", help="For pairs: the field or column that holds the source.", panel=TEXT)
+    target_field: str = setting("target", help="For pairs: the field or column that holds the target.", panel=TEXT)
     split_on: str | None = setting(
         None, help="Text between the documents of a file, such as '<|endoftext|>'.", panel=TEXT
     )
@@ -80,7 +80,7 @@ class Choices(Settings):
 
     val_fraction: float = setting(
         0.1,
-        help="Without it, hold out this share at the end of the text; 0 for none.",
+        help=f"Without {named('val')}, hold out this share at the end of the text; 0 for none.",
         panel=TEXT,
         range=Range(0, 1, below=True, both=True, least_is="no validation"),
     )
@@ -121,9 +121,9 @@ class Choices(Settings):
     preset: str | None = setting(
         None, help=f"{{values}}. With {named('steps')} by default nano.", panel=MODEL, choices=PRESETS
     )
-    layers: int | None = setting(None, help="Blocks.", panel=MODEL, range=Range(1, 10_000))
+    layers: int | None = setting(None, help="Number of blocks.", panel=MODEL, range=Range(1, 10_000))
     heads: int | None = setting(None, help="Attention heads.", panel=MODEL, range=_FEW)
-    width: int | None = setting(None, help="Channels.", panel=MODEL, range=_FEW)
+    width: int | None = setting(None, help="Width of the residual stream.", panel=MODEL, range=_FEW)
     context: int | None = setting(None, help="Tokens seen at once.", panel=MODEL, range=Range(1, MANY))
     window: int | None = setting(
         None,
@@ -229,8 +229,10 @@ class TrainConfig(Settings):
         panel=OPTIMIZER,
         range=Range(0, 1, below=True, both=True, least_is="off"),
     )
-    beta1: float = setting(0.9, help="AdamW's.", panel=OPTIMIZER, range=_SHARE_LEFT)
-    beta2: float = setting(0.99, help="AdamW's.", panel=OPTIMIZER, range=_SHARE_LEFT)
+    beta1: float = setting(0.9, help="AdamW's decay rate of the mean of gradients.", panel=OPTIMIZER, range=_SHARE_LEFT)
+    beta2: float = setting(
+        0.99, help="AdamW's decay rate of the mean of squared gradients.", panel=OPTIMIZER, range=_SHARE_LEFT
+    )
     clip_norm: float = setting(
         1.0,
         help="Clip gradients to this norm; 0 for no clipping.",
@@ -262,7 +264,7 @@ class TrainConfig(Settings):
     gradient_checkpointing: bool = setting(
         False,
         help=f"Recompute activations in the backward pass to save memory. With {named('base')}, on where needed.",
-        off=f"Not even with {named('base')}.",
+        off=f"Never recompute activations, even with {named('base')}.",
         panel=MACHINE,
     )
 

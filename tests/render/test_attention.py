@@ -115,5 +115,5 @@ def test_what_a_word_looks_at_adds_up(width: int) -> None:
 
 def test_a_word_says_that_its_tokens_are_joined_and_that_nothing_stands_before_it() -> None:
     told = " ".join(" ".join(shown(Screen(80))["word"]).split())
-    assert told.count("tokens 4 to 5: server · its 2 tokens joined: the mean of their vectors and looks") == 2
+    assert told.count("tokens 4 to 5: server · its 2 tokens joined: the mean of their vectors and attention") == 2
     assert told.count("nothing comes before it: the model reads from left to right") == 1

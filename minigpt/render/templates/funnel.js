@@ -1,4 +1,4 @@
-// A step's logits and settings in; what each stage leaves of its distribution out. Knows nothing of the page.
+// What each sampling stage leaves of a step's distribution, from its logits and settings. Knows nothing of the page.
 //
 // Only the best logits are here, and of all others, for each temperature T, the sum of their weights
 // exp((logit - largest) / T). Every stage but typical-p keeps the first so many tokens, by logit. While that number ends

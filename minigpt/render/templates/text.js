@@ -1,4 +1,4 @@
-// A text, token by token: coloured by how surprising each was; behind each, its distribution, and the sliders that
+// A text, token by token: coloured by how surprising each was. Behind each is its distribution, with the sliders that
 // compute it again.
 views.text = (section, data) => new TextView(section, data);
 
