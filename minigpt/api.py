@@ -177,7 +177,7 @@ class Checkpoint(on_disk.Checkpoint):
     def by_layer(self, text: str, *, track: Sequence[str] = (), top: int = 1) -> Records[LensRow]:
         """Return what each layer would predict after `text`: the logit lens. `track`: tokens to follow."""
         _check_top(top)
-        model = self._gpt("by_layer reads the stream from layer to layer")
+        model = self._gpt("by_layer reads the residual stream of every layer")
         return Records.of(by_layer(model, self.tokenizer, self._ids(text), tracked=self._tokens(track), top=top), text)
 
     def attribution(self, text: str, token: str | None = None) -> Attribution:

@@ -132,12 +132,9 @@ class PackageError(MinigptError):
     """A package that is not installed, with the command that installs it."""
 
 
-def needs_extra(name: str, packages: str, extra: str) -> PackageError:
-    """The error for `name`, which needs `packages`; `extra` is the name in pyproject.toml that installs them."""
-    return PackageError(
-        f"{name} cannot be opened without {packages}, not installed here.\n"
-        f"From your clone of minigpt: pip install -e '.[{extra}]'"
-    )
+def needs_extra(what: str, extra: str) -> PackageError:
+    """The error for a missing package: `what` needs it, as a sentence; pyproject.toml's `extra` installs it."""
+    return PackageError(f"{what}, not installed here.\nFrom your clone of minigpt: pip install -e '.[{extra}]'")
 
 
 class CheckpointError(MinigptError):

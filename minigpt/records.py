@@ -58,7 +58,8 @@ class Record:
 def records_of(kind: type[T], **columns: Sequence[Any]) -> tuple[T, ...]:
     """Frozen records with slots, from a column of values for each field.
 
-    It takes half the time of calling `kind` for each, which dataclasses let set every field through `object`.
+    This takes half the time of calling `kind` for each: the __init__ of a frozen dataclass sets every field by
+    object.__setattr__.
     """
     setters = _setters(cast(Hashable, kind))
     assert columns.keys() == setters.keys(), "a column for each field"

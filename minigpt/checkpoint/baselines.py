@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from minigpt.checkpoint.files import MODEL_TYPES
-from minigpt.checkpoint.hf_gpt2 import POSITIVE, Check, Weights, check_tensors, copied, read_field
+from minigpt.checkpoint.hf_gpt2 import POSITIVE, TOKEN, Weights, check_tensors, copied, model_config, read_field
 from minigpt.checkpoint.number_types import rounded
 from minigpt.checkpoint.tensors import StoredTensor
-from minigpt.errors import CheckpointError, ConfigError
+from minigpt.errors import CheckpointError
 from minigpt.settings import PAIR_MODELS, ModelConfig
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     Other = Baseline | EncoderDecoder
 
-_TOKEN: Check = (lambda value: type(value) is int and value >= 0, "it must be the id of a token")
 _SHAPE = ("vocab_size", "context", "layers", "width")
 
 
@@ -44,11 +43,8 @@ def config_from_json(values: Mapping[str, Any], where: str) -> ModelConfig:
     names = (*_SHAPE, "window") if model == "window" else _SHAPE
     shape = {name: read_field(values, name, POSITIVE, where) for name in names}
     if model in PAIR_MODELS:
-        shape["end"] = read_field(values, "end", _TOKEN, where)
-    try:
-        return ModelConfig(model=model, heads=1, **shape)
-    except ConfigError as error:
-        raise CheckpointError(f"{where} contradicts itself: {error.message}") from error
+        shape["end"] = read_field(values, "end", TOKEN, where)
+    return model_config(where, model=model, heads=1, **shape)
 
 
 def weights_to_tensors(model: "Other", dtype: "torch.dtype") -> "dict[str, Tensor]":

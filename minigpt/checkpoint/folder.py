@@ -112,11 +112,6 @@ def load(path: str | Path, device: "str | torch.device" = "cpu") -> Checkpoint:
     return read(path).in_torch(device)
 
 
-def load_native(path: str | Path, dtype: str = "float32", quantize: str = "none") -> Checkpoint:
-    """Like `load`, for a GPT that computes in C, where minigpt.models.native.is_native: torch is not imported."""
-    return read(path).in_c(dtype, quantize)
-
-
 def read(path: str | Path) -> Stored:
     """What `load` loads, before a model is made of it. Raises CheckpointError."""
     folder = find_folder(path)

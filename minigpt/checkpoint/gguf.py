@@ -19,7 +19,7 @@ from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.gguf_model import INNER, NO_MERGE, OUTER
 from minigpt.checkpoint.hf_gpt2 import PREFIX, config_to_json, weights_to_tensors
 from minigpt.checkpoint.rebuilt import check_gguf
-from minigpt.errors import CheckpointError, ConfigError, PackageError, brief, escaped, named
+from minigpt.errors import CheckpointError, ConfigError, brief, escaped, named, needs_extra
 from minigpt.models.kinds import gpt_of
 from minigpt.text.blocks import Progress, no_progress
 
@@ -41,10 +41,7 @@ _UNHEEDED = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte
 def check_installed() -> None:
     """Raise PackageError if the package gguf is not installed, before any work is done."""
     if find_spec("gguf") is None:
-        raise PackageError(
-            "A .gguf file is written by the package gguf, not installed here.\n"
-            "From your clone of minigpt: pip install -e '.[gguf]'"
-        )
+        raise needs_extra("A .gguf file is written by the package gguf", "gguf")
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,17 @@ import numpy as np
 from tokenizers import AddedToken
 
 from minigpt.checkpoint.gguf_file import GgufFile
-from minigpt.checkpoint.hf_gpt2 import HEAD, POSITIVE, SHARE, Weights, read_field, same_numbers, weights_from_tensors
-from minigpt.errors import CheckpointError, ConfigError, brief, escaped
+from minigpt.checkpoint.hf_gpt2 import (
+    HEAD,
+    POSITIVE,
+    SHARE,
+    Weights,
+    model_config,
+    read_field,
+    same_numbers,
+    weights_from_tensors,
+)
+from minigpt.errors import CheckpointError, brief, escaped
 from minigpt.settings import ModelConfig
 from minigpt.text.tokenizer import GPT2_ROLES, Tokenizer
 from minigpt.text.tokenizer_file import Special, tokenizer_from_vocabulary
@@ -89,15 +98,13 @@ def _config(values: Mapping[str, Any], vocab_size: int, where: str) -> ModelConf
     shape = {ours: read_field(own, key, POSITIVE, where) for ours, key in _SHAPE_KEYS.items()}
     inner = read_field(own, _INNER_WIDTH, POSITIVE, where, 4 * shape["width"])
     epsilon = read_field(own, _EPSILON, SHARE, where, ModelConfig.layer_norm_epsilon)
-    try:
-        return ModelConfig(
-            **shape,
-            vocab_size=vocab_size,
-            inner_width=None if inner == 4 * shape["width"] else inner,
-            layer_norm_epsilon=float(str(np.float32(epsilon))),  # the shortest number that is the same in float32
-        )
-    except ConfigError as error:
-        raise CheckpointError(f"{where} contradicts itself: {error.message}") from error
+    return model_config(
+        where,
+        **shape,
+        vocab_size=vocab_size,
+        inner_width=None if inner == 4 * shape["width"] else inner,
+        layer_norm_epsilon=float(str(np.float32(epsilon))),  # the shortest number that is the same in float32
+    )
 
 
 def _our_name(name: str) -> str:

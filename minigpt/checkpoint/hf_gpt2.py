@@ -1,4 +1,4 @@
-"""Our configuration and weights <-> those of a Hugging Face GPT-2 folder, as tables.
+"""Converts our configuration and weights to those of a Hugging Face GPT-2 folder, and back.
 
 The weights need no transposing: gpt.py stores them [in, out] as GPT-2 does, under GPT-2's names.
 """
@@ -62,6 +62,7 @@ ACTIVATION_NAMES = {  # transformers' -> ours; the others of a line compute the 
 }
 
 Check = tuple[Callable[[Any], bool], str]  # whether a value of config.json is allowed, and which values are
+TOKEN: Check = (lambda value: type(value) is int and value >= 0, "it must be the id of a token")
 POSITIVE: Check = (lambda value: type(value) is int and value >= 1, "it must be a whole number of 1 or more")
 SHARE: Check = (lambda value: type(value) in (int, float) and 0 <= value < 1, "it must be at least 0 and below 1")
 SWITCH: Check = (lambda value: type(value) is bool, "it must be true or false")
@@ -112,15 +113,21 @@ def config_from_json(values: Mapping[str, Any], where: str) -> ModelConfig:
     }
     inner = None if values.get("n_inner") is None else read_field(values, "n_inner", POSITIVE, where)
     epsilon = read_field(values, "layer_norm_epsilon", SHARE, where, ModelConfig.layer_norm_epsilon)
+    return model_config(
+        where,
+        **shape,
+        inner_width=None if inner == 4 * shape["width"] else inner,
+        activation=ACTIVATION_NAMES[read_field(values, "activation_function", _ACTIVATION, where, "gelu_new")],
+        layer_norm_epsilon=float(epsilon),
+        tied=read_field(values, "tie_word_embeddings", SWITCH, where, True),
+        dropout=float(read_field(values, "resid_pdrop", SHARE, where, 0.1)),  # which only training needs
+    )
+
+
+def model_config(where: str, **shape: Any) -> ModelConfig:
+    """The ModelConfig of this shape. Raises CheckpointError, naming the file, if its parts contradict each other."""
     try:
-        return ModelConfig(
-            **shape,
-            inner_width=None if inner == 4 * shape["width"] else inner,
-            activation=ACTIVATION_NAMES[read_field(values, "activation_function", _ACTIVATION, where, "gelu_new")],
-            layer_norm_epsilon=float(epsilon),
-            tied=read_field(values, "tie_word_embeddings", SWITCH, where, True),
-            dropout=float(read_field(values, "resid_pdrop", SHARE, where, 0.1)),  # which only training needs
-        )
+        return ModelConfig(**shape)
     except ConfigError as error:
         raise CheckpointError(f"{where} contradicts itself: {error.message}") from error
 

@@ -1,4 +1,4 @@
-"""A Transformer's configuration and weights <-> those of a Hugging Face Marian folder, as tables.
+"""Converts a Transformer's configuration and weights to those of a Hugging Face Marian folder, and back.
 
 Marian is Figure 1 of Vaswani et al. with sinusoidal positions and norms after each addition. transformer.py keeps
 weights [in, out], and those that are multiplied together side by side; Marian stores each alone, [out, in].
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigpt.checkpoint.hf_gpt2 import POSITIVE, Check, Weights, check_tensors, copied, read_field
+from minigpt.checkpoint.baselines import model_of as model_of  # built from its weights as any other
+from minigpt.checkpoint.hf_gpt2 import POSITIVE, TOKEN, Weights, check_tensors, model_config, read_field
 from minigpt.checkpoint.number_types import rounded
 from minigpt.checkpoint.tensors import StoredTensor
-from minigpt.errors import CheckpointError, ConfigError
+from minigpt.errors import CheckpointError
 from minigpt.settings import ModelConfig
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ EMBEDDING, BIAS = "model.shared.weight", "final_logits_bias"
 # Names for the same tensor, and tables that follow from the shape.
 _COPIES = ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight", "lm_head.weight")
 _POSITIONS = ("model.encoder.embed_positions.weight", "model.decoder.embed_positions.weight")
-_TOKEN: Check = (lambda value: type(value) is int and value >= 0, "it must be the id of a token")
 
 
 def config_to_json(config: ModelConfig, end_of_text: int, dtype: "torch.dtype") -> dict[str, Any]:
@@ -79,14 +79,11 @@ def config_from_json(values: Mapping[str, Any], where: str) -> ModelConfig:
         shape[name] = read_field(values, first, POSITIVE, where)
         for key in others:
             read_field(values, key, (partial(eq, shape[name]), f"it must be that of {first}, {shape[name]}"), where)
-    end = read_field(values, "eos_token_id", _TOKEN, where)
+    end = read_field(values, "eos_token_id", TOKEN, where)
     read_field(values, "decoder_start_token_id", (partial(eq, end), f"it must be eos_token_id, {end}"), where)
     if shape["inner_width"] == 4 * shape["width"]:
         shape["inner_width"] = None
-    try:
-        return ModelConfig(model="transformer", **shape, activation="relu", end=end)
-    except ConfigError as error:
-        raise CheckpointError(f"{where} contradicts itself: {error.message}") from error
+    return model_config(where, model="transformer", **shape, activation="relu", end=end)
 
 
 # Of a block of ours: the name of a module, and of what Marian has for the parts that lie side by side in its weight.
@@ -163,12 +160,3 @@ def weights_from_tensors(
         for kind in ("weight", "bias"):
             weights[f"{name}.{kind}"] = np.concatenate([theirs[f"{part}.{kind}"].T for part in parts], axis=-1)
     return weights
-
-
-def model_of(weights: Weights, config: ModelConfig) -> "Transformer":
-    """A model in torch of `weights`, which are copied one by one and taken out of the table."""
-    from minigpt.models.transformer import Transformer
-
-    model = Transformer(config)
-    model.load_state_dict({name: copied(weights.pop(name)) for name in list(weights)})
-    return model

@@ -15,7 +15,7 @@ STORED: dict[str, np.dtype[Any]] = {
     "U8": np.dtype("u1"), "BOOL": np.dtype("?"),
 }  # fmt: skip
 
-# Bits of the exponent, what is subtracted from it, and the first byte that is no finite number: in the types FNUZ, the
+# Bits of the exponent, its bias, and the first byte that is not a finite number: in the types FNUZ, the
 # one that would be -0. Micikevicius et al., "FP8 Formats for Deep Learning", 2022, and Noune et al., "8-bit Numerical
 # Formats for Deep Neural Networks", 2022.
 _EIGHT_BITS = {

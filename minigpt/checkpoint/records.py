@@ -47,7 +47,7 @@ class RunSummary:
     date: str  # ISO 8601: when the run began; where that is not known, when it was last written
     age_seconds: float
     status: str
-    model: str | None  # gpt, lstm, rnn or window
+    model: str | None  # one of MODELS
     layers: int | None
     width: int | None
     parameters: int | None

@@ -15,11 +15,10 @@ from typing import BinaryIO, Protocol
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from minigpt.checkpoint.files import CONFIG, WEIGHTS, check_file, read_json_object, reading
+from minigpt.checkpoint.files import CONFIG, INDEX, WEIGHTS, check_file, read_json_object, reading
 from minigpt.checkpoint.number_types import STORED, widened
 from minigpt.errors import CheckpointError, brief, named
 
-INDEX = "model.safetensors.index.json"
 _LARGEST_HEADER = 1 << 24  # bytes; that of gpt2-xl has 70 thousand
 _LARGEST_INDEX = 1 << 24
 

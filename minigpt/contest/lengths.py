@@ -15,8 +15,6 @@ PAIRS_RATES = (1e-3, 3e-3, 1e-2)
 USUAL_RATES = {
     **BASELINE_RATES,
     "gpt": 1e-3,
-    "seq2seq": 1e-2,
-    "seq2seq-attention": 1e-2,
     "transformer": 1e-3,
 }  # where none is tried: the best on the built-in text
 WARMUP_PART = 20  # one in so many steps

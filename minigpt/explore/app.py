@@ -12,7 +12,7 @@ from typing import ClassVar
 from rich.text import Text
 
 from minigpt.app.opening import given_text, open_checkpoint
-from minigpt.errors import OutputError, PackageError
+from minigpt.errors import OutputError, needs_extra
 from minigpt.explore.keys import help_picture, settings_picture
 from minigpt.explore.panes import NARROW, SMALLEST, Panes
 from minigpt.explore.session import Session
@@ -32,10 +32,7 @@ try:
     from textual.geometry import Size
     from textual.widget import Widget
 except ImportError as error:
-    raise PackageError(
-        "The explorer needs the package textual, not installed here.\n"
-        "From your clone of minigpt: pip install -e '.[explore]'"
-    ) from error
+    raise needs_extra("The explorer needs the package textual", "explore") from error
 
 
 class Pane(Widget):
@@ -161,7 +158,7 @@ class Exploration:
         text = given_text(prompt, source.file)
         loaded = open_checkpoint(source.checkpoint, machine, reading=source)
         self.checkpoint = loaded
-        self._model = gpt_of(loaded.model, "explore goes back and forth in keys and values")
+        self._model = gpt_of(loaded.model, "explore needs a key-value cache")
         seed = secrets.randbelow(1_000_000) if exploring.seed is None else exploring.seed
         bias = read_biases(loaded.tokenizer, filters.biases)
         config = build(SampleConfig, {**vars(filters), "seed": seed, "top": exploring.top, "bias": bias})

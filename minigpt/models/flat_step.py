@@ -61,7 +61,7 @@ def _layer_tensors(block: Block) -> tuple[Any, ...]:
 
 
 def _head(model: GPT) -> Callable[[Tensor], Tensor]:
-    """x [1, C] -> the logits. A large float32 head on a CPU uses a copy [C, V] of the output vectors."""
+    """The function from x [1, C] to logits. A large float32 head on a CPU uses a copy [C, V] of the output vectors."""
     if isinstance(model, Int8GPT) or model.device.type != "cpu":
         return model.head
     head = model.unembedding.detach()
@@ -71,7 +71,7 @@ def _head(model: GPT) -> Callable[[Tensor], Tensor]:
 
 
 def _product(model: GPT, threads: int) -> Callable[[Tensor, Tensor, Any], Tensor]:
-    """(bias, x [1, in], weight) -> bias + x @ weight, the fastest for how the weights are stored."""
+    """The fastest function of (bias, x [1, in], weight) for bias + x @ weight, for how the weights are stored."""
     if isinstance(model, Int8GPT):
         return _int8_product
     on_cpu, config = model.device.type == "cpu", model.config

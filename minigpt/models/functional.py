@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from minigpt.models.device import cpu_capabilities
 
-_SHORT = 64  # tokens for attention as products with gradients of their own
+_SHORT = 64  # tokens up to which _ShortAttention is used
 _LONGEST = 1024  # tokens for explicit attention, whose weights take memory with their square
 
 
@@ -74,7 +74,7 @@ class _ShortAttention(torch.autograd.Function):
         q, k, v, weights = ctx.saved_tensors
         dy = dy_BHTD.flatten(0, 1).contiguous()
         dweights = torch.bmm(dy, v.mT)
-        # Of a softmax: each weight times what its gradient exceeds the weighted mean of all by.
+        # The gradient of a softmax: each weight times (its own gradient minus the weighted mean of all gradients).
         dscores = weights * (dweights - (dweights * weights).sum(-1, keepdim=True)) * (1 / math.sqrt(q.size(-1)))
         found = torch.bmm(dscores, k), torch.bmm(dscores.mT, q), torch.bmm(weights.mT, dy)
         return *(each.unflatten(0, dy_BHTD.shape[:2]) for each in found), None

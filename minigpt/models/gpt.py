@@ -25,7 +25,6 @@ from minigpt.models.kv_cache import KVCache
 from minigpt.settings import ModelConfig
 
 INIT_STD = 0.02  # GPT-2's
-LAYER_NORM_EPS = ModelConfig.layer_norm_epsilon  # GPT-2's
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_new": partial(F.gelu, approximate="tanh"),  # GPT-2's

@@ -1,7 +1,7 @@
 """A GPT whose forward pass is C (forward.c), on the CPU and without torch, where it could be compiled.
 
-pip compiles it when it installs minigpt, if there is a C compiler; without one, everything works as it does, through
-torch, and starts and decodes more slowly.
+pip compiles it when it installs minigpt, if there is a C compiler; without one, torch does the same work, and
+minigpt starts and decodes more slowly.
 """
 
 import ctypes

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Autocast = Callable[[], AbstractContextManager[object]]  # the context in which torch computes logits
 Column = Any  # what a cache holds of one token: a decoder gives it and takes it back
 
-NOT_SCORED = -100  # the target that is left out
+NOT_SCORED = -100  # the target that is left out, as cross_entropy does
 
 
 def is_gpt(model: AnyModel) -> TypeGuard[GPT | NativeGPT]:

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from minigpt.errors import named
 from minigpt.models.device import has_bfloat16
 from minigpt.models.gpt import GPT, Conv1D
+from minigpt.models.native import LARGEST_INT8
 from minigpt.settings import check_stored, require
 
-LARGEST_INT8 = 127
 INT8_ROW = 16  # torch's kernel reads so many numbers at once, and beyond the end of a row that is no multiple
 
 

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.util import find_spec
 
 _AVX2 = 3  # as in x86-64-v3
-_AT, _SIZE, _FLOAT, _KEY = ctypes.c_void_p, ctypes.c_long, ctypes.c_float, ctypes.c_uint32
+_AT, _SIZE, _FLOAT = ctypes.c_void_p, ctypes.c_long, ctypes.c_float
 
 
 class Norm(ctypes.Structure):

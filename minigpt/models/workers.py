@@ -25,7 +25,7 @@ class Workers:
     """Up to `count` tasks at a time, each in a thread of its own, in which torch uses no further threads.
 
     Python's lock is free while torch or a kernel computes. A thread that is done sleeps, so that its core is free for
-    others, unlike those of OpenMP, which keep turning until the last one is done.
+    others, unlike those of OpenMP, which spin until the last one is done.
     """
 
     def __init__(self, count: int) -> None:

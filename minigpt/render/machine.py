@@ -19,10 +19,8 @@ def to_json(record: Any, **more: Any) -> str:
     return json.dumps({**to_plain(record), **to_plain(more)}, allow_nan=False)
 
 
-def write_steps(
-    records: Iterable[Any], totals: Callable[[], dict[str, Any]], file: TextIO, *, name: str = "steps"
-) -> None:
-    """Write one JSON document: `steps` as they arrive, then the totals, computed when all have arrived."""
+def write_steps(records: Iterable[Any], totals: Callable[[], dict[str, Any]], file: TextIO, *, name: str) -> None:
+    """Write one JSON document: the records under `name` as they arrive, then the totals, computed after the last."""
     file.write(f'{{"{name}": [')
     for i, record in enumerate(records):
         file.write((", " if i else "") + to_json(record))

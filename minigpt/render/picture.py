@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minigpt.errors import PackageError, named
+from minigpt.errors import named, needs_extra
 from minigpt.render.panels import Panel, line_names, x_label
 from minigpt.render.plot import AXES, mean_of, run_name, thinned
 from minigpt.settings import require
@@ -55,10 +55,7 @@ def _picture(format: str, inches: tuple[float, float], draw: "Callable[[Figure],
         import matplotlib
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise PackageError(
-            "A picture needs the package matplotlib, not installed here.\n"
-            "From your clone of minigpt: pip install -e '.[plot]'"
-        ) from error
+        raise needs_extra("A picture needs the package matplotlib", "plot") from error
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "minigpt", "font.size": 10}):
         figure = Figure(figsize=inches, layout="constrained")
         draw(figure)

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.text import Text
 
-from minigpt.errors import PackageError
+from minigpt.errors import needs_extra
 from minigpt.render.panels import Panel, line_names, multiples, powers, round_up, x_label
 from minigpt.render.screen import Screen
 from minigpt.render.style import UNICODE, Symbols, compact, duration, fit, quantity, safe_text
@@ -130,10 +130,7 @@ def _load_plotext() -> Any:
     try:
         import plotext
     except ImportError as error:
-        raise PackageError(
-            "A plot in the terminal needs the package plotext, not installed here.\n"
-            "From your clone of minigpt: pip install -e '.[plot]'"
-        ) from error
+        raise needs_extra("A plot in the terminal needs the package plotext", "plot") from error
     return plotext
 
 

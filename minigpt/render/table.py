@@ -65,7 +65,7 @@ class Column(Generic[T]):
 
     A text with several lines continues below.
 
-    Without `cells`, it is as wide as its widest text, but has at `most` so many cells. On a narrow screen, columns with
+    Without `cells`, it is as wide as its widest text, but at most `most` cells wide. On a narrow screen, columns with
     a number in `drop` are dropped, the lowest number first and equal ones together, until the rest fits. A column with
     a `least` width counts with that, and then gets as many cells as there is room for. Columns that `fill` share the
     room that is left; those for whose `cells` it does not suffice are dropped, and words before them get it.

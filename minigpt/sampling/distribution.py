@@ -20,7 +20,7 @@ from minigpt.text.records import token_text
 
 TokenBytes = Callable[[int], bytes]
 
-_FEW = 8  # of so many tokens one is left: it is faster to pick these than to compute an exponential for each
+_FEW = 8  # if at most one token in so many is left, picking those is faster than an exponential for each
 
 
 class StageResult(NamedTuple):

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 BATCH = 32  # samples that are decoded at once: more are hardly faster each, and their caches take memory
 
-# Of up to so many steps, within so many seconds, the records are made together: after a pass, whose weights fill the
-# processor's caches, the first takes twice as long as the next.
+# The records of up to this many steps, or this many seconds, are made together: a pass fills the processor's caches
+# with weights, so the first record after it takes twice as long as the next.
 _TOGETHER, _WAIT = 16, 0.005
 
 Watch = Callable[[int, Sequence[int], np.ndarray], None]  # sample, the ids so far, the logits [V] of the next

@@ -30,7 +30,7 @@ _FUNCTIONS: dict[str, Filter] = {}  # by the names of their settings
 
 
 def _register(function: Filter) -> Filter:
-    """Register a filter of one distribution [V], made one of any batch."""
+    """Register a filter of one distribution [V], extended to any batch dimensions."""
 
     @wraps(function)
     def row_by_row(logits_BV: np.ndarray, history_BT: np.ndarray, *setting: Any, **named_setting: Any) -> np.ndarray:
@@ -177,7 +177,7 @@ def min_p(logits_V: np.ndarray, history_T: np.ndarray, p: float) -> np.ndarray:
 
 
 def _reached_before(probs_V: np.ndarray, p: float) -> np.ndarray:
-    """Whether those before each of the probabilities, in their order, sum to p already; never for the first."""
+    """For each probability, whether those before it already sum to p; False for the first."""
     reached_before_V: np.ndarray = probs_V.cumsum() - probs_V >= p
     reached_before_V[0] = False
     return reached_before_V

@@ -95,12 +95,6 @@ class ModelConfig(Settings):
         """I, the channels inside the MLP."""
         return 4 * self.width if self.inner_width is None else self.inner_width
 
-    @property
-    def is_usual(self) -> bool:
-        """Whether everything but the size matches the GPT-2 release."""
-        given = (self.mlp_width, self.activation, self.layer_norm_epsilon, self.tied)
-        return given == (4 * self.width, "gelu_new", 1e-5, True)
-
     def parameter_count(self) -> int:
         """The number of weights, with a tied output head counted once.
 

@@ -85,7 +85,7 @@ DECOMPRESSORS: dict[str, Callable[[], Any]] = {
     ".xz": lzma.LZMADecompressor,
     ".zst": zst_decompressor,
 }
-# The beginning of a stream. Other bytes may follow one in a file of the _TOLERANT; the tool of the third refuses them.
+# The first bytes of a stream. gzip and bzip2 (_TOLERANT) ignore other bytes after its end; xz refuses such a file.
 _MAGIC = {".gz": b"\x1f\x8b", ".bz2": b"BZh", ".xz": b"\xfd7zXZ\0"}
 _TOLERANT = (".gz", ".bz2")
 
@@ -120,7 +120,7 @@ def _decompress_one(chunks: Iterable[bytes], suffix: str, name: str, found: Find
     try:
         yield from _streams(chunks, kind, found)
     except ImportError as error:
-        raise needs_extra(name, "the package zstandard", "zstd") from error
+        raise needs_extra(f"{name} cannot be opened without the package zstandard", "zstd") from error
     except reading_errors() as error:
         raise CorpusError(f"{name} is damaged or not a {suffix} file: {error}.\nFetch or compress it again.") from error
 

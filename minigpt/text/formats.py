@@ -102,7 +102,7 @@ def parquet_rows(
         import pyarrow
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
-        raise needs_extra(file.name, "the package pyarrow", "parquet") from error
+        raise needs_extra(f"{file.name} cannot be opened without the package pyarrow", "parquet") from error
     try:
         with seekable(chunks, file) as stream:
             table = ParquetFile(stream, pre_buffer=False)

@@ -27,6 +27,7 @@ from minigpt.text.sources import File
 from minigpt.text.translations import translations
 
 CSV = ".csv"
+_SOME = 20_000  # targets, to know how often each token occurs
 BUILTIN = "English phrases with their French"
 _SCALE = 1 << 32  # of a checksum
 _MOST_LABELS, _FEWEST_PAIRS = 32, 10  # distinct targets, and pairs for each of them, where targets are labels
@@ -159,7 +160,7 @@ def pairs_of(blocks: Iterable[Block]) -> Iterator[tuple[str, str]]:
 
 
 class PairSplit(Split):
-    """Like Split, for a corpus of pairs: `fraction` of the sources validate, with all their targets.
+    """Like Split, for a corpus of pairs: a `fraction` of the sources, with all their targets, is held out.
 
     A source is chosen by its checksum, so the validation pairs are spread over the corpus, and none of their sources
     is trained on. `part` of the pairs are used.
@@ -257,9 +258,9 @@ class PairIds:
         """The ids of a target, its end included, int64."""
         return np.append(self._between(self.middles[number], self.stops[number] - 1), self.end)
 
-    def some_targets(self, most: int = 20_000) -> np.ndarray:
-        """The ids of the targets one after the other, each with its end; of many, about as many as `most`."""
-        step = max(1, len(self) // most)
+    def some_targets(self) -> np.ndarray:
+        """The ids of the targets one after the other, each with its end; of many, about _SOME of them."""
+        step = max(1, len(self) // _SOME)
         return np.concatenate([self.target(number) for number in range(0, len(self), step)])
 
     def _between(self, start: np.integer, stop: np.integer) -> np.ndarray:

@@ -248,7 +248,8 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     except ImportError as error:
         for protocol in re.findall(r"(\w+)://", url):
             if protocol in URL_EXTRAS:
-                raise needs_extra(shown_url(url), *URL_EXTRAS[protocol]) from error
+                packages, extra = URL_EXTRAS[protocol]
+                raise needs_extra(f"{shown_url(url)} cannot be opened without {packages}", extra) from error
         raise CorpusError(f"{shown_url(url)} cannot be opened: {escaped(str(error))}.") from error
     except (ValueError, TypeError) as error:  # an unknown protocol, or a URL that lacks a part
         advice = "hf:// opens at once, https:// and s3:// with an extra, others with what fsspec asks for."

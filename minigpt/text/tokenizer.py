@@ -77,7 +77,7 @@ class Tokenizer:
         self._encoder = Encoder(engine, self.token_bytes)
 
     def limit(self, vocab_size: int) -> None:
-        """Have no ids from `vocab_size` on, which a model lacks: what they stand for in a text is lost."""
+        """Drop the ids from `vocab_size` on, which the model lacks; what they stand for in a text is lost."""
         self._encoder.limit = self.vocab_size = vocab_size
 
     def reading(self, *, special: bool, no_bos: bool) -> "Tokenizer":

@@ -8,7 +8,7 @@ from minigpt.text.learning import train_tokenizer
 
 _VOCABULARY = 1024
 LEARNED, _PREDICTED = 100_000, 50_000  # characters at most
-_MATCHES = (8, 4, 2, 1)  # tokens that have to be as they were for the next one to be copied, the longest first
+_MATCHES = (8, 4, 2, 1)  # lengths of the matches after which the next token is guessed, the longest first
 _WINDOW = 128  # tokens back: what a small GPT sees
 
 
@@ -58,10 +58,10 @@ def _bigram(train: np.ndarray, ids: np.ndarray, size: int) -> np.ndarray:
 def _with_copies(ids: np.ndarray, probs: np.ndarray) -> np.ndarray:
     """`probs` of ids[1:], mixed with a guess of each: the token that followed the longest of `_MATCHES` in `_WINDOW`.
 
-    A guess has as much weight as guesses after so long a match were right so far.
+    The weight of a guess is the share of the guesses after matches of this length that were right so far.
     """
     tokens, mixed = ids.tolist(), probs.copy()
-    last = dict[tuple[int, ...], int]()  # where what followed some tokens stands
+    last = dict[tuple[int, ...], int]()  # the position of the token that last followed these
     right, tried = dict.fromkeys(_MATCHES, 1), dict.fromkeys(_MATCHES, 2)
     for i in range(1, len(tokens)):
         before = {length: tuple(tokens[i - length : i]) for length in _MATCHES if length <= i}

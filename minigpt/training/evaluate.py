@@ -12,13 +12,13 @@ from torch import Tensor
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.models.device import autocast
 from minigpt.models.kinds import Model
+from minigpt.models.network import NOT_SCORED
 from minigpt.models.window import windows_at_once
 from minigpt.text.shards import Ids
 from minigpt.training.distributed import ALONE, Ranks
 
 _STRETCHES, _SHORTEST_STRETCH = 16, 512  # tokens, or two windows
 _COUNTED = 1 << 22  # tokens, to know how often each occurs
-_NO_TARGET = -100  # which cross_entropy leaves out
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def evaluate(
             if nats_of is not None:
                 nats += nats_of(x, y)
             else:
-                nats += _loss(model, _share(x, 0, ranks), _share(y, _NO_TARGET, ranks), precision)
+                nats += _loss(model, _share(x, 0, ranks), _share(y, NOT_SCORED, ranks), precision)
         counted += len(stretch) - 1
         byte_count += float(byte_lengths[stretch[1:]].sum())
     model.train(was_training)

@@ -27,7 +27,7 @@ class StepBatches(Protocol):
     """The batches of each optimizer step; they depend on the seed and the step alone."""
 
     def of(self, step: int, undone: float = 0.0) -> Sequence[Any]:
-        """The batches of `step`, which begin with 1, with this share of merges `undone`."""
+        """The batches of `step` (counted from 1), with this share of merges `undone`."""
 
     def prepare(self, step: int, undone: float = 0.0) -> None:
         """Draw the batches of `step` ahead of time, where that saves time."""

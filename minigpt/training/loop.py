@@ -57,8 +57,8 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0  # of training before this process
         self.reserved_seconds = 0.0  # for the work after the last record
-        self.is_over = False  # the last step is reported
-        self._unevaluated = False  # the latest one that is reported
+        self.is_over = False  # whether the last step has been reported
+        self._unevaluated = False  # whether the last reported step lacks an evaluation
         self._unreported: _Step | None = _Step()  # taken, but not reported yet
         self._started = time.perf_counter()
         self._evaluation_seconds = 0.0  # of the latest

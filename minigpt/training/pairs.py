@@ -1,4 +1,4 @@
-"""What differs where a model of pairs is trained: its batches, and the loss on validation pairs."""
+"""What training a model of pairs does differently: its batches, and the loss on validation pairs."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -62,7 +62,7 @@ class PairBatches:
         self._epoch = -1, np.empty((0, 0), np.int64)
 
     def of(self, step: int, undone: float = 0.0) -> list[PairBatch]:
-        """The batches of `step`, which begin with 1."""
+        """The batches of `step` (counted from 1)."""
         count = self._config.accumulation
         return [self._batch(number) for number in range((step - 1) * count, step * count)]
 

@@ -77,7 +77,7 @@ def run(
             folder.log(record)
             _check_converges(record, plan, folder, keeper.saved_step)
             loss = record.validation_loss_nats
-            # Step 0 is on disk already, and anything learned since is better than it, unless it had learned before.
+            # The untrained model is on disk already, and any later one may replace it; a given one is a candidate.
             counts = record.step > 0 or plan.base is not None
             better = counts and (loss < keeper.best if loss is not None else not plan.has_validation)
             save = better and (record.step in evaluated or trainer.is_over) and trainer.is_finite()

@@ -27,7 +27,7 @@ SHAPES = ((2, 64), (3, 96), (4, 128), (4, 192), (5, 256), (6, 384), (8, 512), (1
 DROPOUTS = (0.0, 0.1)  # with 0.2, texts of 0.4 and 0.5 MB ended 5 and 6 % behind
 BPE_DROPOUTS = (0.0, 0.1, 0.2)  # with 0.3, code ended 2 % behind
 DECAYS = (TrainConfig.weight_decay, 0.3, 0.6, 1.0, 1.6)
-# The most for texts below a number of bytes. 1.0 left texts of 0.4 MB 6 % behind; 0.6 one of 1 MB 1 to 2 %.
+# (bytes, decay): the highest for texts below this size. 1.0 costs texts of 0.4 MB 6 %, 0.6 one of 1 MB 1 to 2 %.
 MOST_DECAY = ((SMALL_TEXT, 1.6), (700_000, 0.6), (math.inf, 0.3))
 MOST_DECAY_OF_CHARACTERS = MOST_DECAY_BESIDE_DROPOUT = 0.3
 # Of the time, because longer training would overfit.
@@ -128,7 +128,7 @@ def choose(
         chosen, train = chosen_by(runs[0], choices), paced(runs[0], settings, seconds, explicit)
         if settings.precision == "auto":
             train = replace(train, precision=speed.precision(runs[0].width))
-    else:  # when enough is learned, and what decays, was measured of a GPT alone
+    else:  # shares of the time and weight decay were measured for GPTs only
         runs = search.within_law([run for run in runs if run.share == 1])
         chosen, train = _sized_as(runs[0], choices, settings, seconds, device, {*explicit, "weight_decay"})
     return Chosen(runs, chosen, train, note, most_learned, size.utf8_bytes)

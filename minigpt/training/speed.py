@@ -20,10 +20,10 @@ from minigpt.training.loop import train
 
 MEASURED = ((2, 64), (4, 128), (5, 256), (8, 512), (12, 768))  # layers, width
 GPU_TOKENS = 16384  # of a step that keeps a GPU busy
-_SMALL_TOKENS = 1024  # of one that keeps a CPU busy; on a GPU it takes as long as it takes to launch
-_STEPS, _SECONDS = 6, 0.2  # at least, of which the fastest counts: the first warm up, and what else runs only slows
+_SMALL_TOKENS = 1024  # of one that keeps a CPU busy; on a GPU it takes as long as launching its kernels
+_STEPS, _SECONDS = 6, 0.2  # at least; the fastest step counts: the first ones warm up, and other programs only slow it
 _MOST_STEPS = 200
-_NEXT = 4  # times as long as the one before it takes what is measured next
+_NEXT = 4  # each measurement is expected to take this many times as long as the one before
 _VOCABULARY = 1024
 _PART = 1000  # characters: of these parts a text is learned from and counted in turn
 _STRIDES = (64, 16, 4, 1)  # one part of so many: a little of a text, then ever more of it

@@ -47,7 +47,7 @@ class Batches:
         self._ahead: dict[int, list[Batch]] = {}
 
     def of(self, step: int, undone: float = 0.0) -> list[Batch]:
-        """The batches of `step`, which begin with 1, with this share of merges `undone`."""
+        """The batches of `step` (counted from 1), with this share of merges `undone`."""
         return self._ahead.pop(step, None) or self._drawn(step, undone)
 
     def prepare(self, step: int, undone: float = 0.0) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.errors import OutputError, PackageError, named
+from minigpt.errors import OutputError, named, needs_extra
 
 _SECONDS_BETWEEN_WRITES = 10  # what a kill may cost; TensorBoard's own is 120
 
@@ -22,10 +22,7 @@ def is_installed() -> bool:
 def check_installed() -> None:
     """Raise PackageError if TensorBoard is not installed, before any work is done."""
     if not is_installed():
-        raise PackageError(
-            f"{named('tensorboard')} needs the package tensorboard, not installed here.\n"
-            "From your clone of minigpt: pip install -e '.[tensorboard]'"
-        )
+        raise needs_extra(f"{named('tensorboard')} needs the package tensorboard", "tensorboard")
 
 
 @contextmanager

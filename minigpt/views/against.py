@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint
     from minigpt.text.tokenizer import Encoded, Tokenizer
 
+_MOVED = 3  # tokens whose probabilities differ most
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedToken(Token):
@@ -83,7 +85,7 @@ def same_vocabulary(one: Tokenizer, other: Tokenizer) -> bool:
     )
 
 
-def compare_next(one: Checkpoint, other: Checkpoint, text: str, *, top: int, moved: int = 3) -> ComparedNext:
+def compare_next(one: Checkpoint, other: Checkpoint, text: str, *, top: int) -> ComparedNext:
     """The predictions of both models after `text` (not empty). Raises CheckpointError if their vocabularies differ."""
     if not same_vocabulary(one.tokenizer, other.tokenizer):
         raise CheckpointError(
@@ -118,7 +120,7 @@ def compare_next(one: Checkpoint, other: Checkpoint, text: str, *, top: int, mov
     rest, other_rest = all_others(first, listed), all_others(second, listed)
     return ComparedNext(
         tokens=compared(listed),
-        moved=compared(best_ids(abs(first.raw_V - second.raw_V), moved)),
+        moved=compared(best_ids(abs(first.raw_V - second.raw_V), _MOVED)),
         rest=rest.count,
         rest_raw_prob=rest.raw_prob,
         rest_other_raw_prob=other_rest.raw_prob,

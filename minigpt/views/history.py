@@ -89,7 +89,7 @@ def history_by_layer(
     if token is None:
         (token,) = best_ids(distribution_after(load(snapshots[-1]), ids).logits_V, 1)
     for snapshot in snapshots:
-        model = gpt_of(load(snapshot), f"{named('by_layer')} reads the stream from layer to layer")
+        model = gpt_of(load(snapshot), f"{named('by_layer')} reads the residual stream of every layer")
         dists = (distribution(as_array(logits_V)) for logits_V in layer_logits(model, ids))
         layers = tuple(candidates(dist, [token], tokenizer.token_bytes)[0] for dist in dists)
         yield LayerHistoryRow(step=snapshot.step, final=snapshot is snapshots[-1], layers=layers)

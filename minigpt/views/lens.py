@@ -70,7 +70,7 @@ class _Flags(Settings):
 
 
 def _ask(question: Question) -> Answer:
-    tracked, model = question.tracked(), question.gpt(f"{named('by_layer')} reads the stream from layer to layer")
+    tracked, model = question.tracked(), question.gpt(f"{named('by_layer')} reads the residual stream of every layer")
     rows = by_layer(model, question.tokenizer, question.ids, tracked=tracked, top=question.top)
     return Answer(records=rows, text=question.text)
 

@@ -14,7 +14,7 @@ import transformers
 from torch import Tensor
 
 from minigpt.checkpoint.files import WEIGHTS, read_json_object
-from minigpt.checkpoint.folder import load, load_native, save_description, save_weights
+from minigpt.checkpoint.folder import load, read, save_description, save_weights
 from minigpt.errors import CheckpointError
 from minigpt.models.decoder import CachedDecoder, window_logits
 from minigpt.models.gpt import GPT
@@ -111,7 +111,7 @@ def test_a_full_pass(ours: GPT, theirs: Theirs) -> None:
 def test_a_full_pass_in_c(theirs: Theirs, bpe: Tokenizer, tmp_path: Path, how: dict[str, Any]) -> None:
     folder = save_theirs(theirs, bpe, tmp_path / "theirs", **how)
     assert (folder / WEIGHTS).exists() == (not how)
-    logits_TV = np.concatenate(list(window_logits(load_native(folder).model, TEXT)))
+    logits_TV = np.concatenate(list(window_logits(read(folder).in_c("float32", "none").model, TEXT)))
     assert_close(torch.from_numpy(logits_TV), logits_of(theirs))
 
 
