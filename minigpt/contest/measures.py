@@ -24,7 +24,7 @@ from minigpt.models.encoder_decoder import EncoderDecoder
 from minigpt.models.kinds import Model, new_model
 from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.shards import Ids
-from minigpt.training.speed import measure_rate, rate_on
+from minigpt.training.speed import measure_rate, pair_rate
 
 CONTEXTS = (32, 64, 128, 256, 512)
 TOKENS = (1, 64, 128, 256, 512, 1024)
@@ -68,16 +68,11 @@ def pair_rates(
     config: ModelConfig, settings: TrainConfig, device: torch.device, sides: Sequence[int] = SIDES
 ) -> Points:
     """(tokens a side, tokens per second) on random pairs, always with as many tokens in a step."""
-    tokens = 2 * settings.batch_size * sides[0]
-    return tuple((side, _pair_rate(config, settings, device, side, tokens // (2 * side))) for side in sides)
-
-
-def _pair_rate(config: ModelConfig, settings: TrainConfig, device: torch.device, side: int, batch_size: int) -> float:
-    assert config.end is not None
-    batch_size = max(1, batch_size)
-    ids_PT = np.random.default_rng(0).integers(config.end, size=(20 * batch_size, side), dtype=np.uint32)
-    ids_PT[:, -1] = config.end  # each row a source or a target; the last needs no end
-    return rate_on(ids_PT.ravel()[:-1], replace(config, context=side), device, settings, batch_size)
+    pairs = settings.batch_size * sides[0]  # times their length
+    return tuple(
+        (side, pair_rate(replace(config, context=side), device, settings, max(1, pairs // side), side))
+        for side in sides
+    )
 
 
 @torch.inference_mode()

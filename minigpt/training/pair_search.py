@@ -4,19 +4,16 @@ import time
 from collections.abc import Collection
 from dataclasses import replace
 
-import numpy as np
 import torch
 
 from minigpt.errors import named
 from minigpt.models.device import resolve_precision
-from minigpt.models.kinds import equal_shape, new_model
+from minigpt.models.kinds import equal_shape
 from minigpt.settings import Choices, ModelConfig, TrainConfig, require
 from minigpt.text.corpus import Corpus
 from minigpt.text.learning import check_tokenizer, default_vocab_size
 from minigpt.text.pairs import PairSplit
-from minigpt.text.shards import TokenData
 from minigpt.training.finetune import Base
-from minigpt.training.loop import train
 from minigpt.training.optim import WITH_MUON
 from minigpt.training.pace import adamw_rate, paced
 from minigpt.training.pair_plan import PAIR_BATCH, SHAPES, pair_shape
@@ -24,6 +21,7 @@ from minigpt.training.plan import BASELINE_RATES
 from minigpt.training.reading import MEASURING_SHARE, measure_reading, tokenizable
 from minigpt.training.records import PlannedRun
 from minigpt.training.search import Chosen
+from minigpt.training.speed import pair_rate
 
 # As measured on the built-in pairs and on parts of them (docs/log.md):
 MOST_EPOCHS = 60.0  # longer training memorises
@@ -35,8 +33,6 @@ _OFTEN_SEEN, _DROPOUT, _DECAY = 8.0, 0.1, 0.6
 
 _SPEED_SHARE = 1 / 20  # of the time, to measure the speed of all shapes
 _STEPS_SHARE = 0.9  # of the training: the rest is for evaluations, saves and samples
-_LEAST_STEPS, _LEAST_SECONDS = 4, 0.3  # measured, of which the fastest counts
-_MOST_STEPS = 200
 _CONTEXT = 64  # while only the speed counts
 
 
@@ -112,27 +108,12 @@ def _measured_rate(
     shape: ModelConfig, settings: TrainConfig, device: torch.device, choices: Choices, side: int
 ) -> float:
     """The tokens per second at which a random model of this shape trains on random pairs, of `side` tokens a side."""
-    model = new_model(shape).initialise(torch.Generator().manual_seed(0)).to(device)
-    batch = choices.batch_size or PAIR_BATCH
-    vocab = shape.vocab_size
-    ids = np.random.default_rng(0).integers(vocab - 1, size=(2 * batch, max(2, side)), dtype=np.uint32)
-    ids[:, -1] = vocab - 1
     trial = replace(
         settings,
-        steps=_MOST_STEPS,
-        seconds=None,
-        batch_size=batch,
-        eval_every=_MOST_STEPS,
         optimizer=settings.optimizer if shape.model in WITH_MUON else "adamw",
         precision=resolve_precision(settings.precision, device, shape.width),
     )
-    fastest, began = 0.0, time.perf_counter()
-    for record in train(model, TokenData(ids.flatten()[:-1], ids[:0].flatten()), trial, np.ones(shape.vocab_size)):
-        if record.step > 1:
-            fastest = max(fastest, record.tokens_per_second)
-        if record.step >= _LEAST_STEPS and time.perf_counter() - began > _LEAST_SECONDS:
-            break
-    return fastest
+    return pair_rate(shape, device, trial, choices.batch_size or PAIR_BATCH, max(2, side))
 
 
 def _run(

@@ -196,6 +196,14 @@ def measure_rate(config: ModelConfig, device: torch.device, settings: TrainConfi
     return rate_on(ids, config, device, settings, batch_size)
 
 
+def pair_rate(config: ModelConfig, device: torch.device, settings: TrainConfig, batch_size: int, side: int) -> float:
+    """`measure_rate` on random pairs, of `side` tokens a side."""
+    assert config.end is not None
+    ids_PT = np.random.default_rng(0).integers(config.end, size=(20 * batch_size, side), dtype=np.uint32)
+    ids_PT[:, -1] = config.end  # each row a source or a target; the last needs no end
+    return rate_on(ids_PT.ravel()[:-1], config, device, settings, batch_size)
+
+
 def rate_on(
     ids: np.ndarray, config: ModelConfig, device: torch.device, settings: TrainConfig, batch_size: int
 ) -> float:
