@@ -3,17 +3,15 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
-
-from rich.text import Text
 
 from minigpt.render.candidates import question
 from minigpt.render.face import Face
-from minigpt.render.html import Section, text_before
+from minigpt.render.listing import Listing, Part
 from minigpt.render.machine import write_rows
-from minigpt.render.screen import Screen
-from minigpt.render.style import or_dash, percent, quantity, signed_bits, token_label, two_sided_bar
-from minigpt.render.table import Column, Table
+from minigpt.render.screen import WIDEST, Screen
+from minigpt.render.style import or_dash, percent, quantity, signed_bits, token_label
+from minigpt.render.table import Bar, Column
+from minigpt.render.table_page import tables_section
 from minigpt.views import parts
 from minigpt.views.parts import PartsWorth, PartWorth
 from minigpt.views.view import Answer
@@ -59,8 +57,10 @@ def _sum(some: list[PartWorth]) -> float:
     return math.fsum(part.contribution for part in some)
 
 
-def parts_table(record: PartsWorth, after: str, screen: Screen, top: int = 10) -> Iterator[Text]:
-    """A row for each of the `top` parts, with bars to both sides; then the others, and the sum. `after`: the text."""
+def parts_table(record: PartsWorth, after: str, screen: Screen, top: int | None = 10) -> Iterator[Part]:
+    """A row for each of the `top` parts, or of all, with bars to both sides; then the others, and the sum. `after`: the
+    text.
+    """
     rows = _rows(record, top)
     total = _Row("the logit", record.contribution_sum)
     shown = [*rows, total]
@@ -68,12 +68,15 @@ def parts_table(record: PartsWorth, after: str, screen: Screen, top: int = 10) -
     bits = max(_NUMBER, *(len(signed_bits(row.bits or 0.0)) + 2 for row in rows))
     side = (screen.width - _NAME - adds - bits) // 4 - 2 if screen.width >= _WIDE else 0
 
+    def bold(row: _Row) -> str:
+        return "bold" if row is total else ""
+
     def bars(number: Callable[[_Row], float | None]) -> Iterator[Column[_Row]]:
         most = max(abs(number(row) or 0.0) for row in rows) or 1.0
 
-        def bar(row: _Row) -> str:
+        def bar(row: _Row) -> str | Bar:
             share = None if row is total else number(row)
-            return "" if share is None else two_sided_bar(share / most, side, screen.symbols)
+            return "" if share is None else Bar(share / most, screen.symbols, from_middle=True)
 
         if side > 0:
             yield Column(
@@ -81,16 +84,17 @@ def parts_table(record: PartsWorth, after: str, screen: Screen, top: int = 10) -
             )
 
     columns = [
-        Column[_Row]("part", _NAME, lambda row: row.name, left=True, gap=1),
-        Column("adds", adds, lambda row: signed_bits(row.adds)),
+        Column[_Row]("part", _NAME, lambda row: row.name, left=True, style=bold, gap=1),
+        Column("adds", adds, lambda row: signed_bits(row.adds), style=bold),
         *bars(lambda row: row.adds),
         Column("bits", bits, lambda row: "" if row is total else or_dash(row.bits, signed_bits)),
         *bars(lambda row: row.bits),
     ]
-    yield from Table(columns, screen).lines(shown, style=lambda row: "bold" if row is total else "")
+    yield Listing(columns=columns, rows=shown, screen=screen, caption="Each part, and what changes without it")
     for caption in _captions(record, question(after, screen), token_label(record.token, screen.symbols)):
         yield screen.caption(*caption)
-    yield screen.caption(f"{_FIXED['attention_bias']}: the attention bias of every layer, together")
+    if top is not None:
+        yield screen.caption(f"{_FIXED['attention_bias']}: the attention bias of every layer, together")
 
 
 def _captions(record: PartsWorth, asked: str, label: str) -> list[tuple[str, ...]]:
@@ -113,31 +117,12 @@ def _captions(record: PartsWorth, asked: str, label: str) -> list[tuple[str, ...
     ]
 
 
-def parts_section(title: str, record: PartsWorth, after: str) -> Section:
-    """The same table for a page, with all parts. `after`: the preceding text."""
-    rows = _rows(record)
-    most = {
-        name: max((abs(getattr(row, name) or 0.0) for row in rows), default=0.0) or 1.0 for name in ("adds", "bits")
-    }
-    data: dict[str, Any] = {
-        "after": text_before(after),
-        "rows": [
-            {
-                "name": row.name,
-                "adds": signed_bits(row.adds),
-                "adds_bar": round(100 * row.adds / most["adds"], 2),
-                "bits": "" if row.bits is None else signed_bits(row.bits),
-                "bits_bar": round(100 * (row.bits or 0.0) / most["bits"], 2),
-            }
-            for row in rows
-        ],
-        "sum": signed_bits(record.contribution_sum),
-        "captions": [" · ".join(filter(None, caption)) for caption in _captions(record, "", token_label(record.token))],
-    }
-    return Section("parts", title, data, ())
+def _all(answer: Answer, screen: Screen) -> Iterator[Part]:
+    for record in answer.records:
+        yield from parts_table(record, answer.text, screen, None)
 
 
-def _table(answer: Answer, screen: Screen) -> Iterator[Text]:
+def _table(answer: Answer, screen: Screen) -> Iterator[Part]:
     for record in answer.records:
         yield from parts_table(record, answer.text, screen, answer.facts.get("top", parts.VIEW.usual_top))
 
@@ -147,6 +132,6 @@ FACES = (
         view=parts.VIEW,
         table=_table,
         csv=lambda answer, file: write_rows(PartWorth, next(iter(answer.records)).parts, file),
-        section=lambda title, answer: parts_section(title, next(iter(answer.records)), answer.text),
+        section=lambda title, answer: tables_section(title, _all(answer, Screen(WIDEST))),
     ),
 )

@@ -8,12 +8,14 @@ import pytest
 from browser import Browser
 from rich.cells import cell_len
 
-from minigpt.render.html import page
-from minigpt.render.parts import parts_section, parts_table
+from minigpt.render.html import Section, page
+from minigpt.render.listing import lines
+from minigpt.render.parts import FACES, parts_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII, UNICODE, Symbols
 from minigpt.sampling.records import Candidate
 from minigpt.views.parts import PartsWorth, PartWorth
+from minigpt.views.view import Answer
 
 Make = Callable[..., Candidate]
 WORTH = [
@@ -41,8 +43,8 @@ def record(candidate: Make, unseen: int = 0, ablation: str = "zero", scale: floa
 
 @pytest.mark.parametrize("width", [40, 80, 160])
 def test_golden_parts(candidate: Make, width: int, golden: Callable[[str, str], None]) -> None:
-    lines = parts_table(record(candidate, 1200, "mean"), "The cat sat on the", Screen(width), top=3)
-    golden(f"parts_{width}", "\n".join(map(str, lines)))
+    parts = parts_table(record(candidate, 1200, "mean"), "The cat sat on the", Screen(width), top=3)
+    golden(f"parts_{width}", "\n".join(map(str, parts)))
 
 
 @pytest.mark.parametrize("symbols", [UNICODE, ASCII], ids=["unicode", "ascii"])
@@ -63,7 +65,7 @@ def test_every_number_is_shown_and_no_line_is_too_wide(candidate: Make, width: i
 
 def test_the_rows_add_up_whatever_is_listed(candidate: Make) -> None:
     for top in (1, 2, 4, 5, 99):
-        table = list(map(str, parts_table(record(candidate), "", Screen(40), top)))
+        table = list(map(str, lines(parts_table(record(candidate), "", Screen(40), top))))
         end = next(i for i, line in enumerate(table) if line.startswith(" the logit"))
         numbers = [float(re.findall(r"[+-]\d+\.\d+", line)[0]) for line in table[1:end]]
         assert sum(numbers) == pytest.approx(4.99412, abs=0.005 * len(numbers))
@@ -73,7 +75,7 @@ def test_the_rows_add_up_whatever_is_listed(candidate: Make) -> None:
 
 def test_bars_stand_on_their_sides_and_only_where_there_is_a_number(candidate: Make) -> None:
     heading, mlp, head, *_, embedding, position, biases, norm, total = map(
-        str, list(parts_table(record(candidate), "", Screen(80)))[:11]
+        str, list(lines(parts_table(record(candidate), "", Screen(80))))[:11]
     )
     assert heading.split() == ["part", "adds", "bits"]
     adds, bits = (i for i, letter in enumerate(mlp) if letter == "|")
@@ -83,9 +85,14 @@ def test_bars_stand_on_their_sides_and_only_where_there_is_a_number(candidate: M
     assert [line.count("|") for line in (embedding, position, biases, norm, total)] == [1, 1, 1, 1, 0]
 
 
+def section(record: PartsWorth, text: str) -> Section:
+    (face,) = FACES
+    return face.on_page(Answer(records=[record], text=text))
+
+
 def test_a_page_has_every_part_in_a_table(candidate: Make) -> None:
-    text = page("A page", [parts_section("Parts", record(candidate, 7), "The <cat>")])
-    rows = [re.sub(r"(<[^>]*>)+", "|", row) for row in re.findall("<tr.*</tr>", text)]
+    text = page("A page", [section(record(candidate, 7), "The <cat>")])
+    rows = [re.sub(r"(<[^>]*>|\n)+", "|", row) for row in re.findall("(?s)<tr.*?</tr>", text)]
     assert rows[1] == "|layer 1 mlp|+5.07|-18.94|"
     assert [row.split("|")[1] for row in rows[6:]] == [
         "token embedding", "position embedding", "layer 1 attention bias", "layer 2 attention bias",
@@ -95,18 +102,18 @@ def test_a_page_has_every_part_in_a_table(candidate: Make) -> None:
     assert "The &lt;cat&gt;" in text
     assert "␣&lt;mat&gt;, 6.14 %" in text
     assert "style=" not in text
-    assert "7 tokens before the model&#39;s window are not read" in text
+    assert "7 tokens before the model&#39;s window are not read" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("width", [360, 400, 1280])
 def test_the_table_fits_into_a_window(candidate: Make, browser: Browser, width: int, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
-    path.write_text(page("A page", [parts_section("Parts", record(candidate), "The cat")]), "utf-8")
+    path.write_text(page("A page", [section(record(candidate), "The cat")]), "utf-8")
     for dark in (False, True):
         browser.open(path, width=width, dark=dark)
         assert browser["document.documentElement.scrollWidth"] <= width
         assert browser[
-            "[...document.querySelectorAll('svg.share')].every(bar => bar.getBoundingClientRect().width > 9)"
+            "[...document.querySelectorAll('svg.drawn')].every(bar => bar.getBoundingClientRect().width > 9)"
         ]
         assert browser.complaints() == []
         assert browser.requests() == [path.as_uri()]
