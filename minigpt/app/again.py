@@ -111,7 +111,7 @@ def reopen(run: str, given: Mapping[str, Any], note: Callable[[str], object]) ->
     if "save_every" in given:
         folder.info["save_every"] = given["save_every"]  # written as the training begins
     minutes = None if plan.train.steps_suffice else plan.train.minutes
-    length = f"{plan.train.steps:,} steps" if minutes is None else f"{minutes:.3g} minutes"
+    length = f"{plan.train.steps:,} steps" if minutes is None else f"{minutes:.3g} minutes of training"
     note(f"continuing {path}, which takes {length} in all.")
     return StartedRun(plan, folder, begun_model(path, plan))
 

@@ -37,7 +37,7 @@ from minigpt.text.formats import check_argument
 from minigpt.text.losses import prompt_notes
 from minigpt.views.verbatim import SHORTEST_SPAN, VerbatimReport, verbatim
 
-__all__ = ["SampleRun", "by_sample", "stages_of"]
+__all__ = ["SampleRun", "by_sample", "paced", "stages_of"]
 
 _LARGEST_DIFFERENCE = 1e-4  # between the logits of a cached step and of a full pass, in float32
 _USUAL_BYTES = 32  # of text in the shortest span that is marked as verbatim: about six words of English
@@ -120,8 +120,8 @@ class SampleRun:
         return prompt_notes(self.checkpoint.tokenizer, self.text)
 
     @contextmanager
-    def pieces(self, pace: float | None) -> Iterator[Iterator[Piece]]:
-        """The pieces of all samples, at most `pace` tokens per second, also written to the trace."""
+    def pieces(self) -> Iterator[Iterator[Piece]]:
+        """The pieces of all samples, also written to the trace."""
         watchers = [each.watch for each in (self.steps, self.check) if each]
 
         def watch(*step: Any) -> None:
@@ -139,7 +139,7 @@ class SampleRun:
                 header = TraceHeader.of(self.checkpoint, self.text, self.config, num_samples=self.count)
                 pieces = _written(pieces, stack.enter_context(TraceWriter(self.kept.trace, header)))
             stack.enter_context(decoding_threads(model))
-            yield self._paced(pieces, pace)
+            yield self._watched(pieces)
 
     def about(self, record: StepRecord | SampleEnd) -> dict[str, Any]:
         """What JSON says beside a record that ends a sample: what is verbatim, the checkpoint and the version."""
@@ -161,12 +161,18 @@ class SampleRun:
             )
         return report
 
-    def _paced(self, pieces: Iterator[Piece], pace: float | None) -> Iterator[Piece]:
+    def _watched(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
         for piece in pieces:
             self.window_moved = self.window_moved or piece.window_start > 0
             yield piece
-            if pace is not None and isinstance(piece.record, StepRecord):
-                time.sleep(1 / pace)
+
+
+def paced(pieces: Iterator[Piece], pace: float | None) -> Iterator[Piece]:
+    """The same pieces, at most `pace` tokens per second."""
+    for piece in pieces:
+        yield piece
+        if pace is not None and isinstance(piece.record, StepRecord):
+            time.sleep(1 / pace)
 
 
 def _written(pieces: Iterator[Piece], writer: TraceWriter) -> Iterator[Piece]:

@@ -15,6 +15,7 @@ from minigpt.checkpoint.files import (
     TOKENIZER,
     WEIGHTS,
     read_json_object,
+    reading,
     sha256_of,
     starts_with,
     storable,
@@ -166,6 +167,17 @@ def _refuse_adapter(folder: Path) -> None:
     )
 
 
+def _refuse_several(folder: Path) -> None:
+    """Raise CheckpointError for a folder of models, such as ./checkpoints itself."""
+    if folder.is_file() or (folder / CONFIG).exists():
+        return
+    with reading(folder):
+        names = sorted(path.name for path in folder.iterdir() if (path / CONFIG).is_file())
+    if names:
+        one = escaped(str(folder / names[0]))
+        raise CheckpointError(f"{escaped(str(folder))} is a folder of models: name one of them, such as {one}.")
+
+
 def find_folder(path: str | Path) -> Path:
     """A folder, a run of ./checkpoints, a GGUF file, or the folder to which the Hub's model of this name is downloaded.
 
@@ -173,6 +185,7 @@ def find_folder(path: str | Path) -> Path:
     """
     folder = find_run(path)
     if folder.is_dir() or starts_with(folder, MAGIC):
+        _refuse_several(folder)
         return folder
     if not folder.exists() and (model := as_hub_model(str(path))):
         try:

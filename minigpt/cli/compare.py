@@ -11,6 +11,7 @@ import typer
 from minigpt.checkpoint.files import write_bytes, write_text
 from minigpt.cli.console import has_colours, note, say, stderr, stdout, working
 from minigpt.cli.flags import Given, Json, command
+from minigpt.cli.guard import importing
 from minigpt.cli.page import Html, check_page
 from minigpt.cli.signals import stop_signals
 from minigpt.contest.records import Comparison
@@ -60,8 +61,8 @@ def compare(
         f"{named('quick')}, {named('ablate')} and {named('pairs')}.",
     )
     check_page(html)
-    from minigpt.app.compare_run import new_contest, reopened_contest
-
+    with importing():
+        from minigpt.app.compare_run import new_contest, reopened_contest
     if wanted.resume is None:
         with working() as work:
             contest = new_contest(text, wanted, machine, work.begin)

@@ -53,6 +53,21 @@ def guarded(name: str, renamed: Mapping[str, str], values: Mapping[str, Any]) ->
         running.name, running.renamed, running.quiet = "", {}, False
 
 
+@contextmanager
+def importing() -> Iterator[None]:
+    """Let Ctrl-C end the process at once, as before a command began, while torch is imported.
+
+    torch imports NumPy from C, and goes on with half of it if that is interrupted by an exception.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
 def complain_of(error: OSError) -> None:
     """Print the error of a file; without a name it is standard output, for example a full disk behind > FILE."""
     if error.filename is None:

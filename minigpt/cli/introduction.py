@@ -64,7 +64,7 @@ def introduce(prepared: "Prepared", request: "TrainRequest", places: str) -> Non
 def _without_text(model: str) -> str:
     if model in PAIR_MODELS:
         return "no pairs given, so this trains on English phrases with their French, which a small grammar makes."
-    return "no text given, so this trains on Python's own language reference, which every Python brings."
+    return "no text given, so this trains on Python's own language reference, which comes with every Python."
 
 
 def finish(run: "Finished") -> str:

@@ -65,7 +65,7 @@ def sample(
         beam(source, drawing, shown, machine, given)
         return
     check_page(kept.html)
-    from minigpt.app.sample_run import SampleRun, by_sample
+    from minigpt.app.sample_run import SampleRun, by_sample, paced
 
     with working() as work:
         run = SampleRun.open(source, filters, drawing, kept, machine, weights, work.begin, given)
@@ -78,12 +78,12 @@ def sample(
     out = stdout()
     display, scale = _display(shown, out), _scale(shown, out)
     note_boundary(run.checkpoint, run.text, top=run.config.top, show=shown.boundary)
-    with _seed_on_interrupt(run.config.seed), run.pieces(shown.pace) as pieces:
+    with _seed_on_interrupt(run.config.seed), run.pieces() as pieces:
         if shown.json:
-            for piece in pieces:
+            for piece in paced(pieces, shown.pace):
                 print(to_json(piece.record, **run.about(piece.record)), flush=True)
         else:
-            for number, mine in enumerate(by_sample(pieces, range(run.count))):
+            for number, mine in enumerate(paced(each, shown.pace) for each in by_sample(pieces, range(run.count))):
                 if number and not shown.raw:
                     out.print()
                 total = _write_bytes(run.shown_first, mine) if shown.raw else _show(display, out, run, mine, scale)

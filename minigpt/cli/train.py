@@ -13,6 +13,7 @@ from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.runs import FINISHED
 from minigpt.cli.console import note, say, stderr, stdout, working
 from minigpt.cli.flags import Given, command, json_flag
+from minigpt.cli.guard import importing
 from minigpt.cli.introduction import finish, introduce, places, show_plan
 from minigpt.cli.remarks import untrained
 from minigpt.cli.signals import stop_signals
@@ -52,8 +53,8 @@ def train(
         GPT-2, trained further on your notes
     """
     started = time.perf_counter()  # of the minutes, those that loading torch takes count too
-    from minigpt.app.train_run import TrainRequest
-
+    with importing():
+        from minigpt.app.train_run import TrainRequest
     request = TrainRequest(
         text=text,
         choices=choices,

@@ -47,7 +47,7 @@ def attribution_table(record: Attribution, screen: Screen) -> Iterator[Part]:
 
 
 def _captions(record: Attribution, screen: Screen) -> Iterator[Text]:
-    label = token_label(record.token, screen.symbols)
+    label = token_label(record.token, screen.symbols).join(screen.symbols.quotes)
     unseen = f"{quantity(record.unseen, 'token')} before the model's window have no effect" if record.unseen else ""
     yield screen.caption(
         f"explained: {label}, {percent(record.token.raw_prob)} (raw softmax), rank {record.token.rank:,}",

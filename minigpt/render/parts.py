@@ -91,7 +91,8 @@ def parts_table(record: PartsWorth, after: str, screen: Screen, top: int | None 
         *bars(lambda row: row.bits),
     ]
     yield Listing(columns=columns, rows=shown, screen=screen, caption="Each part, and what changes without it")
-    for caption in _captions(record, question(after, screen), token_label(record.token, screen.symbols)):
+    label = token_label(record.token, screen.symbols).join(screen.symbols.quotes)
+    for caption in _captions(record, question(after, screen), label):
         yield screen.caption(*caption)
     if top is not None:
         yield screen.caption(f"{_FIXED['attention_bias']}: the attention bias of every layer, together")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from minigpt.errors import MinigptError
 from minigpt.models.decoder import decoder_for
 from minigpt.sampling.distribution import Distribution, distribution, step_record
 from minigpt.sampling.filters import SeenTokens, build_stages, count_tokens
@@ -101,22 +102,31 @@ def _generate(model: AnyModel, ids: list[int], samples: list[_Sample], watch: Wa
     decoder = decoder_for(model, len(samples))
     logits_BV = decoder.prefill(ids)
     most = _TOGETHER if watch is None else 1
-    steps, started = list[tuple[_Sample, _Step]](), time.perf_counter()
+    steps, started = deque[tuple[_Sample, _Step]](), time.perf_counter()
     while samples:
         for sample, logits_V in zip(samples, logits_BV, strict=True):
             if watch is not None:
                 watch(sample.number, sample.ids, logits_V)
-            steps.append((sample, sample.draw(logits_V, decoder.start)))
+            try:
+                steps.append((sample, sample.draw(logits_V, decoder.start)))
+            except MinigptError:  # what was drawn before it is shown
+                yield from _pieces(steps)
+                raise
             if len(steps) >= most or sample.stopped_by or time.perf_counter() - started > _WAIT:
-                for of, step in steps:
-                    yield from of.pieces(step)
-                steps, started = [], time.perf_counter()
+                yield from _pieces(steps)
+                started = time.perf_counter()
         rows = [row for row, sample in enumerate(samples) if not sample.stopped_by]
         if rows and len(rows) < len(samples):
             decoder.keep(rows)
         samples = [samples[row] for row in rows]
         if samples:
             logits_BV = decoder.step([sample.ids[-1] for sample in samples])
+
+
+def _pieces(steps: deque[tuple[_Sample, _Step]]) -> Iterator[Piece]:
+    while steps:
+        sample, step = steps.popleft()
+        yield from sample.pieces(step)
 
 
 class _Step(NamedTuple):

@@ -37,7 +37,9 @@ class Reading(Beginning):
 
 @dataclass(frozen=True, kw_only=True)
 class _FileAndCheckpoint(Settings):
-    file: Path | None = setting(None, help="Take the text from this file, with the newline at its end.")
+    file: Path | None = setting(
+        None, help="Take the text from this file (- for standard input), with the newline at its end."
+    )
     checkpoint: Path | None = setting(
         None,
         help="A run of ./checkpoints by name, the folder of a run or of any Hugging Face GPT-2, a .gguf file of one, "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from minigpt.errors import ConfigError, CorpusError, brief, escaped, named
 from minigpt.settings import require
+from minigpt.text.records import token_text
 
 if TYPE_CHECKING:
     from minigpt.text.tokenizer import Tokenizer
@@ -92,7 +93,7 @@ def single_token(tokenizer: "Tokenizer", text: str) -> int:
         return ids[0]
     if not ids:
         raise ConfigError("A token is needed, such as ' the' or #262, not an empty text.")
-    cut = " + ".join(f'"{brief(escaped(tokenizer.token_bytes(i).decode("utf-8", "replace")))}"' for i in ids[:6])
+    cut = " + ".join(_named(i, tokenizer.token_bytes(i)) for i in ids[:6])
     hint = (
         f'" {escaped(text)}", with a space before it, is one.'
         if _is_one(tokenizer, f" {text}")
@@ -101,6 +102,12 @@ def single_token(tokenizer: "Tokenizer", text: str) -> int:
     raise ConfigError(
         f'"{brief(escaped(text))}" is {len(ids)} tokens of this vocabulary: {cut}{" ..." * (len(ids) > 6)}.\n{hint}'
     )
+
+
+def _named(token: int, data: bytes) -> str:
+    """How a message names a token: by its text, or by its id if its bytes are not whole characters."""
+    text = token_text(data)
+    return f"#{token}" if text is None else f'"{brief(escaped(text))}"'
 
 
 def _is_one(tokenizer: "Tokenizer", text: str) -> bool:

@@ -142,6 +142,10 @@ def single_text_advice(data: bytes) -> str:
     """What to do about a text that is not UTF-8, where no encoding can be given."""
     failed, decoded = failures([data], "utf-8")
     marked = next(encoding for encoding, marks in ENCODINGS if data.startswith(marks))
+    if marked == "utf-8" and 0 in data:
+        wide = unmarked_utf16(data[:_SAMPLE])
+        looks = "It looks binary: it contains NUL bytes. Give plain text."
+        return f"Convert it: iconv -f {iconv_name(wide)} -t utf8" if wide else looks
     if marked == "utf-8" and failed <= decoded:
         return "Leave out what fails: iconv -c -f utf-8 -t utf-8"
     guess = guess_by_letters(first_beyond_ascii([data])) if marked == "utf-8" else marked

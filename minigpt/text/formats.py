@@ -177,7 +177,9 @@ def seekable(chunks: Iterable[bytes], file: File) -> Iterator[IO[bytes]]:
 
 
 def read_text(path: str) -> str:
-    """The text of one UTF-8 file, without a byte order mark, with newlines as line ends."""
+    """The text of one UTF-8 file, or of standard input (-), without a byte order mark, with newlines as line ends."""
+    if path == "-":
+        return clean(_decode(find("-").files[0].read(), "standard input"))
     place = find_local(path)
     if not place.named:
         raise CorpusError(f"{escaped(path)} is not one file.\nGive one file of text.")

@@ -401,7 +401,7 @@ def fitting_context(tokens: int, context: int, text: str = "The text") -> int:
         return context
     if tokens < 2 * SHORTEST_CONTEXT:
         raise CorpusError(
-            f"{text} is too short to learn from: {tokens:,} training tokens, and at least {2 * SHORTEST_CONTEXT} are "
-            f"needed (two windows of {SHORTEST_CONTEXT}). Give it a longer text."
+            f"{text} is too short to learn from: {tokens:,} training token{'s' * (tokens != 1)}, and at least "
+            f"{2 * SHORTEST_CONTEXT} are needed (two windows of {SHORTEST_CONTEXT}). Give it a longer text."
         )
     return int(2 ** ((tokens // 2).bit_length() - 1))

@@ -176,7 +176,7 @@ class _StateKeeper:
         reported = self.trainer.step - (values["unreported"] is not None)
         self.folder.tidy()
         self.folder.forget_after(reported)
-        self.folder.update(status="running")
+        self.folder.update(status="running", steps_taken=None, seconds_taken=None)
         for part in (self.folder.info.get("trained_longer") or [])[-1:]:
             self.folder.tell(longer_note(part))
         return reported

@@ -303,6 +303,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "lacking tensor": (lambda f: edit_tensor(f, lambda t: None), "lacks the tensor ln_f.weight"),
     "not finite": (lambda f: edit_tensor(f, lambda t: t * float("nan")), "not finite"),
     "no config": (lambda f: (f / "config.json").unlink(), "config.json cannot be read"),
+    "a folder of models": (lambda f: f.rename(f.with_name("one")) and (f.mkdir(), f.with_name("one").rename(f / "one")), f"model is a folder of models: name one of them, such as {Path('model/one')}."),
     "config is no JSON": (lambda f: (f / "config.json").write_text("{"), "config.json is not JSON"),
     "config is a list": (lambda f: (f / "config.json").write_text("[]"), "does not contain a JSON object"),
     "other layer count": (lambda f: edit_config(f, n_layer=7), "has 1 layers, but config.json says n_layer 7"),

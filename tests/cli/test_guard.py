@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import signal
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from minigpt.cli import console, streams
 from minigpt.cli.console import note, say, stderr
-from minigpt.cli.guard import guarded
+from minigpt.cli.guard import guarded, importing
 from minigpt.cli.streams import release_stderr
 
 MEMORY = [
@@ -38,6 +39,17 @@ def test_memory_that_runs_out_is_one_message(error: Exception, capsys: pytest.Ca
     told = capsys.readouterr().err
     assert told.startswith("minigpt train: This needs more memory than the machine has.\n")
     assert "--batch-size" in told
+
+
+@pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_IGN])
+def test_while_torch_is_imported_ctrl_c_ends_the_process_at_once(handler: Any) -> None:
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        with importing():
+            assert signal.getsignal(signal.SIGINT) is (handler if handler is signal.SIG_IGN else signal.SIG_DFL)
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("message", ["mat1 and mat2 shapes cannot be multiplied", "could not create a graph", ""])

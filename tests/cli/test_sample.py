@@ -1,7 +1,9 @@
 """`minigpt sample`: the text alone in a pipe, every step as a table or as JSON, the same text for the same seed."""
 
 import json
+import math
 import re
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,6 +15,8 @@ import pytest
 from minigpt.checkpoint.folder import load
 from minigpt.cli.app import whole_command
 from minigpt.models.decoder import CachedDecoder
+from minigpt.sampling import engine
+from minigpt.sampling.engine import TextStream
 
 Run = Callable[..., Any]
 STEP = {"sample", "position", "token", "candidates", "other", "entropy_bits", "surprisal_bits", "stages"}
@@ -52,6 +56,17 @@ def test_every_way_of_showing_shows_the_same_text(sample: Run) -> None:
     assert json_lines(sample("The cat", "--json"))[-1]["text"] == sample("The cat", "--raw").stdout_bytes.decode(
         "utf-8", "replace"
     )
+
+
+def test_each_text_is_shown_at_the_pace(sample: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second text is drawn along with the first, and is paced all the same."""
+    order: list[object] = []
+    monkeypatch.setattr(engine, "_WAIT", math.inf)
+    monkeypatch.setattr(time, "sleep", order.append)
+    monkeypatch.setattr(TextStream, "feed", lambda self, data: order.append("drawn") or data)
+    result = sample("a", "-n", "3", "--num-samples", "2", "--pace", "4", "--table", "none")
+    assert result.exit_code == 0, result.stderr
+    assert order == ["drawn"] * 5 + [0.25] * 5 + ["drawn", 0.25]
 
 
 def test_quiet_says_nothing_but_the_text(sample: Run) -> None:
@@ -161,8 +176,12 @@ def test_beyond_the_context_there_is_one_note(sample: Run, trained: Path) -> Non
     ("given", "prompt"),
     [("The cat\n", "The cat"), ("The cat\n\n", "The cat\n"), ("The cat", "The cat"), ("a\r\nb\r\n", "a\nb"), ("", "")],
 )
-def test_standard_input_loses_one_final_newline(sample: Run, arguments: list[str], given: str, prompt: str) -> None:
+def test_standard_input_loses_one_final_newline_unless_it_is_the_file(
+    sample: Run, arguments: list[str], given: str, prompt: str
+) -> None:
     assert json_lines(sample("--json", *arguments, input=given))[-1]["prompt"] == prompt
+    as_file = json_lines(sample("--json", "--file", "-", input=given))[-1]["prompt"]
+    assert as_file == given.replace("\r\n", "\n")
 
 
 def test_a_file_keeps_its_newline_as_for_the_views(sample: Run, minigpt: Run) -> None:

@@ -100,7 +100,7 @@ def test_a_page_has_every_part_in_a_table(candidate: Make) -> None:
     ]  # fmt: skip
     assert rows[-1] == "|the logit|+4.99|"
     assert "The &lt;cat&gt;" in text
-    assert "␣&lt;mat&gt;, 6.14 %" in text
+    assert "“␣&lt;mat&gt;”, 6.14 %" in text
     assert "style=" not in text
     assert "7 tokens before the model&#39;s window are not read" in " ".join(text.split())
 

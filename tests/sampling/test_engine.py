@@ -1,7 +1,7 @@
 """From a prompt to the last piece: what seeds, ends, stops and a full context do."""
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -352,6 +352,21 @@ def test_every_record_holds_as_many_candidates_as_asked(model: GPT, bpe: Tokeniz
     for record in steps(run(model, bpe, max_tokens=20, top=3, temperature=2.0, top_p=1.0)):
         assert len(record.candidates) in (3, 4)
         assert record.chosen in record.candidates
+
+
+@pytest.mark.parametrize("together", [1, 7, 16])
+def test_what_was_drawn_before_an_error_is_passed_on(
+    monkeypatch: pytest.MonkeyPatch, make_model: Callable[..., GPT], bpe: Tokenizer, together: int
+) -> None:
+    model, read = make_model(bpe.vocab_size, 32), len(bpe.encode(PROMPT))
+    monkeypatch.setattr(engine, "_TOGETHER", together)
+    monkeypatch.setattr(engine, "_WAIT", math.inf)
+    with torch.no_grad():
+        model.wpe.weight[read + 9] = math.nan
+    shown = deque[Piece]()
+    with pytest.raises(CheckpointError, match="not finite"):
+        shown.extend(generate(model, bpe, PROMPT, SampleConfig(max_tokens=40)))
+    assert [record.position for record in steps(list(shown))] == list(range(read, read + 10))
 
 
 def test_a_damaged_model_is_reported(make_model: Callable[..., GPT], bpe: Tokenizer) -> None:

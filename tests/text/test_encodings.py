@@ -128,6 +128,12 @@ def test_a_prompt_with_a_stray_byte() -> None:
     with pytest.raises(CorpusError) as caught:
         read_text(put("a.txt", RUSSIAN.encode("cp1251")))
     assert str(caught.value).endswith("Convert it: iconv -f cp1251 -t utf8")
+    with pytest.raises(CorpusError) as caught:
+        read_text(put("a.txt", ("café au lait\n" * 9).encode("utf-16-le")))
+    assert str(caught.value).endswith("Convert it: iconv -f utf16le -t utf8")
+    with pytest.raises(CorpusError) as caught:
+        read_text(put("a.txt", bytes(range(256))))
+    assert str(caught.value).endswith("It looks binary: it contains NUL bytes. Give plain text.")
 
 
 # --- replace and skip

@@ -8,6 +8,8 @@ from minigpt.errors import ConfigError
 from minigpt.text.arguments import single_token
 from minigpt.text.tokenizer import Tokenizer
 
+EURO = (158, 224, 105)  # its bytes, in the order of GPT-2's letters for bytes
+
 
 def test_every_token_can_be_named_by_its_number(bpe: Tokenizer) -> None:
     assert [single_token(bpe, f"#{token}") for token in range(bpe.vocab_size)] == list(range(bpe.vocab_size))
@@ -28,7 +30,7 @@ def test_a_text_that_is_one_token_is_that_token(bpe: Tokenizer) -> None:
         ("#-1", "3 tokens"),
         ("x" * 50, '"x" ...'),
         ("\x1b[31m", '"\\x1b"'),
-        ("€", "of this vocabulary"),
+        ("€", f'"€" is 3 tokens of this vocabulary: {" + ".join(f"#{token}" for token in EURO)}.\nName one of these'),
     ],
 )
 def test_anything_else_is_refused_with_how_it_is_cut(bpe: Tokenizer, text: str, said: str) -> None:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from minigpt.checkpoint.claim import claim
 from minigpt.checkpoint.folder import load
+from minigpt.checkpoint.listing import list_runs
 from minigpt.checkpoint.run_folder import RunFolder, load_state, load_tokens, save_state
 from minigpt.checkpoint.runs import FINISHED
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, OutputError, TrainingError
@@ -113,6 +114,20 @@ def test_a_run_may_be_stopped_again_and_again(text: Corpus) -> None:
     for _ in range(60):
         go_on(parts, stop_after(6))
     assert_same_run(whole, parts)
+
+
+def test_while_a_run_goes_on_it_has_no_end(text: Corpus) -> None:
+    """So that `minigpt runs` takes its steps from the log; a kill leaves run.json like that."""
+    path = begin(text, "parts", stop_after(5))
+    stopped_at = json.loads((path / "run.json").read_text())["steps_taken"]
+    plan, folder = open_run(path, {})
+    records = run(plan, build_model(plan, CPU), folder, lambda: False, resume=True)
+    reached = max(next(records)[0].step for _ in range(2))
+    (listed,) = list_runs(path.parent)
+    assert (listed.status, listed.steps) == ("running", reached)
+    assert reached > stopped_at
+    records.close()
+    assert json.loads((path / "run.json").read_text())["steps_taken"] == reached
 
 
 def test_what_was_logged_after_the_last_state_is_forgotten(text: Corpus) -> None:
