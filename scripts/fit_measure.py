@@ -7,8 +7,8 @@ FastAPI 0.100.0's source distribution, likewise). Of three of them also the firs
 next 60 kB to validate.
 
 What was measured before 2026-11-29 (lines without `first`) drew its windows with replacement, which costs up to 0.8 %.
-Fifteen lines are runs of `minigpt train` on whole texts instead. Three of these have no training loss (null), because
-it was not kept; two of the three, by bpe 1,024, have the number of tokens that was planned.
+Eight lines are runs of `minigpt train` on whole texts instead. Three of these have no training loss (null), because it
+was not kept; two of the three, by bpe 1,024, have the number of tokens that was planned.
 """
 
 import argparse
