@@ -68,11 +68,10 @@ def pair_rates(
     config: ModelConfig, settings: TrainConfig, device: torch.device, sides: Sequence[int] = SIDES
 ) -> Points:
     """(tokens a side, tokens per second) on random pairs, always with as many tokens in a step."""
-    pairs = settings.batch_size * sides[0]  # times their length
-    return tuple(
-        (side, pair_rate(replace(config, context=side), device, settings, max(1, pairs // side), side))
-        for side in sides
-    )
+    tokens = settings.batch_size * sides[0]  # a side, of all pairs of a step
+    shapes = [replace(config, context=side) for side in sides]
+    rates = (pair_rate(shape, device, settings, max(1, tokens // shape.context), shape.context) for shape in shapes)
+    return tuple(zip(sides, rates, strict=True))
 
 
 @torch.inference_mode()

@@ -64,7 +64,8 @@ def test_a_page_holds_the_table(inspect: Run) -> None:
     result = inspect(HOSTILE, "--parts", "--html", "a.html")
     assert result.exit_code == 0, result.stderr
     text = Path("a.html").read_text("utf-8")
-    assert 'data-view="parts"' in text
+    assert 'data-view="tables"' in text
+    assert "Each part, and what changes without it" in text
     assert "the logit" in text
     assert not {"\x1b", "\u202e"} & set(text)
 
