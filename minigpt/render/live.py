@@ -135,6 +135,7 @@ class LiveSample:
         self._new: list[Shown] = []
         self._step, self._before = 0, _end_of(prompt, Screen.of(console))
         self._record: StepRecord | None = None
+        self._rate = 0.0  # tokens per second, once the sample has ended: that of its totals
         self._live = Live(self, console=console, auto_refresh=False, vertical_overflow="crop")
 
     def __enter__(self) -> "LiveSample":
@@ -154,6 +155,8 @@ class LiveSample:
     def add(self, data: bytes, record: StepRecord | SampleEnd) -> None:
         """Add to the text, and show the table of this record."""
         self._new.append((data, record))
+        if isinstance(record, SampleEnd):
+            self._rate = record.tokens_per_second
         if self._clock() >= self._due:
             self._draw_new()
 
@@ -190,7 +193,7 @@ class LiveSample:
         yield self._line
         if self._record is not None:
             seconds = self._clock() - self._started
-            rate = self._step / seconds if seconds else 0.0
+            rate = self._rate or (self._step / seconds if seconds else 0.0)
             header = step_header(self._step, self._steps, self._before, rate, screen)
             lines = header.plain.count("\n") + 3  # the text's line, an empty one, the cursor's
             yield Text()

@@ -83,6 +83,13 @@ def test_the_live_view_ends_with_the_text_whatever_the_screen(
         assert "step 7 of 7 · after “␣速い”" in visible(text)
 
 
+def test_the_last_frame_has_the_speed_of_the_totals(pieces: Iterator[tuple[bytes, StepRecord | SampleEnd]]) -> None:
+    made, file = console(terminal=True)
+    show_live(made, "The\x1b cat", pieces, 7)
+    *_, last = re.findall(r"step (\d) of 7 .*?([\d,]+) tokens/s", visible(file.getvalue()))
+    assert last == ("7", "7")
+
+
 def test_lines_that_are_full_go_to_the_history() -> None:
     made, file = console(20, 25, terminal=True)
     with LiveSample(made, "one two three four five six\nseven", 3) as view:
