@@ -95,16 +95,12 @@ def _moved(token: ComparedToken, symbols: Symbols) -> str:
     return f"{label} {percent(token.raw_prob)} {symbols.arrow} {percent(token.other_raw_prob)}"
 
 
-def compared_text_table(
-    spans: Iterable[ComparedSpan], names: tuple[str, str], screen: Screen, *, label_width: int = 20
-) -> Listing[ComparedSpan]:
+def compared_text_table(spans: Iterable[ComparedSpan], names: tuple[str, str], screen: Screen) -> Listing[ComparedSpan]:
     """A row for each stretch, as its record arrives: its surprisal in each model, and the difference."""
     symbols = screen.symbols
     first, second = (fit_end(name, min(cell_len(name), 9), symbols) for name in names)
     columns = [
-        Column[ComparedSpan](
-            "text", label_width + 1, lambda span: _label(span.tokens, symbols), left=True, least=13, gap=1
-        ),
+        Column[ComparedSpan]("text", 21, lambda span: _label(span.tokens, symbols), left=True, least=13, gap=1),
         Column(first, 11, lambda span: f"{span.surprisal_bits:.2f}", title=f"{names[0]}, bits"),
         Column(second, 11, lambda span: f"{span.other_surprisal_bits:.2f}", title=f"{names[1]}, bits"),
         Column("second", 10, lambda span: f"{_change(span):+.2f}", style=_change_style, title="second costs more"),

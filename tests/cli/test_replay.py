@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from minigpt.checkpoint.folder import load
-from minigpt.sampling.trace import TraceHeader, TraceStep, TraceWriter, read_trace
+from minigpt.sampling.trace import TraceHeader, TraceStep, TraceWriter
+from minigpt.sampling.trace_reader import read_trace
 from minigpt.settings import SampleConfig
 from minigpt.views.probs import every_token
 
