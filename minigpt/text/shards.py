@@ -15,14 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from minigpt.errors import CheckpointError, CorpusError, OutputError
+from minigpt.errors import CheckpointError, OutputError
 from minigpt.records import Count, Several, read_object, record_of, to_plain
 from minigpt.text.blocks import Block, Progress, counted, no_progress, utf8_length
 from minigpt.text.corpus import Split
 from minigpt.text.records import TextSource
 from minigpt.text.tokenizer import Tokenizer
 
-SHORTEST_CONTEXT = 8
 MANIFEST = "manifest.json"
 _FORMAT = 1
 _DTYPES = ("uint16", "uint32")
@@ -390,18 +389,3 @@ def _forget(cache: Path) -> None:
             used[folder] = folder.stat().st_mtime
     for folder in sorted(used, key=used.__getitem__)[:-_CACHED]:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def fitting_context(tokens: int, context: int, text: str = "The text") -> int:
-    """`context`, or the largest power of two that leaves two windows in a text of `tokens` training tokens.
-
-    Raises CorpusError, which calls the text `text`, if even the shortest sensible context does not fit.
-    """
-    if tokens > context:
-        return context
-    if tokens < 2 * SHORTEST_CONTEXT:
-        raise CorpusError(
-            f"{text} is too short to learn from: {tokens:,} training token{'s' * (tokens != 1)}, and at least "
-            f"{2 * SHORTEST_CONTEXT} are needed (two windows of {SHORTEST_CONTEXT}). Give it a longer text."
-        )
-    return int(2 ** ((tokens // 2).bit_length() - 1))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from minigpt.checkpoint.claim import Scratch
-from minigpt.errors import CheckpointError, named
+from minigpt.errors import CheckpointError, CorpusError, named
 from minigpt.models.device import resolve_precision
 from minigpt.models.kinds import equal_shape
 from minigpt.settings import PAIR_MODELS, PRESETS, Choices, ModelConfig, TrainConfig, require
@@ -18,7 +18,7 @@ from minigpt.text.corpus import Corpus, Split
 from minigpt.text.learning import default_vocab_size, ending_texts, train_tokenizer
 from minigpt.text.losses import Losses
 from minigpt.text.pairs import PairSplit, pairs_within
-from minigpt.text.shards import TokenData, fitting_context, made_before, made_from, reuse_shards, tokenize
+from minigpt.text.shards import TokenData, made_before, made_from, reuse_shards, tokenize
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.training.finetune import Base, further, misfit
 from minigpt.training.optim import WITH_MUON
@@ -27,6 +27,7 @@ from minigpt.training.records import PlannedRun
 
 # AdamW's: the best of 1, 3, 10 and 30 thousandths
 BASELINE_RATES = {"lstm": 1e-2, "rnn": 1e-3, "window": 1e-2, "seq2seq": 1e-2, "seq2seq-attention": 1e-2}
+_SHORTEST_CONTEXT = 8
 Stages = Callable[[str, int | None], Progress]  # called with the stage that begins and its number of characters
 
 
@@ -254,6 +255,21 @@ def _fitting_notes(
         yield "There is no validation text: the latest model is kept, not the best."
     if base is not None:
         yield from misfit(base, data.train_bytes / tokens, split.train_characters / tokens)
+
+
+def fitting_context(tokens: int, context: int, text: str = "The text") -> int:
+    """`context`, or the largest power of two that leaves two windows in a text of `tokens` training tokens.
+
+    Raises CorpusError, which calls the text `text`, if even the shortest sensible context does not fit.
+    """
+    if tokens > context:
+        return context
+    if tokens < 2 * _SHORTEST_CONTEXT:
+        raise CorpusError(
+            f"{text} is too short to learn from: {tokens:,} training token{'s' * (tokens != 1)}, and at least "
+            f"{2 * _SHORTEST_CONTEXT} are needed (two windows of {_SHORTEST_CONTEXT}). Give it a longer text."
+        )
+    return int(2 ** ((tokens // 2).bit_length() - 1))
 
 
 def as_tokenized(run: PlannedRun, plan: Plan) -> PlannedRun:

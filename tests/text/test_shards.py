@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from minigpt.errors import CheckpointError, CorpusError, OutputError
+from minigpt.errors import CheckpointError, OutputError
 from minigpt.text import blocks, shards
 from minigpt.text import tokenizer as tokenizer_module
 from minigpt.text.corpus import Split, corpus_of
 from minigpt.text.shards import (
     Shards,
     TokenData,
-    fitting_context,
     keep_shards,
     made_before,
     made_from,
@@ -214,29 +213,6 @@ def test_a_full_disk_is_one_message_and_leaves_nothing(
 
 
 # Batches
-
-
-@pytest.mark.parametrize(
-    ("tokens", "context", "fitting"),
-    [
-        (1000, 128, 128), (129, 128, 128), (128, 128, 64), (127, 128, 32), (64, 128, 32), (63, 128, 16), (33, 100, 16),
-        (31, 32, 8), (16, 128, 8), (16, 16, 8), (17, 16, 16), (10, 4, 4), (100, 100, 32),
-    ],
-)  # fmt: skip
-def test_fitting_context(tokens: int, context: int, fitting: int) -> None:
-    assert fitting_context(tokens, context) == fitting
-
-
-@pytest.mark.parametrize("tokens", range(16, 300))
-def test_a_context_made_smaller_leaves_two_windows(tokens: int) -> None:
-    context = fitting_context(tokens, 1024)
-    assert 2 * context <= tokens < 4 * context
-
-
-@pytest.mark.parametrize("tokens", [0, 1, 15])
-def test_a_text_too_short_for_any_context_is_refused(tokens: int) -> None:
-    with pytest.raises(CorpusError, match=f"too short to learn from: {tokens} training tokens?, and at least 16"):
-        fitting_context(tokens, 128)
 
 
 def test_targets_are_the_inputs_one_token_on() -> None:

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 import torch
 
-from minigpt.errors import ConfigError, spelled
+from minigpt.errors import ConfigError, CorpusError, spelled
 from minigpt.settings import Choices, TrainConfig
 from minigpt.text.corpus import Corpus, corpus_of
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.training import reading as reading_module
 from minigpt.training import search as search_module
 from minigpt.training import speed as speed_module
-from minigpt.training.plan import BASELINE_RATES, Plan, make_plan
+from minigpt.training.plan import BASELINE_RATES, Plan, fitting_context, make_plan
 from minigpt.training.search import Chosen, choose
 from minigpt.training.speed import Speed, TextSpeed, measure_text
 
@@ -188,3 +188,31 @@ def test_bpe_dropout_needs_merges() -> None:
         planned(Choices(tokenizer="char"), bpe_dropout=0.1)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"bpe_dropout= must be at least 0 \(off\) and below 1, not 1"):
         TrainConfig(bpe_dropout=1.0)
+
+
+# The context of a short text
+
+
+@pytest.mark.parametrize(
+    ("tokens", "context", "fitting"),
+    [
+        (1000, 128, 128), (129, 128, 128), (128, 128, 64), (127, 128, 32), (64, 128, 32), (63, 128, 16), (33, 100, 16),
+        (31, 32, 8), (16, 128, 8), (16, 16, 8), (17, 16, 16), (10, 4, 4), (100, 100, 32),
+    ],
+)  # fmt: skip
+def test_fitting_context(tokens: int, context: int, fitting: int) -> None:
+    assert fitting_context(tokens, context) == fitting
+
+
+@pytest.mark.parametrize("tokens", range(16, 300))
+def test_a_context_made_smaller_leaves_two_windows(tokens: int) -> None:
+    context = fitting_context(tokens, 1024)
+    assert 2 * context <= tokens < 4 * context
+
+
+@pytest.mark.parametrize(
+    ("tokens", "said"), [(0, "0 training tokens,"), (1, "1 training token,"), (15, "15 training tokens,")]
+)
+def test_a_text_too_short_for_any_context_is_refused(tokens: int, said: str) -> None:
+    with pytest.raises(CorpusError, match=f"too short to learn from: {said} and at least 16"):
+        fitting_context(tokens, 128)
