@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from minigpt.checkpoint import baselines, hf_gpt2, marian
 from minigpt.checkpoint.files import (
     CONFIG,
+    GENERATION,
     MODEL_TYPES,
     TOKENIZER,
     WEIGHTS,
@@ -23,7 +24,7 @@ from minigpt.checkpoint.files import (
     write_json,
     write_text,
 )
-from minigpt.checkpoint.generation import GENERATION, generation_to_json, read_generation
+from minigpt.checkpoint.generation import generation_to_json, read_generation
 from minigpt.checkpoint.gguf_file import MAGIC
 from minigpt.checkpoint.gguf_model import read_gguf
 from minigpt.checkpoint.hub import as_hub_model, fetch
@@ -32,7 +33,7 @@ from minigpt.checkpoint.tensors import open_tensors, refuse_other_formats, weigh
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.checkpoint.torch_file import ARCHIVE
 from minigpt.errors import CheckpointError, brief, escaped, named
-from minigpt.models.native import NativeGPT
+from minigpt.models.native import NativeGPT, in_lines
 from minigpt.settings import ModelConfig, check_stored
 from minigpt.settings.model import NAMES
 from minigpt.text.tokenizer import GPT2_ROLES, Tokenizer
@@ -101,8 +102,8 @@ class Stored:
         Raises ConfigError where the two exclude each other.
         """
         check_stored(dtype, quantize)
-        model = NativeGPT(self.config, self.weights, dtype=dtype, quantize=quantize)
-        return self.with_model(model)
+        weights = {name: in_lines(weight) for name, weight in self.weights.items()}
+        return self.with_model(NativeGPT(self.config, weights, dtype=dtype, quantize=quantize))
 
 
 def load(path: str | Path, device: "str | torch.device" = "cpu") -> Checkpoint:

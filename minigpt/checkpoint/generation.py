@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from minigpt.checkpoint.files import CONFIG, read_json_object
+from minigpt.checkpoint.files import CONFIG, GENERATION, read_json_object
 
-GENERATION = "generation_config.json"
 _LARGEST = 1 << 20  # bytes; a list of every token of GPT-2's has half of them
 _LENGTHS = ("max_length", "max_new_tokens")
 _SOURCE = "_from_model_config"  # with it, transformers 4 reads config.json instead

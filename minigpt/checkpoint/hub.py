@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minigpt.checkpoint.files import CONFIG, INDEX, TOKENIZER, WEIGHTS
+from minigpt.checkpoint.files import CONFIG, GENERATION, INDEX, TOKENIZER, WEIGHTS
 from minigpt.checkpoint.tensors import weight_files
 from minigpt.checkpoint.tokenizer_files import ADDED, DESCRIPTION, MERGES, NAMED, VOCABULARY, tokenizer_files
 from minigpt.errors import CheckpointError
@@ -18,7 +18,7 @@ SHORT_NAMES = {
     **{name: f"openai-community/{name}" for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")},
     "distilgpt2": "distilbert/distilgpt2",
 }
-_DESCRIPTION = ("generation_config.json", TOKENIZER, DESCRIPTION, NAMED, ADDED, VOCABULARY, MERGES)
+_DESCRIPTION = (GENERATION, TOKENIZER, DESCRIPTION, NAMED, ADDED, VOCABULARY, MERGES)
 _LOG_IN = "log in with: hf auth login (or HF_TOKEN)."
 _NAME = re.compile(r"(?!.*\.\.)(?P<repository>[A-Za-z0-9][\w.-]*/[\w.-]+|[a-z0-9-]+)(?:@(?P<revision>[\w./-]+))?")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tokenizers import AddedToken
 
-from minigpt.checkpoint.files import TOKENIZER, check_file, read_json_object
+from minigpt.checkpoint.files import CONFIG, GENERATION, TOKENIZER, check_file, read_json_object
 from minigpt.errors import CheckpointError, brief
 from minigpt.text.tokenizer import GPT2_ROLES, ROLES, Tokenizer
 from minigpt.text.tokenizer_file import Special, tokenizer_from_file, tokenizer_from_vocabulary
@@ -18,7 +18,6 @@ _OTHER_VOCABULARIES = ("vocab.txt", "spiece.model", "tokenizer.model", "sentence
 _CONVERSION = (
     "from transformers import AutoTokenizer; AutoTokenizer.from_pretrained({folder!r}).save_pretrained({folder!r})"
 )
-_MODEL, _GENERATION = "config.json", "generation_config.json"
 # Bytes. The file of the largest vocabulary that is made here, of a million tokens, has some ninety million; reading
 # it takes sixteen times as much memory, and a second for each eight million.
 LARGEST = 1 << 27
@@ -95,7 +94,7 @@ def _special(folder: Path) -> Special:
         roles=_roles(roles, is_gpt2s),
         ends=_ends(folder),
         before=() if (folder / TOKENIZER).exists() else _before(description, _roles(roles, is_gpt2s)),
-        endless=_optional(folder / _MODEL).get("eos_token_id", -1) is None,
+        endless=_optional(folder / CONFIG).get("eos_token_id", -1) is None,
         prefix_space=prefix_space if is_gpt2s or not (folder / TOKENIZER).exists() else None,
     )
 
@@ -106,7 +105,7 @@ def _is_gpt2s(folder: Path, description: Mapping[str, Any]) -> bool:
     It has GPT-2's roles where none are named, and heeds add_prefix_space of tokenizer_config.json alone, in which
     silence means no (tokenization_auto.py, tokenization_gpt2.py).
     """
-    named = description.get("tokenizer_class") or _optional(folder / _MODEL).get("tokenizer_class")
+    named = description.get("tokenizer_class") or _optional(folder / CONFIG).get("tokenizer_class")
     return not isinstance(named, str) or named.removesuffix("Fast") == "GPT2Tokenizer"
 
 
@@ -125,7 +124,7 @@ def _roles(named: Mapping[str, Any], is_gpt2s: bool) -> dict[str, str]:
 
 def _ends(folder: Path) -> tuple[tuple[int, ...], ...]:
     """The ids at which transformers ends a text: of generation_config.json, else of config.json."""
-    given = [_optional(folder / file).get("eos_token_id") for file in (_GENERATION, _MODEL)]
+    given = [_optional(folder / file).get("eos_token_id") for file in (GENERATION, CONFIG)]
     lists = [value if isinstance(value, list) else [value] for value in given]
     return tuple(tuple(i for i in ids if type(i) is int and 0 <= i < 1 << 32) for ids in lists)
 

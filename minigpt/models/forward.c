@@ -13,13 +13,7 @@
 #include <string.h>
 
 #include "blocks.h"
-
-#ifdef _OPENMP
-#include <omp.h>
-#else
-#define omp_get_thread_num() 0
-#define omp_get_num_threads() 1
-#endif
+#include "team.h"
 
 enum { FLOAT, BFLOAT16, INT8 };
 enum { GELU_NEW, GELU, QUICK_GELU, RELU, SILU, TANH };
@@ -81,10 +75,6 @@ typedef struct {
 } Pass;
 
 static int is_few(const Pass *p) { return p->sequences * p->count <= FEW; }
-
-typedef struct {
-    long number, count; /* of this thread, and how many there are */
-} Thread;
 
 static long padded(long n) { return (n + PAD - 1) / PAD * PAD; }
 
@@ -193,8 +183,9 @@ long forward_work(const Pass *p, int threads)
     return divide_many(&empty, (Thread){threads - 1, threads}, &many);
 }
 
-static void part_of_pass(const Pass *p, Thread me)
+static void part_of_pass(const void *pass, Thread me)
 {
+    const Pass *p = pass;
     if (is_few(p)) CALL(pass_over_few, p, me);
     else CALL(pass_over_many, p, me);
 }
@@ -202,11 +193,5 @@ static void part_of_pass(const Pass *p, Thread me)
 /* The pass. Results do not depend on the number of threads. */
 void forward(const Pass *p, int threads)
 {
-    if (is_few(p) && threads > SLICES) threads = SLICES;
-    if (threads == 1) {
-        part_of_pass(p, (Thread){0, 1}); /* a team of one would still be set up and taken down */
-        return;
-    }
-#pragma omp parallel num_threads(threads)
-    part_of_pass(p, (Thread){omp_get_thread_num(), omp_get_num_threads()});
+    share(part_of_pass, p, is_few(p) ? smaller(threads, SLICES) : threads);
 }

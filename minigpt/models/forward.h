@@ -325,7 +325,7 @@ static void ON(pass_over_few)(const Pass *p, Thread me)
         const Block *block = &m->blocks[l];
         for (long n = 0; n < N; n++) ON(normalise)(h + n * C, x + n * C, block->ln_1, C, m->epsilon);
         ON(few_product)(b.sums_qkv, h, block->qkv, type, whole, C, 3 * C, N, me);
-#pragma omp barrier
+        meet(me);
         for (long head = H * me.number / me.count; head < H * (me.number + 1) / me.count; head++) {
             for (int i = 0; i < 3; i++)
                 ON(finish)(b.qkv, b.sums_qkv, block->qkv.bias, type, C, 3 * C, i * C + head * D, i * C + head * D + D, 0, N);
@@ -338,23 +338,23 @@ static void ON(pass_over_few)(const Pass *p, Thread me)
             }
         }
         if (type != FLOAT || H % me.count || slices(C) % me.count) { /* else it needs the outputs of its own heads only */
-#pragma omp barrier
+            meet(me);
         }
         ON(few_product)(b.sums_projection, b.mixed, block->projection, type, whole, C, C, N, me);
-#pragma omp barrier
+        meet(me);
         ON(finish)(x, b.sums_projection, block->projection.bias, type, C, C, 0, C, 1, N);
         for (long n = 0; n < N; n++) ON(normalise)(h + n * C, x + n * C, block->ln_2, C, m->epsilon);
         ON(few_product)(b.sums_inside, h, block->inside, type, whole, C, I, N, me);
-#pragma omp barrier
+        meet(me);
         long first = type == FLOAT ? slice_start(I, own_slices(I, me, 0)) : part(I, me, 0);
         long end = type == FLOAT ? slice_start(I, own_slices(I, me, 1)) : part(I, me, 1);
         ON(finish)(b.inner, b.sums_inside, block->inside.bias, type, C, I, first, end, 0, N);
         for (long n = 0; n < N; n++) ON(activate)(b.inner + n * I + first, end - first, m->activation);
         if (type != FLOAT) { /* else it needs its own slices only */
-#pragma omp barrier
+            meet(me);
         }
         ON(few_product)(b.sums_outside, b.inner, block->outside, type, whole, I, C, N, me);
-#pragma omp barrier
+        meet(me);
         ON(finish)(x, b.sums_outside, block->outside.bias, type, I, C, 0, C, 1, N);
     }
     long head = type == INT8 ? INT8 : m->embeddings, rows = N, first = part(m->V, me, 0), end = part(m->V, me, 1);
@@ -367,7 +367,7 @@ static void ON(pass_over_few)(const Pass *p, Thread me)
     float *logits = p->logits ? p->logits : b.logits;
     ON(dots)(logits, m->V, h, m->head, head, whole, C, first, end, rows);
     if (p->targets) {
-#pragma omp barrier
+        meet(me);
         ON(count_nats)(p, logits, N * me.number / me.count, N * (me.number + 1) / me.count, 0);
     }
 }
@@ -416,7 +416,7 @@ static void ON(small)(long M, long N, long K, Matrix a, const float *b, long row
                   row_c, k > 0, M);
 }
 
-/* One head of one sequence: its part of mixed [count, C], from qkv [count, 3, H, D]. A block of queries at a time looks at
+/* One head of one sequence: its part of mixed [count, C], from qkv [count, 3, H, D]. A block of queries at a time attends to
    the keys up to its last. */
 static void ON(head_of_many)(const Pass *p, float *mixed, const float *qkv, float *keys, float *values, float *space)
 {
@@ -451,11 +451,11 @@ static void ON(predict)(const Pass *p, const ManyBuffers *b, Thread me)
     for (long n = 0; n < rows; n += step) {
         long some = smaller(step, rows - n);
         float *logits = p->logits ? p->logits : b->logits;
-#pragma omp barrier
+        meet(me);
         if (some <= FEW) ON(dots)(logits, V, b->h + n * C, m->head, type, (int16_t *)b->whole, C, first, end, some);
         else ON(many_product)(logits, b->h + n * C, m->head, type, 1, C, V, first, end, 0, some, b->packed);
         if (p->targets) {
-#pragma omp barrier
+            meet(me);
             ON(count_nats)(p, logits, n + some * me.number / me.count, n + some * (me.number + 1) / me.count, n);
         }
     }
@@ -474,26 +474,26 @@ static void ON(pass_over_many)(const Pass *p, Thread me)
     for (long l = 0; l < m->layers; l++) {
         const Block *block = &m->blocks[l];
         for (long n = first; n < end; n++) ON(normalise)(h + n * C, x + n * C, block->ln_1, C, m->epsilon);
-#pragma omp barrier
+        meet(me);
         ON(many_product)(b.wide, h, block->qkv, type, 0, C, 3 * C, part(3 * C, me, 0), part(3 * C, me, 1), 0, N, b.packed);
-#pragma omp barrier
+        meet(me);
         for (long i = me.number; i < p->sequences * H; i += me.count) {
             long sequence = i / H, head = i % H, row = sequence * p->count;
             ON(head_of_many)(p, h + row * C + head * D, b.wide + row * 3 * C + head * D,
                              cached(p->cache->keys, p, l, sequence, head, D * T),
                              cached(p->cache->values, p, l, sequence, head, m->T * D), b.space);
         }
-#pragma omp barrier
+        meet(me);
         ON(many_product)(x, h, block->projection, type, 0, C, C, part(C, me, 0), part(C, me, 1), 1, N, b.packed);
-#pragma omp barrier
+        meet(me);
         for (long n = first; n < end; n++) ON(normalise)(h + n * C, x + n * C, block->ln_2, C, m->epsilon);
-#pragma omp barrier
+        meet(me);
         ON(many_product)(b.wide, h, block->inside, type, 0, C, I, part(I, me, 0), part(I, me, 1), 0, N, b.packed);
         for (long n = 0; n < N; n++)
             ON(activate)(b.wide + n * I + part(I, me, 0), part(I, me, 1) - part(I, me, 0), m->activation);
-#pragma omp barrier
+        meet(me);
         ON(many_product)(x, b.wide, block->outside, type, 0, I, C, part(C, me, 0), part(C, me, 1), 1, N, b.packed);
-#pragma omp barrier
+        meet(me);
     }
     if (p->logits || p->targets) ON(predict)(p, &b, me);
 }

@@ -4,15 +4,29 @@
 
 typedef float ON(Lanes) __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
+typedef int32_t ON(Places) __attribute__((vector_size(4 * LANES)));
+
+/* The numbers in these places of two registers, which are counted through. */
+#ifdef __clang__ /* which knows constant places only; these become constant where loops are unrolled */
+static inline ON(Lanes) ON(shuffled)(ON(Lanes) first, ON(Lanes) second, ON(Places) places)
+{
+    ON(Lanes) found;
+    for (int i = 0; i < LANES; i++) found[i] = places[i] < LANES ? first[places[i]] : second[places[i] - LANES];
+    return found;
+}
+#define SHUFFLED(first, second, places) ON(shuffled)(first, second, places)
+#else
+#define SHUFFLED(first, second, places) __builtin_shuffle(first, second, places)
+#endif
+
 /* `to` is the transpose of `from`, both [LANES, LANES] of 4 bytes each, in rows that lie so far apart. */
 static inline void ON(turn)(void *to, long row_to, const void *from, long row_from)
 {
-    typedef int32_t Places __attribute__((vector_size(4 * LANES)));
     ON(Lanes) rows[LANES];
     for (int i = 0; i < LANES; i++) rows[i] = *(const ON(Lanes) *)((const float *)from + i * row_from);
 #pragma GCC unroll 4
     for (int step = LANES / 2; step; step /= 2) {
-        Places above, below; /* what two rows become, of which the second is `step` below */
+        ON(Places) above, below; /* what two rows become, of which the second is `step` below */
         for (int i = 0; i < LANES; i++) {
             above[i] = i & step ? LANES + i - step : i;
             below[i] = i & step ? LANES + i : i + step;
@@ -21,8 +35,8 @@ static inline void ON(turn)(void *to, long row_to, const void *from, long row_fr
         for (int i = 0; i < LANES; i++)
             if (!(i & step)) {
                 ON(Lanes) first = rows[i], second = rows[i + step];
-                rows[i] = __builtin_shuffle(first, second, above);
-                rows[i + step] = __builtin_shuffle(first, second, below);
+                rows[i] = SHUFFLED(first, second, above);
+                rows[i + step] = SHUFFLED(first, second, below);
             }
     }
     for (int i = 0; i < LANES; i++) *(ON(Lanes) *)((float *)to + i * row_to) = rows[i];
@@ -46,12 +60,11 @@ static inline float ON(exponential)(float x)
 /* The sum of the numbers in a register: its halves meet, until there is one. */
 static inline float ON(total)(ON(Lanes) x)
 {
-    typedef int32_t Places __attribute__((vector_size(4 * LANES)));
 #pragma GCC unroll 4
     for (int half = LANES / 2; half; half /= 2) {
-        Places other;
+        ON(Places) other;
         for (int j = 0; j < LANES; j++) other[j] = (j + half) % LANES;
-        x += __builtin_shuffle(x, other);
+        x += SHUFFLED(x, x, other);
     }
     return x[0];
 }

@@ -5,7 +5,8 @@ minigpt starts and decodes more slowly.
 """
 
 import ctypes
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -20,6 +21,8 @@ LARGEST_INT8 = 127
 _FLOAT, _BFLOAT16, _INT8 = range(3)
 _PAD = 64  # as in forward.c
 _FEW = 16
+_LINE = 64  # bytes of the cache
+_COPIED = 1 << 20  # bytes of a weight at most; larger ones wait for memory anyway
 _AT, _SIZE = ctypes.c_void_p, ctypes.c_long
 
 
@@ -142,8 +145,8 @@ class NativeCache:
     def __init__(self, config: ModelConfig, sequences: int) -> None:
         L, H, T, D = config.layers, config.heads, config.context, config.width // config.heads
         size = L * sequences * H * T * D
-        self.keys = np.zeros((L, sequences, H, D, -(-T // _PAD) * _PAD), np.float32)
-        self.values = np.zeros(size + _PAD, np.float32)[:size].reshape(L, sequences, H, T, D)  # C reads beyond the end
+        self.keys = _room(L, sequences, H, D, -(-T // _PAD) * _PAD, make=np.zeros)
+        self.values = _room(size + _PAD, make=np.zeros)[:size].reshape(L, sequences, H, T, D)  # C reads beyond the end
         self.length = 0
         self.step: _Step | None = None  # where the next token of a single sequence is read
 
@@ -174,7 +177,7 @@ class NativeCache:
 
     def _set(self, keys: np.ndarray, values: np.ndarray) -> None:
         self.keys, self.step = np.ascontiguousarray(keys), None
-        padded = np.zeros(values.size + _PAD, np.float32)
+        padded = _room(values.size + _PAD, make=np.zeros)
         self.values = padded[: values.size].reshape(values.shape)
         self.values[:] = values
 
@@ -194,7 +197,7 @@ class _Step:
             logits=self.logits_V.ctypes.data,
         )
         self.at = ctypes.addressof(self.asked)
-        self._work = np.empty(model.library.forward_work(self.at, _FEW), np.float32)
+        self._work = _room(model.library.forward_work(self.at, _FEW))
         self.asked.work = self._work.ctypes.data
 
 
@@ -326,7 +329,7 @@ class NativeGPT:
             **asked,
         )
         at, most = ctypes.addressof(asked_for), self._threads.most
-        work = np.empty(self.library.forward_work(at, most), np.float32)
+        work = _room(self.library.forward_work(at, most))
         asked_for.work = work.ctypes.data
         self.library.forward(at, most if sequences * count > _FEW else self._threads.count)
 
@@ -352,6 +355,23 @@ class NativeGPT:
         """`weight` [out, in]."""
         whole, scale = as_int8(weight)
         return _Weights(self._at(whole), self._at(scale), None if bias is None else self._table(bias))
+
+
+def in_lines(weight: np.ndarray) -> np.ndarray:
+    """`weight`, or a copy that begins with a line of the cache: a small model takes 1.15 times as long without."""
+    if weight.ctypes.data % _LINE == 0 or weight.nbytes > _COPIED or weight.dtype != np.float32:
+        return weight
+    copy = _room(*weight.shape)
+    copy[...] = weight
+    return copy
+
+
+def _room(*shape: int, make: Callable[..., np.ndarray] = np.empty) -> np.ndarray:
+    """Room for so many float32 numbers, which begins with a line of the cache."""
+    size = math.prod(shape)
+    room = make(size + _LINE // 4, np.float32)
+    first = -room.ctypes.data % _LINE // 4
+    return room[first : first + size].reshape(shape)
 
 
 def as_bfloat16(weight: np.ndarray) -> np.ndarray:

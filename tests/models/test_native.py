@@ -3,8 +3,13 @@
 Judged by torch in float64, whose own float32 is beside it: rounding alone may lie between them.
 """
 
+import os
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
 from typing import Any
 
@@ -16,7 +21,7 @@ from minigpt.models import native
 from minigpt.models.decoder import CachedDecoder, network_of, target_nats
 from minigpt.models.flat_step import FlatStep
 from minigpt.models.gpt import GPT
-from minigpt.models.native import NativeGPT, as_bfloat16, as_int8, from_bfloat16, is_native
+from minigpt.models.native import NativeGPT, as_bfloat16, as_int8, from_bfloat16, in_lines, is_native
 from minigpt.models.precision import Int8Product
 from minigpt.models.threads import StepThreads
 from minigpt.models.torch_network import TorchNetwork
@@ -192,6 +197,52 @@ def test_the_number_of_threads_changes_no_bit(how: dict[str, Any], levels: list[
         assert all(np.array_equal(numbers, found[0]) for numbers in found[1:])
 
 
+def test_passes_that_meet_in_time_do_not_meet_in_memory() -> None:
+    """Two threads of Python's ask for passes at the same time, and again when the library's own have fallen asleep."""
+    plain = make_model(67, context=64, width=144, heads=3)
+    ids = random_ids(plain.config)
+
+    def read(_: int) -> np.ndarray:
+        model = native_of(plain)
+        model._threads = StepThreads(2)
+        model._threads.count = 2
+        return in_parts(model, ids, [24, *[1] * 40])
+
+    alone = in_parts(native_of(plain), ids, [24, *[1] * 40])
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(3):
+            assert all(np.array_equal(found, alone) for found in pool.map(read, range(20)))
+            time.sleep(0.01)
+
+
+IN_A_FORK = """
+import os
+import numpy as np
+from minigpt.models.native import NativeGPT, shapes_of
+from minigpt.models.threads import use_threads
+from minigpt.settings import ModelConfig
+
+use_threads(2)
+config = ModelConfig(vocab_size=50, context=40, layers=2, heads=2, width=32)
+random = np.random.default_rng(0)
+weights = {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes_of(config).items()}
+model = NativeGPT(config, weights)
+ids = random.integers(50, size=(1, 40))
+before = model.read(ids, model.new_cache())
+child = os.fork()
+same = np.array_equal(model.read(ids, model.new_cache()), before)
+if child == 0:
+    os._exit(0 if same else 1)
+assert same
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_process_that_was_forked_has_threads_again() -> None:
+    subprocess.run([sys.executable, "-c", IN_A_FORK], check=True, timeout=60)
+
+
 def one_step(model: NativeGPT, threads: int) -> np.ndarray:
     """The logits of a step with this number of threads, which it would else choose by the clock."""
     cache = model.new_cache()
@@ -345,6 +396,21 @@ def test_weights_are_used_in_place_and_may_be_read_only() -> None:
     unaligned = {name: np.frombuffer(b"x" + array.tobytes(), np.uint8)[1:] for name, array in weights.items()}
     moved = {name: unaligned[name].view(np.float32).reshape(array.shape) for name, array in weights.items()}
     assert np.array_equal(in_parts(NativeGPT(config, moved), random_ids(config), [16]), before)
+
+
+def test_small_weights_are_moved_to_where_a_line_of_the_cache_begins() -> None:
+    room = np.zeros(2_000_000, np.float32)
+    begin = -room.ctypes.data % 64 // 4
+    aligned, unaligned, large = (
+        room[begin:][:100],
+        room[begin + 2 :][:100].reshape(4, 25),
+        room[begin + 2 :][:1_000_000],
+    )
+    assert in_lines(aligned) is aligned
+    assert in_lines(large) is large
+    moved = in_lines(unaligned)
+    assert moved.ctypes.data % 64 == 0
+    assert np.array_equal(moved, unaligned)
 
 
 def test_a_model_of_torchs_on_the_cpu_lends_its_weights() -> None:
