@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from fit_check import check
-from fit_measure import MEASUREMENTS, measure_all, read_lines
+from fit_measure import MEASUREMENTS, measure_all, measured_step_tokens, read_lines
 from lever_runs import add_command
 
 from minigpt.training.difficulty import LEARNED
@@ -140,6 +140,7 @@ def fitted_lines(path: Path, size: str) -> list[dict[str, Any]]:
         for line in read_lines(path)
         if (line["train_bytes"] < SMALL_TEXT) == (size == "small")
         and (line["tokenizer"] == "bpe" or line["weight_decay"] <= MOST_DECAY_OF_CHARACTERS)
+        and line["batch_size"] * line["context"] == measured_step_tokens(line["tokens"])
     ]
 
 

@@ -38,6 +38,7 @@ MOST_EPOCHS = 5.0  # of a pretrained model, which soon memorises another text
 _SMALLEST_VOCABULARY, _LARGEST_VOCABULARY = 1.4, 4.6  # times the root of the bytes
 _FEWEST_STEPS, _FEWEST_MEASURED = 30, 49  # of a given model; of a new one
 _FEWEST_STEP_TOKENS = 1024
+_MOST_BY_SMALL_STEPS = 2e6  # tokens, with the fewest in a step
 _TIE = 0.0075  # of the expected loss, which is no more exact; a smaller model is quicker to train and to sample from
 _RECOMPUTING = 0.75  # of the speed, where gradient checkpointing runs blocks forward a second time
 
@@ -258,9 +259,9 @@ class Search:
             at_once = step_tokens if batch else min(step_tokens, processes * GPU_TOKENS)
             tokens_per_second = factor * self.speed.tokens_per_second(model, at_once)
             tokens = max(1, round(share * self.seconds * _STEPS_SHARE * tokens_per_second))
-            if batch or _tokens_per_step(tokens) <= step_tokens:
+            if batch or tokens_per_step(tokens) <= step_tokens:
                 break
-            step_tokens = _tokens_per_step(tokens)
+            step_tokens = tokens_per_step(tokens)
         batch = batch or processes * max(1, round(at_once / context / processes))
         accumulation = max(1, step_tokens // at_once)
         return PlannedRun(
@@ -322,10 +323,10 @@ def _training(run: PlannedRun, text: TextSize) -> Training:
     )
 
 
-def _tokens_per_step(tokens: float) -> int:
-    """1,024 for trainings of about two million tokens, as measured; beyond that it grows with their square root."""
+def tokens_per_step(tokens: float) -> int:
+    """The tokens of a step: 1,024 for up to two million in all, as measured, and more with the root of their number."""
     step = _FEWEST_STEP_TOKENS
-    while step < 65536 and tokens > 3e6 * (step / _FEWEST_STEP_TOKENS) ** 2:
+    while step < 65536 and tokens > _MOST_BY_SMALL_STEPS * (step / _FEWEST_STEP_TOKENS) ** 2:
         step *= 2
     return step
 

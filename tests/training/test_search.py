@@ -8,7 +8,7 @@ from minigpt.errors import ConfigError
 from minigpt.settings import Choices, ModelConfig, TrainConfig
 from minigpt.training.pace import adamw_rate, chosen_by, paced
 from minigpt.training.records import PlannedRun
-from minigpt.training.search import SHAPES, Search, TextSize, _smaller_first
+from minigpt.training.search import SHAPES, Search, TextSize, _smaller_first, tokens_per_step
 from minigpt.training.speed import GPU_TOKENS, Speed, heads_of, training_flops_per_token
 
 LENGTHS = {512: 1.95, 1024: 2.5, 2048: 2.9, 4096: 3.2}
@@ -159,6 +159,13 @@ def test_a_gpu_has_larger_steps_the_more_of_them_there_are() -> None:
     assert step_tokens == sorted(step_tokens)
     assert step_tokens[0] < step_tokens[-1]
     assert step_tokens[-1] > GPU_TOKENS  # so large a step is done in parts, as the memory of more was not seen
+
+
+@pytest.mark.parametrize(
+    ("tokens", "of_a_step"), [(1e5, 1024), (2e6, 1024), (2.1e6, 2048), (8e6, 2048), (8.1e6, 4096), (1e12, 65536)]
+)
+def test_longer_trainings_take_larger_steps(tokens: float, of_a_step: int) -> None:
+    assert tokens_per_step(tokens) == of_a_step
 
 
 def test_what_is_good_for_a_text_is_counted_in_steps_and_all_else_in_seconds() -> None:
