@@ -14,7 +14,7 @@ Questions to a checkpoint are texts, and its answers are records, which a notebo
                     sample(text)         continues the text piece by piece, with a record per step
                     choose(text, ...)    how probable each of several continuations is
                     attend(text)         where each attention head looks
-                    align(text)          which words of a source a model of pairs looks at
+                    align(text)          which words of a source a model of pairs attends to
                     shared_word(a, b)    a word in two texts, layer by layer
                     by_layer(text)       what each layer would predict: the logit lens
                     attribution(text)    what each token did for the next one

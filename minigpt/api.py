@@ -159,7 +159,7 @@ class Checkpoint(on_disk.Checkpoint):
     def align(
         self, text: str, target: str | None = None, *, layer: int | None = None, head: int | None = None
     ) -> AlignmentGrid:
-        """Return which words of `text` a model of pairs looks at as it writes each word of its translation.
+        """Return which words of `text` a model of pairs attends to as it writes each word of its translation.
 
         `target` is what it writes, by default its own translation. With a `layer`, counted from 1, return the mean of
         its heads, or one `head`; by default, of the layer whose attention has the lowest entropy.

@@ -1,6 +1,5 @@
 """A run once more: the entries of run.json that repeat it, and how one that was stopped is continued."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import torch
 
+from minigpt.checkpoint.files import storable
 from minigpt.checkpoint.runs import FINISHED, RUN, find_run, newest_run, read_run_info
 from minigpt.errors import CheckpointError, as_flag
 from minigpt.settings import DEFAULT_MINUTES, Choices, Length, Machine, Output, TextSettings, TrainConfig, settings_of
@@ -74,7 +74,7 @@ def _as_flags(values: Mapping[str, Any]) -> Iterator[str]:
 def _storable(value: Any) -> Any:
     """Replace bytes in names that are not UTF-8, which JSON cannot hold."""
     if isinstance(value, str):
-        return os.fsencode(value).decode("utf-8", "backslashreplace")
+        return storable(value)
     return [_storable(each) for each in value] if isinstance(value, list | tuple) else value
 
 

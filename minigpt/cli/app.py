@@ -33,7 +33,7 @@ COMMANDS = {
     ),
     "inspect-attention": (
         "inspect_attention:inspect_attention",
-        "Show which earlier tokens each token of a text looks at, by layer and head.",
+        "Show which earlier tokens each token of a text attends to, by layer and head.",
     ),
     "inspect-embeddings": (
         "inspect_embeddings:inspect_embeddings",

@@ -1,4 +1,4 @@
-"""`minigpt inspect-attention`: which earlier tokens each token of a text looks at, or which words of its source."""
+"""`minigpt inspect-attention`: which earlier tokens each token of a text attends to, or which words of its source."""
 
 from typing import Annotated
 
@@ -18,7 +18,7 @@ def inspect_attention(
     json: Json = False,
     csv: Annotated[
         bool,
-        csv_flag("A row per head; with --layer, or for a model of pairs, a row per token and token that it looks at"),
+        csv_flag("A row per head; with --layer, or for a model of pairs, a row per token and token that it attends to"),
     ] = False,
     html: Html = None,
     machine: Machine,
@@ -31,6 +31,6 @@ def inspect_attention(
     [bold]minigpt inspect-attention "can I have the check?" --with "I check the list"[/bold]
         a word in two texts
     [bold]minigpt inspect-attention "the European Economic Area" -c checkpoints/translations[/bold]
-        which words a translation looks at
+        which words a translation attends to
     """
     inspect("inspect-attention", flags, Output(json, csv, html), source=source, machine=machine, given=given)

@@ -105,7 +105,7 @@ static void ON(softmax_backward)(float *scores, float *gradient, float log, floa
 }
 
 /* Causal self-attention in each window: y [N, C] from the queries, keys and values, qkv + bias [N, 3C]. `logs` [N, H]
-   receives the logarithm of each softmax's denominator. A block of queries at a time looks at the keys up to its last,
+   receives the logarithm of each softmax's denominator. A block of queries at a time attends to the keys up to its last,
    so the weights are never in memory as a whole. Vaswani et al., 2017; Dao et al., "FlashAttention", 2022. */
 static void ON(attention)(float *restrict y, float *restrict logs, const float *restrict qkv,
                           const float *restrict bias, const Model *m, long N, float *space)

@@ -3,7 +3,7 @@
 Shapes stand at the line ends and, where it helps, in the names:
 
     B  batch        T  tokens (time)     C  width (channels)
-    H  heads        D  head width, C/H   V  vocabulary          S  tokens looked at, the cached ones included
+    H  heads        D  head width, C/H   V  vocabulary          S  tokens attended to, the cached ones included
     I  inside the MLP, 4C unless a checkpoint says otherwise
 
 Names of the weights (`wte`, `c_attn`, `ln_f`, ...) and their layout are those of the GPT-2 release, so that

@@ -4,7 +4,7 @@ An encoder reads the source, and a decoder writes the target. Multi-head attenti
 itself, the target over its own past, and the target over the source. Each is added to what it read and normalised
 (post-norm). It is saved as transformers' Marian, which computes the same.
 
-Shapes are named as in gpt.py; S is the number of tokens of the source, or generally of those that are looked at.
+Shapes are named as in gpt.py; S is the number of tokens of the source, or generally of those that are attended to.
 """
 
 import math
@@ -32,7 +32,7 @@ def attend(
 ) -> Tensor:
     """Scaled dot-product attention [B, T, C]: for each query the mean of the values, weighted by how well keys match.
 
-    `allowed` [B, 1, 1, S] or [T, S] says which keys may be looked at; None allows all. A list `weights` receives
+    `allowed` [B, 1, 1, S] or [T, S] says which keys may be attended to; None allows all. A list `weights` receives
     them, [B, H, T, S].
     """
     if weights is None:

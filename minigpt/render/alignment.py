@@ -1,4 +1,4 @@
-"""What a model of pairs looks at: a grid of the words of a source and a target, and the section of a page."""
+"""What a model of pairs attends to: a grid of the words of a source and a target, and the section of a page."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -99,7 +99,7 @@ def _caption(grid: AlignmentGrid, screen: Screen, *, sharpest: bool) -> Text:
     return screen.caption(
         which,
         "the layer whose rows have the lowest entropy" if sharpest else "",
-        "a row is what a word of the target looks at as it is written, and adds up to 100 %",
+        "a row is what a word of the target attends to as it is written, and adds up to 100 %",
         "whole words: shares of a source word's tokens are summed, rows of a target word's averaged" if joined else "",
         "" if rate is None else f"alignment error rate {percent(rate, 1)}, against the true links of words",
     )

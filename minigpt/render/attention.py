@@ -1,4 +1,4 @@
-"""What attention heads look at: tables of a summary, a grid or a word in two texts, and the section of a page."""
+"""What attention heads attend to: tables of a summary, a grid or a word in two texts, and the section of a page."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -66,7 +66,7 @@ def head_table(heads: Sequence[HeadSummary], screen: Screen) -> Text:
 
 
 def grid_table(grid: AttentionGrid, screen: Screen, *, scores: bool = False) -> Iterator[Text]:
-    """A row for each token that looks, a column for each one that it looks at: percentages, or raw scores.
+    """A row for each token, a column for each one that it attends to: percentages, or raw scores.
 
     Columns are numbered as the rows are. Without room for numbers, a bar's height is the share; the shares of tokens
     without a column are summed in `older`.
@@ -114,7 +114,7 @@ def _grid_caption(grid: AttentionGrid, first: int, cells: int, screen: Screen, *
     else:
         signs = f"every tenth column has a mark; {screen.symbols.levels[-1]} is all" if cells == 1 else "in percent"
         sums = "a row adds up to 100 %, before each share is rounded"
-        how = ("a row is what its token looks at, itself last", sums, signs)
+        how = ("a row is what its token attends to, itself last", sums, signs)
     hidden = f"the first {quantity(first, 'token')} have no column" if first else ""
     return screen.caption(which, *how, hidden)
 
@@ -130,7 +130,7 @@ def shared_word_table(shared: SharedWord, screen: Screen) -> Parts:
         screen.caption(
             "moved: the distance from the embedding, in lengths of the embedding",
             "cosine: to the embedding, which is token and position",
-            "looks at: whole words, the weights of their tokens added up; mean of the layer's heads, raw softmax",
+            "attends to: whole words, the weights of their tokens added up; mean of the layer's heads, raw softmax",
         )
     )
     return Parts(parts)
@@ -158,7 +158,7 @@ def _word_lines(context: WordInContext, screen: Screen) -> Iterator[Part]:
     # Without room for a few words on the line, they get a line of their own.
     beside = screen.width >= 60
     looks = Column[WordLayer](
-        "looks at",
+        "attends to",
         3,
         lambda layer: partial(_looks, layer, symbols),
         left=True,

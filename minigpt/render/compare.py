@@ -251,7 +251,7 @@ def comparison_caption(comparison: Comparison, screen: Screen) -> Iterator[Text]
     if comparison.pairs:
         yield screen.caption(
             "exact: the model's first choices are the target, to the letter",
-            "alignment: each target word with the source word it looks at most, in the layer that errs least",
+            "alignment: each target word with the source word it attends to most, in the layer that errs least",
         )
     yield screen.caption(
         "every model is trained once, so a small lead may be chance",

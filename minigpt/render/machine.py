@@ -75,13 +75,13 @@ def write_rows(kind: type[Any], records: Iterable[Any], file: TextIO, *, without
 GRID_COLUMNS = (
     *("layer", "head"),  # no head for the mean of the layer's
     *("position", "id", "text", "bytes"),  # of the token that looks
-    *("at_position", "at_id", "at_text", "at_bytes"),  # of the one that it looks at
+    *("at_position", "at_id", "at_text", "at_bytes"),  # of the one that it attends to
     *("weight", "score"),
 )
 
 
 def write_grid(grid: AttentionGrid, file: TextIO) -> None:
-    """A header, then a row for each pair of a token and one that it looks at."""
+    """A header, then a row for each pair of a token and one that it attends to."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(GRID_COLUMNS)
     tokens = _numbered(grid.tokens)

@@ -13,7 +13,7 @@ from zlib import crc32
 
 import numpy as np
 
-from minigpt.errors import CorpusError, named
+from minigpt.errors import CorpusError
 from minigpt.settings import TextFormat
 from minigpt.text.blocks import Block
 from minigpt.text.compression import decompress
@@ -21,7 +21,7 @@ from minigpt.text.corpus import Corpus, Split, corpus_of, read_corpus
 from minigpt.text.decoding import decode
 from minigpt.text.findings import Findings
 from minigpt.text.formats import JSON, JSON_LINES, PARQUET, clean, parquet_rows, suffix_of
-from minigpt.text.json_texts import array_items, json_lines, split_lines, text_of, where, whole_characters
+from minigpt.text.json_texts import array_items, json_lines, no_field, split_lines, text_of, where, whole_characters
 from minigpt.text.shards import Ids, TokenData
 from minigpt.text.sources import File
 from minigpt.text.translations import translations
@@ -109,9 +109,9 @@ def _csv_rows(chunks: Iterable[str], name: str, fields: tuple[str, str]) -> Iter
             if not row:
                 continue
             if len(row) != len(header):
-                place = f"{name} line {rows.line_num:,}"
+                columns = f"{len(row)} column{'s' if len(row) > 1 else ''}"
                 raise CorpusError(
-                    f"{place} has {len(row)} columns, and the first line has {len(header)}.\n"
+                    f"{name} line {rows.line_num:,} has {columns}, and the first line has {len(header)}.\n"
                     'A comma inside a field needs quotes: "red, green".'
                 )
             yield row[at[0]], row[at[1]]
@@ -123,15 +123,7 @@ def _column(header: list[str], field: str, name: str) -> int:
     names = [each.strip() for each in header]
     if field in names:
         return names.index(field)
-    raise no_pair_field(f'{name} has no column "{field}" in its first line, which names the columns', names)
-
-
-def no_pair_field(problem: str, names: list[str]) -> CorpusError:
-    """The error for a field that is not there, with those that are."""
-    listed = ", ".join(names[:10]) or "none"
-    return CorpusError(
-        f"{problem}; it has: {listed}.\nName the two with {named('source_field')} and {named('target_field')}."
-    )
+    raise no_field(f'{name} has no column "{field}" in its first line', "columns", names, [], "source_field")
 
 
 def _array(chunks: Iterable[str], name: str) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """English phrases and their French, made by a small grammar, with the word that each word comes from.
 
 Adjectives move behind their noun and agree with it in gender and number, articles contract (de + le = du) and are
-elided (l'), and a negation encloses its verb. So a translation depends on words far apart, and what an attention ought
-to look at is known.
+elided (l'), and a negation encloses its verb. So a translation depends on words far apart, and where attention should
+lie is known.
 """
 
 from collections.abc import Iterator, Sequence

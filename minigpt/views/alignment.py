@@ -1,4 +1,4 @@
-"""Which words of the source each word of the target looks at as it is written, in a model of pairs.
+"""Which words of the source each word of the target attends to as it is written, in a model of pairs.
 
 Layers and heads count from 1. By default, the mean of the heads of the sharpest layer is shown: the one whose rows have
 the lowest mean entropy, which needs no truth. Measured on 301 of the built-in pairs, with the true target fed in: of
@@ -92,7 +92,7 @@ def align(model: Model, tokenizer: Tokenizer, text: str, target: str | None = No
 
 
 def _attentive(model: Model) -> EncoderDecoder:
-    """The model, which must look at a source. Raises ConfigError."""
+    """The model, which must attend to a source. Raises ConfigError."""
     from minigpt.models.encoder_decoder import EncoderDecoder
 
     kind = model.config.model
@@ -101,7 +101,7 @@ def _attentive(model: Model) -> EncoderDecoder:
     require(
         kind != "seq2seq",
         f"This model is {NAMES[kind]} without attention: it hands over one vector for the whole source, so no word of "
-        "the target looks at a word of it.",
+        "the target attends to a word of it.",
     )
     return model
 
@@ -207,7 +207,7 @@ VIEW = View(
     command="inspect-attention",
     record=AlignmentGrid,
     ask=_ask,
-    title="Which words of the source each word of the target looks at",
+    title="Which words of the source each word of the target attends to",
     settings=_Flags,
     takes=("layer", "head", "target"),
     page=_every_grid,

@@ -48,7 +48,7 @@ def test_a_text_may_come_from_a_file(attention: Run) -> None:
 def test_a_word_is_followed_in_two_texts(attention: Run) -> None:
     result = attention("The cat sat.", "--with", "a dog and the cat", "--word", "Cat")
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.count("looks at") == 3
+    assert result.stdout.count("attends to") == 3
     shared = json.loads(attention("The cat sat.", "--with", "a dog and the cat", "--json").stdout)
     assert [shared[text]["word"] for text in ("first", "second")] == ["The", "the"]
     assert len(shared["cosines"]) == len(shared["first"]["layers"]) == 2

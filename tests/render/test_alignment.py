@@ -39,7 +39,7 @@ EXAMPLE = AlignmentGrid(
 
 
 def large(count: int) -> AlignmentGrid:
-    """Every token looks at all alike."""
+    """Every token attends to all alike."""
     texts = ["The", " cat", "\x1b[31m", None, " incomprehensibilities", "[/INST]", "速い", "e\u0301", "a" * 300]
     source = tokens(*(texts[i % len(texts)] for i in range(count)))
     ones = (1,) * (count + 1)

@@ -60,7 +60,7 @@ def test_the_grid_has_the_source_across_and_the_target_down(opened: Open) -> Non
     rows = browser["[...document.querySelectorAll('.grid tbody th')].map((cell) => cell.textContent)"]
     assert rows == WORDS[SOURCE : SOURCE + TARGET]
     assert numbers(browser) == pytest.approx(expected(2, 1), abs=1)  # rounded twice
-    assert "layer 2, head 1: word5 (1) looks at" in browser.text(".looks")
+    assert "layer 2, head 1: word5 (1) attends to" in browser.text(".looks")
 
 
 def test_layers_heads_and_words_are_flipped_through(opened: Open) -> None:
@@ -72,8 +72,8 @@ def test_layers_heads_and_words_are_flipped_through(opened: Open) -> None:
     browser.press("ArrowUp")
     assert numbers(browser) == pytest.approx(expected(1, None), abs=1)
     browser.mouse(".grid tbody tr:nth-child(3) td")
-    assert "mean of layer 1: word7 (3) looks at" in browser.text(".looks")
-    assert browser[f"{CELLS}[10].title"].startswith("word7 looks at word0: ")
+    assert "mean of layer 1: word7 (3) attends to" in browser.text(".looks")
+    assert browser[f"{CELLS}[10].title"].startswith("word7 attends to word0: ")
 
 
 @pytest.mark.parametrize("width", [360, 1280])

@@ -63,7 +63,7 @@ def test_layers_and_heads_are_flipped_through(opened: Callable[..., Browser]) ->
     assert numbers(browser) == pytest.approx(expected(grids[2, None]), abs=1)
     browser.mouse(".grid tbody tr:nth-child(3) td")
     largest = max(range(3), key=lambda key: grids[2, None].weights[2][key])
-    assert f"looks at {visible(NAMES[largest])} ({largest + 1}) " in browser.text(".looks")
+    assert f"attends to {visible(NAMES[largest])} ({largest + 1}) " in browser.text(".looks")
     assert browser["document.querySelector('.head').value"] == "mean"
     assert browser["window.hacked"] is None
 
@@ -151,7 +151,7 @@ def test_lines_lead_from_the_chosen_token_to_those_that_it_looks_at(opened: Call
     assert lines(browser) == pytest.approx(drawn(grid, 19), abs=0.0006)
     browser.click("[data-token='6']")
     assert lines(browser) == pytest.approx(drawn(grid, 6), abs=0.0006)
-    assert "word6 (7) looks at" in browser.text(".looks")
+    assert "word6 (7) attends to" in browser.text(".looks")
     assert browser["document.querySelector('.grid tr.shown').dataset.row"] == "6"
     widths = browser[f"{PATHS}.map((path) => parseFloat(path.style.strokeWidth))"]
     assert widths.index(max(widths)) == lines(browser).index(max(lines(browser)))

@@ -1,4 +1,4 @@
-"""Which words of a source a model of pairs looks at: exact rates, whole rows, and the weights of Marian."""
+"""Which words of a source a model of pairs attends to: exact rates, whole rows, and the weights of Marian."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -52,7 +52,7 @@ def make_pairs(pairs_tokenizer: Tokenizer) -> MakePairs:
 
 
 def test_the_rate_of_the_example_counts_words_by_their_bytes() -> None:
-    """A token for each character: all of a word's tokens look at the first character of its word."""
+    """A token for each character: all of a word's tokens attend to the first character of its word."""
     source, target = EXAMPLE.source, EXAMPLE.target
     starts = {number: start for number, (start, _) in enumerate(EXAMPLE.source_spans)}
     true = {word: source_word for source_word, word in EXAMPLE.links}

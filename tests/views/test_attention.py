@@ -1,4 +1,4 @@
-"""What heads look at, against attention written out again, the fused path, and toys whose answer is known."""
+"""What heads attend to, against attention written out again, the fused path, and toys whose answer is known."""
 
 import copy
 import math

@@ -1,4 +1,4 @@
-// A text whose chosen token is joined by lines to the tokens that it looks at, one colour for each head.
+// A text whose chosen token is joined by lines to the tokens that it attends to, one colour for each head.
 //
 // `new Arcs(box, labels)` fills the box with the tokens and an SVG above them. `show(row, heads)` draws: a head has its
 // `hue` (degrees) and `weights` (shares between 0 and 1, one for each token up to the row). `at(event)` is the number of

@@ -1,4 +1,4 @@
-// What each token looks at: a grid, a list for one token, and, if it looks at the same text, lines over the text.
+// What each token attends to: a grid, a list for one token, and, if that is in the same text, lines over the text.
 // `looked`: the tokens of another text. `chosen`: layer and head of the grid that is shown first.
 views.attention = views.alignment = (section, { tokens, looked, grids, chosen }) => {
   const find = (selector) => section.querySelector(selector);
@@ -67,7 +67,7 @@ views.attention = views.alignment = (section, { tokens, looked, grids, chosen })
       row.forEach((cell, j) => {
         const weight = weights[i][j];
         shade(cell, weight / whole);
-        cell.title = `${tokens[i]} looks at ${columns[j]}: ${share(weight)}`;
+        cell.title = `${tokens[i]} attends to ${columns[j]}: ${share(weight)}`;
         cell.textContent = !at.numbered ? "" : weight < 5 ? "·" : Math.round(weight / 10);
       });
     });
@@ -94,7 +94,7 @@ views.attention = views.alignment = (section, { tokens, looked, grids, chosen })
     const rest = others.reduce((sum, [weight]) => sum + weight, 0);
     if (others.length) list.push(`${others.length} other${others.length > 1 ? "s" : ""} ${share(rest)}`);
     const name = head === null ? `mean of layer ${layer}` : `layer ${layer}, head ${head}`;
-    find(".looks").textContent = `${name}: ${tokens[at.row]} (${at.row + 1}) looks at ${list.join(", ")}${note ? ` · ${note}` : ""}`;
+    find(".looks").textContent = `${name}: ${tokens[at.row]} (${at.row + 1}) attends to ${list.join(", ")}${note ? ` · ${note}` : ""}`;
   }
 
   function move(name, step, count) {

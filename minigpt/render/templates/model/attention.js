@@ -96,7 +96,7 @@ parts.attention = class {
   // A cell in words; without one, what the grid shows.
   read(cell) {
     const { reading, layer, head } = this.page.looking, name = (i) => `${this.page.label(reading.ids[i])} (${reading.start + i + 1})`;
-    if (!cell) this.find(".looks").textContent = `layer ${layer + 1}, head ${head + 1}: a row for each token that looks, a column for each that is looked at`;
+    if (!cell) this.find(".looks").textContent = `layer ${layer + 1}, head ${head + 1}: a row for each token, a column for each that it attends to`;
     else {
       const [t, s] = cell, weight = percent(reading.weights(layer, head, t)[s]), score = Numbers.figure(reading.scores(layer, head, t)[s]);
       this.find(".looks").textContent = `${name(t)} attends to ${name(s)} with ${weight}, score ${score}`;
@@ -131,7 +131,7 @@ parts.attention = class {
   }
 };
 
-// Attention as lines over the text, from the token that looks to those that it looks at.
+// Attention as lines over the text, from a token to those that it attends to.
 class Lines {
   constructor(root, page) {
     this.page = page;

@@ -1,4 +1,4 @@
-// The attention of one head as a grid, a row for each token that looks and a column for each that is looked at.
+// The attention of one head as a grid, a row for each token and a column for each that it attends to.
 const AttentionGrid = (() => {
   const MOST = 2.5; // rem of a cell
   const NUMBERED = 1.6; // rem of a cell into which a number fits
