@@ -9,6 +9,7 @@ from collections.abc import Callable
 from statistics import median_low
 
 _TRIAL = 4  # steps that tell how fast a number of threads is
+_AWAKE = 0.01  # seconds until the system has given each of the threads a core of its own
 _CLEARLY = 0.9  # of the time of one thread: what all of them must stay below to be worth their cores
 _UPSET = 4  # times the usual: another program has taken a core
 _PATIENCE = 50  # a lost trial is repeated after so many times as long as it took
@@ -52,6 +53,7 @@ class StepThreads:
         self._times: deque[float] = deque(maxlen=_TRIAL)
         self._usual: dict[int, float] = {}
         self._rest = 0.0  # seconds until the next trial; none is due while all threads are best
+        self._tried = 0.0  # seconds of the trial
         self._trying = most > 1
 
     def __enter__(self) -> int:
@@ -65,8 +67,10 @@ class StepThreads:
     def _learn(self, seconds: float) -> None:
         self._times.append(seconds)
         self._rest -= seconds
+        self._tried += seconds
         if self._trying:
-            if len(self._times) == _TRIAL or self._is_slower_than(self._usual.get(self._other)):
+            is_long = len(self._times) == _TRIAL and (self.count == 1 or self._tried >= _AWAKE)
+            if is_long or self._is_slower_than(self._usual.get(self._other)):
                 self._end_trial()
         elif self._is_slower_than(self._usual[self.count]):
             self._usual[self.count] = seconds
@@ -93,5 +97,5 @@ class StepThreads:
         self._times.clear()
 
     def _try(self, count: int) -> None:
-        self.count, self._trying = count, True
+        self.count, self._trying, self._tried = count, True, 0.0
         self._times.clear()

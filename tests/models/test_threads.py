@@ -41,6 +41,15 @@ def test_a_trial_ends_at_once_when_it_is_hopeless() -> None:
     assert Machine(2, 1.0, 40.0).run(50) == [1] * 4 + [2] + [1] * 45
 
 
+def test_threads_have_time_to_wake_up() -> None:
+    """Until they have, they may share a core, and quick steps would be over before."""
+    machine = Machine(2, 0.001, 0.0018)
+    machine.run(8)
+    machine.seconds[2] = 0.0005
+    assert machine.run(20)[-1] == 2
+    assert machine.run(1000).count(1) == 0
+
+
 def test_a_core_that_is_taken_away_is_noticed_and_its_return_too() -> None:
     machine = Machine(2, 1.0, 0.6)
     machine.run(50)
