@@ -56,8 +56,8 @@ static void meet(Thread me)
     if (me.count == 1) return;
     unsigned long now = atomic_load_explicit(&seats[me.number].met, memory_order_relaxed) + 1;
     atomic_store_explicit(&seats[me.number].met, now, memory_order_release);
-    for (long other = 0; other < me.count; other++)
-        for (long looks = 0; atomic_load_explicit(&seats[other].met, memory_order_acquire) < now; looks++) hold_on(looks);
+    for (long other = 0, looks = 0; other < me.count; other++, looks = 0)
+        while (atomic_load_explicit(&seats[other].met, memory_order_acquire) < now) hold_on(looks++);
 }
 
 static long long nanoseconds(void)
