@@ -12,7 +12,7 @@ _TRIAL = 4  # steps that tell how fast a number of threads is
 _AWAKE = 0.01  # seconds until the system has given each of the threads a core of its own
 _CLEARLY = 0.9  # of the time of one thread: what all of them must stay below to be worth their cores
 _UPSET = 4  # times the usual: another program has taken a core
-_PATIENCE = 50  # a lost trial is repeated after so many times as long as it took
+_PATIENCE = 100  # the next trial follows after so many times as long as the last one took
 
 _given: list[int] = []  # the number that was asked for, if any
 
@@ -44,16 +44,16 @@ class StepThreads:
     """Chooses one thread or `most` for each step, whichever is faster at the moment: `with step_threads as count:`.
 
     Threads with a core each halve the time of a step. When another program occupies one of the cores, every product
-    waits for the thread without one, and a step takes 40 times as long. Both are tried, and tried again when steps
-    become slow.
+    waits for the thread without one, and a step takes 40 times as long. Both are tried, tried again when steps become
+    slow, and every now and then, because either may have been tried at a bad moment.
     """
 
     def __init__(self, most: int, clock: Callable[[], float] = time.perf_counter) -> None:
         self.count, self.most, self._clock = 1, most, clock
         self._times: deque[float] = deque(maxlen=_TRIAL)
         self._usual: dict[int, float] = {}
-        self._rest = 0.0  # seconds until the next trial; none is due while all threads are best
-        self._tried = 0.0  # seconds of the trial
+        self._spent = self._rest = 0.0  # seconds in steps since a trial began or ended; when the next one is due
+        self._turned, self._steps, self._in_steps = 0.0, 0, 0.0  # when the count last changed, and the steps since then
         self._trying = most > 1
 
     def __enter__(self) -> int:
@@ -62,22 +62,22 @@ class StepThreads:
 
     def __exit__(self, *_: object) -> None:
         if self.most > 1:
-            self._learn(self._clock() - self._started)
+            now = self._clock()
+            self._learn(now - self._started, now)
 
-    def _learn(self, seconds: float) -> None:
+    def _learn(self, seconds: float, now: float) -> None:
         self._times.append(seconds)
-        self._rest -= seconds
-        self._tried += seconds
+        self._steps += 1
+        self._in_steps += seconds
+        self._spent += seconds
         if self._trying:
-            is_long = len(self._times) == _TRIAL and (self.count == 1 or self._tried >= _AWAKE)
+            is_long = self._steps >= _TRIAL and (self.count == 1 or now - self._turned >= _AWAKE)
             if is_long or self._is_slower_than(self._usual.get(self._other)):
-                self._end_trial()
+                self._end_trial(now)
         elif self._is_slower_than(self._usual[self.count]):
-            self._usual[self.count] = seconds
-            self._try(self._other)
-        elif self.count == 1 and self._rest <= 0:
-            self._usual[1] = median_low(self._times)
-            self._try(self.most)
+            self._begin_trial(seconds, now)
+        elif self._spent >= self._rest:
+            self._begin_trial(0.0, now)
 
     @property
     def _other(self) -> int:
@@ -87,15 +87,21 @@ class StepThreads:
         """Whether it is slower by so much that a few steps are enough to tell."""
         return usual is not None and sum(self._times) > _UPSET * _TRIAL * usual
 
-    def _end_trial(self) -> None:
+    def _begin_trial(self, spent: float, now: float) -> None:
+        """Try the other number. `spent`: the seconds of a slow step that led to the trial."""
+        # The mean, as a program that takes a core now and then makes some steps very slow, and others not.
+        self._usual[self.count], self._spent, self._trying = self._in_steps / self._steps, spent, True
+        self._turn(now)
+
+    def _end_trial(self, now: float) -> None:
         self._usual[self.count] = median_low(self._times)
         if self._other not in self._usual:
-            self._try(self._other)
+            self._turn(now)
             return
-        self._trying, self._rest = False, _PATIENCE * sum(self._times)
-        self.count = self.most if self._usual[self.most] < _CLEARLY * self._usual[1] else 1
-        self._times.clear()
+        self._trying, self._rest, self._spent = False, _PATIENCE * self._spent, 0.0
+        if self.count != (self.most if self._usual[self.most] < _CLEARLY * self._usual[1] else 1):
+            self._turn(now)
 
-    def _try(self, count: int) -> None:
-        self.count, self._trying, self._tried = count, True, 0.0
+    def _turn(self, now: float) -> None:
+        self.count, self._turned, self._steps, self._in_steps = self._other, now, 0, 0.0
         self._times.clear()

@@ -17,6 +17,7 @@ class Machine:
 
     def __init__(self, most: int, one: float, all_of_them: float) -> None:
         self.now, self.seconds, self.used = 0.0, {1: one, most: all_of_them}, list[int]()
+        self.every, self.extra, self._steps = 1, 0.0, 0  # what another program takes of so many steps with all threads
         self.threads = StepThreads(most, clock=lambda: self.now)
 
     def run(self, steps: int) -> list[int]:
@@ -24,7 +25,9 @@ class Machine:
         for _ in range(steps):
             with self.threads as count:
                 self.used.append(count)
-                self.now += self.seconds[count]
+                self._steps += count > 1
+                is_disturbed = count > 1 and self._steps % self.every == 0
+                self.now += self.seconds[count] + (self.extra if is_disturbed else 0)
         return self.used
 
 
@@ -63,6 +66,31 @@ def test_a_busy_machine_is_not_slowed_much_by_trials() -> None:
     machine = Machine(2, 1.0, 40.0)
     machine.run(10_000)
     assert machine.now < 1.05 * 10_000
+
+
+def test_a_program_that_takes_a_core_every_now_and_then_slows_steps_little() -> None:
+    machine = Machine(2, 0.00005, 0.00003)
+    machine.run(1000)
+    machine.every, machine.extra = 4, 0.0027
+    before = machine.now
+    machine.run(10_000)
+    assert machine.now - before < 1.2 * 10_000 * machine.seconds[1]
+
+
+def test_a_single_slow_step_of_one_thread_does_not_count_for_it() -> None:
+    machine = Machine(2, 0.00006, 0.0005)
+    machine.run(1000)
+    machine.seconds[1] = 0.002
+    machine.run(1)
+    machine.seconds[1] = 0.00006
+    assert machine.run(100)[-1] == 1
+
+
+def test_threads_that_have_become_a_little_slower_are_given_up() -> None:
+    machine = Machine(2, 1.0, 0.6)
+    machine.run(50)
+    machine.seconds[2] = 1.5
+    assert machine.run(1000)[-1] == 1
 
 
 def test_where_there_is_one_thread_there_is_nothing_to_try() -> None:
