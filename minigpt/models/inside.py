@@ -1,15 +1,14 @@
 """Records the inside of a GPT as it reads a text: its attention, and the residual stream after each layer."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from minigpt.models.gpt import GPT
-from minigpt.models.kv_cache import KVCache
-from minigpt.models.window import window_start, windows_at_once
+from minigpt.models.window import window_start
 
 
 @dataclass(frozen=True)
@@ -60,23 +59,3 @@ def layer_logits(model: GPT, ids: Sequence[int]) -> list[Tensor]:
     stream: list[Tensor] = []
     model(torch.tensor([window], device=model.device), last_only=True, stream=stream)
     return [model.unembed(x_BTC[:, -1:])[0, 0] for x_BTC in stream]
-
-
-@torch.inference_mode()
-def logits_without_each(model: GPT, ids: Sequence[int], cache: KVCache) -> Iterator[tuple[int, Tensor]]:
-    """(i, the logits [V] after `ids` without i), the last i first; `cache` holds all of `ids`.
-
-    Several adjacent i are batched. The tokens before them are in the cache, so only the tokens after them are read
-    again, overwriting entries that no later pass needs: half of the work of full passes.
-    """
-    ids_T = torch.tensor(ids, device=model.device)
-    batch = min(windows_at_once(model.config, model.device), len(ids))
-    caches = KVCache(model.config, batch, device=model.device, dtype=cache.kv.dtype)
-    caches.kv.copy_(cache.kv)
-    for end in range(len(ids), 0, -batch):
-        left_out = range(max(0, end - batch), max(batch, end))
-        start = min(left_out[0], len(ids) - 2)  # without the last token, the one before it is still to be read
-        behind_BT = torch.stack([torch.cat((ids_T[start:i], ids_T[i + 1 :])) for i in left_out])
-        caches.length = start
-        logits_BV = model(behind_BT, caches, last_only=True)[:, 0]
-        yield from reversed([(i, logits_V) for i, logits_V in zip(left_out, logits_BV, strict=True) if i < end])

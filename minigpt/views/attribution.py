@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from minigpt.models.gpt import GPT
+    from minigpt.models.native import NativeGPT
     from minigpt.text.tokenizer import Tokenizer
+
+_AT_ONCE = 8  # tokens left out in one pass: each is read as often as it comes after one of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +43,7 @@ class Attribution(Record):
 
 
 def leave_one_out(
-    model: GPT,
+    model: GPT | NativeGPT,
     tokenizer: Tokenizer,
     ids: Sequence[int],
     *,
@@ -54,32 +57,33 @@ def leave_one_out(
     together. Only the model's window is considered, and keeps its start when a token is left out. `progress` receives
     the number of tokens left out. Raises CorpusError if nothing would be left.
     """
-    import torch
-
-    from minigpt.models.arrays import as_array
-    from minigpt.models.inside import logits_without_each
-    from minigpt.models.kv_cache import KVCache
+    from minigpt.models.decoder import network_of
     from minigpt.models.window import window_start
     from minigpt.sampling.distribution import best_ids, candidates, distribution, surprisal
 
     start = window_start(len(ids), model.config.context)
-    window = ids[start:]
+    window = list(ids[start:])
     if len(window) < 2:
         raise CorpusError(
             f"To leave one out, {named('attribution')} needs a text of two tokens or more, and a context of two."
         )
-    cache = KVCache(model.config, device=model.device, dtype=model.wte.weight.dtype)
-    with torch.inference_mode():
-        logits_BTV = model(torch.tensor([window], device=model.device), cache, last_only=True)
-    dist = distribution(as_array(logits_BTV[0, 0]))
+    network = network_of(model)
+    cache = network.new_cache(min(_AT_ONCE, len(window)))
+    dist = distribution(network.read([window], cache)[0])
     explained = best_ids(dist.logits_V, 1)[0] if token is None else token
     whole = surprisal(dist.logits_V, explained)
+    cache.repeat_first()
     effects = []
-    for index, logits_V in logits_without_each(model, window, cache):
-        without = surprisal(as_array(logits_V), explained)
-        numbers = {"position": start + index, "surprisal_bits": without, "effect_bits": without - whole}
-        effects.append(TokenEffect.of(tokenizer, window[index], **numbers))
-        progress(1)
+    # The last token first: those before the ones left out are in the cache, and only those after them are read again.
+    for end in range(len(window), 0, -_AT_ONCE):
+        left_out = range(max(0, end - _AT_ONCE), end)
+        first = cache.length = min(left_out[0], len(window) - 2)  # without the last token, the one before it is read
+        logits_BV = network.read([window[first:i] + window[i + 1 :] for i in left_out], cache)
+        for index, logits_V in zip(reversed(left_out), reversed(logits_BV), strict=True):
+            without = surprisal(logits_V, explained)
+            numbers = {"position": start + index, "surprisal_bits": without, "effect_bits": without - whole}
+            effects.append(TokenEffect.of(tokenizer, window[index], **numbers))
+            progress(1)
     return Attribution(
         position=len(ids),
         token=candidates(dist, [explained], tokenizer.token_bytes)[0],
@@ -102,10 +106,12 @@ class _Flags(Settings):
 
 def _ask(question: Question) -> Answer:
     from minigpt.models.decoder import decoding_threads
+    from minigpt.models.network import is_gpt
     from minigpt.models.window import window_start
 
-    explained = question.only_tracked(f"{named('attribution')} explains")
-    model = question.gpt(f"{named('attribution')} leaves tokens out of the keys and values")
+    explained, model = question.only_tracked(f"{named('attribution')} explains"), question.model
+    if not is_gpt(model):
+        model = question.gpt(f"{named('attribution')} leaves tokens out of the keys and values")
     seen = len(question.ids) - window_start(len(question.ids), model.config.context)
     with decoding_threads(model):
         progress = question.stages("leaving out", seen, "tokens")
@@ -120,4 +126,5 @@ VIEW = View(
     settings=_Flags,
     asked_by=("attribution",),
     takes=("track",),
+    needs_torch=False,
 )

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from minigpt.errors import CorpusError
-from minigpt.models import inside
 from minigpt.models.gpt import GPT
 from minigpt.text.tokenizer import Tokenizer
+from minigpt.views import attribution
 from minigpt.views.attribution import leave_one_out
 
 IDS = [5, 9, 40, 301, 77, 9, 9, 120, 3, 254]
@@ -42,7 +42,7 @@ def test_an_effect_is_the_difference_of_two_whole_passes(
 def test_effects_do_not_depend_on_how_many_are_found_at_once(
     model: GPT, bpe: Tokenizer, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inside, "windows_at_once", lambda config, device: batch)
+    monkeypatch.setattr(attribution, "_AT_ONCE", batch)
     record = leave_one_out(model, bpe, IDS, token=200)
     assert [(effect.position, effect.id) for effect in record.effects] == list(enumerate(IDS))
     expected = [-bits(model, IDS[:i] + IDS[i + 1 :], 200) for i in range(len(IDS))]
