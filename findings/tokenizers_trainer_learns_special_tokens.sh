@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# tokenizers 0.23.3 (Python 3.11): a BPE trainer learns its own special tokens by heart, letter by letter.
+# tokenizers 0.23.3 (Python 3.11): a BPE trainer learns merges of its own special tokens, letter by letter.
 #
 # When a text is encoded, special tokens are cut out before anything else. When a tokenizer is trained, they are not: the
 # "<|endoftext|>" between two documents is text like any other, although the trainer was told that it is special. In a

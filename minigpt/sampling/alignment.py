@@ -38,7 +38,7 @@ def tokens_of_words(text: str, spans: Spans, token_bytes: Sequence[int]) -> list
 def links_of(
     weights_TS: np.ndarray, source_words: Sequence[Sequence[int]], target_words: Sequence[Sequence[int]]
 ) -> set[tuple[int, int]]:
-    """Each target word with the source word that it looks at most.
+    """Each target word with the source word that it attends to most.
 
     A word's weight is the sum over its tokens; a target word's is the mean over its own.
     """

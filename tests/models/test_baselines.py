@@ -1,4 +1,4 @@
-"""Each baseline counts its weights, reads a text in one pass or token by token alike, and learns it by heart."""
+"""Each baseline counts its weights, reads a text in one pass or token by token alike, and memorises it."""
 
 from collections.abc import Callable
 

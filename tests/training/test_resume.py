@@ -215,7 +215,7 @@ def test_a_finished_run_can_be_trained_longer(text: Corpus) -> None:
     assert json.loads((path / "run.json").read_text())["train"]["steps"] == 18
 
 
-# Losses as if the text were learned by heart after a while, far from what so small a model would do.
+# Losses as if the text were memorised after a while, far from what so small a model would do.
 PATIENT = replace(SETTINGS, steps=40, patience=2, learning_rate=1e-2)
 
 

@@ -1,4 +1,4 @@
-"""Schedules by steps, losses against direct computations, and a toy that learns its text by heart."""
+"""Schedules by steps, losses against direct computations, and a toy that memorises its text."""
 
 import gc
 import math
