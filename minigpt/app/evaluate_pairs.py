@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from minigpt.app.evaluate_events import Remark, Skipped
 from minigpt.app.opening import Stages, about
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import CorpusError, escaped, named
@@ -69,17 +68,15 @@ class PairEvaluation:
         self._precision = resolve_precision(windows.precision, self._model.device, config.width)
         self._labels = known_labels(checkpoint) or ()
 
-    def run(self, files: Sequence[str], text: TextFormat, stages: Stages) -> Iterator[Skipped | Remark | PairScore]:
-        """Yields the skipped files, if any, and remarks; a score for each file; last, the score of all files together.
+    def run(self, files: Sequence[str], text: TextFormat, stages: Stages) -> Iterator[str | PairScore]:
+        """Yields sentences about what was read and measured, a score for each file, and last that of all together.
 
         Raises CorpusError if there is nothing to score.
         """
         corpus = read_pairs(files, text, progress=stages("reading", None), to_learn=False)
-        if corpus.skipped:
-            yield Skipped(corpus.skipped)
-        yield from map(Remark, corpus.notes)
+        yield from filter(None, (corpus.skipped_note, *corpus.notes))
         if not has_sacrebleu() and not self._labels:  # a label is no translation
-            yield Remark(
+            yield (
                 "chrF and BLEU are left out: they need the package sacrebleu, not installed here. From your clone of "
                 "minigpt: pip install -e '.[translation]'"
             )
@@ -88,7 +85,7 @@ class PairEvaluation:
             whole.add(measured)
             yield self._score(name, measured)
         total = self._score(None, whole)
-        yield from map(Remark, self._remarks(total))
+        yield from self._remarks(total)
         yield total
 
     def _remarks(self, total: PairScore) -> Iterator[str]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigpt.app.evaluate_events import Remark, Skipped
 from minigpt.app.opening import Stages, about, open_checkpoint
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import CorpusError, escaped
@@ -21,8 +20,6 @@ from minigpt.text.losses import Losses
 
 if TYPE_CHECKING:
     from minigpt.app.evaluate_pairs import PairEvaluation
-
-__all__ = ["Evaluation", "Remark", "Skipped"]
 
 
 class Evaluation:
@@ -53,16 +50,14 @@ class Evaluation:
 
         return PairEvaluation(loaded, windows)
 
-    def run(self, files: Sequence[str], text: TextFormat, stages: Stages) -> Iterator[Skipped | Remark | FileScore]:
-        """Yields the skipped files, if any, and remarks; a score for each file; last, the score of all files together.
+    def run(self, files: Sequence[str], text: TextFormat, stages: Stages) -> Iterator[str | FileScore]:
+        """Yields sentences about what was read, a score for each file, and last that of all together.
 
         Raises CorpusError if there is nothing to score.
         """
         progress = stages("reading", None)
         corpus = read_corpus(files, text, progress=progress, to_learn=False)
-        if corpus.skipped:
-            yield Skipped(corpus.skipped)
-        yield from map(Remark, filter(None, (*corpus.notes, corpus.separator_note)))
+        yield from filter(None, (corpus.skipped_note, *corpus.notes, corpus.separator_note))
         scores = []
         for each in self._scores(corpus, stages("scoring", corpus.utf8_bytes, "bytes")):
             scores.append(each)

@@ -7,7 +7,7 @@ import typer
 
 from minigpt.cli.console import note, print_lines, stderr
 from minigpt.cli.flags import Checkpoint, command, csv_flag, json_flag
-from minigpt.cli.remarks import note_checkpoint, note_skipped
+from minigpt.cli.remarks import note_checkpoint
 from minigpt.errors import named
 from minigpt.render.machine import to_json, write_rows
 from minigpt.render.pair_scores import pair_score_lines
@@ -45,7 +45,7 @@ def evaluate(
         a model of pairs: its loss, and what it writes
     """
     require(not (json and csv), f"{named('json')} and {named('csv')} exclude each other.")
-    from minigpt.app.evaluate_run import Evaluation, Remark, Skipped
+    from minigpt.app.evaluate_run import Evaluation
 
     evaluation = Evaluation.open(checkpoint, windows, weights, machine)
     note_checkpoint(evaluation.checkpoint)
@@ -53,11 +53,8 @@ def evaluate(
     out = sys.stdout  # the current stream: while a bar is shown, output is redirected to its terminal
     with WorkDisplay(stderr()) as work:
         for event in evaluation.run(files, text, work.begin):
-            if isinstance(event, Remark):
-                note(event.sentence)
-                continue
-            if isinstance(event, Skipped):
-                note_skipped(event.names)
+            if isinstance(event, str):
+                note(event)
                 continue
             scores.append(event)
             if json and event.file is not None:

@@ -4,7 +4,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from minigpt.cli.console import note, print_lines, stderr
-from minigpt.cli.remarks import note_skipped
 from minigpt.render.machine import to_json
 from minigpt.render.runs import best_of_each, plan_table, reasons
 from minigpt.render.screen import Screen
@@ -46,9 +45,7 @@ def introduce(prepared: "Prepared", request: "TrainRequest", places: str) -> Non
     screen = Screen.of(console)
     if not request.text.corpus:
         note(_without_text(prepared.choices.model))
-    if plan.corpus.skipped:
-        note_skipped(plan.corpus.skipped)
-    for sentence in plan.notes:
+    for sentence in filter(None, (plan.corpus.skipped_note, *plan.notes)):
         note(sentence)
     chosen = seconds is not None and plan.model.model in PLANNED
     for line in reasons(prepared.runs, seconds or 0.0, screen) if chosen else _size(plan, prepared.choices, screen):

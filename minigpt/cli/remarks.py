@@ -1,4 +1,4 @@
-"""Notes about what was given: an untrained model, a prompt that ends within a token, files that are not text."""
+"""Notes about what was given: an untrained model, a prompt that ends within a token, a stop text with escapes."""
 
 import math
 import shlex
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint
 
 _LONGER = 10  # times as long, for what was longer than the default
-
-
-def note_skipped(names: Sequence[str]) -> None:
-    """Print a note about files that are not text."""
-    note(f"skipped what is not text: {quantity(len(names), 'file')}, such as {names[0]}.")
 
 
 def note_boundary(loaded: "Checkpoint", prompt: str, *, top: int, show: bool) -> None:

@@ -62,6 +62,13 @@ class Corpus:
         """The names of its sources, for a sentence."""
         return first_names([source.name for source in self.sources])
 
+    @property
+    def skipped_note(self) -> str:
+        """A sentence about the files that are not text, if there are any."""
+        count = len(self.skipped)
+        files = f"{count:,} file{'s' if count > 1 else ''}"
+        return f"skipped what is not text: {files}, such as {self.skipped[0]}." if count else ""
+
     def by_source(self) -> Iterator[tuple[TextSource, Iterator[Block]]]:
         """Each source and its blocks, which must be consumed before the next."""
         ends, begun = list(accumulate(source.documents for source in self.sources)), 0
