@@ -3,13 +3,14 @@
 import shlex
 import signal
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from minigpt.checkpoint.files import write_bytes, write_text
-from minigpt.cli.console import has_colours, note, say, stderr, stdout, working
+from minigpt.cli.console import note, print_lines, say, stderr, stdout, working
 from minigpt.cli.flags import Given, Json, command
 from minigpt.cli.guard import importing
 from minigpt.cli.page import Html, check_page
@@ -22,7 +23,6 @@ from minigpt.render.machine import to_json
 from minigpt.render.panels import panels
 from minigpt.render.picture import check_picture, panel_picture, picture_format
 from minigpt.render.plot import panel_plots
-from minigpt.render.screen import Screen
 from minigpt.settings import ContestSettings, CorpusSettings, Machine, TextFormat, require, settings_of
 
 if TYPE_CHECKING:
@@ -99,16 +99,13 @@ def _measure(contest: "Contest", started: float) -> None:
 
 
 def _print(comparison: Comparison, folder: Path) -> None:
-    console = stdout()
-    screen = Screen.of(console)
-    for line in (*comparison_table(comparison, screen), *comparison_caption(comparison, screen)):
-        console.print(line, soft_wrap=True)
+    print_lines(lambda screen: (*comparison_table(comparison, screen), *comparison_caption(comparison, screen)))
     try:
-        for line in panel_plots(panels(comparison), screen, coloured=has_colours(console)):
-            console.print(line, soft_wrap=True)
+        print_lines(partial(panel_plots, panels(comparison)))
     except PackageError as error:  # plotext is not installed; the table is there
         note(error.message)
     if not comparison.ablation:
+        console = stdout()
         say(console, " every model is a separate run, such as:")
         run = "seq2seq-time" if comparison.pairs else "lstm-tokens"
         say(console, f"  minigpt sample -c {shlex.quote(str(folder / run))}")

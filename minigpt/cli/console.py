@@ -133,8 +133,3 @@ def stderr(quiet: bool | None = None) -> Console:
     file = cast("IO[str]", _Unfailing(stream))
     quiet = running.quiet or bool(launched_rank()) if quiet is None else quiet
     return _Console(file=file, highlight=False, markup=False, emoji=False, quiet=quiet)
-
-
-def has_colours(console: Console) -> bool:
-    """Whether standard output shows colours."""
-    return console.color_system is not None and not console.no_color

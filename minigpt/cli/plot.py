@@ -1,6 +1,7 @@
 """`minigpt plot`: the loss curves of runs, in the terminal or as a picture."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,14 +10,13 @@ import typer
 from minigpt.app.plot_run import run_curves
 from minigpt.checkpoint.files import write_bytes
 from minigpt.cli.completion import complete_model
-from minigpt.cli.console import has_colours, note, say, stdout
+from minigpt.cli.console import note, say, stdout
 from minigpt.cli.flags import command, json_flag
 from minigpt.errors import named
 from minigpt.render.machine import to_json
 from minigpt.render.picture import check_picture, loss_picture, picture_format
 from minigpt.render.plot import loss_plot
 from minigpt.render.screen import Screen
-from minigpt.render.style import symbols_for
 from minigpt.settings import CurveSettings, require
 from minigpt.training.records import LossCurves
 
@@ -62,8 +62,8 @@ def plot(
 
 def _print_plot(curves: Sequence[LossCurves], *, log: bool) -> None:
     console = stdout()
-    screen = Screen(console.width, symbols_for(console.encoding))
+    screen = replace(Screen.of(console), width=console.width)
     height = min(24, max(12, screen.width // 4))
     if console.is_terminal:
         height = min(height, console.height - 3 * len(curves) - 2)
-    console.print(loss_plot(curves, screen, height=height, log=log, coloured=has_colours(console)), soft_wrap=True)
+    console.print(loss_plot(curves, screen, height=height, log=log), soft_wrap=True)

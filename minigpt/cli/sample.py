@@ -17,6 +17,7 @@ from minigpt.render.corpus import verbatim_caption, verbatim_text
 from minigpt.render.heat import SCALES, Scale
 from minigpt.render.live import last_record, print_every_table, show_live, stream_text
 from minigpt.render.machine import to_json
+from minigpt.render.progress import redraws
 from minigpt.render.scores import sample_caption
 from minigpt.render.screen import Screen
 from minigpt.render.style import quantity
@@ -123,12 +124,11 @@ def _seed_on_interrupt(seed: int) -> Iterator[None]:
 
 def _display(shown: SampleShown, out: Console) -> str:
     """The display of text and tables: live, every or text."""
-    redraws = out.is_terminal and not out.is_dumb_terminal
-    if shown.table == "live" and not redraws:
+    if shown.table == "live" and not redraws(out):
         note("standard output cannot redraw, so there is no live table; --table every prints one a step.")
     if shown.table == "every":
         return "every"
-    return "live" if redraws and shown.table != "none" else "text"
+    return "live" if redraws(out) and shown.table != "none" else "text"
 
 
 def _scale(shown: SampleShown, out: Console) -> Scale | None:
@@ -147,7 +147,7 @@ def _show(display: str, out: Console, run: "SampleRun", pieces: Iterator["Piece"
 
 def _print_verbatim(out: Console, report: VerbatimReport) -> None:
     """Print the text again with marks, in a terminal; and a summary on standard error."""
-    if out.is_terminal and not out.is_dumb_terminal:
+    if redraws(out):
         out.print(verbatim_text(report), soft_wrap=True)
     stderr().print(verbatim_caption(report, Screen.of(stderr())), soft_wrap=True)
 

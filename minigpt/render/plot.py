@@ -12,7 +12,7 @@ from rich.text import Text
 from minigpt.errors import needs_extra
 from minigpt.render.panels import Panel, line_names, multiples, powers, round_up, x_label
 from minigpt.render.screen import Screen
-from minigpt.render.style import UNICODE, Symbols, compact, duration, fit, quantity, safe_text
+from minigpt.render.style import UNICODE, compact, duration, fit, quantity, safe_text
 from minigpt.training.records import LossCurves
 
 AXES = {
@@ -44,24 +44,22 @@ class _Look:
     point: str
 
     @classmethod
-    def of(cls, index: int, symbols: Symbols, *, alone: bool, coloured: bool) -> "_Look":
-        colour = _COLOURS[index % len(_COLOURS)]
-        point = ("●◆▲■▼★" if symbols is UNICODE else "o*x#%@")[index % 6]
-        if symbols is UNICODE and (alone or coloured):
+    def of(cls, index: int, screen: Screen, *, alone: bool) -> "_Look":
+        colour, is_unicode = _COLOURS[index % len(_COLOURS)], screen.symbols is UNICODE
+        point = ("●◆▲■▼★" if is_unicode else "o*x#%@")[index % 6]
+        if is_unicode and (alone or screen.coloured):
             return cls(colour, "braille", "⠒⠒", point)
         dot = ".:',-~"[index % 6]
         return cls(colour, dot, 2 * dot, point)
 
 
-def loss_plot(
-    curves: Sequence[LossCurves], screen: Screen, *, height: int = 20, log: bool = False, coloured: bool = False
-) -> Text:
+def loss_plot(curves: Sequence[LossCurves], screen: Screen, *, height: int = 20, log: bool = False) -> Text:
     """The curves in a frame as wide as the screen and `height` lines high, with a legend below.
 
-    `log`: x is logarithmic, and every x positive. `coloured`: one colour per run; otherwise runs differ only by their
-    characters. Raises PackageError if plotext is not installed.
+    `log`: x is logarithmic, and every x positive. Without colours, runs differ only by their characters. Raises
+    PackageError if plotext is not installed.
     """
-    looks = [_Look.of(index, screen.symbols, alone=len(curves) == 1, coloured=coloured) for index in range(len(curves))]
+    looks = [_Look.of(index, screen, alone=len(curves) == 1) for index in range(len(curves))]
 
     def draw(plt: Any) -> None:
         for curve, look in zip(curves, looks, strict=True):
@@ -77,10 +75,10 @@ def loss_plot(
     return Text("\n").join([title, *_frame(screen, max(height, _LEAST_HEIGHT), draw), *legends])
 
 
-def panel_plots(panels: Sequence[Panel], screen: Screen, *, coloured: bool = False) -> Iterator[Text]:
+def panel_plots(panels: Sequence[Panel], screen: Screen) -> Iterator[Text]:
     """A title and the lines of a plot for each panel, and a legend."""
     names = line_names(panels)
-    looks = {name: _Look.of(i, screen.symbols, alone=False, coloured=coloured) for i, name in enumerate(names)}
+    looks = {name: _Look.of(i, screen, alone=False) for i, name in enumerate(names)}
 
     def draw(panel: Panel, plt: Any) -> None:
         for name, points in panel.lines:

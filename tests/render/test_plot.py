@@ -63,7 +63,7 @@ def test_ascii_is_ascii() -> None:
 
 
 def test_runs_differ_in_colour_or_else_in_signs() -> None:
-    plain, coloured = loss_plot(TWO, Screen(80)), loss_plot(TWO, Screen(80), coloured=True)
+    plain, coloured = loss_plot(TWO, Screen(80)), loss_plot(TWO, Screen(80, coloured=True))
     assert {"notes: ..", "tales: ::"} <= {line.strip()[:9] for line in plain.plain.split("\n")}
     assert {"notes: ⠒⠒", "tales: ⠒⠒"} <= {line.strip()[:9] for line in coloured.plain.split("\n")}
     colours = {span.style.color.number for span in coloured.spans if getattr(span.style, "color", None)}
