@@ -1,16 +1,15 @@
-"""The table and the CSV of how probable each of several continuations is."""
+"""The table of how probable each of several continuations is."""
 
-import csv
 import math
 from collections.abc import Sequence
-from typing import TextIO
 
 from rich.text import Text
 
 from minigpt.render.face import Face
 from minigpt.render.listing import Listing, Parts
+from minigpt.render.machine import write_rows
 from minigpt.render.screen import Screen
-from minigpt.render.style import following, percent, safe_text, visible
+from minigpt.render.style import following, percent, visible
 from minigpt.render.table import Column, Table, bar_column
 from minigpt.views import choices as choices_view
 from minigpt.views import labels
@@ -53,30 +52,15 @@ def _captions(choices: Sequence[Choice], prompt: str, columns: set[str], screen:
     ]
 
 
-CSV_COLUMNS = (
-    *("text", "tokens", "bytes", "raw_prob", "total_nats", "nats_per_byte", "bits_per_byte"),
-    *("share", "share_per_byte"),
-)
-
-
-def write_choices_csv(choices: Sequence[Choice], file: TextIO) -> None:
-    """A header, then a row for each choice; `tokens` is how many. Control characters in `text` have visible names."""
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    for choice in choices:
-        own = {"text": safe_text(choice.text), "tokens": len(choice.tokens)}
-        writer.writerow([own[name] if name in own else getattr(choice, name) for name in CSV_COLUMNS])
-
-
 FACES = (
     Face(
         view=choices_view.VIEW,
         table=lambda answer, screen: choices_table(tuple(answer.records), answer.text, screen),
-        csv=lambda answer, file: write_choices_csv(tuple(answer.records), file),
+        csv=lambda answer, file: write_rows(Choice, answer.records, file),
     ),
     Face(
         view=labels.VIEW,
         table=lambda answer, screen: choices_table(tuple(answer.records), answer.text, screen, "label"),
-        csv=lambda answer, file: write_choices_csv(tuple(answer.records), file),
+        csv=lambda answer, file: write_rows(Choice, answer.records, file),
     ),
 )

@@ -63,8 +63,9 @@ def _text(token: Token) -> str | None:
 
 
 def write_rows(kind: type[Any], records: Iterable[Any], file: TextIO, *, without: Sequence[str] = ()) -> None:
-    """A header with the fields of `kind`, `without` some, then a row per record. None is an empty cell; True is 1 and
-    False 0.
+    """A header with the fields of `kind`, `without` some, then a row per record.
+
+    None is an empty cell, True is 1 and False 0, and of several things in a field only their number is written.
     """
     names = [field.name for field in fields(kind) if field.name not in without]
     writer = csv.writer(file, lineterminator="\n")
@@ -106,4 +107,6 @@ def _numbered(tokens: Sequence[Token]) -> list[tuple[Any, ...]]:
 def _cell(value: Any) -> Any:
     if isinstance(value, str):
         return safe_text(value)
+    if isinstance(value, tuple):
+        return len(value)
     return int(value) if isinstance(value, bool) else value

@@ -9,11 +9,12 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from minigpt.render.choices import CSV_COLUMNS, choices_table, write_choices_csv
+from minigpt.render.choices import FACES, choices_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII
 from minigpt.sampling.records import ScoredToken
 from minigpt.views.choices import Choice
+from minigpt.views.view import Answer
 
 Golden = Callable[[str, str], None]
 HOSTILE = ["[/INST]", "[bold]", ":smile:", "\x1b[31m", "\x00", "\u202e", "\n\n\n", "\u0301", "速い茶色の狐" * 9]
@@ -74,11 +75,14 @@ def test_a_share_that_no_float_holds_is_not_nothing(choices: list[Choice]) -> No
 
 def test_csv_has_every_number(choices: list[Choice]) -> None:
     file = io.StringIO()
-    write_choices_csv([*choices, choice("\x1b[31m, \n", 3.0, 0.0, 0.0)], file)
+    assert FACES[0].csv is not None
+    FACES[0].csv(Answer(records=[*choices, choice("\x1b[31m, \n", 3.0, 0.0, 0.0)]), file)
     rows = list(csv.DictReader(io.StringIO(file.getvalue())))
-    assert tuple(rows[0]) == CSV_COLUMNS
+    assert ",".join(rows[0]) == (
+        "text,tokens,bytes,raw_prob,total_nats,nats_per_byte,bits_per_byte,share,share_per_byte"
+    )
     assert [row["text"] for row in rows] == [*(c.text for c in choices), "<ESC>[31m, \n"]
     for row, record in zip(rows, choices, strict=False):
         assert int(row["tokens"]) == len(record.tokens)
-        for name in CSV_COLUMNS[2:]:
+        for name in list(row)[2:]:
             assert float(row[name]) == getattr(record, name)
