@@ -97,17 +97,23 @@ def contender_of(config: ModelConfig) -> Contender:
 def reopened(comparison: Comparison, tokenizer: Tokenizer, data: TokenData) -> Plan:
     """The plan that `begin` made, restored from a comparison's folder."""
     preset = PRESETS[PRESET]
+    model = ModelConfig(
+        vocab_size=comparison.vocab_size,
+        context=comparison.context,
+        layers=preset.layers,
+        heads=preset.heads,
+        width=preset.width,
+    )
+    return plan_of(comparison, tokenizer, data, model)
+
+
+def plan_of(comparison: Comparison, tokenizer: Tokenizer, data: TokenData, model: ModelConfig) -> Plan:
+    """The plan of a comparison whose models have as many parameters as `model`."""
     return Plan(
         corpus=Corpus(comparison.name, comparison.sources, utf8_bytes=comparison.text_bytes),
         tokenizer=tokenizer,
         data=data,
-        model=ModelConfig(
-            vocab_size=comparison.vocab_size,
-            context=comparison.context,
-            layers=preset.layers,
-            heads=preset.heads,
-            width=preset.width,
-        ),
+        model=model,
         train=replace(settings_of_all(comparison.seed), batch_size=comparison.batch_size),
         validation=comparison.validation,
         notes=(),

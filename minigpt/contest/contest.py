@@ -271,14 +271,13 @@ class Contest:
 
 def contender_run(records: Sequence[TrainRecord], folder: str = "") -> ContenderRun:
     """The result of a training: its best evaluation is that of the model that the run saves."""
-    bits = [(record, record.validation_bits_per_byte) for record in records]
-    known = [(record, value) for record, value in bits if value is not None]
+    known = [(record, bits) for record in records if (bits := record.validation_bits_per_byte) is not None]
     return ContenderRun(
         folder=folder,
         tokens=records[-1].tokens,
         seconds=records[-1].seconds,
-        bits_per_byte=min(value for _, value in known),
-        by_tokens=tuple((float(record.tokens), value) for record, value in known),
-        by_seconds=tuple((record.seconds, value) for record, value in known),
+        bits_per_byte=min(bits for _, bits in known),
+        by_tokens=tuple((float(record.tokens), bits) for record, bits in known),
+        by_seconds=tuple((record.seconds, bits) for record, bits in known),
         validation_loss_nats=min(known, key=lambda each: each[1])[0].validation_loss_nats,
     )

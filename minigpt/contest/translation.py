@@ -15,7 +15,7 @@ import torch
 from minigpt.checkpoint.claim import Scratch
 from minigpt.checkpoint.folder import load
 from minigpt.contest import lengths
-from minigpt.contest.comparison import comparison_of, settings_of_all
+from minigpt.contest.comparison import comparison_of, plan_of, settings_of_all
 from minigpt.contest.contest import Contest, Measure, Progress, Stopped
 from minigpt.contest.measures import pair_rates, pair_step_costs
 from minigpt.contest.records import PAIRS_TRAINED, PAIRS_UNTRAINED, Comparison, Contender, Points, Translated
@@ -63,25 +63,17 @@ def begin_pairs(
 def reopened_pairs(comparison: Comparison, tokenizer: Tokenizer, data: TokenData) -> Plan:
     """The plan that `begin_pairs` made, restored from a comparison's folder."""
     transformer = comparison.contenders[-1]
-    return Plan(
-        corpus=Corpus(comparison.name, comparison.sources, utf8_bytes=comparison.text_bytes),
-        tokenizer=tokenizer,
-        data=data,
-        model=ModelConfig(
-            model="transformer",
-            vocab_size=comparison.vocab_size,
-            context=comparison.context,
-            layers=transformer.layers,
-            heads=heads_of(transformer.width),
-            width=transformer.width,
-            activation="relu",
-            end=comparison.vocab_size - 1,
-        ),
-        train=replace(settings_of_all(comparison.seed), batch_size=comparison.batch_size),
-        validation=comparison.validation,
-        notes=(),
-        bytes_per_token=data.train_bytes / len(data.train),
+    model = ModelConfig(
+        model="transformer",
+        vocab_size=comparison.vocab_size,
+        context=comparison.context,
+        layers=transformer.layers,
+        heads=heads_of(transformer.width),
+        width=transformer.width,
+        activation="relu",
+        end=comparison.vocab_size - 1,
     )
+    return plan_of(comparison, tokenizer, data, model)
 
 
 def _validation(plan: Plan) -> PairIds:
