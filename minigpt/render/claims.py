@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from minigpt.contest.records import Comparison, Contender, Points
-from minigpt.render.compare import small_share, source_lengths
+from minigpt.render.compare import small_share, source_lengths, y_at
 from minigpt.render.panels import NAMES, octaves, relative
 from minigpt.render.style import compact
 
@@ -30,7 +30,7 @@ def claim_of(panel: str, comparison: Comparison) -> Claim:
 
 def _speed(comparison: Comparison) -> Claim:
     context = _last(comparison, "training_tokens_per_second")
-    speeds = _numbers(comparison, lambda contender: _y(contender.training_tokens_per_second, context))
+    speeds = _numbers(comparison, lambda contender: y_at(contender.training_tokens_per_second, context))
     return Claim(
         "The steps of a recurrent network cannot run in parallel, so it trains more slowly than a GPT.",
         _measured(f"Tokens a second at a context of {context:,.0f}", speeds, "{:,.0f}".format)
@@ -83,7 +83,7 @@ def _falls(comparison: Comparison, seen: int) -> tuple[str, dict[str, float]]:
 
 def _gradient(comparison: Comparison) -> Claim:
     back = min(_BACK, _last(comparison, "gradient_by_distance"))
-    shares = _numbers(comparison, lambda contender: _y(relative(contender.gradient_by_distance or ()), back))
+    shares = _numbers(comparison, lambda contender: y_at(relative(contender.gradient_by_distance or ()), back))
     return Claim(
         "In a recurrent network the gradient fades with the distance; gates help, and attention helps more.",
         _measured(f"Gradient {back:g} tokens back, as a share of the nearest token's", shares, small_share)
@@ -108,7 +108,6 @@ def _recall(comparison: Comparison) -> Claim:
 
 def _cost(comparison: Comparison) -> Claim:
     last = _last(comparison, "step_milliseconds")
-
     growths = _numbers(comparison, lambda contender: _growth(contender.step_milliseconds))
     return Claim(
         "A recurrent network generates every token at the same cost; attention costs more the further it looks back.",
@@ -138,7 +137,7 @@ def _exact(comparison: Comparison) -> Claim:
     shown = []
     for contender in comparison.contenders:
         points = contender.translations.exact_by_length if contender.translations else None
-        short, long = _y(points, first[1]), _y(points, last[1])
+        short, long = y_at(points, first[1]), y_at(points, last[1])
         if short is not None and long is not None:
             falls[contender.model] = round(short, 3) - round(long, 3)  # as it is shown
             shown.append(f"{NAMES[contender.model]} {short:.1%} and {long:.1%}")
@@ -173,7 +172,7 @@ def _pairs_time(comparison: Comparison) -> Claim:
 
 def _pairs_speed(comparison: Comparison) -> Claim:
     side = _last(comparison, "training_tokens_per_second")
-    speeds = _numbers(comparison, lambda contender: _y(contender.training_tokens_per_second, side))
+    speeds = _numbers(comparison, lambda contender: y_at(contender.training_tokens_per_second, side))
     gains = _numbers(comparison, lambda contender: _growth(contender.training_tokens_per_second))
 
     def agrees(of: Numbers) -> bool:
@@ -273,10 +272,6 @@ def _last(comparison: Comparison, name: str) -> float:
 def _growth(points: Points | None) -> float | None:
     """The last y as a multiple of the first."""
     return points[-1][1] / points[0][1] if points and points[0][1] else None
-
-
-def _y(points: Points | None, x: float) -> float | None:
-    return next((y for at, y in points or () if at == x), None)
 
 
 def _range(stretch: tuple[int, int, Points]) -> str:

@@ -107,10 +107,7 @@ def _rows(comparison: Comparison) -> Iterator[_Row]:
 
 def _training_rows(comparison: Comparison) -> Iterator[_Row]:
     row = partial(_row, comparison)
-    yield from _shape_rows(comparison)
-    for context in _ends(comparison, "training_tokens_per_second"):
-        speed, where = _at("training_tokens_per_second", context), f"context {context:g}"
-        yield row(f"trains tokens/s, {where}", speed, _WHOLE, max, f"training speed at {where}")
+    yield from _shape_rows(comparison, "context {:g}".format)
     yield row("memory to train", lambda c: c.peak_bytes or None, lambda size: byte_count(round(size)))
     tokens, time = compact(comparison.tokens or 0), duration(comparison.seconds or 0)
     at_equal = "bits per byte at equal"
@@ -122,20 +119,21 @@ def _training_rows(comparison: Comparison) -> Iterator[_Row]:
     yield row("   tokens seen in it", _of("equal_time", "tokens"), compact)
 
 
-def _shape_rows(comparison: Comparison) -> Iterator[_Row]:
+def _shape_rows(comparison: Comparison, named: _Show) -> Iterator[_Row]:
+    """The models' shapes, and their speeds in training at the shortest and the longest length, as these are `named`."""
     row = partial(_row, comparison)
     yield row("parameters", attrgetter("parameters"), compact)
     yield row("layers", attrgetter("layers"), _WHOLE)
     yield row("width", attrgetter("width"), _WHOLE)
     yield row("learning rate", attrgetter("learning_rate"), "{:g}".format)
+    for length in _ends(comparison, "training_tokens_per_second"):
+        speed, where = _at("training_tokens_per_second", length), named(length)
+        yield row(f"trains tokens/s, {where}", speed, _WHOLE, max, f"training speed at {where}")
 
 
 def _pair_rows(comparison: Comparison) -> Iterator[_Row]:
     row, time = partial(_row, comparison), duration(comparison.seconds or 0)
-    yield from _shape_rows(comparison)
-    for side in _ends(comparison, "training_tokens_per_second"):
-        speed, where = _at("training_tokens_per_second", side), f"{side:g} a side"
-        yield row(f"trains tokens/s, {where}", speed, _WHOLE, max, f"training speed at {where}")
+    yield from _shape_rows(comparison, "{:g} a side".format)
     yield row(f"tokens seen in {time}", _of("equal_time", "tokens"), compact)
     yield row("   nats per target token", _of("equal_time", "validation_loss_nats"), _THREE)
     yield row("   bits per byte", _of("equal_time", "bits_per_byte"), _THREE, min, "bits per byte at equal time")
@@ -147,9 +145,7 @@ def _pair_rows(comparison: Comparison) -> Iterator[_Row]:
     yield row("   in layer", _of("translations", "alignment_layer"), _WHOLE)
     yield row("   of a diagonal", _of("translations", "diagonal_error_rate"), _PERCENT)
     yield row("   the least possible", _of("translations", "least_error_rate"), _PERCENT)
-    for number in _ends(comparison, "step_milliseconds"):
-        cost, short = _at("step_milliseconds", number), f"cost of generated token {number:,.0f}"
-        yield row(f"ms for token {number:,.0f}", cost, "{:.2f}".format, min, short)
+    yield from _generation_rows(comparison)
 
 
 def source_lengths(comparison: Comparison) -> list[tuple[int, int]]:
@@ -160,7 +156,7 @@ def source_lengths(comparison: Comparison) -> list[tuple[int, int]]:
 
 
 def _exact(end: float) -> _Value:
-    return lambda contender: _y(getattr(contender.translations, "exact_by_length", None), end)
+    return lambda contender: y_at(getattr(contender.translations, "exact_by_length", None), end)
 
 
 def _memory_rows(comparison: Comparison) -> Iterator[_Row]:
@@ -195,11 +191,11 @@ def _of(run: str, name: str) -> _Value:
 
 def _at(name: str, x: float) -> _Value:
     """A measurement's y at x."""
-    return lambda contender: _y(getattr(contender, name), x)
+    return lambda contender: y_at(getattr(contender, name), x)
 
 
 def _gradient(distance: int) -> _Value:
-    return lambda contender: _y(relative(contender.gradient_by_distance or ()), distance)
+    return lambda contender: y_at(relative(contender.gradient_by_distance or ()), distance)
 
 
 def _mean_loss(first: int, last: int) -> _Value:
@@ -210,7 +206,8 @@ def _mean_loss(first: int, last: int) -> _Value:
     return mean
 
 
-def _y(points: Points | None, x: float) -> float | None:
+def y_at(points: Points | None, x: float) -> float | None:
+    """The y of the point at x, if there is one."""
     return next((y for at, y in points or () if at == x), None)
 
 
