@@ -45,8 +45,7 @@ def verdict(last: Round, symbols: Symbols) -> str:
         return f"{came} {symbols.dot} no guess"
     taken = ""
     if last.typed and bytes.fromhex(last.guess.bytes) != last.typed.encode():
-        typed = symbols.quotes[0] + visible(last.typed, symbols) + symbols.quotes[1]
-        taken = f"of {typed} the token {_quoted(last.guess, symbols)} was taken"
+        taken = f"of {symbols.quote(visible(last.typed, symbols))} the token {_quoted(last.guess, symbols)} was taken"
     if last.right:
         return f"{came} {symbols.dot} {taken and taken + ': '}right, with {percent(last.share, 0)} on it"
     guess = f"rank {last.guess.rank:,}, {percent(last.guess.raw_prob)}, {last.guess_bits:.2f} bits"
@@ -54,7 +53,7 @@ def verdict(last: Round, symbols: Symbols) -> str:
 
 
 def _quoted(token: Token, symbols: Symbols) -> str:
-    return symbols.quotes[0] + token_label(token, symbols) + symbols.quotes[1]
+    return symbols.quote(token_label(token, symbols))
 
 
 def score_picture(rounds: Sequence[Round], screen: Screen) -> Text:

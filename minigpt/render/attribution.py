@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
+from minigpt.render.candidates import explained
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
 from minigpt.render.listing import Listing, Part
 from minigpt.render.screen import Screen
-from minigpt.render.style import percent, quantity, signed_bits, token_label
+from minigpt.render.style import quantity, signed_bits, token_label
 from minigpt.render.table import Bar, Column
 from minigpt.views import attribution
 from minigpt.views.attribution import Attribution, TokenEffect
@@ -47,12 +48,10 @@ def attribution_table(record: Attribution, screen: Screen) -> Iterator[Part]:
 
 
 def _captions(record: Attribution, screen: Screen) -> Iterator[Text]:
-    label = token_label(record.token, screen.symbols).join(screen.symbols.quotes)
-    unseen = f"{quantity(record.unseen, 'token')} before the model's window have no effect" if record.unseen else ""
     yield screen.caption(
-        f"explained: {label}, {percent(record.token.raw_prob)} (raw softmax), rank {record.token.rank:,}",
+        explained(record.token, screen.symbols),
         "bits: log2 of its probability, less that without the token",
-        unseen,
+        f"{quantity(record.unseen, 'token')} before the model's window have no effect" if record.unseen else "",
     )
     yield screen.caption(
         "leave-one-out: the tokens after the one left out move up by one position, which is part of its effect",

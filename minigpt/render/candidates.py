@@ -11,7 +11,7 @@ from minigpt.render.face import Face
 from minigpt.render.listing import Listing, Parts
 from minigpt.render.machine import write_csv
 from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, following, percent, quantity
+from minigpt.render.style import Symbols, following, percent, quantity, token_label
 from minigpt.render.table import Column, Table, bar_column, token_column
 from minigpt.render.text_page import text_section
 from minigpt.sampling.records import Candidate, Other, Stage, StepRecord
@@ -70,6 +70,12 @@ def question(after: str, screen: Screen) -> str:
 def counted(record: StepRecord) -> int:
     """The number of tokens listed and not listed."""
     return len(record.candidates) + (record.other.count if record.other else 0)
+
+
+def explained(token: Candidate, symbols: Symbols) -> str:
+    """The token that a table explains as a part of its caption."""
+    label = symbols.quote(token_label(token, symbols))
+    return f"explained: {label}, {percent(token.raw_prob)} (raw softmax), rank {token.rank:,}"
 
 
 def entropy(record: StepRecord) -> str:

@@ -31,8 +31,7 @@ def _table_of_height(record: StepRecord, screen: Screen, height: int) -> Text:
 
 def step_header(step: int, steps: int, before: str, rate: float, screen: Screen) -> Text:
     """`step 4 of 200 · after “␣the” · 412 tokens/s`."""
-    quotes = screen.symbols.quotes
-    after = f"after {quotes[0]}{before}{quotes[1]}" if before else ""
+    after = f"after {screen.symbols.quote(before)}" if before else ""
     return screen.caption(f"step {step:,} of {steps:,}", after, f"{rate:,.0f} tokens/s" if rate else "")
 
 

@@ -4,12 +4,14 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from minigpt.render.candidates import question
+from rich.text import Text
+
+from minigpt.render.candidates import explained, question
 from minigpt.render.face import Face
 from minigpt.render.listing import Listing, Part
 from minigpt.render.machine import write_rows
 from minigpt.render.screen import WIDEST, Screen
-from minigpt.render.style import or_dash, percent, quantity, signed_bits, token_label
+from minigpt.render.style import or_dash, quantity, signed_bits
 from minigpt.render.table import Bar, Column
 from minigpt.render.table_page import tables_section
 from minigpt.views import parts
@@ -91,31 +93,27 @@ def parts_table(record: PartsWorth, after: str, screen: Screen, top: int | None 
         *bars(lambda row: row.bits),
     ]
     yield Listing(columns=columns, rows=shown, screen=screen, caption="Each part, and what changes without it")
-    label = token_label(record.token, screen.symbols).join(screen.symbols.quotes)
-    for caption in _captions(record, question(after, screen), label):
-        yield screen.caption(*caption)
+    yield from _captions(record, after, screen)
     if top is not None:
         yield screen.caption(f"{_FIXED['attention_bias']}: the attention bias of every layer, together")
 
 
-def _captions(record: PartsWorth, asked: str, label: str) -> list[tuple[str, ...]]:
+def _captions(record: PartsWorth, after: str, screen: Screen) -> Iterator[Text]:
     how = "zero" if record.ablation == "zero" else "its mean over the text"
-    return [
-        (
-            asked,
-            f"explained: {label}, {percent(record.token.raw_prob)} (raw softmax), rank {record.token.rank:,}",
-            f"{quantity(record.unseen, 'token')} before the model's window are not read" if record.unseen else "",
-        ),
-        (
-            "adds: to its logit, directly, through the final norm with its mean and scale frozen",
-            f"all parts add up to {record.contribution_sum:.4f}, and the model's logit is {record.token.logit:.4f}",
-            "a logit counts only in comparison with those of other tokens",
-        ),
-        (
-            f"bits: log2 of its probability with the part set to {how}, less that of now",
-            "the bits do not add up, because parts act together",
-        ),
-    ]
+    yield screen.caption(
+        question(after, screen),
+        explained(record.token, screen.symbols),
+        f"{quantity(record.unseen, 'token')} before the model's window are not read" if record.unseen else "",
+    )
+    yield screen.caption(
+        "adds: to its logit, directly, through the final norm with its mean and scale frozen",
+        f"all parts add up to {record.contribution_sum:.4f}, and the model's logit is {record.token.logit:.4f}",
+        "a logit counts only in comparison with those of other tokens",
+    )
+    yield screen.caption(
+        f"bits: log2 of its probability with the part set to {how}, less that of now",
+        "the bits do not add up, because parts act together",
+    )
 
 
 def _all(answer: Answer, screen: Screen) -> Iterator[Part]:

@@ -42,7 +42,7 @@ def _where(replay: Replay, symbols: Symbols) -> str:
 def _named(token: Candidate | None, symbols: Symbols) -> str:
     if token is None:
         return "the end"
-    return f"{symbols.quotes[0]}{token_label(token, symbols)}{symbols.quotes[1]} ({token.id})"
+    return f"{symbols.quote(token_label(token, symbols))} ({token.id})"
 
 
 def _differences(replay: Replay) -> str:

@@ -30,6 +30,10 @@ class Symbols:
     times: str = "×"
     tree: str = "├└│"  # a branch, the last one, and the line that continues beside it
 
+    def quote(self, text: str) -> str:
+        """`text` in quotes."""
+        return self.quotes[0] + text + self.quotes[1]
+
 
 UNICODE = Symbols()
 ASCII = Symbols(
@@ -129,7 +133,7 @@ def quoted(text: str, width: int, symbols: Symbols = UNICODE) -> str:
         word = line.find(" ")
         line = line[word:] if 0 < word < len(line) // 2 else line  # no half words, where that costs little
         line = symbols.ellipsis + line
-    return symbols.quotes[0] + line + symbols.quotes[1]
+    return symbols.quote(line)
 
 
 def following(text: str, width: int, symbols: Symbols = UNICODE) -> str:

@@ -176,8 +176,7 @@ def _captions(end: Boundary, screen: Screen) -> list[Text]:
 
 def _quoted(piece: Boundary | ScoredToken, symbols: Symbols) -> str:
     label = token_label(Token(id=0, text=piece.text, bytes=piece.bytes), symbols)
-    shown = fit(label, _LONGEST_QUOTE, symbols).rstrip()
-    return symbols.quotes[0] + shown + symbols.quotes[1]
+    return symbols.quote(fit(label, _LONGEST_QUOTE, symbols).rstrip())
 
 
 def _beside(left: Text, right: Text, width: int) -> Text:
