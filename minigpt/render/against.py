@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from minigpt.render.candidates import PERCENT, adds_up, question
+from minigpt.render.candidates import PERCENT, adds_up, other_names, question
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
 from minigpt.render.listing import Listing, Part, Parts
@@ -52,13 +52,12 @@ def compared_next_table(record: ComparedNext, after: str, names: tuple[str, str]
         *model(names[0], "", record.rest_raw_prob),
         *model(names[1], "other_", record.rest_other_raw_prob),
     ]
-    other = (f"other ({quantity(record.rest, 'token')})", f"other {record.rest:,}")
     table = Listing(
         columns=columns,
         rows=record.tokens,
         screen=screen,
         caption="The likeliest next tokens of either model",
-        feet=(other,) if record.rest else (),
+        feet=(other_names(record.rest),),
     )
     return Parts([table, *_next_captions(record, after, names, screen)])
 

@@ -54,12 +54,9 @@ def cut_style(candidate: Candidate) -> str:
     return "dim" if candidate.cut_by else ""
 
 
-def other_names(record: StepRecord) -> tuple[str, ...]:
-    """What the row for everything that is not listed is called; nothing if everything is listed."""
-    if record.other is None or record.other.count == 0:
-        return ()
-    count = record.other.count
-    return f"other ({quantity(count, 'token')})", f"other {count:,}"
+def other_names(count: int) -> tuple[str, ...]:
+    """What the row for all tokens that are not listed is called, in full and in short; nothing if there are none."""
+    return (f"other ({quantity(count, 'token')})", f"other {count:,}") if count else ()
 
 
 def question(after: str, screen: Screen) -> str:
@@ -102,7 +99,7 @@ def next_token_table(record: StepRecord, after: str, screen: Screen) -> Parts:
         rows=record.candidates,
         screen=screen,
         caption="The likeliest next tokens",
-        feet=(other_names(record),),
+        feet=(other_names(other.count),),
     )
     return Parts(
         [
@@ -131,14 +128,15 @@ def step_table(record: StepRecord, screen: Screen, *, sums: bool = True) -> Text
         table = Table(
             [*candidate_columns(record, screen, bars="bar: raw"), *_both_ends(record)], screen, record.candidates
         )
-    names = other_names(record)
-    lines = [*table.lines(record.candidates), *([table.foot(0, *names)] if names else [])]
+    lines, other = list(table.lines(record.candidates)), record.other or _NOTHING
+    if other.count:
+        lines.append(table.foot(0, *other_names(other.count)))
     if whole and record.stages:
         lines += [table.foot(1, "tokens left"), table.foot(2, "raw mass left")]
     else:
         lines.append(screen.caption(_in_words(record.stages, screen.symbols)))
     if sums:
-        other, drawn = record.other or _NOTHING, "drawn from the last column" if whole else "drawn from"
+        drawn = "drawn from the last column" if whole else "drawn from"
         prob = math.fsum(candidate.prob for candidate in record.candidates)
         lines.append(
             screen.caption(

@@ -75,7 +75,7 @@ def _candidates(record: CorpusStep, screen: Screen) -> Listing[Any]:
         rows=record.candidates,
         screen=screen,
         caption="What the model expects, and what follows in the corpus",
-        feet=(other_names(record),),
+        feet=(other_names(other.count),),
     )
 
 

@@ -6,11 +6,11 @@ from typing import Any
 from rich.text import Text
 
 from minigpt.records import Record
-from minigpt.render.candidates import step_table
+from minigpt.render.candidates import other_names, step_table
 from minigpt.render.heat import SCALES
 from minigpt.render.html import fragment, printed_parts, running_text
 from minigpt.render.screen import Screen
-from minigpt.render.style import percent, quantity, token_label
+from minigpt.render.style import percent, token_label
 from minigpt.render.views import every_face
 from minigpt.sampling.records import StepRecord
 from minigpt.text.records import Token
@@ -80,8 +80,7 @@ def step_html(record: StepRecord) -> str:
     ]
     rest, other = record.other, None
     if rest is not None and rest.count:
-        name = f"other ({quantity(rest.count, 'token')})"
-        other = {"label": name, "raw": percent(rest.raw_prob), "drawn": percent(rest.prob)}
+        other = {"label": other_names(rest.count)[0], "raw": percent(rest.raw_prob), "drawn": percent(rest.prob)}
     stages = " → ".join(f"{stage.name} {stage.value:g}: {stage.kept:,} left" for stage in record.stages)
     return fragment("step_fragment.html", rows=rows, other=other, stages=stages, caption=_caption(record))
 

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from rich.text import Text
 
-from minigpt.render.candidates import PERCENT, adds_up, question
+from minigpt.render.candidates import PERCENT, adds_up, other_names, question
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
 from minigpt.render.html import Section, text_before
@@ -60,7 +60,7 @@ def changed_table(record: ChangedNext, after: str, screen: Screen) -> Text:
     table = Table(columns, screen, rows)
     lines = list(table.lines(rows))
     if other.count:
-        lines.append(table.foot(0, f"other ({quantity(other.count, 'token')})", f"other {other.count:,}"))
+        lines.append(table.foot(0, *other_names(other.count)))
     lines += [screen.caption(*parts) for parts in _captions(record, screen.symbols, question(after, screen))]
     return Text("\n").join(lines)
 
@@ -128,7 +128,7 @@ def changed_section(title: str, record: ChangedNext, after: str) -> Section:
     data: dict[str, Any] = {
         "after": text_before(after),
         "rows": rows,
-        "other": f"other ({quantity(other.count, 'token')})" if other.count else "",
+        "other": other_names(other.count)[0] if other.count else "",
         "other_share": percent(other.raw_prob),
         "other_changed_share": percent(other.changed_raw_prob),
         "captions": [" · ".join(filter(None, parts)) for parts in _captions(record, UNICODE, "")],
