@@ -5,7 +5,7 @@ The flags of the views, and which of them exclude each other, come from the regi
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,15 +25,6 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., None])
 
 
-@dataclass(frozen=True)
-class Output:
-    """The flags for how an answer is shown."""
-
-    json: bool
-    csv: bool
-    html: Path | None
-
-
 def with_views(name: str) -> Callable[[Command], Command]:
     """Give a command's parameter `flags` the settings of the command's views."""
 
@@ -44,23 +35,23 @@ def with_views(name: str) -> Callable[[Command], Command]:
     return typed
 
 
-def _chosen_face(command: str, flags: Settings, output: Output) -> Face:
+def _chosen_face(command: str, flags: Settings, json: bool, csv: bool, html: Path | None) -> Face:
     """The view that is asked for, checked as far as possible before a model is loaded."""
-    require(not (output.json and output.csv), f"{named('json')} and {named('csv')} exclude each other.")
+    require(not (json and csv), f"{named('json')} and {named('csv')} exclude each other.")
     faces = faces_of(command)
     view = chosen_view([face.view for face in faces], flags)
     face = next(face for face in faces if face.view is view)
-    if output.csv and face.csv is None:
+    if csv and face.csv is None:
         without = {face.view.asked_by[0] for face in faces if face.csv is None and len(face.view.asked_by) == 1}
         name = next(name for name in view.asked_by if name in without)
         raise ConfigError(f"{named(name)} has no {named('csv')}; {named('json')} has its numbers.")
-    check_page(output.html)
+    check_page(html)
     return face
 
 
-def inspect(command: str, flags: Settings, output: Output, **asked: Any) -> None:
+def inspect(command: str, flags: Settings, json: bool, csv: bool, html: Path | None, **asked: Any) -> None:
     """Ask the view that the flags choose, and show its answer. `asked`: for `minigpt.app.inspect_run.question`."""
-    face = _chosen_face(command, flags, output)
+    face = _chosen_face(command, flags, json, csv, html)
     view = face.view
     from minigpt.app import inspect_run
 
@@ -68,7 +59,7 @@ def inspect(command: str, flags: Settings, output: Output, **asked: Any) -> None
     if question.model.config.reads_pairs:
         view = inspect_run.view_of_pairs(view, question.model.config)
         face = next(face for face in faces_of(command) if face.view is view)
-        require(not output.csv or face.csv is not None, f"This has no {named('csv')}; {named('json')} has its numbers.")
+        require(not csv or face.csv is not None, f"This has no {named('csv')}; {named('json')} has its numbers.")
     if view.runs_model:
         note_checkpoint(question.checkpoint)
         if sentence := inspect_run.window_note(view, question):
@@ -77,12 +68,12 @@ def inspect(command: str, flags: Settings, output: Output, **asked: Any) -> None
             note_boundary(question.checkpoint, question.text, top=1, show=False)
     with working() as work:
         answer = view.ask(replace(question, stages=work.begin))
-    if output.html is not None:
+    if html is not None:
         shown = answer if view.page is None else replace(answer, records=view.page(question, answer))
-        write_page(output.html, page_title(question.text or view.title), [face.on_page(shown)], question.checkpoint)
-    if output.json:
+        write_page(html, page_title(question.text or view.title), [face.on_page(shown)], question.checkpoint)
+    if json:
         _print_json(face, answer, lambda: inspect_run.json_about(view, question))
-    elif output.csv and face.csv is not None:
+    elif csv and face.csv is not None:
         face.csv(answer, sys.stdout)
     else:
         print_lines(lambda screen: face.lines(answer, screen))

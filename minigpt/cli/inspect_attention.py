@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from minigpt.cli.flags import Given, Json, command, csv_flag
-from minigpt.cli.inspect import Output, inspect, with_views
+from minigpt.cli.inspect import inspect, with_views
 from minigpt.cli.page import Html
 from minigpt.settings import Machine, Settings, Source
 
@@ -33,4 +33,4 @@ def inspect_attention(
     [bold]minigpt inspect-attention "the European Economic Area" -c checkpoints/translations[/bold]
         which words a translation attends to
     """
-    inspect("inspect-attention", flags, Output(json, csv, html), source=source, machine=machine, given=given)
+    inspect("inspect-attention", flags, json, csv, html, source=source, machine=machine, given=given)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from minigpt.cli.flags import Checkpoint, Given, Json, command, csv_flag
-from minigpt.cli.inspect import Output, inspect, with_views
+from minigpt.cli.inspect import inspect, with_views
 from minigpt.cli.page import Html
 from minigpt.settings import Machine, Settings, Source
 
@@ -36,5 +36,5 @@ def inspect_embeddings(
     [bold]minigpt inspect-embeddings --positions[/bold]
         the table of positions
     """
-    output, source = Output(json, csv, html), Source(checkpoint=checkpoint)
-    inspect("inspect-embeddings", flags, output, source=source, machine=machine, given=given, tokens=tokens or ())
+    asked = {"source": Source(checkpoint=checkpoint), "machine": machine, "given": given, "tokens": tokens or ()}
+    inspect("inspect-embeddings", flags, json, csv, html, **asked)

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from minigpt.cli.flags import Given, Json, Top, command, csv_flag
-from minigpt.cli.inspect import Output, inspect, with_views
+from minigpt.cli.inspect import inspect, with_views
 from minigpt.cli.page import Html
 from minigpt.settings import Machine, Settings, Source
 
@@ -31,4 +31,4 @@ def inspect_probs(
     [bold]minigpt inspect-probs "The cat" --corpus run[/bold]
         beside what its own text says
     """
-    inspect("inspect-probs", flags, Output(json, csv, html), source=source, machine=machine, given=given)
+    inspect("inspect-probs", flags, json, csv, html, source=source, machine=machine, given=given)
