@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import deque
 from pathlib import Path
 from statistics import median
 
@@ -53,7 +54,7 @@ def drawing(tokens: int, rounds: int) -> tuple[float, float]:
     from rich.console import Console
 
     from minigpt.checkpoint.folder import load
-    from minigpt.render.live import last_record, show_live
+    from minigpt.render.live import show_live
     from minigpt.sampling.engine import generate
     from minigpt.settings import SampleConfig
 
@@ -64,7 +65,7 @@ def drawing(tokens: int, rounds: int) -> tuple[float, float]:
         console = Console(file=nowhere, force_terminal=True, width=80, height=24, color_system="truecolor")
         for turn in range(rounds + 1):
             started = time.perf_counter()
-            last_record(piece.record for piece in generate(checkpoint.model, checkpoint.tokenizer, prompt, config))
+            deque(generate(checkpoint.model, checkpoint.tokenizer, prompt, config), maxlen=0)
             between = time.perf_counter()
             pieces = generate(checkpoint.model, checkpoint.tokenizer, prompt, config)
             show_live(console, prompt, ((piece.data, piece.record) for piece in pieces), tokens)

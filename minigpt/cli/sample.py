@@ -15,13 +15,13 @@ from minigpt.cli.remarks import note_boundary, note_checkpoint, note_escapes
 from minigpt.cli.replay import replay
 from minigpt.render.corpus import verbatim_caption, verbatim_text
 from minigpt.render.heat import SCALES, Scale
-from minigpt.render.live import last_record, print_every_table, show_live, stream_text
+from minigpt.render.live import ended, print_every_table, show_live, stream_text
 from minigpt.render.machine import to_json
 from minigpt.render.progress import redraws
 from minigpt.render.scores import sample_caption
 from minigpt.render.screen import Screen
 from minigpt.render.style import quantity
-from minigpt.sampling.records import SampleEnd, StepRecord
+from minigpt.sampling.records import SampleEnd
 from minigpt.settings import (
     AskedFilters,
     Drawing,
@@ -154,11 +154,7 @@ def _print_verbatim(out: Console, report: VerbatimReport) -> None:
 
 def _write_bytes(prompt: str, pieces: Iterator["Piece"]) -> SampleEnd:
     sys.stdout.buffer.write(prompt.encode())
-
-    def written() -> Iterator[StepRecord | SampleEnd]:
-        for piece in pieces:
-            sys.stdout.buffer.write(piece.data)
-            sys.stdout.buffer.flush()
-            yield piece.record
-
-    return last_record(written())
+    for piece in pieces:
+        sys.stdout.buffer.write(piece.data)
+        sys.stdout.buffer.flush()
+    return ended(piece.record)

@@ -35,15 +35,6 @@ def step_header(step: int, steps: int, before: str, rate: float, screen: Screen)
     return screen.caption(f"step {step:,} of {steps:,}", after, f"{rate:,.0f} tokens/s" if rate else "")
 
 
-def last_record(records: Iterable[StepRecord | SampleEnd]) -> SampleEnd:
-    """Consume the records of a sample; returns the one that ends it."""
-    end = None
-    for record in records:
-        end = record
-    assert isinstance(end, SampleEnd)
-    return end
-
-
 def stream_text(
     console: Console, prompt: str, pieces: Iterable[Shown], steps: int, scale: Scale | None = None
 ) -> SampleEnd:
@@ -62,7 +53,7 @@ def stream_text(
         write(_shown(heat, data, record))
     write(Text("\n"))
     _print_legend(console, scale)
-    return _ended(record)
+    return ended(record)
 
 
 def print_every_table(
@@ -90,10 +81,11 @@ def show_live(
         for data, record in pieces:
             view.add(data, record)
     _print_legend(console, scale)
-    return _ended(record)
+    return ended(record)
 
 
-def _ended(record: StepRecord | SampleEnd) -> SampleEnd:
+def ended(record: StepRecord | SampleEnd) -> SampleEnd:
+    """The last record of a sample, which ends it."""
     assert isinstance(record, SampleEnd), "a sample ends with a SampleEnd"
     return record
 
