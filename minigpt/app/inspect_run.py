@@ -14,15 +14,13 @@ from minigpt.text.losses import prompt_notes
 from minigpt.text.tokenizer import Encoded
 from minigpt.views.view import Question, View
 
-Note = Callable[[str], None]
-
 
 def question(
     view: View,
     flags: Settings,
     source: Source,
     machine: Machine,
-    note: Note,
+    note: Callable[[str], None],
     given: Mapping[str, Any],
     tokens: Sequence[str] = (),
 ) -> Question:

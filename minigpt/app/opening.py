@@ -77,7 +77,7 @@ def _in_torch(found: Stored, device: "torch.device", weights: Weights) -> Checkp
     return replace(loaded, model=stored(model, weights.dtype, weights.quantize))
 
 
-def given_text(argument: str | None, file: Path | None = None) -> str:
+def given_text(argument: str | None, file: Path | None) -> str:
     """The text from the argument, `--file`, or standard input (`-`, or no argument and not typed at a terminal)."""
     if argument is not None and file is not None:
         raise ConfigError(f"Give the text as an argument or with {named('file')}, not both.")
@@ -88,7 +88,7 @@ def given_text(argument: str | None, file: Path | None = None) -> str:
     return check_argument(argument or "")
 
 
-def text_to_look_at(argument: str | None, file: Path | None = None, *, advice: str) -> str:
+def text_to_look_at(argument: str | None, file: Path | None, *, advice: str) -> str:
     """Like `given_text`, but an empty text is an error: of usage unless a file or a pipe gave it."""
     text = given_text(argument, file)
     if not text:

@@ -36,7 +36,7 @@ def command(function: Command, *, quiet: bool = True) -> Command:
     """
     hints = get_type_hints(function, include_extras=True)
     own = inspect.signature(function).parameters
-    groups = {name: hints[name] for name in own if _is_group(hints[name])}
+    groups = {name: kind for name, kind in hints.items() if isinstance(kind, type) and issubclass(kind, Settings)}
     flags = _parameters(own, hints, groups)
     flags += [_EVERYWHERE["config"], *([_EVERYWHERE["quiet"]] if quiet else [])]
     renamed = _renamed_flags(flags)
@@ -83,10 +83,6 @@ def _renamed_flags(flags: Iterable[inspect.Parameter]) -> dict[str, str]:
                 names = [str(each) for each in (about.default, *(about.param_decls or ()))]
                 found.update((flag.name, each) for each in names[::-1] if each.startswith("--"))
     return found
-
-
-def _is_group(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Settings)
 
 
 def _rank(flag: inspect.Parameter) -> int:

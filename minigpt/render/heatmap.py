@@ -15,7 +15,7 @@ from minigpt.render.style import UNICODE, quantity, signed_sparkline
 _AXIS = 6  # cells for the number of a row, and a gap
 _LABELLED = 4  # lines from one numbered row to the next
 _SHOWN = 0.98  # of the numbers, at least, lie within the limits of the colours
-_ON_PAGE = 192  # rows and columns at most: 4 pictures are then 700 kB
+ROOM_ON_PAGE = (192, 192)  # rows and columns at most: 4 pictures are then 700 kB
 # Okabe and Ito, "Color Universal Design", 2008: told apart by colour-blind people too.
 _MINUS, _NOTHING, _PLUS = (213, 94, 0), (238, 238, 238), (0, 114, 178)
 _SHADES = 24  # on either side
@@ -169,11 +169,6 @@ def beside(left: Iterable[Text], right: Iterable[Text], cells: int) -> Iterator[
         line = Text().append_text(one)
         line.pad_right(cells - cell_len(one.plain))
         yield line.append_text(other)
-
-
-def room_on_page() -> tuple[int, int]:
-    """The most rows and columns of a picture on a page."""
-    return _ON_PAGE, _ON_PAGE
 
 
 def heat_section(title: str, pictures: Sequence[HeatPicture], caption: str) -> Section:

@@ -9,7 +9,7 @@ from minigpt.render.cells import cell_len
 from minigpt.render.listing import Listing
 from minigpt.render.scores import file_column, number
 from minigpt.render.screen import Screen
-from minigpt.render.style import percent, quantity, visible
+from minigpt.render.style import or_dash, percent, quantity, visible
 from minigpt.render.table import Column, Table
 from minigpt.sampling.records import LabelScore, PairScore
 
@@ -32,7 +32,7 @@ def _table(rows: Sequence[PairScore], screen: Screen) -> Iterator[Text]:
         Column("tokens", 10, lambda score: f"{score.tokens:,}", drop=1),
         Column("nats/token", 12, lambda score: number(score.nats_per_token), drop=4),
         Column("bits/byte", 11, lambda score: number(score.bits_per_byte), drop=2),
-        Column("exact", 10, lambda score: _share(score.exact)),
+        Column("exact", 10, lambda score: or_dash(score.exact, percent)),
     ]
     if any(score.chrf is not None for score in rows):
         columns += [
@@ -40,12 +40,8 @@ def _table(rows: Sequence[PairScore], screen: Screen) -> Iterator[Text]:
             Column("BLEU", 7, lambda score: number(score.bleu, 1), drop=6),
         ]
     if any(score.accuracy is not None for score in rows):
-        columns.append(Column("accuracy", 10, lambda score: _share(score.accuracy)))
+        columns.append(Column("accuracy", 10, lambda score: or_dash(score.accuracy, percent)))
     return Table(columns, screen).lines(rows, style=lambda score: "" if score.file else "bold")
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else percent(value)
 
 
 def _caption(total: PairScore, screen: Screen) -> Text:

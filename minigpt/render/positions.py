@@ -6,6 +6,7 @@ from rich.text import Text
 
 from minigpt.render.face import Face
 from minigpt.render.heatmap import (
+    ROOM_ON_PAGE,
     HeatPicture,
     Reduction,
     beside,
@@ -13,7 +14,6 @@ from minigpt.render.heatmap import (
     heat_lines,
     heat_section,
     room_for,
-    room_on_page,
 )
 from minigpt.render.html import Section
 from minigpt.render.screen import Screen
@@ -69,7 +69,7 @@ def _remarks(answer: Answer) -> Iterator[str]:
 
 
 def _section(title: str, answer: Answer) -> Section:
-    return heat_section(title, position_pictures(answer, room_on_page()), " · ".join(_remarks(answer)))
+    return heat_section(title, position_pictures(answer, ROOM_ON_PAGE), " · ".join(_remarks(answer)))
 
 
 FACES = (Face(view=positions.VIEW, table=position_view, section=_section),)

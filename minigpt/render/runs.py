@@ -165,12 +165,12 @@ def _neighbours(runs: Sequence[PlannedRun], best: PlannedRun, screen: Screen) ->
         yield f"{_shape(run, screen)} {'' if smaller else 'is expected '}{_worse(run, best)}"
 
 
-def best_of_each(runs: Sequence[PlannedRun], most: int = 10) -> list[PlannedRun]:
-    """The best run of each shape and tokenizer, at most `most`, the chosen one first."""
+def best_of_each(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """The best run of each shape and tokenizer, at most ten, the chosen one first."""
     shown: dict[tuple[object, ...], PlannedRun] = {}
     for run in runs:
         shown.setdefault((run.layers, run.width, run.tokenizer, run.vocab_size), run)
-    return list(shown.values())[:most]
+    return list(shown.values())[:10]
 
 
 def plan_table(runs: Sequence[PlannedRun], screen: Screen) -> Iterator[Text]:

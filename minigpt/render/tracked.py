@@ -71,12 +71,9 @@ def lens_table(rows: Sequence[LensRow], after: str, screen: Screen) -> Iterator[
         label = token_label(row.candidates[0], symbols)
         return lambda room: fit(label, min(room, cell_len(label)), symbols)
 
-    first = Column[LensRow](
-        "layer", _LAYER, lambda row: str(row.layer), style=lambda row: "bold" if row is last else ""
-    )
     columns = [
-        first,
-        Column[LensRow]("top token", widest + 2, top),
+        Column[LensRow]("layer", _LAYER, lambda row: str(row.layer), style=lambda row: "bold" if row is last else ""),
+        Column("top token", widest + 2, top),
         Column("raw", 10, lambda row: percent(row.candidates[0].raw_prob)),
         Column("entropy", 9, lambda row: f"{row.entropy_bits:.2f}"),
         Column("divergence", 12, lambda row: f"{row.divergence_bits:.2f}"),
@@ -107,9 +104,8 @@ def history_table(rows: Sequence[HistoryRow], after: str, screen: Screen) -> Ite
 
     `after`: the preceding text.
     """
-    first = Column[HistoryRow]("step", _STEP, _step, style=lambda row: "bold" if row.final else "")
     columns = [
-        first,
+        Column[HistoryRow]("step", _STEP, _step, style=lambda row: "bold" if row.final else ""),
         Column[HistoryRow]("bits/byte", 11, lambda row: or_dash(row.validation_bits_per_byte, "{:.3f}".format)),
         Column("entropy", 9, lambda row: f"{row.entropy_bits:.3f}"),
         Column("divergence", 12, lambda row: f"{row.divergence_bits:.3f}"),
