@@ -1,7 +1,8 @@
 """`minigpt evaluate`: measures a model on whole texts or on pairs, one row per file."""
 
 import sys
-from typing import Annotated
+from functools import partial
+from typing import Annotated, cast
 
 import typer
 
@@ -64,27 +65,13 @@ def evaluate(
     if json:
         print(to_json(scores[-1], **evaluation.about()))
         return
-    if isinstance(scores[-1], PairScore):
-        _show_pairs([score for score in scores if isinstance(score, PairScore)], csv=csv)
-    else:
-        _show_texts([score for score in scores if isinstance(score, FileScore)], csv=csv)
-
-
-def _show_texts(scores: list[FileScore], *, csv: bool) -> None:
-    """Print the scores of files, and of several the total, which comes last, as a table or CSV."""
-    rows = scores if len(scores) > 2 else scores[:-1]
+    rows, total = scores if len(scores) > 2 else scores[:-1], scores[-1]  # of a single file, the total says the same
     if csv:
-        write_rows(FileScore, rows, sys.stdout)
+        write_rows(type(total), rows, sys.stdout, without=("labels",))
+        if isinstance(total, PairScore) and total.labels is not None:
+            note(f"{named('csv')} has no table of confusions; {named('json')} has it.")
+    elif isinstance(total, PairScore):
+        print_lines(partial(pair_score_lines, cast("list[PairScore]", rows), total))
     else:
-        print_lines(lambda screen: [*score_table(rows, screen), file_score_caption(scores[-1], screen)])
-
-
-def _show_pairs(scores: list[PairScore], *, csv: bool) -> None:
-    """Like `_show_texts`. CSV leaves out the table of confusions, and says so."""
-    rows = scores if len(scores) > 2 else scores[:-1]
-    if not csv:
-        print_lines(lambda screen: pair_score_lines(rows, scores[-1], screen))
-        return
-    write_rows(PairScore, rows, sys.stdout, without=("labels",))
-    if scores[-1].labels is not None:
-        note(f"{named('csv')} has no table of confusions; {named('json')} has it.")
+        texts = cast("list[FileScore]", rows)
+        print_lines(lambda screen: [*score_table(texts, screen), file_score_caption(total, screen)])
