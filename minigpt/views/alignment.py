@@ -11,13 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from minigpt.errors import ConfigError, named
+from minigpt.errors import CheckpointError, ConfigError, named
 from minigpt.records import Record
 from minigpt.settings import SampleConfig, Settings, require, setting
 from minigpt.settings.model import NAMES
 from minigpt.text.records import Token
 from minigpt.text.words import joined_words
-from minigpt.views.alignment_error import error_rate, known_translation
 from minigpt.views.grids import check_head, check_page
 from minigpt.views.view import Answer, Question, View
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import numpy as np
     from torch import Tensor
 
     from minigpt.models.encoder_decoder import EncoderDecoder
@@ -127,8 +127,20 @@ def _side(model: EncoderDecoder, tokenizer: Tokenizer, text: str) -> Side:
 
 
 def with_truth(alignment: Alignment, checkpoint: Path) -> Alignment:
-    """The same, with the true alignment where it is known."""
-    return replace(alignment, known=known_translation(checkpoint, alignment.source.text, alignment.target.text))
+    """The same, with the true alignment for a model trained on the built-in pairs that writes just what is known."""
+    from minigpt.checkpoint.runs import RUN, read_run_info, run_of
+    from minigpt.text.pairs import BUILTIN
+    from minigpt.text.translations import known_translations
+
+    run = run_of(checkpoint)
+    try:
+        sources = read_run_info(run / RUN).corpus.sources if run else ()
+    except CheckpointError:  # the model could be loaded
+        return alignment
+    if BUILTIN not in [each.name for each in sources]:
+        return alignment
+    known = known_translations().get(alignment.source.text)
+    return replace(alignment, known=known) if known and known.target == alignment.target.text else alignment
 
 
 def sharpest_layer(weights_LHTS: Tensor) -> int:
@@ -163,6 +175,20 @@ def alignment_grid(
         if known
         else None,
     )
+
+
+def error_rate(
+    weights_TS: np.ndarray, translation: Translation, source_bytes: Sequence[int], target_bytes: Sequence[int]
+) -> float:
+    """The alignment error rate of weights over the tokens of a translation whose true alignment of words is known.
+
+    `source_bytes` [S] and `target_bytes` [T]: how many bytes of its text each token stands for, 0 for end-of-text.
+    """
+    from minigpt.sampling.alignment import alignment_error_rate, links_of, tokens_of_words
+
+    source_words = tokens_of_words(translation.source, translation.source_spans, source_bytes)
+    target_words = tokens_of_words(translation.target, translation.target_spans, target_bytes)
+    return alignment_error_rate(links_of(weights_TS, source_words, target_words), translation.links)
 
 
 def _tokens(tokenizer: Tokenizer, ids: Sequence[int]) -> tuple[Token, ...]:

@@ -15,8 +15,7 @@ from minigpt.text.learning import ending_texts
 from minigpt.text.pairs import BUILTIN
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.text.translations import EXAMPLE
-from minigpt.views.alignment import Side, align, alignment_grid, sharpest_layer, with_truth
-from minigpt.views.alignment_error import error_rate
+from minigpt.views.alignment import Side, align, alignment_grid, error_rate, sharpest_layer, with_truth
 
 MakePairs = Callable[..., EncoderDecoder]
 CROSSED = {(0, 0), (3, 1), (2, 2), (1, 3)}
