@@ -26,15 +26,6 @@ _GO_WITH_BEAM = {
 }
 
 
-def check_beam(given: Mapping[str, Any]) -> None:
-    """Raise ConfigError for a setting among those `given` explicitly that a beam search does not use."""
-    other = next((name for name in given if name not in _GO_WITH_BEAM), None)
-    require(
-        other is None,
-        f"{named('beam')} draws nothing and shows only the targets that it found: leave out {named(other or '')}.",
-    )
-
-
 @dataclass(frozen=True)
 class BeamRun:
     """A source, a model of pairs, and the targets that a search found, the best first."""
@@ -46,8 +37,12 @@ class BeamRun:
 
     @classmethod
     def search(cls, source: SampleSource, drawing: Drawing, machine: Machine, given: Mapping[str, Any]) -> "BeamRun":
-        """Load the checkpoint and search. Raises ConfigError for a setting that does not fit, or another model."""
-        check_beam(given)
+        """Load the checkpoint and search. Raises ConfigError for a `given` setting without use, or another model."""
+        other = next((name for name in given if name not in _GO_WITH_BEAM), "")
+        require(
+            not other,
+            f"{named('beam')} draws nothing and shows only the targets that it found: leave out {named(other)}.",
+        )
         assert drawing.beam is not None
         text = given_text(source.prompt, source.file)
         loaded = open_checkpoint(source.checkpoint, machine, reading=source)

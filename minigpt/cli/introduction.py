@@ -92,10 +92,11 @@ def _size(plan: "Plan", choices: Choices, screen: "Screen") -> "tuple[Text, Text
     epochs = plan.train.steps * step_tokens / tokens
     inside = quantity(model.heads, "head") if model.model == "gpt" else NAMES[model.model]
     each = " each" if model.reads_pairs else ""
+    parts = quantity(text.documents // 2, "pair") if model.reads_pairs else quantity(text.documents, "document")
     shape = f"{quantity(model.layers, 'layer')} {screen.symbols.times} {model.width}{each}, {inside}"
     return (
         screen.caption(
-            f"{text.name}: {byte_count(text.utf8_bytes)} in {_parts(plan)}",
+            f"{text.name}: {byte_count(text.utf8_bytes)} in {parts}",
             f"{choices.tokenizer or 'given vocabulary'} {model.vocab_size:,}, {plan.bytes_per_token:.2f} bytes a token",
             f"{compact(tokens)} training tokens",
         ),
@@ -104,11 +105,6 @@ def _size(plan: "Plan", choices: Choices, screen: "Screen") -> "tuple[Text, Text
             f"{quantity(plan.train.steps, 'step')} of {step_tokens:,} tokens, {epochs:.1f} epochs",
         ),
     )
-
-
-def _parts(plan: "Plan") -> str:
-    documents = plan.corpus.documents
-    return quantity(documents // 2, "pair") if plan.model.reads_pairs else quantity(documents, "document")
 
 
 def places(ranks: "Ranks", device: "torch.device") -> str:

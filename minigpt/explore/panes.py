@@ -9,7 +9,7 @@ from rich.text import Span, Text
 from minigpt.explore.game import guess_label, rules, score_picture, verdict
 from minigpt.explore.keys import KEYS, keys_picture, legend_picture
 from minigpt.explore.session import Session
-from minigpt.render.candidates import fewer_candidates, step_table
+from minigpt.render.candidates import entropy, fewer_candidates, step_table
 from minigpt.render.cells import cell_len, unmeasured, wrapped
 from minigpt.render.heat import SCALES, UNKNOWN, heat_legend
 from minigpt.render.screen import WIDEST, Screen
@@ -71,7 +71,7 @@ class Panes:
         return screen.caption(
             f"after token {len(session.tree.path(session.here)):,} of {len(session.branch()):,}",
             "" if after is None else f"continues with {token_label(session.tree.token(after), self._symbols)}",
-            "" if record.entropy_bits is None else f"entropy {record.entropy_bits:.2f} bits",
+            entropy(record),
         )
 
     def table(self, width: int, height: int) -> Text:

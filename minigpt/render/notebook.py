@@ -6,7 +6,7 @@ from typing import Any
 from rich.text import Text
 
 from minigpt.records import Record
-from minigpt.render.candidates import other_names, step_table
+from minigpt.render.candidates import entropy, other_names, step_table
 from minigpt.render.heat import SCALES
 from minigpt.render.html import fragment, printed_parts, running_text
 from minigpt.render.screen import Screen
@@ -96,9 +96,8 @@ def text_html(records: Sequence[StepRecord]) -> str:
 
 
 def _caption(record: StepRecord) -> str:
-    entropy = "" if record.entropy_bits is None else f"entropy {record.entropy_bits:.2f} bits"
     surprisal = "" if record.surprisal_bits is None else f"surprisal {record.surprisal_bits:.2f} bits"
-    return " · ".join(filter(None, (surprisal, entropy))) or "no context: not predicted"
+    return " · ".join(filter(None, (surprisal, entropy(record)))) or "no context: not predicted"
 
 
 def _title(record: StepRecord, token: Token) -> str:
