@@ -95,13 +95,13 @@ def alignment_table(grid: AlignmentGrid, screen: Screen, *, sharpest: bool = Fal
 def _caption(grid: AlignmentGrid, screen: Screen, *, sharpest: bool) -> Text:
     which = f"layer {grid.layer}, " + (f"head {grid.head}" if grid.head is not None else "mean of its heads")
     joined = max(*grid.source_words, *grid.target_words) > 1
-    rate = grid.alignment_error_rate
+    rate = _rate_note(grid.alignment_error_rate)
     return screen.caption(
         which,
         "the layer whose rows have the lowest entropy" if sharpest else "",
         "a row is what a word of the target attends to as it is written, and adds up to 100 %",
         "whole words: shares of a source word's tokens are summed, rows of a target word's averaged" if joined else "",
-        "" if rate is None else f"alignment error rate {percent(rate, 1)}, against the true links of words",
+        f"{rate}, against the true links of words" if rate else "",
     )
 
 

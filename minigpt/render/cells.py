@@ -1,6 +1,7 @@
 """How many cells of a terminal a text takes, and where it can be cut without dividing a letter from its marks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 from unicodedata import category
 
 from rich.cells import cell_len as rich_cell_len
@@ -78,6 +79,15 @@ def end_of(text: str, width: int) -> str:
             break
         kept = part + kept
     return kept
+
+
+def beside(left: Iterable[Text], right: Iterable[Text], cells: int) -> Iterator[Text]:
+    """The lines of two tables or pictures, the right ones after `cells`."""
+    for one, other in zip_longest(left, right, fillvalue=Text()):
+        line = Text().append_text(one)
+        if other.plain:
+            line.pad_right(cells - cell_len(one.plain))
+        yield line.append_text(other)
 
 
 def wrapped(text: Text, width: int) -> list[Text]:

@@ -1,7 +1,7 @@
 """A table of numbers as a picture: in a terminal two rows of coloured pixels a line, and the section of a page."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -161,14 +161,6 @@ def heat_legend(pictures: Sequence[HeatPicture], screen: Screen) -> Text:
     scales = (f"{picture.title}: {low} -{picture.end}, {high} +{picture.end}" for picture in pictures)
     remarks = dict.fromkeys(remark for picture in pictures for remark in picture.remarks())
     return screen.caption(*scales, f"{middle} 0", *remarks)
-
-
-def beside(left: Iterable[Text], right: Iterable[Text], cells: int) -> Iterator[Text]:
-    """The lines of two pictures, the right ones after `cells`."""
-    for one, other in zip_longest(left, right, fillvalue=Text()):
-        line = Text().append_text(one)
-        line.pad_right(cells - cell_len(one.plain))
-        yield line.append_text(other)
 
 
 def heat_section(title: str, pictures: Sequence[HeatPicture], caption: str) -> Section:

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
+from minigpt.render.cells import beside
 from minigpt.render.face import Face
 from minigpt.render.heatmap import (
     ROOM_ON_PAGE,
     HeatPicture,
     Reduction,
-    beside,
     heat_legend,
     heat_lines,
     heat_section,

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, zip_longest
+from itertools import chain
 
 from rich.text import Text
 
 from minigpt.render.candidates import PERCENT, next_token_table
-from minigpt.render.cells import cell_len
+from minigpt.render.cells import beside, cell_len
 from minigpt.render.face import Face
 from minigpt.render.html import Section
 from minigpt.render.listing import Listing, Part, Parts, lines
@@ -110,11 +110,11 @@ def boundary_tables(record: StepRecord, end: Boundary, prompt: str, screen: Scre
 
     Side by side from 70 columns on, otherwise one below the other.
     """
-    beside = screen.width >= _NARROWEST
-    half = Screen((screen.width - _GAP) // 2, screen.symbols) if beside else screen
+    wide = screen.width >= _NARROWEST
+    half = Screen((screen.width - _GAP) // 2, screen.symbols) if wide else screen
     given, earlier = (Text("\n").join(lines(parts)) for parts in _both(record, end, prompt, half))
-    if beside:
-        return _beside(given, earlier, half.width)
+    if wide:
+        return Text("\n").join(beside(given.split("\n"), earlier.split("\n"), half.width + _GAP))
     return Text("\n\n").join([given, earlier])
 
 
@@ -177,16 +177,6 @@ def _captions(end: Boundary, screen: Screen) -> list[Text]:
 def _quoted(piece: Boundary | ScoredToken, symbols: Symbols) -> str:
     label = token_label(Token(id=0, text=piece.text, bytes=piece.bytes), symbols)
     return symbols.quote(fit(label, _LONGEST_QUOTE, symbols).rstrip())
-
-
-def _beside(left: Text, right: Text, width: int) -> Text:
-    """Join two tables line by line, the left one padded to `width` cells."""
-    rows = []
-    for a, b in zip_longest(left.split("\n"), right.split("\n"), fillvalue=Text()):
-        row = a.copy()
-        row.pad_right(width + _GAP - cell_len(a.plain))
-        rows.append(row.append(b) if b.plain else a)
-    return Text("\n").join(rows)
 
 
 def _boundary_table(answer: Answer, screen: Screen) -> Iterator[Part]:

@@ -7,7 +7,8 @@ import pytest
 from rich.cells import cell_len
 from rich.text import Text
 
-from minigpt.render.heatmap import HeatPicture, Reduction, beside, heat_legend, heat_lines, heat_section, room_for
+from minigpt.render.cells import beside
+from minigpt.render.heatmap import HeatPicture, Reduction, heat_legend, heat_lines, heat_section, room_for
 from minigpt.render.positions import position_view
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII, UNICODE, Symbols
@@ -80,7 +81,7 @@ def test_a_table_of_zeros_has_a_picture() -> None:
 
 def test_two_pictures_stand_side_by_side() -> None:
     lines = beside([Text("ab"), Text("c")], [Text("x")], 4)
-    assert [line.plain for line in lines] == ["ab  x", "c   "]
+    assert [line.plain for line in lines] == ["ab  x", "c"]
 
 
 def positions(context: int, width: int) -> list[PositionVector]:
