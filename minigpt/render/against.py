@@ -10,7 +10,7 @@ from rich.text import Text
 from minigpt.render.candidates import PERCENT, adds_up, other_names, question
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
-from minigpt.render.listing import Listing, Part, Parts
+from minigpt.render.listing import Listing, Part
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, fit_end, or_dash, percent, quantity, safe_text, token_label
 from minigpt.render.table import Bar, Column
@@ -23,7 +23,7 @@ _SHORTEST_BAR = 6  # cells with a gap
 _SHORTEST_OTHER = 12  # cells for `other 50,257`
 
 
-def compared_next_table(record: ComparedNext, after: str, names: tuple[str, str], screen: Screen) -> Parts:
+def compared_next_table(record: ComparedNext, after: str, names: tuple[str, str], screen: Screen) -> Iterator[Part]:
     """Both models' probabilities of the most likely tokens of either. `names`: of the two models."""
     symbols = screen.symbols
     width = max([5, *(cell_len(token_label(token, symbols)) for token in record.tokens)])
@@ -52,41 +52,35 @@ def compared_next_table(record: ComparedNext, after: str, names: tuple[str, str]
         *model(names[0], "", record.rest_raw_prob),
         *model(names[1], "other_", record.rest_other_raw_prob),
     ]
-    table = Listing(
+    yield Listing(
         columns=columns,
         rows=record.tokens,
         screen=screen,
         caption="The likeliest next tokens of either model",
         feet=(other_names(record.rest),),
     )
-    return Parts([table, *_next_captions(record, after, names, screen)])
+    yield from _next_captions(record, after, names, screen)
 
 
-def _next_captions(record: ComparedNext, after: str, names: tuple[str, str], screen: Screen) -> list[Text]:
+def _next_captions(record: ComparedNext, after: str, names: tuple[str, str], screen: Screen) -> Iterator[Text]:
     shown = math.fsum(token.raw_prob for token in record.tokens)
     other_shown = math.fsum(token.other_raw_prob for token in record.tokens)
     apart = [token for token in record.moved if token.raw_prob != token.other_raw_prob]
     moved = ", ".join(_moved(token, screen.symbols) for token in apart)
-    return [
-        screen.caption(
-            question(after, screen),
-            "raw softmax",
-            adds_up(f"{names[0]}: shown", shown, record.rest_raw_prob),
-            adds_up(f"{names[1]}: shown", other_shown, record.rest_other_raw_prob),
-        ),
-        screen.caption(
-            f"entropy {record.entropy_bits:.2f} and {record.other_entropy_bits:.2f} bits",
-            f"divergence {record.divergence_bits:.3f} bits of the second from the first, "
-            f"{record.other_divergence_bits:.3f} of the first from the second",
-        ),
-        screen.caption(f"moved most: {moved}{_others(len(record.tokens) + record.rest - len(apart))}")
-        if moved
-        else Text(),
-    ]
-
-
-def _others(count: int) -> str:
-    return f"; {quantity(count, 'other token')} by less" if count else ""
+    others = len(record.tokens) + record.rest - len(apart)
+    less = f"; {quantity(others, 'other token')} by less" if others else ""
+    yield screen.caption(
+        question(after, screen),
+        "raw softmax",
+        adds_up(f"{names[0]}: shown", shown, record.rest_raw_prob),
+        adds_up(f"{names[1]}: shown", other_shown, record.rest_other_raw_prob),
+    )
+    yield screen.caption(
+        f"entropy {record.entropy_bits:.2f} and {record.other_entropy_bits:.2f} bits",
+        f"divergence {record.divergence_bits:.3f} bits of the second from the first, "
+        f"{record.other_divergence_bits:.3f} of the first from the second",
+    )
+    yield screen.caption(f"moved most: {moved}{less}") if moved else Text()
 
 
 def _moved(token: ComparedToken, symbols: Symbols) -> str:
@@ -135,29 +129,27 @@ def _label(tokens: Sequence[Token], symbols: Symbols) -> str:
     return "|".join(token_label(token, symbols) for token in tokens)
 
 
-def compared_text_caption(total: ComparedText, names: tuple[str, str], screen: Screen) -> Parts:
+def compared_text_caption(total: ComparedText, names: tuple[str, str], screen: Screen) -> Iterator[Text]:
     """The loss of both models on the whole text."""
     if total.bits_per_byte is None or total.other_bits_per_byte is None:
-        return Parts([screen.caption("nothing in this text has a context in both models: there is no total")])
+        yield screen.caption("nothing in this text has a context in both models: there is no total")
+        return
     first, second = f"{total.bits_per_byte:.4f}", f"{total.other_bits_per_byte:.4f}"
     better = names[0] if total.bits_per_byte < total.other_bits_per_byte else names[1]
     mean = total.divergence_bits_per_token
-    return Parts(
-        [
-            screen.caption(
-                f"{names[0]}: {first} bits per byte, in {quantity(total.tokens, 'token')}",
-                f"{names[1]}: {second}, in {quantity(total.other_tokens, 'token')}",
-                f"over the same {quantity(total.bytes, 'byte')}",
-                "the two are level" if first == second else f"{better} is better",
-            ),
-            screen.caption(
-                "surprisal in bits, of the raw softmax",
-                "second: what the second costs more",
-                f"divergence of the second from the first, {mean:.3f} bits on average" if mean is not None else
-                "different vocabularies: compared where both end a token, so their distributions are not",
-            ),
-        ]
-    )  # fmt: skip
+    yield screen.caption(
+        f"{names[0]}: {first} bits per byte, in {quantity(total.tokens, 'token')}",
+        f"{names[1]}: {second}, in {quantity(total.other_tokens, 'token')}",
+        f"over the same {quantity(total.bytes, 'byte')}",
+        "the two are level" if first == second else f"{better} is better",
+    )
+    yield screen.caption(
+        "surprisal in bits, of the raw softmax",
+        "second: what the second costs more",
+        "different vocabularies: compared where both end a token, so their distributions are not"
+        if mean is None
+        else f"divergence of the second from the first, {mean:.3f} bits on average",
+    )
 
 
 def _text_table(answer: Answer, screen: Screen) -> Iterator[Part]:

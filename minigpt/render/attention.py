@@ -10,7 +10,7 @@ from rich.text import Text
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
 from minigpt.render.html import Section
-from minigpt.render.listing import Listing, Part, Parts
+from minigpt.render.listing import Listing, Part
 from minigpt.render.machine import write_grid, write_rows
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, fit, or_dash, percent, quantity, quoted, token_label, visible
@@ -119,21 +119,18 @@ def _grid_caption(grid: AttentionGrid, first: int, cells: int, screen: Screen, *
     return screen.caption(which, *how, hidden)
 
 
-def shared_word_table(shared: SharedWord, screen: Screen) -> Parts:
+def shared_word_table(shared: SharedWord, screen: Screen) -> Iterator[Part]:
     """Both texts, layer by layer: what the word attends to, how far its vector has moved, and how similar both are."""
-    parts: list[Part] = []
     for context in (shared.first, shared.second):
-        parts += [*_word_lines(context, screen), Text()]
+        yield from _word_lines(context, screen)
+        yield Text()
     cosines = ", ".join(f"{layer}: {cosine:.2f}" for layer, cosine in enumerate(shared.cosines))
-    parts.append(screen.caption(f"cosine between the two after each layer, from the embedding on: {cosines}"))
-    parts.append(
-        screen.caption(
-            "moved: the distance from the embedding, in lengths of the embedding",
-            "cosine: to the embedding, which is token and position",
-            "attends to: whole words, the weights of their tokens added up; mean of the layer's heads, raw softmax",
-        )
+    yield screen.caption(f"cosine between the two after each layer, from the embedding on: {cosines}")
+    yield screen.caption(
+        "moved: the distance from the embedding, in lengths of the embedding",
+        "cosine: to the embedding, which is token and position",
+        "attends to: whole words, the weights of their tokens added up; mean of the layer's heads, raw softmax",
     )
-    return Parts(parts)
 
 
 def _word_lines(context: WordInContext, screen: Screen) -> Iterator[Part]:

@@ -8,7 +8,7 @@ from functools import partial
 from rich.text import Text
 
 from minigpt.render.face import Face
-from minigpt.render.listing import Listing, Parts
+from minigpt.render.listing import Listing, Part
 from minigpt.render.machine import write_csv
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, following, percent, quantity, token_label
@@ -90,25 +90,20 @@ def adds_up(name: str, shown: float, other: float) -> str:
     return f"{name} {percent(shown)} + other {percent(other)} = {100 * (shown + other):.8g} %"
 
 
-def next_token_table(record: StepRecord, after: str, screen: Screen) -> Parts:
+def next_token_table(record: StepRecord, after: str, screen: Screen) -> Iterator[Part]:
     """The candidates for the next token, down to the `other` row. `after`: the preceding text."""
     other = record.other or _NOTHING
     raw = Column[Candidate]("probability", PERCENT, lambda c: percent(c.raw_prob), feet=(percent(other.raw_prob),))
-    table = Listing(
+    yield Listing(
         columns=[*candidate_columns(record, screen), raw],
         rows=record.candidates,
         screen=screen,
         caption="The likeliest next tokens",
         feet=(other_names(other.count),),
     )
-    return Parts(
-        [
-            table,
-            screen.caption(question(after, screen), "raw softmax"),
-            screen.caption(
-                f"vocabulary {counted(record):,}", entropy(record), adds_up("shown", raw_shown(record), other.raw_prob)
-            ),
-        ]
+    yield screen.caption(question(after, screen), "raw softmax")
+    yield screen.caption(
+        f"vocabulary {counted(record):,}", entropy(record), adds_up("shown", raw_shown(record), other.raw_prob)
     )
 
 

@@ -1,12 +1,12 @@
 """The table of how probable each of several continuations is."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
 from minigpt.render.face import Face
-from minigpt.render.listing import Listing, Parts
+from minigpt.render.listing import Listing, Part
 from minigpt.render.machine import write_rows
 from minigpt.render.screen import Screen
 from minigpt.render.style import following, percent, visible
@@ -21,7 +21,7 @@ def _share(value: float) -> str:
     return percent(value or 1e-300)
 
 
-def choices_table(choices: Sequence[Choice], prompt: str, screen: Screen, called: str = "choice") -> Parts:
+def choices_table(choices: Sequence[Choice], prompt: str, screen: Screen, called: str = "choice") -> Iterator[Part]:
     """A row for each choice, in order, and what the shares refer to. `called`: what a choice is."""
     symbols, largest, most = screen.symbols, max(choice.share for choice in choices), 1 + screen.width // 4
     columns = [
@@ -34,22 +34,20 @@ def choices_table(choices: Sequence[Choice], prompt: str, screen: Screen, called
         Column("tokens", 8, lambda choice: f"{len(choice.tokens):,}", drop=1),
     ]
     names = {column.heading for column in Table(columns, screen, choices).columns}
-    table = Listing(columns=columns, rows=choices, screen=screen, caption=f"The {called}s and their shares")
-    return Parts([table, *_captions(choices, prompt, names, screen, called)])
+    yield Listing(columns=columns, rows=choices, screen=screen, caption=f"The {called}s and their shares")
+    yield from _captions(choices, prompt, names, screen, called)
 
 
-def _captions(choices: Sequence[Choice], prompt: str, columns: set[str], screen: Screen, called: str) -> list[Text]:
+def _captions(choices: Sequence[Choice], prompt: str, columns: set[str], screen: Screen, called: str) -> Iterator[Text]:
     together = _share(math.fsum(choice.raw_prob for choice in choices))
     total = 100 * math.fsum(choice.share for choice in choices)
-    return [
-        screen.caption(following(prompt, screen.width - 8, screen.symbols)),
-        screen.caption(
-            f"share: of the {together} of raw probability that the {len(choices):,} {called}s have together; shares "
-            f"add up to {total:.8g} %",
-            "by byte: the same of the probability per byte, where length costs nothing" * ("by byte" in columns),
-            f"nats: -ln of the probability of all of a {called}" * ("nats" in columns),
-        ),
-    ]
+    yield screen.caption(following(prompt, screen.width - 8, screen.symbols))
+    yield screen.caption(
+        f"share: of the {together} of raw probability that the {len(choices):,} {called}s have together; shares "
+        f"add up to {total:.8g} %",
+        "by byte: the same of the probability per byte, where length costs nothing" * ("by byte" in columns),
+        f"nats: -ln of the probability of all of a {called}" * ("nats" in columns),
+    )
 
 
 FACES = (

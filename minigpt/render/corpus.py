@@ -1,7 +1,7 @@
 """What a corpus says about a text: a table beside the model's list, or the text with its verbatim spans."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from minigpt.render.candidates import (
 )
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
-from minigpt.render.listing import Listing, Part, Parts
+from minigpt.render.listing import Listing, Part
 from minigpt.render.screen import Screen
 from minigpt.render.style import (
     Symbols,
@@ -43,10 +43,15 @@ VERBATIM = "underline"  # how a verbatim span looks
 _SUFFIXES = 8  # rows of the list of suffixes; the middle of a longer one is left out
 
 
-def corpus_table(record: CorpusStep, after: str, screen: Screen) -> Parts:
+def corpus_table(record: CorpusStep, after: str, screen: Screen) -> Iterator[Part]:
     """The model's list beside the corpus's shares and counts, then how both change as the suffix grows."""
-    suffixes: list[Part] = [Text(), *_suffixes(record, screen)] if record.suffixes else []
-    return Parts([_candidates(record, screen), *_captions(record, after, screen), *suffixes])
+    yield _candidates(record, screen)
+    whole = adds_up("model: shown", raw_shown(record), record.other.raw_prob)
+    yield screen.caption(question(after, screen), f"vocabulary {counted(record):,}", entropy(record), whole)
+    yield _corpus_caption(record, screen)
+    if record.suffixes:
+        yield Text()
+        yield from _suffixes(record, screen)
 
 
 # --- the list of candidates
@@ -81,15 +86,6 @@ def _candidates(record: CorpusStep, screen: Screen) -> Listing[Any]:
 
 def _faint(candidate: CorpusCandidate) -> str:
     return "" if candidate.corpus_count else "dim"
-
-
-def _captions(record: CorpusStep, after: str, screen: Screen) -> list[Text]:
-    whole = adds_up("model: shown", raw_shown(record), record.other.raw_prob)
-    vocabulary = f"vocabulary {counted(record):,}"
-    return [
-        screen.caption(question(after, screen), vocabulary, entropy(record), whole),
-        _corpus_caption(record, screen),
-    ]
 
 
 def _corpus_caption(record: CorpusStep, screen: Screen) -> Text:
@@ -130,7 +126,7 @@ def _characters(suffix: CorpusSuffix | VerbatimSpan) -> str:
 # --- the list of suffixes
 
 
-def _suffixes(record: CorpusStep, screen: Screen) -> list[Part]:
+def _suffixes(record: CorpusStep, screen: Screen) -> Iterator[Part]:
     """A line for each suffix, with what follows it most often."""
     symbols = screen.symbols
 
@@ -160,18 +156,16 @@ def _suffixes(record: CorpusStep, screen: Screen) -> list[Part]:
     table = Table(columns, screen)
     explained = any(column.heading == "KL bits" for column in table.columns)
     meaning = "KL bits: divergence of the corpus's shares from the model's raw softmax, D(corpus || model), per token"
-    return [
-        Listing(
-            columns=columns,
-            rows=_chosen(record.suffixes),
-            screen=screen,
-            caption="The last tokens of the text in the corpus",
-            note=lambda suffix: "" if suffix else symbols.ellipsis,
-        ),
-        screen.caption(
-            meaning if explained else "", "matched token by token, within documents", "few occurrences say little"
-        ),
-    ]
+    yield Listing(
+        columns=columns,
+        rows=_chosen(record.suffixes),
+        screen=screen,
+        caption="The last tokens of the text in the corpus",
+        note=lambda suffix: "" if suffix else symbols.ellipsis,
+    )
+    yield screen.caption(
+        meaning if explained else "", "matched token by token, within documents", "few occurrences say little"
+    )
 
 
 def _chosen(suffixes: Sequence[CorpusSuffix]) -> list[CorpusSuffix | None]:

@@ -57,13 +57,6 @@ class Listing(Generic[T]):
 Part = Text | Listing[Any]
 
 
-class Parts(tuple[Part, ...]):
-    """Parts of what a view shows; as text, what a terminal shows of them."""
-
-    def __str__(self) -> str:
-        return "\n".join(map(str, self))
-
-
 def lines(parts: Iterable[Part]) -> Iterator[Text]:
     """What a terminal shows, as it is computed."""
     for part in parts:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
 
 from rich.text import Text
 
@@ -10,7 +9,7 @@ from minigpt.render.candidates import PERCENT, next_token_table
 from minigpt.render.cells import beside, cell_len
 from minigpt.render.face import Face
 from minigpt.render.html import Section
-from minigpt.render.listing import Listing, Part, Parts, lines
+from minigpt.render.listing import Listing, Part, lines
 from minigpt.render.screen import WIDEST, Screen
 from minigpt.render.style import UNICODE, Symbols, bytes_label, fit, percent, quantity, quoted, token_label
 from minigpt.render.table import Column, bar_column, token_column
@@ -130,7 +129,7 @@ def _title(name: str, after: str, screen: Screen) -> Text:
     return title.append(quoted(after, screen.width - cell_len(title.plain), screen.symbols))
 
 
-def _earlier_table(end: Boundary, screen: Screen) -> Parts:
+def _earlier_table(end: Boundary, screen: Screen) -> Iterator[Part]:
     """The prompt's own tokenization, marked, among the longer tokens; then all others, summed."""
     symbols = screen.symbols
     own = "+".join(token_label(token, symbols) for token in end.tokens)
@@ -155,23 +154,22 @@ def _earlier_table(end: Boundary, screen: Screen) -> Parts:
     summed = (("other longer ones", end.other_longer.count), ("all others", end.others.count))
     feet = [(f"{name} ({count:,})",) if count else () for name, count in summed]
     caption = "What was predicted in place of the last piece"
-    table = Listing(columns=columns, rows=rows, screen=screen, caption=caption, feet=feet)
-    return Parts([table, *_captions(end, screen)])
+    yield Listing(columns=columns, rows=rows, screen=screen, caption=caption, feet=feet)
+    yield from _captions(end, screen)
 
 
-def _captions(end: Boundary, screen: Screen) -> list[Text]:
+def _captions(end: Boundary, screen: Screen) -> Iterator[Text]:
     piece = _quoted(end, screen.symbols)
     if not end.longer:
-        return [screen.caption(f"no longer token begins with {piece}", "raw softmax")]
+        yield screen.caption(f"no longer token begins with {piece}", "raw softmax")
+        return
     longer = math.fsum([end.other_longer.raw_prob, *(token.raw_prob for token in end.longer)])
     total = 100 * (end.raw_prob + longer + end.others.raw_prob)
-    return [
-        screen.caption(f"of what begins with {piece}, {percent(end.share)} is cut as given"),
-        screen.caption(
-            f"raw softmax: as given {percent(end.raw_prob)} + longer {percent(longer)} + all others "
-            f"{percent(end.others.raw_prob)} = {total:.8g} %"
-        ),
-    ]
+    yield screen.caption(f"of what begins with {piece}, {percent(end.share)} is cut as given")
+    yield screen.caption(
+        f"raw softmax: as given {percent(end.raw_prob)} + longer {percent(longer)} + all others "
+        f"{percent(end.others.raw_prob)} = {total:.8g} %"
+    )
 
 
 def _quoted(piece: Boundary | ScoredToken, symbols: Symbols) -> str:
@@ -193,12 +191,11 @@ def _boundary_section(title: str, answer: Answer) -> Section:
     end, screen = answer.fields["boundary"], Screen(WIDEST)
     parts: list[Part] = []
     for record in answer.records:
-        both = (
-            ([*next_token_table(record, answer.text, screen)],)
-            if end is None
-            else _both(record, end, answer.text, screen)
-        )
-        parts += chain.from_iterable(both)
+        if end is None:
+            parts += next_token_table(record, answer.text, screen)
+        else:
+            given, earlier = _both(record, end, answer.text, screen)
+            parts += [*given, *earlier]
     return tables_section(title, parts)
 
 

@@ -1,6 +1,6 @@
 """Two models side by side, at any width, with hostile tokens."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import pytest
@@ -57,12 +57,17 @@ TOTALS = ComparedText(
 )
 
 
+def printed(parts: Iterable[object]) -> str:
+    return "\n".join(map(str, parts))
+
+
 def shown(following: ComparedNext, spans: list[ComparedSpan], screen: Screen) -> list[str]:
-    return [
-        *str(compared_next_table(following, "To date, the cleverest\x1b thinker", NAMES, screen)).split("\n"),
-        *str(compared_text_table(spans, NAMES, screen)).split("\n"),
-        *str(compared_text_caption(TOTALS, NAMES, screen)).split("\n"),
+    parts = [
+        *compared_next_table(following, "To date, the cleverest\x1b thinker", NAMES, screen),
+        compared_text_table(spans, NAMES, screen),
+        *compared_text_caption(TOTALS, NAMES, screen),
     ]
+    return printed(parts).split("\n")
 
 
 @pytest.mark.parametrize("width", [40, 80, 100])
@@ -89,14 +94,14 @@ def test_a_text_without_totals_says_so() -> None:
     none = ComparedText(
         bytes=0, tokens=0, other_tokens=0, bits_per_byte=None, other_bits_per_byte=None, divergence_bits_per_token=None
     )
-    assert "there is no total" in str(compared_text_caption(none, NAMES, Screen(80)))
+    assert "there is no total" in printed(compared_text_caption(none, NAMES, Screen(80)))
 
 
 def test_totals_that_are_shown_alike_are_level() -> None:
     assert TOTALS.bits_per_byte is not None
     near = replace(TOTALS, other_bits_per_byte=TOTALS.bits_per_byte + 1e-6)
-    told = " ".join(str(compared_text_caption(near, NAMES, Screen(80))).split())
+    told = " ".join(printed(compared_text_caption(near, NAMES, Screen(80))).split())
     assert "the two are level" in told
     assert "is better" not in told
     apart = replace(TOTALS, other_bits_per_byte=TOTALS.bits_per_byte + 1e-3)
-    assert f"{NAMES[0]} is better" in " ".join(str(compared_text_caption(apart, NAMES, Screen(80))).split())
+    assert f"{NAMES[0]} is better" in " ".join(printed(compared_text_caption(apart, NAMES, Screen(80))).split())

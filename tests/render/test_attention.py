@@ -70,7 +70,7 @@ def shown(screen: Screen) -> dict[str, list[str]]:
         "short": "\n".join(map(str, grid_table(grid(6), screen))).split("\n"),
         "long": "\n".join(map(str, grid_table(grid(120), screen))).split("\n"),
         "scores": "\n".join(map(str, grid_table(grid(12), screen, scores=True))).split("\n"),
-        "word": str(shared_word_table(SHARED, screen)).split("\n"),
+        "word": "\n".join(map(str, shared_word_table(SHARED, screen))).split("\n"),
     }
 
 

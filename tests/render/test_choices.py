@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import pytest
@@ -40,14 +40,18 @@ def choices() -> list[Choice]:
     ]
 
 
+def printed(parts: Iterable[object]) -> str:
+    return "\n".join(map(str, parts))
+
+
 @pytest.mark.parametrize("width", [40, 80])
 def test_golden_choices(choices: list[Choice], width: int, golden: Golden) -> None:
-    golden(f"choices_{width}", str(choices_table(choices, PROMPT, Screen(width))))
+    golden(f"choices_{width}", printed(choices_table(choices, PROMPT, Screen(width))))
 
 
 @pytest.mark.parametrize("width", range(28, 101))
 def test_lines_keep_to_the_screen(choices: list[Choice], width: int) -> None:
-    lines = str(choices_table(choices, PROMPT, Screen(width))).split("\n")
+    lines = printed(choices_table(choices, PROMPT, Screen(width))).split("\n")
     assert max(map(cell_len, lines)) <= width
     assert {cell_len(line) for line in lines[1:5]} == {width}
 
@@ -55,22 +59,22 @@ def test_lines_keep_to_the_screen(choices: list[Choice], width: int) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("width", [40, 80])
 def test_hostile_choices_stay_in_their_cells(choices: list[Choice], text: str, width: int) -> None:
-    found = str(choices_table([*choices, choice(text, 9.0, 0.0, 0.0)], text, Screen(width)))
+    found = printed(choices_table([*choices, choice(text, 9.0, 0.0, 0.0)], text, Screen(width)))
     assert not any((ord(c) < 32 and c != "\n") or c in "\x7f\u202e\u0301" for c in found)
     assert max(map(cell_len, found.split("\n"))) <= width
 
 
 def test_an_ascii_screen_gets_ascii(choices: list[Choice]) -> None:
-    assert str(choices_table(choices, PROMPT, Screen(80, ASCII))).isascii()
+    assert printed(choices_table(choices, PROMPT, Screen(80, ASCII))).isascii()
 
 
 def test_the_shares_are_added_up_and_not_promised(choices: list[Choice]) -> None:
     wrong = [replace(choices[0], share=0.5), *choices[1:]]
-    assert "shares add up to 76.9 %" in " ".join(str(choices_table(wrong, PROMPT, Screen(100))).split())
+    assert "shares add up to 76.9 %" in " ".join(printed(choices_table(wrong, PROMPT, Screen(100))).split())
 
 
 def test_a_share_that_no_float_holds_is_not_nothing(choices: list[Choice]) -> None:
-    assert "<0.01 %" in str(choices_table(choices, PROMPT, Screen(80))).split("\n")[4]
+    assert "<0.01 %" in printed(choices_table(choices, PROMPT, Screen(80))).split("\n")[4]
 
 
 def test_csv_has_every_number(choices: list[Choice]) -> None:

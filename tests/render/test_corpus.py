@@ -103,17 +103,21 @@ def screen_of(width: int) -> Screen:
     return Screen.of(Console(file=io.TextIOWrapper(io.BytesIO(), "utf-8"), width=width))
 
 
+def table(record: CorpusStep, screen: Screen) -> str:
+    return "\n".join(map(str, corpus_table(record, AFTER, screen)))
+
+
 def words(text: object) -> str:
     return " ".join(str(text).split())
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_golden_corpus_table(record: CorpusStep, width: int, golden: Golden) -> None:
-    golden(f"corpus_table_{width}", str(corpus_table(record, AFTER, screen_of(width))))
+    golden(f"corpus_table_{width}", table(record, screen_of(width)))
 
 
 def test_golden_corpus_table_in_ascii(record: CorpusStep, golden: Golden) -> None:
-    golden("corpus_table_80_ascii", str(corpus_table(record, AFTER, Screen(80, ASCII))))
+    golden("corpus_table_80_ascii", table(record, Screen(80, ASCII)))
 
 
 @pytest.mark.parametrize("width", [40, 80])
@@ -124,41 +128,41 @@ def test_golden_verbatim(report: VerbatimReport, width: int, golden: Golden) -> 
 
 @pytest.mark.parametrize("width", range(30, 165, 9))
 def test_nothing_is_wider_than_the_screen(record: CorpusStep, report: VerbatimReport, width: int) -> None:
-    for text in (corpus_table(record, AFTER, Screen(width)), verbatim_caption(report, Screen(width))):
+    for text in (table(record, Screen(width)), verbatim_caption(report, Screen(width))):
         assert max(cell_len(line) for line in str(text).split("\n")) <= max(width, 40)
 
 
 def test_bars_of_both_columns_have_one_scale(record: CorpusStep) -> None:
-    row = str(corpus_table(record, AFTER, Screen(80))).split("\n")[1]
+    row = table(record, Screen(80)).split("\n")[1]
     bars = [part for part in row.split("  ") if set(part.strip()) & set("█▏▎▍▌▋▊▉")]
     model, corpus = (cell_len(part.strip()) for part in bars)
     assert corpus > 4 * model  # 41.67 % and 8.82 %
 
 
 def test_tokens_that_only_the_corpus_expects_are_rows(record: CorpusStep) -> None:
-    rows = str(corpus_table(record, AFTER, Screen(80))).split("\n")
+    rows = table(record, Screen(80)).split("\n")
     assert rows[9].split()[:2] == ["1,204", "␣Leibniz"]
     assert rows[9].split()[-3:] == ["25.00", "%", "3"]
     assert rows[10].split() == ["other", "(50,248", "tokens)", "67.25", "%", "8.33", "%", "1"]
 
 
 def test_the_caption_says_what_was_counted_and_that_it_adds_up(record: CorpusStep) -> None:
-    told = words(corpus_table(record, AFTER, Screen(80)))
+    told = words(table(record, Screen(80)))
     assert "its end “ all time was”, 3 tokens, occurs 12 times in the training text of checkpoints/lectures" in told
     assert "(21,402,113 tokens, validation left out)" in told
     assert "5 different tokens follow · shown 91.67 % + other 8.33 % = 100 %" in told
     whole = replace(record, corpus=CorpusText(name="a.txt", part="whole text", tokens=5))
-    assert "in the whole text of a.txt (5 tokens) ·" in words(corpus_table(whole, AFTER, Screen(80)))
+    assert "in the whole text of a.txt (5 tokens) ·" in words(table(whole, Screen(80)))
 
 
 def test_the_suffix_that_is_compared_is_marked(record: CorpusStep) -> None:
-    lines = str(corpus_table(record, AFTER, Screen(80))).split("\n")
+    lines = table(record, Screen(80)).split("\n")
     assert [line.split()[0] for line in lines if line.startswith("▸")] == ["▸"]
     assert next(line for line in lines if line.startswith("▸")).split()[1] == "␣all␣time␣was"
 
 
 def test_bytes_that_are_no_character_are_named(record: CorpusStep) -> None:
-    lines = str(corpus_table(record, AFTER, Screen(80))).split("\n")
+    lines = table(record, Screen(80)).split("\n")
     assert next(line for line in lines if "\\x80" in line).split() == [
         "\\x80␣was",
         "1",
@@ -179,17 +183,17 @@ def test_a_corpus_without_the_last_token_has_no_shares(record: CorpusStep) -> No
         suffixes=(),
         suffix=None,
     )
-    told = words(corpus_table(without, AFTER, Screen(80)))
+    told = words(table(without, Screen(80)))
     assert "corpus: the last token does not occur in the training text of checkpoints/lectures" in told
     assert "nothing to compare with" in told
     assert "last tokens" not in told
-    ended = words(corpus_table(replace(without, suffixes=record.suffixes[2:]), AFTER, Screen(80)))
+    ended = words(table(replace(without, suffixes=record.suffixes[2:]), Screen(80)))
     assert "corpus: nothing follows the last token in" in ended
 
 
 def test_of_many_suffixes_the_middle_is_left_out(record: CorpusStep) -> None:
     many = tuple(suffix(n, "x" * n, 100 - n, 100 - n, 3, 0.5) for n in range(1, 31))
-    lines = str(corpus_table(replace(record, suffixes=many, suffix=many[-1]), AFTER, Screen(80))).split("\n")
+    lines = table(replace(record, suffixes=many, suffix=many[-1]), Screen(80)).split("\n")
     start = next(i for i, line in enumerate(lines) if "last tokens" in line)
     shown = [line.split()[-5] if line.strip() != "…" else "…" for line in lines[start + 1 : start + 10]]
     assert [line.strip() for line in lines].count("…") == 1

@@ -13,7 +13,7 @@ from rich.text import Text
 from minigpt.render.attribution import attribution_table
 from minigpt.render.embeddings import embedding_view
 from minigpt.render.html import page
-from minigpt.render.listing import Listing, Part, Parts, lines
+from minigpt.render.listing import Listing, Part, lines
 from minigpt.render.screen import Screen
 from minigpt.render.table import Bar, Column, Course
 from minigpt.render.table_page import tables_section
@@ -169,7 +169,7 @@ def test_a_terminal_shows_rows_as_they_arrive() -> None:
     assert [str(next(shown)).split()[:2], arrived] == [["1", "a"], ["a"]]
 
 
-def hostile(candidate: Callable[..., Candidate]) -> Parts:
+def hostile(candidate: Callable[..., Candidate]) -> list[Part]:
     """Every bad name in every place that a table has for tokens."""
     effects = tuple(
         TokenEffect(id=i, text=name, bytes=name.encode().hex(), position=i, surprisal_bits=1.0, effect_bits=i - 9.0)
@@ -184,7 +184,7 @@ def hostile(candidate: Callable[..., Candidate]) -> Parts:
         )
         for i, name in enumerate(NAMES)
     ]  # fmt: skip
-    return Parts([*attribution_table(record, Screen(100)), *embedding_view(vectors, Screen(100))])
+    return [*attribution_table(record, Screen(100)), *embedding_view(vectors, Screen(100))]
 
 
 def test_hostile_tokens_are_letters(candidate: Callable[..., Candidate]) -> None:

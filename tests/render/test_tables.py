@@ -69,6 +69,10 @@ def lines(text: object) -> list[str]:
     return str(text).split("\n")
 
 
+def next_table(record: StepRecord, after: str, screen: Screen) -> str:
+    return "\n".join(map(str, next_token_table(record, after, screen)))
+
+
 def screen_of(width: int) -> Screen:
     return Screen.of(Console(file=io.TextIOWrapper(io.BytesIO(), "utf-8"), width=width))
 
@@ -78,7 +82,7 @@ def screen_of(width: int) -> Screen:
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_golden_next_token_table(lecture: StepRecord, width: int, golden: Golden) -> None:
-    golden(f"next_token_table_{width}", str(next_token_table(lecture, PROMPT, screen_of(width))))
+    golden(f"next_token_table_{width}", next_table(lecture, PROMPT, screen_of(width)))
 
 
 def every_token(records: list[StepRecord], screen: Screen) -> Text:
@@ -155,8 +159,8 @@ def test_no_line_is_wider_than_the_screen(
     screen = Screen(width, symbols)
     hostile = tuple(candidate(i, text, 0.05, 0.05, 0.05, 0.05) for i, text in enumerate(HOSTILE, 1))
     tables = [
-        next_token_table(lecture, PROMPT, screen),
-        next_token_table(replace(lecture, candidates=hostile), "\x1b[31m速い\n" * 40, screen),
+        next_table(lecture, PROMPT, screen),
+        next_table(replace(lecture, candidates=hostile), "\x1b[31m速い\n" * 40, screen),
         step_table(step, screen),
         step_table(replace(step, candidates=hostile), screen),
         every_token(text_records, screen),
@@ -170,13 +174,13 @@ def test_no_line_is_wider_than_the_screen(
 
 def test_ascii_tables_hold_nothing_else(lecture: StepRecord, step: StepRecord) -> None:
     screen = Screen(80, ASCII)
-    assert str(next_token_table(lecture, PROMPT, screen)).isascii()
+    assert next_table(lecture, PROMPT, screen).isascii()
     assert str(step_table(step, screen)).isascii()
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_numbers_are_aligned_and_other_has_a_row(lecture: StepRecord, width: int) -> None:
-    heading, *rest = lines(next_token_table(lecture, PROMPT, Screen(width)))
+    heading, *rest = lines(next_table(lecture, PROMPT, Screen(width)))
     rows = [line for line in rest if line.endswith("%") and "=" not in line]
     assert len(rows) == 9
     assert rows[-1].split() == ["other", "(50,249", "tokens)", "67.26", "%"]
@@ -186,7 +190,7 @@ def test_numbers_are_aligned_and_other_has_a_row(lecture: StepRecord, width: int
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_caption_says_which_distribution_and_adds_up(lecture: StepRecord, step: StepRecord, width: int) -> None:
-    caption = " ".join(str(next_token_table(lecture, PROMPT, Screen(width))).split())
+    caption = " ".join(next_table(lecture, PROMPT, Screen(width)).split())
     assert "of all time was” · raw softmax" in caption
     assert "vocabulary 50,257 · entropy 8.31 bits · shown 32.74 % + other 67.26 % = 100 %" in caption
     caption = " ".join(str(step_table(step, Screen(width))).split())
@@ -200,7 +204,7 @@ def test_other_has_no_row_where_all_is_listed(candidate: Make, lecture: StepReco
         candidates=(candidate(1, "a", 0.75), candidate(2, "b", 0.25)),
         other=Other(count=0, raw_prob=0.0, prob=0.0),
     )
-    table = str(next_token_table(whole, "x", Screen(80)))
+    table = next_table(whole, "x", Screen(80))
     assert "other (" not in table
     assert "shown 100.00 % + other 0.00 % = 100 %" in table
     assert "vocabulary 2 " in table
@@ -212,7 +216,7 @@ def test_probabilities_that_underflow_leave_a_table(candidate: Make, lecture: St
         candidates=(candidate(1, "a", 1.0), candidate(2, "b", 0.0)),
         other=Other(count=5, raw_prob=0.0, prob=0.0),
     )
-    rows = lines(next_token_table(extreme, "x", Screen(80)))
+    rows = lines(next_table(extreme, "x", Screen(80)))
     assert rows[1].endswith("100.00 %")
     assert rows[2].endswith(" 0.00 %")
 
