@@ -54,17 +54,12 @@ def note_checkpoint(loaded: "Checkpoint") -> None:
     """Print notes about a checkpoint before it is used: what was left aside, and that it is untrained."""
     for sentence in loaded.notes:
         note(sentence)
-    note_untrained(loaded.path)
-
-
-def note_untrained(folder: Path) -> None:
-    """Print a note about the model in `folder`, if it is untrained, before it is used."""
     try:
-        info = read_run_info(folder / RUN)
+        info = read_run_info(loaded.path / RUN)
     except CheckpointError:  # not every model is of a run, and this one could be loaded
         return
     if is_untrained(info):
-        note(untrained(info, folder))
+        note(untrained(info, loaded.path))
 
 
 def untrained(info: RunInfo, folder: Path) -> str:

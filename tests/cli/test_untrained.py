@@ -3,12 +3,13 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from minigpt.checkpoint.runs import RunInfo
-from minigpt.cli.remarks import note_untrained, untrained
+from minigpt.cli.remarks import note_checkpoint, untrained
 from minigpt.records import from_plain
 
 Run = Callable[..., Any]
@@ -118,5 +119,5 @@ def test_a_damaged_run_json_is_no_reason_to_warn(
     notes = list[str]()
     monkeypatch.setattr("minigpt.cli.remarks.note", notes.append)
     (tmp_path / "run.json").write_text(f'{{"corpus": {{"unigram_loss_nats": {unigram}}}}}')
-    note_untrained(tmp_path)
+    note_checkpoint(SimpleNamespace(notes=(), path=tmp_path))  # type: ignore[arg-type]
     assert bool(notes) is warns
