@@ -31,7 +31,7 @@ _OPENING = 256  # tokens of the text, in which some words are sought to begin wi
 _SHOWN = 60  # characters of a target, so that its source is seen too
 _SOURCES = 20  # of pairs, among which one of a few words is sought
 _SAMPLED = 40  # tokens
-_TRANSLATED = 500  # validation pairs, about
+_TRANSLATED = 500  # validation pairs, at most
 
 
 @dataclass
@@ -128,7 +128,7 @@ class Training:
         if config.end is None or not self.plan.has_validation:
             return None
         _, pairs = pairs_within(config.end, config.context, self.plan.data)
-        numbers = range(0, len(pairs), max(1, len(pairs) // _TRANSLATED))
+        numbers = range(0, len(pairs), max(1, -(-len(pairs) // _TRANSLATED)))
         model = cast(EncoderDecoder, load(self.folder.path, self.model.device).torch_model)
         written = greedy(model, [pairs.source(number).tolist() for number in numbers])
         exact = sum(ids == pairs.target(number)[:-1].tolist() for number, ids in zip(numbers, written, strict=True))

@@ -57,8 +57,8 @@ def compare(
         raise OutputError(f"{named('plot', plot)}: there is no folder {plot.parent}.")
     require(
         wanted.resume is None or not given.keys() & _FIXED_AT_THE_START,
-        f"{named('resume')} keeps what the comparison began with: leave out CORPUS, {named('out')}, {named('seed')}, "
-        f"{named('quick')}, {named('ablate')} and {named('pairs')}.",
+        f"{named('resume')} keeps what the comparison began with: leave out CORPUS and how to read it, {named('out')}, "
+        f"{named('seed')}, {named('quick')}, {named('ablate')} and {named('pairs')}.",
     )
     check_page(html)
     with importing():
@@ -69,7 +69,7 @@ def compare(
         if not text.corpus:
             note(f"no text given, so this compares on {_builtin(wanted)}.")
         corpus = contest.plan.corpus
-        for sentence in filter(None, (*corpus.notes, corpus.separator_note, *contest.plan.notes)):
+        for sentence in filter(None, (corpus.skipped_note, *corpus.notes, corpus.separator_note, *contest.plan.notes)):
             note(sentence)
     else:
         contest, started = reopened_contest(wanted.resume, wanted.minutes, machine), time.perf_counter()

@@ -133,7 +133,7 @@ def _display(shown: SampleShown, out: Console) -> str:
 
 def _scale(shown: SampleShown, out: Console) -> Scale | None:
     """The colours of the text, if the terminal has any."""
-    if shown.heat is None or out.color_system is not None:
+    if shown.heat is None or Screen.of(out).coloured:
         return SCALES[shown.heat] if shown.heat else None
     note("there are no colours here, so --heat shows none.")
     return None

@@ -327,6 +327,13 @@ def test_heat_colours_the_text_and_explains_the_colours(minigpt: Run, trained: P
     assert "no colours here" in plain.stderr
 
 
+def test_without_colours_by_choice_heat_says_so_and_has_no_legend(minigpt: Run, trained: Path) -> None:
+    flags = ["-c", str(trained), "-n", "8", "--heat", "rank", "--table", "none"]
+    result = minigpt("sample", "The cat", *flags, FORCE_COLOR="1", TERM="xterm-256color", NO_COLOR="1")
+    assert "no colours here" in result.stderr
+    assert "rank" not in result.stdout
+
+
 def test_heat_is_refused_where_it_means_nothing(sample: Run) -> None:
     assert "--heat must be probability, entropy or rank, not warm" in sample("a", "--heat", "warm").stderr
     for flag in ("--json", "--raw"):
