@@ -16,6 +16,7 @@ from typing import Any
 from tokenizers import Regex, normalizers, pre_tokenizers
 
 from minigpt.errors import ConfigError
+from minigpt.text.pre_tokenizer import parts_of
 from minigpt.text.token_bytes import BYTE_TO_LETTER
 from minigpt.text.tokenizer import Tokenizer
 
@@ -83,8 +84,8 @@ def _require(is_met: bool, fault: str) -> None:
 def _known(layout: Mapping[str, Any]) -> tuple[Mapping[str, Any], str | None]:
     """How words are cut, and the form to which a text is normalized."""
     model = layout["model"]
-    words = list(_parts(layout["pre_tokenizer"], "pretokenizers"))
-    forms = [part["type"] for part in _parts(layout["normalizer"], "normalizers")]
+    words = list(parts_of(layout["pre_tokenizer"]))
+    forms = [part["type"] for part in parts_of(layout["normalizer"], "normalizers")]
     kinds = " and ".join(part["type"] for part in words) or "nothing"
     wrong = next((form for form in forms if form not in _FORMS), None)
     _require(model["type"] == "BPE", f"it is a {model['type']}, not a byte-level BPE")
@@ -94,15 +95,6 @@ def _known(layout: Mapping[str, Any]) -> tuple[Mapping[str, Any], str | None]:
     _require(wrong is None, f"it changes a text by {wrong}, which is none of {', '.join(_FORMS)}")
     _require(len(forms) <= 1, "it normalizes a text more than once")
     return words[0], forms[0] if forms else None
-
-
-def _parts(part: Mapping[str, Any] | None, within: str) -> Iterator[Mapping[str, Any]]:
-    """A pre-tokenizer or a normalizer; instead of a sequence, those `within` it."""
-    if part and part["type"] == "Sequence":
-        for each in part[within]:
-            yield from _parts(each, within)
-    elif part:
-        yield part
 
 
 def _added(tokens: Iterable[Mapping[str, Any]], form: str | None) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer as Engine
 
 from minigpt.text.blocks import SAFE_CUT, SAFE_WITH_PREFIX_SPACE
 
-_KEEPING = ("ByteLevel", "Digits", "FixedLength", "Punctuation", "Sequence", "Split", "UnicodeScripts")
+_KEEPING = ("ByteLevel", "Digits", "FixedLength", "Punctuation", "Split", "UnicodeScripts")
 
 
 def layout_of(part: Any) -> dict[str, Any]:
@@ -20,12 +20,12 @@ def layout_of(part: Any) -> dict[str, Any]:
 
 def has_prefix_space(engine: Engine) -> bool:
     """Whether a blank is put before a text that does not begin with one."""
-    return any(part.get("add_prefix_space", False) for part in _parts(layout_of(engine.pre_tokenizer)))
+    return any(part.get("add_prefix_space", False) for part in parts_of(layout_of(engine.pre_tokenizer)))
 
 
 def set_prefix_space(layout: Any, prefix_space: bool) -> bool:
     """Set add_prefix_space of every ByteLevel in a pre-tokenizer's `layout`; whether that changes anything."""
-    parts = [part for part in _parts(layout) if part.get("type") == "ByteLevel"]
+    parts = [part for part in parts_of(layout) if part.get("type") == "ByteLevel"]
     wrong = [part for part in parts if part.get("add_prefix_space") is not prefix_space]
     for part in wrong:
         part["add_prefix_space"] = prefix_space
@@ -49,13 +49,14 @@ def safe_cut(engine: Engine) -> re.Pattern[str] | None:
 
 def keeps_text(engine: Engine) -> bool:
     """Whether every character that enters the pre-tokenizer leaves it, which a split at white space does not."""
-    parts = _parts(layout_of(engine.pre_tokenizer)) if engine.pre_tokenizer else ()
+    parts = parts_of(layout_of(engine.pre_tokenizer))
     return all(part.get("type") in _KEEPING and part.get("behavior") != "Removed" for part in parts)
 
 
-def _parts(layout: Any) -> Iterator[dict[str, Any]]:
-    """A pre-tokenizer and, of a sequence, those in it."""
-    if isinstance(layout, dict):
+def parts_of(layout: Any, within: str = "pretokenizers") -> Iterator[dict[str, Any]]:
+    """A pre-tokenizer or a normalizer, if there is one; of a sequence, those `within` it."""
+    if isinstance(layout, dict) and within in layout:
+        for part in layout[within] or ():
+            yield from parts_of(part, within)
+    elif isinstance(layout, dict) and layout:
         yield layout
-        for part in layout.get("pretokenizers") or ():
-            yield from _parts(part)
