@@ -193,7 +193,7 @@ def corpus_of(name: str, documents: Sequence[str], source: str = "", stored: byt
 
 
 def read_file(
-    file: File, how: TextFormat, progress: Progress, clock: _Clock, *, named: bool, reader: Reader = read_blocks
+    file: File, how: TextFormat, progress: Progress, clock: _Clock, *, named: bool, reader: Reader
 ) -> _Result:
     """Read `file` once, while there is time. Only a file that was `named` must contain text."""
     tally, found, is_text = _Tally(), Findings(), True
@@ -220,9 +220,7 @@ def read_file(
     return _Result(source, tally, partial(read_again, file, how, source, count, reader), found, is_text)
 
 
-def read_again(
-    file: File, how: TextFormat, source: TextSource, count: int | None, reader: Reader = read_blocks
-) -> Iterator[Block]:
+def read_again(file: File, how: TextFormat, source: TextSource, count: int | None, reader: Reader) -> Iterator[Block]:
     """All blocks, or as many as were read before time ran out."""
     with Stored(file) as stored:
         blocks = reader(file, stored, how, Findings())
@@ -369,9 +367,8 @@ class Split:
         """The number of characters that a tokenizer learns from."""
         return min(LARGE, self.train_characters)
 
-    def sample(self, characters: int | None = None) -> Iterator[Block]:
-        """The text that a tokenizer learns from: the training text or, if that is large, a sample spread over it."""
-        characters = self.sampled_characters if characters is None else characters
+    def sample(self, characters: int) -> Iterator[Block]:
+        """About so many characters of the training text, spread over it, or all of it if that is shorter."""
         if characters >= self.train_characters:
             return self.train()
         return _spread(self.train(), characters / self.train_characters)

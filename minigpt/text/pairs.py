@@ -89,13 +89,12 @@ def _columns(chunks: Iterable[str], name: str, fields: tuple[str, str]) -> Itera
             continue  # the names of the columns
         if line.strip():
             if len(columns) != 2:
-                raise _misfit(f"{name} line {number:,}", len(columns), "source, a tab, target")
+                has = "one column" if len(columns) == 1 else f"{len(columns)} columns"
+                raise CorpusError(
+                    f"{name} line {number:,} has {has}, and a pair has two: source, a tab, target.\n"
+                    "Correct or remove such lines."
+                )
             yield columns[0], columns[1]
-
-
-def _misfit(place: str, columns: int, layout: str) -> CorpusError:
-    has = "one column" if columns == 1 else f"{columns} columns"
-    return CorpusError(f"{place} has {has}, and a pair has two: {layout}.\nCorrect or remove such lines.")
 
 
 def _csv_rows(chunks: Iterable[str], name: str, fields: tuple[str, str]) -> Iterator[Pair]:
@@ -138,8 +137,9 @@ def _of_objects(items: Iterable[tuple[str, Any]], fields: tuple[str, str]) -> It
     """The two fields of each object, which come with the places where they are."""
     advice = f'Each must be an object, such as {{"{fields[0]}": "a cat", "{fields[1]}": "un chat"}}'
     for place, item in items:
-        source, target = (text_of(item, place, *each) for each in zip(fields, (advice, advice), _FIELDS, strict=True))
-        yield tuple(None if text is None else whole_characters(text, place) for text in (source, target))  # type: ignore[misc]
+        texts = [text_of(item, place, field, advice, setting) for field, setting in zip(fields, _FIELDS, strict=True)]
+        source, target = (None if text is None else whole_characters(text, place) for text in texts)
+        yield source, target
 
 
 def pairs_of(blocks: Iterable[Block]) -> Iterator[tuple[str, str]]:
@@ -176,13 +176,12 @@ class PairSplit(Split):
             return self._chosen(self.held_out, None)
         return self._chosen(self.corpus, lambda source: not _is_trained(self.fraction, source))
 
-    def sample(self, characters: int | None = None) -> Iterator[Block]:
-        left = self.sampled_characters if characters is None else characters
+    def sample(self, characters: int) -> Iterator[Block]:
         for block in self.train():
-            if left <= 0:
+            if characters <= 0:
                 return
             yield block
-            left -= len(block.text)
+            characters -= len(block.text)
 
     def _chosen(self, corpus: Corpus, keeps: Callable[[str], bool] | None) -> Iterator[Block]:
         for source, target in pairs_of(corpus.blocks()):

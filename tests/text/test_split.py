@@ -141,7 +141,7 @@ def test_a_part_counts_its_own_bytes_and_is_what_a_tokenizer_learns_from() -> No
     used = Split(corpus_of("", [" größer" * 500]), None, 0.1, 0.2)
     text = "".join(block.text for block in used.train())
     assert used.train_bytes == len(text.encode())
-    assert "".join(block.text for block in used.sample()) == text
+    assert "".join(block.text for block in used.sample(used.sampled_characters)) == text
 
 
 def test_of_a_short_text_any_part_is_a_piece() -> None:
