@@ -7,7 +7,7 @@ from itertools import chain, count
 from pathlib import Path
 from tempfile import mkdtemp
 
-from minigpt.checkpoint.files import CONFIG, GENERATION, TEMPORARY, TOKENIZER, WEIGHTS, locked, writing
+from minigpt.checkpoint.files import CONFIG, DESCRIPTION, GENERATION, TEMPORARY, TOKENIZER, WEIGHTS, locked, writing
 from minigpt.checkpoint.runs import CARD, LOCK, LOG, RESUME, RUN, RUNS, SNAPSHOTS, TENSORBOARD, TOKENS
 from minigpt.errors import ConfigError, OutputError, named
 
@@ -148,7 +148,7 @@ def remove_run(folder: Path) -> None:
                 part.unlink()
             elif part.exists():
                 shutil.rmtree(part)
-        for name in (WEIGHTS, CONFIG, TOKENIZER, "tokenizer_config.json", GENERATION, CARD, LOG, RUN):
+        for name in (WEIGHTS, CONFIG, TOKENIZER, DESCRIPTION, GENERATION, CARD, LOG, RUN):
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot be emptied: {error.strerror} ({error.filename}).") from error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from minigpt.checkpoint import baselines, hf_gpt2, marian
 from minigpt.checkpoint.files import (
     CONFIG,
+    DESCRIPTION,
     GENERATION,
     MODEL_TYPES,
     TOKENIZER,
@@ -94,7 +95,7 @@ class Stored:
         """The checkpoint with a model in torch, for inference. It takes the weights out of `weights` as it copies them,
         so that they are not in memory twice.
         """
-        return self.with_model(_kind_of(self.config).model_of(self.weights, self.config).to(device).eval())
+        return self.with_model(_module_of(self.config.model).model_of(self.weights, self.config).to(device).eval())
 
     def in_c(self, dtype: str = "float32", quantize: str = "none") -> Checkpoint:
         """The checkpoint with a GPT that computes in C on the CPU, its weights stored as `dtype` and `quantize` say.
@@ -128,19 +129,15 @@ def read(path: str | Path) -> Stored:
     check_together(tokenizer, config, str(folder))
     generation = read_generation(folder)
     tensors, where = open_tensors(folder)
-    weights = _kind_of(config).weights_from_tensors(tensors, config, str(where), values)
+    weights = _module_of(config.model).weights_from_tensors(tensors, config, str(where), values)
     aside = hf_gpt2.other_heads(tensors) if config.model == "gpt" else ()
     heads = ", ".join(sorted({name.split(".")[0] for name in aside}))
     notes = (f"{folder} also holds a head for another task ({heads}), which is left aside.",) if heads else ()
     return Stored(folder, config, weights, tokenizer, generation, notes)
 
 
-def _kind_of(config: ModelConfig) -> Any:
-    """The module that reads and writes such a model."""
-    return _module_of(config.model)
-
-
 def _module_of(model: str) -> Any:
+    """The module that reads and writes such a model."""
     return {"gpt": hf_gpt2, "transformer": marian}.get(model, baselines)
 
 
@@ -224,7 +221,7 @@ def save_description(
 
     `generation`: what generation_config.json holds beside the tokenizer's ids.
     """
-    kind = _kind_of(config)
+    described = _module_of(config.model).config_to_json(config, tokenizer.end_of_text, dtype)
     stops = sorted(tokenizer.stops)
     ends = stops[0] if len(stops) == 1 else stops or None
     ids = {"bos_token_id": tokenizer.beginning, "eos_token_id": ends}
@@ -232,10 +229,10 @@ def save_description(
         ids["pad_token_id"] = pad
     if config.reads_pairs:
         ids |= {"pad_token_id": config.end, "decoder_start_token_id": config.end}
-    write_json(folder / CONFIG, {**kind.config_to_json(config, tokenizer.end_of_text, dtype), **ids})
+    write_json(folder / CONFIG, {**described, **ids})
     write_text(folder / TOKENIZER, tokenizer.to_json() + "\n")
     write_json(
-        folder / "tokenizer_config.json",
+        folder / DESCRIPTION,
         {
             # transformers 5 builds a GPT2Tokenizer anew from the vocabulary, with GPT-2's way of cutting a text.
             "tokenizer_class": "GPT2Tokenizer" if tokenizer.cuts_as_gpt2 and stops else "PreTrainedTokenizerFast",
@@ -261,7 +258,7 @@ def save_weights(
     import torch
     from safetensors.torch import save_file
 
-    tensors = _kind_of(model.config).weights_to_tensors(model, dtype or torch.float32)
+    tensors = _module_of(model.config.model).weights_to_tensors(model, dtype or torch.float32)
     header = {"format": "pt", **(metadata or {})}
 
     def write(temporary: Path) -> None:

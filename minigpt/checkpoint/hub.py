@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minigpt.checkpoint.files import CONFIG, GENERATION, INDEX, TOKENIZER, WEIGHTS
+from minigpt.checkpoint.files import CONFIG, DESCRIPTION, GENERATION, INDEX, TOKENIZER, WEIGHTS
 from minigpt.checkpoint.tensors import weight_files
-from minigpt.checkpoint.tokenizer_files import ADDED, DESCRIPTION, MERGES, NAMED, VOCABULARY, tokenizer_files
+from minigpt.checkpoint.tokenizer_files import ADDED, MERGES, NAMED, VOCABULARY, tokenizer_files
 from minigpt.errors import CheckpointError
 
 SHORT_NAMES = {

@@ -12,8 +12,7 @@ from typing import Any
 from tokenizers import AddedToken, models
 from tokenizers import Tokenizer as Engine
 
-from minigpt.checkpoint.files import TOKENIZER, read_json_object
-from minigpt.checkpoint.tokenizer_files import DESCRIPTION
+from minigpt.checkpoint.files import DESCRIPTION, TOKENIZER, read_json_object
 from minigpt.errors import CorpusError, MinigptError, OutputError, brief
 from minigpt.text.library_calls import panics_raised, quiet_panics
 from minigpt.text.tokenizer import Tokenizer, byte_level_engine

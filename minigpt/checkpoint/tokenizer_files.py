@@ -7,13 +7,13 @@ from typing import Any
 
 from tokenizers import AddedToken
 
-from minigpt.checkpoint.files import CONFIG, GENERATION, TOKENIZER, check_file, read_json_object
+from minigpt.checkpoint.files import CONFIG, DESCRIPTION, GENERATION, TOKENIZER, check_file, read_json_object
 from minigpt.errors import CheckpointError, brief
 from minigpt.text.tokenizer import GPT2_ROLES, ROLES, Tokenizer
 from minigpt.text.tokenizer_file import Special, tokenizer_from_file, tokenizer_from_vocabulary
 
 VOCABULARY, MERGES = "vocab.json", "merges.txt"
-DESCRIPTION, ADDED, NAMED = "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json"
+ADDED, NAMED = "added_tokens.json", "special_tokens_map.json"
 _OTHER_VOCABULARIES = ("vocab.txt", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
 _CONVERSION = (
     "from transformers import AutoTokenizer; AutoTokenizer.from_pretrained({folder!r}).save_pretrained({folder!r})"
@@ -29,8 +29,9 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     special = _special(folder)
     path = folder / TOKENIZER
     if not path.exists() and not path.is_symlink() and (folder / VOCABULARY).exists():
-        merges = list(_merges(folder / MERGES))
-        return tokenizer_from_vocabulary(_ids(folder / VOCABULARY, LARGEST), merges, folder / VOCABULARY, special)
+        merges, vocabulary = list(_merges(folder / MERGES)), folder / VOCABULARY
+        ids = _checked_ids(read_json_object(vocabulary, LARGEST), vocabulary)
+        return tokenizer_from_vocabulary(ids, merges, vocabulary, special)
     others = [name for name in _OTHER_VOCABULARIES if (folder / name).exists()]
     if others and not path.exists():
         raise CheckpointError(
@@ -50,9 +51,8 @@ def tokenizer_files(folder: Path) -> list[Path]:
     return [folder / TOKENIZER]
 
 
-def _ids(path: Path, most: int = _LARGEST_SMALL_FILE) -> dict[str, int]:
-    """Tokens and their ids."""
-    ids = read_json_object(path, most)
+def _checked_ids(ids: dict[str, Any], path: Path) -> dict[str, int]:
+    """`ids`, the tokens of a file and their ids."""
     wrong = next((token for token, number in ids.items() if type(number) is not int or number < 0), None)
     if wrong is not None:
         raise CheckpointError(
@@ -78,24 +78,25 @@ def _merges(path: Path) -> Iterator[tuple[str, str]]:
 def _special(folder: Path) -> Special:
     """The contents of those special-token files that exist; most folders lack some."""
     description, named = _optional(folder / DESCRIPTION), _optional(folder / NAMED)
-    roles = {**named, **description}
-    extra = [*_listed(named, "additional_special_tokens"), *_listed(description, "additional_special_tokens")]
-    names = [_name(value) for role, value in roles.items() if role.endswith("_token")] + [_name(t) for t in extra]
-    added = {number: AddedToken(token, special=False) for token, number in _added(folder).items()}
-    for number, token in _described(description, folder / DESCRIPTION):
-        added[number] = token
-    is_gpt2s, prefix_space = _is_gpt2s(folder, description), description.get("add_prefix_space") is True
+    given = {**named, **description}
+    extra = [token for values in (named, description) for token in _listed(values.get("additional_special_tokens"))]
+    names = [_name(value) for role, value in given.items() if role.endswith("_token")] + [_name(t) for t in extra]
+    in_text = _checked_ids(_optional(folder / ADDED), folder / ADDED)
+    added = {number: AddedToken(token, special=False) for token, number in in_text.items()}
+    added |= _described(description, folder / DESCRIPTION)
     for number, token in added.items():
         if token.content in names:
             added[number] = AddedToken(token.content, special=True, normalized=False)
+    is_gpt2s, has_file = _is_gpt2s(folder, description), (folder / TOKENIZER).exists()
+    roles = _roles(given, is_gpt2s)
     return Special(
         added=added,
         names=tuple(dict.fromkeys(name for name in names if name)),
-        roles=_roles(roles, is_gpt2s),
+        roles=roles,
         ends=_ends(folder),
-        before=() if (folder / TOKENIZER).exists() else _before(description, _roles(roles, is_gpt2s)),
+        before=() if has_file else _before(description, roles),
         endless=_optional(folder / CONFIG).get("eos_token_id", -1) is None,
-        prefix_space=prefix_space if is_gpt2s or not (folder / TOKENIZER).exists() else None,
+        prefix_space=description.get("add_prefix_space") is True if is_gpt2s or not has_file else None,
     )
 
 
@@ -133,11 +134,6 @@ def _optional(path: Path) -> dict[str, Any]:
     return read_json_object(path, _LARGEST_SMALL_FILE) if path.exists() or path.is_symlink() else {}
 
 
-def _added(folder: Path) -> dict[str, int]:
-    path = folder / ADDED
-    return _ids(path) if path.exists() or path.is_symlink() else {}
-
-
 def _described(description: Mapping[str, Any], where: Path) -> Iterator[tuple[int, AddedToken]]:
     """added_tokens_decoder: maps an id, as text, to its token."""
     tokens = description.get("added_tokens_decoder") or {}
@@ -149,8 +145,7 @@ def _described(description: Mapping[str, Any], where: Path) -> Iterator[tuple[in
         raise CheckpointError(f"{where}: added_tokens_decoder is not a table of ids and tokens.") from error
 
 
-def _listed(values: Mapping[str, Any], key: str) -> list[Any]:
-    given = values.get(key)
+def _listed(given: Any) -> list[Any]:
     return given if isinstance(given, list) else []
 
 
