@@ -31,6 +31,8 @@ _TENSOR_TYPES = {"float32": "F32", "float16": "F16", "q8_0": "Q8_0"}
 _BLOCK = 32  # numbers of a row that q8_0 stores with one scale, in float16, for the largest of them
 _LARGEST = {"F32": math.inf, "F16": 65504.0, "Q8_0": 127 * 65504.0}
 
+_AS_FOLDER = "Export it as a folder: give a name that does not end in .gguf."
+
 # llama.cpp computes every GPT-2 with these.
 _COMPUTED = {"activation_function": "gelu_new", "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False}
 
@@ -70,8 +72,7 @@ def save_gguf(
     _check_computed(values, checkpoint.path)
     if not checkpoint.tokenizer.stops:
         raise CheckpointError(
-            f"{checkpoint.path} names no token that ends a text, and llama.cpp would take one of its own.\n"
-            "Export it as a folder: give a name that does not end in .gguf."
+            f"{checkpoint.path} names no token that ends a text, and llama.cpp would take one of its own.\n{_AS_FOLDER}"
         )
     words = _Words.of(layout, checkpoint)
     entries = list(_entries(checkpoint, dtype))
@@ -97,7 +98,7 @@ def _check_computed(values: Mapping[str, Any], where: Path) -> None:
         if values[key] != expected:
             raise CheckpointError(
                 f"{where}: {key} is {brief(repr(values[key]))}, but llama.cpp computes every GPT-2 with {expected!r}.\n"
-                "Export it as a folder: give a name that does not end in .gguf."
+                f"{_AS_FOLDER}"
             )
 
 
@@ -111,8 +112,7 @@ def _check_words(layout: Mapping[str, Any], where: Path) -> None:
     if not as_gpt2 or layout["normalizer"] or reaching or any(model.get(key) for key in _UNHEEDED):
         raise CheckpointError(
             f"{where}: its tokenizer does not cut a text as GPT-2's does. llama.cpp has no name for that split that "
-            "minigpt knows, and would read other tokens.\n"
-            "Export it as a folder: give a name that does not end in .gguf."
+            f"minigpt knows, and would read other tokens.\n{_AS_FOLDER}"
         )
 
 
@@ -235,7 +235,7 @@ def _check_around(checkpoint: Checkpoint) -> None:
     if len(tokenizer.prefix) > 1 or tokenizer.suffix not in ((), tuple(_ends(checkpoint)[:1])):
         raise CheckpointError(
             f"{checkpoint.path}: its tokenizer puts more around a text than one token at the beginning and its end, "
-            "which llama.cpp cannot be told.\nExport it as a folder: give a name that does not end in .gguf."
+            f"which llama.cpp cannot be told.\n{_AS_FOLDER}"
         )
 
 
