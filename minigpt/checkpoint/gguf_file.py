@@ -36,37 +36,11 @@ _KINDS = {
     _Q8_0: ("F32", 2 + _BLOCK, _BLOCK),
 }
 _OTHER_KINDS = {
-    2: "q4_0",
-    3: "q4_1",
-    6: "q5_0",
-    7: "q5_1",
-    9: "q8_1",
-    10: "q2_K",
-    11: "q3_K",
-    12: "q4_K",
-    13: "q5_K",
-    14: "q6_K",
-    15: "q8_K",
-    16: "iq2_xxs",
-    17: "iq2_xs",
-    18: "iq3_xxs",
-    19: "iq1_s",
-    20: "iq4_nl",
-    21: "iq3_s",
-    22: "iq2_s",
-    23: "iq4_xs",
-    24: "int8",
-    25: "int16",
-    26: "int32",
-    27: "int64",
-    28: "float64",
-    29: "iq1_m",
-    34: "tq1_0",
-    35: "tq2_0",
-    39: "mxfp4",
-    40: "nvfp4",
-    41: "q1_0",
-}
+    2: "q4_0", 3: "q4_1", 6: "q5_0", 7: "q5_1", 9: "q8_1", 10: "q2_K", 11: "q3_K", 12: "q4_K", 13: "q5_K", 14: "q6_K",
+    15: "q8_K", 16: "iq2_xxs", 17: "iq2_xs", 18: "iq3_xxs", 19: "iq1_s", 20: "iq4_nl", 21: "iq3_s", 22: "iq2_s",
+    23: "iq4_xs", 24: "int8", 25: "int16", 26: "int32", 27: "int64", 28: "float64", 29: "iq1_m", 34: "tq1_0",
+    35: "tq2_0", 39: "mxfp4", 40: "nvfp4", 41: "q1_0",
+}  # fmt: skip
 
 
 class GgufFile:
@@ -165,7 +139,7 @@ class GgufFile:
         return CheckpointError(f"{self.path} is a damaged GGUF file: {reason}.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Numbers:
     """The bytes of one tensor."""
 

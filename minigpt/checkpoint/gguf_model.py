@@ -1,7 +1,6 @@
 """Reads a GPT-2 with its tokenizer from a GGUF file, as llama.cpp's converter and `minigpt export` write it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,13 @@ from tokenizers import AddedToken
 
 from minigpt.checkpoint.gguf_file import GgufFile
 from minigpt.checkpoint.hf_gpt2 import (
-    HEAD,
     POSITIVE,
     SHARE,
     Weights,
     model_config,
     read_field,
-    same_numbers,
     weights_from_tensors,
+    with_its_head,
 )
 from minigpt.errors import CheckpointError, brief, escaped
 from minigpt.settings import ModelConfig
@@ -64,11 +62,7 @@ def read_gguf(path: Path) -> tuple[ModelConfig, Weights, Tokenizer]:
         name: tensor.transposed() if name.startswith("h.") and len(tensor.shape) == 2 else tensor
         for name, tensor in tensors.items()
     }
-    head, embedding = tensors.get(HEAD), tensors.get("wte.weight")
-    if head and embedding and not same_numbers(head, embedding):
-        config = replace(config, tied=False)
-    elif head and embedding:
-        del tensors[HEAD]
+    config = with_its_head(tensors, config, "wte.weight")
     weights = weights_from_tensors(tensors, config, str(path), {}, "its header")
     return config, weights, _tokenizer(file.values, tokens, path)
 

@@ -4,7 +4,8 @@ The weights need no transposing: gpt.py stores them [in, out] as GPT-2 does, und
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from operator import eq
 from typing import TYPE_CHECKING, Any
@@ -168,7 +169,9 @@ def weights_from_tensors(
     head = stored.pop(HEAD, None) if config.tied else None
     if head and "wte.weight" not in stored:  # safetensors.torch.save_model writes one of two tensors that are one
         stored["wte.weight"], head = head, None
-    _check_size(stored, config, where, described)
+    layers = len({name.split(".")[1] for name in stored if name.startswith("h.")})
+    if layers != config.layers:  # before as many shapes are listed
+        raise CheckpointError(f"{where} has {layers} layers, but {described} says n_layer {config.layers}.")
     check_tensors(stored, shapes_of(config), config, where, described)
     if head and not same_numbers(head, stored["wte.weight"]):
         raise CheckpointError(
@@ -208,8 +211,22 @@ def same_numbers(first: StoredTensor, second: StoredTensor) -> bool:
     """Whether two tensors hold the same numbers, of which one may be rounded to the type of the other."""
     if first.shape != second.shape:
         return False
+    if first.numbers == second.numbers:
+        return True
     narrower = min(first.dtype, second.dtype, key=lambda dtype: STORED[dtype].itemsize)
     return np.array_equal(rounded(first.read(), narrower), rounded(second.read(), narrower))
+
+
+def with_its_head(tensors: dict[str, StoredTensor], config: ModelConfig, embedding: str) -> ModelConfig:
+    """`config` of a file that does not say whether the output head is tied: it is where it equals the embedding.
+
+    Then the head is left out of `tensors`.
+    """
+    if HEAD in tensors and embedding in tensors:
+        if not same_numbers(tensors[HEAD], tensors[embedding]):
+            return replace(config, tied=False)
+        del tensors[HEAD]
+    return config
 
 
 def _with_scaled_queries(weights: Weights, config: ModelConfig, values: Mapping[str, Any]) -> Weights:
@@ -230,9 +247,8 @@ def _with_scaled_queries(weights: Weights, config: ModelConfig, values: Mapping[
     return weights
 
 
-def _refuse_names(names: Iterable[str], where: str) -> None:
+def _refuse_names(names: Collection[str], where: str) -> None:
     """Raise CheckpointError for weights that are known to come from elsewhere, with what they are."""
-    names = list(names)
     if any(name.startswith(_COMPILED) for name in names):
         raise CheckpointError(
             f"{where}: these are torch.compile's names ({_COMPILED}).\n"
@@ -245,19 +261,6 @@ def _refuse_names(names: Iterable[str], where: str) -> None:
             "Save it with biases of zero, which change no answer, or make a folder of nanoGPT's own checkpoint:\n"
             "  minigpt import ckpt.pt FOLDER"
         )
-
-
-def _check_size(weights: Mapping[str, StoredTensor], config: ModelConfig, where: str, described: str) -> None:
-    """Check the number of layers and the largest tensors before a model of that size is built."""
-    layers = len({name.split(".")[1] for name in weights if name.startswith("h.")})
-    if layers != config.layers:
-        raise CheckpointError(f"{where} has {layers} layers, but {described} says n_layer {config.layers}.")
-    largest = {
-        "wte.weight": (config.vocab_size, config.width),
-        "wpe.weight": (config.context, config.width),
-        "h.0.mlp.c_fc.weight": (config.width, config.mlp_width),
-    }
-    check_tensors({name: t for name, t in weights.items() if name in largest}, largest, config, where, described)
 
 
 def check_tensors(

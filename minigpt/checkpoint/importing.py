@@ -10,6 +10,7 @@ from minigpt.checkpoint.gguf_file import MAGIC
 from minigpt.checkpoint.gguf_model import read_gguf
 from minigpt.checkpoint.hf_gpt2 import model_of
 from minigpt.checkpoint.nanogpt import read_nanogpt
+from minigpt.checkpoint.tensors import NANOGPT
 from minigpt.checkpoint.tokenizer_files import LARGEST, MERGES, VOCABULARY, read_tokenizer
 from minigpt.checkpoint.torch_file import ARCHIVE, open_torch_file
 from minigpt.errors import CheckpointError, ConfigError, escaped, named
@@ -17,7 +18,7 @@ from minigpt.settings import ModelConfig
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.text.tokenizer_file import tokenizer_from_file
 
-CHECKPOINT, META = "ckpt.pt", "meta.pkl"
+META = "meta.pkl"
 _PADDING = 128  # tokens: vocabularies are rounded up to a multiple of 64, sometimes of 128
 
 
@@ -44,10 +45,10 @@ def read_model(
             f"Give the characters with {named('meta')} or a tokenizer with {named('tokenizer')}, not both."
         )
     if path.is_dir():
-        path /= CHECKPOINT
+        path /= NANOGPT
         if not path.exists():
             raise CheckpointError(
-                f"{escaped(str(path.parent))} is a folder without {CHECKPOINT}. An import reads that, or a .gguf file; "
+                f"{escaped(str(path.parent))} is a folder without {NANOGPT}. An import reads that, or a .gguf file; "
                 f"a Hugging Face GPT-2 folder needs none: {named('checkpoint')} takes it."
             )
     check_given_file(path)
@@ -63,9 +64,8 @@ def read_model(
             "torch 1.6 on."
         )
     with open_torch_file(path) as file:
-        found = read_nanogpt(file, activation)
-    config = found.config
-    place = tokenizer or meta or _near(path, found.dataset, config)
+        config, weights, dataset = read_nanogpt(file, activation)
+    place = tokenizer or meta or _near(path, dataset, config)
     own = _given_tokenizer(place) if tokenizer else read_characters(place, config.vocab_size)
     check_together(own, config, str(place), "model_args")
     if own.vocab_size + _PADDING <= config.vocab_size:
@@ -73,7 +73,7 @@ def read_model(
             f"{escaped(str(place))}: the tokenizer has {own.vocab_size:,} tokens, and the model {config.vocab_size:,} "
             "(vocab_size in model_args), more than padding explains: they do not belong together."
         )
-    return Import(Checkpoint(path, model_of(found.weights, config).eval(), own), "nanogpt", place)
+    return Import(Checkpoint(path, model_of(weights, config).eval(), own), "nanogpt", place)
 
 
 def _near(path: Path, dataset: str, config: ModelConfig) -> Path:

@@ -6,21 +6,20 @@ which are then zero here; and since June 2023 the GELU is exact, while GPT-2 has
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from minigpt.checkpoint.hf_gpt2 import (
-    HEAD,
     POSITIVE,
     PREFIX,
     SHARE,
     SWITCH,
     Weights,
     read_field,
-    same_numbers,
     weights_from_tensors,
+    with_its_head,
 )
 from minigpt.checkpoint.pickled import is_plain, shown
 from minigpt.checkpoint.tensors import StoredTensor
@@ -41,19 +40,11 @@ _SHAPE_KEYS = {
 _OTHERS = ("bias", "dropout")
 
 
-@dataclass(frozen=True)
-class NanoGpt:
-    """A model's shape and weights, and the name of the dataset that it was trained on, where that is known."""
+def read_nanogpt(file: TorchFile, activation: str | None) -> tuple[ModelConfig, Weights, str]:
+    """The shape and the weights of the model in nanoGPT's checkpoint, and the name of its dataset, or "".
 
-    config: ModelConfig
-    weights: Weights
-    dataset: str
-
-
-def read_nanogpt(file: TorchFile, activation: str | None = None) -> NanoGpt:
-    """The model in nanoGPT's checkpoint. Raises CheckpointError if the file holds something else, or is damaged.
-
-    `activation` is that of its MLP; by default the one that nanoGPT computed when such files were written.
+    `activation` is that of its MLP; if None, the one that nanoGPT computed when such files were written. Raises
+    CheckpointError if the file holds something else, or is damaged.
     """
     values = file.value()
     if not isinstance(values, dict) or not {"model", "model_args"} <= values.keys():
@@ -66,15 +57,11 @@ def read_nanogpt(file: TorchFile, activation: str | None = None) -> NanoGpt:
         tensors = {**_zero_biases(tensors), **tensors}
     elif f"{PREFIX}ln_f.bias" not in tensors:
         raise CheckpointError(f"{file.path} has no biases, but its model_args say that it has.")
-    head, tokens = tensors.get(HEAD), tensors.get(f"{PREFIX}wte.weight")
-    if head and tokens and head.numbers != tokens.numbers and not same_numbers(head, tokens):
-        config = replace(config, tied=False)
-    elif head and tokens:
-        del tensors[HEAD]
+    config = with_its_head(tensors, config, f"{PREFIX}wte.weight")
     weights = weights_from_tensors(tensors, config, str(file.path), {}, "model_args")
     settings = values.get("config")
     dataset = settings.get("dataset") if isinstance(settings, dict) else None
-    return NanoGpt(config, weights, dataset if isinstance(dataset, str) else "")
+    return config, weights, dataset if isinstance(dataset, str) else ""
 
 
 def _contents(values: Any) -> str:

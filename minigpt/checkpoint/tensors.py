@@ -164,7 +164,7 @@ def _damaged(path: Path, reason: str) -> CheckpointError:
 
 
 _TENSORFLOW = ("*.ckpt.index", "*.ckpt.meta", "*.ckpt.data-*", "hparams.json")
-_NANOGPT = "ckpt.pt"
+NANOGPT = "ckpt.pt"  # which nanoGPT saves
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 
 
@@ -187,10 +187,10 @@ def refuse_other_formats(folder: Path) -> None:
         raise CheckpointError(
             f"{folder} has no {CONFIG}. Its {name} can be named: {named('checkpoint', folder / name)}."
         )
-    if (folder / _NANOGPT).exists():
+    if (folder / NANOGPT).exists():
         raise CheckpointError(
-            f"{folder / _NANOGPT} is a checkpoint of nanoGPT. This makes a folder of it, and unpickles nothing:\n"
-            f"  minigpt import {quote(str(folder / _NANOGPT))} FOLDER"
+            f"{folder / NANOGPT} is a checkpoint of nanoGPT. This makes a folder of it, and unpickles nothing:\n"
+            f"  minigpt import {quote(str(folder / NANOGPT))} FOLDER"
         )
     if name := _first(folder, _PICKLES):
         raise CheckpointError(
