@@ -196,10 +196,8 @@ class Checkpoint(on_disk.Checkpoint):
         """
         _check_top(top)
         require_choice("ablation", ablation, ABLATIONS)
-        model, parts = (
-            self._gpt("without switches off heads and MLPs"),
-            [without] if isinstance(without, str) else without,
-        )
+        model = self._gpt("without switches off heads and MLPs")
+        parts = [without] if isinstance(without, str) else without
         ids, tracked = self._ids(text), self._tokens(track)
         return next_without(model, self.tokenizer, ids, parts, ablation=ablation, tracked=tracked, top=top)
 
@@ -222,9 +220,8 @@ class Checkpoint(on_disk.Checkpoint):
         `ablation`, zero or mean, is how each is switched off in turn.
         """
         require_choice("ablation", ablation, ABLATIONS)
-        model, explained = self._gpt("parts switches off heads and MLPs"), None
-        if token is not None:
-            explained = single_token(self.tokenizer, token)
+        model = self._gpt("parts switches off heads and MLPs")
+        explained = None if token is None else single_token(self.tokenizer, token)
         return parts_worth(model, self.tokenizer, self._ids(text), token=explained, ablation=ablation)
 
     def history(self, text: str, *, track: Sequence[str] = (), top: int = 4) -> Records[HistoryRow]:
@@ -279,7 +276,7 @@ class Checkpoint(on_disk.Checkpoint):
         return [single_token(self.tokenizer, text) for text in ([texts] if isinstance(texts, str) else texts)]
 
     def _gpt(self, why: str) -> GPT:
-        with concerning("path", instead_of="checkpoint"):
+        with concerning("path"):
             return gpt_of(self.torch_model, why)
 
 
@@ -293,7 +290,7 @@ def load(
     Raises CheckpointError, which says what is missing or does not fit. Nothing in a folder is executed.
     """
     try:
-        with concerning("path", instead_of="checkpoint"):
+        with concerning("path"):
             loaded = on_disk.load(path, resolve_device(str(device)))
     except OSError as error:  # such as a name that is too long for the disk
         raise CheckpointError(f"{brief(str(path))} cannot be opened: {error.strerror}.") from error

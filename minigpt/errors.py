@@ -102,15 +102,15 @@ class MinigptError(Exception):
 
 
 @contextmanager
-def concerning(setting: str, *, instead_of: str | None = None) -> Iterator[None]:
-    """Marks errors raised inside as concerning this setting, whether the message names it or not.
+def concerning(setting: str) -> Iterator[None]:
+    """Marks errors of loading a model as concerning this setting, whether the message names it or not.
 
-    A message that names the setting `instead_of` names this one in its place: loading a model knows only `checkpoint`.
+    A message that names `checkpoint`, which is all that loading a model knows, names this setting in its place.
     """
     try:
         yield
     except MinigptError as error:
-        names = {instead_of: setting}
+        names = {"checkpoint": setting}
         error.args = (_NAMED.sub(lambda found: named(names.get(found[1], found[1]), found[2]), error.message),)
         error.concerns += (setting,)
         raise

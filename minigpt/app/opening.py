@@ -55,7 +55,7 @@ def open_checkpoint(
     """
     in_c = not needs_torch and is_surely_cpu(machine.device)
     target = None if in_c else use_device(machine.device, machine.threads)  # a device that is not there comes first
-    with concerning(called, instead_of="checkpoint"):
+    with concerning(called):
         found = read(path if path is not None else newest_run())
     if in_c and is_native(found.config):
         if machine.threads is not None:

@@ -138,7 +138,7 @@ class TrainRequest:
         choices, training, length, given = self.choices, self.training, self.length, self.given
         first = None
         if choices.base is not None:
-            with concerning("base", instead_of="checkpoint"):
+            with concerning("base"):
                 first = Base(choices.base, load(choices.base))
             for sentence in first.checkpoint.notes:
                 self.note(sentence)

@@ -264,7 +264,7 @@ def _both(question: Question) -> tuple[Checkpoint, Checkpoint, dict[str, Any]]:
     from minigpt.checkpoint.folder import described, load
 
     one = question.checkpoint
-    with concerning("against", instead_of="checkpoint"):
+    with concerning("against"):
         other = load(question.flags.against, question.checkpoint.torch_model.device)
     other = replace(other, tokenizer=other.tokenizer.reading(**one.tokenizer.reads))
     for sentence in other.notes:

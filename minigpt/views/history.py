@@ -115,7 +115,7 @@ def history_run(flags: Any, checkpoint: Path | None, explicit: bool) -> Path:
 
     run = find_run(flags.history)
     if run.is_dir() or str(flags.history) != "run":
-        with concerning("history", instead_of="checkpoint"):
+        with concerning("history"):
             find_folder(run)
         own = run_of(find_folder(checkpoint)) if explicit and checkpoint is not None else None
         require(
