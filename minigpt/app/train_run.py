@@ -32,7 +32,7 @@ from minigpt.settings import (
     TrainMachine,
     require,
 )
-from minigpt.text.blocks import no_progress
+from minigpt.text.blocks import Stages, no_progress
 from minigpt.text.corpus import Corpus, read_corpus
 from minigpt.text.pairs import read_pairs
 from minigpt.training.distributed import ALONE, Ranks, join
@@ -41,7 +41,7 @@ from minigpt.training.law import SHORTEST_TEXT
 from minigpt.training.optim import WITH_MUON
 from minigpt.training.pair_plan import check_pairs
 from minigpt.training.pair_search import choose_pairs
-from minigpt.training.plan import Plan, Stages, as_tokenized, make_plan
+from minigpt.training.plan import Plan, as_tokenized, make_plan
 from minigpt.training.reading import READING_SHARE
 from minigpt.training.records import PlannedRun
 from minigpt.training.resume import StartedRun, share_run

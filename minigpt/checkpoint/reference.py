@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from minigpt.checkpoint.listing import first_and_more
 from minigpt.checkpoint.runs import RESUME, RUN, TOKENS, find_run, near_run, read_run_info, run_of
 from minigpt.errors import CheckpointError, CorpusError, MinigptError, escaped, named
 from minigpt.settings import TextFormat, build, require
-from minigpt.text.blocks import Progress, no_progress
+from minigpt.text.blocks import Stages, no_progress
 from minigpt.text.corpus import Corpus, Split, builtin_corpus, read_corpus
 from minigpt.text.records import CorpusText
 from minigpt.text.shards import Ids, TokenData, cached_tokens, open_shards, read_manifest
@@ -19,7 +19,6 @@ from minigpt.text.tokenizer import Tokenizer
 
 OWN = "run"  # the text that the checkpoint itself learned from
 BUILTIN = "builtin"  # Python's own language reference
-Stages = Callable[[str, int | None], Progress]  # called with the stage that begins and its number of characters
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,12 @@ from minigpt.errors import CheckpointError, OutputError, named
 from minigpt.models.kinds import equal_shape
 from minigpt.records import record_of, to_plain
 from minigpt.settings import PRESETS, Choices, ModelConfig, TrainConfig
+from minigpt.text.blocks import Stages
 from minigpt.text.corpus import Corpus
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.text.tokenizer_file import tokenizer_from_file
-from minigpt.training.plan import Plan, Stages, make_plan
+from minigpt.training.plan import Plan, make_plan
 
 COMPARISON = "comparison.json"
 ORDER = ("window", "rnn", "lstm", "gpt")  # of invention

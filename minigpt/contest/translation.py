@@ -24,13 +24,14 @@ from minigpt.models.encoder_decoder import EncoderDecoder
 from minigpt.models.translate import greedy, source_weights
 from minigpt.sampling.alignment import Links, alignment_error_rate, diagonal, links_of, pooled, tokens_of_words
 from minigpt.settings import Choices, ModelConfig
+from minigpt.text.blocks import Stages
 from minigpt.text.corpus import Corpus
 from minigpt.text.pairs import PairIds, pairs_within
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.text.translations import Translation, known_translations
 from minigpt.training.pair_plan import PAIR_BATCH
-from minigpt.training.plan import Plan, Stages, make_plan
+from minigpt.training.plan import Plan, make_plan
 from minigpt.training.speed import heads_of
 
 ORDER = ("seq2seq", "seq2seq-attention", "transformer")  # of invention

@@ -1,6 +1,6 @@
 """Builds the plan of a run from a corpus and the user's choices: tokenizer, ids, model and training settings."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -13,7 +13,7 @@ from minigpt.errors import CheckpointError, CorpusError, named
 from minigpt.models.device import resolve_precision
 from minigpt.models.kinds import equal_shape
 from minigpt.settings import PAIR_MODELS, PRESETS, Choices, ModelConfig, TrainConfig, require
-from minigpt.text.blocks import Progress, counted, no_progress
+from minigpt.text.blocks import Stages, counted, no_progress
 from minigpt.text.corpus import Corpus, Split
 from minigpt.text.learning import default_vocab_size, ending_texts, train_tokenizer
 from minigpt.text.losses import Losses
@@ -28,7 +28,6 @@ from minigpt.training.records import PlannedRun
 # AdamW's: the best of 1, 3, 10 and 30 thousandths
 BASELINE_RATES = {"lstm": 1e-2, "rnn": 1e-3, "window": 1e-2, "seq2seq": 1e-2, "seq2seq-attention": 1e-2}
 _SHORTEST_CONTEXT = 8
-Stages = Callable[[str, int | None], Progress]  # called with the stage that begins and its number of characters
 
 
 @dataclass(frozen=True)
