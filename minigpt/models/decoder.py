@@ -102,20 +102,11 @@ class CachedDecoder:
         self.ids = [self.ids[row] for row in rows]
         self.cache.keep(rows)
 
-    @property
-    def column_bytes(self) -> int:
-        """The size of one of the `columns`."""
-        return self.cache.column_bytes
-
-    def columns(self, first: int) -> list[Column]:
-        """Copies of the single row's keys and values, one item for each token of the window from `first` on."""
-        return self.cache.columns(first)
-
     def resume(self, ids: Sequence[int], cached: int, columns: Sequence[Column]) -> None:
         """Move the single row behind `ids` without running the model.
 
-        The cache holds the first `cached` tokens of their window; `columns` are those of the rest, from when the same
-        tokens were in the same places.
+        The cache holds the first `cached` tokens of their window; `columns` are those that it had of the rest, when the
+        same tokens were in the same places.
         """
         self.ids, self.start = [list(ids)], window_start(len(ids), self.network.config.context)
         self.cache.length = cached

@@ -48,36 +48,29 @@ class EncoderDecoder(nn.Module, ABC):
         A list `weights` receives for each layer with attention over the source its weights [B, H, T, S].
         """
 
-    def forward(
-        self,
-        ids_BN: Tensor,
-        inputs_BT: Tensor | None = None,
-        *,
-        last_only: bool = False,
-        weights: list[Tensor] | None = None,
-    ) -> Tensor:
+    def forward(self, ids_BN: Tensor, inputs_BT: Tensor | None = None) -> Tensor:
         """Logits [B, N, V] of pairs as sequences whose sources are equally long; those before END are zeros.
 
         With `inputs_BT`, the ids are the sources of a batch, and the result is `pair_logits`.
         """
         if inputs_BT is not None:
             return self.pair_logits(ids_BN, inputs_BT)
-        return self.read(ids_BN, None, last_only=last_only, weights=weights)[0]
+        return self.read(ids_BN, None)[0]
 
     def pair_logits(self, source_BS: Tensor, inputs_BT: Tensor) -> Tensor:
         """Logits [N, V] at the N positions of `inputs_BT` that are no PADDING, row by row."""
         y_BTC, _ = self.decode(inputs_BT.clamp(min=0), self.encode(source_BS))
         return self.head(y_BTC[inputs_BT != PADDING])
 
-    def read(
-        self, ids_BN: Tensor, state: State | None, *, last_only: bool = False, weights: list[Tensor] | None = None
-    ) -> tuple[Tensor, State]:
-        """Like `forward`, for ids that continue from `state`; also returns the new state."""
+    def read(self, ids_BN: Tensor, state: State | None, *, last_only: bool = False) -> tuple[Tensor, State]:
+        """Like `forward`, for ids that continue from `state`, or the logits [B, 1, V] of the last token; also returns
+        the new state.
+        """
         before = 0
         if state is None:
             before = ids_BN[0].tolist().index(self.end)
             state = self.encode(ids_BN[:, : before + 1])
-        y_BTC, state = self.decode(ids_BN[:, before:], state, weights)
+        y_BTC, state = self.decode(ids_BN[:, before:], state)
         logits_BTV = self.head(y_BTC[:, -1:] if last_only else y_BTC)
         return logits_BTV if last_only else F.pad(logits_BTV, (0, 0, before, 0)), state
 

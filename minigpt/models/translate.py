@@ -21,30 +21,28 @@ Ids = Sequence[int]
 def greedy(
     model: EncoderDecoder,
     sources: Sequence[Ids],
-    most: int | None = None,
     progress: Callable[[int], None] = lambda count: None,
 ) -> list[list[int]]:
     """The target of each source by the most probable token at every step, without its END.
 
-    `sources` end in END; a target ends with its own, or after `most` tokens, by default the model's context.
-    `progress` receives the number of sources that are done.
+    `sources` end in END; a target ends with its own, or with the model's context. `progress` receives the number of
+    sources that are done.
     """
     targets: list[list[int]] = [[] for _ in sources]
-    most = min(most or model.config.context, model.config.context)
     for numbers, source_BS in _batches(model, sources):
-        for number, target in zip(numbers, _written(model, source_BS, most), strict=True):
+        for number, target in zip(numbers, _written(model, source_BS), strict=True):
             targets[number] = target
         progress(len(numbers))
     return targets
 
 
 @torch.inference_mode()
-def _written(model: EncoderDecoder, source_BS: Tensor, most: int) -> list[list[int]]:
+def _written(model: EncoderDecoder, source_BS: Tensor) -> list[list[int]]:
     """The targets of one batch; a row is dropped as soon as it has ended."""
     targets: list[list[int]] = [[] for _ in source_BS]
     rows, state = list(range(len(source_BS))), model.encode(source_BS)
     last_BT = torch.full((len(rows), 1), model.end, device=model.device)
-    for _ in range(most):
+    for _ in range(model.config.context):
         y_BTC, state = model.decode(last_BT, state)
         found_B = model.head(y_BTC[:, -1]).argmax(dim=-1)
         found = found_B.tolist()

@@ -76,7 +76,7 @@ class TokenTree:
         self._asked: dict[tuple[object, ...], Distribution] = {}
         self._seen: tuple[int | None, SeenTokens] = (None, SeenTokens())  # up to a node
         c = model.config
-        self._most_kept = max(c.context, kept_bytes // (4 * c.vocab_size + self._decoder.column_bytes))
+        self._most_kept = max(c.context, kept_bytes // (4 * c.vocab_size + self._decoder.cache.column_bytes))
         for token in tokenizer.encode_prompt(prompt).ids:
             self._add(token, len(self._nodes) - 1 if self._nodes else None)
         self.prompt_end = len(self._nodes) - 1
@@ -308,7 +308,7 @@ class TokenTree:
         """Keep the columns of the window that ends at `node`, from its token number `first` on, with these logits."""
         start = self._decoder.start
         self._live = self.path(node)[start:]
-        for n, column in zip(self._live[first:], self._decoder.columns(first), strict=True):
+        for n, column in zip(self._live[first:], self._decoder.cache.columns(first), strict=True):
             self._kept.pop((n, start), None)
             self._kept[n, start] = logits.get(n), column
         while len(self._kept) > self._most_kept:

@@ -207,7 +207,7 @@ def test_columns_bring_a_decoder_back(make_model: MakeModel, kept: int, stepped:
     decoder.prefill(text[: 6 - stepped])
     for token in text[6 - stepped :]:
         decoder.step([token])
-    columns = decoder.columns(0)
+    columns = decoder.cache.columns(0)
     expected = decoder.step([7])[0]
     for token in (8, 9):  # goes on, and elsewhere
         decoder.step([token])
@@ -216,7 +216,7 @@ def test_columns_bring_a_decoder_back(make_model: MakeModel, kept: int, stepped:
     decoder.resume(text, kept, columns[kept:])
     assert (decoder.ids, decoder.start) == ([text], 0)
     np.testing.assert_allclose(decoder.step([7])[0], expected, atol=1e-5, rtol=1e-5)
-    assert len(decoder.columns(5)) == 2
+    assert len(decoder.cache.columns(5)) == 2
 
 
 def test_a_decoder_that_has_gone_back_moves_its_window_on_as_ever(make_model: MakeModel) -> None:
