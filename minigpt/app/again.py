@@ -118,4 +118,4 @@ def reopen(run: str, given: Mapping[str, Any], note: Callable[[str], object]) ->
 
 def _named(run: str) -> Path:
     """The folder that `run` names."""
-    return newest_run(otherwise="or name a run: minigpt train --resume FOLDER") if run == "latest" else find_run(run)
+    return newest_run("or name a run: minigpt train --resume FOLDER") if run == "latest" else find_run(run)

@@ -25,7 +25,7 @@ def run_curves(names: Sequence[Path] | None, wanted: CurveSettings) -> RunCurves
 
     Raises CheckpointError for a run without a loss to plot.
     """
-    found = map(find_run, names) if names else [newest_run(otherwise="or name the folder of a run")]
+    found = map(find_run, names) if names else [newest_run("or name the folder of a run")]
     folders = list(dict.fromkeys(found))
     logs = [read_run(folder) for folder in folders]
     curves = loss_curves(logs, x=wanted.x, y=wanted.y, smooth=wanted.smooth, log=wanted.log)

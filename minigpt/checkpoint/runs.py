@@ -43,15 +43,15 @@ def run_of(folder: Path) -> Path | None:
     return run if (run / RUN).is_file() else None
 
 
-def newest_run(root: Path = RUNS, *, otherwise: str = f"or name one with {named('checkpoint', 'FOLDER')}") -> Path:
-    """The run folder below `root` whose run.json has the latest date.
+def newest_run(otherwise: str = f"or name one with {named('checkpoint', 'FOLDER')}") -> Path:
+    """The run in ./checkpoints whose run.json has the latest date.
 
     Raises CheckpointError if there is none; `otherwise` suggests what to do instead of training one.
     """
-    dates = [(_date(path), path.parent) for path in root.glob(f"*/{RUN}") if (path.parent / WEIGHTS).exists()]
+    dates = [(_date(path), path.parent) for path in RUNS.glob(f"*/{RUN}") if (path.parent / WEIGHTS).exists()]
     if not dates:
         raise CheckpointError(
-            f"There is no trained model in ./{root} yet. Train one with: minigpt train YOUR-TEXT.txt\n{otherwise}."
+            f"There is no trained model in ./{RUNS} yet. Train one with: minigpt train YOUR-TEXT.txt\n{otherwise}."
         )
     return max(dates)[1]
 

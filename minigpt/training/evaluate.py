@@ -19,6 +19,7 @@ from minigpt.training.distributed import ALONE, Ranks
 
 _STRETCHES, _SHORTEST_STRETCH = 16, 512  # tokens, or two windows
 _COUNTED = 1 << 22  # tokens, to know how often each occurs
+_RISING = 3  # evaluations without a better one
 
 
 @dataclass(frozen=True)
@@ -120,18 +121,18 @@ def _windows(ids: np.ndarray, context: int, rows: int) -> Iterator[tuple[Tensor,
         yield x[None, whole:], y[None, whole:]
 
 
-def is_overfitting(history: Sequence[TrainRecord], patience: int = 3, every: int = 1) -> bool:
-    """Whether the best validation loss is `patience` or more evaluations old while the training loss still falls.
+def is_overfitting(history: Sequence[TrainRecord], every: int) -> bool:
+    """Whether the best validation loss is three or more evaluations old while the training loss still falls.
 
-    Only the regular evaluations count: those of early snapshots are too close together. The training loss is averaged
-    between evaluations, because that of a single batch is noisy.
+    Only the regular evaluations count, one in `every` so many steps: those of early snapshots are too close together.
+    The training loss is averaged between evaluations, because that of a single batch is noisy.
     """
     evaluated = [(i, r.validation_loss_nats) for i, r in enumerate(history) if r.step % every == 0]
     losses = {i: loss for i, loss in evaluated if loss is not None}
     if not losses:
         return False
     best, latest = min(losses, key=losses.__getitem__), max(losses)
-    if sum(i > best for i in losses) < patience:
+    if sum(i > best for i in losses) < _RISING:
         return False
     before, since = _mean_loss(history[: best + 1], latest - best), _mean_loss(history[best + 1 :], latest - best)
     return before is not None and since is not None and since < before

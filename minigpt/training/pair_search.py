@@ -78,9 +78,7 @@ def choose_pairs(
         if runs and not _suits(run, shape, pairs * tokens):
             break
         runs.append(run)
-        if choices.width is not None:
-            break
-        if time.perf_counter() > deadline:
+        if choices.width is not None or time.perf_counter() > deadline:
             break
     best = runs[-1]
     chosen = replace(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.checkpoint.runs import newest_run, read_log, read_run
+from minigpt.checkpoint.runs import RUNS, newest_run, read_log, read_run
 from minigpt.errors import CheckpointError
 
 RECORD = TrainRecord(
@@ -134,8 +134,8 @@ def test_what_is_no_folder_is_told(run: Path) -> None:
 # Which run
 
 
-def make_run(root: Path, name: str, date: str | None, weights: bool = True) -> Path:
-    folder = root / name
+def make_run(name: str, date: str | None, weights: bool = True) -> Path:
+    folder = RUNS / name
     folder.mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps({} if date is None else {"date": date}))
     if weights:
@@ -143,25 +143,34 @@ def make_run(root: Path, name: str, date: str | None, weights: bool = True) -> P
     return folder
 
 
-def test_the_newest_run_is_the_one_with_the_latest_date(tmp_path: Path) -> None:
-    make_run(tmp_path, "z-first", "2025-01-01T00:00:00+00:00")
-    latest = make_run(tmp_path, "b", "2025-03-01T12:00:01+00:00")
-    make_run(tmp_path, "c", "2025-03-01T12:00:00+00:00")
-    make_run(tmp_path, "zz", None)
-    make_run(tmp_path, "not-trained-yet", "2026-01-01T00:00:00+00:00", weights=False)
-    (tmp_path / "stray").mkdir()
-    (tmp_path / "file").write_text("x")
-    assert newest_run(tmp_path) == latest
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.usefixtures("elsewhere")
+def test_the_newest_run_is_the_one_with_the_latest_date() -> None:
+    make_run("z-first", "2025-01-01T00:00:00+00:00")
+    latest = make_run("b", "2025-03-01T12:00:01+00:00")
+    make_run("c", "2025-03-01T12:00:00+00:00")
+    make_run("zz", None)
+    make_run("not-trained-yet", "2026-01-01T00:00:00+00:00", weights=False)
+    (RUNS / "stray").mkdir()
+    (RUNS / "file").write_text("x")
+    assert newest_run() == latest
+
+
+@pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize("exists", [True, False])
-def test_without_a_run_there_is_advice(tmp_path: Path, exists: bool) -> None:
-    root = tmp_path if exists else tmp_path / "none"
+def test_without_a_run_there_is_advice(exists: bool) -> None:
+    if exists:
+        RUNS.mkdir()
     with pytest.raises(CheckpointError, match=r"no trained model .* yet. Train one with: minigpt train"):
-        newest_run(root)
+        newest_run()
 
 
-def test_a_damaged_run_stands_in_nobodys_way(tmp_path: Path) -> None:
-    (make_run(tmp_path, "a", None) / "run.json").write_text("{")
-    good = make_run(tmp_path, "b", "2026-01-01T00:00:00.000000+00:00")
-    assert newest_run(tmp_path) == good
+@pytest.mark.usefixtures("elsewhere")
+def test_a_damaged_run_stands_in_nobodys_way() -> None:
+    (make_run("a", None) / "run.json").write_text("{")
+    good = make_run("b", "2026-01-01T00:00:00.000000+00:00")
+    assert newest_run() == good

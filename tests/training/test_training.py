@@ -427,24 +427,24 @@ FALLING = [5.0, 4.0, 3.0, 2.0, 1.0, 0.5, 0.2]
     ],
 )
 def test_is_overfitting(training: list[float], validation: list[float | None], overfitting: bool) -> None:
-    assert is_overfitting(history(training, validation)) is overfitting
+    assert is_overfitting(history(training, validation), every=1) is overfitting
 
 
-def test_patience_says_how_many_evaluations() -> None:
+def test_overfitting_shows_at_the_third_evaluation_after_the_best() -> None:
     records = history(FALLING, [5.0, 4.0, 3.0, 2.5, 3.0, 3.5, 4.0])
-    assert [is_overfitting(records, patience) for patience in (1, 2, 3, 4, 5)] == [True, True, True, False, False]
+    assert [is_overfitting(records[:count], every=1) for count in (5, 6, 7)] == [False, False, True]
 
 
 def test_evaluations_at_snapshots_say_nothing_about_overfitting() -> None:
     training, validation = FALLING * 2, [5.0, 4.0, 3.0, 2.5, 3.0, 3.5, 4.0] * 2
     records = history(sorted(training, reverse=True), validation)
-    assert is_overfitting(records)
+    assert is_overfitting(records, every=1)
     assert not is_overfitting(records, every=6)  # 5.0, 4.0, 3.5
 
 
 def test_a_single_noisy_batch_does_not_hide_it() -> None:
     training = [5.0, 4.0, 3.0, 2.0, 1.0, 0.9, 2.1, 0.8, 0.7]
-    assert is_overfitting(history(training, [5.0, 4.0, 3.0, 2.5, None, None, 3.0, 3.1, 3.2]))
+    assert is_overfitting(history(training, [5.0, 4.0, 3.0, 2.5, None, None, 3.0, 3.1, 3.2]), every=1)
 
 
 def test_the_frequencies_of_tokens_are_what_a_model_has_to_beat() -> None:
