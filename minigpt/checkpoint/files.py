@@ -41,7 +41,7 @@ def writing(what: Path | str, done: str = "written") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(f"{what} cannot be {done}: {error.strerror}.") from error
+        raise OutputError(f"{what} cannot be {done}: {error.strerror or error}.") from error
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

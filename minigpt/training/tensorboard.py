@@ -9,8 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from minigpt.checkpoint.files import writing
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.errors import OutputError, named, needs_extra
+from minigpt.errors import named, needs_extra
 
 _SECONDS_BETWEEN_WRITES = 10  # what a kill may cost; TensorBoard's own is 120
 
@@ -36,7 +37,7 @@ def event_files(folder: Path, info: Mapping[str, Any]) -> Iterator[Callable[[Tra
 
     def write(record: TrainRecord) -> None:
         nonlocal writer
-        with _output_errors(folder):
+        with writing(folder):
             writer = writer or _open(folder, info, record.step)
             for name, value in asdict(record).items():
                 if name != "step" and value is not None and math.isfinite(value):
@@ -46,7 +47,7 @@ def event_files(folder: Path, info: Mapping[str, Any]) -> Iterator[Callable[[Tra
         yield write
     finally:
         if writer is not None:
-            with _output_errors(folder):
+            with writing(folder):
                 writer.close()
 
 
@@ -57,11 +58,3 @@ def _open(folder: Path, info: Mapping[str, Any], step: int) -> Any:
     lines = json.dumps(info, indent=2, ensure_ascii=False).splitlines()
     writer.add_text("run.json", "\n".join(f"    {line}" for line in lines), step)  # as code, in Markdown
     return writer
-
-
-@contextmanager
-def _output_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written: {error.strerror or error}.") from error
