@@ -15,13 +15,11 @@ from minigpt.settings.commands import (
 )
 from minigpt.settings.common import (
     DEVICES,
-    DTYPES,
     FOLDER_DTYPES,
     GGUF_DTYPES,
     MANY,
     PAGE_DTYPES,
     PRECISIONS,
-    QUANTIZATIONS,
     SEEDS,
     Beginning,
     FileAndModel,
@@ -49,7 +47,6 @@ from minigpt.settings.sampling import (
     TEMPERATURES,
     AskedFilters,
     Drawing,
-    FilterSettings,
     FilterSpec,
     SampleConfig,
     SampleKept,
