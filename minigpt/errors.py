@@ -35,6 +35,11 @@ def escaped(name: str) -> str:
     return "".join(safe) or "''"
 
 
+def quoted(value: str) -> str:
+    """`value`, untrusted and of any length, in quotation marks for a message."""
+    return f'"{brief(escaped(value))}"'
+
+
 def bounded(message: str) -> str:
     """`message` without overlong parts, such as a path of thousands of characters."""
     words = re.sub(rf"\S{{{_LONGEST_WORD},}}", lambda word: _without_middle(word[0], 200), message)

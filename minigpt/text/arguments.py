@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from minigpt.errors import ConfigError, CorpusError, brief, escaped, named
+from minigpt.errors import ConfigError, CorpusError, brief, escaped, named, quoted
 from minigpt.settings import require
 from minigpt.text.records import token_text
 
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 _OPENING = "([{<\"'“‘«¿¡/\\-_=@#$"  # after these a word may follow without a space
 _WITHOUT_END = 12  # characters of a word that is longer than a line of advice
+_FEW_WORDS = 8
 
 
-def few_words(texts: Iterable[str], most: int = 8) -> str:
-    """The longest of `texts` of at most so many words, or the first one where all are longer."""
+def few_words(texts: Iterable[str]) -> str:
+    """The longest of `texts` of at most eight words, or the first one where all are longer."""
     texts = [text for text in texts if text.strip()]
-    short = [text for text in texts if len(text.split()) <= most]
+    short = [text for text in texts if len(text.split()) <= _FEW_WORDS]
     return max(short, key=len) if short else next(iter(texts), "")
 
 
@@ -52,7 +53,7 @@ def split_choices(line: str) -> tuple[str, ...]:
         f"{named('choices')} compares two texts or more, separated by commas, not {brief(escaped(line))} alone.",
     )
     repeated = next((text for text in choices if choices.count(text) > 1), None)
-    require(repeated is None, f'{named("choices")} has "{brief(escaped(repeated or ""))}" twice.')
+    require(repeated is None, f"{named('choices')} has {quoted(repeated or '')} twice.")
     return choices
 
 
@@ -100,14 +101,14 @@ def single_token(tokenizer: "Tokenizer", text: str) -> int:
         else "Name one of these, or #ID."
     )
     raise ConfigError(
-        f'"{brief(escaped(text))}" is {len(ids)} tokens of this vocabulary: {cut}{" ..." * (len(ids) > 6)}.\n{hint}'
+        f"{quoted(text)} is {len(ids)} tokens of this vocabulary: {cut}{' ...' * (len(ids) > 6)}.\n{hint}"
     )
 
 
 def _named(token: int, data: bytes) -> str:
     """How a message names a token: by its text, or by its id if its bytes are not whole characters."""
     text = token_text(data)
-    return f"#{token}" if text is None else f'"{brief(escaped(text))}"'
+    return f"#{token}" if text is None else quoted(text)
 
 
 def _is_one(tokenizer: "Tokenizer", text: str) -> bool:

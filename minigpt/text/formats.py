@@ -7,7 +7,7 @@ from pathlib import PurePath
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
-from minigpt.errors import ConfigError, CorpusError, brief, escaped, needs_extra
+from minigpt.errors import ConfigError, CorpusError, escaped, needs_extra, quoted
 from minigpt.settings import TextFormat
 from minigpt.text.blocks import Block, blocks, split_at
 from minigpt.text.compression import decompress, inner_path, is_compressed
@@ -120,10 +120,6 @@ def parquet_rows(
         raise CorpusError(f"{message}\nFetch it again.") from error
 
 
-def _quoted(field: str) -> str:
-    return f'"{brief(escaped(field))}"'
-
-
 def _column_texts(
     column: Any, name: str, field: str, how: TextFormat, found: Findings, *, in_bytes: bool
 ) -> Iterator[str | None]:
@@ -134,15 +130,16 @@ def _column_texts(
     except UnicodeError as error:
         what = f"contains bytes that are not {encoding.upper()} text"
         advice = value_advice(getattr(error, "object", b""), encoding) if in_bytes else errors_advice()
-        raise CorpusError(f"{name}: column {_quoted(field)} {what}.\n{advice}") from error
+        raise CorpusError(f"{name}: column {quoted(field)} {what}.\n{advice}") from error
 
 
 def _check_column(schema: Any, name: str, field: str, setting: str) -> None:
-    columns, quoted = (schema.names, [column.name for column in schema if _is_text(column.type)]), _quoted(field)
+    columns = schema.names, [column.name for column in schema if _is_text(column.type)]
     if field not in schema.names:
-        raise no_field(f"{name} has no column {quoted}", "columns", *columns, setting)
+        raise no_field(f"{name} has no column {quoted(field)}", "columns", *columns, setting)
     if not _is_text(schema.field(field).type):
-        raise no_field(f"{name}: column {quoted} is {schema.field(field).type}, not text", "columns", *columns, setting)
+        what = f"column {quoted(field)} is {schema.field(field).type}, not text"
+        raise no_field(f"{name}: {what}", "columns", *columns, setting)
 
 
 def _is_text(column_type: Any) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
-from minigpt.errors import CorpusError, brief, escaped, named
+from minigpt.errors import CorpusError, escaped, named, quoted
 from minigpt.text.decoding import NotText
 from minigpt.text.findings import Findings
 
@@ -130,7 +130,7 @@ def json_lines_field(chunks: Iterable[str], name: str, field: str, found: Findin
         if text is None:
             found.nulls += 1
         else:
-            yield whole_characters(text, f'{place}: field "{brief(escaped(field))}"')
+            yield whole_characters(text, f"{place}: field {quoted(field)}")
 
 
 def json_lines(chunks: Iterable[str], name: str) -> Iterator[tuple[str, Any]]:
@@ -181,12 +181,12 @@ def text_of(record: Any, where: str, field: str, advice: str, setting: str = "fi
     """
     if not isinstance(record, dict):
         raise CorpusError(f"{where} is {json_type(record)}, not a JSON object.\n{advice}")
-    quoted, text = f'"{brief(escaped(field))}"', record.get(field)
+    text = record.get(field)
     if isinstance(text, str) or (text is None and field in record):
         return text
-    what = f"{where} has no field {quoted}"
+    what = f"{where} has no field {quoted(field)}"
     if field in record:
-        what = f"{where}: field {quoted} is {json_type(text)}, not a string"
+        what = f"{where}: field {quoted(field)} is {json_type(text)}, not a string"
     texts = [name for name, value in record.items() if isinstance(value, str)]
     raise no_field(what, "fields", list(record), texts, setting)
 
@@ -209,7 +209,7 @@ def no_field(message: str, kind: str, names: list[str], texts: list[str], settin
     """The error `message`, with the `names` that exist, and one of those (`texts`) that may have been meant by the
     `setting`.
     """
-    listed = ", ".join(f'"{brief(escaped(name))}"' for name in names[:_LISTED])
+    listed = ", ".join(map(quoted, names[:_LISTED]))
     more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
     there = f"It has the {kind} {listed}{more}." if names else f"It has no {kind}."
     advice = f"\nTry {named(setting, shlex.quote(escaped(texts[0])))}" if texts else ""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from minigpt.errors import brief, escaped, named
+from minigpt.errors import escaped, named, quoted
 from minigpt.text.tokenizer import Tokenizer
 
 
@@ -43,8 +43,9 @@ def loss_note(tokenizer: Tokenizer, *texts: str) -> str:
 def prompt_notes(tokenizer: Tokenizer, text: str) -> list[str]:
     """Sentences about parts of a prompt that the model reads in another way than one might expect."""
     lost, spelled = loss_note(tokenizer, text), tokenizer.special_names(text)
-    name = f'"{brief(escaped(spelled[0]))}"' if spelled else ""
-    letters = (
-        f"{name} in the text is read as letters; {named('special')} reads it as the special token." if name else ""
-    )
-    return [note for note in (lost, letters) if note]
+    notes = [lost] if lost else []
+    if spelled:
+        notes.append(
+            f"{quoted(spelled[0])} in the text is read as letters; {named('special')} reads it as the special token."
+        )
+    return notes
