@@ -121,7 +121,7 @@ def _option(name: str, about: Setting, renamed: Mapping[str, str], *, shown: boo
         help=spelled(about.text, spelling(renamed)),
         metavar=about.metavar,
         rich_help_panel=about.panel,
-        show_default=shown and about.shows_default,
+        show_default=shown,
         envvar=about.variable,
         autocompletion=_completion(about),
         **_bounds(about),

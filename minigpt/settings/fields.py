@@ -97,7 +97,6 @@ class Setting:
     variable: str | None = None
     completes: str | None = None
     shows_range: bool = False
-    shows_default: bool = True
     anew: bool = False
 
     def check(self, name: str, value: Any) -> None:
