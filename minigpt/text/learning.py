@@ -30,15 +30,13 @@ SMALLEST_VOCABULARY = int(RANGES["vocab_size"].least)
 def train_tokenizer(kind: str, documents: Iterable[str], vocab_size: int | None = None) -> Tokenizer:
     """Train a tokenizer of `kind` on the documents, in one pass.
 
-    `vocab_size`: for bpe, all tokens, end-of-text included (a short corpus may give fewer); by default chosen from the
-    size of the corpus. char uses the characters of the corpus.
+    `vocab_size`: for bpe, all tokens, end-of-text included (a short corpus may give fewer). char needs none: it
+    takes the characters of the corpus.
     """
     check_tokenizer(kind, vocab_size)
     if kind == "char":
         return _tokenizer(character_merges(documents))
-    if vocab_size is None:
-        documents = list(documents)
-        vocab_size = default_vocab_size(sum(map(utf8_length, documents)))
+    assert vocab_size is not None, "default_vocab_size chooses one"
     return _tokenizer(learned_merges(documents, vocab_size - SMALLEST_VOCABULARY))
 
 
