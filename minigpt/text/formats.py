@@ -36,7 +36,7 @@ def _documents(file: File, chunks: Iterable[bytes], how: TextFormat, found: Find
     """The documents of a file, each in chunks, which must be consumed before the next."""
     suffix = suffix_of(file)
     if suffix == PARQUET:
-        texts: Iterable[str] = parquet_column(chunks, file, how, found)
+        texts: Iterable[str | None] = (text for (text,) in parquet_rows(chunks, file, ("field",), how, found))
     else:
         decoded = decode(chunks, file, how, found)
         form = "other"
@@ -48,8 +48,12 @@ def _documents(file: File, chunks: Iterable[bytes], how: TextFormat, found: Find
         if form == "other":
             yield decoded
             return
-        texts = (json_lines_field if form == "lines" else array_texts)(decoded, file.name, how.field, found)
-    yield from (iter((clean(text),)) for text in texts)
+        texts = (json_lines_field if form == "lines" else array_texts)(decoded, file.name, how.field)
+    for text in texts:
+        if text is None:
+            found.nulls += 1
+        else:
+            yield iter((clean(text),))
 
 
 def is_plain_text(file: File) -> bool:
@@ -82,15 +86,6 @@ def not_blank(chunks: Iterator[str]) -> Iterator[str]:
 
 
 # --- parquet
-
-
-def parquet_column(chunks: Iterable[bytes], file: File, how: TextFormat, found: Findings) -> Iterator[str]:
-    """The texts in a column; rows without a value are skipped and counted."""
-    for (text,) in parquet_rows(chunks, file, ("field",), how, found):
-        if text is None:
-            found.nulls += 1
-        else:
-            yield text
 
 
 def parquet_rows(
@@ -175,9 +170,7 @@ def seekable(chunks: Iterable[bytes], file: File) -> Iterator[IO[bytes]]:
 
 def read_text(path: str) -> str:
     """The text of one UTF-8 file, or of standard input (-), without a byte order mark, with newlines as line ends."""
-    if path == "-":
-        return clean(_decode(find("-").files[0].read(), "standard input"))
-    place = find_local(path)
+    place = find("-") if path == "-" else find_local(path)
     if not place.named:
         raise CorpusError(f"{escaped(path)} is not one file.\nGive one file of text.")
     return clean(_decode(place.files[0].read(), place.name))
@@ -185,7 +178,7 @@ def read_text(path: str) -> str:
 
 def read_prompt() -> str:
     """The text of standard input, without a single final newline, which the shell adds."""
-    return clean(_decode(find("-").files[0].read(), "standard input")).removesuffix("\n")
+    return read_text("-").removesuffix("\n")
 
 
 def check_argument(text: str) -> str:

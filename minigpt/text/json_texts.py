@@ -9,7 +9,6 @@ from typing import Any
 
 from minigpt.errors import CorpusError, escaped, named, quoted
 from minigpt.text.decoding import NotText
-from minigpt.text.findings import Findings
 
 _LONGEST = 1 << 26  # characters of a line or an item, which is read whole
 _FIRST_LINE = 1 << 22  # characters by which the form of a .json file is known
@@ -42,8 +41,8 @@ def json_form(chunks: Iterable[str], field: str) -> tuple[str, Iterator[str]]:
 # --- an array
 
 
-def array_texts(chunks: Iterable[str], name: str, field: str, found: Findings) -> Iterator[str]:
-    """The texts of an array: its strings, and the string under `field` in its objects; null is skipped and counted.
+def array_texts(chunks: Iterable[str], name: str, field: str) -> Iterator[str | None]:
+    """The texts of an array: its strings, and the string under `field` in its objects; None for null.
 
     Raises CorpusError; NotText if the first item has no such field, so that among found files the file is skipped.
     """
@@ -52,10 +51,7 @@ def array_texts(chunks: Iterable[str], name: str, field: str, found: Findings) -
             text = item if isinstance(item, str | None) else text_of(item, where(name, number), field, ITEM_ADVICE)
         except CorpusError as error:
             raise NotText(error.message) if number == 1 else error from error
-        if text is None:
-            found.nulls += 1
-        else:
-            yield whole_characters(text, where(name, number))
+        yield whole_characters(text, where(name, number))
 
 
 def where(name: str, number: int) -> str:
@@ -123,14 +119,10 @@ def _longer(text: str, more: Iterator[str], problem: str) -> str:
 # --- lines
 
 
-def json_lines_field(chunks: Iterable[str], name: str, field: str, found: Findings) -> Iterator[str]:
-    """The string under `field` in each line's object; blank lines are skipped, and null is skipped and counted."""
+def json_lines_field(chunks: Iterable[str], name: str, field: str) -> Iterator[str | None]:
+    """The string under `field` in each line's object, None for null; blank lines are skipped."""
     for place, value in json_lines(chunks, name):
-        text = text_of(value, place, field, LINE_ADVICE)
-        if text is None:
-            found.nulls += 1
-        else:
-            yield whole_characters(text, f"{place}: field {quoted(field)}")
+        yield whole_characters(text_of(value, place, field, LINE_ADVICE), f"{place}: field {quoted(field)}")
 
 
 def json_lines(chunks: Iterable[str], name: str) -> Iterator[tuple[str, Any]]:
@@ -191,12 +183,12 @@ def text_of(record: Any, where: str, field: str, advice: str, setting: str = "fi
     raise no_field(what, "fields", list(record), texts, setting)
 
 
-def whole_characters(text: str, where: str) -> str:
+def whole_characters(text: str | None, where: str) -> str | None:
     """`text`, unless it contains a lone surrogate, which JSON can express and no encoding can represent."""
     try:
-        text.encode()
+        (text or "").encode()
     except UnicodeEncodeError as error:
-        half = f"\\u{ord(text[error.start]):04x}, half of a surrogate pair"
+        half = f"\\u{ord(error.object[error.start]):04x}, half of a surrogate pair"
         raise CorpusError(f"{where} contains {half}.\nWrite both halves, or \\ufffd.") from error
     return text
 

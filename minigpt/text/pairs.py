@@ -138,7 +138,7 @@ def _of_objects(items: Iterable[tuple[str, Any]], fields: tuple[str, str]) -> It
     advice = f'Each must be an object, such as {{"{fields[0]}": "a cat", "{fields[1]}": "un chat"}}'
     for place, item in items:
         texts = [text_of(item, place, field, advice, setting) for field, setting in zip(fields, _FIELDS, strict=True)]
-        source, target = (None if text is None else whole_characters(text, place) for text in texts)
+        source, target = (whole_characters(text, place) for text in texts)
         yield source, target
 
 
