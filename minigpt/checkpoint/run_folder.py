@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from minigpt.models.kinds import Model
 
 _STATE = "state.safetensors"
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class RunFolder:
@@ -51,7 +50,9 @@ class RunFolder:
         """`info` as a record."""
         return from_plain(RunInfo, to_plain(self.info), exact=False)
 
-    def start(self, model: "Model", card: str, data: TokenData, generation: Mapping[str, Any] = _NOTHING) -> None:
+    def start(
+        self, model: "Model", card: str, data: TokenData, generation: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         """Write all files, with the untrained model, so that the folder can be loaded from now on; or write nothing.
 
         `generation`: the settings of the model that the training starts from, for generation_config.json.
@@ -139,10 +140,8 @@ class RunFolder:
 class OthersFolder(RunFolder):
     """The folder of a run that another process writes: nothing is written, and the log is empty."""
 
-    def start(self, model: "Model", card: str, data: TokenData, generation: Mapping[str, Any] = _NOTHING) -> None: ...
     def tell(self, paragraph: str) -> None: ...
     def log(self, record: TrainRecord) -> None: ...
-    def sync_log(self) -> None: ...
     def tidy(self) -> None: ...
     def save(self, model: "Model", record: TrainRecord) -> None: ...
     def snapshot(self, model: "Model", record: TrainRecord) -> None: ...
