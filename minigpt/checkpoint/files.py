@@ -17,6 +17,7 @@ from minigpt.settings import MODELS
 
 CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors"  # of a model
 DESCRIPTION = "tokenizer_config.json"  # of its tokenizer, beside the vocabulary
+LARGEST_CONFIG = 1 << 24  # bytes of a config.json
 GENERATION = "generation_config.json"  # how it is sampled from
 INDEX = "model.safetensors.index.json"  # where the weights are in several files
 # The names of files that a kill may leave behind: ours below, and safetensors' own.

@@ -13,6 +13,7 @@ from minigpt.checkpoint.files import (
     CONFIG,
     DESCRIPTION,
     GENERATION,
+    LARGEST_CONFIG,
     MODEL_TYPES,
     TOKENIZER,
     WEIGHTS,
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
 
     from minigpt.models.kinds import Model
     from minigpt.models.network import AnyModel
-
-_LARGEST_CONFIG = 1 << 24  # bytes
 
 
 @dataclass(frozen=True, repr=False)
@@ -157,7 +156,7 @@ def _refuse_adapter(folder: Path) -> None:
     path = folder / "adapter_config.json"
     if not path.exists() or (folder / CONFIG).exists():
         return
-    values = read_json_object(path, _LARGEST_CONFIG)
+    values = read_json_object(path, LARGEST_CONFIG)
     kind, base = values.get("peft_type"), values.get("base_model_name_or_path")
     raise CheckpointError(
         f"{folder} is {'a LoRA adapter' if kind == 'LORA' else 'an adapter'} of {brief(escaped(str(base)))}, not a "
@@ -205,7 +204,7 @@ def find_folder(path: str | Path) -> Path:
 def read_config(folder: Path) -> tuple[ModelConfig, dict[str, Any]]:
     """The model's shape, and the contents of config.json. Raises CheckpointError."""
     path = folder / CONFIG
-    values = read_json_object(path, _LARGEST_CONFIG)
+    values = read_json_object(path, LARGEST_CONFIG)
     kind = MODEL_TYPES.get(str(values.get("model_type")), "gpt")
     return _module_of(kind).config_from_json(values, str(path)), values
 

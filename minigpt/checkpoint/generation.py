@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from minigpt.checkpoint.files import CONFIG, GENERATION, read_json_object
+from minigpt.checkpoint.files import CONFIG, GENERATION, LARGEST_CONFIG, read_json_object
 
 _LARGEST = 1 << 20  # bytes; a list of every token of GPT-2's has half of them
 _LENGTHS = ("max_length", "max_new_tokens")
@@ -29,7 +29,9 @@ def read_generation(folder: Path) -> dict[str, Any]:
     if path.exists() or path.is_symlink():
         values = read_json_object(path, _LARGEST)
     else:
-        values = {key: value for key, value in read_json_object(folder / CONFIG).items() if key in _IN_CONFIG}
+        values = {
+            key: value for key, value in read_json_object(folder / CONFIG, LARGEST_CONFIG).items() if key in _IN_CONFIG
+        }
     return {
         key: value for key, value in values.items() if key != _SOURCE and value is not None and _storable(key, value)
     }

@@ -9,7 +9,16 @@ from math import prod
 from pathlib import Path
 from typing import TypeVar
 
-from minigpt.checkpoint.files import CONFIG, MODEL_TYPES, TOKENIZER, WEIGHTS, check_file, read_json_object, reading
+from minigpt.checkpoint.files import (
+    CONFIG,
+    LARGEST_CONFIG,
+    MODEL_TYPES,
+    TOKENIZER,
+    WEIGHTS,
+    check_file,
+    read_json_object,
+    reading,
+)
 from minigpt.checkpoint.records import RunSummary
 from minigpt.checkpoint.runs import LOG, RUN, SNAPSHOTS, RunInfo, read_run_info
 from minigpt.errors import CheckpointError, escaped, named
@@ -49,7 +58,7 @@ class _Config:
 
 
 def _read_config(path: Path) -> _Config:
-    return record_of(_Config, read_json_object(path), path)
+    return record_of(_Config, read_json_object(path, LARGEST_CONFIG), path)
 
 
 def _summary(folder: Path, now: datetime) -> RunSummary | None:

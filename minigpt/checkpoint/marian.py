@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigpt.checkpoint.baselines import model_of as model_of  # built from its weights as any other
+from minigpt.checkpoint.files import CONFIG
 from minigpt.checkpoint.hf_gpt2 import POSITIVE, TOKEN, Weights, check_tensors, model_config, read_field
 from minigpt.checkpoint.number_types import rounded
 from minigpt.checkpoint.tensors import StoredTensor
@@ -153,6 +154,9 @@ def weights_from_tensors(
             stored.setdefault(EMBEDDING, tensor)
     if BIAS in tensors and tensors[BIAS].read().any():
         raise CheckpointError(f"{where}: {BIAS} is not zero, and these models have no such bias.")
+    layers = len({name.split(".")[3] for name in stored if name.startswith("model.encoder.layers.")})
+    if layers != config.layers:  # before as many shapes are listed
+        raise CheckpointError(f"{where} has {layers} layers, but {CONFIG} says encoder_layers {config.layers}.")
     check_tensors(stored, _shapes(config), config, where)
     theirs = {name: rounded(tensor.read(), "F32") for name, tensor in stored.items()}
     weights = {"wte.weight": theirs[EMBEDDING]}

@@ -162,6 +162,7 @@ def test_our_own_folder_is_loaded_again(folder: Path, ours: Transformer) -> None
         ({"decoder_start_token_id": 0}, "decoder_start_token_id"),
         ({"d_model": 15}, "d_model"),
         ({"encoder_layers": 0}, "encoder_layers"),
+        ({"encoder_layers": 10**9, "decoder_layers": 10**9}, "has 2 layers, but config.json says encoder_layers"),
         ({"vocab_size": "many"}, "vocab_size"),
     ],
     ids=str,
