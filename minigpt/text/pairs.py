@@ -32,6 +32,7 @@ BUILTIN = "English phrases with their French"
 _SCALE = 1 << 32  # of a checksum
 _MOST_LABELS, _FEWEST_PAIRS = 32, 10  # distinct targets, and pairs for each of them, where targets are labels
 _FIELDS = ("source_field", "target_field")  # the settings that name them
+_USUAL = TextFormat.source_field, TextFormat.target_field
 _LONGEST_FIELD = 1 << 20  # characters of a field in .csv
 
 Pair = tuple[str | None, str | None]
@@ -82,19 +83,21 @@ def _rows(file: File, chunks: Iterable[bytes], how: TextFormat, found: Findings)
 
 
 def _columns(chunks: Iterable[str], name: str, fields: tuple[str, str]) -> Iterator[Pair]:
-    """Two columns with a tab between them; blank lines are skipped, and a first one that names the `fields`."""
+    """Columns with a tab between them: the two `fields` if the first line names both, else source and target.
+
+    Other fields than the usual ones must be named there. Blank lines are skipped.
+    """
+    at, width, expected = [0, 1], 2, "a pair has two: source, a tab, target"
     for number, line in enumerate(split_lines(chunks, name), start=1):
         columns = line.split("\t")
-        if number == 1 and tuple(map(str.strip, columns)) == fields:
-            continue  # the names of the columns
-        if line.strip():
-            if len(columns) != 2:
+        if number == 1 and (fields != _USUAL or {*fields} <= {*map(str.strip, columns)}):
+            at, width = [_column(columns, field, name) for field in fields], len(columns)
+            expected = f"the first line has {width}"
+        elif line.strip():
+            if len(columns) != width:
                 has = "one column" if len(columns) == 1 else f"{len(columns)} columns"
-                raise CorpusError(
-                    f"{name} line {number:,} has {has}, and a pair has two: source, a tab, target.\n"
-                    "Correct or remove such lines."
-                )
-            yield columns[0], columns[1]
+                raise CorpusError(f"{name} line {number:,} has {has}, and {expected}.\nCorrect or remove such lines.")
+            yield columns[at[0]], columns[at[1]]
 
 
 def _csv_rows(chunks: Iterable[str], name: str, fields: tuple[str, str]) -> Iterator[Pair]:

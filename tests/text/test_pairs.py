@@ -71,8 +71,18 @@ def test_fields_are_named() -> None:
     write("a.jsonl", "\n".join(map(json.dumps, rows)))
     write("a.json", json.dumps(rows, indent=2))
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), "a.parquet")
-    for name in ("a.csv", "a.jsonl", "a.json", "a.parquet"):
+    write("a.tsv", "fr\tn\ten\n" + "".join(f"{target}\t1\t{source}\n" for source, target in THREE))
+    for name in ("a.csv", "a.tsv", "a.jsonl", "a.json", "a.parquet"):
         assert read(name, **named) == THREE, name
+
+
+def test_the_first_line_of_two_columns_may_name_them_in_any_order() -> None:
+    for names in ("source\ttarget\n", " source \t target \n"):
+        assert read(write("a.tsv", names + as_tsv(THREE))) == THREE
+    assert read(write("b.tsv", "target\tsource\n" + as_tsv([(b, a) for a, b in THREE]))) == THREE
+    assert read(write("c.tsv", "source\tother\n" + as_tsv(THREE))) == [("source", "other"), *THREE]
+    with pytest.raises(CorpusError, match=r'c\.tsv has no column "en" in its first line'):
+        read("c.tsv", source_field="en")
 
 
 @pytest.mark.parametrize(
@@ -87,6 +97,7 @@ def test_fields_are_named() -> None:
         ("a.csv", "source,target\na,b,c\n", "a.csv line 2 has 3 columns, and the first line has 2."),
         ("a.csv", "source,target\na\n", "a.csv line 2 has 1 column, and the first line has 2."),
         ("a.tsv", "a\tb\na cat\n", "a.tsv line 2 has one column, and a pair has two: source, a tab, target."),
+        ("a.tsv", "n\tsource\ttarget\na\tb\n", "a.tsv line 2 has 2 columns, and the first line has 3."),
         ("a.tsv", "a\tb\tc\n", "a.tsv line 1 has 3 columns, and a pair has two: source, a tab, target."),
         ("a.json", '{"source": "a", "target": "b"}', "a.json is not a JSON array of objects."),
         ("a.tsv", "\n \n", "a.tsv"),
