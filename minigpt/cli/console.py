@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import IO, Any, cast
 
 from rich.console import Console
@@ -124,7 +125,7 @@ def _pipes_only() -> Iterator[None]:
 
 def stdout() -> Console:
     """The console for results; colour and redraws only in a terminal. Of several processes, only the first prints."""
-    return _Console(file=sys.stdout, highlight=False, markup=False, emoji=False, quiet=bool(launched_rank()))
+    return _console(sys.stdout, quiet=bool(launched_rank()))
 
 
 def stderr(quiet: bool | None = None) -> Console:
@@ -132,4 +133,13 @@ def stderr(quiet: bool | None = None) -> Console:
     stream = getattr(sys.stderr, "rich_proxied_file", sys.stderr)  # while a display redraws
     file = cast("IO[str]", _Unfailing(stream))
     quiet = running.quiet or bool(launched_rank()) if quiet is None else quiet
-    return _Console(file=file, highlight=False, markup=False, emoji=False, quiet=quiet)
+    return _console(file, quiet=quiet)
+
+
+def _console(file: IO[str], *, quiet: bool) -> Console:
+    """The console of a stream. Where FORCE_COLOR brings colours into a file, rich would redraw lines there too."""
+    plain = partial(_Console, file=file, highlight=False, markup=False, emoji=False, quiet=quiet)
+    made = plain()
+    if made.is_terminal and not file.isatty():
+        return plain(force_terminal=False, color_system=cast(Any, made.color_system))
+    return made

@@ -307,6 +307,13 @@ def test_each_of_several_samples_is_what_its_seed_gives(sample: Run) -> None:
     assert [line["sample"] for line in lines[:6]] == [0, 1, 2, 0, 1, 2]
 
 
+@pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE"])
+def test_colours_that_are_forced_bring_no_live_table_into_a_pipe(sample: Run, variable: str) -> None:
+    plain = sample("The cat", "--seed", "3", "-n", "5")
+    forced = sample("The cat", "--seed", "3", "-n", "5", TERM="xterm-256color", **{variable: "1"})
+    assert re.sub(r"\x1b\[[\d;]*m", "", forced.stdout) == plain.stdout
+
+
 # Heat
 
 
