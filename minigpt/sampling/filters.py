@@ -99,10 +99,12 @@ def temperature(logits_V: np.ndarray, history_T: np.ndarray, temperature: float)
         best, result_V = logits_V.argmax(), np.full_like(logits_V, CUT)
         result_V[best] = logits_V[best]
         return result_V
-    # The largest logit becomes 0, so that a tiny temperature cannot overflow to inf - inf, only to -inf.
-    result_V = logits_V - logits_V.max()
     with np.errstate(over="ignore"):
-        result_V /= temperature
+        result_V = logits_V / temperature
+        if not math.isfinite(
+            result_V.max()
+        ):  # so tiny a temperature: with the largest logit at 0, only others overflow
+            result_V = (logits_V - logits_V.max()) / temperature
     return result_V
 
 

@@ -333,7 +333,7 @@ def test_neutral_values_leave_their_stages_out() -> None:
         ({"bias": ((2, 0.25),)}, "bias", [2.0, -1.0, 1.75]),
         ({"top_n_sigma": 1.0}, "top-n-sigma", [2.0, -INF, 1.5]),
         ({"typical_p": 0.3}, "typical-p", [-INF, -INF, 1.5]),
-        ({"temperature": 0.5}, "temperature", [0.0, -6.0, -1.0]),
+        ({"temperature": 0.5}, "temperature", [4.0, -2.0, 3.0]),
         ({"top_k": 1}, "top-k", [2.0, -INF, -INF]),
         ({"top_p": 0.5}, "top-p", [2.0, -INF, -INF]),
         ({"min_p": 0.5}, "min-p", [2.0, -INF, 1.5]),
@@ -343,6 +343,15 @@ def test_one_setting_is_one_stage(setting: dict[str, float], name: str, expected
     (stage,) = build_stages(SampleConfig(**{**NEUTRAL, **setting}))
     assert stage.name == name
     assert stage.apply(np.array([2.0, -1.0, 1.5]), np.array([0, 1, 1])).tolist() == expected
+
+
+def test_a_penalty_by_the_sign_of_a_logit_may_follow_the_temperature() -> None:
+    names = ("temperature", "repetition-penalty")
+    stages = build_stages(SampleConfig(**{**NEUTRAL, "temperature": 0.5, "repetition_penalty": 2.0, "stages": names}))
+    logits_V = np.array([2.0, -1.0, 1.5])
+    for stage in stages:
+        logits_V = stage.apply(logits_V, np.array([0, 1, 1]))
+    assert logits_V.tolist() == [2.0, -4.0, 3.0]
 
 
 def test_the_order_matters_and_is_this_one() -> None:

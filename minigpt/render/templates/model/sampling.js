@@ -38,12 +38,13 @@ const Sampling = (() => {
       return logits.map((logit, id) => logit - penalty * counts[id]);
     },
 
-    // The largest logit becomes 0, so that a tiny temperature cannot overflow to inf - inf. 0 keeps only the largest.
+    // 0 keeps only the largest. Where a tiny temperature overflows, the largest logit becomes 0, and only others do.
     "temperature"(logits, history, temperature) {
       require(temperature >= 0 && temperature < Infinity, `the temperature must be 0 or more, not ${temperature}.`);
       const best = largest(logits);
       if (temperature === 0) return keepLargest(logits, best, 1);
-      return logits.map((logit) => (logit - best) / temperature);
+      const divided = logits.map((logit) => logit / temperature);
+      return Number.isFinite(best / temperature) ? divided : logits.map((logit) => (logit - best) / temperature);
     },
 
     // Keeps the logits that are at most n standard deviations of all that is left below the largest; 0 cuts nothing.
