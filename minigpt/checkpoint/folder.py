@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from minigpt.models.kinds import Model
     from minigpt.models.network import AnyModel
 
+_PROMPTS = ("PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT")  # adapters of peft
+
 
 @dataclass(frozen=True, repr=False)
 class Checkpoint:
@@ -158,9 +160,12 @@ def _refuse_adapter(folder: Path) -> None:
         return
     values = read_json_object(path, LARGEST_CONFIG)
     kind, base = values.get("peft_type"), values.get("base_model_name_or_path")
+    advice = "Merge the two with the package peft (merge_and_unload), and save what comes of it."
+    if kind in _PROMPTS:
+        advice = "Its learned vectors stand before every text, and cannot be merged into the model."
     raise CheckpointError(
         f"{folder} is {'a LoRA adapter' if kind == 'LORA' else 'an adapter'} of {brief(escaped(str(base)))}, not a "
-        "model.\nMerge the two with the package peft (merge_and_unload), and save what comes of it."
+        f"model.\n{advice}"
     )
 
 

@@ -70,6 +70,11 @@ def test_an_adapter_is_named_with_its_model(tmp_path: Path) -> None:
     assert "merge_and_unload" in message
 
 
+def test_learned_prompts_are_not_said_to_merge(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "P_TUNING", "base_model_name_or_path": "gpt2"}')
+    assert load_error(tmp_path).endswith("stand before every text, and cannot be merged into the model.")
+
+
 @pytest.mark.parametrize("name", ["vocab.txt", "spiece.model"])
 def test_another_vocabulary_has_a_line_that_converts_it(checkpoint_folder: Path, name: str) -> None:
     (checkpoint_folder / "tokenizer.json").unlink()
