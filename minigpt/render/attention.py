@@ -200,16 +200,20 @@ def _grid_csv(answer: Answer, file: TextIO) -> None:
 
 
 def _section(title: str, answer: Answer) -> Section:
-    return attention_section(title, tuple(answer.records))
+    return attention_section(title, tuple(answer.records), answer.facts.get("chosen"))
 
 
-def attention_section(title: str, grids: Sequence[AttentionGrid]) -> Section:
+def attention_section(
+    title: str, grids: Sequence[AttentionGrid], chosen: tuple[int, int | None] | None = None
+) -> Section:
     """The section of a page for `grids` (one or more) of one text: per layer, the mean of the heads and every head.
 
-    Weights are rounded to a thousandth, the precision that the page shows.
+    Weights are rounded to a thousandth, the precision that the page shows. `chosen`: layer and head of the grid that it
+    shows first.
     """
     data = {
         "tokens": [token_label(token) for token in grids[0].tokens],
+        "chosen": chosen or (grids[0].layer, grids[0].head),
         "grids": [
             {
                 "layer": grid.layer,

@@ -109,12 +109,15 @@ def attention_of(question: Question) -> Attention:
 def _ask(question: Question) -> Answer:
     attention, flags = attention_of(question), question.flags
     grid = attention_grid(attention, question.tokenizer, flags.layer, flags.head)
-    return Answer(records=(grid,), text=question.text, facts={"attention": attention, "scores": flags.scores})
+    facts = {"attention": attention, "scores": flags.scores, "chosen": (grid.layer, grid.head)}
+    return Answer(records=(grid,), text=question.text, facts=facts)
 
 
 def every_grid(question: Question, answer: Answer) -> Sequence[AttentionGrid]:
     """For each layer, the mean of its heads and every head. Raises ConfigError if they are too large for a page."""
     attention, config = answer.facts["attention"], question.model.config
+    if question.flags.scores:
+        question.note("the page shows the attention weights, not the scores before the softmax.")
     count = len(attention.ids)
     check_page(config.layers, config.heads, count, count * (count + 1) // 2)
     return [

@@ -39,6 +39,21 @@ def test_a_grid_has_a_row_for_each_token(attention: Run) -> None:
     assert len(shown.splitlines()) >= len(grid["tokens"]) + 2
 
 
+@pytest.mark.parametrize(("more", "chosen"), [((), "[1,null]"), (("--head", "1"), "[1,1]")])
+def test_a_page_begins_with_the_head_asked_for(attention: Run, more: tuple[str, ...], chosen: str) -> None:
+    result = attention(TEXT, "--layer", "1", *more, "--html", "page.html")
+    assert result.exit_code == 0, result.stderr
+    assert f'"chosen":{chosen}' in Path("page.html").read_text("utf-8").replace(", ", ",").replace(": ", ":")
+
+
+def test_a_page_is_said_to_show_weights_where_scores_are_asked_for(attention: Run) -> None:
+    said = "the page shows the attention weights, not the scores"
+    scores = attention(TEXT, "--layer", "1", "--scores", "--html", "page.html")
+    assert said in " ".join(scores.stderr.split())
+    assert said not in " ".join(attention(TEXT, "--layer", "1", "--html", "page.html").stderr.split())
+    assert said not in " ".join(attention(TEXT, "--layer", "1", "--scores").stderr.split())
+
+
 def test_a_text_may_come_from_a_file(attention: Run) -> None:
     Path("a.txt").write_text(TEXT)
     assert attention("--file", "a.txt", "--json").stdout == attention(TEXT, "--json").stdout

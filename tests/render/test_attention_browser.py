@@ -26,9 +26,9 @@ def attention_grid(layer: int, head: int | None, count: int, names: Sequence[str
 def opened(browser: Browser, tmp_path: Path) -> Callable[..., Browser]:
     """The browser with a page of grids."""
 
-    def opened(grids: Sequence[AttentionGrid], **how: Any) -> Browser:
+    def opened(grids: Sequence[AttentionGrid], chosen: tuple[int, int | None] | None = None, **how: Any) -> Browser:
         path = tmp_path / "page.html"
-        path.write_text(page("A page", [attention_section("Attention", grids)]), "utf-8")
+        path.write_text(page("A page", [attention_section("Attention", grids, chosen)]), "utf-8")
         browser.open(path, **how)
         return browser
 
@@ -66,6 +66,15 @@ def test_layers_and_heads_are_flipped_through(opened: Callable[..., Browser]) ->
     assert f"attends to {visible(NAMES[largest])} ({largest + 1}) " in browser.text(".looks")
     assert browser["document.querySelector('.head').value"] == "mean"
     assert browser["window.hacked"] is None
+
+
+@pytest.mark.parametrize("head", [None, 2])
+def test_the_chosen_head_is_shown_first(opened: Callable[..., Browser], head: int | None) -> None:
+    grids = {(layer, head): attention_grid(layer, head, 9) for layer in (1, 2) for head in (None, 1, 2)}
+    browser = opened(list(grids.values()), (2, head))
+    assert numbers(browser) == pytest.approx(expected(grids[2, head]), abs=1)  # rounded twice
+    assert browser["document.querySelector('.layer').value"] == "2"
+    assert browser["document.querySelector('.head').value"] == str(head or "mean")
 
 
 def width_of(browser: Browser, selector: str) -> float:
