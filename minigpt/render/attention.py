@@ -52,14 +52,18 @@ def head_table(heads: Sequence[HeadSummary], screen: Screen) -> Text:
         columns.append(Column("", 0, lambda head: head.kind or "", left=True, style="green"))
     lines = Table(columns, screen, heads).lines(heads)
     mean = math.fsum(head.entropy_bits for head in heads) / len(heads)
+    reasons = [
+        *(["no token occurs twice"] if heads[0].same is None else []),
+        *(["there is no third token"] if heads[0].first is None else []),
+    ]
     return Text("\n").join(
         [
             *lines,
             screen.caption(
                 f"{quantity(len(heads), 'head')}, on average {mean:.2f} bits of entropy",
-                "mean share of a token's attention that goes to the token before it, to the first of the text, to "
-                "earlier ones that are the same, and to itself",
-                "- where no token occurs twice" if heads[0].same is None else "",
+                "mean share of a token's attention that goes to the token before it, to the first of the text (from "
+                "the third token on), to earlier ones that are the same, and to itself",
+                f"- where {' or '.join(reasons)}" if reasons else "",
             ),
         ]
     )

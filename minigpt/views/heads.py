@@ -27,7 +27,7 @@ class HeadSummary:
     head: int  # from 1
     entropy_bits: float  # of its weights
     previous: float  # on the token before
-    first: float  # on the first token of the text, from the third token on
+    first: float | None  # on the first token of the text, from the third token on; None if there is no third
     same: float | None  # on earlier tokens that are the same, over the tokens that have any; None if none has
     itself: float
     kind: str | None  # previous-token, first-token, same-token or itself, where that is half of its attention or more
@@ -54,10 +54,10 @@ def _summary(weights_TS: Tensor, same_TS: Tensor, layer: int, head: int) -> Head
     entropy_nats = torch.special.entr(weights_TS[1:]).sum(-1).mean()
     repeated_T = same_TS.any(-1)
     previous = float(weights_TS.diagonal(-1).mean())
-    first = float(weights_TS[2:, 0].mean()) if len(weights_TS) > 2 else 0.0
+    first = float(weights_TS[2:, 0].mean()) if len(weights_TS) > 2 else None
     same = float((weights_TS * same_TS).sum(-1)[repeated_T].mean()) if repeated_T.any() else None
     itself = float(weights_TS.diagonal()[1:].mean())
-    shares = {"previous-token": previous, "first-token": first, "same-token": same or 0.0, "itself": itself}
+    shares = {"previous-token": previous, "first-token": first or 0.0, "same-token": same or 0.0, "itself": itself}
     kind = max(shares, key=lambda name: shares[name])
     return HeadSummary(
         layer=layer,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -86,6 +87,21 @@ def test_no_line_is_too_wide_nor_steers_the_terminal(width: int, symbols: Symbol
     for lines in shown(Screen(width, symbols)).values():
         assert max(map(cell_len, lines)) <= width
         assert not any("\x1b" in line for line in lines)
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_share_that_no_token_has_is_a_dash_with_its_reason(width: int) -> None:
+    def shown(**shares: float | None) -> tuple[list[str], str]:
+        _, row, *caption = str(head_table([replace(HEADS[0], **shares)], Screen(width))).split("\n")  # type: ignore[arg-type]
+        return row.split(), " ".join(" ".join(caption).split())
+
+    row, caption = shown(first=None)
+    assert row.count("-") == 2
+    assert caption.endswith("- where no token occurs twice or there is no third token")
+    row, caption = shown(first=None, same=0.5)
+    assert row.count("-") == 1
+    assert caption.endswith("- where there is no third token")
+    assert "- where" not in shown(same=0.5)[1]
 
 
 def test_a_grid_that_fits_has_a_number_for_every_token() -> None:

@@ -108,6 +108,11 @@ def test_heads_are_named_by_where_half_of_their_attention_goes() -> None:
     assert spread.entropy_bits == pytest.approx(by_hand)
 
 
+def test_in_two_tokens_the_one_before_is_not_counted_as_the_first_too() -> None:
+    (head,) = head_summaries(toy([1, 0], [1, 0], ids=(1, 2)))
+    assert (head.previous, head.first, head.kind) == (1.0, None, "previous-token")
+
+
 def test_a_single_token_has_nothing_to_look_at(model: GPT) -> None:
     with pytest.raises(CorpusError, match="two tokens or more"):
         head_summaries(attend(model, [5]))
