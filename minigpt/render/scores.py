@@ -67,12 +67,12 @@ _FIRST = "the first token has no context and is left out"
 
 def score_caption(score: TextScore, screen: Screen, left_out: str = _FIRST) -> Text:
     """The totals of a scored text, with their units, the distribution that they come from, and what is left out."""
-    if score.perplexity is None or score.bits_per_byte is None:
+    if score.tokens == 0:
         return screen.caption("a single token has no context, so there is no total")
     totals = screen.caption(
         f"{score.total_nats:,.2f} nats over {quantity(score.tokens, 'token')} and {quantity(score.bytes, 'byte')}",
-        f"{score.bits_per_byte:.4f} bits per byte",
-        f"perplexity {score.perplexity:,.2f} per token",
+        "" if score.bits_per_byte is None else f"{number(score.bits_per_byte)} bits per byte",
+        "" if score.perplexity is None else f"perplexity {number(score.perplexity, 2)} per token",
     )
     meaning = screen.caption(
         "surprisal and entropy in bits, of the raw softmax over the whole vocabulary",

@@ -232,6 +232,16 @@ def test_a_score_without_numbers_invents_none() -> None:
     assert "there is no total" in str(score_caption(none, Screen(80)))
 
 
+def test_a_total_leaves_out_only_the_number_that_there_is_not() -> None:
+    """A perplexity overflows after a diverged training; the end-of-text alone has no bytes."""
+    score = TextScore(tokens=2, bytes=8, total_nats=2000.0, bits_per_byte=360.6738, perplexity=None)
+    caption = " ".join(str(score_caption(score, Screen(80))).split())
+    assert caption.startswith("2,000.00 nats over 2 tokens and 8 bytes · 360.6738 bits per byte surprisal")
+    alone = TextScore(tokens=1, bytes=0, total_nats=1.0, bits_per_byte=None, perplexity=2.71828)
+    caption = " ".join(str(score_caption(alone, Screen(80))).split())
+    assert caption.startswith("1.00 nats over 1 token and 0 bytes · perplexity 2.72 per token surprisal")
+
+
 def test_a_narrow_screen_keeps_the_numbers_that_compare() -> None:
     def heading(width: int) -> list[str]:
         return str(next(score_table(SCORES, Screen(width)))).split()
