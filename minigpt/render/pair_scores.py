@@ -28,10 +28,10 @@ def pair_score_lines(rows: Sequence[PairScore], total: PairScore, screen: Screen
 def _table(rows: Sequence[PairScore], screen: Screen) -> Iterator[Text]:
     columns: list[Column[PairScore]] = [
         file_column([score.file for score in rows], screen),
-        Column("pairs", 9, lambda score: f"{score.pairs:,}", drop=3),
-        Column("tokens", 10, lambda score: f"{score.tokens:,}", drop=1),
-        Column("nats/token", 12, lambda score: number(score.nats_per_token), drop=4),
-        Column("bits/byte", 11, lambda score: number(score.bits_per_byte), drop=2),
+        Column("pairs", 0, lambda score: f"{score.pairs:,}", drop=3),
+        Column("tokens", 0, lambda score: f"{score.tokens:,}", drop=1),
+        Column("nats/token", 0, lambda score: number(score.nats_per_token), drop=4),
+        Column("bits/byte", 0, lambda score: number(score.bits_per_byte), drop=2),
         Column("exact", 10, lambda score: or_dash(score.exact, percent)),
     ]
     if any(score.chrf is not None for score in rows):
@@ -41,7 +41,7 @@ def _table(rows: Sequence[PairScore], screen: Screen) -> Iterator[Text]:
         ]
     if any(score.accuracy is not None for score in rows):
         columns.append(Column("accuracy", 10, lambda score: or_dash(score.accuracy, percent)))
-    return Table(columns, screen).lines(rows, style=lambda score: "" if score.file else "bold")
+    return Table(columns, screen, rows).lines(rows, style=lambda score: "" if score.file else "bold")
 
 
 def _caption(total: PairScore, screen: Screen) -> Text:

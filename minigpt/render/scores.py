@@ -86,14 +86,14 @@ def score_table(scores: Sequence[FileScore], screen: Screen) -> Iterator[Text]:
     """A heading, then a line for each score; a narrow screen has fewer columns."""
     columns: list[Column[FileScore]] = [
         file_column([score.file for score in scores], screen),
-        Column("tokens", 12, lambda score: f"{score.tokens:,}", drop=3),
-        Column("bytes", 13, lambda score: f"{score.bytes:,}", drop=1),
-        Column("nats/token", 12, lambda score: number(score.nats_per_token), drop=4),
-        Column("bits/token", 12, lambda score: number(score.bits_per_token), drop=2),
-        Column("bits/byte", 11, lambda score: number(score.bits_per_byte)),
-        Column("perplexity", 12, lambda score: number(score.perplexity, 2), drop=5),
+        Column("tokens", 0, lambda score: f"{score.tokens:,}", drop=3),
+        Column("bytes", 0, lambda score: f"{score.bytes:,}", drop=1),
+        Column("nats/token", 0, lambda score: number(score.nats_per_token), drop=4),
+        Column("bits/token", 0, lambda score: number(score.bits_per_token), drop=2),
+        Column("bits/byte", 0, lambda score: number(score.bits_per_byte)),
+        Column("perplexity", 0, lambda score: number(score.perplexity, 2), drop=5),
     ]
-    return Table(columns, screen).lines(scores, style=lambda score: "" if score.file else "bold")
+    return Table(columns, screen, scores).lines(scores, style=lambda score: "" if score.file else "bold")
 
 
 def file_column(files: Sequence[str | None], screen: Screen) -> Column[Any]:

@@ -40,7 +40,7 @@ def test_a_row_a_file_and_the_total(evaluate: Run) -> None:
     result = evaluate("a.txt", "b.txt")
     assert result.exit_code == 0, result.stderr
     heading, first, second, total, *caption = result.stdout.splitlines()
-    assert heading.split() == ["file", "tokens", "nats/token", "bits/token", "bits/byte", "perplexity"]
+    assert heading.split() == ["file", "tokens", "bytes", "nats/token", "bits/token", "bits/byte", "perplexity"]
     assert [row.split()[0] for row in (first, second, total)] == ["a.txt", "b.txt", "total"]
     assert int(total.split()[1]) == int(first.split()[1]) + int(second.split()[1])
     assert "the first token of each document has no context and is left out" in " ".join(" ".join(caption).split())

@@ -266,6 +266,23 @@ def test_numbers_that_are_not_there_or_huge_stay_in_their_columns() -> None:
     assert len({cell_len(row) for row in rows}) == 1
 
 
+def test_large_numbers_keep_their_distance() -> None:
+    large = replace(
+        SCORES[0],
+        tokens=10**10,
+        bytes=10**11,
+        nats_per_token=573_286.0433,
+        bits_per_token=827_077.2,
+        bits_per_byte=105_729.4113,
+        perplexity=None,
+    )
+    numbers = ["10,000,000,000", "100,000,000,000", "573,286.0433", "827,077.2000", "105,729.4113", "-"]
+    row = str([*score_table([large], Screen(120))][-1])
+    assert row.split() == ["notes.txt", *numbers]
+    row = str([*score_table([large], Screen(40))][-1])
+    assert row.split() == ["notes.txt", "105,729.4113"]
+
+
 def test_disjoint_windows_are_called_so() -> None:
     caption = " ".join(str(file_score_caption(file_score("a", stride=128), Screen(80))).split())
     assert caption.startswith("1 token and 1 byte scored in 1 document · windows of 128 tokens, scored separately")
