@@ -102,7 +102,9 @@ def attention_of(question: Question) -> Attention:
     require(target is None, f"{named('target')} is for a model of pairs: a GPT continues the text that it reads.")
     attention = attend(model, question.ids)
     if attention.start:
-        question.note(f"the text is longer than the context: its last {len(attention.ids)} tokens are shown.")
+        count = len(attention.ids)
+        shown = f"last {count} tokens are" if count > 1 else "last token is"
+        question.note(f"the text is longer than the context: its {shown} shown.")
     return attention
 
 

@@ -38,7 +38,8 @@ def head_summaries(attention: Attention) -> list[HeadSummary]:
     import torch
 
     if len(attention.ids) < 2:
-        raise CorpusError("A single token can only attend to itself: give a text of two tokens or more.")
+        why = "the model's context is one token" if attention.start else "give a text of two tokens or more"
+        raise CorpusError(f"A single token can only attend to itself: {why}.")
     ids_T = torch.tensor(attention.ids)
     same_TS = (ids_T[:, None] == ids_T).tril(-1)  # whether the column's token is an earlier one and the same
     return [

@@ -76,6 +76,17 @@ def test_a_long_text_is_read_in_its_last_window(attention: Run) -> None:
     assert attention(TEXT * 10, "-q").stderr == ""
 
 
+def test_a_context_of_one_token_has_nothing_to_look_at(minigpt: Run, notes: str, tiny: list[str]) -> None:
+    assert minigpt("train", notes, *tiny, "--context", "1", "--steps", "1", "--out", "one", "-q").exit_code == 0
+    result = minigpt("inspect-attention", TEXT, "-c", "one")
+    assert result.exit_code == 1
+    assert "the model's context is one token" in " ".join(result.stderr.split())
+    assert "give a text" not in result.stderr
+    result = minigpt("inspect-attention", TEXT, "-c", "one", "--layer", "1")
+    assert result.exit_code == 0, result.stderr
+    assert "its last token is shown" in " ".join(result.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
