@@ -124,8 +124,8 @@ def heat_lines(picture: HeatPicture, cells: int, screen: Screen) -> Iterator[Tex
             yield drawn.append_text(_pixels(picture.values[start : start + step], picture.limit))
         else:
             yield drawn.append_text(_bars(picture.values[start], picture.limit, screen))
-    last = f"{(len(picture.values[0]) - 1) * picture.every_column:,}"
-    yield Text(" " * _AXIS + "0" + last.rjust(len(picture.values[0]) - 1), "dim")
+    last, room = f"{(len(picture.values[0]) - 1) * picture.every_column:,}", len(picture.values[0]) - 1
+    yield Text(" " * _AXIS + "0" + (last.rjust(room) if len(last) <= room else ""), "dim")
 
 
 def _pixels(rows: Sequence[Sequence[float]], limit: float) -> Text:

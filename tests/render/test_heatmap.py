@@ -69,6 +69,13 @@ def test_without_colours_a_number_is_the_height_of_a_bar() -> None:
     assert axis.plain == "      0 2"
 
 
+@pytest.mark.parametrize(("columns", "labels"), [(1, "0"), (2, "01"), (40, "0")])  # of 40, two are left: 0 and 20
+def test_the_last_column_has_a_label_where_there_is_room(columns: int, labels: str) -> None:
+    picture = reduced([(0.5,) * columns], (1, 2), means=True)
+    *_, axis = heat_lines(picture, 40, Screen(40))
+    assert axis.plain == "      " + labels
+
+
 def test_a_table_of_zeros_has_a_picture() -> None:
     for screen in (Screen(40), Screen(40, coloured=True)):
         reduction = Reduction(2, 2, (2, 2), means=False)
