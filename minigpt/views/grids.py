@@ -16,8 +16,10 @@ _MOST_WEIGHTS = 400_000  # on a page: 1 MB
 def check_head(weights_LHTS: Tensor, layer: int, head: int | None) -> None:
     """Raise ConfigError unless there is such a layer and, if one is given, such a head, both counted from 1."""
     layers, heads = weights_LHTS.shape[:2]
-    require(1 <= layer <= layers, f"{named('layer')} must be from 1 to {layers}, not {layer}.")
-    require(head is None or 1 <= head <= heads, f"{named('head')} must be from 1 to {heads}, not {head}.")
+    allowed = f"from 1 to {layers}, not {layer}" if layers > 1 else f"1, not {layer}: there is one layer of attention"
+    require(1 <= layer <= layers, f"{named('layer')} must be {allowed}.")
+    allowed = f"from 1 to {heads}, not {head}" if heads > 1 else f"1, not {head}: this layer has one head"
+    require(head is None or 1 <= head <= heads, f"{named('head')} must be {allowed}.")
 
 
 def check_page(layers: int, heads: int, tokens: int, weights: int) -> None:

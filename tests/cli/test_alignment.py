@@ -91,7 +91,7 @@ def test_a_page_shows_every_head_and_begins_with_the_one_asked_for(of_kind: Call
         ("transformer", ("a", "--target", " "), "--target needs a text that is not empty"),
         ("transformer", ("a", "--target", "le " * 30), "this model reads 24 at most"),
         ("transformer", ("  ",), "no source to look at"),
-        ("seq2seq-attention", ("a", "--layer", "2"), "--layer must be from 1 to 1, not 2"),
+        ("seq2seq-attention", ("a", "--layer", "2"), "--layer must be 1, not 2: there is one layer of attention."),
         ("seq2seq", ("a",), "hands over one vector"),
         ("seq2seq", ("a", "--layer", "1"), "hands over one vector"),
     ],

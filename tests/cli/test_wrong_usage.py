@@ -43,7 +43,7 @@ WRONG: list[tuple[str, list[str], str]] = [
     ("inspect-probs", ["", "-c", RUN], "There is no text to look at"),
     ("explore", ["a", "-c", RUN], "must be a terminal"),
     ("inspect-attention", ["a cat", "-c", RUN, "--head", "1"], "--head needs a --layer"),
-    ("inspect-attention", ["a cat", "-c", RUN, "--layer", "9"], "--layer must be from 1 to 1"),
+    ("inspect-attention", ["a cat", "-c", RUN, "--layer", "9"], "--layer must be 1, not 9"),
     ("inspect-attention", ["a cat", "-c", RUN, "--word", "cat"], "--word goes with --with"),
     ("inspect-attention", ["", "-c", RUN], "There is no text to look at"),
     ("inspect-embeddings", ["the", "-c", RUN, "--json", "--csv"], "exclude each other"),
