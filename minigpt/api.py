@@ -13,12 +13,12 @@ import torch
 
 from minigpt.app.train_run import TrainRequest
 from minigpt.checkpoint import folder as on_disk
-from minigpt.checkpoint.listing import Snapshot, snapshots
+from minigpt.checkpoint.listing import snapshots
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.errors import CheckpointError, ConfigError, CorpusError, brief, concerning, named, spelled
 from minigpt.models.device import resolve_device
 from minigpt.models.gpt import GPT
-from minigpt.models.kinds import Model, gpt_of
+from minigpt.models.kinds import gpt_of
 from minigpt.models.parts import ABLATIONS
 from minigpt.records import Misfit, from_plain, to_plain
 from minigpt.render.notebook import show
@@ -228,11 +228,8 @@ class Checkpoint(on_disk.Checkpoint):
         """Return what the snapshots of this run expected after `text`, as it learned. `track`: tokens to follow."""
         _check_top(top)
 
-        def model_of(snapshot: Snapshot) -> Model:
-            return on_disk.load(snapshot.path, self.torch_model.device).torch_model
-
-        ids, tracked = self._ids(text), self._tokens(track)
-        rows = history(snapshots(self.path), model_of, self.tokenizer, ids, tracked=tracked, top=top)
+        kept, ids, tracked = snapshots(self.path), self._ids(text), self._tokens(track)
+        rows = history(kept, lambda each: self.beside(each.path).model, self.tokenizer, ids, tracked=tracked, top=top)
         return Records.of(rows, text)
 
     def compare(self, other: on_disk.Checkpoint, text: str, *, top: int = 10) -> ComparedNext:

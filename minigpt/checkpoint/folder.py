@@ -35,7 +35,7 @@ from minigpt.checkpoint.tensors import open_tensors, refuse_other_formats, weigh
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.checkpoint.torch_file import ARCHIVE
 from minigpt.errors import CheckpointError, brief, escaped, named
-from minigpt.models.native import NativeGPT, in_lines
+from minigpt.models.native import NativeGPT, in_lines, is_native
 from minigpt.settings import ModelConfig, check_stored
 from minigpt.settings.model import NAMES
 from minigpt.text.tokenizer import GPT2_ROLES, Tokenizer
@@ -67,6 +67,15 @@ class Checkpoint:
         """The model in torch, for what C does not compute. The checkpoint must have been opened so."""
         assert not isinstance(self.model, NativeGPT), "what needs torch says so when it opens a checkpoint"
         return self.model
+
+    def beside(self, path: str | Path) -> "Checkpoint":
+        """Load another checkpoint to compare with this one: in C if this one computes there and the other can, else in
+        torch on the same device. Raises CheckpointError.
+        """
+        found = read(path)
+        if isinstance(self.model, NativeGPT):
+            return found.in_c() if is_native(found.config) else found.in_torch("cpu")
+        return found.in_torch(self.model.device)
 
     def __repr__(self) -> str:
         shape = self.model.config

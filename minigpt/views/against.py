@@ -261,11 +261,11 @@ def _ask_every(question: Question) -> Answer:
 
 def _both(question: Question) -> tuple[Checkpoint, Checkpoint, dict[str, Any]]:
     """Both checkpoints, and what an answer says about them."""
-    from minigpt.checkpoint.folder import described, load
+    from minigpt.checkpoint.folder import described
 
     one = question.checkpoint
     with concerning("against"):
-        other = load(question.flags.against, question.checkpoint.torch_model.device)
+        other = one.beside(question.flags.against)
     other = replace(other, tokenizer=other.tokenizer.reading(**one.tokenizer.reads))
     for sentence in other.notes:
         question.note(sentence)
@@ -278,6 +278,7 @@ NEXT = View(
     title="What two models predict next",
     settings=_Flags,
     asked_by=("against",),
+    needs_torch=False,
 )
 EVERY = View(
     record=ComparedSpan,
@@ -287,4 +288,5 @@ EVERY = View(
     asked_by=("every", "against"),
     tokens_ahead=lambda question: -1,
     at_end=False,
+    needs_torch=False,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from minigpt.errors import CheckpointError, concerning, named
 from minigpt.sampling.records import Candidate
@@ -14,10 +14,11 @@ from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:
     from minigpt.checkpoint.listing import Snapshot
-    from minigpt.models.kinds import Model
+    from minigpt.models.gpt import GPT
+    from minigpt.models.network import AnyModel
     from minigpt.text.tokenizer import Tokenizer
 
-    Load = Callable[[Snapshot], Model]
+    Load = Callable[[Snapshot], AnyModel]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,7 @@ def history_by_layer(
         (token,) = best_ids(distribution_after(load(snapshots[-1]), ids).logits_V, 1)
     for snapshot in snapshots:
         model = gpt_of(load(snapshot), f"{named('by_layer')} reads the residual stream of every layer")
-        dists = (distribution(as_array(logits_V)) for logits_V in layer_logits(model, ids))
+        dists = (distribution(as_array(logits_V)) for logits_V in layer_logits(cast("GPT", model), ids))
         layers = tuple(candidates(dist, [token], tokenizer.token_bytes)[0] for dist in dists)
         yield LayerHistoryRow(step=snapshot.step, final=snapshot is snapshots[-1], layers=layers)
 
@@ -132,12 +133,10 @@ def history_run(flags: Any, checkpoint: Path | None, explicit: bool) -> Path:
 
 def _asked(question: Question) -> tuple[Sequence[Snapshot], Load, Tokenizer, Sequence[int]]:
     """What `history` and `history_by_layer` are asked about."""
-    from minigpt.checkpoint.folder import load
     from minigpt.checkpoint.listing import snapshots
 
-    device = question.checkpoint.torch_model.device
-    kept = snapshots(question.checkpoint.path)
-    return kept, lambda snapshot: load(snapshot.path, device).torch_model, question.tokenizer, question.ids
+    kept, beside = snapshots(question.checkpoint.path), question.checkpoint.beside
+    return kept, lambda snapshot: beside(snapshot.path).model, question.tokenizer, question.ids
 
 
 def _ask(question: Question) -> Answer:
@@ -159,6 +158,7 @@ VIEW = View(
     asked_by=("history",),
     takes=("track",),
     usual_top=4,
+    needs_torch=False,
     checkpoint=history_run,
 )
 BY_LAYER = View(

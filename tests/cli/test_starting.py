@@ -70,7 +70,8 @@ def folder(tmp_path: Path) -> Path:
         [], ["--all"], ["--choices", " a, the"], ["--tokens"], ["--json"], ["--csv"], ["--html", "page.html"],
         ["--all", "--json"], ["--all", "--html", "page.html"], ["--choices", " a, the", "--html", "page.html"],
         ["--tokens", "--html", "page.html"], ["--threads", "1"], ["--boundary"], ["--corpus", "a.txt"],
-        ["--attribution"], ["--attribution", "--track", " a", "--html", "page.html"],
+        ["--attribution"], ["--attribution", "--track", " a", "--html", "page.html"], ["--history", "run"],
+        ["--against", str(DEMO)], ["--against", str(DEMO), "--all"],
     ],
     ids=" ".join,
 )  # fmt: skip
