@@ -127,11 +127,11 @@ def _look_at(training: "Training", asked: str) -> str:
 
 
 def _reached(bits: float, info: Mapping[str, Any]) -> str:
-    """What a model reached, beside what was planned if its run went as planned, to the end and no further."""
+    """What a model reached, beside what was expected if its run went as planned, to the end and no further."""
     expected = info.get("expected_bits_per_byte")
     if expected is None or info["status"] not in FINISHED or info.get("trained_longer"):
         return f"{bits:.3f}"
-    return f"planned {expected:.2f}, reached {bits:.2f}"
+    return f"expected {expected:.2f}, reached {bits:.2f}"
 
 
 def _conclude(training: "Training") -> None:

@@ -80,7 +80,7 @@ def test_a_planned_run_ends_with_what_was_expected_of_it(
     told = info()
     assert told["expected_bits_per_byte"] > 0
     reached = told["saved"]["validation_bits_per_byte"]
-    both = f", planned {told['expected_bits_per_byte']:.2f}, reached {reached:.2f} bits per byte on the last 10 %"
+    both = f", expected {told['expected_bits_per_byte']:.2f}, reached {reached:.2f} bits per byte on the last 10 %"
     assert both in ended
     Path("run/run.json").write_text(json.dumps(told | {"status": "running"}))  # as if killed before the end was told
     assert both in minigpt("train", "--resume", "run", "-q").stdout
