@@ -20,7 +20,7 @@ from minigpt.models.device import resolve_device
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import gpt_of
 from minigpt.models.parts import ABLATIONS
-from minigpt.records import Misfit, from_plain, to_plain
+from minigpt.records import Misfit, from_plain
 from minigpt.render.notebook import show
 from minigpt.sampling.engine import Piece, generate
 from minigpt.sampling.filters import token_biases
@@ -119,7 +119,9 @@ class Checkpoint(on_disk.Checkpoint):
         given.
         """
         require(count > 0, f"{named('count')} must be 1 or more, not {count}.")
+        _check_type("text", text, str)
         if isinstance(bias := settings.get("bias"), Mapping):
+            _check_type("bias", dict(bias), Mapping[str, float])
             settings["bias"] = token_biases(self.tokenizer, bias.items())
         known = _known(settings, [field.name for field in fields(SampleConfig)])
         if self.model.config.reads_pairs:
@@ -132,6 +134,7 @@ class Checkpoint(on_disk.Checkpoint):
 
     def choose(self, text: str, choices: Sequence[str]) -> Records[Choice]:
         """Return how probable each of `choices` is after `text`, the most probable first. Their spaces count."""
+        _check_type("choices", choices, tuple[str, ...])
         require(len(choices) > 0 and all(choices), f"{named('choices')} needs one text or more, none of them empty.")
         return Records.of(weigh(self.model, self.tokenizer, self._ids(text), list(choices)), text)
 
@@ -166,12 +169,14 @@ class Checkpoint(on_disk.Checkpoint):
         """
         require(head is None or layer is not None, f"{named('head')} needs a {named('layer')}.")
         self._ids(text)
+        _check_type("target", target, str | None)
         alignment = with_truth(align(self.torch_model, self.tokenizer, text, target), self.path)
         return alignment_grid(alignment, self.tokenizer, layer, head)
 
     def shared_word(self, text: str, other_text: str, word: str | None = None) -> SharedWord:
         """Return a word in two texts (by default the longest), layer by layer, and how similar its two vectors are."""
         self._ids(text), self._ids(other_text)
+        _check_type("word", word, str | None)
         return shared_word(self._gpt("shared_word shows attention"), self.tokenizer, (text, other_text), word)
 
     def by_layer(self, text: str, *, track: Sequence[str] = (), top: int = 1) -> Records[LensRow]:
@@ -183,7 +188,7 @@ class Checkpoint(on_disk.Checkpoint):
     def attribution(self, text: str, token: str | None = None) -> Attribution:
         """Return what each token of `text`, left out in turn, contributes to the next (by default the likeliest)."""
         model = self._gpt("attribution leaves tokens out of the keys and values")
-        explained = None if token is None else single_token(self.tokenizer, token)
+        explained = None if token is None else self._tokens([token], "token")[0]
         return leave_one_out(model, self.tokenizer, self._ids(text), token=explained)
 
     def without(
@@ -198,6 +203,7 @@ class Checkpoint(on_disk.Checkpoint):
         require_choice("ablation", ablation, ABLATIONS)
         model = self._gpt("without switches off heads and MLPs")
         parts = [without] if isinstance(without, str) else without
+        _check_type("without", parts, tuple[str, ...])
         ids, tracked = self._ids(text), self._tokens(track)
         return next_without(model, self.tokenizer, ids, parts, ablation=ablation, tracked=tracked, top=top)
 
@@ -221,7 +227,7 @@ class Checkpoint(on_disk.Checkpoint):
         """
         require_choice("ablation", ablation, ABLATIONS)
         model = self._gpt("parts switches off heads and MLPs")
-        explained = None if token is None else single_token(self.tokenizer, token)
+        explained = None if token is None else self._tokens([token], "token")[0]
         return parts_worth(model, self.tokenizer, self._ids(text), token=explained, ablation=ablation)
 
     def history(self, text: str, *, track: Sequence[str] = (), top: int = 4) -> Records[HistoryRow]:
@@ -232,16 +238,21 @@ class Checkpoint(on_disk.Checkpoint):
         rows = history(kept, lambda each: self.beside(each.path).model, self.tokenizer, ids, tracked=tracked, top=top)
         return Records.of(rows, text)
 
-    def compare(self, other: on_disk.Checkpoint, text: str, *, top: int = 10) -> ComparedNext:
-        """Return what this model and `other`, of the same vocabulary, expect after `text`, side by side."""
+    def compare(self, other: on_disk.Checkpoint | str | Path, text: str, *, top: int = 10) -> ComparedNext:
+        """Return what this model and `other`, of the same vocabulary, expect after `text`, side by side.
+
+        `other` is a checkpoint, or what `load` opens; its tokenizer then reads special tokens as this one's does.
+        """
         _check_top(top)
         self._ids(text)
+        if not isinstance(other, on_disk.Checkpoint):
+            other = _open(other, self.torch_model.device, "other", **self.tokenizer.reads)
         return compare_next(self, other, text, top=top)
 
     def embeddings(self, *tokens: str, top: int = 10) -> Records[TokenVector]:
         """Return the vectors of `tokens`, the `top` tokens nearest to each, and the cosines between them."""
         _check_top(top)
-        return Records.of(token_vectors(self.torch_model, self.tokenizer, self._tokens(tokens), top=top))
+        return Records.of(token_vectors(self.torch_model, self.tokenizer, self._tokens(tokens, "tokens"), top=top))
 
     def positions(self) -> Records[PositionVector]:
         """Return the vector of each position, its cosines to all others, and the sinusoidal one."""
@@ -256,6 +267,7 @@ class Checkpoint(on_disk.Checkpoint):
         return self._read(text).ids
 
     def _read(self, text: str) -> Encoded:
+        _check_type("text", text, str)
         if not text:
             raise CorpusError("There is no text to look at: give one that is not empty.")
         return self.tokenizer.encode_prompt(text)
@@ -263,14 +275,17 @@ class Checkpoint(on_disk.Checkpoint):
     def _scored(self, text: str, target: str | None) -> tuple[Encoded, int]:
         """The text, or the pair, to score, and how many of its first tokens are given."""
         read = self._read(text)
+        _check_type("target", target, str | None)
         if target is not None:
             return with_target(self.model, self.tokenizer, read, target), len(read.ids)
         kind = NAMES[self.model.config.model]
         require(not self.model.config.reads_pairs, f"This is {kind}, which reads pairs: give a {named('target')}.")
         return read, 0
 
-    def _tokens(self, texts: Sequence[str]) -> list[int]:
-        return [single_token(self.tokenizer, text) for text in ([texts] if isinstance(texts, str) else texts)]
+    def _tokens(self, texts: Sequence[str], name: str = "track") -> list[int]:
+        texts = [texts] if isinstance(texts, str) else texts
+        _check_type(name, texts, tuple[str, ...])
+        return [single_token(self.tokenizer, text) for text in texts]
 
     def _gpt(self, why: str) -> GPT:
         with concerning("path"):
@@ -286,12 +301,18 @@ def load(
     some tokenizers put before every text is left out.
     Raises CheckpointError, which says what is missing or does not fit. Nothing in a folder is executed.
     """
+    return _open(path, resolve_device(str(device)), "path", special=special, no_bos=no_bos)
+
+
+def _open(path: str | Path, device: torch.device, setting: str, **reading: bool) -> Checkpoint:
+    """The checkpoint in a path that this setting gave."""
+    require(isinstance(path, str | Path), f"{named(setting)} must be a path, not {brief(repr(path))}.")
     try:
-        with concerning("path"):
-            loaded = on_disk.load(path, resolve_device(str(device)))
+        with concerning(setting):
+            loaded = on_disk.load(path, device)
     except OSError as error:  # such as a name that is too long for the disk
         raise CheckpointError(f"{brief(str(path))} cannot be opened: {error.strerror}.") from error
-    tokenizer = loaded.tokenizer.reading(special=special, no_bos=no_bos)
+    tokenizer = loaded.tokenizer.reading(**reading)
     return Checkpoint(loaded.path, loaded.model, tokenizer, loaded.generation, loaded.notes)
 
 
@@ -364,14 +385,14 @@ def _known(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     if unknown is not None:
         raise ConfigError(f"There is no setting {named(unknown)}. There are {', '.join(names)}.")
     for name, value in settings.items():
-        _check_type(name, value)
+        _check_type(name, value, _TYPES[name])
     return dict(settings)
 
 
-def _check_type(name: str, value: Any) -> None:
-    """Raise ConfigError for a value of another type than the setting's: nothing else checks it before the work."""
+def _check_type(name: str, value: Any, kind: Any) -> None:
+    """Raise ConfigError for a value of another type than the argument's: nothing else checks it before the work."""
     try:
-        from_plain(_TYPES[name], to_plain(value) if isinstance(value, tuple) else value)
+        from_plain(kind, value)
     except Misfit as error:
         raise ConfigError(f"{named(name)} {error}.") from error
 

@@ -229,7 +229,7 @@ def _list_reader(items: Iterable[_Reader], count: int | None = None) -> _Reader:
     """A reader of lists, or of lists of exactly `count` values."""
 
     def read(value: Any) -> Any:
-        if type(value) is not list or count not in (None, len(value)):
+        if not isinstance(value, (list, tuple)) or count not in (None, len(value)):
             raise _wrong(value, "a list" if count is None else f"a list of {count}")
         found: list[Any] = []
         try:
@@ -306,12 +306,13 @@ def _read_float(value: Any) -> float:
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise Misfit("is a number too large")
+        raise _wrong(value, "a finite number") if math.isnan(number) else Misfit("is a number too large")
     return number
 
 
 def _read_text(value: Any) -> Any:
-    _check_type(value, "a text", str)
+    if not isinstance(value, str):
+        raise _wrong(value, "a text")
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -345,9 +346,11 @@ def _check_type(value: Any, words: str, *kinds: type) -> None:
 
 
 def _wrong(value: Any, wanted: str) -> Misfit:
-    is_what = "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else _shown(value)
+    is_what = (
+        "a list" if isinstance(value, (list, tuple)) else "an object" if isinstance(value, dict) else _shown(value)
+    )
     return Misfit(f"is {is_what}, where {wanted} must be")
 
 
 def _shown(value: Any) -> str:
-    return brief(json.dumps(value))
+    return brief(json.dumps(value, default=repr))

@@ -1,5 +1,6 @@
 """The public names: found by dir, help and type checkers, loaded late; what they answer is what the parts answer."""
 
+import math
 import pydoc
 import signal
 import subprocess
@@ -136,7 +137,8 @@ def test_it_answers_as_its_parts_do(checkpoint: api.Checkpoint) -> None:
     assert "the logit" in str(minigpt.show(checkpoint.parts(TEXT)))
     assert [vector.id for vector in checkpoint.embeddings("#5", "#9", top=2)] == [5, 9]
     assert [token.id for token in checkpoint.tokenize(TEXT)] == ids
-    assert checkpoint.compare(checkpoint, TEXT, top=3).divergence_bits == 0
+    for other in (checkpoint, checkpoint.path, str(checkpoint.path)):
+        assert checkpoint.compare(other, TEXT, top=3).divergence_bits == 0
     assert checkpoint.shared_word("The fox runs", "A fox").first.word == "fox"
 
 
@@ -194,6 +196,10 @@ def test_records_show_themselves(checkpoint: api.Checkpoint) -> None:
     ("ask", "error", "message"),
     [
         (lambda c: c.next(""), CorpusError, "There is no text to look at"),
+        (lambda c: c.next(5), ConfigError, "^text= is 5, where a text must be"),
+        (lambda c: c.next(b"a"), ConfigError, "^text= is .*, where a text must be"),
+        (lambda c: c.sample(None), ConfigError, "^text= is null, where a text must be"),
+        (lambda c: c.score("a", 5), ConfigError, "^target= is 5, where a text must be"),
         (lambda c: c.next("a", top=0), ConfigError, "^top= must be 1 or more, not 0"),
         (lambda c: c.sample("a", top_k=-1), ConfigError, "^top_k= must be 0"),
         (lambda c: c.sample("a", topk=1), ConfigError, "no setting topk=. There are bias, repetition_penalty, "),
@@ -204,10 +210,25 @@ def test_records_show_themselves(checkpoint: api.Checkpoint) -> None:
             "^bias= must lie between -1,000 and 1,000",
         ),
         (lambda c: c.sample("a", bias={" the": "x"}), ConfigError, '^bias=.* is "x", where a number must be'),
+        (
+            lambda c: c.sample("a", bias={" the": math.nan}),
+            ConfigError,
+            "^bias=.* is NaN, where a finite number must be",
+        ),
+        (lambda c: c.sample("a", bias=((5, math.nan),)), ConfigError, "^bias=.* is NaN, where a finite number must be"),
+        (lambda c: c.sample("a", bias={5: 1}), ConfigError, "^bias=.* is 5, where a text must be"),
         (lambda c: c.sample("a", count=0), ConfigError, "^count= must be 1 or more"),
         (lambda c: c.attend("a b", layer=9), ConfigError, "^layer= must be from 1 to 2"),
         (lambda c: c.attend("a b", head=1), ConfigError, "^head= needs a layer="),
         (lambda c: c.choose("a", ["", "b"]), ConfigError, "^choices= needs"),
+        (lambda c: c.choose("a", "bc"), ConfigError, '^choices= is "bc", where a list must be'),
+        (lambda c: c.choose("a", ["b", 5]), ConfigError, r"^choices= \[1\] is 5, where a text must be"),
+        (lambda c: c.shared_word("a", "a", 5), ConfigError, "^word= is 5, where a text must be"),
+        (lambda c: c.without("a", [5]), ConfigError, r"^without= \[0\] is 5, where a text must be"),
+        (lambda c: c.embeddings(5), ConfigError, r"^tokens= \[0\] is 5, where a text must be"),
+        (lambda c: c.attribution("a", 5), ConfigError, r"^token= \[0\] is 5, where a text must be"),
+        (lambda c: c.compare("nowhere", "a"), CheckpointError, "other= takes a run folder"),
+        (lambda c: c.compare(5, "a"), ConfigError, "^other= must be a path, not 5"),
         (lambda c: c.by_layer("a", track=[""]), ConfigError, "A token is needed"),
         (lambda c: c.history("a"), CheckpointError, "holds no snapshots"),
         (lambda c: minigpt.load("nowhere"), CheckpointError, "path= takes a run folder"),
