@@ -13,7 +13,7 @@ from minigpt.checkpoint.files import write_text
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.gguf import check_installed, save_gguf
 from minigpt.checkpoint.records import Exported
-from minigpt.errors import named
+from minigpt.errors import concerning, named
 from minigpt.settings import FOLDER_DTYPES, GGUF_DTYPES, PAGE_DTYPES, ExportSettings, Machine, one_of, require
 from minigpt.settings.model import NAMES
 
@@ -61,12 +61,14 @@ def export_run(
         f"export makes files of a GPT, and {loaded.path} is {NAMES[model]}{already if model == 'transformer' else ''}.",
     )
     if kind == "gguf":
-        save_gguf(target, loaded, dtype, lambda total: stages("writing", total, "bytes"))
+        with concerning("run"):
+            save_gguf(target, loaded, dtype, lambda total: stages("writing", total, "bytes"))
     elif kind == "page":
         page = live_page(loaded, dtype, partial(draw_page, loaded), stages)
         write_text(target, page.text)
     else:
-        export_folder(target, loaded, dtype)
+        with concerning("run"):
+            export_folder(target, loaded, dtype)
     files = [path for path in target.iterdir() if path.is_file()] if kind == "huggingface" else [target]
     record = Exported(
         path=str(target),

@@ -142,7 +142,8 @@ class TrainRequest:
                 first = Base(choices.base, load(choices.base))
             for sentence in first.checkpoint.notes:
                 self.note(sentence)
-            choices, training = finetune_settings(first, choices, training, given, device, ranks.size)
+            with concerning("base"):
+                choices, training = finetune_settings(first, choices, training, given, device, ranks.size)
         runs: list[PlannedRun] = []
         most_learned = None
         corpus, held_out = self._read(stages)

@@ -25,7 +25,8 @@ from torch.nn.parallel import DistributedDataParallel
 from minigpt.errors import ConfigError, MinigptError, brief, named
 from minigpt.launch import launched_rank
 from minigpt.models.device import resolve_device
-from minigpt.models.kinds import Model, gpt_of, new_model
+from minigpt.models.gpt import GPT
+from minigpt.models.kinds import Model, new_model
 from minigpt.settings import require
 from minigpt.text.shards import Ids
 
@@ -224,9 +225,11 @@ class _Shards(_Replicas):
     shard = True
 
     def place(self, model: Model, device: torch.device) -> Model:
+        if not isinstance(model, GPT):
+            kind = named("model", model.config.model)
+            raise ConfigError(f"{named('shard')} divides a model by the blocks of a GPT: leave it out for {kind}.")
         mesh = init_device_mesh(device.type, (self.size,))
-        blocks = gpt_of(model, f"{named('shard')} divides a model block by block").blocks
-        for part in (*blocks, model):
+        for part in (*model.blocks, model):
             # The default would leave the embeddings whole after an evaluation, without their names and moments.
             fully_shard(part, mesh=mesh, reshard_after_forward=True)
         return model

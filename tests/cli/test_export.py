@@ -161,6 +161,11 @@ def test_other_models_than_a_gpt_are_refused_in_one_line(
     assert "a page computes with the blocks of a GPT, and no other model.\n" in result.stderr
     assert result.stderr.count("\n") == 1
     assert not Path("a.html").exists()
+    for target in ("a.gguf", "out"):
+        result = minigpt("export", str(tmp_path / "old"), target)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.endswith("Name the folder of a GPT with RUN.\n")
+        assert not Path(target).exists()
 
 
 def test_a_model_that_is_too_large_is_told_with_all_that_counts(

@@ -197,6 +197,7 @@ def test_settings_that_do_nothing_for_pairs_are_refused(
 def test_it_is_not_a_base_for_another_training(minigpt: Run, pairs: str, model: str) -> None:
     message = one_message(minigpt("train", pairs, "--from", model, "--steps", "2"))
     assert "--from continues the training of blocks, which only a GPT has" in message
+    assert "Name the folder of a GPT with --from." in message
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from minigpt.models.kinds import give_positions
 from minigpt.settings import Choices, ModelConfig, TrainConfig
 from minigpt.text.corpus import Corpus
 from minigpt.text.shards import TokenData
-from minigpt.training.distributed import ALONE, Ranks, _Replicas, join
+from minigpt.training.distributed import ALONE, Ranks, _Replicas, _Shards, join
 from minigpt.training.loop import Trainer
 from minigpt.training.plan import make_plan
 from minigpt.training.resume import _shared_ids
@@ -314,6 +315,11 @@ def until(process: "subprocess.Popen[str]", step: int) -> None:
         if line.startswith("step ") and int(line.split()[1].split("/")[0].replace(",", "")) >= step:
             return
     raise AssertionError("ended before that step")
+
+
+def test_only_a_gpt_is_sharded(make_baseline: Callable[..., Any]) -> None:
+    with pytest.raises(ConfigError, match=r"the blocks of a GPT: leave it out for model=lstm\.$"):
+        _Shards.place(Mock(size=2), make_baseline("lstm", 20), torch.device("cpu"))
 
 
 def test_torchrun_stops_a_sharded_run_that_one_process_goes_on_with(text: Corpus, minigpt: Any) -> None:
