@@ -161,15 +161,18 @@ def main() -> None:
         finally:
             sys.stdout.flush()
             release_stderr()
-    except OSError as error:  # --help and --version have no command around them
-        if isinstance(error, BrokenPipeError):
-            write_nowhere(sys.stdout, sys.stderr)
-        else:
-            from minigpt.cli.guard import complain_of
+    # --help, --version and wrong usage have no command around them.
+    except BrokenPipeError as error:  # of the flush, if typer has ended with a code
+        write_nowhere(sys.stdout, sys.stderr)
+        raise SystemExit(getattr(error.__context__, "code", 1)) from error
+    except OSError as error:
+        from minigpt.cli.guard import complain_of
 
-            complain_of(error)
+        complain_of(error)
         raise SystemExit(1) from error
     except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError) and end.__context__.__context__ is None:
+            raise SystemExit(0) from end  # of --help; where an error could not be written, that is the inner context
         if launched_rank() is not None:
             _leave(end.code)
         raise

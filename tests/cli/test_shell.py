@@ -121,6 +121,19 @@ def test_a_training_goes_on_where_its_progress_cannot_be_written(start: Start, n
 
 
 @pytest.mark.parametrize("arguments", ["--version", "--help", "sample --help"])
+def test_help_that_nobody_reads_on_is_no_error(start: Start, arguments: str) -> None:
+    lines = [f"$M {arguments} | {reader}; exit ${{PIPESTATUS[0]}}" for reader in ("true", "head -1 >/dev/null")]
+    for done in [start(shell=line) for line in lines]:
+        assert end(done) == (0, "", "")
+
+
+def test_an_error_that_nobody_reads_is_still_one(start: Start) -> None:
+    lines = [f"$M {arguments} 2>&1 | true; exit ${{PIPESTATUS[0]}}" for arguments in ("--nope", "sample a -c nowhere")]
+    for done in [start(shell=line) for line in lines]:
+        assert end(done) == (1, "", "")
+
+
+@pytest.mark.parametrize("arguments", ["--version", "--help", "sample --help"])
 def test_help_onto_a_full_disk_says_so(start: Start, arguments: str) -> None:
     done = start(shell=f"$M {arguments} >/dev/full")
     assert end(done) == (1, "", "minigpt: standard output cannot be written: No space left on device.\n")
