@@ -2,8 +2,10 @@
 
 import shlex
 import signal
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +19,7 @@ from minigpt.cli.guard import importing
 from minigpt.cli.introduction import finish, introduce, places, show_plan
 from minigpt.cli.remarks import untrained
 from minigpt.cli.signals import stop_signals
+from minigpt.cli.streams import write_nowhere
 from minigpt.render.machine import to_json
 from minigpt.render.progress import TrainDisplay, stopped_early
 from minigpt.settings import Choices, Length, Output, TextSettings, TrainConfig, TrainMachine
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     from minigpt.app.train_events import Training
     from minigpt.app.train_run import TrainRequest
+    from minigpt.checkpoint.run_folder import RunFolder
     from minigpt.training.distributed import Ranks
     from minigpt.training.resume import StartedRun
 
@@ -94,7 +98,7 @@ def _watch(training: "Training", *, json: bool) -> int | None:
     plan, folder, is_main = training.plan, training.folder, training.ranks.is_main
     console = stderr()
     seconds = None if plan.train.steps_suffice else plan.train.seconds
-    with stop_signals() as stopped, TrainDisplay(console, plan.train.steps, seconds) as display:
+    with _unless_unread(folder), stop_signals() as stopped, TrainDisplay(console, plan.train.steps, seconds) as display:
         for event in training.events(lambda: stopped.received, looks=not console.quiet):
             match event:
                 case TrainRecord():
@@ -117,6 +121,18 @@ def _watch(training: "Training", *, json: bool) -> int | None:
     if is_main and not json:
         _conclude(training)
     return training.signal_number
+
+
+@contextmanager
+def _unless_unread(folder: "RunFolder") -> Iterator[None]:
+    """A training that a closed pipe has stopped, and that is saved, ends as if SIGPIPE had stopped it."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        if folder.info["status"] in FINISHED:
+            raise
+        write_nowhere(sys.stdout)
+        raise typer.Exit(128 + signal.SIGPIPE) from error
 
 
 def _look_at(training: "Training", asked: str) -> str:

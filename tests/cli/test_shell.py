@@ -88,15 +88,16 @@ def test_a_closed_pipe_ends_quietly(start: Start, trained: Path, notes: str, tin
     lines = [
         f"$M sample a -c {trained} -n 100000 --json -q | head -1",
         f"$M inspect-probs --all --file {notes} -c {trained} --csv -q | head -1",
-        f"$M train {notes} {' '.join(tiny)} --steps 600 --eval-every 5000 --json -q --out run | head -1",
+        f"$M train {notes} {' '.join(tiny)} --steps 1000000 --eval-every 999999 --json -q --out run | head -1",
     ]
-    processes = [start(shell=line) for line in lines]
-    for process in processes:
-        _, out, err = end(process)
+    processes = [start(shell=f"{line}; exit ${{PIPESTATUS[0]}}") for line in lines]
+    for process, expected in zip(processes, (0, 0, 141), strict=True):
+        code, out, err = end(process)
+        assert code == expected
         assert out.count("\n") == 1
         assert err == ""
     info = json.loads(Path("run/run.json").read_text())
-    assert info["status"] in ("stopped", "finished")
+    assert info["status"] == "stopped"
     assert info["saved"]["step"] > 0
     load("run")
 
