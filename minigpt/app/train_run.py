@@ -73,6 +73,10 @@ class TrainRequest:
             f"{named('optimizer', 'muon')} is for the matrices of blocks: "
             f"{named('model', self.choices.model)} is trained by adamw.",
         )
+        require(
+            self.text.val is None or "val_fraction" not in self.given,
+            f"{named('val_fraction')} does not go with {named('val')}, which is the whole validation text.",
+        )
         if self.choices.model in PAIR_MODELS:
             check_pairs(self.choices.model, self.given)
 

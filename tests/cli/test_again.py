@@ -29,7 +29,7 @@ def assert_same_weights(a: str, b: str) -> None:
         [],
         ["--tokenizer", "char", "--dropout", "0.1", "--learning-rate", "0.00123456789", "--seed", "77"],
         ["--vocab-size", "30000", "--context", "100000", "--accumulation", "2", "--optimizer", "adamw"],  # both shrink
-        ["--val", "held out.txt", "--encoding", "latin-1", "--val-fraction", "0.2"],
+        ["--val", "held out.txt", "--encoding", "latin-1"],
         ["--positions", "sinusoidal"],
         ["--part", "0.25"],
     ],

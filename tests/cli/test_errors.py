@@ -129,6 +129,7 @@ TRAIN_FLAGS = [
     (["--val-fraction", "1"], 2, "--val-fraction"),
     (["--val-fraction", "-0.1"], 2, "--val-fraction"),
     (["--val-fraction", "nan"], 2, "--val-fraction"),
+    (["--val-fraction", "0.1", "--val", "notes.txt"], 2, "--val-fraction does not go with --val, which is"),
     (["--val-fraction", "0.99999"], 1, "too short to learn from"),
     (["--encoding", "klingon"], 2, "--encoding klingon is not an encoding"),
     (["--encoding", "utf-32"], 1, "does not begin with the byte order mark of UTF-32"),
