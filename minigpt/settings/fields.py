@@ -47,8 +47,8 @@ class Range:
 
     def _allowed(self, low: bool) -> str:
         """The sentence's middle; `low` if the value is not too small."""
-        least = f"{self.least:,}{f' ({self.least_is})' if self.least_is else ''}"
-        most = f"{self.most:,}{f' ({self.most_is})' if self.most_is else ''}"
+        least = f"{_shown(self.least)}{f' ({self.least_is})' if self.least_is else ''}"
+        most = f"{_shown(self.most)}{f' ({self.most_is})' if self.most_is else ''}"
         if self.both and not self.above and not self.below:
             return f"lie between {least} and {most}"
         if self.both:
@@ -57,6 +57,11 @@ class Range:
         if low:
             return f"be {most} or {'fewer' if isinstance(self.most, int) else 'less'}"
         return f"be above {least}" if self.above else f"be {least} or more"
+
+
+def _shown(end: float) -> str:
+    """The end of a range: 5,000, 0.001 or 1e15."""
+    return f"{end:g}".replace("e+0", "e").replace("e+", "e") if isinstance(end, float) and end >= 1e6 else f"{end:,}"
 
 
 def one_of(names: Iterable[str]) -> str:

@@ -136,13 +136,16 @@ def test_a_model_of_no_size_is_refused_and_how_large_one_is_its_weights_decide(n
         (Range(1, 5000), 5001, "x= must be 5,000 or fewer, not 5,001."),
         (Range(0, 5.0, above=True), 0.0, "x= must be above 0, not 0.0."),
         (Range(0, 5.0), 6.0, "x= must be 5.0 or less, not 6.0."),
+        (Range(0, 1e15), 2e15, "x= must be 1e15 or less, not 2,000,000,000,000,000.0."),
+        (Range(0.001, 1e9), 0.0, "x= must be 0.001 or more, not 0.0."),
+        (Range(0.001, 1e9), 1e300, "x= must be 1e9 or less, not 1e+300."),
         (Range(0, 1, below=True, both=True), 1.0, "x= must be at least 0 and below 1, not 1.0."),
         (Range(0, 1, above=True, both=True, most_is="off"), 2, "x= must be above 0 and at most 1 (off), not 2."),
         (Range(0, 10, both=True), -1, "x= must lie between 0 and 10, not -1."),
         (Range(0, 10, least_is="off"), float("nan"), "x= must be 0 (off) or more, not nan."),
         (Range(0, 10), 10**400, "x= must be 10 or fewer, not " + f"{10**400:,}"[:37] + "...."),
     ],
-    ids=range(9),
+    ids=range(12),
 )
 def test_what_is_said(range_: Range, value: float, message: str) -> None:
     with pytest.raises(ConfigError) as error:
