@@ -114,6 +114,7 @@ class Checkpoint(on_disk.Checkpoint):
 
         `settings` are the fields of SampleConfig, such as `temperature=0.8`, `top_k=40`, `max_tokens=200`, `seed=1`.
         Biases are given by the tokens' texts, as in `bias={" the": -2}`, or by their ids, as in `bias={"#262": -2}`.
+        The names in `stages` may have underscores, as the fields do, or dashes.
         The last piece of each of `count` samples holds its totals, a SampleEnd, whose `text` is the whole. A model of
         pairs writes the target of the source `text`: the most probable one, token by token, unless a temperature is
         given.
@@ -124,6 +125,8 @@ class Checkpoint(on_disk.Checkpoint):
             _check_type("bias", dict(bias), Mapping[str, float])
             settings["bias"] = token_biases(self.tokenizer, bias.items())
         known = _known(settings, [field.name for field in fields(SampleConfig)])
+        if "stages" in known:
+            known["stages"] = tuple(name.replace("_", "-") for name in known["stages"])
         if self.model.config.reads_pairs:
             name = NAMES[self.model.config.model]
             require(bool(text.strip()), f"{name[0].upper()}{name[1:]} needs a text to begin from.")

@@ -175,6 +175,15 @@ def test_sampling_is_a_stream_of_steps(checkpoint: api.Checkpoint) -> None:
     assert {piece.record.sample for piece in twice} == {0, 1}
 
 
+def test_stages_are_named_as_the_fields_or_as_on_the_command_line(checkpoint: api.Checkpoint) -> None:
+    for name in ("top_k", "top-k"):
+        first = next(checkpoint.sample(TEXT, max_tokens=1, stages=[name], top_k=5)).record
+        assert isinstance(first, StepRecord)
+        assert [stage.name for stage in first.stages] == ["top-k"]
+    with pytest.raises(ConfigError, match="there is no stage 'nonsense'"):
+        checkpoint.sample(TEXT, stages=["nonsense"])
+
+
 def test_a_bias_is_given_by_the_text_of_a_token(checkpoint: api.Checkpoint) -> None:
     (the,) = checkpoint.tokenizer.encode(" the")
     first = next(checkpoint.sample(TEXT, max_tokens=1, bias={" the": 1000, "#7": -3})).record
