@@ -32,8 +32,7 @@ class ConfigFile:
 
 def blamed(settings: Collection[str], final: Mapping[str, Any]) -> Iterator[str]:
     """Sentences about those of the `settings` that the file or a variable gave, if these values were used."""
-    file = final.get("config")
-    if isinstance(file, ConfigFile):
+    for file in final.get("config") or ():
         names = [n for n in file.values if n in settings and str(final.get(n)) == str(file.values[n])]  # nan too
         if names:
             yield f"{file.path} says {', '.join(f'{name} = {_shown(file.values[name])}' for name in names)}."
@@ -60,10 +59,13 @@ def _read(path: str) -> ConfigFile:
         raise _refusal(f"{path} is not TOML: {str(error).replace('end of document', end)}.") from error
 
 
-def _apply(ctx: typer.Context, file: ConfigFile | None) -> ConfigFile | None:
+def _apply(ctx: typer.Context, files: list[ConfigFile] | None) -> list[ConfigFile]:
     """Make the file's values the command's defaults; eager, so that every other flag sees them."""
-    if file is None or ctx.resilient_parsing:
-        return file
+    if not files or ctx.resilient_parsing:
+        return files or []
+    if len(files) > 1:
+        raise _refusal("Give one file of settings, not several.")
+    (file,) = files
     known = _parameters(ctx)
     values: dict[str, Any] = {}
     for key, value in file.values.items():
@@ -76,7 +78,7 @@ def _apply(ctx: typer.Context, file: ConfigFile | None) -> ConfigFile | None:
             raise _refusal(f"{file.path} gives {name} twice, spelled differently.")
         values[parameter.name] = _convert(ctx, parameter, value, f"{brief(repr(key))} in {file.path}")
     ctx.default_map = values
-    return ConfigFile(file.path, values)
+    return [ConfigFile(file.path, values)]
 
 
 def _parameters(ctx: typer.Context) -> dict[str, Any]:
@@ -128,7 +130,7 @@ def _refusal(message: str) -> typer.BadParameter:
 
 
 Config = Annotated[
-    ConfigFile | None,
+    list[ConfigFile] | None,  # a second one is refused; of a flag for one, the last would win
     typer.Option(
         "--config",
         parser=_read,

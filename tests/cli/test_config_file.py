@@ -41,6 +41,14 @@ def test_a_run_from_a_file_is_the_run_from_flags(minigpt: Run, notes: str, tiny:
     assert all(a[name].equal(b[name]) for name in a)
 
 
+def test_two_files_are_refused(minigpt: Run, notes: str) -> None:
+    one, two = write("steps = 1\n", "a.toml"), write("width = 64\n", "b.toml")
+    result = minigpt("train", notes, "--config", one, "--config", two, "--out", "run")
+    assert result.exit_code == 2
+    assert "Give one file of settings, not several." in result.stderr
+    assert not Path("run").exists()
+
+
 def test_paths_are_those_of_the_current_folder(minigpt: Run, notes: str) -> None:
     Path("settings").mkdir()
     Path("notes.txt").write_bytes(Path(notes).read_bytes())
