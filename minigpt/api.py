@@ -125,8 +125,8 @@ class Checkpoint(on_disk.Checkpoint):
             _check_type("bias", dict(bias), Mapping[str, float])
             settings["bias"] = token_biases(self.tokenizer, bias.items())
         known = _known(settings, [field.name for field in fields(SampleConfig)])
-        if "stages" in known:
-            known["stages"] = tuple(name.replace("_", "-") for name in known["stages"])
+        if stages := known.get("stages"):
+            known["stages"] = tuple(name.replace("_", "-") for name in stages)
         if self.model.config.reads_pairs:
             name = NAMES[self.model.config.model]
             require(bool(text.strip()), f"{name[0].upper()}{name[1:]} needs a text to begin from.")

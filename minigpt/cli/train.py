@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from minigpt.training.distributed import Ranks
     from minigpt.training.resume import StartedRun
 
+_UNREAD = 141  # what ends with SIGPIPE
+
 
 @command
 def train(
@@ -132,7 +134,7 @@ def _unless_unread(folder: "RunFolder") -> Iterator[None]:
         if folder.info["status"] in FINISHED:
             raise
         write_nowhere(sys.stdout)
-        raise typer.Exit(128 + signal.SIGPIPE) from error
+        raise typer.Exit(_UNREAD) from error
 
 
 def _look_at(training: "Training", asked: str) -> str:
