@@ -110,7 +110,9 @@ def measure_memory(arguments: argparse.Namespace) -> dict[str, Any]:
     start_megabytes, clock = peak_megabytes(), Clock()
     split = Split(read_corpus([str(arguments.text)]), fraction=0.1)
     reading = clock.lap()
-    tokenizer = train_tokenizer("bpe", (block.text for block in split.sample()), arguments.vocab_size)
+    tokenizer = train_tokenizer(
+        "bpe", (block.text for block in split.sample(split.sampled_characters)), arguments.vocab_size
+    )
     learning = clock.lap()
     data = tokenize(tokenizer, split, arguments.text.with_name("ids"))
     tokenizing = clock.lap()

@@ -36,6 +36,7 @@ from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.checkpoint.torch_file import ARCHIVE
 from minigpt.errors import CheckpointError, brief, escaped, named
 from minigpt.models.native import NativeGPT, in_lines, is_native
+from minigpt.models.threads import most_threads, use_threads
 from minigpt.settings import ModelConfig, check_stored
 from minigpt.settings.model import NAMES
 from minigpt.text.tokenizer import GPT2_ROLES, Tokenizer
@@ -74,7 +75,12 @@ class Checkpoint:
         """
         found = read(path)
         if isinstance(self.model, NativeGPT):
-            return found.in_c() if is_native(found.config) else found.in_torch("cpu")
+            if is_native(found.config):
+                return found.in_c()
+            threads = most_threads()
+            other = found.in_torch("cpu")
+            use_threads(threads)  # by torch too, which may have been loaded only now
+            return other
         return found.in_torch(self.model.device)
 
     def __repr__(self) -> str:

@@ -130,7 +130,7 @@ def _refusal(message: str) -> typer.BadParameter:
 
 
 Config = Annotated[
-    list[ConfigFile] | None,  # a second one is refused; of a flag for one, the last would win
+    list[ConfigFile] | None,  # so that a second one is refused: of a single value, the last would win
     typer.Option(
         "--config",
         parser=_read,

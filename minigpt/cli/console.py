@@ -137,7 +137,7 @@ def stderr(quiet: bool | None = None) -> Console:
 
 
 def _console(file: IO[str], *, quiet: bool) -> Console:
-    """The console of a stream. Where FORCE_COLOR brings colours into a file, rich would redraw lines there too."""
+    """The console of a stream. FORCE_COLOR and TTY_COMPATIBLE bring colours into a file, and rich would redraw it."""
     plain = partial(_Console, file=file, highlight=False, markup=False, emoji=False, quiet=quiet)
     made = plain()
     if made.is_terminal and not file.isatty():

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from minigpt.training.distributed import Ranks
     from minigpt.training.resume import StartedRun
 
-_UNREAD = 141  # what ends with SIGPIPE
+_UNREAD = 141  # 128 + SIGPIPE, as if that had ended it
 
 
 @command

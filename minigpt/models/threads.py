@@ -44,8 +44,8 @@ class StepThreads:
     """Chooses one thread or `most` for each step, whichever is faster at the moment: `with step_threads as count:`.
 
     Threads with a core each halve the time of a step. When another program occupies one of the cores, every product
-    waits for the thread without one, and a step takes 40 times as long. Both are tried, tried again when steps become
-    slow, and every now and then, because either may have been tried at a bad moment.
+    waits for the thread without one, and a step takes 40 times as long. Both are tried, and tried again when steps
+    become slow and every now and then, because either may have been tried at a bad moment.
     """
 
     def __init__(self, most: int, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -53,7 +53,7 @@ class StepThreads:
         self._times: deque[float] = deque(maxlen=_TRIAL)
         self._usual: dict[int, float] = {}
         self._spent = self._rest = 0.0  # seconds in steps since a trial began or ended; when the next one is due
-        self._turned, self._steps, self._in_steps = 0.0, 0, 0.0  # when the count last changed, and the steps since then
+        self._began, self._steps, self._in_steps = 0.0, 0, 0.0  # when this count was chosen, and the steps since then
         self._trying = most > 1
 
     def __enter__(self) -> int:
@@ -71,7 +71,7 @@ class StepThreads:
         self._in_steps += seconds
         self._spent += seconds
         if self._trying:
-            is_long = self._steps >= _TRIAL and (self.count == 1 or now - self._turned >= _AWAKE)
+            is_long = self._steps >= _TRIAL and (self.count == 1 or now - self._began >= _AWAKE)
             if is_long or self._is_slower_than(self._usual.get(self._other)):
                 self._end_trial(now)
         elif self._is_slower_than(self._usual[self.count]):
@@ -91,17 +91,16 @@ class StepThreads:
         """Try the other number. `spent`: the seconds of a slow step that led to the trial."""
         # The mean, as a program that takes a core now and then makes some steps very slow, and others not.
         self._usual[self.count], self._spent, self._trying = self._in_steps / self._steps, spent, True
-        self._turn(now)
+        self._use(self._other, now)
 
     def _end_trial(self, now: float) -> None:
         self._usual[self.count] = median_low(self._times)
         if self._other not in self._usual:
-            self._turn(now)
+            self._use(self._other, now)
             return
         self._trying, self._rest, self._spent = False, _PATIENCE * self._spent, 0.0
-        if self.count != (self.most if self._usual[self.most] < _CLEARLY * self._usual[1] else 1):
-            self._turn(now)
+        self._use(self.most if self._usual[self.most] < _CLEARLY * self._usual[1] else 1, now)
 
-    def _turn(self, now: float) -> None:
-        self.count, self._turned, self._steps, self._in_steps = self._other, now, 0, 0.0
+    def _use(self, count: int, now: float) -> None:
+        self.count, self._began, self._steps, self._in_steps = count, now, 0, 0.0
         self._times.clear()

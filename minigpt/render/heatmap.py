@@ -125,7 +125,7 @@ def heat_lines(picture: HeatPicture, cells: int, screen: Screen) -> Iterator[Tex
         else:
             yield drawn.append_text(_bars(picture.values[start], picture.limit, screen))
     last, room = f"{(len(picture.values[0]) - 1) * picture.every_column:,}", len(picture.values[0]) - 1
-    yield Text(" " * _AXIS + "0" + (last.rjust(room) if len(last) <= room else ""), "dim")
+    yield Text(" " * _AXIS + "0" + (last.rjust(room) if len(last) < room or len(last) == room == 1 else ""), "dim")
 
 
 def _pixels(rows: Sequence[Sequence[float]], limit: float) -> Text:

@@ -65,7 +65,7 @@ def _text(token: Token) -> str | None:
 def write_rows(kind: type[Any], records: Iterable[Any], file: TextIO, *, without: Sequence[str] = ()) -> None:
     """A header with the fields of `kind`, `without` some, then a row per record.
 
-    None is an empty cell, True is 1 and False 0, and of several things in a field only their number is written.
+    None is an empty cell, True is 1 and False 0; of a field with several values, only their number is written.
     """
     names = [field.name for field in fields(kind) if field.name not in without]
     writer = csv.writer(file, lineterminator="\n")

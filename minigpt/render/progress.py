@@ -223,7 +223,7 @@ class TrainDisplay(LiveDisplay):
         return sum(r.loss_nats or 0.0 for r in self._recent) / len(self._recent)
 
     def _seconds_a_step(self, record: TrainRecord) -> float:
-        """Seconds per step with evaluations and saves; until step 100, which has too many of these, without them."""
+        """Seconds per step, evaluations and saves included; not before step 100, when these weigh too much."""
         if record.step >= 100:
             return record.seconds / record.step
         return record.tokens / record.step / self._rate()

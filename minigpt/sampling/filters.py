@@ -101,9 +101,8 @@ def temperature(logits_V: np.ndarray, history_T: np.ndarray, temperature: float)
         return result_V
     with np.errstate(over="ignore"):
         result_V = logits_V / temperature
-        if not math.isfinite(
-            result_V.max()
-        ):  # so tiny a temperature: with the largest logit at 0, only others overflow
+        if not math.isfinite(result_V.max()):
+            # The temperature is so tiny that the largest overflows: with that at 0, only the others do.
             result_V = (logits_V - logits_V.max()) / temperature
     return result_V
 

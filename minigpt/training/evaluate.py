@@ -124,7 +124,7 @@ def _windows(ids: np.ndarray, context: int, rows: int) -> Iterator[tuple[Tensor,
 def is_overfitting(history: Sequence[TrainRecord], every: int) -> bool:
     """Whether the best validation loss is three or more evaluations old while the training loss still falls.
 
-    Only the regular evaluations count, one in `every` so many steps: those of early snapshots are too close together.
+    Only the regular evaluations count, at multiples of `every` steps: those of early snapshots are too close together.
     The training loss is averaged between evaluations, because that of a single batch is noisy.
     """
     evaluated = [(i, r.validation_loss_nats) for i, r in enumerate(history) if r.step % every == 0]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from minigpt.text.tokenizer import Tokenizer
 
 _AT_ONCE = 8  # tokens left out in one pass: each is read as often as it comes after one of them
+_MOST = 1 << 28  # bytes of their keys and values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,16 +68,17 @@ def leave_one_out(
         raise CorpusError(
             f"To leave one out, {named('attribution')} needs a text of two tokens or more, and a context of two."
         )
-    network = network_of(model)
-    cache = network.new_cache(min(_AT_ONCE, len(window)))
+    network, config = network_of(model), model.config
+    rows = max(1, min(_AT_ONCE, len(window), _MOST // (8 * config.layers * config.context * config.width)))
+    cache = network.new_cache(rows)
     dist = distribution(network.read([window], cache)[0])
     explained = best_ids(dist.logits_V, 1)[0] if token is None else token
     whole = surprisal(dist.logits_V, explained)
     cache.repeat_first()
     effects = []
     # The last token first: those before the ones left out are in the cache, and only those after them are read again.
-    for end in range(len(window), 0, -_AT_ONCE):
-        left_out = range(max(0, end - _AT_ONCE), end)
+    for end in range(len(window), 0, -rows):
+        left_out = range(max(0, end - rows), end)
         first = cache.length = min(left_out[0], len(window) - 2)  # without the last token, the one before it is read
         logits_BV = network.read([window[first:i] + window[i + 1 :] for i in left_out], cache)
         for index, logits_V in zip(reversed(left_out), reversed(logits_BV), strict=True):

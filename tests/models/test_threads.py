@@ -86,6 +86,14 @@ def test_a_single_slow_step_of_one_thread_does_not_count_for_it() -> None:
     assert machine.run(100)[-1] == 1
 
 
+def test_a_slow_step_of_a_trial_does_not_begin_another() -> None:
+    machine = Machine(2, 1.0, 0.6)
+    machine.every, machine.extra = 4, 40.0
+    machine.run(8)
+    machine.extra = 0.0
+    assert machine.run(92) == [2] * 92
+
+
 def test_threads_that_have_become_a_little_slower_are_given_up() -> None:
     machine = Machine(2, 1.0, 0.6)
     machine.run(50)
