@@ -6,6 +6,7 @@ Errors are MinigptErrors, whose messages name arguments as Python spells them: `
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import fields
+from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints, overload
 
@@ -119,6 +120,7 @@ class Checkpoint(on_disk.Checkpoint):
         pairs writes the target of the source `text`: the most probable one, token by token, unless a temperature is
         given.
         """
+        _check_whole("count", count)
         require(count > 0, f"{named('count')} must be 1 or more, not {count}.")
         _check_type("text", text, str)
         if isinstance(bias := settings.get("bias"), Mapping):
@@ -401,4 +403,9 @@ def _check_type(name: str, value: Any, kind: Any) -> None:
 
 
 def _check_top(top: int) -> None:
-    check_ranges({"top": top})
+    _check_whole("top", top)
+    check_ranges({"top": int(top)})
+
+
+def _check_whole(name: str, value: Any) -> None:
+    require(isinstance(value, Integral), f"{named(name)} must be a whole number, not {brief(repr(value))}.")

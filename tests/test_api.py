@@ -209,6 +209,8 @@ def test_records_show_themselves(checkpoint: api.Checkpoint) -> None:
         (lambda c: c.next(b"a"), ConfigError, "^text= is .*, where a text must be"),
         (lambda c: c.sample(None), ConfigError, "^text= is null, where a text must be"),
         (lambda c: c.score("a", 5), ConfigError, "^target= is 5, where a text must be"),
+        (lambda c: c.next("a", top="5"), ConfigError, "^top= must be a whole number, not '5'"),
+        (lambda c: c.sample("a", count="2"), ConfigError, "^count= must be a whole number, not '2'"),
         (lambda c: c.next("a", top=0), ConfigError, "^top= must be 1 or more, not 0"),
         (lambda c: c.sample("a", top_k=-1), ConfigError, "^top_k= must be 0"),
         (lambda c: c.sample("a", topk=1), ConfigError, "no setting topk=. There are bias, repetition_penalty, "),
