@@ -10,8 +10,9 @@ from statistics import median_low
 
 _TRIAL = 4  # steps that tell how fast a number of threads is
 _AWAKE = 0.01  # seconds until the system has given each of the threads a core of its own
-_CLEARLY = 0.9  # of the time of one thread: what all of them must stay below to be worth their cores
+_CLEARLY = 0.9  # of the time of one thread: what all of them must stay below to be chosen
 _UPSET = 4  # times the usual: another program has taken a core
+_CREDIT = 0.01  # seconds: as fast as in its trial, a number just chosen counts for so long; any step may be interrupted
 _PATIENCE = 100  # the next trial follows after so many times as long as the last one took
 
 _given: list[int] = []  # the number that was asked for, if any
@@ -53,7 +54,7 @@ class StepThreads:
         self._times: deque[float] = deque(maxlen=_TRIAL)
         self._usual: dict[int, float] = {}
         self._spent = self._rest = 0.0  # seconds in steps since a trial began or ended; when the next one is due
-        self._began, self._steps, self._in_steps = 0.0, 0, 0.0  # when this count was chosen, and the steps since then
+        self._began, self._steps, self._in_steps = 0.0, 0.0, 0.0  # when this count was chosen, and the steps since then
         self._trying = most > 1
 
     def __enter__(self) -> int:
@@ -99,8 +100,10 @@ class StepThreads:
             self._use(self._other, now)
             return
         self._trying, self._rest, self._spent = False, _PATIENCE * self._spent, 0.0
-        self._use(self.most if self._usual[self.most] < _CLEARLY * self._usual[1] else 1, now)
+        enough = _CLEARLY if self.count == self.most else 1.0  # those already in use need only be faster at all
+        self._use(self.most if self._usual[self.most] < enough * self._usual[1] else 1, now)
+        self._in_steps, self._steps = _CREDIT, _CREDIT / self._usual[self.count]
 
     def _use(self, count: int, now: float) -> None:
-        self.count, self._began, self._steps, self._in_steps = count, now, 0, 0.0
+        self.count, self._began, self._steps, self._in_steps = count, now, 0.0, 0.0
         self._times.clear()

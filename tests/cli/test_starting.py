@@ -141,3 +141,15 @@ def as_gguf(folder: Path) -> Path:
 def test_every_kind_of_file(folder: Path, make: Callable[[Path], Path]) -> None:
     expected, same = (minigpt(folder, "inspect-probs", "The value of", checkpoint=of) for of in (DEMO, make(folder)))
     assert same == expected
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "1"), ("2", "2")])
+def test_numpy_starts_no_threads_that_would_take_a_core_from_the_model(
+    given: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless the user asks for them."""
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    if given is not None:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", given)
+    code = f"import os\n{_RUN}\n    print(os.environ['OPENBLAS_NUM_THREADS'])"
+    assert run(Path(), code, "inspect-probs", "The", "-c", str(DEMO)).stdout.splitlines()[-1] == expected

@@ -1,5 +1,6 @@
 """How many threads steps end up with, on free cores and on busy ones, by a clock of our own; and workers."""
 
+import random
 import sys
 import threading
 from functools import partial
@@ -92,6 +93,24 @@ def test_a_slow_step_of_a_trial_does_not_begin_another() -> None:
     machine.run(8)
     machine.extra = 0.0
     assert machine.run(92) == [2] * 92
+
+
+def test_steps_that_are_interrupted_now_and_then_do_not_give_up_the_threads() -> None:
+    machine, chance = Machine(2, 0.00005, 0.00003), random.Random(0)
+    used = list[int]()
+    for _ in range(1000):
+        machine.extra = 0.001
+        used += machine.run(1)
+        machine.extra = 0.0
+        used += machine.run(chance.randrange(300))
+    assert used.count(1) < 0.1 * len(used)
+
+
+def test_threads_in_use_are_kept_while_they_are_any_faster_than_one() -> None:
+    machine = Machine(2, 1.0, 0.6)
+    machine.run(50)
+    machine.seconds[2] = 0.95
+    assert machine.run(1000)[-1] == 2
 
 
 def test_threads_that_have_become_a_little_slower_are_given_up() -> None:
