@@ -9,11 +9,12 @@ from collections.abc import Callable
 from statistics import median_low
 
 _TRIAL = 4  # steps that tell how fast a number of threads is
-_AWAKE = 0.01  # seconds until the system has given each of the threads a core of its own
+_STARTED, _AWAKE = 0.002, 0.01  # seconds until threads have started, and until the system has given each a core
 _CLEARLY = 0.9  # of the time of one thread: what all of them must stay below to be chosen
 _UPSET = 4  # times the usual: another program has taken a core
 _CREDIT = 0.01  # seconds: as fast as in its trial, a number just chosen counts for so long; any step may be interrupted
-_PATIENCE = 100  # the next trial follows after so many times as long as the last one took
+_PATIENCE = 100  # the next trial follows after so many times as long as the last one took, or lost if it was in vain
+_LEAST_PATIENCE = 10  # times as long as the last one took, however little it lost
 
 _given: list[int] = []  # the number that was asked for, if any
 
@@ -72,8 +73,9 @@ class StepThreads:
         self._in_steps += seconds
         self._spent += seconds
         if self._trying:
-            is_long = self._steps >= _TRIAL and (self.count == 1 or now - self._began >= _AWAKE)
-            if is_long or self._is_slower_than(self._usual.get(self._other)):
+            awake = now - self._began if self.count > 1 else _AWAKE
+            is_long = self._steps >= _TRIAL and awake >= _AWAKE
+            if is_long or (awake >= _STARTED and self._is_slower_than(self._usual.get(self._other))):
                 self._end_trial(now)
         elif self._is_slower_than(self._usual[self.count]):
             self._begin_trial(seconds, now)
@@ -97,11 +99,14 @@ class StepThreads:
     def _end_trial(self, now: float) -> None:
         self._usual[self.count] = median_low(self._times)
         if self._other not in self._usual:
+            self._spent = 0.0
             self._use(self._other, now)
             return
-        self._trying, self._rest, self._spent = False, _PATIENCE * self._spent, 0.0
         enough = _CLEARLY if self.count == self.most else 1.0  # those already in use need only be faster at all
-        self._use(self.most if self._usual[self.most] < enough * self._usual[1] else 1, now)
+        chosen = self.most if self._usual[self.most] < enough * self._usual[1] else 1
+        lost = self._spent if chosen == self.count else self._spent - self._steps * self._usual[chosen]
+        self._trying, self._rest, self._spent = False, max(_PATIENCE * lost, _LEAST_PATIENCE * self._spent), 0.0
+        self._use(chosen, now)
         self._in_steps, self._steps = _CREDIT, _CREDIT / self._usual[self.count]
 
     def _use(self, count: int, now: float) -> None:

@@ -38,11 +38,27 @@ def test_both_are_tried_and_the_quicker_one_stays() -> None:
 
 
 def test_what_is_hardly_quicker_is_not_worth_the_cores() -> None:
-    assert Machine(8, 1.0, 0.95).run(50)[-1] == 1
+    used = Machine(8, 1.0, 0.95).run(1000)
+    assert used.count(1) > 0.9 * len(used)
 
 
 def test_a_trial_ends_at_once_when_it_is_hopeless() -> None:
     assert Machine(2, 1.0, 40.0).run(50) == [1] * 4 + [2] + [1] * 45
+
+
+def test_threads_have_time_to_start() -> None:
+    """Their first steps are slow enough to look hopeless."""
+    machine = Machine(2, 0.00005, 0.0006)
+    machine.run(6)
+    machine.seconds[2] = 0.00003
+    assert machine.run(1000)[-1] == 2
+
+
+def test_a_trial_that_lost_little_is_soon_repeated() -> None:
+    machine = Machine(2, 0.001, 0.0011)
+    machine.run(100)
+    machine.seconds[2] = 0.0005
+    assert machine.run(250)[-1] == 2
 
 
 def test_threads_have_time_to_wake_up() -> None:
