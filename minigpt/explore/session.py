@@ -217,14 +217,15 @@ class Session:
         tree, here, guess, after = self.tree, self.here, self.tree.first_token(self.typed), self.after(self.here)
         node = tree.draw(here, self.config) if after is None else after
         came = tree.token(node).id
-        found = tree.candidates(here, [came] if guess is None else [came, guess.id], self.config)
+        asked = [came] if guess is None else [came, guess.id]
+        found = {candidate.id: candidate for candidate in tree.candidates(here, asked, self.config)}
         model_bits = tree.bits(here, came)
         self.rounds.append(
             Round(
-                guess=None if guess is None else found[1],
+                guess=None if guess is None else found[guess.id],
                 guess_bits=None if guess is None else tree.bits(here, guess.id),
                 share=self.share,
-                came=found[0],
+                came=found[came],
                 drawn=after is None,
                 person_bits=model_bits if guess is None else tree.bet_bits(here, came, guess.id, self.share),
                 model_bits=model_bits,

@@ -195,3 +195,27 @@ void forward(const Pass *p, int threads)
 {
     share(part_of_pass, p, is_few(p) ? smaller(threads, SLICES) : threads);
 }
+
+/* The probabilities [V] of the logits [V]; returns their entropy in nats, which is NaN unless all logits are finite. */
+double softmax(const double *logits, long V, double *probs) { return CALL(softmax, logits, V, probs); }
+
+/* The first token at which the cumulative sum exceeds `uniform`, in [0, 1), of the whole sum. */
+long draw(const double *probs, long V, double uniform)
+{
+    double sum = 0, upto = 0;
+    for (long i = 0; i < V; i++) sum += probs[i];
+    double point = uniform * sum;
+    for (long i = 0; i < V; i++)
+        if ((upto += probs[i]) > point) return i;
+    while (V > 1 && !probs[V - 1]) V--; /* the product was rounded up */
+    return V - 1;
+}
+
+/* The `top` largest logits, best first, and then as many others as are asked for, each once; returns how many there are.
+   `rows`: the logits, and some distributions [1 + distributions, V]. `found`, with size = top + asked: the ids [size],
+   in whose last places those asked for are given, the same in ascending order, ranks [size], logits [size],
+   probabilities [distributions, size], and in each distribution the sum of all others [distributions]. */
+long list_tokens(const double *rows, long distributions, long V, long top, long asked, void *found)
+{
+    return CALL(list_tokens, rows, distributions, V, top, asked, found);
+}

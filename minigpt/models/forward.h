@@ -2,6 +2,7 @@
 
 #include "lanes.h"
 #include "floats.h"
+#include "vocabulary.h"
 
 /* These are macros because GCC inlines no function into copies for other processors. */
 #ifndef OF_float

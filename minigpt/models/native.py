@@ -82,6 +82,9 @@ def library() -> ctypes.CDLL | None:
         loaded.forward_size.restype = loaded.forward_work.restype = _SIZE
         loaded.forward_work.argtypes = loaded.forward.argtypes = (_AT, ctypes.c_int)
         loaded.forward.restype, loaded.forward_level.argtypes = None, (ctypes.c_int,)
+        loaded.softmax.argtypes, loaded.softmax.restype = (_AT, _SIZE, _AT), ctypes.c_double
+        loaded.draw.argtypes, loaded.draw.restype = (_AT, _SIZE, ctypes.c_double), _SIZE
+        loaded.list_tokens.argtypes, loaded.list_tokens.restype = (_AT, *(_SIZE,) * 4, _AT), _SIZE
         fits = loaded.forward_size() == sum(map(ctypes.sizeof, (_Model, _Block, _Cache, _Pass)))
     except (OSError, AttributeError):
         return None

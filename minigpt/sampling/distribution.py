@@ -16,10 +16,12 @@ from minigpt.records import records_of
 from minigpt.sampling.filters import CUT, SamplingStage, history_for
 from minigpt.sampling.records import Candidate, Other, Stage, StepRecord
 from minigpt.sampling.softmax import log_softmax, log_sum_exp, softmax
+from minigpt.sampling.vocabulary import Listed, draw, list_tokens, softmax_into
 from minigpt.text.records import token_text
 
 TokenBytes = Callable[[int], bytes]
 
+_DAMAGED = "The model's logits are not finite numbers: its weights are damaged, or training diverged."
 _FEW = 8  # if at most one token in so many is left, picking those is faster than an exponential for each
 
 
@@ -35,45 +37,35 @@ class StageResult(NamedTuple):
 class Distribution:
     """The whole distribution of the next token, in float64.
 
-    The rows of `probs_SV` are the raw distribution and those after each stage, which `results` name.
+    `rows_RV` are the logits, the raw distribution, and those after each stage, which `results` name. The entropy is
+    that of the raw one.
     """
 
-    logits_V: np.ndarray
-    probs_SV: np.ndarray
+    rows_RV: np.ndarray
+    entropy_bits: float
     results: tuple[StageResult, ...]
 
     @property
+    def logits_V(self) -> np.ndarray:
+        """The logits, before any stage."""
+        logits_V: np.ndarray = self.rows_RV[0]
+        return logits_V
+
+    @property
     def raw_V(self) -> np.ndarray:
-        """The softmax of the logits, before any stage."""
-        raw_V: np.ndarray = self.probs_SV[0]
+        """The softmax of the logits."""
+        raw_V: np.ndarray = self.rows_RV[1]
         return raw_V
 
     @property
     def final_V(self) -> np.ndarray:
         """The distribution that a token is drawn from."""
-        final_V: np.ndarray = self.probs_SV[-1]
+        final_V: np.ndarray = self.rows_RV[-1]
         return final_V
-
-    @property
-    def entropy_bits(self) -> float:
-        """The entropy of the raw probabilities: with the largest logit at 0, log(sum of exp) minus the mean logit.
-
-        Both terms are 0 or more, and zero probabilities meet finite logits, so 0 * log 0 never occurs and no logarithm
-        of each probability is needed, which would take as long as the softmax.
-        """
-        logits_V, raw_V = self.logits_V, self.raw_V
-        best = logits_V.argmax()
-        return (float((raw_V * (logits_V[best] - logits_V)).sum()) - math.log(raw_V[best])) / math.log(2)
 
     def draw(self, uniform: float) -> int:
         """One token id by its final probability: the first at which the cumulative sum exceeds `uniform`, in [0, 1)."""
-        left = self.results[-1].kept_V.nonzero()[0] if self.results else None  # often few
-        probs = self.final_V if left is None else self.final_V[left]
-        sums = probs.cumsum()
-        # The first sum beyond the point; a token of probability 0 adds nothing and is never that one.
-        at = int(sums.searchsorted(uniform * sums[-1], side="right"))
-        at = at if at < len(sums) else int(probs.nonzero()[0][-1])  # the product was rounded up
-        return at if left is None else int(left[at])
+        return draw(self.final_V, uniform)
 
 
 def distribution(
@@ -85,11 +77,12 @@ def distribution(
     it is. Raises CheckpointError for inf and NaN.
     """
     _keep_freed_memory()
-    logits_V = np.asarray(logits_V, np.float64)
-    require_finite(logits_V)
-    probs_SV = np.empty((1 + len(stages), len(logits_V)))
-    probs_SV[0] = softmax(logits_V)
-    return Distribution(logits_V, probs_SV, tuple(_apply(stages, logits_V, history, probs_SV[1:])))
+    rows_RV = np.empty((2 + len(stages), len(logits_V)))
+    rows_RV[0] = logits_V
+    entropy_nats = softmax_into(rows_RV[0], rows_RV[1])
+    if math.isnan(entropy_nats):
+        raise CheckpointError(_DAMAGED)
+    return Distribution(rows_RV, entropy_nats / math.log(2), tuple(_apply(stages, rows_RV[0], history, rows_RV[2:])))
 
 
 @cache
@@ -105,9 +98,7 @@ def _keep_freed_memory() -> None:
 def require_finite(logits: np.ndarray) -> None:
     """Raise CheckpointError on inf and NaN. `logits` are of any shape."""
     if not np.isfinite(logits).all():
-        raise CheckpointError(
-            "The model's logits are not finite numbers: its weights are damaged, or training diverged."
-        )
+        raise CheckpointError(_DAMAGED)
 
 
 def _apply(
@@ -119,20 +110,11 @@ def _apply(
         logits_V = stage.apply(logits_V, history_T)
         kept_V = logits_V > CUT
         if np.count_nonzero(kept_V) * _FEW > len(kept_V):
-            probs_V[:] = softmax(logits_V)
+            softmax_into(logits_V, probs_V)
         else:
             probs_V[:] = 0
             probs_V[kept_V] = softmax(logits_V[kept_V])
         yield StageResult(stage, kept_V, probs_V)
-
-
-def best_ids(values_V: np.ndarray, n: int) -> list[int]:
-    """The ids of the n largest values, best first, the lowest id first among equals."""
-    n = min(n, len(values_V))
-    contenders = (values_V >= np.partition(values_V, -n)[-n]).nonzero()[0]  # by ascending ids, with all ties
-    order = (-values_V[contenders]).argsort(kind="stable")[:n]
-    ids: list[int] = contenders[order].tolist()
-    return ids
 
 
 def step_record(
@@ -146,22 +128,23 @@ def step_record(
     also: Sequence[int] = (),
 ) -> StepRecord:
     """The record of one step: the `top` candidates, among them `token` and `also`, and all others summed."""
-    ids = best_ids(dist.logits_V, top)
-    listed = list(dict.fromkeys([*ids, *also, *(() if token is None else (token,))]))
-    rows = candidates(dist, listed, token_bytes, best=len(ids))
-    chosen = None if token is None else rows[listed.index(token)]
+    listed = list_tokens(dist.rows_RV, top, also if token is None else [*also, token])
+    rows = _candidates(dist, listed, token_bytes)
+    chosen = None if token is None else rows[listed.ids.index(token)]
     surprisal = None if chosen is None else surprisal_bits(rows[0], chosen)
-    return _record(dist, rows, chosen, surprisal, position=position, sample=sample)
+    return _record(dist, rows, listed, chosen, surprisal, position=position, sample=sample)
 
 
 def listing(dist: Distribution, ids: Sequence[int], token_bytes: TokenBytes, *, position: int) -> StepRecord:
     """The record of an open question: the tokens `ids`, in this order, and all others summed."""
-    return _record(dist, candidates(dist, ids, token_bytes), None, None, position=position)
+    listed = list_tokens(dist.rows_RV, 0, ids)
+    return _record(dist, _candidates(dist, listed, token_bytes), listed, None, None, position=position)
 
 
 def _record(
     dist: Distribution,
     rows: tuple[Candidate, ...],
+    listed: Listed,
     token: Candidate | None,
     surprisal: float | None,
     *,
@@ -173,7 +156,7 @@ def _record(
         position=position,
         token=token,
         candidates=rows,
-        other=all_others(dist, [candidate.id for candidate in rows]),
+        other=_others(dist, listed),
         entropy_bits=dist.entropy_bits,
         surprisal_bits=surprisal,
         stages=tuple(_stage(dist, result) for result in dist.results),
@@ -192,40 +175,29 @@ def _text_and_hex(data: bytes) -> tuple[str | None, str]:
     return token_text(data), data.hex()
 
 
-def candidates(
-    dist: Distribution, ids: Sequence[int], token_bytes: TokenBytes, *, best: int = 0
-) -> tuple[Candidate, ...]:
-    """The tokens `ids` with their numbers. The first `best` of them are known to have the largest logits, in order."""
-    at = np.array(ids, np.int64)
-    logits: list[float] = dist.logits_V[at].tolist()
-    raw_probs, *after_stages = dist.probs_SV[:, at].tolist()
-    after = list(zip(*after_stages, strict=True)) or [()] * len(ids)
-    probs = after_stages[-1] if after_stages else raw_probs
-    ranks, cut_by = _ranks(dist.logits_V, logits, best), _cut_by(dist, at)
+def candidates(dist: Distribution, ids: Sequence[int], token_bytes: TokenBytes) -> tuple[Candidate, ...]:
+    """The tokens `ids`, each of them once, with their numbers."""
+    return _candidates(dist, list_tokens(dist.rows_RV, 0, ids), token_bytes)
+
+
+def _candidates(dist: Distribution, listed: Listed, token_bytes: TokenBytes) -> tuple[Candidate, ...]:
+    ids, (raw_probs, *after_stages) = listed.ids, listed.probs
     names = [_text_and_hex(token_bytes(token)) for token in ids]
     return records_of(
         Candidate,
         id=ids,
         text=[text for text, _ in names],
         bytes=[hex_bytes for _, hex_bytes in names],
-        logit=logits,
+        logit=listed.logits,
         raw_prob=raw_probs,
-        after=after,
-        prob=probs,
-        rank=ranks,
-        cut_by=cut_by,
+        after=list(zip(*after_stages, strict=True)) or [()] * len(ids),
+        prob=after_stages[-1] if after_stages else raw_probs,
+        rank=listed.ranks,
+        cut_by=_cut_by(dist, ids),
     )
 
 
-def _ranks(logits_V: np.ndarray, listed: list[float], best: int) -> list[int]:
-    """For each listed logit, 1 + how many of all are strictly greater."""
-    ranks: list[int] = []
-    for i, logit in enumerate(listed[:best]):
-        ranks.append(ranks[-1] if i and logit == listed[i - 1] else i + 1)
-    return ranks + [1 + int(np.count_nonzero(logits_V > logit)) for logit in listed[best:]]
-
-
-def _cut_by(dist: Distribution, ids: np.ndarray) -> list[str | None]:
+def _cut_by(dist: Distribution, ids: Sequence[int]) -> list[str | None]:
     """For each token, the stage that removed it, or None."""
     cut_by: list[str | None] = [None] * len(ids)
     for result in dist.results:
@@ -235,19 +207,15 @@ def _cut_by(dist: Distribution, ids: np.ndarray) -> list[str | None]:
     return cut_by
 
 
-def all_others(dist: Distribution, listed: list[int]) -> Other:
+def all_others(dist: Distribution, listed: Sequence[int]) -> Other:
     """All tokens that are not listed, summed term by term."""
-    raw_prob, *after = sum_without(dist.probs_SV, listed)
-    count = dist.probs_SV.shape[1] - len(listed)
+    return _others(dist, list_tokens(dist.rows_RV, 0, listed))
+
+
+def _others(dist: Distribution, listed: Listed) -> Other:
+    raw_prob, *after = listed.rest
+    count = dist.rows_RV.shape[1] - len(listed.ids)
     return Other(count=count, raw_prob=raw_prob, prob=after[-1] if after else raw_prob, after=tuple(after))
-
-
-def sum_without(probs_SV: np.ndarray, listed: list[int]) -> list[float]:
-    """The sum [S] of each row over all that is not listed, term by term."""
-    rest_SV = probs_SV.copy()
-    rest_SV[:, np.array(listed, np.int64)] = 0
-    sums: list[float] = rest_SV.sum(-1).tolist()
-    return sums
 
 
 def _stage(dist: Distribution, result: StageResult) -> Stage:

@@ -15,11 +15,12 @@ import numpy as np
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import ConfigError, named
 from minigpt.models.decoder import decoder_for, position_logits
-from minigpt.sampling.distribution import TokenBytes, distribution, step_record, sum_without
+from minigpt.sampling.distribution import TokenBytes, distribution, step_record
 from minigpt.sampling.engine import Piece
 from minigpt.sampling.filters import SamplingStage, SeenTokens, build_stages, history_for
 from minigpt.sampling.records import StepLogits, StepRecord, first_token
 from minigpt.sampling.softmax import log_sum_exp, softmax
+from minigpt.sampling.vocabulary import sums_without
 from minigpt.settings import TEMPERATURES, SampleConfig, require
 
 _MOST_TOKENS = 5_000  # on a page: 7 MB
@@ -106,7 +107,7 @@ def step_logits(
         step=step,
         listed=listed,
         raw_logits=tuple(raw_logits_V[ids].tolist()),
-        other_raw_prob=sum_without(softmax(raw_logits_V)[None], ids)[0],
+        other_raw_prob=sums_without(softmax(raw_logits_V)[None], ids)[0],
         log_sum=log_sum_exp(raw_logits_V),
         sigma=sigma,
         place=_place(logits_V, ids[-1]),

@@ -16,7 +16,6 @@ from minigpt.models.network import Column
 from minigpt.models.window import window_start
 from minigpt.sampling.distribution import (
     Distribution,
-    best_ids,
     distribution,
     listing,
     require_finite,
@@ -27,6 +26,7 @@ from minigpt.sampling.philox import uniform
 from minigpt.sampling.records import Candidate, StepRecord
 from minigpt.sampling.softmax import log_softmax
 from minigpt.sampling.trace import TraceHeader, TraceStep
+from minigpt.sampling.vocabulary import best_ids
 from minigpt.settings import SampleConfig
 from minigpt.text.records import Token, token_text
 from minigpt.text.tokenizer import Tokenizer
@@ -199,7 +199,7 @@ class TokenTree:
         return self._listing(node, ids, config), len(found)
 
     def candidates(self, node: int, tokens: Sequence[int], config: SampleConfig) -> tuple[Candidate, ...]:
-        """The given tokens as candidates after `node`."""
+        """The given tokens as candidates after `node`, each of them once."""
         return self._listing(node, tokens, config).candidates
 
     def bits(self, node: int, token: int) -> float:

@@ -95,8 +95,9 @@ def compare_next(one: Checkpoint, other: Checkpoint, text: str, *, top: int) -> 
         )
     import numpy as np
 
-    from minigpt.sampling.distribution import all_others, best_ids, candidates, divergence_bits
+    from minigpt.sampling.distribution import all_others, candidates, divergence_bits
     from minigpt.sampling.score import distribution_after
+    from minigpt.sampling.vocabulary import best_ids
 
     token_bytes = one.tokenizer.token_bytes
     first, second = (distribution_after(each.model, each.tokenizer.encode_prompt(text).ids) for each in (one, other))

@@ -60,7 +60,8 @@ def leave_one_out(
     """
     from minigpt.models.decoder import network_of
     from minigpt.models.window import window_start
-    from minigpt.sampling.distribution import best_ids, candidates, distribution, surprisal
+    from minigpt.sampling.distribution import candidates, distribution, surprisal
+    from minigpt.sampling.vocabulary import best_ids
 
     start = window_start(len(ids), model.config.context)
     window = list(ids[start:])

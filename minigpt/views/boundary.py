@@ -71,8 +71,8 @@ def _boundary(
     dist: Distribution, tokenizer: Tokenizer, own: Sequence[ScoredToken], position: int, top: int
 ) -> Boundary:
     """The boundary as predicted from before all of `own`, where `dist` is the distribution."""
-    from minigpt.sampling.distribution import best_ids
     from minigpt.sampling.score import scored
+    from minigpt.sampling.vocabulary import best_ids
 
     data = bytes.fromhex("".join(token.bytes for token in own))
     ids, raw_prob = tokenizer.longer_tokens(data), math.prod(token.raw_prob for token in own)

@@ -41,7 +41,7 @@ def token_vectors(model: Model, tokenizer: Tokenizer, tokens: Sequence[int], *, 
     Cosines are in float64. If `wte` is tied, a token's logit is the product with the same vector, so tokens with
     similar vectors are predicted in similar contexts.
     """
-    from minigpt.sampling.distribution import best_ids
+    from minigpt.sampling.vocabulary import best_ids
 
     table_VC = model.wte.weight.detach().cpu().double()
     vectors_NC = table_VC[list(tokens)]

@@ -101,7 +101,7 @@ def telling_units(model: RNN, ids: Sequence[int], *, layer: int, count: int = _U
     import torch
 
     from minigpt.models.gates import layer_states
-    from minigpt.sampling.distribution import best_ids
+    from minigpt.sampling.vocabulary import best_ids
 
     sum_C, square_C = torch.zeros(2, model.config.width, dtype=torch.float64)
     for state in layer_states(model, ids, layer):

@@ -56,8 +56,9 @@ def history(
 
     `tracked`: the tokens whose probability and rank are followed, by default the final model's `top` candidates.
     """
-    from minigpt.sampling.distribution import best_ids, candidates, divergence_bits
+    from minigpt.sampling.distribution import candidates, divergence_bits
     from minigpt.sampling.score import distribution_after
+    from minigpt.sampling.vocabulary import best_ids
 
     final = distribution_after(load(snapshots[-1]), ids)
     followed = tracked or best_ids(final.logits_V, top)
@@ -84,8 +85,9 @@ def history_by_layer(
     from minigpt.models.arrays import as_array
     from minigpt.models.inside import layer_logits
     from minigpt.models.kinds import gpt_of
-    from minigpt.sampling.distribution import best_ids, candidates, distribution
+    from minigpt.sampling.distribution import candidates, distribution
     from minigpt.sampling.score import distribution_after
+    from minigpt.sampling.vocabulary import best_ids
 
     if token is None:
         (token,) = best_ids(distribution_after(load(snapshots[-1]), ids).logits_V, 1)

@@ -43,7 +43,8 @@ def by_layer(
     """
     from minigpt.models.arrays import as_array
     from minigpt.models.inside import layer_logits
-    from minigpt.sampling.distribution import all_others, best_ids, candidates, distribution, divergence_bits
+    from minigpt.sampling.distribution import all_others, candidates, distribution, divergence_bits
+    from minigpt.sampling.vocabulary import best_ids
 
     dists = [distribution(as_array(logits_V)) for logits_V in layer_logits(model, ids)]
     output = dists[-1]

@@ -73,7 +73,8 @@ def parts_worth(
     from minigpt.models.ablation import contributions, logits_without, logits_without_each_part
     from minigpt.models.arrays import as_array
     from minigpt.models.window import window_start
-    from minigpt.sampling.distribution import best_ids, candidates, distribution, surprisal
+    from minigpt.sampling.distribution import candidates, distribution, surprisal
+    from minigpt.sampling.vocabulary import best_ids
 
     dist = distribution(as_array(logits_without(model, ids, ())))
     explained = best_ids(dist.logits_V, 1)[0] if token is None else token

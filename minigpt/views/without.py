@@ -171,7 +171,8 @@ def _both(
     """The tokens that are likeliest in either, and those tracked; and all others, summed."""
     import numpy as np
 
-    from minigpt.sampling.distribution import all_others, best_ids, candidates, surprisal
+    from minigpt.sampling.distribution import all_others, candidates, surprisal
+    from minigpt.sampling.vocabulary import best_ids
 
     listed = list(dict.fromkeys([*best_ids(np.maximum(usual.raw_V, changed.raw_V), top), *tracked]))
     pairs = zip(*(candidates(dist, listed, tokenizer.token_bytes) for dist in (usual, changed)), strict=True)

@@ -14,10 +14,11 @@ from browser import NAMES, Browser
 from minigpt.render.html import Section, page
 from minigpt.render.text_page import text_section
 from minigpt.render.tracked import history_section
-from minigpt.sampling.distribution import best_ids, distribution, step_record
+from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import build_stages
 from minigpt.sampling.page_steps import TEMPERATURES, step_logits
 from minigpt.sampling.records import BareToken, StepLogits
+from minigpt.sampling.vocabulary import best_ids
 from minigpt.settings import FILTERS, SampleConfig
 from minigpt.views.history import HistoryRow
 

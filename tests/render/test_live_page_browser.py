@@ -24,12 +24,13 @@ from minigpt.models.window import window_start
 from minigpt.render.model_page import model_page
 from minigpt.render.style import token_label
 from minigpt.render.tokenization import boundary_note
-from minigpt.sampling.distribution import best_ids, distribution, step_record
+from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.engine import generate
 from minigpt.sampling.filters import build_stages
 from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.sampling.score import distribution_after
 from minigpt.sampling.tree import TokenTree
+from minigpt.sampling.vocabulary import best_ids
 from minigpt.settings import FILTERS, SampleConfig
 from minigpt.text.records import Token
 from minigpt.views.boundary import boundary

@@ -11,8 +11,9 @@ from browser import Browser
 
 from minigpt.checkpoint.folder import Checkpoint, load
 from minigpt.models.window import window_start
-from minigpt.sampling.distribution import best_ids, distribution, divergence_bits
+from minigpt.sampling.distribution import distribution, divergence_bits
 from minigpt.sampling.score import distribution_after
+from minigpt.sampling.vocabulary import best_ids
 from minigpt.views.parts import parts_worth
 from minigpt.views.without import next_without
 

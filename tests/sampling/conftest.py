@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from minigpt.checkpoint.folder import Checkpoint, load
-from minigpt.sampling.distribution import best_ids, distribution, step_record
+from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.engine import generate
 from minigpt.sampling.records import SampleEnd
 from minigpt.sampling.trace import TraceHeader, TraceStep, TraceWriter
+from minigpt.sampling.vocabulary import best_ids
 from minigpt.settings import SampleConfig
 
 PROMPT = "The quick"

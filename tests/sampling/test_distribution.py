@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from minigpt.errors import CheckpointError
-from minigpt.sampling.distribution import Distribution, best_ids, distribution, step_record, surprisal
+from minigpt.sampling.distribution import Distribution, distribution, step_record, surprisal
 from minigpt.sampling.filters import build_stages
 from minigpt.sampling.philox import uniform
 from minigpt.sampling.records import StepRecord
+from minigpt.sampling.vocabulary import best_ids
 from minigpt.settings import SampleConfig
 from minigpt.text.records import token_text
 
@@ -103,13 +104,6 @@ def test_the_final_distribution_is_the_raw_one_without_stages() -> None:
 def test_candidates_are_the_best_by_logit_with_ties_by_id() -> None:
     step = record(distribution(np.array([1.0, 3.0, 2.0, 3.0, 2.0, 2.0])), top=4)
     assert [(c.id, c.rank, c.logit) for c in step.candidates] == [(1, 1, 3.0), (3, 1, 3.0), (2, 3, 2.0), (4, 3, 2.0)]
-
-
-@pytest.mark.parametrize("n", [1, 2, 3, 7, 40, 60])
-def test_best_ids_against_a_plain_sort(n: int) -> None:
-    values = random_logits(50, scale=2).round()
-    expected = sorted(range(50), key=lambda i: (-values[i], i))[:n]
-    assert best_ids(values, n) == expected
 
 
 def test_ranks_count_the_strictly_greater() -> None:
