@@ -8,6 +8,8 @@
    Letters as in gpt.py: C width, H heads, D head width, I inside the MLP, V vocabulary, T context. Matrices of float32
    lie as [in, out], those of fewer bits, and the output head, as [out, in]. */
 
+#define _GNU_SOURCE /* for sched_getcpu */
+
 #include <math.h>
 #include <stdint.h>
 #include <string.h>

@@ -29,6 +29,7 @@ typedef struct {
     const void *what;
     long count;
     unsigned long met_before;
+    atomic_int core; /* on which it began the last pass */
     atomic_int asleep;
     pthread_mutex_t lock;
     pthread_cond_t woken;
@@ -83,11 +84,34 @@ static void await_pass(Seat *seat, unsigned long last)
     }
 }
 
+/* Moves the thread off a core that another of the pass computes on. Left to itself, Linux may wake it there, and take
+   a tenth of a second to find out that another core is idle. */
+static void find_core(Seat *seat)
+{
+#ifdef __linux__
+    int core = sched_getcpu(), is_taken = 0;
+    cpu_set_t allowed, others;
+    for (Seat *before = seats; before < seat; before++) is_taken |= atomic_load(&before->core) == core;
+    if (is_taken && !sched_getaffinity(0, sizeof allowed, &allowed)) {
+        others = allowed;
+        for (Seat *before = seats; before < seat; before++) CPU_CLR(atomic_load(&before->core), &others);
+        if (CPU_COUNT(&others) && !sched_setaffinity(0, sizeof others, &others)) {
+            core = sched_getcpu();
+            sched_setaffinity(0, sizeof allowed, &allowed);
+        }
+    }
+    atomic_store(&seat->core, core);
+#else
+    (void)seat;
+#endif
+}
+
 static void *take_part(void *of)
 {
     Seat *seat = of;
     for (unsigned long last = 0;; last++) {
         await_pass(seat, last);
+        find_core(seat);
         Thread me = {seat - seats, seat->count};
         atomic_store_explicit(&seat->met, seat->met_before, memory_order_relaxed);
         seat->work(seat->what, me);
@@ -128,6 +152,7 @@ static void share(Work *work, const void *what, long count)
         return;
     }
     count = start_threads(count);
+    find_core(seats);
     for (long number = 1; number < count; number++) {
         Seat *seat = &seats[number];
         seat->work = work, seat->what = what, seat->count = count;

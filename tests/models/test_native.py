@@ -254,6 +254,38 @@ def one_step(model: NativeGPT, threads: int) -> np.ndarray:
     return model.read([[4]], cache)
 
 
+ON_ONE_CORE = """
+import os
+import numpy as np
+from minigpt.models.native import NativeGPT, shapes_of
+from minigpt.settings import ModelConfig
+
+config = ModelConfig(vocab_size=9, context=9, layers=1, heads=1, width=8)
+model = NativeGPT(config, {name: np.ones(shape, np.float32) for name, shape in shapes_of(config).items()})
+every = os.sched_getaffinity(0)
+for allowed in ({min(every)}, every):
+    for thread in map(int, os.listdir("/proc/self/task")):
+        os.sched_setaffinity(thread, allowed)
+    for count in (3, 2, 4):
+        cache = model.new_cache()
+        model._threads.count = count
+        for position in range(9):
+            cache.length = position
+            model._run(np.ones((1, 1), np.int64), cache)
+        assert len(os.listdir("/proc/self/task")) >= count
+        for thread in map(int, os.listdir("/proc/self/task")):
+            assert os.sched_getaffinity(thread) == allowed
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells on which cores a thread may run")
+def test_threads_that_have_looked_for_a_core_may_use_all_of_them_as_before() -> None:
+    """Those that the process may use: here one at first."""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    ended = subprocess.run([sys.executable, "-c", ON_ONE_CORE], timeout=60, env=environment, check=False)
+    assert ended.returncode == 0
+
+
 def test_the_loss_is_that_of_the_logits() -> None:
     model = make_model(67, context=60)
     ids = random_ids(model.config, rows=3)
