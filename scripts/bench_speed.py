@@ -254,15 +254,17 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def take_turns(works: Sequence[Callable[[], object]], rounds: int) -> list[tuple[float, ...]]:
-    """The seconds of each, `rounds` times, one after the other.
+def take_turns(works: Sequence[Callable[[], object]], rounds: int, *, warm_up: bool = False) -> list[tuple[float, ...]]:
+    """The seconds of each, `rounds` times, one after the other; with `warm_up`, it is done once before it is timed.
 
     A pause lets the threads of the one before fall asleep: those of llama.cpp and of OpenMP wait for more work by
-    spinning, and would take a core from the next.
+    spinning, and would take a core from the next. The caches, though, then hold what another one needed.
     """
 
     def rested(work: Callable[[], object]) -> float:
         time.sleep(PAUSE)
+        if warm_up:
+            work()
         return timed(work)
 
     return [tuple(map(rested, works)) for _ in range(rounds)]
@@ -348,8 +350,7 @@ def decode_result(
     size = bytes_per_token(model.config, kind)
     read = StreamingRead(size, arguments.threads)
     works = our_text(model, arguments.tokens), baseline_text, read
-    take_turns(works, 1)  # warm up
-    turns = take_turns(works, arguments.rounds)
+    turns = take_turns(works, arguments.rounds, warm_up=True)
     seconds = [turn[0] / arguments.tokens for turn in turns]
     read_seconds = [turn[2] / read.passes for turn in turns]
     return result(
