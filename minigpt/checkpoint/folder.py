@@ -35,7 +35,7 @@ from minigpt.checkpoint.tensors import open_tensors, refuse_other_formats, weigh
 from minigpt.checkpoint.tokenizer_files import read_tokenizer
 from minigpt.checkpoint.torch_file import ARCHIVE
 from minigpt.errors import CheckpointError, brief, escaped, named
-from minigpt.models.native import NativeGPT, in_lines, is_native
+from minigpt.models.native import NativeGPT, is_native
 from minigpt.models.threads import most_threads, use_threads
 from minigpt.settings import ModelConfig, check_stored
 from minigpt.settings.model import NAMES
@@ -119,8 +119,7 @@ class Stored:
         Raises ConfigError where the two exclude each other.
         """
         check_stored(dtype, quantize)
-        weights = {name: in_lines(weight) for name, weight in self.weights.items()}
-        return self.with_model(NativeGPT(self.config, weights, dtype=dtype, quantize=quantize))
+        return self.with_model(NativeGPT(self.config, self.weights, dtype=dtype, quantize=quantize, copies=True))
 
 
 def load(path: str | Path, device: "str | torch.device" = "cpu") -> Checkpoint:

@@ -22,7 +22,7 @@ _FLOAT, _BFLOAT16, _INT8 = range(3)
 _PAD = 64  # as in forward.c
 _FEW = 16
 _LINE = 64  # bytes of the cache
-_COPIED = 1 << 20  # bytes of a weight at most; larger ones wait for memory anyway
+_COPIED = 4 << 20  # bytes of a weight at most; larger ones wait for memory anyway
 _AT, _SIZE = ctypes.c_void_p, ctypes.c_long
 
 
@@ -209,8 +209,10 @@ class NativeGPT:
 
     `weights` have GPT-2's names, without "transformer.", and are float32 arrays: matrices [in, out], embeddings [V, C]
     and [T, C], and lm_head.weight [V, C] unless it is tied. They are used in place: a mapped file is read as it is
-    needed. With `dtype` bfloat16, matrices and embeddings are rounded to it; with `quantize` int8, matrices are whole
-    numbers from -127 to 127 with a scale for each output. Sums, norms, biases and the cache are float32 in any case.
+    needed. With `copies`, all but the largest are copied when a text begins to be read token by token, so that they
+    begin with a line of the cache. With `dtype` bfloat16, matrices and embeddings are rounded to it; with `quantize`
+    int8, matrices are whole numbers from -127 to 127 with a scale for each output. Sums, norms, biases and the cache
+    are float32 in any case.
 
     The number of threads does not change a single bit of a logit, because each sum is computed by one thread. A token's
     logits are the same to the bit whether it is read alone or together with others, up to 16 at a time.
@@ -219,13 +221,26 @@ class NativeGPT:
     device = _CPU()
 
     def __init__(
-        self, config: ModelConfig, weights: Mapping[str, np.ndarray], *, dtype: str = "float32", quantize: str = "none"
+        self,
+        config: ModelConfig,
+        weights: Mapping[str, np.ndarray],
+        *,
+        dtype: str = "float32",
+        quantize: str = "none",
+        copies: bool = False,
     ) -> None:
         loaded = library()
         assert loaded is not None, "forward.c is not compiled"
         self.config, self.dtype, self.quantize = config, dtype, quantize
         self.library, self._kept = loaded, list[object]()  # what pointers point to
         self._matrices = _INT8 if quantize == "int8" else _BFLOAT16 if dtype == "bfloat16" else _FLOAT
+        self._to_copy = weights if copies and self._matrices == _FLOAT else {}
+        self._threads = StepThreads(most_threads())
+        self._place(weights)
+
+    def _place(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Make the model that C reads. An earlier one stays in memory, for a pass in another thread."""
+        config, half = self.config, self.dtype == "bfloat16"
         blocks = (_Block * config.layers)()
         for number, block in enumerate(blocks):
             name = f"h.{number}."
@@ -234,15 +249,14 @@ class NativeGPT:
             block.projection = self._matrix(weights, f"{name}attn.c_proj")
             block.inside = self._matrix(weights, f"{name}mlp.c_fc")
             block.outside = self._matrix(weights, f"{name}mlp.c_proj")
-        half = dtype == "bfloat16"
         wte = self._table(weights["wte.weight"], half=half)
         head = weights["wte.weight" if config.tied else "lm_head.weight"]
         of_head = (
             self._int8(head, None)
-            if quantize == "int8"
+            if self.quantize == "int8"
             else _Weights(wte if config.tied else self._table(head, half=half))
         )
-        self._model = _Model(
+        model = _Model(
             C=config.width,
             H=config.heads,
             I=config.mlp_width,
@@ -259,8 +273,7 @@ class NativeGPT:
             head=of_head,
             blocks=self._at(blocks),
         )
-        self.at = ctypes.addressof(self._model)
-        self._threads = StepThreads(most_threads())
+        self.at = self._at(model)
 
     def new_cache(self, sequences: int = 1) -> NativeCache:
         """An empty cache. What is read from now on uses as many threads as are allowed now."""
@@ -290,6 +303,9 @@ class NativeGPT:
         assert position < config.context, "a full cache takes no more"
         step = cache.step
         if step is None:
+            if self._to_copy:
+                weights, self._to_copy = self._to_copy, {}
+                self._place({name: in_lines(weight) for name, weight in weights.items()})
             step = cache.step = _Step(self, cache)
         step.id.value, step.asked.position = token, position
         with self._threads as threads:
@@ -361,7 +377,7 @@ class NativeGPT:
 
 
 def in_lines(weight: np.ndarray) -> np.ndarray:
-    """`weight`, or a copy that begins with a line of the cache: a small model takes 1.15 times as long without."""
+    """`weight`, or a copy that begins with a line of the cache. Without, a step takes up to 1.3 times as long."""
     if weight.ctypes.data % _LINE == 0 or weight.nbytes > _COPIED or weight.dtype != np.float32:
         return weight
     copy = _room(*weight.shape)

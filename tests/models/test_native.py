@@ -432,13 +432,34 @@ def test_weights_are_used_in_place_and_may_be_read_only() -> None:
     assert np.array_equal(in_parts(NativeGPT(config, moved), random_ids(config), [16]), before)
 
 
-def test_small_weights_are_moved_to_where_a_line_of_the_cache_begins() -> None:
+def test_a_text_that_is_read_token_by_token_has_its_weights_copied_where_that_is_allowed() -> None:
+    model = make_model(50)
+    ids, weights = random_ids(model.config), arrays(model)
+    apart = {name: np.frombuffer(b"1234" + array.tobytes(), np.float32)[1:] for name, array in weights.items()}
+    assert any(array.ctypes.data % 64 for array in apart.values())
+    unaligned = {name: apart[name].reshape(array.shape) for name, array in weights.items()}
+    before, first = native_of(model), NativeGPT(model.config, unaligned, copies=True)
+    expected = in_parts(before, ids, [8] + [1] * 8)
+    assert np.array_equal(in_parts(first, ids, [8, 8]), in_parts(before, ids, [8, 8]))
+    assert first._to_copy
+    at = first.at
+    assert np.array_equal(in_parts(first, ids, [8] + [1] * 8), expected)
+    cache = first.new_cache()
+    first.read(ids[:, :8], cache)
+    assert first.at == at, "passes over several tokens copy nothing"
+    assert np.array_equal(first.read(ids[:, 8:9], cache)[0], expected[0, 8])
+    assert first.at != at
+    assert not first._to_copy
+    assert np.array_equal(in_parts(first, ids, [16]), in_parts(before, ids, [16]))
+
+
+def test_weights_that_are_not_large_are_copied_to_where_a_line_of_the_cache_begins() -> None:
     room = np.zeros(2_000_000, np.float32)
     begin = -room.ctypes.data % 64 // 4
     aligned, unaligned, large = (
         room[begin:][:100],
         room[begin + 2 :][:100].reshape(4, 25),
-        room[begin + 2 :][:1_000_000],
+        room[begin + 2 :][:1_100_000],
     )
     assert in_lines(aligned) is aligned
     assert in_lines(large) is large
