@@ -110,10 +110,13 @@ class MinigptError(Exception):
 def concerning(setting: str) -> Iterator[None]:
     """Marks errors of loading a model as concerning this setting, whether the message names it or not.
 
-    A message that names `checkpoint`, which is all that loading a model knows, names this setting in its place.
+    A message that names `checkpoint`, which is all that loading a model knows, names this setting in its place. What
+    cannot be written is not about loading.
     """
     try:
         yield
+    except OutputError:
+        raise
     except MinigptError as error:
         names = {"checkpoint": setting}
         error.args = (_NAMED.sub(lambda found: named(names.get(found[1], found[1]), found[2]), error.message),)

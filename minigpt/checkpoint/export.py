@@ -43,7 +43,8 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     folder = path if path.is_dir() else path.parent
     while not folder.exists():
         folder = folder.parent
-    _refuse(not os.access(folder, os.W_OK | os.X_OK), f"{path} cannot be written: {folder} does not allow it.")
+    where = "the current folder" if folder == Path() else folder
+    _refuse(not os.access(folder, os.W_OK | os.X_OK), f"{path} cannot be written: {where} does not allow it.")
 
 
 def _refuse(wrong: bool, message: str) -> None:

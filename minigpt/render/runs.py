@@ -107,7 +107,7 @@ def _time(best: PlannedRun, seconds: float, screen: Screen) -> str:
     if best.share < 1:
         used = duration(max(1.0, best.share * seconds))
         return f"about {used} of training, not {whole}, with {shape}: longer training would overfit"
-    rate, tokens = f"{best.tokens_per_second:,.0f}", compact(best.tokens)
+    rate, tokens = compact(best.tokens_per_second), compact(best.tokens)
     return f"{whole} from the start: {shape} trains at about {rate} tokens/s here, so {tokens} tokens fit"
 
 

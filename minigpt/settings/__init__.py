@@ -39,6 +39,7 @@ from minigpt.settings.fields import (
     require_choice,
     setting,
     settings_of,
+    up_to,
 )
 from minigpt.settings.model import ACTIVATIONS, DEFAULT_WINDOW, MODELS, PAIR_MODELS, PLANNED, PRESETS, ModelConfig
 from minigpt.settings.sampling import (

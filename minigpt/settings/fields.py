@@ -70,6 +70,11 @@ def one_of(names: Iterable[str]) -> str:
     return f"{', '.join(some)} or {last}" if some else last
 
 
+def up_to(most: int) -> str:
+    """`from 1 to 12`, or `1`."""
+    return "1" if most == 1 else f"from 1 to {most:,}"
+
+
 def require_choice(name: str, value: str | None, values: Iterable[str]) -> None:
     """Raise ConfigError unless the setting's `value` is one of `values`, or None for no choice."""
     names = list(values)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from minigpt.errors import ConfigError, named
-from minigpt.settings import Range, Settings, require, setting
+from minigpt.settings import Range, Settings, require, setting, up_to
 from minigpt.settings.model import NAMES
 from minigpt.text.records import Token
 from minigpt.views.view import Answer, Question, Stream, View
@@ -126,9 +126,9 @@ def recurrent(model: Model, what: str) -> RNN:
 def check_place(model: RNN, layer: int | None, units: Sequence[int]) -> int:
     """The layer, by default the last. Raises ConfigError if the model has no such layer or unit."""
     layers, width = model.config.layers, model.config.width
-    require(layer is None or 1 <= layer <= layers, f"{named('layer')} must be from 1 to {layers}, not {layer}.")
+    require(layer is None or 1 <= layer <= layers, f"{named('layer')} must be {up_to(layers)}, not {layer}.")
     wrong = next((unit for unit in units if not 1 <= unit <= width), None)
-    require(wrong is None, f"{named('unit')} must be from 1 to {width}, not {wrong}.")
+    require(wrong is None, f"{named('unit')} must be {up_to(width)}, not {wrong}.")
     return layers if layer is None else layer
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from minigpt.errors import ConfigError, CorpusError, brief, escaped, named
 from minigpt.models.parts import ABLATIONS, Part
 from minigpt.records import Record
-from minigpt.settings import Settings, require, setting
+from minigpt.settings import Settings, require, setting, up_to
 from minigpt.text.records import Token
 from minigpt.views.view import Answer, Question, View
 
@@ -158,7 +158,7 @@ def _check(asked: Removal, model: GPT, length: int, start: int) -> None:
         given = named("without", f'"{part.name}"')
         for name, number, most in (("layer", part.layer, layers), ("head", part.head, heads)):
             within = number is None or 1 <= number <= most
-            require(within, f"{given}: the {name} must be from 1 to {most}, not {number}.")
+            require(within, f"{given}: the {name} must be {up_to(most)}, not {number}.")
     for position in asked.positions:
         given = named("without", f'"position {position}"')
         require(position < length, f"{given}: the text has positions 0 to {length - 1}.")

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from minigpt.checkpoint import export as module
 from minigpt.checkpoint.export import check_target, export_folder
 from minigpt.checkpoint.folder import Checkpoint, load
-from minigpt.errors import ConfigError, OutputError
+from minigpt.errors import CheckpointError, ConfigError, OutputError, concerning
 from minigpt.settings import FOLDER_DTYPES
 
 FILES = {"README.md", "config.json", "generation_config.json", "model.safetensors", "tokenizer.json"}
@@ -141,6 +141,17 @@ def test_a_place_that_allows_nothing_is_refused(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(module.os, "access", lambda path, mode: False)  # root may write everywhere
     with pytest.raises(OutputError, match="does not allow it"):
         check_target(tmp_path / "deep" / "out", overwrite=False)
+    with pytest.raises(OutputError, match=r"^out cannot be written: the current folder does not allow it"):
+        check_target(Path("out"), overwrite=False)
+
+
+def test_what_cannot_be_written_is_not_blamed_on_the_model_that_is_written() -> None:
+    with pytest.raises(OutputError) as full, concerning("run"):
+        raise OutputError("The disk is full.")
+    assert full.value.settings == ()
+    with pytest.raises(CheckpointError) as damaged, concerning("run"):
+        raise CheckpointError("It is damaged.")
+    assert damaged.value.settings == ("run",)
 
 
 def test_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:

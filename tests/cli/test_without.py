@@ -84,8 +84,8 @@ def test_a_long_text_is_read_in_its_window(inspect: Run) -> None:
     [
         (("--without", "layer 1"), 'takes "layer 2 head 3", "layer 2 mlp" or "position 4", not "layer 1".'),
         (("--without", "\x1b[31m"), 'not "\\x1b[31m".'),
-        (("--without", "layer 9 mlp"), '--without "layer 9 mlp": the layer must be from 1 to 1, not 9.'),
-        (("--without", "layer 1 head 2"), "the head must be from 1 to 1, not 2."),
+        (("--without", "layer 9 mlp"), '--without "layer 9 mlp": the layer must be 1, not 9.'),
+        (("--without", "layer 1 head 2"), "the head must be 1, not 2."),
         (("--without", "position 900"), '--without "position 900": the text has positions 0 to '),
         (("--without", "position 1", "--ablation", "mean"), "--ablation is for heads and MLPs"),
         (("--ablation", "mean"), "--ablation goes with --without or --parts."),

@@ -51,7 +51,7 @@ def test_it_says_all_at_any_width(width: int) -> None:
     lines = shown(width, RUNS)
     assert max(map(len, lines)) <= width
     said = " ".join(" ".join(lines).split())
-    assert "3:00 from the start: 4 × 128 trains at about 14,130 tokens/s here, so 1.4 M tokens fit" in said
+    assert "3:00 from the start: 4 × 128 trains at about 14 k tokens/s here, so 1.4 M tokens fit" in said
     assert "tokens fit · about 2.00 bits per byte expected, give or take 20%" in said
     assert "bpe 2,048, 2.94 bytes a token: the text is seen 4.1 times, so weight decay 0.3 and dropout 0.1" in said
     assert "dropout 0.1 keep it from being memorised · characters expected 5.0% worse" in said
