@@ -301,11 +301,11 @@ class NativeGPT:
         if not 0 <= token < config.vocab_size:  # C would read beyond the table
             raise IndexError(f"There is no token {token} in a vocabulary of {config.vocab_size}.")
         assert position < config.context, "a full cache takes no more"
+        if position and self._to_copy:
+            weights, self._to_copy, cache.step = self._to_copy, {}, None
+            self._place({name: in_lines(weight) for name, weight in weights.items()})
         step = cache.step
         if step is None:
-            if self._to_copy:
-                weights, self._to_copy = self._to_copy, {}
-                self._place({name: in_lines(weight) for name, weight in weights.items()})
             step = cache.step = _Step(self, cache)
         step.id.value, step.asked.position = token, position
         with self._threads as threads:
