@@ -137,7 +137,7 @@ class SampleRun:
         with ExitStack() as stack:
             if self.kept.trace is not None:
                 header = TraceHeader.of(self.checkpoint, self.text, self.config, num_samples=self.count)
-                pieces = _written(pieces, stack.enter_context(TraceWriter(self.kept.trace, header)))
+                pieces = _written(pieces, stack.enter_context(TraceWriter.open(self.kept.trace, header)))
             stack.enter_context(decoding_threads(model))
             yield self._watched(pieces)
 

@@ -182,6 +182,6 @@ def _save(tree: TokenTree, header: TraceHeader, path: Path) -> None:
     header, steps = tree.as_trace(header)
     if not steps:
         raise OutputError("There is only the prompt so far, and a trace holds what follows it: append a token first.")
-    with TraceWriter(path, header) as writer:
+    with TraceWriter.open(path, header) as writer:
         for step in steps:
             writer.write(step)

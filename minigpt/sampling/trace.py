@@ -14,9 +14,10 @@ from __future__ import annotations
 import io
 import json
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from minigpt.checkpoint.files import CONFIG, sha256_of, storable
@@ -172,40 +173,36 @@ class Trace:
 
 
 class TraceWriter:
-    """Writes a trace line by line. The file is created on entering, and never replaces another.
+    """Writes the lines of a trace, each at once. Raises OutputError."""
 
-    A normal exit writes the last line; without a single step, the file is removed. Raises OutputError.
-    """
+    def __init__(self, path: Path, file: io.FileIO) -> None:
+        self._path, self._file, self._steps = path, file, 0
 
-    def __init__(self, path: Path, header: TraceHeader) -> None:
-        self.path, self._header, self._steps = path, header, 0
-        self._file: io.FileIO | None = None
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path, header: TraceHeader) -> Iterator[TraceWriter]:
+        """Create the file, which never replaces another; without a single step, it is removed again.
 
-    def __enter__(self) -> TraceWriter:
+        A normal exit writes the last line.
+        """
         try:
-            self._file = io.FileIO(self.path, "x")
+            writer = cls(path, io.FileIO(path, "x"))
         except FileExistsError as error:
             raise OutputError(
-                f"{escaped(str(self.path))} exists already, and a trace never replaces a file.\n"
+                f"{escaped(str(path))} exists already, and a trace never replaces a file.\n"
                 "Choose another name, or remove it first."
             ) from error
         except OSError as error:
-            raise OutputError(f"{escaped(str(self.path))} cannot be made: {error.strerror}.") from error
+            raise OutputError(f"{escaped(str(path))} cannot be made: {error.strerror}.") from error
         try:
-            self._write({"format": FORMAT, "number": NUMBER, **to_plain(self._header)})
-        except BaseException:
-            self._close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None and self._steps:
-                self._write({"end": self._steps})
+            writer._write({"format": FORMAT, "number": NUMBER, **to_plain(header)})
+            yield writer
+            if writer._steps:
+                writer._write({"end": writer._steps})
         finally:
-            self._close()
+            writer._file.close()
+            if not writer._steps:
+                path.unlink(missing_ok=True)
 
     def write(self, entry: TraceStep | SampleEnd) -> None:
         """Add a step, or the end of a sample."""
@@ -217,11 +214,10 @@ class TraceWriter:
         self._steps += 1
 
     def _write(self, values: dict[str, Any]) -> None:
-        assert self._file is not None, "a TraceWriter is entered first"
         line = json.dumps(values, allow_nan=False).encode("ascii") + b"\n"
         if len(line) > LONGEST_LINE:
             raise OutputError(
-                f"{escaped(str(self.path))}: a line would have {len(line):,} bytes, more than the {LONGEST_LINE:,} "
+                f"{escaped(str(self._path))}: a line would have {len(line):,} bytes, more than the {LONGEST_LINE:,} "
                 f"that can be read again.\nList fewer tokens with {named('top')}, or take a shorter prompt."
             )
         try:
@@ -229,11 +225,5 @@ class TraceWriter:
                 line = line[self._file.write(line) :]
         except OSError as error:
             raise OutputError(
-                f"{escaped(str(self.path))} cannot be written: {error.strerror}. The trace in it is incomplete."
+                f"{escaped(str(self._path))} cannot be written: {error.strerror}. The trace in it is incomplete."
             ) from error
-
-    def _close(self) -> None:
-        assert self._file is not None
-        self._file.close()
-        if not self._steps:
-            self.path.unlink(missing_ok=True)

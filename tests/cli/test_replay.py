@@ -245,7 +245,7 @@ def test_a_tree_is_scored_again(replay: Run, trained: Path) -> None:
     header = TraceHeader.of(loaded, "The", SampleConfig(), made_by="explore")
     begin = len(header.prompt_ids)
     assert header.prompt_ids == tuple(ids[:begin])
-    with TraceWriter(Path("cat.jsonl"), header) as writer:
+    with TraceWriter.open(Path("cat.jsonl"), header) as writer:
         for node, record in enumerate(records[begin:]):
             writer.write(TraceStep(node=node, parent=node - 1 if node else None, record=record))
     result = replay()

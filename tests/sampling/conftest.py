@@ -38,7 +38,7 @@ def header(toy: Checkpoint) -> TraceHeader:
 
 @pytest.fixture
 def trace_file(tmp_path: Path, header: TraceHeader, entries: list[TraceStep | SampleEnd]) -> Path:
-    with TraceWriter(tmp_path / "toy.jsonl", header) as writer:
+    with TraceWriter.open(tmp_path / "toy.jsonl", header) as writer:
         for entry in entries:
             writer.write(entry)
     return tmp_path / "toy.jsonl"
@@ -70,7 +70,7 @@ def tree(toy: Checkpoint) -> list[TraceStep]:
 
 @pytest.fixture
 def tree_file(tmp_path: Path, toy: Checkpoint, tree: list[TraceStep]) -> Path:
-    with TraceWriter(tmp_path / "tree.jsonl", TraceHeader.of(toy, PROMPT, SETTINGS, made_by="explore")) as writer:
+    with TraceWriter.open(tmp_path / "tree.jsonl", TraceHeader.of(toy, PROMPT, SETTINGS, made_by="explore")) as writer:
         for step in tree:
             writer.write(step)
     return tmp_path / "tree.jsonl"

@@ -26,7 +26,7 @@ from minigpt.views.probs import every_token
 def traced(path: Path, toy: Checkpoint, prompt: str, samples: int = 1, **settings: Any) -> Trace:
     """A trace of the toy model, written and read."""
     config = SampleConfig(**{"top": 3, "seed": 5, "ignore_end_of_text": True, **settings})
-    with TraceWriter(path, TraceHeader.of(toy, prompt, config, num_samples=samples)) as writer:
+    with TraceWriter.open(path, TraceHeader.of(toy, prompt, config, num_samples=samples)) as writer:
         for piece in generate(toy.model, toy.tokenizer, prompt, config, count=samples):
             record = piece.record
             writer.write(record if isinstance(record, SampleEnd) else TraceStep(record=record))

@@ -37,7 +37,7 @@ def refusal(path: Path) -> str:
 
 
 def write(path: Path, header: TraceHeader, entries: Entries) -> None:
-    with TraceWriter(path, header) as writer:
+    with TraceWriter.open(path, header) as writer:
         for entry in entries:
             writer.write(entry)
 
@@ -76,7 +76,7 @@ def test_the_header_has_every_setting_and_what_the_model_read(toy: Checkpoint, h
 
 def test_every_line_is_on_disk_at_once(tmp_path: Path, header: TraceHeader, entries: Entries) -> None:
     path = tmp_path / "growing.jsonl"
-    with TraceWriter(path, header) as writer:
+    with TraceWriter.open(path, header) as writer:
         for lines, entry in enumerate(entries, 2):
             writer.write(entry)
             assert path.read_bytes().count(b"\n") == lines
@@ -115,21 +115,24 @@ def test_nothing_is_ever_overwritten(tmp_path: Path, header: TraceHeader, there:
         path.mkdir()
     else:
         path.symlink_to(tmp_path / "nowhere")
-    with pytest.raises(OutputError, match="exists already"), TraceWriter(path, header):
+    with pytest.raises(OutputError, match="exists already"), TraceWriter.open(path, header):
         pass
     assert os.path.lexists(path)
     assert not path.is_file() or path.read_text() == "precious"
 
 
 def test_a_place_that_does_not_exist(tmp_path: Path, header: TraceHeader) -> None:
-    with pytest.raises(OutputError, match="cannot be made: No such file"), TraceWriter(tmp_path / "no/where", header):
+    with (
+        pytest.raises(OutputError, match="cannot be made: No such file"),
+        TraceWriter.open(tmp_path / "no/where", header),
+    ):
         pass
 
 
 def test_without_a_step_nothing_is_left(tmp_path: Path, header: TraceHeader) -> None:
-    with pytest.raises(KeyboardInterrupt), TraceWriter(tmp_path / "none", header):
+    with pytest.raises(KeyboardInterrupt), TraceWriter.open(tmp_path / "none", header):
         raise KeyboardInterrupt
-    with TraceWriter(tmp_path / "none", header):
+    with TraceWriter.open(tmp_path / "none", header):
         pass
     assert not (tmp_path / "none").exists()
 
@@ -138,7 +141,7 @@ def test_what_was_interrupted_stays_and_is_told(tmp_path: Path, header: TraceHea
     path = tmp_path / "half.jsonl"
 
     def interrupted() -> None:
-        with TraceWriter(path, header) as writer:
+        with TraceWriter.open(path, header) as writer:
             writer.write(entries[0])
             raise KeyboardInterrupt
 
@@ -166,7 +169,7 @@ def test_a_line_that_could_not_be_read_again_is_not_written(
 ) -> None:
     monkeypatch.setattr(trace_module, "LONGEST_LINE", 2000)
     long = replace(entries[0].record, candidates=entries[0].record.candidates * 9)  # type: ignore[union-attr]
-    with pytest.raises(OutputError, match="more than the 2,000"), TraceWriter(tmp_path / "long", header) as writer:
+    with pytest.raises(OutputError, match="more than the 2,000"), TraceWriter.open(tmp_path / "long", header) as writer:
         writer.write(TraceStep(record=long))
 
 

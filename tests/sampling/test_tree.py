@@ -302,7 +302,7 @@ def trace_of(tree: TokenTree, model: GPT, bpe: Tokenizer, folder: Path, prompt: 
     """The tree's trace, written and read again."""
     checkpoint = Checkpoint(folder, model, bpe)
     header, steps = tree.as_trace(TraceHeader.of(checkpoint, prompt, CONFIG, made_by="explore"))
-    with TraceWriter(folder / "tree.jsonl", header) as writer:
+    with TraceWriter.open(folder / "tree.jsonl", header) as writer:
         for step in steps:
             writer.write(step)
     return read_trace(folder / "tree.jsonl")
