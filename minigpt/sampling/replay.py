@@ -4,6 +4,7 @@ import heapq
 import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -95,15 +96,11 @@ def _repeat(
 
 def _as_read(header: TraceHeader, tokenizer: Tokenizer) -> Tokenizer | None:
     """`tokenizer`, reading the prompt as it was read for the trace; None if it cannot."""
-    readings = (reading for reading in tokenizer.readings() if _ids(reading, header.prompt) == header.prompt_ids)
-    return next(readings, None)
-
-
-def _ids(tokenizer: Tokenizer, prompt: str) -> tuple[int, ...]:
-    try:
-        return tuple(tokenizer.encode_prompt(prompt).ids)
-    except CorpusError:  # there is no token for any of it
-        return ()
+    for reading in tokenizer.readings():
+        with suppress(CorpusError):  # there is no token for any of it
+            if tuple(reading.encode_prompt(header.prompt).ids) == header.prompt_ids:
+                return reading
+    return None
 
 
 def rescored(trace: Trace, checkpoint: Checkpoint, top: int, advance: Advance = lambda tokens: None) -> Rescoring:
@@ -176,10 +173,9 @@ def rescore(trace: Trace, checkpoint: Checkpoint) -> Iterator[tuple[TraceStep, s
 def _tokens_before(step: TraceStep) -> list[int]:
     """The ids of the steps that lead to this one."""
     tokens = []
-    before = step.before
-    while before is not None:
-        tokens.append(_known(before.record.token).id)
-        before = before.before
+    while step.before is not None:
+        step = step.before
+        tokens.append(_known(step.record.token).id)
     return tokens[::-1]
 
 
