@@ -1,6 +1,5 @@
 """Repeats a generation from its trace and compares the two, or scores its tokens with another checkpoint."""
 
-import heapq
 import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
@@ -68,14 +67,9 @@ def _repeat(
     for step in trace.steps:
         expected[step.record.sample].append(step.record)
     done = Counter[int]()  # steps of each sample
-    recorded = {sample: [_known(step.token).id for step in steps] for sample, steps in expected.items()}
+    ids = {sample: [_known(step.token).id for step in steps] for sample, steps in expected.items() if not drawn}
     pieces = generate(
-        checkpoint.model,
-        tokenizer,
-        header.prompt,
-        header.settings,
-        count=header.num_samples,
-        recorded=None if drawn else recorded,
+        checkpoint.model, tokenizer, header.prompt, header.settings, count=header.num_samples, recorded=ids
     )
     for piece in pieces:
         record, steps = piece.record, expected[piece.record.sample]
@@ -120,9 +114,7 @@ def rescored(trace: Trace, checkpoint: Checkpoint, top: int, advance: Advance = 
         tokens=len(rows),
         bits_per_token=math.fsum(row.surprisal_bits for row in rows) / len(rows),
         other_bits_per_token=math.fsum(row.other_surprisal_bits for row in rows) / len(rows),
-        most_different=tuple(
-            heapq.nlargest(top, rows, key=lambda row: abs(row.surprisal_bits - row.other_surprisal_bits))
-        ),
+        most_different=tuple(sorted(rows, key=lambda row: -abs(row.surprisal_bits - row.other_surprisal_bits))[:top]),
     )
 
 
