@@ -19,7 +19,7 @@ from minigpt.sampling.engine import Piece, by_sample, generate
 from minigpt.sampling.filters import read_biases
 from minigpt.sampling.page_steps import SampleSteps
 from minigpt.sampling.records import CacheReport, SampleEnd, StepRecord
-from minigpt.sampling.trace import TraceHeader, TraceStep, TraceWriter
+from minigpt.sampling.trace import TraceHeader, TraceWriter
 from minigpt.settings import (
     FILTERS,
     AskedFilters,
@@ -177,8 +177,7 @@ def paced(pieces: Iterator[Piece], pace: float | None) -> Iterator[Piece]:
 
 def _written(pieces: Iterator[Piece], writer: TraceWriter) -> Iterator[Piece]:
     for piece in pieces:
-        record = piece.record
-        writer.write(record if isinstance(record, SampleEnd) else TraceStep(record=record))
+        writer.write(piece.record)
         yield piece
 
 

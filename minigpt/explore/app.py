@@ -184,4 +184,4 @@ def _save(tree: TokenTree, header: TraceHeader, path: Path) -> None:
         raise OutputError("There is only the prompt so far, and a trace holds what follows it: append a token first.")
     with TraceWriter.open(path, header) as writer:
         for step in steps:
-            writer.write(step)
+            writer.write(step.record, step)

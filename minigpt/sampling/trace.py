@@ -131,11 +131,9 @@ class TraceHeader:
 
     def changes(self, model: AnyModel) -> tuple[Change, ...]:
         """Whatever may make `model` round numbers differently than when the trace was made."""
-        settings = _computed_with(model)
-        then = {**asdict(self.versions), **{name: getattr(self, name) for name in settings}}
-        now = {**asdict(Versions.here()), **settings}
+        then, now = {**vars(self), **vars(self.versions)}, {**vars(Versions.here()), **_computed_with(model)}
         return tuple(
-            Change(name=name, then=str(then[name]), now=str(now[name])) for name in then if then[name] != now[name]
+            Change(name=name, then=str(then[name]), now=str(now[name])) for name in now if then[name] != now[name]
         )
 
 
@@ -204,14 +202,11 @@ class TraceWriter:
             if not writer._steps:
                 path.unlink(missing_ok=True)
 
-    def write(self, entry: TraceStep | SampleEnd) -> None:
-        """Add a step, or the end of a sample."""
-        if isinstance(entry, SampleEnd):
-            self._write(to_plain(entry))
-            return
-        place = {} if entry.node is None else {"node": entry.node, "parent": entry.parent}
-        self._write({**place, **to_plain(entry.record)})
-        self._steps += 1
+    def write(self, record: StepRecord | SampleEnd, place: TreePlace | None = None) -> None:
+        """Add a step, of a tree with its `place` there, or the end of a sample."""
+        in_tree = {} if place is None else {"node": place.node, "parent": place.parent}
+        self._write({**in_tree, **to_plain(record)})
+        self._steps += isinstance(record, StepRecord)
 
     def _write(self, values: dict[str, Any]) -> None:
         line = json.dumps(values, allow_nan=False).encode("ascii") + b"\n"

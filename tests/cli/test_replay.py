@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from minigpt.checkpoint.folder import load
-from minigpt.sampling.trace import TraceHeader, TraceStep, TraceWriter
+from minigpt.sampling.trace import TraceHeader, TraceWriter, TreePlace
 from minigpt.sampling.trace_reader import read_trace
 from minigpt.settings import SampleConfig
 from minigpt.views.probs import every_token
@@ -247,7 +247,7 @@ def test_a_tree_is_scored_again(replay: Run, trained: Path) -> None:
     assert header.prompt_ids == tuple(ids[:begin])
     with TraceWriter.open(Path("cat.jsonl"), header) as writer:
         for node, record in enumerate(records[begin:]):
-            writer.write(TraceStep(node=node, parent=node - 1 if node else None, record=record))
+            writer.write(record, TreePlace(node=node, parent=node - 1 if node else None))
     result = replay()
     assert result.exit_code == 0, result.stderr
     count = len(records) - begin

@@ -10,7 +10,7 @@ import pytest
 from minigpt.checkpoint.folder import Checkpoint, load
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.engine import generate
-from minigpt.sampling.records import SampleEnd
+from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.sampling.trace import TraceHeader, TraceStep, TraceWriter
 from minigpt.sampling.vocabulary import best_ids
 from minigpt.settings import SampleConfig
@@ -25,10 +25,9 @@ def toy(checkpoint_folder: Path) -> Checkpoint:
 
 
 @pytest.fixture
-def entries(toy: Checkpoint) -> list[TraceStep | SampleEnd]:
+def entries(toy: Checkpoint) -> list[StepRecord | SampleEnd]:
     """What two samples are made of, in the order in which it comes."""
-    pieces = generate(toy.model, toy.tokenizer, PROMPT, SETTINGS, count=2)
-    return [p.record if isinstance(p.record, SampleEnd) else TraceStep(record=p.record) for p in pieces]
+    return [piece.record for piece in generate(toy.model, toy.tokenizer, PROMPT, SETTINGS, count=2)]
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def header(toy: Checkpoint) -> TraceHeader:
 
 
 @pytest.fixture
-def trace_file(tmp_path: Path, header: TraceHeader, entries: list[TraceStep | SampleEnd]) -> Path:
+def trace_file(tmp_path: Path, header: TraceHeader, entries: list[StepRecord | SampleEnd]) -> Path:
     with TraceWriter.open(tmp_path / "toy.jsonl", header) as writer:
         for entry in entries:
             writer.write(entry)
@@ -72,7 +71,7 @@ def tree(toy: Checkpoint) -> list[TraceStep]:
 def tree_file(tmp_path: Path, toy: Checkpoint, tree: list[TraceStep]) -> Path:
     with TraceWriter.open(tmp_path / "tree.jsonl", TraceHeader.of(toy, PROMPT, SETTINGS, made_by="explore")) as writer:
         for step in tree:
-            writer.write(step)
+            writer.write(step.record, step)
     return tmp_path / "tree.jsonl"
 
 

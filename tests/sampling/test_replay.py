@@ -14,7 +14,7 @@ from minigpt.errors import TraceError
 from minigpt.models.gpt import GPT
 from minigpt.sampling import engine
 from minigpt.sampling.engine import generate
-from minigpt.sampling.records import Replay, SampleEnd, StepRecord
+from minigpt.sampling.records import Replay, StepRecord
 from minigpt.sampling.replay import check_tokens, repeat, rescore, rescored
 from minigpt.sampling.trace import Trace, TraceHeader, TraceStep, TraceWriter
 from minigpt.sampling.trace_reader import read_trace
@@ -28,8 +28,7 @@ def traced(path: Path, toy: Checkpoint, prompt: str, samples: int = 1, **setting
     config = SampleConfig(**{"top": 3, "seed": 5, "ignore_end_of_text": True, **settings})
     with TraceWriter.open(path, TraceHeader.of(toy, prompt, config, num_samples=samples)) as writer:
         for piece in generate(toy.model, toy.tokenizer, prompt, config, count=samples):
-            record = piece.record
-            writer.write(record if isinstance(record, SampleEnd) else TraceStep(record=record))
+            writer.write(piece.record)
     return read_trace(path)
 
 

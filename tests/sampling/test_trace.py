@@ -17,12 +17,12 @@ from minigpt.errors import CheckpointError, OutputError, TraceError
 from minigpt.records import to_plain
 from minigpt.sampling import trace as trace_module
 from minigpt.sampling import trace_reader
-from minigpt.sampling.records import SampleEnd
+from minigpt.sampling.records import SampleEnd, StepRecord
 from minigpt.sampling.trace import Fingerprint, TraceHeader, TraceStep, TraceWriter
 from minigpt.sampling.trace_reader import read_trace
 from minigpt.settings import SampleConfig
 
-Entries = list[TraceStep | SampleEnd]
+Entries = list[StepRecord | SampleEnd]
 Edit = Callable[[Path, int, Callable[[dict[str, Any]], object]], None]
 
 
@@ -48,7 +48,7 @@ def write(path: Path, header: TraceHeader, entries: Entries) -> None:
 def test_what_was_written_comes_back_equal(trace_file: Path, header: TraceHeader, entries: Entries) -> None:
     trace = read_trace(trace_file)
     assert trace.header == header
-    assert list(trace.steps) == [entry for entry in entries if isinstance(entry, TraceStep)]
+    assert [step.record for step in trace.steps] == [entry for entry in entries if isinstance(entry, StepRecord)]
     assert list(trace.ends) == sorted((e for e in entries if isinstance(e, SampleEnd)), key=lambda end: end.sample)
 
 
@@ -168,9 +168,9 @@ def test_a_line_that_could_not_be_read_again_is_not_written(
     tmp_path: Path, header: TraceHeader, entries: Entries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trace_module, "LONGEST_LINE", 2000)
-    long = replace(entries[0].record, candidates=entries[0].record.candidates * 9)  # type: ignore[union-attr]
+    long = replace(entries[0], candidates=entries[0].candidates * 9)  # type: ignore[union-attr]
     with pytest.raises(OutputError, match="more than the 2,000"), TraceWriter.open(tmp_path / "long", header) as writer:
-        writer.write(TraceStep(record=long))
+        writer.write(long)
 
 
 # Cut off

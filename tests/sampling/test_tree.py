@@ -304,7 +304,7 @@ def trace_of(tree: TokenTree, model: GPT, bpe: Tokenizer, folder: Path, prompt: 
     header, steps = tree.as_trace(TraceHeader.of(checkpoint, prompt, CONFIG, made_by="explore"))
     with TraceWriter.open(folder / "tree.jsonl", header) as writer:
         for step in steps:
-            writer.write(step)
+            writer.write(step.record, step)
     return read_trace(folder / "tree.jsonl")
 
 
