@@ -20,8 +20,7 @@ def beam(
 
     run = BeamRun.search(source, drawing, machine, given)
     note_checkpoint(run.checkpoint)
-    for sentence in run.prompt_notes:
-        note(sentence)
+    note(*run.prompt_notes)
     if shown.json:
         print(to_json({"targets": run.targets}, **run.about()))
     elif shown.raw:

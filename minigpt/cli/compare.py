@@ -69,8 +69,7 @@ def compare(
         if not text.corpus:
             note(f"no text given, so this compares on {_builtin(wanted)}.")
         corpus = contest.plan.corpus
-        for sentence in filter(None, (corpus.skipped_note, *corpus.notes, corpus.separator_note, *contest.plan.notes)):
-            note(sentence)
+        note(corpus.skipped_note, *corpus.notes, corpus.separator_note, *contest.plan.notes)
     else:
         contest, started = reopened_contest(wanted.resume, wanted.minutes, machine), time.perf_counter()
     _measure(contest, started)

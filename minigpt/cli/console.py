@@ -56,9 +56,10 @@ def say(console: Console, message: str) -> None:
     console.print(text, soft_wrap=True)
 
 
-def note(message: str) -> None:
-    """Print a sentence on standard error about what was done differently from what was asked."""
-    say(stderr(), bounded(f"note: {in_flags(message)}"))
+def note(*messages: str | None) -> None:
+    """Print sentences on standard error about what was done differently from what was asked, if there are any."""
+    for message in filter(None, messages):
+        say(stderr(), bounded(f"note: {in_flags(message)}"))
 
 
 def complain(message: str, *, everywhere: bool = False) -> None:

@@ -60,8 +60,7 @@ def evaluate(
             scores.append(event)
             if json and event.file is not None:
                 print(to_json(event), file=out, flush=True)
-    if lost := evaluation.losses.note:
-        note(lost)
+    note(evaluation.losses.note)
     if json:
         print(to_json(scores[-1], **evaluation.about()))
         return

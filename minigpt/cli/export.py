@@ -55,8 +55,7 @@ def export(
 
     with working() as work:
         written = export_run(run, target, wanted, work.begin, draw_page=partial(_draw_page, run))
-    for sentence in written.checkpoint.notes:
-        note(sentence)
+    note(*written.checkpoint.notes)
     if json:
         print(to_json(written.record, **written.about()))
     else:

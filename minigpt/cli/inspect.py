@@ -62,8 +62,7 @@ def inspect(command: str, flags: Settings, json: bool, csv: bool, html: Path | N
         require(not csv or face.csv is not None, f"This has no {named('csv')}; {named('json')} has its numbers.")
     if view.runs_model:
         note_checkpoint(question.checkpoint)
-        if sentence := inspect_run.window_note(view, question):
-            note(sentence)
+        note(inspect_run.window_note(view, question))
         if view.at_end:
             note_boundary(question.checkpoint, question.text, top=1, show=False)
     with working() as work:

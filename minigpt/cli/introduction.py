@@ -45,8 +45,7 @@ def introduce(prepared: "Prepared", request: "TrainRequest", places: str) -> Non
     screen = Screen.of(console)
     if not request.text.corpus:
         note(_without_text(prepared.choices.model))
-    for sentence in filter(None, (plan.corpus.skipped_note, *plan.notes)):
-        note(sentence)
+    note(plan.corpus.skipped_note, *plan.notes)
     chosen = seconds is not None and plan.model.model in PLANNED
     for line in reasons(prepared.runs, seconds or 0.0, screen) if chosen else _size(plan, prepared.choices, screen):
         console.print(line)

@@ -48,8 +48,7 @@ def plot(
     require(not (json and out), f"{named('json')} and {named('out')} exclude each other.")
     check_picture("out", out)
     found = run_curves(run, wanted)
-    for sentence in found.cautions:
-        note(sentence)
+    note(*found.cautions)
     if json:
         for curve, path in zip(found.curves, found.paths, strict=True):
             print(to_json(curve, path=path))

@@ -36,8 +36,8 @@ def note_boundary(loaded: "Checkpoint", prompt: str, *, top: int, show: bool) ->
     elif show:
         record = next_token(loaded.model, loaded.tokenizer, ids, top=top)
         console.print(boundary_tables(record, end, prompt, screen), soft_wrap=True)
-    elif sentence := boundary_note(end, screen.symbols):
-        note(sentence)
+    else:
+        note(boundary_note(end, screen.symbols))
 
 
 def note_escapes(stops: Sequence[str]) -> None:
@@ -52,8 +52,7 @@ def note_escapes(stops: Sequence[str]) -> None:
 
 def note_checkpoint(loaded: "Checkpoint") -> None:
     """Print notes about a checkpoint before it is used: what was left aside, and that it is untrained."""
-    for sentence in loaded.notes:
-        note(sentence)
+    note(*loaded.notes)
     try:
         info = read_run_info(loaded.path / RUN)
     except CheckpointError:  # not every model is of a run, and this one could be loaded

@@ -31,8 +31,7 @@ def replay(path: Path, given: Mapping[str, Any]) -> None:
     from minigpt.app.replay_run import ReplayRun
 
     run, as_json = ReplayRun.open(path, given), bool(given.get("json"))
-    for sentence in run.checkpoint.notes:
-        note(sentence)
+    note(*run.checkpoint.notes)
     err = stderr()
     with WorkDisplay(err) as work:
         advance = work.begin("replaying", len(run.trace.steps), "tokens")

@@ -72,10 +72,7 @@ def sample(
         run = SampleRun.open(source, filters, drawing, kept, machine, weights, work.begin, given)
     note_checkpoint(run.checkpoint)
     note_escapes(run.config.stop)
-    for sentence in run.prompt_notes:
-        note(sentence)
-    if run.verbatim and run.verbatim.note:
-        note(run.verbatim.note)
+    note(*run.prompt_notes, run.verbatim.note if run.verbatim else None)
     out = stdout()
     display, scale = _display(shown, out), _scale(shown, out)
     note_boundary(run.checkpoint, run.text, top=run.config.top, show=shown.boundary)

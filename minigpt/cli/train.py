@@ -116,8 +116,7 @@ def _watch(training: "Training", *, json: bool) -> int | None:
         if training.signal_number is None and "stopped_early" not in folder.info:
             display.finish()
     if is_main and "stopped_early" in folder.info and training.history:
-        message = stopped_early(training.history[-1], training.best(), plan.train.steps, plan.train.patience)
-        note(message)
+        note(stopped_early(training.history[-1], training.best(), plan.train.steps, plan.train.patience))
     if is_main and folder.info["status"] == "untrained":
         note(untrained(folder.recorded, folder.path))
     if is_main and not json:

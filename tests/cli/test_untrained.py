@@ -117,7 +117,7 @@ def test_a_damaged_run_json_is_no_reason_to_warn(
     unigram: str, warns: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notes = list[str]()
-    monkeypatch.setattr("minigpt.cli.remarks.note", notes.append)
+    monkeypatch.setattr("minigpt.cli.remarks.note", lambda *sentences: notes.extend(sentences))
     (tmp_path / "run.json").write_text(f'{{"corpus": {{"unigram_loss_nats": {unigram}}}}}')
     note_checkpoint(SimpleNamespace(notes=(), path=tmp_path))  # type: ignore[arg-type]
     assert bool(notes) is warns
