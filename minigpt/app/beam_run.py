@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from minigpt.app.opening import about, given_text, open_checkpoint
+from minigpt.app.opening import given_text, open_checkpoint
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import named
 from minigpt.models.decoder import decoder_for, decoding_threads
@@ -75,7 +75,3 @@ class BeamRun:
     def prompt_notes(self) -> list[str]:
         """Sentences about parts of the source that the model reads in another way than one might expect."""
         return prompt_notes(self.checkpoint.tokenizer, self.text)
-
-    def about(self) -> dict[str, Any]:
-        """What JSON says beside the targets."""
-        return about(self.checkpoint, prompt=self.text, beam=self.width)

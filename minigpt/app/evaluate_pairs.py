@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from minigpt.app.opening import Stages, about
+from minigpt.app.opening import Stages
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import CorpusError, escaped, named
 from minigpt.models.device import resolve_precision
@@ -179,10 +179,6 @@ class PairEvaluation:
             labels=self._labels,
             confusion=tuple(tuple(row) for row in table.tolist()),
         )
-
-    def about(self) -> dict[str, Any]:
-        """What JSON says about the numbers: the weights, and the version of minigpt."""
-        return about(self.checkpoint)
 
 
 def has_sacrebleu() -> bool:

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minigpt.app.opening import Stages, about, open_checkpoint
+from minigpt.app.opening import Stages, open_checkpoint
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import CorpusError, escaped
 from minigpt.models.device import autocast, resolve_precision
@@ -96,7 +96,3 @@ class Evaluation:
         if begins and not self._rolling:  # which has its own beginning
             ids, byte_counts = [*tokenizer.prefix, *ids], np.concatenate([0 * np.array(tokenizer.prefix), byte_counts])
         return Part(np.array(ids, np.int64), byte_counts, begins)
-
-    def about(self) -> dict[str, Any]:
-        """What JSON says about the numbers: the weights, and the version of minigpt."""
-        return about(self.checkpoint)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.app.export_page import LivePage, live_page
-from minigpt.app.opening import Stages, about, open_checkpoint
+from minigpt.app.opening import Stages, open_checkpoint
 from minigpt.checkpoint.export import FILES, check_target, export_folder
 from minigpt.checkpoint.files import write_text
 from minigpt.checkpoint.folder import Checkpoint
@@ -32,10 +32,6 @@ class Export:
     record: Exported
     checkpoint: Checkpoint
     page: LivePage | None = None
-
-    def about(self) -> dict[str, Any]:
-        """What JSON says about the checkpoint and minigpt."""
-        return about(self.checkpoint)
 
 
 def export_run(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from minigpt.app.opening import about, open_checkpoint, text_to_look_at
+from minigpt.app.opening import open_checkpoint, text_to_look_at
 from minigpt.errors import ConfigError, named
 from minigpt.models.window import window_start
 from minigpt.settings import Machine, ModelConfig, Settings, Source, check_ranges, require, settings_of
@@ -75,7 +75,7 @@ def window_note(view: View, question: Question) -> str | None:
 
 def json_about(view: View, question: Question) -> dict[str, Any]:
     """What JSON says beside the numbers: the text and the model."""
-    return about(question.checkpoint, **({} if view.of_tokens or view.of_model else {"prompt": question.text}))
+    return question.checkpoint.about(**({} if view.of_tokens or view.of_model else {"prompt": question.text}))
 
 
 def _check_tokens(view: View, tokens: Sequence[str]) -> None:

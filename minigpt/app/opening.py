@@ -4,9 +4,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from minigpt.checkpoint.folder import Checkpoint, Stored, described, read
+from minigpt.checkpoint.folder import Checkpoint, Stored, read
 from minigpt.checkpoint.runs import newest_run
 from minigpt.errors import ConfigError, CorpusError, concerning, named
 from minigpt.models.device import is_surely_cpu
@@ -15,7 +15,6 @@ from minigpt.models.native import is_native
 from minigpt.models.threads import use_threads
 from minigpt.settings import Beginning, Machine, Reading, Weights
 from minigpt.text.formats import check_argument, read_prompt, read_text
-from minigpt.versions import version
 
 if TYPE_CHECKING:
     import torch
@@ -95,8 +94,3 @@ def text_to_look_at(argument: str | None, file: Path | None, *, advice: str) -> 
         elsewhere = file is not None or argument == "-" or (argument is None and not sys.stdin.isatty())
         raise (CorpusError if elsewhere else ConfigError)(f"There is no text to look at.\n{advice}")
     return text
-
-
-def about(loaded: Checkpoint, **asked: Any) -> dict[str, Any]:
-    """What JSON says beside the numbers: the request, the weights, and the version of minigpt."""
-    return {**asked, "checkpoint": described(loaded.path), "version": version("minigpt")}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minigpt.app.opening import about, open_checkpoint
+from minigpt.app.opening import open_checkpoint
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import ConfigError, TraceError, named
 from minigpt.models.device import resolve_device
@@ -49,10 +49,6 @@ class ReplayRun:
         if self.changed:
             return rescored(self.trace, self.checkpoint, top, advance), []
         return repeat(self.trace, self.checkpoint, advance)
-
-    def about(self) -> dict[str, Any]:
-        """What JSON says about the numbers: the prompt, the weights, and the version of minigpt."""
-        return about(self.checkpoint, prompt=self.trace.header.prompt)
 
 
 def _open_checkpoint(path: Path, header: TraceHeader, given: Mapping[str, Any]) -> Checkpoint:

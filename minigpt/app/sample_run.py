@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from minigpt.app.opening import Stages, about, given_text, open_checkpoint
+from minigpt.app.opening import Stages, given_text, open_checkpoint
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.reference import find_reference
 from minigpt.errors import MinigptError, named
@@ -146,7 +146,7 @@ class SampleRun:
         if not isinstance(record, SampleEnd):
             return {}
         spans = {"verbatim": self.verbatim.report(record.sample)} if self.verbatim else {}
-        return about(self.checkpoint, **spans)
+        return self.checkpoint.about(**spans)
 
     def difference(self) -> CacheReport | None:
         """The report on cached steps and full passes, if they were compared. Raises MinigptError if they differ too

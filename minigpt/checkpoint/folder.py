@@ -40,6 +40,7 @@ from minigpt.models.threads import most_threads, use_threads
 from minigpt.settings import ModelConfig, check_stored
 from minigpt.settings.model import NAMES
 from minigpt.text.tokenizer import GPT2_ROLES, Tokenizer
+from minigpt.versions import version
 
 if TYPE_CHECKING:
     import torch
@@ -82,6 +83,10 @@ class Checkpoint:
             use_threads(threads)  # by torch too, which may have been loaded only now
             return other
         return found.in_torch(self.model.device)
+
+    def about(self, **asked: Any) -> dict[str, Any]:
+        """What JSON says beside the numbers: what was `asked`, the weights, and the version of minigpt."""
+        return {**asked, "checkpoint": described(self.path), "version": version("minigpt")}
 
     def __repr__(self) -> str:
         shape = self.model.config

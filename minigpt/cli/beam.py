@@ -22,7 +22,7 @@ def beam(
     note_checkpoint(run.checkpoint)
     note(*run.prompt_notes)
     if shown.json:
-        print(to_json({"targets": run.targets}, **run.about()))
+        print(to_json({"targets": run.targets}, **run.checkpoint.about(prompt=run.text, beam=run.width)))
     elif shown.raw:
         sys.stdout.buffer.write(run.targets[0].text.encode())
         sys.stdout.buffer.flush()

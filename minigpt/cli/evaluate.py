@@ -62,7 +62,7 @@ def evaluate(
                 print(to_json(event), file=out, flush=True)
     note(evaluation.losses.note)
     if json:
-        print(to_json(scores[-1], **evaluation.about()))
+        print(to_json(scores[-1], **evaluation.checkpoint.about()))
         return
     rows, total = scores if len(scores) > 2 else scores[:-1], scores[-1]  # of a single file, the total says the same
     if csv:

@@ -57,7 +57,7 @@ def export(
         written = export_run(run, target, wanted, work.begin, draw_page=partial(_draw_page, run))
     note(*written.checkpoint.notes)
     if json:
-        print(to_json(written.record, **written.about()))
+        print(to_json(written.record, **written.checkpoint.about()))
     else:
         _tell(written)
 

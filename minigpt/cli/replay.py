@@ -36,14 +36,12 @@ def replay(path: Path, given: Mapping[str, Any]) -> None:
     with WorkDisplay(err) as work:
         advance = work.begin("replaying", len(run.trace.steps), "tokens")
         result, texts = run.run(given.get("top", SampleConfig.top), advance)
+    if as_json:
+        print(to_json(result, **run.checkpoint.about(prompt=run.trace.header.prompt)), flush=True)
     if isinstance(result, Rescoring):
-        if as_json:
-            print(to_json(result, **run.about()))
-        else:
+        if not as_json:
             print_lines(partial(rescoring_table, result))
         return
-    if as_json:
-        print(to_json(result, **run.about()), flush=True)
     if not result.agrees:
         raise TraceError(replay_finding(str(path), result, symbols_for(err.encoding)))
     if as_json:
