@@ -4,7 +4,7 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -132,14 +132,24 @@ class SampleRun:
         pieces = generate(model, tokenizer, self.text, self.config, count=self.count, watch=watch if watchers else None)
         if self.steps:
             pieces = self.steps.keep(pieces)
-        if self.verbatim:
-            pieces = self.verbatim.keep(pieces)
-        with ExitStack() as stack:
-            if self.kept.trace is not None:
-                header = TraceHeader.of(self.checkpoint, self.text, self.config, num_samples=self.count)
-                pieces = _written(pieces, stack.enter_context(TraceWriter.open(self.kept.trace, header)))
-            stack.enter_context(decoding_threads(model))
-            yield self._watched(pieces)
+        with self._trace() as trace, decoding_threads(model):
+            yield self._recorded(pieces, trace)
+
+    def _trace(self) -> AbstractContextManager[TraceWriter | None]:
+        if self.kept.trace is None:
+            return nullcontext()
+        header = TraceHeader.of(self.checkpoint, self.text, self.config, num_samples=self.count)
+        return TraceWriter.open(self.kept.trace, header)
+
+    def _recorded(self, pieces: Iterator[Piece], trace: TraceWriter | None) -> Iterator[Piece]:
+        """Pass on the same pieces."""
+        for piece in pieces:
+            self.window_moved = self.window_moved or piece.window_start > 0
+            if self.verbatim:
+                self.verbatim.add(piece.record)
+            if trace:
+                trace.write(piece.record)
+            yield piece
 
     def about(self, record: StepRecord | SampleEnd) -> dict[str, Any]:
         """What JSON says beside a record that ends a sample: what is verbatim, the checkpoint and the version."""
@@ -161,11 +171,6 @@ class SampleRun:
             )
         return report
 
-    def _watched(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
-        for piece in pieces:
-            self.window_moved = self.window_moved or piece.window_start > 0
-            yield piece
-
 
 def paced(pieces: Iterator[Piece], pace: float | None) -> Iterator[Piece]:
     """The same pieces, at most `pace` tokens per second."""
@@ -173,12 +178,6 @@ def paced(pieces: Iterator[Piece], pace: float | None) -> Iterator[Piece]:
         yield piece
         if pace is not None and isinstance(piece.record, StepRecord):
             time.sleep(1 / pace)
-
-
-def _written(pieces: Iterator[Piece], writer: TraceWriter) -> Iterator[Piece]:
-    for piece in pieces:
-        writer.write(piece.record)
-        yield piece
 
 
 class Verbatim:
@@ -194,12 +193,10 @@ class Verbatim:
         self._at_least = at_least or max(SHORTEST_SPAN, round(_USUAL_BYTES / self._corpus.bytes_per_token))
         self._drawn: dict[int, list[StepRecord]] = defaultdict(list)
 
-    def keep(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
-        """Pass on the same pieces."""
-        for piece in pieces:
-            if isinstance(piece.record, StepRecord):
-                self._drawn[piece.record.sample].append(piece.record)
-            yield piece
+    def add(self, record: StepRecord | SampleEnd) -> None:
+        """Record a step; the end of a sample adds nothing."""
+        if isinstance(record, StepRecord):
+            self._drawn[record.sample].append(record)
 
     def report(self, sample: int) -> VerbatimReport:
         """Report on a sample that has ended; only once, because its tokens are then dropped."""
