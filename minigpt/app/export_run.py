@@ -8,7 +8,7 @@ from typing import Any
 
 from minigpt.app.export_page import LivePage, live_page
 from minigpt.app.opening import Stages, open_checkpoint
-from minigpt.checkpoint.export import FILES, check_target, export_folder
+from minigpt.checkpoint.export import FILES, check_target, export_folder, exported
 from minigpt.checkpoint.files import write_text
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.gguf import check_installed, save_gguf
@@ -65,12 +65,4 @@ def export_run(
     else:
         with concerning("run"):
             export_folder(target, loaded, dtype)
-    files = [path for path in target.iterdir() if path.is_file()] if kind == "huggingface" else [target]
-    record = Exported(
-        path=str(target),
-        format=kind,
-        dtype=dtype,
-        parameters=loaded.model.config.parameter_count(),
-        bytes=sum(path.stat().st_size for path in files),
-    )
-    return Export(record, loaded, page)
+    return Export(exported(target, kind, dtype, loaded), loaded, page)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minigpt.checkpoint.export import FILES, check_target, export_folder
+from minigpt.checkpoint.export import FILES, check_target, export_folder, exported
 from minigpt.checkpoint.files import sha256_of, storable
 from minigpt.checkpoint.importing import Import, read_model
 from minigpt.checkpoint.records import Exported
@@ -37,11 +37,4 @@ def import_run(source: Path, folder: Path, wanted: ImportSettings) -> Imported:
     check_target(folder, overwrite=wanted.overwrite)
     found = read_model(source, meta=wanted.meta, tokenizer=wanted.tokenizer, activation=wanted.activation)
     export_folder(folder, found.checkpoint, "float32")
-    record = Exported(
-        path=str(folder),
-        format="huggingface",
-        dtype="float32",
-        parameters=found.checkpoint.model.config.parameter_count(),
-        bytes=sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
-    )
-    return Imported(record, found)
+    return Imported(exported(folder, "huggingface", "float32", found.checkpoint), found)

@@ -9,6 +9,7 @@ from pathlib import Path
 from minigpt.checkpoint.files import CONFIG, write_text, writing
 from minigpt.checkpoint.folder import Checkpoint, save_description, save_weights
 from minigpt.checkpoint.rebuilt import check_folder
+from minigpt.checkpoint.records import Exported
 from minigpt.checkpoint.runs import CARD, RUN
 from minigpt.errors import ConfigError, OutputError, escaped, named
 from minigpt.models.kinds import gpt_of
@@ -72,6 +73,13 @@ def export_folder(folder: Path, checkpoint: Checkpoint, dtype: str) -> None:
         check_folder(temporary, checkpoint.tokenizer)
         write_text(temporary / CARD, _card(escaped(folder.resolve().name), checkpoint, dtype))
         save_weights(temporary, checkpoint.torch_model, kind)
+
+
+def exported(path: Path, kind: str, dtype: str, checkpoint: Checkpoint) -> Exported:
+    """The record of a `kind` of export at `path`, a file or a folder."""
+    size = sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]) if file.is_file())
+    parameters = checkpoint.model.config.parameter_count()
+    return Exported(path=str(path), format=kind, dtype=dtype, parameters=parameters, bytes=size)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from minigpt.checkpoint.records import Exported
 from minigpt.cli.completion import complete_model
 from minigpt.cli.console import note, say, stdout, working
 from minigpt.cli.flags import Json, command
@@ -15,7 +16,7 @@ from minigpt.errors import escaped
 from minigpt.render.machine import to_json
 from minigpt.render.model_page import model_page
 from minigpt.render.style import byte_count, compact, quantity, symbols_for
-from minigpt.settings import ExportSettings
+from minigpt.settings import ExportSettings, ModelConfig
 from minigpt.text.records import Token
 
 if TYPE_CHECKING:
@@ -70,11 +71,9 @@ def _draw_page(run: Path, checkpoint: "Checkpoint", data: Any) -> str:
 
 def _tell(written: "Export") -> None:
     """Print what was written, and how to load it."""
-    out, record, config = stdout(), written.record, written.checkpoint.model.config
-    times = symbols_for(out.encoding).times
-    shape = f"{quantity(config.layers, 'layer')} {times} {config.width}, {compact(record.parameters)} parameters"
+    out, record = stdout(), written.record
     name = json_text(record.path)  # which Python reads too
-    say(out, f"{escaped(record.path)}: {shape} in {record.dtype}, {byte_count(record.bytes)}")
+    say_written(record, written.checkpoint.model.config)
     if record.format == "page":
         say(out, f"  open it in a browser; it needs no network{_history(written)}")
     elif record.format == "gguf":
@@ -82,6 +81,14 @@ def _tell(written: "Export") -> None:
     else:
         say(out, f"  transformers.AutoModelForCausalLM.from_pretrained({name})")
         say(out, f"  minigpt sample -c {shlex.quote(record.path)}")
+
+
+def say_written(record: Exported, config: ModelConfig) -> None:
+    """Print the path of an export, and how large it is."""
+    out = stdout()
+    shape = f"{quantity(config.layers, 'layer')} {symbols_for(out.encoding).times} {config.width}"
+    size = f"{compact(record.parameters)} parameters in {record.dtype}, {byte_count(record.bytes)}"
+    say(out, f"{escaped(record.path)}: {shape}, {size}")
 
 
 def _history(written: "Export") -> str:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from minigpt.cli.console import say, stdout, working
+from minigpt.cli.export import say_written
 from minigpt.cli.flags import Json, command
 from minigpt.errors import escaped
 from minigpt.render.machine import to_json
-from minigpt.render.style import byte_count, compact, quantity, symbols_for
 from minigpt.settings import ImportSettings
 
 if TYPE_CHECKING:
@@ -44,9 +44,6 @@ def import_(
 
 def _tell(made: "Imported") -> None:
     """Print what was written, and how to use it."""
-    out, record, config = stdout(), made.record, made.source.checkpoint.model.config
-    times = symbols_for(out.encoding).times
-    shape = f"{quantity(config.layers, 'layer')} {times} {config.width}, {compact(record.parameters)} parameters"
-    say(out, f"{escaped(record.path)}: {shape} in {record.dtype}, {byte_count(record.bytes)}")
-    say(out, f"  tokenizer of {escaped(str(made.source.tokenizer))}")
-    say(out, f"  minigpt sample -c {shlex.quote(record.path)}")
+    say_written(made.record, made.source.checkpoint.model.config)
+    say(stdout(), f"  tokenizer of {escaped(str(made.source.tokenizer))}")
+    say(stdout(), f"  minigpt sample -c {shlex.quote(made.record.path)}")
