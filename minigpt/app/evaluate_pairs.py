@@ -41,13 +41,8 @@ class _Measured:
     answers: list[str] = field(default_factory=list)  # the most probable label for each, if there are labels
 
     def add(self, other: "_Measured") -> None:
-        self.too_long += other.too_long
-        self.tokens += other.tokens
-        self.bytes += other.bytes
-        self.nats += other.nats
-        self.targets += other.targets
-        self.written += other.written
-        self.answers += other.answers
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
 
 
 class PairEvaluation:
