@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from minigpt.app.opening import open_checkpoint, text_to_look_at
-from minigpt.errors import ConfigError, named
+from minigpt.errors import named
 from minigpt.models.window import window_start
 from minigpt.settings import Machine, ModelConfig, Settings, Source, check_ranges, require, settings_of
 from minigpt.settings.model import NAMES
@@ -31,8 +31,10 @@ def question(
     """
     check_ranges(given)
     _check_texts(flags)
+    require(bool(tokens) or not view.of_tokens, "Give a TOKEN to look at, such as ' the' with its space, or #262.")
+    asked = " and ".join(map(named, view.asked_by))
+    require(not (view.of_model and tokens), f"{asked} is about all of the model: leave out TOKEN.")
     text = " ".join(tokens)
-    _check_tokens(view, tokens)
     if not view.of_tokens and not view.of_model:
         advice = f'Give it as an argument (minigpt {view.command} "Once upon a"), with --file, or on standard input.'
         text = text_to_look_at(source.text, source.file, advice=advice)
@@ -76,13 +78,6 @@ def window_note(view: View, question: Question) -> str | None:
 def json_about(view: View, question: Question) -> dict[str, Any]:
     """What JSON says beside the numbers: the text and the model."""
     return question.checkpoint.about(**({} if view.of_tokens or view.of_model else {"prompt": question.text}))
-
-
-def _check_tokens(view: View, tokens: Sequence[str]) -> None:
-    """Raise ConfigError for tokens where the view is not about them, or for none where it is."""
-    require(bool(tokens) or not view.of_tokens, "Give a TOKEN to look at, such as ' the' with its space, or #262.")
-    if view.of_model and tokens:
-        raise ConfigError(f"{' and '.join(map(named, view.asked_by))} is about all of the model: leave out TOKEN.")
 
 
 def _check_texts(flags: Settings) -> None:

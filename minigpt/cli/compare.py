@@ -67,7 +67,8 @@ def compare(
         with working() as work:
             contest = new_contest(text, wanted, machine, work.begin)
         if not text.corpus:
-            note(f"no text given, so this compares on {_builtin(wanted)}.")
+            builtin = "English phrases with their French" if wanted.pairs else "Python's own language reference"
+            note(f"no text given, so this compares on {builtin}.")
         corpus = contest.plan.corpus
         note(corpus.skipped_note, *corpus.notes, corpus.separator_note, *contest.plan.notes)
     else:
@@ -108,7 +109,3 @@ def _print(comparison: Comparison, folder: Path) -> None:
         say(console, " every model is a separate run, such as:")
         run = "seq2seq-time" if comparison.pairs else "lstm-tokens"
         say(console, f"  minigpt sample -c {shlex.quote(str(folder / run))}")
-
-
-def _builtin(wanted: ContestSettings) -> str:
-    return "English phrases with their French" if wanted.pairs else "Python's own language reference"
