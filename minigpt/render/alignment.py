@@ -7,7 +7,7 @@ from typing import NamedTuple, TextIO
 
 from rich.text import Text
 
-from minigpt.render.attention import share_cell
+from minigpt.render.attention import head_data, share_cell
 from minigpt.render.cells import cell_len, resized
 from minigpt.render.face import Face
 from minigpt.render.html import Section
@@ -122,7 +122,7 @@ def _section(title: str, answer: Answer) -> Section:
 def alignment_section(
     title: str, grids: Sequence[AlignmentGrid], chosen: tuple[int, int | None] | None = None
 ) -> Section:
-    """The section of a page for `grids` (one or more) of one pair, over whole words; weights are thousandths.
+    """The section of a page for `grids` (one or more) of one pair, over whole words.
 
     `chosen`: layer and head of the grid that it shows first.
     """
@@ -132,12 +132,7 @@ def alignment_section(
         "looked": words[0].source,
         "chosen": chosen or (grids[0].layer, grids[0].head),
         "grids": [
-            {
-                "layer": grid.layer,
-                "head": grid.head,
-                "weights": [[round(1000 * weight) for weight in row] for row in each.weights],
-                "note": _rate_note(grid.alignment_error_rate),
-            }
+            head_data(grid, each.weights) | {"note": _rate_note(grid.alignment_error_rate)}
             for grid, each in zip(grids, words, strict=True)
         ],
     }

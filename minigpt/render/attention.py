@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.text import Text
 
@@ -16,6 +16,7 @@ from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, fit, or_dash, percent, quantity, quoted, token_label, visible
 from minigpt.render.table import Column, Table
 from minigpt.views import attention, heads, shared_word
+from minigpt.views.alignment import AlignmentGrid
 from minigpt.views.attention import AttentionGrid
 from minigpt.views.heads import HeadSummary
 from minigpt.views.shared_word import LookedAtWord, SharedWord, WordInContext, WordLayer
@@ -50,23 +51,16 @@ def head_table(heads: Sequence[HeadSummary], screen: Screen) -> Text:
     ]
     if not narrow:
         columns.append(Column("", 0, lambda head: head.kind or "", left=True, style="green"))
-    lines = Table(columns, screen, heads).lines(heads)
     mean = math.fsum(head.entropy_bits for head in heads) / len(heads)
-    reasons = [
-        *(["no token occurs twice"] if heads[0].same is None else []),
-        *(["there is no third token"] if heads[0].first is None else []),
-    ]
-    return Text("\n").join(
-        [
-            *lines,
-            screen.caption(
-                f"{quantity(len(heads), 'head')}, on average {mean:.2f} bits of entropy",
-                "mean share of a token's attention that goes to the token before it, to the first of the text (from "
-                "the third token on), to earlier ones that are the same, and to itself",
-                f"- where {' or '.join(reasons)}" if reasons else "",
-            ),
-        ]
+    shares = {"no token occurs twice": heads[0].same, "there is no third token": heads[0].first}
+    reasons = [reason for reason, share in shares.items() if share is None]
+    caption = screen.caption(
+        f"{quantity(len(heads), 'head')}, on average {mean:.2f} bits of entropy",
+        "mean share of a token's attention that goes to the token before it, to the first of the text (from the third "
+        "token on), to earlier ones that are the same, and to itself",
+        f"- where {' or '.join(reasons)}" if reasons else "",
     )
+    return Text("\n").join([*Table(columns, screen, heads).lines(heads), caption])
 
 
 def grid_table(grid: AttentionGrid, screen: Screen, *, scores: bool = False) -> Iterator[Text]:
@@ -212,22 +206,20 @@ def attention_section(
 ) -> Section:
     """The section of a page for `grids` (one or more) of one text: per layer, the mean of the heads and every head.
 
-    Weights are rounded to a thousandth, the precision that the page shows. `chosen`: layer and head of the grid that it
-    shows first.
+    `chosen`: layer and head of the grid that it shows first.
     """
     data = {
         "tokens": [token_label(token) for token in grids[0].tokens],
         "chosen": chosen or (grids[0].layer, grids[0].head),
-        "grids": [
-            {
-                "layer": grid.layer,
-                "head": grid.head,
-                "weights": [[round(1000 * weight) for weight in row] for row in grid.weights],
-            }
-            for grid in grids
-        ],
+        "grids": [head_data(grid, grid.weights) for grid in grids],
     }
     return Section("attention", title, data, ("arcs.js", "attention.js"))
+
+
+def head_data(grid: AttentionGrid | AlignmentGrid, weights: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """The weights of a grid for a page: thousandths, the precision that it shows."""
+    thousandths = [[round(1000 * weight) for weight in row] for row in weights]
+    return {"layer": grid.layer, "head": grid.head, "weights": thousandths}
 
 
 FACES = (
