@@ -116,21 +116,16 @@ def _captions(record: PartsWorth, after: str, screen: Screen) -> Iterator[Text]:
     )
 
 
-def _all(answer: Answer, screen: Screen) -> Iterator[Part]:
+def _tables(answer: Answer, screen: Screen, top: int | None) -> Iterator[Part]:
     for record in answer.records:
-        yield from parts_table(record, answer.text, screen, None)
-
-
-def _table(answer: Answer, screen: Screen) -> Iterator[Part]:
-    for record in answer.records:
-        yield from parts_table(record, answer.text, screen, answer.facts.get("top", parts.VIEW.usual_top))
+        yield from parts_table(record, answer.text, screen, top)
 
 
 FACES = (
     Face(
         view=parts.VIEW,
-        table=_table,
+        table=lambda answer, screen: _tables(answer, screen, answer.facts.get("top", parts.VIEW.usual_top)),
         csv=lambda answer, file: write_rows(PartWorth, next(iter(answer.records)).parts, file),
-        section=lambda title, answer: tables_section(title, _all(answer, Screen(WIDEST))),
+        section=lambda title, answer: tables_section(title, _tables(answer, Screen(WIDEST), None)),
     ),
 )

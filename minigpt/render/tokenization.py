@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 from rich.text import Text
 
 from minigpt.render.candidates import PERCENT, next_token_table
 from minigpt.render.cells import beside, cell_len
 from minigpt.render.face import Face
-from minigpt.render.html import Section
 from minigpt.render.listing import Listing, Part, lines
 from minigpt.render.screen import WIDEST, Screen
 from minigpt.render.style import UNICODE, Symbols, bytes_label, fit, percent, quantity, quoted, token_label
@@ -177,30 +177,24 @@ def _quoted(piece: Boundary | ScoredToken, symbols: Symbols) -> str:
     return symbols.quote(fit(label, _LONGEST_QUOTE, symbols).rstrip())
 
 
-def _boundary_table(answer: Answer, screen: Screen) -> Iterator[Part]:
+def _boundary_table(answer: Answer, screen: Screen, *, on_page: bool = False) -> Iterator[Part]:
+    """The two lists; one below the other on a page, which has no lines in which both could stand."""
     end = answer.fields["boundary"]
     for record in answer.records:
         if end is None:
             yield from next_token_table(record, answer.text, screen)
+        elif on_page:
+            yield from chain(*_both(record, end, answer.text, screen))
         else:
             yield boundary_tables(record, end, answer.text, screen)
 
 
-def _boundary_section(title: str, answer: Answer) -> Section:
-    """One list below the other, as a page has no lines in which both could stand."""
-    end, screen = answer.fields["boundary"], Screen(WIDEST)
-    parts: list[Part] = []
-    for record in answer.records:
-        if end is None:
-            parts += next_token_table(record, answer.text, screen)
-        else:
-            given, earlier = _both(record, end, answer.text, screen)
-            parts += [*given, *earlier]
-    return tables_section(title, parts)
-
-
 FACES = (
-    Face(view=boundary.VIEW, table=_boundary_table, section=_boundary_section),
+    Face(
+        view=boundary.VIEW,
+        table=_boundary_table,
+        section=lambda title, answer: tables_section(title, _boundary_table(answer, Screen(WIDEST), on_page=True)),
+    ),
     Face(
         view=cut.VIEW,
         table=lambda answer, screen: cut_table(
