@@ -1,6 +1,7 @@
 """The gates and the state of a recurrent network over a text: a table, the text in the colours of a unit, a page."""
 
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from typing import Any
 
 from rich.text import Text
@@ -13,7 +14,7 @@ from minigpt.render.screen import Screen
 from minigpt.render.style import signed_sparkline, token_label
 from minigpt.render.table import Column, Table, token_column
 from minigpt.views import gates
-from minigpt.views.gates import Gate, StateStep
+from minigpt.views.gates import StateStep
 from minigpt.views.view import Answer
 
 _GATES = ("input", "forget", "output")
@@ -35,21 +36,18 @@ def _columns(steps: Sequence[StateStep], screen: Screen) -> list[Column[StateSte
     columns = [token_column(screen, most=1 + min(20, screen.width // 4), least=10, gap=1)]
     for name in _GATES if steps[0].forget else ():
         columns += [
-            Column(name, _SHARE + (name != "input"), _number(name, "mean", "{:.2f}".format)),
-            Column("<.1", _SHARE - 1, _number(name, "closed", "{:.0%}".format), drop=1),
-            Column(">.9", _SHARE - 1, _number(name, "open", "{:.0%}".format), drop=1),
+            Column(name, _SHARE + (name != "input"), _number(f"{name}.mean", "{:.2f}".format)),
+            Column("<.1", _SHARE - 1, _number(f"{name}.closed", "{:.0%}".format), drop=1),
+            Column(">.9", _SHARE - 1, _number(f"{name}.open", "{:.0%}".format), drop=1),
         ]
     if steps[0].forget:
         columns.append(Column("|cell|", _NORM, lambda step: f"{step.cell_norm:.2f}", drop=2))
     return [*columns, Column("|hidden|", _NORM + 2, lambda step: f"{step.hidden_norm:.2f}", drop=3)]
 
 
-def _number(name: str, field: str, show: Callable[[float], str]) -> Callable[[StateStep], str]:
-    def text(step: StateStep) -> str:
-        gate: Gate = getattr(step, name)
-        return show(getattr(gate, field))
-
-    return text
+def _number(path: str, show: Callable[[float], str]) -> Callable[[StateStep], str]:
+    number = attrgetter(path)
+    return lambda step: show(number(step))
 
 
 def unit_course(steps: Sequence[StateStep], number: int, screen: Screen) -> Iterator[Text]:
@@ -102,7 +100,7 @@ def _section(title: str, answer: Answer) -> Section:
     if steps[0].forget:
         for name in _GATES:
             for field, words in (("mean", "mean"), ("closed", "share below 0.1"), ("open", "share above 0.9")):
-                values = [getattr(getattr(step, name), field) for step in steps]
+                values = list(map(attrgetter(f"{name}.{field}"), steps))
                 quantities.append(_quantity(f"{name} gate, {words}", values, limit=1.0))
         quantities.append(_quantity("cell, norm", [step.cell_norm or 0.0 for step in steps]))
     quantities.append(_quantity("hidden, norm", [step.hidden_norm for step in steps]))
