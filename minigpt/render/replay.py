@@ -81,7 +81,7 @@ def rescoring_table(rescoring: Rescoring, screen: Screen) -> Iterator[Text]:
     groups = f"{'surprisal':>16}{'rank':>16}" if ranked else f"{'surprisal':>16}"
     yield Text(groups.rjust(table.cells), "bold")
     yield from table.lines(rows)
-    yield _totals(rescoring, screen)
+    yield from _totals(rescoring, screen)
 
 
 def _places(rows: Sequence[RescoredToken]) -> Iterator[Column[RescoredToken]]:
@@ -95,7 +95,7 @@ def _number(name: str, row: RescoredToken) -> str:
     return f"{getattr(row, name):,}"
 
 
-def _totals(rescoring: Rescoring, screen: Screen) -> Text:
+def _totals(rescoring: Rescoring, screen: Screen) -> Iterator[Text]:
     a, b = safe_text(rescoring.checkpoint), safe_text(rescoring.other_checkpoint)
     shown = len(rescoring.most_different)
     if all(row.surprisal_bits == row.other_surprisal_bits for row in rescoring.most_different):
@@ -104,14 +104,10 @@ def _totals(rescoring: Rescoring, screen: Screen) -> Text:
         which = "all tokens, those first at which A and B differ most"
     else:
         which = f"the {shown:,} of {quantity(rescoring.tokens, 'token')} at which A and B differ most"
-    return Text("\n").join(
-        [
-            screen.caption(f"A {a}, from the trace", f"B {b}, on the same tokens"),
-            screen.caption(
-                quantity(rescoring.tokens, "token"),
-                f"A {rescoring.bits_per_token:.2f} bits per token",
-                f"B {rescoring.other_bits_per_token:.2f} bits per token",
-            ),
-            screen.caption(which, "surprisal in bits, of the raw softmax"),
-        ]
+    yield screen.caption(f"A {a}, from the trace", f"B {b}, on the same tokens")
+    yield screen.caption(
+        quantity(rescoring.tokens, "token"),
+        f"A {rescoring.bits_per_token:.2f} bits per token",
+        f"B {rescoring.other_bits_per_token:.2f} bits per token",
     )
+    yield screen.caption(which, "surprisal in bits, of the raw softmax")

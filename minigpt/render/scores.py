@@ -123,12 +123,8 @@ def file_score_caption(total: FileScore, screen: Screen) -> Text:
     first = "the first token of each document has no context and is left out"
     if total.rolling:
         first = "first tokens follow a bos token or end-of-text"
-    return Text("\n").join(
-        [
-            screen.caption(counted, _windows(total)),
-            screen.caption("perplexity is exp(nats per token)", first),
-        ]
-    )
+    captions = screen.caption(counted, _windows(total)), screen.caption("perplexity is exp(nats per token)", first)
+    return Text("\n").join(captions)
 
 
 def _windows(total: FileScore) -> str:

@@ -13,10 +13,11 @@ from minigpt.render.candidates import PERCENT, adds_up, other_names, question
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
 from minigpt.render.html import Section, text_before
+from minigpt.render.listing import Listing
 from minigpt.render.machine import write_rows
 from minigpt.render.screen import Screen
 from minigpt.render.style import UNICODE, Symbols, percent, quantity, signed_bits, token_label
-from minigpt.render.table import Column, Table, bar_column
+from minigpt.render.table import Column, bar_column
 from minigpt.views import without
 from minigpt.views.without import ChangedNext, ChangedToken
 
@@ -57,12 +58,9 @@ def changed_table(record: ChangedNext, after: str, screen: Screen) -> Text:
             style=lambda token: change_style(token.change_bits),
         ),
     ]
-    table = Table(columns, screen, rows)
-    lines = list(table.lines(rows))
-    if other.count:
-        lines.append(table.foot(0, *other_names(other.count)))
-    lines += [screen.caption(*parts) for parts in _captions(record, screen.symbols, question(after, screen))]
-    return Text("\n").join(lines)
+    table = Listing(columns=columns, rows=rows, screen=screen, caption="", feet=(other_names(other.count),))
+    captions = _captions(record, screen.symbols, question(after, screen))
+    return Text("\n").join([*table.lines(), *(screen.caption(*parts) for parts in captions)])
 
 
 def _most(record: ChangedNext) -> float:
