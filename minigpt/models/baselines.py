@@ -14,14 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minigpt.models.functional import dropout
-from minigpt.models.gpt import embedding
+from minigpt.models.gpt import TokenModel, embedding
 from minigpt.settings import ModelConfig
 
 State = tuple[Tensor, ...]  # each [B, ...]: all that a model knows of the tokens so far
 Self = TypeVar("Self", bound="Baseline")
 
 
-class Baseline(nn.Module, ABC):
+class Baseline(TokenModel, ABC):
     """`model(ids_BT)` gives the logits [B, T, V] from an empty state; `read` continues from a given state."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -59,14 +59,6 @@ class Baseline(nn.Module, ABC):
     @abstractmethod
     def advance(self, x_BTC: Tensor, state: State | None) -> tuple[Tensor, State]:
         """The output for the token vectors [B, T, C], and the state after the last of them."""
-
-    @property
-    def device(self) -> torch.device:
-        return self.wte.weight.device
-
-    def parameter_count(self) -> int:
-        """The number of parameters, with the tied output head counted once."""
-        return sum(p.numel() for p in self.parameters())
 
 
 class WindowNet(Baseline):

@@ -13,17 +13,17 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from minigpt.models.functional import linear
-from minigpt.models.gpt import embedding
+from minigpt.models.gpt import TokenModel, embedding
 from minigpt.settings import ModelConfig, require
 
 PADDING = -100  # in place of an id, where a text of a batch is shorter than the longest
 State = tuple[Tensor, ...]  # each [B, ...]: all that a decoder needs of the source and of the target so far
 
 
-class EncoderDecoder(nn.Module, ABC):
+class EncoderDecoder(TokenModel, ABC):
     """`model(ids_BN)` gives the logits [B, N, V] of pairs as sequences; `pair_logits` those of a padded batch."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -84,14 +84,6 @@ class EncoderDecoder(nn.Module, ABC):
     def head(self, y: Tensor) -> Tensor:
         """A logit for each token: the product with its vector."""
         return linear(y, self.wte.weight)
-
-    @property
-    def device(self) -> torch.device:
-        return self.wte.weight.device
-
-    def parameter_count(self) -> int:
-        """The number of parameters, with the tied output head counted once."""
-        return sum(p.numel() for p in self.parameters())
 
 
 @torch.inference_mode()

@@ -132,7 +132,21 @@ def embedding(rows: int, width: int) -> nn.Embedding:
     return nn.Embedding.from_pretrained(torch.empty(rows, width), freeze=False)
 
 
-class GPT(nn.Module):
+class TokenModel(nn.Module):
+    """A model with a vector for each token, `wte`."""
+
+    wte: nn.Embedding
+
+    @property
+    def device(self) -> torch.device:
+        return self.wte.weight.device
+
+    def parameter_count(self) -> int:
+        """The number of parameters, with a tied output head counted once."""
+        return sum(p.numel() for p in self.parameters())
+
+
+class GPT(TokenModel):
     """A decoder-only transformer. `GPT(config)(ids_BT)` gives the logits [B, T, V]: row t predicts token t + 1."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -206,11 +220,3 @@ class GPT(nn.Module):
     @property
     def blocks(self) -> list[Block]:
         return [block for block in self.h if isinstance(block, Block)]
-
-    @property
-    def device(self) -> torch.device:
-        return self.wte.weight.device
-
-    def parameter_count(self) -> int:
-        """The number of parameters, with a tied output head counted once."""
-        return sum(p.numel() for p in self.parameters())
