@@ -9,7 +9,7 @@ from rich.text import Text
 
 from minigpt.render.candidates import PERCENT, adds_up, other_names, question
 from minigpt.render.cells import cell_len
-from minigpt.render.face import Face
+from minigpt.render.face import Face, each
 from minigpt.render.listing import Listing, Part
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, fit_end, or_dash, percent, quantity, safe_text, token_label
@@ -175,11 +175,7 @@ def _name(path: Path) -> str:
 FACES = (
     Face(
         view=against.NEXT,
-        table=lambda answer, screen: (
-            part
-            for record in answer.records
-            for part in compared_next_table(record, answer.text, _names(answer), screen)
-        ),
+        table=each(lambda record, answer, screen: compared_next_table(record, answer.text, _names(answer), screen)),
     ),
     Face(view=against.EVERY, table=_text_table),
 )

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
-from typing import NamedTuple, TextIO
+from typing import NamedTuple
 
 from rich.text import Text
 
 from minigpt.render.attention import head_data, share_cell
 from minigpt.render.cells import cell_len, resized
-from minigpt.render.face import Face
+from minigpt.render.face import Face, each
 from minigpt.render.html import Section
 from minigpt.render.machine import write_alignment
 from minigpt.render.screen import Screen
@@ -17,7 +17,6 @@ from minigpt.render.style import UNICODE, Symbols, bytes_label, fit, percent
 from minigpt.text.records import Token
 from minigpt.views import alignment
 from minigpt.views.alignment import AlignmentGrid
-from minigpt.views.view import Answer
 
 _NUMBER = 4  # cells of `100` and a gap
 _END = "<end>"
@@ -105,20 +104,6 @@ def _caption(grid: AlignmentGrid, screen: Screen, *, sharpest: bool) -> Text:
     )
 
 
-def _table(answer: Answer, screen: Screen) -> Iterator[Text]:
-    for grid in answer.records:
-        yield from alignment_table(grid, screen, sharpest=answer.facts.get("sharpest", False))
-
-
-def _csv(answer: Answer, file: TextIO) -> None:
-    for grid in answer.records:
-        write_alignment(grid, file)
-
-
-def _section(title: str, answer: Answer) -> Section:
-    return alignment_section(title, tuple(answer.records), answer.facts.get("chosen"))
-
-
 def alignment_section(
     title: str, grids: Sequence[AlignmentGrid], chosen: tuple[int, int | None] | None = None
 ) -> Section:
@@ -143,4 +128,13 @@ def _rate_note(rate: float | None) -> str:
     return "" if rate is None else f"alignment error rate {percent(rate, 1)}"
 
 
-FACES = (Face(view=alignment.VIEW, table=_table, csv=_csv, section=_section),)
+FACES = (
+    Face(
+        view=alignment.VIEW,
+        table=each(
+            lambda grid, answer, screen: alignment_table(grid, screen, sharpest=answer.facts.get("sharpest", False))
+        ),
+        csv=lambda answer, file: write_alignment(next(iter(answer.records)), file),
+        section=lambda title, answer: alignment_section(title, tuple(answer.records), answer.facts.get("chosen")),
+    ),
+)

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, TextIO
+from typing import Any
 
 from rich.text import Text
 
 from minigpt.render.cells import cell_len
-from minigpt.render.face import Face
+from minigpt.render.face import Face, each
 from minigpt.render.html import Section
 from minigpt.render.listing import Listing, Part
 from minigpt.render.machine import write_grid, write_rows
@@ -187,16 +187,6 @@ def _share(seen: LookedAtWord, symbols: Symbols) -> str:
     return f"{visible(seen.text, symbols)} {100 * seen.weight:.0f}%"
 
 
-def _grid_table(answer: Answer, screen: Screen) -> Iterator[Text]:
-    for grid in answer.records:
-        yield from grid_table(grid, screen, scores=answer.facts.get("scores", False))
-
-
-def _grid_csv(answer: Answer, file: TextIO) -> None:
-    for grid in answer.records:
-        write_grid(grid, file)
-
-
 def _section(title: str, answer: Answer) -> Section:
     return attention_section(title, tuple(answer.records), answer.facts.get("chosen"))
 
@@ -229,9 +219,14 @@ FACES = (
         csv=lambda answer, file: write_rows(HeadSummary, answer.records, file),
         section=_section,
     ),
-    Face(view=attention.VIEW, table=_grid_table, csv=_grid_csv, section=_section),
+    Face(
+        view=attention.VIEW,
+        table=each(lambda grid, answer, screen: grid_table(grid, screen, scores=answer.facts.get("scores", False))),
+        csv=lambda answer, file: write_grid(next(iter(answer.records)), file),
+        section=_section,
+    ),
     Face(
         view=shared_word.VIEW,
-        table=lambda answer, screen: (part for shared in answer.records for part in shared_word_table(shared, screen)),
+        table=each(lambda shared, answer, screen: shared_word_table(shared, screen)),
     ),
 )

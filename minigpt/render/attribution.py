@@ -6,14 +6,13 @@ from rich.text import Text
 
 from minigpt.render.candidates import explained
 from minigpt.render.cells import cell_len
-from minigpt.render.face import Face
+from minigpt.render.face import Face, each
 from minigpt.render.listing import Listing, Part
 from minigpt.render.screen import Screen
 from minigpt.render.style import quantity, signed_bits, token_label
 from minigpt.render.table import Bar, Column
 from minigpt.views import attribution
 from minigpt.views.attribution import Attribution, TokenEffect
-from minigpt.views.view import Answer
 
 _LONGEST_TOKEN, _SHORTEST_BAR = 24, 9  # cells
 
@@ -59,9 +58,4 @@ def _captions(record: Attribution, screen: Screen) -> Iterator[Text]:
     )
 
 
-def _table(answer: Answer, screen: Screen) -> Iterator[Part]:
-    for record in answer.records:
-        yield from attribution_table(record, screen)
-
-
-FACES = (Face(view=attribution.VIEW, table=_table),)
+FACES = (Face(view=attribution.VIEW, table=each(lambda record, answer, screen: attribution_table(record, screen))),)

@@ -7,7 +7,7 @@ from functools import partial
 
 from rich.text import Text
 
-from minigpt.render.face import Face
+from minigpt.render.face import Face, each
 from minigpt.render.listing import Listing, Part
 from minigpt.render.machine import write_csv
 from minigpt.render.screen import Screen
@@ -225,9 +225,7 @@ def _stage(stage: Stage) -> str:
 FACES = (
     Face(
         view=probs.NEXT,
-        table=lambda answer, screen: (
-            part for record in answer.records for part in next_token_table(record, answer.text, screen)
-        ),
+        table=each(lambda record, answer, screen: next_token_table(record, answer.text, screen)),
         csv=lambda answer, file: write_csv(answer.records, file),
         section=lambda title, answer: text_section(title, answer.records, before=answer.text),
     ),

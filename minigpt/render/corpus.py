@@ -18,7 +18,7 @@ from minigpt.render.candidates import (
     raw_shown,
 )
 from minigpt.render.cells import cell_len
-from minigpt.render.face import Face
+from minigpt.render.face import Face, each
 from minigpt.render.listing import Listing, Part
 from minigpt.render.screen import Screen
 from minigpt.render.style import (
@@ -215,8 +215,6 @@ def verbatim_caption(report: VerbatimReport, screen: Screen) -> Text:
 FACES = (
     Face(
         view=corpus.VIEW,
-        table=lambda answer, screen: (
-            part for record in answer.records for part in corpus_table(record, answer.text, screen)
-        ),
+        table=each(lambda record, answer, screen: corpus_table(record, answer.text, screen)),
     ),
 )

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TextIO
+from functools import wraps
+from typing import Any, TextIO
 
 from rich.text import Text
 
@@ -12,13 +13,26 @@ from minigpt.render.screen import WIDEST, Screen
 from minigpt.render.table_page import tables_section
 from minigpt.views.view import Answer, View
 
+Tables = Callable[[Answer, Screen], Iterable[Part]]
+
+
+def each(table: Callable[[Any, Answer, Screen], Iterable[Part]]) -> Tables:
+    """The tables of all records of an answer, one below the other."""
+
+    @wraps(table)
+    def tables(answer: Answer, screen: Screen) -> Iterator[Part]:
+        for record in answer.records:
+            yield from table(record, answer, screen)
+
+    return tables
+
 
 @dataclass(frozen=True, kw_only=True)
 class Face:
     """How a view is shown: as tables and text, perhaps as CSV, and on a page as its own section, or the same tables."""
 
     view: View
-    table: Callable[[Answer, Screen], Iterable[Part]]
+    table: Tables
     csv: Callable[[Answer, TextIO], None] | None = None
     section: Callable[[str, Answer], Section] | None = None
 
