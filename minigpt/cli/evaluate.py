@@ -15,7 +15,7 @@ from minigpt.render.pair_scores import pair_score_lines
 from minigpt.render.progress import WorkDisplay
 from minigpt.render.scores import file_score_caption, score_table
 from minigpt.sampling.records import FileScore, PairScore
-from minigpt.settings import Machine, TextFormat, Weights, Windows, require
+from minigpt.settings import Machine, TextFormat, Weights, Windows
 
 
 @command
@@ -45,7 +45,6 @@ def evaluate(
     [bold]minigpt evaluate pairs.tsv -c checkpoints/translations[/bold]
         a model of pairs: its loss, and what it writes
     """
-    require(not (json and csv), f"{named('json')} and {named('csv')} exclude each other.")
     from minigpt.app.evaluate_run import Evaluation
 
     evaluation = Evaluation.open(checkpoint, windows, weights, machine)

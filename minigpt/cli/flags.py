@@ -47,6 +47,8 @@ def command(function: Command, *, quiet: bool = True) -> Command:
             in_groups = {name: value for name, value in chosen.items() if name not in own}
             built = {name: build(kind, in_groups) for name, kind in groups.items()}
             rest = {name: given if hints[name] is Given else values[name] for name in own.keys() - groups.keys()}
+            both = values.get("json") and values.get("csv")
+            require(not both, f"{named('json')} and {named('csv')} exclude each other.")
             function(**built, **rest)
 
     run.__name__, run.__doc__ = function.__name__, function.__doc__

@@ -35,9 +35,8 @@ def with_views(name: str) -> Callable[[Command], Command]:
     return typed
 
 
-def _chosen_face(command: str, flags: Settings, json: bool, csv: bool, html: Path | None) -> Face:
+def _chosen_face(command: str, flags: Settings, csv: bool, html: Path | None) -> Face:
     """The view that is asked for, checked as far as possible before a model is loaded."""
-    require(not (json and csv), f"{named('json')} and {named('csv')} exclude each other.")
     faces = faces_of(command)
     view = chosen_view([face.view for face in faces], flags)
     face = next(face for face in faces if face.view is view)
@@ -51,7 +50,7 @@ def _chosen_face(command: str, flags: Settings, json: bool, csv: bool, html: Pat
 
 def inspect(command: str, flags: Settings, json: bool, csv: bool, html: Path | None, **asked: Any) -> None:
     """Ask the view that the flags choose, and show its answer. `asked`: for `minigpt.app.inspect_run.question`."""
-    face = _chosen_face(command, flags, json, csv, html)
+    face = _chosen_face(command, flags, csv, html)
     view = face.view
     from minigpt.app import inspect_run
 

@@ -11,10 +11,8 @@ from minigpt.checkpoint.records import RunSummary
 from minigpt.checkpoint.runs import RUNS
 from minigpt.cli.console import note, print_lines
 from minigpt.cli.flags import command, csv_flag, json_flag
-from minigpt.errors import named
 from minigpt.render.machine import to_json, write_rows
 from minigpt.render.runs import runs_table
-from minigpt.settings import require
 
 
 @command
@@ -29,7 +27,6 @@ def runs(
     [bold]minigpt runs --dir elsewhere --json[/bold]
         another folder, for another program
     """
-    require(not (json and csv), f"{named('json')} and {named('csv')} exclude each other.")
     from minigpt.checkpoint.listing import list_runs
 
     found = list_runs(folder)
