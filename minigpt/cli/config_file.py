@@ -71,7 +71,9 @@ def _apply(ctx: typer.Context, files: list[ConfigFile] | None) -> list[ConfigFil
     for key, value in file.values.items():
         name = key.replace("-", "_")
         parameter = known.get(name)
-        _check_shape(file.path, key, value)
+        if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value)):
+            shown = brief(key)
+            raise _refusal(f"{file.path}: {shown} is a table. Write every setting at the top, without [{shown}].")
         if parameter is None:
             raise _refusal(f"{file.path}: {_unknown(key, name, list(known))}")
         if parameter.name in values:
@@ -89,11 +91,6 @@ def _parameters(ctx: typer.Context) -> dict[str, Any]:
         for name in long or [parameter.name or ""]:
             named[name.removeprefix("--").replace("-", "_")] = parameter
     return {name: parameter for name, parameter in named.items() if name not in ("help", "config")}
-
-
-def _check_shape(path: str, key: str, value: Any) -> None:
-    if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value)):
-        raise _refusal(f"{path}: {brief(key)} is a table. Write every setting at the top, without [{brief(key)}].")
 
 
 def _unknown(key: str, name: str, known: list[str]) -> str:

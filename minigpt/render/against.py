@@ -63,10 +63,13 @@ def compared_next_table(record: ComparedNext, after: str, names: tuple[str, str]
 
 
 def _next_captions(record: ComparedNext, after: str, names: tuple[str, str], screen: Screen) -> Iterator[Text]:
-    shown = math.fsum(token.raw_prob for token in record.tokens)
+    symbols, shown = screen.symbols, math.fsum(token.raw_prob for token in record.tokens)
     other_shown = math.fsum(token.other_raw_prob for token in record.tokens)
     apart = [token for token in record.moved if token.raw_prob != token.other_raw_prob]
-    moved = ", ".join(_moved(token, screen.symbols) for token in apart)
+    moved = ", ".join(
+        f"{token_label(token, symbols)} {percent(token.raw_prob)} {symbols.arrow} {percent(token.other_raw_prob)}"
+        for token in apart
+    )
     others = len(record.tokens) + record.rest - len(apart)
     less = f"; {quantity(others, 'other token')} by less" if others else ""
     yield screen.caption(
@@ -81,11 +84,6 @@ def _next_captions(record: ComparedNext, after: str, names: tuple[str, str], scr
         f"{record.other_divergence_bits:.3f} of the first from the second",
     )
     yield screen.caption(f"moved most: {moved}{less}") if moved else Text()
-
-
-def _moved(token: ComparedToken, symbols: Symbols) -> str:
-    label = token_label(token, symbols)
-    return f"{label} {percent(token.raw_prob)} {symbols.arrow} {percent(token.other_raw_prob)}"
 
 
 def compared_text_table(spans: Iterable[ComparedSpan], names: tuple[str, str], screen: Screen) -> Listing[ComparedSpan]:

@@ -74,7 +74,7 @@ def _falls(comparison: Comparison, seen: int) -> tuple[str, dict[str, float]]:
         stretches = list(octaves(contender.loss_nats_by_position or ()))
         full = next((stretch for stretch in stretches if stretch[1] >= seen), None)
         if full is not None:
-            first, last = _range(full), _range(stretches[-1])
+            first, last = _range(*full[:2]), _range(*stretches[-1][:2])
             fall = round(_mean(full[2]) - _mean(stretches[-1][2]), 3)  # as it is shown
             falls[contender.model] = fall + 0.0  # not -0.0
     what = f"From {first} to {last} tokens seen, the loss falls by these nats a token"
@@ -133,30 +133,20 @@ def _position_by_part(comparison: Comparison) -> Claim:
 
 
 def _exact(comparison: Comparison) -> Claim:
-    (first, last), falls = _lengths(comparison), dict[str, float]()
-    shown = []
+    lengths = source_lengths(comparison) or [(0, 0)]
+    first, last, falls, shown = lengths[0], lengths[-1], dict[str, float](), []
     for contender in comparison.contenders:
         points = contender.translations.exact_by_length if contender.translations else None
         short, long = y_at(points, first[1]), y_at(points, last[1])
         if short is not None and long is not None:
             falls[contender.model] = round(short, 3) - round(long, 3)  # as it is shown
             shown.append(f"{NAMES[contender.model]} {short:.1%} and {long:.1%}")
-    what = f"Exact translations of sources of {_ends_of(first)} and of {_ends_of(last)} tokens"
+    what = f"Exact translations of sources of {_range(*first)} and of {_range(*last)} tokens"
     return Claim(
         "One vector forgets long sources, because it must hold them whole; attention goes back to what it needs.",
         (f"{what}: {'; '.join(shown)}." if shown else "")
         + _verdict(falls, _THREE, lambda of: of["seq2seq"] > max(of["seq2seq-attention"], of["transformer"])),
     )
-
-
-def _lengths(comparison: Comparison) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The shortest and the longest sources by which exact translations are counted."""
-    ranges = source_lengths(comparison) or [(0, 0)]
-    return ranges[0], ranges[-1]
-
-
-def _ends_of(range_: tuple[int, int]) -> str:
-    return f"{range_[0]}-{range_[1]}" if range_[0] < range_[1] else f"{range_[1]}"
 
 
 def _pairs_time(comparison: Comparison) -> Claim:
@@ -274,8 +264,7 @@ def _growth(points: Points | None) -> float | None:
     return points[-1][1] / points[0][1] if points and points[0][1] else None
 
 
-def _range(stretch: tuple[int, int, Points]) -> str:
-    first, last, _ = stretch
+def _range(first: int, last: int) -> str:
     return f"{first}" if first == last else f"{first}-{last}"
 
 
