@@ -8,12 +8,13 @@ from typing import NamedTuple
 from rich.text import Text
 
 from minigpt.render.attention import head_data, share_cell
-from minigpt.render.cells import cell_len, resized
+from minigpt.render.cells import cell_len
 from minigpt.render.face import Face, each
 from minigpt.render.html import Section
 from minigpt.render.machine import write_alignment
 from minigpt.render.screen import Screen
 from minigpt.render.style import UNICODE, Symbols, bytes_label, fit, percent
+from minigpt.render.table import Column, blocks
 from minigpt.text.records import Token
 from minigpt.views import alignment
 from minigpt.views.alignment import AlignmentGrid
@@ -71,18 +72,12 @@ def alignment_table(grid: AlignmentGrid, screen: Screen, *, sharpest: bool = Fal
     headings = [str(number) for number in range(1, len(cells) + 1)] if numbered else words.source
     if numbered:
         cells = [_NUMBER] * len(cells)
-    step = max(1, room // _NUMBER) if numbered else len(cells)
-    for first in range(0, len(cells), step):
-        if first:
-            yield Text()
-        shown = range(first, min(first + step, len(cells)))
-        head = "".join(" " * (cells[at] - cell_len(headings[at])) + headings[at] for at in shown)
-        yield Text(" " * (width + 1) + head, "bold")
-        for word, weights in zip(words.target, words.weights, strict=True):
-            line = Text(f" {resized(fit(word, width, symbols), width)}")
-            for at in shown:
-                line.append_text(share_cell(weights[at], cells[at], symbols))
-            yield line
+
+    def column(at: int) -> Column[int]:
+        return Column(headings[at], cells[at], lambda row: share_cell(words.weights[row][at], cells[at], symbols))
+
+    target = Column[int]("", width + 1, words.target.__getitem__, left=True, gap=1)
+    yield from blocks([target, *map(column, range(len(cells)))], range(len(words.target)), screen)
     if numbered:
         named = zip(headings, words.source, strict=True)
         yield screen.caption(

@@ -19,9 +19,8 @@ def beam_table(targets: Sequence[BeamTarget], source: str, screen: Screen) -> It
         Column[BeamTarget]("per token", 11, lambda each: f"{each.log_prob_nats_per_token:,.4f}", drop=2),
         Column[BeamTarget]("tokens", 8, lambda each: f"{each.tokens:,}", drop=1),
     ]
-    table, cut = Table(columns, screen, targets), sum(each.stopped_by == "max-tokens" for each in targets)
-    yield table.heading()
-    yield from map(table.line, targets)
+    yield from Table(columns, screen, targets).lines(targets)
+    cut = sum(each.stopped_by == "max-tokens" for each in targets)
     yield screen.caption(
         f"{quantity(len(targets), 'target')} of {quoted(source.strip(), screen.width // 2, screen.symbols)}",
         "ln p: the logarithm of a target's probability, its end included",

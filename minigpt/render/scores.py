@@ -12,6 +12,7 @@ from rich.text import Text
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
 from minigpt.render.heat import SCALES
+from minigpt.render.listing import Listing
 from minigpt.render.machine import write_csv
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, fit_end, following, percent, quantity, safe_text, token_label
@@ -53,13 +54,13 @@ def every_token_table(records: Iterable[StepRecord], tokens: Iterable[Token], sc
             fills=True,
         ),
     ]
-    table = Table(columns, screen)
-    yield table.heading()
-    for record in records:
-        if record.chosen is None or record.surprisal_bits is None or record.entropy_bits is None:
-            yield table.note(record, "no context: not predicted")
-        else:
-            yield table.line(record)
+    return Listing(
+        columns=columns,
+        rows=records,
+        screen=screen,
+        caption="Each token of the text",
+        note=lambda record: "" if record.chosen else "no context: not predicted",
+    ).lines()
 
 
 _FIRST = "the first token has no context and is left out"
