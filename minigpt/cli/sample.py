@@ -22,15 +22,7 @@ from minigpt.render.scores import sample_caption
 from minigpt.render.screen import Screen
 from minigpt.render.style import quantity
 from minigpt.sampling.records import SampleEnd
-from minigpt.settings import (
-    AskedFilters,
-    Drawing,
-    Machine,
-    SampleKept,
-    SampleShown,
-    SampleSource,
-    Weights,
-)
+from minigpt.settings import AskedFilters, Drawing, Machine, SampleKept, SampleShown, SampleSource, Weights
 from minigpt.views.verbatim import VerbatimReport
 
 if TYPE_CHECKING:

@@ -225,8 +225,5 @@ FACES = (
         csv=lambda answer, file: write_grid(next(iter(answer.records)), file),
         section=_section,
     ),
-    Face(
-        view=shared_word.VIEW,
-        table=each(lambda shared, answer, screen: shared_word_table(shared, screen)),
-    ),
+    Face(view=shared_word.VIEW, table=each(lambda shared, answer, screen: shared_word_table(shared, screen))),
 )

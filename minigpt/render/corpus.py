@@ -212,9 +212,4 @@ def verbatim_caption(report: VerbatimReport, screen: Screen) -> Text:
     )
 
 
-FACES = (
-    Face(
-        view=corpus.VIEW,
-        table=each(lambda record, answer, screen: corpus_table(record, answer.text, screen)),
-    ),
-)
+FACES = (Face(view=corpus.VIEW, table=each(lambda record, answer, screen: corpus_table(record, answer.text, screen))),)

@@ -6,15 +6,7 @@ from rich.text import Text
 
 from minigpt.render.cells import beside
 from minigpt.render.face import Face
-from minigpt.render.heatmap import (
-    ROOM_ON_PAGE,
-    HeatPicture,
-    Reduction,
-    heat_legend,
-    heat_lines,
-    heat_section,
-    room_for,
-)
+from minigpt.render.heatmap import ROOM_ON_PAGE, HeatPicture, Reduction, heat_legend, heat_lines, heat_section, room_for
 from minigpt.render.html import Section
 from minigpt.render.screen import Screen
 from minigpt.views import positions

@@ -196,9 +196,6 @@ FACES = (
         table=lambda answer, screen: history_table(tuple(answer.records), answer.text, screen),
         section=lambda title, answer: history_section(title, tuple(answer.records), answer.text),
     ),
-    Face(
-        view=history.BY_LAYER,
-        table=lambda answer, screen: layer_table(tuple(answer.records), answer.text, screen),
-    ),
+    Face(view=history.BY_LAYER, table=lambda answer, screen: layer_table(tuple(answer.records), answer.text, screen)),
     Face(view=lens.VIEW, table=lambda answer, screen: lens_table(tuple(answer.records), answer.text, screen)),
 )
