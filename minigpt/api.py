@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_type_hints, overload
 
 import torch
 
+from minigpt.app.opening import check_source
 from minigpt.app.train_run import TrainRequest
 from minigpt.checkpoint import folder as on_disk
 from minigpt.checkpoint.listing import snapshots
@@ -130,8 +131,7 @@ class Checkpoint(on_disk.Checkpoint):
         if stages := known.get("stages"):
             known["stages"] = tuple(name.replace("_", "-") for name in stages)
         if self.model.config.reads_pairs:
-            name = NAMES[self.model.config.model]
-            require(bool(text.strip()), f"{name[0].upper()}{name[1:]} needs a text to begin from.")
+            check_source(self.model.config, text)
             known = {"temperature": 0.0, **known}
         config = SampleConfig(**known)
         self.tokenizer.encode(text)  # check now, rather than when the first piece is requested

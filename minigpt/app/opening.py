@@ -13,7 +13,8 @@ from minigpt.models.device import is_surely_cpu
 from minigpt.models.kinds import gpt_of
 from minigpt.models.native import is_native
 from minigpt.models.threads import use_threads
-from minigpt.settings import Beginning, Machine, Reading, Weights
+from minigpt.settings import Beginning, Machine, ModelConfig, Reading, Weights, require
+from minigpt.settings.model import NAMES
 from minigpt.text.formats import check_argument, read_prompt, read_text
 
 if TYPE_CHECKING:
@@ -85,6 +86,12 @@ def given_text(argument: str | None, file: Path | None) -> str:
     if argument == "-" or (argument is None and not sys.stdin.isatty()):
         return read_prompt()
     return check_argument(argument or "")
+
+
+def check_source(config: ModelConfig, text: str) -> None:
+    """Raise ConfigError for a text that is no source for a model of pairs."""
+    name = NAMES[config.model]
+    require(bool(text.strip()), f"{name[0].upper()}{name[1:]} needs a text to begin from.")
 
 
 def text_to_look_at(argument: str | None, file: Path | None, *, advice: str) -> str:

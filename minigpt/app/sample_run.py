@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from minigpt.app.opening import Stages, given_text, open_checkpoint
+from minigpt.app.opening import Stages, check_source, given_text, open_checkpoint
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.reference import find_reference
 from minigpt.errors import MinigptError, named
@@ -90,8 +90,8 @@ class SampleRun:
         loaded = open_checkpoint(source.checkpoint, machine, weights, reading=source)
         config = replace(config, bias=read_biases(loaded.tokenizer, filters.biases))
         if loaded.model.config.reads_pairs:
+            check_source(loaded.model.config, text)
             name = NAMES[loaded.model.config.model]
-            require(bool(text.strip()), f"{name[0].upper()}{name[1:]} needs a text to begin from.")
             require(
                 kept.html is None,
                 f"{named('html')} is not for {name}: a page has one text, and not a source and a target.",

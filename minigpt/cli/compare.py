@@ -13,10 +13,10 @@ from minigpt.checkpoint.files import write_bytes, write_text
 from minigpt.cli.console import note, print_lines, say, stderr, stdout, working
 from minigpt.cli.flags import Given, Json, command
 from minigpt.cli.guard import importing
-from minigpt.cli.page import Html, check_page
+from minigpt.cli.page import Html, check_folder, check_page
 from minigpt.cli.signals import stop_signals
 from minigpt.contest.records import Comparison
-from minigpt.errors import OutputError, PackageError, named
+from minigpt.errors import PackageError, named
 from minigpt.render.compare import ComparingDisplay, comparison_caption, comparison_table
 from minigpt.render.compare_page import comparison_page
 from minigpt.render.machine import to_json
@@ -53,8 +53,8 @@ def compare(
     """
     started = time.perf_counter()
     check_picture("plot", plot)
-    if plot is not None and not plot.parent.is_dir():
-        raise OutputError(f"{named('plot', plot)}: there is no folder {plot.parent}.")
+    if plot is not None:
+        check_folder("plot", plot)
     require(
         wanted.resume is None or not given.keys() & _FIXED_AT_THE_START,
         f"{named('resume')} keeps what the comparison began with: leave out CORPUS and how to read it, {named('out')}, "

@@ -9,9 +9,10 @@ import typer
 
 from minigpt.checkpoint.files import write_text
 from minigpt.cli.console import note
-from minigpt.errors import ConfigError, OutputError, named
+from minigpt.errors import OutputError, named
 from minigpt.render.html import Section, page
 from minigpt.render.text_page import text_section
+from minigpt.settings import require
 
 if TYPE_CHECKING:
     from minigpt.app.sample_run import SampleRun
@@ -30,13 +31,18 @@ def check_page(path: Path | None) -> None:
     """Raise ConfigError for another file ending, OutputError if no page can be written, before the work begins."""
     if path is None:
         return
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise ConfigError(f"{named('html', path)} must end in .html: it would be overwritten.")
-    if not path.parent.is_dir():
-        raise OutputError(f"{named('html', path)}: there is no folder {path.parent}.")
+    is_page = path.suffix.lower() in (".html", ".htm")
+    require(is_page, f"{named('html', path)} must end in .html: it would be overwritten.")
+    check_folder("html", path)
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         why = "it is a folder" if path.is_dir() else f"the folder {path.parent} is not writable"
         raise OutputError(f"{named('html', path)} cannot be written: {why}.")
+
+
+def check_folder(name: str, path: Path) -> None:
+    """Raise OutputError if the folder of a file that this setting names is not there."""
+    if not path.parent.is_dir():
+        raise OutputError(f"{named(name, path)}: there is no folder {path.parent}.")
 
 
 def write_page(path: Path, title: str, sections: Sequence[Section], checkpoint: "Checkpoint") -> None:
