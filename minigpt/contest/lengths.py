@@ -12,11 +12,7 @@ from minigpt.training.plan import BASELINE_RATES
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)  # tried for each model
 PAIRS_RATES = (1e-3, 3e-3, 1e-2)
-USUAL_RATES = {
-    **BASELINE_RATES,
-    "gpt": 1e-3,
-    "transformer": 1e-3,
-}  # where none is tried: the best on the built-in text
+USUAL_RATES = {**BASELINE_RATES, "gpt": 1e-3, "transformer": 1e-3}  # where none is tried: the best on the built-in text
 WARMUP_PART = 20  # one in so many steps
 EVALUATIONS = 8  # on the way
 
