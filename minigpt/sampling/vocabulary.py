@@ -59,10 +59,13 @@ def list_tokens(rows_RV: np.ndarray, top: int, asked: Sequence[int]) -> Listed:
     """The `top` largest logits, best first, the lowest id first among equals, and then those of `asked` that are not
     among them, each once.
 
-    `rows_RV`, contiguous: the logits, and distributions of the same tokens.
+    `rows_RV`, contiguous and writable: the logits, and distributions of the same tokens. Raises IndexError for an
+    unknown token.
     """
     rows, size = rows_RV.shape
     top = min(top, size)
+    if asked and (min(asked) < 0 or max(asked) >= size):  # C would read beyond the rows
+        raise IndexError(f"There is no token {min(asked) if min(asked) < 0 else max(asked)} in a vocabulary of {size}.")
     loaded = library()
     if loaded is None or top + len(asked) > _FEW:
         return _by_numpy(rows_RV, top, asked)

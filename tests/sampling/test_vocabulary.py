@@ -92,7 +92,15 @@ def test_a_listing_is_the_best_tokens_then_those_asked_for_and_the_others_summed
     rows_RV = rows_of(logits_V, others)
     before = rows_RV.copy()
     order = sorted(range(size), key=lambda token: (-logits_V[token], token))
-    for top, asked in [(10, [size - 1]), (1, [0, size // 2, 0]), (0, [size // 3]), (3, []), (size, [0]), (70, [])]:
+    for top, asked in [
+        (10, [size - 1]),
+        (1, [0, size // 2, 0]),
+        (0, [size // 3]),
+        (3, []),
+        (size, [0]),
+        (70, []),
+        (0, []),
+    ]:
         found = list_tokens(rows_RV, top, asked)
         ids = list(dict.fromkeys([*order[:top], *asked]))
         assert found.ids == ids
@@ -102,6 +110,12 @@ def test_a_listing_is_the_best_tokens_then_those_asked_for_and_the_others_summed
         rest = [math.fsum(p for token, p in enumerate(row.tolist()) if token not in ids) for row in rows_RV[1:]]
         assert found.rest == pytest.approx(rest, rel=1e-14, abs=1e-300)
     assert np.array_equal(rows_RV, before)
+
+
+@pytest.mark.parametrize("unknown", [-1, 5, 2**40])
+def test_an_unknown_token_is_not_read(unknown: int) -> None:
+    with pytest.raises(IndexError, match=f"There is no token {unknown} in a vocabulary of 5"):
+        list_tokens(rows_of(logits_of(5)), 2, [3, unknown])
 
 
 def test_what_is_not_listed_is_summed_even_where_it_is_next_to_nothing() -> None:
