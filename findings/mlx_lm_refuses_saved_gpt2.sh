@@ -2,10 +2,10 @@
 # mlx-lm 0.32.2, transformers 5.24.0 (mlx 0.32.4, torch 2.13.0, Python 3.11): no GPT-2 that transformers has saved loads.
 #
 # mlx-lm has GPT-2 among its models, and reads it as OpenAI's own folder on the Hub is laid out. Two things in that are
-# not in what others write: a field n_ctx in config.json beside n_positions, which transformers 5 has given up, and
+# not in what others write: a field n_ctx in config.json beside n_positions, which transformers has given up, and
 # tensors whose names have no prefix. Every GPT2LMHeadModel is saved with "transformer." before them, so a GPT-2 that
-# somebody has trained is refused. With both put right by hand, the logits agree, and they do so for OpenAI's settings
-# alone: another activation_function is read as gelu_new without a word.
+# somebody has trained is refused. With both put right by hand, the logits agree, as long as
+# activation_function is OpenAI's: another one is read as gelu_new without a word.
 #
 # Expected: what save_pretrained writes is read, or refused where mlx-lm lacks something. Output seen:
 #   as saved: TypeError, missing n_ctx

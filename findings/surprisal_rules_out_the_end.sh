@@ -5,7 +5,7 @@
 # end-of-text token to minus infinity before the softmax, at every position, because it uses that token for padding. So
 # what it measures is the surprisal given that the text does not end here: each one is too low by -log(1 - P(end)).
 # Inside a sentence that is little, but after its full stop, where a model that was trained on short texts expects an
-# end, it can be most of it. Without padding, a single text gets the same numbers.
+# end, it can be most of it. A single text, which needs no padding, gets the same numbers.
 #
 # Expected: minus the model's log-probabilities. Output seen, for a model that ends half of its texts after a full stop:
 #   token  surprisal  the model's

@@ -5,7 +5,7 @@
 # scaled_dot_product_attention takes on the CPU (aten._scaled_dot_product_flash_attention_for_cpu), and an operation
 # without a formula counts as nothing. So the products of queries, keys and values, which grow with the square of the
 # context, are missing, forward and backward, and no warning is given. Under sdpa_kernel(SDPBackend.MATH), where the
-# same attention is made of plain products, all are counted, and so they are on the device "meta".
+# same attention is made of plain products, all are counted.
 #
 # Expected: 2 operations for each product of two numbers. Output seen, for projections of width 256 and the attention
 # between them, forward and backward (the full square, as this counter always counts it):

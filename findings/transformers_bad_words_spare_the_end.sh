@@ -3,7 +3,7 @@
 #
 # generate() never writes the tokens in bad_words_ids, the documentation says. The end-of-text token is taken off that
 # list before it is used, silently, so a text that must not end yet ends all the same. suppress_tokens, which takes the
-# ids without the inner brackets, forbids the end as well, and so do min_new_tokens and sequence_bias.
+# ids without the inner brackets, forbids the end as well, and so does sequence_bias.
 #
 # Expected: the best token that is not forbidden. Output seen, for a model that always ranks its tokens 0 (the end), 1, 2:
 #   nothing forbidden: [0]

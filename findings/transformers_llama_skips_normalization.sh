@@ -5,7 +5,8 @@
 # rebuilds LlamaTokenizer from the pieces and merges alone. With sentencepiece's own settings, under which a model is
 # trained to see ligatures and full-width letters as plain ones, and tabs and double blanks as one blank, none of that
 # happens any more; even with the settings of Llama, which normalize nothing, a blank at the beginning of a text is lost.
-# In transformers 4 this class asked sentencepiece itself. No warning is given, and the ids are valid.
+# In transformers 4 this class asked sentencepiece itself. No warning is given, and the ids are valid. (What happens to
+# a GPT-2's tokenizer.json, which is another way into the same library, is in transformers_rebuilds_gpt2_tokenizer.sh.)
 #
 # Expected: the ids that sentencepiece gives. Output seen:
 #   transformers 4.57.3, settings of Llama: 6 of 6 texts have the ids of sentencepiece

@@ -290,7 +290,7 @@ class Checkpoint(on_disk.Checkpoint):
     def _tokens(self, texts: Sequence[str], name: str = "track") -> list[int]:
         texts = [texts] if isinstance(texts, str) else texts
         _check_type(name, texts, tuple[str, ...])
-        return [single_token(self.tokenizer, text) for text in texts]
+        return list(dict.fromkeys(single_token(self.tokenizer, text) for text in texts))
 
     def _gpt(self, why: str) -> GPT:
         with concerning("path"):

@@ -110,8 +110,8 @@ class MinigptError(Exception):
 def concerning(setting: str) -> Iterator[None]:
     """Marks errors of loading a model as concerning this setting, whether the message names it or not.
 
-    A message that names `checkpoint`, which is all that loading a model knows, names this setting in its place. What
-    cannot be written is not about loading.
+    A message that names `checkpoint`, which is all that loading a model knows, names this setting in its place. An
+    OutputError is not about loading, and passes unchanged.
     """
     try:
         yield

@@ -124,7 +124,8 @@ def test_it_answers_as_its_parts_do(checkpoint: api.Checkpoint) -> None:
     assert checkpoint.attend(TEXT) == tuple(head_summaries(attention))
     assert checkpoint.attend(TEXT, layer=2) == attention_grid(attention, tokenizer, 2, None)
     assert checkpoint.attend(TEXT, layer=1, head=2) == attention_grid(attention, tokenizer, 1, 2)
-    assert checkpoint.by_layer(TEXT, track="#5") == tuple(by_layer(model, tokenizer, ids, tracked=[5]))
+    for track in ("#5", ["#5", "#5"]):
+        assert checkpoint.by_layer(TEXT, track=track) == tuple(by_layer(model, tokenizer, ids, tracked=[5]))
     assert checkpoint.attribution(TEXT).token.id == checkpoint.next(TEXT, top=1).candidates[0].id
     assert checkpoint.attribution(TEXT, "#7").token.id == 7
     parts, tracked = ["layer 1 head 2", "position 0"], {"tracked": [7], "top": 3}

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from minigpt.checkpoint.files import storable, write_bytes
-from minigpt.checkpoint.runs import find_run, newest_run, read_run
+from minigpt.app.plot_run import run_curves
+from minigpt.checkpoint.files import write_bytes
 from minigpt.cli.completion import complete_model
 from minigpt.cli.console import note, say, stdout
 from minigpt.cli.flags import command, json_flag
@@ -18,7 +18,6 @@ from minigpt.render.picture import check_picture, loss_picture, picture_format
 from minigpt.render.plot import loss_plot
 from minigpt.render.screen import Screen
 from minigpt.settings import CurveSettings, require
-from minigpt.training.curves import cautions, loss_curves
 from minigpt.training.records import LossCurves
 
 
@@ -48,18 +47,16 @@ def plot(
     """
     require(not (json and out), f"{named('json')} and {named('out')} exclude each other.")
     check_picture("out", out)
-    folders = list(dict.fromkeys(map(find_run, run) if run else [newest_run("or name the folder of a run")]))
-    logs = [read_run(folder) for folder in folders]
-    curves = loss_curves(logs, x=wanted.x, y=wanted.y, smooth=wanted.smooth, log=wanted.log)
-    note(*cautions(logs, curves))
+    found = run_curves(run, wanted)
+    note(*found.cautions)
     if json:
-        for curve, folder in zip(curves, folders, strict=True):
-            print(to_json(curve, path=storable(folder)))
+        for curve, path in zip(found.curves, found.paths, strict=True):
+            print(to_json(curve, path=path))
     elif out is not None:
-        write_bytes(out, loss_picture(curves, picture_format(out), log=wanted.log))
+        write_bytes(out, loss_picture(found.curves, picture_format(out), log=wanted.log))
         say(stdout(), str(out))
     else:
-        _print_plot(curves, log=wanted.log)
+        _print_plot(found.curves, log=wanted.log)
 
 
 def _print_plot(curves: Sequence[LossCurves], *, log: bool) -> None:

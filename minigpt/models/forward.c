@@ -1,4 +1,4 @@
-/* A GPT's forward pass on the CPU, with its cache: for one token, for some, or for whole texts. native.py calls it.
+/* A GPT's forward pass on the CPU, with its cache, and what a record then needs of the vocabulary. native.py calls it.
 
    A pass over few tokens (a step of decoding) reads every weight once and takes as long as that: each thread reads long
    stretches of memory from front to back, and all threads stay together from the first layer to the last. A pass over
@@ -21,6 +21,7 @@ enum { FLOAT, BFLOAT16, INT8 };
 enum { GELU_NEW, GELU, QUICK_GELU, RELU, SILU, TANH };
 
 enum {
+    INTERFACE = 1, /* counted up whenever the arguments of a function change that Python calls */
     FEW = 16,    /* tokens: with more of them, a product is computed in blocks */
     SLICES = 4,  /* the most threads of a pass over few */
     SUMMED = 32, /* products of a row and a vector that are added at once */
@@ -172,7 +173,7 @@ static long divide_many(const Pass *p, Thread me, ManyBuffers *b)
 int forward_level(int highest) { return choose_level(highest); }
 
 /* So that a library and a native.py of different ages are found out. */
-long forward_size(void) { return sizeof(Model) + sizeof(Block) + sizeof(Cache) + sizeof(Pass); }
+long forward_size(void) { return sizeof(Model) + sizeof(Block) + sizeof(Cache) + sizeof(Pass) + INTERFACE; }
 
 /* How many numbers `work` must hold for a pass with so many threads. */
 long forward_work(const Pass *p, int threads)

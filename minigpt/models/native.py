@@ -1,7 +1,7 @@
 """A GPT whose forward pass is C (forward.c), on the CPU and without torch, where it could be compiled.
 
-pip compiles it when it installs minigpt, if there is a C compiler; without one, torch does the same work, and
-minigpt starts and decodes more slowly.
+pip compiles it when it installs minigpt, if there is a C compiler; without one, torch does the same work, NumPy what
+follows over the vocabulary, and minigpt starts and decodes more slowly.
 """
 
 import ctypes
@@ -19,6 +19,7 @@ from minigpt.settings.model import ACTIVATIONS
 
 LARGEST_INT8 = 127
 _FLOAT, _BFLOAT16, _INT8 = range(3)
+_INTERFACE = 1  # as in forward.c
 _PAD = 64  # as in forward.c
 _FEW = 16
 _LINE = 64  # bytes of the cache
@@ -85,7 +86,7 @@ def library() -> ctypes.CDLL | None:
         loaded.softmax.argtypes, loaded.softmax.restype = (_AT, _SIZE, _AT), ctypes.c_double
         loaded.draw.argtypes, loaded.draw.restype = (_AT, _SIZE, ctypes.c_double), _SIZE
         loaded.list_tokens.argtypes, loaded.list_tokens.restype = (_AT, *(_SIZE,) * 4, _AT), _SIZE
-        fits = loaded.forward_size() == sum(map(ctypes.sizeof, (_Model, _Block, _Cache, _Pass)))
+        fits = loaded.forward_size() == sum(map(ctypes.sizeof, (_Model, _Block, _Cache, _Pass))) + _INTERFACE
     except (OSError, AttributeError):
         return None
     return loaded if fits else None
@@ -210,9 +211,9 @@ class NativeGPT:
     `weights` have GPT-2's names, without "transformer.", and are float32 arrays: matrices [in, out], embeddings [V, C]
     and [T, C], and lm_head.weight [V, C] unless it is tied. They are used in place: a mapped file is read as it is
     needed. With `copies`, all but the largest are copied when a text begins to be read token by token, so that they
-    begin with a line of the cache. With `dtype` bfloat16, matrices and embeddings are rounded to it; with `quantize`
-    int8, matrices are whole numbers from -127 to 127 with a scale for each output. Sums, norms, biases and the cache
-    are float32 in any case.
+    begin with a line of the cache, unless they do or are converted. With `dtype` bfloat16, matrices and embeddings are
+    rounded to it; with `quantize` int8, matrices are whole numbers from -127 to 127 with a scale for each output. Sums,
+    norms, biases and the cache are float32 in any case.
 
     The number of threads does not change a single bit of a logit, because each sum is computed by one thread. A token's
     logits are the same to the bit whether it is read alone or together with others, up to 16 at a time.
@@ -234,7 +235,7 @@ class NativeGPT:
         self.config, self.dtype, self.quantize = config, dtype, quantize
         self.library, self._kept = loaded, list[object]()  # what pointers point to
         self._matrices = _INT8 if quantize == "int8" else _BFLOAT16 if dtype == "bfloat16" else _FLOAT
-        self._to_copy = weights if copies and self._matrices == _FLOAT else {}
+        self._to_copy = dict(weights) if copies and self._matrices == _FLOAT else {}
         self._threads = StepThreads(most_threads())
         self._place(weights)
 
@@ -286,6 +287,8 @@ class NativeGPT:
 
         With `every`, the logits [B, T, V] after each. Raises IndexError for an unknown token.
         """
+        if self._to_copy and cache.length and len(ids[0]) == 1:
+            self._copy_weights(cache)
         if len(ids) == len(ids[0]) == 1 and not every:
             return self._read_one(int(ids[0][0]), cache)
         ids_BT = self._checked(ids, cache)
@@ -295,15 +298,18 @@ class NativeGPT:
         cache.length += T
         return logits
 
+    def _copy_weights(self, cache: NativeCache) -> None:
+        """Have them begin with a line of the cache from now on. Two threads may do so at once, in vain."""
+        weights, self._to_copy, cache.step = self._to_copy, {}, None
+        if weights:
+            self._place({name: in_lines(weight) for name, weight in weights.items()})
+
     def _read_one(self, token: int, cache: NativeCache) -> np.ndarray:
         """A step of decoding: logits [1, V]."""
         position, config = cache.length, self.config
         if not 0 <= token < config.vocab_size:  # C would read beyond the table
             raise IndexError(f"There is no token {token} in a vocabulary of {config.vocab_size}.")
         assert position < config.context, "a full cache takes no more"
-        if position and self._to_copy:
-            weights, self._to_copy, cache.step = self._to_copy, {}, None
-            self._place({name: in_lines(weight) for name, weight in weights.items()})
         step = cache.step
         if step is None:
             step = cache.step = _Step(self, cache)

@@ -84,8 +84,8 @@ static void await_pass(Seat *seat, unsigned long last)
     }
 }
 
-/* Moves the thread off a core that another of the pass computes on. Left to itself, Linux may wake it there, and take
-   a tenth of a second to find out that another core is idle. */
+/* Moves the thread off a core on which one before it began its last pass. Left to itself, Linux may wake it there, and
+   take a tenth of a second to find out that another core is idle. The thread may then use the same cores as before. */
 static void find_core(Seat *seat)
 {
 #ifdef __linux__
@@ -97,7 +97,10 @@ static void find_core(Seat *seat)
         for (Seat *before = seats; before < seat; before++) CPU_CLR(atomic_load(&before->core), &others);
         if (CPU_COUNT(&others) && !sched_setaffinity(0, sizeof others, &others)) {
             core = sched_getcpu();
-            sched_setaffinity(0, sizeof allowed, &allowed);
+            if (sched_setaffinity(0, sizeof allowed, &allowed)) { /* none of these is left: whichever there are */
+                memset(&allowed, 0xff, sizeof allowed);
+                sched_setaffinity(0, sizeof allowed, &allowed);
+            }
         }
     }
     atomic_store(&seat->core, core);

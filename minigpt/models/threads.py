@@ -12,9 +12,11 @@ _TRIAL = 4  # steps that tell how fast a number of threads is
 _STARTED, _AWAKE = 0.002, 0.01  # seconds until threads have started, and until the system has given each a core
 _CLEARLY = 0.9  # of the time of one thread: what all of them must stay below to be chosen
 _UPSET = 4  # times the usual: another program has taken a core
-_CREDIT = 0.01  # seconds: as fast as in its trial, a number just chosen counts for so long; any step may be interrupted
-_PATIENCE = 100  # the next trial follows after so many times as long as the last one took, or lost if it was in vain
-_LEAST_PATIENCE = 10  # times as long as the last one took, however little it lost
+# Seconds for which a number just chosen is credited with the speed of its trial: a single slow step counts for little.
+_CREDIT = 0.01
+# The next trial follows after so many times the length of the last one, or, if that changed nothing, the time it lost.
+_PATIENCE = 100
+_LEAST_PATIENCE = 10  # times the length of the last trial, however little it lost
 
 _given: list[int] = []  # the number that was asked for, if any
 
@@ -107,7 +109,7 @@ class StepThreads:
         lost = self._spent if chosen == self.count else self._spent - self._steps * self._usual[chosen]
         self._trying, self._rest, self._spent = False, max(_PATIENCE * lost, _LEAST_PATIENCE * self._spent), 0.0
         self._use(chosen, now)
-        self._in_steps, self._steps = _CREDIT, _CREDIT / self._usual[self.count]
+        self._in_steps, self._steps = _CREDIT, _CREDIT / max(self._usual[self.count], 1e-9)
 
     def _use(self, count: int, now: float) -> None:
         self.count, self._began, self._steps, self._in_steps = count, now, 0.0, 0.0

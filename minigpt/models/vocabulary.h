@@ -6,11 +6,11 @@
 #define PARTS 16
 #endif
 
-/* e^x for x <= 0, as 2^n e^r: of the Taylor series of e^r, what is left out is below half a unit in the last place.
-   Half of the range lies below the smallest double without leading zeros, so the power is applied in two steps. */
+/* e^x for x <= 0, as 2^n e^r with r of at most ln 2 / 2: of the Taylor series of e^r, what is left out is below half a unit
+   in the last place. The power is applied in two steps, because 2^n alone is no normal number below -708. */
 static inline double ON(power_of_e)(double x)
 {
-    double y = x < -746 ? -746 : x; /* where it is 0 */
+    double y = x < -746 ? -746 : x; /* where the result is 0 */
     union { double value; uint64_t bits; } whole = {y * 1.4426950408889634 + 0x1.8p52}, scale; /* n is in its last bits */
     double n = whole.value - 0x1.8p52, r = y - n * 0x1.62e42feep-1 - n * 0x1.a39ef35793c76p-33; /* ln 2, in two parts */
     static const double inverse[] = { /* of the factorials from 13 down */

@@ -16,7 +16,7 @@ from minigpt.records import records_of
 from minigpt.sampling.filters import CUT, SamplingStage, history_for
 from minigpt.sampling.records import Candidate, Other, Stage, StepRecord
 from minigpt.sampling.softmax import log_softmax, log_sum_exp, softmax
-from minigpt.sampling.vocabulary import Listed, draw, list_tokens, softmax_into
+from minigpt.sampling.vocabulary import Listed, draw, list_tokens, softmax_into, sums_without
 from minigpt.text.records import token_text
 
 TokenBytes = Callable[[int], bytes]
@@ -156,7 +156,7 @@ def _record(
         position=position,
         token=token,
         candidates=rows,
-        other=_others(dist, listed),
+        other=_others(dist, len(listed.ids), listed.rest),
         entropy_bits=dist.entropy_bits,
         surprisal_bits=surprisal,
         stages=tuple(_stage(dist, result) for result in dist.results),
@@ -209,12 +209,12 @@ def _cut_by(dist: Distribution, ids: Sequence[int]) -> list[str | None]:
 
 def all_others(dist: Distribution, listed: Sequence[int]) -> Other:
     """All tokens that are not listed, summed term by term."""
-    return _others(dist, list_tokens(dist.rows_RV, 0, listed))
+    return _others(dist, len(listed), sums_without(dist.rows_RV[1:], listed))
 
 
-def _others(dist: Distribution, listed: Listed) -> Other:
-    raw_prob, *after = listed.rest
-    count = dist.rows_RV.shape[1] - len(listed.ids)
+def _others(dist: Distribution, listed: int, sums: Sequence[float]) -> Other:
+    raw_prob, *after = sums
+    count = dist.rows_RV.shape[1] - listed
     return Other(count=count, raw_prob=raw_prob, prob=after[-1] if after else raw_prob, after=tuple(after))
 
 

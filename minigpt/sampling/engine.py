@@ -64,11 +64,11 @@ def generate(
     from what the tokenizer puts before every text.
 
     Sample number `sample` is drawn with the seed `config.seed + sample`. The same seed gives the same text wherever the
-    logits are the same: draws happen in float64 on the CPU, whatever the model runs on, and their random numbers are
-    the same everywhere. Several samples (`count`) are decoded `BATCH` at a time: their pieces are interleaved, and each
-    record names its sample. Up to rounding, each is what it would be alone. `watch` receives the logits before each
-    draw, whose piece then comes before the next draw; without it, a few steps may be taken before their pieces come.
-    The ids in `recorded`, by sample, are taken before any is drawn.
+    logits and their softmax are the same: draws happen in float64 on the CPU, whatever the model runs on, and their
+    random numbers are the same everywhere. Several samples (`count`) are decoded `BATCH` at a time: their pieces are
+    interleaved, and each record names its sample. Up to rounding, each is what it would be alone. `watch` receives the
+    logits before each draw, whose piece then comes before the next draw; without it, a few steps may be taken before
+    their pieces come. The ids in `recorded`, by sample, are taken before any is drawn.
     """
     config, recorded = config or SampleConfig(), recorded or {}
     if model.config.reads_pairs:

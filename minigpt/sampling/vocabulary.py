@@ -13,7 +13,7 @@ import numpy as np
 
 from minigpt.models.native import library
 
-_FEW = 64  # tokens of a listing; C finds so many one by one, and NumPy sorts more
+_FEW = 64  # tokens of a listing up to which C lists them; NumPy sorts more of them faster
 
 
 class Listed(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minigpt.errors import named
-from minigpt.settings import require
+from minigpt.settings import require, up_to
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,10 +16,10 @@ _MOST_WEIGHTS = 400_000  # on a page: 1 MB
 def check_head(weights_LHTS: Tensor, layer: int, head: int | None) -> None:
     """Raise ConfigError unless there is such a layer and, if one is given, such a head, both counted from 1."""
     layers, heads = weights_LHTS.shape[:2]
-    allowed = f"from 1 to {layers}, not {layer}" if layers > 1 else f"1, not {layer}: there is one layer of attention"
-    require(1 <= layer <= layers, f"{named('layer')} must be {allowed}.")
-    allowed = f"from 1 to {heads}, not {head}" if heads > 1 else f"1, not {head}: this layer has one head"
-    require(head is None or 1 <= head <= heads, f"{named('head')} must be {allowed}.")
+    why = "" if layers > 1 else ": there is one layer of attention"
+    require(1 <= layer <= layers, f"{named('layer')} must be {up_to(layers)}, not {layer}{why}.")
+    why = "" if heads > 1 else ": this layer has one head"
+    require(head is None or 1 <= head <= heads, f"{named('head')} must be {up_to(heads)}, not {head}{why}.")
 
 
 def check_page(layers: int, heads: int, tokens: int, weights: int) -> None:

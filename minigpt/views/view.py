@@ -56,10 +56,10 @@ class Question:
         return gpt_of(self.torch_model, what, instead.get(self.model.config.model, ""))
 
     def tracked(self) -> list[int]:
-        """The tokens that are given with `track`. Raises ConfigError for a text that is not one token."""
+        """The tokens that are given with `track`, each once. Raises ConfigError for a text that is not one token."""
         from minigpt.text.arguments import single_token
 
-        return [single_token(self.tokenizer, text) for text in self.flags.track]
+        return list(dict.fromkeys(single_token(self.tokenizer, text) for text in self.flags.track))
 
     def only_tracked(self, does: str) -> int | None:
         """The one token that is given with `track`, if any. Raises ConfigError for several; `does` is its subject."""

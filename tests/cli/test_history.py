@@ -41,8 +41,9 @@ def test_the_last_row_is_what_the_run_says_now(history: Run, minigpt: Run, train
 
 
 def test_tokens_are_tracked_by_text_or_number(history: Run) -> None:
-    rows = json.loads(history("--json", "--track", " ", "--track", "#5").stdout)["rows"]
+    rows = json.loads(history("--json", "--track", " ", "--track", "#5", "--track", " ").stdout)["rows"]
     assert {(row["tracked"][0]["bytes"], row["tracked"][1]["id"]) for row in rows} == {("20", 5)}
+    assert {len(row["tracked"]) for row in rows} == {2}
 
 
 def test_by_layer_is_one_token_at_every_depth(history: Run) -> None:

@@ -152,4 +152,5 @@ def test_numpy_starts_no_threads_that_would_take_a_core_from_the_model(
     if given is not None:
         monkeypatch.setenv("OPENBLAS_NUM_THREADS", given)
     code = f"import os\n{_RUN}\n    print(os.environ['OPENBLAS_NUM_THREADS'])"
-    assert run(Path(), code, "inspect-probs", "The", "-c", str(DEMO)).stdout.splitlines()[-1] == expected
+    ended = run(Path(), code, "inspect-probs", "The", "-c", str(DEMO), "--device", "cpu")
+    assert ended.stdout.splitlines()[-1] == expected

@@ -439,18 +439,22 @@ def test_a_text_that_is_read_token_by_token_has_its_weights_copied_where_that_is
     assert any(array.ctypes.data % 64 for array in apart.values())
     unaligned = {name: apart[name].reshape(array.shape) for name, array in weights.items()}
     before, first = native_of(model), NativeGPT(model.config, unaligned, copies=True)
-    expected = in_parts(before, ids, [8] + [1] * 8)
-    assert np.array_equal(in_parts(first, ids, [8, 8]), in_parts(before, ids, [8, 8]))
-    assert first._to_copy
     at = first.at
-    assert np.array_equal(in_parts(first, ids, [8] + [1] * 8), expected)
-    cache = first.new_cache()
-    assert np.array_equal(first.read(ids[:, :1], cache)[0], in_parts(before, ids, [1, 15])[0, 0])
+    assert np.array_equal(in_parts(first, ids, [8, 8]), in_parts(before, ids, [8, 8]))
+    cache, expected = first.new_cache(), in_parts(before, ids, [1, 1, 14])
+    assert np.array_equal(first.read(ids[:, :1], cache)[0], expected[0, 0])
     assert first.at == at, "a first token and passes over several copy nothing"
-    assert np.array_equal(first.read(ids[:, 1:2], cache)[0], in_parts(before, ids, [1, 1, 14])[0, 1])
+    assert np.array_equal(first.read(ids[:, 1:2], cache)[0], expected[0, 1])
     assert first.at != at
     assert not first._to_copy
-    assert np.array_equal(in_parts(first, ids, [16]), in_parts(before, ids, [16]))
+    assert np.array_equal(in_parts(first, ids, [8] + [1] * 8), in_parts(before, ids, [8] + [1] * 8))
+    several = NativeGPT(model.config, unaligned, copies=True)
+    cache = several.new_cache(2)
+    several.read(np.repeat(ids[:, :1], 2, axis=0), cache)
+    assert several._to_copy
+    rows = several.read(np.repeat(ids[:, 1:2], 2, axis=0), cache)
+    assert not several._to_copy
+    assert np.array_equal(rows, expected[:, 1].repeat(2, axis=0))
 
 
 def test_weights_that_are_not_large_are_copied_to_where_a_line_of_the_cache_begins() -> None:
