@@ -25,8 +25,8 @@ from rich.table import Table
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.models.decoder import network_of
 from minigpt.models.device import autocast, has_bfloat16
+from minigpt.models.forward_library import has_library
 from minigpt.models.gpt import GPT
-from minigpt.models.native import has_library
 from minigpt.models.network import Network
 from minigpt.models.torch_network import TorchNetwork
 from minigpt.sampling.score import Part, score

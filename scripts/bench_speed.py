@@ -34,8 +34,9 @@ try:
     from minigpt.checkpoint.folder import load
     from minigpt.checkpoint.hf_gpt2 import HEAD, config_to_json, weights_to_tensors
     from minigpt.models.decoder import CachedDecoder
+    from minigpt.models.forward_library import has_library
     from minigpt.models.gpt import GPT
-    from minigpt.models.native import NativeGPT, has_library, is_native
+    from minigpt.models.native import NativeGPT, is_native
     from minigpt.models.precision import stored
     from minigpt.sampling.engine import generate
     from minigpt.sampling.softmax import log_softmax

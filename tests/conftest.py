@@ -25,7 +25,7 @@ import typer
 from typer.testing import CliRunner
 
 from minigpt.__main__ import main
-from minigpt.models.native import has_library
+from minigpt.models.forward_library import has_library
 from minigpt.settings import PRESETS, ModelConfig
 from minigpt.text.learning import train_tokenizer
 from minigpt.text.tokenizer import Tokenizer

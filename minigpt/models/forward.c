@@ -172,7 +172,7 @@ static long divide_many(const Pass *p, Thread me, ManyBuffers *b)
 /* The level whose code is used. Tests set the highest that may be; 0 changes nothing. */
 int forward_level(int highest) { return choose_level(highest); }
 
-/* So that a library and a native.py of different ages are found out. */
+/* So that a library and a forward_library.py of different ages are found out. */
 long forward_size(void) { return sizeof(Model) + sizeof(Block) + sizeof(Cache) + sizeof(Pass) + INTERFACE; }
 
 /* How many numbers `work` must hold for a pass with so many threads. */

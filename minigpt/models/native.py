@@ -1,110 +1,23 @@
-"""A GPT whose forward pass is C (forward.c), on the CPU and without torch, where it could be compiled.
-
-pip compiles it when it installs minigpt, if there is a C compiler; without one, torch does the same work, NumPy what
-follows over the vocabulary, and minigpt starts and decodes more slowly.
-"""
+"""A GPT whose forward pass is C (forward.c), on the CPU and without torch, where it could be compiled."""
 
 import ctypes
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
+from minigpt.models.forward_library import Block, Cache, Model, Norm, Pass, Weights, forward_library, has_library
 from minigpt.models.threads import StepThreads, most_threads
 from minigpt.settings import ModelConfig
 from minigpt.settings.model import ACTIVATIONS
 
 LARGEST_INT8 = 127
 _FLOAT, _BFLOAT16, _INT8 = range(3)
-_INTERFACE = 1  # as in forward.c
 _PAD = 64  # as in forward.c
 _FEW = 16
 _LINE = 64  # bytes of the cache
 _COPIED = 4 << 20  # bytes of a weight at most; larger ones wait for memory anyway
-_AT, _SIZE = ctypes.c_void_p, ctypes.c_long
-
-
-class _Weights(ctypes.Structure):
-    _fields_ = [(name, _AT) for name in ("weight", "scale", "bias")]
-
-
-class _Norm(ctypes.Structure):
-    _fields_ = [(name, _AT) for name in ("gain", "shift")]
-
-
-class _Block(ctypes.Structure):
-    _fields_ = [
-        ("ln_1", _Norm),
-        ("qkv", _Weights),
-        ("projection", _Weights),
-        ("ln_2", _Norm),
-        ("inside", _Weights),
-        ("outside", _Weights),
-    ]
-
-
-class _Model(ctypes.Structure):
-    _fields_ = [
-        *((name, _SIZE) for name in ("C", "H", "I", "V", "T", "layers", "matrices", "embeddings", "activation")),
-        ("epsilon", ctypes.c_float),
-        ("wte", _AT),
-        ("wpe", _AT),
-        ("ln_f", _Norm),
-        ("head", _Weights),
-        ("blocks", _AT),
-    ]
-
-
-class _Cache(ctypes.Structure):
-    _fields_ = [("keys", _AT), ("values", _AT), ("sequences", _SIZE)]
-
-
-class _Pass(ctypes.Structure):
-    _fields_ = [
-        *((name, _AT) for name in ("model", "cache", "ids")),
-        *((name, _SIZE) for name in ("sequences", "count", "position")),
-        *((name, _AT) for name in ("targets", "nats", "logits")),
-        ("every", _SIZE),
-        ("work", _AT),
-    ]
-
-
-@cache
-def library() -> ctypes.CDLL | None:
-    """The compiled forward.c; None if it is missing, or of another version than this file."""
-    found = find_spec("minigpt.models._forward")
-    if found is None or found.origin is None:
-        return None
-    try:
-        loaded = ctypes.CDLL(found.origin)
-        loaded.forward_size.restype = loaded.forward_work.restype = _SIZE
-        loaded.forward_work.argtypes = loaded.forward.argtypes = (_AT, ctypes.c_int)
-        loaded.forward.restype, loaded.forward_level.argtypes = None, (ctypes.c_int,)
-        loaded.softmax.argtypes, loaded.softmax.restype = (_AT, _SIZE, _AT), ctypes.c_double
-        loaded.draw.argtypes, loaded.draw.restype = (_AT, _SIZE, ctypes.c_double), _SIZE
-        loaded.list_tokens.argtypes, loaded.list_tokens.restype = (_AT, *(_SIZE,) * 4, _AT), _SIZE
-        fits = loaded.forward_size() == sum(map(ctypes.sizeof, (_Model, _Block, _Cache, _Pass))) + _INTERFACE
-    except (OSError, AttributeError):
-        return None
-    return loaded if fits else None
-
-
-def has_library() -> bool:
-    """Whether forward.c is compiled, in the same version as this file."""
-    return library() is not None
-
-
-def instruction_set() -> str:
-    """What this processor computes with: AVX512, AVX2 or DEFAULT, as torch calls them."""
-    loaded = library()
-    if loaded is not None:
-        return {3: "AVX2", 4: "AVX512"}.get(loaded.forward_level(0), "DEFAULT")
-    import torch
-
-    return str(torch.backends.cpu.get_cpu_capability())
 
 
 def is_native(config: ModelConfig) -> bool:
@@ -191,8 +104,8 @@ class _Step:
 
     def __init__(self, model: "NativeGPT", cache: NativeCache) -> None:
         self.id, self.logits_V = ctypes.c_int64(), np.empty(model.config.vocab_size, np.float32)
-        self._cache = _Cache(cache.keys.ctypes.data, cache.values.ctypes.data, cache.keys.shape[1])
-        self.asked = _Pass(
+        self._cache = Cache(cache.keys.ctypes.data, cache.values.ctypes.data, cache.keys.shape[1])
+        self.asked = Pass(
             model=model.at,
             cache=ctypes.addressof(self._cache),
             ids=ctypes.addressof(self.id),
@@ -230,7 +143,7 @@ class NativeGPT:
         quantize: str = "none",
         copies: bool = False,
     ) -> None:
-        loaded = library()
+        loaded = forward_library()
         assert loaded is not None, "forward.c is not compiled"
         self.config, self.dtype, self.quantize = config, dtype, quantize
         self.library, self._kept = loaded, list[object]()  # what pointers point to
@@ -242,7 +155,7 @@ class NativeGPT:
     def _place(self, weights: Mapping[str, np.ndarray]) -> None:
         """Make the model that C reads. An earlier one stays in memory, for a pass in another thread."""
         config, half = self.config, self.dtype == "bfloat16"
-        blocks = (_Block * config.layers)()
+        blocks = (Block * config.layers)()
         for number, block in enumerate(blocks):
             name = f"h.{number}."
             block.ln_1, block.ln_2 = self._norm(weights, f"{name}ln_1"), self._norm(weights, f"{name}ln_2")
@@ -255,9 +168,9 @@ class NativeGPT:
         of_head = (
             self._int8(head, None)
             if self.quantize == "int8"
-            else _Weights(wte if config.tied else self._table(head, half=half))
+            else Weights(wte if config.tied else self._table(head, half=half))
         )
-        model = _Model(
+        model = Model(
             C=config.width,
             H=config.heads,
             I=config.mlp_width,
@@ -342,9 +255,9 @@ class NativeGPT:
         return ids_BT
 
     def _run(self, ids_BT: np.ndarray, cache: NativeCache, **asked: int) -> None:
-        of_cache = _Cache(cache.keys.ctypes.data, cache.values.ctypes.data, cache.keys.shape[1])
+        of_cache = Cache(cache.keys.ctypes.data, cache.values.ctypes.data, cache.keys.shape[1])
         sequences, count = ids_BT.shape
-        asked_for = _Pass(
+        asked_for = Pass(
             model=self.at,
             cache=ctypes.addressof(of_cache),
             ids=ids_BT.ctypes.data,
@@ -363,23 +276,23 @@ class NativeGPT:
         self._kept.append(what)
         return what.ctypes.data if isinstance(what, np.ndarray) else ctypes.addressof(what)
 
-    def _norm(self, weights: Mapping[str, np.ndarray], name: str) -> _Norm:
-        return _Norm(self._table(weights[f"{name}.weight"]), self._table(weights[f"{name}.bias"]))
+    def _norm(self, weights: Mapping[str, np.ndarray], name: str) -> Norm:
+        return Norm(self._table(weights[f"{name}.weight"]), self._table(weights[f"{name}.bias"]))
 
     def _table(self, weight: np.ndarray, *, half: bool = False) -> int:
         return self._at(as_bfloat16(weight) if half else np.require(weight, np.float32, ["C", "A"]))
 
-    def _matrix(self, weights: Mapping[str, np.ndarray], name: str) -> _Weights:
+    def _matrix(self, weights: Mapping[str, np.ndarray], name: str) -> Weights:
         weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
         if self._matrices == _INT8:
             return self._int8(weight.T, bias)
         half = self._matrices == _BFLOAT16
-        return _Weights(self._table(weight.T if half else weight, half=half), None, self._table(bias))
+        return Weights(self._table(weight.T if half else weight, half=half), None, self._table(bias))
 
-    def _int8(self, weight: np.ndarray, bias: np.ndarray | None) -> _Weights:
+    def _int8(self, weight: np.ndarray, bias: np.ndarray | None) -> Weights:
         """`weight` [out, in]."""
         whole, scale = as_int8(weight)
-        return _Weights(self._at(whole), self._at(scale), None if bias is None else self._table(bias))
+        return Weights(self._at(whole), self._at(scale), None if bias is None else self._table(bias))
 
 
 def in_lines(weight: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.tensors import weight_files
 from minigpt.checkpoint.tokenizer_files import tokenizer_files
 from minigpt.errors import OutputError, escaped, named
-from minigpt.models.native import instruction_set
+from minigpt.models.forward_library import instruction_set
 from minigpt.models.network import dtype_of
 from minigpt.models.threads import most_threads
 from minigpt.records import Several, to_plain

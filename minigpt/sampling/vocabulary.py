@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigpt.models.native import library
+from minigpt.models.forward_library import forward_library
 
 _FEW = 64  # tokens of a listing up to which C lists them; NumPy sorts more of them faster
 
@@ -31,7 +31,7 @@ def softmax_into(logits_V: np.ndarray, probs_V: np.ndarray) -> float:
 
     Returns its entropy in nats, which is NaN unless every logit is finite.
     """
-    if loaded := library():
+    if loaded := forward_library():
         entropy: float = loaded.softmax(_address(logits_V), len(logits_V), _address(probs_V))
         return entropy
     with np.errstate(invalid="ignore"):
@@ -47,7 +47,7 @@ def draw(probs_V: np.ndarray, uniform: float) -> int:
 
     `probs_V`: contiguous. A token of probability 0 adds nothing and is never that one.
     """
-    if loaded := library():
+    if loaded := forward_library():
         token: int = loaded.draw(_address(probs_V), len(probs_V), uniform)
         return token
     sums_V = probs_V.cumsum()
@@ -66,7 +66,7 @@ def list_tokens(rows_RV: np.ndarray, top: int, asked: Sequence[int]) -> Listed:
     top = min(top, size)
     if asked and (min(asked) < 0 or max(asked) >= size):  # C would read beyond the rows
         raise IndexError(f"There is no token {min(asked) if min(asked) < 0 else max(asked)} in a vocabulary of {size}.")
-    loaded = library()
+    loaded = forward_library()
     if loaded is None or top + len(asked) > _FEW:
         return _by_numpy(rows_RV, top, asked)
     found = _room(rows - 1, top + len(asked))()

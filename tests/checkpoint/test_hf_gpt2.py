@@ -17,9 +17,10 @@ from minigpt.checkpoint.files import WEIGHTS, read_json_object
 from minigpt.checkpoint.folder import load, read, save_description, save_weights
 from minigpt.errors import CheckpointError
 from minigpt.models.decoder import CachedDecoder, window_logits
+from minigpt.models.forward_library import has_library
 from minigpt.models.gpt import GPT
 from minigpt.models.inside import layer_logits
-from minigpt.models.native import has_library, shapes_of
+from minigpt.models.native import shapes_of
 from minigpt.models.precision import stored
 from minigpt.settings import ModelConfig
 from minigpt.text.tokenizer import Tokenizer

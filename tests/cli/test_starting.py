@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from minigpt.checkpoint.files import INDEX, WEIGHTS
 from minigpt.checkpoint.tensors import open_tensors
-from minigpt.models.native import has_library
+from minigpt.models.forward_library import has_library
 
 DEMO = Path(__file__).parent.parent.parent / "checkpoints" / "demo"
 TEXT = "The value of a name is an object.\n" * 9

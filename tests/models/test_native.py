@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 import torch
 
-from minigpt.models import native
+from minigpt.models import forward_library as module
 from minigpt.models.decoder import CachedDecoder, network_of, target_nats
 from minigpt.models.flat_step import FlatStep
+from minigpt.models.forward_library import forward_library, has_library
 from minigpt.models.gpt import GPT
 from minigpt.models.native import NativeGPT, as_bfloat16, as_int8, from_bfloat16, in_lines, is_native
 from minigpt.models.precision import Int8Product
@@ -45,7 +46,7 @@ SHAPES = {
 HOW = {"float32": {}, "bfloat16": {"dtype": "bfloat16"}, "int8": {"quantize": "int8"}}
 
 pytestmark = pytest.mark.skipif(
-    not native.has_library() and shutil.which("cc") is None, reason="forward.c was not compiled, without a C compiler"
+    not has_library() and shutil.which("cc") is None, reason="forward.c was not compiled, without a C compiler"
 )
 
 
@@ -70,7 +71,7 @@ def native_of(model: GPT, **how: Any) -> NativeGPT:
 @pytest.fixture
 def levels() -> Iterator[list[int]]:
     """Those of this processor, the highest of which is in use again afterwards."""
-    library = native.library()
+    library = forward_library()
     assert library is not None
     highest = library.forward_level(0)
     yield [level for level in (1, 3, 4) if level <= highest]
@@ -85,7 +86,7 @@ def threads() -> Iterator[None]:
 
 
 def use_level(level: int) -> None:
-    library = native.library()
+    library = forward_library()
     assert library is not None
     assert library.forward_level(level) == level
 
@@ -117,7 +118,7 @@ def difference(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 def test_it_is_there_where_there_is_a_compiler() -> None:
-    assert native.has_library()
+    assert has_library()
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
@@ -489,7 +490,7 @@ def test_what_it_does_not_know_is_left_to_torch(monkeypatch: pytest.MonkeyPatch)
     other.h[0].attn = torch.nn.Identity()
     for model in (make_model(50).to("meta"), make_model(50).double(), other):
         assert isinstance(network_of(model), TorchNetwork)
-    monkeypatch.setattr(native, "library", lambda: None)
+    monkeypatch.setattr(module, "forward_library", lambda: None)
     decoder = CachedDecoder(make_model(50))
     decoder.prefill([1])
     decoder.step([2])
@@ -498,12 +499,12 @@ def test_what_it_does_not_know_is_left_to_torch(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_library_of_another_age_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Longer(native._Model):
-        _fields_ = (("more", native.ctypes.c_long),)
+    class Longer(module.Model):
+        _fields_ = (("more", module.ctypes.c_long),)
 
-    monkeypatch.setattr(native, "_Model", Longer)
-    native.library.cache_clear()
-    assert not native.has_library()
+    monkeypatch.setattr(module, "Model", Longer)
+    forward_library.cache_clear()
+    assert not has_library()
     monkeypatch.undo()
-    native.library.cache_clear()
-    assert native.has_library()
+    forward_library.cache_clear()
+    assert has_library()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from minigpt.models import native
+from minigpt.models.forward_library import forward_library
 from minigpt.sampling import vocabulary
 from minigpt.sampling.vocabulary import best_ids, draw, list_tokens, softmax_into
 
@@ -16,9 +16,9 @@ SIZES = [1, 2, 15, 16, 17, 65, 257, 5000]
 @pytest.fixture(params=[0, 1, 3, 4], ids=["numpy", "base", "v3", "v4"], autouse=True)
 def computed_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """NumPy, or C for a kind of processor, or for the best that this one is of."""
-    library = native.library()
+    library = forward_library()
     if not request.param:
-        monkeypatch.setattr(vocabulary, "library", lambda: None)
+        monkeypatch.setattr(vocabulary, "forward_library", lambda: None)
     elif library is None:
         pytest.skip("forward.c is not compiled")
     else:
