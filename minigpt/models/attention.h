@@ -80,39 +80,52 @@ static void ON(load)(float *restrict to, const float *restrict rows, const float
     memset(to, 0, (padded(T) - T) * wide * sizeof *to);
 }
 
+/* Rows of scores are filled up to blocks of SUMS, so that every loop over them runs through whole registers. */
+#define EACH_BLOCK(from, to) for (long first = from; first < (to); first += SUMS)
+#define EACH_OF_BLOCK(s) for (long s = first; s < first + SUMS; s++)
+
+/* `others` in place of the scores from t + 1 on, in the block of t. */
+static inline void ON(mask)(float *scores, long t, float others)
+{
+    long first = t / SUMS * SUMS;
+    EACH_OF_BLOCK(s) scores[s] = s <= t ? scores[s] : others;
+}
+
 /* The softmax of the first t + 1 scores, with zeros behind it up to `end`; returns the logarithm of its denominator. */
 static float ON(softmax)(float *scores, long t, long end)
 {
-    long whole = (t + SUMS) / SUMS * SUMS; /* a row is padded as far */
-    for (long s = t + 1; s < whole; s++) scores[s] = -INFINITY;
+    long whole = t / SUMS * SUMS + SUMS;
+    ON(mask)(scores, t, -INFINITY);
     float most = ON(largest)(scores, whole);
-    for (long s = 0; s < whole; s++) scores[s] = s <= t ? ON(exponential)(scores[s] - most) : 0;
+    EACH_BLOCK(0, whole) EACH_OF_BLOCK(s) scores[s] = ON(exponential)(scores[s] - most);
+    ON(mask)(scores, t, 0);
     float all = ON(sum)(scores, whole), share = 1 / all;
-    for (long s = 0; s < whole; s++) scores[s] *= share;
-    for (long s = whole; s < end; s++) scores[s] = 0;
+    EACH_BLOCK(0, whole) EACH_OF_BLOCK(s) scores[s] *= share;
+    EACH_BLOCK(whole, end) EACH_OF_BLOCK(s) scores[s] = 0;
     return most + logf(all);
 }
 
-/* Its gradient, in place of the gradient of the weights: `scores` become the weights again. `mean`: of the gradient. */
-static void ON(softmax_backward)(float *scores, float *gradient, float log, float mean, long t, long end)
+/* Its gradient, in place of the gradient of the weights: `scores` become the weights again. */
+static void ON(softmax_backward)(float *restrict scores, float *restrict gradient, float log, long t, long end)
 {
-    long whole = (t + SUMS) / SUMS * SUMS;
-    for (long s = 0; s < whole; s++) {
-        scores[s] = s <= t ? ON(exponential)(scores[s] - log) : 0;
-        gradient[s] = scores[s] * (gradient[s] - mean);
-    }
-    for (long s = whole; s < end; s++) scores[s] = gradient[s] = 0;
+    long whole = t / SUMS * SUMS + SUMS;
+    EACH_BLOCK(0, whole) EACH_OF_BLOCK(s) scores[s] = ON(exponential)(scores[s] - log);
+    ON(mask)(scores, t, 0);
+    float mean = ON(dot)(scores, gradient, whole);
+    EACH_BLOCK(0, whole) EACH_OF_BLOCK(s) gradient[s] = scores[s] * (gradient[s] - mean);
+    EACH_BLOCK(whole, end) EACH_OF_BLOCK(s) scores[s] = gradient[s] = 0;
 }
 
-/* Causal self-attention in each window: y [N, C] from the queries, keys and values, qkv + bias [N, 3C]. `logs` [N, H]
-   receives the logarithm of each softmax's denominator. A block of queries at a time attends to the keys up to its last,
-   so the weights are never in memory as a whole. Vaswani et al., 2017; Dao et al., "FlashAttention", 2022. */
-static void ON(attention)(float *restrict y, float *restrict logs, const float *restrict qkv,
+/* Causal self-attention in each window: y [N, C], stored, from the queries, keys and values, qkv + bias [N, 3C]. `logs`
+   [N, H] receives the logarithm of each softmax's denominator. A block of queries at a time attends to the keys up to its
+   last, so the weights are never in memory as a whole. Vaswani et al., 2017; Dao et al., "FlashAttention", 2022. */
+static void ON(attention)(ON(Stored) *restrict y, float *restrict logs, const float *restrict qkv,
                           const float *restrict bias, const Model *m, long N, float *space)
 {
     long C = m->C, H = m->H, D = C / H, T = m->T, wide = padded(D), row = apart(padded(T)), part = row * wide;
     float *q = space, *v = q + part, *scores = v + part, *free = scores + BLOCK * row;
     ON(Number) *keys = (ON(Number) *)free, *queries = keys + part, *values = queries + part, *weights = values + part;
+    if (C % 2) memset(y, 0, N * ON(stride)(C) * sizeof *y);
     for (long w = 0; w < N; w += T)
         for (long h = 0; h < H; h++) {
             const float *rows = qkv + w * 3 * C + h * D;
@@ -131,14 +144,14 @@ static void ON(attention)(float *restrict y, float *restrict logs, const float *
                 /* The queries of this block are not needed any more. */
                 ON(small)(some, wide, end, weights, row, 1, values, wide, q + first * wide, wide, 0);
             }
-            for (long t = 0; t < T; t++) memcpy(y + (w + t) * C + h * D, q + t * wide, D * sizeof *y);
+            for (long t = 0; t < T; t++) ON(store_some)(y + (w + t) * ON(stride)(C) + h * D, q + t * wide, D);
         }
 }
 
-/* Backward through attention: dqkv [N, 3C] from dy and y [N, C]; the sum of it is dbias. */
-static void ON(attention_backward)(float *restrict dqkv, float *restrict dbias, const float *restrict dy,
-                                   const float *restrict y, const float *restrict logs, const float *restrict qkv,
-                                   const float *restrict bias, const Model *m, long N, float *space)
+/* Backward through attention: dqkv [N, 3C], stored, from dy [N, C]; the sum of it is dbias. */
+static void ON(attention_backward)(ON(Stored) *restrict dqkv, float *restrict dbias, const float *restrict dy,
+                                   const float *restrict logs, const float *restrict qkv, const float *restrict bias,
+                                   const Model *m, long N, float *space)
 {
     long C = m->C, H = m->H, D = C / H, T = m->T, wide = padded(D), row = apart(padded(T)), part = row * wide;
     float *q = space, *k = q + part, *dout = k + part, *of[3] = {dout + part, dout + 2 * part, dout + 3 * part};
@@ -147,6 +160,7 @@ static void ON(attention_backward)(float *restrict dqkv, float *restrict dbias, 
     ON(Number) *queries_right = queries + part, *keys = queries_right + part, *douts = keys + part;
     ON(Number) *douts_right = douts + part, *weights = douts_right + part, *dweights = weights + BLOCK * row;
     ON(Number) *dweights_turned = dweights + BLOCK * row;
+    if (C % 2) memset(dqkv, 0, N * ON(stride)(3 * C) * sizeof *dqkv);
     for (long w = 0; w < N; w += T)
         for (long h = 0; h < H; h++) {
             const float *rows = qkv + w * 3 * C + h * D;
@@ -165,11 +179,9 @@ static void ON(attention_backward)(float *restrict dqkv, float *restrict dbias, 
                 float *qs = q + first * wide, *ds = dout + first * wide;
                 ON(small)(some, seen, D, queries + first * wide, wide, 1, keys_turned, row, scores, row, 0);
                 ON(small)(some, seen, D, douts + first * wide, wide, 1, values_turned, row, dscores, row, 0);
-                for (long t = first; t < end; t++) {
-                    float mean = ON(dot)(y + (w + t) * C + h * D, dout + t * wide, D);
+                for (long t = first; t < end; t++)
                     ON(softmax_backward)(scores + (t - first) * row, dscores + (t - first) * row,
-                                         logs[(w + t) * H + h], mean, t, end);
-                }
+                                         logs[(w + t) * H + h], t, end);
                 ON(small)(some, wide, end, ON(left)(dweights, dscores, row, some, end), row, 1, keys, wide,
                           of[0] + first * wide, wide, 0);
                 ON(small)(end, wide, some, ON(left_turned)(dweights_turned, dscores, row, some, end), 1, row,
@@ -180,12 +192,12 @@ static void ON(attention_backward)(float *restrict dqkv, float *restrict dbias, 
             for (int i = 0; i < 3; i++) {
                 float scale = i ? 1 : 1 / sqrtf(D), *sums = dbias + i * C + h * D;
                 for (long t = 0; t < T; t++) {
-                    float *to = dqkv + (w + t) * 3 * C + i * C + h * D;
-                    const float *from = of[i] + t * wide;
+                    float *from = of[i] + t * wide;
                     for (long d = 0; d < D; d++) {
-                        to[d] = from[d] * scale;
-                        sums[d] += to[d];
+                        from[d] *= scale;
+                        sums[d] += from[d];
                     }
+                    ON(store_some)(dqkv + (w + t) * ON(stride)(3 * C) + i * C + h * D, from, D);
                 }
             }
         }

@@ -8,4 +8,5 @@ enum {
     SUMS = 32,
 };
 
-typedef struct { const float *at; long down, across; } Matrix; /* element (i, j) is at[i * down + j * across] */
+/* Element (i, j) is number i * down + j * across: a float, or, in a matrix that was `stored`, as floats.h and pairs.h have it. */
+typedef struct { const void *at; long down, across; int stored; } Matrix;

@@ -5,6 +5,23 @@
 
 enum { ON(COLUMNS) = 2 * LANES };
 
+/* What a product needs later is stored in rows: as floats here, in bfloat16 in pairs.h. */
+typedef float ON(Stored);
+
+/* How far rows of n numbers lie apart. */
+static inline long ON(stride)(long n) { return n; }
+
+/* Where to compute a row, which `store` then stores: here, in place. */
+static inline float *ON(draft)(float *to, float *free) { return (void)free, to; }
+
+static inline void ON(store)(float *to, const float *row, long n) { (void)to, (void)row, (void)n; }
+
+/* A part of a row, which was computed elsewhere. */
+static inline void ON(store_some)(float *to, const float *row, long n) { memcpy(to, row, n * sizeof *to); }
+
+/* The floats of a stored row. */
+static inline const float *ON(loaded)(float *free, const float *row, long n) { return (void)(free + n), row; }
+
 /* c (+)= a b, for ROWS rows and COLUMNS columns, which stay in registers while k runs. Element (r, k) of `a` is at
    a[r * down + k * across], so the transpose of a matrix is the same call. */
 static void ON(tile)(long K, const float *restrict a, long down, long across, const float *restrict b, long row_b,
@@ -91,10 +108,10 @@ static void ON(product)(long M, long N, long K, Matrix a, Matrix b, float *c, lo
     for (long k = 0; k < K; k += DEEP)
         for (long n = 0; n < N; n += WIDE) {
             long deep = K - k < DEEP ? K - k : DEEP, wide = N - n < WIDE ? N - n : WIDE;
-            ON(pack)(packed, b.at + k * b.down + n * b.across, b.down, b.across, deep, wide);
+            ON(pack)(packed, (const float *)b.at + k * b.down + n * b.across, b.down, b.across, deep, wide);
             for (long m = 0; m < M && (!symmetric || m < n + wide); m += TALL) {
                 long tall = M - m < TALL ? M - m : TALL, down = a.down, across = a.across;
-                const float *left = a.at + m * down + k * across;
+                const float *left = (const float *)a.at + m * down + k * across;
                 if (across != 1) { /* a column of it is a row in memory */
                     for (long i = 0; i < deep; i++) memcpy(rows + i * TALL, left + i * across, tall * sizeof *rows);
                     left = rows, down = 1, across = TALL;

@@ -6,7 +6,7 @@ step, not at every operation, so another program that uses a core slows them in 
 """
 
 import ctypes
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -119,7 +119,6 @@ class _Part:
         places = zip(parameters.items(), self.flat.split(sizes), strict=True)
         self.gradients = {name: place[: p.numel()].view_as(p) for (name, p), place in places}
         self._addresses = {id(p): self.gradients[name].data_ptr() for name, p in parameters.items() if p.requires_grad}
-        self._windows = max(1, _TOKENS_AT_ONCE // config.context)
         self._blocks = (c.Block * config.layers)(*map(self._block, model.blocks))
         learning = [block.ln_1.weight.requires_grad for block in model.blocks]
         unembedding = model.wte.weight if config.tied else model.lm_head.weight
@@ -177,25 +176,22 @@ class _Part:
         `first`: how many windows of the batch come before them. `keys` [2 layers + 1]: one for each use of dropout.
         """
         self.flat.zero_()
-        self._model.keys = keys.ctypes.data
-        nats = 0.0
-        for start, arguments, work in self._pieces(ids_BT, targets_BT):
-            before = (first + start) * ids_BT.size(1)
-            nats += self._library.train_pass(*arguments, before, 1 / tokens, work)
-        return nats
+        return self._pass(ids_BT, targets_BT, first, 1 / tokens, keys, learn=True)
 
     def nats(self, ids_BT: Tensor, targets_BT: Tensor) -> float:
         """The summed nats of these windows, without dropout and gradients."""
-        self._model.keys = self._no_keys.ctypes.data
-        return sum(self._library.train_nats(*each, work) for _, each, work in self._pieces(ids_BT, targets_BT))
+        return self._pass(ids_BT, targets_BT, 0, 1.0, self._no_keys, learn=False)
 
-    def _pieces(self, ids_BT: Tensor, targets_BT: Tensor) -> Iterator[tuple[int, tuple[int, ...], int]]:
-        """As many windows at a time as the caches hold: the number of the first, what C takes them as, and memory."""
-        self._model.T = ids_BT.size(1)
+    def _pass(
+        self, ids_BT: Tensor, targets_BT: Tensor, first: int, scale: float, keys: np.ndarray, *, learn: bool
+    ) -> float:
+        ids, targets, context = ids_BT.contiguous(), targets_BT.contiguous(), ids_BT.size(1)
+        self._model.keys, self._model.T = keys.ctypes.data, context
+        self._model.at_once = context * min(len(ids_BT), max(1, _TOKENS_AT_ONCE // context))
         at_model = ctypes.addressof(self._model)
-        for start in range(0, len(ids_BT), self._windows):
-            ids, targets = (each[start : start + self._windows].contiguous() for each in (ids_BT, targets_BT))
-            size = self._library.train_work(at_model, ids.numel())
-            if len(self._work) < size:
-                self._work = torch.empty(size)
-            yield start, (at_model, ids.data_ptr(), targets.data_ptr(), ids.numel()), self._work.data_ptr()
+        size = self._library.train_work(at_model)
+        if len(self._work) < size:
+            self._work = torch.empty(size)
+        places = ids.data_ptr(), targets.data_ptr(), ids.numel(), first * context
+        nats: float = self._library.train_pass(at_model, *places, scale, learn, self._work.data_ptr())
+        return nats

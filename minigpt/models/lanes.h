@@ -6,6 +6,22 @@ typedef float ON(Lanes) __attribute__((vector_size(4 * LANES), aligned(4), may_a
 
 typedef int32_t ON(Places) __attribute__((vector_size(4 * LANES)));
 
+/* The places from `first` on, in order. Read from memory: compilers would put such a register together place by place. */
+static inline ON(Places) ON(places_from)(int first)
+{
+    typedef int32_t Unaligned __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+    static const int32_t places[2 * LANES] = {
+        0,  1,  2,  3,  4,  5,  6,  7,
+#if LANES > 4
+        8,  9,  10, 11, 12, 13, 14, 15,
+#endif
+#if LANES > 8
+        16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
+#endif
+    };
+    return *(const Unaligned *)(places + first);
+}
+
 /* The numbers in these places of two registers, which are counted through. */
 #ifdef __clang__ /* which knows constant places only; these become constant where loops are unrolled */
 static inline ON(Lanes) ON(shuffled)(ON(Lanes) first, ON(Lanes) second, ON(Places) places)
@@ -26,11 +42,8 @@ static inline void ON(turn)(void *to, long row_to, const void *from, long row_fr
     for (int i = 0; i < LANES; i++) rows[i] = *(const ON(Lanes) *)((const float *)from + i * row_from);
 #pragma GCC unroll 4
     for (int step = LANES / 2; step; step /= 2) {
-        ON(Places) above, below; /* what two rows become, of which the second is `step` below */
-        for (int i = 0; i < LANES; i++) {
-            above[i] = i & step ? LANES + i - step : i;
-            below[i] = i & step ? LANES + i : i + step;
-        }
+        /* What two rows become, of which the second is `step` below: every other `step` places are from the second. */
+        ON(Places) place = ON(places_from)(0), above = place + (((place & step) != 0) & (LANES - step)), below = above + step;
 #pragma GCC unroll 16
         for (int i = 0; i < LANES; i++)
             if (!(i & step)) {
@@ -45,7 +58,7 @@ static inline void ON(turn)(void *to, long row_to, const void *from, long row_fr
 /* e^x, between -87 and 87: 2^n e^r with a polynomial for e^r (coefficients: Cephes' expf). */
 static inline float ON(exponential)(float x)
 {
-    float y = x < -87 ? -87 : x > 87 ? 87 : x;
+    float y = fabsf(x) > 87 ? copysignf(87, x) : x; /* one comparison */
     float n = rintf(y * 1.44269504f), r = y - n * 0.693359375f + n * 2.12194440e-4f;
     float p = 1.9875691500e-4f;
     p = p * r + 1.3981999507e-3f;
@@ -61,11 +74,7 @@ static inline float ON(exponential)(float x)
 static inline float ON(total)(ON(Lanes) x)
 {
 #pragma GCC unroll 4
-    for (int half = LANES / 2; half; half /= 2) {
-        ON(Places) other;
-        for (int j = 0; j < LANES; j++) other[j] = (j + half) % LANES;
-        x += SHUFFLED(x, x, other);
-    }
+    for (int half = LANES / 2; half; half /= 2) x += SHUFFLED(x, x, ON(places_from)(half));
     return x[0];
 }
 

@@ -1,7 +1,12 @@
 /* Matrix products in bfloat16, with sums in float32: levels.h includes this file for processors that have them.
 
    These (AVX-512 with BF16) multiply in pairs: a pair holds what two k in turn contribute, so a register holds LANES
-   pairs, and the sums grow as in floats.h. The matrices are float32 in memory and rounded as they are packed. */
+   pairs, and the sums grow as in floats.h. Weights are float32 in memory and rounded as they are packed; what is stored
+   by this file is rounded already, and its rows are whole pairs, with a zero at the end where one would be missing. */
+
+typedef uint16_t ON(Stored);
+
+static inline long ON(stride)(long n) { return (n + 1) / 2 * 2; }
 
 enum { ON(COLUMNS) = 2 * LANES };
 
@@ -18,7 +23,47 @@ static inline void ON(along)(uint32_t *to, const float *row, long n)
     }
 }
 
-/* The n numbers of two rows, those below each other in pairs; without a second row, with zeros. */
+static inline float *ON(draft)(uint16_t *to, float *free) { return (void)to, free; }
+
+/* A part of a row, n numbers. `to` may be where `row` is, or before it. */
+static inline void ON(store_some)(uint16_t *to, const float *row, long n)
+{
+    for (long k = 0; k < n; k += LANES) {
+        __m512 some = _mm512_maskz_loadu_ps(ON(first)(n - k), row + k);
+        _mm256_mask_storeu_epi16(to + k, ON(first)(n - k), (__m256i)_mm512_cvtneps_pbh(some));
+    }
+}
+
+static inline void ON(store)(uint16_t *to, const float *row, long n)
+{
+    ON(store_some)(to, row, n);
+    if (n % 2) to[n] = 0;
+}
+
+/* LANES of n stored numbers, each in the lower half of 32 bits. */
+static inline __m512i ON(halves)(const uint16_t *row, long n)
+{
+    return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(ON(first)(n), row));
+}
+
+static inline const float *ON(loaded)(float *free, const uint16_t *row, long n)
+{
+    for (long k = 0; k < n; k += LANES)
+        _mm512_mask_storeu_epi32(free + k, ON(first)(n - k), _mm512_slli_epi32(ON(halves)(row + k, n - k), 16));
+    return free;
+}
+
+/* The n numbers of two stored rows, those below each other in pairs; without a second row, with zeros. */
+static inline void ON(between_stored)(uint32_t *restrict to, const uint16_t *row, const uint16_t *next, long n)
+{
+    for (long k = 0; k < n; k += LANES) {
+        __m512i both = ON(halves)(row + k, n - k);
+        if (next) both = _mm512_or_si512(both, _mm512_slli_epi32(ON(halves)(next + k, n - k), 16));
+        _mm512_mask_storeu_epi32(to + k, ON(first)(n - k), both);
+    }
+}
+
+/* The same of rows of floats. */
 static inline void ON(between)(uint32_t *restrict to, const float *restrict row, const float *restrict next, long n)
 {
     const __m512i woven = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
@@ -32,30 +77,57 @@ static inline void ON(between)(uint32_t *restrict to, const float *restrict row,
     }
 }
 
-/* b [K, N] in panels of COLUMNS columns, each contiguous, filled up with zeros. */
-static void ON(pack_pairs)(uint32_t *restrict to, const float *restrict b, long down, long across, long K, long N)
+/* The part of a matrix from element (i, j) on. */
+static inline Matrix ON(part)(Matrix a, long i, long j)
+{
+    a.at = (const char *)a.at + (i * a.down + j * a.across) * (a.stored ? sizeof(uint16_t) : sizeof(float));
+    return a;
+}
+
+/* Lines k and k + 1 of n numbers each, those below each other in pairs; `last`: there is no line k + 1. */
+static inline void ON(pair)(uint32_t *to, Matrix lines, long k, int last, long n)
+{
+    const void *line = ON(part)(lines, k, 0).at, *next = last ? NULL : ON(part)(lines, k + 1, 0).at;
+    if (lines.stored) ON(between_stored)(to, line, next, n);
+    else ON(between)(to, line, next, n);
+}
+
+/* b [K, N] in panels of COLUMNS columns, each contiguous, filled up with zeros. A transpose holds floats. */
+static void ON(pack_pairs)(uint32_t *restrict to, Matrix b, long K, long N)
 {
     uint32_t rows[LANES * LANES] = {0};
     long pairs = (K + 1) / 2, whole = N / ON(COLUMNS) * ON(COLUMNS);
     if (whole < N) memset(to + whole * pairs, 0, pairs * ON(COLUMNS) * sizeof *to);
-    if (across == 1)
-        for (long k = 0; k < pairs; k++) {
-            const float *row = b + 2 * k * down, *next = 2 * k + 1 < K ? row + down : NULL;
+    if (b.across == 1)
+        for (long k = 0; k < pairs; k++)
             for (long n = 0; n < N; n += ON(COLUMNS))
-                ON(between)(to + n * pairs + k * ON(COLUMNS), row + n, next ? next + n : NULL,
-                            N - n < ON(COLUMNS) ? N - n : ON(COLUMNS));
-        }
+                ON(pair)(to + n * pairs + k * ON(COLUMNS), ON(part)(b, 0, n), 2 * k, 2 * k + 1 == K,
+                         N - n < ON(COLUMNS) ? N - n : ON(COLUMNS));
     else
         for (long n = 0; n < N; n += LANES)
             for (long k = 0; k < pairs; k += LANES) {
                 uint32_t *place = to + n / ON(COLUMNS) * ON(COLUMNS) * pairs + k * ON(COLUMNS) + n % ON(COLUMNS);
                 for (long j = 0; j < LANES && n + j < N; j++)
-                    ON(along)(rows + j * LANES, b + 2 * k + (n + j) * across, K - 2 * k < 2 * LANES ? K - 2 * k : 2 * LANES);
+                    ON(along)(rows + j * LANES, ON(part)(b, 2 * k, n + j).at, K - 2 * k < 2 * LANES ? K - 2 * k : 2 * LANES);
                 if (pairs - k >= LANES) ON(turn)(place, ON(COLUMNS), rows, LANES);
                 else
                     for (long i = 0; i < pairs - k; i++)
                         for (long j = 0; j < LANES; j++) place[i * ON(COLUMNS) + j] = rows[j * LANES + i];
             }
+}
+
+/* a [M, K] as the left side of tiles_of_pairs, in memory of its own unless it can stay where it is. */
+static const uint32_t *ON(left_of)(uint32_t *free, Matrix a, long M, long K, long *down, long *across)
+{
+    long pairs = (K + 1) / 2;
+    *down = a.across != 1 ? 1 : a.stored ? a.down / 2 : pairs, *across = a.across != 1 ? TALL : 1;
+    if (a.across == 1 && a.stored) return a.at;
+    Matrix lines = {a.at, a.across, a.down, a.stored}; /* of the transpose */
+    if (a.across == 1)
+        for (long m = 0; m < M; m++) ON(along)(free + m * pairs, ON(part)(a, m, 0).at, K);
+    else
+        for (long k = 0; k < K; k += 2) ON(pair)(free + k / 2 * TALL, lines, k, k + 1 == K, M);
+    return free;
 }
 
 /* c (+)= a b for ROWS rows and COLUMNS columns, as in floats.h. */
@@ -110,15 +182,12 @@ static void ON(product)(long M, long N, long K, Matrix a, Matrix b, float *c, lo
     for (long k = 0; k < K; k += 2 * DEEP)
         for (long n = 0; n < N; n += WIDE) {
             long deep = K - k < 2 * DEEP ? K - k : 2 * DEEP, wide = N - n < WIDE ? N - n : WIDE, pairs = (deep + 1) / 2;
-            ON(pack_pairs)(right, b.at + k * b.down + n * b.across, b.down, b.across, deep, wide);
+            ON(pack_pairs)(right, ON(part)(b, k, n), deep, wide);
             for (long m = 0; m < M && (!symmetric || m < n + wide); m += TALL) {
-                long tall = M - m < TALL ? M - m : TALL, upright = a.across == 1;
-                const float *from = a.at + m * a.down + k * a.across;
-                for (long i = 0; upright && i < tall; i++) ON(along)(left + i * pairs, from + i * a.down, deep);
-                for (long i = 0; !upright && i < deep; i += 2, from += 2 * a.across)
-                    ON(between)(left + i / 2 * TALL, from, i + 1 < deep ? from + a.across : NULL, tall);
-                ON(tiles_of_pairs)(tall, wide, pairs, left, upright ? pairs : 1, upright ? 1 : TALL, right,
-                                   ON(COLUMNS), pairs * ON(COLUMNS), c + m * row_c + n, row_c, add || k, symmetric ? n - m : M);
+                long tall = M - m < TALL ? M - m : TALL, down, across;
+                const uint32_t *rows = ON(left_of)(left, ON(part)(a, m, k), tall, deep, &down, &across);
+                ON(tiles_of_pairs)(tall, wide, pairs, rows, down, across, right, ON(COLUMNS), pairs * ON(COLUMNS),
+                                   c + m * row_c + n, row_c, add || k, symmetric ? n - m : M);
             }
         }
 }

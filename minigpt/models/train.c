@@ -30,6 +30,7 @@ typedef struct { Norm ln_1; Linear qkv, projection; Norm ln_2; Linear inside, ou
 
 typedef struct {
     long C, H, I, V, T, L;
+    long at_once;       /* tokens, in whole windows */
     long rows;          /* of logits at a time */
     long lowest;        /* the first layer that learns; if that is 0, the embeddings learn too, unless they have no gradient */
     float epsilon;
@@ -49,12 +50,15 @@ typedef struct {
     Dropout dropout;
     uint32_t first; /* the number of the first element in the batch */
     float *kept;    /* [3, C], the first of which is all ones where nothing is dropped */
+    float *draft;   /* a row before it is stored */
 } Place;
 
 typedef struct {
-    float *x, *h, *moments;      /* [2L + 1, N, C] twice, [2L + 1, N, 2]: the residual stream, and normalised */
-    float *qkv, *mixed, *logs, *u; /* [L, N, 3C], [L, N, C], [L, N, H], [L, N, I] */
-    float *a, *du, *y, *dh, *dx, *dqkv, *logits, *kept, *packed, *space;
+    float *x, *moments, *qkv, *logs; /* [2L + 1, N, C], [2L + 1, N, 2], [L, N, 3C], [L, N, H]; x: the residual stream */
+    void *h, *mixed, *a, *slope;     /* stored: [2L + 1, N, C], the norms' results; [L, N, C]; [L, N, I] twice */
+    void *dy, *dqkv;                 /* stored: [N, C], [N, 3C] */
+    float *u, *y, *dh, *dx;          /* [N, I], [N, C] three times */
+    float *logits, *kept, *draft, *space, *packed;
 } Buffers;
 
 typedef struct { float beta1, beta2, epsilon, rate, unbias, kept; } AdamW; /* kept: by weight decay */
@@ -89,41 +93,49 @@ static long divide(const Model *m, long N, float *work, Buffers *b)
 {
     long C = m->C, I = m->I, L = m->L, places = 2 * L + 1, T = padded(m->T), D = padded(C / m->H), used = 0;
     long rows = N < m->rows ? N : m->rows;
-    struct { float **to; long size; } parts[] = {
-        {&b->x, places * N * C}, {&b->h, places * N * C}, {&b->moments, places * 2 * N}, {&b->qkv, L * N * 3 * C},
-        {&b->mixed, L * N * C}, {&b->logs, L * N * m->H}, {&b->u, L * N * I}, {&b->a, N * I}, {&b->du, N * I},
-        {&b->y, N * C}, {&b->dh, N * C}, {&b->dx, N * C}, {&b->dqkv, N * 3 * C}, {&b->logits, rows * m->V},
-        {&b->kept, 3 * C}, {&b->packed, PACKED}, {&b->space, apart(T) * (13 * D + 5 * BLOCK)},
+    struct { float **to; long size; } floats[] = {
+        {&b->x, places * N * C}, {&b->moments, places * 2 * N}, {&b->qkv, L * N * 3 * C}, {&b->logs, L * N * m->H},
+        {&b->u, N * I}, {&b->y, N * C}, {&b->dh, N * C}, {&b->dx, N * C}, {&b->logits, rows * m->V},
+        {&b->kept, 3 * C}, {&b->draft, 2 * (I > C ? I : C)}, {&b->space, apart(T) * (13 * D + 5 * BLOCK)},
+        {&b->packed, PACKED}, /* the last, because a few rows may be read beyond the end of a buffer */
     };
-    for (unsigned long i = 0; i < sizeof parts / sizeof *parts; i++) {
-        *parts[i].to = work + used;
-        used += (parts[i].size + 15) / 16 * 16; /* whole lines of the cache */
+    struct { void **to; long rows, n; } stored[] = {
+        {&b->h, places * N, C}, {&b->mixed, L * N, C}, {&b->a, L * N, I}, {&b->slope, L * N, I},
+        {&b->dy, N, C}, {&b->dqkv, N, 3 * C},
+    };
+    for (unsigned long i = 0; i < sizeof stored / sizeof *stored; i++) {
+        *stored[i].to = work + used;
+        long row = m->bfloat16 && has_bfloat16() ? (stored[i].n + 1) / 2 : stored[i].n;
+        used += (stored[i].rows * row + 15) / 16 * 16; /* whole lines of the cache */
+    }
+    for (unsigned long i = 0; i < sizeof floats / sizeof *floats; i++) {
+        *floats[i].to = work + used;
+        used += (floats[i].size + 15) / 16 * 16;
     }
     return used;
 }
 
-long train_work(const Model *m, long N)
+/* How many numbers `work` must hold. */
+long train_work(const Model *m)
 {
     Buffers b;
-    return divide(m, N, NULL, &b);
+    return divide(m, m->at_once, NULL, &b);
 }
 
 /* See `pass` in pass.h. */
-double train_pass(const Model *m, const int64_t *ids, const int64_t *targets, long N, long first, float scale,
+double train_pass(const Model *m, const int64_t *ids, const int64_t *targets, long N, long first, float scale, int learn,
                   float *work)
 {
-    Buffers b;
-    divide(m, N, work, &b);
-    return CALL_AS(m->bfloat16, pass, m, &b, ids, targets, N, first, scale, 1);
-}
-
-double train_nats(const Model *m, const int64_t *ids, const int64_t *targets, long N, float *work)
-{
+    double nats = 0;
     Model still = *m;
     Buffers b;
-    still.dropped = 0;
-    divide(m, N, work, &b);
-    return CALL_AS(m->bfloat16, pass, &still, &b, ids, targets, N, 0, 1, 0);
+    if (!learn) still.dropped = 0;
+    for (long n = 0; n < N; n += m->at_once) {
+        long some = N - n < m->at_once ? N - n : m->at_once;
+        divide(m, some, work, &b);
+        nats += CALL_AS(m->bfloat16, pass, &still, &b, ids + n, targets + n, some, first + n, scale, learn);
+    }
+    return nats;
 }
 
 /* See update.h and muon.h. */

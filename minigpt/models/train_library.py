@@ -36,7 +36,7 @@ class Block(ctypes.Structure):
 
 class Model(ctypes.Structure):
     _fields_ = [
-        *((name, _SIZE) for name in ("C", "H", "I", "V", "T", "L", "rows", "lowest")),
+        *((name, _SIZE) for name in ("C", "H", "I", "V", "T", "L", "at_once", "rows", "lowest")),
         ("epsilon", _FLOAT),
         ("dropped", ctypes.c_int32),
         ("scale", _FLOAT),
@@ -63,9 +63,8 @@ class Muon(ctypes.Structure):
 _ARGUMENTS = {
     "train_level": (ctypes.c_int, [ctypes.c_int]),
     "train_has_bfloat16": (ctypes.c_int, []),
-    "train_work": (_SIZE, [_AT, _SIZE]),
-    "train_pass": (ctypes.c_double, [_AT, _AT, _AT, _SIZE, _SIZE, _FLOAT, _AT]),
-    "train_nats": (ctypes.c_double, [_AT, _AT, _AT, _SIZE, _AT]),
+    "train_work": (_SIZE, [_AT]),
+    "train_pass": (ctypes.c_double, [_AT, _AT, _AT, _SIZE, _SIZE, _FLOAT, ctypes.c_int, _AT]),
     "train_add_up": (ctypes.c_double, [_AT, _SIZE, _SIZE]),
     "train_adamw": (None, [_AT, _AT, _AT, _AT, _SIZE, _FLOAT, _AT]),
     "train_muon_work": (_SIZE, [_SIZE, _SIZE, _SIZE]),
