@@ -85,7 +85,7 @@ _FORMER = {
     "compare_text": ("views.against", "minigpt.views.against.compare_text"),
     "every_token": ("views.probs", "checkpoint.every_token(text)"),
     "generate": ("sampling.engine", "checkpoint.sample(text)"),
-    "head_summaries": ("views.heads", "checkpoint.attend(text)"),
+    "head_summaries": ("views.attention", "checkpoint.attend(text)"),
     "history": ("views.history", "checkpoint.history(text)"),
     "history_by_layer": ("views.history", "minigpt.views.history.history_by_layer"),
     "leave_one_out": ("views.attribution", "checkpoint.attribution(text)"),

@@ -46,13 +46,12 @@ from minigpt.text.tokenizer import Encoded
 from minigpt.training.run import run
 from minigpt.views.against import ComparedNext, compare_next
 from minigpt.views.alignment import AlignmentGrid, align, alignment_grid, with_truth
-from minigpt.views.attention import AttentionGrid, attend, attention_grid
+from minigpt.views.attention import AttentionGrid, HeadSummary, attend, attention_grid, head_summaries
 from minigpt.views.attribution import Attribution, leave_one_out
 from minigpt.views.choices import Choice, weigh
 from minigpt.views.cut import CutToken, cut
 from minigpt.views.embeddings import TokenVector, token_vectors
 from minigpt.views.gates import StateStep, check_place, recurrent, state_steps, telling_units
-from minigpt.views.heads import HeadSummary, head_summaries
 from minigpt.views.history import HistoryRow, history
 from minigpt.views.lens import LensRow, by_layer
 from minigpt.views.parts import PartsWorth, parts_worth

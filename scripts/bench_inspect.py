@@ -35,11 +35,10 @@ from minigpt.text.corpus import python_reference
 from minigpt.text.learning import train_tokenizer
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.views.against import compare_next, compare_text
-from minigpt.views.attention import attend, attention_grid
+from minigpt.views.attention import attend, attention_grid, head_summaries
 from minigpt.views.attribution import leave_one_out
 from minigpt.views.boundary import boundary
 from minigpt.views.choices import weigh
-from minigpt.views.heads import head_summaries
 from minigpt.views.lens import by_layer
 from minigpt.views.probs import every_token, next_token
 

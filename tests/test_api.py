@@ -25,9 +25,8 @@ from minigpt.settings import Choices, ModelConfig, TrainConfig
 from minigpt.text.learning import ending_texts
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.views.alignment import align, alignment_grid
-from minigpt.views.attention import attend, attention_grid
+from minigpt.views.attention import attend, attention_grid, head_summaries
 from minigpt.views.choices import weigh
-from minigpt.views.heads import head_summaries
 from minigpt.views.lens import by_layer
 from minigpt.views.parts import parts_worth
 from minigpt.views.probs import every_token, next_token, text_score

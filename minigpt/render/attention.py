@@ -15,10 +15,9 @@ from minigpt.render.machine import write_grid, write_rows
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, fit, or_dash, percent, quantity, quoted, token_label, visible
 from minigpt.render.table import Column, Table
-from minigpt.views import attention, heads, shared_word
+from minigpt.views import attention, shared_word
 from minigpt.views.alignment import AlignmentGrid
-from minigpt.views.attention import AttentionGrid
-from minigpt.views.heads import HeadSummary
+from minigpt.views.attention import AttentionGrid, HeadSummary
 from minigpt.views.shared_word import LookedAtWord, SharedWord, WordInContext, WordLayer
 from minigpt.views.view import Answer
 
@@ -214,7 +213,7 @@ def head_data(grid: AttentionGrid | AlignmentGrid, weights: Sequence[Sequence[fl
 
 FACES = (
     Face(
-        view=heads.VIEW,
+        view=attention.HEADS,
         table=lambda answer, screen: [head_table(tuple(answer.records), screen)],
         csv=lambda answer, file: write_rows(HeadSummary, answer.records, file),
         section=_section,

@@ -17,7 +17,7 @@ from minigpt.checkpoint.records import RunSummary
 from minigpt.cli import app
 from minigpt.render.machine import GRID_COLUMNS
 from minigpt.sampling.records import FileScore
-from minigpt.views.heads import HeadSummary
+from minigpt.views.attention import HeadSummary
 
 Run = Callable[..., Any]
 COMMANDS: dict[str, Any] = {name: app.whole_command(name) for name in app.COMMANDS}

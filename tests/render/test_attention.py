@@ -11,8 +11,7 @@ from minigpt.render.attention import grid_table, head_table, shared_word_table
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII, UNICODE, Symbols
 from minigpt.text.records import Token
-from minigpt.views.attention import AttentionGrid
-from minigpt.views.heads import HeadSummary
+from minigpt.views.attention import AttentionGrid, HeadSummary
 from minigpt.views.shared_word import LookedAt, LookedAtWord, SharedWord, WordInContext, WordLayer
 
 Golden = Callable[[str, str], None]

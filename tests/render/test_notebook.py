@@ -11,9 +11,8 @@ from minigpt.render.notebook import show
 from minigpt.sampling.records import BareToken, StepRecord
 from minigpt.text.records import Token
 from minigpt.views.against import ComparedNext, ComparedToken
-from minigpt.views.attention import AttentionGrid
+from minigpt.views.attention import AttentionGrid, HeadSummary
 from minigpt.views.choices import Choice
-from minigpt.views.heads import HeadSummary
 from minigpt.views.history import HistoryRow, LayerHistoryRow
 from minigpt.views.lens import LensRow
 

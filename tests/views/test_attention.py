@@ -12,8 +12,7 @@ from minigpt.models.gpt import GPT
 from minigpt.models.inside import Attention
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.text.words import joined_words
-from minigpt.views.attention import attend, attention_grid
-from minigpt.views.heads import head_summaries
+from minigpt.views.attention import attend, attention_grid, head_summaries
 from minigpt.views.shared_word import shared_word, word_weights
 
 TEXT = "The quick brown fox"
