@@ -23,7 +23,7 @@ from minigpt.text.corpus import Corpus
 from minigpt.text.losses import Losses
 from minigpt.text.pairs import PairIds, pairs_of, read_pairs
 from minigpt.training.pairs import evaluate_pairs
-from minigpt.views.labels import known_labels
+from minigpt.views.choices import known_labels
 
 _OF_TEXTS = ("stride", "rolling", "no_bos")  # how a continued text is read
 

@@ -12,7 +12,6 @@ from minigpt.render.screen import Screen
 from minigpt.render.style import following, percent, visible
 from minigpt.render.table import Column, Table, bar_column
 from minigpt.views import choices as choices_view
-from minigpt.views import labels
 from minigpt.views.choices import Choice
 
 
@@ -57,7 +56,7 @@ FACES = (
         csv=lambda answer, file: write_rows(Choice, answer.records, file),
     ),
     Face(
-        view=labels.VIEW,
+        view=choices_view.LABELS,
         table=lambda answer, screen: choices_table(tuple(answer.records), answer.text, screen, "label"),
         csv=lambda answer, file: write_rows(Choice, answer.records, file),
     ),
