@@ -56,9 +56,8 @@ from minigpt.views.history import HistoryRow, history
 from minigpt.views.lens import LensRow, by_layer
 from minigpt.views.parts import PartsWorth, parts_worth
 from minigpt.views.positions import PositionVector, position_vectors
-from minigpt.views.probs import every_token, next_token, text_score
+from minigpt.views.probs import every_token, next_token, text_score, with_target
 from minigpt.views.shared_word import SharedWord, shared_word
-from minigpt.views.target import with_target
 from minigpt.views.without import ABLATION, ChangedNext, next_without
 
 T = TypeVar("T")

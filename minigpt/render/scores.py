@@ -20,7 +20,7 @@ from minigpt.render.table import Column, Table
 from minigpt.render.text_page import text_section
 from minigpt.sampling.records import FileScore, SampleEnd, StepRecord, TextScore
 from minigpt.text.records import Token
-from minigpt.views import probs, target
+from minigpt.views import probs
 from minigpt.views.view import Answer
 
 SHORTEST_NAME = 14  # cells for the name of a file
@@ -187,7 +187,7 @@ FACES = (
         section=lambda title, answer: text_section(title, answer.records),
     ),
     Face(
-        view=target.VIEW,
+        view=probs.TARGET,
         table=_target_table,
         csv=lambda answer, file: write_csv(answer.records, file),
         section=lambda title, answer: text_section(

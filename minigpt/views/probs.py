@@ -1,4 +1,4 @@
-"""The distribution after a text, or before each of its tokens."""
+"""The distribution after a text, or before each of its tokens; in a model of pairs, before those of a given target."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import math
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from minigpt.errors import named
 from minigpt.sampling.records import StepLogits, StepRecord, TextScore, first_token, perplexity
-from minigpt.settings import SampleConfig, Settings, setting
+from minigpt.settings import SampleConfig, Settings, require, setting
 from minigpt.views.view import Answer, Question, Stream, Tally, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from minigpt.models.encoder_decoder import EncoderDecoder
     from minigpt.models.network import AnyModel
-    from minigpt.text.tokenizer import Tokenizer
+    from minigpt.text.tokenizer import Encoded, Tokenizer
 
 UNFILTERED = SampleConfig(temperature=1.0, top_p=1.0)
 
@@ -154,4 +155,73 @@ EVERY = View(
     at_end=False,
     needs_torch=False,
     advice_for_pairs=f"{named('target', 'TEXT')} scores a target that you give.",
+)
+
+
+def with_target(model: AnyModel, tokenizer: Tokenizer, source: Encoded, target: str) -> Encoded:
+    """A pair as one sequence: the source with its end-of-text, then the target with its own.
+
+    Raises ConfigError if the model reads no pairs, if the target is empty, or if a side exceeds the model's context.
+    """
+    require(
+        model.config.reads_pairs,
+        f"{named('target')} goes with a model of pairs; a GPT continues one text: {named('every')} scores that.",
+    )
+    target = target.strip()
+    require(bool(target), f"{named('target')} is empty: give the text whose tokens are scored.")
+    ids = tokenizer.encode(target)
+    pair = [*source.ids, *ids, tokenizer.end_of_text]
+    cast("EncoderDecoder", model).fitting(pair)
+    return type(source)(pair, [*source.byte_counts, *tokenizer.byte_counts(target, ids).tolist(), 0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _TargetFlags(Settings):
+    target: str | None = setting(
+        None, help="Score this target of the text, token by token; for a model of pairs.", metavar="TEXT"
+    )
+
+
+def _encoded(question: Question) -> Encoded:
+    from minigpt.text.tokenizer import Encoded
+
+    source = Encoded(list(question.ids), list(question.byte_counts))
+    return with_target(question.model, question.tokenizer, source, question.flags.target)
+
+
+def _ask_target(question: Question) -> Answer:
+    from minigpt.text.losses import loss_note
+
+    model, tokenizer, given = question.model, question.tokenizer, len(question.ids)
+    ids, byte_counts = _encoded(question)
+    if lost := loss_note(tokenizer, question.flags.target):
+        question.note(lost)
+    return Answer(
+        records=Stream(lambda: every_token(model, tokenizer, ids, top=question.top, given=given)),
+        text=question.text.strip(),
+        tally=partial(TextTally, byte_counts),
+        fields={"target": question.flags.target.strip()},
+        facts={"tokens": [first_token(tokenizer, token).token for token in set(ids[given:])]},
+    )
+
+
+def _target_page(question: Question, answer: Answer) -> Iterable[StepRecord | StepLogits]:
+    from minigpt.sampling.page_steps import every_step, listed
+
+    ids, given = _encoded(question).ids, len(question.ids)
+    return every_step(question.checkpoint, ids, UNFILTERED, listed(len(ids) - given), given=given)
+
+
+TARGET = View(
+    record=StepRecord,
+    key="steps",
+    ask=_ask_target,
+    title="How surprising each token of the target is",
+    settings=_TargetFlags,
+    asked_by=("target",),
+    page=_target_page,
+    tokens_ahead=None,
+    at_end=False,
+    needs_torch=False,
+    of_pairs=True,
 )
