@@ -80,7 +80,7 @@ __all__ = [
 _FORMER = {
     "attend": ("views.attention", "checkpoint.attend(text)"),
     "attention_grid": ("views.attention", "checkpoint.attend(text, layer=1)"),
-    "by_layer": ("views.lens", "checkpoint.by_layer(text)"),
+    "by_layer": ("views.history", "checkpoint.by_layer(text)"),
     "compare_next": ("views.against", "checkpoint.compare(other, text)"),
     "compare_text": ("views.against", "minigpt.views.against.compare_text"),
     "every_token": ("views.probs", "checkpoint.every_token(text)"),

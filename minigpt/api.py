@@ -52,8 +52,7 @@ from minigpt.views.choices import Choice, weigh
 from minigpt.views.cut import CutToken, cut
 from minigpt.views.embeddings import TokenVector, token_vectors
 from minigpt.views.gates import StateStep, check_place, recurrent, state_steps, telling_units
-from minigpt.views.history import HistoryRow, history
-from minigpt.views.lens import LensRow, by_layer
+from minigpt.views.history import HistoryRow, LensRow, by_layer, history
 from minigpt.views.parts import PartsWorth, parts_worth
 from minigpt.views.positions import PositionVector, position_vectors
 from minigpt.views.probs import every_token, next_token, text_score, with_target

@@ -39,7 +39,7 @@ from minigpt.views.attention import attend, attention_grid, head_summaries
 from minigpt.views.attribution import leave_one_out
 from minigpt.views.boundary import boundary
 from minigpt.views.choices import weigh
-from minigpt.views.lens import by_layer
+from minigpt.views.history import by_layer
 from minigpt.views.probs import every_token, next_token
 
 CONFIG = {"context": 256, "layers": 6, "heads": 6, "width": 384}

@@ -27,7 +27,7 @@ from minigpt.text.tokenizer import Tokenizer
 from minigpt.views.alignment import align, alignment_grid
 from minigpt.views.attention import attend, attention_grid, head_summaries
 from minigpt.views.choices import weigh
-from minigpt.views.lens import by_layer
+from minigpt.views.history import by_layer
 from minigpt.views.parts import parts_worth
 from minigpt.views.probs import every_token, next_token, text_score
 from minigpt.views.without import next_without

@@ -12,9 +12,8 @@ from minigpt.render.listing import Listing, Part
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, fit, following, or_dash, percent, quantity, token_label
 from minigpt.render.table import Column, Course
-from minigpt.views import history, lens
-from minigpt.views.history import HistoryRow, LayerHistoryRow
-from minigpt.views.lens import LensRow
+from minigpt.views import history
+from minigpt.views.history import HistoryRow, LayerHistoryRow, LensRow
 
 Row = TypeVar("Row", HistoryRow, LensRow)
 
@@ -197,5 +196,5 @@ FACES = (
         section=lambda title, answer: history_section(title, tuple(answer.records), answer.text),
     ),
     Face(view=history.BY_LAYER, table=lambda answer, screen: layer_table(tuple(answer.records), answer.text, screen)),
-    Face(view=lens.VIEW, table=lambda answer, screen: lens_table(tuple(answer.records), answer.text, screen)),
+    Face(view=history.LENS, table=lambda answer, screen: lens_table(tuple(answer.records), answer.text, screen)),
 )

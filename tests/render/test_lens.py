@@ -9,7 +9,7 @@ from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII, UNICODE, Symbols
 from minigpt.render.tracked import lens_table
 from minigpt.sampling.records import Candidate, Other
-from minigpt.views.lens import LensRow
+from minigpt.views.history import LensRow
 
 Make = Callable[..., Candidate]
 PROMPT = "To date, the cleverest thinker of all time was"

@@ -20,7 +20,7 @@ from minigpt.render.model_page import model_page
 from minigpt.settings import ACTIVATIONS, ModelConfig
 from minigpt.text.records import Token
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.lens import by_layer
+from minigpt.views.history import by_layer
 
 PAGE = "document.querySelector('section.view').page"
 NEAR = 1e-4

@@ -13,8 +13,7 @@ from minigpt.text.records import Token
 from minigpt.views.against import ComparedNext, ComparedToken
 from minigpt.views.attention import AttentionGrid, HeadSummary
 from minigpt.views.choices import Choice
-from minigpt.views.history import HistoryRow, LayerHistoryRow
-from minigpt.views.lens import LensRow
+from minigpt.views.history import HistoryRow, LayerHistoryRow, LensRow
 
 BAD = "<script>alert(1)</script>\"'\x00\u202e"
 

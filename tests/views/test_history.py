@@ -10,8 +10,7 @@ from minigpt.checkpoint.listing import Snapshot
 from minigpt.models.gpt import GPT
 from minigpt.sampling.distribution import divergence_bits
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.history import HistoryRow, history, history_by_layer
-from minigpt.views.lens import by_layer
+from minigpt.views.history import HistoryRow, by_layer, history, history_by_layer
 from minigpt.views.probs import next_token
 
 IDS = [5, 9, 40]

@@ -15,7 +15,7 @@ from minigpt.models.gpt import GPT
 from minigpt.models.inside import layer_logits
 from minigpt.sampling.records import Candidate
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.lens import by_layer
+from minigpt.views.history import by_layer
 from minigpt.views.probs import next_token
 
 IDS = [5, 9, 40, 301, 77]
