@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from minigpt.checkpoint.files import MODEL_TYPES
 from minigpt.checkpoint.hf_gpt2 import POSITIVE, TOKEN, Weights, check_tensors, copied, model_config, read_field
-from minigpt.checkpoint.number_types import rounded
-from minigpt.checkpoint.tensors import StoredTensor
+from minigpt.checkpoint.tensors import StoredTensor, rounded
 from minigpt.errors import CheckpointError
 from minigpt.settings import PAIR_MODELS, ModelConfig
 

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigpt.checkpoint.files import check_given_file, reading
-from minigpt.checkpoint.number_types import STORED
-from minigpt.checkpoint.tensors import StoredTensor
+from minigpt.checkpoint.tensors import STORED, StoredTensor
 from minigpt.errors import CheckpointError, brief, escaped
 
 MAGIC = b"GGUF"

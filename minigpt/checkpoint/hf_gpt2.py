@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigpt.checkpoint.files import CONFIG
-from minigpt.checkpoint.number_types import STORED, is_floating_point, rounded
-from minigpt.checkpoint.tensors import StoredTensor
+from minigpt.checkpoint.tensors import STORED, StoredTensor, is_floating_point, rounded
 from minigpt.errors import CheckpointError, ConfigError, brief
 from minigpt.models.native import shapes_of
 from minigpt.settings import ModelConfig

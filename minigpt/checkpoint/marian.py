@@ -14,8 +14,7 @@ import numpy as np
 from minigpt.checkpoint.baselines import model_of as model_of  # built from its weights as any other
 from minigpt.checkpoint.files import CONFIG
 from minigpt.checkpoint.hf_gpt2 import POSITIVE, TOKEN, Weights, check_tensors, model_config, read_field
-from minigpt.checkpoint.number_types import rounded
-from minigpt.checkpoint.tensors import StoredTensor
+from minigpt.checkpoint.tensors import StoredTensor, rounded
 from minigpt.errors import CheckpointError
 from minigpt.settings import ModelConfig
 

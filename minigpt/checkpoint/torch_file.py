@@ -17,9 +17,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minigpt.checkpoint.files import check_given_file, reading
-from minigpt.checkpoint.number_types import STORED
 from minigpt.checkpoint.pickled import DICT, LARGEST, Call, read_pickle
-from minigpt.checkpoint.tensors import StoredTensor
+from minigpt.checkpoint.tensors import STORED, StoredTensor
 from minigpt.errors import CheckpointError, brief, escaped
 
 ARCHIVE = b"PK\x03\x04"  # with which the file begins

@@ -1,1 +1,1 @@
-"""Questions about a model, one per file: a record, and the function that computes it."""
+"""Questions about a model, a subject per file: its records, and the functions that compute them."""

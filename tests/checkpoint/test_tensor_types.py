@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from minigpt.checkpoint.number_types import STORED, is_floating_point, rounded, widened
+from minigpt.checkpoint.tensors import STORED, is_floating_point, rounded, widened
 
 TORCH = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
