@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt.checkpoint.characters import read_characters
 from minigpt.checkpoint.files import TOKENIZER, check_given_file, starts_with
 from minigpt.checkpoint.folder import Checkpoint, check_together
 from minigpt.checkpoint.gguf_file import MAGIC
 from minigpt.checkpoint.gguf_model import read_gguf
 from minigpt.checkpoint.hf_gpt2 import model_of
-from minigpt.checkpoint.nanogpt import read_nanogpt
+from minigpt.checkpoint.nanogpt import read_characters, read_nanogpt
 from minigpt.checkpoint.tensors import NANOGPT
 from minigpt.checkpoint.tokenizer_files import LARGEST, MERGES, VOCABULARY, read_tokenizer
 from minigpt.checkpoint.torch_file import ARCHIVE, open_torch_file

@@ -12,7 +12,7 @@ from browser import Browser
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers import Tokenizer as Engine
 
-from minigpt.checkpoint.characters import read_characters
+from minigpt.checkpoint.nanogpt import read_characters
 from minigpt.errors import ConfigError
 from minigpt.render.html import _source
 from minigpt.text.page_tokenizer import page_tokenizer
