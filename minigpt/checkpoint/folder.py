@@ -27,8 +27,7 @@ from minigpt.checkpoint.files import (
     write_text,
 )
 from minigpt.checkpoint.generation import generation_to_json, read_generation
-from minigpt.checkpoint.gguf_file import MAGIC
-from minigpt.checkpoint.gguf_model import read_gguf
+from minigpt.checkpoint.gguf_model import MAGIC, read_gguf
 from minigpt.checkpoint.hub import as_hub_model, fetch
 from minigpt.checkpoint.runs import find_run, near_run
 from minigpt.checkpoint.tensors import open_tensors, refuse_other_formats, weight_files

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from minigpt.checkpoint.files import TOKENIZER, check_given_file, starts_with
 from minigpt.checkpoint.folder import Checkpoint, check_together
-from minigpt.checkpoint.gguf_file import MAGIC
-from minigpt.checkpoint.gguf_model import read_gguf
+from minigpt.checkpoint.gguf_model import MAGIC, read_gguf
 from minigpt.checkpoint.hf_gpt2 import model_of
 from minigpt.checkpoint.nanogpt import read_characters, read_nanogpt
 from minigpt.checkpoint.tensors import NANOGPT

@@ -23,7 +23,7 @@ from tokenizers import Tokenizer as Engine
 from minigpt.checkpoint.export import export_folder
 from minigpt.checkpoint.folder import Checkpoint, load, read
 from minigpt.checkpoint.gguf import save_gguf
-from minigpt.checkpoint.gguf_file import GgufFile
+from minigpt.checkpoint.gguf_model import GgufFile
 from minigpt.errors import CheckpointError, CorpusError
 from minigpt.models.gpt import GPT
 from minigpt.settings import GGUF_DTYPES, ModelConfig
