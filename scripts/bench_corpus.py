@@ -66,10 +66,10 @@ def measure_tokenizing(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure_asking(arguments: argparse.Namespace) -> dict[str, Any]:
+    from minigpt.checkpoint.tokenizer_files import tokenizer_from_file
     from minigpt.text.corpus import Split, read_corpus
     from minigpt.text.occurrences import followers, verbatim_spans
     from minigpt.text.shards import cached_tokens
-    from minigpt.text.tokenizer_file import tokenizer_from_file
 
     tokenizer = tokenizer_from_file(arguments.text.with_name("tokenizer.json"))
     start_megabytes, started = peak_megabytes(), time.process_time()

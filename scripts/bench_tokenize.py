@@ -134,10 +134,10 @@ def measure_memory(arguments: argparse.Namespace) -> dict[str, Any]:
 def measure_speed(arguments: argparse.Namespace) -> dict[str, Any]:
     from tokenizers import Tokenizer as Library
 
+    from minigpt.checkpoint.tokenizer_files import tokenizer_from_file
     from minigpt.text.blocks import pieces
     from minigpt.text.corpus import Split, read_corpus
     from minigpt.text.shards import tokenize
-    from minigpt.text.tokenizer_file import tokenizer_from_file
 
     path = arguments.text.with_name("tokenizer.json")
     library, tokenizer = Library.from_file(str(path)), tokenizer_from_file(path)

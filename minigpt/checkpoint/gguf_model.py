@@ -26,10 +26,10 @@ from minigpt.checkpoint.hf_gpt2 import (
     with_its_head,
 )
 from minigpt.checkpoint.tensors import STORED, StoredTensor
+from minigpt.checkpoint.tokenizer_files import Special, tokenizer_from_vocabulary
 from minigpt.errors import CheckpointError, brief, escaped
 from minigpt.settings import ModelConfig
 from minigpt.text.tokenizer import GPT2_ROLES, Tokenizer
-from minigpt.text.tokenizer_file import Special, tokenizer_from_vocabulary
 
 MAGIC = b"GGUF"
 _VERSIONS = (2, 3)

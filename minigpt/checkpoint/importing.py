@@ -9,12 +9,11 @@ from minigpt.checkpoint.gguf_model import MAGIC, read_gguf
 from minigpt.checkpoint.hf_gpt2 import model_of
 from minigpt.checkpoint.nanogpt import read_characters, read_nanogpt
 from minigpt.checkpoint.tensors import NANOGPT
-from minigpt.checkpoint.tokenizer_files import LARGEST, MERGES, VOCABULARY, read_tokenizer
+from minigpt.checkpoint.tokenizer_files import LARGEST, MERGES, VOCABULARY, read_tokenizer, tokenizer_from_file
 from minigpt.checkpoint.torch_file import ARCHIVE, open_torch_file
 from minigpt.errors import CheckpointError, ConfigError, escaped, named
 from minigpt.settings import ModelConfig
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.text.tokenizer_file import tokenizer_from_file
 
 META = "meta.pkl"
 _PADDING = 128  # tokens: vocabularies are rounded up to a multiple of 64, sometimes of 128

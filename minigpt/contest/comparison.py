@@ -18,6 +18,7 @@ from minigpt.checkpoint.claim import Scratch, claim, make_folder
 from minigpt.checkpoint.files import TOKENIZER, read_own_json, write_text
 from minigpt.checkpoint.run_folder import load_tokens, save_tokens
 from minigpt.checkpoint.runs import RESUME, RUN, near_run
+from minigpt.checkpoint.tokenizer_files import tokenizer_from_file
 from minigpt.contest.lengths import USUAL_RATES
 from minigpt.contest.records import Comparison, Contender
 from minigpt.errors import CheckpointError, OutputError, named
@@ -28,7 +29,6 @@ from minigpt.text.blocks import Stages
 from minigpt.text.corpus import Corpus
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.text.tokenizer_file import tokenizer_from_file
 from minigpt.training.plan import Plan, make_plan
 
 COMPARISON = "comparison.json"

@@ -13,12 +13,12 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 from tokenizers import Tokenizer as Engine
 
 from minigpt.checkpoint.nanogpt import read_characters
+from minigpt.checkpoint.tokenizer_files import tokenizer_from_file
 from minigpt.errors import ConfigError
 from minigpt.render.html import _source
 from minigpt.text.page_tokenizer import page_tokenizer
 from minigpt.text.token_bytes import BYTE_TO_LETTER
 from minigpt.text.tokenizer import END_OF_TEXT, Tokenizer
-from minigpt.text.tokenizer_file import tokenizer_from_file
 
 GPT2S = pre_tokenizers.ByteLevel(add_prefix_space=False)
 FORMS = ("NFC", "NFD", "NFKC", "NFKD")

@@ -14,10 +14,10 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, tra
 from tokenizers import Tokenizer as Engine
 
 from minigpt.checkpoint.folder import save_description, save_weights
+from minigpt.checkpoint.tokenizer_files import tokenizer_from_file
 from minigpt.models.gpt import GPT
 from minigpt.text.token_bytes import BYTE_TO_LETTER
 from minigpt.text.tokenizer import END_OF_TEXT, Tokenizer
-from minigpt.text.tokenizer_file import tokenizer_from_file
 
 Run = Callable[..., Any]
 BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -9,10 +9,10 @@ import pytest
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Engine
 
+from minigpt.checkpoint.tokenizer_files import Special, tokenizer_from_file
 from minigpt.text.blocks import Block, cut
 from minigpt.text.corpus import python_reference
 from minigpt.text.tokenizer import END_OF_TEXT, Tokenizer
-from minigpt.text.tokenizer_file import Special, tokenizer_from_file
 
 TEXT = "\n\n".join(python_reference()[1])[:60_000]  # several times as long as the pieces that are encoded at once
 

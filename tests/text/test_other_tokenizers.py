@@ -14,11 +14,11 @@ from tokenizers import Tokenizer as Engine
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from minigpt.checkpoint.folder import load, save_description, save_weights
+from minigpt.checkpoint.tokenizer_files import Special, tokenizer_from_file
 from minigpt.models.gpt import GPT
 from minigpt.text.blocks import Block
 from minigpt.text.corpus import python_reference
 from minigpt.text.tokenizer import END_OF_TEXT, GPT2_ROLES, Tokenizer
-from minigpt.text.tokenizer_file import Special, tokenizer_from_file
 
 Run = Callable[..., Any]
 TEXT = "\n\n".join(python_reference()[1])[:20_000]

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from minigpt.checkpoint.tokenizer_files import tokenizer_from_file
 from minigpt.errors import CheckpointError
 from minigpt.text import tokenizer as module
 from minigpt.text.library_calls import Panic, panics_raised, quiet_panics
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.text.tokenizer_file import tokenizer_from_file
 
 
 class PanicException(BaseException):

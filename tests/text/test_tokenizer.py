@@ -9,11 +9,11 @@ import pytest
 from tokenizers import Tokenizer as Engine
 from tokenizers import models, pre_tokenizers
 
+from minigpt.checkpoint.tokenizer_files import tokenizer_from_file
 from minigpt.errors import CheckpointError, ConfigError
 from minigpt.text import blocks
 from minigpt.text.learning import default_vocab_size, train_tokenizer
 from minigpt.text.tokenizer import END_OF_TEXT, Tokenizer
-from minigpt.text.tokenizer_file import tokenizer_from_file
 
 GPT2_BYTE_ORDER = [*range(33, 127), *range(161, 173), *range(174, 256), *range(33), *range(127, 161), 173]
 

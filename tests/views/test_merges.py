@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from minigpt.checkpoint.tokenizer_files import tokenizer_from_file
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.text.tokenizer_file import tokenizer_from_file
 from minigpt.views.cut import Merge, building_merges, merge_numbers
 
 
