@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from minigpt.app import export_page
+from minigpt.app.export_page import packed_size
 from minigpt.checkpoint import folder
-from minigpt.checkpoint.packed import packed_size
 from minigpt.text.tokenizer import Tokenizer
 
 Run = Callable[..., Any]

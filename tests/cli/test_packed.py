@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from minigpt.checkpoint.packed import packed_config, packed_size, packed_weights
+from minigpt.app.export_page import packed_config, packed_size, packed_weights
 from minigpt.models.gpt import GPT
 from minigpt.settings import PAGE_DTYPES, ModelConfig
 
