@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from minigpt.app.plot_run import run_curves
 from minigpt.checkpoint.files import write_bytes
 from minigpt.cli.completion import complete_model
 from minigpt.cli.console import note, say, stdout
@@ -18,6 +17,7 @@ from minigpt.render.picture import check_picture, loss_picture, picture_format
 from minigpt.render.plot import loss_plot
 from minigpt.render.screen import Screen
 from minigpt.settings import CurveSettings, require
+from minigpt.training.curves import run_curves
 from minigpt.training.records import LossCurves
 
 

@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
+from pathlib import Path
 
+from minigpt.checkpoint.files import storable
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.checkpoint.runs import RunLog
+from minigpt.checkpoint.runs import RunLog, find_run, newest_run, read_run
 from minigpt.errors import CheckpointError, named
-from minigpt.settings import X_AXES, Y_AXES, require_choice
+from minigpt.settings import X_AXES, Y_AXES, CurveSettings, require_choice
 from minigpt.training.records import LossCurves
 
 _MEANS_A_RUN = 50  # a training point is the mean of a fiftieth of the run
@@ -91,3 +94,24 @@ def cautions(runs: Sequence[RunLog], curves: Sequence[LossCurves]) -> Iterator[s
 
 def _differ(values: Iterable[str | None]) -> bool:
     return len(set(values) - {None}) > 1
+
+
+@dataclass(frozen=True)
+class RunCurves:
+    """The curves of several runs, their folders as JSON can hold them, and warnings about what cannot be compared."""
+
+    paths: Sequence[str]
+    curves: Sequence[LossCurves]
+    cautions: Sequence[str]
+
+
+def run_curves(names: Sequence[Path] | None, wanted: CurveSettings) -> RunCurves:
+    """The curves of the named runs, each once, or of the newest run.
+
+    Raises CheckpointError for a run without a loss to plot.
+    """
+    found = map(find_run, names) if names else [newest_run("or name the folder of a run")]
+    folders = list(dict.fromkeys(found))
+    logs = [read_run(folder) for folder in folders]
+    curves = loss_curves(logs, x=wanted.x, y=wanted.y, smooth=wanted.smooth, log=wanted.log)
+    return RunCurves([storable(folder) for folder in folders], curves, list(cautions(logs, curves)))
