@@ -28,7 +28,6 @@ import torch
 from minigpt.models.device import resolve_precision
 from minigpt.models.gpt import GPT
 from minigpt.settings import ModelConfig, TrainConfig
-from minigpt.text.bpe_dropout import merge_parents
 from minigpt.text.corpus import Split, read_corpus
 from minigpt.text.learning import train_tokenizer
 from minigpt.text.shards import TokenData, tokenize
@@ -39,6 +38,7 @@ from minigpt.training.loop import train
 from minigpt.training.pace import adamw_rate
 from minigpt.training.search import tokens_per_step
 from minigpt.training.speed import heads_of
+from minigpt.training.step import merge_parents
 
 MEASUREMENTS = Path(__file__).with_name("measurements.jsonl")
 CONTEXT = 128

@@ -9,12 +9,11 @@ from levers import Changes
 from tokenizers import Tokenizer as Engine
 from torch import Tensor
 
-from minigpt.text.bpe_dropout import merge_parents, with_merges_undone
 from minigpt.text.corpus import Split, read_corpus
 from minigpt.text.learning import train_tokenizer
 from minigpt.text.shards import tokenize
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.training.step import epoch_starts, mixed
+from minigpt.training.step import epoch_starts, merge_parents, mixed, with_merges_undone
 
 _WHOLE_TOKENS = 0.8  # of the training, from there on
 

@@ -19,7 +19,6 @@ from minigpt.models.gpt import GPT
 from minigpt.models.kinds import Model, give_positions, new_model
 from minigpt.settings import Choices
 from minigpt.settings.model import NAMES
-from minigpt.text.bpe_dropout import merge_parents
 from minigpt.text.pairs import labels_of, pairs_within
 from minigpt.text.shards import Ids, validation_byte_counts
 from minigpt.training.distributed import ALONE, Ranks
@@ -28,6 +27,7 @@ from minigpt.training.finetune import freeze
 from minigpt.training.loop import Trainer
 from minigpt.training.plan import Plan
 from minigpt.training.schedule import evaluation_steps, is_out_of_patience, snapshot_steps
+from minigpt.training.step import merge_parents
 from minigpt.versions import version
 
 _SECONDS_BETWEEN_STATES = 15.0

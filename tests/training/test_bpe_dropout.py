@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from minigpt.text.bpe_dropout import merge_parents, with_merges_undone
 from minigpt.text.learning import train_tokenizer
 from minigpt.text.tokenizer import Tokenizer
+from minigpt.training.step import merge_parents, with_merges_undone
 
 TEXT = "the cat sat on the mat, and the other cats sat there, café and all. " * 20
 
