@@ -15,10 +15,9 @@ from minigpt.text.learning import check_tokenizer, default_vocab_size
 from minigpt.text.pairs import PairSplit
 from minigpt.training.finetune import Base
 from minigpt.training.optim import WITH_MUON
-from minigpt.training.pace import adamw_rate, paced
+from minigpt.training.pace import MEASURING_SHARE, adamw_rate, measure_reading, paced, tokenizable
 from minigpt.training.pair_plan import PAIR_BATCH, SHAPES, pair_shape
 from minigpt.training.plan import BASELINE_RATES
-from minigpt.training.reading import MEASURING_SHARE, measure_reading, tokenizable
 from minigpt.training.records import PlannedRun
 from minigpt.training.search import Chosen
 from minigpt.training.speed import pair_rate

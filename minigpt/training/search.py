@@ -15,9 +15,8 @@ from minigpt.text.learning import check_tokenizer
 from minigpt.training.difficulty import simple_bits_per_byte
 from minigpt.training.finetune import Base, further
 from minigpt.training.law import SMALL_TEXT, Training, difficulty, fitted_law, most_weights
-from minigpt.training.pace import chosen_by, paced
+from minigpt.training.pace import MEASURING_SHARE, chosen_by, measure_reading, paced, tokenizable
 from minigpt.training.plan import BASELINE_RATES, baseline_shape
-from minigpt.training.reading import MEASURING_SHARE, measure_reading, tokenizable
 from minigpt.training.records import PlannedRun
 from minigpt.training.speed import GPU_TOKENS, Speed, heads_of, measure_rate, measure_speed
 

@@ -10,7 +10,7 @@ from minigpt.errors import ConfigError, CorpusError, spelled
 from minigpt.settings import Choices, TrainConfig
 from minigpt.text.corpus import Corpus, corpus_of
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.training import reading as reading_module
+from minigpt.training import pace as pace_module
 from minigpt.training import search as search_module
 from minigpt.training import speed as speed_module
 from minigpt.training.plan import BASELINE_RATES, Plan, fitting_context, make_plan
@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 def long_corpus(monkeypatch: pytest.MonkeyPatch) -> Corpus:
     """100,000 characters, which are tokenized at 100 a second and learned from at 50."""
     speed = TextSpeed({300: 1.5}, learned=50.0, encoded=100.0)
-    monkeypatch.setattr(reading_module, "measure_text", lambda *arguments: speed)
+    monkeypatch.setattr(pace_module, "measure_text", lambda *arguments: speed)
     monkeypatch.setattr(search_module, "measure_speed", lambda *arguments: Speed(((16, 1e9),)))
     return corpus_of("many", ["all work and no play " * 5000])
 
