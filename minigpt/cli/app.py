@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from minigpt.cli.plain import converting_plainly
-from minigpt.cli.streams import release_stderr, write_nowhere
+from minigpt.cli.signals import release_stderr, write_nowhere
 from minigpt.errors import bounded
 from minigpt.launch import launched_rank
 from minigpt.versions import version

@@ -10,7 +10,7 @@ from rich.text import Text
 from minigpt.cli.console import stdout
 from minigpt.cli.flags import command
 from minigpt.cli.remarks import note_checkpoint
-from minigpt.cli.streams import write_nowhere
+from minigpt.cli.signals import write_nowhere
 from minigpt.errors import ConfigError
 from minigpt.render.style import safe_text, symbols_for
 from minigpt.settings import AskedFilters, Exploring, FileAndModel, Machine

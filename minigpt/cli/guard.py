@@ -13,7 +13,7 @@ import typer
 
 from minigpt.cli.config_file import blamed
 from minigpt.cli.console import complain, running
-from minigpt.cli.streams import write_nowhere
+from minigpt.cli.signals import write_nowhere
 from minigpt.errors import ConfigError, MinigptError
 
 

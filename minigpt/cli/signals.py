@@ -1,11 +1,15 @@
-"""Ctrl-C, SIGTERM and SIGHUP while a command works. A signal that is ignored, as under nohup, stays ignored."""
+"""Signals while a command works, and standard streams whose other ends are closed or full.
+
+Ctrl-C, SIGTERM and SIGHUP are handled; a signal that is ignored, as under nohup, stays ignored.
+"""
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import IO, Any
 
 
 @contextmanager
@@ -60,3 +64,17 @@ def _handled(
     finally:
         for number, before in replaced.items():
             signal.signal(number, before)
+
+
+def write_nowhere(*streams: IO[str]) -> None:
+    """Nothing reaches `streams` from now on. Python flushes them on exit, and would end with another code."""
+    for stream in streams:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def release_stderr() -> None:
+    """Detach a standard error that fails."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        write_nowhere(sys.stderr)

@@ -18,8 +18,7 @@ from minigpt.cli.flags import Given, command, json_flag
 from minigpt.cli.guard import importing
 from minigpt.cli.introduction import finish, introduce, places, show_plan
 from minigpt.cli.remarks import untrained
-from minigpt.cli.signals import stop_signals
-from minigpt.cli.streams import write_nowhere
+from minigpt.cli.signals import stop_signals, write_nowhere
 from minigpt.render.machine import to_json
 from minigpt.render.progress import TrainDisplay, stopped_early
 from minigpt.settings import Choices, Length, Output, TextSettings, TrainConfig, TrainMachine

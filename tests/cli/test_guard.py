@@ -12,10 +12,10 @@ import pytest
 import typer
 from rich.console import Console
 
-from minigpt.cli import console, streams
+from minigpt.cli import console, signals
 from minigpt.cli.console import note, say, stderr
 from minigpt.cli.guard import guarded, importing
-from minigpt.cli.streams import release_stderr
+from minigpt.cli.signals import release_stderr
 
 MEMORY = [
     # oneDNN's own words, as the library of torch 2.13 holds them
@@ -81,7 +81,7 @@ class FullDisk:
 @pytest.fixture
 def full(monkeypatch: pytest.MonkeyPatch) -> FullDisk:
     stream = FullDisk()
-    for module in (console, streams):
+    for module in (console, signals):
         monkeypatch.setattr(module, "sys", SimpleNamespace(stderr=stream, stdout=sys.stdout))
     return stream
 
