@@ -13,24 +13,30 @@ import typer
 
 from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.runs import FINISHED
-from minigpt.cli.console import note, say, stderr, stdout, working
+from minigpt.cli.console import note, print_lines, say, stderr, stdout, working
 from minigpt.cli.flags import Given, command, json_flag
 from minigpt.cli.guard import importing
-from minigpt.cli.introduction import finish, introduce, places, show_plan
 from minigpt.cli.remarks import untrained
 from minigpt.cli.signals import stop_signals, write_nowhere
 from minigpt.render.machine import to_json
 from minigpt.render.progress import TrainDisplay, stopped_early
-from minigpt.settings import Choices, Length, Output, TextSettings, TrainConfig, TrainMachine
+from minigpt.render.runs import best_of_each, plan_table, reasons
+from minigpt.render.screen import Screen
+from minigpt.render.style import byte_count, compact, quantity
+from minigpt.settings import PAIR_MODELS, PLANNED, Choices, Length, Output, TextSettings, TrainConfig, TrainMachine
+from minigpt.settings.model import NAMES
 from minigpt.training.records import Logged, Overfitting, ShortSample
 
 if TYPE_CHECKING:
     import torch
+    from rich.text import Text
 
+    from minigpt.app.again import Finished
     from minigpt.app.train_events import Training
-    from minigpt.app.train_run import TrainRequest
+    from minigpt.app.train_run import Prepared, TrainRequest
     from minigpt.checkpoint.run_folder import RunFolder
     from minigpt.training.distributed import Ranks
+    from minigpt.training.plan import Plan
     from minigpt.training.resume import StartedRun
 
 _UNREAD = 141  # 128 + SIGPIPE, as if that had ended it
@@ -83,14 +89,14 @@ def _start(request: "TrainRequest", ranks: "Ranks", device: "torch.device", *, j
         run = request.reopen()
         if isinstance(run, tuple):
             return run
-        say(stdout(), f"{run.path}: this run is finished, {finish(run)}. Train it longer with --steps or --minutes.")
+        say(stdout(), f"{run.path}: this run is finished, {_ended(run)}. Train it longer with --steps or --minutes.")
         return None
     with working() as work:
         prepared = request.begin(device, ranks, work.begin)
     if prepared.begun is not None:
-        introduce(prepared, request, places(ranks, device))
+        _introduce(prepared, request, _places(ranks, device))
     else:
-        show_plan(prepared, request.length.seconds, json=json)
+        _show_plan(prepared, request.length.seconds, json=json)
     return prepared.begun
 
 
@@ -173,3 +179,95 @@ def _conclude(training: "Training") -> None:
         commands = [f"sample {asked}", _look_at(training, asked)]
     for next_command in commands:
         say(console, f"  minigpt {next_command} -c {shlex.quote(where)}")
+
+
+def _show_plan(prepared: "Prepared", seconds: float | None, *, json: bool) -> None:
+    """Print the plan of --dry-run; with a time budget for a GPT, the reasons, and at most ten alternatives."""
+    plan, runs = prepared.plan, prepared.runs
+    if plan is not None:
+        if json:
+            print(to_json(plan.model), to_json(plan.train), sep="\n")
+        else:
+            print_lines(partial(_size, plan, prepared.choices))
+    elif json:
+        for number, run in enumerate(best_of_each(runs)):
+            print(to_json(run, chosen=number == 0))
+    else:
+        print_lines(partial(reasons, runs, seconds or 0.0))
+        if len(runs) > 1:
+            print_lines(partial(plan_table, runs))
+
+
+def _introduce(prepared: "Prepared", request: "TrainRequest", places: str) -> None:
+    """Print three lines: the text, the model, and the folder; with a time budget, also what was chosen and why."""
+    assert prepared.begun is not None
+    (plan, folder, _), seconds, console = prepared.begun, request.length.seconds, stderr()
+    screen = Screen.of(console)
+    if not request.text.corpus:
+        note(_without_text(prepared.choices.model))
+    note(plan.corpus.skipped_note, *plan.notes)
+    chosen = seconds is not None and plan.model.model in PLANNED
+    for line in reasons(prepared.runs, seconds or 0.0, screen) if chosen else _size(plan, prepared.choices, screen):
+        console.print(line)
+    if plan.base is not None:
+        console.print(_given(plan, screen))
+    precision = plan.train.precision
+    where = f"{places} in {precision}{' precision' if precision == 'mixed' else ''}"
+    validation = f"validation on {plan.validation}" if plan.has_validation else "no validation"
+    console.print(screen.caption(where, validation, f"saved in {folder.path}"))
+
+
+def _without_text(model: str) -> str:
+    if model in PAIR_MODELS:
+        return "no pairs given, so this trains on English phrases with their French, which a small grammar makes."
+    return "no text given, so this trains on Python's own language reference, which comes with every Python."
+
+
+def _ended(run: "Finished") -> str:
+    """How a finished run ended, for a message about continuing it."""
+    early, plan = run.info.get("stopped_early"), run.plan
+    if early is None:
+        return f"after {quantity(run.info.get('steps_taken') or plan.train.steps, 'step')}"
+    return f"early, after {early:,} of {plan.train.steps:,} steps, as --patience {plan.train.patience} ran out"
+
+
+def _given(plan: "Plan", screen: Screen) -> "Text":
+    """What is done with a given model."""
+    train = plan.train
+    frozen = f"the embeddings and {train.freeze} of {plan.model.layers} layers frozen" if train.freeze else ""
+    return screen.caption(
+        f"begins with {plan.base}",
+        f"{train.optimizer} at {train.learning_rate:g}",
+        frozen,
+        "gradient checkpointing" if train.gradient_checkpointing else "",
+    )
+
+
+def _size(plan: "Plan", choices: Choices, screen: Screen) -> "tuple[Text, Text]":
+    """Two lines: the text, and the model."""
+    text, model, tokens = plan.corpus, plan.model, int(plan.sizes.sum())
+    batch = plan.train.batch_size * plan.train.accumulation
+    step_tokens = round(batch * plan.sizes.mean()) if model.reads_pairs else batch * model.context
+    epochs = plan.train.steps * step_tokens / tokens
+    inside = quantity(model.heads, "head") if model.model == "gpt" else NAMES[model.model]
+    each = " each" if model.reads_pairs else ""
+    parts = quantity(text.documents // 2, "pair") if model.reads_pairs else quantity(text.documents, "document")
+    shape = f"{quantity(model.layers, 'layer')} {screen.symbols.times} {model.width}{each}, {inside}"
+    return (
+        screen.caption(
+            f"{text.name}: {byte_count(text.utf8_bytes)} in {parts}",
+            f"{choices.tokenizer or 'given vocabulary'} {model.vocab_size:,}, {plan.bytes_per_token:.2f} bytes a token",
+            f"{compact(tokens)} training tokens",
+        ),
+        screen.caption(
+            f"{shape}, context {model.context}, {compact(model.parameter_count())} parameters",
+            f"{quantity(plan.train.steps, 'step')} of {step_tokens:,} tokens, {epochs:.1f} epochs",
+        ),
+    )
+
+
+def _places(ranks: "Ranks", device: "torch.device") -> str:
+    """The devices and processes that train."""
+    if ranks.size == 1:
+        return str(device)
+    return f"{ranks.size} processes on {device.type}{', each with a part of the model,' if ranks.shard else ''}"
