@@ -87,20 +87,65 @@ class _Machine:
     def step(self, name: str, argument: Any) -> None:
         """Carry out one instruction."""
         if name in _MAKE:
-            self.stack.append(_MAKE[name]())
+            self._push(_MAKE[name]())
         elif name.rstrip("0123456789").removeprefix("SHORT_").removeprefix("BIN") in _VALUES:
             if isinstance(argument, int) and argument.bit_length() > 64:
                 raise ValueError("a number of more than 64 bits")
-            self.stack.append(argument)
+            self._push(argument)
         elif name not in ("PROTO", "FRAME", "STOP"):
-            method = getattr(self, f"_{name.lower()}", None)
-            if method is None:
-                raise CheckpointError(f"{self.where}: its pickle has the instruction {name}, which is not read.")
-            method(argument)
+            self._work(name, argument)
 
-    def _mark(self, _: None) -> None:
-        self.outer.append(self.stack)
-        self.stack = []
+    def _work(self, name: str, argument: Any) -> None:
+        """Carry out an instruction that works with what is there."""
+        match name:
+            case "MARK":
+                self.outer.append(self.stack)
+                self.stack = []
+            case "POP":
+                self.stack.pop()
+            case "POP_MARK":
+                self._since_mark()
+            case "DUP":
+                self._push(self.stack[-1])
+            case "TUPLE":
+                self._push(tuple(self._since_mark()))
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                self._push(self._last(int(name[-1])))
+            case "LIST":
+                self._push(self._since_mark())
+            case "APPEND":
+                self._extend(self._last(1))
+            case "APPENDS":
+                self._extend(self._since_mark())
+            case "DICT":
+                values = self._since_mark()
+                self._push({})
+                self._set(values)
+            case "SETITEM":
+                self._set(self._last(2))
+            case "SETITEMS":
+                self._set(self._since_mark())
+            case "PUT" | "BINPUT" | "LONG_BINPUT":
+                self.memo[argument] = self.stack[-1]
+            case "MEMOIZE":
+                self.memo[len(self.memo)] = self.stack[-1]
+            case "GET" | "BINGET" | "LONG_BINGET":
+                self._push(self.memo[argument])
+            case "GLOBAL":
+                self._name(argument.replace(" ", "."))
+            case "STACK_GLOBAL":
+                self._name(".".join(self._last(2)))
+            case "REDUCE" | "NEWOBJ":
+                self._call(*self._last(2))
+            case "BUILD":
+                self._last(1)  # attributes of a value, such as the versions in a state dict
+            case "BINPERSID":
+                self._push(Outside(*self._last(1)))
+            case _:
+                raise CheckpointError(f"{self.where}: its pickle has the instruction {name}, which is not read.")
+
+    def _push(self, value: Any) -> None:
+        self.stack.append(value)
 
     def _since_mark(self) -> list[Any]:
         values, self.stack = self.stack, self.outer.pop()
@@ -113,54 +158,11 @@ class _Machine:
         del self.stack[-count:]
         return values
 
-    def _pop(self, _: None) -> None:
-        self.stack.pop()
-
-    def _pop_mark(self, _: None) -> None:
-        self._since_mark()
-
-    def _dup(self, _: None) -> None:
-        self.stack.append(self.stack[-1])
-
-    def _tuple(self, _: None) -> None:
-        values = tuple(self._since_mark())
-        self.stack.append(values)
-
-    def _tuple1(self, _: None) -> None:
-        self.stack.append(self._last(1))
-
-    def _tuple2(self, _: None) -> None:
-        self.stack.append(self._last(2))
-
-    def _tuple3(self, _: None) -> None:
-        self.stack.append(self._last(3))
-
-    def _list(self, _: None) -> None:
-        values = self._since_mark()
-        self.stack.append(values)
-
-    def _append(self, _: None) -> None:
-        self._extend(self._last(1))
-
-    def _appends(self, _: None) -> None:
-        self._extend(self._since_mark())
-
     def _extend(self, values: Any) -> None:
         target = self.stack[-1]
         if type(target) is not list:
             raise TypeError("not a list")
         target.extend(values)
-
-    def _dict(self, _: None) -> None:
-        values = self._since_mark()
-        self.stack.append({})
-        self._set(values)
-
-    def _setitem(self, _: None) -> None:
-        self._set(self._last(2))
-
-    def _setitems(self, _: None) -> None:
-        self._set(self._since_mark())
 
     def _set(self, values: Any) -> None:
         target = self.stack[-1]
@@ -169,45 +171,14 @@ class _Machine:
             raise TypeError("not a table with names or numbers")
         target.update(zip(keys, values[1::2], strict=True))
 
-    def _put(self, number: int) -> None:
-        self.memo[number] = self.stack[-1]
-
-    _binput = _long_binput = _put
-
-    def _memoize(self, _: None) -> None:
-        self.memo[len(self.memo)] = self.stack[-1]
-
-    def _get(self, number: int) -> None:
-        self.stack.append(self.memo[number])
-
-    _binget = _long_binget = _get
-
-    def _global(self, name: str) -> None:
-        self._name(name.replace(" ", "."))
-
-    def _stack_global(self, _: None) -> None:
-        self._name(".".join(self._last(2)))
-
     def _name(self, name: str) -> None:
         if name not in self.allowed:
             raise CheckpointError(
                 f"{self.where} would call {brief(escaped(name))} if it were unpickled, and is not read."
             )
-        self.stack.append(Name(name))
+        self._push(Name(name))
 
-    def _reduce(self, _: None) -> None:
-        function, arguments = self._last(2)
+    def _call(self, function: Any, arguments: Any) -> None:
         if not isinstance(function, Name) or type(arguments) is not tuple:
             raise TypeError("not a call")
-        if function.name == DICT and not arguments:
-            self.stack.append({})
-        else:
-            self.stack.append(Call(function.name, arguments))
-
-    _newobj = _reduce
-
-    def _build(self, _: None) -> None:
-        self._last(1)  # attributes of a value, such as the versions in a state dict
-
-    def _binpersid(self, _: None) -> None:
-        self.stack.append(Outside(*self._last(1)))
+        self._push({} if function.name == DICT and not arguments else Call(function.name, arguments))
