@@ -7,8 +7,8 @@ from typing import Any
 
 from minigpt.cli.console import note, print_lines
 from minigpt.cli.remarks import note_checkpoint
-from minigpt.render.beam import beam_table
 from minigpt.render.machine import to_json
+from minigpt.render.pair_scores import beam_table
 from minigpt.settings import Drawing, Machine, SampleShown, SampleSource
 
 
