@@ -1,4 +1,4 @@
-"""What `minigpt export` does: it writes a checkpoint for other programs."""
+"""What `minigpt export` and `minigpt import` do: a checkpoint is written for other programs, a model of theirs read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,13 +9,24 @@ from typing import Any
 from minigpt.app.export_page import LivePage, live_page
 from minigpt.app.opening import Stages, open_checkpoint
 from minigpt.checkpoint.export import FILES, check_target, export_folder, exported
-from minigpt.checkpoint.files import write_text
+from minigpt.checkpoint.files import sha256_of, storable, write_text
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.gguf import check_installed, save_gguf
+from minigpt.checkpoint.importing import Import, read_model
 from minigpt.checkpoint.records import Exported
-from minigpt.errors import concerning, named
-from minigpt.settings import FOLDER_DTYPES, GGUF_DTYPES, PAGE_DTYPES, ExportSettings, Machine, one_of, require
+from minigpt.errors import ConfigError, concerning, named
+from minigpt.settings import (
+    FOLDER_DTYPES,
+    GGUF_DTYPES,
+    PAGE_DTYPES,
+    ExportSettings,
+    ImportSettings,
+    Machine,
+    one_of,
+    require,
+)
 from minigpt.settings.model import NAMES
+from minigpt.versions import version
 
 # The types of weights in each kind of export, and where they are in a message.
 _DTYPES = {
@@ -66,3 +77,30 @@ def export_run(
         with concerning("run"):
             export_folder(target, loaded, dtype)
     return Export(exported(target, kind, dtype, loaded), loaded, page)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What was written, and what it was made of."""
+
+    record: Exported
+    source: Import
+
+    def about(self) -> dict[str, Any]:
+        """What JSON says about the source and minigpt."""
+        file = self.source.checkpoint.path
+        given = {"path": storable(file), "format": self.source.format, "sha256": sha256_of([file])}
+        return {"source": {**given, "tokenizer": storable(self.source.tokenizer)}, "version": version("minigpt")}
+
+
+def import_run(source: Path, folder: Path, wanted: ImportSettings) -> Imported:
+    """Write the model in the file `source` to `folder`, as a Hugging Face folder in float32.
+
+    Raises CheckpointError for a file that holds no such model, OutputError if the folder cannot be written.
+    """
+    if (kind := folder.suffix.lower()) in FILES:
+        raise ConfigError(f"{folder}: an import is a folder, which `minigpt export` then writes as a {kind} file.")
+    check_target(folder, overwrite=wanted.overwrite)
+    found = read_model(source, meta=wanted.meta, tokenizer=wanted.tokenizer, activation=wanted.activation)
+    export_folder(folder, found.checkpoint, "float32")
+    return Imported(exported(folder, "huggingface", "float32", found.checkpoint), found)

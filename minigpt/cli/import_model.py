@@ -14,7 +14,7 @@ from minigpt.render.machine import to_json
 from minigpt.settings import ImportSettings
 
 if TYPE_CHECKING:
-    from minigpt.app.import_run import Imported
+    from minigpt.app.export_run import Imported
 
 
 @command
@@ -32,7 +32,7 @@ def import_(
     [bold]minigpt import model.gguf mine[/bold]
         a GPT-2 of llama.cpp, which -c model.gguf opens too
     """
-    from minigpt.app.import_run import import_run
+    from minigpt.app.export_run import import_run
 
     with working():
         made = import_run(source, folder, wanted)
