@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -172,3 +173,13 @@ def sinusoids(context: int, width: int) -> Tensor:
     angles_TC = torch.arange(context, dtype=torch.float64)[:, None] * rates_C
     # A cosine is a sine a quarter of a turn ahead.
     return (angles_TC + channels_C % 2 * (torch.pi / 2)).sin().float()
+
+
+def as_array(tensor: Tensor) -> np.ndarray:
+    """The numbers of a tensor on any device; those in bfloat16, which NumPy lacks, in float32.
+
+    The memory is shared where that is possible.
+    """
+    tensor = tensor.detach().cpu()
+    array: np.ndarray = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return array

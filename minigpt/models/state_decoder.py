@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minigpt.models.arrays import as_array
 from minigpt.models.baselines import Baseline, State
 from minigpt.models.encoder_decoder import EncoderDecoder
+from minigpt.models.functional import as_array
 from minigpt.models.network import Autocast
 from minigpt.models.torch_network import loss_of
 

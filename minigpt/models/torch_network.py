@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minigpt.models.arrays import as_array
 from minigpt.models.flat_step import SPLIT_WIDTH, FlatStep
+from minigpt.models.functional import as_array
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import Model
 from minigpt.models.kv_cache import KVCache

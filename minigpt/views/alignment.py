@@ -77,8 +77,8 @@ def align(model: Model, tokenizer: Tokenizer, text: str, target: str | None = No
 
     Raises ConfigError for a model without such attention, or a text that is longer than its context.
     """
-    from minigpt.models.arrays import as_array
     from minigpt.models.encoder_decoder import look_across
+    from minigpt.models.functional import as_array
     from minigpt.sampling.distribution import require_finite
 
     attentive = _attentive(model)

@@ -49,7 +49,7 @@ def attend(model: GPT, ids: Sequence[int]) -> Attention:
 
     Raises CheckpointError if the logits are not finite.
     """
-    from minigpt.models.arrays import as_array
+    from minigpt.models.functional import as_array
     from minigpt.models.inside import look_inside
     from minigpt.sampling.distribution import require_finite
 

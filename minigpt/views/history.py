@@ -82,7 +82,7 @@ def history_by_layer(
 
     `token`: by default the final model's most likely one.
     """
-    from minigpt.models.arrays import as_array
+    from minigpt.models.functional import as_array
     from minigpt.models.inside import layer_logits
     from minigpt.models.kinds import gpt_of
     from minigpt.sampling.distribution import candidates, distribution
@@ -198,7 +198,7 @@ def by_layer(
     norm and the output table, so the last row is the model's output, bit for bit. Only the last layer was trained to be
     read in this way. `tracked`: tokens whose probability and rank are followed, by default the most likely one.
     """
-    from minigpt.models.arrays import as_array
+    from minigpt.models.functional import as_array
     from minigpt.models.inside import layer_logits
     from minigpt.sampling.distribution import all_others, candidates, distribution, divergence_bits
     from minigpt.sampling.vocabulary import best_ids

@@ -71,7 +71,7 @@ def parts_worth(
     of parts switched off. Raises CheckpointError if logits are not finite.
     """
     from minigpt.models.ablation import contributions, logits_without, logits_without_each_part
-    from minigpt.models.arrays import as_array
+    from minigpt.models.functional import as_array
     from minigpt.models.window import window_start
     from minigpt.sampling.distribution import candidates, distribution, surprisal
     from minigpt.sampling.vocabulary import best_ids

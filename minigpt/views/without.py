@@ -123,7 +123,7 @@ def next_without(
     the text does not have, CorpusError if no token would be left.
     """
     from minigpt.models.ablation import logits_without
-    from minigpt.models.arrays import as_array
+    from minigpt.models.functional import as_array
     from minigpt.models.window import window_start
     from minigpt.sampling.distribution import distribution, divergence_bits
 
