@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from minigpt.models.baselines import RNN
-    from minigpt.models.gates import LayerState
+    from minigpt.models.inside import LayerState
     from minigpt.models.kinds import Model
     from minigpt.text.tokenizer import Tokenizer
 
@@ -64,7 +64,7 @@ def state_steps(
     model: RNN, tokenizer: Tokenizer, ids: Sequence[int], *, layer: int, units: Sequence[int]
 ) -> Iterator[StateStep]:
     """A record for each of `ids`: `layer` and some of its `units`, both from 1, after the model has read it."""
-    from minigpt.models.gates import layer_states
+    from minigpt.models.inside import layer_states
 
     position = 0
     for state in layer_states(model, ids, layer):
@@ -100,7 +100,7 @@ def telling_units(model: RNN, ids: Sequence[int], *, layer: int, count: int = _U
     """The units of a layer, from 1, whose cell state (in an RNN, hidden state) varies most over a text."""
     import torch
 
-    from minigpt.models.gates import layer_states
+    from minigpt.models.inside import layer_states
     from minigpt.sampling.vocabulary import best_ids
 
     sum_C, square_C = torch.zeros(2, model.config.width, dtype=torch.float64)

@@ -7,7 +7,7 @@ import torch
 
 from minigpt.errors import CheckpointError
 from minigpt.models.baselines import LSTM, RNN, Baseline
-from minigpt.models.gates import layer_states
+from minigpt.models.inside import layer_states
 
 V = 12
 MakeBaseline = Callable[..., Baseline]

@@ -8,8 +8,8 @@ import pytest
 
 from minigpt.errors import ConfigError
 from minigpt.models.baselines import RNN, Baseline
-from minigpt.models.gates import layer_states
 from minigpt.models.gpt import GPT
+from minigpt.models.inside import layer_states
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.views.gates import check_place, recurrent, state_steps, telling_units
 
