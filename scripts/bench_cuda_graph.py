@@ -17,8 +17,7 @@ from bench_device import shape_of, synchronise
 from bench_speed import our_text, random_model, timed
 
 from minigpt.models.device import resolve_device
-from minigpt.models.flat_step import FlatStep
-from minigpt.models.torch_network import TorchNetwork
+from minigpt.models.torch_network import FlatStep, TorchNetwork
 from minigpt.settings import ModelConfig
 from minigpt.training.speed import heads_of
 

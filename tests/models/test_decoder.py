@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from minigpt.models import flat_step, torch_network
+from minigpt.models import torch_network
 from minigpt.models.decoder import CachedDecoder
 from minigpt.models.gpt import GPT
 from minigpt.models.kv_cache import KVCache
@@ -135,7 +135,7 @@ def test_a_step_leaves_the_weights_as_they_are(make_model: MakeModel) -> None:
 def test_the_copied_head_of_a_large_vocabulary_gives_the_same_logits(
     make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flat_step, "_HEAD_PARAMETERS", 1)
+    monkeypatch.setattr(torch_network, "_HEAD_PARAMETERS", 1)
     monkeypatch.setattr(torch_network, "is_native", lambda config: False)
     model = make_model(50)
     decoder = CachedDecoder(model)

@@ -19,13 +19,12 @@ import torch
 
 from minigpt.models import forward_library as module
 from minigpt.models.decoder import CachedDecoder, network_of, target_nats
-from minigpt.models.flat_step import FlatStep
 from minigpt.models.forward_library import forward_library, has_library
 from minigpt.models.gpt import GPT
 from minigpt.models.native import NativeGPT, as_bfloat16, as_int8, from_bfloat16, in_lines, is_native
 from minigpt.models.precision import Int8Product
 from minigpt.models.threads import StepThreads
-from minigpt.models.torch_network import TorchNetwork
+from minigpt.models.torch_network import FlatStep, TorchNetwork
 from minigpt.settings import ModelConfig
 from minigpt.settings.model import ACTIVATIONS
 
