@@ -39,7 +39,7 @@ try:
     from minigpt.models.native import NativeGPT, is_native
     from minigpt.models.precision import stored
     from minigpt.sampling.engine import generate
-    from minigpt.sampling.softmax import log_softmax
+    from minigpt.sampling.vocabulary import log_softmax
     from minigpt.settings import PRESETS, ModelConfig, SampleConfig, TrainConfig
     from minigpt.text.corpus import python_reference
     from minigpt.text.learning import train_tokenizer

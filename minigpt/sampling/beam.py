@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minigpt.models.decoder import Decoder
-from minigpt.sampling.softmax import log_softmax
+from minigpt.sampling.vocabulary import log_softmax
 
 _MOST_FIRST = 2  # times the width: so many candidates are looked at, so that enough are left if all the best ones end
 

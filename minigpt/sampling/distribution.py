@@ -15,8 +15,16 @@ from minigpt.errors import CheckpointError
 from minigpt.records import records_of
 from minigpt.sampling.filters import CUT, SamplingStage, history_for
 from minigpt.sampling.records import Candidate, Other, Stage, StepRecord
-from minigpt.sampling.softmax import log_softmax, log_sum_exp, softmax
-from minigpt.sampling.vocabulary import Listed, draw, list_tokens, softmax_into, sums_without
+from minigpt.sampling.vocabulary import (
+    Listed,
+    draw,
+    list_tokens,
+    log_softmax,
+    log_sum_exp,
+    softmax,
+    softmax_into,
+    sums_without,
+)
 from minigpt.text.records import token_text
 
 TokenBytes = Callable[[int], bytes]

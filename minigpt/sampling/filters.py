@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from minigpt.errors import ConfigError, brief, named
-from minigpt.sampling.softmax import log_softmax, softmax
+from minigpt.sampling.vocabulary import log_softmax, softmax
 from minigpt.settings import FilterSpec, SampleConfig, TokenBias, require
 from minigpt.text.arguments import single_token
 from minigpt.text.tokenizer import Tokenizer

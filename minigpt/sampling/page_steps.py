@@ -19,8 +19,7 @@ from minigpt.sampling.distribution import TokenBytes, distribution, step_record
 from minigpt.sampling.engine import Piece
 from minigpt.sampling.filters import SamplingStage, SeenTokens, build_stages, history_for
 from minigpt.sampling.records import StepLogits, StepRecord, first_token
-from minigpt.sampling.softmax import log_sum_exp, softmax
-from minigpt.sampling.vocabulary import sums_without
+from minigpt.sampling.vocabulary import log_sum_exp, softmax, sums_without
 from minigpt.settings import TEMPERATURES, SampleConfig, require
 
 _MOST_TOKENS = 5_000  # on a page: 7 MB

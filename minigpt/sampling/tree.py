@@ -24,9 +24,8 @@ from minigpt.sampling.distribution import (
 from minigpt.sampling.filters import SeenTokens, build_stages, count_tokens, look_back
 from minigpt.sampling.philox import uniform
 from minigpt.sampling.records import Candidate, StepRecord
-from minigpt.sampling.softmax import log_softmax
 from minigpt.sampling.trace import TraceHeader, TraceStep
-from minigpt.sampling.vocabulary import best_ids
+from minigpt.sampling.vocabulary import best_ids, log_softmax
 from minigpt.settings import SampleConfig
 from minigpt.text.records import Token, token_text
 from minigpt.text.tokenizer import Tokenizer

@@ -146,7 +146,7 @@ def _divergence_bits(dist: Distribution, found: Followers) -> float:
     """
     import numpy as np
 
-    from minigpt.sampling.softmax import log_softmax
+    from minigpt.sampling.vocabulary import log_softmax
 
     tokens = list(found)
     bits_V = log_softmax(dist.logits_V) / math.log(2)

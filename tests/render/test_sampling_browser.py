@@ -20,8 +20,7 @@ from browser import Browser
 from minigpt.render.html import _source
 from minigpt.sampling.distribution import Distribution, distribution
 from minigpt.sampling.filters import build_stages
-from minigpt.sampling.softmax import softmax
-from minigpt.sampling.vocabulary import best_ids
+from minigpt.sampling.vocabulary import best_ids, softmax
 from minigpt.settings import FILTERS, SampleConfig
 
 GPT2S = 50_257

@@ -16,8 +16,7 @@ from minigpt.models.gpt import GPT
 from minigpt.sampling import filters
 from minigpt.sampling.distribution import distribution, divergence_bits, surprisal
 from minigpt.sampling.filters import build_stages
-from minigpt.sampling.softmax import log_softmax, log_sum_exp, softmax
-from minigpt.sampling.vocabulary import best_ids
+from minigpt.sampling.vocabulary import best_ids, log_softmax, log_sum_exp, softmax
 from minigpt.settings import SampleConfig
 
 NO_HISTORY = np.zeros(0, np.int64)

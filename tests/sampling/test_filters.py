@@ -12,7 +12,7 @@ import pytest
 from minigpt.errors import ConfigError
 from minigpt.sampling import filters
 from minigpt.sampling.filters import build_stages
-from minigpt.sampling.softmax import softmax
+from minigpt.sampling.vocabulary import softmax
 from minigpt.settings import FILTERS, SampleConfig
 
 NAN, INF = vectors.NAN, vectors.INF

@@ -9,7 +9,7 @@ from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.filters import build_stages
 from minigpt.sampling.page_steps import TEMPERATURES, step_logits
 from minigpt.sampling.records import StepLogits
-from minigpt.sampling.softmax import softmax
+from minigpt.sampling.vocabulary import softmax
 from minigpt.settings import SampleConfig
 
 OFF = SampleConfig(temperature=1.0, top_p=1.0)
