@@ -10,10 +10,9 @@ from rich.text import Text
 from minigpt.render.candidates import PERCENT, adds_up, other_names, question
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face, each
-from minigpt.render.listing import Listing, Part
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, fit_end, or_dash, percent, quantity, safe_text, token_label
-from minigpt.render.table import Bar, Column
+from minigpt.render.table import Bar, Column, Listing, Part
 from minigpt.text.records import Token
 from minigpt.views import against
 from minigpt.views.against import ComparedNext, ComparedSpan, ComparedTally, ComparedText, ComparedToken

@@ -10,11 +10,10 @@ from rich.text import Text
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face, each
 from minigpt.render.html import Section
-from minigpt.render.listing import Listing, Part
 from minigpt.render.machine import write_grid, write_rows
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, fit, or_dash, percent, quantity, quoted, token_label, visible
-from minigpt.render.table import Column, Table
+from minigpt.render.table import Column, Listing, Part, Table
 from minigpt.views import attention, shared_word
 from minigpt.views.alignment import AlignmentGrid
 from minigpt.views.attention import AttentionGrid, HeadSummary

@@ -8,11 +8,10 @@ from functools import partial
 from rich.text import Text
 
 from minigpt.render.face import Face, each
-from minigpt.render.listing import Listing, Part
 from minigpt.render.machine import write_csv
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, following, percent, quantity, token_label
-from minigpt.render.table import Column, Table, bar_column, token_column
+from minigpt.render.table import Column, Listing, Part, Table, bar_column, token_column
 from minigpt.render.text_page import text_section
 from minigpt.sampling.records import Candidate, Other, Stage, StepRecord
 from minigpt.settings import FILTERS

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from rich.text import Text
 
 from minigpt.render.face import Face
-from minigpt.render.listing import Listing, Part
 from minigpt.render.machine import write_rows
 from minigpt.render.screen import Screen
 from minigpt.render.style import following, percent, visible
-from minigpt.render.table import Column, Table, bar_column
+from minigpt.render.table import Column, Listing, Part, Table, bar_column
 from minigpt.views import choices as choices_view
 from minigpt.views.choices import Choice
 

@@ -10,9 +10,9 @@ from minigpt.contest.records import Comparison
 from minigpt.render.claims import claim_of
 from minigpt.render.compare import comparison_caption, comparison_listing
 from minigpt.render.html import Section, page
-from minigpt.render.listing import Part
 from minigpt.render.panels import Panel, line_names, panels, x_label
 from minigpt.render.screen import WIDEST, Screen
+from minigpt.render.table import Part
 from minigpt.render.table_page import tables_section
 
 _WIDTH, _HEIGHT = 360, 200  # of the frame, in the units of the drawing

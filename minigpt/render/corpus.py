@@ -19,7 +19,6 @@ from minigpt.render.candidates import (
 )
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face, each
-from minigpt.render.listing import Listing, Part
 from minigpt.render.screen import Screen
 from minigpt.render.style import (
     Symbols,
@@ -33,7 +32,7 @@ from minigpt.render.style import (
     token_label,
     visible,
 )
-from minigpt.render.table import Column, Table, bar_column
+from minigpt.render.table import Column, Listing, Part, Table, bar_column
 from minigpt.text.records import CorpusText
 from minigpt.views import corpus
 from minigpt.views.corpus import CorpusCandidate, CorpusStep, CorpusSuffix

@@ -8,10 +8,9 @@ from rich.text import Text
 
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
-from minigpt.render.listing import Listing, Part
 from minigpt.render.screen import Screen
 from minigpt.render.style import fit, or_dash, signed_sparkline, token_label
-from minigpt.render.table import Column, Course, bar_column, token_column
+from minigpt.render.table import Column, Course, Listing, Part, bar_column, token_column
 from minigpt.views import embeddings
 from minigpt.views.embeddings import Neighbour, TokenVector
 

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from minigpt.render.html import Section, printed_parts, style_classes
-from minigpt.render.listing import Listing, Part
-from minigpt.render.table import Bar, Column, Course
+from minigpt.render.table import Bar, Column, Course, Listing, Part
 
 _ENDLESS = 10_000  # cells, for texts that are cut to the room there is
 _DATA = {"tag": "td", "text": "", "classes": "", "wide": 0, "bar": None, "course": None}  # an empty cell

@@ -13,11 +13,10 @@ from minigpt.render.candidates import PERCENT, adds_up, other_names, question
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
 from minigpt.render.html import Section, text_before
-from minigpt.render.listing import Listing
 from minigpt.render.machine import write_rows
 from minigpt.render.screen import Screen
 from minigpt.render.style import UNICODE, Symbols, percent, quantity, signed_bits, token_label
-from minigpt.render.table import Column, bar_column
+from minigpt.render.table import Column, Listing, bar_column
 from minigpt.views import without
 from minigpt.views.without import ChangedNext, ChangedToken
 
