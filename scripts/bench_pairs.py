@@ -30,8 +30,8 @@ from minigpt.text.translations import translations
 from minigpt.training.distributed import ALONE
 from minigpt.training.native_step import native_update
 from minigpt.training.optim import build_optimizers
-from minigpt.training.pair_plan import PAIR_BATCH, pair_shape
 from minigpt.training.pairs import PairBatch, PairBatches, pair_loss
+from minigpt.training.plan import PAIR_BATCH, pair_shape
 from minigpt.training.step import AutogradStep
 
 EXPECTED = 1.5  # times transformers' speed

@@ -40,9 +40,8 @@ from minigpt.training.finetune import Base, begun_with, finetune_settings
 from minigpt.training.law import SHORTEST_TEXT
 from minigpt.training.optim import WITH_MUON
 from minigpt.training.pace import READING_SHARE
-from minigpt.training.pair_plan import check_pairs
 from minigpt.training.pair_search import choose_pairs
-from minigpt.training.plan import Plan, as_tokenized, make_plan
+from minigpt.training.plan import Plan, as_tokenized, check_pairs, make_plan
 from minigpt.training.records import PlannedRun
 from minigpt.training.resume import StartedRun, share_run
 from minigpt.training.run import build_model, model_card, run_info

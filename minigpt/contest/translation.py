@@ -30,8 +30,7 @@ from minigpt.text.pairs import PairIds, pairs_within
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.text.translations import Translation, known_translations
-from minigpt.training.pair_plan import PAIR_BATCH
-from minigpt.training.plan import Plan, make_plan
+from minigpt.training.plan import PAIR_BATCH, Plan, make_plan
 from minigpt.training.speed import heads_of
 
 ORDER = ("seq2seq", "seq2seq-attention", "transformer")  # of invention

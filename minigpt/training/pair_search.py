@@ -16,11 +16,12 @@ from minigpt.text.pairs import PairSplit
 from minigpt.training.finetune import Base
 from minigpt.training.optim import WITH_MUON
 from minigpt.training.pace import MEASURING_SHARE, adamw_rate, measure_reading, paced, tokenizable
-from minigpt.training.pair_plan import PAIR_BATCH, SHAPES, pair_shape
-from minigpt.training.plan import BASELINE_RATES
+from minigpt.training.plan import BASELINE_RATES, PAIR_BATCH, pair_shape
 from minigpt.training.records import PlannedRun
 from minigpt.training.search import Chosen
 from minigpt.training.speed import pair_rate
+
+SHAPES = ((1, 64), (2, 64), (2, 128), (3, 192), (4, 256), (6, 384))  # layers of each stack, width
 
 # As measured on the built-in pairs and on parts of them (docs/log.md):
 MOST_EPOCHS = 60.0  # longer training memorises

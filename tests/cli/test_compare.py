@@ -127,10 +127,10 @@ def pairs(minigpt: Run, small_contest: None, monkeypatch: pytest.MonkeyPatch) ->
     """`compare --pairs` on a small table, with models to match."""
     from minigpt.contest import translation
     from minigpt.text.translations import translations
-    from minigpt.training import pair_plan
+    from minigpt.training import plan
 
-    monkeypatch.setattr(pair_plan, "_USUAL", (1, 32))
-    monkeypatch.setattr(pair_plan, "_SHORTEST", 16)
+    monkeypatch.setattr(plan, "_USUAL", (1, 32))
+    monkeypatch.setattr(plan, "_SHORTEST", 16)
     monkeypatch.setattr(translation, "pair_rates", lambda *arguments: ((8.0, 20_000.0), (64.0, 10_000.0)))
     monkeypatch.setattr(translation, "pair_step_costs", lambda *arguments: ((1.0, 0.5), (64.0, 0.75)))
     rows = [f"{each.source}\t{each.target}\n" for each in translations(300)]

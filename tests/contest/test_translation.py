@@ -16,7 +16,7 @@ from minigpt.settings import ModelConfig, TextFormat, TrainConfig
 from minigpt.text.blocks import no_progress
 from minigpt.text.pairs import read_pairs
 from minigpt.text.translations import translations
-from minigpt.training import pair_plan, run
+from minigpt.training import plan, run
 
 CPU = torch.device("cpu")
 Start = Callable[..., PairContest]
@@ -25,8 +25,8 @@ Start = Callable[..., PairContest]
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Start:
     """A comparison of tiny models on a small table, that has just begun, with speeds that need no measuring."""
-    monkeypatch.setattr(pair_plan, "_USUAL", (1, 32))
-    monkeypatch.setattr(pair_plan, "_SHORTEST", 16)
+    monkeypatch.setattr(plan, "_USUAL", (1, 32))
+    monkeypatch.setattr(plan, "_SHORTEST", 16)
     monkeypatch.setattr(lengths, "FEWEST_SECONDS", 0.1)
     monkeypatch.setattr(run, "_LAST_SECONDS", 0.0)
     monkeypatch.setattr(translation, "pair_rates", lambda *arguments: ((8.0, 20_000.0), (64.0, 10_000.0)))
