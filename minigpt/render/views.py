@@ -21,7 +21,7 @@ _MODULES = {
         "tokenization",
         "corpus",
     ),
-    "inspect-attention": ("attention", "alignment"),
+    "inspect-attention": ("attention",),
     "inspect-embeddings": ("embeddings", "positions"),
 }
 

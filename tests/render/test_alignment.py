@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from rich.cells import cell_len
 
-from minigpt.render.alignment import alignment_section, alignment_table, over_words
+from minigpt.render.attention import alignment_section, alignment_table, over_words
 from minigpt.render.html import page
 from minigpt.render.machine import GRID_COLUMNS, write_alignment
 from minigpt.render.screen import Screen

@@ -7,7 +7,7 @@ import pytest
 import torch
 from browser import NAMES, Browser
 
-from minigpt.render.alignment import alignment_section
+from minigpt.render.attention import alignment_section
 from minigpt.render.html import page
 from minigpt.text.records import Token
 from minigpt.views.alignment import AlignmentGrid
