@@ -37,10 +37,10 @@ from minigpt.text.tokenizer import Tokenizer
 from minigpt.views.against import compare_next, compare_text
 from minigpt.views.attention import attend, attention_grid, head_summaries
 from minigpt.views.attribution import leave_one_out
-from minigpt.views.boundary import boundary
 from minigpt.views.choices import weigh
 from minigpt.views.history import by_layer
 from minigpt.views.probs import every_token, next_token
+from minigpt.views.tokenization import boundary
 
 CONFIG = {"context": 256, "layers": 6, "heads": 6, "width": 384}
 EXPECTED = 1.5  # times transformers

@@ -13,8 +13,8 @@ from minigpt.render.screen import Screen
 from minigpt.render.style import quantity
 from minigpt.render.tokenization import boundary_note, boundary_tables
 from minigpt.settings import DEFAULT_MINUTES, TrainConfig, require
-from minigpt.views.boundary import NO_BOUNDARY, boundary
 from minigpt.views.probs import next_token
+from minigpt.views.tokenization import NO_BOUNDARY, boundary
 
 if TYPE_CHECKING:
     from minigpt.checkpoint.folder import Checkpoint

@@ -15,9 +15,8 @@ from minigpt.render.table import Column, Listing, Part, bar_column, lines, token
 from minigpt.render.table_page import tables_section
 from minigpt.sampling.records import ScoredToken, StepRecord
 from minigpt.text.records import Token
-from minigpt.views import boundary, cut
-from minigpt.views.boundary import Boundary
-from minigpt.views.cut import CutToken, Merge
+from minigpt.views import tokenization
+from minigpt.views.tokenization import Boundary, CutToken, Merge
 from minigpt.views.view import Answer
 
 _LONGEST_TOKEN, _LONGEST_QUOTE = 24, 24  # cells
@@ -190,12 +189,12 @@ def _boundary_table(answer: Answer, screen: Screen, *, on_page: bool = False) ->
 
 FACES = (
     Face(
-        view=boundary.VIEW,
+        view=tokenization.BOUNDARY,
         table=_boundary_table,
         section=lambda title, answer: tables_section(title, _boundary_table(answer, Screen(WIDEST), on_page=True)),
     ),
     Face(
-        view=cut.VIEW,
+        view=tokenization.VIEW,
         table=lambda answer, screen: cut_table(
             tuple(answer.records), answer.facts.get("sizes"), screen, answer.facts.get("bytes")
         ),

@@ -10,7 +10,7 @@ import pytest
 from rich.cells import cell_len
 
 from minigpt.checkpoint.folder import load
-from minigpt.views.boundary import boundary
+from minigpt.views.tokenization import boundary
 
 Run = Callable[..., Any]
 NOTE = "note: the prompt ends in"

@@ -11,7 +11,7 @@ from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII
 from minigpt.render.tokenization import DOUBTFUL, boundary_note, boundary_tables
 from minigpt.sampling.records import Other, ScoredToken, StepRecord
-from minigpt.views.boundary import Boundary
+from minigpt.views.tokenization import Boundary
 
 Golden = Callable[[str, str], None]
 PROMPT = "To date, the cleverest thinker of all time was "

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII, UNICODE, Symbols
 from minigpt.render.tokenization import cut_table
-from minigpt.views.cut import CutToken, Merge
+from minigpt.views.tokenization import CutToken, Merge
 
 
 def token(position: int, text: str | None, data: str, *merges: tuple[int, str, str]) -> CutToken:

@@ -33,7 +33,7 @@ from minigpt.sampling.tree import TokenTree
 from minigpt.sampling.vocabulary import best_ids
 from minigpt.settings import FILTERS, SampleConfig
 from minigpt.text.records import Token
-from minigpt.views.boundary import boundary
+from minigpt.views.tokenization import boundary
 
 DEMO = Path(__file__).parents[2] / "checkpoints/demo"
 PAGE = "document.querySelector('section.view').page"

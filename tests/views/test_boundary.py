@@ -12,7 +12,7 @@ from minigpt.models.gpt import GPT
 from minigpt.models.window import window_start
 from minigpt.sampling.records import Other
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.boundary import Boundary, boundary
+from minigpt.views.tokenization import Boundary, boundary
 
 
 def longer(tokenizer: Tokenizer, data: bytes) -> list[int]:

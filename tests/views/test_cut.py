@@ -1,7 +1,7 @@
 """A text's tokens, whole and in order, with the merges that built each."""
 
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.cut import cut
+from minigpt.views.tokenization import cut
 
 
 def test_the_tokens_are_the_encoders_and_their_bytes_the_texts(tokenizer: Tokenizer, hard_string: str) -> None:

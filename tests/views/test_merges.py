@@ -7,7 +7,7 @@ import pytest
 
 from minigpt.checkpoint.tokenizer_files import tokenizer_from_file
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.cut import Merge, building_merges, merge_numbers
+from minigpt.views.tokenization import Merge, building_merges, merge_numbers
 
 
 def replayed(merges: list[Merge], data: bytes) -> list[bytes]:
