@@ -35,7 +35,7 @@ from minigpt.settings import (
 from minigpt.settings.model import NAMES
 from minigpt.text.formats import check_argument
 from minigpt.text.losses import prompt_notes
-from minigpt.views.verbatim import SHORTEST_SPAN, VerbatimReport, verbatim
+from minigpt.views.corpus import SHORTEST_SPAN, VerbatimReport, verbatim
 
 __all__ = ["SampleRun", "by_sample", "paced", "stages_of"]
 

@@ -23,7 +23,7 @@ from minigpt.render.screen import Screen
 from minigpt.render.style import quantity
 from minigpt.sampling.records import SampleEnd
 from minigpt.settings import AskedFilters, Drawing, Machine, SampleKept, SampleShown, SampleSource, Weights
-from minigpt.views.verbatim import VerbatimReport
+from minigpt.views.corpus import VerbatimReport
 
 if TYPE_CHECKING:
     from minigpt.app.sample_run import SampleRun

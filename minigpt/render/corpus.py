@@ -35,8 +35,7 @@ from minigpt.render.style import (
 from minigpt.render.table import Column, Listing, Part, Table, bar_column
 from minigpt.text.records import CorpusText
 from minigpt.views import corpus
-from minigpt.views.corpus import CorpusCandidate, CorpusStep, CorpusSuffix
-from minigpt.views.verbatim import VerbatimReport, VerbatimSpan
+from minigpt.views.corpus import CorpusCandidate, CorpusStep, CorpusSuffix, VerbatimReport, VerbatimSpan
 
 VERBATIM = "underline"  # how a verbatim span looks
 _SUFFIXES = 8  # rows of the list of suffixes; the middle of a longer one is left out

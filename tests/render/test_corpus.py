@@ -14,8 +14,15 @@ from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII
 from minigpt.sampling.records import BareToken, Candidate, StepRecord
 from minigpt.text.records import CorpusText
-from minigpt.views.corpus import CorpusCandidate, CorpusOther, CorpusStep, CorpusSuffix
-from minigpt.views.verbatim import VerbatimPiece, VerbatimReport, VerbatimSpan
+from minigpt.views.corpus import (
+    CorpusCandidate,
+    CorpusOther,
+    CorpusStep,
+    CorpusSuffix,
+    VerbatimPiece,
+    VerbatimReport,
+    VerbatimSpan,
+)
 
 Golden = Callable[[str, str], None]
 WIDTHS = (40, 80, 160)

@@ -17,8 +17,7 @@ from minigpt.text.occurrences import verbatim_spans as find_spans
 from minigpt.text.records import CorpusText
 from minigpt.text.shards import Shards
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.views.corpus import CorpusStep, corpus_step
-from minigpt.views.verbatim import verbatim
+from minigpt.views.corpus import CorpusStep, corpus_step, verbatim
 
 BORDER = 9
 DTYPES = [np.dtype("<u2"), np.dtype("<u4")]
