@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from minigpt.contest.records import Comparison
-from minigpt.render.claims import claim_of
+from minigpt.render.compare_page import claim_of
 from minigpt.render.panels import panels
 
 NAMES = ("speed", "tokens", "time", "position", "gradient", "recall", "cost")

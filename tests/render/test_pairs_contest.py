@@ -7,9 +7,8 @@ import pytest
 from rich.cells import cell_len
 
 from minigpt.contest.records import Comparison, Contender, ContenderRun, Points, Translated
-from minigpt.render.claims import claim_of
 from minigpt.render.compare import comparison_caption, comparison_table
-from minigpt.render.compare_page import comparison_page
+from minigpt.render.compare_page import claim_of, comparison_page
 from minigpt.render.panels import panels
 from minigpt.render.screen import Screen
 
