@@ -12,8 +12,7 @@ from minigpt.errors import ConfigError, TraceError, named
 from minigpt.models.device import resolve_device
 from minigpt.sampling.records import Replay, Rescoring
 from minigpt.sampling.replay import Advance, repeat, rescored
-from minigpt.sampling.trace import Fingerprint, Trace, TraceHeader
-from minigpt.sampling.trace_reader import read_trace
+from minigpt.sampling.trace import Fingerprint, Trace, TraceHeader, read_trace
 from minigpt.settings import Machine
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from minigpt.sampling.trace_reader import read_trace
+from minigpt.sampling.trace import read_trace
 
 Run = Callable[..., Any]
 Start = Callable[..., "subprocess.Popen[bytes]"]

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from minigpt.checkpoint.folder import load
-from minigpt.sampling.trace import TraceHeader, TraceWriter, TreePlace
-from minigpt.sampling.trace_reader import read_trace
+from minigpt.sampling.trace import TraceHeader, TraceWriter, TreePlace, read_trace
 from minigpt.settings import SampleConfig
 from minigpt.views.probs import every_token
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from minigpt.errors import TraceError
-from minigpt.sampling.trace_reader import read_trace
+from minigpt.sampling.trace import read_trace
 
 Edit = Callable[[Path, int, Callable[[dict[str, Any]], object]], None]
 Reject = Callable[[Callable[[dict[str, Any]], object], str], None]

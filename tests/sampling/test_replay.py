@@ -16,8 +16,7 @@ from minigpt.sampling import engine
 from minigpt.sampling.engine import generate
 from minigpt.sampling.records import Replay, StepRecord
 from minigpt.sampling.replay import check_tokens, repeat, rescore, rescored
-from minigpt.sampling.trace import Trace, TraceHeader, TraceStep, TraceWriter
-from minigpt.sampling.trace_reader import read_trace
+from minigpt.sampling.trace import Trace, TraceHeader, TraceStep, TraceWriter, read_trace
 from minigpt.settings import SampleConfig
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.views.probs import every_token

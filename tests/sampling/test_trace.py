@@ -16,10 +16,8 @@ from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import CheckpointError, OutputError, TraceError
 from minigpt.records import to_plain
 from minigpt.sampling import trace as trace_module
-from minigpt.sampling import trace_reader
 from minigpt.sampling.records import SampleEnd, StepRecord
-from minigpt.sampling.trace import Fingerprint, TraceHeader, TraceStep, TraceWriter
-from minigpt.sampling.trace_reader import read_trace
+from minigpt.sampling.trace import Fingerprint, TraceHeader, TraceStep, TraceWriter, read_trace
 from minigpt.settings import SampleConfig
 
 Entries = list[StepRecord | SampleEnd]
@@ -232,7 +230,7 @@ def test_a_place_that_cannot_be_read(tmp_path: Path) -> None:
 def test_a_file_of_one_endless_line_is_not_swallowed(
     tmp_path: Path, begin: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trace_reader, "LONGEST_LINE", 1 << 16)
+    monkeypatch.setattr(trace_module, "LONGEST_LINE", 1 << 16)
     path = tmp_path / "endless"
     with path.open("wb") as file:
         file.write(begin)

@@ -17,8 +17,7 @@ from minigpt.models.window import window_start
 from minigpt.sampling.distribution import distribution, step_record
 from minigpt.sampling.engine import generate
 from minigpt.sampling.filters import build_stages
-from minigpt.sampling.trace import Trace, TraceHeader, TraceWriter
-from minigpt.sampling.trace_reader import read_trace
+from minigpt.sampling.trace import Trace, TraceHeader, TraceWriter, read_trace
 from minigpt.sampling.tree import TokenTree
 from minigpt.settings import SampleConfig
 from minigpt.text.tokenizer import Tokenizer
