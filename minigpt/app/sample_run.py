@@ -1,25 +1,30 @@
-"""What `minigpt sample` does, without a terminal: it opens the model, draws the samples, and writes their trace."""
+"""What `minigpt sample` does, without a terminal: it draws samples, searches by beam, or repeats a trace."""
 
+import os
 import secrets
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from minigpt.app.opening import Stages, check_source, given_text, open_checkpoint
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.reference import find_reference
-from minigpt.errors import MinigptError, named
-from minigpt.models.decoder import decoding_threads
+from minigpt.errors import ConfigError, MinigptError, TraceError, named
+from minigpt.models.decoder import decoder_for, decoding_threads
+from minigpt.models.device import resolve_device
+from minigpt.sampling.beam import beam_search
 from minigpt.sampling.check import CacheCheck
 from minigpt.sampling.engine import Piece, by_sample, generate
 from minigpt.sampling.filters import read_biases
 from minigpt.sampling.page_steps import SampleSteps
-from minigpt.sampling.records import CacheReport, SampleEnd, StepRecord
-from minigpt.sampling.trace import TraceHeader, TraceWriter
+from minigpt.sampling.records import BeamTarget, CacheReport, Replay, Rescoring, SampleEnd, StepRecord
+from minigpt.sampling.replay import Advance, repeat, rescored
+from minigpt.sampling.trace import Fingerprint, Trace, TraceHeader, TraceWriter, read_trace
 from minigpt.settings import (
     FILTERS,
     AskedFilters,
@@ -31,6 +36,7 @@ from minigpt.settings import (
     Weights,
     build,
     require,
+    settings_of,
 )
 from minigpt.settings.model import NAMES
 from minigpt.text.formats import check_argument
@@ -226,3 +232,119 @@ def stages_of(listed: str | None, filters: AskedFilters) -> tuple[str, ...]:
             f"{spelled} is given, but {named('stages')} leaves {name} out: name it there, or leave out {flag}.",
         )
     return names
+
+
+_GO_WITH_BEAM = {
+    "beam",
+    "max_tokens",
+    "json",
+    "raw",
+    "quiet",
+    "config",
+    *settings_of(SampleSource),
+    *settings_of(Machine),
+}
+
+
+@dataclass(frozen=True)
+class BeamRun:
+    """A source, a model of pairs, and the targets that a search found, the best first."""
+
+    checkpoint: Checkpoint
+    text: str
+    width: int
+    targets: tuple[BeamTarget, ...]
+
+    @classmethod
+    def search(cls, source: SampleSource, drawing: Drawing, machine: Machine, given: Mapping[str, Any]) -> "BeamRun":
+        """Load the checkpoint and search. Raises ConfigError for a `given` setting without use, or another model."""
+        other = next((name for name in given if name not in _GO_WITH_BEAM), "")
+        require(
+            not other,
+            f"{named('beam')} draws nothing and shows only the targets that it found: leave out {named(other)}.",
+        )
+        assert drawing.beam is not None
+        text = given_text(source.prompt, source.file)
+        loaded = open_checkpoint(source.checkpoint, machine, reading=source)
+        config, tokenizer = loaded.model.config, loaded.tokenizer
+        require(
+            config.reads_pairs,
+            f"{named('beam')} is for models of pairs, and this is {NAMES[config.model]}: {named('num_samples')} draws "
+            "several texts.",
+        )
+        require(bool(text.strip()), f"{named('beam')} needs a source.")
+        ids, end = tokenizer.encode_prompt(text).ids, tokenizer.end_of_text
+        with decoding_threads(loaded.model):
+            found = beam_search(
+                decoder_for(loaded.model), ids, end, drawing.beam, min(drawing.max_tokens, config.context)
+            )
+        targets = tuple(
+            BeamTarget(
+                rank=rank,
+                text=tokenizer.decode([id for id in each.ids if id != end]),
+                tokens=len(each.ids),
+                log_prob_nats=each.log_prob_nats,
+                log_prob_nats_per_token=each.score,
+                stopped_by=each.stopped_by,
+            )
+            for rank, each in enumerate(found, start=1)
+        )
+        return cls(loaded, text, drawing.beam, targets)
+
+    @property
+    def prompt_notes(self) -> list[str]:
+        """Sentences about parts of the source that the model reads in another way than one might expect."""
+        return prompt_notes(self.checkpoint.tokenizer, self.text)
+
+
+@dataclass(frozen=True)
+class ReplayRun:
+    """A trace and the checkpoint to replay it with; `changed` names what has changed in the checkpoint."""
+
+    trace: Trace
+    checkpoint: Checkpoint
+    changed: Sequence[str]
+
+    @classmethod
+    def open(cls, path: Path, given: Mapping[str, Any]) -> "ReplayRun":
+        """Load the trace at `path`, and the checkpoint that was `given`, by default the trace's own if it is unchanged.
+
+        Device and threads default to the trace's. Raises TraceError.
+        """
+        trace = read_trace(path)
+        checkpoint = _traced_checkpoint(path, trace.header, given)
+        changed = trace.header.fingerprint.changes(Fingerprint.of(checkpoint.path))
+        if changed and "checkpoint" not in given:
+            raise TraceError(
+                f"{checkpoint.path} is no longer what {path} was made with: its {' and '.join(changed)} changed.\n"
+                f"Name a copy of the old one with {named('checkpoint', 'FOLDER')}, or score the same tokens with the "
+                f"new one: {named('checkpoint', checkpoint.path)}."
+            )
+        return cls(trace, checkpoint, changed)
+
+    def run(self, top: int, advance: Advance) -> tuple[Replay | Rescoring, list[str]]:
+        """The result of repeating the trace, with its texts; with a changed checkpoint, the rescoring of its tokens
+        instead, with the `top` ones whose surprisals differ most.
+        """
+        if self.changed:
+            return rescored(self.trace, self.checkpoint, top, advance), []
+        return repeat(self.trace, self.checkpoint, advance)
+
+
+def _traced_checkpoint(path: Path, header: TraceHeader, given: Mapping[str, Any]) -> Checkpoint:
+    folder = given.get("checkpoint", Path(header.checkpoint))
+    if "checkpoint" not in given and not folder.exists():
+        raise TraceError(
+            f"{path} was made with the checkpoint {folder}, which is not there.\n"
+            f"Name it with {named('checkpoint', 'FOLDER')} if it was moved, or another one to score the same tokens."
+        )
+    threads = given.get("threads", min(header.threads, os.cpu_count() or 1))
+    return open_checkpoint(folder, Machine(device=given.get("device") or _device(header), threads=threads))
+
+
+def _device(header: TraceHeader) -> str:
+    """The device of the trace, or else any."""
+    try:
+        return "cpu" if header.device == "cpu" else str(resolve_device(header.device))
+    except ConfigError:
+        return "auto"

@@ -16,7 +16,7 @@ def beam(
     source: SampleSource, drawing: Drawing, shown: SampleShown, machine: Machine, given: Mapping[str, Any]
 ) -> None:
     """Print the targets, best first: a table, one line of JSON, or the best one as it is."""
-    from minigpt.app.beam_run import BeamRun
+    from minigpt.app.sample_run import BeamRun
 
     run = BeamRun.search(source, drawing, machine, given)
     note_checkpoint(run.checkpoint)

@@ -28,7 +28,7 @@ def replay(path: Path, given: Mapping[str, Any]) -> None:
     if other is not None:
         flag = "the prompt" if other == "prompt" else named(other)
         raise ConfigError(f"{named('replay')} takes the prompt and all settings from the trace: leave out {flag}.")
-    from minigpt.app.replay_run import ReplayRun
+    from minigpt.app.sample_run import ReplayRun
 
     run, as_json = ReplayRun.open(path, given), bool(given.get("json"))
     note(*run.checkpoint.notes)
