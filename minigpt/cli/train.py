@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from minigpt.app.again import Finished
-    from minigpt.app.train_events import Training
-    from minigpt.app.train_run import Prepared, TrainRequest
+    from minigpt.app.train_run import Prepared, Training, TrainRequest
     from minigpt.checkpoint.run_folder import RunFolder
     from minigpt.training.distributed import Ranks
     from minigpt.training.plan import Plan
