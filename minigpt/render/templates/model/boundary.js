@@ -1,4 +1,4 @@
-// Whether a prompt ends where the model expected a longer token, as views/boundary.py finds it.
+// Whether a prompt ends where the model expected a longer token, as views/tokenization.py finds it.
 const Boundary = (() => {
   const FURTHEST = 3; // tokens of the end that may be one
   const DOUBTFUL = 0.2; // a smaller share of the prompt's own tokens is told
