@@ -10,7 +10,15 @@ from typing import Any
 from tokenizers import AddedToken, models, processors
 from tokenizers import Tokenizer as Engine
 
-from minigpt.checkpoint.files import CONFIG, DESCRIPTION, GENERATION, TOKENIZER, check_file, read_json_object
+from minigpt.checkpoint.files import (
+    CONFIG,
+    DESCRIPTION,
+    GENERATION,
+    TOKENIZER,
+    check_file,
+    check_given_file,
+    read_json_object,
+)
 from minigpt.errors import CheckpointError, brief
 from minigpt.text.library_calls import Panic, quiet_panics
 from minigpt.text.pre_tokenizer import set_prefix_space
@@ -137,6 +145,14 @@ def read_tokenizer(folder: Path) -> Tokenizer:
         )
     check_file(path, LARGEST)
     return tokenizer_from_file(path, special)
+
+
+def given_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer in a folder, or in a tokenizer.json of any name. Raises CheckpointError."""
+    if path.is_dir():
+        return read_tokenizer(path)
+    check_given_file(path, LARGEST)
+    return tokenizer_from_file(path)
 
 
 def tokenizer_files(folder: Path) -> list[Path]:

@@ -17,8 +17,8 @@ from browser import KEYS, NAMES, Browser
 
 from minigpt.app.export_page import page_data
 from minigpt.checkpoint.folder import Checkpoint, load
+from minigpt.checkpoint.importing import read_characters
 from minigpt.checkpoint.listing import snapshots
-from minigpt.checkpoint.nanogpt import read_characters
 from minigpt.models.gpt import GPT
 from minigpt.models.window import window_start
 from minigpt.render.model_page import model_page

@@ -12,7 +12,7 @@ from browser import Browser
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers import Tokenizer as Engine
 
-from minigpt.checkpoint.nanogpt import read_characters
+from minigpt.checkpoint.importing import read_characters
 from minigpt.checkpoint.tokenizer_files import tokenizer_from_file
 from minigpt.errors import ConfigError
 from minigpt.render.html import _source
