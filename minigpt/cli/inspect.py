@@ -4,10 +4,10 @@ The flags of the views, and which of them exclude each other, come from the regi
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from minigpt.cli.console import note, print_lines, working
 from minigpt.cli.page import check_page, page_title, write_page
@@ -18,9 +18,6 @@ from minigpt.render.machine import to_json, write_steps
 from minigpt.render.views import faces_of
 from minigpt.settings import Settings, require
 from minigpt.views.view import Answer, chosen_view, flags_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -77,7 +74,7 @@ def inspect(command: str, flags: Settings, json: bool, csv: bool, html: Path | N
         print_lines(lambda screen: face.lines(answer, screen))
 
 
-def _print_json(face: Face, answer: Answer, about: Callable[[], "Mapping[str, Any]"]) -> None:
+def _print_json(face: Face, answer: Answer, about: Callable[[], Mapping[str, Any]]) -> None:
     if face.view.key is None:
         (record,) = answer.records
         print(to_json(record, **answer.fields, **about()))
