@@ -19,7 +19,8 @@ from minigpt.models.decoder import decoder_for, decoding_threads
 from minigpt.models.device import resolve_device
 from minigpt.sampling.beam import beam_search
 from minigpt.sampling.check import CacheCheck
-from minigpt.sampling.engine import Piece, by_sample, generate
+from minigpt.sampling.engine import Piece, generate
+from minigpt.sampling.engine import by_sample as by_sample  # for the command, which asks this module alone
 from minigpt.sampling.filters import read_biases
 from minigpt.sampling.page_steps import SampleSteps
 from minigpt.sampling.records import BeamTarget, CacheReport, Replay, Rescoring, SampleEnd, StepRecord
@@ -42,8 +43,6 @@ from minigpt.settings.model import NAMES
 from minigpt.text.formats import check_argument
 from minigpt.text.losses import prompt_notes
 from minigpt.views.corpus import SHORTEST_SPAN, VerbatimReport, verbatim
-
-__all__ = ["SampleRun", "by_sample", "paced", "stages_of"]
 
 _LARGEST_DIFFERENCE = 1e-4  # between the logits of a cached step and of a full pass, in float32
 _USUAL_BYTES = 32  # of text in the shortest span that is marked as verbatim: about six words of English
@@ -234,6 +233,8 @@ def stages_of(listed: str | None, filters: AskedFilters) -> tuple[str, ...]:
     return names
 
 
+# --- the most probable targets of a source, by beam search
+
 _GO_WITH_BEAM = {
     "beam",
     "max_tokens",
@@ -295,6 +296,9 @@ class BeamRun:
     def prompt_notes(self) -> list[str]:
         """Sentences about parts of the source that the model reads in another way than one might expect."""
         return prompt_notes(self.checkpoint.tokenizer, self.text)
+
+
+# --- a trace, repeated or scored by another checkpoint
 
 
 @dataclass(frozen=True)
