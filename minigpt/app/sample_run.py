@@ -19,8 +19,7 @@ from minigpt.models.decoder import decoder_for, decoding_threads
 from minigpt.models.device import resolve_device
 from minigpt.sampling.beam import beam_search
 from minigpt.sampling.check import CacheCheck
-from minigpt.sampling.engine import Piece, generate
-from minigpt.sampling.engine import by_sample as by_sample  # for the command, which asks this module alone
+from minigpt.sampling.engine import Piece, by_sample, generate
 from minigpt.sampling.filters import read_biases
 from minigpt.sampling.page_steps import SampleSteps
 from minigpt.sampling.records import BeamTarget, CacheReport, Replay, Rescoring, SampleEnd, StepRecord
@@ -156,6 +155,18 @@ class SampleRun:
                 trace.write(piece.record)
             yield piece
 
+    def by_sample(self, pieces: Iterator[Piece], pace: float | None) -> Iterator[Iterator[Piece]]:
+        """The pieces of one sample after the other, each `paced`."""
+        return (self.paced(mine, pace) for mine in by_sample(pieces, range(self.count)))
+
+    @staticmethod
+    def paced(pieces: Iterator[Piece], pace: float | None) -> Iterator[Piece]:
+        """The same pieces, at most `pace` tokens per second."""
+        for piece in pieces:
+            yield piece
+            if pace is not None and isinstance(piece.record, StepRecord):
+                time.sleep(1 / pace)
+
     def about(self, record: StepRecord | SampleEnd) -> dict[str, Any]:
         """What JSON says beside a record that ends a sample: what is verbatim, the checkpoint and the version."""
         if not isinstance(record, SampleEnd):
@@ -175,14 +186,6 @@ class SampleRun:
                 f"{report.sample}.\nMore than {_LARGEST_DIFFERENCE:g} is not rounding in float32."
             )
         return report
-
-
-def paced(pieces: Iterator[Piece], pace: float | None) -> Iterator[Piece]:
-    """The same pieces, at most `pace` tokens per second."""
-    for piece in pieces:
-        yield piece
-        if pace is not None and isinstance(piece.record, StepRecord):
-            time.sleep(1 / pace)
 
 
 class Verbatim:
