@@ -21,8 +21,7 @@ from minigpt.render.compare import ComparingDisplay, comparison_caption, compari
 from minigpt.render.compare_page import comparison_page
 from minigpt.render.machine import to_json
 from minigpt.render.panels import panels
-from minigpt.render.picture import check_picture, panel_picture, picture_format
-from minigpt.render.plot import panel_plots
+from minigpt.render.plot import check_picture, panel_picture, panel_plots, picture_format
 from minigpt.settings import ContestSettings, CorpusSettings, Machine, TextFormat, require, settings_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from minigpt.contest.records import Comparison
 from minigpt.errors import PackageError
 from minigpt.render.panels import panels
-from minigpt.render.picture import loss_picture, panel_picture
+from minigpt.render.plot import loss_picture, panel_picture
 from minigpt.training.records import LossCurves
 
 CURVES = LossCurves(
