@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pytest
 import typer
 
-from minigpt.cli.plain import converting_plainly
+from minigpt.cli.app import converting_plainly
 
 ROOT = Path(__file__).parent.parent.parent
 
