@@ -69,9 +69,7 @@ def pair_rates(
 ) -> Points:
     """(tokens a side, tokens per second) on random pairs, always with as many tokens in a step."""
     tokens = settings.batch_size * sides[0]  # a side, of all pairs of a step
-    shapes = [replace(config, context=side) for side in sides]
-    rates = (pair_rate(shape, device, settings, max(1, tokens // shape.context), shape.context) for shape in shapes)
-    return tuple(zip(sides, rates, strict=True))
+    return tuple((side, pair_rate(config, device, settings, max(1, tokens // side), side)) for side in sides)
 
 
 @torch.inference_mode()

@@ -16,7 +16,7 @@ from minigpt.text.pairs import PairSplit
 from minigpt.training.finetune import Base
 from minigpt.training.optim import WITH_MUON
 from minigpt.training.pace import MEASURING_SHARE, adamw_rate, measure_reading, paced, tokenizable
-from minigpt.training.plan import BASELINE_RATES, PAIR_BATCH, pair_shape
+from minigpt.training.plan import BASELINE_RATES, LONGEST, PAIR_BATCH, pair_shape
 from minigpt.training.records import PlannedRun
 from minigpt.training.search import Chosen
 from minigpt.training.speed import pair_rate
@@ -67,13 +67,14 @@ def choose_pairs(
     else:
         length = speed.lengths[min(speed.lengths, key=lambda size: abs(size - vocabulary))]
     tokens = 2 + split.train_bytes / length / pairs  # of a pair, with both ends
+    side = min(max(2, round(tokens / 2)), choices.context or LONGEST)  # longer pairs are left out
     choices = replace(choices, part=split.part, tokenizer=choices.tokenizer or "bpe")
     left = seconds - (time.perf_counter() - started)
     runs = list[PlannedRun]()
     deadline = time.perf_counter() + _SPEED_SHARE * seconds
     for layers, width in SHAPES:
         shape = _sized(choices, layers, width, vocabulary)
-        rate = processes * _measured_rate(shape, settings, device, choices, round(tokens / 2))
+        rate = processes * _measured_rate(shape, settings, device, choices, side)
         run = _run(shape, choices, rate, left, tokens, pairs, length)
         if runs and not _suits(run, shape, pairs * tokens):
             break
@@ -111,7 +112,7 @@ def _measured_rate(
         optimizer=settings.optimizer if shape.model in WITH_MUON else "adamw",
         precision=resolve_precision(settings.precision, device, shape.width),
     )
-    return pair_rate(shape, device, trial, choices.batch_size or PAIR_BATCH, max(2, side))
+    return pair_rate(shape, device, trial, choices.batch_size or PAIR_BATCH, side)
 
 
 def _run(

@@ -287,7 +287,7 @@ def as_tokenized(run: PlannedRun, plan: Plan) -> PlannedRun:
 
 PAIR_BATCH = 64
 _USUAL = (2, 128)  # layers of each stack, width
-_SHORTEST, _LONGEST = 64, 256  # contexts, unless one is given: positions cost nothing
+_SHORTEST, LONGEST = 64, 256  # contexts, unless one is given: positions cost nothing
 
 # What does nothing, and why.
 _NOT_FOR_PAIRS = {
@@ -343,7 +343,7 @@ def pair_context(data: TokenData, end: int, given: int | None, called: str) -> t
     """
     train, validation = (PairIds.of(ids, end) for ids in (data.train, data.validation))
     lengths = np.concatenate([train.longest, validation.longest])
-    longest, usual = int(lengths.max(initial=1)), int(lengths[lengths <= _LONGEST].max(initial=1))
+    longest, usual = int(lengths.max(initial=1)), int(lengths[lengths <= LONGEST].max(initial=1))
     context = given or max(_SHORTEST, 8 * math.ceil(usual / 8))
     too_long = [int((pairs.longest > context).sum()) for pairs in (train, validation)]
     if too_long[0] == len(train):

@@ -197,11 +197,11 @@ def measure_rate(config: ModelConfig, device: torch.device, settings: TrainConfi
 
 
 def pair_rate(config: ModelConfig, device: torch.device, settings: TrainConfig, batch_size: int, side: int) -> float:
-    """`measure_rate` on random pairs, of `side` tokens a side."""
+    """`measure_rate` on random pairs, of `side` tokens a side, which are the whole context."""
     assert config.end is not None
     ids_PT = np.random.default_rng(0).integers(config.end, size=(20 * batch_size, side), dtype=np.uint32)
     ids_PT[:, -1] = config.end  # each row a source or a target; the last needs no end
-    return rate_on(ids_PT.ravel()[:-1], config, device, settings, batch_size)
+    return rate_on(ids_PT.ravel()[:-1], replace(config, context=side), device, settings, batch_size)
 
 
 def rate_on(

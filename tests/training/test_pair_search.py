@@ -96,7 +96,21 @@ def test_all_held_out_leaves_nothing_to_train_on(tmp_path: Path, monkeypatch: py
         plan(str(tmp_path / "one.tsv"), monkeypatch, 1000, val_fraction=0.99)
 
 
-def test_the_speed_of_a_real_model_is_measured() -> None:
+@pytest.mark.parametrize(("context", "most"), [(None, 256), (32, 32)])
+def test_pairs_that_are_left_out_do_not_count_for_the_speed(
+    context: int | None, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "long.tsv").write_text("".join(f"{number} {'one two ' * 500}\tyes\n" for number in range(20)))
+    sides = set[int]()
+    monkeypatch.setattr(pair_search, "_measured_rate", lambda *arguments: sides.add(arguments[-1]) or 1000.0)
+    choices = Choices(model="transformer", tokenizer="char", context=context)
+    pairs = read_pairs([str(tmp_path / "long.tsv")], TextFormat())
+    choose_pairs(pairs, None, choices, TrainConfig(), 60, CPU)
+    assert sides == {most}
+
+
+@pytest.mark.parametrize("side", [5, 70])  # also of pairs longer than the context
+def test_the_speed_of_a_real_model_is_measured(side: int) -> None:
     shape = ModelConfig(model="transformer", vocab_size=300, context=64, layers=1, heads=1, width=16, end=299)
-    rate = pair_search._measured_rate(shape, TrainConfig(), CPU, Choices(model="transformer", batch_size=4), 5)
+    rate = pair_search._measured_rate(shape, TrainConfig(), CPU, Choices(model="transformer", batch_size=4), side)
     assert rate > 0
