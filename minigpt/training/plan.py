@@ -274,12 +274,16 @@ def fitting_context(tokens: int, context: int, text: str = "The text") -> int:
 
 
 def as_tokenized(run: PlannedRun, plan: Plan) -> PlannedRun:
-    """`run` with the vocabulary that the text actually gave, and the number of epochs that follows from it."""
+    """`run` with the vocabulary and the context that the text actually gave, and the epochs that follow from them."""
+    in_windows = run.share < 1 and not plan.model.reads_pairs  # whose number counts, not the time that they take
     return replace(
         run,
         vocab_size=plan.tokenizer.vocab_size,
         bytes_per_token=plan.bytes_per_token,
-        epochs=run.epochs * plan.bytes_per_token / run.bytes_per_token,
+        context=plan.model.context,
+        epochs=run.epochs
+        * (plan.bytes_per_token / run.bytes_per_token)
+        * (plan.model.context / run.context if in_windows else 1),
     )
 
 

@@ -262,6 +262,17 @@ def test_a_planned_run_is_told_with_the_vocabulary_that_the_text_gave(text: Corp
     assert told.steps == run.steps
 
 
+def test_a_planned_run_is_told_with_the_context_that_the_text_gave(text: Corpus) -> None:
+    choices = replace(TINY, tokenizer="char", vocab_size=None, context=4096)
+    plan = make_plan(text, None, choices, SETTINGS)
+    size = TextSize(text.utf8_bytes, text.characters, {512: 4.0})
+    run = Search(choices, size, Speed(((16, 1e9),)), 60.0).runs()[0]
+    for share, fewer in ((0.5, plan.model.context / 4096), (1.0, 1.0)):  # a whole time budget gives more of the steps
+        told = as_tokenized(replace(run, share=share), plan)
+        assert told.context == plan.model.context < run.context == 4096
+        assert told.epochs / told.bytes_per_token == pytest.approx(fewer * run.epochs / run.bytes_per_token)
+
+
 @pytest.mark.parametrize(("held_out", "name"), [(None, "the last 10 % of the text"), ("held.txt", "held.txt")])
 def test_the_validation_text_is_named(text: Corpus, held_out: str | None, name: str) -> None:
     Path("held.txt").write_text("some other words about a fox and a dog", "utf-8")
