@@ -1,6 +1,7 @@
 """Claims the folder of a new run, without ever taking one in use, and keeps temporary files beside the runs."""
 
 import os
+import shlex
 import shutil
 from contextlib import ExitStack, suppress
 from itertools import chain, count
@@ -85,8 +86,8 @@ def check_out(out: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{named('out', out)} is a file; a run needs a folder.")
     if (out / RUN).exists() and not overwrite:
         raise OutputError(
-            f"{named('out', out)} already holds a run. Continue it ({named('resume', out)}), choose another folder, "
-            f"or replace that run with {named('overwrite')}."
+            f"{named('out', out)} already holds a run. Continue it (minigpt train --resume {shlex.quote(str(out))}), "
+            f"choose another folder, or replace that run with {named('overwrite')}."
         )
     if (out / RESUME / LOCK).exists():  # a run, or what one left that was killed at its start
         os.close(locked(out / RESUME / LOCK, _IN_USE.format(named("out", out))))
