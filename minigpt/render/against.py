@@ -82,7 +82,8 @@ def _next_captions(record: ComparedNext, after: str, names: tuple[str, str], scr
         f"divergence {record.divergence_bits:.3f} bits of the second from the first, "
         f"{record.other_divergence_bits:.3f} of the first from the second",
     )
-    yield screen.caption(f"moved most: {moved}{less}") if moved else Text()
+    if moved:
+        yield screen.caption(f"moved most: {moved}{less}")
 
 
 def compared_text_table(spans: Iterable[ComparedSpan], names: tuple[str, str], screen: Screen) -> Listing[ComparedSpan]:

@@ -90,6 +90,13 @@ def test_no_line_is_too_wide_nor_steers_the_terminal(
     assert "other 50,253" in whole or "other (50,253 tokens)" in whole
 
 
+def test_models_that_agree_have_no_line_of_what_moved(following: ComparedNext) -> None:
+    same = tuple(replace(each, other_raw_prob=each.raw_prob) for each in following.tokens)
+    text = printed(compared_next_table(replace(following, tokens=same, moved=same), "To", NAMES, Screen(80)))
+    assert "moved most" not in text
+    assert text.split("\n")[-1].strip()
+
+
 def test_a_text_without_totals_says_so() -> None:
     none = ComparedText(
         bytes=0, tokens=0, other_tokens=0, bits_per_byte=None, other_bits_per_byte=None, divergence_bits_per_token=None
