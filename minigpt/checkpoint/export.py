@@ -113,8 +113,9 @@ tags: [minigpt, gpt2]
 
 # {name}
 
-A GPT-2 of {config.parameter_count():,} parameters ({config.layers} layers x {config.width}, {config.heads} \
-heads, context {config.context}, vocabulary {config.vocab_size:,}) in {dtype}, exported by minigpt.
+A GPT-2 of {config.parameter_count():,} parameters ({config.layers} layer{"s" * (config.layers != 1)} x \
+{config.width}, {config.heads} head{"s" * (config.heads != 1)}, context {config.context}, \
+vocabulary {config.vocab_size:,}) in {dtype}, exported by minigpt.
 
     minigpt sample --checkpoint FOLDER
     transformers.AutoModelForCausalLM.from_pretrained("FOLDER")

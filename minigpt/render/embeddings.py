@@ -9,7 +9,7 @@ from rich.text import Text
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
 from minigpt.render.screen import Screen
-from minigpt.render.style import fit, or_dash, signed_sparkline, token_label
+from minigpt.render.style import fit, or_dash, quantity, signed_sparkline, token_label
 from minigpt.render.table import Column, Course, Listing, Part, bar_column, token_column
 from minigpt.views import embeddings
 from minigpt.views.embeddings import Neighbour, TokenVector
@@ -65,7 +65,7 @@ def _picture(vector: TokenVector, screen: Screen) -> Iterator[Part]:
     )
     low, high = (signed_sparkline([number], 1.0, symbols) for number in (-1.0, 1.0))
     yield screen.caption(
-        f"{len(numbers):,} numbers, {low} {0 - most:.3f} to {high} {most:+.3f}",
+        f"{quantity(len(numbers), 'number')}, {low} {0 - most:.3f} to {high} {most:+.3f}",
         f"norm {vector.norm:.3f}",
         f"mean {vector.mean:+.4f}",
     )

@@ -11,7 +11,7 @@ from minigpt.render.face import Face
 from minigpt.render.heatmap import heat_colour
 from minigpt.render.html import Section, running_text
 from minigpt.render.screen import Screen
-from minigpt.render.style import signed_sparkline, token_label
+from minigpt.render.style import quantity, signed_sparkline, token_label
 from minigpt.render.table import Column, Table, token_column
 from minigpt.views import gates
 from minigpt.views.gates import StateStep
@@ -78,7 +78,7 @@ def _memory(steps: Sequence[StateStep], number: int) -> list[float]:
 
 def _remarks(steps: Sequence[StateStep], facts: Any) -> Iterator[str]:
     if "layer" in facts:
-        yield f"layer {facts['layer']} of {facts['layers']}, {facts['width']:,} units"
+        yield f"layer {facts['layer']} of {facts['layers']}, {quantity(facts['width'], 'unit')}"
     if steps[0].forget:
         yield (
             "input: how much of the new content a cell takes in; forget: how much of its state it keeps; output: how "

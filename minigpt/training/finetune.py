@@ -61,7 +61,8 @@ def finetune_settings(
         f"{named('context', f'{context:,}')} is more than the {model.context:,} of {base.name}.",
     )
     require(
-        settings.freeze <= model.layers, f"{named('freeze', settings.freeze)} is more than its {model.layers} layers."
+        settings.freeze <= model.layers,
+        f"{named('freeze', settings.freeze)} is more than its {model.layers} layer{'s' * (model.layers != 1)}.",
     )
     tokens = _STEP_TOKENS.get(device.type, _STEP_TOKENS_ELSEWHERE)
     choices = replace(

@@ -98,7 +98,7 @@ def tokenizable(split: Split, speed: TextSpeed, seconds: float, *, cuts: bool) -
         return split, tokenizing, ""
     part = float(f"{_TOKENIZING_SHARE * seconds / tokenizing:.2g}")
     share = f"{part:.0%}" if part >= 0.01 else f"{part:.2%}"
-    length = f"{tokenizing / 60:,.1f} minutes" if tokenizing >= 60 else f"{max(1, round(tokenizing))} seconds"
+    length = f"{tokenizing / 60:,.1f} minutes" if tokenizing >= 60 else f"{max(0.1, tokenizing):.1f} seconds"
     note = (
         f"tokenizing all of this text would take about {length} here, more than a third of the "
         f"time: {share} of it is used, in pieces from all over it ({named('part', f'{part:g}')})."

@@ -135,10 +135,13 @@ def _longer(info: RunInfo, train: TrainConfig, steps: int | None, minutes: float
     same_minutes = minutes is None or (not finished and minutes == asked)
     if same_steps and same_minutes:
         return None
-    length = f"{train.steps:,} steps" if train.seconds is None else f"{asked or train.minutes:.3g} minutes"
+    if train.seconds is None:
+        length = named("steps", f"{train.steps:,}")
+    else:
+        length = named("minutes", f"{asked or train.minutes:.3g}")
     require(
         finished,
-        f"This run of {length} is not finished: continue without {named('minutes' if same_steps else 'steps')}. "
+        f"This run ({length}) is not finished: continue without {named('minutes' if same_steps else 'steps')}. "
         "Then it can be trained longer.",
     )
     if steps is not None:

@@ -251,7 +251,8 @@ def _labels(plan: Plan) -> list[str] | None:
 def model_card(plan: Plan, command: Sequence[str] = ()) -> str:
     """The README.md of the run's folder. `command`: what repeats the run."""
     model, is_gpt, sources = plan.model, plan.model.model == "gpt", plan.corpus.sources
-    inside = {"gpt": f"{model.heads} heads, ", "window": f"window {model.window}, "}.get(model.model, "")
+    heads = f"{model.heads} head{'s' * (model.heads != 1)}, "
+    inside = {"gpt": heads, "window": f"window {model.window}, "}.get(model.model, "")
     each = " each" if model.reads_pairs else ""  # of encoder and decoder
     auto = {"gpt": "CausalLM", "transformer": "Seq2SeqLM"}.get(model.model)
     kind = NAMES[model.model].replace("a ", "A ", 1).replace("an ", "An ", 1)
@@ -266,7 +267,8 @@ def model_card(plan: Plan, command: Sequence[str] = ()) -> str:
         "",
         f"# {plan.corpus.name}",
         "",
-        f"{kind} of {model.parameter_count():,} parameters ({model.layers} layers x {model.width}{each},",
+        f"{kind} of {model.parameter_count():,} parameters "
+        f"({model.layers} layer{'s' * (model.layers != 1)} x {model.width}{each},",
         f"{inside}context {model.context}, vocabulary {model.vocab_size:,}), "
         f"{began}trained {'by' if plan.base is None else 'further by'} minigpt on:",
         "",

@@ -16,7 +16,9 @@ from minigpt.checkpoint import export as module
 from minigpt.checkpoint.export import check_target, export_folder
 from minigpt.checkpoint.folder import Checkpoint, load
 from minigpt.errors import CheckpointError, ConfigError, OutputError, concerning
-from minigpt.settings import FOLDER_DTYPES
+from minigpt.models.gpt import GPT
+from minigpt.settings import FOLDER_DTYPES, ModelConfig
+from minigpt.text.learning import train_tokenizer
 
 FILES = {"README.md", "config.json", "generation_config.json", "model.safetensors", "tokenizer.json"}
 FILES |= {"tokenizer_config.json"}
@@ -34,6 +36,14 @@ def test_the_folder_holds_the_standard_files_alone(checkpoint: Checkpoint, tmp_p
     kinds = {tensor.dtype for tensor in load_file(tmp_path / "out" / "model.safetensors").values()}
     assert kinds == {getattr(torch, dtype)}
     assert f"in {dtype}, exported by minigpt" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_the_card_of_the_smallest_model_is_in_the_singular(tmp_path: Path) -> None:
+    tokenizer = train_tokenizer("char", ["abc"])
+    shape = ModelConfig(vocab_size=tokenizer.vocab_size, context=8, layers=1, heads=1, width=8)
+    model = GPT(shape).initialise(torch.Generator().manual_seed(0))
+    export_folder(tmp_path / "out", Checkpoint(tmp_path, model, tokenizer), "float32")
+    assert "(1 layer x 8, 1 head, context 8, " in (tmp_path / "out" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("dtype", FOLDER_DTYPES)

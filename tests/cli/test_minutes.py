@@ -221,7 +221,7 @@ def test_other_minutes_are_refused_while_a_run_is_not_finished(minigpt: Run, not
     Path("run/run.json").write_text(json.dumps(told))
     result = minigpt("train", "--resume", "run", "--minutes", "6")
     assert result.exit_code == 2
-    assert "This run of 5 minutes is not finished: continue without --minutes." in result.stderr
+    assert "This run (--minutes 5) is not finished: continue without --minutes." in result.stderr
 
 
 def test_the_command_in_run_json_says_minutes_and_what_was_chosen(minigpt: Run, notes: str) -> None:

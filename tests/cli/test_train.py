@@ -405,7 +405,7 @@ def test_a_stopped_run_of_it_is_resumed(further: Run, minigpt: Run) -> None:
         (("--tokenizer", "bpe"), "--tokenizer does not go with --from"),
         (("--positions", "none"), "--positions does not go with --from"),
         (("--context", "33"), "--context 33 is more than the 32 of "),
-        (("--freeze", "2"), "--freeze 2 is more than its 1 layers."),
+        (("--freeze", "2"), "--freeze 2 is more than its 1 layer."),
     ],
 )
 def test_what_contradicts_a_given_model(further: Run, flags: tuple[str, ...], message: str) -> None:

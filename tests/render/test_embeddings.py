@@ -76,6 +76,11 @@ def test_one_token_has_no_table_of_cosines() -> None:
     assert "    0  █▁" in text
 
 
+def test_a_vector_of_one_number_is_told_as_one() -> None:
+    text = "\n".join(map(str, embedding_view([vector(1, "a", [0.5], (1.0,))], Screen(80))))
+    assert " 1 number, ▁ -0.500 to █ +0.500" in text
+
+
 def test_csv_is_the_column_of_numbers_of_each_token(vectors: list[TokenVector]) -> None:
     file = io.StringIO()
     write_vectors(vectors, file)

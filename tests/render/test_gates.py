@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -52,6 +53,11 @@ def answer(*, lstm: bool = True) -> Answer:
 def test_golden_gates(width: int, kind: str, golden: Callable[[str, str], None]) -> None:
     lines = gate_view(answer(lstm=kind == "lstm"), Screen(width))
     golden(f"gates_{kind}_{width}", "\n".join(line.plain for line in lines))
+
+
+def test_a_layer_of_one_unit_is_told_as_that() -> None:
+    one = replace(answer(), facts=FACTS | {"width": 1})
+    assert "layer 2 of 2, 1 unit ·" in " ".join(" ".join(map(str, gate_view(one, Screen(80)))).split())
 
 
 @pytest.mark.parametrize("symbols", [UNICODE, ASCII], ids=["unicode", "ascii"])

@@ -8,7 +8,7 @@ import torch
 
 from minigpt.errors import ConfigError, CorpusError, spelled
 from minigpt.settings import Choices, TrainConfig
-from minigpt.text.corpus import Corpus, corpus_of
+from minigpt.text.corpus import Corpus, Split, corpus_of
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.training import pace as pace_module
 from minigpt.training import search as search_module
@@ -43,6 +43,14 @@ def test_a_text_that_takes_too_long_is_used_in_part_and_that_is_said(long_corpus
     assert plans.settings.seconds == pytest.approx(150)  # a quarter of it, at least
     assert plans.settings.steps_suffice == (plans.runs[0].share < 1)
     assert plans.runs[0].epochs > 1  # of that part
+
+
+def test_less_than_a_second_of_tokenizing_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = corpus_of("little", ["all work and no play " * 50])
+    split = Split(corpus, None, 0.1, 1.0)
+    speed = TextSpeed({300: 1.5}, learned=50.0, encoded=split.characters / 0.44)
+    _, _, note = pace_module.tokenizable(split, speed, 1.0, cuts=True)
+    assert "would take about 0.4 seconds here, more than a third of the time" in note
 
 
 def test_a_text_that_fits_is_used_whole_and_its_time_is_counted(long_corpus: Corpus) -> None:

@@ -214,6 +214,7 @@ def test_the_model_card_is_one_that_the_hub_reads(text: Corpus) -> None:
     card = model_card(make_plan(text, None, TINY, SETTINGS))
     assert card.startswith("---\nlibrary_name: transformers\n")
     assert "- notes.txt (" in card
+    assert "parameters (1 layer x 16,\n1 head, context 16" in card
     assert "the last 10 % of the text" in card
     sources = text.sources * 30
     assert "- and 10 more" in model_card(make_plan(replace(text, sources=sources), None, TINY, SETTINGS))
