@@ -214,7 +214,9 @@ class TrainConfig(Settings):
         remarks={"muon": "with adamw for all but the blocks' matrices"},
     )
     learning_rate: float = setting(6e-3, range=_RATE)
-    muon_learning_rate: float = setting(0.03, help="Muon's highest learning rate.", panel=OPTIMIZER, range=_RATE)
+    muon_learning_rate: float = setting(
+        0.03, help=f"Muon's highest learning rate. Chosen by {named('minutes')}.", panel=OPTIMIZER, range=_RATE
+    )
     final_learning_rate: float = setting(0.0, help="Learning rate at the end.", panel=OPTIMIZER, range=Range(0, HUGE))
     warmup_steps: int = setting(
         30, help="Steps over which the rate rises to its highest.", panel=OPTIMIZER, range=Range(0, MOST_STEPS)

@@ -39,6 +39,9 @@ def adamw_rate(width: int) -> float:
     return float(f"{6e-3 * (128 / width) ** 0.5:.2g}")
 
 
+MUON_RATE = 0.045  # of a GPT's planned training, as measured; training by steps has a more careful default
+
+
 def paced(
     run: PlannedRun,
     settings: TrainConfig,

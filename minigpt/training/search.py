@@ -15,7 +15,7 @@ from minigpt.text.learning import check_tokenizer
 from minigpt.training.difficulty import simple_bits_per_byte
 from minigpt.training.finetune import Base, further
 from minigpt.training.law import SMALL_TEXT, Training, difficulty, fitted_law, most_weights
-from minigpt.training.pace import MEASURING_SHARE, chosen_by, measure_reading, paced, tokenizable
+from minigpt.training.pace import MEASURING_SHARE, MUON_RATE, chosen_by, measure_reading, paced, tokenizable
 from minigpt.training.plan import BASELINE_RATES, baseline_shape
 from minigpt.training.records import PlannedRun
 from minigpt.training.speed import GPU_TOKENS, Speed, heads_of, measure_rate, measure_speed
@@ -130,6 +130,8 @@ def choose(
         chosen, train = chosen_by(runs[0], choices), paced(runs[0], settings, seconds, explicit)
         if settings.precision == "auto":
             train = replace(train, precision=speed.precision(runs[0].width))
+        if "muon_learning_rate" not in explicit:
+            train = replace(train, muon_learning_rate=MUON_RATE)
     else:  # shares of the time and weight decay were measured for GPTs only
         runs = search.within_law([run for run in runs if run.share == 1])
         chosen, train = _sized_as(runs[0], choices, settings, seconds, device, {*explicit, "weight_decay"})

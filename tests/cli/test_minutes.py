@@ -10,6 +10,7 @@ import pytest
 
 from minigpt.checkpoint.folder import load
 from minigpt.checkpoint.runs import FINISHED
+from minigpt.training.pace import MUON_RATE
 from minigpt.training.speed import Speed
 
 Run = Callable[..., Any]
@@ -30,6 +31,7 @@ def test_a_short_budget_trains_says_why_and_ends(minigpt: Run, notes: str) -> No
     assert "1 layer" in said
     assert info()["status"] in FINISHED
     assert info()["minutes"] == 0.1
+    assert info()["train"]["muon_learning_rate"] == MUON_RATE
     assert 0 < info()["train"]["seconds"] < 6
     assert info()["seconds_taken"] < 6
     records = [json.loads(line) for line in Path("run/train.jsonl").read_text().splitlines()]
@@ -37,11 +39,11 @@ def test_a_short_budget_trains_says_why_and_ends(minigpt: Run, notes: str) -> No
     assert records[-1]["validation_loss_nats"] is not None
 
 
-def test_positions_are_given_by_the_clock_and_by_a_file_too(minigpt: Run, notes: str) -> None:
-    Path("none.toml").write_text('positions = "none"\n')
+def test_settings_from_a_file_hold_by_the_clock_too(minigpt: Run, notes: str) -> None:
+    Path("none.toml").write_text('positions = "none"\nmuon-learning-rate = 0.02\n')
     result = minigpt("train", notes, "--minutes", "0.05", *SMALL, "--config", "none.toml", "--out", "run", "-q")
     assert result.exit_code == 0, result.stderr
-    assert info()["train"]["positions"] == "none"
+    assert (info()["train"]["positions"], info()["train"]["muon_learning_rate"]) == ("none", 0.02)
     assert not load(Path("run")).model.wpe.weight.any()
     assert "--positions none" in Path("run/README.md").read_text()
     refused = minigpt("train", "--resume", "run", "--positions", "learned")
