@@ -135,10 +135,8 @@ def _longer(info: RunInfo, train: TrainConfig, steps: int | None, minutes: float
     same_minutes = minutes is None or (not finished and minutes == asked)
     if same_steps and same_minutes:
         return None
-    if train.seconds is None:
-        length = named("steps", f"{train.steps:,}")
-    else:
-        length = named("minutes", f"{asked or train.minutes:.3g}")
+    is_timed = train.seconds is not None
+    length = named("minutes", f"{asked or train.minutes:.3g}") if is_timed else named("steps", train.steps)
     require(
         finished,
         f"This run ({length}) is not finished: continue without {named('minutes' if same_steps else 'steps')}. "

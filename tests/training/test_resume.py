@@ -281,7 +281,7 @@ def test_a_run_that_ended_early_can_be_trained_longer_with_new_patience(
 
 def test_other_steps_for_a_run_that_is_not_finished_are_refused(text: Corpus) -> None:
     path = begin(text, "run", stop_after(9))
-    with pytest.raises(ConfigError, match=r"This run of 12 steps is not finished"):
+    with pytest.raises(ConfigError, match=r"This run \(steps=12\) is not finished"):
         open_run(path, {}, 18)
     assert open_run(path, {}, 12)[0].train.steps == 12
 
