@@ -29,8 +29,8 @@ static void ON(small)(long M, long N, long K, const float *a, long down, long ac
                       long row_c, int add)
 {
     for (long k = 0; k < K; k += DEEP)
-        ON(tiles)(M, N, K - k < DEEP ? K - k : DEEP, a + k * across, down, across, b + k * row_b, row_b, ON(COLUMNS), c,
-                  row_c, add || k, M);
+        ON(tiles)(M, N, K - k < DEEP ? K - k : DEEP, a + k * across, ROWS * down, down, across, b + k * row_b, row_b,
+                  ON(COLUMNS), c, row_c, add || k, M);
 }
 #else
 typedef uint32_t ON(Number);

@@ -413,8 +413,8 @@ static void ON(many_product)(float *y, const float *x, Weights w, long type, int
 static void ON(small)(long M, long N, long K, Matrix a, const float *b, long row_b, float *c, long row_c)
 {
     for (long k = 0; k < K; k += DEEP)
-        ON(tiles)(M, N, smaller(DEEP, K - k), a.at + k * a.across, a.down, a.across, b + k * row_b, row_b, ON(COLUMNS), c,
-                  row_c, k > 0, M);
+        ON(tiles)(M, N, smaller(DEEP, K - k), a.at + k * a.across, ROWS * a.down, a.down, a.across, b + k * row_b, row_b,
+                  ON(COLUMNS), c, row_c, k > 0, M);
 }
 
 /* One head of one sequence: its part of mixed [count, C], from qkv [count, 3, H, D]. A block of queries at a time attends to
