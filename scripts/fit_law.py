@@ -52,7 +52,11 @@ START = Law(
 )
 TIE = 0.01  # to START, in units of the residuals
 OF_TEXT = 0.05  # how much a text's factor is tied to what simple models make of the text, likewise
-NEAR = 0.08  # of its text's best loss: what is further off counts ever less, as the law has to tell good runs apart
+NEAR = (
+    0.08  # of the best loss of its text by as much work: what is further off counts ever less, as the law has to tell
+)
+# good runs apart.
+LITTLE_MORE = 1.5  # times the work, which is still as much
 
 
 class Fit:
@@ -69,8 +73,10 @@ class Fit:
         self.simple = np.log([simple[text] for text in self.texts])
         size = dict(zip(names, (line["train_bytes"] for line in lines), strict=True))
         self.sizes = np.log([min(size[text], LEARNED) / LEARNED for text in self.texts])
-        best = np.array([self.losses[self.text_of == text].min() for text in range(len(self.texts))])
-        self.weights = (1 + (np.expm1(self.losses - best[self.text_of]) / NEAR) ** 2) ** -0.5
+        work = np.array([(t.block_parameters + t.embedding_parameters) * t.tokens for t in self.trainings])
+        rivals = (self.text_of == self.text_of[:, None]) & (work <= LITTLE_MORE * work[:, None])
+        best = np.where(rivals, self.losses, np.inf).min(axis=1)
+        self.weights = (1 + (np.expm1(self.losses - best) / NEAR) ** 2) ** -0.5
         self.start = np.log([getattr(START, name) for name in self.names])
 
     def law(self, x: np.ndarray) -> Law:

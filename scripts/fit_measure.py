@@ -43,7 +43,8 @@ from minigpt.training.step import merge_parents
 MEASUREMENTS = Path(__file__).with_name("measurements.jsonl")
 CONTEXT = 128
 MOST_STEP_TOKENS = 2048  # the longest trainings did as well with these as with the larger steps that are planned
-ONE, SMALL, MIDDLE, BETWEEN, LARGE, LARGER = (1, 64), (2, 64), (4, 128), (4, 192), (5, 256), (6, 384)  # layers, width
+ONE, SMALL, NARROW, MIDDLE = (1, 64), (2, 64), (3, 96), (4, 128)  # layers, width
+BETWEEN, LARGE, LARGER = (4, 192), (5, 256), (6, 384)
 BRIEF, SHORT, MIDDLING, LONG, LONGER = 50_000, 150_000, 300_000, 500_000, 1_500_000  # tokens
 TWICE_LONG = 1_000_000
 TEN_MINUTES = 10_768_384, 3_809_280  # what LARGE and LARGER took of tinyshakespeare in this time
@@ -54,6 +55,8 @@ TWENTY_TIMES, FORTY_TIMES = 2_500_608, 3_999_744  # builtin is seen 22 and 34 ti
 IN_SEVEN_MINUTES = 7_938_048  # what LARGE took of tinyshakespeare
 OF_CODE = 4_999_168  # stdlib is seen 4 times, by bpe 4,096
 A_HUNDRED_KB = 100_000  # bytes
+# What two cores with AVX2 train in about a minute, and half of it; and NARROW likewise.
+SMALL_MINUTE, SMALL_HALF, NARROW_HALF, NARROW_MINUTE = 2_700_288, 1_349_632, 1_099_776, 2_199_552
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +228,21 @@ def grid() -> list[Setting]:
                 (LARGER, 1_514_496, 1024, 0.6),
                 (LARGER, 4_003_840, 2048, 0.6),
                 (LARGE, 9_388_032, 4096, 0.1),
+            )
+        ),
+        _setting(SMALL, SMALL_MINUTE, vocab_size=1024),
+        *(
+            _setting(shape, tokens, vocab_size=2048, dropout=dropout, weight_decay=decay, bpe_dropout=undone)
+            for shape, tokens, dropout, decay, undone in (
+                (SMALL, SMALL_MINUTE, 0.0, 0.1, 0.2),
+                (SMALL, SMALL_MINUTE, 0.0, 0.3, 0.2),
+                (SMALL, SMALL_MINUTE, 0.0, 0.6, 0.2),
+                (SMALL, SMALL_MINUTE, 0.1, 0.3, 0.2),
+                (SMALL, SMALL_HALF, 0.0, 0.1, 0.0),
+                (NARROW, NARROW_HALF, 0.0, 0.1, 0.2),
+                (NARROW, NARROW_MINUTE, 0.0, 0.1, 0.0),
+                (NARROW, NARROW_MINUTE, 0.0, 0.3, 0.2),
+                (NARROW, NARROW_MINUTE, 0.1, 0.3, 0.2),
             )
         ),
         *(

@@ -80,8 +80,8 @@ def test_law_json_is_what_the_measurements_give(size: str, monkeypatch: pytest.M
     assert np.sqrt(np.mean(again**2)) == pytest.approx(quality["root_mean_square_error"], abs=0.002)
     weighted = np.sqrt(np.average(again**2, weights=fitting.weights**2))
     assert weighted == pytest.approx(quality["weighted_root_mean_square_error"], abs=0.002)
-    assert quality["root_mean_square_error"] < 0.04
-    assert quality["weighted_root_mean_square_error"] < 0.025
+    assert quality["root_mean_square_error"] < 0.035
+    assert quality["weighted_root_mean_square_error"] < 0.03
 
 
 def test_the_bounds_of_what_it_has_seen_are_those_of_its_measurements() -> None:
