@@ -42,12 +42,7 @@ _TEXT, _ARRAY = 8, 9
 
 _Q8_0, _BLOCK = 8, 32  # 32 numbers as int8, after one scale in float16 for all of them
 # Types of tensors: that of their numbers once they are read, the bytes of a block, and the numbers in it.
-_KINDS = {
-    0: ("F32", 4, 1),
-    1: ("F16", 2, 1),
-    30: ("BF16", 2, 1),
-    _Q8_0: ("F32", 2 + _BLOCK, _BLOCK),
-}
+_KINDS = {0: ("F32", 4, 1), 1: ("F16", 2, 1), 30: ("BF16", 2, 1), _Q8_0: ("F32", 2 + _BLOCK, _BLOCK)}
 _OTHER_KINDS = {
     2: "q4_0", 3: "q4_1", 6: "q5_0", 7: "q5_1", 9: "q8_1", 10: "q2_K", 11: "q3_K", 12: "q4_K", 13: "q5_K", 14: "q6_K",
     15: "q8_K", 16: "iq2_xxs", 17: "iq2_xs", 18: "iq3_xxs", 19: "iq1_s", 20: "iq4_nl", 21: "iq3_s", 22: "iq2_s",

@@ -100,11 +100,7 @@ _CROSS: dict[str, tuple[str, ...]] = {
 }
 _NORMS: dict[str, dict[str, tuple[str, ...]]] = {
     "encoder": {"ln_1": ("self_attn_layer_norm",), "ln_2": ("final_layer_norm",)},
-    "decoder": {
-        "ln_1": ("self_attn_layer_norm",),
-        "ln_2": ("encoder_attn_layer_norm",),
-        "ln_3": ("final_layer_norm",),
-    },
+    "decoder": {"ln_1": ("self_attn_layer_norm",), "ln_2": ("encoder_attn_layer_norm",), "ln_3": ("final_layer_norm",)},
 }
 
 

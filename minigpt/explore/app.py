@@ -148,12 +148,7 @@ class Exploration:
     """An exploration of what one model could write, from the text `prompt` or that of `source`."""
 
     def __init__(
-        self,
-        prompt: str | None,
-        source: FileAndModel,
-        filters: AskedFilters,
-        exploring: Exploring,
-        machine: Machine,
+        self, prompt: str | None, source: FileAndModel, filters: AskedFilters, exploring: Exploring, machine: Machine
     ) -> None:
         text = given_text(prompt, source.file)
         loaded = open_checkpoint(source.checkpoint, machine, reading=source)

@@ -21,11 +21,7 @@ from minigpt.text.records import Token
 SMALLEST = (40, 24)  # columns and lines in which everything can be read
 NARROW = 64  # columns below which the tree is under the text
 _FEWEST = 3  # candidates, however low the screen
-_QUESTIONS = {
-    "find": "find",
-    "save": "save the tree as a trace, in",
-    "export": "write the text up to here, in",
-}
+_QUESTIONS = {"find": "find", "save": "save the tree as a trace, in", "export": "write the text up to here, in"}
 
 
 class Panes:

@@ -2,10 +2,7 @@
 
 from dataclasses import dataclass
 
-ABLATIONS = {
-    "zero": "the part adds nothing",
-    "mean": "its output is replaced by its mean over the text",
-}
+ABLATIONS = {"zero": "the part adds nothing", "mean": "its output is replaced by its mean over the text"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,7 @@ Ids = Sequence[int]
 
 
 def greedy(
-    model: EncoderDecoder,
-    sources: Sequence[Ids],
-    progress: Callable[[int], None] = lambda count: None,
+    model: EncoderDecoder, sources: Sequence[Ids], progress: Callable[[int], None] = lambda count: None
 ) -> list[list[int]]:
     """The target of each source by the most probable token at every step, without its END.
 

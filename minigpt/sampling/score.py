@@ -133,11 +133,7 @@ def _file_score(
 
 
 def _stream_score(
-    model: Baseline,
-    parts: Iterable[Part],
-    name: str | None,
-    autocast: Autocast | None,
-    progress: Callable[[int], None],
+    model: Baseline, parts: Iterable[Part], name: str | None, autocast: Autocast | None, progress: Callable[[int], None]
 ) -> FileScore:
     """Like `score`, with the recurrent state carried from part to part of a document."""
     from minigpt.models.state_decoder import stream_nats

@@ -14,13 +14,7 @@ from minigpt.errors import CorpusError
 from minigpt.models.decoder import CachedDecoder
 from minigpt.models.network import Column
 from minigpt.models.window import window_start
-from minigpt.sampling.distribution import (
-    Distribution,
-    distribution,
-    listing,
-    require_finite,
-    step_record,
-)
+from minigpt.sampling.distribution import Distribution, distribution, listing, require_finite, step_record
 from minigpt.sampling.filters import SeenTokens, build_stages, count_tokens, look_back
 from minigpt.sampling.philox import uniform
 from minigpt.sampling.records import Candidate, StepRecord

@@ -193,10 +193,7 @@ def made_from(tokenizer: Tokenizer, split: Split) -> dict[str, Any]:
 
 
 def _write(
-    folder: Path,
-    data: TokenData,
-    parts: Mapping[str, Iterable[np.ndarray]],
-    validation_bytes: Callable[[], int | None],
+    folder: Path, data: TokenData, parts: Mapping[str, Iterable[np.ndarray]], validation_bytes: Callable[[], int | None]
 ) -> None:
     """Write files of raw little-endian ids, then the manifest; without it, they are incomplete."""
     folder.mkdir()

@@ -43,11 +43,7 @@ MUON_RATE = 0.045  # of a GPT's planned training, as measured; training by steps
 
 
 def paced(
-    run: PlannedRun,
-    settings: TrainConfig,
-    seconds: float,
-    explicit: Collection[str] = (),
-    window: float | None = None,
+    run: PlannedRun, settings: TrainConfig, seconds: float, explicit: Collection[str] = (), window: float | None = None
 ) -> TrainConfig:
     """`settings` for a run of `seconds`, in which its steps are expected to fit. Settings named in `explicit` stay.
 

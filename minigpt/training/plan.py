@@ -115,11 +115,7 @@ def make_plan(
         validation=_validation_name(held_out, choices.val_fraction, data, settings.eval_tokens, shape),
         bytes_per_token=data.train_bytes / len(data.train),
         base=None if base is None else base.name,
-        notes=(
-            *notes,
-            *encoding_notes,
-            *_fitting_notes(asked, shape, choices, split, data, base),
-        ),
+        notes=(*notes, *encoding_notes, *_fitting_notes(asked, shape, choices, split, data, base)),
     )
 
 

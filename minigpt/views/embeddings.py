@@ -66,11 +66,7 @@ def token_vectors(model: Model, tokenizer: Tokenizer, tokens: Sequence[int], *, 
 @dataclass(frozen=True, kw_only=True)
 class _Flags(Settings):
     nearest: int = setting(
-        10,
-        flag="top",
-        help="Nearest tokens to list.",
-        range=Range(0, MANY, both=True),
-        shows_range=True,
+        10, flag="top", help="Nearest tokens to list.", range=Range(0, MANY, both=True), shows_range=True
     )
 
 

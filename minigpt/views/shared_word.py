@@ -168,9 +168,7 @@ def _attended(
     return {
         "looked_at": tuple(
             LookedAt(
-                position=attention.start + position,
-                token=Token.of(tokenizer, attention.ids[position]),
-                weight=weight,
+                position=attention.start + position, token=Token.of(tokenizer, attention.ids[position]), weight=weight
             )
             for weight, position in zip(largest.tolist(), positions.tolist(), strict=True)
         ),
