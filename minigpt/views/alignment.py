@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from minigpt.errors import CheckpointError, ConfigError, named
 from minigpt.records import Record
-from minigpt.settings import SampleConfig, Settings, require, setting
+from minigpt.settings import SampleConfig, Settings, require, setting, up_to
 from minigpt.settings.model import NAMES
 from minigpt.text.records import Token
 from minigpt.text.words import joined_words
-from minigpt.views.grids import check_head, check_page
 from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from minigpt.models.kinds import Model
     from minigpt.text.tokenizer import Tokenizer
     from minigpt.text.translations import Translation
+
+_MOST_WEIGHTS = 400_000  # of attention on a page: 1 MB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +175,28 @@ def alignment_grid(
         alignment_error_rate=error_rate(weights_TS.cpu().numpy(), known, source.byte_counts, target.byte_counts)
         if known
         else None,
+    )
+
+
+def check_head(weights_LHTS: Tensor, layer: int, head: int | None) -> None:
+    """Raise ConfigError unless there is such a layer and, if one is given, such a head, both counted from 1."""
+    layers, heads = weights_LHTS.shape[:2]
+    why = "" if layers > 1 else ": there is one layer of attention"
+    require(1 <= layer <= layers, f"{named('layer')} must be {up_to(layers)}, not {layer}{why}.")
+    why = "" if heads > 1 else ": this layer has one head"
+    require(head is None or 1 <= head <= heads, f"{named('head')} must be {up_to(heads)}, not {head}{why}.")
+
+
+def check_page(layers: int, heads: int, tokens: int, weights: int) -> None:
+    """Raise ConfigError if the grids of all heads, and the mean of each layer's, are too large for a page.
+
+    `weights`: how many one grid has, which is of so many `tokens`.
+    """
+    count = layers * (heads + 1) * weights
+    require(
+        count <= _MOST_WEIGHTS,
+        f"{named('html')}: a page holds {_MOST_WEIGHTS:,} attention weights at most. {tokens} tokens have {count:,}, "
+        f"in {layers} layers of {heads} heads: give a shorter text.",
     )
 
 

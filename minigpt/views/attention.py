@@ -14,7 +14,7 @@ from minigpt.records import Record
 from minigpt.settings import Range, Settings, require, setting
 from minigpt.text.records import Token
 from minigpt.views import alignment
-from minigpt.views.grids import check_head, check_page
+from minigpt.views.alignment import check_head, check_page
 from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:
