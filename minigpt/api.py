@@ -49,11 +49,10 @@ from minigpt.views.alignment import AlignmentGrid, align, alignment_grid, with_t
 from minigpt.views.attention import AttentionGrid, HeadSummary, attend, attention_grid, head_summaries
 from minigpt.views.attribution import Attribution, leave_one_out
 from minigpt.views.choices import Choice, weigh
-from minigpt.views.embeddings import TokenVector, token_vectors
+from minigpt.views.embeddings import PositionVector, TokenVector, position_vectors, token_vectors
 from minigpt.views.gates import StateStep, check_place, recurrent, state_steps, telling_units
 from minigpt.views.history import HistoryRow, LensRow, by_layer, history
 from minigpt.views.parts import PartsWorth, parts_worth
-from minigpt.views.positions import PositionVector, position_vectors
 from minigpt.views.probs import every_token, next_token, text_score, with_target
 from minigpt.views.shared_word import SharedWord, shared_word
 from minigpt.views.tokenization import CutToken, cut

@@ -1,4 +1,4 @@
-"""Token vectors: a picture of each, its neighbours, and cosine similarities; or the numbers as CSV."""
+"""Vectors of tokens, with their neighbours and cosines, or as CSV; the table of positions, as a picture."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -6,17 +6,25 @@ from typing import TextIO
 
 from rich.text import Text
 
-from minigpt.render.cells import cell_len
+from minigpt.render.cells import beside, cell_len
 from minigpt.render.face import Face
+from minigpt.render.heatmap import ROOM_ON_PAGE, HeatPicture, Reduction, heat_legend, heat_lines, heat_section, room_for
 from minigpt.render.screen import Screen
 from minigpt.render.style import fit, or_dash, quantity, signed_sparkline, token_label
 from minigpt.render.table import Column, Course, Listing, Part, bar_column, token_column
 from minigpt.views import embeddings
-from minigpt.views.embeddings import Neighbour, TokenVector
+from minigpt.views.embeddings import Neighbour, PositionVector, TokenVector
+from minigpt.views.view import Answer
 
 _CHANNEL = 7  # cells for the number of the first channel of a line, and a gap
 _COSINE = 9  # cells with a gap
 _LONGEST_TOKEN = 24
+_BESIDE = 70  # cells, for two pictures side by side
+_KINDS = {
+    "learned": "this model's are learned",
+    "sinusoidal": "this model's are the sinusoidal ones, scaled",
+    "none": "this model has none: the table is zero",
+}
 
 
 def embedding_view(vectors: Sequence[TokenVector], screen: Screen, *, tied: bool = True) -> Iterator[Part]:
@@ -110,10 +118,57 @@ def write_vectors(vectors: Sequence[TokenVector], file: TextIO) -> None:
     writer.writerows([channel, *numbers] for channel, numbers in enumerate(channels))
 
 
+def position_pictures(answer: Answer, most: tuple[int, int]) -> list[HeatPicture]:
+    """The table and its cosines, the sinusoidal table and its cosines, each of at most so many rows and columns."""
+    records: Sequence[PositionVector] = answer.records  # type: ignore[assignment]
+    first = next(iter(records))
+    height, width = len(first.cosines), len(first.vector)
+    tables = [Reduction(height, width, most, means=False) for _ in range(2)]
+    cosines = [Reduction(height, height, most, means=True) for _ in range(2)]
+    for record in records:
+        tables[0].add(record.vector)
+        cosines[0].add(record.cosines)
+        tables[1].add(record.sinusoidal)
+        cosines[1].add(record.sinusoidal_cosines)
+    own = "learned" if answer.facts.get("kind") == "learned" else "wpe"
+    pictures = []
+    for name, table, cosine, limit in zip((own, "sinusoidal"), tables, cosines, (None, 1.0), strict=True):
+        pictures.append(table.picture(name, "position", "dimension", limit))
+        pictures.append(cosine.picture(f"cosines, {name}", "position", "position", 1.0))
+    return pictures
+
+
+def position_view(answer: Answer, screen: Screen) -> Iterator[Text]:
+    """The pictures, two side by side where there is room, and what their colours stand for."""
+    together = screen.width >= _BESIDE
+    cells = (screen.width - 2) // 2 if together else screen.width
+    pictures = position_pictures(answer, room_for(cells, screen))
+    for table, cosines in zip(pictures[::2], pictures[1::2], strict=True):
+        left, right = (list(heat_lines(picture, cells, screen)) for picture in (table, cosines))
+        yield from beside(left, right, cells + 2) if together else [*left, Text(), *right]
+        yield Text()
+    yield heat_legend(pictures, screen)
+    yield screen.caption(*_position_remarks(answer), "--json has all numbers")
+
+
+def _position_remarks(answer: Answer) -> Iterator[str]:
+    yield "each row of wpe, the table of positions, is added to the vector of the token at that place"
+    if kind := answer.facts.get("kind"):
+        yield _KINDS[kind]
+    yield "sinusoidal: the fixed table of Vaswani et al., 2017, as large, for comparison"
+
+
 FACES = (
     Face(
-        view=embeddings.VIEW,
+        view=embeddings.TOKENS,
         table=lambda answer, screen: embedding_view(tuple(answer.records), screen, tied=answer.facts.get("tied", True)),
         csv=lambda answer, file: write_vectors(tuple(answer.records), file),
+    ),
+    Face(
+        view=embeddings.POSITIONS,
+        table=position_view,
+        section=lambda title, answer: heat_section(
+            title, position_pictures(answer, ROOM_ON_PAGE), " · ".join(_position_remarks(answer))
+        ),
     ),
 )

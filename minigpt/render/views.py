@@ -22,7 +22,7 @@ _MODULES = {
         "corpus",
     ),
     "inspect-attention": ("attention",),
-    "inspect-embeddings": ("embeddings", "positions"),
+    "inspect-embeddings": ("embeddings",),
 }
 
 

@@ -9,7 +9,7 @@ import torch
 from minigpt.errors import CheckpointError
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import give_positions
-from minigpt.views.positions import position_kind, position_vectors
+from minigpt.views.embeddings import position_kind, position_vectors
 
 
 def cosine(a: list[float], b: list[float]) -> float:
