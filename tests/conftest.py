@@ -402,7 +402,7 @@ def small_contest(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(PRESETS, "nano", replace(PRESETS["nano"], layers=1, heads=1, width=32))
     monkeypatch.setattr(comparison, "CONTEXT", 16)
-    monkeypatch.setattr(comparison, "_STEP_TOKENS", {"cpu": 64})
+    monkeypatch.setattr(comparison, "_CPU_STEP_TOKENS", 64)
     monkeypatch.setattr(recall, "SHAPE", replace(recall.SHAPE, layers=1, heads=1, width=32))
     monkeypatch.setattr(recall, "_BATCH", 2)
     monkeypatch.setattr(recall, "recalled", partial(recall.recalled, distances=(4, 8), count=8))

@@ -15,12 +15,11 @@ from minigpt.contest.comparison import (
     machine_name,
     newest_comparison,
     open_comparison,
-    reopened,
     save_new,
 )
 from minigpt.contest.contest import Contest
 from minigpt.contest.records import Comparison
-from minigpt.contest.translation import PairContest, begin_pairs, reopened_pairs
+from minigpt.contest.translation import PairContest
 from minigpt.errors import named
 from minigpt.settings import ContestSettings, CorpusSettings, Machine, require
 from minigpt.text.corpus import read_corpus
@@ -32,17 +31,9 @@ def new_contest(text: CorpusSettings, wanted: ContestSettings, machine: Machine,
     """Begin a comparison in a new folder."""
     device = use_device(machine.device, machine.threads)
     with Scratch(wanted.out) as scratch:
-        reading, beginning = (read_pairs, begin_pairs) if wanted.pairs else (read_corpus, begin)
+        reading = read_pairs if wanted.pairs else read_corpus
         corpus = reading(text.corpus, text, progress=stages("reading", None))
-        comparison, plan = beginning(
-            corpus,
-            minutes=wanted.budget_minutes,
-            quick=wanted.quick,
-            seed=wanted.seed,
-            device=device,
-            scratch=scratch,
-            progress=stages,
-        )
+        comparison, plan = begin(corpus, wanted, device, scratch, stages)
         if wanted.ablate:
             comparison = ablation_of(comparison, plan)
         folder = claim_comparison(corpus.name, wanted.out)
@@ -57,7 +48,7 @@ def reopened_contest(run: str, minutes: float | None, machine: Machine) -> Conte
     """
     device = use_device(machine.device, machine.threads)
     folder = newest_comparison() if run == "latest" else find_run(run)
-    comparison, tokenizer, data = open_comparison(folder)
+    comparison, plan = open_comparison(folder)
     here = machine_name(device)
     require(
         comparison.finished or comparison.machine == here,
@@ -70,8 +61,7 @@ def reopened_contest(run: str, minutes: float | None, machine: Machine) -> Conte
             f"{named('resume')} keeps the {named('minutes')} that its trainings were planned for: leave them out.",
         )
         comparison = replace(comparison, minutes=minutes)
-    reopen = reopened_pairs if comparison.pairs else reopened
-    return _contest(folder, comparison, reopen(comparison, tokenizer, data), device, machine)
+    return _contest(folder, comparison, plan, device, machine)
 
 
 def _contest(folder: Path, comparison: Comparison, plan: Plan, device: torch.device, machine: Machine) -> Contest:

@@ -8,7 +8,6 @@ gpt-time/ ...     and with as much time
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,47 +20,41 @@ from minigpt.checkpoint.runs import RESUME, RUN, near_run
 from minigpt.checkpoint.tokenizer_files import tokenizer_from_file
 from minigpt.contest.lengths import USUAL_RATES
 from minigpt.contest.records import Comparison, Contender
-from minigpt.errors import CheckpointError, OutputError, named
+from minigpt.errors import CheckpointError, CorpusError, OutputError, named
 from minigpt.models.kinds import equal_shape
 from minigpt.records import record_of, to_plain
-from minigpt.settings import PRESETS, Choices, ModelConfig, TrainConfig
+from minigpt.settings import PRESETS, Choices, ContestSettings, ModelConfig, TrainConfig
 from minigpt.text.blocks import Stages
 from minigpt.text.corpus import Corpus
-from minigpt.text.shards import TokenData
-from minigpt.text.tokenizer import Tokenizer
-from minigpt.training.plan import Plan, make_plan
+from minigpt.training.plan import PAIR_BATCH, Plan, make_plan, pair_shape
 
 COMPARISON = "comparison.json"
-ORDER = ("window", "rnn", "lstm", "gpt")  # of invention
-PRESET = "nano"  # whose number of weights all contenders have
+ORDER, PAIRS_ORDER = ("window", "rnn", "lstm", "gpt"), ("seq2seq", "seq2seq-attention", "transformer")  # of invention
+PRESET = "nano"  # whose number of weights all contenders have, unless they read pairs
 CONTEXT = 256
-_STEP_TOKENS = {"cpu": 1024}  # enough to keep it busy; on a GPU:
-_MANY_STEP_TOKENS = 16_384
+_CPU_STEP_TOKENS, _GPU_STEP_TOKENS, _GPU_PAIRS = 1024, 16_384, 512  # enough to keep it busy
 
 
 def begin(
-    corpus: Corpus,
-    *,
-    minutes: float,
-    quick: bool,
-    seed: int,
-    device: torch.device,
-    scratch: Scratch | None = None,
-    progress: Stages,
+    corpus: Corpus, wanted: ContestSettings, device: torch.device, scratch: Scratch | None, progress: Stages
 ) -> tuple[Comparison, Plan]:
-    """Tokenize the text and size the models. Raises ConfigError and CorpusError."""
-    batch = _STEP_TOKENS.get(device.type, _MANY_STEP_TOKENS) // CONTEXT
-    choices = Choices(preset=PRESET, context=CONTEXT, batch_size=batch)
-    plan = make_plan(corpus, None, choices, settings_of_all(seed), device, scratch, progress)
+    """Tokenize the text, or the pairs, and size the models: all have as many parameters as that of the plan.
+
+    Nothing is measured yet. Raises ConfigError and CorpusError.
+    """
+    on_cpu, kinds = device.type == "cpu", PAIRS_ORDER if wanted.pairs else ORDER
+    if wanted.pairs:
+        choices = Choices(model="transformer", batch_size=PAIR_BATCH if on_cpu else _GPU_PAIRS)
+    else:
+        batch = (_CPU_STEP_TOKENS if on_cpu else _GPU_STEP_TOKENS) // CONTEXT
+        choices = Choices(preset=PRESET, context=CONTEXT, batch_size=batch)
+    plan = make_plan(corpus, None, choices, _settings_of_all(wanted.seed), device, scratch, progress)
+    if wanted.pairs and not plan.has_validation:
+        raise CorpusError(
+            f"{corpus.called} has too few pairs to compare models on: none is left for validation.\nGive more of them."
+        )
     assert plan.has_validation, "of a text that is long enough to train on, a tenth is left"
-    return comparison_of(plan, ORDER, device, minutes=minutes, quick=quick), plan
-
-
-def comparison_of(
-    plan: Plan, kinds: Sequence[str], device: torch.device, *, minutes: float, quick: bool, pairs: bool = False
-) -> Comparison:
-    """A comparison of models of these kinds, with as many parameters as that of the plan; nothing is measured yet."""
-    return Comparison(
+    comparison = Comparison(
         name=plan.corpus.name,
         sources=plan.corpus.sources,
         text_bytes=plan.corpus.utf8_bytes,
@@ -69,22 +62,22 @@ def comparison_of(
         vocab_size=plan.model.vocab_size,
         context=plan.model.context,
         batch_size=plan.train.batch_size,
-        minutes=minutes,
-        quick=quick,
-        pairs=pairs,
-        seed=plan.train.seed,
+        minutes=wanted.budget_minutes,
+        quick=wanted.quick,
+        pairs=wanted.pairs,
+        seed=wanted.seed,
         machine=machine_name(device),
-        contenders=tuple(contender_of(equal_shape(plan.model, kind)) for kind in kinds),
+        contenders=tuple(_contender(equal_shape(plan.model, kind)) for kind in kinds),
     )
+    return comparison, plan
 
 
-def settings_of_all(seed: int) -> TrainConfig:
+def _settings_of_all(seed: int) -> TrainConfig:
     """What is the same for all contenders: AdamW in float32."""
     return TrainConfig(optimizer="adamw", precision="float32", seed=seed, snapshots=0)
 
 
-def contender_of(config: ModelConfig) -> Contender:
-    """A contender of which nothing is measured yet."""
+def _contender(config: ModelConfig) -> Contender:
     return Contender(
         model=config.model,
         layers=config.layers,
@@ -92,33 +85,6 @@ def contender_of(config: ModelConfig) -> Contender:
         window=config.window,
         parameters=config.parameter_count(),
         learning_rate=USUAL_RATES[config.model],
-    )
-
-
-def reopened(comparison: Comparison, tokenizer: Tokenizer, data: TokenData) -> Plan:
-    """The plan that `begin` made, restored from a comparison's folder."""
-    preset = PRESETS[PRESET]
-    model = ModelConfig(
-        vocab_size=comparison.vocab_size,
-        context=comparison.context,
-        layers=preset.layers,
-        heads=preset.heads,
-        width=preset.width,
-    )
-    return plan_of(comparison, tokenizer, data, model)
-
-
-def plan_of(comparison: Comparison, tokenizer: Tokenizer, data: TokenData, model: ModelConfig) -> Plan:
-    """The plan of a comparison whose models have as many parameters as `model`."""
-    return Plan(
-        corpus=Corpus(comparison.name, comparison.sources, utf8_bytes=comparison.text_bytes),
-        tokenizer=tokenizer,
-        data=data,
-        model=model,
-        train=replace(settings_of_all(comparison.seed), batch_size=comparison.batch_size),
-        validation=comparison.validation,
-        notes=(),
-        bytes_per_token=data.train_bytes / len(data.train),
     )
 
 
@@ -162,8 +128,8 @@ def save(folder: Path, comparison: Comparison) -> None:
     write_text(folder / COMPARISON, json.dumps(to_plain(comparison), allow_nan=False) + "\n")
 
 
-def open_comparison(folder: Path) -> tuple[Comparison, Tokenizer, TokenData]:
-    """Read what `save_new` and `save` wrote. Raises CheckpointError."""
+def open_comparison(folder: Path) -> tuple[Comparison, Plan]:
+    """Read what `save_new` and `save` wrote, with the plan that the comparison began with. Raises CheckpointError."""
     path = folder / COMPARISON
     if not path.exists():
         raise CheckpointError(f"{folder} contains no comparison: it has no {COMPARISON}.{near_run(folder)}")
@@ -172,4 +138,25 @@ def open_comparison(folder: Path) -> tuple[Comparison, Tokenizer, TokenData]:
     is_short = not comparison.pairs and len(data.train) <= comparison.context
     if tokenizer.vocab_size != comparison.vocab_size or is_short:
         raise CheckpointError(f"{folder} cannot be resumed: its tokenizer, its ids and {path.name} do not match.")
-    return comparison, tokenizer, data
+    plan = Plan(
+        corpus=Corpus(comparison.name, comparison.sources, utf8_bytes=comparison.text_bytes),
+        tokenizer=tokenizer,
+        data=data,
+        model=_model_of(comparison),
+        train=replace(_settings_of_all(comparison.seed), batch_size=comparison.batch_size),
+        validation=comparison.validation,
+        notes=(),
+        bytes_per_token=data.train_bytes / len(data.train),
+    )
+    return comparison, plan
+
+
+def _model_of(comparison: Comparison) -> ModelConfig:
+    """The model whose number of parameters all contenders have."""
+    vocab_size, context, last = comparison.vocab_size, comparison.context, comparison.contenders[-1]
+    if comparison.pairs:
+        return pair_shape(Choices(model="transformer", layers=last.layers, width=last.width), vocab_size, context)
+    preset = PRESETS[PRESET]
+    return ModelConfig(
+        vocab_size=vocab_size, context=context, layers=preset.layers, heads=preset.heads, width=preset.width
+    )

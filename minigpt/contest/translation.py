@@ -10,70 +10,23 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
-from minigpt.checkpoint.claim import Scratch
 from minigpt.checkpoint.folder import load
 from minigpt.contest import lengths
-from minigpt.contest.comparison import comparison_of, plan_of, settings_of_all
 from minigpt.contest.contest import Contest, Measure, Progress, Stopped
 from minigpt.contest.measures import pair_rates, pair_step_costs
 from minigpt.contest.records import PAIRS_TRAINED, PAIRS_UNTRAINED, Comparison, Contender, Points, Translated
-from minigpt.errors import CorpusError
 from minigpt.models.encoder_decoder import EncoderDecoder
 from minigpt.models.translate import greedy, source_weights
 from minigpt.sampling.alignment import Links, alignment_error_rate, diagonal, links_of, pooled, tokens_of_words
-from minigpt.settings import Choices, ModelConfig
-from minigpt.text.blocks import Stages
-from minigpt.text.corpus import Corpus
 from minigpt.text.pairs import PairIds, pairs_within
-from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.text.translations import Translation, known_translations
-from minigpt.training.plan import PAIR_BATCH, Plan, make_plan
-from minigpt.training.speed import heads_of
+from minigpt.training.plan import Plan
 
-ORDER = ("seq2seq", "seq2seq-attention", "transformer")  # of invention
-_GPU_BATCH = 512  # pairs
 _TRANSLATED, _ALIGNED = 2000, 1000  # validation pairs at most
 _AT_ONCE = 100  # pairs whose weights are looked at
 _MOST_BUCKETS, _FEWEST_IN_BUCKET = 8, 20
-
-
-def begin_pairs(
-    corpus: Corpus,
-    *,
-    minutes: float,
-    quick: bool,
-    seed: int,
-    device: torch.device,
-    scratch: Scratch | None = None,
-    progress: Stages,
-) -> tuple[Comparison, Plan]:
-    """Tokenize the pairs and size the models. Raises ConfigError and CorpusError."""
-    choices = Choices(model="transformer", batch_size=PAIR_BATCH if device.type == "cpu" else _GPU_BATCH)
-    plan = make_plan(corpus, None, choices, settings_of_all(seed), device, scratch, progress)
-    if not len(_validation(plan)):
-        raise CorpusError(
-            f"{corpus.called} has too few pairs to compare models on: none is left for validation.\nGive more of them."
-        )
-    return comparison_of(plan, ORDER, device, minutes=minutes, quick=quick, pairs=True), plan
-
-
-def reopened_pairs(comparison: Comparison, tokenizer: Tokenizer, data: TokenData) -> Plan:
-    """The plan that `begin_pairs` made, restored from a comparison's folder."""
-    transformer = comparison.contenders[-1]
-    model = ModelConfig(
-        model="transformer",
-        vocab_size=comparison.vocab_size,
-        context=comparison.context,
-        layers=transformer.layers,
-        heads=heads_of(transformer.width),
-        width=transformer.width,
-        activation="relu",
-        end=comparison.vocab_size - 1,
-    )
-    return plan_of(comparison, tokenizer, data, model)
 
 
 def _validation(plan: Plan) -> PairIds:

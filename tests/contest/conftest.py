@@ -9,6 +9,7 @@ import torch
 
 from minigpt.contest.comparison import begin, save_new
 from minigpt.contest.contest import Contest
+from minigpt.settings import ContestSettings
 from minigpt.text.blocks import no_progress
 from minigpt.text.corpus import Corpus, corpus_of
 
@@ -29,9 +30,8 @@ def contest(small_contest: None, text: Corpus, tmp_path: Path) -> Callable[..., 
     def start(*, quick: bool = False) -> Contest:
         folder = tmp_path / f"compare-{len(list(tmp_path.iterdir()))}"
         folder.mkdir()
-        comparison, plan = begin(
-            text, minutes=0.06 if quick else 0.09, quick=quick, seed=1, device=CPU, progress=lambda *_: no_progress
-        )
+        wanted = ContestSettings(minutes=0.06 if quick else 0.09, quick=quick)
+        comparison, plan = begin(text, wanted, CPU, None, lambda *_: no_progress)
         save_new(folder, comparison, plan)
         return Contest(folder, comparison, plan, CPU)
 

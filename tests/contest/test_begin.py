@@ -4,8 +4,9 @@ from pathlib import Path
 
 import torch
 
-from minigpt.contest.comparison import ORDER, begin, machine_name, reopened
+from minigpt.contest.comparison import ORDER, begin, machine_name, open_comparison, save_new
 from minigpt.contest.contest import Contest
+from minigpt.settings import ContestSettings
 from minigpt.text.blocks import no_progress
 from minigpt.text.corpus import Corpus
 
@@ -13,7 +14,7 @@ CPU = torch.device("cpu")
 
 
 def begun(text: Corpus):  # type: ignore[no-untyped-def]
-    return begin(text, minutes=30.0, quick=False, seed=3, device=CPU, progress=lambda *_: no_progress)
+    return begin(text, ContestSettings(minutes=30.0, seed=3), CPU, None, lambda *_: no_progress)
 
 
 def test_all_have_as_many_weights_and_the_same_text(text: Corpus) -> None:
@@ -30,7 +31,8 @@ def test_all_have_as_many_weights_and_the_same_text(text: Corpus) -> None:
 
 def test_the_plan_comes_back_from_what_the_folder_holds(text: Corpus, tmp_path: Path) -> None:
     comparison, plan = begun(text)
-    again = reopened(comparison, plan.tokenizer, plan.data)
+    save_new(tmp_path, comparison, plan)
+    _, again = open_comparison(tmp_path)
     assert (again.model, again.train.batch_size, again.train.optimizer) == (plan.model, 4, "adamw")
     assert again.has_validation
     assert again.corpus.sources == text.sources

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from minigpt.checkpoint.folder import load
-from minigpt.contest.comparison import COMPARISON, open_comparison, reopened
+from minigpt.contest.comparison import COMPARISON, open_comparison
 from minigpt.contest.contest import Contest
 from minigpt.contest.lengths import RATES, USUAL_RATES
 from minigpt.errors import ConfigError
@@ -37,8 +37,7 @@ def measure(contest: Contest, stopped: Callable[[], bool] = never) -> list[tuple
 
 
 def reopen(contest: Contest) -> Contest:
-    comparison, tokenizer, data = open_comparison(contest.folder)
-    return Contest(contest.folder, comparison, reopened(comparison, tokenizer, data), CPU)
+    return Contest(contest.folder, *open_comparison(contest.folder), CPU)
 
 
 def test_a_whole_comparison(contest: Start) -> None:

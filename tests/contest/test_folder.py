@@ -12,10 +12,10 @@ from minigpt.errors import CheckpointError, OutputError
 
 def test_what_is_kept_comes_back(contest: Callable[..., Contest]) -> None:
     begun = contest()
-    comparison, tokenizer, data = open_comparison(begun.folder)
+    comparison, plan = open_comparison(begun.folder)
     assert comparison == begun.comparison
-    assert tokenizer.vocab_size == comparison.vocab_size
-    assert len(data.train) > len(data.validation) > 1
+    assert plan.tokenizer.vocab_size == comparison.vocab_size
+    assert len(plan.data.train) > len(plan.data.validation) > 1
 
 
 def test_a_damaged_one_is_refused(contest: Callable[..., Contest]) -> None:

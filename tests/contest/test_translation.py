@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from minigpt.contest import lengths, translation
-from minigpt.contest.comparison import open_comparison, save_new
+from minigpt.contest.comparison import PAIRS_ORDER, begin, open_comparison, save_new
 from minigpt.contest.measures import pair_rates, pair_step_costs
-from minigpt.contest.translation import ORDER, PairContest, begin_pairs, bucket_ends, in_buckets, reopened_pairs
+from minigpt.contest.translation import PairContest, bucket_ends, in_buckets
 from minigpt.errors import ConfigError, CorpusError
-from minigpt.settings import ModelConfig, TextFormat, TrainConfig
+from minigpt.settings import ContestSettings, ModelConfig, TextFormat, TrainConfig
 from minigpt.text.blocks import no_progress
 from minigpt.text.pairs import read_pairs
 from minigpt.text.translations import translations
@@ -39,9 +39,8 @@ def start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Start:
         folder = tmp_path / f"compare-{len(list(tmp_path.iterdir()))}"
         folder.mkdir()
         corpus = read_pairs([str(table)], TextFormat())
-        comparison, plan = begin_pairs(
-            corpus, minutes=minutes, quick=quick, seed=1, device=CPU, progress=lambda *_: no_progress
-        )
+        wanted = ContestSettings(minutes=minutes, quick=quick, pairs=True)
+        comparison, plan = begin(corpus, wanted, CPU, None, lambda *_: no_progress)
         save_new(folder, comparison, plan)
         return PairContest(folder, comparison, plan, CPU)
 
@@ -60,8 +59,7 @@ def measure(contest: PairContest, stopped: Callable[[], bool] = lambda: False) -
 
 
 def reopen(contest: PairContest) -> PairContest:
-    comparison, tokenizer, data = open_comparison(contest.folder)
-    return PairContest(contest.folder, comparison, reopened_pairs(comparison, tokenizer, data), CPU)
+    return PairContest(contest.folder, *open_comparison(contest.folder), CPU)
 
 
 def test_a_whole_comparison(start: Start) -> None:
@@ -71,7 +69,7 @@ def test_a_whole_comparison(start: Start) -> None:
     result = begun.comparison
     assert result.finished
     assert result.pairs
-    assert [contender.model for contender in result.contenders] == list(ORDER)
+    assert [contender.model for contender in result.contenders] == list(PAIRS_ORDER)
     again = reopen(begun)
     assert again.comparison == result
     assert again.plan.model == begun.plan.model
@@ -136,7 +134,7 @@ def test_lengths_are_counted_in_equal_ranges_with_enough_pairs() -> None:
 
 def test_speeds_and_costs_are_measured_at_every_length() -> None:
     config = ModelConfig(model="transformer", vocab_size=12, context=8, layers=1, heads=1, width=8, end=11)
-    for model in ORDER:
+    for model in PAIRS_ORDER:
         shape = ModelConfig(**{**config.__dict__, "model": model, "heads": 1})
         rates = pair_rates(shape, TrainConfig(batch_size=2, optimizer="adamw", precision="float32"), CPU, (2, 4))
         assert [side for side, _ in rates] == [2, 4]
