@@ -62,6 +62,7 @@ class Contest:
     untrained: tuple[str, ...] = UNTRAINED
     trained: tuple[str, ...] = TRAINED
     rates: tuple[float, ...] = lengths.RATES
+    sides = 1  # of what it learns from: a window has one, a pair two
 
     def __init__(self, folder: Path, comparison: Comparison, plan: Plan, device: torch.device) -> None:
         self.folder, self.comparison, self.plan, self._device = folder, comparison, plan, device
@@ -98,7 +99,9 @@ class Contest:
 
     def _shared(self) -> Comparison:
         """The comparison with the lengths of its trainings."""
-        return lengths.shared(self.comparison, self._recall_seconds(), self.again)
+        shapes = (equal_shape(recall.SHAPE, contender.model) for contender in self.comparison.contenders)
+        recall_seconds = sum(recall.seconds_a_step(shape, self._device) for shape in shapes)
+        return lengths.shared(self.comparison, recall_seconds, self.again)
 
     def _at_a_pace(self, measurements: Sequence[Measurement], kinds: int) -> Iterator[Measurement]:
         """Measurements of one kind, while the minutes suffice; this many `kinds` come after them."""
@@ -162,12 +165,13 @@ class Contest:
     def _config(self, contender: Contender) -> ModelConfig:
         return equal_shape(self.plan.model, contender.model)
 
-    def _step_tokens(self) -> float:
-        return self.plan.train.batch_size * self.plan.model.context
+    def _example_tokens(self) -> float:
+        """The tokens of a window, or on average of a pair."""
+        return self.plan.model.context
 
     def _settings(self, contender: Contender, tokens: float, seconds: float | None = None) -> TrainConfig:
         """AdamW for all, in float32, with this contender's learning rate and pace."""
-        steps = max(1, round(tokens / self._step_tokens()))
+        steps = max(1, round(tokens / (self.plan.train.batch_size * self._example_tokens())))
         return replace(
             self.plan.train,
             steps=steps,
@@ -233,11 +237,8 @@ class Contest:
             return self._settings(contender, self.comparison.tokens)
         seconds = self.comparison.seconds
         assert seconds is not None
-        return self._settings(contender, self._seconds_tokens(contender, seconds), seconds)
-
-    def _seconds_tokens(self, contender: Contender, seconds: float) -> float:
-        """Roughly the number of tokens that a contender trains on in this many seconds."""
-        return lengths.tokens_in(contender, self.comparison.context, seconds)
+        tokens = seconds * lengths.speed(contender, self._example_tokens() / self.sides)  # roughly
+        return self._settings(contender, tokens, seconds)
 
     def _positions(self, contender: Contender) -> dict[str, Any]:
         """The losses and gradients by position of the model trained with equal tokens."""
@@ -262,11 +263,6 @@ class Contest:
             lambda step, loss: progress(step, steps, loss),
         )
         return None if model is None else {"recall_by_distance": recall.recalled(model, seed)}
-
-    def _recall_seconds(self) -> float:
-        """The time of a step of the recall task, summed over all contenders."""
-        shapes = (equal_shape(recall.SHAPE, contender.model) for contender in self.comparison.contenders)
-        return sum(recall.seconds_a_step(shape, self._device) for shape in shapes)
 
 
 def contender_run(records: Sequence[TrainRecord], folder: str = "") -> ContenderRun:

@@ -33,7 +33,7 @@ def shared(comparison: Comparison, recall_seconds: float, again: str) -> Compari
     ConfigError if there is too little time for anything; `again` is the command that continues.
     """
     contenders = comparison.contenders
-    a_token = sum(1 / _speed(contender, comparison.context) for contender in contenders)
+    a_token = sum(1 / speed(contender, comparison.context) for contender in contenders)
     looking = a_token * comparison.context * (LOSS_WINDOWS / 3 + GRADIENT_WINDOWS)  # forward is a third of a step
     left = 60 * comparison.minutes - comparison.spent_seconds - looking
     fewest = _fewest_tokens(comparison)
@@ -86,17 +86,17 @@ def equally_shared(comparison: Comparison, rate: float, again: str) -> Compariso
     return replace(comparison, tokens=round((_USED * left / models - looking) * rate))
 
 
-def pairs_shared(comparison: Comparison, side: float, step_tokens: float, again: str) -> Comparison:
+def pairs_shared(comparison: Comparison, pair_tokens: float, again: str) -> Comparison:
     """`comparison`, of pairs, with the lengths of its trainings. Raises ConfigError if there is too little time.
 
-    `side`: the average number of tokens of a source or a target; `step_tokens`: those of a training step.
+    `pair_tokens`: the average number of tokens of a pair.
     """
     contenders = comparison.contenders
     left = 60 * comparison.minutes - comparison.spent_seconds
     _require_time(comparison, comparison.spent_seconds + _least(comparison, 0.0), again)
     part = _PAIRS_USED * left / (_PAIRS_TIME + (0 if comparison.quick else _PAIRS_TRIED))
-    a_token = sum(1 / _speed(contender, side) for contender in contenders)
-    tried = max(_FEWEST_STEPS * step_tokens, part * _PAIRS_TRIED / len(PAIRS_RATES) / a_token)
+    a_token = sum(1 / speed(contender, pair_tokens / 2) for contender in contenders)
+    tried = max(_FEWEST_STEPS * comparison.batch_size * pair_tokens, part * _PAIRS_TRIED / len(PAIRS_RATES) / a_token)
     return replace(
         comparison,
         seconds=part * _PAIRS_TIME / len(contenders),
@@ -119,16 +119,12 @@ def _require_time(comparison: Comparison, seconds: float, again: str) -> None:
     )
 
 
-def tokens_in(contender: Contender, context: float, seconds: float) -> float:
-    """Roughly the number of tokens that a contender trains on in this many seconds."""
-    return seconds * _speed(contender, context)
-
-
 def evaluated_tokens(tokens: float) -> int:
     """The number of tokens of each evaluation, in a training of this many; evaluating is about three times as fast."""
     return round(min(_MOST_EVALUATED, max(_FEWEST_EVALUATED, tokens / 50)))
 
 
-def _speed(contender: Contender, context: float) -> float:
+def speed(contender: Contender, context: float) -> float:
+    """The tokens per second of training, in the measured length nearest to `context`."""
     assert contender.training_tokens_per_second is not None
     return rate_at(contender.training_tokens_per_second, context)

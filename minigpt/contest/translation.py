@@ -36,20 +36,13 @@ def _validation(plan: Plan) -> PairIds:
 class PairContest(Contest):
     """Trains each model of pairs for equal time, and lets it translate sources that it was not trained on."""
 
-    untrained, trained, rates = PAIRS_UNTRAINED, PAIRS_TRAINED, lengths.PAIRS_RATES
+    untrained, trained, rates, sides = PAIRS_UNTRAINED, PAIRS_TRAINED, lengths.PAIRS_RATES, 2
 
     def _shared(self) -> Comparison:
-        return lengths.pairs_shared(self.comparison, self._pair_tokens() / 2, self._step_tokens(), self.again)
+        return lengths.pairs_shared(self.comparison, self._example_tokens(), self.again)
 
-    def _pair_tokens(self) -> float:
-        """The average number of tokens of a pair."""
+    def _example_tokens(self) -> float:
         return float(pairs_within(self.plan.model.end, self.plan.model.context, self.plan.data)[0].sizes.mean())
-
-    def _step_tokens(self) -> float:
-        return self.plan.train.batch_size * self._pair_tokens()
-
-    def _seconds_tokens(self, contender: Contender, seconds: float) -> float:
-        return lengths.tokens_in(contender, self._pair_tokens() / 2, seconds)
 
     def _measure_of(self, contender: Contender, what: str) -> Measure:
         config, settings, device = self._config(contender), self.plan.train, self._device

@@ -11,7 +11,7 @@ from minigpt.contest.lengths import (
     evaluated_tokens,
     require_pace,
     shared,
-    tokens_in,
+    speed,
 )
 from minigpt.contest.records import Comparison, Contender
 from minigpt.errors import ConfigError
@@ -96,7 +96,7 @@ def test_the_least_time_of_equal_trainings_is_told_and_is_enough() -> None:
 
 
 def test_more_tokens_fit_into_the_same_time_of_a_faster_model() -> None:
-    assert [tokens_in(c, 256, 10.0) for c in COMPARISON.contenders] == [40_000.0, 100_000.0]
+    assert [10 * speed(c, 256) for c in COMPARISON.contenders] == [40_000.0, 100_000.0]
 
 
 @pytest.mark.parametrize(("tokens", "expected"), [(10, 4096), (1e6, 20_000), (1e9, 100_000)])
