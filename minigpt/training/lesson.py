@@ -58,8 +58,20 @@ def new_lesson(
     parents: np.ndarray | None = None,
 ) -> Lesson:
     """The lesson of this kind of model; the arguments are those of Trainer."""
+    step_rows = config.batch_size * config.accumulation
     if isinstance(model, EncoderDecoder):
-        return _of_pairs(model, data, config, byte_lengths, optimizers, ranks)
+        train, validation = pairs_within(model.config.end, model.config.context, data)
+        tokens = int(train.sizes.sum())
+        update = native_update(model, config, optimizers)
+        of_pairs = partial(evaluate_pairs, model, validation, byte_lengths, tokens=config.eval_tokens, ranks=ranks)
+        return Lesson(
+            batches=PairBatches(train, config, model.device, ranks),
+            take_step=AutogradStep(model, config, optimizers, ranks, pair_loss, update),
+            evaluate=lambda stopped: of_pairs(stopped=stopped, precision=config.precision),
+            is_validated=len(validation) > 0,
+            tokens_per_step=round(step_rows * tokens / len(train)),  # as many pairs of average length
+            tokens_per_epoch=tokens,
+        )
     take_step: AutogradStep | NativeStep
     nats_of = None
     if is_native_step(model, config, ranks):
@@ -73,28 +85,6 @@ def new_lesson(
         take_step=take_step,
         evaluate=lambda stopped: measured(stopped=stopped, precision=config.precision, nats_of=nats_of),
         is_validated=len(data.validation) > 1,
-        tokens_per_step=config.batch_size * config.accumulation * model.config.context,
+        tokens_per_step=step_rows * model.config.context,
         tokens_per_epoch=len(data.train),
-    )
-
-
-def _of_pairs(
-    model: EncoderDecoder,
-    data: TokenData,
-    config: TrainConfig,
-    byte_lengths: np.ndarray,
-    optimizers: Sequence[Optimizer],
-    ranks: Ranks,
-) -> Lesson:
-    """The tokens of a step are those of as many pairs of average length."""
-    train, validation = pairs_within(model.config.end, model.config.context, data)
-    tokens = int(train.sizes.sum())
-    measured = partial(evaluate_pairs, model, validation, byte_lengths, tokens=config.eval_tokens, ranks=ranks)
-    return Lesson(
-        batches=PairBatches(train, config, model.device, ranks),
-        take_step=AutogradStep(model, config, optimizers, ranks, pair_loss, native_update(model, config, optimizers)),
-        evaluate=lambda stopped: measured(stopped=stopped, precision=config.precision),
-        is_validated=len(validation) > 0,
-        tokens_per_step=round(config.batch_size * config.accumulation * tokens / len(train)),
-        tokens_per_epoch=tokens,
     )
