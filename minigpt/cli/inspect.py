@@ -59,7 +59,7 @@ def inspect(command: str, flags: Settings, json: bool, csv: bool, html: Path | N
     if view.runs_model:
         note_checkpoint(question.checkpoint)
         note(inspect_run.window_note(view, question))
-        if view.at_end:
+        if view.at_end and view.tokens_ahead is not None:
             note_boundary(question.checkpoint, question.text, top=1, show=False)
     with working() as work:
         answer = view.ask(replace(question, stages=work.begin))

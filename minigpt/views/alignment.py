@@ -261,6 +261,5 @@ VIEW = View(
     takes=("layer", "head", "target"),
     page=_every_grid,
     tokens_ahead=None,
-    at_end=False,
     of_pairs=True,
 )

@@ -140,7 +140,6 @@ VIEW = View(
     takes=("head", "scores", "target"),
     page=every_grid,
     tokens_ahead=None,
-    at_end=False,
     for_pairs=alignment.VIEW,
 )
 
@@ -215,6 +214,5 @@ HEADS = View(
     takes=("target",),
     page=every_grid,
     tokens_ahead=None,
-    at_end=False,
     for_pairs=alignment.VIEW,
 )

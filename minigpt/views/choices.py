@@ -213,7 +213,6 @@ LABELS = View(
     settings=_LabelFlags,
     asked_by=("labels",),
     tokens_ahead=None,
-    at_end=False,
     needs_torch=False,
     of_pairs=True,
 )

@@ -147,7 +147,6 @@ TOKENS = View(
     settings=_TokenFlags,
     takes=("nearest",),
     tokens_ahead=None,
-    at_end=False,
     of_tokens=True,
 )
 
@@ -176,6 +175,5 @@ POSITIONS = View(
     settings=_PositionFlags,
     asked_by=("positions",),
     tokens_ahead=None,
-    at_end=False,
     of_model=True,
 )

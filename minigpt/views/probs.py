@@ -221,7 +221,6 @@ TARGET = View(
     asked_by=("target",),
     page=_target_page,
     tokens_ahead=None,
-    at_end=False,
     needs_torch=False,
     of_pairs=True,
 )

@@ -215,5 +215,4 @@ VIEW = View(
     asked_by=("other",),
     takes=("word",),
     tokens_ahead=None,
-    at_end=False,
 )

@@ -122,7 +122,7 @@ class View:
     usual_top: int = 10
     # How many tokens the model reads after those of the text; None where a text is not read in windows.
     tokens_ahead: Callable[[Question], int] | None = lambda question: 0
-    at_end: bool = True  # whether it matters how the end of the text is tokenized
+    at_end: bool = True  # whether it matters how the end of a text is tokenized that is read in windows
     runs_model: bool = True
     needs_torch: bool = True  # whether it looks inside the model, or at its weights, and not only at its logits
     of_tokens: bool = False  # asked about tokens rather than a text
