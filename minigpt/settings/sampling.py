@@ -76,8 +76,8 @@ class FilterSpec(Setting):
 
 
 def _filter(default: Any, **described: Any) -> Any:
-    """A settings field for a filter with these properties."""
-    return setting(default, kind=FilterSpec, panel=CHOOSING, **described)
+    """A settings field for a filter with these properties. Its default is neutral, unless another value is."""
+    return setting(default, kind=FilterSpec, panel=CHOOSING, **{"neutral": default, **described})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,14 +86,12 @@ class FilterSettings(Settings):
 
     bias: tuple[TokenBias, ...] = _filter(
         (),
-        neutral=(),
         range=Range(-1000, 1000, both=True),  # of each amount
         unit="token",
         by_token=True,
     )
     repetition_penalty: float = _filter(  # Keskar et al., 2019
         1.0,
-        neutral=1.0,
         range=Range(0.001, 1000, both=True),
         help="Above 1, tokens already in the text become less likely.",
         label="rep.",
@@ -105,7 +103,6 @@ class FilterSettings(Settings):
     )
     presence_penalty: float = _filter(
         0.0,
-        neutral=0.0,
         range=Range(-100, 100, both=True),
         help="Subtract this from the logits of tokens already in the text; 0 for none.",
         label="pres.",
@@ -116,7 +113,6 @@ class FilterSettings(Settings):
     )
     frequency_penalty: float = _filter(
         0.0,
-        neutral=0.0,
         range=Range(-100, 100, both=True),
         help="Subtract this from a token's logit for each time it occurs in the text; 0 for none.",
         label="freq.",
@@ -140,7 +136,6 @@ class FilterSettings(Settings):
     )
     top_n_sigma: float = _filter(  # Tang et al., 2024
         0.0,
-        neutral=0.0,
         range=Range(0, HUGE, least_is="off"),
         help="Keep tokens within n standard deviations of the largest logit; 0 for all.",
         label="n-sigma",
@@ -151,7 +146,6 @@ class FilterSettings(Settings):
     )
     top_k: int = _filter(  # Fan et al., 2018
         0,
-        neutral=0,
         range=Range(0, MANY, least_is="off"),
         help="Keep the k most likely tokens; 0 for all.",
         cuts=lambda value: True,
@@ -163,7 +157,6 @@ class FilterSettings(Settings):
     )
     typical_p: float = _filter(  # Meister et al., 2022
         1.0,
-        neutral=1.0,
         range=Range(0, 1, above=True, both=True, most_is="off"),
         help="Keep the tokens nearest to the expected surprisal that hold this share; 1 for all.",
         cuts=lambda value: True,
@@ -184,7 +177,6 @@ class FilterSettings(Settings):
     )
     min_p: float = _filter(  # Nguyen et al., 2024
         0.0,
-        neutral=0.0,
         range=Range(0, 1, both=True, least_is="off"),
         help="Keep tokens with at least this share of the top token's probability; 0 for all.",
         cuts=lambda value: True,
