@@ -111,7 +111,7 @@ class _Flags(Settings):
 def history_run(flags: Any, checkpoint: Path | None, explicit: bool) -> Path:
     """The run of --history: `run` means that of `checkpoint`, or the newest.
 
-    Raises ConfigError if both are given and belong to different runs.
+    Raises ConfigError if both are given and the checkpoint is not a model of that run.
     """
     from minigpt.checkpoint.folder import find_folder
     from minigpt.checkpoint.runs import find_run, newest_run, run_of
@@ -120,12 +120,13 @@ def history_run(flags: Any, checkpoint: Path | None, explicit: bool) -> Path:
     if run.is_dir() or str(flags.history) != "run":
         with concerning("history"):
             find_folder(run)
-        own = run_of(find_folder(checkpoint)) if explicit and checkpoint is not None else None
-        require(
-            own is None or own.resolve() == run.resolve(),
-            f"{named('history', flags.history)} and {named('checkpoint', checkpoint)} belong to different runs: leave "
-            "one of them out.",
-        )
+        if explicit and checkpoint is not None:
+            own = run_of(find_folder(checkpoint))
+            require(
+                own is not None and own.resolve() == run.resolve(),
+                f"{named('checkpoint', checkpoint)} is not a model of the run of {named('history', flags.history)}: "
+                "leave one of them out.",
+            )
         return run
     own = newest_run() if checkpoint is None else run_of(find_folder(checkpoint))
     if own is None:
@@ -148,7 +149,9 @@ def _ask(question: Question) -> Answer:
 
 def _ask_by_layer(question: Question) -> Answer:
     token = question.only_tracked(f"{named('history')} {named('by_layer')} follows")
-    return Answer(records=list(history_by_layer(*_asked(question), token=token)), text=question.text)
+    with concerning("checkpoint" if str(question.flags.history) == "run" else "history"):
+        rows = list(history_by_layer(*_asked(question), token=token))
+    return Answer(records=rows, text=question.text)
 
 
 VIEW = View(

@@ -65,6 +65,17 @@ def test_what_needs_a_gpt_says_so(minigpt: Run, run: str, arguments: tuple[str, 
     result = minigpt(*arguments, "-c", run)
     assert result.exit_code == 2
     assert ", which only a GPT has: this model is a" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("flags", "blamed"), [(("--history", "RUN"), "--history"), (("--history", "run"), "--checkpoint")]
+)
+def test_a_refused_history_by_layer_names_the_flag_that_was_given(
+    minigpt: Run, run: str, flags: tuple[str, str], blamed: str
+) -> None:
+    result = minigpt("inspect-probs", "The", "--by-layer", *(run if flag == "RUN" else flag for flag in flags))
+    assert result.exit_code == 2
+    assert result.stderr.endswith(f"Name the folder of a GPT with {blamed}.\n")
     assert result.stdout == ""
 
 

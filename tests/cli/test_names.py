@@ -117,9 +117,11 @@ def test_the_run_of_a_history_is_that_of_the_checkpoint_in_the_environment(minig
 
 def test_a_history_of_another_training_than_the_checkpoint_is_refused(minigpt: Run, poem: Path) -> None:
     shutil.copytree(poem, "checkpoints/other")
-    result = minigpt("inspect-probs", "the", "--history", "poem", "-c", "other")
-    assert result.exit_code == 2
-    assert "--history poem and --checkpoint other belong to different runs" in " ".join(result.stderr.split())
+    assert minigpt("export", "poem", "exported").exit_code == 0
+    for other in ("other", "exported"):
+        result = minigpt("inspect-probs", "the", "--history", "poem", "-c", other)
+        assert result.exit_code == 2
+        assert f"--checkpoint {other} is not a model of the run of --history poem" in " ".join(result.stderr.split())
 
 
 def test_a_model_that_was_not_trained_here_has_no_history(minigpt: Run, checkpoint_folder: Path) -> None:
