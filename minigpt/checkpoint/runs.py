@@ -121,6 +121,13 @@ class RunSaved:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunTraining:
+    """How a run is trained, as far as it is needed again."""
+
+    steps_suffice: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunLonger:
     """A part for which a run was trained longer."""
 
@@ -141,6 +148,7 @@ class RunInfo:
     parameters: Count | None = None
     model: RunShape = RunShape()
     choices: RunChoices = RunChoices()
+    train: RunTraining = RunTraining()
     corpus: RunText = RunText()
     text: RunReading | None = None
     minutes: Positive | None = None

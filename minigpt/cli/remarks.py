@@ -69,7 +69,7 @@ def untrained(info: RunInfo, folder: Path) -> str:
 
 def _fitted(info: RunInfo) -> str:
     steps = fitted_steps(info)
-    if info.minutes is not None and steps < TrainConfig.steps:
+    if info.minutes is not None and steps < TrainConfig.steps and not info.train.steps_suffice:
         return f"only {quantity(steps, 'step')} fitted"
     return "1 step was taken" if steps == 1 else f"{steps:,} steps were taken"
 
@@ -81,6 +81,8 @@ def _advice(info: RunInfo, folder: Path) -> str:
         return f"Continue with: minigpt train --resume {shlex.quote(str(folder))}"
     if steps >= TrainConfig.steps:
         return "The text may contain nothing to learn, or --learning-rate may not suit it."
+    if info.train.steps_suffice:  # the plan left time unused
+        return "More text would help."
     if minutes is not None:
         longer = DEFAULT_MINUTES if minutes < DEFAULT_MINUTES else math.ceil(_LONGER * minutes)
         return f"Try --minutes {longer:g}."

@@ -13,6 +13,7 @@ from minigpt.cli.remarks import note_checkpoint, untrained
 from minigpt.records import from_plain
 
 Run = Callable[..., Any]
+SHORT = {"steps_suffice": True}  # longer training would overfit
 WORDS = "this model is untrained: it predicts no better than the frequencies of the tokens do."
 
 
@@ -98,6 +99,8 @@ def test_it_is_trained_longer_as_any_finished_run_is(minigpt: Run, notes: str, t
         ({"status": "untrained", "minutes": 0.5, "steps_taken": 1}, "only 1 step fitted; "),
         ({"status": "untrained", "minutes": 0.5, "steps_taken": 1}, "Try --minutes 3."),
         ({"status": "untrained", "minutes": 3.0, "steps_taken": 2}, "Try --minutes 30."),
+        ({"status": "untrained", "minutes": 3.0, "steps_taken": 2, "train": SHORT}, "2 steps were taken; "),
+        ({"status": "untrained", "minutes": 3.0, "steps_taken": 2, "train": SHORT}, "More text would help."),
         ({"status": "untrained", "minutes": None, "steps_taken": 5}, "Try --steps 600."),
         ({"status": "untrained", "minutes": None, "steps_taken": 5000}, "5,000 steps were taken; "),
         ({"status": "untrained", "minutes": None, "steps_taken": 5000}, "nothing to learn"),
