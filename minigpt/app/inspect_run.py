@@ -69,9 +69,10 @@ def window_note(view: View, question: Question) -> str | None:
     if not window_start(tokens + ahead, config.limit):
         return None
     longest = f", with the longest choice {tokens + ahead:,}" if ahead > 0 else ""
+    windows = "windows that overlap" if config.context > 1 else "windows of one token"
     return (
-        f"the text has {tokens:,} tokens{longest}, the model's context {config.context}; it is read in windows that "
-        "overlap, as sampling reads it."
+        f"the text has {tokens:,} tokens{longest}, the model's context {config.context}; it is read in {windows}, "
+        "as sampling reads it."
     )
 
 

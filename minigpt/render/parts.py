@@ -93,7 +93,7 @@ def parts_table(record: PartsWorth, after: str, screen: Screen, top: int | None 
     ]
     yield Listing(columns=columns, rows=shown, screen=screen, caption="Each part, and what changes without it")
     yield from _captions(record, after, screen)
-    if top is not None:
+    if top is not None and sum(part.kind == "attention_bias" for part in record.parts) > 1:
         yield screen.caption(f"{_FIXED['attention_bias']}: the attention bias of every layer, together")
 
 

@@ -166,7 +166,7 @@ def alignment_grid(
     weights_TS = weights_HTS.mean(0) if head is None else weights_HTS[head - 1]
     return AlignmentGrid(
         layer=layer,
-        head=head,
+        head=grids_of(len(weights_HTS))[0] if head is None else head,
         source=_tokens(tokenizer, source.ids),
         target=_tokens(tokenizer, target.ids),
         weights=tuple(map(tuple, weights_TS.tolist())),
@@ -187,16 +187,21 @@ def check_head(weights_LHTS: Tensor, layer: int, head: int | None) -> None:
     require(head is None or 1 <= head <= heads, f"{named('head')} must be {up_to(heads)}, not {head}{why}.")
 
 
+def grids_of(heads: int) -> tuple[int | None, ...]:
+    """The grids of a layer by their heads, from 1, after the mean of several, which is None."""
+    return (1,) if heads == 1 else (None, *range(1, heads + 1))
+
+
 def check_page(layers: int, heads: int, tokens: int, weights: int) -> None:
-    """Raise ConfigError if the grids of all heads, and the mean of each layer's, are too large for a page.
+    """Raise ConfigError if all grids of all layers are too large for a page.
 
     `weights`: how many one grid has, which is of so many `tokens`.
     """
-    count = layers * (heads + 1) * weights
+    count = layers * len(grids_of(heads)) * weights
     require(
         count <= _MOST_WEIGHTS,
-        f"{named('html')}: a page holds {_MOST_WEIGHTS:,} attention weights at most. {tokens} tokens have {count:,}, "
-        f"in {layers} layers of {heads} heads: give a shorter text.",
+        f"{named('html')}: a page holds {_MOST_WEIGHTS:,} attention weights at most, and this model has {count:,} for "
+        f"{tokens} tokens: give a shorter text.",
     )
 
 
@@ -241,14 +246,14 @@ def _ask(question: Question) -> Answer:
 
 
 def _every_grid(question: Question, answer: Answer) -> Sequence[AlignmentGrid]:
-    """For each layer, the mean of its heads and every head. Raises ConfigError if they are too large for a page."""
+    """All grids of each layer. Raises ConfigError if they are too large for a page."""
     alignment = answer.facts["alignment"]
     layers, heads, rows, columns = alignment.weights_LHTS.shape
     check_page(layers, heads, rows + columns, rows * columns)
     return [
         alignment_grid(alignment, question.tokenizer, layer, head)
         for layer in range(1, layers + 1)
-        for head in ((None, *range(1, heads + 1)) if heads > 1 else (None,))
+        for head in grids_of(heads)
     ]
 
 

@@ -14,7 +14,7 @@ from minigpt.records import Record
 from minigpt.settings import Range, Settings, require, setting
 from minigpt.text.records import Token
 from minigpt.views import alignment
-from minigpt.views.alignment import check_head, check_page
+from minigpt.views.alignment import check_head, check_page, grids_of
 from minigpt.views.view import Answer, Question, View
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def attention_grid(attention: Attention, tokenizer: Tokenizer, layer: int, head:
     chosen = slice(None) if head is None else slice(head - 1, head)
     return AttentionGrid(
         layer=layer,
-        head=head,
+        head=grids_of(len(weights))[0] if head is None else head,
         tokens=tuple(Token.of(tokenizer, token) for token in attention.ids),
         weights=_triangle(weights[chosen].mean(0)),
         scores=_triangle(scores[chosen].mean(0)),
@@ -117,7 +117,7 @@ def _ask(question: Question) -> Answer:
 
 
 def every_grid(question: Question, answer: Answer) -> Sequence[AttentionGrid]:
-    """For each layer, the mean of its heads and every head. Raises ConfigError if they are too large for a page."""
+    """All grids of each layer. Raises ConfigError if they are too large for a page."""
     attention, config = answer.facts["attention"], question.model.config
     if question.flags.scores:
         question.note("the page shows the attention weights, not the scores before the softmax.")
@@ -126,7 +126,7 @@ def every_grid(question: Question, answer: Answer) -> Sequence[AttentionGrid]:
     return [
         attention_grid(attention, question.tokenizer, layer, head)
         for layer in range(1, config.layers + 1)
-        for head in (None, *range(1, config.heads + 1))
+        for head in grids_of(config.heads)
     ]
 
 

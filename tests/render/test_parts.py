@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,13 @@ def record(candidate: Make, unseen: int = 0, ablation: str = "zero", scale: floa
 def test_golden_parts(candidate: Make, width: int, golden: Callable[[str, str], None]) -> None:
     parts = parts_table(record(candidate, 1200, "mean"), "The cat sat on the", Screen(width), top=3)
     golden(f"parts_{width}", "\n".join(map(str, parts)))
+
+
+def test_the_biases_of_one_layer_are_not_told_of_every_layer(candidate: Make) -> None:
+    two = record(candidate)
+    one = replace(two, parts=tuple(part for part in two.parts if (part.kind, part.layer) != ("attention_bias", 2)))
+    told = ["\n".join(map(str, parts_table(each, "The cat", Screen(80)))) for each in (one, two)]
+    assert ["of every layer" in each for each in told] == [False, True]
 
 
 @pytest.mark.parametrize("symbols", [UNICODE, ASCII], ids=["unicode", "ascii"])

@@ -129,7 +129,13 @@ def test_a_grid_has_the_rows_of_its_head(model: GPT, bpe: Tokenizer) -> None:
         assert scores == tuple(found.scores_LHTS[1, 0, t, : t + 1].tolist())
         assert sum(weights) == pytest.approx(1)
     mean = attention_grid(found, bpe, 1, None)
+    assert mean.head is None
     assert mean.weights[-1] == pytest.approx(found.weights_LHTS[0, :, -1].mean(0).tolist())
+
+
+def test_the_mean_of_one_head_is_that_head(bpe: Tokenizer) -> None:
+    found = toy([1.0, 0.0], [0.25, 0.75], ids=(1, 2))
+    assert attention_grid(found, bpe, 1, None) == attention_grid(found, bpe, 1, 1)
 
 
 @pytest.mark.parametrize(
