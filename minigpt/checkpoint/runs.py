@@ -17,6 +17,7 @@ RUNS = Path("checkpoints")  # where runs are made
 RUN, LOG, CARD = "run.json", "train.jsonl", "README.md"  # the files of a run, and its folders:
 SNAPSHOTS, RESUME, TENSORBOARD = "snapshots", "resume", "tensorboard"
 TOKENS, LOCK = "tokens", "lock"  # in resume/
+_NAMED_RUNS = 10  # of a folder, in a message
 FINISHED = ("finished", "untrained")  # the status of a run that took all its steps, or all its time
 
 
@@ -206,7 +207,8 @@ def read_run(folder: Path) -> RunLog:
     records = read_log(folder)
     if not records:
         inside = sorted(path.parent.name for path in folder.glob(f"*/{LOG}"))
-        advice = f"\nThese in it do: {', '.join(inside[:10])}." if inside else ""
+        more = f" and {len(inside) - _NAMED_RUNS:,} more" if len(inside) > _NAMED_RUNS else ""
+        advice = f"\nRuns in it: {', '.join(inside[:_NAMED_RUNS])}{more}." if inside else ""
         raise CheckpointError(f"{folder} contains no {LOG} with a record of a training.{advice}")
     corpus = (read_run_info(folder / RUN) if (folder / RUN).exists() else RunInfo()).corpus
     tokenizer = folder / TOKENIZER

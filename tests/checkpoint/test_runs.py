@@ -1,6 +1,7 @@
 """Folders of runs: which is the newest, and what one says of its training."""
 
 import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -113,7 +114,11 @@ def test_the_log_alone_will_do(run: Path) -> None:
 
 
 def test_a_folder_of_runs_names_them(run: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"contains no train\.jsonl with a record .*\nThese in it do: notes\."):
+    with pytest.raises(CheckpointError, match=r"contains no train\.jsonl with a record .*\nRuns in it: notes\.$"):
+        read_run(run.parent)
+    for number in range(11):
+        shutil.copytree(run, run.parent / f"other-{number:02}")
+    with pytest.raises(CheckpointError, match=r"\nRuns in it: notes, other-00, .*, other-08 and 2 more\.$"):
         read_run(run.parent)
 
 
