@@ -113,10 +113,11 @@ def _conclude(run: "SampleRun") -> None:
         write_sample_page(run.kept.html, run, run.steps)
     report = run.difference()
     if report is not None:
+        where = f", for token {report.position} of sample {report.sample}" if report.largest_difference else ""
         say(
             stderr(),
             f"check: {quantity(report.steps, 'cached step')} against full passes: the largest difference of two logits "
-            f"is {report.largest_difference:.2g}, for token {report.position} of sample {report.sample}.",
+            f"is {report.largest_difference:.2g}{where}.",
         )
 
 

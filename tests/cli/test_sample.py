@@ -17,6 +17,7 @@ from minigpt.cli.app import whole_command
 from minigpt.models.decoder import CachedDecoder
 from minigpt.sampling import engine
 from minigpt.sampling.engine import TextStream
+from minigpt.sampling.records import CacheReport
 
 Run = Callable[..., Any]
 STEP = {"sample", "position", "token", "candidates", "other", "entropy_bits", "surprisal_bits", "stages"}
@@ -358,6 +359,12 @@ def test_check_compares_every_step_and_says_so(sample: Run, flags: list[str]) ->
     assert result.exit_code == 0
     count = 24 if "3" in flags else 70 if "70" in flags else 8
     assert f"check: {count} cached steps against full passes: the largest difference" in " ".join(result.stderr.split())
+
+
+def test_check_names_no_token_where_all_logits_are_the_same(sample: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    equal = CacheReport(steps=8, largest_difference=0.0, sample=0, position=0)
+    monkeypatch.setattr("minigpt.app.sample_run.SampleRun.difference", lambda run: equal)
+    assert "the largest difference of two logits is 0.\n" in sample("The cat", "--check").stderr
 
 
 def test_check_fails_where_the_cache_is_wrong(sample: Run, monkeypatch: pytest.MonkeyPatch) -> None:
