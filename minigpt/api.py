@@ -150,7 +150,7 @@ class Checkpoint(on_disk.Checkpoint):
 
         With a `layer`, counted from 1, return the whole grid of that layer: the mean of its heads, or one `head`.
         """
-        require(head is None or layer is not None, f"{named('head')} needs a {named('layer')}.")
+        _check_head(layer, head)
         require(
             not self.model.config.reads_pairs,
             f"attend is for a GPT, and this model is {NAMES[self.model.config.model]}: ask align(text).",
@@ -168,7 +168,7 @@ class Checkpoint(on_disk.Checkpoint):
         `target` is what it writes, by default its own translation. With a `layer`, counted from 1, return the mean of
         its heads, or one `head`; by default, of the layer whose attention has the lowest entropy.
         """
-        require(head is None or layer is not None, f"{named('head')} needs a {named('layer')}.")
+        _check_head(layer, head)
         self._ids(text)
         _check_type("target", target, str | None)
         alignment = with_truth(align(self.torch_model, self.tokenizer, text, target), self.path)
@@ -189,8 +189,7 @@ class Checkpoint(on_disk.Checkpoint):
     def attribution(self, text: str, token: str | None = None) -> Attribution:
         """Return what each token of `text`, left out in turn, contributes to the next (by default the likeliest)."""
         model = self._gpt("attribution leaves tokens out of the keys and values")
-        explained = None if token is None else self._tokens([token], "token")[0]
-        return leave_one_out(model, self.tokenizer, self._ids(text), token=explained)
+        return leave_one_out(model, self.tokenizer, self._ids(text), token=self._token(token))
 
     def without(
         self, text: str, without: Sequence[str], *, ablation: str = ABLATION, track: Sequence[str] = (), top: int = 10
@@ -201,7 +200,7 @@ class Checkpoint(on_disk.Checkpoint):
         to list besides the `top` likeliest.
         """
         _check_top(top)
-        require_choice("ablation", ablation, ABLATIONS)
+        _check_ablation(ablation)
         model = self._gpt("without switches off heads and MLPs")
         parts = [without] if isinstance(without, str) else without
         _check_type("without", parts, tuple[str, ...])
@@ -216,6 +215,8 @@ class Checkpoint(on_disk.Checkpoint):
         `layer` counts from 1, by default the last. `units` count from 1, by default the `top` that vary most.
         """
         _check_top(top)
+        _check_head(layer)
+        _check_type("units", units, tuple[int, ...])
         model, ids = recurrent(self.torch_model, "gates"), self._ids(text)
         at = check_place(model, layer, units)
         chosen = list(units) or telling_units(model, ids, layer=at, count=top)
@@ -226,10 +227,9 @@ class Checkpoint(on_disk.Checkpoint):
 
         `ablation`, zero or mean, is how each is switched off in turn.
         """
-        require_choice("ablation", ablation, ABLATIONS)
+        _check_ablation(ablation)
         model = self._gpt("parts switches off heads and MLPs")
-        explained = None if token is None else self._tokens([token], "token")[0]
-        return parts_worth(model, self.tokenizer, self._ids(text), token=explained, ablation=ablation)
+        return parts_worth(model, self.tokenizer, self._ids(text), token=self._token(token), ablation=ablation)
 
     def history(self, text: str, *, track: Sequence[str] = (), top: int = 4) -> Records[HistoryRow]:
         """Return what the snapshots of this run expected after `text`, as it learned. `track`: tokens to follow."""
@@ -283,6 +283,10 @@ class Checkpoint(on_disk.Checkpoint):
         require(not self.model.config.reads_pairs, f"This is {kind}, which reads pairs: give a {named('target')}.")
         return read, 0
 
+    def _token(self, text: str | None) -> int | None:
+        _check_type("token", text, str | None)
+        return None if text is None else single_token(self.tokenizer, text)
+
     def _tokens(self, texts: Sequence[str], name: str = "track") -> list[int]:
         texts = [texts] if isinstance(texts, str) else texts
         _check_type(name, texts, tuple[str, ...])
@@ -307,7 +311,7 @@ def load(
 
 def _open(path: str | Path, device: torch.device, setting: str, **reading: bool) -> Checkpoint:
     """The checkpoint in a path that this setting gave."""
-    require(isinstance(path, str | Path), f"{named(setting)} must be a path, not {brief(repr(path))}.")
+    _check_path(setting, path)
     try:
         with concerning(setting):
             loaded = on_disk.load(path, device)
@@ -358,7 +362,11 @@ def train(
     own = {"minutes": minutes, "steps": steps, "base": base}
     asked = {**settings, **{name: value for name, value in own.items() if value is not None}}
     given = _known({name: str(value) if isinstance(value, Path) else value for name, value in asked.items()}, _SETTINGS)
-    specs = [corpus] if isinstance(corpus, str | Path) else corpus
+    specs = corpus if isinstance(corpus, Sequence) and not isinstance(corpus, str) else [corpus]
+    for spec in specs:
+        _check_path("corpus", spec)
+    if out is not None:
+        _check_path("out", out)
     values = {**given, "corpus": tuple(map(str, specs)), "out": None if out is None else Path(out)}
     request = TrainRequest(
         text=build(TextSettings, values),
@@ -395,7 +403,24 @@ def _check_type(name: str, value: Any, kind: Any) -> None:
     try:
         from_plain(kind, value)
     except Misfit as error:
-        raise ConfigError(f"{named(name)} {error}.") from error
+        what = str(error)  # which begins with the place, if that is inside the value
+        raise ConfigError(f"{name}{what}." if what[0] in ".[" else f"{named(name)} {what}.") from error
+
+
+def _check_path(name: str, value: Any) -> None:
+    require(isinstance(value, str | Path), f"{named(name)} must be a path, not {brief(repr(value))}.")
+
+
+def _check_ablation(ablation: str) -> None:
+    _check_type("ablation", ablation, str)
+    require_choice("ablation", ablation, ABLATIONS)
+
+
+def _check_head(layer: int | None, head: int | None = None) -> None:
+    for name, value in (("layer", layer), ("head", head)):
+        if value is not None:
+            _check_whole(name, value)
+    require(head is None or layer is not None, f"{named('head')} needs a {named('layer')}.")
 
 
 def _check_top(top: int) -> None:

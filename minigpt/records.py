@@ -250,7 +250,7 @@ def _mapping_reader(read_item: _Reader) -> _Reader:
             try:
                 found[_read_text(name)] = read_item(item)
             except Misfit as error:
-                raise error.inside(f".{_shown(name)}") from None
+                raise error.inside(f"[{_shown(name)}]") from None
         return found
 
     return read

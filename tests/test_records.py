@@ -106,7 +106,7 @@ def test_rows_names_dates_and_ranges() -> None:
     [
         ({"pairs": [[1]]}, ".pairs[0] is a list, where a list of 2 must be"),
         ({"pairs": [[1, 2], [1, 2.5]]}, ".pairs[1][1] is 2.5, where a whole number must be"),
-        ({"named": {"a b": 1.5}}, '."a b" is 1.5, where a number from 0 to 1 must be'),
+        ({"named": {"a b": 1.5}}, '.named["a b"] is 1.5, where a number from 0 to 1 must be'),
         ({"named": []}, ".named is a list, where an object must be"),
         ({"on": "soon"}, '.on is "soon", where a date must be'),
     ],
