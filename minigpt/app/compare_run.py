@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from minigpt.app.opening import Stages, use_device
+from minigpt.app.opening import use_device
 from minigpt.checkpoint.claim import Scratch
 from minigpt.checkpoint.runs import find_run
 from minigpt.contest.ablation import Ablation, ablation_of
@@ -22,6 +22,7 @@ from minigpt.contest.records import Comparison
 from minigpt.contest.translation import PairContest
 from minigpt.errors import named
 from minigpt.settings import ContestSettings, CorpusSettings, Machine, require
+from minigpt.text.blocks import Stages
 from minigpt.text.corpus import read_corpus
 from minigpt.text.pairs import read_pairs
 from minigpt.training.plan import Plan

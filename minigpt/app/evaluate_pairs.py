@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from minigpt.app.opening import Stages
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import CorpusError, escaped, named
 from minigpt.models.device import resolve_precision
@@ -19,6 +18,7 @@ from minigpt.sampling.distribution import require_finite
 from minigpt.sampling.records import LabelScore, PairScore, perplexity
 from minigpt.settings import TextFormat, Windows, require
 from minigpt.settings.model import NAMES
+from minigpt.text.blocks import Stages
 from minigpt.text.corpus import Corpus
 from minigpt.text.losses import Losses
 from minigpt.text.pairs import PairIds, pairs_of, read_pairs

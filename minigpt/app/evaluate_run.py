@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minigpt.app.opening import Stages, open_checkpoint
+from minigpt.app.opening import open_checkpoint
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.errors import CorpusError, escaped
 from minigpt.models.device import autocast, resolve_precision
 from minigpt.sampling.records import FileScore
 from minigpt.sampling.score import Part, checked_stride, score, total_score
 from minigpt.settings import Machine, TextFormat, Weights, Windows
-from minigpt.text.blocks import Block
+from minigpt.text.blocks import Block, Stages
 from minigpt.text.corpus import Corpus, read_corpus
 from minigpt.text.losses import Losses
 

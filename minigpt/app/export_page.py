@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minigpt.app.opening import Stages
 from minigpt.checkpoint.folder import Checkpoint, load
 from minigpt.checkpoint.listing import Snapshot, snapshots
 from minigpt.checkpoint.runs import SNAPSHOTS, run_of
 from minigpt.errors import CheckpointError, ConfigError, escaped, named
 from minigpt.models.gpt import GPT
 from minigpt.settings.model import NAMES
+from minigpt.text.blocks import Stages
 from minigpt.text.page_tokenizer import page_tokenizer
 
 MOST = 50_000_000  # bytes of a page

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.app.export_page import LivePage, live_page
-from minigpt.app.opening import Stages, open_checkpoint
+from minigpt.app.opening import open_checkpoint
 from minigpt.checkpoint.export import FILES, check_target, export_folder, exported
 from minigpt.checkpoint.files import sha256_of, storable, write_text
 from minigpt.checkpoint.folder import Checkpoint
@@ -26,6 +26,7 @@ from minigpt.settings import (
     require,
 )
 from minigpt.settings.model import NAMES
+from minigpt.text.blocks import Stages
 from minigpt.versions import version
 
 # The types of weights in each kind of export, and where they are in a message.

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     import torch
 
 _USUAL, _AS_STORED = Reading(), Weights()
-# Begins the display of a stage of the work, by name, number of units and unit; the result is called with units done.
-Stages = Callable[..., Callable[[int], None]]
 
 
 def use_device(

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from minigpt.app.opening import Stages, check_source, given_text, open_checkpoint
+from minigpt.app.opening import check_source, given_text, open_checkpoint
 from minigpt.checkpoint.folder import Checkpoint
 from minigpt.checkpoint.reference import find_reference
 from minigpt.errors import ConfigError, MinigptError, TraceError, named
@@ -39,6 +39,7 @@ from minigpt.settings import (
     settings_of,
 )
 from minigpt.settings.model import NAMES
+from minigpt.text.blocks import Stages
 from minigpt.text.formats import check_argument
 from minigpt.text.losses import prompt_notes
 from minigpt.views.corpus import SHORTEST_SPAN, VerbatimReport, verbatim

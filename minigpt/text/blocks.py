@@ -15,7 +15,7 @@ _PIECE = 1 << 14  # characters that one thread encodes at a time
 _WORD = 1 << 8  # characters: learning a tokenizer takes the square of a word's length, so longer ones may be cut
 
 Progress = Callable[[int], None]  # called with the number of further units done, such as bytes or characters
-Stages = Callable[[str, int | None], Progress]  # called with the stage that begins and its number of units
+Stages = Callable[..., Progress]  # called with the stage that begins, its number of units, if known, and their name
 
 
 class Block(NamedTuple):
