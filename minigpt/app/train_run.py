@@ -250,11 +250,11 @@ class TrainRequest:
         with Scratch(out) as scratch:
             prepared = self._prepare(device, scratch, ranks, stages)
             if prepared.plan is None or self.length.dry_run:
-                self._note_length(prepared.train_bytes)
+                self._note_length(prepared)
                 return prepared
             ranks.check_batch(prepared.plan.train.batch_size)
             plan, folder, model = self._start(prepared, prepared.plan, device)
-        self._note_length(prepared.train_bytes)
+        self._note_length(prepared)
         if self.length.seconds is not None:
             plan = self.fit(plan)
             folder.update(train=asdict(plan.train))
@@ -303,14 +303,20 @@ class TrainRequest:
         runs[:1] = [as_tokenized(run, plan) for run in runs[:1]]
         return Prepared(choices=choices, runs=runs, train_bytes=plan.data.train_bytes, plan=plan, base=first)
 
-    def _note_length(self, train_bytes: int) -> None:
-        of_pairs = self.choices.model in PAIR_MODELS
+    def _note_length(self, prepared: "Prepared") -> None:
+        """A note about a text, or a part of one, that is too short."""
+        if self.choices.base is not None or prepared.train_bytes >= SHORTEST_TEXT:
+            return
+        text, more = "The text", "more text would help"
+        if self.choices.part < 1:
+            text, more = "This part of the text", f"a larger {named('part')} would help"
+        elif prepared.choices.part < 1:
+            text, more = "This part of the text", f"more {named('minutes')} use more of it"
         other = f", or a model that knows the language already ({named('base')})"
-        if self.choices.base is None and train_bytes < SHORTEST_TEXT:
-            self.note(
-                f"The text has only {train_bytes:,} bytes to train on, too few to learn more than its letters and "
-                f"short words: more text would help{'' if of_pairs else other}."
-            )
+        self.note(
+            f"{text} has only {prepared.train_bytes:,} bytes to train on, too few to learn more than its letters and "
+            f"short words: {more}{'' if self.choices.model in PAIR_MODELS else other}."
+        )
 
     def _read(self, stages: Stages) -> tuple[Corpus, Corpus | None]:
         """The text, and the validation text if it is another one: as much of them as there is time to read."""

@@ -192,7 +192,7 @@ def _show_plan(prepared: "Prepared", seconds: float | None, *, json: bool) -> No
         for number, run in enumerate(best_of_each(runs)):
             print(to_json(run, chosen=number == 0))
     else:
-        print_lines(partial(reasons, runs, seconds or 0.0))
+        print_lines(partial(reasons, runs, seconds or 0.0, part=prepared.choices.part))
         if len(runs) > 1:
             print_lines(partial(plan_table, runs))
 
@@ -205,8 +205,9 @@ def _introduce(prepared: "Prepared", request: "TrainRequest", places: str) -> No
     if not request.text.corpus:
         note(_without_text(prepared.choices.model))
     note(plan.corpus.skipped_note, *plan.notes)
-    chosen = seconds is not None and plan.model.model in PLANNED
-    for line in reasons(prepared.runs, seconds or 0.0, screen) if chosen else _size(plan, prepared.choices, screen):
+    chosen, choices = seconds is not None and plan.model.model in PLANNED, prepared.choices
+    lines = reasons(prepared.runs, seconds or 0.0, screen, choices.part) if chosen else _size(plan, choices, screen)
+    for line in lines:
         console.print(line)
     if plan.base is not None:
         console.print(_given(plan, screen))

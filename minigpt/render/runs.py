@@ -84,14 +84,17 @@ _WITH_UNIT = 60  # columns, for a table of them
 _ERROR = 0.2  # of what is expected: half of the texts that had no part in the law ended within it (docs/log.md)
 
 
-def reasons(runs: Sequence[PlannedRun], seconds: float, screen: Screen) -> tuple[Text, Text, Text]:
-    """Three lines on what was chosen, and how its neighbours compare: time and speed; text and tokenizer; model."""
-    best = runs[0]
+def reasons(runs: Sequence[PlannedRun], seconds: float, screen: Screen, part: float = 1.0) -> tuple[Text, Text, Text]:
+    """Three lines on what was chosen, and how its neighbours compare: time and speed; text and tokenizer; model.
+
+    `part`: the share of the text that is used.
+    """
+    best, text = runs[0], "the text" if part == 1 else "this part of the text"
     other = next((run for run in runs if run.tokenizer != best.tokenizer), None)
     return (
         screen.caption(_time(best, seconds, screen), _known(best)),
         screen.caption(
-            f"{_cut(best)}, {best.bytes_per_token:.2f} bytes a token: {_seen(best)}{_regularized(best)}",
+            f"{_cut(best)}, {best.bytes_per_token:.2f} bytes a token: {_seen(best, text)}{_regularized(best)}",
             f"{_cut(other)} expected {_worse(other, best)}" if other else "",
         ),
         screen.caption(
@@ -103,7 +106,7 @@ def reasons(runs: Sequence[PlannedRun], seconds: float, screen: Screen) -> tuple
 
 
 def _time(best: PlannedRun, seconds: float, screen: Screen) -> str:
-    shape, whole = _shape(best, screen), duration(seconds)
+    shape, whole = _shape(best, screen), duration(max(1.0, seconds))
     if best.share < 1:
         used = duration(max(1.0, best.share * seconds))
         return f"about {used} of training, not {whole}, with {shape}: longer training would overfit"
@@ -125,8 +128,8 @@ def _shape(run: PlannedRun, screen: Screen) -> str:
     return f"{run.layers} {screen.symbols.times} {run.width}"
 
 
-def _seen(run: PlannedRun) -> str:
-    return f"the text is seen {run.epochs:.1f} times" if run.epochs >= 0.95 else f"{run.epochs:.0%} of the text is seen"
+def _seen(run: PlannedRun, text: str) -> str:
+    return f"{text} is seen {run.epochs:.1f} times" if run.epochs >= 0.95 else f"{run.epochs:.0%} of {text} is seen"
 
 
 def _regularized(best: PlannedRun) -> str:

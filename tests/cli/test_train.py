@@ -166,6 +166,15 @@ def test_a_text_that_is_too_short_is_told_what_would_help(minigpt: Run, tiny: li
     assert "or a model that knows the language already (--from)." in result.stderr
 
 
+def test_a_part_that_is_too_short_is_not_told_of_the_whole_text(train: Run) -> None:
+    Path("texts").mkdir()
+    for number in range(100):
+        Path(f"texts/{number}.txt").write_text("It rains on 9 days of 10. " * 9, "utf-8")
+    told = " ".join(train("texts", "--part", "0.1").stderr.split())
+    assert "This part of the text has only " in told
+    assert "short words: a larger --part would help, or a model that knows the language already" in told
+
+
 def test_a_text_is_long_enough_if_trainings_on_as_much_were_measured(train: Run, minigpt: Run, trained: Path) -> None:
     Path("long.txt").write_text("It rains on 9 days of 10. " * (SHORTEST_TEXT // 20), "utf-8")
     assert NEEDED not in train("long.txt").stderr

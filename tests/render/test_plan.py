@@ -88,6 +88,11 @@ def test_regularization_is_named_where_there_is_more_than_usual(decay: float, dr
     assert f"the text is seen 4.1 {why}" in joined(replace(BEST, weight_decay=decay, dropout=dropout))
 
 
+def test_a_part_of_the_text_is_told_as_one() -> None:
+    told = " ".join(map(str, reasons(RUNS, 180.0, Screen(80), part=0.5)))
+    assert "bytes a token: this part of the text is seen 4.1 times" in " ".join(told.split())
+
+
 def test_nothing_is_expected_where_nothing_is_known() -> None:
     console = Console(width=80)
     lines = reasons([replace(BEST, expected_bits_per_byte=None)], 180.0, Screen.of(console))
