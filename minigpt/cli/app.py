@@ -63,7 +63,7 @@ COMMANDS = {
 # --- plain values
 
 _NOT_PLAIN = object()
-_NUMBERS = {int: r"\d{1,15}", float: r"\d{1,15}(\.\d{1,15})?"}
+_NUMBERS = {int: r"-?\d{1,15}", float: r"-?\d{1,15}(\.\d{1,15})?"}
 
 
 def converting_plainly(parameters: list[Any], callback: Callable[..., Any] | None) -> list[Any]:
@@ -71,8 +71,8 @@ def converting_plainly(parameters: list[Any], callback: Callable[..., Any] | Non
 
     Plain are a value that is missing or has its type already, a text, the path of a file that can be read or is not
     there, a number in digits, and several of these. Typer converts the others, and refuses what is wrong; for them it
-    imports pydantic, which takes longer than an answer. `callback`: of their command, whose annotations are those of
-    its parameters. The flags that typer adds, such as --help, are switches.
+    imports pydantic, which takes longer than an answer. The settings check the range of a number. `callback`: of their
+    command, whose annotations are those of its parameters. The flags that typer adds, such as --help, are switches.
     """
     annotations = unwrap(callback).__annotations__ if callback else {}
     for parameter in parameters:
@@ -111,9 +111,7 @@ def _plain(value: Any, kind: Any, about: ParameterInfo) -> Any:
         if "\0" not in str(value) and (os.access(value, os.R_OK) or not os.path.exists(value)):
             return Path(value)
     elif type(value) is str and kind in _NUMBERS and re.fullmatch(_NUMBERS[kind], value, re.ASCII):
-        number = kind(value)
-        if (about.min is None or number >= about.min) and (about.max is None or number <= about.max):
-            return number
+        return kind(value)
     return _NOT_PLAIN
 
 

@@ -94,7 +94,7 @@ REFUSED = [
     ("out = 2020-01-01", 2, "'out' in s.toml: 2020-01-01 is not one text or number"),
     ("overwrite = 1", 2, "'overwrite' in s.toml: 1 is not true or false"),
     ("corpus = [true]", 2, "'corpus' in s.toml: [True] is not a list of texts"),
-    ("threads = 0", 2, "'threads' in s.toml: 0: Input should be greater than or equal to 1"),
+    ("threads = 0", 2, "--threads must lie between 1 and 1,024, not 0. s.toml says threads = 0."),
     ("steps = 0", 2, "--steps must be 1 or more, not 0. s.toml says steps = 0."),
     ("learning-rate = nan", 2, "--learning-rate must be above 0, not nan"),
     ('preset = "huge"', 2, "--preset must be nano, micro"),

@@ -50,7 +50,7 @@ def test_threads_and_device_are_those_of_the_variables(
         ("MINIGPT_DEVICE", "toaster", 2, "--device 'toaster' is not a device. Use auto, cpu, cuda, mps or cuda:1.\n"),
         ("MINIGPT_CHECKPOINT", "nowhere", 1, "nowhere does not exist"),
         ("MINIGPT_THREADS", "many", 2, "Invalid value for '--threads' (env var: 'MINIGPT_THREADS')"),
-        ("MINIGPT_THREADS", "0", 2, "Invalid value for '--threads' (env var: 'MINIGPT_THREADS')"),
+        ("MINIGPT_THREADS", "0", 2, "--threads must lie between 1 and 1,024, not 0.\nMINIGPT_THREADS is 0.\n"),
     ],
 )
 def test_a_bad_value_is_named_as_the_variable(

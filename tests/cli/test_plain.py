@@ -1,4 +1,7 @@
-"""What flags make of values, beside what typer makes of them: the same, or the same refusal. Typer decides."""
+"""What flags make of values, beside what typer makes of them: the same, or the same refusal. Typer decides.
+
+Only the bounds of a number are left to the settings, whose messages say what is allowed.
+"""
 
 import os
 import subprocess
@@ -36,9 +39,7 @@ KINDS = {
     "text": (Annotated[str, typer.Option()], "x"),
     "text or none": (Annotated[str | None, typer.Option()], None),
     "number": (Annotated[int, typer.Option()], 3),
-    "number with bounds": (Annotated[int | None, typer.Option(min=1, max=500)], None),
     "fraction": (Annotated[float, typer.Option()], 0.5),
-    "fraction with a bound": (Annotated[float | None, typer.Option(min=0.2)], None),
     "usual path": (Annotated[Path, typer.Option()], Path("poem.txt")),
     "path": (Annotated[Path | None, typer.Option()], None),
     "existing path": (Annotated[Path, typer.Option(exists=True)], "poem.txt"),
@@ -102,6 +103,15 @@ def test_a_value_becomes_what_typer_makes_of_it(kind: str, tmp_path: Path, monke
     ):
         if value is not ...:
             assert outcome(ours, parameter, value) == outcome(theirs, expected, value), value
+
+
+@pytest.mark.parametrize("kind", [int, float])
+def test_a_number_out_of_bounds_reaches_the_settings_that_check_it(kind: type) -> None:
+    command = command_of(Annotated[kind | None, typer.Option(min=1, max=500)], None)
+    (parameter,) = converting_plainly(command.params, command.callback)
+    for value in ("-1", "0", "501"):
+        assert outcome(command, parameter, value) == (kind, repr(kind(value)))
+    assert outcome(command, parameter, "many")[0] is typer.BadParameter
 
 
 def test_a_file_that_cannot_be_read_is_refused_by_typer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
