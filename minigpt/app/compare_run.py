@@ -11,6 +11,7 @@ from minigpt.checkpoint.runs import find_run
 from minigpt.contest.ablation import Ablation, ablation_of
 from minigpt.contest.comparison import (
     begin,
+    check_new,
     claim_comparison,
     machine_name,
     newest_comparison,
@@ -30,6 +31,7 @@ from minigpt.training.plan import Plan
 
 def new_contest(text: CorpusSettings, wanted: ContestSettings, machine: Machine, stages: Stages) -> Contest:
     """Begin a comparison in a new folder."""
+    check_new(wanted.out)  # before all the work
     device = use_device(machine.device, machine.threads)
     with Scratch(wanted.out) as scratch:
         reading = read_pairs if wanted.pairs else read_corpus

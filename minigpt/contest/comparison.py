@@ -8,12 +8,13 @@ gpt-time/ ...     and with as much time
 """
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from minigpt.checkpoint.claim import Scratch, claim, make_folder
+from minigpt.checkpoint.claim import Scratch, check_out, claim, make_folder
 from minigpt.checkpoint.files import TOKENIZER, read_own_json, write_text
 from minigpt.checkpoint.run_folder import load_tokens, save_tokens
 from minigpt.checkpoint.runs import RESUME, RUN, near_run
@@ -96,14 +97,21 @@ def machine_name(device: torch.device) -> str:
     return f"{threads} CPU core{'s' if threads > 1 else ''}" if device.type == "cpu" else device.type
 
 
-def claim_comparison(name: str, out: Path | None) -> Path:
-    """Create `out`, or checkpoints/compare-NAME, compare-NAME-2, ... Raises OutputError; nothing is replaced."""
-    if out is not None and (out / COMPARISON).exists():
-        raise OutputError(
-            f"{named('out', out)} already holds a comparison. Continue it with: minigpt compare --resume {out}"
-        )
-    if out is not None and (out / RUN).exists():
+def check_new(out: Path | None) -> None:
+    """Raise OutputError if `out` cannot become the folder of a new comparison; nothing is replaced."""
+    if out is None:
+        return
+    if (out / COMPARISON).exists():
+        command = f"minigpt compare --resume {shlex.quote(str(out))}"
+        raise OutputError(f"{named('out', out)} already holds a comparison. Continue it with: {command}")
+    if (out / RUN).exists():
         raise OutputError(f"{named('out', out)} already holds a run. Choose another folder.")
+    check_out(out, overwrite=False)
+
+
+def claim_comparison(name: str, out: Path | None) -> Path:
+    """Create `out`, or checkpoints/compare-NAME, compare-NAME-2, ... Raises OutputError, as `check_new` does."""
+    check_new(out)
     return claim(f"compare-{name}", out, overwrite=False)
 
 

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from minigpt.app.compare_run import new_contest
 from minigpt.contest.comparison import COMPARISON, claim_comparison, newest_comparison, open_comparison
 from minigpt.contest.contest import Contest
 from minigpt.errors import CheckpointError, OutputError
+from minigpt.settings import ContestSettings, CorpusSettings, Machine
 
 
 def test_what_is_kept_comes_back(contest: Callable[..., Contest]) -> None:
@@ -41,3 +43,10 @@ def test_a_folder_that_holds_one_is_not_taken_again(contest: Callable[..., Conte
     with pytest.raises(OutputError, match=r"already holds a comparison\. Continue it with: minigpt compare --resume"):
         claim_comparison("notes", contest().folder)
     assert claim_comparison("notes", tmp_path / "new").is_dir()
+
+
+def test_a_folder_that_holds_a_run_is_refused_before_all_the_work(tmp_path: Path) -> None:
+    (tmp_path / "run.json").touch()
+    nowhere = CorpusSettings(corpus=("nowhere.txt",))
+    with pytest.raises(OutputError, match=r"already holds a run\. Choose another folder\.$"):
+        new_contest(nowhere, ContestSettings(out=tmp_path), Machine(), lambda *stage: lambda done: None)
