@@ -52,11 +52,10 @@ START = Law(
 )
 TIE = 0.01  # to START, in units of the residuals
 OF_TEXT = 0.05  # how much a text's factor is tied to what simple models make of the text, likewise
-NEAR = (
-    0.08  # of the best loss of its text by as much work: what is further off counts ever less, as the law has to tell
-)
-# good runs apart.
-LITTLE_MORE = 1.5  # times the work, which is still as much
+# Of the best loss of its text by as much work: what is further off counts ever less, as the law has to tell good runs
+# apart.
+NEAR = 0.08
+LITTLE_MORE = 1.5  # times the work of a run: its rivals took no more
 
 
 class Fit:
