@@ -27,11 +27,11 @@ from minigpt.settings import Choices, TrainConfig
 from minigpt.text.learning import ending_texts, train_tokenizer
 from minigpt.text.pairs import PairIds
 from minigpt.text.translations import translations
-from minigpt.training.distributed import ALONE
 from minigpt.training.native_step import native_update
 from minigpt.training.optim import build_optimizers
 from minigpt.training.pairs import PairBatch, PairBatches, pair_loss
 from minigpt.training.plan import PAIR_BATCH, pair_shape
+from minigpt.training.ranks import ALONE
 from minigpt.training.step import AutogradStep
 
 EXPECTED = 1.5  # times transformers' speed

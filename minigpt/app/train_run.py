@@ -22,6 +22,7 @@ from minigpt.checkpoint.records import TrainRecord
 from minigpt.checkpoint.run_folder import RunFolder
 from minigpt.checkpoint.runs import TENSORBOARD
 from minigpt.errors import concerning, named
+from minigpt.launch import launched_rank
 from minigpt.models.decoder import decoding_threads
 from minigpt.models.encoder_decoder import EncoderDecoder
 from minigpt.models.kinds import Model
@@ -45,7 +46,6 @@ from minigpt.text.blocks import Stages, no_progress
 from minigpt.text.corpus import Corpus, read_corpus
 from minigpt.text.pairs import BUILTIN, pairs_within, read_pairs
 from minigpt.text.translations import EXAMPLE
-from minigpt.training.distributed import ALONE, Ranks, join
 from minigpt.training.evaluate import is_overfitting
 from minigpt.training.finetune import Base, begun_with, finetune_settings
 from minigpt.training.law import MOST_DECAY, MOST_DROPOUT, SHORTEST_TEXT
@@ -53,6 +53,7 @@ from minigpt.training.optim import WITH_MUON
 from minigpt.training.pace import READING_SHARE
 from minigpt.training.pair_search import choose_pairs
 from minigpt.training.plan import Plan, as_tokenized, check_pairs, make_plan
+from minigpt.training.ranks import ALONE, Ranks
 from minigpt.training.records import Logged, Overfitting, PlannedRun, ShortSample, TrainEvent
 from minigpt.training.resume import StartedRun, share_run
 from minigpt.training.run import build_model, model_card, run, run_info
@@ -228,7 +229,7 @@ class TrainRequest:
     @contextmanager
     def together(self, machine: TrainMachine) -> Iterator[tuple[Ranks, torch.device]]:
         """While entered, the processes that torchrun started train together; gives them, and this one's device."""
-        with join(machine.shard) as ranks:
+        with _processes(machine.shard) as ranks:
             if self.output.tensorboard:
                 check_installed()
             where: Machine = machine
@@ -381,6 +382,15 @@ class Prepared:
         is_usual = train is None or (train.optimizer == "muon" and train.positions == "learned")
         known = self.runs and self.choices.model == "gpt" and is_usual
         return self.runs[0].expected_bits_per_byte if known else None
+
+
+def _processes(shard: bool) -> AbstractContextManager[Ranks]:
+    """This process alone, or those that torchrun started, for which more of torch is imported, which takes a second."""
+    if launched_rank() is None and not shard:
+        return nullcontext(ALONE)
+    from minigpt.training.distributed import join
+
+    return join(shard)
 
 
 def _part_was_read(text: Corpus) -> str:

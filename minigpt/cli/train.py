@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from minigpt.app.again import Finished
     from minigpt.app.train_run import Prepared, Training, TrainRequest
     from minigpt.checkpoint.run_folder import RunFolder
-    from minigpt.training.distributed import Ranks
     from minigpt.training.plan import Plan
+    from minigpt.training.ranks import Ranks
     from minigpt.training.resume import StartedRun
 
 _UNREAD = 141  # 128 + SIGPIPE, as if that had ended it

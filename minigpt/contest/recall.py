@@ -70,7 +70,7 @@ def learn_recall(
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
         optimizer.step()
-        optimizer.zero_grad()
+        model.zero_grad()
         progress(step, loss.item())
     return model.eval()
 

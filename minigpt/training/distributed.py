@@ -1,8 +1,7 @@
-"""The processes that train one model together, as torchrun starts them, and their collective operations.
+"""Several processes that train one model together, as torchrun starts them, and their collective operations.
 
-`Ranks` is one process alone, whose collective operations do nothing. `_Replicas` hold a copy of the model each (DDP);
-`_Shards` hold a part of each weight, gradient and moment, and gather a block when it is needed (FSDP2). Li et al.,
-"PyTorch Distributed", 2020; Zhao et al., "PyTorch FSDP", 2023.
+`_Replicas` hold a copy of the model each (DDP); `_Shards` hold a part of each weight, gradient and moment, and gather a
+block when it is needed (FSDP2). Li et al., "PyTorch Distributed", 2020; Zhao et al., "PyTorch FSDP", 2023.
 """
 
 import json
@@ -19,16 +18,15 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from minigpt.errors import ConfigError, MinigptError, brief, named
 from minigpt.launch import launched_rank
-from minigpt.models.device import resolve_device
 from minigpt.models.gpt import GPT
 from minigpt.models.kinds import Model, new_model
 from minigpt.settings import require
 from minigpt.text.shards import Ids
+from minigpt.training.ranks import ALONE, Ranks, full
 
 T = TypeVar("T")
 
@@ -39,93 +37,6 @@ _IDS_AT_ONCE = 1 << 25
 
 class RankError(MinigptError):
     """Another process of the run has ended."""
-
-
-class Ranks:
-    """The processes of a run, of which this one is number `rank` of `size`. All ranks must make collective calls."""
-
-    rank = 0
-    size = 1
-    shard = False
-
-    @property
-    def is_main(self) -> bool:
-        """Whether this is the process that reads standard input, writes files and prints."""
-        return self.rank == 0
-
-    def mine(self, count: int) -> slice:
-        """This rank's part of `count` rows, a multiple of `size`."""
-        return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
-
-    def check_batch(self, batch_size: int) -> None:
-        """Raise ConfigError if the ranks cannot share a batch equally."""
-        require(
-            batch_size % self.size == 0,
-            f"{named('batch_size', batch_size)} cannot be shared equally by {self.size} processes: "
-            f"take a multiple of {self.size}.",
-        )
-
-    def place(self, model: Model, device: torch.device) -> Model:
-        """Move this rank's part of `model`, which is whole on the CPU, to the device. Collective."""
-        return model.to(device)
-
-    def trained(self, model: Model) -> nn.Module:
-        """The module to call in training, so that gradients are averaged over the ranks. Collective."""
-        return model
-
-    def accumulating(self, trained: nn.Module) -> AbstractContextManager[None]:
-        """A context in which gradients need not be reduced yet, because more will be added to them."""
-        return nullcontext()
-
-    def average(self, gradient: Tensor) -> None:
-        """Replace a gradient by the mean over the ranks (all-reduce), where no autograd does that. Collective."""
-
-    def whole(self, model: Model) -> Model:
-        """On rank 0, the model with all of its weights. Collective."""
-        return model
-
-    def kept(self, tensor: Tensor) -> Tensor:
-        """On rank 0, the whole tensor. Collective."""
-        return tensor
-
-    def total(self, value: float) -> float:
-        """The sum over the ranks (all-reduce). Collective."""
-        return value
-
-    def highest(self, value: float) -> float:
-        """The maximum over the ranks (all-reduce). Collective."""
-        return value
-
-    def farewell(self, value: float) -> float:
-        """`highest`, as the last collective call; this rank's own value if another one has already left."""
-        return value
-
-    def agree(self, value: float) -> float:
-        """Rank 0's value (broadcast). Collective."""
-        return value
-
-    def broadcast(self, value: Any) -> Any:
-        """Rank 0's JSON value. Collective."""
-        return value
-
-    def tensors(self, named: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
-        """Rank 0's tensors, one after the other (broadcast). Collective."""
-        yield from named
-
-    def ids(self, ids: Ids) -> Ids:
-        """Rank 0's ids (broadcast); other ranks map them from a temporary file. Collective."""
-        return ids
-
-    def together(self, work: Callable[[], T]) -> T:
-        """Call `work()`; if it raises a MinigptError on any rank, it is raised on every one. Collective."""
-        return work()
-
-    def device(self, name: str) -> torch.device:
-        """This process's device. Raises ConfigError. Collective."""
-        return resolve_device(name)
-
-
-ALONE = Ranks()
 
 
 class _Replicas(Ranks):
@@ -252,31 +163,6 @@ class _Shards(_Replicas):
     def kept(self, tensor: Tensor) -> Tensor:
         gathered = full(tensor)
         return gathered.cpu() if self.is_main else tensor
-
-
-def full(tensor: Tensor) -> Tensor:
-    """The whole of a tensor that may be sharded over the ranks (all-gather). Collective."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-
-
-def divided_as(like: Tensor, tensor: Tensor) -> Tensor:
-    """Shard `tensor`, the same on every rank, as `like` is sharded, onto the device of `like`."""
-    if not isinstance(like, DTensor) or tensor.shape != like.shape:
-        return tensor.to(like.device, copy=True)
-    parts = distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
-    return torch.empty_like(like, dtype=tensor.dtype).copy_(parts)  # its own memory: a part is a view of the whole
-
-
-def own_rows(like: Tensor, tensor: Tensor) -> Tensor:
-    """The rows of `tensor` that correspond to this rank's rows of `like`."""
-    if not isinstance(like, DTensor):
-        return tensor
-    return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None).to_local()
-
-
-def local(tensor: Tensor) -> Tensor:
-    """This rank's shard of a tensor, sharing its memory."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from minigpt.models.kinds import Model
 from minigpt.models.network import NOT_SCORED
 from minigpt.models.window import windows_at_once
 from minigpt.text.shards import Ids
-from minigpt.training.distributed import ALONE, Ranks
+from minigpt.training.ranks import ALONE, Ranks
 
 _STRETCHES, _SHORTEST_STRETCH = 16, 512  # tokens, or two windows
 _COUNTED = 1 << 22  # tokens, to know how often each occurs

@@ -7,17 +7,17 @@ from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
-from torch.optim import Optimizer
 
 from minigpt.models.encoder_decoder import EncoderDecoder
 from minigpt.models.kinds import Model
 from minigpt.settings import TrainConfig
 from minigpt.text.pairs import pairs_within
 from minigpt.text.shards import TokenData
-from minigpt.training.distributed import Ranks
 from minigpt.training.evaluate import Evaluation, evaluate
 from minigpt.training.native_step import NativeStep, is_native_step, native_update
+from minigpt.training.optim import Optimizer
 from minigpt.training.pairs import PairBatches, evaluate_pairs, pair_loss
+from minigpt.training.ranks import Ranks
 from minigpt.training.step import AutogradStep, Batches, loss_function
 
 Stopped = Callable[[], bool]

@@ -13,10 +13,10 @@ from minigpt.checkpoint.records import TrainRecord
 from minigpt.models.kinds import Model
 from minigpt.settings import TrainConfig
 from minigpt.text.shards import TokenData
-from minigpt.training.distributed import ALONE, Ranks, divided_as, local
 from minigpt.training.evaluate import Evaluation
 from minigpt.training.lesson import new_lesson
-from minigpt.training.optim import build_optimizers, owners, remembered
+from minigpt.training.optim import build_optimizers, owners
+from minigpt.training.ranks import ALONE, Ranks, divided_as, local
 from minigpt.training.schedule import bpe_dropout, evaluation_steps, learning_rate
 from minigpt.training.step import mixed
 
@@ -164,7 +164,7 @@ class Trainer:
         model, moments = list(shapes), []
         for name, optimizer in self._owners.items():
             shape = tuple(parameters[name].shape)
-            of_one = {f"optimizer.{key}.{name}": () if key == "step" else shape for key in remembered(optimizer)}
+            of_one = {f"optimizer.{key}.{name}": () if key == "step" else shape for key in optimizer.remembered}
             shapes |= of_one
             moments.append(list(of_one))
         for name, tensor in tensors.items():

@@ -11,7 +11,6 @@ from typing import TypeGuard
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from minigpt.models import train_library as c
 from minigpt.models.device import multiplies_in_bfloat16
@@ -21,8 +20,8 @@ from minigpt.models.kinds import Model
 from minigpt.models.train_library import has_wide_registers, train_library
 from minigpt.models.workers import Workers
 from minigpt.settings import TrainConfig
-from minigpt.training.distributed import Ranks
-from minigpt.training.optim import Muon
+from minigpt.training.optim import Muon, Optimizer
+from minigpt.training.ranks import Ranks
 
 _WIDE = 512  # a product of such a model is worth sharing among threads
 _ADAMW_COST = 20  # of a number, in multiplications of a matrix product

@@ -1,13 +1,17 @@
 """The optimizers that train a model, with the state of each parameter by name."""
 
+from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.adamw import adamw
 
 from minigpt.models.kinds import Model
 from minigpt.settings import TrainConfig
-from minigpt.training.distributed import full, local, own_rows
+from minigpt.training.ranks import full, local, own_rows
 
 # Quintics a x + b x³ + c x⁵, one a round. Three that differ (as in Amsel et al., "The Polar Express", 2025), each the
 # best uniform approximation of 1 on the interval where the last one leaves the singular values, from [0.001, 1] on,
@@ -19,12 +23,29 @@ _NORM_MARGIN = 1.02  # the first quintic is made for singular values of 1 at mos
 _STACKED_NUMBERS = 1 << 26  # of a larger stack, so many at once: a few of them are in memory together
 
 
-def build_optimizers(model: Model, config: TrainConfig) -> list[torch.optim.Optimizer]:
+class Optimizer(ABC):
+    """Groups of parameters with their settings, and each parameter's state tensors, as torch's optimizers hold them.
+
+    A group's initial rate is its `initial_lr`. The first optimizer of torch.optim that is made imports the compiler
+    behind torch.compile, which takes a second or two of a training's time; these do not.
+    """
+
+    remembered: tuple[str, ...]  # the names of the state tensors of each parameter
+
+    def __init__(self, groups: Iterable[dict[str, Any]], *, lr: float, **settings: Any) -> None:
+        self.param_groups = [{"lr": lr, "initial_lr": lr, **settings, **group} for group in groups]
+        self.state: defaultdict[Tensor, dict[str, Tensor]] = defaultdict(dict)
+
+    @abstractmethod
+    def step(self) -> None:
+        """Update every parameter that has a gradient."""
+
+
+def build_optimizers(model: Model, config: TrainConfig) -> list[Optimizer]:
     """Muon for the matrices inside the blocks and AdamW (Loshchilov and Hutter, 2019) for the rest; or AdamW alone.
 
     Chosen by measurement: `scripts/bench train --recipe` compares both. AdamW's weight decay applies to matrices and
-    embeddings, not to biases and norms. Frozen parameters have no optimizer. A group's initial rate is its
-    `initial_lr`.
+    embeddings, not to biases and norms. Frozen parameters have no optimizer.
     """
     learned = {n: p for n, p in model.named_parameters() if p.requires_grad}
     hidden = {n: p for n, p in learned.items() if ".h." in f".{n}" and p.dim() == 2}
@@ -35,32 +56,64 @@ def build_optimizers(model: Model, config: TrainConfig) -> list[torch.optim.Opti
         {"params": [p for p in rest if p.dim() >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in rest if p.dim() < 2], "weight_decay": 0.0},
     ]
-    betas = (config.beta1, config.beta2)
-    optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, fused=True)
-    ]
+    optimizers: list[Optimizer] = [AdamW(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), eps=1e-8)]
     if hidden:
         rounds_in = torch.bfloat16 if config.precision in ("mixed", "bfloat16") else torch.float32
         optimizers.append(
             Muon(hidden, lr=config.muon_learning_rate, weight_decay=config.weight_decay, rounds_in=rounds_in)
         )
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["initial_lr"] = group["lr"]
     return optimizers
+
+
+class AdamW(Optimizer):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019), by torch's fused kernel."""
+
+    remembered = ("step", "exp_avg", "exp_avg_sq")
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            learned = [parameter for parameter in group["params"] if parameter.grad is not None]
+            states = [self._state(parameter) for parameter in learned]
+            beta1, beta2 = group["betas"]
+            adamw(
+                learned,
+                [parameter.grad for parameter in learned],
+                [state["exp_avg"] for state in states],
+                [state["exp_avg_sq"] for state in states],
+                [],
+                [state["step"] for state in states],
+                fused=True,
+                amsgrad=False,
+                beta1=beta1,
+                beta2=beta2,
+                lr=group["lr"],
+                weight_decay=group["weight_decay"],
+                eps=group["eps"],
+                maximize=False,
+            )
+
+    def _state(self, parameter: Tensor) -> dict[str, Tensor]:
+        state = self.state[parameter]
+        if not state:
+            state["step"] = torch.zeros((), device=parameter.device)
+            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        return state
 
 
 WITH_MUON = ("gpt", "transformer")  # which have blocks
 _FUSED = {"c_attn": 3, "c_kv": 2}  # matrices that lie side by side in one weight
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(Optimizer):
     """Momentum with orthogonalised updates (Jordan et al., 2024), for all matrices of one shape at once.
 
     `torch.optim.Muon` takes one matrix at a time, and a fused c_attn [C, 3C] as a single matrix; here Q, K and V are
     three, and the Newton-Schulz iterations run on stacks. Weights are [in, out]. If they are sharded over ranks, so are
     the momenta, and only the matrices being orthogonalised are gathered.
     """
+
+    remembered = ("momentum_buffer",)
 
     def __init__(
         self,
@@ -77,11 +130,10 @@ class Muon(torch.optim.Optimizer):
         for name, parameter in matrices.items():
             found.setdefault(_FUSED.get(name.split(".")[-2], 1), []).append(parameter)
         groups = [{"params": found[parts], "parts": parts} for parts in sorted(found, reverse=True)]
-        super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        super().__init__(groups, lr=lr, momentum=momentum, weight_decay=weight_decay)
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Update every parameter that has a gradient."""
+    def step(self) -> None:
         stacks: dict[tuple[int, int], list[tuple[Tensor, dict]]] = {}
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -131,12 +183,7 @@ def orthogonalised(
     return x
 
 
-def remembered(optimizer: torch.optim.Optimizer) -> tuple[str, ...]:
-    """The names of an optimizer's state tensors for each parameter."""
-    return ("momentum_buffer",) if isinstance(optimizer, Muon) else ("step", "exp_avg", "exp_avg_sq")
-
-
-def owners(optimizers: Iterable[torch.optim.Optimizer], model: Model) -> dict[str, torch.optim.Optimizer]:
+def owners(optimizers: Iterable[Optimizer], model: Model) -> dict[str, Optimizer]:
     """The optimizer of each parameter that learns, by the parameter's name."""
     names = {parameter: name for name, parameter in model.named_parameters()}
     return {names[p]: each for each in optimizers for group in each.param_groups for p in group["params"]}

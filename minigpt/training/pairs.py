@@ -13,8 +13,8 @@ from minigpt.models.device import autocast
 from minigpt.models.encoder_decoder import PADDING, EncoderDecoder
 from minigpt.settings import TrainConfig
 from minigpt.text.pairs import PairIds
-from minigpt.training.distributed import ALONE, Ranks
 from minigpt.training.evaluate import Evaluation
+from minigpt.training.ranks import ALONE, Ranks
 from minigpt.training.step import mixed
 
 _SORTED = 32  # batches' pairs are sorted by length together, so that little of a batch is padding

@@ -22,9 +22,9 @@ from minigpt.text.corpus import Corpus
 from minigpt.text.records import TextSource
 from minigpt.text.shards import TokenData
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.training.distributed import Ranks
 from minigpt.training.finetune import Base, begun_with
 from minigpt.training.plan import Plan
+from minigpt.training.ranks import Ranks
 from minigpt.training.run import build_model
 
 

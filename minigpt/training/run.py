@@ -21,11 +21,11 @@ from minigpt.settings import Choices
 from minigpt.settings.model import NAMES
 from minigpt.text.pairs import labels_of, pairs_within
 from minigpt.text.shards import Ids, validation_byte_counts
-from minigpt.training.distributed import ALONE, Ranks
 from minigpt.training.evaluate import unigram_loss
 from minigpt.training.finetune import freeze
 from minigpt.training.loop import Trainer
 from minigpt.training.plan import Plan
+from minigpt.training.ranks import ALONE, Ranks
 from minigpt.training.schedule import evaluation_steps, is_out_of_patience, snapshot_steps
 from minigpt.training.step import merge_parents
 from minigpt.versions import version

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from minigpt.errors import ConfigError, named
 from minigpt.models.device import autocast
@@ -17,7 +16,8 @@ from minigpt.models.kinds import Model
 from minigpt.settings import TrainConfig
 from minigpt.text.shards import Ids
 from minigpt.text.tokenizer import Tokenizer
-from minigpt.training.distributed import Ranks, full
+from minigpt.training.optim import Optimizer
+from minigpt.training.ranks import Ranks, full
 
 Loss = Callable[..., Tensor]  # called with a batch
 NewLoss = Callable[[nn.Module, torch.device, TrainConfig], Loss]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from minigpt.settings import TrainConfig
-from minigpt.training.distributed import ALONE, Ranks
+from minigpt.training.ranks import ALONE, Ranks
 from minigpt.training.step import Batches
 
 IDS = np.arange(410, dtype=np.uint16)  # each id is its place

@@ -28,9 +28,10 @@ from minigpt.models.kinds import give_positions
 from minigpt.settings import Choices, ModelConfig, TrainConfig
 from minigpt.text.corpus import Corpus
 from minigpt.text.shards import TokenData
-from minigpt.training.distributed import ALONE, Ranks, _Replicas, _Shards, join
+from minigpt.training.distributed import _Replicas, _Shards, join
 from minigpt.training.loop import Trainer
 from minigpt.training.plan import make_plan
+from minigpt.training.ranks import ALONE, Ranks
 from minigpt.training.resume import _shared_ids
 from minigpt.training.run import build_model, model_card, run, run_info
 from minigpt.training.step import random_batch

@@ -59,9 +59,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Levers]:
 @pytest.mark.torch
 def test_without_a_lever_the_steps_are_minigpts_own(lab: Levers) -> None:
     from minigpt.settings import TrainConfig
-    from minigpt.training.distributed import ALONE
     from minigpt.training.optim import build_optimizers
     from minigpt.training.pace import adamw_rate
+    from minigpt.training.ranks import ALONE
     from minigpt.training.schedule import learning_rate
     from minigpt.training.step import AutogradStep, Batches, loss_function, mixed
 

@@ -15,10 +15,10 @@ from minigpt.models.train_library import train_library
 from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.shards import TokenData
 from minigpt.training import lesson
-from minigpt.training.distributed import ALONE
 from minigpt.training.loop import Trainer
 from minigpt.training.native_step import NativeStep, _shared, is_native_step
 from minigpt.training.optim import JORDAN, MINIMAX, Muon, build_optimizers
+from minigpt.training.ranks import ALONE
 
 pytestmark = pytest.mark.skipif(
     train_library() is None and shutil.which("cc") is None, reason="train.c was not compiled, without a C compiler"

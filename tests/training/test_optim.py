@@ -1,6 +1,9 @@
-"""Muon against torch's own, matrix by matrix; which parameter goes to which optimizer; what is remembered."""
+"""Muon and AdamW against torch's own; which parameter goes to which optimizer; what a training does not import."""
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +11,7 @@ import torch
 from minigpt.errors import ConfigError
 from minigpt.models.gpt import GPT
 from minigpt.settings import TrainConfig
-from minigpt.training.optim import JORDAN, MINIMAX, Muon, build_optimizers, orthogonalised
+from minigpt.training.optim import JORDAN, MINIMAX, AdamW, Muon, build_optimizers, orthogonalised
 
 
 def with_gradients(model: GPT, seed: int) -> None:
@@ -61,6 +64,46 @@ def test_muon_equals_torchs_one_matrix_at_a_time_with_q_k_and_v_apart() -> None:
     for (name, i), parameter in zip(parts, theirs, strict=True):
         mine = ours[name].chunk(3 if "c_attn" in name else 1, 1)[i].mT
         torch.testing.assert_close(mine, parameter, atol=3e-3, rtol=0)  # torch's rounds run in bfloat16 too
+
+
+def test_adamw_equals_torchs() -> None:
+    generator = torch.Generator().manual_seed(2)
+    ours = [torch.randn(shape, generator=generator) for shape in ((30, 16), (16,), (5,))]
+    theirs = [parameter.clone() for parameter in ours]
+    sides = [
+        kind([{"params": each[:1], "weight_decay": 0.1}, {"params": each[1:], "weight_decay": 0.0}], **settings)
+        for kind, each, settings in (
+            (AdamW, ours, {"lr": 0.01, "betas": (0.9, 0.95), "eps": 1e-8}),
+            (torch.optim.AdamW, theirs, {"lr": 0.01, "betas": (0.9, 0.95), "fused": True}),
+        )
+    ]
+    for _ in range(3):
+        for mine, other in zip(ours[:2], theirs[:2], strict=True):  # the last one has no gradient
+            mine.grad = torch.randn(mine.shape, generator=generator)
+            other.grad = mine.grad.clone()
+        for optimizer in sides:
+            optimizer.step()
+    for mine, other in zip(ours, theirs, strict=True):
+        assert torch.equal(mine, other)
+        assert {**sides[0].state[mine]}.keys() == {**sides[1].state[other]}.keys()
+
+
+@pytest.mark.parametrize("flags", [["--layers", "1"], ["--model", "lstm"], ["--precision", "mixed"]])
+def test_a_training_imports_neither_torchs_compiler_nor_its_sharding(tmp_path: Path, flags: list[str]) -> None:
+    (tmp_path / "text.txt").write_text("to be or not to be, that is the question\n" * 40)
+    script = (
+        "import sys\n"
+        "from minigpt.cli.app import main\n"
+        "try: main()\n"
+        "finally: print(*sorted({'torch._dynamo', 'torch.distributed.fsdp', 'sympy'} & set(sys.modules)))"
+    )
+    command = ["train", "text.txt", "--steps", "2", "--width", "16", "--context", "8", "--out", "run", "--json", *flags]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    *records, imported = done.stdout.splitlines()
+    assert len(records) == 3
+    assert imported == ""
 
 
 @pytest.mark.parametrize("rounds_in", [torch.float32, torch.bfloat16])

@@ -21,10 +21,10 @@ from minigpt.settings import Choices, ModelConfig, TextFormat, TrainConfig
 from minigpt.text.corpus import Corpus
 from minigpt.text.pairs import PairIds, read_pairs
 from minigpt.text.shards import TokenData
-from minigpt.training.distributed import Ranks
 from minigpt.training.loop import Trainer
 from minigpt.training.pairs import PairBatch, PairBatches, evaluate_pairs, pair_loss
 from minigpt.training.plan import make_plan
+from minigpt.training.ranks import Ranks
 from minigpt.training.resume import open_run
 from minigpt.training.run import build_model, model_card, run, run_info
 
