@@ -197,13 +197,18 @@ class RunLog:
     tokenizer: str | None
 
 
-def read_run(folder: Path) -> RunLog:
-    """The training log of the run in `folder`. Raises CheckpointError if there is none."""
+def check_folder(folder: Path) -> None:
+    """Raise CheckpointError if the `folder` of a run is none."""
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise CheckpointError(
             f"{escaped(str(folder))} {what}; a run's folder is needed, such as checkpoints/NAME.{near_run(folder)}"
         )
+
+
+def read_run(folder: Path) -> RunLog:
+    """The training log of the run in `folder`. Raises CheckpointError if there is none."""
+    check_folder(folder)
     records = read_log(folder)
     if not records:
         inside = sorted(path.parent.name for path in folder.glob(f"*/{LOG}"))

@@ -111,14 +111,16 @@ class _Flags(Settings):
 def history_run(flags: Any, checkpoint: Path | None, explicit: bool) -> Path:
     """The run of --history: `run` means that of `checkpoint`, or the newest.
 
-    Raises ConfigError if both are given and the checkpoint is not a model of that run.
+    Raises CheckpointError if there is no such folder, and ConfigError if both are given and the checkpoint is not a
+    model of that run.
     """
     from minigpt.checkpoint.folder import find_folder
-    from minigpt.checkpoint.runs import find_run, newest_run, run_of
+    from minigpt.checkpoint.runs import check_folder, find_run, newest_run, run_of
 
     run = find_run(flags.history)
     if run.is_dir() or str(flags.history) != "run":
         with concerning("history"):
+            check_folder(run)
             find_folder(run)
         if explicit and checkpoint is not None:
             own = run_of(find_folder(checkpoint))
