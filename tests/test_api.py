@@ -317,6 +317,13 @@ def test_training_returns_the_best_model_and_says_nothing(notes: Path, capfd: py
     assert all("." in sentence for sentence in told)
 
 
+def test_a_note_says_that_it_validates_on_what_it_trains_on(notes: Path) -> None:
+    told: list[str] = []
+    minigpt.train(notes, steps=1, val=str(notes), on_note=told.append, **TINY)
+    (note,) = [sentence for sentence in told if "both trained on and validated on" in sentence]
+    assert note.endswith("Without val=, the end of the text is held out.")
+
+
 def test_the_run_is_the_commands_own(notes: Path, request: pytest.FixtureRequest) -> None:
     here = minigpt.train(notes, steps=3, out="here", seed=5, **TINY)
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items()]

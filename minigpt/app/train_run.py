@@ -43,7 +43,7 @@ from minigpt.settings import (
 )
 from minigpt.text.arguments import few_words, opening_words
 from minigpt.text.blocks import Stages, no_progress
-from minigpt.text.corpus import Corpus, read_corpus
+from minigpt.text.corpus import Corpus, first_names, read_corpus
 from minigpt.text.pairs import BUILTIN, pairs_within, read_pairs
 from minigpt.text.translations import EXAMPLE
 from minigpt.training.evaluate import is_overfitting
@@ -337,6 +337,13 @@ class TrainRequest:
             for sentence in (*each.notes, each.separator_note, "" if each.whole else _part_was_read(each)):
                 if sentence:
                     self.note(sentence)
+        trained = {source.sha256 for source in corpus.sources}
+        both = [source.name for source in held_out.sources if source.sha256 in trained] if held_out else []
+        if both:
+            self.note(
+                f"{first_names(both)} {'is' if len(both) == 1 else 'are'} both trained on and validated on, so a text "
+                f"that is memorised looks well predicted. Without {named('val')}, the end of the text is held out."
+            )
         return corpus, held_out
 
     def _start(self, prepared: "Prepared", plan: Plan, device: torch.device) -> StartedRun:

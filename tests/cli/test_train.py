@@ -148,6 +148,17 @@ def test_char_and_validation_on_a_file(minigpt: Run, notes: str) -> None:
     assert "bits per byte on held.txt" in result.stdout
 
 
+def test_it_says_that_it_validates_on_what_it_trains_on(train: Run, notes: str) -> None:
+    Path("texts").mkdir()
+    Path("texts/same.txt").write_bytes(Path(notes).read_bytes())
+    Path("texts/other.txt").write_text("The dog sat here, not there.\n" * 5)
+    said = {val: " ".join(train("--val", val).stderr.split()) for val in (notes, "texts", "texts/other.txt")}
+    both = "both trained on and validated on, so a text that is memorised looks well predicted."
+    assert f"note: {notes} is {both} Without --val, the end of the text is held out." in said[notes]
+    assert f"note: texts/same.txt is {both}" in said["texts"]
+    assert both not in said["texts/other.txt"]
+
+
 def test_without_validation_it_says_that_the_latest_is_kept(train: Run) -> None:
     result = train("--val-fraction", "0", "--learning-rate", "0.01", steps=20)
     assert "the latest model is kept" in result.stderr
