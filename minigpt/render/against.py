@@ -2,62 +2,27 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from operator import attrgetter
 from pathlib import Path
 
 from rich.text import Text
 
-from minigpt.render.candidates import PERCENT, adds_up, other_names, question
+from minigpt.render.candidates import Side, adds_up, question, side_by_side
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face, each
 from minigpt.render.screen import Screen
 from minigpt.render.style import Symbols, fit_end, or_dash, percent, quantity, safe_text, token_label
-from minigpt.render.table import Bar, Column, Listing, Part
+from minigpt.render.table import Column, Listing, Part
 from minigpt.text.records import Token
 from minigpt.views import against
-from minigpt.views.against import ComparedNext, ComparedSpan, ComparedTally, ComparedText, ComparedToken
+from minigpt.views.against import ComparedNext, ComparedSpan, ComparedTally, ComparedText
 from minigpt.views.view import Answer
-
-_SHORTEST_BAR = 6  # cells with a gap
-_SHORTEST_OTHER = 12  # cells for `other 50,257`
 
 
 def compared_next_table(record: ComparedNext, after: str, names: tuple[str, str], screen: Screen) -> Iterator[Part]:
     """Both models' probabilities of the most likely tokens of either. `names`: of the two models."""
-    symbols = screen.symbols
-    width = max([5, *(cell_len(token_label(token, symbols)) for token in record.tokens)])
-    width = min(width, screen.width // 5)
-    side = (screen.width - width - 1) // 2  # cells for a model
-    ranks = max(len(f"#{rank}") for token in record.tokens for rank in (token.rank, token.other_rank)) + 1
-    if side < PERCENT + ranks or width + side < PERCENT + ranks + _SHORTEST_OTHER:
-        ranks = 0  # there is no room for them
-    drawn = side - PERCENT - ranks
-    drawn = 0 if drawn < _SHORTEST_BAR else drawn
-    most = max((max(t.raw_prob, t.other_raw_prob) for t in record.tokens), default=1.0) or 1.0
-
-    def model(name: str, prefix: str, rest: float) -> Iterator[Column[ComparedToken]]:
-        share, rank = attrgetter(f"{prefix}raw_prob"), attrgetter(f"{prefix}rank")
-
-        def numbers(token: ComparedToken) -> str:
-            return percent(share(token)) + (f"#{rank(token)}".rjust(ranks) if ranks else "")
-
-        if drawn:
-            yield Column("", drawn, lambda t: Bar(share(t) / most, symbols), left=True, style="cyan")
-        heading = fit_end(name, min(cell_len(name), side - 2), symbols)
-        yield Column(heading, side - drawn, numbers, feet=(percent(rest) + " " * ranks,), title=name)
-
-    columns = [
-        Column[ComparedToken]("token", width + 1, lambda token: token_label(token, symbols), left=True, gap=1),
-        *model(names[0], "", record.rest_raw_prob),
-        *model(names[1], "other_", record.rest_other_raw_prob),
-    ]
-    yield Listing(
-        columns=columns,
-        rows=record.tokens,
-        screen=screen,
-        caption="The likeliest next tokens of either model",
-        feet=(other_names(record.rest),),
-    )
+    sides = Side(names[0], "", record.rest_raw_prob), Side(names[1], "other_", record.rest_other_raw_prob)
+    caption = "The likeliest next tokens of either model"
+    yield side_by_side(record.tokens, sides, record.rest, screen, caption=caption)
     yield from _next_captions(record, after, names, screen)
 
 

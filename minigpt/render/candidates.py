@@ -1,23 +1,28 @@
-"""Lists of candidates for one token: what may come next, and the stages of one sampling step."""
+"""Lists of candidates for one token: what may come next, alone or side by side, and the stages of a sampling step."""
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
+from typing import Any
 
 from rich.text import Text
 
+from minigpt.render.cells import cell_len
 from minigpt.render.face import Face, each
 from minigpt.render.machine import write_csv
 from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, following, percent, quantity, token_label
+from minigpt.render.style import Symbols, fit_end, following, percent, quantity, token_label
 from minigpt.render.table import Column, Listing, Part, Table, bar_column, token_column
 from minigpt.render.text_page import text_section
 from minigpt.sampling.records import Candidate, Other, Stage, StepRecord
 from minigpt.settings import FILTERS
+from minigpt.text.records import Token
 from minigpt.views import probs
 
 PERCENT = 9  # cells for `100.00 %` and a gap
+_SHORTEST_OTHER = 13  # cells for ` other 50,257`
 _NOTHING = Other(count=0, raw_prob=0.0, prob=0.0)
 
 
@@ -104,6 +109,54 @@ def next_token_table(record: StepRecord, after: str, screen: Screen) -> Iterator
     yield screen.caption(
         f"vocabulary {counted(record):,}", entropy(record), adds_up("shown", raw_shown(record), other.raw_prob)
     )
+
+
+# --- two distributions side by side
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of two distributions after the same text: its name, and the probability of all tokens that are not listed.
+
+    `prefix`: how the names of its numbers begin, in the record of a token.
+    """
+
+    name: str
+    prefix: str
+    other: float
+
+    def columns(self, tokens: Sequence[Token], longest: float, screen: Screen) -> Iterator[Column[Any]]:
+        """A bar, whose full length is `longest`, the raw probability and, where there is room, the rank."""
+        share, rank = attrgetter(f"{self.prefix}raw_prob"), attrgetter(f"{self.prefix}rank")
+        heading = fit_end(self.name, min(cell_len(self.name), max(13, screen.width // 5)), screen.symbols)
+        yield bar_column(screen, lambda token: share(token) / longest)
+        yield Column(
+            heading,
+            max(PERCENT, cell_len(heading) + 2),
+            lambda token: percent(share(token)),
+            feet=(percent(self.other),),
+            title=self.name,
+        )
+        yield Column("", 0, lambda token: f"#{rank(token)}", drop=1, style="dim", gap=1, title="rank")
+
+
+def side_by_side(
+    tokens: Sequence[Token],
+    sides: tuple[Side, Side],
+    others: int,
+    screen: Screen,
+    *,
+    caption: str,
+    more: Sequence[Column[Any]] = (),
+) -> Listing[Any]:
+    """A row for each of `tokens`, with its numbers in both distributions, then `more` columns. `others`: not listed."""
+    shares = [attrgetter(f"{side.prefix}raw_prob")(token) for side in sides for token in tokens]
+    widest = max((cell_len(token_label(token, screen.symbols)) for token in tokens), default=0)
+    cells = max(_SHORTEST_OTHER, min(widest + 1, screen.width // 4))
+    names = replace(token_column(screen, gap=1, least=_SHORTEST_OTHER), cells=cells)
+    numbers = [column for side in sides for column in side.columns(tokens, max(shares, default=0.0) or 1.0, screen)]
+    feet = (other_names(others),)
+    return Listing(columns=[names, *numbers, *more], rows=tokens, screen=screen, caption=caption, feet=feet)
 
 
 # --- one sampling step

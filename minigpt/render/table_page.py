@@ -39,7 +39,7 @@ def _table(listing: Listing[Any]) -> dict[str, Any]:
             rows.append([_cell(column, row, "th" if i == naming else "td") for i, column in enumerate(columns)])
     return {
         "caption": listing.caption,
-        "columns": [{"text": column.title or column.heading, "left": column.left} for column in columns],
+        "columns": [{"text": column.title or column.heading, "classes": _classes(column)} for column in columns],
         "rows": rows,
         "feet": [_foot(columns, number, names[0]) for number, names in enumerate(listing.feet) if names],
     }
@@ -48,14 +48,19 @@ def _table(listing: Listing[Any]) -> dict[str, Any]:
 def _cell(column: Column[Any], row: Any, tag: str = "td") -> dict[str, Any]:
     cell = column.text(row)
     style = column.style(row) if callable(column.style) else column.style
-    classes = " ".join(sorted(style_classes(style) | ({"left"} if column.left else set())))
-    known = _DATA | {"tag": tag, "classes": classes}
+    known = _DATA | {"tag": tag, "classes": _classes(column, style)}
     if isinstance(cell, Bar):
         return known | {"bar": _bar(cell)}
     if isinstance(cell, Course):
         return known | {"course": _course(cell)}
     text = str(cell(_ENDLESS) if callable(cell) else cell)
     return known | {"text": text.rstrip() if column.left else text.strip()}
+
+
+def _classes(column: Column[Any], style: str = "") -> str:
+    """Those of a cell in this style, or of the heading."""
+    known = {"dim": column.style == "dim", "left": column.left}
+    return " ".join(sorted(style_classes(style) | {name for name, holds in known.items() if holds}))
 
 
 def _bar(bar: Bar) -> dict[str, Any]:
@@ -80,5 +85,8 @@ def _course(course: Course) -> dict[str, Any]:
 def _foot(columns: Sequence[Column[Any]], number: int, name: str) -> dict[str, Any]:
     """The row of all others: its name across the columns that have no foot, then the feet."""
     first = next(i for i, column in enumerate(columns) if column.feet)
-    cells = [column.feet[number].strip() if column.feet else "" for column in columns[first:]]
+    cells = [
+        {"text": column.feet[number].strip() if column.feet else "", "classes": _classes(column)}
+        for column in columns[first:]
+    ]
     return {"name": name, "across": first, "cells": cells}

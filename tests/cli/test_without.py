@@ -68,8 +68,8 @@ def test_a_page_holds_the_table(inspect: Run) -> None:
     result = inspect(HOSTILE, "--without", "layer 1 mlp", "--html", "a.html")
     assert result.exit_code == 0, result.stderr
     text = Path("a.html").read_text("utf-8")
-    assert 'data-view="without"' in text
-    assert '<table class="parts lists">' in text
+    assert 'data-view="tables"' in text
+    assert '<table class="listing">' in text
     assert not {"\x1b", "\u202e"} & set(text)
 
 

@@ -10,10 +10,11 @@ from browser import Browser
 from rich.cells import cell_len
 
 from minigpt.models.parts import Part
-from minigpt.render.html import page
+from minigpt.render.html import Section, page
 from minigpt.render.screen import Screen
 from minigpt.render.style import ASCII, UNICODE, Symbols
-from minigpt.render.without import changed_section, changed_table
+from minigpt.render.without import FACES, changed_table
+from minigpt.views.view import Answer
 from minigpt.views.without import ChangedNext, ChangedOther, ChangedToken, LeftOut
 
 ROWS = [(" mat", 0.214, 0.0612, -1.81), (" <b>", 0.1242, 0.3, 1.27), ("\x1b[31m", 0.05, 0.05, -0.001),
@@ -45,15 +46,23 @@ def record(rows: Sequence[tuple[str | None, float, float, float]] = ROWS, unseen
     )  # fmt: skip
 
 
+def printed(record: ChangedNext, after: str, screen: Screen) -> str:
+    return "\n".join(map(str, changed_table(record, after, screen)))
+
+
+def section(record: ChangedNext, after: str) -> Section:
+    return FACES[0].on_page(Answer(records=(record,), text=after))
+
+
 @pytest.mark.parametrize("width", [40, 80, 160])
 def test_golden_without(width: int, golden: Callable[[str, str], None]) -> None:
-    golden(f"without_{width}", str(changed_table(record(unseen=1200), "The cat sat on the", Screen(width))))
+    golden(f"without_{width}", printed(record(unseen=1200), "The cat sat on the", Screen(width)))
 
 
 @pytest.mark.parametrize("symbols", [UNICODE, ASCII], ids=["unicode", "ascii"])
 @pytest.mark.parametrize("width", range(40, 101, 3))
 def test_every_number_is_shown_and_no_line_is_too_wide(width: int, symbols: Symbols) -> None:
-    text = str(changed_table(record(), "The cat sat on the", Screen(width, symbols)))
+    text = printed(record(), "The cat sat on the", Screen(width, symbols))
     assert max(map(cell_len, text.split("\n"))) <= width
     for number in ("21.40 %", "6.12 %", "<0.01 %", "-1.81", "+1.27", "+0.00", "-86.37", "+123.45", "other 50,251"):
         assert number in text.replace("other (50,251 tokens)", "other 50,251")
@@ -66,24 +75,24 @@ def test_every_number_is_shown_and_no_line_is_too_wide(width: int, symbols: Symb
 
 
 def test_zero_and_a_token_alone_are_told() -> None:
-    told = str(changed_table(replace(record(), ablation="zero", left_out=()), "", Screen(100)))
+    told = printed(replace(record(), ablation="zero", left_out=()), "", Screen(100))
     assert "changed: layer 2 head 3, layer 1 mlp set to zero\n" in told
-    assert "set to" not in str(changed_table(replace(record(), parts=()), "", Screen(100)))
+    assert "set to" not in printed(replace(record(), parts=()), "", Screen(100))
 
 
 def test_where_all_tokens_are_listed_there_are_no_others() -> None:
     whole = replace(record(), other=ChangedOther(count=0, raw_prob=0.0, changed_raw_prob=0.0))
-    assert str(changed_table(whole, "", Screen(80))).split("\n")[7].startswith(" next token")
-    assert "other (" not in page("", [changed_section("", whole, "")])
+    assert printed(whole, "", Screen(80)).split("\n")[7].startswith(" next token")
+    assert "other (" not in page("", [section(whole, "")])
 
 
 def test_a_page_has_it_as_a_table() -> None:
-    text = page("A page", [changed_section("Without", record(), "The <cat>")])
-    assert text.count("<tr>") == 1 + len(ROWS)
-    assert text.count('<tr class="other">') == 1
-    cells = [re.sub("<[^>]*>", "|", row) for row in re.findall("<tr.*</tr>", text)]
-    assert re.sub(r"\|+", "|", cells[1]) == "|␣mat|1|21.40 %|50,257|6.12 %|-1.81|"
-    assert 'after “<span class="prompt">The &lt;cat&gt;</span>”' in text
+    text = page("A page", [section(record(), "The <cat>")])
+    assert text.count("<tr>") == 1 + len(ROWS) + 1
+    assert text.count("<tfoot>") == 1
+    cells = [re.sub("<[^>]*>", "|", row) for row in re.findall("<tr>.*?</tr>", text, re.DOTALL)]
+    assert re.sub(r"[|\s]+(?=[|])", "", cells[1]) == "|␣mat|21.40 %|#1|6.12 %|#50257|-1.81|"
+    assert "next token after “The &lt;cat&gt;”" in text
     assert "␣&lt;b&gt;" in text
     assert "<b>" not in text
     assert "\x1b" not in text
@@ -93,12 +102,12 @@ def test_a_page_has_it_as_a_table() -> None:
 @pytest.mark.parametrize("width", [360, 400, 1280])
 def test_the_table_fits_into_a_window(browser: Browser, width: int, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
-    path.write_text(page("A page", [changed_section("Without", record(), "The cat")]), "utf-8")
+    path.write_text(page("A page", [section(record(), "The cat")]), "utf-8")
     for dark in (False, True):
         browser.open(path, width=width, dark=dark)
         assert browser["document.documentElement.scrollWidth"] <= width
         assert browser["(({scrollWidth, clientWidth}) => scrollWidth <= clientWidth)(document.querySelector('.wide'))"]
-        bars = browser["[...document.querySelectorAll('svg.share')].map(bar => bar.getBoundingClientRect().width)"]
+        bars = browser["[...document.querySelectorAll('svg.drawn')].map(bar => bar.getBoundingClientRect().width)"]
         assert all(bar > 9 for bar in bars) if width > 400 else not any(bars)  # what repeats a number gives way
         assert browser.complaints() == []
         assert browser.requests() == [path.as_uri()]
