@@ -52,7 +52,6 @@ PURPOSES = {
     "panels.html": "The panels of a comparison, drawn.",
     "printed.html": "What a terminal shows.",
     "printed_fragment.html": "What a terminal shows, for notebooks.",
-    "step_fragment.html": "The table of one step, for notebooks.",
     "text.html": "The frame of a text and its panel.",
     "text_fragment.html": "A text in colours, for notebooks.",
 }

@@ -1,12 +1,12 @@
 """How a notebook shows a record: as HTML without scripts, or as text outside a notebook."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.text import Text
 
 from minigpt.records import Record
-from minigpt.render.candidates import entropy, other_names, step_table
+from minigpt.render.candidates import entropy, step_table
 from minigpt.render.heat import SCALES
 from minigpt.render.html import fragment, printed_parts, running_text
 from minigpt.render.screen import Screen
@@ -27,9 +27,9 @@ class Shown:
         self._records, self._after = records, after
 
     def _repr_html_(self) -> str:
-        if not all(isinstance(record, StepRecord) for record in self._records):
-            return fragment("printed_fragment.html", parts=list(printed_parts(self._lines())))
-        return step_html(self._records[0]) if len(self._records) == 1 else text_html(self._records)
+        if len(self._records) > 1 and all(isinstance(record, StepRecord) for record in self._records):
+            return text_html(self._records)
+        return fragment("printed_fragment.html", parts=list(printed_parts(self._lines())))
 
     def __repr__(self) -> str:
         return "\n".join(line.plain for line in self._lines())
@@ -39,8 +39,8 @@ class Shown:
         if not self._records:
             return []
         kind = type(self._records[0])
-        if kind is StepRecord:
-            return [step_table(record, Screen()) for record in self._records]
+        if kind is StepRecord and self._records[0].token is not None:
+            return [part for record in self._records for part in _step(record, Screen())]
         face = next((face for face in every_face() if face.view.record is kind), None)
         if face is None:
             raise TypeError(f"there is no table for a {kind.__name__}")
@@ -64,25 +64,11 @@ def _as_html(record: Record) -> str:
 Record.as_html = _as_html
 
 
-def step_html(record: StepRecord) -> str:
-    """The table of one step: its candidates, all others summed, and the total."""
-    most = max((max(c.raw_prob, c.prob) for c in record.candidates), default=1.0) or 1.0
-    rows = [
-        {
-            "rank": f"{c.rank:,}",
-            "chosen": record.token is not None and c.id == record.token.id,
-            "label": token_label(c),
-            "width": f"{100 * (c.raw_prob if c.cut_by else c.prob) / most:.2f}",
-            "raw": percent(c.raw_prob),
-            "drawn": f"cut by {c.cut_by}" if c.cut_by else percent(c.prob),
-        }
-        for c in record.candidates
-    ]
-    rest, other = record.other, None
-    if rest is not None and rest.count:
-        other = {"label": other_names(rest.count)[0], "raw": percent(rest.raw_prob), "drawn": percent(rest.prob)}
-    stages = " → ".join(f"{stage.name} {stage.value:g}: {stage.kept:,} left" for stage in record.stages)
-    return fragment("step_fragment.html", rows=rows, other=other, stages=stages, caption=_caption(record))
+def _step(record: StepRecord, screen: Screen) -> Iterator[Text]:
+    """The table of a token that was drawn or read, and its surprisal."""
+    yield step_table(record, screen)
+    if record.surprisal_bits is not None:
+        yield screen.caption(_surprisal(record))
 
 
 def text_html(records: Sequence[StepRecord]) -> str:
@@ -95,16 +81,16 @@ def text_html(records: Sequence[StepRecord]) -> str:
     return fragment("text_fragment.html", tokens=tokens)
 
 
-def _caption(record: StepRecord) -> str:
-    surprisal = "" if record.surprisal_bits is None else f"surprisal {record.surprisal_bits:.2f} bits"
-    return " · ".join(filter(None, (surprisal, entropy(record)))) or "no context: not predicted"
+def _surprisal(record: StepRecord) -> str:
+    return f"surprisal {record.surprisal_bits:.2f} bits"
 
 
 def _title(record: StepRecord, token: Token) -> str:
     if record.chosen is None:
         return f"{token_label(token)}: no context, not predicted"
     likely = ", ".join(f"{token_label(c)} {percent(c.raw_prob, 1)}" for c in record.candidates[:3])
-    return f"{token_label(token)}: {_caption(record)} · rank {record.chosen.rank:,} · most likely: {likely}"
+    about = " · ".join(filter(None, (_surprisal(record), entropy(record), f"rank {record.chosen.rank:,}")))
+    return f"{token_label(token)}: {about} · most likely: {likely}"
 
 
 def _tint(record: StepRecord) -> float:

@@ -51,12 +51,14 @@ def hostile(record: StepRecord) -> StepRecord:
 def test_a_record_shows_itself(step: StepRecord) -> None:
     tags = Tags(step._repr_html_())
     assert tags.open == []
-    assert tags.tags.count("tr") == 9  # heading, seven candidates, all others
-    assert "▸ 2" in tags.text
+    assert set(tags.tags) == {"pre", "span"}
+    assert tags.text.strip("\n") == repr(show(step))
+    assert "▸   2" in tags.text
     assert "<E2 80>" in tags.text
-    assert "cut by top-p" in tags.text
+    assert "cut" in tags.text
     assert "other (4,089 tokens)" in tags.text
-    assert "temperature 0.8: 4,096 left → top-k 6: 6 left" in tags.text
+    assert "temp. 0.8  top-k 6" in tags.text
+    assert "surprisal 3.01 bits" in tags.text
 
 
 def test_an_open_question_has_probabilities_alone(lecture: StepRecord) -> None:
@@ -84,7 +86,7 @@ def test_hostile_tokens_are_letters(step: StepRecord) -> None:
     for html in (hostile(step)._repr_html_(), show([hostile(step)] * 2)._repr_html_()):
         tags = Tags(html)
         assert "script" not in tags.tags
-        assert "<script>alert(1)</script>\"'<NUL><U+202E>" in tags.text
+        assert "<script>alert(1)</script" in tags.text
         assert not set("\x00\u202e") & set(html)
 
 
@@ -153,13 +155,10 @@ def test_without_a_text_before_no_caption_names_one(lecture: StepRecord) -> None
         assert "“" not in bare
 
 
-# The rules of JupyterLab 4.6 that reach a table or a <pre> in an output, from @jupyterlab/rendermime's base.css.
+# The rules of JupyterLab 4.6 that reach a <pre> in an output, from @jupyterlab/rendermime's base.css.
 JUPYTERLAB = {
     "pre": {"font-family": "var(--jp-code-font-family)", "font-size": "inherit", "white-space": "pre-wrap",
             "line-height": "var(--jp-code-line-height)"},
-    "table": {"font-size": "var(--jp-ui-font-size1)", "table-layout": "fixed", "border-collapse": "collapse",
-              "margin": "auto"},
-    "cell": {"white-space": "normal", "text-align": "right", "padding": "0.5em"},
 }  # fmt: skip
 
 
@@ -169,19 +168,7 @@ def styles(html: str, tag: str) -> list[dict[str, str]]:
     return [dict(part.split(": ", 1) for part in (match[1] if match else "").split("; ") if part) for match in found]
 
 
-def test_a_notebooks_own_rules_for_tables_are_answered_inline(step: StepRecord) -> None:
-    html = step._repr_html_()
-    (table,) = styles(html, "table")
-    assert JUPYTERLAB["table"].keys() <= table.keys()
-    assert table["font-family"].endswith("monospace")
-    cells = [*styles(html, "td"), *styles(html, "th")]
-    assert len(cells) > 40
-    for cell in cells:
-        assert JUPYTERLAB["cell"].keys() <= cell.keys()
-        assert (cell["white-space"], cell["font-family"]) == ("pre", "inherit")
-
-
-def test_so_are_those_for_what_a_terminal_shows_and_for_a_text(step: StepRecord, lecture: StepRecord) -> None:
+def test_a_notebooks_own_rules_are_answered_inline(step: StepRecord, lecture: StepRecord) -> None:
     grid = AttentionGrid(layer=1, head=None, tokens=lecture.candidates[:1], weights=((1.0,),), scores=((0.0,),))
     (pre,) = styles(grid._repr_html_(), "pre")
     assert JUPYTERLAB["pre"].keys() <= pre.keys()
