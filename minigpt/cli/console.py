@@ -14,8 +14,7 @@ from minigpt.cli.signals import signals_raise
 from minigpt.errors import Spelling, as_flag, bounded, spelled
 from minigpt.launch import launched_rank
 from minigpt.render.progress import WorkDisplay
-from minigpt.render.screen import Screen
-from minigpt.render.style import safe_text
+from minigpt.render.style import Screen, safe_text
 
 
 @dataclass

@@ -14,7 +14,7 @@ from minigpt.cli.flags import command, json_flag
 from minigpt.errors import named
 from minigpt.render.machine import to_json
 from minigpt.render.plot import check_picture, loss_picture, loss_plot, picture_format
-from minigpt.render.screen import Screen
+from minigpt.render.style import Screen
 from minigpt.settings import CurveSettings, require
 from minigpt.training.curves import run_curves
 from minigpt.training.records import LossCurves

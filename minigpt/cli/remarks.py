@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from minigpt.checkpoint.runs import FINISHED, RUN, RunInfo, fitted_steps, is_untrained, read_run_info
 from minigpt.cli.console import note, running, stderr
 from minigpt.errors import CheckpointError, named
-from minigpt.render.screen import Screen
-from minigpt.render.style import quantity
+from minigpt.render.style import Screen, quantity
 from minigpt.render.tokenization import boundary_note, boundary_tables
 from minigpt.settings import DEFAULT_MINUTES, TrainConfig, require
 from minigpt.views.probs import next_token

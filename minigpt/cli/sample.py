@@ -22,8 +22,7 @@ from minigpt.render.pair_scores import beam_table
 from minigpt.render.progress import WorkDisplay, redraws
 from minigpt.render.replay import replay_caption, replay_finding, rescoring_table
 from minigpt.render.scores import sample_caption
-from minigpt.render.screen import Screen
-from minigpt.render.style import quantity, safe_text, symbols_for
+from minigpt.render.style import Screen, quantity, safe_text, symbols_for
 from minigpt.sampling.records import Rescoring, SampleEnd
 from minigpt.settings import (
     AskedFilters,

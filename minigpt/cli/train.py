@@ -21,8 +21,7 @@ from minigpt.cli.signals import stop_signals, write_nowhere
 from minigpt.render.machine import to_json
 from minigpt.render.progress import TrainDisplay, stopped_early
 from minigpt.render.runs import best_of_each, plan_table, reasons
-from minigpt.render.screen import Screen
-from minigpt.render.style import byte_count, compact, quantity
+from minigpt.render.style import Screen, byte_count, compact, quantity
 from minigpt.settings import PAIR_MODELS, PLANNED, Choices, Length, Output, TextSettings, TrainConfig, TrainMachine
 from minigpt.settings.model import NAMES
 from minigpt.training.records import Logged, Overfitting, ShortSample

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, percent, quantity, token_label, visible
+from minigpt.render.style import Screen, Symbols, percent, quantity, token_label, visible
 from minigpt.sampling.records import Candidate
 from minigpt.text.records import Token
 

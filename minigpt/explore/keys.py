@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from minigpt.render.cells import cell_len
-from minigpt.render.screen import Screen
-from minigpt.render.style import UNICODE, Symbols
+from minigpt.render.style import UNICODE, Screen, Symbols
 from minigpt.settings import FILTERS, SampleConfig
 
 KEYS = {  # by mode

@@ -12,8 +12,19 @@ from minigpt.explore.session import Session
 from minigpt.render.candidates import entropy, fewer_candidates, step_table
 from minigpt.render.cells import cell_len, unmeasured, wrapped
 from minigpt.render.heat import SCALES, UNKNOWN, heat_legend
-from minigpt.render.screen import WIDEST, Screen
-from minigpt.render.style import UNICODE, Symbols, fit, fit_end, percent, quantity, safe_text, token_label, visible
+from minigpt.render.style import (
+    UNICODE,
+    WIDEST,
+    Screen,
+    Symbols,
+    fit,
+    fit_end,
+    percent,
+    quantity,
+    safe_text,
+    token_label,
+    visible,
+)
 from minigpt.sampling.records import StepRecord
 from minigpt.sampling.tree import TokenTree
 from minigpt.text.records import Token

@@ -9,8 +9,7 @@ from rich.text import Text
 from minigpt.render.candidates import Side, adds_up, question, side_by_side
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face, each
-from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, fit_end, or_dash, percent, quantity, safe_text, token_label
+from minigpt.render.style import Screen, Symbols, fit_end, or_dash, percent, quantity, safe_text, token_label
 from minigpt.render.table import Column, Listing, Part
 from minigpt.text.records import Token
 from minigpt.views import against

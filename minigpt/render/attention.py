@@ -12,9 +12,9 @@ from minigpt.render.cells import cell_len
 from minigpt.render.face import Face, each
 from minigpt.render.html import Section
 from minigpt.render.machine import write_alignment, write_grid, write_rows
-from minigpt.render.screen import Screen
 from minigpt.render.style import (
     UNICODE,
+    Screen,
     Symbols,
     bytes_label,
     fit,

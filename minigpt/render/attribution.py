@@ -7,8 +7,7 @@ from rich.text import Text
 from minigpt.render.candidates import explained
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face, each
-from minigpt.render.screen import Screen
-from minigpt.render.style import quantity, signed_bits, token_label
+from minigpt.render.style import Screen, quantity, signed_bits, token_label
 from minigpt.render.table import Bar, Column, Listing, Part
 from minigpt.views import attribution
 from minigpt.views.attribution import Attribution, TokenEffect

@@ -12,8 +12,7 @@ from rich.text import Text
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face, each
 from minigpt.render.machine import write_csv
-from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, fit_end, following, percent, quantity, token_label
+from minigpt.render.style import Screen, Symbols, fit_end, following, percent, quantity, token_label
 from minigpt.render.table import Column, Listing, Part, Table, bar_column, token_column
 from minigpt.render.text_page import text_section
 from minigpt.sampling.records import Candidate, Other, Stage, StepRecord

@@ -7,8 +7,7 @@ from rich.text import Text
 
 from minigpt.render.face import Face
 from minigpt.render.machine import write_rows
-from minigpt.render.screen import Screen
-from minigpt.render.style import following, percent, visible
+from minigpt.render.style import Screen, following, percent, visible
 from minigpt.render.table import Column, Listing, Part, Table, bar_column
 from minigpt.views import choices as choices_view
 from minigpt.views.choices import Choice

@@ -14,8 +14,7 @@ from minigpt.contest.records import Comparison, Contender, Points
 from minigpt.render.cells import cell_len
 from minigpt.render.panels import NAMES, octaves, relative
 from minigpt.render.progress import LiveDisplay, progress_row
-from minigpt.render.screen import Screen
-from minigpt.render.style import byte_count, compact, duration, safe_text
+from minigpt.render.style import Screen, byte_count, compact, duration, safe_text
 from minigpt.render.table import Column, Listing, Table
 
 _SHORT = {"window": "window", "no-positions": "no pos", "one-head": "1 head", "no-attention": "no att"}

@@ -10,8 +10,7 @@ from minigpt.contest.records import Comparison, Contender, Points
 from minigpt.render.compare import comparison_caption, comparison_listing, small_share, source_lengths, y_at
 from minigpt.render.html import Section, page
 from minigpt.render.panels import NAMES, Panel, line_names, octaves, panels, relative, x_label
-from minigpt.render.screen import WIDEST, Screen
-from minigpt.render.style import compact
+from minigpt.render.style import WIDEST, Screen, compact
 from minigpt.render.table import Part
 from minigpt.render.table_page import tables_section
 

@@ -19,8 +19,8 @@ from minigpt.render.candidates import (
 )
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face, each
-from minigpt.render.screen import Screen
 from minigpt.render.style import (
+    Screen,
     Symbols,
     fit,
     fit_end,

@@ -9,8 +9,7 @@ from rich.text import Text
 from minigpt.render.cells import beside, cell_len
 from minigpt.render.face import Face
 from minigpt.render.heatmap import ROOM_ON_PAGE, HeatPicture, Reduction, heat_legend, heat_lines, heat_section, room_for
-from minigpt.render.screen import Screen
-from minigpt.render.style import fit, or_dash, quantity, signed_sparkline, token_label
+from minigpt.render.style import Screen, fit, or_dash, quantity, signed_sparkline, token_label
 from minigpt.render.table import Column, Course, Listing, Part, bar_column, token_column
 from minigpt.views import embeddings
 from minigpt.views.embeddings import Neighbour, PositionVector, TokenVector

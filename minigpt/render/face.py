@@ -8,7 +8,7 @@ from typing import Any, TextIO
 from rich.text import Text
 
 from minigpt.render.html import Section
-from minigpt.render.screen import WIDEST, Screen
+from minigpt.render.style import WIDEST, Screen
 from minigpt.render.table import Part, lines
 from minigpt.render.table_page import tables_section
 from minigpt.views.view import Answer, View

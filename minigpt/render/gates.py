@@ -10,8 +10,7 @@ from minigpt.render.cells import cell_len, resized
 from minigpt.render.face import Face
 from minigpt.render.heatmap import heat_colour
 from minigpt.render.html import Section, running_text
-from minigpt.render.screen import Screen
-from minigpt.render.style import quantity, signed_sparkline, token_label
+from minigpt.render.style import Screen, quantity, signed_sparkline, token_label
 from minigpt.render.table import Column, Table, token_column
 from minigpt.views import gates
 from minigpt.views.gates import StateStep

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from minigpt.render.screen import Screen
+from minigpt.render.style import Screen
 from minigpt.sampling.records import StepRecord
 
 COLOURS = ("green", "cyan", "yellow", "magenta", "red")  # from expected to surprising

@@ -9,8 +9,7 @@ from rich.text import Text
 
 from minigpt.render.cells import cell_len
 from minigpt.render.html import Section
-from minigpt.render.screen import Screen
-from minigpt.render.style import UNICODE, quantity, signed_sparkline
+from minigpt.render.style import UNICODE, Screen, quantity, signed_sparkline
 
 _AXIS = 6  # cells for the number of a row, and a gap
 _LABELLED = 4  # lines from one numbered row to the next

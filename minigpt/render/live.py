@@ -10,8 +10,7 @@ from rich.text import Text
 from minigpt.render.candidates import fewer_candidates, step_table
 from minigpt.render.cells import cell_len, wrapped
 from minigpt.render.heat import HeatedText, Scale, heat_legend
-from minigpt.render.screen import Screen
-from minigpt.render.style import safe_text, token_label, visible
+from minigpt.render.style import Screen, safe_text, token_label, visible
 from minigpt.sampling.records import SampleEnd, StepRecord
 
 FRAMES_PER_SECOND = 8

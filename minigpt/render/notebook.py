@@ -9,8 +9,7 @@ from minigpt.records import Record
 from minigpt.render.candidates import entropy, step_table
 from minigpt.render.heat import SCALES
 from minigpt.render.html import fragment, printed_parts, running_text
-from minigpt.render.screen import Screen
-from minigpt.render.style import percent, token_label
+from minigpt.render.style import Screen, percent, token_label
 from minigpt.render.views import every_face
 from minigpt.sampling.records import StepRecord
 from minigpt.text.records import Token

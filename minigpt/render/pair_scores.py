@@ -7,8 +7,7 @@ from rich.text import Text
 
 from minigpt.render.cells import cell_len
 from minigpt.render.scores import file_column, number
-from minigpt.render.screen import Screen
-from minigpt.render.style import or_dash, percent, quantity, quoted, safe_text, visible
+from minigpt.render.style import Screen, or_dash, percent, quantity, quoted, safe_text, visible
 from minigpt.render.table import Column, Listing, Table
 from minigpt.sampling.records import BeamTarget, LabelScore, PairScore
 

@@ -9,8 +9,7 @@ from rich.text import Text
 from minigpt.render.candidates import explained, question
 from minigpt.render.face import Face
 from minigpt.render.machine import write_rows
-from minigpt.render.screen import WIDEST, Screen
-from minigpt.render.style import or_dash, quantity, signed_bits
+from minigpt.render.style import WIDEST, Screen, or_dash, quantity, signed_bits
 from minigpt.render.table import Bar, Column, Listing, Part
 from minigpt.render.table_page import tables_section
 from minigpt.views import parts

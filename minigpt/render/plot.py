@@ -14,8 +14,7 @@ from rich.text import Text
 
 from minigpt.errors import named, needs_extra
 from minigpt.render.panels import Panel, line_names, multiples, powers, round_up, x_label
-from minigpt.render.screen import Screen
-from minigpt.render.style import UNICODE, compact, duration, fit, quantity, safe_text
+from minigpt.render.style import UNICODE, Screen, compact, duration, fit, quantity, safe_text
 from minigpt.settings import require
 from minigpt.training.records import LossCurves
 

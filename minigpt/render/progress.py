@@ -15,8 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from minigpt.checkpoint.records import TrainRecord
-from minigpt.render.screen import Screen
-from minigpt.render.style import compact, duration, quoted, safe_text
+from minigpt.render.style import Screen, compact, duration, quoted, safe_text
 from minigpt.training.records import Overfitting
 
 _PATIENCE_SECONDS = 1.0

@@ -5,8 +5,7 @@ from functools import partial
 
 from rich.text import Text
 
-from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, quantity, quoted, safe_text, token_label
+from minigpt.render.style import Screen, Symbols, quantity, quoted, safe_text, token_label
 from minigpt.render.table import Column, Table, token_column
 from minigpt.sampling.records import Candidate, Replay, RescoredToken, Rescoring
 

@@ -6,8 +6,7 @@ from rich.text import Text
 
 from minigpt.checkpoint.records import RunSummary
 from minigpt.render.cells import cell_len
-from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, byte_count, compact, duration, or_dash, quantity, safe_text, visible
+from minigpt.render.style import Screen, Symbols, byte_count, compact, duration, or_dash, quantity, safe_text, visible
 from minigpt.render.table import Column, Table
 from minigpt.settings import TrainConfig
 from minigpt.training.records import PlannedRun

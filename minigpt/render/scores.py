@@ -13,8 +13,7 @@ from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
 from minigpt.render.heat import SCALES
 from minigpt.render.machine import write_csv
-from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, fit_end, following, percent, quantity, safe_text, token_label
+from minigpt.render.style import Screen, Symbols, fit_end, following, percent, quantity, safe_text, token_label
 from minigpt.render.table import Column, Listing, Table
 from minigpt.render.text_page import text_section
 from minigpt.sampling.records import FileScore, SampleEnd, StepRecord, TextScore

@@ -1,9 +1,13 @@
-"""The style of tokens, probabilities and bits, decided here once for every table, page and stream."""
+"""The style of tokens, probabilities and bits, and the width of what is shown, decided here once for every table."""
 
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from typing import TypeVar
+
+from rich.console import Console
+from rich.text import Text
 
 from minigpt.render.cells import cell_len, end_of, is_unseen, joins, resized
 from minigpt.text.records import Token
@@ -237,3 +241,32 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+WIDEST = 100  # columns; longer bars say no more
+_STICKY = "\u00a0"  # keeps what stands on both sides on one line
+
+
+@dataclass(frozen=True)
+class Screen:
+    """The width of tables, and the characters that draw them."""
+
+    width: int = 80
+    symbols: Symbols = UNICODE
+    coloured: bool = False  # whether colours are seen
+
+    @classmethod
+    def of(cls, console: Console) -> "Screen":
+        coloured = console.color_system is not None and not console.no_color
+        return cls(min(console.width, WIDEST), symbols_for(console.encoding), coloured)
+
+    def caption(self, *parts: str) -> Text:
+        """Parts joined by dots, a space before each line, wrapped between words."""
+        rows = [""]
+        joined = f"{_STICKY}{self.symbols.dot} ".join(part for part in parts if part)
+        for word in re.sub(r"(?<=\d) (?=[%kMG])", _STICKY, joined).split(" "):
+            if rows[-1] and cell_len(f" {rows[-1]} {word}") > self.width:
+                rows.append(word)
+            else:
+                rows[-1] = f"{rows[-1]} {word}" if rows[-1] else word
+        return Text("\n".join(f" {row}" for row in rows).replace(_STICKY, " "), "dim")

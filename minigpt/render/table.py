@@ -9,8 +9,7 @@ from typing import Any, Generic, TypeVar
 from rich.text import Text
 
 from minigpt.render.cells import cell_len
-from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, bar, fit, signed_sparkline, sparkline, token_label, two_sided_bar
+from minigpt.render.style import Screen, Symbols, bar, fit, signed_sparkline, sparkline, token_label, two_sided_bar
 from minigpt.text.records import Token
 
 T = TypeVar("T")

@@ -9,8 +9,18 @@ from rich.text import Text
 from minigpt.render.candidates import PERCENT, next_token_table
 from minigpt.render.cells import beside, cell_len
 from minigpt.render.face import Face
-from minigpt.render.screen import WIDEST, Screen
-from minigpt.render.style import UNICODE, Symbols, bytes_label, fit, percent, quantity, quoted, token_label
+from minigpt.render.style import (
+    UNICODE,
+    WIDEST,
+    Screen,
+    Symbols,
+    bytes_label,
+    fit,
+    percent,
+    quantity,
+    quoted,
+    token_label,
+)
 from minigpt.render.table import Column, Listing, Part, bar_column, lines, token_column
 from minigpt.render.table_page import tables_section
 from minigpt.sampling.records import ScoredToken, StepRecord

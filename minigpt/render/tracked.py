@@ -8,8 +8,7 @@ from rich.text import Text
 from minigpt.render.cells import cell_len
 from minigpt.render.face import Face
 from minigpt.render.html import Section, text_before
-from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, fit, following, or_dash, percent, quantity, token_label
+from minigpt.render.style import Screen, Symbols, fit, following, or_dash, percent, quantity, token_label
 from minigpt.render.table import Column, Course, Listing, Part
 from minigpt.views import history
 from minigpt.views.history import HistoryRow, LayerHistoryRow, LensRow

@@ -11,8 +11,7 @@ from rich.text import Text
 from minigpt.render.candidates import Side, adds_up, question, side_by_side
 from minigpt.render.face import Face, each
 from minigpt.render.machine import write_rows
-from minigpt.render.screen import Screen
-from minigpt.render.style import Symbols, quantity, signed_bits, token_label
+from minigpt.render.style import Screen, Symbols, quantity, signed_bits, token_label
 from minigpt.render.table import Column, Part
 from minigpt.views import without
 from minigpt.views.without import ChangedNext, ChangedToken

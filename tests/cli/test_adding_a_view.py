@@ -55,7 +55,7 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from minigpt.render.face import Face
-from minigpt.render.screen import Screen
+from minigpt.render.style import Screen
 from minigpt.views import letters
 from minigpt.views.view import Answer
 

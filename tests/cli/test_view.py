@@ -4,7 +4,7 @@ import pytest
 from rich.text import Text
 
 from minigpt.cli.console import print_lines
-from minigpt.render.screen import Screen
+from minigpt.render.style import Screen
 
 
 def lines(screen: Screen) -> list[Text]:

@@ -6,8 +6,7 @@ import pytest
 from rich.cells import cell_len
 
 from minigpt.explore.game import SHARES, Round, guess_label, result, rules, score_picture, verdict
-from minigpt.render.screen import Screen
-from minigpt.render.style import UNICODE
+from minigpt.render.style import UNICODE, Screen
 from minigpt.sampling.records import Candidate
 from minigpt.text.records import Token
 

@@ -13,7 +13,7 @@ from minigpt.explore.keys import (
     settings_picture,
 )
 from minigpt.render.heat import SCALES, heat_legend
-from minigpt.render.screen import Screen
+from minigpt.render.style import Screen
 from minigpt.settings import FILTERS, FilterSpec, SampleConfig
 
 

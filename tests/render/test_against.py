@@ -7,8 +7,7 @@ import pytest
 from rich.cells import cell_len
 
 from minigpt.render.against import compared_next_table, compared_text_caption, compared_text_table
-from minigpt.render.screen import Screen
-from minigpt.render.style import ASCII, UNICODE, Symbols
+from minigpt.render.style import ASCII, UNICODE, Screen, Symbols
 from minigpt.text.records import Token
 from minigpt.views.against import ComparedNext, ComparedSpan, ComparedText, ComparedToken
 

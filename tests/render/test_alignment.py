@@ -10,8 +10,7 @@ from rich.cells import cell_len
 from minigpt.render.attention import alignment_section, alignment_table, over_words
 from minigpt.render.html import page
 from minigpt.render.machine import GRID_COLUMNS, write_alignment
-from minigpt.render.screen import Screen
-from minigpt.render.style import ASCII, UNICODE, Symbols
+from minigpt.render.style import ASCII, UNICODE, Screen, Symbols
 from minigpt.text.records import Token
 from minigpt.views.alignment import AlignmentGrid
 

@@ -8,8 +8,7 @@ import pytest
 from rich.cells import cell_len
 
 from minigpt.render.attention import grid_table, head_table, shared_word_table
-from minigpt.render.screen import Screen
-from minigpt.render.style import ASCII, UNICODE, Symbols
+from minigpt.render.style import ASCII, UNICODE, Screen, Symbols
 from minigpt.text.records import Token
 from minigpt.views.attention import AttentionGrid, HeadSummary
 from minigpt.views.shared_word import LookedAt, LookedAtWord, SharedWord, WordInContext, WordLayer

@@ -6,8 +6,7 @@ import pytest
 from rich.cells import cell_len
 
 from minigpt.render.attribution import attribution_table
-from minigpt.render.screen import Screen
-from minigpt.render.style import ASCII, UNICODE, Symbols
+from minigpt.render.style import ASCII, UNICODE, Screen, Symbols
 from minigpt.sampling.records import Candidate
 from minigpt.views.attribution import Attribution, TokenEffect
 

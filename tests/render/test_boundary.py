@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from minigpt.render.screen import Screen
-from minigpt.render.style import ASCII
+from minigpt.render.style import ASCII, Screen
 from minigpt.render.tokenization import DOUBTFUL, boundary_note, boundary_tables
 from minigpt.sampling.records import Other, ScoredToken, StepRecord
 from minigpt.views.tokenization import Boundary

@@ -10,8 +10,7 @@ import pytest
 from rich.text import Text
 
 from minigpt.render.cells import cell_len, clusters, end_of, resized, wrapped
-from minigpt.render.screen import Screen
-from minigpt.render.style import fit, fit_end, quoted, token_label, visible
+from minigpt.render.style import Screen, fit, fit_end, quoted, token_label, visible
 from minigpt.render.table import Table, token_column
 from minigpt.render.text_page import text_section
 from minigpt.sampling.records import BareToken, StepRecord

@@ -10,8 +10,7 @@ import pytest
 from rich.cells import cell_len
 
 from minigpt.render.choices import FACES, choices_table
-from minigpt.render.screen import Screen
-from minigpt.render.style import ASCII
+from minigpt.render.style import ASCII, Screen
 from minigpt.sampling.records import ScoredToken
 from minigpt.views.choices import Choice
 from minigpt.views.view import Answer

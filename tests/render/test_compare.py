@@ -8,8 +8,7 @@ from rich.cells import cell_len
 
 from minigpt.contest.records import Comparison
 from minigpt.render.compare import comparison_caption, comparison_table
-from minigpt.render.screen import Screen
-from minigpt.render.style import ASCII
+from minigpt.render.style import ASCII, Screen
 
 
 def lines(comparison: Comparison, width: int) -> list[str]:

@@ -10,8 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from minigpt.render.corpus import corpus_table, verbatim_caption, verbatim_text
-from minigpt.render.screen import Screen
-from minigpt.render.style import ASCII
+from minigpt.render.style import ASCII, Screen
 from minigpt.sampling.records import BareToken, Candidate, StepRecord
 from minigpt.text.records import CorpusText
 from minigpt.views.corpus import (

@@ -5,8 +5,7 @@ from collections.abc import Callable
 import pytest
 from rich.cells import cell_len
 
-from minigpt.render.screen import Screen
-from minigpt.render.style import ASCII, UNICODE, Symbols
+from minigpt.render.style import ASCII, UNICODE, Screen, Symbols
 from minigpt.render.tokenization import cut_table
 from minigpt.views.tokenization import CutToken, Merge
 

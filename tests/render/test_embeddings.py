@@ -9,8 +9,7 @@ import pytest
 from rich.cells import cell_len
 
 from minigpt.render.embeddings import embedding_view, write_vectors
-from minigpt.render.screen import Screen
-from minigpt.render.style import ASCII, UNICODE, Symbols
+from minigpt.render.style import ASCII, UNICODE, Screen, Symbols
 from minigpt.views.embeddings import Neighbour, TokenVector
 
 NEAR = [(" a", 0.6651), ("\x1b[31m", 0.5), (None, 0.25), ("速い狐", 0.0), ("x" * 90, -0.125)]

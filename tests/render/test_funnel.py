@@ -9,8 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from minigpt.render.candidates import fewer_candidates, step_table
-from minigpt.render.screen import Screen
-from minigpt.render.style import ASCII
+from minigpt.render.style import ASCII, Screen
 from minigpt.sampling.records import Candidate, Other, StepRecord
 
 Golden = Callable[[str, str], None]

@@ -11,8 +11,7 @@ from rich.cells import cell_len
 from minigpt.render.face import Face
 from minigpt.render.gates import FACES, gate_view, unit_course
 from minigpt.render.html import page
-from minigpt.render.screen import Screen
-from minigpt.render.style import ASCII, UNICODE, Symbols
+from minigpt.render.style import ASCII, UNICODE, Screen, Symbols
 from minigpt.views.gates import Gate, StateStep, UnitState
 from minigpt.views.view import Answer
 

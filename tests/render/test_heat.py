@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from minigpt.render.heat import COLOURS, SCALES, HeatedText, heat_legend
-from minigpt.render.screen import Screen
+from minigpt.render.style import Screen
 from minigpt.sampling.records import BareToken, Candidate, StepRecord
 from minigpt.settings import HEATS
 from minigpt.text.records import Token

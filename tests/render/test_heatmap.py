@@ -10,8 +10,7 @@ from rich.text import Text
 from minigpt.render.cells import beside
 from minigpt.render.embeddings import position_view
 from minigpt.render.heatmap import HeatPicture, Reduction, heat_legend, heat_lines, heat_section, room_for
-from minigpt.render.screen import Screen
-from minigpt.render.style import ASCII, UNICODE, Symbols
+from minigpt.render.style import ASCII, UNICODE, Screen, Symbols
 from minigpt.views.embeddings import PositionVector
 from minigpt.views.view import Answer
 

@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from minigpt.render.screen import Screen
-from minigpt.render.style import ASCII, UNICODE, Symbols, sparkline
+from minigpt.render.style import ASCII, UNICODE, Screen, Symbols, sparkline
 from minigpt.render.tracked import history_table, layer_table
 from minigpt.sampling.records import Candidate
 from minigpt.views.history import HistoryRow, LayerHistoryRow

@@ -5,8 +5,7 @@ from collections.abc import Callable
 import pytest
 from rich.cells import cell_len
 
-from minigpt.render.screen import Screen
-from minigpt.render.style import ASCII, UNICODE, Symbols
+from minigpt.render.style import ASCII, UNICODE, Screen, Symbols
 from minigpt.render.tracked import lens_table
 from minigpt.sampling.records import Candidate, Other
 from minigpt.views.history import LensRow

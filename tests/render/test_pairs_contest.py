@@ -10,7 +10,7 @@ from minigpt.contest.records import Comparison, Contender, ContenderRun, Points,
 from minigpt.render.compare import comparison_caption, comparison_table
 from minigpt.render.compare_page import claim_of, comparison_page
 from minigpt.render.panels import panels
-from minigpt.render.screen import Screen
+from minigpt.render.style import Screen
 
 PANELS = ["exact", "time", "speed", "cost", "alignment"]
 

@@ -8,8 +8,7 @@ from rich.cells import cell_len
 from minigpt.contest.records import Comparison
 from minigpt.render.panels import Panel, panels, x_label
 from minigpt.render.plot import panel_plots
-from minigpt.render.screen import Screen
-from minigpt.render.style import ASCII, UNICODE
+from minigpt.render.style import ASCII, UNICODE, Screen
 
 
 def shown(comparison: Comparison, width: int, *, ascii: bool = False) -> str:

@@ -11,8 +11,7 @@ from rich.cells import cell_len
 
 from minigpt.render.html import Section, page
 from minigpt.render.parts import FACES, parts_table
-from minigpt.render.screen import Screen
-from minigpt.render.style import ASCII, UNICODE, Symbols
+from minigpt.render.style import ASCII, UNICODE, Screen, Symbols
 from minigpt.render.table import lines
 from minigpt.sampling.records import Candidate
 from minigpt.views.parts import PartsWorth, PartWorth

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from minigpt.render.runs import plan_table, reasons
-from minigpt.render.screen import Screen
+from minigpt.render.style import Screen
 from minigpt.training.records import PlannedRun
 
 BEST = PlannedRun(

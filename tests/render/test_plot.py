@@ -10,8 +10,7 @@ from rich.cells import cell_len
 
 from minigpt.errors import PackageError
 from minigpt.render.plot import loss_plot, thinned
-from minigpt.render.screen import Screen
-from minigpt.render.style import ASCII, UNICODE
+from minigpt.render.style import ASCII, UNICODE, Screen
 from minigpt.training.records import LossCurves
 
 Golden = Callable[[str, str], None]

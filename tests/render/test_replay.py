@@ -10,8 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from minigpt.render.replay import replay_caption, replay_finding, rescoring_table
-from minigpt.render.screen import Screen
-from minigpt.render.style import ASCII, UNICODE
+from minigpt.render.style import ASCII, UNICODE, Screen
 from minigpt.sampling.records import Candidate, Change, Divergence, Replay, RescoredToken, Rescoring
 
 Golden = Callable[[str, str], None]

@@ -8,8 +8,7 @@ from rich.cells import cell_len
 
 from minigpt.checkpoint.records import RunSummary
 from minigpt.render.runs import age, runs_table
-from minigpt.render.screen import WIDEST, Screen
-from minigpt.render.style import ASCII, UNICODE, Symbols
+from minigpt.render.style import ASCII, UNICODE, WIDEST, Screen, Symbols
 
 RUN = RunSummary(
     name="notes", path="checkpoints/notes", date="2026-05-04T12:00:00+00:00", age_seconds=200.0, status="finished",

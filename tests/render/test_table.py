@@ -3,7 +3,7 @@
 import pytest
 from rich.cells import cell_len
 
-from minigpt.render.screen import Screen
+from minigpt.render.style import Screen
 from minigpt.render.table import Column, Table, bar_column, blocks
 
 ROWS = [("one", 0), ("two", 1)]  # the name, and the number of its text

@@ -13,7 +13,7 @@ from rich.text import Text
 from minigpt.render.attribution import attribution_table
 from minigpt.render.embeddings import embedding_view
 from minigpt.render.html import page
-from minigpt.render.screen import Screen
+from minigpt.render.style import Screen
 from minigpt.render.table import Bar, Column, Course, Listing, Part, lines
 from minigpt.render.table_page import tables_section
 from minigpt.sampling.records import Candidate

@@ -20,8 +20,7 @@ from minigpt.render.scores import (
     score_caption,
     score_table,
 )
-from minigpt.render.screen import Screen
-from minigpt.render.style import ASCII, UNICODE, Symbols
+from minigpt.render.style import ASCII, UNICODE, Screen, Symbols
 from minigpt.sampling.records import BareToken, Candidate, FileScore, Other, SampleEnd, StepRecord, TextScore
 
 Golden = Callable[[str, str], None]

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from minigpt.render.screen import Screen
-from minigpt.render.style import UNICODE
+from minigpt.render.style import UNICODE, Screen
 from minigpt.render.tracked import tracked_columns, tracked_lines
 from minigpt.sampling.records import Candidate
 from minigpt.views.history import HistoryRow

@@ -11,8 +11,7 @@ from rich.cells import cell_len
 
 from minigpt.models.parts import Part
 from minigpt.render.html import Section, page
-from minigpt.render.screen import Screen
-from minigpt.render.style import ASCII, UNICODE, Symbols
+from minigpt.render.style import ASCII, UNICODE, Screen, Symbols
 from minigpt.render.without import FACES, changed_table
 from minigpt.views.view import Answer
 from minigpt.views.without import ChangedNext, ChangedOther, ChangedToken, LeftOut

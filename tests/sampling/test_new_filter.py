@@ -42,7 +42,7 @@ from minigpt.cli.app import app
 from minigpt.explore.keys import help_picture
 from minigpt.explore.keys import settings_picture
 from minigpt.explore.session import Session
-from minigpt.render.screen import Screen
+from minigpt.render.style import Screen
 from minigpt.sampling.tree import TokenTree
 from minigpt.settings import SampleConfig
 
