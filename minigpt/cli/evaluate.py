@@ -11,9 +11,8 @@ from minigpt.cli.flags import Checkpoint, command, csv_flag, json_flag
 from minigpt.cli.remarks import note_checkpoint
 from minigpt.errors import named
 from minigpt.render.machine import to_json, write_rows
-from minigpt.render.pair_scores import pair_score_lines
 from minigpt.render.progress import WorkDisplay
-from minigpt.render.scores import file_score_caption, score_table
+from minigpt.render.scores import file_score_caption, pair_score_lines, score_table
 from minigpt.sampling.records import FileScore, PairScore
 from minigpt.settings import Machine, TextFormat, Weights, Windows
 

@@ -18,10 +18,9 @@ from minigpt.render.corpus import verbatim_caption, verbatim_text
 from minigpt.render.heat import SCALES, Scale
 from minigpt.render.live import ended, print_every_table, show_live, stream_text
 from minigpt.render.machine import to_json
-from minigpt.render.pair_scores import beam_table
 from minigpt.render.progress import WorkDisplay, redraws
 from minigpt.render.replay import replay_caption, replay_finding, rescoring_table
-from minigpt.render.scores import sample_caption
+from minigpt.render.scores import beam_table, sample_caption
 from minigpt.render.style import Screen, quantity, safe_text, symbols_for
 from minigpt.sampling.records import Rescoring, SampleEnd
 from minigpt.settings import (

@@ -14,7 +14,7 @@ from minigpt.models.kinds import new_model
 from minigpt.models.train_library import train_library
 from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.shards import TokenData
-from minigpt.training import lesson
+from minigpt.training import loop
 from minigpt.training.loop import Trainer
 from minigpt.training.native_step import NativeStep, _shared, is_native_step
 from minigpt.training.optim import JORDAN, MINIMAX, Muon, build_optimizers
@@ -123,7 +123,7 @@ def test_the_first_steps_are_those_of_autograd(
         steps=6, batch_size=6, accumulation=accumulation, clip_norm=clip_norm, precision="float32", warmup_steps=2
     )
     mine = list(trainer(config).records())
-    monkeypatch.setattr(lesson, "is_native_step", lambda *_: False)
+    monkeypatch.setattr(loop, "is_native_step", lambda *_: False)
     theirs = list(trainer(config).records())
     for one, other in zip(mine[1:], theirs[1:], strict=True):
         assert one.loss_nats == pytest.approx(other.loss_nats, rel=2e-4)
@@ -135,7 +135,7 @@ def test_three_hundred_steps_learn_as_much_as_by_autograd(precision: str, monkey
     """The mean loss of the last hundred lies within what the seed changes."""
     config = TrainConfig(steps=300, batch_size=4, precision=precision)
     mine = fmean(losses(config)[-100:])
-    monkeypatch.setattr(lesson, "is_native_step", lambda *_: False)
+    monkeypatch.setattr(loop, "is_native_step", lambda *_: False)
     others = [
         fmean(losses(TrainConfig(steps=300, batch_size=4, precision="float32", seed=seed))[-100:])
         for seed in (1, 2, 3, 4)
@@ -163,7 +163,7 @@ def test_a_state_can_be_continued_either_way(monkeypatch: pytest.MonkeyPatch) ->
     assert again.misfit(tensors) is None
     again.restore(tensors, values)
     assert [r.loss_nats for r in again.records()] == rest  # to the bit
-    monkeypatch.setattr(lesson, "is_native_step", lambda *_: False)
+    monkeypatch.setattr(loop, "is_native_step", lambda *_: False)
     by_torch = trainer(config)
     assert by_torch.misfit(tensors) is None
     by_torch.restore(tensors, values)

@@ -24,7 +24,7 @@ from minigpt.errors import CheckpointError, ConfigError, CorpusError, OutputErro
 from minigpt.settings import TrainConfig
 from minigpt.text import shards
 from minigpt.text.corpus import Corpus
-from minigpt.training import lesson as lesson_module
+from minigpt.training import loop as loop_module
 from minigpt.training import run as run_module
 from minigpt.training.plan import Choices, make_plan
 from minigpt.training.resume import open_run
@@ -220,7 +220,7 @@ PATIENT = replace(SETTINGS, steps=40, patience=2, learning_rate=1e-2)
 
 
 def rising_from(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    measured = lesson_module.evaluate
+    measured = loop_module.evaluate
 
     def evaluate(model: Any, *args: Any, **options: Any) -> Any:
         found = measured(model, *args, **options)
@@ -232,7 +232,7 @@ def rising_from(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
             super().__init__(*args)
             rising_from.trainer = self  # type: ignore[attr-defined]
 
-    monkeypatch.setattr(lesson_module, "evaluate", evaluate)
+    monkeypatch.setattr(loop_module, "evaluate", evaluate)
     monkeypatch.setattr(run_module, "Trainer", Watched)
 
 
