@@ -54,7 +54,7 @@ class Tokenizer:
         endless: bool = False,
     ) -> None:
         self._engine = engine
-        self._engine.no_truncation()  # a fine-tuned model's file may hold the limits of its training
+        self._engine.no_truncation()  # a finetuned model's file may hold the limits of its training
         self._engine.no_padding()
         self.token_bytes = TokenBytes(engine)
         self.roles = {role: name for role, name in roles.items() if engine.token_to_id(name) is not None}

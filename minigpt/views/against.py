@@ -105,10 +105,9 @@ def compare_next(one: Checkpoint, other: Checkpoint, text: str, *, top: int) -> 
     def compared(tokens: list[int]) -> tuple[ComparedToken, ...]:
         pairs = zip(candidates(first, tokens, token_bytes), candidates(second, tokens, token_bytes), strict=True)
         return tuple(
-            ComparedToken(
-                id=mine.id,
-                text=mine.text,
-                bytes=mine.bytes,
+            ComparedToken.of(
+                one.tokenizer,
+                mine.id,
                 raw_prob=mine.raw_prob,
                 other_raw_prob=its.raw_prob,
                 rank=mine.rank,

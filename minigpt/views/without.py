@@ -177,10 +177,9 @@ def _both(
     listed = list(dict.fromkeys([*best_ids(np.maximum(usual.raw_V, changed.raw_V), top), *tracked]))
     pairs = zip(*(candidates(dist, listed, tokenizer.token_bytes) for dist in (usual, changed)), strict=True)
     tokens = tuple(
-        ChangedToken(
-            id=before.id,
-            text=before.text,
-            bytes=before.bytes,
+        ChangedToken.of(
+            tokenizer,
+            before.id,
             rank=before.rank,
             changed_rank=after.rank,
             logit=before.logit,
