@@ -94,11 +94,13 @@ class _Console(Console):
 class _Unfailing:
     """A standard error whose failed writes, for example on a full disk, are retried with the next one.
 
-    A closed pipe is still reported.
+    A closed pipe is still reported. While a display redraws a terminal, what is printed there goes above it.
     """
 
     def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
+        behind = getattr(stream, "rich_proxied_file", None)
+        self._stream = stream if behind is None or behind.isatty() else behind
+        self.rich_proxied_file = self  # or rich would write past the display
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -130,8 +132,7 @@ def stdout() -> Console:
 
 def stderr(quiet: bool | None = None) -> Console:
     """The console for progress, notes and errors; by default `quiet` with --quiet, and on all processes but one."""
-    stream = getattr(sys.stderr, "rich_proxied_file", sys.stderr)  # while a display redraws
-    file = cast("IO[str]", _Unfailing(stream))
+    file = cast("IO[str]", _Unfailing(sys.stderr))
     quiet = running.quiet or bool(launched_rank()) if quiet is None else quiet
     return _console(file, quiet=quiet)
 

@@ -5,17 +5,20 @@ import io
 import os
 import signal
 import sys
+from contextlib import redirect_stderr
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import typer
 from rich.console import Console
+from rich.live import Live
 
 from minigpt.cli import console, signals
 from minigpt.cli.console import note, say, stderr
 from minigpt.cli.guard import guarded, importing
 from minigpt.cli.signals import release_stderr
+from minigpt.render.progress import WorkDisplay
 
 MEMORY = [
     # oneDNN's own words, as the library of torch 2.13 holds them
@@ -94,6 +97,29 @@ def test_what_cannot_be_said_ends_nothing(full: FullDisk, number: int) -> None:
     full.full = 0
     note("third")
     assert full.text == "note: first\nsecond\nnote: third\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_note_stands_above_a_display_that_redraws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    terminal, seconds = Terminal(), iter([0.0, 2.0])
+    with redirect_stderr(terminal), WorkDisplay(stderr(), lambda: next(seconds)) as work:
+        work.begin("tokenizing", 2)(1)
+        assert "tokenizing" in terminal.getvalue()
+        note("first")
+    assert "\r\x1b[2Knote: first\n" in terminal.getvalue(), "the line of the bar is cleared before"
+
+
+def test_a_note_goes_to_its_file_while_the_terminal_redraws() -> None:
+    terminal, file = Terminal(), io.StringIO()
+    with redirect_stderr(file), Live(console=Console(file=terminal, force_terminal=True), auto_refresh=False):
+        note("first")
+    assert file.getvalue() == "note: first\n"
+    assert "first" not in terminal.getvalue()
 
 
 def test_a_closed_pipe_is_told(full: FullDisk) -> None:
