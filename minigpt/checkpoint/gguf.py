@@ -36,6 +36,8 @@ _AS_FOLDER = "Export it as a folder: give a name that does not end in .gguf."
 # llama.cpp computes every GPT-2 with these.
 _COMPUTED = {"activation_function": "gelu_new", "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False}
 
+_LEAST_CONTEXT = 2  # llama.cpp warms up with two tokens, and with room for one it aborts
+
 # Absent from our own tokenizers, and ignored by llama.cpp.
 _UNHEEDED = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
 
@@ -100,6 +102,10 @@ def _check_computed(values: Mapping[str, Any], where: Path) -> None:
                 f"{where}: {key} is {brief(repr(values[key]))}, but llama.cpp computes every GPT-2 with {expected!r}.\n"
                 f"{_AS_FOLDER}"
             )
+    if values["n_positions"] < _LEAST_CONTEXT:
+        raise CheckpointError(
+            f"{where}: its context is one token, and llama.cpp, which warms up with two, stops at once.\n{_AS_FOLDER}"
+        )
 
 
 def _check_words(layout: Mapping[str, Any], where: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,17 @@ def test_what_llama_cpp_would_compute_differently_is_refused_by_name(
     monkeypatch.setattr(module, "config_to_json", lambda *_: {**values, "activation_function": "relu"})
     with pytest.raises(CheckpointError, match=r"activation_function is 'relu', but llama\.cpp computes"):
         save_gguf(tmp_path / "a.gguf", checkpoint, "float32")
+
+
+def test_a_context_in_which_llama_cpp_cannot_begin_is_refused(
+    bpe: Tokenizer, make_model: Callable[..., GPT], tmp_path: Path
+) -> None:
+    for context, width, writes in ((1, 32, False), (2, 32, True), (2, 1, True)):
+        model = make_model(bpe.vocab_size, context, width=width, heads=1)
+        path = tmp_path / f"{context}-{width}.gguf"
+        with nullcontext() if writes else pytest.raises(CheckpointError, match=r"context is one token, and llama\.cpp"):
+            save_gguf(path, Checkpoint(tmp_path, model, bpe), "float32")
+        assert path.exists() == writes
 
 
 @pytest.mark.parametrize(("dtype", "number"), [("float16", 1e5), ("q8_0", 1e7)])
