@@ -41,9 +41,25 @@ def every_token_table(records: Iterable[StepRecord], tokens: Iterable[Token], sc
 
     Lines are yielded as the records arrive. `tokens`: those that will come, for the width of their column.
     """
+    return Listing(
+        columns=_columns(tokens, screen),
+        rows=records,
+        screen=screen,
+        caption="Each token of the text",
+        note=lambda record: "" if record.chosen else "no context: not predicted",
+    ).lines()
+
+
+def lists_likelier(tokens: Iterable[Token], screen: Screen) -> bool:
+    """Whether the screen has room for the last column of `every_token_table`."""
+    columns = _columns(tokens, screen)
+    return len(Table(columns, screen).columns) == len(columns)
+
+
+def _columns(tokens: Iterable[Token], screen: Screen) -> list[Column[StepRecord]]:
     symbols = screen.symbols
     widest = max((cell_len(token_label(token, symbols)) for token in tokens), default=5)
-    columns = [
+    return [
         Column[StepRecord](
             "token",
             max(5, min(widest, max(screen.width // 5, 8))) + 1,
@@ -57,27 +73,23 @@ def every_token_table(records: Iterable[StepRecord], tokens: Iterable[Token], sc
         Column("entropy", 9, lambda record: f"{record.entropy_bits:.2f}"),
         Column(
             "most likely here",
-            13,
+            2 + len("other 100.0%"),
             lambda record: partial(_alternatives, record, symbols=symbols),
             left=True,
             style="dim",
             fills=True,
         ),
     ]
-    return Listing(
-        columns=columns,
-        rows=records,
-        screen=screen,
-        caption="Each token of the text",
-        note=lambda record: "" if record.chosen else "no context: not predicted",
-    ).lines()
 
 
 _FIRST = "the first token has no context and is left out"
 
 
-def score_caption(score: TextScore, screen: Screen, left_out: str = _FIRST) -> Text:
-    """The totals of a scored text, with their units, the distribution that they come from, and what is left out."""
+def score_caption(score: TextScore, screen: Screen, left_out: str = _FIRST, *, lists: bool = True) -> Text:
+    """The totals of a scored text, with their units, the distribution that they come from, and what is left out.
+
+    `lists`: whether likelier tokens are shown.
+    """
     if score.tokens == 0:
         return screen.caption("a single token has no context, so there is no total")
     totals = screen.caption(
@@ -87,7 +99,7 @@ def score_caption(score: TextScore, screen: Screen, left_out: str = _FIRST) -> T
     )
     meaning = screen.caption(
         "surprisal and entropy in bits, of the raw softmax over the whole vocabulary",
-        "at each token, shown + other = 100 %",
+        "at each token, shown + other = 100 %" if lists else "",
         left_out,
     )
     return Text("\n").join([totals, meaning])
@@ -177,16 +189,19 @@ def _table(answer: Answer, screen: Screen) -> Iterator[Text]:
     tally = answer.tally()
     if not isinstance(tally, probs.TextTally):  # the records alone, in a notebook
         tally = probs.TextTally()
-    yield from every_token_table(tally.watch(answer.records), answer.facts["tokens"], screen)
-    yield score_caption(tally.score(), screen)
+    tokens = answer.facts["tokens"]
+    yield from every_token_table(tally.watch(answer.records), tokens, screen)
+    yield score_caption(tally.score(), screen, lists=lists_likelier(tokens, screen))
 
 
 def _target_table(answer: Answer, screen: Screen) -> Iterator[Text]:
     tally = answer.tally()
-    yield from every_token_table(tally.watch(answer.records), answer.facts["tokens"], screen)
+    tokens = answer.facts["tokens"]
+    yield from every_token_table(tally.watch(answer.records), tokens, screen)
     assert isinstance(tally, probs.TextTally)
     yield screen.caption(f"target {following(answer.text, screen.width - 12, screen.symbols)}")
-    yield score_caption(tally.score(), screen, "end-of-text is scored, and has no bytes")
+    ends = "end-of-text is scored, and has no bytes"
+    yield score_caption(tally.score(), screen, ends, lists=lists_likelier(tokens, screen))
 
 
 # --- models of pairs

@@ -16,6 +16,7 @@ from minigpt.render.candidates import next_token_table, step_table
 from minigpt.render.scores import (
     every_token_table,
     file_score_caption,
+    lists_likelier,
     sample_caption,
     score_caption,
     score_table,
@@ -92,7 +93,15 @@ def every_token(records: list[StepRecord], screen: Screen) -> Text:
 def test_golden_every_token_table(text_records: list[StepRecord], width: int, golden: Golden) -> None:
     score = TextScore(tokens=5, bytes=43, total_nats=21.572, bits_per_byte=0.7238, perplexity=74.79)
     screen = Screen(width)
-    golden(f"every_token_table_{width}", f"{every_token(text_records, screen)}\n{score_caption(score, screen)}")
+    lists = lists_likelier([record.token for record in text_records if record.token], screen)
+    caption = score_caption(score, screen, lists=lists)
+    golden(f"every_token_table_{width}", f"{every_token(text_records, screen)}\n{caption}")
+
+
+@pytest.mark.parametrize("width", range(36, 60))
+def test_a_sum_is_told_where_its_numbers_are_shown(width: int, text_records: list[StepRecord]) -> None:
+    tokens, screen = [record.token for record in text_records if record.token], screen_of(width)
+    assert lists_likelier(tokens, screen) == ("other" in str(every_token(text_records, screen)))
 
 
 @pytest.mark.parametrize("width", [40, 80])
