@@ -6,7 +6,7 @@ Errors are MinigptErrors, whose messages name arguments as Python spells them: `
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import fields
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints, overload
 
@@ -393,9 +393,17 @@ def _known(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     unknown = next((name for name in settings if name not in names), None)
     if unknown is not None:
         raise ConfigError(f"There is no setting {named(unknown)}. There are {', '.join(names)}.")
-    for name, value in settings.items():
+    known = {name: _own_number(value) for name, value in settings.items()}
+    for name, value in known.items():
         _check_type(name, value, _TYPES[name])
-    return dict(settings)
+    return known
+
+
+def _own_number(value: Any) -> Any:
+    """A number of numpy's as one of Python's; anything else as it is."""
+    if isinstance(value, bool | int | float):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value) if isinstance(value, Real) else value
 
 
 def _check_type(name: str, value: Any, kind: Any) -> None:

@@ -1,5 +1,6 @@
 """The public names: found by dir, help and type checkers, loaded late; what they answer is what the parts answer."""
 
+import json
 import math
 import pydoc
 import signal
@@ -10,6 +11,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -315,6 +317,16 @@ def test_training_returns_the_best_model_and_says_nothing(notes: Path, capfd: py
     assert trained.next("The quick").candidates
     assert [row.final for row in trained.history("The")][-1]
     assert all("." in sentence for sentence in told)
+
+
+def test_numbers_of_numpy_are_numbers(notes: Path, checkpoint: api.Checkpoint) -> None:
+    plain = {"max_tokens": 3, "seed": 1, "temperature": 0.5}
+    given = {"max_tokens": np.int32(3), "seed": np.int64(1), "temperature": np.float32(0.5)}
+    assert [p.text for p in checkpoint.sample("The", **given)] == [p.text for p in checkpoint.sample("The", **plain)]
+    minigpt.train(notes, out="run", **{**TINY, "steps": np.int64(1), "width": np.int64(32)})
+    assert json.loads(Path("run/run.json").read_text())["train"]["steps"] == 1
+    with pytest.raises(ConfigError, match=r"max_tokens= is 1\.5, where a whole number must be"):
+        checkpoint.sample("The", max_tokens=np.float32(1.5))
 
 
 def test_a_note_says_that_it_validates_on_what_it_trains_on(notes: Path) -> None:
