@@ -54,6 +54,7 @@ SIX_TIMES, MORE_TIMES, MOST_TIMES = 1_998_848, 3_997_696, 7_700_480  # 6, 12 and
 TWENTY_TIMES, FORTY_TIMES = 2_500_608, 3_999_744  # builtin is seen 22 and 34 times, by bpe 1,024
 IN_SEVEN_MINUTES = 7_938_048  # what LARGE took of tinyshakespeare
 OF_CODE = 4_999_168  # stdlib is seen 4 times, by bpe 4,096
+OF_CODE_TOO = 4_300_800  # by 3 x 96, which takes as long for them as 2 x 64 for OF_CODE by bpe 8,192
 A_HUNDRED_KB = 100_000  # bytes
 # What two cores with AVX2 train in about a minute, and half of it; and NARROW likewise.
 SMALL_MINUTE, SMALL_HALF, NARROW_HALF, NARROW_MINUTE = 2_700_288, 1_349_632, 1_099_776, 2_199_552
@@ -245,6 +246,19 @@ def grid() -> list[Setting]:
                 (NARROW, NARROW_MINUTE, 0.1, 0.3, 0.2),
             )
         ),
+        *(  # how large the vocabulary of a small model should be
+            _setting(shape, tokens, vocab_size=size, bpe_dropout=undone)
+            for shape, tokens, sizes in (
+                (SMALL, SMALL_HALF, (1024, 2048, 4096, 8192)),
+                (NARROW, NARROW_HALF, (1024, 4096, 8192)),
+            )
+            for size in sizes
+            for undone in (0.0, 0.2)
+            if (shape, size, undone) != (SMALL, 2048, 0.0)  # which is above
+        ),
+        _setting(SMALL, OF_CODE, vocab_size=8192),
+        _setting(NARROW, OF_CODE_TOO, vocab_size=4096),
+        _setting(MIDDLE, LONGER, vocab_size=2048, weight_decay=0.3, bpe_dropout=0.2),
         *(
             _setting(MIDDLE, TWICE_LONG, first=A_HUNDRED_KB, weight_decay=decay, bpe_dropout=undone)
             for decay, undone in ((0.3, 0.2), (0.1, 0.3))

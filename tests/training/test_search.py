@@ -206,6 +206,14 @@ def test_flops_are_six_per_weight_and_attentions() -> None:
     assert training_flops_per_token(shape(run)) == 6 * weights + 12 * 4 * 128 * 128
 
 
+def test_a_narrow_model_has_the_larger_vocabularies() -> None:
+    sizes: dict[int, set[int]] = {}
+    for run in plan(337_000, tokenizer="bpe"):  # whose root is 581
+        sizes.setdefault(run.width, set()).add(run.vocab_size)
+    assert sizes[64] == sizes[96] == {2048}
+    assert sizes[128] == sizes[256] == {1024, 2048}
+
+
 def test_no_vocabulary_is_larger_for_its_text_than_those_that_were_measured() -> None:
     def largest(utf8_bytes: int) -> int:
         text = TextSize(utf8_bytes, utf8_bytes, {512: 1.95, 1024: 2.4, 2048: 2.9, 4096: 3.2, 8192: 3.4})
