@@ -35,7 +35,7 @@ MOST_DECAY_OF_CHARACTERS = MOST_DECAY_BESIDE_DROPOUT = 0.3
 SHARES = tuple(0.75**n for n in range(28))
 MOST_EPOCHS = 5.0  # of a pretrained model, which soon memorises another text
 _SMALLEST_VOCABULARY, _LARGEST_VOCABULARY = 1.4, 4.6  # times the root of the bytes
-_NARROW, _SMALLEST_OF_NARROW = 128, 1.9  # a model below this width: with 1.8, 0.4 MB cost 2 x 64 and 3 x 96 3 to 4 %
+_NARROW, _SMALLEST_OF_NARROW = 128, 1.9  # below this width: with 1.8, a text of 0.4 MB ended 3 to 4 % behind
 _FEWEST_STEPS, _FEWEST_MEASURED = 30, 49  # of a given model; of a new one
 _FEWEST_STEP_TOKENS = 1024
 _MOST_BY_SMALL_STEPS = 2e6  # tokens, with the fewest in a step
