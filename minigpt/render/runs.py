@@ -98,7 +98,7 @@ def reasons(runs: Sequence[PlannedRun], seconds: float, screen: Screen, part: fl
         ),
         screen.caption(
             f"{quantity(best.layers, 'layer')} {screen.symbols.times} {best.width}, {quantity(best.heads, 'head')}, "
-            f"context {best.context}, batch {best.batch_size}",
+            f"context {_windows(best)}, batch {best.batch_size}",
             *_neighbours(runs, best, screen),
         ),
     )
@@ -144,6 +144,12 @@ def _regularized(best: PlannedRun) -> str:
     if best.epochs < 1.05:  # not seen repeatedly
         return f", with {together}"
     return f", so {together} {'keep' if others else 'keeps'} it from being memorised"
+
+
+def _windows(run: PlannedRun) -> str:
+    """The context, after the shorter windows with which the training begins."""
+    *shorter, context = run.windows
+    return f"{', '.join(map(str, shorter))}, then {context}" if shorter else str(context)
 
 
 def _worse(run: PlannedRun, best: PlannedRun) -> str:

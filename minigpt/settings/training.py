@@ -231,6 +231,13 @@ class TrainConfig(Settings):
         panel=OPTIMIZER,
         range=Range(0, 1, below=True, both=True, least_is="off"),
     )
+    context_warmup: float = setting(
+        0.0,
+        help="Share of the training, at its beginning, that reads shorter windows: of a quarter of the context, then "
+        f"of half. Chosen by {named('minutes')}.",
+        panel=OPTIMIZER,
+        range=Range(0, 1, below=True, both=True, least_is="off"),
+    )
     beta1: float = setting(0.9, help="AdamW's decay rate of the mean of gradients.", panel=OPTIMIZER, range=_SHARE_LEFT)
     beta2: float = setting(
         0.99, help="AdamW's decay rate of the mean of squared gradients.", panel=OPTIMIZER, range=_SHARE_LEFT

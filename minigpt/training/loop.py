@@ -21,7 +21,7 @@ from minigpt.training.native_step import NativeStep, is_native_step, native_upda
 from minigpt.training.optim import Optimizer, build_optimizers, owners
 from minigpt.training.pairs import PairBatches, evaluate_pairs, pair_loss
 from minigpt.training.ranks import ALONE, Ranks, divided_as, local
-from minigpt.training.schedule import bpe_dropout, evaluation_steps, learning_rate
+from minigpt.training.schedule import bpe_dropout, evaluation_steps, learning_rate, pieces
 from minigpt.training.step import AutogradStep, Batches, loss_function, mixed
 
 
@@ -200,17 +200,20 @@ class Trainer:
         """Take one optimizer step."""
         started = time.perf_counter()
         left = self._left()
-        rate, undone = learning_rate(step, self.config, left), bpe_dropout(step, self.config, left)
+        rate = learning_rate(step, self.config, left)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * rate / self.config.learning_rate
-        losses, norm = self.lesson.take_step(
-            self.lesson.batches.of(step, undone), mixed(self.config.seed, step, self.ranks.rank)
-        )
-        self.lesson.batches.prepare(step + 1, bpe_dropout(step + 1, self.config, left))
+        batches = self.lesson.batches.of(step, *self._reading(step, left))
+        losses, norm = self.lesson.take_step(batches, mixed(self.config.seed, step, self.ranks.rank))
+        self.lesson.batches.prepare(step + 1, *self._reading(step + 1, left))
         # The only place that waits for a GPU.
         loss = self.ranks.total(sum(float(loss) for loss in losses)) / self.ranks.size
         return _Step(loss, rate, float(norm), time.perf_counter() - started)
+
+    def _reading(self, step: int, left: float | None) -> tuple[float, int]:
+        """How a step reads the text: the share of merges undone, and into how many pieces each is cut."""
+        return bpe_dropout(step, self.config, left), pieces(step, self.config, left)
 
 
 def train(
@@ -233,10 +236,10 @@ Stopped = Callable[[], bool]
 class StepBatches(Protocol):
     """The batches of each optimizer step; they depend on the seed and the step alone."""
 
-    def of(self, step: int, undone: float = 0.0) -> Sequence[Any]:
-        """The batches of `step` (counted from 1), with this share of merges `undone`."""
+    def of(self, step: int, undone: float = 0.0, pieces: int = 1) -> Sequence[Any]:
+        """The batches of `step` (counted from 1), with this share of merges `undone`, and each window in `pieces`."""
 
-    def prepare(self, step: int, undone: float = 0.0) -> None:
+    def prepare(self, step: int, undone: float = 0.0, pieces: int = 1) -> None:
         """Draw the batches of `step` ahead of time, where that saves time."""
 
 

@@ -39,7 +39,11 @@ def adamw_rate(width: int) -> float:
     return float(f"{6e-3 * (128 / width) ** 0.5:.2g}")
 
 
-MUON_RATE = 0.045  # of a GPT's planned training, as measured; training by steps has a more careful default
+# Of a GPT's planned training, as measured; training by steps has more careful defaults.
+MUON_RATE = 0.045
+CONTEXT_WARMUP = (
+    0.4  # but not with torch.compile, which would compile for each length of the windows, nor with patience
+)
 
 
 def paced(
@@ -59,6 +63,7 @@ def paced(
         "accumulation": accumulation,
         "weight_decay": run.weight_decay,
         "bpe_dropout": run.bpe_dropout,
+        "context_warmup": run.context_warmup,
         "eval_every": max(1, steps // _EVALUATIONS),
         "eval_tokens": max(_FEWEST_EVALUATED, round(run.share * seconds * _EVALUATION_SHARE * forward)),
         "warmup_steps": min(TrainConfig.warmup_steps, steps // 10),

@@ -61,12 +61,12 @@ class PairBatches:
         self._ranks = ranks
         self._epoch = -1, np.empty((0, 0), np.int64)
 
-    def of(self, step: int, undone: float = 0.0) -> list[PairBatch]:
+    def of(self, step: int, undone: float = 0.0, pieces: int = 1) -> list[PairBatch]:
         """The batches of `step` (counted from 1)."""
         count = self._config.accumulation
         return [self._batch(number) for number in range((step - 1) * count, step * count)]
 
-    def prepare(self, step: int, undone: float = 0.0) -> None:
+    def prepare(self, step: int, undone: float = 0.0, pieces: int = 1) -> None:
         """Nothing: batches of pairs are small."""
 
     def _batch(self, number: int) -> PairBatch:

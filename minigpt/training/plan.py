@@ -294,6 +294,7 @@ _NOT_FOR_PAIRS = {
     "preset": f"a model of pairs has its size by {named('layers')} and {named('width')}",
     "window": f"it goes with {named('model', 'window')}",
     "bpe_dropout": "it undoes merges in windows of a text, and pairs are not read in windows",
+    "context_warmup": "it shortens windows of a text, and pairs are not read in windows",
     "gradient_checkpointing": "it recomputes the blocks of a GPT",
     "compile": "every batch of pairs has another shape, for which it would compile anew",
     "field": f"the two fields of a pair are {named('source_field')} and {named('target_field')}",

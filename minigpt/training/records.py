@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from minigpt.checkpoint.records import TrainRecord
+from minigpt.training.schedule import window_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,13 @@ class PlannedRun:
     share: float
     accumulation: int = 1
     expected_bits_per_byte: float | None = None
+    context_warmup: float = 0.0
+
+    @property
+    def windows(self) -> list[int]:
+        """The tokens of the windows that it reads, one length after the other."""
+        sizes = [window_size(self.context, pieces) for pieces in (4, 2, 1)]
+        return sorted(set(sizes if self.context_warmup else sizes[-1:]))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,6 @@
-"""The learning rate and the BPE-dropout of a step, and whether to evaluate or to keep a snapshot."""
+"""The learning rate, the BPE-dropout and the windows of a step, and whether to evaluate or to keep a snapshot."""
+
+import math
 
 from minigpt.settings import TrainConfig
 
@@ -22,6 +24,22 @@ def learning_rate(step: int, config: TrainConfig, left: float | None = None) -> 
 def bpe_dropout(step: int, config: TrainConfig, left: float | None = None) -> float:
     """The share of merges undone at a step: none at the end, so that the model learns how texts are really cut."""
     return config.bpe_dropout if _share_left(step, config, left) > _WHOLE_TOKENS else 0.0
+
+
+def pieces(step: int, config: TrainConfig, left: float | None = None) -> int:
+    """Into how many each window is cut at a step: 4 in the first half of the context warm-up, 2 in the second, then 1.
+
+    Li et al., "The Stability-Efficiency Dilemma", 2022, call this sequence length warmup.
+    """
+    passed = 1 - _share_left(step, config, left)
+    if passed >= config.context_warmup:
+        return 1
+    return 4 if passed < config.context_warmup / 2 else 2
+
+
+def window_size(context: int, pieces: int) -> int:
+    """The tokens of each of the `pieces` of a window, or of fewer pieces, if so many do not divide it."""
+    return context // math.gcd(context, pieces)
 
 
 def _warmup(config: TrainConfig) -> int:

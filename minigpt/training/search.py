@@ -15,7 +15,15 @@ from minigpt.text.learning import check_tokenizer
 from minigpt.training.difficulty import simple_bits_per_byte
 from minigpt.training.finetune import Base, further
 from minigpt.training.law import SMALL_TEXT, Training, difficulty, fitted_law, most_weights
-from minigpt.training.pace import MEASURING_SHARE, MUON_RATE, chosen_by, measure_reading, paced, tokenizable
+from minigpt.training.pace import (
+    CONTEXT_WARMUP,
+    MEASURING_SHARE,
+    MUON_RATE,
+    chosen_by,
+    measure_reading,
+    paced,
+    tokenizable,
+)
 from minigpt.training.plan import BASELINE_RATES, baseline_shape
 from minigpt.training.records import PlannedRun
 from minigpt.training.speed import GPU_TOKENS, Speed, heads_of, measure_rate, measure_speed
@@ -127,7 +135,10 @@ def choose(
         bpe_dropout=None if "bpe_dropout" in open_ones else settings.bpe_dropout,
     )
     if choices.model == "gpt":
-        runs = search.within_law(runs)
+        warmup = settings.context_warmup
+        if "context_warmup" not in explicit and not settings.compile and not settings.patience:
+            warmup = CONTEXT_WARMUP
+        runs = [replace(run, context_warmup=warmup) for run in search.within_law(runs)]
         chosen, train = chosen_by(runs[0], choices), paced(runs[0], settings, seconds, explicit)
         if settings.precision == "auto":
             train = replace(train, precision=speed.precision(runs[0].width))
@@ -178,7 +189,7 @@ class Search:
         whole = self._in_time(model, "given", length, 1.0, factor)
         share = max(MOST_EPOCHS / max(whole.epochs, MOST_EPOCHS), _FEWEST_STEPS / max(whole.steps, _FEWEST_STEPS))
         run = self._in_time(model, "given", length, share, factor)
-        return replace(run, weight_decay=settings.weight_decay)
+        return replace(run, weight_decay=settings.weight_decay, context_warmup=settings.context_warmup)
 
     def _candidates(self) -> Iterator[PlannedRun]:
         choices, text = self.choices, self.text

@@ -18,6 +18,7 @@ from minigpt.text.shards import Ids
 from minigpt.text.tokenizer import Tokenizer
 from minigpt.training.optim import Optimizer
 from minigpt.training.ranks import Ranks, full
+from minigpt.training.schedule import window_size
 
 Loss = Callable[..., Tensor]  # called with a batch
 NewLoss = Callable[[nn.Module, torch.device, TrainConfig], Loss]
@@ -47,23 +48,26 @@ class Batches:
         self._epoch = -1, np.empty(0, np.int64)
         self._ahead: dict[int, list[Batch]] = {}
 
-    def of(self, step: int, undone: float = 0.0) -> list[Batch]:
-        """The batches of `step` (counted from 1), with this share of merges `undone`."""
-        return self._ahead.pop(step, None) or self._drawn(step, undone)
+    def of(self, step: int, undone: float = 0.0, pieces: int = 1) -> list[Batch]:
+        """The batches of `step` (counted from 1), with this share of merges `undone`.
 
-    def prepare(self, step: int, undone: float = 0.0) -> None:
+        Each window is cut into `pieces`, as far as they divide the context.
+        """
+        return self._ahead.pop(step, None) or self._drawn(step, undone, pieces)
+
+    def prepare(self, step: int, undone: float = 0.0, pieces: int = 1) -> None:
         """Draw the batches of `step` ahead of time, where that saves time."""
         if self._device.type == "cuda":
-            self._ahead = {step: self._drawn(step, undone)}
+            self._ahead = {step: self._drawn(step, undone, pieces)}
 
-    def _drawn(self, step: int, undone: float) -> list[Batch]:
+    def _drawn(self, step: int, undone: float, pieces: int) -> list[Batch]:
         count, size = self._config.accumulation, self._config.batch_size
         starts = self._starts((step - 1) * count * size, count * size)
         windows = [windows_at(self._ids, each[self._rows], self._context) for each in starts.reshape(count, size)]
         if undone and self._parents is not None:
             random = np.random.default_rng((self._config.seed, step, self._rank)).random
             windows = [with_merges_undone(each, self._parents, undone, random) for each in windows]
-        return [self._placed(each) for each in windows]
+        return [self._placed(each, window_size(self._context, pieces)) for each in windows]
 
     def _starts(self, first: int, count: int) -> np.ndarray:
         """Where `count` windows of the training begin, from number `first` on."""
@@ -76,13 +80,13 @@ class Batches:
             self._epoch = epoch, epoch_starts(len(self._ids), self._context, self._config.seed, epoch)
         return self._epoch[1]
 
-    def _placed(self, ids: np.ndarray) -> Batch:
+    def _placed(self, ids: np.ndarray, size: int) -> Batch:
         windows = torch.from_numpy(ids)
         if self._device.type == "cuda":
             windows = windows.pin_memory()
         # Whole: a copy of what is not contiguous would wait.
         windows = windows.to(self._device, non_blocking=True)
-        return windows[:, :-1], windows[:, 1:]
+        return windows[:, :-1].reshape(-1, size), windows[:, 1:].reshape(-1, size)
 
 
 def epoch_size(tokens: int, context: int) -> int:

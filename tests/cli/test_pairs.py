@@ -177,6 +177,7 @@ def test_a_beam_search_is_not_for_a_gpt(minigpt: Run, trained: Path) -> None:
         ("--compile",),
         ("--gradient-checkpointing",),
         ("--bpe-dropout", "0.1"),
+        ("--context-warmup", "0.4"),
         ("--positions", "sinusoidal"),
         ("--preset", "mini"),
         ("--window", "3"),

@@ -46,6 +46,13 @@ def joined(run: PlannedRun) -> str:
     return " ".join(" ".join(shown(160, [run])).split())
 
 
+def test_windows_that_grow_are_told() -> None:
+    assert "context 128, batch 8" in joined(BEST)
+    assert "context 32, 64, then 128, batch 8" in joined(replace(BEST, context_warmup=0.4))
+    assert "context 5, then 10, batch 8" in joined(replace(BEST, context=10, context_warmup=0.4))
+    assert "context 5, batch 8" in joined(replace(BEST, context=5, context_warmup=0.4))
+
+
 @pytest.mark.parametrize("width", [40, 80, 160])
 def test_it_says_all_at_any_width(width: int) -> None:
     lines = shown(width, RUNS)

@@ -49,6 +49,14 @@ def test_targets_are_the_tokens_that_follow() -> None:
         assert y.equal(x + 1)
 
 
+@pytest.mark.parametrize(("pieces", "size"), [(1, 8), (2, 4), (4, 2), (3, 8)])
+def test_shorter_windows_are_pieces_of_the_same_text(pieces: int, size: int) -> None:
+    for (x, y), (whole, targets) in zip(made().of(3, pieces=pieces), made().of(3), strict=True):
+        assert x.shape == y.shape == (32 // size, size)
+        assert x.flatten().equal(whole.flatten())
+        assert y.flatten().equal(targets.flatten())
+
+
 def test_the_seed_and_the_step_decide() -> None:
     one, other = made(), made(replace(CONFIG, seed=8))
     late = [x for x, _ in made().of(9)]
@@ -77,7 +85,7 @@ def test_ranks_share_a_batch_without_gap_or_overlap(size: int) -> None:
 
 def test_batches_drawn_ahead_are_those_of_their_step() -> None:
     ahead = made()
-    ahead._ahead = {6: ahead._drawn(6, 0.0)}  # as prepare() does for a GPU
+    ahead._ahead = {6: ahead._drawn(6, 0.0, 1)}  # as prepare() does for a GPU
     assert all(x.equal(other) for (x, _), (other, _) in zip(ahead.of(5), made().of(5), strict=True))
     assert all(x.equal(other) for (x, _), (other, _) in zip(ahead.of(6), made().of(6), strict=True))
     assert ahead._ahead == {}

@@ -294,6 +294,7 @@ def test_a_budget_chooses_steps_alone(
     (only,) = found.runs
     assert (only.layers, only.width, only.context, only.expected_bits_per_byte) == (3, 16, 16, None)
     assert found.choices == choices
+    assert found.settings.context_warmup == 0  # its positions are learned
     assert (only.share == 1) == all_of_it
     if not all_of_it:
         assert only.epochs == pytest.approx(MOST_EPOCHS, rel=0.05) or only.steps == pytest.approx(30, abs=1)

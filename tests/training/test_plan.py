@@ -1,6 +1,7 @@
 """What a time budget does with a text that takes long to tokenize, and with a model that is no GPT."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -43,6 +44,22 @@ def test_a_text_that_takes_too_long_is_used_in_part_and_that_is_said(long_corpus
     assert plans.settings.seconds == pytest.approx(150)  # a quarter of it, at least
     assert plans.settings.steps_suffice == (plans.runs[0].share < 1)
     assert plans.runs[0].epochs > 1  # of that part
+
+
+def test_shorter_windows_come_first_unless_they_cost_too_much_or_end_the_run(
+    long_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = chosen(long_corpus, 4000.0)
+    assert found.settings.context_warmup == found.runs[0].context_warmup == pace_module.CONTEXT_WARMUP
+    assert found.runs[0].windows == [4, 8, 16]
+    compiled = choose(long_corpus, None, SAID, TrainConfig(compile=True), 4000.0, CPU)
+    patient = choose(long_corpus, None, SAID, TrainConfig(patience=3), 4000.0, CPU)
+    kept = chosen(long_corpus, 4000.0, SAID, "context_warmup")
+    for other in (compiled, patient, kept):
+        assert other.settings.context_warmup == other.runs[0].context_warmup == 0
+        assert other.runs[0].windows == [16]
+    monkeypatch.setattr(search_module, "measure_rate", lambda *arguments: 1000.0)
+    assert chosen(long_corpus, 4000.0, replace(SAID, model="rnn", heads=None)).settings.context_warmup == 0
 
 
 def test_less_than_a_second_of_tokenizing_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:

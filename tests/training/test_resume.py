@@ -85,6 +85,16 @@ def test_a_stopped_run_goes_on_to_the_bit(text: Corpus, questions: int) -> None:
     assert json.loads((parts / "run.json").read_text())["status"] in FINISHED
 
 
+def test_a_run_that_was_stopped_in_shorter_windows_goes_on_in_them(text: Corpus) -> None:
+    settings = replace(SETTINGS, context_warmup=0.9)
+    whole = begin(text, "whole", settings=settings)
+    parts = begin(text, "parts", stop_after(3), settings)
+    go_on(parts)
+    assert_same_run(whole, parts)
+    usual = begin(text, "usual")
+    assert not torch.equal(load(whole).model.wte.weight, load(usual).model.wte.weight)
+
+
 @pytest.mark.parametrize("positions", ["sinusoidal", "none"])
 def test_positions_that_are_given_stay_as_they_are(text: Corpus, positions: str) -> None:
     settings = replace(SETTINGS, positions=positions, weight_decay=1.0)

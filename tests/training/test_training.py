@@ -3,8 +3,10 @@
 import gc
 import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count, pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +18,16 @@ from minigpt.models.gpt import GPT
 from minigpt.settings import ModelConfig, TrainConfig
 from minigpt.text.shards import TokenData
 from minigpt.training.evaluate import _stretches, evaluate, is_overfitting, unigram_loss
-from minigpt.training.loop import train
+from minigpt.training.loop import Trainer, train
 from minigpt.training.optim import build_optimizers
-from minigpt.training.schedule import bpe_dropout, evaluation_steps, is_out_of_patience, learning_rate, snapshot_steps
+from minigpt.training.schedule import (
+    bpe_dropout,
+    evaluation_steps,
+    is_out_of_patience,
+    learning_rate,
+    pieces,
+    snapshot_steps,
+)
 
 V = 12
 ONE_BYTE = np.ones(V, dtype=np.int64)
@@ -66,6 +75,29 @@ def test_merges_are_undone_until_the_last_fifth() -> None:
     assert shares == [0.3] * 90 + [0.0] * 20
     assert [bpe_dropout(50, settings, left) for left in (1.0, 0.21, 0.19, 0.0)] == [0.3, 0.3, 0.0, 0.0]
     assert {bpe_dropout(step, config(steps=110)) for step in range(1, 111)} == {0.0}
+
+
+def test_windows_grow_from_a_quarter_of_the_context() -> None:
+    settings = config(steps=110, warmup_steps=10, context_warmup=0.4)
+    cut = [pieces(step, settings) for step in range(1, 111)]
+    assert cut == [4] * 30 + [2] * 20 + [1] * 60  # by shares of the 100 steps after the warm-up of the rates
+    assert [pieces(50, settings, left) for left in (1.0, 0.81, 0.79, 0.61, 0.59, 0.0)] == [4, 4, 2, 2, 1, 1]
+    assert {pieces(step, config(steps=110)) for step in range(1, 111)} == {1}
+
+
+def test_a_training_reads_shorter_windows_first() -> None:
+    sizes: list[tuple[int, int]] = []
+    trainer = Trainer(toy(), random_data(), config(steps=10, warmup_steps=0, context_warmup=0.4), ONE_BYTE)
+    take_step = trainer.lesson.take_step
+
+    def noted(batches: Sequence[Any], key: int) -> tuple[list[torch.Tensor], torch.Tensor]:
+        sizes.append(tuple(batches[0][0].shape))
+        return take_step(batches, key)
+
+    trainer.lesson = replace(trainer.lesson, take_step=noted)
+    tokens = [record.tokens for record in trainer.records()]
+    assert sizes == [(16, 2)] * 2 + [(8, 4)] * 2 + [(4, 8)] * 6
+    assert tokens == [32 * step for step in range(11)]
 
 
 def test_bpe_dropout_changes_what_is_learned_and_stays_the_same_for_a_seed() -> None:
