@@ -86,8 +86,8 @@ def check_out(out: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{named('out', out)} is a file; a run needs a folder.")
     if (out / RUN).exists() and not overwrite:
         raise OutputError(
-            f"{named('out', out)} already holds a run. Continue it (minigpt train --resume {shlex.quote(str(out))}), "
-            f"choose another folder, or replace that run with {named('overwrite')}."
+            f"{named('out', out)} already holds a run. Choose another folder, replace that run with "
+            f"{named('overwrite')}, or continue it: minigpt train --resume {shlex.quote(str(out))}"
         )
     if (out / RESUME / LOCK).exists():  # a run, or what one left that was killed at its start
         os.close(locked(out / RESUME / LOCK, _IN_USE.format(named("out", out))))

@@ -141,7 +141,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     if others and not path.exists():
         raise CheckpointError(
             f"{folder} has no {TOKENIZER}, only {others[0]}, which the package transformers can convert:\n"
-            f"python -c {quote(_CONVERSION.format(folder=str(folder)))}"
+            f"  python -c {quote(_CONVERSION.format(folder=str(folder)))}"
         )
     check_file(path, LARGEST)
     return tokenizer_from_file(path, special)

@@ -1,5 +1,6 @@
 """What commands print with: results go to standard output, and notes, progress and errors to standard error."""
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from rich.text import Text
 from minigpt.cli.signals import signals_raise
 from minigpt.errors import Spelling, as_flag, bounded, spelled
 from minigpt.launch import launched_rank
+from minigpt.render.cells import cell_len
 from minigpt.render.progress import WorkDisplay
 from minigpt.render.style import Screen, safe_text
 
@@ -46,13 +48,34 @@ def in_flags(message: str) -> str:
 
 
 def say(console: Console, message: str) -> None:
-    """Print a sentence: wrapped in a terminal, each line with the margin of the first; one line elsewhere."""
-    text = Text(safe_text(message))
+    """Print lines: wrapped between words in a terminal, as they are elsewhere.
+
+    What is to be copied, a line with a margin of two spaces or a command at the end of one, is left whole: only the
+    terminal wraps it, and copies it without the break.
+    """
+    text = safe_text(message)
     if console.is_terminal:
-        margin = len(message) - len(message.lstrip(" "))
-        lines = Text(text.plain[margin:]).wrap(console, max(1, console.width - margin))
-        text = Text("\n").join(Text(" " * margin).append_text(line) for line in lines)
-    console.print(text, soft_wrap=True)
+        text = "\n".join(_wrapped(line, console) for line in text.split("\n"))
+    console.print(Text(text), soft_wrap=True)
+
+
+_TO_COPY = re.compile(r"(?:^  |(?<=: )(?:iconv|ls|minigpt|pip|python|tr) ).*")
+
+
+def _wrapped(line: str, console: Console) -> str:
+    """`line` in as many as a terminal needs, each with its margin; a command that does not fit is on one of its own."""
+    found = _TO_COPY.search(line)
+    if found and not found.start():
+        return line
+    prose, command = (line[: found.start()], found[0]) if found else (line, "")
+    margin = " " * (len(prose) - len(prose.lstrip(" ")))
+    wrapped = Text(prose.strip(" ")).wrap(console, max(1, console.width - len(margin)))
+    rows = [margin + row.plain.rstrip(" ") for row in wrapped]
+    if cell_len(f"{rows[-1]} {command}") <= console.width:
+        rows[-1] += f" {command}" if command else ""
+    elif command:
+        rows.append(f"  {command}")
+    return "\n".join(rows)
 
 
 def note(*messages: str | None) -> None:

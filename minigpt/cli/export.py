@@ -75,7 +75,7 @@ def _tell(written: "Export") -> None:
     name = json_text(record.path)  # which Python reads too
     say_written(record, written.checkpoint.model.config)
     if record.format == "page":
-        say(out, f"  open it in a browser; it needs no network{_history(written)}")
+        say(out, f" open it in a browser; it needs no network{_history(written)}")
     elif record.format == "gguf":
         say(out, f"  llama_cpp.Llama({name}, n_ctx=0)")
     else:

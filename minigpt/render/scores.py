@@ -14,6 +14,7 @@ from minigpt.render.face import Face
 from minigpt.render.heat import SCALES
 from minigpt.render.machine import write_csv
 from minigpt.render.style import (
+    STICKY,
     Screen,
     Symbols,
     fit_end,
@@ -167,7 +168,7 @@ def sample_caption(end: SampleEnd, screen: Screen, trace: Path | None = None) ->
         f"{end.bits_per_token:.2f} bits of surprise per token, {end.entropy_bits_per_token:.2f} of entropy",
         f"the top token was drawn {percent(end.top_token_share, 0)} of the time",
         f"stopped by {end.stopped_by}",
-        f"again: {again}",
+        "again: " + again.replace(" ", STICKY),
     )
 
 

@@ -244,7 +244,7 @@ def duration(seconds: float) -> str:
 
 
 WIDEST = 100  # columns; longer bars say no more
-_STICKY = "\u00a0"  # keeps what stands on both sides on one line
+STICKY = "\u00a0"  # keeps what stands on both sides on one line
 
 
 @dataclass(frozen=True)
@@ -263,10 +263,10 @@ class Screen:
     def caption(self, *parts: str) -> Text:
         """Parts joined by dots, a space before each line, wrapped between words."""
         rows = [""]
-        joined = f"{_STICKY}{self.symbols.dot} ".join(part for part in parts if part)
-        for word in re.sub(r"(?<=\d) (?=[%kMG])", _STICKY, joined).split(" "):
+        joined = f"{STICKY}{self.symbols.dot} ".join(part for part in parts if part)
+        for word in re.sub(r"(?<=\d) (?=[%kMG])", STICKY, joined).split(" "):
             if rows[-1] and cell_len(f" {rows[-1]} {word}") > self.width:
                 rows.append(word)
             else:
                 rows[-1] = f"{rows[-1]} {word}" if rows[-1] else word
-        return Text("\n".join(f" {row}" for row in rows).replace(_STICKY, " "), "dim")
+        return Text("\n".join(f" {row}" for row in rows).replace(STICKY, " "), "dim")

@@ -285,7 +285,7 @@ class _Reader:
         if f'"{FORMAT}"'.encode() not in line[:100]:
             raise TraceError(
                 f"{self._name} is not a minigpt trace: it does not begin like one.\n"
-                'minigpt sample "Once upon a time" --trace FILE makes one.'
+                'Make one with: minigpt sample "Once upon a time" --trace FILE'
             )
         values = self._values(line)
         name, number = values.pop("format", None), values.pop("number", None)

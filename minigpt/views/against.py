@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from minigpt.errors import CheckpointError, concerning, named
@@ -90,8 +91,8 @@ def compare_next(one: Checkpoint, other: Checkpoint, text: str, *, top: int) -> 
     if not same_vocabulary(one.tokenizer, other.tokenizer):
         raise CheckpointError(
             f"{one.path} and {other.path} have different vocabularies, so their next tokens cannot be compared one by "
-            f"one.\nTheir surprisals of a text can be compared: minigpt inspect-probs TEXT -c {one.path} --against "
-            f"{other.path} --all"
+            f"one.\nTheir surprisals of a text can be compared: minigpt inspect-probs TEXT -c {quote(str(one.path))} "
+            f"--against {quote(str(other.path))} --all"
         )
     import numpy as np
 

@@ -85,7 +85,7 @@ def test_out_may_be_new_deep_or_empty() -> None:
 
 def test_out_that_holds_a_run_is_refused_and_stays_as_it_is(folder: RunFolder) -> None:
     before = contents(folder.path)
-    with pytest.raises(OutputError, match=r"already holds a run\. .*\(minigpt train --resume .*overwrite="):
+    with pytest.raises(OutputError, match=r"already holds a run\. .*overwrite=.*: minigpt train --resume "):
         claim("notes", folder.path, overwrite=False)
     assert contents(folder.path) == before
 

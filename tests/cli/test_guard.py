@@ -141,7 +141,7 @@ def test_at_the_end_standard_error_leads_nowhere_where_it_cannot_be_written(
     assert len(moved) == 1
 
 
-@pytest.mark.parametrize("margin", [0, 1, 2])
+@pytest.mark.parametrize("margin", [0, 1])
 def test_every_line_of_a_sentence_has_the_margin_of_the_first(margin: int) -> None:
     sentence = " " * margin + "every model is a run of its own, and each can be sampled from, such as:"
     shown = io.StringIO()
@@ -153,3 +153,40 @@ def test_every_line_of_a_sentence_has_the_margin_of_the_first(margin: int) -> No
     piped = io.StringIO()
     say(Console(file=piped, width=40), sentence)
     assert piped.getvalue() == sentence + "\n"
+
+
+@pytest.mark.parametrize(
+    ("message", "lines"),
+    [
+        (
+            "  minigpt sample 'the  European Economic Area' -c checkpoints/translations",
+            ["  minigpt sample 'the  European Economic Area' -c checkpoints/translations"],
+        ),
+        (
+            "note: stopped by SIGINT; the run is saved. Continue with: minigpt train --resume 'my runs/a first try'",
+            [
+                "note: stopped by SIGINT; the run is",
+                "saved. Continue with:",
+                "  minigpt train --resume 'my runs/a first try'",
+            ],
+        ),
+        ("There is none. Make one: minigpt train a.txt", ["There is none. Make one:", "  minigpt train a.txt"]),
+        ("Make one with: minigpt train notes.txt", ["Make one with: minigpt train notes.txt"]),
+        (
+            "a.pt is a file. If nanoGPT saved it, this converts it:\n  minigpt import 'a  folder of all/a.pt' DIR",
+            [
+                "a.pt is a file. If nanoGPT saved it,",
+                "this converts it:",
+                "  minigpt import 'a  folder of all/a.pt' DIR",
+            ],
+        ),
+        (
+            "minigpt train: there is no file of that name here",
+            ["minigpt train: there is no file of that", "name here"],
+        ),
+    ],
+)
+def test_a_command_to_copy_is_not_broken(message: str, lines: list[str]) -> None:
+    shown = io.StringIO()
+    say(Console(file=shown, width=40, force_terminal=True, color_system=None), message)
+    assert shown.getvalue().splitlines() == lines

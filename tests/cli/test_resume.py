@@ -48,7 +48,7 @@ def test_a_given_model_whose_training_was_killed_at_its_start_starts_again(
     assert info()["status"] == "running"
     again = minigpt(*command, "--out", "run")
     assert again.exit_code != 0
-    assert "--out run already holds a run. Continue it (minigpt train --resume run), " in again.stderr
+    assert "--out run already holds a run." in again.stderr
     resumed = minigpt("train", "--resume", "run")
     assert resumed.exit_code == 0, resumed.stderr
     whole, run = (load(name).model.state_dict() for name in ("whole", "run"))

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -104,13 +105,20 @@ def test_a_sum_is_told_where_its_numbers_are_shown(width: int, text_records: lis
     assert lists_likelier(tokens, screen) == ("other" in str(every_token(text_records, screen)))
 
 
+END = SampleEnd(
+    sample=0, prompt="", text="", tokens=200, seconds=0.5, tokens_per_second=2412.3, bits_per_token=3.254,
+    entropy_bits_per_token=4.1, top_token_share=0.41, stopped_by="max-tokens", seed=12345,
+)  # fmt: skip
+
+
 @pytest.mark.parametrize("width", [40, 80])
 def test_golden_sample_caption(width: int, golden: Golden) -> None:
-    end = SampleEnd(
-        sample=0, prompt="", text="", tokens=200, seconds=0.5, tokens_per_second=2412.3, bits_per_token=3.254,
-        entropy_bits_per_token=4.1, top_token_share=0.41, stopped_by="max-tokens", seed=12345,
-    )  # fmt: skip
-    golden(f"sample_caption_{width}", str(sample_caption(end, Screen(width))))
+    golden(f"sample_caption_{width}", str(sample_caption(END, Screen(width))))
+
+
+def test_what_is_typed_to_repeat_a_sample_is_not_broken() -> None:
+    trace = Path("traces of the first week/of the demo.jsonl")
+    assert str(sample_caption(END, Screen(40), trace)).splitlines()[-1] == f" --replay '{trace}'"
 
 
 def file_score(

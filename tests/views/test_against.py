@@ -68,8 +68,9 @@ def test_a_model_does_not_differ_from_itself(one: Checkpoint) -> None:
 
 def test_next_tokens_of_different_vocabularies_are_refused(one: Checkpoint, foreign: Checkpoint) -> None:
     assert not same_vocabulary(one.tokenizer, foreign.tokenizer)
-    with pytest.raises(CheckpointError, match="different vocabularies"):
-        compare_next(one, foreign, TEXT, top=5)
+    two_words = dataclasses.replace(foreign, path=Path("a folder"))
+    with pytest.raises(CheckpointError, match=r"different vocabularies.*\n.* --against 'a folder' --all$"):
+        compare_next(one, two_words, TEXT, top=5)
 
 
 def test_every_token_of_one_vocabulary_costs_what_it_does_alone(one: Checkpoint, other: Checkpoint) -> None:
