@@ -150,7 +150,7 @@ class Checkpoint(on_disk.Checkpoint):
 
         With a `layer`, counted from 1, return the whole grid of that layer: the mean of its heads, or one `head`.
         """
-        _check_head(layer, head)
+        layer, head = _whole_place(layer, head)
         require(
             not self.model.config.reads_pairs,
             f"attend is for a GPT, and this model is {NAMES[self.model.config.model]}: ask align(text).",
@@ -168,7 +168,7 @@ class Checkpoint(on_disk.Checkpoint):
         `target` is what it writes, by default its own translation. With a `layer`, counted from 1, return the mean of
         its heads, or one `head`; by default, of the layer whose attention has the lowest entropy.
         """
-        _check_head(layer, head)
+        layer, head = _whole_place(layer, head)
         self._ids(text)
         _check_type("target", target, str | None)
         alignment = with_truth(align(self.torch_model, self.tokenizer, text, target), self.path)
@@ -215,7 +215,7 @@ class Checkpoint(on_disk.Checkpoint):
         `layer` counts from 1, by default the last. `units` count from 1, by default the `top` that vary most.
         """
         _check_top(top)
-        _check_head(layer)
+        layer, _ = _whole_place(layer)
         _check_type("units", units, tuple[int, ...])
         model, ids = recurrent(self.torch_model, "gates"), self._ids(text)
         at = check_place(model, layer, units)
@@ -359,6 +359,8 @@ def train(
     interrupted run is continued by `minigpt train --resume` from its last state, which is saved every few minutes, or
     every `save_every` steps. Raises ConfigError, CorpusError and OutputError.
     """
+    for name, function in (("on_step", on_step), ("on_note", on_note), ("stopped", stopped)):
+        require(callable(function), f"{named(name)} must be a function, not {brief(repr(function))}.")
     own = {"minutes": minutes, "steps": steps, "base": base}
     asked = {**settings, **{name: value for name, value in own.items() if value is not None}}
     given = _known({name: str(value) if isinstance(value, Path) else value for name, value in asked.items()}, _SETTINGS)
@@ -424,11 +426,13 @@ def _check_ablation(ablation: str) -> None:
     require_choice("ablation", ablation, ABLATIONS)
 
 
-def _check_head(layer: int | None, head: int | None = None) -> None:
+def _whole_place(layer: int | None, head: int | None = None) -> tuple[int | None, int | None]:
+    """Both as Python's own numbers, which records hold."""
     for name, value in (("layer", layer), ("head", head)):
         if value is not None:
             _check_whole(name, value)
     require(head is None or layer is not None, f"{named('head')} needs a {named('layer')}.")
+    return _own_number(layer), _own_number(head)
 
 
 def _check_top(top: int) -> None:
@@ -437,4 +441,5 @@ def _check_top(top: int) -> None:
 
 
 def _check_whole(name: str, value: Any) -> None:
-    require(isinstance(value, Integral), f"{named(name)} must be a whole number, not {brief(repr(value))}.")
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    require(is_whole, f"{named(name)} must be a whole number, not {brief(repr(value))}.")

@@ -212,6 +212,8 @@ def test_records_show_themselves(checkpoint: api.Checkpoint) -> None:
         (lambda c: c.sample(None), ConfigError, "^text= is null, where a text must be"),
         (lambda c: c.score("a", 5), ConfigError, "^target= is 5, where a text must be"),
         (lambda c: c.next("a", top="5"), ConfigError, "^top= must be a whole number, not '5'"),
+        (lambda c: c.next("a", top=True), ConfigError, "^top= must be a whole number, not True"),
+        (lambda c: c.attend("a b", layer=True), ConfigError, "^layer= must be a whole number, not True"),
         (lambda c: c.sample("a", count="2"), ConfigError, "^count= must be a whole number, not '2'"),
         (lambda c: c.next("a", top=0), ConfigError, "^top= must be 1 or more, not 0"),
         (lambda c: c.sample("a", top_k=-1), ConfigError, "^top_k= must be 0"),
@@ -320,6 +322,8 @@ def test_training_returns_the_best_model_and_says_nothing(notes: Path, capfd: py
 
 
 def test_numbers_of_numpy_are_numbers(notes: Path, checkpoint: api.Checkpoint) -> None:
+    grid = checkpoint.attend("a b", layer=np.int64(2), head=np.int32(1))
+    assert (type(grid.layer), type(grid.head)) == (int, int)
     plain = {"max_tokens": 3, "seed": 1, "temperature": 0.5}
     given = {"max_tokens": np.int32(3), "seed": np.int64(1), "temperature": np.float32(0.5)}
     assert [p.text for p in checkpoint.sample("The", **given)] == [p.text for p in checkpoint.sample("The", **plain)]
@@ -394,6 +398,9 @@ def test_the_settings_are_the_commands() -> None:
         ({"minutes": "3"}, 'minutes= is "3", where a number must be.'),
         ({"steps": 1, "tokenizer": 7}, "tokenizer= is 7, where a text must be."),
         ({"steps": 1, "save_every": True}, "save_every= is true, where a whole number must be."),
+        ({"steps": 1, "on_step": "x"}, "on_step= must be a function, not 'x'."),
+        ({"steps": 1, "on_note": None}, "on_note= must be a function, not None."),
+        ({"steps": 1, "stopped": True}, "stopped= must be a function, not True."),
     ],
 )
 def test_a_setting_of_another_type_is_refused_before_anything_is_written(

@@ -13,6 +13,7 @@ from minigpt.checkpoint.files import (
     CONFIG,
     DESCRIPTION,
     GENERATION,
+    INDEX,
     LARGEST_CONFIG,
     MODEL_TYPES,
     TOKENIZER,
@@ -141,6 +142,7 @@ def read(path: str | Path) -> Stored:
         return Stored(folder, *read_gguf(folder))
     refuse_other_formats(folder)
     _refuse_adapter(folder)
+    _refuse_none(folder)
     config, values = read_config(folder)
     tokenizer = read_tokenizer(folder)
     if config.reads_pairs:
@@ -170,6 +172,15 @@ def check_together(tokenizer: Tokenizer, config: ModelConfig, where: str, descri
             f"(vocab_size in {described}): they do not belong together."
         )
     tokenizer.limit(config.vocab_size)
+
+
+def _refuse_none(folder: Path) -> None:
+    """Raise CheckpointError for a folder without a model."""
+    if not any((folder / name).exists() for name in (CONFIG, WEIGHTS, INDEX)):
+        raise CheckpointError(
+            f"{escaped(str(folder))} holds no model: it has no {CONFIG} and no {WEIGHTS}. A run's folder has "
+            "both, such as checkpoints/NAME."
+        )
 
 
 def _refuse_adapter(folder: Path) -> None:

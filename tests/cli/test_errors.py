@@ -305,6 +305,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "lacking tensor": (lambda f: edit_tensor(f, lambda t: None), "lacks the tensor ln_f.weight"),
     "not finite": (lambda f: edit_tensor(f, lambda t: t * float("nan")), "not finite"),
     "no config": (lambda f: (f / "config.json").unlink(), "config.json cannot be read"),
+    "an empty folder": (lambda f: (shutil.rmtree(f), f.mkdir()), "model holds no model: it has no config.json and no model.safetensors. A run's folder has both, such as checkpoints/NAME."),
     "a folder of models": (lambda f: f.rename(f.with_name("one")) and (f.mkdir(), f.with_name("one").rename(f / "one")), f"model is a folder of models: name one of them, such as {Path('model/one')}."),
     "config is no JSON": (lambda f: (f / "config.json").write_text("{"), "config.json is not JSON"),
     "config is a list": (lambda f: (f / "config.json").write_text("[]"), "does not contain a JSON object"),

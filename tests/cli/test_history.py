@@ -78,6 +78,12 @@ def test_a_folder_without_snapshots_is_refused(minigpt: Run, checkpoint_folder: 
     assert "holds no snapshots" in result.stderr
 
 
+def test_a_folder_without_a_model_is_refused(minigpt: Run, trained: Path) -> None:
+    result = minigpt("inspect-probs", "The", "--history", str(trained / "resume"))
+    assert result.exit_code == 1
+    assert f"{trained / 'resume'} holds no model: it has no config.json and no model.safetensors." in result.stderr
+
+
 def test_track_alone_is_refused(minigpt: Run, trained: Path) -> None:
     result = minigpt("inspect-probs", "The", "-c", str(trained), "--track", " ")
     assert result.exit_code == 2
