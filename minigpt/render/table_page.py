@@ -37,6 +37,7 @@ def _table(listing: Listing[Any]) -> dict[str, Any]:
             )
         else:
             rows.append([_cell(column, row, "th" if i == naming else "td") for i, column in enumerate(columns)])
+            rows[-1][-1]["classes"] += " below" if listing.below else ""
     return {
         "caption": listing.caption,
         "columns": [{"text": column.title or column.heading, "classes": _classes(column)} for column in columns],

@@ -48,3 +48,16 @@ def test_it_fits_a_phone(browser: Browser, heat_page: Path) -> None:
     browser.open(heat_page, width=400)
     assert browser["document.documentElement.scrollWidth"] <= 400
     assert browser["document.querySelector('canvas').getBoundingClientRect().width"] > 250
+
+
+def test_a_number_of_the_scale_is_one_line_on_a_phone(browser: Browser, tmp_path: Path) -> None:
+    reduction = Reduction(1, 1, (1, 1), means=True)
+    reduction.add([0.0])
+    picture = reduction.picture("a table", "position", "dimension", 0.0424)
+    path = tmp_path / "page.html"
+    path.write_text(page("A page", [heat_section("A table", [picture], "what it shows")]), "utf-8")
+    browser.open(path, width=320)
+    numbers = "[...document.querySelectorAll('.scale span:not(.ramp)')]"
+    assert browser[f"{numbers}.map((number) => number.textContent)"] == ["−0.0424", "+0.0424"]
+    line = browser["document.querySelector('.first-column').offsetHeight"]
+    assert browser[f"{numbers}.map((number) => number.offsetHeight)"] == [line, line]

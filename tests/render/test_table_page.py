@@ -168,6 +168,16 @@ def test_a_terminal_shows_rows_as_they_arrive() -> None:
     assert [str(next(shown)).split()[:2], arrived] == [["1", "a"], ["a"]]
 
 
+def test_what_stands_below_has_room_on_a_phone(browser: Browser, tmp_path: Path) -> None:
+    below = Column[str]("", 4, lambda word: " ".join([word] * 30), left=True, gap=4)
+    columns = [Column[str]("word", 6, str, left=True), *(Column[str](name, 9, len_text) for name in "abcd")]
+    path = tmp_path / "page.html"
+    path.write_text(page("A page", [tables_section("A view", [listing(columns=columns, below=below)])]), "utf-8")
+    browser.open(path, width=360)
+    widths = browser["[...document.querySelectorAll('.below bdi')].map((text) => text.offsetWidth)"]
+    assert widths == [pytest.approx(0.75 * browser["document.querySelector('main').clientWidth"], abs=1)] * 2
+
+
 def hostile(candidate: Callable[..., Candidate]) -> list[Part]:
     """Every bad name in every place that a table has for tokens."""
     effects = tuple(
