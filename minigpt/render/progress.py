@@ -9,6 +9,7 @@ from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -242,7 +243,8 @@ class TrainDisplay(LiveDisplay):
         if self._best is not None and self._best.step:
             lines.append(screen.caption(f"best at step {self._best.step:,}, saved"))
         if self._sample:
-            lines += [Text(), Text(" " + quoted(self._sample, 2 * screen.width - 4, screen.symbols))]
+            sample = Text(quoted(self._sample, 2 * screen.width - 4, screen.symbols))
+            lines += [Text(), Padding(sample, (0, 0, 0, 1))]
         return Group(*lines)
 
     def _steps_of(self, record: TrainRecord) -> str:

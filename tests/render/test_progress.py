@@ -187,3 +187,14 @@ def test_the_shown_loss_is_a_mean_and_the_rate_a_median() -> None:
         display.update(replace(record(2, 4.0), tokens_per_second=9.0))
     assert "loss 3.000" in output()
     assert "8,390 tokens/s" in output()
+
+
+def test_every_line_of_the_sample_has_the_margin_of_the_others() -> None:
+    made, _ = console(40, terminal=True)
+    display = TrainDisplay(made, 60)
+    display.update(RECORD)
+    display.show_sample("bars and paths " * 9)
+    with made.capture() as capture:
+        made.print(display._render())
+    *_, first, second, _ = (line.rstrip() for line in capture.get().split("\n"))
+    assert (first, second) == (" “… and paths bars and paths bars and", " paths bars and paths bars and paths ”")
