@@ -245,6 +245,18 @@ def sums_of(live: Live, station: str) -> list[float]:
     return sums
 
 
+def test_the_headings_of_products_stand_where_their_numbers_do(live: Callable[..., Live]) -> None:
+    page = live(width=16)
+    page.read(TEXT)
+    page.open("inside", "projections")
+    assert sums_of(page, "projections")
+    cells = "[...document.querySelector('.terms').rows].slice(0, 2).map((row) => [...row.cells].slice(1))"
+    assert (
+        page.browser[f"{cells}.map((row) => row.map((cell) => getComputedStyle(cell).textAlign))"]
+        == [["right"] * 3] * 2
+    )
+
+
 @pytest.mark.parametrize("at", [None, 0, 5])
 def test_scores_weights_and_the_mean_of_the_values(any_live: Live, at: int | None) -> None:
     config, layer, head = any_live.model.config, any_live.model.config.layers - 1, any_live.model.config.heads - 1
