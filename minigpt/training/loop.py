@@ -212,7 +212,7 @@ class Trainer:
         return _Step(loss, rate, float(norm), time.perf_counter() - started)
 
     def _reading(self, step: int, left: float | None) -> tuple[float, int]:
-        """How a step reads the text: the share of merges undone, and into how many pieces each is cut."""
+        """How a step reads the text: the share of merges undone, and into how many pieces each window is cut."""
         return bpe_dropout(step, self.config, left), pieces(step, self.config, left)
 
 

@@ -41,9 +41,7 @@ def adamw_rate(width: int) -> float:
 
 # Of a GPT's planned training, as measured; training by steps has more careful defaults.
 MUON_RATE = 0.045
-CONTEXT_WARMUP = (
-    0.4  # but not with torch.compile, which would compile for each length of the windows, nor with patience
-)
+CONTEXT_WARMUP = 0.4
 
 
 def paced(

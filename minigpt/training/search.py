@@ -136,6 +136,7 @@ def choose(
     )
     if choices.model == "gpt":
         warmup = settings.context_warmup
+        # torch.compile would compile for each length of a window, and patience would end before the loss falls.
         if "context_warmup" not in explicit and not settings.compile and not settings.patience:
             warmup = CONTEXT_WARMUP
         runs = [replace(run, context_warmup=warmup) for run in search.within_law(runs)]
